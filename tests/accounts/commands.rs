@@ -1,7 +1,7 @@
 //! Commands in every wrong state and with every bad input: each error has its `kind` and one line that says what to do, and
 //! no password stands anywhere it can be read later.
 
-use crate::common::account_tracker::Service;
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
 use serde_json::Value;
 use std::fs;
@@ -30,7 +30,7 @@ fn expect(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
 }
 
 /// A peer with somebody logged in.
-fn peer(service: &Service, user: &str) -> Peer {
+fn peer(service: &AccountTracker, user: &str) -> Peer {
     let mut peer = service.sandbox.peer(user);
     peer.run(&format!("create_user {user} pw-{user}"));
     peer.run(&format!("login {user} pw-{user}"));
@@ -54,7 +54,7 @@ const NEED_A_LOGIN: [&str; 11] = [
 
 #[test]
 fn who_is_not_logged_in_is_told_to_log_in() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peer = service.sandbox.peer("nobody");
     for typed in NEED_A_LOGIN {
         expect(&mut peer, typed, "not-logged-in", "login USER");
@@ -70,7 +70,7 @@ fn who_is_not_logged_in_is_told_to_log_in() {
 
 #[test]
 fn every_wrong_state_has_its_own_error() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, mut mayank, mut uma] = ["nik", "mayank", "uma"].map(|user| peer(&service, user));
     nik.run("create_group lab");
     for (typed, kind, says) in [
@@ -149,7 +149,7 @@ fn every_wrong_state_has_its_own_error() {
 
 #[test]
 fn words_too_few_and_too_many_show_the_usage() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peer = service.sandbox.peer("nobody");
     for (command, least, most) in [
         ("create_user", 1, 2),
@@ -197,7 +197,7 @@ fn words_too_few_and_too_many_show_the_usage() {
 
 #[test]
 fn names_that_cannot_be_are_refused_by_the_peer() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peer = peer(&service, "nik");
     let long = "x".repeat(65);
     let bad = [
@@ -260,7 +260,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_kept() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peer = service.sandbox.peer_with("peer", &["--log", "debug"]);
     let mut objects: Vec<Value> = Vec::new();
     let long = "hunter2".repeat(200);

@@ -1,7 +1,9 @@
 //! The tracker's console, as its operator pipes lines into it.
 
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{User, create_user, create_user_with, group, login};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    User, create_user_request, create_user_with_invite, group_request, login_request,
+};
 use crate::common::process::run;
 use pieceful::wire::access::Answer;
 use pieceful::wire::password::Password;
@@ -9,7 +11,7 @@ use std::thread;
 
 #[test]
 fn it_tells_what_there_is_and_makes_accounts_and_invites() {
-    let mut service = Service::new();
+    let mut service = AccountTracker::new();
     let status = service.console("status");
     let address = service.address().to_string();
     for part in [
@@ -23,12 +25,12 @@ fn it_tells_what_there_is_and_makes_accounts_and_invites() {
     }
     service.tracker.write_line("create_user nik");
     assert_eq!(service.console("secret of nik"), "user nik is made");
-    let mut line = service.line();
+    let mut line = service.connect();
     let secret = Password::new("secret of nik").unwrap();
-    let answer = line.ask(None, login("nik", &secret));
+    let answer = line.ask(None, login_request("nik", &secret));
     assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
     let mut uma = service.user("uma");
-    uma.does(group("create_group lab"));
+    uma.perform(group_request("create_group lab"));
     assert_eq!(service.console("users"), "nik");
     assert_eq!(service.tracker.line(), "uma");
     assert_eq!(service.console("groups"), "lab  owner uma  1 member");
@@ -56,7 +58,7 @@ fn it_tells_what_there_is_and_makes_accounts_and_invites() {
 
 #[test]
 fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
-    let mut service = Service::new();
+    let mut service = AccountTracker::new();
     service.user("nik");
     let bad = [
         ("stauts", "there is no command"),
@@ -77,7 +79,7 @@ fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
     service.tracker.close_stdin();
     // It serves on; that its input has ended it has had all the time to see.
     let mut uma = service.user("uma");
-    uma.does(group("create_group lab"));
+    uma.perform(group_request("create_group lab"));
     service.tracker.signal("-TERM");
     let (status, told) = service.tracker.wait();
     assert!(status.success(), "{told}");
@@ -98,7 +100,7 @@ fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
 
 #[test]
 fn without_any_input_it_runs_and_a_dump_of_it_is_refused() {
-    let mut service = Service::new();
+    let mut service = AccountTracker::new();
     service.tracker.close_stdin();
     let data = service.sandbox.path("data");
     let all = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
@@ -113,40 +115,40 @@ fn without_any_input_it_runs_and_a_dump_of_it_is_refused() {
 
 #[test]
 fn where_registration_is_closed_accounts_are_by_invitation() {
-    let mut service = Service::with(&["--registration", "closed"]);
-    let mut line = service.line();
-    let refused = line.ask(None, create_user("uma")).unwrap_err();
+    let mut service = AccountTracker::with(&["--registration", "closed"]);
+    let mut line = service.connect();
+    let refused = line.ask(None, create_user_request("uma")).unwrap_err();
     assert_eq!(refused.kind.as_str(), "invite-needed", "{refused}");
     assert!(refused.message.as_str().contains("--invite CODE"));
     service.tracker.write_line("create_user nik");
     assert_eq!(service.console("pw of nik"), "user nik is made");
-    User::login(service.line(), "nik");
+    User::log_in(service.connect(), "nik");
     let invite = service.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();
     for (code, kind) in [
         ("garbage", "unknown-invite"),
         ("0000-0000-0000-0000", "unknown-invite"),
     ] {
-        let refused = line.ask(None, create_user_with("uma", Some(code)));
+        let refused = line.ask(None, create_user_with_invite("uma", Some(code)));
         assert_eq!(refused.unwrap_err().kind.as_str(), kind);
     }
     // A name that is taken does not cost the code.
-    let refused = line.ask(None, create_user_with("nik", Some(code)));
+    let refused = line.ask(None, create_user_with_invite("nik", Some(code)));
     assert_eq!(refused.unwrap_err().kind.as_str(), "name-taken");
     // Of eight who use it at once one gets an account.
     let made: Vec<bool> = thread::scope(|scope| {
-        let users = (0..8).map(|number| (service.line(), format!("guest{number}")));
+        let users = (0..8).map(|number| (service.connect(), format!("guest{number}")));
         let users: Vec<_> = users
             .map(|(mut line, name)| {
-                scope.spawn(
-                    move || match line.ask(None, create_user_with(&name, Some(code))) {
+                scope.spawn(move || {
+                    match line.ask(None, create_user_with_invite(&name, Some(code))) {
                         Ok(answer) => answer == Answer::Done,
                         Err(refused) => {
                             assert_eq!(refused.kind.as_str(), "invite-used", "{refused}");
                             false
                         }
-                    },
-                )
+                    }
+                })
             })
             .collect();
         users.into_iter().map(|user| user.join().unwrap()).collect()
@@ -155,7 +157,7 @@ fn where_registration_is_closed_accounts_are_by_invitation() {
     let (sandbox, dump) = service.stop_and_dump();
     assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
     // At a peer's prompt too, and it holds through a restart.
-    let mut service = Service::with_data(sandbox, &["--registration", "closed"]);
+    let mut service = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
     let used = line_of(&service, &format!("create_user zoe pw --invite {code}"));
     assert_eq!(used["error"]["kind"], "invite-used", "{used}");
     let invite = service.console("invite");
@@ -164,6 +166,6 @@ fn where_registration_is_closed_accounts_are_by_invitation() {
     assert_eq!(made["ok"], true, "{made}");
 }
 
-fn line_of(service: &Service, typed: &str) -> serde_json::Value {
+fn line_of(service: &AccountTracker, typed: &str) -> serde_json::Value {
     service.sandbox.peer("zoe").try_run(typed)
 }

@@ -1,8 +1,10 @@
 //! A storm of log-ins while many peers announce: nobody's announce waits for it.
 
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{Line, User, connect_from, create_user, login, password};
-use crate::common::http_client::Client;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    ControlConnection, User, connect_from, create_user_request, login_request, password_of,
+};
+use crate::common::http_client::HttpClient;
 use pieceful::net::raise_descriptor_limit;
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::access::Answer;
@@ -28,25 +30,25 @@ struct Peer {
 
 impl Peer {
     fn new(number: u16, tracker: SocketAddr) -> Self {
-        let line = Line::over(connect_from(number, tracker)).unwrap();
+        let line = ControlConnection::over(connect_from(number, tracker)).unwrap();
         Self {
             number,
-            _user: User::login(line, "nik"),
+            _user: User::log_in(line, "nik"),
         }
     }
 
     /// A connection for its announces.
-    fn connect(&self, tracker: SocketAddr) -> Client {
+    fn connect(&self, tracker: SocketAddr) -> HttpClient {
         let stream = connect_from(self.number, tracker);
         stream.set_nodelay(true).unwrap();
-        Client {
+        HttpClient {
             stream,
             unread: Vec::new(),
         }
     }
 
     /// How long the answer to an announce took.
-    fn announce(&self, http: &mut Client) -> Duration {
+    fn announce(&self, http: &mut HttpClient) -> Duration {
         let (id, port) = (format!("{:020}", self.number), 1024 + self.number);
         let target = format!(
             "/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id={id}&port={port}&left=1&compact=1"
@@ -64,7 +66,7 @@ impl Peer {
 /// gives how long each took.
 fn speak(peers: &[Peer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
     let mut all = Vec::new();
-    let mut connected: Vec<(&Peer, Client)> = Vec::new();
+    let mut connected: Vec<(&Peer, HttpClient)> = Vec::new();
     for peer in peers {
         let start = Instant::now();
         connected.push((peer, peer.connect(tracker)));
@@ -87,8 +89,11 @@ fn speak(peers: &[Peer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration>
 #[test]
 fn no_announce_waits_for_a_storm_of_logins() {
     raise_descriptor_limit();
-    let service = Service::new();
-    service.line().ask(None, create_user("nik")).unwrap();
+    let service = AccountTracker::new();
+    service
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
     let tracker = service.address();
     let peers: Vec<Vec<Peer>> = thread::scope(|scope| {
         let speakers: Vec<_> = (0..SPEAKERS)
@@ -113,8 +118,8 @@ fn no_announce_waits_for_a_storm_of_logins() {
                 scope.spawn(move || {
                     let socket = connect_from(PEERS + 1 + number, tracker);
                     let start = Instant::now();
-                    let mut line = Line::over(socket).unwrap();
-                    let answer = line.ask(None, login("nik", &password("nik")));
+                    let mut line = ControlConnection::over(socket).unwrap();
+                    let answer = line.ask(None, login_request("nik", &password_of("nik")));
                     assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
                     start.elapsed()
                 })

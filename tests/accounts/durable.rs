@@ -4,8 +4,8 @@
 //! tracker is killed, at most one request of each pair is in doubt. After each restart what the tracker tells both users
 //! must be what was acknowledged, with that one request either carried out or not.
 
-use crate::common::account_tracker::{Service, dump};
-use crate::common::control_connection::{Line, User, group};
+use crate::common::account_tracker::{AccountTracker, dump};
+use crate::common::control_connection::{ControlConnection, User, group_request};
 use crate::common::waiting::PATIENCE;
 use pieceful::wire::access::{Answer, Ask, Standing};
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(service: &Service, number: usize) -> Self {
+    fn new(service: &AccountTracker, number: usize) -> Self {
         let prefix = format!("pair{number}.");
         let users = [0, 1].map(|user| service.user(&format!("{prefix}{user}")));
         Self {
@@ -157,7 +157,7 @@ impl Pair {
     fn write(&mut self) {
         loop {
             let step = self.model.draw(&self.prefix, &mut self.rng);
-            let ask: Ask = group(&step.1);
+            let ask: Ask = group_request(&step.1);
             let user = &mut self.users[step.0];
             match user.line.try_ask(Some(&user.token), ask) {
                 Ok(answer) => {
@@ -177,7 +177,7 @@ impl Pair {
     fn live(mut self, addresses: &Receiver<SocketAddr>, checked: &Sender<()>) -> usize {
         while let Ok(address) = addresses.recv() {
             for user in &mut self.users {
-                user.line = Line::open(address).unwrap();
+                user.line = ControlConnection::open(address).unwrap();
             }
             self.check();
             if checked.send(()).is_err() {
@@ -206,7 +206,7 @@ fn begin_life(lives: &Lives, address: SocketAddr) {
 fn what_was_acknowledged_outlives_200_kills() {
     let mut rng = fastrand::Rng::with_seed(200);
     let (sandbox, acknowledged) = thread::scope(|scope| {
-        let (mut service, mut lives) = (Service::new(), Lives::new());
+        let (mut service, mut lives) = (AccountTracker::new(), Lives::new());
         let mut pairs = Vec::new();
         for number in 0..PAIRS {
             let (life, addresses) = channel();
@@ -218,7 +218,7 @@ fn what_was_acknowledged_outlives_200_kills() {
         for _ in 0..KILLS {
             begin_life(&lives, service.address());
             thread::sleep(Duration::from_micros(rng.u64(..80_000)));
-            service = Service::again(service.kill());
+            service = AccountTracker::restart(service.kill());
         }
         // The last restart is looked at too.
         begin_life(&lives, service.address());

@@ -1,7 +1,7 @@
 //! Bytes on a control line that are no request: an error reply or a closed line, never more, while others are served.
 
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{Line, User, connect_from, group};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{ControlConnection, User, connect_from, group_request};
 use crate::common::waiting::PATIENCE;
 use pieceful::bencode::Item;
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, raise_descriptor_limit};
@@ -150,7 +150,7 @@ fn answer(line: &TlsStream) -> Option<Reply> {
     }
 }
 
-fn send(line: &Line, bytes: &[u8]) {
+fn send(line: &ControlConnection, bytes: &[u8]) {
     // The tracker may have had enough before all is sent.
     let _ = line
         .stream
@@ -158,16 +158,19 @@ fn send(line: &Line, bytes: &[u8]) {
 }
 
 fn is_served(user: &mut User) -> bool {
-    matches!(user.ask(group("list_groups")), Ok(Answer::Groups(_)))
+    matches!(
+        user.ask(group_request("list_groups")),
+        Ok(Answer::Groups(_))
+    )
 }
 
 #[test]
 fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut nik = service.user("nik");
     let mut refused = 0;
     for (what, bytes) in hostile() {
-        let line = service.line();
+        let line = service.connect();
         send(&line, &bytes);
         if let Some(reply) = answer(&line.stream) {
             let error = reply.result.expect_err(what);
@@ -183,7 +186,7 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
     }
     assert!(refused >= 30, "whoever can be told is told: {refused}");
     // Sound requests first, and all are answered before the line ends.
-    let line = service.line();
+    let line = service.connect();
     let sound = with("list_groups", vec![]);
     send(&line, &[sound.repeat(100), framed(b"hello")].concat());
     let mut reader = FrameReader::new(&line.stream, MAX_FRAME);
@@ -198,11 +201,11 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
 
 #[test]
 fn a_line_that_is_cut_off_is_nobodys_trouble() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut nik = service.user("nik");
     let request = with("create_group", vec![("group", text("cut"))]);
     for length in 0..request.len() {
-        let line = service.line();
+        let line = service.connect();
         send(&line, &request[..length]);
         // By turns with TLS's goodbye and without.
         if length % 2 == 0 {
@@ -217,9 +220,9 @@ fn a_line_that_is_cut_off_is_nobodys_trouble() {
 
 #[test]
 fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut nik = service.user("nik");
-    let line = service.line();
+    let line = service.connect();
     let start = Instant::now();
     let mut frame = framed(&vec![b'x'; 1000]).into_iter();
     // A byte each 100 ms: the whole would take 100 s, and a frame has 10.
@@ -246,10 +249,10 @@ fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
 #[test]
 fn lines_that_say_nothing_take_no_other_hosts_place() {
     raise_descriptor_limit();
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut nik = service.user("nik");
     // Some under TLS; and from another host, as many as one may have, that do not even begin it.
-    let idle: Vec<Line> = (0..50).map(|_| service.line()).collect();
+    let idle: Vec<ControlConnection> = (0..50).map(|_| service.connect()).collect();
     let mut silent: Vec<TcpStream> = Vec::new();
     let turned_away = loop {
         assert!(silent.len() < 1100, "no cap for one host");
@@ -268,7 +271,7 @@ fn lines_that_say_nothing_take_no_other_hosts_place() {
     };
     assert!((1000..1050).contains(&turned_away), "{turned_away}");
     assert!(is_served(&mut nik));
-    assert!(Line::over(connect_from(2, service.address())).is_some());
+    assert!(ControlConnection::over(connect_from(2, service.address())).is_some());
     drop((idle, silent));
     assert!(is_served(&mut nik));
 }

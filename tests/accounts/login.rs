@@ -1,8 +1,9 @@
 //! Log-ins: who is slowed down, what ends a session and what does not, one user at many peers.
 
-use crate::common::account_tracker::Service;
+use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
-    Line, User, connect_from, create_user, group, login, password, write,
+    ControlConnection, User, connect_from, create_user_request, group_request, login_request,
+    new_write, password_of,
 };
 use crate::common::peer::Peer;
 use crate::common::waiting::PATIENCE;
@@ -11,9 +12,14 @@ use pieceful::wire::password::Password;
 use std::time::{Duration, Instant};
 
 /// A try to log in from that host.
-fn from(service: &Service, host: u16, user: &str, secret: &Password) -> Result<Answer, Refused> {
-    let mut line = Line::over(connect_from(host, service.address())).unwrap();
-    line.ask(None, login(user, secret))
+fn from(
+    service: &AccountTracker,
+    host: u16,
+    user: &str,
+    secret: &Password,
+) -> Result<Answer, Refused> {
+    let mut line = ControlConnection::over(connect_from(host, service.address())).unwrap();
+    line.ask(None, login_request(user, secret))
 }
 
 fn wrong() -> Password {
@@ -29,18 +35,21 @@ fn kind(answer: Result<Answer, Refused>) -> String {
 
 #[test]
 fn five_failed_tries_slow_that_user_and_that_host_down() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     for user in ["nik", "uma", "mayank"] {
-        service.line().ask(None, create_user(user)).unwrap();
+        service
+            .connect()
+            .ask(None, create_user_request(user))
+            .unwrap();
     }
-    let right = |host, user: &str| kind(from(&service, host, user, &password(user)));
+    let right = |host, user: &str| kind(from(&service, host, user, &password_of(user)));
     // uma has logged in from there before: the failures of others do not keep her out.
     assert_eq!(right(1, "uma"), "in");
     let start = Instant::now();
     for _ in 0..5 {
         assert_eq!(kind(from(&service, 1, "nik", &wrong())), "login-refused");
     }
-    let refused = from(&service, 1, "nik", &password("nik"));
+    let refused = from(&service, 1, "nik", &password_of("nik"));
     // On a machine that needs a second for five tries the wait is over.
     if start.elapsed() < Duration::from_secs(1) {
         let refused = refused.unwrap_err();
@@ -68,12 +77,12 @@ fn five_failed_tries_slow_that_user_and_that_host_down() {
 
 #[test]
 fn a_wrong_old_password_counts_as_a_failed_try() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut nik = service.user("nik");
     let change = || Ask::ChangePassword {
-        write: write(),
+        write: new_write(),
         old: wrong(),
-        new: password("nik"),
+        new: password_of("nik"),
     };
     let mut tries = 0;
     while kind(nik.ask(change())) == "login-refused" {
@@ -86,16 +95,20 @@ fn a_wrong_old_password_counts_as_a_failed_try() {
 
 #[test]
 fn an_unknown_user_and_a_wrong_password_look_alike() {
-    let service = Service::new();
-    service.line().ask(None, create_user("nik")).unwrap();
+    let service = AccountTracker::new();
+    service
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
     let mut told: Vec<Refused> = Vec::new();
     let (mut unknown, mut wrongs): (Vec<Duration>, Vec<Duration>) = Default::default();
     // Each from a host of its own, by turns.
     for host in 0..20 {
         for (user, times) in [("none", &mut unknown), ("nik", &mut wrongs)] {
-            let mut line = Line::over(connect_from(1 + host * 2, service.address())).unwrap();
+            let mut line =
+                ControlConnection::over(connect_from(1 + host * 2, service.address())).unwrap();
             let start = Instant::now();
-            told.push(line.ask(None, login(user, &wrong())).unwrap_err());
+            told.push(line.ask(None, login_request(user, &wrong())).unwrap_err());
             times.push(start.elapsed());
         }
     }
@@ -122,7 +135,7 @@ fn failure(peer: &mut Peer, typed: &str) -> String {
 
 #[test]
 fn one_user_at_several_peers_and_what_ends_which_session() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut one, mut two, mut three] =
         ["one", "two", "three"].map(|name| service.sandbox.peer(name));
     one.run("create_user nik first");
@@ -157,7 +170,7 @@ fn one_user_at_several_peers_and_what_ends_which_session() {
 
 #[test]
 fn a_session_outlives_the_peer_and_the_tracker() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peer = service.sandbox.peer("nik");
     peer.run("create_user nik pw");
     peer.run("login nik pw");
@@ -167,7 +180,7 @@ fn a_session_outlives_the_peer_and_the_tracker() {
     assert_eq!(peer.run("status")["user"], "nik");
     peer.run("list_members lab");
     // The tracker's next life is at another address, which TRACKER_INFO tells.
-    let service = Service::again(service.kill());
+    let service = AccountTracker::restart(service.kill());
     peer.run("list_members lab");
     peer.run("logout");
     peer.process.kill();
@@ -177,15 +190,15 @@ fn a_session_outlives_the_peer_and_the_tracker() {
 
 #[test]
 fn a_revoked_token_stays_revoked_after_a_restart() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut nik = service.user("nik");
-    let other = User::login(service.line(), "nik");
-    assert_eq!(nik.ask(group("logout")), Ok(Answer::Done));
-    let ended = |service: &Service, token: &Token| {
+    let other = User::log_in(service.connect(), "nik");
+    assert_eq!(nik.ask(group_request("logout")), Ok(Answer::Done));
+    let ended = |service: &AccountTracker, token: &Token| {
         let ask = Ask::ListGroups { after: None };
-        kind(service.line().ask(Some(token), ask))
+        kind(service.connect().ask(Some(token), ask))
     };
-    let service = Service::again(service.kill());
+    let service = AccountTracker::restart(service.kill());
     assert_eq!(ended(&service, &nik.token), "session-ended");
     assert_eq!(ended(&service, &other.token), "in");
 }

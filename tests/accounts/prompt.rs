@@ -1,7 +1,7 @@
 //! A person at the prompt: questions for passwords, what is kept of them, news above a line that is being typed.
 
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{create_user, group};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{create_user_request, group_request};
 use crate::common::terminal::Terminal;
 use std::fs;
 
@@ -10,7 +10,7 @@ const CTRL_D: &str = "\x04";
 
 #[test]
 fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut nik = Terminal::peer(&service.sandbox, "nik");
     nik.press("create_user nik\r");
     nik.shows("password for nik: ");
@@ -59,8 +59,11 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
 
 #[test]
 fn the_last_member_is_asked_before_the_group_ends() {
-    let service = Service::new();
-    service.line().ask(None, create_user("nik")).unwrap();
+    let service = AccountTracker::new();
+    service
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
     let mut nik = Terminal::peer(&service.sandbox, "nik");
     nik.types("login nik 'pw of nik'");
     nik.types("create_group lab");
@@ -84,16 +87,19 @@ fn the_last_member_is_asked_before_the_group_ends() {
 
 #[test]
 fn an_answer_is_told_above_the_line_that_is_being_typed() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut owner = service.user("nik");
-    owner.does(group("create_group lab"));
-    service.line().ask(None, create_user("uma")).unwrap();
+    owner.perform(group_request("create_group lab"));
+    service
+        .connect()
+        .ask(None, create_user_request("uma"))
+        .unwrap();
     let mut uma = Terminal::peer(&service.sandbox, "uma");
     uma.types("login uma 'pw of uma'");
     uma.types("join_group lab");
     uma.press("list_mem");
     uma.shows("list_mem");
-    owner.does(group("accept_request lab uma"));
+    owner.perform(group_request("accept_request lab uma"));
     uma.shows("lab: your request was accepted: you are a member");
     // What was typed stands again below, and goes on.
     uma.shows("pieceful> list_mem");
@@ -104,9 +110,9 @@ fn an_answer_is_told_above_the_line_that_is_being_typed() {
     assert!(!shown.contains("was accepted"), "told once: {shown}");
     // It is the session's user who is told: another one has news of their own.
     let mut zoe = service.user("zoe");
-    zoe.does(group("join_group lab"));
+    zoe.perform(group_request("join_group lab"));
     uma.types("logout");
     uma.types("login zoe 'pw of zoe'");
-    owner.does(group("reject_request lab zoe"));
+    owner.perform(group_request("reject_request lab zoe"));
     uma.shows("lab: your request was rejected");
 }

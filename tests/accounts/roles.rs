@@ -1,8 +1,10 @@
 //! Every control request against every role. What is not allowed changes nothing, by the tracker's whole state as `--dump`
 //! shows it, and tells nothing.
 
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{User, create_user, group, login, password, write};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    User, create_user_request, group_request, login_request, new_write, password_of,
+};
 use pieceful::certificate::{Authority, MemberKey};
 use pieceful::torrent::Info;
 use pieceful::wire::PeerId;
@@ -147,12 +149,12 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
     let name = user.name.as_str();
     let place = || Place::new(words[2]).unwrap();
     match words[..] {
-        ["create_user", name] => create_user(name),
-        ["login"] => login(name, &password(name)),
+        ["create_user", name] => create_user_request(name),
+        ["login"] => login_request(name, &password_of(name)),
         ["change_password", old] => Ask::ChangePassword {
-            write: write(),
+            write: new_write(),
             old: match old {
-                "right" => password(name),
+                "right" => password_of(name),
                 _ => Password::new("guessed").unwrap(),
             },
             new: Password::new("another").unwrap(),
@@ -170,7 +172,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             }
         }
         ["publish", group, share] => Ask::Publish {
-            write: write(),
+            write: new_write(),
             group: group.parse().unwrap(),
             part: InfoPart::of(&lab.info(share), 0).unwrap(),
         },
@@ -184,7 +186,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             offset: 0,
         },
         ["withdraw", group, _] => Ask::Withdraw {
-            write: write(),
+            write: new_write(),
             group: group.parse().unwrap(),
             name: place(),
         },
@@ -199,7 +201,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             let announces = Announces::new(PeerId([7; 20]), NonZeroU16::MIN, vec![announce]);
             Ask::Announce(announces.unwrap())
         }
-        _ => group(typed),
+        _ => group_request(typed),
     }
 }
 
@@ -239,8 +241,8 @@ impl Lab {
 }
 
 /// A tracker where every one of [`USERS`] is what it shall be.
-fn service() -> (Service, Vec<User>, Lab) {
-    let service = Service::new();
+fn service() -> (AccountTracker, Vec<User>, Lab) {
+    let service = AccountTracker::new();
     let mut users: Vec<User> = USERS.iter().map(|name| service.user(name)).collect();
     let mut lab = Lab {
         authority: String::new(),
@@ -270,9 +272,9 @@ fn service() -> (Service, Vec<User>, Lab) {
 }
 
 /// The same users on lines to the tracker's next life.
-fn move_to(service: &Service, users: &mut [User]) {
+fn move_to(service: &AccountTracker, users: &mut [User]) {
     for user in users {
-        user.line = service.line();
+        user.line = service.connect();
     }
 }
 
@@ -310,7 +312,7 @@ fn every_request_of_the_wire_stands_in_the_table() {
 fn what_a_role_may_not_do_is_refused_changes_nothing_and_tells_nothing() {
     let (service, mut users, lab) = service();
     let (sandbox, before) = service.stop_and_dump();
-    let service = Service::again(sandbox);
+    let service = AccountTracker::restart(sandbox);
     move_to(&service, &mut users);
     let mut refusals = 0;
     for (typed, expected) in TABLE {
@@ -352,7 +354,7 @@ fn what_a_role_may_do_is_done() {
             let answer = answered(&mut users[at], asked);
             done(&typed, name, answer, users);
             if typed == "logout" {
-                users[at] = User::login(shared.line(), name);
+                users[at] = User::log_in(shared.connect(), name);
             }
         }
     }
@@ -432,26 +434,26 @@ fn files(owner: &mut User) -> Vec<String> {
 }
 
 /// Tokens that prove nothing.
-fn bad_tokens(service: &Service, nik: &User) -> Vec<(&'static str, Token)> {
+fn bad_tokens(service: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)> {
     let genuine = nik.token.as_bytes();
     let mut forged = genuine.to_vec();
     forged[5] ^= 1;
-    let mut line = service.line();
-    let mut another = || match line.ask(None, login("nik", &password("nik"))) {
+    let mut line = service.connect();
+    let mut another = || match line.ask(None, login_request("nik", &password_of("nik"))) {
         Ok(Answer::Session { token, .. }) => token,
         other => panic!("{other:?}"),
     };
     let logged_out = another();
     let old = another();
-    let mut line = service.line();
+    let mut line = service.connect();
     assert_eq!(
-        line.ask(Some(&logged_out), group("logout")),
+        line.ask(Some(&logged_out), group_request("logout")),
         Ok(Answer::Done)
     );
     let change = Ask::ChangePassword {
-        write: write(),
-        old: password("nik"),
-        new: password("nik"),
+        write: new_write(),
+        old: password_of("nik"),
+        new: password_of("nik"),
     };
     let changed = line.ask(Some(&nik.token), change);
     assert!(matches!(changed, Ok(Answer::Session { .. })), "{changed:?}");
@@ -476,7 +478,7 @@ fn bad_tokens(service: &Service, nik: &User) -> Vec<(&'static str, Token)> {
 }
 
 /// The token, which ended a second ago, signed by the tracker's own key.
-fn expired(service: &Service, genuine: &[u8]) -> Token {
+fn expired(service: &AccountTracker, genuine: &[u8]) -> Token {
     let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
     let mut token = genuine.to_vec();
     let end = token.len() - 32;
@@ -503,8 +505,8 @@ fn without_a_session_that_holds_nothing_is_done_or_told() {
     assert_eq!(same, nik.token, "this test signs as the tracker does");
     let bad = bad_tokens(&service, &nik);
     let (sandbox, before) = service.stop_and_dump();
-    let service = Service::again(sandbox);
-    let mut line = service.line();
+    let service = AccountTracker::restart(sandbox);
+    let mut line = service.connect();
     for (typed, _) in TABLE {
         let ask = ask(typed, &nik, &lab);
         if !ask.needs_session() {

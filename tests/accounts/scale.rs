@@ -1,7 +1,9 @@
 //! How fast the tracker answers with few and with many accounts. What it prints stands in benches/README.md.
 
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{Line, User, create_user, group, login, password};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    ControlConnection, User, create_user_request, group_request, login_request, password_of,
+};
 use pieceful::wire::access::Answer;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,30 +12,32 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 200;
 
 /// A tracker with so many users and groups, every group with up to ten members; and a user of the middle, logged in.
-fn filled(users: usize, groups: usize) -> (Service, User) {
-    let service = Service::new();
+fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
+    let service = AccountTracker::new();
     let name = |number: usize| format!("user{number:04}");
     thread::scope(|scope| {
         for part in 0..8 {
-            let mut line = service.line();
+            let mut line = service.connect();
             scope.spawn(move || {
                 for number in (part..users).step_by(8) {
-                    line.ask(None, create_user(&name(number))).unwrap();
+                    line.ask(None, create_user_request(&name(number))).unwrap();
                 }
             });
         }
     });
     let members = users.min(10);
     let mut all: Vec<User> = (0..members)
-        .map(|number| User::login(service.line(), &name(number * users / members)))
+        .map(|number| User::log_in(service.connect(), &name(number * users / members)))
         .collect();
     for number in 0..groups {
         let owner = number % members;
-        all[owner].does(group(&format!("create_group group{number:03}")));
+        all[owner].perform(group_request(&format!("create_group group{number:03}")));
         for member in (0..members).filter(|member| *member != owner) {
-            all[member].does(group(&format!("join_group group{number:03}")));
+            all[member].perform(group_request(&format!("join_group group{number:03}")));
             let user = all[member].name.clone();
-            all[owner].does(group(&format!("accept_request group{number:03} {user}")));
+            all[owner].perform(group_request(&format!(
+                "accept_request group{number:03} {user}"
+            )));
         }
     }
     let user = all.remove(members / 2);
@@ -56,10 +60,10 @@ fn median(mut once: impl FnMut()) -> Duration {
 /// Medians of a log-in and of a list of groups.
 fn times(users: usize, groups: usize) -> (Duration, Duration) {
     let (service, mut user) = filled(users, groups);
-    let mut line: Line = service.line();
-    let (name, secret) = (user.name.clone(), password(&user.name));
+    let mut line: ControlConnection = service.connect();
+    let (name, secret) = (user.name.clone(), password_of(&user.name));
     let logins = median(|| {
-        let answer = line.ask(None, login(&name, &secret));
+        let answer = line.ask(None, login_request(&name, &secret));
         assert!(matches!(answer, Ok(Answer::Session { .. })));
     });
     let lists = median(|| assert_eq!(user.groups().len(), groups));

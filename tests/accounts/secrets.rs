@@ -1,6 +1,6 @@
 //! What an eavesdropper and other users of the machine see: nothing that is anybody's secret.
 
-use crate::common::account_tracker::Service;
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
 use std::fs;
 use std::io::{Read, Write};
@@ -62,7 +62,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, heard: &Mutex<Vec<Vec<u8>>>) {
 
 #[test]
 fn a_recorded_tour_holds_no_password_no_token_and_no_group_name() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let recorder = Recorder::start(service.address());
     fs::write(
         service.sandbox.tracker_info(),
@@ -112,7 +112,7 @@ fn a_recorded_tour_holds_no_password_no_token_and_no_group_name() {
 
 #[test]
 fn files_that_hold_secrets_are_their_owners_alone() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peer = service.sandbox.peer("nik");
     peer.run("create_user nik pw");
     peer.run("login nik pw");
@@ -136,7 +136,7 @@ fn files_that_hold_secrets_are_their_owners_alone() {
 
 #[test]
 fn what_a_log_tells_is_who_did_what_from_where() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, mut uma]: [Peer; 2] = ["nik", "uma"].map(|name| {
         let mut peer = service.sandbox.peer(name);
         peer.run(&format!("create_user {name} password-of-{name}"));

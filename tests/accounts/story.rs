@@ -1,7 +1,7 @@
 //! The course work's story: nik makes a group, mayank asks to be let in, nik sees that and accepts. Typed at a prompt, from a
 //! script, as arguments and in JSON, it comes to the same.
 
-use crate::common::account_tracker::Service;
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
 use crate::common::process::{Output, run};
 use crate::common::sandbox::Sandbox;
@@ -117,7 +117,7 @@ fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<S
 
 #[test]
 fn from_scripts_on_standard_input() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     for (user, typed, told) in STORY {
         let mut input = format!("{typed}\n");
         if asks_password(typed) {
@@ -130,7 +130,7 @@ fn from_scripts_on_standard_input() {
 
 #[test]
 fn as_arguments() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     for (user, typed, told) in STORY {
         // Both ways: the password among the arguments, and as the next line of standard input.
         let (line, input) = match *typed {
@@ -145,7 +145,7 @@ fn as_arguments() {
 
 #[test]
 fn at_the_prompt() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peers: BTreeMap<&str, Terminal> = ["nik", "mayank"]
         .map(|user| (user, Terminal::peer(&service.sandbox, user)))
         .into();
@@ -196,7 +196,7 @@ fn masked_lines(shown: &str) -> Vec<String> {
 
 #[test]
 fn in_json() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peers: BTreeMap<&str, Peer> = ["nik", "mayank"]
         .map(|user| (user, service.sandbox.peer(user)))
         .into();

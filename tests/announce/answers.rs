@@ -1,7 +1,7 @@
 //! Announces and scrapes as strangers send them, over HTTP, to real trackers on loopback.
 
-use super::trackers::{options, tracker};
-use crate::common::http_client::{Client, HASH, addresses, announce};
+use super::trackers::{open_options, start_tracker};
+use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};
 use pieceful::bencode::{KeyOrder, Value};
 use pieceful::tracker::{Access, Options, Tracker};
 use pieceful::wire::{AnnounceResponse, ScrapeResponse};
@@ -11,36 +11,39 @@ use std::time::{Duration, Instant};
 #[test]
 fn two_peers_see_each_other_over_ipv4_and_over_ipv6() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
-        let tracker = Tracker::start(options(address)).unwrap();
-        let mut client = Client::new(tracker.address());
+        let tracker = Tracker::start(open_options(address)).unwrap();
+        let mut client = HttpClient::new(tracker.address());
         let at = |port| SocketAddr::new(tracker.address().ip(), port);
         let first = client.announce('b', 1001, "&event=started");
-        assert_eq!((addresses(&first), first.incomplete), (vec![], Some(1)));
+        assert_eq!(
+            (peer_addresses(&first), first.incomplete),
+            (vec![], Some(1))
+        );
         assert_eq!(first.interval, Duration::from_secs(120));
         assert_eq!(first.external_ip, Some(tracker.address().ip()));
         let second = client.announce('c', 1002, "&pieceful=1");
         assert_eq!(
-            (addresses(&second), second.incomplete),
+            (peer_addresses(&second), second.incomplete),
             (vec![at(1001)], Some(2))
         );
         assert_eq!(second.interval, Duration::from_secs(20));
-        assert_eq!(addresses(&client.announce('b', 1001, "")), [at(1002)]);
+        assert_eq!(peer_addresses(&client.announce('b', 1001, "")), [at(1002)]);
         tracker.stop();
     }
 }
 
 #[test]
 fn one_socket_of_both_families_gives_each_peer_as_the_other_reaches_it() {
-    let tracker = Tracker::start(options("[::]:0")).unwrap();
+    let tracker = Tracker::start(open_options("[::]:0")).unwrap();
     let port = tracker.address().port();
     let (v4, v6) = (
         IpAddr::from([127, 0, 0, 1]),
         "::1".parse::<IpAddr>().unwrap(),
     );
-    Client::new((v4, port).into()).announce('b', 1001, "");
-    let told = Client::new((v6, port).into()).announce('c', 1002, "");
-    assert_eq!(addresses(&told), [SocketAddr::new(v4, 1001)]);
-    let told = Client::new((v4, port).into()).get(&announce('b', 1001, ""));
+    HttpClient::new((v4, port).into()).announce('b', 1001, "");
+    let told = HttpClient::new((v6, port).into()).announce('c', 1002, "");
+    assert_eq!(peer_addresses(&told), [SocketAddr::new(v4, 1001)]);
+    let told = HttpClient::new((v4, port).into()).get(&announce_target('b', 1001, ""));
     let told = Value::parse(&told.body, KeyOrder::Sorted).unwrap();
     let peers6 = told.dictionary().unwrap().value("peers6");
     assert_eq!(peers6.and_then(Value::bytes).map(<[u8]>::len), Some(18));
@@ -48,8 +51,8 @@ fn one_socket_of_both_families_gives_each_peer_as_the_other_reaches_it() {
 
 #[test]
 fn a_list_that_is_not_compact_names_ids() {
-    let tracker = tracker();
-    let mut client = Client::new(tracker.address());
+    let tracker = start_tracker();
+    let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "");
     let listed = client.announce('c', 1002, "&compact=0");
     assert_eq!(listed.peers[0].id.unwrap().0, [b'b'; 20]);
@@ -59,12 +62,15 @@ fn a_list_that_is_not_compact_names_ids() {
 
 #[test]
 fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
-    let tracker = tracker();
-    let mut client = Client::new(tracker.address());
+    let tracker = start_tracker();
+    let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "&event=started");
     client.announce('c', 1002, "");
     let mut scrape = || {
-        let response = client.get(&format!("/scrape?{HASH}&info_hash={}", "%00".repeat(20)));
+        let response = client.get(&format!(
+            "/scrape?{INFO_HASH}&info_hash={}",
+            "%00".repeat(20)
+        ));
         let response = ScrapeResponse::parse(&response.body).unwrap();
         let counts = response.files.values();
         counts
@@ -72,14 +78,14 @@ fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
             .collect::<Vec<_>>()
     };
     assert_eq!(scrape(), [(0, 0, 2)]);
-    let mut other = Client::new(tracker.address());
-    let query = announce('c', 1002, "&event=completed").replace("left=1", "left=0");
+    let mut other = HttpClient::new(tracker.address());
+    let query = announce_target('c', 1002, "&event=completed").replace("left=1", "left=0");
     other.get(&query);
     assert_eq!(scrape(), [(1, 1, 1)]);
     let told = other.announce('c', 1002, "&event=stopped");
-    assert_eq!((addresses(&told), told.complete), (vec![], Some(0)));
+    assert_eq!((peer_addresses(&told), told.complete), (vec![], Some(0)));
     assert_eq!(scrape(), [(0, 1, 1)]);
-    assert_eq!(addresses(&other.announce('d', 1003, "")).len(), 1);
+    assert_eq!(peer_addresses(&other.announce('d', 1003, "")).len(), 1);
     other.announce('b', 1001, "&event=stopped");
     other.announce('d', 1003, "&event=stopped");
     assert_eq!(scrape(), [], "an empty swarm is forgotten");
@@ -93,15 +99,17 @@ fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
 fn counts_are_told_to_everybody_and_name_nobody() {
     let shut = Tracker::start(Options {
         access: Access::NotOpen,
-        ..options("127.0.0.1:0")
+        ..open_options("127.0.0.1:0")
     });
-    let (open, shut) = (tracker(), shut.unwrap());
-    Client::new(open.address()).announce('b', 1001, "&uploaded=5");
-    Client::new(open.address()).announce('b', 1001, "&uploaded=12");
+    let (open, shut) = (start_tracker(), shut.unwrap());
+    HttpClient::new(open.address()).announce('b', 1001, "&uploaded=5");
+    HttpClient::new(open.address()).announce('b', 1001, "&uploaded=12");
     for (tracker, peers, announces) in [(&open, 1, 2), (&shut, 0, 0)] {
-        let mut client = Client::new(tracker.address());
+        let mut client = HttpClient::new(tracker.address());
         let stats = client.get("/stats");
-        assert!(stats.is("200") && stats.head.contains("Content-Type: application/json\r\n"));
+        assert!(
+            stats.has_status("200") && stats.head.contains("Content-Type: application/json\r\n")
+        );
         let told: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
         assert_eq!(
             (&told["peers"], &told["announces"]),
@@ -133,42 +141,42 @@ fn counts_are_told_to_everybody_and_name_nobody() {
 fn silent_peers_are_dropped_without_anybody_asking() {
     let quick = Options {
         interval: Duration::from_millis(40),
-        ..options("127.0.0.1:0")
+        ..open_options("127.0.0.1:0")
     };
     let tracker = Tracker::start(quick).unwrap();
-    let mut client = Client::new(tracker.address());
+    let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "&pieceful=1");
     let started = Instant::now();
-    while client.get(&format!("/scrape?{HASH}")).body != b"d5:filesdee" {
+    while client.get(&format!("/scrape?{INFO_HASH}")).body != b"d5:filesdee" {
         assert!(started.elapsed() < Duration::from_secs(20), "still there");
     }
 }
 
 #[test]
 fn an_address_in_the_query_is_not_believed() {
-    let tracker = tracker();
-    let mut client = Client::new(tracker.address());
+    let tracker = start_tracker();
+    let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "&ip=192.0.2.1&ipv6=2001:db8::1&ipv4=192.0.2.1");
     let told = client
         .send(format!(
             "GET {} HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
-            announce('c', 1002, "")
+            announce_target('c', 1002, "")
         ))
         .response();
     let told = AnnounceResponse::parse(&told.body).unwrap();
-    assert_eq!(addresses(&told), ["127.0.0.1:1001".parse().unwrap()]);
+    assert_eq!(peer_addresses(&told), ["127.0.0.1:1001".parse().unwrap()]);
     assert_eq!(told.external_ip, Some([127, 0, 0, 1].into()));
 }
 
 #[test]
 fn bad_announces_get_a_reason_and_the_connection_goes_on() {
-    let tracker = tracker();
-    let mut client = Client::new(tracker.address());
+    let tracker = start_tracker();
+    let mut client = HttpClient::new(tracker.address());
     let id = format!("peer_id={}", "b".repeat(20));
     let (short, long) = ("a".repeat(19), "a".repeat(21));
     for (query, reason) in [
-        (format!("{HASH}&{id}&port=0"), "port must be"),
-        (format!("{HASH}&{id}&port=65536"), "port must be"),
+        (format!("{INFO_HASH}&{id}&port=0"), "port must be"),
+        (format!("{INFO_HASH}&{id}&port=65536"), "port must be"),
         (
             format!("info_hash={short}&{id}&port=1"),
             "info_hash must be 20 bytes",
@@ -182,19 +190,19 @@ fn bad_announces_get_a_reason_and_the_connection_goes_on() {
             "the query holds a malformed %-escape",
         ),
         (
-            format!("{HASH}&{HASH}&{id}&port=1"),
+            format!("{INFO_HASH}&{INFO_HASH}&{id}&port=1"),
             "the announce holds info_hash twice",
         ),
         (
-            format!("{HASH}&{id}&port"),
+            format!("{INFO_HASH}&{id}&port"),
             "the query holds a part without =",
         ),
         (
-            format!("{HASH}&{id}&port=1&left=all"),
+            format!("{INFO_HASH}&{id}&port=1&left=all"),
             "left must be a number",
         ),
         (
-            format!("{HASH}&{id}&port=1&numwant=all"),
+            format!("{INFO_HASH}&{id}&port=1&numwant=all"),
             "numwant must be a number",
         ),
         (String::new(), "the announce lacks info_hash"),
@@ -203,8 +211,8 @@ fn bad_announces_get_a_reason_and_the_connection_goes_on() {
         assert!(refusal.starts_with(reason), "{query}: {refusal}");
     }
     for number in 0..=250 {
-        let query = format!("{HASH}&peer_id={number:020}&port={}", 2000 + number);
-        assert!(client.get(&format!("/announce?{query}")).is("200"));
+        let query = format!("{INFO_HASH}&peer_id={number:020}&port={}", 2000 + number);
+        assert!(client.get(&format!("/announce?{query}")).has_status("200"));
     }
     for (want, given) in [
         ("-1", 50),
@@ -227,18 +235,18 @@ fn bad_announces_get_a_reason_and_the_connection_goes_on() {
 
 #[test]
 fn an_id_in_use_cannot_be_stopped_from_another_address() {
-    let tracker = Tracker::start(options("[::]:0")).unwrap();
+    let tracker = Tracker::start(open_options("[::]:0")).unwrap();
     let port = tracker.address().port();
-    let mut victim = Client::new(([127, 0, 0, 1], port).into());
+    let mut victim = HttpClient::new(([127, 0, 0, 1], port).into());
     victim.announce('b', 1001, "&key=secret");
-    let mut thief = Client::new(("::1".parse::<IpAddr>().unwrap(), port).into());
+    let mut thief = HttpClient::new(("::1".parse::<IpAddr>().unwrap(), port).into());
     for more in ["&event=stopped", "&event=stopped&key=guess", ""] {
-        let refusal = thief.get(&announce('b', 1001, more)).refusal();
+        let refusal = thief.get(&announce_target('b', 1001, more)).refusal();
         assert!(
             refusal.starts_with("another peer uses this peer_id"),
             "{refusal}"
         );
     }
-    assert_eq!(addresses(&victim.announce('c', 1002, "")).len(), 1);
+    assert_eq!(peer_addresses(&victim.announce('c', 1002, "")).len(), 1);
     assert_eq!(thief.announce('b', 1001, "&key=secret").incomplete, Some(2));
 }

@@ -1,8 +1,8 @@
 //! What a tracker tells of how much it holds and has done.
 
-use crate::common::http_client::Client;
+use crate::common::http_client::HttpClient;
 use crate::common::sandbox::Sandbox;
-use crate::common::udp_client::Udp;
+use crate::common::udp_client::UdpClient;
 use std::collections::HashMap;
 
 /// The query of an announce: a swarm, a peer, what it lacks, what it uploaded and downloaded.
@@ -20,11 +20,14 @@ fn query(swarm: char, peer: char, left: u64, (up, down): (u64, u64), event: &str
 fn what_is_announced_over_http_and_udp_stands_in_stats_and_in_metrics_alike() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
-    let (mut http, mut udp) = (Client::new(tracker.address), Udp::new(tracker.address));
+    let (mut http, mut udp) = (
+        HttpClient::new(tracker.address),
+        UdpClient::new(tracker.address),
+    );
     let mut over_http = |query: String| {
-        assert!(http.get(&format!("/announce?{query}")).is("200"));
+        assert!(http.get(&format!("/announce?{query}")).has_status("200"));
     };
-    let mut over_udp = |query: String| drop(udp.tell(&query));
+    let mut over_udp = |query: String| drop(udp.announce_query(&query));
     // Two swarms, one of peers over both; a third comes and goes.
     over_http(query('a', 'p', 9, (100, 50), "&event=started"));
     over_udp(query('a', 'q', 9, (7, 7), "&event=started"));
@@ -38,7 +41,10 @@ fn what_is_announced_over_http_and_udp_stands_in_stats_and_in_metrics_alike() {
     over_udp(query('b', 'r', 0, (5_000, 0), ""));
     over_http(query('c', 's', 9, (8, 0), "&event=stopped"));
     let bytes = [1_000 + 1 + 70_000 + 5_000 + 8, 500 + 500 + 30_000];
-    assert!(http.get("/scrape?info_hash=aaaaaaaaaaaaaaaaaaaa").is("200"));
+    assert!(
+        http.get("/scrape?info_hash=aaaaaaaaaaaaaaaaaaaa")
+            .has_status("200")
+    );
     let stats: serde_json::Value = serde_json::from_slice(&http.get("/stats").body).unwrap();
     let metrics = String::from_utf8(http.get("/metrics").body).unwrap();
     let metrics: HashMap<&str, u64> = metrics

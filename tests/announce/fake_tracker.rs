@@ -1,13 +1,13 @@
 //! Trackers of others, as scripts: what they answer is up to the test, and what they hear is kept.
 
-use crate::common::fake_peer::{Wire, listen_raw};
+use crate::common::fake_peer::{FakePeer, listen_tcp};
 use crate::common::waiting::wait_for;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A tracker that answers each announce over HTTP alike.
-pub(crate) struct Other {
+pub(crate) struct FakeTracker {
     address: SocketAddr,
     /// The body of its answers; none while it closes each connection without a word.
     answer: Arc<Mutex<Option<Vec<u8>>>>,
@@ -17,7 +17,7 @@ pub(crate) struct Other {
     gate: Arc<Mutex<()>>,
 }
 
-impl Other {
+impl FakeTracker {
     /// One that names these peers, and wants the next announce after a minute.
     pub(crate) fn naming(peers: &[SocketAddr]) -> Self {
         let other = Self::down();
@@ -32,7 +32,7 @@ impl Other {
         let (answers, hears) = (Arc::clone(&answer), Arc::clone(&heard));
         let gate = Arc::new(Mutex::new(()));
         let passes = Arc::clone(&gate);
-        let address = listen_raw(move |wire, _| {
+        let address = listen_tcp(move |wire, _| {
             if let Some(line) = first_line(&wire) {
                 let answer: Option<Vec<u8>> = answers.lock().unwrap().clone();
                 hears.lock().unwrap().push(line);
@@ -98,14 +98,14 @@ impl Other {
     }
 }
 
-fn first_line(wire: &Wire) -> Option<String> {
+fn first_line(wire: &FakePeer) -> Option<String> {
     let lines = BufReader::new(wire.stream.try_clone().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
     let first = lines.next()?;
     lines.any(|line| line.is_empty()).then_some(first)
 }
 
-fn reply(mut wire: Wire, body: &[u8]) {
+fn reply(mut wire: FakePeer, body: &[u8]) {
     let length = body.len();
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     wire.send(&[head.as_bytes(), body].concat());

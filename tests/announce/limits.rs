@@ -1,8 +1,8 @@
 //! What a tracker holds at most: what is past it is refused with the reason, and costs no memory.
 
-use crate::common::http_client::{Client, HASH, announce};
+use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
 use crate::common::sandbox::Sandbox;
-use crate::common::udp_client::Udp;
+use crate::common::udp_client::UdpClient;
 use pieceful::tracker::{Access, Limits, Options, Tracker, bind_with_udp};
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::udp_tracker::{Request, Response as UdpResponse};
@@ -11,14 +11,14 @@ use std::fs;
 /// The announce of a leech in the swarm of that number.
 fn of_swarm(number: u32) -> String {
     let hash = format!("{number:020}");
-    announce('b', 1001, "").replace(HASH, &format!("info_hash={hash}"))
+    announce_target('b', 1001, "").replace(INFO_HASH, &format!("info_hash={hash}"))
 }
 
 /// The reason for which an announce over UDP is refused; none if it is not.
-fn refused_over_udp(udp: &mut Udp, id: u8) -> Option<String> {
+fn refused_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
     let connection = udp.connect();
     let datagram = |transaction| {
-        let whole = Udp::announce_bytes(connection, id, 1001);
+        let whole = UdpClient::announce_bytes(connection, id, 1001);
         match Request::parse(&whole).unwrap() {
             Request::Announce { announce, .. } => Request::Announce {
                 connection,
@@ -53,7 +53,7 @@ fn one_address_cannot_fill_a_tracker_with_made_up_swarms() {
     const AT_ONCE: u32 = 200;
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&["--data", sandbox.folder("data").to_str().unwrap()]);
-    let mut client = Client::new(tracker.address);
+    let mut client = HttpClient::new(tracker.address);
     for first in (0..MOST).step_by(AT_ONCE as usize) {
         let batch = (first..first + AT_ONCE).map(|number| {
             let target = of_swarm(number);
@@ -71,7 +71,7 @@ fn one_address_cannot_fill_a_tracker_with_made_up_swarms() {
     }
     // Who is in one already stays, and others are as welcome as before.
     assert!(AnnounceResponse::parse(&client.get(&of_swarm(0)).body).is_ok());
-    let mut other = Udp::from("127.0.0.2:0", tracker.address);
+    let mut other = UdpClient::bound_to("127.0.0.2:0", tracker.address);
     assert_eq!(refused_over_udp(&mut other, b'c'), None);
     let stats = client.get("/stats").body;
     let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
@@ -105,13 +105,13 @@ fn a_full_swarm_and_a_full_tracker_refuse_over_both_protocols_with_the_reason() 
     ];
     for (limits, reason) in rows {
         let tracker = limited(limits);
-        let mut http = Client::new(tracker.address());
-        let mut udp = Udp::new(tracker.address());
+        let mut http = HttpClient::new(tracker.address());
+        let mut udp = UdpClient::new(tracker.address());
         // The first is let in where there is room for one.
         let first = refused_over_udp(&mut udp, b'a');
         assert_eq!(first.is_none(), limits == one, "{limits:?}: {first:?}");
         assert_eq!(refused_over_udp(&mut udp, b'b').as_deref(), Some(reason));
-        assert_eq!(http.get(&announce('c', 1003, "")).refusal(), reason);
+        assert_eq!(http.get(&announce_target('c', 1003, "")).refusal(), reason);
         tracker.stop();
     }
 }

@@ -1,13 +1,14 @@
 //! Private torrents (BEP 27): one tracker of their own at a time, and nobody but whom it names.
 
-use super::fake_tracker::Other;
+use super::fake_tracker::FakeTracker;
 use super::tiers::{announces, other_tracker, tiered};
-use crate::common::extensions::{data, give, info, link, peer_parameter};
+use crate::common::extensions::{
+    info_dictionary, magnet_link, metadata_piece, peer_parameter, serve_metadata,
+};
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::logged;
-use crate::common::open_swarm::peer;
-use crate::common::peer::word;
+use crate::common::log::wait_for_log_line;
+use crate::common::peer::quoted;
 use crate::common::process::{Process, run};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::PATIENCE;
@@ -42,7 +43,7 @@ fn one_tracker_of_ours_hears_of_it_and_neither_the_next_nor_those_of_tracker_inf
         "",
     );
     assert_eq!(made.code, Some(0), "{made:?}");
-    let torrent = word(&sandbox.path("seed/data.torrent"));
+    let torrent = quoted(&sandbox.path("seed/data.torrent"));
     let mut seed = sandbox.peer("seed");
     seed.run(&format!("download {torrent}"));
     let mut leech = sandbox.peer("leech");
@@ -64,13 +65,13 @@ fn one_tracker_of_ours_hears_of_it_and_neither_the_next_nor_those_of_tracker_inf
 fn any_number_but_0_is_private() {
     for (number, is_private) in [(1, true), (2, true), (-1, true), (0, false)] {
         let sandbox = Sandbox::new();
-        let listed = Other::naming(&[]);
+        let listed = FakeTracker::naming(&[]);
         fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-        let own = Other::naming(&[]);
+        let own = FakeTracker::naming(&[]);
         let torrent = Torrent::new("share", 100_000, 32_768, 1).private(number);
         let torrent = tiered(&sandbox, &torrent.bytes, &[&[own.url()]]);
         let mut leech = sandbox.peer("leech");
-        leech.run(&format!("download {}", word(&torrent)));
+        leech.run(&format!("download {}", quoted(&torrent)));
         own.until(|heard| !heard.is_empty());
         leech.run("quit");
         let (exit, stderr) = leech.process.wait();
@@ -88,24 +89,24 @@ fn when_its_tracker_fails_another_takes_its_place_and_whom_the_former_named_is_g
     let named = listen(&SECRET, "named", move |mut wire, _| {
         let (calls, ends) = both.lock().unwrap().clone();
         calls.send(()).unwrap();
-        wire.drain();
+        wire.read_to_end();
         let _ = ends.send(());
     });
     // One more is called and takes its time to answer.
     let (answers, may_answer) = channel::<()>();
     let may_answer = Mutex::new(may_answer);
-    let late = listen_raw(move |mut wire, _| {
-        assert!(wire.handshake().is_some());
+    let late = listen_tcp(move |mut wire, _| {
+        assert!(wire.read_handshake().is_some());
         let _ = may_answer.lock().unwrap().recv();
-        wire.send(&handshake(SECRET.info_hash, BOTH, "late"));
-        wire.drain();
+        wire.send(&handshake(SECRET.info_hash, EXTENDED_AND_FAST, "late"));
+        wire.read_to_end();
     });
-    let (first, second) = (Other::down(), Other::down());
+    let (first, second) = (FakeTracker::down(), FakeTracker::down());
     first.name_often(&[named, late]);
-    let owner = sound_owner(&SECRET, "owner");
+    let owner = honest_seed(&SECRET, "owner");
     let torrent = tiered(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {} copy", word(&torrent)));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!("download {} copy", quoted(&torrent)));
     called.recv_timeout(PATIENCE).unwrap();
     first.until(|heard| heard.len() > 3);
     assert_eq!(second.heard(), [""; 0], "one at a time");
@@ -118,7 +119,7 @@ fn when_its_tracker_fails_another_takes_its_place_and_whom_the_former_named_is_g
     drop(answers);
     for given_up in [named, late] {
         let address = given_up.to_string();
-        logged(
+        wait_for_log_line(
             &leech.log,
             &[&address, "the tracker that named it has failed"],
         );
@@ -136,27 +137,29 @@ fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let listed = Arc::new(Other::down());
+    let listed = Arc::new(FakeTracker::down());
     let hears = Arc::clone(&listed);
     // The link names it, and so do the trackers.
     let giver = listen(&SECRET, "giver", move |mut wire, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         // A tracker that has not heard that it begins need not hear that it ends.
         hears.until(|heard| !heard.is_empty());
-        let metadata = info(&SECRET);
-        give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+        let metadata = info_dictionary(&SECRET);
+        serve_metadata(&mut wire, metadata.len(), |piece| {
+            metadata_piece(piece, metadata)
+        });
     });
     listed.name_often(&[giver]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-    let own = Other::down();
+    let own = FakeTracker::down();
     own.name_often(&[]);
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let link = link(
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let magnet = magnet_link(
         &SECRET,
         &format!("&dn=sought&tr={}{}", own.url(), peer_parameter(giver)),
     );
-    leech.run(&format!("download {link}"));
-    leech.until("secret", |download| download["state"] == "downloading");
+    leech.run(&format!("download {magnet}"));
+    leech.wait_for_download("secret", |download| download["state"] == "downloading");
     listed.until(|heard| {
         heard
             .last()
@@ -171,14 +174,14 @@ fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
         "the giver was called again"
     );
     assert_eq!(listed.heard().len(), told);
-    own.name_often(&[sound_owner(&SECRET, "owner")]);
+    own.name_often(&[honest_seed(&SECRET, "owner")]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     // Neither does the next start call it.
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.until("secret", |download| download["state"] == "complete");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_download("secret", |download| download["state"] == "complete");
     let begun = own.heard().len();
     own.until(|heard| heard.len() > begun);
     assert_eq!(
@@ -190,7 +193,7 @@ fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
 #[test]
 fn a_tracker_that_is_being_asked_as_a_link_turns_out_to_be_private_hears_that_it_ends() {
     let sandbox = Sandbox::new();
-    let (listed, own) = (Other::naming(&[]), Other::down());
+    let (listed, own) = (FakeTracker::naming(&[]), FakeTracker::down());
     own.name_often(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let (held, own_held) = (listed.hold(), own.hold());
@@ -198,19 +201,21 @@ fn a_tracker_that_is_being_asked_as_a_link_turns_out_to_be_private_hears_that_it
     let may_give = Mutex::new(may_give);
     let giver = listen(&SECRET, "giver", move |mut wire, _| {
         let _ = may_give.lock().unwrap().recv();
-        let metadata = info(&SECRET);
-        give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+        let metadata = info_dictionary(&SECRET);
+        serve_metadata(&mut wire, metadata.len(), |piece| {
+            metadata_piece(piece, metadata)
+        });
     });
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let link = link(
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let magnet = magnet_link(
         &SECRET,
         &format!("&tr={}{}", own.url(), peer_parameter(giver)),
     );
-    leech.run(&format!("download {link}"));
+    leech.run(&format!("download {magnet}"));
     listed.until(|heard| !heard.is_empty());
     own.until(|heard| !heard.is_empty());
     drop(gives);
-    leech.until("secret", |download| download["state"] == "downloading");
+    leech.wait_for_download("secret", |download| download["state"] == "downloading");
     // What the one answers, which it was asked before, does not bring the other back.
     drop(own_held);
     own.until(|heard| heard.len() > 2);
@@ -225,12 +230,12 @@ fn a_tracker_that_is_being_asked_as_a_link_turns_out_to_be_private_hears_that_it
 #[test]
 fn a_private_torrent_without_a_tracker_says_so_though_tracker_info_names_one() {
     let sandbox = Sandbox::new();
-    let listed = Other::naming(&[]);
+    let listed = FakeTracker::naming(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let torrent = SECRET.write(&sandbox, "secret.torrent");
-    leech.run(&format!("download {} copy", word(&torrent)));
-    leech.until("secret", |download| {
+    leech.run(&format!("download {} copy", quoted(&torrent)));
+    leech.wait_for_download("secret", |download| {
         let trouble = &download["trouble"];
         assert!(trouble != "it names no tracker, and TRACKER_INFO names none");
         trouble == "it is private, and names no tracker"

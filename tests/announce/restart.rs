@@ -1,6 +1,6 @@
 //! Swarms that outlive the process, and what is done with a file that is no good.
 
-use crate::common::http_client::{Client, addresses};
+use crate::common::http_client::{HttpClient, peer_addresses};
 use crate::common::process::Process;
 use crate::common::sandbox::Sandbox;
 use std::fs;
@@ -20,7 +20,7 @@ fn end(tracker: Process, signal: &str) {
 }
 
 fn stat(tracker: &Process, name: &str) -> u64 {
-    let told = Client::new(tracker.address).get("/stats");
+    let told = HttpClient::new(tracker.address).get("/stats");
     let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
     told[name].as_u64().unwrap()
 }
@@ -34,7 +34,7 @@ fn a_graceful_restart_keeps_every_peer_and_its_rank() {
     let sandbox = Sandbox::new();
     let data = sandbox.folder("data");
     let tracker = start(&sandbox, &data);
-    let mut client = Client::new(tracker.address);
+    let mut client = HttpClient::new(tracker.address);
     for number in 0..100 {
         let id = char::from(b'A' + number % 50);
         let more = if number < 50 { "" } else { "&uploaded=0" };
@@ -50,9 +50,9 @@ fn a_graceful_restart_keeps_every_peer_and_its_rank() {
     let tracker = start(&sandbox, &data);
     assert_eq!((stat(&tracker, "peers"), stat(&tracker, "swarms")), (50, 1));
     assert!(!data.join("swarms").exists(), "taken once");
-    let told = Client::new(tracker.address).announce('~', 2_000, "&numwant=5");
+    let told = HttpClient::new(tracker.address).announce('~', 2_000, "&numwant=5");
     assert_eq!(
-        addresses(&told)[0],
+        peer_addresses(&told)[0],
         local(1_010),
         "who uploaded comes first"
     );
@@ -65,12 +65,12 @@ fn a_kill_or_a_damaged_file_leaves_an_empty_tracker_that_works() {
     let sandbox = Sandbox::new();
     let data = sandbox.folder("data");
     let tracker = start(&sandbox, &data);
-    Client::new(tracker.address).announce('b', 1_001, "");
+    HttpClient::new(tracker.address).announce('b', 1_001, "");
     end(tracker, "-TERM");
     let saved = fs::read(data.join("swarms")).unwrap();
     let tracker = start(&sandbox, &data);
     assert_eq!(stat(&tracker, "peers"), 1);
-    Client::new(tracker.address).announce('b', 1_001, "&event=stopped");
+    HttpClient::new(tracker.address).announce('b', 1_001, "&event=stopped");
     end(tracker, "-KILL");
     let tracker = start(&sandbox, &data);
     assert_eq!(
@@ -87,7 +87,7 @@ fn a_kill_or_a_damaged_file_leaves_an_empty_tracker_that_works() {
         fs::write(data.join("swarms"), damaged).unwrap();
         let tracker = start(&sandbox, &data);
         assert_eq!(stat(&tracker, "peers"), 0);
-        let told = Client::new(tracker.address).announce('b', 1_001, "");
+        let told = HttpClient::new(tracker.address).announce('b', 1_001, "");
         assert_eq!(told.incomplete, Some(1));
         end(tracker, "-KILL");
         let log = fs::read_to_string(data.join("tracker.log")).unwrap();

@@ -1,12 +1,11 @@
 //! Where announces of real peers come from: whom a tracker names must be there.
 
 use super::tiers::tiered;
-use super::trackers::udp_tracker;
-use crate::common::http_client::{Client, addresses, announce};
+use super::trackers::start_udp_tracker;
+use crate::common::http_client::{HttpClient, announce_target, peer_addresses};
 use crate::common::open_swarm::TORRENT;
 use crate::common::peer::Peer;
-use crate::common::peer::word;
-use crate::common::process::Process;
+use crate::common::peer::quoted;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use pieceful::tracker::Tracker;
@@ -16,13 +15,8 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 /// A peer that listens there and downloads a torrent of this tracker.
 fn leech(sandbox: &Sandbox, listen: &str, tracker: &str) -> Peer {
     let torrent = tiered(sandbox, &TORRENT.bytes, &[&[tracker.to_owned()]]);
-    let state = sandbox.folder("state");
-    let (info, state) = (sandbox.tracker_info(), state.to_str().unwrap().to_owned());
-    let info = info.to_str().unwrap();
-    let arguments = ["peer", listen, info, "--json", "--dir", &state];
-    let process = Process::start(&sandbox.folder("work"), &arguments);
-    let mut peer = Peer { process };
-    peer.run(&format!("download {}", word(&torrent)));
+    let mut peer = sandbox.peer_at(listen, "leech", &[]);
+    peer.run(&format!("download {}", quoted(&torrent)));
     peer
 }
 
@@ -36,10 +30,10 @@ fn named(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
         .collect();
     wait_for(
         || {
-            let mut client = Client::new((from, tracker.address().port()).into());
-            let query = announce('z', 9, "&key=z").replace(&"a".repeat(20), &hash);
+            let mut client = HttpClient::new((from, tracker.address().port()).into());
+            let query = announce_target('z', 9, "&key=z").replace(&"a".repeat(20), &hash);
             let told = AnnounceResponse::parse(&client.get(&query).body).unwrap();
-            Some(addresses(&told)).filter(|named| !named.is_empty())
+            Some(peer_addresses(&told)).filter(|named| !named.is_empty())
         },
         || "nobody has announced".to_owned(),
     )
@@ -48,7 +42,7 @@ fn named(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
 #[test]
 fn a_peer_that_listens_at_one_address_is_named_by_it() {
     for scheme in ["http", "udp"] {
-        let tracker = udp_tracker("127.0.0.1:0");
+        let tracker = start_udp_tracker("127.0.0.1:0");
         let url = format!("{scheme}://{}/announce", tracker.address());
         let sandbox = Sandbox::new();
         let leech = leech(&sandbox, "127.0.0.2:0", &url);
@@ -74,7 +68,7 @@ fn a_peer_is_known_over_the_families_in_which_it_listens_and_no_other() {
             ("127.0.0.1:0", v4, v4),
             ("[::1]:0", v6, v6),
         ] {
-            let tracker = udp_tracker("[::]:0");
+            let tracker = start_udp_tracker("[::]:0");
             let port = tracker.address().port();
             let url = format!("{scheme}://localhost:{port}/announce");
             let sandbox = Sandbox::new();

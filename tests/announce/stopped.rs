@@ -1,6 +1,6 @@
 //! Shares and downloads of open swarms that a person ends.
 
-use crate::common::http_client::Client;
+use crate::common::http_client::HttpClient;
 use crate::common::peer::Peer;
 use crate::common::process::{Process, run};
 use crate::common::sandbox::Sandbox;
@@ -11,7 +11,7 @@ use std::fs;
 /// Waits until so many peers are in swarms of the tracker, by what it was told.
 fn until_peers(tracker: &Process, count: u64) {
     let told = || {
-        let told = Client::new(tracker.address).get("/stats");
+        let told = HttpClient::new(tracker.address).get("/stats");
         serde_json::from_slice::<Value>(&told.body).unwrap()
     };
     wait_for(
@@ -76,13 +76,13 @@ fn a_download_that_is_stopped_goes_on_when_it_is_asked_for_again() {
     seed.run("send data");
     let mut leech = sandbox.peer("leech");
     leech.run("download ../seed/data.torrent");
-    leech.until("data", |download| download["bytes_done"].as_u64() > Some(0));
+    leech.wait_for_download("data", |download| download["bytes_done"].as_u64() > Some(0));
     leech.run("stop_share - data");
     assert!(leech.download("data").is_null());
     until_peers(&tracker, 1);
     assert!(sandbox.path("leech/data.part").exists());
     leech.run("download ../seed/data.torrent");
-    let on = leech.until("data", |download| download["state"] != "checking");
+    let on = leech.wait_for_download("data", |download| download["state"] != "checking");
     assert!(on["from"]["disk"].as_u64() > Some(0), "{on}");
     leech.run("wait 60");
     assert!(fs::read(sandbox.path("leech/data")).unwrap() == fs::read(&data).unwrap());

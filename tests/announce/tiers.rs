@@ -1,10 +1,10 @@
 //! Real peers with trackers of several kinds and tiers (BEP 12).
 
-use super::fake_tracker::Other;
+use super::fake_tracker::FakeTracker;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::http_client::Client;
-use crate::common::open_swarm::{TORRENT, peer, seed};
-use crate::common::peer::word;
+use crate::common::http_client::HttpClient;
+use crate::common::open_swarm::{TORRENT, seed};
+use crate::common::peer::quoted;
 use crate::common::process::Process;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::PATIENCE;
@@ -42,7 +42,7 @@ pub(crate) fn tiered(sandbox: &Sandbox, torrent: &[u8], tiers: &[&[String]]) -> 
 }
 
 pub(crate) fn announces(tracker: &Process) -> u64 {
-    let told = Client::new(tracker.address).get("/stats");
+    let told = HttpClient::new(tracker.address).get("/stats");
     let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
     told["announces"].as_u64().unwrap()
 }
@@ -83,7 +83,7 @@ fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
     let (exit, stderr) = leech.process.wait();
     assert!(exit.success(), "{stderr}");
     // The farewell went over UDP too: only the seed is left.
-    let told = Client::new(tracker.address).get("/stats");
+    let told = HttpClient::new(tracker.address).get("/stats");
     let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
     assert_eq!(
         (told["peers"].as_u64(), told["seeds"].as_u64()),
@@ -109,17 +109,17 @@ fn one_tracker_that_is_ours_has_all_of_them_announced_to() {
 #[test]
 fn a_download_into_which_nothing_comes_goes_on_to_the_next_tier_and_a_seed_does_not() {
     let sandbox = Sandbox::new();
-    let (first, second) = (Other::naming(&[]), Other::naming(&[]));
+    let (first, second) = (FakeTracker::naming(&[]), FakeTracker::naming(&[]));
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
     let mut seed = sandbox.peer("seed");
     fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
-    seed.run(&format!("download {}", word(&torrent)));
+    seed.run(&format!("download {}", quoted(&torrent)));
     seed.run("wait 50");
     let seed = seed.process.address;
     first.until(|heard| heard.iter().any(|line| line.contains(&port(seed))));
     second.name(&[seed]);
     let mut leech = sandbox.peer("leech");
-    leech.run(&format!("download {} copy", word(&torrent)));
+    leech.run(&format!("download {} copy", quoted(&torrent)));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let leech = port(leech.process.address);
@@ -142,7 +142,10 @@ fn port(peer: std::net::SocketAddr) -> String {
 fn a_magnet_link_s_trackers_are_all_asked_at_once() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let (first, second) = (Other::naming(&[]), Other::naming(&[seed.process.address]));
+    let (first, second) = (
+        FakeTracker::naming(&[]),
+        FakeTracker::naming(&[seed.process.address]),
+    );
     let mut leech = sandbox.peer("leech");
     let link = magnet(&TORRENT, &[&first, &second]);
     leech.run(&format!("download {link}"));
@@ -152,21 +155,21 @@ fn a_magnet_link_s_trackers_are_all_asked_at_once() {
 }
 
 /// The magnet link of a torrent with these trackers.
-pub(crate) fn magnet(torrent: &Torrent, trackers: &[&Other]) -> String {
+pub(crate) fn magnet(torrent: &Torrent, trackers: &[&FakeTracker]) -> String {
     let trackers = trackers
         .iter()
         .map(|tracker| format!("&tr={}", tracker.url()));
-    crate::common::extensions::link(torrent, &trackers.collect::<String>())
+    crate::common::extensions::magnet_link(torrent, &trackers.collect::<String>())
 }
 
 #[test]
 fn a_tracker_that_fails_is_left_for_the_next_and_taken_again_when_it_is_back() {
     let sandbox = Sandbox::new();
-    let (first, second) = (Other::down(), Other::naming(&[]));
+    let (first, second) = (FakeTracker::down(), FakeTracker::naming(&[]));
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
     let mut seed = sandbox.peer("seed");
     fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
-    seed.run(&format!("download {}", word(&torrent)));
+    seed.run(&format!("download {}", quoted(&torrent)));
     second.until(|heard| heard.iter().any(|line| line.contains("&event=started")));
     // It is tried again though the second one answers.
     let tries = first.heard().len();
@@ -189,14 +192,14 @@ fn a_tracker_that_fails_is_left_for_the_next_and_taken_again_when_it_is_back() {
 #[test]
 fn a_tracker_hears_its_id_again_and_its_warning_is_told_once() {
     let sandbox = Sandbox::new();
-    let tracker = Other::naming(&[]);
+    let tracker = FakeTracker::naming(&[]);
     let warning = "\x1b[2Jold \u{202e}client";
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e");
     let warned = format!("15:warning message{}:{warning}", warning.len());
     tracker.answer(answer(&format!("10:tracker id4:a &\x01{warned}")).as_bytes());
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[tracker.url()]]);
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {}", word(&torrent)));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!("download {}", quoted(&torrent)));
     let heard = tracker.until(|heard| heard.len() > 2);
     assert!(!heard[0].contains("trackerid"), "{heard:?}");
     assert!(heard[1].contains("&trackerid=a%20%26%01"), "{heard:?}");

@@ -2,7 +2,8 @@
 
 use pieceful::tracker::{Access, Options, Tracker, bind, bind_with_udp};
 
-pub(crate) fn options(address: &str) -> Options {
+/// Options of an open tracker that listens at `address`.
+pub(crate) fn open_options(address: &str) -> Options {
     let listener = bind(&address.parse().unwrap()).unwrap();
     Options {
         access: Access::Open,
@@ -10,12 +11,13 @@ pub(crate) fn options(address: &str) -> Options {
     }
 }
 
-pub(crate) fn tracker() -> Tracker {
-    Tracker::start(options("127.0.0.1:0")).unwrap()
+/// Starts an open tracker.
+pub(crate) fn start_tracker() -> Tracker {
+    Tracker::start(open_options("127.0.0.1:0")).unwrap()
 }
 
-/// An open tracker that takes announces over UDP too.
-pub(crate) fn udp_tracker(address: &str) -> Tracker {
+/// Starts an open tracker that takes announces over UDP too.
+pub(crate) fn start_udp_tracker(address: &str) -> Tracker {
     let (listener, udp) = bind_with_udp(&address.parse().unwrap()).unwrap();
     Tracker::start(Options {
         access: Access::Open,

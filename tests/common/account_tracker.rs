@@ -1,17 +1,17 @@
-//! A tracker with accounts and groups as a process.
+//! A tracker with accounts and groups, as a process.
 
-use super::control_connection::{Line, User, create_user};
+use super::control_connection::{ControlConnection, User, create_user_request};
 use super::process::Process;
 use super::sandbox::Sandbox;
 use std::net::SocketAddr;
 
-/// A tracker in a sandbox; its state lies in `data`, its first two lines are read.
-pub(crate) struct Service {
+/// A running tracker and its sandbox. Its state is in the folder `data`.
+pub(crate) struct AccountTracker {
     pub(crate) sandbox: Sandbox,
     pub(crate) tracker: Process,
 }
 
-impl Service {
+impl AccountTracker {
     pub(crate) fn new() -> Self {
         Self::with(&[])
     }
@@ -24,18 +24,18 @@ impl Service {
         self.tracker.address
     }
 
-    pub(crate) fn line(&self) -> Line {
-        Line::open(self.address()).unwrap()
+    pub(crate) fn connect(&self) -> ControlConnection {
+        ControlConnection::open(self.address()).unwrap()
     }
 
-    /// Makes an account and logs it in.
+    /// Creates an account and logs in to it.
     pub(crate) fn user(&self, name: &str) -> User {
-        let mut line = self.line();
-        line.ask(None, create_user(name)).unwrap();
-        User::login(line, name)
+        let mut line = self.connect();
+        line.ask(None, create_user_request(name)).unwrap();
+        User::log_in(line, name)
     }
 
-    /// The token that a peer of the sandbox keeps.
+    /// The token in the state folder of a peer of the sandbox.
     pub(crate) fn token(&self, peer: &str) -> Vec<u8> {
         let session = self.sandbox.path(&format!("{peer}.state/session"));
         let session = std::fs::read(session).unwrap();
@@ -45,13 +45,13 @@ impl Service {
         session[at..at + 109].to_vec()
     }
 
-    /// What one line of the console gives.
+    /// Types a line on the tracker's console and returns the line that it answers.
     pub(crate) fn console(&mut self, line: &str) -> String {
         self.tracker.write_line(line);
         self.tracker.line()
     }
 
-    /// Ends the tracker; gives what `--dump` prints then.
+    /// Ends the tracker and returns what `--dump` prints.
     pub(crate) fn stop_and_dump(self) -> (Sandbox, String) {
         let Self {
             sandbox,
@@ -70,12 +70,12 @@ impl Service {
         self.sandbox
     }
 
-    /// The same tracker again, at another address.
-    pub(crate) fn again(sandbox: Sandbox) -> Self {
+    /// Starts the tracker of a sandbox again, at another address.
+    pub(crate) fn restart(sandbox: Sandbox) -> Self {
         Self::with_data(sandbox, &[])
     }
 
-    /// A tracker over the state that lies in a sandbox.
+    /// Starts a tracker over the state in a sandbox.
     pub(crate) fn with_data(sandbox: Sandbox, arguments: &[&str]) -> Self {
         let tracker = start(&sandbox, arguments);
         Self { sandbox, tracker }
@@ -95,7 +95,7 @@ fn start(sandbox: &Sandbox, arguments: &[&str]) -> Process {
     tracker
 }
 
-/// The state of a stopped tracker.
+/// What `--dump` prints of the state of a stopped tracker.
 pub(crate) fn dump(sandbox: &Sandbox) -> String {
     let data = sandbox.path("data");
     let all = ["tracker", "--data", data.to_str().unwrap(), "--dump"];

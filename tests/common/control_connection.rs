@@ -1,5 +1,4 @@
-//! A tracker of accounts as a process, and lines to it that speak the wire themselves: what a peer of ours would never send
-//! can be sent too.
+//! Control connections that a test opens itself: it can send what a real peer would never send.
 
 use super::waiting::PATIENCE;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
@@ -14,26 +13,26 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A control line.
-pub(crate) struct Line {
+/// A control connection.
+pub(crate) struct ControlConnection {
     pub(crate) stream: TlsStream,
     last_id: u32,
 }
 
-impl Line {
-    /// None if nobody answers there any more.
+impl ControlConnection {
+    /// Connects to a tracker. None if nothing listens there.
     pub(crate) fn open(address: SocketAddr) -> Option<Self> {
         Self::over(TcpStream::connect(address).ok()?)
     }
 
-    /// Over that connection.
+    /// Does the TLS handshake over `socket`. None if the tracker does not answer.
     pub(crate) fn over(socket: TcpStream) -> Option<Self> {
         socket.set_nodelay(true).ok()?;
         let (stream, _) = connect_tls(Arc::new(socket), None, PATIENCE).ok()?;
         Some(Self { stream, last_id: 0 })
     }
 
-    /// What is answered; an error if the line ended first.
+    /// Sends a request and returns the answer, or an error if the connection ends first.
     pub(crate) fn try_ask(
         &mut self,
         token: Option<&Token>,
@@ -50,7 +49,7 @@ impl Line {
         Ok(reply.result)
     }
 
-    /// What is answered to that body of a frame.
+    /// Sends a frame with this body and returns the reply.
     pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<Reply, FrameIoError> {
         write_frame(&self.stream, body, MAX_FRAME, PATIENCE)?;
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
@@ -58,19 +57,20 @@ impl Line {
         Ok(Reply::decode(body).expect("a reply"))
     }
 
+    /// Sends a request and returns the answer, which must come.
     pub(crate) fn ask(&mut self, token: Option<&Token>, ask: Ask) -> Result<Answer, Refused> {
         self.try_ask(token, ask).expect("an answer")
     }
 }
 
-impl Drop for Line {
+impl Drop for ControlConnection {
     fn drop(&mut self) {
         self.stream.finish(Duration::from_millis(100));
         self.stream.hang_up();
     }
 }
 
-/// A connection from host `host` of 127.0.0.0/8, as if of another machine.
+/// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another machine.
 pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     let [high, low] = host.to_be_bytes();
     let (kind, none) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
@@ -83,16 +83,19 @@ pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     TcpStream::from(socket)
 }
 
-/// Somebody who is logged in.
+/// A user who is logged in over a control connection.
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) token: Token,
-    pub(crate) line: Line,
+    pub(crate) line: ControlConnection,
 }
 
 impl User {
-    pub(crate) fn login(mut line: Line, name: &str) -> Self {
-        match line.ask(None, login(name, &password(name))).unwrap() {
+    pub(crate) fn log_in(mut line: ControlConnection, name: &str) -> Self {
+        match line
+            .ask(None, login_request(name, &password_of(name)))
+            .unwrap()
+        {
             Answer::Session { token, user, .. } if user.to_string() == name => Self {
                 name: name.to_owned(),
                 token,
@@ -106,13 +109,13 @@ impl User {
         self.line.ask(Some(&self.token), ask)
     }
 
-    /// What is done for it.
-    pub(crate) fn does(&mut self, ask: Ask) {
+    /// Sends a request that the tracker must carry out.
+    pub(crate) fn perform(&mut self, ask: Ask) {
         let shown = format!("{} {ask:?}", self.name);
         assert_eq!(self.ask(ask), Ok(Answer::Done), "{shown}");
     }
 
-    /// All groups, whatever the number of pages.
+    /// All groups on all pages.
     pub(crate) fn groups(&mut self) -> Vec<GroupEntry> {
         let (mut groups, mut after) = (Vec::new(), None);
         loop {
@@ -130,53 +133,53 @@ impl User {
     }
 }
 
-/// A write that was never asked for before.
-pub(crate) fn write() -> WriteId {
+/// The id of a new write.
+pub(crate) fn new_write() -> WriteId {
     let mut id = [0; 16];
     SystemRandom::new().fill(&mut id).unwrap();
     WriteId(id)
 }
 
-/// The password of the user of that name in all these tests.
-pub(crate) fn password(user: &str) -> Password {
+/// The password of a user in all tests.
+pub(crate) fn password_of(user: &str) -> Password {
     Password::new(format!("pw of {user}")).unwrap()
 }
 
-pub(crate) fn login(user: &str, password: &Password) -> Ask {
+pub(crate) fn login_request(user: &str, password: &Password) -> Ask {
     Ask::Login {
         user: user.parse().unwrap(),
         password: password.clone(),
     }
 }
 
-pub(crate) fn create_user(user: &str) -> Ask {
-    create_user_with(user, None)
+pub(crate) fn create_user_request(user: &str) -> Ask {
+    create_user_with_invite(user, None)
 }
 
-pub(crate) fn create_user_with(user: &str, invite: Option<&str>) -> Ask {
+pub(crate) fn create_user_with_invite(user: &str, invite: Option<&str>) -> Ask {
     Ask::CreateUser {
-        write: write(),
+        write: new_write(),
         user: user.parse().unwrap(),
-        password: password(user),
+        password: password_of(user),
         invite: invite.map(|code| Place::new(code).unwrap()),
     }
 }
 
-/// A request about a group, as a person would type it; `leave_group` with `--yes` ends it.
-pub(crate) fn group(typed: &str) -> Ask {
+/// The request of a command as a person types it. `leave_group` with `--yes` also ends the group.
+pub(crate) fn group_request(typed: &str) -> Ask {
     let words: Vec<&str> = typed.split(' ').collect();
     let label = |at: usize| words[at].parse().unwrap();
     match words[0] {
         "create_group" => Ask::CreateGroup {
-            write: write(),
+            write: new_write(),
             group: words[1].parse().unwrap(),
         },
         "join_group" => Ask::JoinGroup {
-            write: write(),
+            write: new_write(),
             group: label(1),
         },
         "leave_group" => Ask::LeaveGroup {
-            write: write(),
+            write: new_write(),
             group: label(1),
             end: words.get(2) == Some(&"--yes"),
         },
@@ -190,17 +193,17 @@ pub(crate) fn group(typed: &str) -> Ask {
             after: None,
         },
         "accept_request" => Ask::AcceptRequest {
-            write: write(),
+            write: new_write(),
             group: label(1),
             user: label(2),
         },
         "reject_request" => Ask::RejectRequest {
-            write: write(),
+            write: new_write(),
             group: label(1),
             user: label(2),
         },
         "remove_member" => Ask::RemoveMember {
-            write: write(),
+            write: new_write(),
             group: label(1),
             user: label(2),
         },
@@ -208,7 +211,7 @@ pub(crate) fn group(typed: &str) -> Ask {
             seen: Default::default(),
             after: None,
         },
-        "logout" => Ask::Logout { write: write() },
+        "logout" => Ask::Logout { write: new_write() },
         other => panic!("{other}"),
     }
 }

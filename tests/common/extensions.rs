@@ -1,21 +1,22 @@
-//! What scripted peers say in messages of extensions (BEP 9, BEP 10), written by hand.
+//! Messages of the extension protocol (BEP 10) and of metadata exchange (BEP 9), written by hand for fake peers.
 
 use super::fake_peer::*;
 use super::handmade_torrent::Torrent;
 use std::net::SocketAddr;
 
-/// The numbers under which scripted peers take messages.
+/// The ids that fake peers give to their extensions.
 pub(crate) const OUR_METADATA: u8 = 7;
 pub(crate) const OUR_PEX: u8 = 9;
 
-/// The info dictionary inside the torrent.
-pub(crate) fn info(torrent: &Torrent) -> &[u8] {
+/// The info dictionary of the torrent.
+pub(crate) fn info_dictionary(torrent: &Torrent) -> &[u8] {
     let bytes = &torrent.bytes;
     assert!(bytes.starts_with(b"d4:info") && bytes.ends_with(b"e"));
     &bytes[7..bytes.len() - 1]
 }
 
-pub(crate) fn link(torrent: &Torrent, parameters: &str) -> String {
+/// The magnet link of the torrent, in quotes for a command.
+pub(crate) fn magnet_link(torrent: &Torrent, parameters: &str) -> String {
     let hash: String = torrent
         .info_hash
         .iter()
@@ -24,24 +25,25 @@ pub(crate) fn link(torrent: &Torrent, parameters: &str) -> String {
     format!("'magnet:?xt=urn:btih:{hash}{parameters}'")
 }
 
+/// The parameter of a magnet link that names a peer.
 pub(crate) fn peer_parameter(address: SocketAddr) -> String {
     format!("&x.pe={address}")
 }
 
 pub(crate) fn extended(id: u8, payload: &[u8]) -> Vec<u8> {
-    frame(20, &[&[id], payload].concat())
+    frame(EXTENDED, &[&[id], payload].concat())
 }
 
-/// An extension handshake of one that has `size` bytes of metadata, or none.
-pub(crate) fn hello(size: Option<usize>, port: Option<u16>) -> Vec<u8> {
+/// An extension handshake of a peer that has `size` bytes of metadata, or none.
+pub(crate) fn extension_handshake(size: Option<usize>, port: Option<u16>) -> Vec<u8> {
     let numbers = format!("1:md11:ut_metadatai{OUR_METADATA}e6:ut_pexi{OUR_PEX}ee");
     let size = size.map_or_else(String::new, |size| format!("13:metadata_sizei{size}e"));
     let port = port.map_or_else(String::new, |port| format!("1:pi{port}e"));
     extended(0, format!("d{numbers}{size}{port}e").as_bytes())
 }
 
-/// The number that the other side gave an extension, out of its handshake.
-pub(crate) fn number_of(handshake: &[u8], name: &str) -> Option<u8> {
+/// The id of an extension in the other peer's extension handshake.
+pub(crate) fn extension_id(handshake: &[u8], name: &str) -> Option<u8> {
     let text = String::from_utf8_lossy(handshake);
     let at = text.find(&format!("{}:{name}i", name.len()))?;
     let rest = &text[at + name.len() + 1..];
@@ -49,21 +51,22 @@ pub(crate) fn number_of(handshake: &[u8], name: &str) -> Option<u8> {
     number.parse().ok()
 }
 
-/// The next message of an extension that comes: its number and its payload.
-pub(crate) fn next_extended(wire: &mut Wire) -> Option<(u8, Vec<u8>)> {
-    let mut body = wire.until(20)?;
+/// Reads up to the next message of an extension. Returns its id and its payload.
+pub(crate) fn read_extended(wire: &mut FakePeer) -> Option<(u8, Vec<u8>)> {
+    let mut body = wire.read_until(EXTENDED)?;
     let id = body.remove(0);
     Some((id, body))
 }
 
-/// The number between `i` and `e` after a key.
-pub(crate) fn field(payload: &[u8], key: &str) -> u32 {
+/// The integer under `key` in a bencoded dictionary.
+pub(crate) fn integer_under(payload: &[u8], key: &str) -> u32 {
     let text = String::from_utf8_lossy(payload);
     let rest = text.split_once(&format!("{}:{key}i", key.len())).unwrap().1;
     rest.split_once('e').unwrap().0.parse().unwrap()
 }
 
-pub(crate) fn data(piece: usize, metadata: &[u8]) -> Vec<u8> {
+/// The payload of a message with one piece of the metadata.
+pub(crate) fn metadata_piece(piece: usize, metadata: &[u8]) -> Vec<u8> {
     let bytes = metadata.chunks(16 << 10).nth(piece).unwrap();
     let head = format!(
         "d8:msg_typei1e5:piecei{piece}e10:total_sizei{}ee",
@@ -72,15 +75,15 @@ pub(crate) fn data(piece: usize, metadata: &[u8]) -> Vec<u8> {
     [head.as_bytes(), bytes].concat()
 }
 
-/// Gives this metadata to whoever asks, until the line ends; `answer` makes a payload out of the piece's number.
-pub(crate) fn give(wire: &mut Wire, size: usize, answer: impl Fn(usize) -> Vec<u8>) {
-    wire.send(&hello(Some(size), None));
+/// Serves `size` bytes of metadata until the link ends. `answer` returns the payload for a piece of it.
+pub(crate) fn serve_metadata(wire: &mut FakePeer, size: usize, answer: impl Fn(usize) -> Vec<u8>) {
+    wire.send(&extension_handshake(Some(size), None));
     let mut theirs = 0;
-    while let Some((id, payload)) = next_extended(wire) {
+    while let Some((id, payload)) = read_extended(wire) {
         match id {
-            0 => theirs = number_of(&payload, "ut_metadata").unwrap(),
-            OUR_METADATA if field(&payload, "msg_type") == 0 => {
-                let piece = field(&payload, "piece") as usize;
+            0 => theirs = extension_id(&payload, "ut_metadata").unwrap(),
+            OUR_METADATA if integer_under(&payload, "msg_type") == 0 => {
+                let piece = integer_under(&payload, "piece") as usize;
                 wire.send(&extended(theirs, &answer(piece)));
             }
             _ => {}

@@ -1,11 +1,11 @@
-//! Torrents made by hand, so that no code of the product judges itself.
+//! Torrents made by hand, so that the code under test does not check itself.
 
 use super::sandbox::{Sandbox, bytes};
 use sha1::{Digest, Sha1};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A torrent of one file.
+/// A torrent and its content.
 #[derive(Clone)]
 pub(crate) struct Torrent {
     pub(crate) name: String,
@@ -13,11 +13,12 @@ pub(crate) struct Torrent {
     pub(crate) piece_length: usize,
     pub(crate) info_hash: [u8; 20],
     pub(crate) bytes: Vec<u8>,
-    /// Paths, starts and lengths of the files in a folder.
+    /// Path, start and length of each file in a folder. Empty if the torrent is a single file.
     files: Vec<(String, usize, usize)>,
 }
 
 impl Torrent {
+    /// A torrent of a single file.
     pub(crate) fn new(name: &str, length: usize, piece_length: usize, seed: u64) -> Self {
         let content = bytes(length, seed);
         let hashes: Vec<u8> = content
@@ -43,7 +44,7 @@ impl Torrent {
         }
     }
 
-    /// One of files in a folder: their paths, lengths and attributes (BEP 47), where `p` is padding.
+    /// A torrent of a folder. Each file is a path, a length and its attributes (BEP 47; `p` is padding).
     pub(crate) fn folder(
         name: &str,
         files: &[(&str, usize, &str)],
@@ -86,9 +87,9 @@ impl Torrent {
         }
     }
 
-    /// The same, private by that number (BEP 27).
+    /// The same torrent with `private` set to `number` (BEP 27).
     pub(crate) fn private(mut self, number: i64) -> Self {
-        // Behind `pieces`, the last key so far.
+        // The key comes behind `pieces`, so far the last one.
         let info = &self.bytes[7..self.bytes.len() - 2];
         let info = [info, format!("7:privatei{number}ee").as_bytes()].concat();
         self.info_hash = Sha1::digest(&info).into();
@@ -103,10 +104,10 @@ impl Torrent {
         &self.content[*start..start + length]
     }
 
-    /// One that stands in a file, without its content.
+    /// Reads a `.torrent` file. The torrent has no content.
     pub(crate) fn read(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap();
-        // The keys of a torrent are sorted, and behind `info` these have nothing.
+        // The keys of a torrent are sorted, and `info` is the last one here.
         let at = bytes.windows(7).position(|key| key == b"4:infod").unwrap() + 6;
         let info = &bytes[at..bytes.len() - 1];
         Self {
@@ -125,7 +126,7 @@ impl Torrent {
         &self.content[start..start + length as usize]
     }
 
-    /// Writes the `.torrent`; gives its path.
+    /// Writes the `.torrent` and returns its path.
     pub(crate) fn write(&self, sandbox: &Sandbox, name: &str) -> PathBuf {
         let path = sandbox.path(name);
         fs::write(&path, &self.bytes).unwrap();

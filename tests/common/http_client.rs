@@ -1,24 +1,25 @@
-//! A tracker to talk to, and a client that says to it whatever a test likes.
+//! An HTTP client that sends any bytes to a tracker, and the announces and answers of a test.
 
 use pieceful::wire::{AnnounceResponse, ResponseError};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-pub(crate) const HASH: &str = "info_hash=aaaaaaaaaaaaaaaaaaaa";
+/// The info-hash that tests announce, as a parameter of a query.
+pub(crate) const INFO_HASH: &str = "info_hash=aaaaaaaaaaaaaaaaaaaa";
 
-/// An HTTP client that sends what it is told and reads one response at a time.
-pub(crate) struct Client {
+/// An HTTP client that sends what a test passes to it and reads one response at a time.
+pub(crate) struct HttpClient {
     pub(crate) stream: TcpStream,
     pub(crate) unread: Vec<u8>,
 }
 
-pub(crate) struct Response {
+pub(crate) struct HttpResponse {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Client {
+impl HttpClient {
     pub(crate) fn new(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -36,14 +37,14 @@ impl Client {
         self
     }
 
-    pub(crate) fn get(&mut self, target: &str) -> Response {
+    pub(crate) fn get(&mut self, target: &str) -> HttpResponse {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))
             .response()
     }
 
-    /// The announce of a peer, given what the query adds to info-hash, id and port.
+    /// Announces a peer. `more` is added to the query behind info-hash, peer id and port.
     pub(crate) fn announce(&mut self, id: char, port: u16, more: &str) -> AnnounceResponse {
-        let response = self.get(&announce(id, port, more));
+        let response = self.get(&announce_target(id, port, more));
         AnnounceResponse::parse(&response.body).unwrap()
     }
 
@@ -65,7 +66,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn response(&mut self) -> Response {
+    pub(crate) fn response(&mut self) -> HttpResponse {
         let head = self.head();
         let length = head.split("Content-Length: ").nth(1).unwrap();
         let length = length.lines().next().unwrap().parse().unwrap();
@@ -73,7 +74,7 @@ impl Client {
             assert_ne!(self.read(), 0, "the connection ended inside a body");
         }
         let body = self.unread.drain(..length).collect();
-        Response { head, body }
+        HttpResponse { head, body }
     }
 
     pub(crate) fn is_closed(&mut self) -> bool {
@@ -81,13 +82,13 @@ impl Client {
     }
 }
 
-impl Response {
-    pub(crate) fn is(&self, status: &str) -> bool {
+impl HttpResponse {
+    pub(crate) fn has_status(&self, status: &str) -> bool {
         self.head.starts_with(&format!("HTTP/1.1 {status} "))
     }
 
     pub(crate) fn refusal(&self) -> String {
-        assert!(self.is("200"), "{}", self.head);
+        assert!(self.has_status("200"), "{}", self.head);
         match AnnounceResponse::parse(&self.body) {
             Err(ResponseError::Refused(reason)) => reason,
             other => panic!("not refused: {other:?}"),
@@ -95,11 +96,12 @@ impl Response {
     }
 }
 
-pub(crate) fn announce(id: char, port: u16, more: &str) -> String {
+/// The request target of an announce. `more` is added to its query.
+pub(crate) fn announce_target(id: char, port: u16, more: &str) -> String {
     let id = String::from(id).repeat(20);
-    format!("/announce?{HASH}&peer_id={id}&port={port}&left=1{more}")
+    format!("/announce?{INFO_HASH}&peer_id={id}&port={port}&left=1{more}")
 }
 
-pub(crate) fn addresses(response: &AnnounceResponse) -> Vec<SocketAddr> {
+pub(crate) fn peer_addresses(response: &AnnounceResponse) -> Vec<SocketAddr> {
     response.peers.iter().map(|peer| peer.address).collect()
 }

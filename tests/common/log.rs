@@ -4,10 +4,10 @@ use super::waiting::wait_for;
 use std::fs;
 use std::path::Path;
 
-/// Waits until the log has a line that contains all of `parts`; gives it.
-pub(crate) fn logged(log: &Path, parts: &[&str]) -> String {
+/// Waits until the log has a line that contains all of `parts`, and returns that line.
+pub(crate) fn wait_for_log_line(log: &Path, parts: &[&str]) -> String {
     wait_for(
-        || line_with(log, parts),
+        || log_line_with(log, parts),
         || {
             format!(
                 "the log has no line with {parts:?}:\n{}",
@@ -17,9 +17,10 @@ pub(crate) fn logged(log: &Path, parts: &[&str]) -> String {
     )
 }
 
-pub(crate) fn line_with(log: &Path, parts: &[&str]) -> Option<String> {
+/// The first line of the log that contains all of `parts`.
+pub(crate) fn log_line_with(log: &Path, parts: &[&str]) -> Option<String> {
     let text = fs::read_to_string(log).unwrap_or_default();
-    // What does not end with a newline is still being written.
+    // A line without its newline is still being written.
     let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
     let line = whole
         .lines()

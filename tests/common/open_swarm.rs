@@ -1,12 +1,10 @@
-//! Running peers of ours whose log can be read, with a torrent that no code of the product made.
+//! Running seeds and leeches of one handmade torrent, with a detailed log.
 
 use super::fake_peer::*;
 use super::handmade_torrent::Torrent;
 use super::peer::Peer;
-use super::peer::word;
+use super::peer::quoted;
 use super::sandbox::Sandbox;
-use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::thread;
 
@@ -14,49 +12,8 @@ use std::thread;
 pub(crate) static TORRENT: LazyLock<Torrent> =
     LazyLock::new(|| Torrent::new("share", 19 * 32_768 + 20_000, 32_768, 1));
 
-/// A running peer and its log.
-pub(crate) struct Logged {
-    peer: Peer,
-    pub(crate) log: PathBuf,
-}
-
-impl Logged {
-    /// Waits for its end.
-    pub(crate) fn end(self) {
-        let (status, said) = self.peer.process.wait();
-        assert!(status.success(), "{status}: {said}");
-    }
-
-    /// kill -9.
-    pub(crate) fn kill(self) {
-        self.peer.process.kill();
-    }
-}
-
-impl Deref for Logged {
-    type Target = Peer;
-
-    fn deref(&self) -> &Peer {
-        &self.peer
-    }
-}
-
-impl DerefMut for Logged {
-    fn deref_mut(&mut self) -> &mut Peer {
-        &mut self.peer
-    }
-}
-
-pub(crate) fn peer(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Logged {
-    let log = sandbox.path(&format!("{name}.state/peer.log"));
-    Logged {
-        peer: sandbox.peer_with(name, &[&["--log", "debug"], arguments].concat()),
-        log,
-    }
-}
-
-/// A peer that downloads the torrent to `NAME/copy` and is ready for callers.
-pub(crate) fn leech(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Logged {
+/// A peer that downloads the torrent to `NAME/copy`. It accepts callers for that torrent already.
+pub(crate) fn leech(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Peer {
     leech_with(sandbox, name, torrent, &[])
 }
 
@@ -65,17 +22,17 @@ pub(crate) fn leech_with(
     name: &str,
     torrent: &Torrent,
     arguments: &[&str],
-) -> Logged {
-    let mut peer = peer(sandbox, name, arguments);
+) -> Peer {
+    let mut peer = sandbox.debug_peer(name, arguments);
     let file = torrent.write(sandbox, &format!("{name}.torrent"));
-    peer.run(&format!("download {} copy", word(&file)));
-    // An owner that is known already may have been quicker.
-    peer.until(&torrent.name, |download| download["state"] != "checking");
+    peer.run(&format!("download {} copy", quoted(&file)));
+    // It may be complete already, if the torrent names a seed.
+    peer.wait_for_download(&torrent.name, |download| download["state"] != "checking");
     peer
 }
 
-/// A peer that has got the whole torrent from a caller.
-pub(crate) fn seed(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Logged {
+/// A peer that has downloaded the whole torrent from a fake peer.
+pub(crate) fn seed(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Peer {
     seed_with(sandbox, name, torrent, &[])
 }
 
@@ -84,12 +41,18 @@ pub(crate) fn seed_with(
     name: &str,
     torrent: &Torrent,
     arguments: &[&str],
-) -> Logged {
+) -> Peer {
     let mut peer = leech_with(sandbox, name, torrent, arguments);
-    let wire = Wire::greet(peer.process.address, torrent, BOTH, "giver");
+    let wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "giver");
     let owned = torrent.clone();
     let giver = thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
     peer.run("wait 30");
     giver.join().unwrap();
     peer
+}
+
+/// Asserts that the peer serves a block to a new caller.
+pub(crate) fn assert_serves(peer: &Peer, torrent: &Torrent) {
+    let mut wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "sound");
+    assert_eq!(wire.fetch(0, 0, BLOCK).unwrap(), torrent.block(0, 0, BLOCK));
 }

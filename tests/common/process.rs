@@ -1,4 +1,4 @@
-//! Real processes for the tests: trackers and peers as a person would start them, on free ports, in a folder that goes.
+//! The binary as a process: started, spoken to, and ended, as a person or a script would do it.
 
 use super::waiting::PATIENCE;
 use std::fs;
@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The binary, running; killed when dropped.
+/// The running binary; killed when dropped.
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -20,12 +20,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it and waits for its first line, `... listening on ADDR:PORT`.
+    /// Starts the binary and waits for its first line, `... listening on ADDR:PORT`.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         Self::spawn(command(folder, arguments))
     }
 
-    /// The same of a command that ends up as the binary.
+    /// Like [`Process::start`], with a command that runs the binary.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -56,7 +56,7 @@ impl Process {
         process
     }
 
-    /// The next line of its standard output.
+    /// The next line of standard output.
     pub(crate) fn line(&mut self) -> String {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
@@ -77,7 +77,7 @@ impl Process {
         stdin.flush().unwrap();
     }
 
-    /// Ends its standard input.
+    /// Closes standard input.
     pub(crate) fn close_stdin(&mut self) {
         self.stdin = None;
     }
@@ -100,7 +100,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits for its end; gives its exit status and what it said on standard error.
+    /// Waits for the end. Returns the exit status and the text on standard error.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         self.stdin = None;
         let status = wait(&mut self.child);
@@ -115,14 +115,14 @@ impl Drop for Process {
     }
 }
 
-/// Runs the binary to its end.
+/// Runs the binary to its end, with `input` on standard input.
 pub(crate) fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = command(folder, arguments);
     let child = command.stdin(Stdio::piped()).spawn().unwrap();
     finish(child, input)
 }
 
-/// Runs another command to its end.
+/// Runs any command to its end.
 pub(crate) fn wait_for_end(mut command: Command) -> Output {
     let command = command
         .stdin(Stdio::piped())
@@ -145,7 +145,7 @@ fn finish(mut child: Child, input: &str) -> Output {
     }
 }
 
-/// What a finished process left.
+/// The exit code and the output of a finished process.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) code: Option<i32>,
@@ -153,14 +153,16 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// The binary, not yet started, with `folder` as its working folder and its home.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     prepared(Command::new(BINARY), folder, arguments)
 }
 
-/// The binary.
+/// The path of the binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pieceful");
 
-/// The same where a file that the binary writes may have that many KiB at most: longer ones fail as on a full disk.
+/// Like [`command`], but the binary cannot make a file longer than `kibibytes`. Writes beyond that fail as on a full
+/// disk.
 pub(crate) fn limited(folder: &Path, arguments: &[&str], kibibytes: u64) -> Command {
     let mut shell = Command::new("sh");
     let script = format!(
@@ -177,8 +179,8 @@ fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command 
         .current_dir(folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // State folders by default lie below HOME; a test must not find a person's.
-    // And with port 0 in a temporary folder, which a killed process leaves behind.
+    // Default state folders are below HOME: a test must not find a person's. With port 0 they are
+    // temporary folders, which a killed process leaves behind.
     command
         .env("HOME", folder)
         .env("TMPDIR", folder)
@@ -202,14 +204,14 @@ fn wait(child: &mut Child) -> ExitStatus {
         }
         if start.elapsed() > PATIENCE {
             child.kill().unwrap();
-            panic!("it does not end");
+            panic!("the process does not end");
         }
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The memory of a process that is in use, in KiB.
-pub(crate) fn resident(id: u32) -> u64 {
+/// The resident memory of a process, in KiB.
+pub(crate) fn resident_kib(id: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status
         .lines()

@@ -1,4 +1,4 @@
-//! A folder for one test, and what its processes share.
+//! A folder for one test, and the processes that share it.
 
 use super::peer::Peer;
 use super::process::Process;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A folder for one test, with what its processes share.
+/// A scratch folder, deleted when dropped.
 pub(crate) struct Sandbox {
     folder: TempDir,
 }
@@ -22,14 +22,14 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    /// A new folder in the sandbox.
+    /// A folder in the sandbox, created if it is missing.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();
         path
     }
 
-    /// A new file of `length` bytes that depend on `seed`.
+    /// A new file of `length` bytes. Equal seeds make equal bytes.
     pub(crate) fn file(&self, name: &str, length: usize, seed: u64) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -41,7 +41,17 @@ impl Sandbox {
         self.path("tracker_info.txt")
     }
 
-    /// An open tracker that all peers of the sandbox know.
+    /// The state folder of the peer called `name`.
+    pub(crate) fn state(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.state"))
+    }
+
+    /// The log of the peer called `name`.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.state(name).join("peer.log")
+    }
+
+    /// Starts an open tracker. The peers of the sandbox find it in their tracker info.
     pub(crate) fn tracker(&self, arguments: &[&str]) -> Process {
         let mut all = vec!["tracker", "--listen", "127.0.0.1:0", "--open"];
         all.extend(arguments);
@@ -50,32 +60,29 @@ impl Sandbox {
         tracker
     }
 
-    /// A peer that takes commands as JSON, with its own state folder and working folder, both called `name`.
+    /// Starts a peer whose working folder is called `name`, and its state folder `name.state`.
     pub(crate) fn peer(&self, name: &str) -> Peer {
         self.peer_with(name, &[])
     }
 
     pub(crate) fn peer_with(&self, name: &str, arguments: &[&str]) -> Peer {
-        let state = self.path(&format!("{name}.state"));
-        let (state, info) = (state.to_str().unwrap(), self.tracker_info());
-        let mut all = vec![
-            "peer",
-            "127.0.0.1:0",
-            info.to_str().unwrap(),
-            "--json",
-            "--dir",
-            state,
-            "--name",
-            name,
-        ];
-        all.extend(arguments);
-        Peer {
-            process: Process::start(&self.folder(name), &all),
-        }
+        let arguments = [&["--name", name], arguments].concat();
+        self.peer_at("127.0.0.1:0", name, &arguments)
+    }
+
+    /// Starts a peer that logs at level `debug`.
+    pub(crate) fn debug_peer(&self, name: &str, arguments: &[&str]) -> Peer {
+        self.peer_with(name, &[&["--log", "debug"], arguments].concat())
+    }
+
+    /// Starts a peer that listens at `address` and has no `--name`.
+    pub(crate) fn peer_at(&self, address: &str, name: &str, arguments: &[&str]) -> Peer {
+        let (folder, state) = (self.folder(name), self.state(name));
+        Peer::start(&folder, address, &self.tracker_info(), &state, arguments)
     }
 }
 
-/// Bytes that look random and are the same for the same seed.
+/// Bytes that look random. Equal seeds make equal bytes.
 pub(crate) fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut bytes = vec![0; length];

@@ -1,4 +1,4 @@
-//! A peer at a terminal: what a person types, and what the screen shows.
+//! A peer at a terminal: the keys that a person presses, and the text that the screen shows.
 
 use super::process::command;
 use super::sandbox::Sandbox;
@@ -12,16 +12,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-/// A process at a terminal of its own; killed when dropped.
+/// A process at its own terminal; killed when dropped.
 pub(crate) struct Terminal {
     child: Child,
     keys: File,
     screen: Arc<Screen>,
-    /// How much of the screen has been looked at.
+    /// The length of the text that the test has read.
     seen: usize,
 }
 
-/// All that was written to the screen, without what moves the cursor and colours it.
+/// All text that was written to the screen, without escape sequences.
 #[derive(Default)]
 struct Screen {
     text: Mutex<String>,
@@ -59,7 +59,7 @@ impl Terminal {
         let (mut reader, shown) = (keys.try_clone().unwrap(), Arc::clone(&screen));
         thread::spawn(move || {
             let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-            // When the last process at the terminal ends, reading fails.
+            // Reading fails when the last process at the terminal ends.
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 bytes.extend_from_slice(&buffer[..read]);
                 *shown.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
@@ -78,7 +78,7 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until `text` is shown behind what was seen so far; gives all up to its end.
+    /// Waits until `text` follows the text read so far. Returns everything up to its end.
     pub(crate) fn shows(&mut self, text: &str) -> String {
         let start = Instant::now();
         let mut shown = self.screen.text.lock().unwrap();
@@ -95,7 +95,7 @@ impl Terminal {
         }
     }
 
-    /// Types a line at the prompt; gives what is shown until the next prompt stands.
+    /// Types a line at the prompt. Returns everything up to the next prompt.
     pub(crate) fn types(&mut self, line: &str) -> String {
         self.press(line);
         self.press("\r");
@@ -103,7 +103,7 @@ impl Terminal {
         self.shows("pieceful> ")
     }
 
-    /// All that was ever shown.
+    /// All text since the start.
     pub(crate) fn all(&self) -> String {
         self.screen.text.lock().unwrap().clone()
     }
@@ -115,7 +115,7 @@ impl Terminal {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "it does not end");
+            assert!(start.elapsed() < PATIENCE, "the process does not end");
             thread::sleep(std::time::Duration::from_millis(5));
         }
     }

@@ -1,4 +1,4 @@
-//! A UDP client of a tracker.
+//! A client of a tracker over UDP (BEP 15).
 
 use pieceful::torrent::InfoHash;
 use pieceful::wire::udp_tracker::{
@@ -9,24 +9,24 @@ use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-/// A client over UDP, which asks again when it gets no answer.
-pub(crate) struct Udp {
+/// A client over UDP that repeats a request when no answer comes.
+pub(crate) struct UdpClient {
     pub(crate) socket: UdpSocket,
     family: Family,
 }
 
-impl Udp {
+impl UdpClient {
     pub(crate) fn new(tracker: SocketAddr) -> Self {
         let any = if tracker.is_ipv4() {
             "127.0.0.1:0"
         } else {
             "[::1]:0"
         };
-        Self::from(any, tracker)
+        Self::bound_to(any, tracker)
     }
 
-    /// A client at this address of its own.
-    pub(crate) fn from(own: &str, tracker: SocketAddr) -> Self {
+    /// A client that sends from the address `own`.
+    pub(crate) fn bound_to(own: &str, tracker: SocketAddr) -> Self {
         let socket = UdpSocket::bind(own).unwrap();
         socket.connect(tracker).unwrap();
         socket
@@ -38,7 +38,7 @@ impl Udp {
         }
     }
 
-    /// The answer to a request; datagrams of other transactions are passed over.
+    /// The answer to a request. Datagrams of other transactions are ignored.
     pub(crate) fn ask(&mut self, request: impl Fn(TransactionId) -> Request) -> UdpResponse {
         let mut datagram = [0; 2_000];
         for _ in 0..20 {
@@ -68,7 +68,7 @@ impl Udp {
         }
     }
 
-    /// The announce of a leech in the swarm of [`HASH`].
+    /// Announces a leech with the info-hash of the tests.
     pub(crate) fn announce(&mut self, id: u8, port: u16) -> Announced {
         let connection = self.connect();
         let asked = self.ask(|transaction| announcing(connection, transaction, id, port));
@@ -78,8 +78,8 @@ impl Udp {
         }
     }
 
-    /// The announce that a query over HTTP would be.
-    pub(crate) fn tell(&mut self, query: &str) -> Announced {
+    /// Announces what an HTTP query says.
+    pub(crate) fn announce_query(&mut self, query: &str) -> Announced {
         let announce = AnnounceRequest::parse(query).unwrap();
         let connection = self.connect();
         let asked = self.ask(|transaction| Request::Announce {
@@ -94,7 +94,7 @@ impl Udp {
         }
     }
 
-    /// The datagram of such an announce.
+    /// The datagram that announces a leech with the info-hash of the tests.
     pub(crate) fn announce_bytes(connection: ConnectionId, id: u8, port: u16) -> Vec<u8> {
         announcing(connection, TransactionId(*b"once"), id, port).encode()
     }

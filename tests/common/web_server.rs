@@ -1,4 +1,4 @@
-//! An HTTP server whose every byte a test chooses.
+//! A fake HTTP server: a test chooses every byte that it sends.
 
 use super::waiting::PATIENCE;
 use std::io::{BufRead, BufReader, Write};
@@ -6,30 +6,31 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
-/// One request.
+/// A request that the server received.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Request {
+pub(crate) struct WebRequest {
     pub(crate) path: String,
-    /// The first byte and the one after the last.
+    /// The first byte of the range, and the byte after its last one.
     pub(crate) range: Option<(usize, usize)>,
 }
 
 /// A running server.
-pub(crate) struct Server {
+pub(crate) struct WebServer {
     pub(crate) address: SocketAddr,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<WebRequest>>>,
 }
 
-impl Server {
-    /// `answer` writes the answer to a request, which is numbered from 0, and says whether the line stays open.
+impl WebServer {
+    /// Starts a server. `answer` gets a request and its number (from 0), writes the answer and returns whether the
+    /// connection stays open.
     pub(crate) fn start(
-        answer: impl Fn(&Request, usize, &mut TcpStream) -> bool + Send + Sync + 'static,
+        answer: impl Fn(&WebRequest, usize, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let requests: Arc<Mutex<Vec<WebRequest>>> = Arc::default();
         let (told, answer) = (requests.clone(), Arc::new(answer));
-        // All threads end with the process of the tests at the latest.
+        // The threads end with the process of the tests, or earlier.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (told, answer) = (told.clone(), answer.clone());
@@ -59,12 +60,12 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    pub(crate) fn requests(&self) -> MutexGuard<'_, Vec<Request>> {
+    pub(crate) fn requests(&self) -> MutexGuard<'_, Vec<WebRequest>> {
         self.requests.lock().unwrap()
     }
 }
 
-fn read(reading: &mut impl BufRead) -> Option<Request> {
+fn read(reading: &mut impl BufRead) -> Option<WebRequest> {
     let mut lines = reading.lines().map_while(Result::ok);
     let first = lines.next()?;
     let mut words = first.split(' ');
@@ -74,28 +75,33 @@ fn read(reading: &mut impl BufRead) -> Option<Request> {
     for line in lines.take_while(|line| !line.is_empty()) {
         if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
             let (first, last) = bytes.split_once('-').unwrap();
-            // Without a last byte it is all the rest.
+            // A range without a last byte goes to the end of the file.
             let end = last.parse().map_or(usize::MAX, |last: usize| last + 1);
             range = Some((first.parse().unwrap(), end));
         }
     }
-    Some(Request { path, range })
+    Some(WebRequest { path, range })
 }
 
-/// An answer without a body.
-pub(crate) fn status(stream: &mut TcpStream, status: &str) -> bool {
+/// Answers with a status and no body.
+pub(crate) fn send_status(stream: &mut TcpStream, status: &str) -> bool {
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(head.as_bytes()).is_ok()
 }
 
-/// The whole file, whatever was asked for.
-pub(crate) fn whole(stream: &mut TcpStream, file: &[u8]) -> bool {
+/// Answers with the whole file.
+pub(crate) fn send_whole(stream: &mut TcpStream, file: &[u8]) -> bool {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", file.len());
     stream.write_all(head.as_bytes()).is_ok() && stream.write_all(file).is_ok()
 }
 
-/// The head of an answer with a range of a file of `length` bytes.
-pub(crate) fn range_head(stream: &mut TcpStream, from: usize, end: usize, length: usize) -> bool {
+/// Writes the head of an answer with the bytes from `from` to before `end` of a file of `length` bytes.
+pub(crate) fn send_range_head(
+    stream: &mut TcpStream,
+    from: usize,
+    end: usize,
+    length: usize,
+) -> bool {
     let head = format!(
         "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{length}\r\nContent-Length: {}\r\n\r\n",
         end - 1,
@@ -104,11 +110,11 @@ pub(crate) fn range_head(stream: &mut TcpStream, from: usize, end: usize, length
     stream.write_all(head.as_bytes()).is_ok()
 }
 
-/// What a sound server answers.
-pub(crate) fn sound(request: &Request, stream: &mut TcpStream, file: &[u8]) -> bool {
+/// Answers as HTTP demands: with the range that was requested, or with the whole file.
+pub(crate) fn send_requested(request: &WebRequest, stream: &mut TcpStream, file: &[u8]) -> bool {
     let Some((from, end)) = request.range else {
-        return whole(stream, file);
+        return send_whole(stream, file);
     };
     let end = end.min(file.len());
-    range_head(stream, from, end, file.len()) && stream.write_all(&file[from..end]).is_ok()
+    send_range_head(stream, from, end, file.len()) && stream.write_all(&file[from..end]).is_ok()
 }

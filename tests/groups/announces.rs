@@ -1,9 +1,11 @@
 //! Announces of many shares in one request, and of a peer that has more shares than one request takes.
 
-use super::team::{join, logged_in, peer, session, until, word};
-use crate::common::account_tracker::Service;
+use super::team::{join, logged_in, session};
+use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::User;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
+use crate::common::waiting::wait_until;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
@@ -12,9 +14,15 @@ use pieceful::wire::access::{
 use std::num::NonZeroU16;
 
 /// Shares a file of the service with a group; gives its info-hash.
-fn upload(service: &Service, peer: &mut Peer, group: &str, name: &str, seed: u64) -> InfoHash {
+fn upload(
+    service: &AccountTracker,
+    peer: &mut Peer,
+    group: &str,
+    name: &str,
+    seed: u64,
+) -> InfoHash {
     let path = service.sandbox.file(name, 100, seed);
-    let uploaded = peer.run(&format!("upload_file {group} {}", word(&path)));
+    let uploaded = peer.run(&format!("upload_file {group} {}", quoted(&path)));
     uploaded["info_hash"].as_str().unwrap().parse().unwrap()
 }
 
@@ -43,7 +51,7 @@ fn present(peer: &mut Peer) -> (usize, usize) {
 
 #[test]
 fn each_announce_of_a_request_has_its_own_answer() {
-    let service = Service::with(&["--interval", "600"]);
+    let service = AccountTracker::with(&["--interval", "600"]);
     let mut nik = logged_in(&service, "nik", &[]);
     nik.run("create_group lab");
     nik.run("create_group other");
@@ -53,7 +61,7 @@ fn each_announce_of_a_request_has_its_own_answer() {
     let two = upload(&service, &mut nik, "lab", "two", 2);
     let third = upload(&service, &mut nik, "other", "third", 3);
     let unknown = InfoHash([9; 20]);
-    until(|| present(&mut nik) == (2, 0), || "an owner".to_owned());
+    wait_until("an owner", || present(&mut nik) == (2, 0));
     let told = |peers: &Peers| -> Vec<String> {
         let swarms = peers.swarms.iter().map(|swarm| match swarm {
             Ok(addresses) => addresses.len().to_string(),
@@ -85,7 +93,7 @@ fn each_announce_of_a_request_has_its_own_answer() {
 
 #[test]
 fn a_peer_with_more_shares_than_one_request_takes_announces_all() {
-    let service = Service::with(&["--interval", "600"]);
+    let service = AccountTracker::with(&["--interval", "600"]);
     let mut nik = logged_in(&service, "nik", &[]);
     nik.run("create_group lab");
     let count = MAX_ANNOUNCES + 20;
@@ -95,7 +103,7 @@ fn a_peer_with_more_shares_than_one_request_takes_announces_all() {
     }
     let mut mayank = logged_in(&service, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
-    let all = |peer: &mut Peer| until(|| present(peer).0 == count, || "all".to_owned());
+    let all = |peer: &mut Peer| wait_until("all", || present(peer).0 == count);
     all(&mut mayank);
     nik.run("logout");
     assert_eq!(present(&mut mayank), (0, 0));
@@ -104,6 +112,6 @@ fn a_peer_with_more_shares_than_one_request_takes_announces_all() {
     nik.run("quit");
     nik.process.wait();
     assert_eq!(present(&mut mayank), (0, 0));
-    let mut nik = peer(&service.sandbox, "nik", &[]);
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
     all(&mut nik);
 }

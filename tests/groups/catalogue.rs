@@ -1,8 +1,10 @@
 //! The catalogue of a group: names, who may take a share off it, the end of the group; and where downloads may go.
 
-use super::team::{entry, join, logged_in, refuses, share, team, until, word};
-use crate::common::account_tracker::Service;
+use super::team::{entry, join, logged_in, refuses, share, team};
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -10,11 +12,11 @@ use std::path::PathBuf;
 const LENGTH: usize = 700_000;
 
 /// nik who owns `lab`, mayank and uma who are members; a file of nik's that he shares as `gift`.
-fn scene() -> (Service, [Peer; 3], PathBuf) {
-    let service = Service::with(&["--interval", "1"]);
+fn scene() -> (AccountTracker, [Peer; 3], PathBuf) {
+    let service = AccountTracker::with(&["--interval", "1"]);
     let mut peers = team(&service, ["nik", "mayank", "uma"]);
     let file = service.sandbox.file("gift", LENGTH, 1);
-    peers[0].run(&format!("upload_file lab {}", word(&file)));
+    peers[0].run(&format!("upload_file lab {}", quoted(&file)));
     (service, peers, file)
 }
 
@@ -31,7 +33,7 @@ fn a_name_is_given_once_and_the_same_content_may_have_several() {
     let other = service.sandbox.file("mine/gift", LENGTH, 2);
     refuses(
         &mut mayank,
-        &format!("upload_file lab {}", word(&other)),
+        &format!("upload_file lab {}", quoted(&other)),
         "share-exists",
         "has a share gift already; rename yours",
     );
@@ -41,22 +43,21 @@ fn a_name_is_given_once_and_the_same_content_may_have_several() {
     );
     let copy = service.sandbox.path("again");
     fs::copy(&file, &copy).unwrap();
-    mayank.run(&format!("upload_file lab {}", word(&copy)));
+    mayank.run(&format!("upload_file lab {}", quoted(&copy)));
     assert_eq!(names(&mut nik), ["again", "gift"]);
     // Exactly what the catalogue has: another owner of the same.
     let same = service.sandbox.file("same/gift", LENGTH, 1);
-    let uploaded = mayank.run(&format!("upload_file lab {}", word(&same)));
+    let uploaded = mayank.run(&format!("upload_file lab {}", quoted(&same)));
     assert_eq!(uploaded["again"], true);
-    until(
-        || entry(&mut nik, "gift")["complete"] == 2,
-        || "there is no second owner".to_owned(),
-    );
+    wait_until("there is no second owner", || {
+        entry(&mut nik, "gift")["complete"] == 2
+    });
     assert_eq!(entry(&mut nik, "gift")["publisher"], "nik");
     // In another group the name is free.
     mayank.run("create_group own");
-    mayank.run(&format!("upload_file own {}", word(&other)));
+    mayank.run(&format!("upload_file own {}", quoted(&other)));
     // Sharing what one shares already changes nothing.
-    let uploaded = nik.run(&format!("upload_file lab {}", word(&file)));
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(uploaded["again"], true);
     assert_eq!(names(&mut nik), ["again", "gift"]);
 }
@@ -67,22 +68,20 @@ fn a_share_is_stopped_by_who_has_it_and_withdrawn_by_its_publisher_or_the_owner(
     // One who has it ends his own part of it, and nobody else's.
     mayank.run("download_file lab gift");
     mayank.run("wait");
-    until(
-        || entry(&mut uma, "gift")["complete"] == 2,
-        || "there is no second owner".to_owned(),
-    );
+    wait_until("there is no second owner", || {
+        entry(&mut uma, "gift")["complete"] == 2
+    });
     let stopped = mayank.run("stop_share lab gift");
     assert_eq!(stopped["withdrawn"], false);
-    until(
-        || entry(&mut uma, "gift")["complete"] == 1,
-        || "it is still an owner".to_owned(),
-    );
+    wait_until("it is still an owner", || {
+        entry(&mut uma, "gift")["complete"] == 1
+    });
     assert!(share(&mut mayank, "gift").is_null());
     assert!(service.sandbox.path("mayank/gift").exists(), "a copy stays");
     refuses(&mut uma, "stop_share lab gift", "not-the-publisher", "gift");
     // Who published it takes it off; what others have stays theirs, and is shared no more.
     let theirs = service.sandbox.file("theirs", LENGTH, 3);
-    mayank.run(&format!("upload_file lab {}", word(&theirs)));
+    mayank.run(&format!("upload_file lab {}", quoted(&theirs)));
     uma.run("download_file lab theirs");
     uma.run("wait");
     let stopped = mayank.run("stop_share lab theirs");
@@ -94,31 +93,25 @@ fn a_share_is_stopped_by_who_has_it_and_withdrawn_by_its_publisher_or_the_owner(
         "unknown-share",
         "theirs",
     );
-    until(
-        || {
-            let trouble = share(&mut uma, "theirs")["trouble"].to_string();
-            trouble.contains("not shared any more")
-        },
-        || "it is still shared".to_owned(),
-    );
+    wait_until("it is still shared", || {
+        let trouble = share(&mut uma, "theirs")["trouble"].to_string();
+        trouble.contains("not shared any more")
+    });
     assert_eq!(uma.download("theirs")["state"], "complete");
     // The owner of the group takes off what others published.
-    mayank.run(&format!("upload_file lab {}", word(&theirs)));
+    mayank.run(&format!("upload_file lab {}", quoted(&theirs)));
     assert_eq!(nik.run("stop_share lab theirs")["withdrawn"], true);
-    until(
-        || {
-            let trouble = share(&mut mayank, "theirs")["trouble"].to_string();
-            trouble.contains("not shared any more")
-        },
-        || "it is still shared".to_owned(),
-    );
+    wait_until("it is still shared", || {
+        let trouble = share(&mut mayank, "theirs")["trouble"].to_string();
+        trouble.contains("not shared any more")
+    });
     // What is stopped is stopped after a restart too, and can be shared anew.
     nik.run("stop_share lab gift");
     assert_eq!(names(&mut nik), [""; 0]);
     nik.process.kill();
-    let mut nik = super::team::peer(&service.sandbox, "nik", &[]);
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
     assert!(share(&mut nik, "gift").is_null());
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(names(&mut uma), ["gift"]);
 }
 
@@ -134,20 +127,17 @@ fn a_group_ends_with_its_last_member_and_its_catalogue_with_it() {
     for peer in [&mut nik, &mut mayank, &mut uma] {
         refuses(peer, "list_files lab", "unknown-group", "lab");
     }
-    until(
-        || {
-            let trouble = share(&mut nik, "gift")["trouble"].to_string();
-            trouble.contains("not shared any more")
-        },
-        || "it is still shared".to_owned(),
-    );
+    wait_until("it is still shared", || {
+        let trouble = share(&mut nik, "gift")["trouble"].to_string();
+        trouble.contains("not shared any more")
+    });
     // A group of the same name is another one.
     let mut eve = logged_in(&service, "eve", &[]);
     eve.run("create_group lab");
     assert_eq!(names(&mut eve), [""; 0]);
     join(&mut eve, &mut nik, "nik");
     assert_eq!(names(&mut nik), [""; 0]);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     eve.run("download_file lab gift");
     eve.run("wait");
 }
@@ -169,10 +159,9 @@ fn nothing_is_overwritten_unless_it_is_the_same_or_told_so() {
     mayank.run("wait");
     assert_eq!(mayank.download("gift")["state"], "complete");
     assert_eq!((inode(&copy), sent(&mut nik)), (before, 0));
-    until(
-        || entry(&mut nik, "gift")["complete"] == 2,
-        || "it is no owner".to_owned(),
-    );
+    wait_until("it is no owner", || {
+        entry(&mut nik, "gift")["complete"] == 2
+    });
     // Anything else stays, be it as long as the share, a folder, or a link to something.
     let folder = service.sandbox.folder("uma");
     let mut harmed = content.clone();

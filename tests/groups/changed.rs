@@ -1,12 +1,16 @@
 //! A share whose files change or vanish: no wrong byte goes out, others hear that it is not owned any more, `status` says so, and
 //! it comes back with the files.
 
-use super::fake_member::{BLOCK, Bytes, Leech, call, call_tls, certify};
-use super::team::{entry, log_of, logged, peer, session, share, team, until, word};
-use crate::common::account_tracker::Service;
+use super::fake_member::{BLOCK, Bytes, FakeLeech, call, call_tls, certify};
+use super::team::{entry, session, share, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::log::wait_for_log_line;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::process::Process;
 use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_for;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -71,7 +75,7 @@ struct Shared {
 
 impl Shared {
     /// A file, or a folder of two.
-    fn new(service: &Service, name: &'static str, folder: bool) -> Self {
+    fn new(service: &AccountTracker, name: &'static str, folder: bool) -> Self {
         let (content, path) = (bytes(LENGTH, 7), service.sandbox.path(name));
         let (harmed, at) = if folder {
             fs::create_dir_all(&path).unwrap();
@@ -92,19 +96,22 @@ impl Shared {
     }
 
     /// One block right, and with the rest whatever is asked for until the line ends: never a wrong byte.
-    fn drain<B: Bytes>(&self, leech: &mut Leech<B>, harm: Harm) {
+    fn drain<B: Bytes>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
         self.fetch(leech, 0).expect("it is served");
         harm.hurt(&self.harmed);
         let mut block = 1;
-        let ends = || {
+        let mut ends = || {
             let end = self.fetch(leech, block).is_none();
             block = block % (LENGTH / BLOCK) + 1;
             end
         };
-        until(ends, || format!("{harm:?} is not noticed"));
+        wait_for(
+            || ends().then_some(()),
+            || format!("{harm:?} is not noticed"),
+        );
     }
 
-    fn fetch<B: Bytes>(&self, leech: &mut Leech<B>, block: usize) -> Option<()> {
+    fn fetch<B: Bytes>(&self, leech: &mut FakeLeech<B>, block: usize) -> Option<()> {
         let start = block * BLOCK;
         let length = BLOCK.min(LENGTH - start);
         let (piece, begin) = (start / PIECE, start % PIECE);
@@ -119,13 +126,10 @@ impl Shared {
     /// Waits until `status` says that it is not served, and why.
     fn is_lost(&self, peer: &mut Peer) -> String {
         let mut trouble = Value::Null;
-        until(
-            || {
-                trouble = share(peer, self.name)["trouble"].clone();
-                !trouble.is_null()
-            },
-            || "no trouble is seen".to_owned(),
-        );
+        wait_until("no trouble is seen", || {
+            trouble = share(peer, self.name)["trouble"].clone();
+            !trouble.is_null()
+        });
         let trouble = trouble.as_str().unwrap().to_owned();
         let shown = self.harmed.display().to_string();
         assert!(
@@ -136,10 +140,9 @@ impl Shared {
     }
 
     fn is_back(&self, peer: &mut Peer) {
-        until(
-            || share(peer, self.name)["trouble"].is_null(),
-            || "it is not served again".to_owned(),
-        );
+        wait_until("it is not served again", || {
+            share(peer, self.name)["trouble"].is_null()
+        });
     }
 }
 
@@ -164,13 +167,13 @@ fn each_harm(test: impl Fn(Harm, bool) + Sync) {
 #[test]
 fn an_open_share_is_served_as_long_as_its_files_are_what_they_were() {
     each_harm(|harm, folder| {
-        let service = Service::new();
+        let service = AccountTracker::new();
         let mut shared = Shared::new(&service, "open", folder);
-        let mut seed = peer(&service.sandbox, "seed", &[]);
-        let sent = seed.run(&format!("send {} x.torrent", word(&shared.path)));
+        let mut seed = service.sandbox.debug_peer("seed", &[]);
+        let sent = seed.run(&format!("send {} x.torrent", quoted(&shared.path)));
         shared.info_hash = sent["info_hash"].as_str().unwrap().to_owned();
         let address = seed.process.address;
-        let greet = || Leech::greet(call(address), &shared.info_hash, "leech");
+        let greet = || FakeLeech::greet(call(address), &shared.info_hash, "leech");
         let mut leech = greet().unwrap();
         shared.drain(&mut leech, harm);
         shared.is_lost(&mut seed);
@@ -185,71 +188,65 @@ fn an_open_share_is_served_as_long_as_its_files_are_what_they_were() {
 #[test]
 fn a_group_share_is_served_as_long_as_its_files_are_what_they_were() {
     each_harm(|harm, folder| {
-        let service = Service::new();
+        let service = AccountTracker::new();
         let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
         let mut shared = Shared::new(&service, "gift", folder);
-        let uploaded = nik.run(&format!("upload_file lab {}", word(&shared.path)));
+        let uploaded = nik.run(&format!("upload_file lab {}", quoted(&shared.path)));
         shared.info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
         let complete = |peer: &mut Peer| entry(peer, "gift")["complete"].clone();
-        until(
-            || complete(&mut mayank) == 1,
-            || "nobody hears of the share".to_owned(),
-        );
+        wait_until("nobody hears of the share", || complete(&mut mayank) == 1);
         let (shown, _) = certify(&mut session(&service, "mayank"), "lab");
         let address = nik.process.address;
         let greet = || {
             let line = call_tls(address, &shared.info_hash, Some(&shown));
-            Leech::greet(line, &shared.info_hash, "leech")
+            FakeLeech::greet(line, &shared.info_hash, "leech")
         };
         let mut leech = greet().unwrap();
         shared.drain(&mut leech, harm);
         shared.is_lost(&mut nik);
         assert!(greet().is_none(), "{harm:?}: nobody gets in");
-        until(
-            || complete(&mut mayank) == 0,
-            || "others still take it for an owner".to_owned(),
-        );
+        wait_until("others still take it for an owner", || {
+            complete(&mut mayank) == 0
+        });
         harm.undo(&shared.harmed, &shared.content[shared.at..]);
         shared.is_back(&mut nik);
         let mut leech = greet().unwrap();
         shared.fetch(&mut leech, 8).expect("it is served again");
-        until(
-            || complete(&mut mayank) == 1,
-            || "others do not hear of its return".to_owned(),
-        );
+        wait_until("others do not hear of its return", || {
+            complete(&mut mayank) == 1
+        });
     });
 }
 
 #[test]
 fn a_download_waits_for_the_files_to_come_back() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, _] = team(&service, ["nik", "uma"]);
     let path = service.sandbox.file("gift", 8 << 20, 3);
-    nik.run(&format!("upload_file lab {}", word(&path)));
+    nik.run(&format!("upload_file lab {}", quoted(&path)));
     let mut mayank = super::team::logged_in(&service, "mayank", &["--down", "4M"]);
     super::team::join(&mut nik, &mut mayank, "mayank");
     mayank.run("download_file lab gift copy");
-    mayank.until("gift", |download| {
+    mayank.wait_for_download("gift", |download| {
         download["bytes_done"].as_u64().unwrap() >= 1 << 20
     });
     let right = fs::read(&path).unwrap();
     Harm::InPlace.hurt(&path);
-    until(
-        || !share(&mut nik, "gift")["trouble"].is_null(),
-        || "no trouble is seen".to_owned(),
-    );
+    wait_until("no trouble is seen", || {
+        !share(&mut nik, "gift")["trouble"].is_null()
+    });
     fs::write(&path, &right).unwrap();
     mayank.run("wait 50");
     assert!(fs::read(service.sandbox.path("mayank/copy")).unwrap() == right);
-    let log = fs::read_to_string(log_of(&service.sandbox, "mayank")).unwrap();
+    let log = fs::read_to_string(service.sandbox.log("mayank")).unwrap();
     assert!(!log.contains("not verify"), "a bad piece came: {log}");
 }
 
 /// A peer that shares `gift` with `lab` and ended since.
-fn stopped_sharer(service: &Service) -> PathBuf {
+fn stopped_sharer(service: &AccountTracker) -> PathBuf {
     let [mut nik] = team(service, ["nik"]);
     let path = service.sandbox.file("gift", LENGTH, 7);
-    nik.run(&format!("upload_file lab {}", word(&path)));
+    nik.run(&format!("upload_file lab {}", quoted(&path)));
     nik.process.close_stdin();
     assert!(nik.process.wait().0.success());
     path
@@ -257,19 +254,16 @@ fn stopped_sharer(service: &Service) -> PathBuf {
 
 #[test]
 fn after_a_restart_a_changed_file_is_checked_and_refused() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let path = stopped_sharer(&service);
     Harm::InPlace.hurt(&path);
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    until(
-        || {
-            let trouble = share(&mut nik, "gift")["trouble"].to_string();
-            trouble.contains("was changed since it was whole")
-        },
-        || "no trouble is seen".to_owned(),
-    );
-    let log = log_of(&service.sandbox, "nik");
-    logged(
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    wait_until("no trouble is seen", || {
+        let trouble = share(&mut nik, "gift")["trouble"].to_string();
+        trouble.contains("was changed since it was whole")
+    });
+    let log = service.sandbox.log("nik");
+    wait_for_log_line(
         &log,
         &["gift: changed or not known to be whole; checking it"],
     );
@@ -277,31 +271,30 @@ fn after_a_restart_a_changed_file_is_checked_and_refused() {
     nik.process.close_stdin();
     nik.process.wait();
     fs::write(&path, bytes(LENGTH, 7)).unwrap();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    until(
-        || share(&mut nik, "gift")["trouble"].is_null(),
-        || "it is not served again".to_owned(),
-    );
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    wait_until("it is not served again", || {
+        share(&mut nik, "gift")["trouble"].is_null()
+    });
 }
 
 #[test]
 fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let path = stopped_sharer(&service);
     // Only reading it could tell that it is another one.
     let time = fs::metadata(&path).unwrap().modified().unwrap();
     Harm::InPlace.hurt(&path);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(time).unwrap();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
     assert!(share(&mut nik, "gift")["trouble"].is_null());
-    let log = fs::read_to_string(log_of(&service.sandbox, "nik")).unwrap();
+    let log = fs::read_to_string(service.sandbox.log("nik")).unwrap();
     assert!(!log.contains("checking it"), "{log}");
 }
 
 #[test]
 fn a_person_sees_what_is_not_served_and_why() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let path = service.sandbox.file("gift", LENGTH, 7);
     let (state, info) = (
         service.sandbox.path("state"),
@@ -310,22 +303,19 @@ fn a_person_sees_what_is_not_served_and_why() {
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let all = ["peer", "127.0.0.1:0", info, "--dir", state];
     let mut seed = Process::start(&service.sandbox.folder("seed"), &all);
-    seed.write_line(&format!("send {} x.torrent", word(&path)));
+    seed.write_line(&format!("send {} x.torrent", quoted(&path)));
     assert!(seed.line().starts_with("sharing gift"));
     fs::remove_file(&path).unwrap();
     let mut line = String::new();
-    until(
-        || {
-            seed.write_line("status");
-            loop {
-                line = seed.line();
-                if line.starts_with("share ") {
-                    return line.contains("is missing");
-                }
+    wait_until("it is not shown", || {
+        seed.write_line("status");
+        loop {
+            line = seed.line();
+            if line.starts_with("share ") {
+                return line.contains("is missing");
             }
-        },
-        || "it is not shown".to_owned(),
-    );
+        }
+    });
     assert!(
         line.starts_with("share gift  1.5 MiB") && line.contains(&path.display().to_string()),
         "{line}"

@@ -1,9 +1,8 @@
 //! What somebody hears who records the line between two members: neither the file's name nor a byte of it.
 
-use super::team::word;
-use crate::common::account_tracker::Service;
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
-use crate::common::process::Process;
+use crate::common::peer::quoted;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,13 +12,8 @@ use std::thread;
 const LENGTH: usize = 300_000;
 
 /// A peer that listens at another address of this machine than the tracker tells others of.
-fn hidden(service: &Service, name: &str, address: &str) -> Peer {
-    let state = service.sandbox.path(&format!("{name}.state"));
-    let info = service.sandbox.tracker_info();
-    let all = ["peer", address, info.to_str().unwrap(), "--json"];
-    let all = [&all[..], &["--dir", state.to_str().unwrap()]].concat();
-    let process = Process::start(&service.sandbox.folder(name), &all);
-    let mut peer = Peer { process };
+fn hidden(service: &AccountTracker, name: &str, address: &str) -> Peer {
+    let mut peer = service.sandbox.peer_at(address, name, &[]);
     peer.run(&format!("create_user {name}\npw"));
     peer.run(&format!("login {name}\npw"));
     peer
@@ -29,7 +23,7 @@ type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
 
 /// A peer that listens at another address than others look for it. Whoever stands there passes on and keeps what goes over
 /// the line, one direction of a connection each.
-fn recorded(service: &Service, name: &str, ip: &str, heard: &Heard) -> Peer {
+fn recorded(service: &AccountTracker, name: &str, ip: &str, heard: &Heard) -> Peer {
     // The port that is free where everybody listens comes first: nobody else listens at the other address.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -77,7 +71,7 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn a_recorded_line_between_members_holds_neither_name_nor_content() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let heard = Heard::default();
     let mut nik = recorded(&service, "niklas", "127.0.0.2", &heard);
     let mut mayank = recorded(&service, "mayank", "127.0.0.3", &heard);
@@ -85,7 +79,7 @@ fn a_recorded_line_between_members_holds_neither_name_nor_content() {
     mayank.run("join_group laboratory");
     nik.run("accept_request laboratory mayank");
     let file = service.sandbox.file("secret-plans.bin", LENGTH, 1);
-    let uploaded = nik.run(&format!("upload_file laboratory {}", word(&file)));
+    let uploaded = nik.run(&format!("upload_file laboratory {}", quoted(&file)));
     mayank.run("download_file laboratory secret-plans.bin");
     mayank.run("wait");
     let content = fs::read(&file).unwrap();

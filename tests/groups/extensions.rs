@@ -1,14 +1,15 @@
 //! What members hear of in extensions (BEP 10): in a group's swarm nobody is named (BEP 11) and no metadata given (BEP 9).
 
-use super::fake_member::{Bytes, Shown, call_tls, certify, handshake};
-use super::team::{session, team, word};
-use crate::common::account_tracker::Service;
+use super::fake_member::{Bytes, MemberIdentity, call_tls, certify, handshake};
+use super::team::{session, team};
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
 /// A member's line, after the handshakes, with BEP 6 and BEP 10.
-fn greet(peer: &Peer, info_hash: &str, shown: &Shown, id: &str) -> impl Bytes + use<> {
+fn greet(peer: &Peer, info_hash: &str, shown: &MemberIdentity, id: &str) -> impl Bytes + use<> {
     let mut line = call_tls(peer.process.address, info_hash, Some(shown));
     let mut ours = handshake(info_hash, id);
     (ours[25], ours[27]) = (0x10, 0x04);
@@ -37,10 +38,10 @@ fn next(line: &mut impl Read) -> (u8, Vec<u8>) {
 
 #[test]
 fn members_hear_of_no_other_by_a_peer_and_get_no_metadata() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, _mayank] = team(&service, ["nik", "mayank"]);
     let file = service.sandbox.file("gift", 100_000, 1);
-    let shared = nik.run(&format!("upload_file lab {}", word(&file)));
+    let shared = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let info_hash = shared["info_hash"].as_str().unwrap().to_owned();
     let (shown, _) = certify(&mut session(&service, "mayank"), "lab");
     let hello = b"d1:md11:ut_metadatai7e6:ut_pexi9ee1:pi6001ee";

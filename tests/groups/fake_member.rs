@@ -26,7 +26,7 @@ pub(crate) trait Bytes: Read + Write {}
 impl<T: Read + Write> Bytes for T {}
 
 /// A key and the certificate that it is shown with.
-pub(crate) struct Shown {
+pub(crate) struct MemberIdentity {
     pub(crate) leaf: Vec<u8>,
     pub(crate) pkcs8: Vec<u8>,
 }
@@ -50,7 +50,7 @@ pub(crate) fn public_key() -> (Vec<u8>, MemberPublicKey) {
 }
 
 /// What the tracker gives a member, and the certificate of the group's authority.
-pub(crate) fn certify(user: &mut User, group: &str) -> (Shown, GroupCertificate) {
+pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCertificate) {
     let (pkcs8, request) = key(user.token.as_bytes());
     let ask = Ask::Certify {
         group: group.parse().unwrap(),
@@ -59,7 +59,7 @@ pub(crate) fn certify(user: &mut User, group: &str) -> (Shown, GroupCertificate)
     match user.ask(ask) {
         Ok(Answer::Certificate { leaf, authority }) => {
             let authority = GroupCertificate::from_pem(&authority).unwrap();
-            (Shown { leaf, pkcs8 }, authority)
+            (MemberIdentity { leaf, pkcs8 }, authority)
         }
         other => panic!("{other:?}"),
     }
@@ -69,7 +69,7 @@ pub(crate) fn certify(user: &mut User, group: &str) -> (Shown, GroupCertificate)
 pub(crate) fn call_tls(
     address: SocketAddr,
     name: &str,
-    shown: Option<&Shown>,
+    shown: Option<&MemberIdentity>,
 ) -> StreamOwned<ClientConnection, TcpStream> {
     let provider = Arc::new(default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -79,7 +79,7 @@ pub(crate) fn call_tls(
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)));
     let config = match shown {
         None => config.with_no_client_auth(),
-        Some(Shown { leaf, pkcs8 }) => {
+        Some(MemberIdentity { leaf, pkcs8 }) => {
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.clone()));
             let chain = vec![CertificateDer::from(leaf.clone())];
             config.with_client_auth_cert(chain, key).unwrap()
@@ -158,7 +158,7 @@ fn binary(hex: &str) -> Vec<u8> {
 }
 
 /// What is said first; nothing if the other side closes without a word, whichever way it does.
-pub(crate) fn answer(stream: &mut impl Read) -> Vec<u8> {
+pub(crate) fn first_bytes(stream: &mut impl Read) -> Vec<u8> {
     let mut buffer = [0; 4096];
     match stream.read(&mut buffer) {
         Ok(read) => buffer[..read].to_vec(),
@@ -174,12 +174,12 @@ pub(crate) fn answer(stream: &mut impl Read) -> Vec<u8> {
 }
 
 /// A leech on a line, after the handshakes.
-pub(crate) struct Leech<B> {
+pub(crate) struct FakeLeech<B> {
     line: B,
     unchoked: bool,
 }
 
-impl<B: Bytes> Leech<B> {
+impl<B: Bytes> FakeLeech<B> {
     /// None if there is no answer.
     pub(crate) fn greet(mut line: B, info_hash: &str, id: &str) -> Option<Self> {
         line.write_all(&handshake(info_hash, id)).ok()?;

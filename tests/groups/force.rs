@@ -1,8 +1,9 @@
 //! Downloads that are to replace what stands at their destination: it stands untouched until they are whole.
 
-use super::team::{peer, refuses, team, word};
-use crate::common::account_tracker::Service;
+use super::team::{refuses, team};
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::bytes;
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +31,7 @@ fn collect(path: &Path, at: String, found: &mut BTreeMap<String, Vec<u8>>) {
 
 /// A team in which nik shares `data`, a file or a folder, and is away; mayank has something else under that name.
 struct Scene {
-    service: Service,
+    service: AccountTracker,
     nik: Peer,
     mayank: Peer,
     share: BTreeMap<String, Vec<u8>>,
@@ -39,7 +40,7 @@ struct Scene {
 
 impl Scene {
     fn new(folder: bool) -> Self {
-        let service = Service::with(&["--interval", "1"]);
+        let service = AccountTracker::with(&["--interval", "1"]);
         let [mut nik, mayank] = team(&service, ["nik", "mayank"]);
         let (shared, there) = ("nik/data", "mayank/data");
         if folder {
@@ -53,7 +54,7 @@ impl Scene {
         }
         let [share, before] = [shared, there].map(|path| contents(&service.sandbox.path(path)));
         let path = service.sandbox.path(shared);
-        nik.run(&format!("upload_file lab {}", word(&path)));
+        nik.run(&format!("upload_file lab {}", quoted(&path)));
         nik.run("logout");
         Self {
             service,
@@ -88,19 +89,19 @@ impl Scene {
         self.mayank.run("download_file lab data --force");
         self.mayank.process.kill();
         let sandbox = &self.service.sandbox;
-        self.mayank = peer(sandbox, "mayank", &[]);
+        self.mayank = sandbox.debug_peer("mayank", &[]);
         self.mayank
-            .until("data", |shown| shown["state"] == "downloading");
+            .wait_for_download("data", |shown| shown["state"] == "downloading");
         assert!(self.there() == self.before && self.has_part());
         self.nik.run("login nik\npw of nik");
         self.mayank
-            .until("data", |shown| shown["state"] == "complete");
+            .wait_for_download("data", |shown| shown["state"] == "complete");
         assert!(self.there() == self.share && !self.has_part());
         // It is what counts from now on.
         self.mayank.process.kill();
-        self.mayank = peer(&self.service.sandbox, "mayank", &[]);
+        self.mayank = self.service.sandbox.debug_peer("mayank", &[]);
         self.mayank
-            .until("data", |shown| shown["state"] == "complete");
+            .wait_for_download("data", |shown| shown["state"] == "complete");
         assert!(self.there() == self.share && !self.has_part());
     }
 }
@@ -129,10 +130,10 @@ fn what_a_crash_left_of_a_replaced_folder_goes() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
     }
-    scene.mayank = peer(&scene.service.sandbox, "mayank", &[]);
+    scene.mayank = scene.service.sandbox.debug_peer("mayank", &[]);
     scene
         .mayank
-        .until("data", |shown| shown["state"] == "complete");
+        .wait_for_download("data", |shown| shown["state"] == "complete");
     assert!(scene.there() == scene.share && !scene.has_part());
 }
 

@@ -1,9 +1,11 @@
 //! Bad input to the commands about shares: each wrong state and each bad argument has its kind and one line that says what it is.
 
-use super::team::{error, logged_in, refuses, team, until, word};
-use crate::common::account_tracker::Service;
+use super::team::{error, logged_in, refuses, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::quoted;
 use crate::common::process::Process;
 use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,12 +18,12 @@ use std::thread;
 
 #[test]
 fn every_wrong_state_has_its_own_error() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
     let mut uma = logged_in(&service, "uma", &[]);
     let mut nobody = service.sandbox.peer("nobody");
     let file = service.sandbox.file("gift", 100_000, 1);
-    let upload = format!("upload_file lab {}", word(&file));
+    let upload = format!("upload_file lab {}", quoted(&file));
     nik.run(&upload);
     for typed in [
         &upload,
@@ -74,7 +76,7 @@ fn every_wrong_state_has_its_own_error() {
 
 #[test]
 fn words_too_few_and_too_many_show_the_usage() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let mut peer = service.sandbox.peer("nobody");
     for (command, least, most) in [
         ("upload_file", 2, 2),
@@ -102,7 +104,7 @@ fn words_too_few_and_too_many_show_the_usage() {
 
 #[test]
 fn what_cannot_be_shared_is_refused_with_the_reason_and_leaves_nothing() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik] = team(&service, ["nik"]);
     let make = |name: &str| {
         let folder = service.sandbox.folder(name);
@@ -141,7 +143,7 @@ fn what_cannot_be_shared_is_refused_with_the_reason_and_leaves_nothing() {
     ] {
         refuses(
             &mut nik,
-            &format!("upload_file lab {}", word(path)),
+            &format!("upload_file lab {}", quoted(path)),
             "create",
             says,
         );
@@ -153,7 +155,7 @@ fn what_cannot_be_shared_is_refused_with_the_reason_and_leaves_nothing() {
 
 #[test]
 fn a_folder_that_may_not_be_read_is_told() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let secret = service.sandbox.folder("set/secret");
     fs::write(secret.join("file"), b"x").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
@@ -161,7 +163,7 @@ fn a_folder_that_may_not_be_read_is_told() {
         return println!("skipped: this user may read everything");
     }
     let [mut nik] = team(&service, ["nik"]);
-    let upload = format!("upload_file lab {}", word(&service.sandbox.path("set")));
+    let upload = format!("upload_file lab {}", quoted(&service.sandbox.path("set")));
     refuses(&mut nik, &upload, "create", "cannot read");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
     nik.run(&upload);
@@ -169,7 +171,7 @@ fn a_folder_that_may_not_be_read_is_told() {
 
 #[test]
 fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik] = team(&service, ["nik"]);
     // Long enough to hash that the other thread is sure to come to its turn meanwhile.
     let path = service.sandbox.file("growing", 16 << 20, 1);
@@ -184,7 +186,7 @@ fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
             }
         });
         has_grown.recv().unwrap();
-        let upload = format!("upload_file lab {}", word(&path));
+        let upload = format!("upload_file lab {}", quoted(&path));
         let object = nik.try_run(&upload);
         stop.store(true, Ordering::Relaxed);
         assert_eq!(object["error"]["kind"], "create", "{object}");
@@ -196,10 +198,10 @@ fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
 
 #[test]
 fn destinations_that_cannot_be_are_refused_before_anything_is_fetched() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
     let file = service.sandbox.file("gift", 100_000, 1);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     for (destination, says) in [
         // Not even root makes a file there.
         ("/sys/kernel", "/sys/kernel/gift"),
@@ -234,11 +236,11 @@ impl Drop for Killed {
 
 #[test]
 fn a_destination_that_is_full_fails_the_download_with_the_reason() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, mayank] = team(&service, ["nik", "mayank"]);
     let file = service.sandbox.path("gift");
     fs::write(&file, bytes(3 << 20, 1)).unwrap();
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     // The same peer, with a small disk of its own to download to.
     drop::<Process>(mayank.process);
     let (folder, info) = (
@@ -248,14 +250,14 @@ fn a_destination_that_is_full_fails_the_download_with_the_reason() {
     let state = service.sandbox.path("mayank.state");
     let mount = format!(
         "mount -t tmpfs -o size=1m tmpfs {} && exec \"$@\"; echo skipped",
-        word(&folder)
+        quoted(&folder)
     );
     let plain = crate::common::process::command(&folder, &[]);
     let mut shell = Command::new("unshare");
     shell.args(["--mount", "bash", "-c", &mount, "bash"]);
     shell.arg(plain.get_program()).args(["peer", "127.0.0.1:0"]);
     shell.arg(&info).arg("--dir").arg(&state).arg("--json");
-    let download = format!("download_file lab gift {}", word(&folder));
+    let download = format!("download_file lab gift {}", quoted(&folder));
     shell.args(["-c", &download, "-c", "wait 40", "-c", "show_downloads"]);
     shell.stdin(Stdio::null()).stdout(Stdio::piped());
     let Ok(child) = shell.stderr(Stdio::piped()).spawn() else {
@@ -282,8 +284,5 @@ fn a_destination_that_is_full_fails_the_download_with_the_reason() {
         reason.contains("only 1048576 free: make room") || reason.contains("full"),
         "{reason}"
     );
-    until(
-        || nik.run("status")["links"] == 0,
-        || "a link stands".to_owned(),
-    );
+    wait_until("a link stands", || nik.run("status")["links"] == 0);
 }

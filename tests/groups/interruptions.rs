@@ -2,10 +2,13 @@
 //! fetched again.
 
 use super::fake_member::certify;
-use super::team::{join, log_of, logged, logged_in, peer, share, team, until, word};
-use crate::common::account_tracker::Service;
+use super::team::{join, logged_in, share, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::log::wait_for_log_line;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,22 +18,22 @@ const LENGTH: usize = 6 << 20;
 
 /// A tracker, nik who shares `gift`, and mayank who is in the middle of fetching it at this many bytes a second.
 struct Scene {
-    service: Service,
+    service: AccountTracker,
     nik: Peer,
     mayank: Peer,
     file: PathBuf,
 }
 
 fn scene() -> Scene {
-    let service = Service::with(&["--interval", "1"]);
+    let service = AccountTracker::with(&["--interval", "1"]);
     let mut nik = logged_in(&service, "nik", &[]);
     nik.run("create_group lab");
     let mut mayank = logged_in(&service, "mayank", &["--down", "2M"]);
     join(&mut nik, &mut mayank, "mayank");
     let file = service.sandbox.file("gift", LENGTH, 5);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     mayank.run("download_file lab gift copy");
-    mayank.until("gift", |download| {
+    mayank.wait_for_download("gift", |download| {
         number(download, "bytes_done") >= 2 * PIECE as u64
     });
     Scene {
@@ -52,25 +55,19 @@ fn uploaded(peer: &mut Peer) -> u64 {
 /// Waits until no link stands at either side: what was under way is settled.
 fn at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     for peer in [&mut *nik, &mut *mayank] {
-        until(
-            || peer.run("status")["links"] == 0,
-            || "a link stands".to_owned(),
-        );
+        wait_until("a link stands", || peer.run("status")["links"] == 0);
     }
     let mut before = None;
     // Pieces that had come whole are still being verified.
-    until(
-        || {
-            let done = number(&mayank.download("gift"), "bytes_done");
-            before.replace(done) == Some(done)
-        },
-        || "it goes on".to_owned(),
-    );
+    wait_until("it goes on", || {
+        let done = number(&mayank.download("gift"), "bytes_done");
+        before.replace(done) == Some(done)
+    });
     (uploaded(nik), before.unwrap())
 }
 
 /// Waits for the end; the copy is right, and the sources add up.
-fn completes(service: &Service, mayank: &mut Peer, file: &Path) -> Value {
+fn completes(service: &AccountTracker, mayank: &mut Peer, file: &Path) -> Value {
     mayank.run("wait");
     let copy = service.sandbox.path("mayank/copy");
     assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
@@ -88,26 +85,22 @@ fn a_log_out_of_either_side_rests_a_download_and_the_next_log_in_takes_it_up() {
     mayank.run("logout");
     let (sent, done) = at_rest(nik, mayank);
     assert!(done < LENGTH as u64, "it is in its middle");
-    until(
-        || mayank.download("gift")["trouble"] == "suspended until mayank is logged in here",
-        || "it does not say why it rests".to_owned(),
-    );
+    wait_until("it does not say why it rests", || {
+        mayank.download("gift")["trouble"] == "suspended until mayank is logged in here"
+    });
     mayank.run("login mayank\npw of mayank");
-    mayank.until("gift", |download| {
+    mayank.wait_for_download("gift", |download| {
         number(download, "bytes_done") >= done + PIECE as u64
     });
     // The same at the other side: its share rests.
     nik.run("logout");
     let (sent_then, done_then) = at_rest(nik, mayank);
     assert!(done_then < LENGTH as u64, "it is in its middle");
-    until(
-        || {
-            share(nik, "gift")["trouble"]
-                .to_string()
-                .contains("suspended until nik")
-        },
-        || "it does not say why it rests".to_owned(),
-    );
+    wait_until("it does not say why it rests", || {
+        share(nik, "gift")["trouble"]
+            .to_string()
+            .contains("suspended until nik")
+    });
     nik.run("login nik\npw of nik");
     completes(&scene.service, mayank, &scene.file);
     let again = uploaded(nik) - sent_then;
@@ -123,10 +116,9 @@ fn another_user_at_the_same_peer_neither_serves_nor_fetches_what_was_not_theirs(
     mayank.run("create_user uma\npw of uma");
     mayank.run("login uma\npw of uma");
     let (_, done) = at_rest(&mut scene.nik, mayank);
-    until(
-        || mayank.download("gift")["trouble"] == "suspended until mayank is logged in here",
-        || "it does not rest".to_owned(),
-    );
+    wait_until("it does not rest", || {
+        mayank.download("gift")["trouble"] == "suspended until mayank is logged in here"
+    });
     assert_eq!(number(&mayank.download("gift"), "bytes_done"), done);
     mayank.run("logout");
     mayank.run("login mayank\npw of mayank");
@@ -138,12 +130,9 @@ fn a_restart_of_the_fetching_peer_keeps_what_is_verified() {
     let mut scene = scene();
     let before = number(&scene.mayank.download("gift"), "bytes_done");
     scene.mayank.process.kill();
-    until(
-        || scene.nik.run("status")["links"] == 0,
-        || "a link stands".to_owned(),
-    );
+    wait_until("a link stands", || scene.nik.run("status")["links"] == 0);
     let sent = uploaded(&mut scene.nik);
-    let mut mayank = peer(&scene.service.sandbox, "mayank", &[]);
+    let mut mayank = scene.service.sandbox.debug_peer("mayank", &[]);
     let download = completes(&scene.service, &mut mayank, &scene.file);
     let kept = number(&download["from"], "disk");
     assert!(kept >= before, "{download}");
@@ -156,20 +145,14 @@ fn a_restart_of_the_serving_peer_is_waited_for() {
     let mut scene = scene();
     scene.nik.process.kill();
     let mayank = &mut scene.mayank;
-    until(
-        || mayank.run("status")["links"] == 0,
-        || "a link stands".to_owned(),
-    );
+    wait_until("a link stands", || mayank.run("status")["links"] == 0);
     let mut done = 0;
-    until(
-        || {
-            let now = number(&mayank.download("gift"), "bytes_done");
-            std::mem::replace(&mut done, now) == now
-        },
-        || "it goes on".to_owned(),
-    );
+    wait_until("it goes on", || {
+        let now = number(&mayank.download("gift"), "bytes_done");
+        std::mem::replace(&mut done, now) == now
+    });
     assert!(done < LENGTH as u64, "it is in its middle");
-    let mut nik = peer(&scene.service.sandbox, "nik", &[]);
+    let mut nik = scene.service.sandbox.debug_peer("nik", &[]);
     completes(&scene.service, mayank, &scene.file);
     let again = uploaded(&mut nik);
     assert!(again <= LENGTH as u64 - done, "only what was lacking");
@@ -179,7 +162,7 @@ fn a_restart_of_the_serving_peer_is_waited_for() {
 fn a_restart_of_the_tracker_is_not_noticed() {
     let mut scene = scene();
     let sandbox = scene.service.kill();
-    let service = Service::with_data(sandbox, &["--interval", "1"]);
+    let service = AccountTracker::with_data(sandbox, &["--interval", "1"]);
     // Who comes now finds those who are here.
     let mut uma = logged_in(&service, "uma", &[]);
     join(&mut scene.nik, &mut uma, "uma");
@@ -188,7 +171,7 @@ fn a_restart_of_the_tracker_is_not_noticed() {
     completes(&service, &mut scene.mayank, &scene.file);
     assert!(fs::read(service.sandbox.path("uma/gift")).unwrap() == fs::read(&scene.file).unwrap());
     // The link was the same all the time; it ended when there was no more use for it.
-    let log = fs::read_to_string(log_of(&service.sandbox, "nik")).unwrap();
+    let log = fs::read_to_string(service.sandbox.log("nik")).unwrap();
     let ended = format!("the link with {} ended", scene.mayank.process.address);
     let early = log.lines().filter(|line| line.contains(&ended));
     let early: Vec<&str> = early
@@ -202,13 +185,10 @@ fn a_removed_member_s_download_stops_with_the_reason() {
     let mut scene = scene();
     scene.nik.run("remove_member lab mayank");
     let mut failed = Value::Null;
-    until(
-        || {
-            failed = scene.mayank.download("gift");
-            failed["state"] == "failed"
-        },
-        || "it goes on".to_owned(),
-    );
+    wait_until("it goes on", || {
+        failed = scene.mayank.download("gift");
+        failed["state"] == "failed"
+    });
     let reason = failed["reason"].as_str().unwrap();
     assert!(
         reason.contains("lab") && reason.contains("no group of yours has this share any more"),
@@ -216,8 +196,8 @@ fn a_removed_member_s_download_stops_with_the_reason() {
     );
     let object = scene.mayank.try_run("wait");
     assert_eq!(object["error"]["kind"], "download-failed", "{object}");
-    logged(
-        &log_of(&scene.service.sandbox, "mayank"),
+    wait_for_log_line(
+        &scene.service.sandbox.log("mayank"),
         &["gift: stopped: ", "lab"],
     );
     assert!(!scene.service.sandbox.path("mayank/copy").exists());
@@ -242,11 +222,11 @@ fn pieces(part: &Path, content: &[u8]) -> Vec<bool> {
 fn four_members_complete_without_the_seed_that_is_killed_after_one_and_a_half_copies() {
     let length = 4 * LENGTH;
     let content = bytes(length, 5);
-    let service = Service::with(&["--interval", "1"]);
+    let service = AccountTracker::with(&["--interval", "1"]);
     let mut nik = logged_in(&service, "nik", &["--up", "12M"]);
     nik.run("create_group lab");
     let file = service.sandbox.file("gift", length, 5);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     let names = ["a", "b", "c", "d"];
     let mut members = names.map(|name| {
         let mut peer = logged_in(&service, name, &["--up", "2M"]);
@@ -269,10 +249,9 @@ fn four_members_complete_without_the_seed_that_is_killed_after_one_and_a_half_co
         there.iter().all(|piece| *piece)
     };
     // The last piece may come to the others a little later: a swarm without it could not do without the seed.
-    until(
-        || uploaded(&mut nik) >= length as u64 * 3 / 2 && all_there(),
-        || "the seed leaves no whole copy behind".to_owned(),
-    );
+    wait_until("the seed leaves no whole copy behind", || {
+        uploaded(&mut nik) >= length as u64 * 3 / 2 && all_there()
+    });
     nik.process.kill();
     let running = |member: &mut Peer| member.download("gift")["state"] == "downloading";
     assert!(members.iter_mut().all(running), "all are in the middle");
@@ -284,25 +263,22 @@ fn four_members_complete_without_the_seed_that_is_killed_after_one_and_a_half_co
 
 #[test]
 fn a_share_of_a_group_is_taken_up_after_a_kill_only_when_its_user_is_still_logged_in() {
-    let service = Service::with(&["--interval", "1"]);
+    let service = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
     let file = service.sandbox.file("gift", PIECE, 5);
-    let uploaded = nik.run(&format!("upload_file lab {}", word(&file)));
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let lab = uploaded["info_hash"].as_str().unwrap();
     nik.run("logout");
     nik.process.kill();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    until(
-        || {
-            share(&mut nik, "gift")["trouble"]
-                .to_string()
-                .contains("suspended until nik")
-        },
-        || "it is not suspended".to_owned(),
-    );
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    wait_until("it is not suspended", || {
+        share(&mut nik, "gift")["trouble"]
+            .to_string()
+            .contains("suspended until nik")
+    });
     let (shown, _) = certify(&mut super::team::session(&service, "mayank"), "lab");
     let line = super::fake_member::call_tls(nik.process.address, lab, Some(&shown));
-    assert!(super::fake_member::Leech::greet(line, lab, "mayank").is_none());
+    assert!(super::fake_member::FakeLeech::greet(line, lab, "mayank").is_none());
     nik.run("login nik\npw of nik");
     mayank.run("download_file lab gift");
     mayank.run("wait");

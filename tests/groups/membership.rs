@@ -1,33 +1,36 @@
 //! Who comes and goes: groups that end and are made anew, members put out and let in again, log-outs; and shares that take
 //! the name of another.
 
-use super::fake_member::{Leech, call_tls, certify};
-use super::team::{entry, join, logged_in, refuses, session, share, team, until, word};
-use crate::common::account_tracker::Service;
+use super::fake_member::{FakeLeech, call_tls, certify};
+use super::team::{entry, join, logged_in, refuses, session, share, team};
+use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_for;
+use crate::common::waiting::wait_until;
 use std::fs;
 use std::path::PathBuf;
 
 const LENGTH: usize = 700_000;
 
 /// A file of that name, in a folder of its own; its content depends on `seed`.
-fn file(service: &Service, name: &str, seed: u64) -> PathBuf {
+fn file(service: &AccountTracker, name: &str, seed: u64) -> PathBuf {
     service
         .sandbox
         .file(&format!("source-{seed}/{name}"), LENGTH, seed)
 }
 
-fn upload(service: &Service, peer: &mut Peer, name: &str, seed: u64) -> String {
+fn upload(service: &AccountTracker, peer: &mut Peer, name: &str, seed: u64) -> String {
     let path = file(service, name, seed);
-    let uploaded = peer.run(&format!("upload_file lab {}", word(&path)));
+    let uploaded = peer.run(&format!("upload_file lab {}", quoted(&path)));
     uploaded["info_hash"].as_str().unwrap().to_owned()
 }
 
 /// Downloads it into the peer's own folder, and looks at what came.
-fn download(service: &Service, peer: &mut Peer, who: &str, name: &str, seed: u64) {
+fn download(service: &AccountTracker, peer: &mut Peer, who: &str, name: &str, seed: u64) {
     peer.run(&format!("download_file lab {name}"));
-    peer.until(name, |shown| shown["state"] == "complete");
+    peer.wait_for_download(name, |shown| shown["state"] == "complete");
     let path = service.sandbox.path(&format!("{who}/{name}"));
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
@@ -35,14 +38,17 @@ fn download(service: &Service, peer: &mut Peer, who: &str, name: &str, seed: u64
 /// Waits until `status` says that it is not shared, or that it is.
 fn until_shared(peer: &mut Peer, name: &str, shared: bool) {
     let mut last = String::new();
-    until(
+    wait_for(
         || {
-            let trouble = share(peer, name)["trouble"].clone();
-            last = trouble.to_string();
-            match trouble.as_str() {
-                Some(told) => !shared && told.contains("not shared any more"),
-                None => shared,
-            }
+            ({
+                let trouble = share(peer, name)["trouble"].clone();
+                last = trouble.to_string();
+                match trouble.as_str() {
+                    Some(told) => !shared && told.contains("not shared any more"),
+                    None => shared,
+                }
+            })
+            .then_some(())
         },
         || format!("{name} is not {shared} shared"),
     );
@@ -50,7 +56,7 @@ fn until_shared(peer: &mut Peer, name: &str, shared: bool) {
 
 #[test]
 fn a_namesake_of_a_group_that_ended_is_as_good_as_any_group() {
-    let service = Service::with(&["--interval", "1"]);
+    let service = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut kim] = team(&service, ["nik", "kim"]);
     let mut mayank = logged_in(&service, "mayank", &[]);
     upload(&service, &mut nik, "first", 1);
@@ -92,7 +98,7 @@ fn mayank_joins(mut kim: Peer, mut mayank: Peer) -> Peer {
 
 #[test]
 fn who_is_let_in_again_shares_again_what_is_here() {
-    let service = Service::with(&["--interval", "1"]);
+    let service = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut mayank, mut kim] = team(&service, ["nik", "mayank", "kim"]);
     upload(&service, &mut nik, "data", 1);
     upload(&service, &mut mayank, "own", 2);
@@ -125,48 +131,45 @@ fn who_is_let_in_again_shares_again_what_is_here() {
     // Of nobody else.
     nik.process.kill();
     kim.run("download_file lab data");
-    let done = kim.until("data", |shown| shown["state"] == "complete");
+    let done = kim.wait_for_download("data", |shown| shown["state"] == "complete");
     assert_eq!(done["from"].as_object().unwrap().len(), 1, "{done}");
     put_in_by_log_in(&service, &mut mayank);
 }
 
 /// A log-out takes it away, a log-in gives it back.
-fn put_in_by_log_in(service: &Service, mayank: &mut Peer) {
+fn put_in_by_log_in(service: &AccountTracker, mayank: &mut Peer) {
     mayank.run("logout");
     mayank.run("login mayank\npw of mayank");
     assert_eq!(entry(mayank, "data")["here"], true);
     let mut user = session(service, "mayank");
-    until(
-        || {
-            let (shown, _) = certify(&mut user, "lab");
-            let info_hash = share(mayank, "data")["info_hash"].clone();
-            let info_hash = info_hash.as_str().unwrap();
-            let line = call_tls(mayank.process.address, info_hash, Some(&shown));
-            Leech::greet(line, info_hash, "eve").is_some()
-        },
-        || "a member is not answered after the log-in".to_owned(),
-    );
+    wait_until("a member is not answered after the log-in", || {
+        let (shown, _) = certify(&mut user, "lab");
+        let info_hash = share(mayank, "data")["info_hash"].clone();
+        let info_hash = info_hash.as_str().unwrap();
+        let line = call_tls(mayank.process.address, info_hash, Some(&shown));
+        FakeLeech::greet(line, info_hash, "eve").is_some()
+    });
 }
 
 #[test]
 fn a_log_out_and_leaving_are_seen_at_once() {
     // Nobody is dropped for silence while the test runs.
-    let service = Service::with(&["--interval", "600"]);
+    let service = AccountTracker::with(&["--interval", "600"]);
     let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
     let info_hash = upload(&service, &mut nik, "data", 1);
     download(&service, &mut mayank, "mayank", "data", 1);
     let owners = |peer: &mut Peer| entry(peer, "data")["complete"].as_u64().unwrap();
-    until(|| owners(&mut mayank) == 2, || "two owners".to_owned());
+    wait_until("two owners", || owners(&mut mayank) == 2);
     nik.run("logout");
     assert_eq!(owners(&mut mayank), 1);
     nik.run("login nik\npw of nik");
-    until(|| owners(&mut nik) == 2, || "two owners again".to_owned());
+    wait_until("two owners again", || owners(&mut nik) == 2);
     let mut user = session(&service, "nik");
     let (shown, _) = certify(&mut user, "lab");
     let address = mayank.process.address;
     let call = || {
         let line = call_tls(address, &info_hash, Some(&shown));
-        Leech::greet(line, &info_hash, "eve").is_some()
+        FakeLeech::greet(line, &info_hash, "eve").is_some()
     };
     assert!(call());
     mayank.run("leave_group lab");
@@ -174,12 +177,12 @@ fn a_log_out_and_leaving_are_seen_at_once() {
     assert_eq!(owners(&mut nik), 1);
     // A refusal leaves everything as it was.
     refuses(&mut nik, "leave_group lab", "last-member", "");
-    until(|| owners(&mut nik) == 1, || "it goes on".to_owned());
+    wait_until("it goes on", || owners(&mut nik) == 1);
 }
 
 #[test]
 fn stop_share_ends_what_is_here_though_another_bears_the_name_now() {
-    let service = Service::with(&["--interval", "600"]);
+    let service = AccountTracker::with(&["--interval", "600"]);
     let [mut nik, mut mayank, mut kim] = team(&service, ["nik", "mayank", "kim"]);
     upload(&service, &mut mayank, "data", 1);
     download(&service, &mut kim, "kim", "data", 1);

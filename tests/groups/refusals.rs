@@ -2,12 +2,17 @@
 //! told nothing but why, and logged with the reason.
 
 use super::fake_member::{
-    BLOCK, Leech, Shown, answer, call, call_tls, certify, handshake, public_key,
+    BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, handshake, public_key,
 };
-use super::team::{log_of, logged, peer, session, share, until, word};
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{Line, User, create_user, group};
+use super::team::{session, share};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    ControlConnection, User, create_user_request, group_request,
+};
+use crate::common::log::wait_for_log_line;
 use crate::common::peer::Peer;
+use crate::common::peer::quoted;
+use crate::common::waiting::wait_until;
 use pieceful::certificate::{Authority, GroupAuthority};
 use pieceful::wire::access::Ask;
 use rustls::pki_types::pem::PemObject;
@@ -26,40 +31,40 @@ fn now() -> Duration {
 
 /// A tracker, nik's peer that shares in the groups `lab` and `other` and openly, and mayank's session, who is a member of `lab` alone.
 struct Scene {
-    service: Service,
+    service: AccountTracker,
     nik: Peer,
     mayank: User,
     /// Info-hashes: of `lab`, of `other`, of everybody.
     shares: [String; 3],
     /// mayank's certificate that ended.
-    expired: Shown,
+    expired: MemberIdentity,
     /// nik's certificate of `other`.
-    foreign: Shown,
+    foreign: MemberIdentity,
 }
 
 fn scene() -> Scene {
     // A certificate of the shortest day there is; later ones last.
-    let service = Service::with(&["--certificate-life", "1"]);
+    let service = AccountTracker::with(&["--certificate-life", "1"]);
     let [mut owner, mut member] = ["nik", "mayank"].map(|name| service.user(name));
     for made in ["lab", "other"] {
-        owner.does(group(&format!("create_group {made}")));
+        owner.perform(group_request(&format!("create_group {made}")));
     }
-    member.does(group("join_group lab"));
-    owner.does(group("accept_request lab mayank"));
+    member.perform(group_request("join_group lab"));
+    owner.perform(group_request("accept_request lab mayank"));
     let (expired, _) = certify(&mut member, "lab");
     let end = now() + Duration::from_secs(2);
     let (sandbox, _) = service.stop_and_dump();
-    let service = Service::with_data(sandbox, &["--interval", "1"]);
+    let service = AccountTracker::with_data(sandbox, &["--interval", "1"]);
     let foreign = certify(&mut session(&service, "nik"), "other").0;
-    let mut nik = peer(&service.sandbox, "nik", &[]);
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
     nik.run("login nik\npw of nik");
     let shares = ["upload_file lab", "upload_file other", "send"].map(|command| {
         let name = command.replace(' ', "-");
         let file = service.sandbox.file(&name, 100_000, name.len() as u64);
-        let done = nik.run(&format!("{command} {}", word(&file)));
+        let done = nik.run(&format!("{command} {}", quoted(&file)));
         done["info_hash"].as_str().unwrap().to_owned()
     });
-    until(|| now() > end, || "the clock stands still".to_owned());
+    wait_until("the clock stands still", || now() > end);
     let mayank = session(&service, "mayank");
     Scene {
         service,
@@ -72,39 +77,39 @@ fn scene() -> Scene {
 }
 
 /// A certificate with its key that has signed itself.
-fn self_signed() -> Shown {
+fn self_signed() -> MemberIdentity {
     let pem = GroupAuthority::generate("lab").unwrap().to_pem();
     let leaf = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap();
-    Shown {
+    MemberIdentity {
         leaf: leaf.to_vec(),
         pkcs8: key.secret_pkcs8_der().to_vec(),
     }
 }
 
 /// What the cluster's key signs for a member of that name.
-fn of_the_cluster(service: &Service) -> Shown {
+fn of_the_cluster(service: &AccountTracker) -> MemberIdentity {
     let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
     assert!(Authority::from_pem(&pem).is_ok());
     let cluster = GroupAuthority::from_pem(&pem).unwrap();
     let (pkcs8, public) = public_key();
     let day = Duration::from_secs(86_400);
     let leaf = cluster.issue("mayank", &public, now(), day).unwrap();
-    Shown { leaf, pkcs8 }
+    MemberIdentity { leaf, pkcs8 }
 }
 
 /// Calls over TLS with `name` as server name, asks for a swarm and a block; gives our address and all that is said.
 fn over_tls(
     address: SocketAddr,
     name: &str,
-    shown: Option<&Shown>,
+    shown: Option<&MemberIdentity>,
     asked: &str,
 ) -> (SocketAddr, Vec<u8>) {
     let mut line = call_tls(address, name, shown);
     let local = line.sock.local_addr().unwrap();
     let _ = line.write_all(&handshake(asked, "stranger"));
     let _ = line.flush();
-    (local, answer(&mut line))
+    (local, first_bytes(&mut line))
 }
 
 /// The same without TLS.
@@ -112,7 +117,7 @@ fn plainly(address: SocketAddr, asked: &str) -> (SocketAddr, Vec<u8>) {
     let mut line = call(address);
     let local = line.local_addr().unwrap();
     line.write_all(&handshake(asked, "stranger")).unwrap();
-    (local, answer(&mut line))
+    (local, first_bytes(&mut line))
 }
 
 fn has_line(log: &Path, parts: &[&str]) -> bool {
@@ -187,10 +192,10 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
             plainly(address, other),
         ),
     ];
-    let log = log_of(&scene.service.sandbox, "nik");
+    let log = scene.service.sandbox.log("nik");
     // Whatever was said before has been logged once this one is.
     let (last, _) = plainly(address, &unknown);
-    logged(&log, &[&format!("{last}: "), "is not served here"]);
+    wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
     let mut wrong: Vec<String> = Vec::new();
     for (what, reason, (local, said)) in &table {
         if !said.is_empty() {
@@ -213,9 +218,9 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
     assert_eq!(wrong, Vec::<String>::new());
     // All of it right, and it is served: nothing else kept those out.
     let line = call_tls(address, lab, Some(&right));
-    let mut leech = Leech::greet(line, lab, "member").unwrap();
+    let mut leech = FakeLeech::greet(line, lab, "member").unwrap();
     assert_eq!(leech.fetch(0, 0, BLOCK as u32).unwrap().len(), BLOCK);
-    let mut leech = Leech::greet(call(address), open, "anybody").unwrap();
+    let mut leech = FakeLeech::greet(call(address), open, "anybody").unwrap();
     assert_eq!(leech.fetch(0, 0, BLOCK as u32).unwrap().len(), BLOCK);
 }
 
@@ -226,19 +231,18 @@ fn whoever_is_removed_loses_its_links_and_gets_no_new_one_though_its_certificate
     let lab = scene.shares[0].clone();
     let (shown, _) = certify(&mut scene.mayank, "lab");
     let line = call_tls(address, &lab, Some(&shown));
-    let mut leech = Leech::greet(line, &lab, "mayank").unwrap();
+    let mut leech = FakeLeech::greet(line, &lab, "mayank").unwrap();
     assert!(leech.fetch(0, 0, BLOCK as u32).is_some());
     scene.nik.run("remove_member lab mayank");
     // The link ends by itself, once the peer hears of it.
-    until(
-        || leech.fetch(0, 0, BLOCK as u32).is_none(),
-        || "the link goes on".to_owned(),
-    );
-    let log = log_of(&scene.service.sandbox, "nik");
-    logged(&log, &["ended: mayank is no member any more"]);
+    wait_until("the link goes on", || {
+        leech.fetch(0, 0, BLOCK as u32).is_none()
+    });
+    let log = scene.service.sandbox.log("nik");
+    wait_for_log_line(&log, &["ended: mayank is no member any more"]);
     let (local, said) = over_tls(address, &lab, Some(&shown), &lab);
     assert_eq!(said, b"");
-    logged(
+    wait_for_log_line(
         &log,
         &[&format!("{local}: refused: mayank is no member any more")],
     );
@@ -252,50 +256,43 @@ fn whoever_is_removed_loses_its_links_and_gets_no_new_one_though_its_certificate
 
 #[test]
 fn a_link_ends_with_its_certificate() {
-    let service = Service::with(&["--certificate-life", "4", "--interval", "1"]);
-    let mut line: Line = service.line();
-    line.ask(None, create_user("nik")).unwrap();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
+    let service = AccountTracker::with(&["--certificate-life", "4", "--interval", "1"]);
+    let mut line: ControlConnection = service.connect();
+    line.ask(None, create_user_request("nik")).unwrap();
+    let mut nik = service.sandbox.debug_peer("nik", &[]);
     nik.run("login nik\npw of nik");
     nik.run("create_group lab");
     let mut mayank = service.user("mayank");
-    mayank.does(group("join_group lab"));
+    mayank.perform(group_request("join_group lab"));
     nik.run("accept_request lab mayank");
     let file = service.sandbox.file("gift", 100_000, 1);
-    let lab = nik.run(&format!("upload_file lab {}", word(&file)));
+    let lab = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let lab = lab["info_hash"].as_str().unwrap();
-    let greet = |shown: &Shown| {
+    let greet = |shown: &MemberIdentity| {
         let line = call_tls(nik.process.address, lab, Some(shown));
-        Leech::greet(line, lab, "mayank")
+        FakeLeech::greet(line, lab, "mayank")
     };
     let (mut leech, mut shown) = (None, None);
     // Where the machine stands still for longer than a certificate holds, once more.
-    until(
-        || {
-            let (fresh, _) = certify(&mut mayank, "lab");
-            leech = greet(&fresh);
-            shown = Some(fresh);
-            leech.is_some()
-        },
-        || "no link".to_owned(),
-    );
+    wait_until("no link", || {
+        let (fresh, _) = certify(&mut mayank, "lab");
+        leech = greet(&fresh);
+        shown = Some(fresh);
+        leech.is_some()
+    });
     let mut leech = leech.unwrap();
-    until(
-        || leech.fetch(0, 0, BLOCK as u32).is_none(),
-        || "the link goes on".to_owned(),
-    );
-    let log = log_of(&service.sandbox, "nik");
-    logged(&log, &["ended: the certificate of mayank has ended"]);
+    wait_until("the link goes on", || {
+        leech.fetch(0, 0, BLOCK as u32).is_none()
+    });
+    let log = service.sandbox.log("nik");
+    wait_for_log_line(&log, &["ended: the certificate of mayank has ended"]);
     // It holds through its last second.
     let shown = shown.unwrap();
-    until(|| greet(&shown).is_none(), || "it never ends".to_owned());
-    logged(&log, &["refused: ", "it held until"]);
+    wait_until("it never ends", || greet(&shown).is_none());
+    wait_for_log_line(&log, &["refused: ", "it held until"]);
     // nik's own is renewed in time, so that he goes on serving.
-    until(
-        || {
-            let (fresh, _) = certify(&mut mayank, "lab");
-            greet(&fresh).is_some()
-        },
-        || "no link with a new certificate".to_owned(),
-    );
+    wait_until("no link with a new certificate", || {
+        let (fresh, _) = certify(&mut mayank, "lab");
+        greet(&fresh).is_some()
+    });
 }

@@ -1,8 +1,8 @@
 //! How fast catalogues are with few and with many shares, and how soon a tracker that keeps them is there again. What it prints
 //! stands in benches/README.md.
 
-use crate::common::account_tracker::Service;
-use crate::common::control_connection::{User, group, write};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{User, group_request, new_write};
 use pieceful::certificate::MemberKey;
 use pieceful::wire::access::{Answer, Ask, FileEntry, KeyRequest};
 use pieceful::wire::control::InfoPart;
@@ -14,7 +14,7 @@ const ROUNDS: usize = 200;
 
 /// Has the user make a group and share so much in it.
 fn fill(user: &mut User, name: &str, shares: usize) {
-    user.does(group(&format!("create_group {name}")));
+    user.perform(group_request(&format!("create_group {name}")));
     let request = MemberKey::generate().unwrap();
     let request = KeyRequest(request.request(user.token.as_bytes()).unwrap());
     let label = || name.parse().unwrap();
@@ -39,8 +39,8 @@ fn fill(user: &mut User, name: &str, shares: usize) {
         .into_bytes();
         info.extend(pieces);
         info.extend(format!("7:privatei1e8:ssl-cert{}:{pem}e", pem.len()).bytes());
-        user.does(Ask::Publish {
-            write: write(),
+        user.perform(Ask::Publish {
+            write: new_write(),
             group: label(),
             part: InfoPart::of(&info, 0).unwrap(),
         });
@@ -48,8 +48,8 @@ fn fill(user: &mut User, name: &str, shares: usize) {
 }
 
 /// A tracker with so many groups of 100 shares, and one called `few` of ten; who made it is called `user`.
-fn filled(groups: usize) -> Service {
-    let service = Service::new();
+fn filled(groups: usize) -> AccountTracker {
+    let service = AccountTracker::new();
     let start = Instant::now();
     thread::scope(|scope| {
         for part in 0..8 {
@@ -107,11 +107,11 @@ fn median(user: &mut User, name: &str, shares: usize) -> Duration {
 }
 
 /// Ends the tracker with kill -9 and starts it again; gives how long it takes until its first lines are there.
-fn restart(service: Service) -> (Service, Duration) {
+fn restart(service: AccountTracker) -> (AccountTracker, Duration) {
     let file = service.sandbox.path("data/registry.redb");
     let sandbox = service.kill();
     let start = Instant::now();
-    let service = Service::again(sandbox);
+    let service = AccountTracker::restart(sandbox);
     let time = start.elapsed();
     println!(
         "restart after kill -9 with {:.1} MiB: {:.2} s",
@@ -124,7 +124,7 @@ fn restart(service: Service) -> (Service, Duration) {
 #[test]
 #[ignore = "a measurement"]
 fn catalogues_with_few_and_with_many_shares() {
-    let login = |service: &Service, name: &str| User::login(service.line(), name);
+    let login = |service: &AccountTracker, name: &str| User::log_in(service.connect(), name);
     let service = filled(0);
     let few = median(&mut login(&service, "user"), "few", 10);
     drop(restart(service));

@@ -1,11 +1,14 @@
 //! The whole tour: users, a group, a share, a member let in, the catalogue, a download. Typed at a prompt, from a script, as
 //! arguments and in JSON; the copies are what was shared.
 
-use super::team::{entry, team, until, word};
-use crate::common::account_tracker::Service;
+use super::team::{entry, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::quoted;
 use crate::common::process::{Process, run};
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::terminal::Terminal;
+use crate::common::waiting::wait_for;
+use crate::common::waiting::wait_until;
 use pieceful::torrent::Sha1;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +16,8 @@ use std::path::{Path, PathBuf};
 const LENGTH: usize = 3 << 20;
 
 /// A tracker, and a file that nik has.
-fn begin() -> (Service, PathBuf) {
-    let service = Service::new();
+fn begin() -> (AccountTracker, PathBuf) {
+    let service = AccountTracker::new();
     let file = service.sandbox.file("gift", LENGTH, 1);
     (service, file)
 }
@@ -50,7 +53,7 @@ fn at_the_prompt() {
         peer
     });
     nik.types("create_group lab");
-    let told = nik.types(&format!("upload_file lab {}", word(&file)));
+    let told = nik.types(&format!("upload_file lab {}", quoted(&file)));
     assert!(
         told.contains("sharing gift  3.0 MiB  6 pieces  info-hash "),
         "{told}"
@@ -61,10 +64,9 @@ fn at_the_prompt() {
     let told = nik.types("list_requests lab");
     assert!(told.contains("mayank  asked 20"), "{told}");
     nik.types("accept_request lab mayank");
-    until(
-        || mayank.types("list_files lab").lines().any(is_listed),
-        || "it is not listed".to_owned(),
-    );
+    wait_until("it is not listed", || {
+        mayank.types("list_files lab").lines().any(is_listed)
+    });
     let told = mayank.types("download_file lab gift copy");
     assert!(told.contains("downloading gift  info-hash "), "{told}");
     let told = mayank.types("wait");
@@ -106,7 +108,7 @@ fn nik(sandbox: &Sandbox, file: &Path) -> Process {
         ("login nik\nsecret", "logged in as nik"),
         ("create_group lab", "group lab is made; you own it"),
         (
-            &format!("upload_file lab {}", word(file)),
+            &format!("upload_file lab {}", quoted(file)),
             "sharing gift  3.0 MiB  6 pieces",
         ),
     ] {
@@ -139,13 +141,16 @@ fn ended(printed: &str, file: &Path, copy: &Path) {
 }
 
 /// Waits, as somebody else, for the tracker to hear of the first owner.
-fn announced(service: &Service, nik: &mut Process) {
+fn announced(service: &AccountTracker, nik: &mut Process) {
     let mut line = String::new();
-    until(
+    wait_for(
         || {
-            nik.write_line("list_files lab");
-            line = nik.line();
-            is_listed(line.trim_end_matches("  here"))
+            ({
+                nik.write_line("list_files lab");
+                line = nik.line();
+                is_listed(line.trim_end_matches("  here"))
+            })
+            .then_some(())
         },
         || format!("it is not listed at {}", service.address()),
     );
@@ -200,7 +205,7 @@ fn as_arguments() {
 fn in_json_and_downloaders_become_owners_by_themselves() {
     let (service, file) = begin();
     let [mut nik, mut mayank, mut uma] = team(&service, ["nik", "mayank", "uma"]);
-    let uploaded = nik.run(&format!("upload_file lab {}", word(&file)));
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(
         (&uploaded["command"], &uploaded["name"], &uploaded["length"]),
         (&"upload_file".into(), &"gift".into(), &LENGTH.into())
@@ -209,10 +214,9 @@ fn in_json_and_downloaders_become_owners_by_themselves() {
         (&uploaded["pieces"], &uploaded["again"]),
         (&6.into(), &false.into())
     );
-    until(
-        || entry(&mut mayank, "gift")["complete"] == 1,
-        || "nobody hears of it".to_owned(),
-    );
+    wait_until("nobody hears of it", || {
+        entry(&mut mayank, "gift")["complete"] == 1
+    });
     let listed = entry(&mut mayank, "gift");
     assert_eq!(
         (&listed["publisher"], &listed["partial"], &listed["here"]),
@@ -228,10 +232,9 @@ fn in_json_and_downloaders_become_owners_by_themselves() {
         (&"complete".into(), &"lab".into(), &LENGTH.into())
     );
     assert_eq!(shown["from"][nik.process.address.to_string()], LENGTH);
-    until(
-        || entry(&mut uma, "gift")["complete"] == 2,
-        || "nobody hears of the second owner".to_owned(),
-    );
+    wait_until("nobody hears of the second owner", || {
+        entry(&mut uma, "gift")["complete"] == 2
+    });
     // The first owner goes; the second is enough.
     nik.process.kill();
     uma.run("download_file lab gift");
@@ -244,7 +247,7 @@ fn in_json_and_downloaders_become_owners_by_themselves() {
 
 #[test]
 fn a_folder_arrives_whole_and_an_empty_file_too() {
-    let service = Service::new();
+    let service = AccountTracker::new();
     let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
     let folder = service.sandbox.folder("set");
     for (name, length) in [("a", 700_000), ("sub/b", 1), ("sub/deep/c", 0)] {
@@ -252,10 +255,10 @@ fn a_folder_arrives_whole_and_an_empty_file_too() {
             .sandbox
             .file(&format!("set/{name}"), length, length as u64);
     }
-    nik.run(&format!("upload_file lab {}", word(&folder)));
+    nik.run(&format!("upload_file lab {}", quoted(&folder)));
     nik.run(&format!(
         "upload_file lab {}",
-        word(&service.sandbox.file("empty", 0, 0))
+        quoted(&service.sandbox.file("empty", 0, 0))
     ));
     mayank.run("download_file lab set");
     mayank.run("download_file lab empty");

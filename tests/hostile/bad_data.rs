@@ -1,12 +1,13 @@
 //! Owners that send wrong data, or none, beside one that is sound.
 
-use super::calling::{Logged, TORRENT, leech, peer};
 use super::lying_tracker::{announce_to, downloading, naming};
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::line_with;
-use crate::common::log::logged;
-use crate::common::peer::word;
+use crate::common::log::log_line_with;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, leech};
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::net::SocketAddr;
@@ -52,7 +53,7 @@ fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
         serve(wire, &TORRENT, spoiled);
     });
     let mut peer = downloading(&sandbox, naming(&[liar, owner]));
-    logged(
+    wait_for_log_line(
         &peer.log,
         &[
             &format!("link with {liar} ended"),
@@ -74,7 +75,7 @@ fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
     let sandbox = Sandbox::new();
     let liar = listen(&TORRENT, "liar", |mut wire, _| {
         wire.send(&[have_all(), unchoke()].concat());
-        let (index, ..) = asked(&wire.until(6).unwrap());
+        let (index, ..) = parse_request(&wire.read_until(REQUEST).unwrap());
         let piece_length = if index == 19 { 20_000 } else { 32_768 };
         let blocks = (0..piece_length).step_by(BLOCK as usize).map(|begin| {
             let length = BLOCK.min(piece_length - begin);
@@ -87,14 +88,14 @@ fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
         // The second request may still be on its way; a block that comes before it would be unasked.
         let blocks: Vec<Vec<u8>> = blocks.collect();
         if blocks.len() > 1 {
-            wire.until(6).unwrap();
+            wire.read_until(REQUEST).unwrap();
         }
         wire.send(&blocks.concat());
     });
     let mut peer = downloading(&sandbox, naming(&[liar]));
-    logged(&peer.log, &["does not verify"]);
+    wait_for_log_line(&peer.log, &["does not verify"]);
     // With nobody left to call, no owner is known; a liar that is to be called again would count as one.
-    let download = peer.until("share", |download| {
+    let download = peer.wait_for_download("share", |download| {
         download["trouble"]
             .as_str()
             .is_some_and(|trouble| trouble.contains("owner"))
@@ -120,15 +121,15 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
             }
             meet.wait();
             wire.send(&[have_all(), unchoke()].concat());
-            let first = asked(&wire.until(6).unwrap());
+            let first = parse_request(&wire.read_until(REQUEST).unwrap());
             meet.wait();
             wire.send(&piece(
                 first.0,
                 first.1,
                 &twist(first, owned.block(first.0, first.1, first.2)),
             ));
-            while let Some(body) = wire.until(6) {
-                let (index, begin, length) = asked(&body);
+            while let Some(body) = wire.read_until(REQUEST) {
+                let (index, begin, length) = parse_request(&body);
                 wire.send(&piece(
                     index,
                     begin,
@@ -140,14 +141,14 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
     let liar = owner("liar", spoiled);
     let sound = owner("sound", |_, block| block.to_vec());
     announce_to(&sandbox, naming(&[liar, sound]));
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let file = torrent.write(&sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
+    peer.run(&format!("download {} copy", quoted(&file)));
     peer.run("wait 30");
     assert_whole(&sandbox, &torrent);
-    logged(&peer.log, &["it is fetched again from one peer alone"]);
+    wait_for_log_line(&peer.log, &["it is fetched again from one peer alone"]);
     assert_eq!(
-        line_with(&peer.log, &[&sound.to_string(), "from it does not verify"]),
+        log_line_with(&peer.log, &[&sound.to_string(), "from it does not verify"]),
         None
     );
     assert_eq!(
@@ -157,7 +158,7 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
 }
 
 /// Runs a download from `bad`, which gets the first requests, and then from a sound owner beside it.
-fn completes_beside(bad: impl Fn(Wire, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Logged) {
+fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Peer) {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
     let (was_asked, asked) = channel();
@@ -185,10 +186,10 @@ fn completes_beside(bad: impl Fn(Wire, Sender<()>) + Send + Sync + 'static) -> (
 fn one_that_chokes_after_the_first_request_does_not_stop_a_download() {
     completes_beside(|mut wire, asked| {
         wire.send(&[have_all(), unchoke()].concat());
-        wire.until(6);
-        wire.send(&frame(0, &[]));
+        wire.read_until(REQUEST);
+        wire.send(&frame(CHOKE, &[]));
         let _ = asked.send(());
-        wire.drain();
+        wire.read_to_end();
     });
 }
 
@@ -196,8 +197,8 @@ fn one_that_chokes_after_the_first_request_does_not_stop_a_download() {
 fn one_that_rejects_everything_does_not_stop_a_download() {
     completes_beside(|mut wire, asked| {
         wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.until(6) {
-            wire.send(&frame(16, &body));
+        while let Some(body) = wire.read_until(REQUEST) {
+            wire.send(&frame(REJECT_REQUEST, &body));
             let _ = asked.send(());
         }
     });
@@ -207,8 +208,8 @@ fn one_that_rejects_everything_does_not_stop_a_download() {
 fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
     completes_beside(|mut wire, asked| {
         wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.until(6) {
-            wire.send(&[frame(0, &[]), frame(16, &body), unchoke()].concat());
+        while let Some(body) = wire.read_until(REQUEST) {
+            wire.send(&[frame(CHOKE, &[]), frame(REJECT_REQUEST, &body), unchoke()].concat());
             let _ = asked.send(());
         }
     });
@@ -218,11 +219,11 @@ fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
 fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
     completes_beside(|mut wire, was_asked| {
         wire.send(&[have_all(), unchoke()].concat());
-        let (index, begin, length) = asked(&wire.until(6).unwrap());
+        let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
         wire.send(&whole[..whole.len() / 2]);
         let _ = was_asked.send(());
-        wire.drain();
+        wire.read_to_end();
     });
 }
 
@@ -230,20 +231,20 @@ fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
 fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "eager");
+    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "eager");
     wire.send(&[have_all(), unchoke()].concat());
-    let (index, begin, length) = asked(&wire.until(6).unwrap());
+    let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
     // Another length than was asked for is another block.
     wire.send(&piece(
         index,
         begin,
         &TORRENT.block(index, begin, length)[1..],
     ));
-    wire.drain();
-    logged(
+    wire.read_to_end();
+    wait_for_log_line(
         &leech.log,
         &[
-            &format!("link with {} ended", wire.local()),
+            &format!("link with {} ended", wire.local_address()),
             "a block that was not asked for",
         ],
     );
@@ -254,13 +255,13 @@ fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
 fn a_block_sent_twice_ends_the_link_and_counts_once() {
     let (_sandbox, mut peer) = completes_beside(|mut wire, was_asked| {
         wire.send(&[have_all(), unchoke()].concat());
-        let (index, begin, length) = asked(&wire.until(6).unwrap());
+        let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
         wire.send(&whole.repeat(2));
-        wire.drain();
+        wire.read_to_end();
         let _ = was_asked.send(());
     });
-    logged(&peer.log, &["ended", "a block that was not asked for"]);
+    wait_for_log_line(&peer.log, &["ended", "a block that was not asked for"]);
     let from = peer.download("share")["from"].clone();
     let counted = from.as_object().unwrap().values();
     let counted: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
@@ -271,16 +272,16 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 fn a_block_that_comes_after_its_own_choke_is_late_and_no_breach() {
     let (_sandbox, peer) = completes_beside(|mut wire, was_asked| {
         wire.send(&[have_all(), unchoke()].concat());
-        let body = wire.until(6).unwrap();
-        let (index, begin, length) = asked(&body);
+        let body = wire.read_until(REQUEST).unwrap();
+        let (index, begin, length) = parse_request(&body);
         let late = piece(index, begin, TORRENT.block(index, begin, length));
-        wire.send(&[frame(0, &[]), late, unchoke()].concat());
+        wire.send(&[frame(CHOKE, &[]), late, unchoke()].concat());
         // It is still served as anyone.
-        assert!(wire.until(6).is_some());
+        assert!(wire.read_until(REQUEST).is_some());
         let _ = was_asked.send(());
         serve(wire, &TORRENT, |_, block| block.to_vec());
     });
-    assert_eq!(line_with(&peer.log, &["was not asked for"]), None);
+    assert_eq!(log_line_with(&peer.log, &["was not asked for"]), None);
 }
 
 #[test]
@@ -289,11 +290,11 @@ fn pieces_that_end_inside_a_block_arrive_whole() {
     for (number, piece_length) in [1, 1_000, 16_383, 16_385, 100_000].into_iter().enumerate() {
         let length = 3 * piece_length + piece_length / 2;
         let torrent = Torrent::new("share", length, piece_length, number as u64);
-        let owner = sound_owner(&torrent, "sound");
+        let owner = honest_seed(&torrent, "sound");
         announce_to(&sandbox, naming(&[owner]));
-        let mut peer = peer(&sandbox, &format!("leech{number}"), &[]);
+        let mut peer = sandbox.debug_peer(&format!("leech{number}"), &[]);
         let file = torrent.write(&sandbox, "share.torrent");
-        peer.run(&format!("download {} copy", word(&file)));
+        peer.run(&format!("download {} copy", quoted(&file)));
         peer.run("wait 30");
         let copy = fs::read(sandbox.path(&format!("leech{number}/copy"))).unwrap();
         assert!(copy == torrent.content, "pieces of {piece_length}");

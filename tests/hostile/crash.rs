@@ -1,14 +1,15 @@
 //! kill -9 and what stands on disk afterwards.
 
-use super::calling::{Logged, TORRENT, assert_serves, peer, seed};
 use super::disk::halfway;
 use super::late;
 use super::lying_tracker::{announce_to, naming};
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::line_with;
-use crate::common::log::logged;
-use crate::common::peer::word;
+use crate::common::log::log_line_with;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, assert_serves, seed};
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::PATIENCE;
 use crate::common::waiting::wait_for;
@@ -42,7 +43,7 @@ fn only_file(folder: PathBuf) -> PathBuf {
         .path()
 }
 
-fn state(peer: &mut Logged, name: &str) -> String {
+fn state(peer: &mut Peer, name: &str) -> String {
     peer.download(name)["state"]
         .as_str()
         .unwrap_or("none")
@@ -58,20 +59,22 @@ fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
     let owner = listen(&TORRENT, "owner", move |mut wire, number| {
         wire.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
-            let Some(body) = wire.until(6) else { return };
-            let (index, begin, length) = asked(&body);
+            let Some(body) = wire.read_until(REQUEST) else {
+                return;
+            };
+            let (index, begin, length) = parse_request(&body);
             if number == 0 && sent == 20 {
-                return wire.drain();
+                return wire.read_to_end();
             }
             counted.fetch_add(1, Ordering::SeqCst);
             wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
     });
     announce_to(&sandbox, naming(&[owner]));
-    let mut first = peer(&sandbox, "leech", &[]);
+    let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
-    first.run(&format!("download {} copy", word(&file)));
-    first.until("share", |download| {
+    first.run(&format!("download {} copy", quoted(&file)));
+    first.wait_for_download("share", |download| {
         download["bytes_done"].as_u64().unwrap() >= 8 * 32_768
     });
     first.process.signal("-KILL");
@@ -85,8 +88,8 @@ fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
     );
     drop(first);
     assert!(sandbox.path("leech/copy.part").exists() && !sandbox.path("leech/copy").exists());
-    let mut again = peer(&sandbox, "leech", &[]);
-    let download = again.until("share", |download| download["state"] == "complete");
+    let mut again = sandbox.debug_peer("leech", &[]);
+    let download = again.wait_for_download("share", |download| download["state"] == "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     assert!(
         download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
@@ -102,7 +105,7 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
     let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
     let sandbox = Sandbox::new();
     drop(seed(&sandbox, "seed", &torrent));
-    let mut again = peer(&sandbox, "seed", &[]);
+    let mut again = sandbox.debug_peer("seed", &[]);
     wait_for(
         || (state(&mut again, "share") == "complete").then_some(()),
         || "it is not taken up".into(),
@@ -110,7 +113,7 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
     assert_serves(&again, &torrent);
     let read = read_so_far(again.process.id());
     assert!(read < 2 << 20, "{read} bytes were read");
-    assert_eq!(line_with(&again.log, &["checking it"]), None);
+    assert_eq!(log_line_with(&again.log, &["checking it"]), None);
     drop(again);
     // Touched, but the same: read, and served.
     let copy = sandbox.path("seed/copy");
@@ -123,12 +126,12 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
             .unwrap()
     };
     touch(10);
-    let mut touched = peer(&sandbox, "seed", &[]);
+    let mut touched = sandbox.debug_peer("seed", &[]);
     wait_for(
         || (state(&mut touched, "share") == "complete").then_some(()),
         || "it is not taken up".into(),
     );
-    logged(
+    wait_for_log_line(
         &touched.log,
         &["changed or not known to be whole; checking it"],
     );
@@ -139,8 +142,8 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
     let mut content = torrent.content.clone();
     content[5 << 20] ^= 1;
     fs::write(&copy, &content).unwrap();
-    let mut changed = peer(&sandbox, "seed", &[]);
-    let download = changed.until("share", |download| download["state"] == "failed");
+    let mut changed = sandbox.debug_peer("seed", &[]);
+    let download = changed.wait_for_download("share", |download| download["state"] == "failed");
     assert!(
         download["reason"]
             .as_str()
@@ -148,9 +151,9 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
             .contains("was changed since it was whole"),
         "{download}"
     );
-    let mut wire = Wire::call(changed.process.address);
-    wire.send(&handshake(torrent.info_hash, BOTH, "asker"));
-    assert!(wire.handshake().is_none());
+    let mut wire = FakePeer::connect_tcp(changed.process.address);
+    wire.send(&handshake(torrent.info_hash, EXTENDED_AND_FAST, "asker"));
+    assert!(wire.read_handshake().is_none());
     assert!(fs::read(&copy).unwrap() == content, "it is the user's file");
 }
 
@@ -176,16 +179,16 @@ fn a_damaged_record_is_told_and_the_others_are_taken_up() {
         let mut bytes = fs::read(&path).unwrap();
         damage(&mut bytes);
         fs::write(&path, bytes).unwrap();
-        let mut peer = peer(&sandbox, "seed", &[]);
-        logged(
+        let mut peer = sandbox.debug_peer("seed", &[]);
+        wait_for_log_line(
             &peer.log,
             &["ERROR", path.file_name().unwrap().to_str().unwrap()],
         );
         assert_eq!(state(&mut peer, "share"), "none", "damage {number}");
         // It still does its work.
         let file = other.write(&sandbox, "other.torrent");
-        peer.run(&format!("download {} other", word(&file)));
-        peer.until("other", |download| download["state"] == "downloading");
+        peer.run(&format!("download {} other", quoted(&file)));
+        peer.wait_for_download("other", |download| download["state"] == "downloading");
         assert!(fs::read(sandbox.path("seed/copy")).unwrap() == TORRENT.content);
     }
 }
@@ -203,24 +206,24 @@ fn a_record_of_another_torrent_in_the_place_of_one_is_told_and_harms_neither() {
     let mut both = seed(&sandbox, "seed", &TORRENT);
     fs::write(sandbox.path("seed/other"), &other.content).unwrap();
     let file = other.write(&sandbox, "other.torrent");
-    both.run(&format!("download {} other", word(&file)));
-    both.until("other", |download| download["state"] == "complete");
+    both.run(&format!("download {} other", quoted(&file)));
+    both.wait_for_download("other", |download| download["state"] == "complete");
     drop(both);
     let ours = record(&sandbox, "seed", &TORRENT);
     fs::copy(record(&sandbox, "seed", &other), &ours).unwrap();
-    let mut peer = peer(&sandbox, "seed", &[]);
-    logged(
+    let mut peer = sandbox.debug_peer("seed", &[]);
+    wait_for_log_line(
         &peer.log,
         &["ERROR", ours.file_name().unwrap().to_str().unwrap()],
     );
     assert_eq!(state(&mut peer, "share"), "none");
     assert_eq!(state(&mut peer, "other"), "complete");
-    let mut wire = Wire::greet(peer.process.address, &other, BOTH, "asker");
+    let mut wire = FakePeer::connect(peer.process.address, &other, EXTENDED_AND_FAST, "asker");
     assert_eq!(wire.fetch(2, 0, 7_232).unwrap(), other.block(2, 0, 7_232));
     // What the lost record was about is taken as it is, once asked for.
     let file = TORRENT.write(&sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
-    peer.until("share", |download| download["state"] == "complete");
+    peer.run(&format!("download {} copy", quoted(&file)));
+    peer.wait_for_download("share", |download| download["state"] == "complete");
     assert_serves(&peer, &TORRENT);
 }
 
@@ -238,10 +241,10 @@ fn a_record_newer_than_the_file_is_seen_by_the_files_identity() {
         file.set_modified(copy.metadata().unwrap().modified().unwrap())
             .unwrap();
         fs::rename(&backup, &copy).unwrap();
-        let mut peer = peer(&sandbox, "seed", &[]);
+        let mut peer = sandbox.debug_peer("seed", &[]);
         let expected = if is_older { "failed" } else { "complete" };
-        peer.until("share", |download| download["state"] == expected);
-        logged(
+        peer.wait_for_download("share", |download| download["state"] == expected);
+        wait_for_log_line(
             &peer.log,
             &["changed or not known to be whole; checking it"],
         );
@@ -265,8 +268,8 @@ fn a_record_newer_than_the_partial_file_has_the_lost_pieces_fetched_again() {
     file.set_len(4 * 32_768).unwrap();
     file.set_len(length).unwrap();
     file.set_modified(time).unwrap();
-    let mut again = peer(&sandbox, "leech", &[]);
-    let download = again.until("share", |download| download["state"] == "complete");
+    let mut again = sandbox.debug_peer("leech", &[]);
+    let download = again.wait_for_download("share", |download| download["state"] == "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let disk = download["from"]["disk"].as_u64().unwrap_or(0);
     assert!(disk <= 4 * 32_768, "{download}");
@@ -279,7 +282,7 @@ fn a_record_older_than_the_file_costs_nothing_but_a_check() {
     let path = record(&sandbox, "leech", &TORRENT);
     let older = fs::read(&path).unwrap();
     go.send(()).unwrap();
-    leech.until("share", |download| download["state"] == "complete");
+    leech.wait_for_download("share", |download| download["state"] == "complete");
     wait_for(
         || (fs::read(&path).unwrap() != older).then_some(()),
         || "its end is not recorded".to_owned(),
@@ -288,8 +291,8 @@ fn a_record_older_than_the_file_costs_nothing_but_a_check() {
     fs::write(&path, older).unwrap();
     // Nobody is there to fetch from.
     fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
-    let mut again = peer(&sandbox, "leech", &[]);
-    again.until("share", |download| download["state"] == "complete");
+    let mut again = sandbox.debug_peer("leech", &[]);
+    again.wait_for_download("share", |download| download["state"] == "complete");
     assert_serves(&again, &TORRENT);
 }
 

@@ -1,10 +1,10 @@
 //! Many connections that do nothing.
 
-use super::calling::{TORRENT, assert_serves, leech, seed};
 use super::lying_tracker::{announce_to, answer_soon, http, naming, tracker};
 use crate::common::fake_peer::*;
-use crate::common::log::line_with;
-use crate::common::process::resident;
+use crate::common::log::log_line_with;
+use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed};
+use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use std::fs;
@@ -28,7 +28,7 @@ fn three_hundred_lines_without_a_handshake_stop_neither_seed_nor_leech() {
     assert_serves(&seed, &TORRENT);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
-    assert!(resident(seed.process.id()) < 64 << 10);
+    assert!(resident_kib(seed.process.id()) < 64 << 10);
     drop(crowd);
 }
 
@@ -36,12 +36,12 @@ fn three_hundred_lines_without_a_handshake_stop_neither_seed_nor_leech() {
 fn three_hundred_idle_links_do_not_keep_one_from_a_seed_that_wants_something() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let crowd: Vec<Wire> = (0..CROWD)
+    let crowd: Vec<FakePeer> = (0..CROWD)
         .map(|number| {
-            Wire::greet(
+            FakePeer::connect(
                 seed.process.address,
                 &TORRENT,
-                BOTH,
+                EXTENDED_AND_FAST,
                 &format!("idle{number}"),
             )
         })
@@ -51,10 +51,10 @@ fn three_hundred_idle_links_do_not_keep_one_from_a_seed_that_wants_something() {
     let block = wait_for(
         || {
             tries += 1;
-            Wire::greet(
+            FakePeer::connect(
                 seed.process.address,
                 &TORRENT,
-                BOTH,
+                EXTENDED_AND_FAST,
                 &format!("sound{tries}"),
             )
             .fetch(0, 0, BLOCK)
@@ -76,20 +76,20 @@ fn three_hundred_idle_links_do_not_keep_a_leech_from_calling_an_owner() {
         tracker(move |_| Some(http(&answer_soon(&names.lock().unwrap())))),
     );
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let crowd: Vec<Wire> = (0..CROWD)
+    let crowd: Vec<FakePeer> = (0..CROWD)
         .map(|number| {
-            let mut wire = Wire::greet(
+            let mut wire = FakePeer::connect(
                 leech.process.address,
                 &TORRENT,
-                BOTH,
+                EXTENDED_AND_FAST,
                 &format!("idle{number}"),
             );
-            wire.send(&frame(15, &[]));
+            wire.send(&frame(HAVE_NONE, &[]));
             wire
         })
         .collect();
     // Only now the leech hears of the one that has something.
-    named.lock().unwrap().push(sound_owner(&TORRENT, "owner"));
+    named.lock().unwrap().push(honest_seed(&TORRENT, "owner"));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     drop(crowd);
@@ -100,7 +100,7 @@ fn one_address_may_not_take_every_line() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let mut lines: Vec<TcpStream> = Vec::new();
-    while line_with(&seed.log, &["turned away: too many connections"]).is_none() {
+    while log_line_with(&seed.log, &["turned away: too many connections"]).is_none() {
         assert!(lines.len() < 1000, "no cap for one address");
         lines.push(TcpStream::connect(seed.process.address).unwrap());
     }
@@ -113,9 +113,9 @@ fn one_address_may_not_take_every_line() {
     // Those that went make room again.
     wait_for(
         || {
-            let mut wire = Wire::call(seed.process.address);
-            wire.send(&handshake(TORRENT.info_hash, BOTH, "next"));
-            wire.handshake()
+            let mut wire = FakePeer::connect_tcp(seed.process.address);
+            wire.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "next"));
+            wire.read_handshake()
         },
         || "the lines that ended still count".into(),
     );

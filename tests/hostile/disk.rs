@@ -1,11 +1,12 @@
 //! Destinations that must not be written, disks that fill up, files that change while they are shared.
 
-use super::calling::{Logged, TORRENT, leech, peer, seed};
 use super::lying_tracker::{announce_to, naming};
 use crate::common::fake_peer::*;
-use crate::common::log::line_with;
-use crate::common::log::logged;
-use crate::common::peer::word;
+use crate::common::log::log_line_with;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, leech, seed};
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::process::{BINARY, Process, limited, wait_for_end};
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_for;
@@ -21,9 +22,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 /// Downloads to `destination`, which must be refused; gives the message.
-fn refused(peer: &mut Logged, sandbox: &Sandbox, destination: &Path) -> String {
+fn refused(peer: &mut Peer, sandbox: &Sandbox, destination: &Path) -> String {
     let file = TORRENT.write(sandbox, "share.torrent");
-    let answer = peer.try_run(&format!("download {} {}", word(&file), word(destination)));
+    let answer = peer.try_run(&format!(
+        "download {} {}",
+        quoted(&file),
+        quoted(destination)
+    ));
     let kind = answer["error"]["kind"].as_str().unwrap();
     assert!(["exists", "storage"].contains(&kind), "{answer}");
     assert_eq!(
@@ -36,7 +41,7 @@ fn refused(peer: &mut Logged, sandbox: &Sandbox, destination: &Path) -> String {
 #[test]
 fn no_destination_is_overwritten_or_written_through_a_link() {
     let sandbox = Sandbox::new();
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let victim = sandbox.path("authorized_keys");
     fs::write(&victim, "mine").unwrap();
     let message = refused(&mut peer, &sandbox, &victim);
@@ -69,7 +74,7 @@ fn no_destination_is_overwritten_or_written_through_a_link() {
 #[test]
 fn a_folder_that_cannot_be_written_is_told() {
     let sandbox = Sandbox::new();
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     // Not even root makes a file there.
     let message = refused(&mut peer, &sandbox, Path::new("/sys/kernel/pieceful-test"));
     assert!(message.contains("/sys/kernel"), "{message}");
@@ -81,7 +86,7 @@ fn a_folder_that_cannot_be_written_is_told() {
 fn a_partial_file_that_another_process_writes_is_left_to_it() {
     let sandbox = Sandbox::new();
     let first = leech(&sandbox, "leech", &TORRENT);
-    let mut second = peer(&sandbox, "second", &[]);
+    let mut second = sandbox.debug_peer("second", &[]);
     let message = refused(&mut second, &sandbox, &sandbox.path("leech/copy"));
     assert!(
         message.contains("copy.part is in use by another download"),
@@ -93,7 +98,7 @@ fn a_partial_file_that_another_process_writes_is_left_to_it() {
 }
 
 /// What `status` says of the only share.
-fn trouble(peer: &mut Logged) -> Value {
+fn trouble(peer: &mut Peer) -> Value {
     peer.run("status")["shares"][0]["trouble"].clone()
 }
 
@@ -101,7 +106,7 @@ fn trouble(peer: &mut Logged) -> Value {
 fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_told() {
     let sandbox = Sandbox::new();
     let mut seed = seed(&sandbox, "seed", &TORRENT);
-    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, "leech");
+    let mut wire = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "leech");
     assert!(wire.fetch(0, 0, BLOCK).is_some());
     let file = File::options()
         .write(true)
@@ -116,9 +121,9 @@ fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_told() {
     );
     assert!(told.as_str().unwrap().contains("was changed"), "{told}");
     // Nothing of it is served any more, though part of it is still there.
-    let mut wire = Wire::call(seed.process.address);
-    wire.send(&handshake(TORRENT.info_hash, BOTH, "another"));
-    assert!(wire.handshake().is_none());
+    let mut wire = FakePeer::connect_tcp(seed.process.address);
+    wire.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "another"));
+    assert!(wire.read_handshake().is_none());
 }
 
 #[test]
@@ -136,7 +141,7 @@ fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
     file.set_modified(time).unwrap();
     announce_to(&sandbox, naming(&[seed.process.address]));
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    logged(
+    wait_for_log_line(
         &leech.log,
         &[
             &format!("link with {} ended", seed.process.address),
@@ -154,7 +159,11 @@ fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
 /// The arguments of a peer that downloads to `folder/copy` and tells what came of it.
 fn downloading_to(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
     let file = TORRENT.write(sandbox, "share.torrent");
-    let download = format!("download {} {}", word(&file), word(&folder.join("copy")));
+    let download = format!(
+        "download {} {}",
+        quoted(&file),
+        quoted(&folder.join("copy"))
+    );
     let (info, state) = (sandbox.tracker_info(), sandbox.path("state"));
     let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
     arguments.extend(["--dir", state.to_str().unwrap(), "--json", "--log", "debug"]);
@@ -164,7 +173,7 @@ fn downloading_to(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
 
 /// The same on a small file system of its own, which is mounted at `folder` for this process alone.
 fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
-    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", word(folder));
+    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", quoted(folder));
     let mut shell = Command::new("unshare");
     shell
         .args(["--mount", "sh", "-c"])
@@ -215,7 +224,7 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
     let id = child.0.as_ref().unwrap().id();
     let started = wait_for(
         || {
-            let called = line_with(&log, &["called"]).map(|_| true);
+            let called = log_line_with(&log, &["called"]).map(|_| true);
             called.or_else(|| child.0.as_mut().unwrap().try_wait().unwrap().map(|_| false))
         },
         || "it never begins".into(),
@@ -249,7 +258,7 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
         text.contains("\"kind\":\"download-failed\"") && !output.status.success(),
         "{text}"
     );
-    assert_eq!(line_with(&log, &["share: complete"]), None);
+    assert_eq!(log_line_with(&log, &["share: complete"]), None);
 }
 
 /// Tells that a test proves nothing here, past the capture of its output.
@@ -265,8 +274,8 @@ fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     listen(&TORRENT, "owner", move |mut wire, _| {
         let mut gate = gate.lock().unwrap().take();
         wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.until(6) {
-            let (index, begin, length) = asked(&body);
+        while let Some(body) = wire.read_until(REQUEST) {
+            let (index, begin, length) = parse_request(&body);
             if index >= 8
                 && let Some(gate) = gate.take()
             {
@@ -278,22 +287,22 @@ fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
 }
 
 /// A peer that has eight pieces of `leech/copy.part`, and what lets it have the others.
-pub(crate) fn halfway(sandbox: &Sandbox) -> (Logged, Sender<()>) {
+pub(crate) fn halfway(sandbox: &Sandbox) -> (Peer, Sender<()>) {
     let (go, gate) = channel();
     announce_to(sandbox, naming(&[owner_in_two_parts(gate)]));
-    let mut leech = peer(sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(sandbox, "share.torrent");
-    leech.run(&format!("download {} copy --sequential", word(&file)));
-    leech.until("share", |download| download["bytes_done"] == 8 * 32_768);
+    leech.run(&format!("download {} copy --sequential", quoted(&file)));
+    leech.wait_for_download("share", |download| download["bytes_done"] == 8 * 32_768);
     (leech, go)
 }
 
 /// Lets the download go on, which must fail; gives the reason.
-fn failure(leech: &mut Logged, go: &Sender<()>) -> String {
+fn failure(leech: &mut Peer, go: &Sender<()>) -> String {
     go.send(()).unwrap();
-    let download = leech.until("share", |download| download["state"] != "downloading");
+    let download = leech.wait_for_download("share", |download| download["state"] != "downloading");
     assert_eq!(download["state"], "failed", "{download}");
-    assert_eq!(line_with(&leech.log, &["share: complete"]), None);
+    assert_eq!(log_line_with(&leech.log, &["share: complete"]), None);
     download["reason"].as_str().unwrap().to_owned()
 }
 
@@ -317,8 +326,8 @@ fn a_write_that_fails_in_the_middle_of_a_download_ends_it_with_the_reason() {
     assert!(!sandbox.path("leech/copy").exists());
     leech.kill();
     // Without the limit it comes to its end.
-    let mut again = peer(&sandbox, "leech", &[]);
-    again.until("share", |download| download["state"] == "complete");
+    let mut again = sandbox.debug_peer("leech", &[]);
+    again.wait_for_download("share", |download| download["state"] == "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 
@@ -364,7 +373,7 @@ impl Drop for Killed {
 #[test]
 fn a_state_folder_in_use_is_refused() {
     let sandbox = Sandbox::new();
-    let first = peer(&sandbox, "one", &[]);
+    let first = sandbox.debug_peer("one", &[]);
     let state = sandbox.path("one.state");
     let output = crate::common::process::run(
         &sandbox.folder("two"),

@@ -1,10 +1,10 @@
 //! Lines that do not begin as they should.
 
-use super::calling::{TORRENT, assert_serves, seed};
 use super::lying_tracker::{announce_to, naming};
 use crate::common::fake_peer::*;
-use crate::common::log::logged;
-use crate::common::peer::word;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, assert_serves, seed};
+use crate::common::peer::quoted;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use std::fs;
@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let sound = handshake(TORRENT.info_hash, BOTH, "stranger");
+    let sound = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "stranger");
     let changed = |at: usize, byte: u8| {
         let mut bytes = sound.clone();
         bytes[at] = byte;
         bytes
     };
-    let other = handshake([9; 20], BOTH, "stranger");
+    let other = handshake([9; 20], EXTENDED_AND_FAST, "stranger");
     let table = [
         (
             "a name of 18 bytes",
@@ -62,20 +62,20 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
         ),
     ];
     for (name, bytes, rule) in table {
-        let mut wire = Wire::call(seed.process.address);
+        let mut wire = FakePeer::connect_tcp(seed.process.address);
         wire.send(&bytes);
         assert_eq!(
             wire.stream.read(&mut [0; 1]).unwrap_or(0),
             0,
             "{name}: it was answered"
         );
-        logged(&seed.log, &[&format!("{}: ", wire.local()), rule]);
+        wait_for_log_line(&seed.log, &[&format!("{}: ", wire.local_address()), rule]);
     }
-    let mut wire = Wire::call(seed.process.address);
+    let mut wire = FakePeer::connect_tcp(seed.process.address);
     wire.send(&sound[..67]);
-    let address = wire.local();
+    let address = wire.local_address();
     drop(wire);
-    logged(
+    wait_for_log_line(
         &seed.log,
         &[&format!("{address}: "), "the handshake did not come whole"],
     );
@@ -86,18 +86,21 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
 fn a_peer_does_not_link_with_itself() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let mut wire = Wire::call(seed.process.address);
-    wire.send(&handshake(TORRENT.info_hash, BOTH, "asker"));
-    let answer = wire.handshake().unwrap();
+    let mut wire = FakePeer::connect_tcp(seed.process.address);
+    wire.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "asker"));
+    let answer = wire.read_handshake().unwrap();
     let own_id = String::from_utf8(answer[48..].to_vec()).unwrap();
-    let mut mirror = Wire::call(seed.process.address);
-    mirror.send(&handshake(TORRENT.info_hash, BOTH, &own_id));
+    let mut mirror = FakePeer::connect_tcp(seed.process.address);
+    mirror.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, &own_id));
     // The answer tells the caller whom it called; nothing comes after it.
-    assert_eq!(&mirror.handshake().unwrap()[48..], own_id.as_bytes());
-    assert!(mirror.message().is_none());
-    logged(
+    assert_eq!(&mirror.read_handshake().unwrap()[48..], own_id.as_bytes());
+    assert!(mirror.read_message().is_none());
+    wait_for_log_line(
         &seed.log,
-        &[&format!("{}: a call from ourselves", mirror.local())],
+        &[&format!(
+            "{}: a call from ourselves",
+            mirror.local_address()
+        )],
     );
 }
 
@@ -105,12 +108,16 @@ fn a_peer_does_not_link_with_itself() {
 fn an_id_that_is_linked_already_gets_no_second_link() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let mut first = Wire::greet(seed.process.address, &TORRENT, BOTH, "twin");
+    let mut first = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "twin");
     assert_eq!(first.fetch(0, 0, 1).unwrap(), TORRENT.block(0, 0, 1));
     for _ in 0..3 {
-        let mut second = Wire::greet(seed.process.address, &TORRENT, BOTH, "twin");
-        second.drain();
-        logged(&seed.log, &[&second.local().to_string(), "linked already"]);
+        let mut second =
+            FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "twin");
+        second.read_to_end();
+        wait_for_log_line(
+            &seed.log,
+            &[&second.local_address().to_string(), "linked already"],
+        );
     }
     assert_eq!(first.fetch(1, 0, 1).unwrap(), TORRENT.block(1, 0, 1));
 }
@@ -119,9 +126,11 @@ fn an_id_that_is_linked_already_gets_no_second_link() {
 fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let sound = handshake(TORRENT.info_hash, BOTH, "slow");
+    let sound = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "slow");
     let start = Instant::now();
-    let mut lines: Vec<Wire> = (0..50).map(|_| Wire::call(seed.process.address)).collect();
+    let mut lines: Vec<FakePeer> = (0..50)
+        .map(|_| FakePeer::connect_tcp(seed.process.address))
+        .collect();
     let mut next = 0;
     let mut open = true;
     while open {
@@ -146,7 +155,7 @@ fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
             "it waits for ever"
         );
     }
-    logged(&seed.log, &["the handshake did not come whole"]);
+    wait_for_log_line(&seed.log, &["the handshake did not come whole"]);
 }
 
 /// As a program does that takes obfuscated handshakes only: what it is sent means nothing to it.
@@ -155,19 +164,19 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let owner = listen_raw(move |mut wire, _| {
-        wire.handshake();
+    let owner = listen_tcp(move |mut wire, _| {
+        wire.read_handshake();
         counted.fetch_add(1, Ordering::SeqCst);
     });
     announce_to(&sandbox, naming(&[owner]));
     // At the level that is the default.
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
-    leech.run(&format!("download {} copy", word(&file)));
+    leech.run(&format!("download {} copy", quoted(&file)));
     let why = format!(
         "{owner}: it hung up at the handshake; it does not share this, or accepts encrypted connections only"
     );
-    let download = leech.until("share", |download| {
+    let download = leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
         trouble.starts_with(&format!("no owner can be reached: {why}"))
     });
@@ -177,7 +186,7 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
         || "it is not called again".to_owned(),
     );
     let log = sandbox.path("leech.state/peer.log");
-    logged(&log, &["INFO", &why]);
+    wait_for_log_line(&log, &["INFO", &why]);
     let text = fs::read_to_string(log).unwrap();
     assert_eq!(text.matches(&format!("calling {why}")).count(), 1, "{text}");
 }
@@ -185,12 +194,12 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
 #[test]
 fn who_takes_a_call_and_says_nothing_is_named() {
     let sandbox = Sandbox::new();
-    let owner = listen_raw(|mut wire, _| while wire.message().is_some() {});
+    let owner = listen_tcp(|mut wire, _| while wire.read_message().is_some() {});
     announce_to(&sandbox, naming(&[owner]));
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
-    leech.run(&format!("download {} copy", word(&file)));
-    leech.until("share", |download| {
+    leech.run(&format!("download {} copy", quoted(&file)));
+    leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
         trouble.starts_with(&format!("no owner can be reached: {owner}: "))
     });

@@ -45,13 +45,13 @@ fn told(parts: &[&str]) -> Option<String> {
 }
 
 /// Waits until it is told why the link of `wire` ended.
-fn end_of(wire: &Wire) -> String {
-    let about = format!("link with {} ended", wire.local());
+fn end_of(wire: &FakePeer) -> String {
+    let about = format!("link with {} ended", wire.local_address());
     wait_for(|| told(&[&about]), || format!("nothing says {about}"))
 }
 
-fn stands(wire: &Wire) -> bool {
-    told(&[&format!("link with {} ended", wire.local())]).is_none()
+fn stands(wire: &FakePeer) -> bool {
+    told(&[&format!("link with {} ended", wire.local_address())]).is_none()
 }
 
 /// A peer with the torrent, which is whole if it is `seeded`.
@@ -90,12 +90,12 @@ pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Pee
     peer
 }
 
-pub(crate) fn greet(peer: &Peer, id: &str) -> Wire {
-    Wire::greet(peer.address(), &TORRENT, BOTH, id)
+pub(crate) fn greet(peer: &Peer, id: &str) -> FakePeer {
+    FakePeer::connect(peer.address(), &TORRENT, EXTENDED_AND_FAST, id)
 }
 
 /// Waits for the other side to say anything or to close, `PAUSE` at most; whether the line is open.
-fn listen_a_while(wire: &mut Wire) -> bool {
+fn listen_a_while(wire: &mut FakePeer) -> bool {
     wire.stream.set_read_timeout(Some(PAUSE)).unwrap();
     let read = wire.stream.read(&mut [0; 1 << 10]);
     let late = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
@@ -109,7 +109,7 @@ fn listen_a_while(wire: &mut Wire) -> bool {
 }
 
 /// Sends a byte at a time until the line is closed.
-fn trickle(wire: &mut Wire, bytes: &[u8]) {
+fn trickle(wire: &mut FakePeer, bytes: &[u8]) {
     for byte in bytes {
         wire.send(&[*byte]);
         if !listen_a_while(wire) {
@@ -138,13 +138,13 @@ fn a_message_that_does_not_come_whole_in_time_ends_its_link() {
         ("a message that nobody knows", long(99)[..500].to_vec()),
         (
             "messages and a part",
-            [frame(4, &numbers(&[1])), long(20)[..99].to_vec()].concat(),
+            [frame(HAVE, &numbers(&[1])), long(20)[..99].to_vec()].concat(),
         ),
     ];
     for (name, bytes) in stopped {
         let mut wire = greet(&seed, "stopped");
         wire.send(&bytes);
-        wire.drain();
+        wire.read_to_end();
         let line = end_of(&wire);
         assert!(
             line.contains("did not come whole in 1 seconds"),
@@ -171,7 +171,7 @@ fn a_block_that_trickles_ends_its_link_and_comes_from_another() {
     let leech = peer(&sandbox, false, message_within(SECOND));
     let mut wire = greet(&leech, "trickling");
     wire.send(&[have_all(), unchoke()].concat());
-    let (index, begin, length) = asked(&wire.until(6).unwrap());
+    let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
     let block = piece(index, begin, TORRENT.block(index, begin, length));
     wire.send(&block[..100]);
     trickle(&mut wire, &block[100..]);
@@ -197,7 +197,7 @@ fn a_silent_link_ends_and_one_that_sends_keep_alives_stays() {
         patient.send(&KEEP_ALIVE);
         assert!(listen_a_while(&mut patient), "{}", end_of(&patient));
     }
-    silent.drain();
+    silent.read_to_end();
     let line = end_of(&silent);
     assert!(line.contains("nothing came for 3 seconds"), "{line}");
     assert!(patient.fetch(0, 0, 16).is_some() && stands(&patient));
@@ -214,7 +214,7 @@ fn a_link_that_takes_nothing_of_what_it_asked_for_ends() {
     let mut bystander = greet(&seed, "bystander");
     let mut deaf = greet(&seed, "deaf");
     deaf.send(&interested());
-    deaf.until(1).unwrap();
+    deaf.read_until(UNCHOKE).unwrap();
     // 16 MiB are more than sockets hold.
     deaf.send(&request(0, 0, BLOCK).repeat(1_000));
     let line = end_of(&deaf);
@@ -233,7 +233,7 @@ fn a_link_that_lets_requests_go_stale_again_and_again_ends() {
     let bystander = greet(&leech, "bystander");
     let mut wire = greet(&leech, "promising");
     wire.send(&[have_all(), unchoke()].concat());
-    wire.drain();
+    wire.read_to_end();
     let line = end_of(&wire);
     assert!(line.contains("it delivers nothing"), "{line}");
     assert!(stands(&bystander));

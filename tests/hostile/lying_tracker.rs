@@ -1,11 +1,11 @@
 //! Trackers that answer what they should not.
 
-use super::calling::{Logged, TORRENT, leech, peer};
 use crate::common::fake_peer::*;
-use crate::common::log::logged;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, leech};
 use crate::common::peer::Peer;
-use crate::common::peer::word;
-use crate::common::process::resident;
+use crate::common::peer::quoted;
+use crate::common::process::resident_kib;
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) fn tracker(
     answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
 ) -> SocketAddr {
-    listen_raw(move |mut wire, _| {
+    listen_tcp(move |mut wire, _| {
         let mut lines = BufReader::new(wire.stream.try_clone().unwrap())
             .lines()
             .map_while(Result::ok);
@@ -79,11 +79,11 @@ pub(crate) fn announce_to(sandbox: &Sandbox, tracker: SocketAddr) {
 }
 
 /// A peer that begins to download the torrent and asks that tracker for owners.
-pub(crate) fn downloading(sandbox: &Sandbox, tracker: SocketAddr) -> Logged {
+pub(crate) fn downloading(sandbox: &Sandbox, tracker: SocketAddr) -> Peer {
     announce_to(sandbox, tracker);
-    let mut peer = peer(sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
+    peer.run(&format!("download {} copy", quoted(&file)));
     peer
 }
 
@@ -164,8 +164,8 @@ fn an_answer_that_cannot_be_used_is_told_and_harms_nobody() {
         assert_eq!(status["reachable"], false, "{name}: {status}");
         let told = status["trouble"].as_str().unwrap();
         assert!(!told.is_empty() && told.contains(trouble), "{name}: {told}");
-        logged(&peer.log, &["WARN", told]);
-        assert!(resident(peer.process.id()) < 64 << 10, "{name}");
+        wait_for_log_line(&peer.log, &["WARN", told]);
+        assert!(resident_kib(peer.process.id()) < 64 << 10, "{name}");
     }
 }
 
@@ -221,13 +221,13 @@ fn no_interval_makes_a_peer_announce_without_pause_or_never_again() {
 #[test]
 fn a_tracker_that_never_answers_holds_up_neither_commands_nor_another_tracker() {
     let sandbox = Sandbox::new();
-    let mute = listen_raw(|mut wire, _| wire.drain());
-    let owner = sound_owner(&TORRENT, "owner");
+    let mute = listen_tcp(|mut wire, _| wire.read_to_end());
+    let owner = honest_seed(&TORRENT, "owner");
     let good = naming(&[owner]);
     fs::write(sandbox.tracker_info(), format!("{mute}\n{good}\n")).unwrap();
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
+    peer.run(&format!("download {} copy", quoted(&file)));
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
@@ -235,7 +235,7 @@ fn a_tracker_that_never_answers_holds_up_neither_commands_nor_another_tracker() 
 #[test]
 fn peers_that_cannot_be_are_passed_over_and_the_real_one_is_found() {
     let sandbox = Sandbox::new();
-    let owner = sound_owner(&TORRENT, "owner");
+    let owner = honest_seed(&TORRENT, "owner");
     let nobody = [
         "0.0.0.0:0",
         "0.0.0.0:6881",
@@ -267,13 +267,13 @@ fn peers_that_cannot_be_are_passed_over_and_the_real_one_is_found() {
         peer.download("share")["from"],
         serde_json::json!({ owner.to_string(): TORRENT.content.len() })
     );
-    logged(&peer.log, &[&format!("{own} is this peer itself")]);
+    wait_for_log_line(&peer.log, &[&format!("{own} is this peer itself")]);
 }
 
 #[test]
 fn twenty_thousand_peers_that_are_not_there_do_not_hide_an_owner_for_ever() {
     let sandbox = Sandbox::new();
-    let owner = sound_owner(&TORRENT, "owner");
+    let owner = honest_seed(&TORRENT, "owner");
     let mut all = vec![owner];
     // Ports of loopback addresses on which nothing listens: each call is refused at once.
     all.extend(
@@ -282,14 +282,14 @@ fn twenty_thousand_peers_that_are_not_there_do_not_hide_an_owner_for_ever() {
     );
     let mut peer = downloading(&sandbox, naming(&all));
     peer.run("wait 50");
-    assert!(resident(peer.process.id()) < 64 << 10);
+    assert!(resident_kib(peer.process.id()) < 64 << 10);
 }
 
 #[test]
 fn a_tracker_that_is_written_down_after_the_download_began_is_asked() {
     let sandbox = Sandbox::new();
     let mut peer = leech(&sandbox, "leech", &TORRENT);
-    announce_to(&sandbox, naming(&[sound_owner(&TORRENT, "owner")]));
+    announce_to(&sandbox, naming(&[honest_seed(&TORRENT, "owner")]));
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
@@ -302,7 +302,7 @@ fn a_reason_full_of_terminal_escapes_is_shown_escaped() {
     announce_to(&sandbox, tracker(move |_| Some(http(&body))));
     let file = TORRENT.write(&sandbox, "share.torrent");
     let info = sandbox.tracker_info();
-    let download = format!("download {} copy", word(&file));
+    let download = format!("download {} copy", quoted(&file));
     let arguments = [
         "peer",
         "127.0.0.1:0",

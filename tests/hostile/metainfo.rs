@@ -1,9 +1,9 @@
 //! Torrents that would write where they must not, take all memory, or end the process.
 
-use super::calling::{leech, peer};
 use crate::common::handmade_torrent::Torrent;
-use crate::common::peer::word;
-use crate::common::process::resident;
+use crate::common::open_swarm::leech;
+use crate::common::peer::quoted;
+use crate::common::process::resident_kib;
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use std::fs;
@@ -35,7 +35,7 @@ fn with(length: &str, piece_length: &str, pieces: &str) -> Vec<u8> {
 #[test]
 fn no_torrent_gets_out_of_its_folder_or_ends_the_peer() {
     let sandbox = Sandbox::new();
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let hash = format!("20:{}", "x".repeat(20));
     let long = "n".repeat(256);
     let table: Vec<(&str, Vec<u8>)> = vec![
@@ -101,7 +101,7 @@ fn no_torrent_gets_out_of_its_folder_or_ends_the_peer() {
     for (name, bytes) in table {
         let file = sandbox.path("bad.torrent");
         fs::write(&file, &bytes).unwrap();
-        let answer = peer.try_run(&format!("download {}", word(&file)));
+        let answer = peer.try_run(&format!("download {}", quoted(&file)));
         assert_eq!(answer["error"]["kind"], "bad-torrent", "{name}: {answer}");
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(
@@ -122,7 +122,7 @@ fn no_torrent_gets_out_of_its_folder_or_ends_the_peer() {
     }
     assert_eq!(fs::read_dir(sandbox.path("leech")).unwrap().count(), 0);
     assert!(!sandbox.path("escaped").exists());
-    assert!(resident(peer.process.id()) < 64 << 10);
+    assert!(resident_kib(peer.process.id()) < 64 << 10);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_name_that_could_command_a_terminal_is_escaped_where_people_read_it() {
     let sandbox = Sandbox::new();
     let name = "report\u{202e}fdp.exe";
     let file = Torrent::new(name, 1000, 16_384, 6).write(&sandbox, "t.torrent");
-    let download = format!("download {}", word(&file));
+    let download = format!("download {}", quoted(&file));
     let folder = sandbox.folder("work");
     let output = run(
         &folder,
@@ -173,8 +173,8 @@ fn unknown_keys_and_foreign_order_count_into_the_info_hash_as_they_are() {
     torrent.info_hash = sha1_of(&info);
     torrent.bytes = [b"d4:info", info.as_slice(), b"e"].concat();
     drop(leech(&sandbox, "leech", &torrent));
-    let peer = super::calling::seed(&sandbox, "seed", &torrent);
-    super::calling::assert_serves(&peer, &torrent);
+    let peer = crate::common::open_swarm::seed(&sandbox, "seed", &torrent);
+    crate::common::open_swarm::assert_serves(&peer, &torrent);
 }
 
 fn sha1_of(bytes: &[u8]) -> [u8; 20] {

@@ -2,11 +2,11 @@
 
 use super::contents::{self, NAMES, assert_same};
 use super::exchange::{
-    Client, Over, Swarm, make, they_fetch_by_link, they_fetch_what_we_seed, until_fetched,
+    OtherClient, Over, Swarm, make, they_fetch_by_link, they_fetch_what_we_seed, until_fetched,
     we_fetch_by_link, we_fetch_what_they_seed,
 };
-use super::programs::{Other, Running, are_here, command, free_port, until};
-use crate::common::web_server::{Server, sound, status};
+use super::programs::{Program, Running, are_installed, command, free_port, until};
+use crate::common::web_server::{WebServer, send_requested, send_status};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ impl Aria2 {
     }
 }
 
-impl Client for Aria2 {
+impl OtherClient for Aria2 {
     fn seed(&mut self, torrent: &Path, folder: &Path) {
         let seed = self.start(torrent, folder, &["--check-integrity", "--seed-ratio=0.0"]);
         self.seeds.push(seed);
@@ -83,8 +83,8 @@ impl Client for Aria2 {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over)) {
-    if !are_here(&[Other::Aria2]) {
+fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+    if !are_installed(&[Program::Aria2]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -115,19 +115,18 @@ fn we_fetch_by_magnet_link_what_it_seeds() {
 /// Torrents of nobody's swarm whose files lie on a server (BEP 19).
 #[test]
 fn both_fetch_what_a_web_seed_has() {
-    if !are_here(&[Other::Aria2]) {
+    if !are_installed(&[Program::Aria2]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
     let owned = contents::write(&swarm.sandbox);
     let served = owned.clone();
-    let server =
-        Server::start(
-            move |request, _, stream| match fs::read(served.join(&request.path[1..])) {
-                Ok(content) => sound(request, stream, &content),
-                Err(_) => status(stream, "404 Not Found"),
-            },
-        );
+    let server = WebServer::start(move |request, _, stream| {
+        match fs::read(served.join(&request.path[1..])) {
+            Ok(content) => send_requested(request, stream, &content),
+            Err(_) => send_status(stream, "404 Not Found"),
+        }
+    });
     let mut aria2 = Aria2::new(&swarm);
     let copies = swarm.sandbox.folder("copies");
     let mut leech = swarm.peer("leech", &[]);

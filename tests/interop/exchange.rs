@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// A client that nobody here wrote. A method panics where the client fails.
-pub(crate) trait Client {
+pub(crate) trait OtherClient {
     /// Writes the `.torrent` of `path`; by a program of ours where the client has none for it.
     fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
         make(path, url, torrent);
@@ -116,31 +116,14 @@ impl Swarm {
 
     /// A peer of ours; it downloads into a folder of its name.
     pub(crate) fn peer(&self, name: &str, more: &[&str]) -> Peer {
-        let listen = SocketAddr::new(self.ip, 0).to_string();
-        let (state, info) = (self.state(name), self.sandbox.tracker_info());
-        let mut arguments = vec![
-            "peer",
-            &listen,
-            info.to_str().unwrap(),
-            "--json",
-            "--dir",
-            state.to_str().unwrap(),
-            "--log",
-            "debug",
-        ];
-        arguments.extend(more);
-        Peer {
-            process: Process::start(&self.sandbox.folder(name), &arguments),
-        }
-    }
-
-    fn state(&self, name: &str) -> PathBuf {
-        self.sandbox.path(&format!("{name}.state"))
+        let address = SocketAddr::new(self.ip, 0).to_string();
+        let arguments = [&["--log", "debug"], more].concat();
+        self.sandbox.peer_at(&address, name, &arguments)
     }
 
     /// What the peer of that name has logged.
     pub(crate) fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.state(name).join("peer.log")).unwrap()
+        fs::read_to_string(self.sandbox.log(name)).unwrap()
     }
 
     /// From now on no peer of ours knows a tracker but by a torrent.
@@ -192,7 +175,7 @@ pub(crate) fn until_fetched(peer: &mut Peer) {
 }
 
 /// Every content goes from a peer of ours to the client, found by our tracker.
-pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
@@ -206,7 +189,7 @@ pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn Client, ov
 }
 
 /// Every content goes from the client to a peer of ours, found by our tracker.
-pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let torrents = NAMES.map(|name| {
@@ -234,7 +217,7 @@ pub(crate) fn link(torrent: &Path, url: &str) -> String {
 }
 
 /// Files and folders go from a peer of ours to the client, which has nothing but a magnet link.
-pub(crate) fn they_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+pub(crate) fn they_fetch_by_link(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
@@ -248,7 +231,7 @@ pub(crate) fn they_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: O
 }
 
 /// Files and folders go from the client to a peer of ours, which has nothing but a magnet link.
-pub(crate) fn we_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+pub(crate) fn we_fetch_by_link(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let links = NAMES.map(|name| {
@@ -267,7 +250,7 @@ pub(crate) fn we_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Ove
 }
 
 /// Waits until the client has every content in `copies`.
-pub(crate) fn until_copied(swarm: &Swarm, client: &mut dyn Client) {
+pub(crate) fn until_copied(swarm: &Swarm, client: &mut dyn OtherClient) {
     client.until_complete();
     let copies = swarm.sandbox.path("copies");
     if !client.makes_empty_files() {
@@ -280,7 +263,7 @@ pub(crate) fn until_copied(swarm: &Swarm, client: &mut dyn Client) {
 }
 
 /// Waits until our peer called `leech` has every content.
-pub(crate) fn until_copied_by_us(swarm: &Swarm, client: &mut dyn Client, leech: &mut Peer) {
+pub(crate) fn until_copied_by_us(swarm: &Swarm, client: &mut dyn OtherClient, leech: &mut Peer) {
     until_fetched(leech);
     for name in NAMES {
         assert_same(
@@ -292,7 +275,7 @@ pub(crate) fn until_copied_by_us(swarm: &Swarm, client: &mut dyn Client, leech: 
 }
 
 /// Neither the client nor our peers found anything wrong with each other.
-pub(crate) fn assert_content(swarm: &Swarm, client: &mut dyn Client, ours: &str) {
+pub(crate) fn assert_content(swarm: &Swarm, client: &mut dyn OtherClient, ours: &str) {
     assert_eq!(client.complaints(), Vec::<String>::new());
     assert_calm(swarm, ours);
 }

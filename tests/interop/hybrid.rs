@@ -2,10 +2,10 @@
 
 use super::contents::{self, NAMES};
 use super::exchange::{
-    Client, Over, Swarm, link, until_copied, we_fetch_by_link, we_fetch_what_they_seed,
+    OtherClient, Over, Swarm, link, until_copied, we_fetch_by_link, we_fetch_what_they_seed,
 };
 use super::libtorrent::Libtorrent;
-use super::programs::{Other, are_here};
+use super::programs::{Program, are_installed};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// libtorrent, whose torrents are hybrids.
 struct Hybrids(Libtorrent);
 
-impl Client for Hybrids {
+impl OtherClient for Hybrids {
     fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
         let make =
             json!({"do": "make", "path": path, "trackers": [url], "out": torrent, "hybrid": true});
@@ -44,8 +44,8 @@ impl Client for Hybrids {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over)) {
-    if !are_here(&[Other::Libtorrent]) {
+fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -66,8 +66,8 @@ fn we_fetch_by_a_link_of_the_first_version_what_libtorrent_seeds() {
 /// Has a peer of ours seed what libtorrent made torrents of.
 fn they_fetch(
     swarm: &Swarm,
-    client: &mut dyn Client,
-    fetch: fn(&mut dyn Client, &Path, &str, &Path),
+    client: &mut dyn OtherClient,
+    fetch: fn(&mut dyn OtherClient, &Path, &str, &Path),
 ) {
     let url = Over::Http.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);

@@ -2,10 +2,10 @@
 
 use super::contents::{self, assert_same};
 use super::exchange::{
-    Client, Over, Swarm, assert_calm, assert_content, link, they_fetch_by_link,
+    OtherClient, Over, Swarm, assert_calm, assert_content, link, they_fetch_by_link,
     they_fetch_what_we_seed, until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
 };
-use super::programs::{DISK, Other, PATIENCE, Running, are_here, command, python, until};
+use super::programs::{DISK, PATIENCE, Program, Running, are_installed, command, python, until};
 use crate::common::peer::Peer;
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl Libtorrent {
     }
 }
 
-impl Client for Libtorrent {
+impl OtherClient for Libtorrent {
     fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
         self.ask(&json!({"do": "make", "path": path, "trackers": [url], "out": torrent}));
     }
@@ -94,14 +94,14 @@ impl Client for Libtorrent {
     }
 }
 
-type Exchange = fn(&Swarm, &mut dyn Client, Over);
+type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
 
 fn exchange(exchange: Exchange, over: Over, settings: &Value) {
     exchange_on("127.0.0.1", exchange, over, settings);
 }
 
 fn exchange_on(ip: &str, exchange: Exchange, over: Over, settings: &Value) {
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new(ip);
@@ -190,7 +190,7 @@ fn trackerless(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
 
 #[test]
 fn we_hear_from_it_of_another_peer() {
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -226,7 +226,7 @@ fn we_hear_from_it_of_another_peer() {
 
 #[test]
 fn it_hears_from_us_of_another_peer() {
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -262,7 +262,7 @@ fn it_fetches_what_we_seed_after_trying_utp() {
 fn offsets_past_32_bits_arrive_in_both_directions() {
     const LENGTH: u64 = (4 << 30) + 54_321;
     const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LENGTH - 6];
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let _alone = DISK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,7 +320,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
 /// The wire is not obfuscated here: the log says so where it calls, the download where it is called.
 #[test]
 fn one_that_insists_on_encryption_is_refused_clearly() {
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");

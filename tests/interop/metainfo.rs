@@ -3,7 +3,7 @@
 use super::contents;
 use super::exchange::Swarm;
 use super::libtorrent::Libtorrent;
-use super::programs::{Other, are_here};
+use super::programs::{Program, are_installed};
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs;
@@ -645,7 +645,7 @@ struct Corpus {
 
 impl Corpus {
     fn new() -> Option<Self> {
-        are_here(&[Other::Libtorrent]).then(|| {
+        are_installed(&[Program::Libtorrent]).then(|| {
             let swarm = Swarm::new("127.0.0.1");
             let libtorrent = Libtorrent::start(&swarm, &json!({}));
             Self { swarm, libtorrent }

@@ -2,9 +2,9 @@
 
 use super::aria2::Aria2;
 use super::contents::assert_same;
-use super::exchange::{Client, Over, Swarm, assert_calm, make_with, until_fetched};
+use super::exchange::{OtherClient, Over, Swarm, assert_calm, make_with, until_fetched};
 use super::libtorrent::Libtorrent;
-use super::programs::{DISK, Other, are_here, until};
+use super::programs::{DISK, Program, are_installed, until};
 use super::rqbit::Rqbit;
 use super::transmission::Transmission;
 use serde_json::json;
@@ -14,11 +14,11 @@ const LENGTH: usize = (8 << 20) + 77;
 
 #[test]
 fn one_seed_and_six_leeches_of_five_kinds_trade_and_ban_nobody() {
-    if !are_here(&[
-        Other::Libtorrent,
-        Other::Aria2,
-        Other::Transmission,
-        Other::Rqbit,
+    if !are_installed(&[
+        Program::Libtorrent,
+        Program::Aria2,
+        Program::Transmission,
+        Program::Rqbit,
     ]) {
         return;
     }
@@ -96,7 +96,7 @@ fn sent_by_the_seed() -> u64 {
         let signs = ["ban", "hash", "corrupt"];
         signs.iter().any(|sign| complaint.contains(sign))
     };
-    let clients: [&mut dyn Client; 4] =
+    let clients: [&mut dyn OtherClient; 4] =
         [&mut transmission, &mut libtorrent, &mut aria2, &mut rqbit];
     for client in clients {
         let bans: Vec<_> = client.complaints().into_iter().filter(is_ban).collect();

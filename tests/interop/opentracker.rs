@@ -1,9 +1,9 @@
 //! Swarms whose tracker is opentracker, over HTTP and UDP.
 
 use super::contents::{self, NAMES, assert_same};
-use super::exchange::{Client, Over, Swarm, assert_calm, assert_content, make, until_fetched};
+use super::exchange::{OtherClient, Over, Swarm, assert_calm, assert_content, make, until_fetched};
 use super::libtorrent::Libtorrent;
-use super::programs::{Other, Running, are_here, command, free_port, until};
+use super::programs::{Program, Running, are_installed, command, free_port, until};
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs::{self, Permissions};
@@ -82,7 +82,7 @@ fn swarm(over: Over) -> (Swarm, Opentracker, [PathBuf; 4]) {
 }
 
 fn we_seed(over: Over) {
-    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
+    if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
     let (swarm, tracker, torrents) = swarm(over);
@@ -98,7 +98,7 @@ fn we_seed(over: Over) {
 }
 
 fn libtorrent_seeds(over: Over) {
-    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
+    if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
     let (swarm, tracker, torrents) = swarm(over);

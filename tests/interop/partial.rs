@@ -2,15 +2,15 @@
 
 use super::exchange::{Over, Swarm, assert_calm, until_fetched};
 use super::libtorrent::Libtorrent;
-use super::programs::{Other, are_here, until};
-use crate::common::web_server::{Server, whole};
+use super::programs::{Program, are_installed, until};
+use crate::common::web_server::{WebServer, send_whole};
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs;
 
 #[test]
 fn libtorrent_gets_from_a_partial_seed_what_that_has_and_sees_that_it_only_uploads() {
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -55,11 +55,11 @@ fn a_partial_seed_announces_that_it_is_paused_and_what_it_lacks() {
     swarm.sandbox.file("owned/set/b.bin", 2_000_003, 2);
     let mut seed = swarm.peer("seed", &[]);
     let port = seed.process.address.port().to_be_bytes();
-    let tracker = Server::start(move |_, _, stream| {
+    let tracker = WebServer::start(move |_, _, stream| {
         // Told by one of ours an interval may be short.
         let mut body = b"d8:intervali1e5:peers6:".to_vec();
         body.extend([&[127, 0, 0, 1], &port[..], b"8:piecefuli1ee"].concat());
-        whole(stream, &body)
+        send_whole(stream, &body)
     });
     let torrent = swarm.send(
         &mut seed,

@@ -17,7 +17,7 @@ pub(crate) static DISK: Mutex<()> = Mutex::new(());
 
 /// A program that a test needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Other {
+pub(crate) enum Program {
     Libtorrent,
     Aria2,
     Transmission,
@@ -25,7 +25,7 @@ pub(crate) enum Other {
     Opentracker,
 }
 
-impl Other {
+impl Program {
     /// A command that succeeds where it is installed.
     fn probe(self) -> Command {
         let (program, arguments): (PathBuf, &[&str]) = match self {
@@ -65,7 +65,7 @@ impl Other {
 
 /// Whether all of them are here. If not, tells what is missing, past the capture of a test's output; where
 /// `PIECEFUL_INTEROP` requires one of them, that fails the test.
-pub(crate) fn are_here(needed: &[Other]) -> bool {
+pub(crate) fn are_installed(needed: &[Program]) -> bool {
     let missing: Vec<_> = needed.iter().filter(|other| !other.is_here()).collect();
     if missing.is_empty() {
         return true;

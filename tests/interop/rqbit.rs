@@ -1,10 +1,10 @@
 //! rqbit: a server with every torrent of a test, told what to do over its HTTP interface.
 
 use super::exchange::{
-    Client, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
+    OtherClient, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
     we_fetch_what_they_seed,
 };
-use super::programs::{Other, Running, are_here, command, free_port, rqbit, until};
+use super::programs::{Program, Running, are_installed, command, free_port, rqbit, until};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
@@ -91,7 +91,7 @@ impl Rqbit {
     }
 }
 
-impl Client for Rqbit {
+impl OtherClient for Rqbit {
     fn seed(&mut self, torrent: &Path, folder: &Path) {
         self.add(&fs::read(torrent).unwrap(), folder);
     }
@@ -122,8 +122,8 @@ impl Client for Rqbit {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over), over: Over) {
-    if !are_here(&[Other::Rqbit]) {
+fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over), over: Over) {
+    if !are_installed(&[Program::Rqbit]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");

@@ -1,10 +1,10 @@
 //! Transmission: its daemon, told what to do over its JSON interface.
 
 use super::exchange::{
-    Client, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
+    OtherClient, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
     we_fetch_what_they_seed,
 };
-use super::programs::{Other, Running, are_here, command, free_port, until};
+use super::programs::{Program, Running, are_installed, command, free_port, until};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -106,7 +106,7 @@ impl Transmission {
     }
 }
 
-impl Client for Transmission {
+impl OtherClient for Transmission {
     fn seed(&mut self, torrent: &Path, folder: &Path) {
         self.add(torrent, folder);
     }
@@ -140,11 +140,11 @@ impl Client for Transmission {
     }
 }
 
-type Exchange = fn(&Swarm, &mut dyn Client, Over);
+type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
 
 /// All ways at once: a daemon takes a while to announce, and unchokes every ten seconds.
 fn every_way(exchange: Exchange) {
-    if !are_here(&[Other::Transmission]) {
+    if !are_installed(&[Program::Transmission]) {
         return;
     }
     let one_way = |ip, over| {

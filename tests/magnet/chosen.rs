@@ -3,8 +3,9 @@
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::open_swarm::{Logged, TORRENT, peer};
-use crate::common::peer::word;
+use crate::common::open_swarm::TORRENT;
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::Sandbox;
 use sha1::{Digest, Sha1};
 use std::fs;
@@ -47,13 +48,13 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
 }
 
 pub(crate) fn download(
-    peer: &mut Logged,
+    peer: &mut Peer,
     sandbox: &Sandbox,
     torrent: &Torrent,
     options: &str,
 ) -> String {
     let file = torrent.write(sandbox, &format!("{}.torrent", torrent.name));
-    let line = format!("download {} {options}", word(&file));
+    let line = format!("download {} {options}", quoted(&file));
     peer.run(&line);
     line
 }
@@ -61,18 +62,18 @@ pub(crate) fn download(
 #[test]
 fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only '*.txt'");
-    let waiting = leech.until("set", |download| download["state"] == "downloading");
+    let waiting = leech.wait_for_download("set", |download| download["state"] == "downloading");
     // a.txt lies in pieces 0 to 2, c.txt in 9 and 10, where it does not begin at their start.
     assert_eq!(waiting["bytes_total"], 5 * 32_768);
-    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "caller");
+    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "caller");
     let served = thread::spawn(move || {
         let mut indices = Vec::new();
-        wire.send(&[have_all(), unchoke(), hello(None, None)].concat());
-        while let Some((id, body)) = wire.message() {
+        wire.send(&[have_all(), unchoke(), extension_handshake(None, None)].concat());
+        while let Some((id, body)) = wire.read_message() {
             if id == 6 {
-                let (index, begin, length) = asked(&body);
+                let (index, begin, length) = parse_request(&body);
                 indices.push(index);
                 wire.send(&piece(index, begin, SET.block(index, begin, length)));
             }
@@ -94,11 +95,11 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     check();
     for restart in 0..2 {
         // It serves pieces at the edges whole, and says that it fetches nothing more (BEP 21).
-        let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "asks");
-        wire.send(&[frame(15, &[]), hello(None, None)].concat());
-        let bits = wire.until(5).unwrap();
+        let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
+        wire.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
+        let bits = wire.read_until(BITFIELD).unwrap();
         assert_eq!(bits, [0b1110_0000, 0b0110_0000], "restart {restart}");
-        let (_, told) = next_extended(&mut wire).unwrap();
+        let (_, told) = read_extended(&mut wire).unwrap();
         let told = String::from_utf8_lossy(&told).into_owned();
         assert!(told.contains("11:upload_onlyi1e"), "{told}");
         for index in [2, 9] {
@@ -107,8 +108,8 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
         }
         drop(wire);
         leech.kill();
-        leech = peer(&sandbox, "leech", &[]);
-        let shown = leech.until("set", |download| download["state"] == "complete");
+        leech = sandbox.debug_peer("leech", &[]);
+        let shown = leech.wait_for_download("set", |download| download["state"] == "complete");
         assert_eq!(shown["bytes_done"], 5 * 32_768);
     }
     check();
@@ -118,17 +119,17 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
     assert_eq!(hidden.len(), 1, "{hidden:?}");
     fs::remove_file(sandbox.path("leech").join(hidden[0])).unwrap();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.until("set", |download| download["state"] == "complete");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_download("set", |download| download["state"] == "complete");
     for restart in 0..2 {
-        let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "again");
-        wire.send(&frame(15, &[]));
-        let bits = wire.until(5).unwrap();
+        let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "again");
+        wire.send(&frame(HAVE_NONE, &[]));
+        let bits = wire.read_until(BITFIELD).unwrap();
         assert_eq!(bits, [0b1100_0000, 0b0100_0000], "restart {restart}");
         drop(wire);
         leech.kill();
-        leech = peer(&sandbox, "leech", &[]);
-        leech.until("set", |download| download["state"] == "complete");
+        leech = sandbox.debug_peer("leech", &[]);
+        leech.wait_for_download("set", |download| download["state"] == "complete");
     }
     // But what is damaged is not excused by that.
     leech.kill();
@@ -136,8 +137,8 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     let mut content = SET.file("a.txt").to_vec();
     *content.last_mut().unwrap() ^= 1;
     fs::write(&damaged, content).unwrap();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let lost = leech.until("set", |download| download["state"] != "checking");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let lost = leech.wait_for_download("set", |download| download["state"] != "checking");
     assert_eq!(lost["state"], "failed", "{lost}");
 }
 
@@ -146,21 +147,23 @@ fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
     let sandbox = Sandbox::new();
     // Its metadata and its pieces come over lines of their own.
     let owner = listen(&SET, "owner", |mut wire, _| {
-        give(&mut wire, info(&SET).len(), |piece| data(piece, info(&SET)));
+        serve_metadata(&mut wire, info_dictionary(&SET).len(), |piece| {
+            metadata_piece(piece, info_dictionary(&SET))
+        });
     });
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let magnet = link(&SET, &peer_parameter(owner));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let magnet = magnet_link(&SET, &peer_parameter(owner));
     leech.run(&format!("download {magnet} --only sub/ --sequential"));
-    let waiting = leech.until("set", |download| {
+    let waiting = leech.wait_for_download("set", |download| {
         download["state"] == "downloading" && download["bytes_total"] != 0
     });
     // b.bin and c.txt lie in pieces 2 to 10, with the end of a.txt and the beginning of d.bin.
     assert_eq!(waiting["bytes_total"], 9 * 32_768);
-    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
     wire.send(&[have_all(), unchoke()].concat());
     let mut order = Vec::new();
-    while let Some(body) = wire.until(6) {
-        let (index, begin, length) = asked(&body);
+    while let Some(body) = wire.read_until(REQUEST) {
+        let (index, begin, length) = parse_request(&body);
         order.push(index);
         wire.send(&piece(index, begin, SET.block(index, begin, length)));
     }
@@ -180,10 +183,10 @@ fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
 #[test]
 fn a_damaged_choice_is_not_complete_though_what_lies_beside_it_is_there() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
-    leech.until("set", |download| download["state"] == "downloading");
-    let wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    let wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
     let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
     leech.run("wait 30");
     leech.kill();
@@ -193,44 +196,44 @@ fn a_damaged_choice_is_not_complete_though_what_lies_beside_it_is_there() {
     let mut content = SET.file("a.txt").to_vec();
     *content.last_mut().unwrap() ^= 1;
     fs::write(&path, content).unwrap();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let lost = leech.until("set", |download| download["state"] != "checking");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let lost = leech.wait_for_download("set", |download| download["state"] != "checking");
     assert_eq!(lost["state"], "failed", "{lost}");
     // It comes back with what it was.
     fs::write(&path, SET.file("a.txt")).unwrap();
-    leech.until("set", |download| download["state"] == "complete");
+    leech.wait_for_download("set", |download| download["state"] == "complete");
 }
 
 #[test]
 fn a_kill_in_the_middle_of_a_choice_loses_nothing_that_was_verified() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only d.bin --only a.txt");
-    leech.until("set", |download| download["state"] == "downloading");
-    let give = |leech: &Logged, pieces: &'static [u32]| {
-        let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
-        wire.send(&[frame(15, &[]), unchoke()].concat());
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    let serve_pieces = |leech: &Peer, pieces: &'static [u32]| {
+        let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+        wire.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
         for index in pieces {
-            wire.send(&frame(4, &numbers(&[*index])));
+            wire.send(&frame(HAVE, &numbers(&[*index])));
         }
         thread::spawn(move || {
-            while let Some(body) = wire.until(6) {
-                let (index, begin, length) = asked(&body);
+            while let Some(body) = wire.read_until(REQUEST) {
+                let (index, begin, length) = parse_request(&body);
                 assert!(pieces.contains(&index), "piece {index} again or unwanted");
                 wire.send(&piece(index, begin, SET.block(index, begin, length)));
             }
         })
     };
     // Piece 2 is at the edge of a.txt, piece 1 is not.
-    let first = give(&leech, &[1, 2, 5]);
-    leech.until("set", |download| download["bytes_done"] == 2 * 32_768);
+    let first = serve_pieces(&leech, &[1, 2, 5]);
+    leech.wait_for_download("set", |download| download["bytes_done"] == 2 * 32_768);
     leech.kill();
     first.join().unwrap();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.until("set", |download| {
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_download("set", |download| {
         download["state"] == "downloading" && download["bytes_done"] == 2 * 32_768
     });
-    let rest = give(&leech, &[0, 10, 11, 12, 13]);
+    let rest = serve_pieces(&leech, &[0, 10, 11, 12, 13]);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/set/d.bin")).unwrap() == SET.file("d.bin"));
     assert_eq!(files(&sandbox.path("leech/set")), ["a.txt", "d.bin"]);
@@ -241,17 +244,17 @@ fn a_kill_in_the_middle_of_a_choice_loses_nothing_that_was_verified() {
 #[test]
 fn what_means_no_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let file = SET.write(&sandbox, "set.torrent");
-    let line = format!("download {} --only '*.doc'", word(&file));
+    let line = format!("download {} --only '*.doc'", quoted(&file));
     let refused = leech.try_run(&line);
     assert_eq!(refused["error"]["kind"], "nothing-chosen", "{refused}");
-    leech.run(&format!("download {} --only empty", word(&file)));
+    leech.run(&format!("download {} --only empty", quoted(&file)));
     leech.run("wait 30");
     assert_eq!(files(&sandbox.path("leech/set")), ["empty"]);
-    let mut other = peer(&sandbox, "other", &[]);
-    other.run(&format!("download {} --only '*.txt'", word(&file)));
-    other.until("set", |download| download["state"] == "downloading");
+    let mut other = sandbox.debug_peer("other", &[]);
+    other.run(&format!("download {} --only '*.txt'", quoted(&file)));
+    other.wait_for_download("set", |download| download["state"] == "downloading");
     other.run("cancel set");
     assert!(files(&sandbox.path("other")).is_empty());
 }
@@ -259,10 +262,10 @@ fn what_means_no_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
 #[test]
 fn padding_is_not_stored_an_empty_file_is_made_and_an_executable_one_may_be_executed() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "");
-    leech.until("set", |download| download["state"] == "downloading");
-    let wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    let wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
     let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
     leech.run("wait 30");
     given.join().unwrap();
@@ -282,14 +285,14 @@ fn padding_is_not_stored_an_empty_file_is_made_and_an_executable_one_may_be_exec
 #[test]
 fn in_order_means_from_the_first_piece_to_the_last() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &TORRENT, "copy --sequential");
-    leech.until("share", |download| download["state"] == "downloading");
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "giver");
+    leech.wait_for_download("share", |download| download["state"] == "downloading");
+    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
     wire.send(&[have_all(), unchoke()].concat());
     let mut order = Vec::new();
-    while let Some(body) = wire.until(6) {
-        let (index, begin, length) = asked(&body);
+    while let Some(body) = wire.read_until(REQUEST) {
+        let (index, begin, length) = parse_request(&body);
         order.push(index);
         wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
@@ -301,15 +304,15 @@ fn in_order_means_from_the_first_piece_to_the_last() {
 #[test]
 fn data_that_is_there_is_verified_and_not_fetched_again() {
     let sandbox = Sandbox::new();
-    let mut whole = peer(&sandbox, "whole", &[]);
+    let mut whole = sandbox.debug_peer("whole", &[]);
     fs::write(sandbox.path("whole/share"), &TORRENT.content).unwrap();
     let line = download(&mut whole, &sandbox, &TORRENT, "");
     assert_eq!(whole.download("share")["state"], "complete");
     whole.kill();
-    let mut whole = peer(&sandbox, "whole", &[]);
+    let mut whole = sandbox.debug_peer("whole", &[]);
     assert_eq!(whole.download("share")["state"], "complete");
     // Something else is not touched, with half of it right or not, unless a person insists; then what fits is kept.
-    let mut half = peer(&sandbox, "half", &[]);
+    let mut half = sandbox.debug_peer("half", &[]);
     let mut content = TORRENT.content.clone();
     content[10 * 32_768..].fill(7);
     content.truncate(15 * 32_768);
@@ -321,8 +324,8 @@ fn data_that_is_there_is_verified_and_not_fetched_again() {
     assert!(message.contains("--force"), "{message}");
     assert!(fs::read(&there).unwrap() == content);
     let forced = format!("{line} --force");
-    let begun = |half: &mut Logged| {
-        half.until("share", |download| {
+    let begun = |half: &mut Peer| {
+        half.wait_for_download("share", |download| {
             download["state"] == "downloading" && download["bytes_done"] == 10 * 32_768
         });
         assert!(fs::read(&there).unwrap() == content, "it stands as it was");
@@ -334,9 +337,9 @@ fn data_that_is_there_is_verified_and_not_fetched_again() {
     half.run(&forced);
     begun(&mut half);
     half.kill();
-    let mut half = peer(&sandbox, "half", &[]);
+    let mut half = sandbox.debug_peer("half", &[]);
     begun(&mut half);
-    let wire = Wire::greet(half.process.address, &TORRENT, BOTH, "giver");
+    let wire = FakePeer::connect(half.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
     let given = thread::spawn(|| {
         serve(wire, &TORRENT, |(index, ..), block| {
             assert!(index >= 10, "piece {index} was there");
@@ -352,19 +355,19 @@ fn data_that_is_there_is_verified_and_not_fetched_again() {
 #[test]
 fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.path("leech/set");
     fs::create_dir_all(set.join("sub")).unwrap();
     for name in ["a.txt", "d.bin", "sub/mine"] {
         fs::write(set.join(name), name).unwrap();
     }
     download(&mut leech, &sandbox, &SET, "--only '*.txt' --force");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.until("set", |download| download["state"] == "downloading");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/mine"]);
-    let wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
+    let wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
     let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
     leech.run("wait 30");
     given.join().unwrap();
@@ -380,7 +383,7 @@ fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
 
 /// The torrent with other bytes in its info dictionary.
 fn changed(torrent: &Torrent, changes: &[(&str, &str)]) -> Torrent {
-    let mut info = info(torrent).to_vec();
+    let mut info = info_dictionary(torrent).to_vec();
     for (from, to) in changes {
         let at = info
             .windows(from.len())
@@ -409,10 +412,10 @@ fn a_hybrid_torrent_is_joined_by_its_first_half() {
     let layers = format!("12:piece layersd32:{root}32:{root}ee");
     hybrid.bytes.extend(layers.as_bytes());
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &hybrid, "");
-    leech.until("share", |download| download["state"] == "downloading");
-    let wire = Wire::greet(leech.process.address, &hybrid, BOTH, "giver");
+    leech.wait_for_download("share", |download| download["state"] == "downloading");
+    let wire = FakePeer::connect(leech.process.address, &hybrid, EXTENDED_AND_FAST, "giver");
     let given = thread::spawn(move || serve(wire, &hybrid, |_, block| block.to_vec()));
     leech.run("wait 30");
     given.join().unwrap();
@@ -422,7 +425,7 @@ fn a_hybrid_torrent_is_joined_by_its_first_half() {
 #[test]
 fn what_is_refused_says_what_is_wrong_with_it_and_makes_nothing() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     for (torrent, says) in [
         (
             changed(
@@ -449,7 +452,7 @@ fn what_is_refused_says_what_is_wrong_with_it_and_makes_nothing() {
         ),
     ] {
         let file = torrent.write(&sandbox, "refused.torrent");
-        let refused = leech.try_run(&format!("download {}", word(&file)));
+        let refused = leech.try_run(&format!("download {}", quoted(&file)));
         assert_eq!(refused["error"]["kind"], "bad-torrent", "{refused}");
         let message = refused["error"]["message"].as_str().unwrap();
         assert!(message.contains(says), "{says}: {message}");

@@ -3,10 +3,11 @@
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::line_with;
-use crate::common::log::logged;
-use crate::common::open_swarm::{Logged, TORRENT, leech, leech_with, peer};
-use crate::common::peer::word;
+use crate::common::log::log_line_with;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, leech, leech_with};
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use std::fs;
@@ -27,33 +28,33 @@ fn added(contacts: &[u8]) -> Vec<u8> {
 }
 
 /// Calls as `id`, which listens at `port`; gives the line and the number under which messages of BEP 11 are taken.
-fn call(peer: &Logged, torrent: &Torrent, id: &str, port: u16) -> (Wire, Option<u8>) {
-    let mut wire = Wire::greet(peer.process.address, torrent, BOTH, id);
-    wire.send(&hello(None, Some(port)));
-    let (_, theirs) = next_extended(&mut wire).unwrap();
-    (wire, number_of(&theirs, "ut_pex"))
+fn call(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Option<u8>) {
+    let mut wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
+    wire.send(&extension_handshake(None, Some(port)));
+    let (_, theirs) = read_extended(&mut wire).unwrap();
+    (wire, extension_id(&theirs, "ut_pex"))
 }
 
 /// Waits until everything that was sent is taken in: only then what follows is answered.
-fn settle(wire: &mut Wire) {
+fn settle(wire: &mut FakePeer) {
     wire.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
-    assert!(next_extended(wire).is_some());
+    assert!(read_extended(wire).is_some());
 }
 
 #[test]
 fn who_is_named_by_a_peer_is_called_and_each_hears_of_the_others() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let owner = sound_owner(&TORRENT, "owner");
+    let owner = honest_seed(&TORRENT, "owner");
     let (mut first, _) = call(&leech, &TORRENT, "first", 6_001);
     settle(&mut first);
     let (mut second, number) = call(&leech, &TORRENT, "second", 6_002);
-    let (id, told) = next_extended(&mut second).unwrap();
+    let (id, told) = read_extended(&mut second).unwrap();
     assert_eq!(id, OUR_PEX);
     let expected = contact(([127, 0, 0, 1], 6_001).into());
     let named = [b"d5:added6:".as_slice(), &expected, b"7:added.f1:\0"].concat();
     assert!(told.starts_with(&named), "{told:?}");
-    let (_, told) = next_extended(&mut first).unwrap();
+    let (_, told) = read_extended(&mut first).unwrap();
     let expected = contact(([127, 0, 0, 1], 6_002).into());
     assert!(told.windows(6).any(|bytes| bytes == expected), "{told:?}");
     second.send(&extended(number.unwrap(), &added(&contact(owner))));
@@ -67,19 +68,24 @@ fn who_is_named_by_a_peer_is_called_and_each_hears_of_the_others() {
 fn three_peers_of_ours_find_each_other_without_a_tracker() {
     let sandbox = Sandbox::new();
     let content = Torrent::new("share", 3 << 20, 32_768, 7);
-    let mut seed = peer(&sandbox, "seed", &[]);
+    let mut seed = sandbox.debug_peer("seed", &[]);
     fs::write(sandbox.path("seed/share"), &content.content).unwrap();
     seed.run(&format!(
         "download {}",
-        word(&content.write(&sandbox, "s.torrent"))
+        quoted(&content.write(&sandbox, "s.torrent"))
     ));
     seed.run("wait 30");
     // The second one is slow, so that the third gets most from the seed, of which it hears from the second alone.
-    let by = |address| format!("download {}", link(&content, &peer_parameter(address)));
-    let mut second = peer(&sandbox, "second", &["--down", "32k"]);
+    let by = |address| {
+        format!(
+            "download {}",
+            magnet_link(&content, &peer_parameter(address))
+        )
+    };
+    let mut second = sandbox.debug_peer("second", &["--down", "32k"]);
     second.run(&by(seed.process.address));
-    second.until("share", |download| download["bytes_done"] != 0);
-    let mut third = peer(&sandbox, "third", &[]);
+    second.wait_for_download("share", |download| download["bytes_done"] != 0);
+    let mut third = sandbox.debug_peer("third", &[]);
     third.run(&by(second.process.address));
     third.run("wait 50");
     let from = third.download("share")["from"].clone();
@@ -96,12 +102,12 @@ fn in_a_private_swarm_nobody_is_named_or_believed() {
     let made = run(&sandbox.path(""), &words, "");
     assert_eq!(made.code, Some(0), "{made:?}");
     let secret = Torrent::read(&sandbox.path("s.torrent"));
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {}", word(&sandbox.path("s.torrent"))));
-    leech.until("secret", |download| download["state"] == "downloading");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!("download {}", quoted(&sandbox.path("s.torrent"))));
+    leech.wait_for_download("secret", |download| download["state"] == "downloading");
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let other = listen_raw(move |_, _| {
+    let other = listen_tcp(move |_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
     let (mut first, number) = call(&leech, &secret, "first", 6_001);
@@ -112,11 +118,11 @@ fn in_a_private_swarm_nobody_is_named_or_believed() {
     let (mut second, _) = call(&leech, &secret, "second", 6_002);
     // The first thing it hears is the answer to what it asks, and not of the first.
     second.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
-    assert_eq!(next_extended(&mut second).unwrap().0, OUR_METADATA);
+    assert_eq!(read_extended(&mut second).unwrap().0, OUR_METADATA);
     // Whoever is to be called is called at once: a second without a call is one without hearsay.
     assert_eq!(leech.try_run("wait 1")["error"]["kind"], "not-complete");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
-    assert!(line_with(&leech.log, &["calling", &other.to_string()]).is_none());
+    assert!(log_line_with(&leech.log, &["calling", &other.to_string()]).is_none());
 }
 
 #[test]
@@ -149,17 +155,17 @@ fn each_bad_message_ends_its_line_alone_with_the_rule_it_broke() {
     for (at, (payload, rule)) in tables.iter().enumerate() {
         let (mut wire, number) = call(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
         wire.send(&extended(number.unwrap(), payload));
-        wire.drain();
+        wire.read_to_end();
         let port = (6_001 + at).to_string();
-        logged(&leech.log, &[&format!("127.0.0.1:{port}"), rule]);
+        wait_for_log_line(&leech.log, &[&format!("127.0.0.1:{port}"), rule]);
     }
     // One that tells again and again is not heard, and then not borne.
     let (mut wire, number) = call(&leech, &TORRENT, "flood", 6_100);
     for _ in 0..12 {
         wire.send(&extended(number.unwrap(), b"de"));
     }
-    wire.drain();
-    logged(
+    wire.read_to_end();
+    wait_for_log_line(
         &leech.log,
         &["127.0.0.1:6100", "more often than once a minute"],
     );
@@ -172,7 +178,7 @@ fn contacts_that_cannot_be_are_passed_over_and_a_crowd_of_them_does_no_harm() {
     let sandbox = Sandbox::new();
     let mut leech = leech_with(&sandbox, "leech", &TORRENT, &[]);
     let own = leech.process.address;
-    let owner = sound_owner(&TORRENT, "owner");
+    let owner = honest_seed(&TORRENT, "owner");
     let mut contacts = [
         contact(([0, 0, 0, 0], 5).into()),
         contact(([127, 0, 0, 1], 0).into()),

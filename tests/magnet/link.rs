@@ -3,9 +3,10 @@
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::logged;
-use crate::common::open_swarm::{TORRENT, leech, peer, seed};
-use crate::common::peer::word;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, leech, seed};
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::process::run;
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::PATIENCE;
@@ -33,15 +34,15 @@ fn a_folder_is_fetched_by_its_link_alone_from_whoever_the_tracker_names() {
     sandbox.file("set/sub/b", 3_000_000, 2);
     sandbox.file("set/empty", 0, 3);
     let mut seed = sandbox.peer("seed");
-    seed.run(&format!("send {}", word(&sandbox.path("set"))));
+    seed.run(&format!("send {}", quoted(&sandbox.path("set"))));
     let torrent = sandbox.path("seed/set.torrent");
-    let link = magnet_of(&sandbox, torrent.to_str().unwrap());
-    assert!(link.contains("&dn=set&tr=http%3A%2F%2F"), "{link}");
+    let magnet = magnet_of(&sandbox, torrent.to_str().unwrap());
+    assert!(magnet.contains("&dn=set&tr=http%3A%2F%2F"), "{magnet}");
     // The second one knows the tracker from the link alone.
     let elsewhere = Sandbox::new();
     for (sandbox, name) in [(&sandbox, "one"), (&elsewhere, "two")] {
         let mut peer = sandbox.peer(name);
-        let started = peer.run(&format!("download '{link}'"));
+        let started = peer.run(&format!("download '{magnet}'"));
         assert_eq!(started["name"], "set");
         peer.run("wait 30");
         for file in ["a", "sub/b", "empty"] {
@@ -51,7 +52,7 @@ fn a_folder_is_fetched_by_its_link_alone_from_whoever_the_tracker_names() {
         let download = peer.download("set");
         assert_eq!(download["bytes_done"], 3_070_000);
         assert_eq!(
-            peer.try_run(&format!("download '{link}'"))["error"]["kind"],
+            peer.try_run(&format!("download '{magnet}'"))["error"]["kind"],
             "already"
         );
     }
@@ -70,14 +71,14 @@ fn path(set: &std::path::Path, file: &str) -> std::path::PathBuf {
 fn a_peer_that_the_link_names_is_enough_and_metadata_of_many_pieces_comes_whole() {
     let sandbox = Sandbox::new();
     let seed = seed_of(&sandbox, &LONG);
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!(
         "download {} {}",
-        link(
+        magnet_link(
             &LONG,
             &format!("&dn=shown&x.pe=localhost:{}", seed.process.address.port())
         ),
-        word(&sandbox.path("copy"))
+        quoted(&sandbox.path("copy"))
     ));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("copy")).unwrap() == LONG.content);
@@ -86,27 +87,27 @@ fn a_peer_that_the_link_names_is_enough_and_metadata_of_many_pieces_comes_whole(
         sandbox.path("copy").to_str().unwrap()
     );
     // The one that fetched it by link gives the metadata to the next, though no file of a torrent was ever here.
-    let mut third = peer(&sandbox, "third", &[]);
+    let mut third = sandbox.debug_peer("third", &[]);
     let address = leech.process.address;
     third.run(&format!(
         "download {}",
-        link(&LONG, &peer_parameter(address))
+        magnet_link(&LONG, &peer_parameter(address))
     ));
     drop(seed);
     third.run("wait 30");
     assert!(fs::read(sandbox.path("third/long")).unwrap() == LONG.content);
 }
 
-fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> crate::common::open_swarm::Logged {
-    let mut peer = peer(sandbox, "seed", &[]);
-    let name = String::from_utf8_lossy(info(torrent)).into_owned();
+fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> Peer {
+    let mut peer = sandbox.debug_peer("seed", &[]);
+    let name = String::from_utf8_lossy(info_dictionary(torrent)).into_owned();
     let name = name
         .split_once("4:name4:")
         .map(|(_, rest)| rest[..4].to_owned());
     let name = name.unwrap();
     fs::write(sandbox.path("seed").join(&name), &torrent.content).unwrap();
     let file = torrent.write(sandbox, "seed.torrent");
-    peer.run(&format!("download {}", word(&file)));
+    peer.run(&format!("download {}", quoted(&file)));
     peer.run("wait 30");
     peer
 }
@@ -120,36 +121,48 @@ fn while_the_metadata_is_sought_that_is_shown_and_it_goes_on_after_a_kill() {
     let owner = listen(&LONG, "slow", move |mut wire, number| {
         if number == 0 {
             let asked = asked.lock().unwrap().clone();
-            wire.send(&hello(Some(info(&LONG).len()), None));
-            let (_, payload) = next_extended(&mut wire).unwrap();
-            let theirs = number_of(&payload, "ut_metadata").unwrap();
-            wire.send(&extended(theirs, &data(0, info(&LONG))));
+            wire.send(&extension_handshake(
+                Some(info_dictionary(&LONG).len()),
+                None,
+            ));
+            let (_, payload) = read_extended(&mut wire).unwrap();
+            let theirs = extension_id(&payload, "ut_metadata").unwrap();
+            wire.send(&extended(
+                theirs,
+                &metadata_piece(0, info_dictionary(&LONG)),
+            ));
             // The next one is asked for because the first came.
-            (0..5).for_each(|_| assert!(next_extended(&mut wire).is_some()));
+            (0..5).for_each(|_| assert!(read_extended(&mut wire).is_some()));
             asked.send(()).unwrap();
-            return wire.drain();
+            return wire.read_to_end();
         }
         wire.send(&[have_all(), unchoke()].concat());
         let mut theirs = 0;
-        wire.send(&hello(Some(info(&LONG).len()), None));
-        while let Some((id, body)) = wire.message() {
+        wire.send(&extension_handshake(
+            Some(info_dictionary(&LONG).len()),
+            None,
+        ));
+        while let Some((id, body)) = wire.read_message() {
             match (id, body.first()) {
-                (20, Some(0)) => theirs = number_of(&body, "ut_metadata").unwrap(),
+                (20, Some(0)) => theirs = extension_id(&body, "ut_metadata").unwrap(),
                 (20, Some(&OUR_METADATA)) => {
-                    let piece = field(&body, "piece") as usize;
-                    wire.send(&extended(theirs, &data(piece, info(&LONG))));
+                    let piece = integer_under(&body, "piece") as usize;
+                    wire.send(&extended(
+                        theirs,
+                        &metadata_piece(piece, info_dictionary(&LONG)),
+                    ));
                 }
                 (6, _) => {
-                    let (index, begin, length) = self::asked(&body);
+                    let (index, begin, length) = self::parse_request(&body);
                     wire.send(&piece(index, begin, LONG.block(index, begin, length)));
                 }
                 _ => {}
             }
         }
     });
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let link = link(&LONG, &format!("&dn=a+name{}", peer_parameter(owner)));
-    let started = leech.run(&format!("download {link} 'here'"));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let magnet = magnet_link(&LONG, &format!("&dn=a+name{}", peer_parameter(owner)));
+    let started = leech.run(&format!("download {magnet} 'here'"));
     assert_eq!(started["name"], "a name");
     was_asked.recv_timeout(PATIENCE).unwrap();
     let download = leech.download("a name");
@@ -161,7 +174,7 @@ fn while_the_metadata_is_sought_that_is_shown_and_it_goes_on_after_a_kill() {
     assert_eq!(download["state"], "downloading");
     assert_eq!(leech.try_run("wait 0.01")["error"]["kind"], "not-complete");
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/here")).unwrap() == LONG.content);
     wait_for(
@@ -173,9 +186,9 @@ fn while_the_metadata_is_sought_that_is_shown_and_it_goes_on_after_a_kill() {
     );
     // Complete, it is no download by link any more.
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     // The kill may have come before its end was recorded: then it is checked first.
-    leech.until("long", |download| download["state"] == "complete");
+    leech.wait_for_download("long", |download| download["state"] == "complete");
 }
 
 #[test]
@@ -185,37 +198,39 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |mut wire, _| {
         counted.fetch_add(1, Ordering::SeqCst);
-        let mut wrong = info(&TORRENT).to_vec();
+        let mut wrong = info_dictionary(&TORRENT).to_vec();
         *wrong.last_mut().unwrap() ^= 1;
-        give(&mut wire, wrong.len(), |piece| data(piece, &wrong));
+        serve_metadata(&mut wire, wrong.len(), |piece| {
+            metadata_piece(piece, &wrong)
+        });
     });
     let refuses = listen(&TORRENT, "refuses", |mut wire, _| {
-        give(&mut wire, 500, |piece| {
+        serve_metadata(&mut wire, 500, |piece| {
             format!("d8:msg_typei2e5:piecei{piece}ee").into_bytes()
         });
     });
     let short = listen(&TORRENT, "short", |mut wire, _| {
-        give(&mut wire, 500, |_| {
+        serve_metadata(&mut wire, 500, |_| {
             b"d8:msg_typei1e5:piecei0e10:total_sizei500eex".to_vec()
         });
     });
     let huge = listen(&TORRENT, "huge", |mut wire, _| {
-        give(&mut wire, (16 << 20) + 1, |_| {
+        serve_metadata(&mut wire, (16 << 20) + 1, |_| {
             panic!("it asked for more than can be")
         });
     });
     let knows_nothing = listen(&TORRENT, "nothing", |mut wire, _| {
         wire.send(&extended(0, b"de"));
-        wire.drain();
+        wire.read_to_end();
     });
     let other = listen(&TORRENT, "other", |mut wire, _| {
-        give(&mut wire, 500, |_| data(1, &bytes(20_000, 1)));
+        serve_metadata(&mut wire, 500, |_| metadata_piece(1, &bytes(20_000, 1)));
     });
     let bad: String = [liar, refuses, short, huge, knows_nothing, other]
         .map(peer_parameter)
         .concat();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {}", link(&TORRENT, &bad)));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!("download {}", magnet_link(&TORRENT, &bad)));
     for reason in [
         format!("{liar}: its metadata does not have the hash"),
         format!("{refuses}: no metadata: it will not send piece 0"),
@@ -224,22 +239,22 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
         format!("{knows_nothing}: no metadata: it has no metadata"),
         format!("{other}: no metadata: metadata: piece 1 of the metadata, which was not asked for"),
     ] {
-        logged(&leech.log, &[&reason]);
+        wait_for_log_line(&leech.log, &[&reason]);
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     // A sound one calls.
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "sound");
+    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
     // What it has is no matter yet, and cannot be checked either.
-    wire.send(&[frame(5, &[255; 9]), unchoke(), frame(99, b"?")].concat());
-    wire.send(&[frame(4, &numbers(&[u32::MAX])), KEEP_ALIVE.to_vec()].concat());
-    give(&mut wire, info(&TORRENT).len(), |piece| {
-        data(piece, info(&TORRENT))
+    wire.send(&[frame(BITFIELD, &[255; 9]), unchoke(), frame(99, b"?")].concat());
+    wire.send(&[frame(HAVE, &numbers(&[u32::MAX])), KEEP_ALIVE.to_vec()].concat());
+    serve_metadata(&mut wire, info_dictionary(&TORRENT).len(), |piece| {
+        metadata_piece(piece, info_dictionary(&TORRENT))
     });
-    leech.until("share", |download| {
+    leech.wait_for_download("share", |download| {
         let known = download["bytes_total"] == TORRENT.content.len();
         known && download["state"] == "downloading"
     });
-    let wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "sound");
+    let wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
     serve(wire, &TORRENT, |_, block| block.to_vec());
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
@@ -253,58 +268,69 @@ fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
     let opened = Mutex::new(opened);
     let owner = listen(&LONG, "owner", move |mut wire, _| {
         let _ = opened.lock().unwrap().recv();
-        give(&mut wire, info(&LONG).len(), |piece| {
-            data(piece, info(&LONG))
+        serve_metadata(&mut wire, info_dictionary(&LONG).len(), |piece| {
+            metadata_piece(piece, info_dictionary(&LONG))
         });
     });
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {}", link(&LONG, &peer_parameter(owner))));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!(
+        "download {}",
+        magnet_link(&LONG, &peer_parameter(owner))
+    ));
     let silent = |number: usize| {
         let id = format!("silent{number}");
-        let mut wire = Wire::greet(leech.process.address, &LONG, BOTH, &id);
-        assert_eq!(next_extended(&mut wire).unwrap().0, 0);
-        wire.send(&hello(Some(16 << 20), None));
+        let mut wire = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
+        assert_eq!(read_extended(&mut wire).unwrap().0, 0);
+        wire.send(&extension_handshake(Some(16 << 20), None));
         wire
     };
     // Two are asked; others are ended at once, to leave places for whom we call.
-    let asked: Vec<Wire> = (0..2)
+    let asked: Vec<FakePeer> = (0..2)
         .map(|number| {
             let mut wire = silent(number);
-            assert_eq!(next_extended(&mut wire).unwrap().0, OUR_METADATA);
+            assert_eq!(read_extended(&mut wire).unwrap().0, OUR_METADATA);
             wire
         })
         .collect();
     for number in 2..4 {
-        assert!(next_extended(&mut silent(number)).is_none());
+        assert!(read_extended(&mut silent(number)).is_none());
     }
     // A message that nobody knows passes however long it is, and so does a bitfield.
-    let mut other = Wire::greet(leech.process.address, &LONG, BOTH, "other");
-    other.send(&[frame(99, &vec![0; 1 << 19]), frame(5, &vec![1; 100_000])].concat());
-    other.send(&hello(None, None));
-    other.drain();
-    logged(&leech.log, &["no metadata: it has no metadata"]);
+    let mut other = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "other");
+    other.send(
+        &[
+            frame(99, &vec![0; 1 << 19]),
+            frame(BITFIELD, &vec![1; 100_000]),
+        ]
+        .concat(),
+    );
+    other.send(&extension_handshake(None, None));
+    other.read_to_end();
+    wait_for_log_line(&leech.log, &["no metadata: it has no metadata"]);
     drop(open);
-    leech.until("long", |download| download["state"] == "downloading");
+    leech.wait_for_download("long", |download| download["state"] == "downloading");
     // It is here: whoever else was asked is not waited for.
-    asked.into_iter().for_each(|mut wire| wire.drain());
+    asked.into_iter().for_each(|mut wire| wire.read_to_end());
 }
 
 #[test]
 fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
     let big = Torrent::new("big", 24 << 20, 1 << 20, 4);
-    let metadata = info(&big).to_vec();
+    let metadata = info_dictionary(&big).to_vec();
     let owner = listen(&big, "owner", move |mut wire, _| {
-        give(&mut wire, metadata.len(), |piece| data(piece, &metadata));
+        serve_metadata(&mut wire, metadata.len(), |piece| {
+            metadata_piece(piece, &metadata)
+        });
     });
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     // It is hashed, since it may be the share.
     let there = sandbox.path("leech/big");
     fs::write(&there, vec![1; 24 << 20]).unwrap();
     for _ in 0..3 {
-        let line = link(&big, &format!("&dn=big{}", peer_parameter(owner)));
+        let line = magnet_link(&big, &format!("&dn=big{}", peer_parameter(owner)));
         leech.run(&format!("download {line} --force"));
-        leech.until("big", |download| {
+        leech.wait_for_download("big", |download| {
             download["state"] == "checking" || download["bytes_total"] != 0
         });
         leech.run("cancel big");
@@ -322,7 +348,7 @@ fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
     );
     assert!(fs::read(&there).unwrap() == vec![1; 24 << 20]);
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let shown = leech.run("show_downloads")["downloads"].clone();
     assert_eq!(shown.as_array().unwrap().len(), 0, "{shown}");
 }
@@ -331,13 +357,16 @@ fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
 fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &LONG);
-    let metadata = info(&LONG);
+    let metadata = info_dictionary(&LONG);
     let count = metadata.len().div_ceil(16 << 10);
-    let mut wire = Wire::greet(leech.process.address, &LONG, BOTH, "asks");
-    wire.send(&hello(None, None));
-    let (_, payload) = next_extended(&mut wire).unwrap();
-    assert_eq!(field(&payload, "metadata_size") as usize, metadata.len());
-    let theirs = number_of(&payload, "ut_metadata").unwrap();
+    let mut wire = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "asks");
+    wire.send(&extension_handshake(None, None));
+    let (_, payload) = read_extended(&mut wire).unwrap();
+    assert_eq!(
+        integer_under(&payload, "metadata_size") as usize,
+        metadata.len()
+    );
+    let theirs = extension_id(&payload, "ut_metadata").unwrap();
     let ask = |piece: u64| {
         extended(
             theirs,
@@ -352,12 +381,12 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     let mut came = vec![None; count];
     let mut rejected = Vec::new();
     for _ in 0..=count {
-        let (id, payload) = next_extended(&mut wire).unwrap();
+        let (id, payload) = read_extended(&mut wire).unwrap();
         assert_eq!(id, OUR_METADATA);
-        let piece = field(&payload, "piece") as usize;
-        match field(&payload, "msg_type") {
+        let piece = integer_under(&payload, "piece") as usize;
+        match integer_under(&payload, "msg_type") {
             1 => {
-                assert_eq!(payload, data(piece, metadata));
+                assert_eq!(payload, metadata_piece(piece, metadata));
                 came[piece] = Some(());
             }
             kind => {
@@ -371,8 +400,8 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     let kinds: Vec<u32> = (0..=count)
         .map(|_| {
             wire.send(&ask(0));
-            let (_, payload) = next_extended(&mut wire).unwrap();
-            field(&payload, "msg_type")
+            let (_, payload) = read_extended(&mut wire).unwrap();
+            integer_under(&payload, "msg_type")
         })
         .collect();
     let mut expected = vec![1; count];
@@ -380,8 +409,8 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     assert_eq!(kinds, expected);
     // What is no message of BEP 9 ends the link.
     wire.send(&extended(theirs, b"d8:msg_typei0ee"));
-    wire.drain();
-    logged(&leech.log, &["bad message about metadata", "\"piece\""]);
+    wire.read_to_end();
+    wait_for_log_line(&leech.log, &["bad message about metadata", "\"piece\""]);
 }
 
 #[test]
@@ -405,39 +434,41 @@ fn a_private_torrent_s_metadata_is_given_to_nobody() {
     );
     assert_eq!(made.code, Some(0), "{made:?}");
     let whole = Torrent::read(&sandbox.path("s.torrent"));
-    let mut seed = peer(&sandbox, "seed", &[]);
+    let mut seed = sandbox.debug_peer("seed", &[]);
     seed.run(
-        &format!("download s.torrent {}", word(&sandbox.path("")))
+        &format!("download s.torrent {}", quoted(&sandbox.path("")))
             .replace("s.torrent", sandbox.path("s.torrent").to_str().unwrap()),
     );
     seed.run("wait 30");
-    let mut wire = Wire::greet(seed.process.address, &whole, BOTH, "asks");
-    wire.send(&hello(None, None));
-    let (_, payload) = next_extended(&mut wire).unwrap();
+    let mut wire = FakePeer::connect(seed.process.address, &whole, EXTENDED_AND_FAST, "asks");
+    wire.send(&extension_handshake(None, None));
+    let (_, payload) = read_extended(&mut wire).unwrap();
     let text = String::from_utf8_lossy(&payload).into_owned();
     for word in ["metadata_size", "ut_metadata", "ut_pex"] {
         assert!(!text.contains(word), "{text}");
     }
     // Asked all the same, it refuses.
     wire.send(&extended(2, b"d8:msg_typei0e5:piecei0ee"));
-    let (_, payload) = next_extended(&mut wire).unwrap();
-    assert_eq!(field(&payload, "msg_type"), 2);
+    let (_, payload) = read_extended(&mut wire).unwrap();
+    assert_eq!(integer_under(&payload, "msg_type"), 2);
 }
 
 #[test]
 fn metadata_that_cannot_be_taken_ends_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let unsafe_name = Torrent::new("a/b", 100, 1_024, 1);
-    let metadata = info(&unsafe_name).to_vec();
+    let metadata = info_dictionary(&unsafe_name).to_vec();
     let owner = listen(&unsafe_name, "owner", move |mut wire, _| {
-        give(&mut wire, metadata.len(), |piece| data(piece, &metadata));
+        serve_metadata(&mut wire, metadata.len(), |piece| {
+            metadata_piece(piece, &metadata)
+        });
     });
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!(
         "download {}",
-        link(&unsafe_name, &format!("&dn=x{}", peer_parameter(owner)))
+        magnet_link(&unsafe_name, &format!("&dn=x{}", peer_parameter(owner)))
     ));
-    let failed = leech.until("x", |download| download["state"] == "failed");
+    let failed = leech.wait_for_download("x", |download| download["state"] == "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("the metadata cannot be taken: unsafe name"),
@@ -447,7 +478,7 @@ fn metadata_that_cannot_be_taken_ends_the_download_with_the_reason() {
         ("download magnet:?xt=urn:btih:1", "bad-magnet"),
         ("download 'magnet:?dn=x&tr=http://t/'", "bad-magnet"),
         (
-            &format!("download {} /nowhere/at/all", link(&TORRENT, "")),
+            &format!("download {} /nowhere/at/all", magnet_link(&TORRENT, "")),
             "file",
         ),
     ] {
@@ -458,8 +489,8 @@ fn metadata_that_cannot_be_taken_ends_the_download_with_the_reason() {
 #[test]
 fn a_cancelled_search_is_forgotten() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {}", link(&TORRENT, "&dn=../x")));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!("download {}", magnet_link(&TORRENT, "&dn=../x")));
     let hash = leech.run("show_downloads")["downloads"][0]["name"]
         .as_str()
         .unwrap()
@@ -467,7 +498,7 @@ fn a_cancelled_search_is_forgotten() {
     assert_eq!(hash.len(), 40, "an unsafe name is not shown");
     leech.run(&format!("cancel {hash}"));
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     assert_eq!(
         leech.run("show_downloads")["downloads"]
             .as_array()

@@ -4,10 +4,11 @@ use super::chosen::SET;
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::line_with;
-use crate::common::log::logged;
-use crate::common::open_swarm::{Logged, TORRENT, peer};
-use crate::common::peer::word;
+use crate::common::log::log_line_with;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::TORRENT;
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use crate::common::web_server::*;
@@ -27,17 +28,17 @@ fn with_seeds(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> String {
     bytes.extend(format!("8:url-listl{list}ee").into_bytes());
     let path: PathBuf = sandbox.path("seeded.torrent");
     fs::write(&path, bytes).unwrap();
-    format!("download {}", word(&path))
+    format!("download {}", quoted(&path))
 }
 
-fn download(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> Logged {
-    let mut leech = peer(sandbox, "leech", &[]);
+fn download(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> Peer {
+    let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&with_seeds(sandbox, torrent, urls));
     leech
 }
 
 /// A server of one file, from which everything comes in the end.
-fn complete_from(server: &Server, sandbox: &Sandbox, leech: &mut Logged, bytes: usize) {
+fn complete_from(server: &WebServer, sandbox: &Sandbox, leech: &mut Peer, bytes: usize) {
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     let from = leech.download("share")["from"].clone();
@@ -54,7 +55,8 @@ fn complete_from(server: &Server, sandbox: &Sandbox, leech: &mut Logged, bytes: 
 #[test]
 fn a_file_comes_from_a_server_alone_in_long_stretches() {
     let sandbox = Sandbox::new();
-    let server = Server::start(|request, _, stream| sound(request, stream, &TORRENT.content));
+    let server =
+        WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
     let mut leech = download(&sandbox, &TORRENT, &[server.url("/some/file")]);
     complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     let requests = server.requests();
@@ -71,10 +73,10 @@ fn a_file_comes_from_a_server_alone_in_long_stretches() {
 #[test]
 fn the_files_of_a_folder_come_by_their_paths_without_padding() {
     let sandbox = Sandbox::new();
-    let server = Server::start(|request, _, stream| {
+    let server = WebServer::start(|request, _, stream| {
         let path = request.path.strip_prefix("/pub/set/").unwrap();
         assert!(!path.contains(".pad"), "padding is asked for");
-        sound(request, stream, SET.file(path))
+        send_requested(request, stream, SET.file(path))
     });
     // Its last `/` is forgotten.
     let mut leech = download(&sandbox, &SET, &[server.url("/pub")]);
@@ -85,7 +87,7 @@ fn the_files_of_a_folder_come_by_their_paths_without_padding() {
     }
     // Of chosen files no more is asked for than the pieces they lie in.
     server.requests().clear();
-    let mut other = peer(&sandbox, "other", &[]);
+    let mut other = sandbox.debug_peer("other", &[]);
     let line = with_seeds(&sandbox, &SET, &[server.url("/pub/")]);
     other.run(&format!("{line} --only sub/c.txt"));
     other.run("wait 50");
@@ -100,7 +102,7 @@ fn the_files_of_a_folder_come_by_their_paths_without_padding() {
 #[test]
 fn a_server_that_knows_no_ranges_is_read_through_once() {
     let sandbox = Sandbox::new();
-    let server = Server::start(|_, _, stream| whole(stream, &TORRENT.content));
+    let server = WebServer::start(|_, _, stream| send_whole(stream, &TORRENT.content));
     let mut leech = download(&sandbox, &TORRENT, &[server.url("/")]);
     complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     assert_eq!(server.requests().len(), 1);
@@ -110,25 +112,25 @@ fn a_server_that_knows_no_ranges_is_read_through_once() {
 #[test]
 fn a_web_seed_of_a_magnet_link_is_asked_and_redirects_are_followed() {
     let sandbox = Sandbox::new();
-    let server = Server::start(|request, _, stream| match request.path.as_str() {
+    let server = WebServer::start(|request, _, stream| match request.path.as_str() {
         "/a" => redirect(stream, "/b/c"),
         "/b/c" => redirect(stream, "d"),
-        "/b/d" => sound(request, stream, &TORRENT.content),
+        "/b/d" => send_requested(request, stream, &TORRENT.content),
         other => panic!("{other} is asked for"),
     });
     let metadata = listen(&TORRENT, "metadata", |mut wire, _| {
-        give(&mut wire, info(&TORRENT).len(), |piece| {
-            data(piece, info(&TORRENT))
+        serve_metadata(&mut wire, info_dictionary(&TORRENT).len(), |piece| {
+            metadata_piece(piece, info_dictionary(&TORRENT))
         });
     });
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let escaped = server.url("/a").replace(':', "%3A").replace('/', "%2F");
     let more = format!("{}&ws={escaped}", peer_parameter(metadata));
-    leech.run(&format!("download {}", link(&TORRENT, &more)));
+    leech.run(&format!("download {}", magnet_link(&TORRENT, &more)));
     complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     leech.kill();
     // It is known after a restart, too.
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     assert_eq!(leech.download("share")["state"], "complete");
 }
 
@@ -139,31 +141,31 @@ fn redirect(stream: &mut TcpStream, to: &str) -> bool {
 
 #[test]
 fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
-    type Answer = fn(&Request, usize, &mut TcpStream) -> bool;
+    type Answer = fn(&WebRequest, usize, &mut TcpStream) -> bool;
     let table: &[(Answer, &str)] = &[
         (
-            |_, _, stream| status(stream, "404 Not Found"),
+            |_, _, stream| send_status(stream, "404 Not Found"),
             "HTTP status 404",
         ),
         (
-            |_, _, stream| status(stream, "416 Range Not Satisfiable"),
+            |_, _, stream| send_status(stream, "416 Range Not Satisfiable"),
             "HTTP status 416",
         ),
         (
-            |_, _, stream| whole(stream, b"another file"),
+            |_, _, stream| send_whole(stream, b"another file"),
             "a file of 12 bytes where the torrent says 642592",
         ),
         (
             |request, _, stream| {
                 let (from, end) = request.range.unwrap();
-                range_head(stream, from + 1, end, TORRENT.content.len())
+                send_range_head(stream, from + 1, end, TORRENT.content.len())
             },
             "another range",
         ),
         (
             |request, _, stream| {
                 let (from, end) = request.range.unwrap();
-                range_head(stream, from, end, TORRENT.content.len() + 1)
+                send_range_head(stream, from, end, TORRENT.content.len() + 1)
             },
             "a file of 642593 bytes",
         ),
@@ -186,7 +188,7 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
             |request, _, stream| {
                 let mut wrong = TORRENT.content.clone();
                 wrong[..600_000].fill(9);
-                sound(request, stream, &wrong)
+                send_requested(request, stream, &wrong)
             },
             "a piece from it does not verify",
         ),
@@ -204,69 +206,70 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
         ),
     ];
     let sandbox = Sandbox::new();
-    let bad: Vec<Server> = table
+    let bad: Vec<WebServer> = table
         .iter()
-        .map(|(answer, _)| Server::start(*answer))
+        .map(|(answer, _)| WebServer::start(*answer))
         .collect();
     let mut urls: Vec<String> = bad.iter().map(|server| server.url("/f")).collect();
     urls.push("ftp://127.0.0.1/f".to_owned());
     urls.push("http://127.0.0.1:1/f?key=1".to_owned());
     let mut leech = download(&sandbox, &TORRENT, &urls);
     for (server, (_, reason)) in bad.iter().zip(table) {
-        logged(
+        wait_for_log_line(
             &leech.log,
             &["WARN", "the web seed", &server.url("/f"), "is left", reason],
         );
     }
-    logged(
+    wait_for_log_line(
         &leech.log,
         &["ftp://127.0.0.1/f", "is left", "none that is fetched from"],
     );
-    logged(
+    wait_for_log_line(
         &leech.log,
         &["127.0.0.1:1/f ", "is left", "only a plain file"],
     );
     assert_eq!(leech.download("share")["state"], "downloading");
     leech.kill();
     // Each of them beside a sound one, which is not blamed for what they sent.
-    let server = Server::start(|request, _, stream| sound(request, stream, &TORRENT.content));
+    let server =
+        WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
     urls.insert(2, server.url("/sound"));
     fs::remove_dir_all(sandbox.path("leech.state")).unwrap();
     let mut leech = download(&sandbox, &TORRENT, &urls);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    assert!(line_with(&leech.log, &[&server.url("/sound"), "is left"]).is_none());
+    assert!(log_line_with(&leech.log, &[&server.url("/sound"), "is left"]).is_none());
 }
 
 #[test]
 fn one_that_breaks_off_or_is_busy_is_asked_again() {
     let sandbox = Sandbox::new();
-    let server = Server::start(|request, number, stream| match number {
-        0 => status(stream, "503 Service Unavailable"),
+    let server = WebServer::start(|request, number, stream| match number {
+        0 => send_status(stream, "503 Service Unavailable"),
         // Half of what it said, and gone.
         1 => {
             let (from, end) = request.range.unwrap();
-            range_head(stream, from, end, TORRENT.content.len());
+            send_range_head(stream, from, end, TORRENT.content.len());
             let half = from + (end - from) / 2;
             let _ = stream.write_all(&TORRENT.content[from..half]);
             false
         }
         // No word at all.
         2 => false,
-        _ => sound(request, stream, &TORRENT.content),
+        _ => send_requested(request, stream, &TORRENT.content),
     });
     let mut leech = download(&sandbox, &TORRENT, &[server.url("/f")]);
     complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
-    logged(&leech.log, &["the web seed", "HTTP status 503"]);
+    wait_for_log_line(&leech.log, &["the web seed", "HTTP status 503"]);
 }
 
 #[test]
 fn a_slow_one_does_not_keep_blocks_from_peers_nor_the_peer_from_its_end() {
     let sandbox = Sandbox::new();
     // It says what it has and sends no byte of it.
-    let server = Server::start(|request, _, stream| {
+    let server = WebServer::start(|request, _, stream| {
         let (from, end) = request.range.unwrap();
-        range_head(stream, from, end, TORRENT.content.len());
+        send_range_head(stream, from, end, TORRENT.content.len());
         thread::park_timeout(Duration::from_secs(120));
         false
     });
@@ -275,7 +278,7 @@ fn a_slow_one_does_not_keep_blocks_from_peers_nor_the_peer_from_its_end() {
         || (!server.requests().is_empty()).then_some(()),
         || "the server is not asked".to_owned(),
     );
-    let wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "giver");
+    let wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
     let given = thread::spawn(|| serve(wire, &TORRENT, |_, block| block.to_vec()));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
@@ -295,17 +298,17 @@ fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
     let sandbox = Sandbox::new();
     let content = Torrent::new("share", 8 << 20, 65_536, 9);
     let file = content.content.clone();
-    let servers: Vec<Server> = (0..6)
+    let servers: Vec<WebServer> = (0..6)
         .map(|_| {
             let file = file.clone();
-            Server::start(move |request, _, stream| sound(request, stream, &file))
+            WebServer::start(move |request, _, stream| send_requested(request, stream, &file))
         })
         .collect();
     let urls: Vec<String> = servers.iter().map(|server| server.url("/")).collect();
-    let mut leech = peer(&sandbox, "leech", &["--down", "4M"]);
+    let mut leech = sandbox.debug_peer("leech", &["--down", "4M"]);
     leech.run(&with_seeds(&sandbox, &content, &urls));
-    leech.until("share", |download| download["state"] == "downloading");
-    let wire = Wire::greet(leech.process.address, &content, BOTH, "giver");
+    leech.wait_for_download("share", |download| download["state"] == "downloading");
+    let wire = FakePeer::connect(leech.process.address, &content, EXTENDED_AND_FAST, "giver");
     let owned = content.clone();
     let given = thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
     leech.run("wait 50");
@@ -318,8 +321,8 @@ fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
 }
 
 /// A download of which all but the last pieces are here.
-fn resumed(sandbox: &Sandbox, here: usize, urls: &[String], arguments: &[&str]) -> Logged {
-    let mut leech = peer(sandbox, "leech", arguments);
+fn resumed(sandbox: &Sandbox, here: usize, urls: &[String], arguments: &[&str]) -> Peer {
+    let mut leech = sandbox.debug_peer("leech", arguments);
     let mut part = TORRENT.content.clone();
     part[here..].fill(0);
     fs::write(sandbox.path("leech/share.part"), part).unwrap();
@@ -331,7 +334,7 @@ fn resumed(sandbox: &Sandbox, here: usize, urls: &[String], arguments: &[&str]) 
 fn one_that_comes_to_what_is_wanted_late_is_waited_for() {
     let sandbox = Sandbox::new();
     // It knows no ranges, and it takes long until it is past what is here: that is how it is, no event is waited for.
-    let server = Server::start(|_, _, stream| {
+    let server = WebServer::start(|_, _, stream| {
         let (slow, quick) = TORRENT.content.split_at(600_000);
         let length = TORRENT.content.len();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
@@ -350,11 +353,11 @@ fn one_that_comes_to_what_is_wanted_late_is_waited_for() {
 #[test]
 fn one_whose_first_byte_comes_late_is_waited_for() {
     let sandbox = Sandbox::new();
-    let server = Server::start(|request, number, stream| {
+    let server = WebServer::start(|request, number, stream| {
         if number == 0 {
             thread::sleep(Duration::from_secs(17));
         }
-        sound(request, stream, &TORRENT.content)
+        send_requested(request, stream, &TORRENT.content)
     });
     let mut leech = download(&sandbox, &TORRENT, &[server.url("/")]);
     complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
@@ -367,7 +370,7 @@ fn one_whose_first_byte_comes_late_is_waited_for() {
 #[test]
 fn what_is_passed_over_ends_with_the_download_and_counts_in_the_limit() {
     let sandbox = Sandbox::new();
-    let server = Server::start(|_, _, stream| whole(stream, &TORRENT.content));
+    let server = WebServer::start(|_, _, stream| send_whole(stream, &TORRENT.content));
     // A minute would go by until the server comes to what is wanted.
     let mut leech = resumed(
         &sandbox,
@@ -395,14 +398,14 @@ fn what_is_passed_over_ends_with_the_download_and_counts_in_the_limit() {
 fn one_that_lies_and_hangs_up_does_not_escape() {
     let sandbox = Sandbox::new();
     // A wrong block each time: a piece is never of one answer alone.
-    let liar = Server::start(|request, _, stream| {
+    let liar = WebServer::start(|request, _, stream| {
         let (from, end) = request.range.unwrap();
-        range_head(stream, from, end, TORRENT.content.len());
+        send_range_head(stream, from, end, TORRENT.content.len());
         let _ = stream.write_all(&vec![7; (end - from).min(16_384)]);
         false
     });
     let leech = download(&sandbox, &TORRENT, &[liar.url("/f")]);
-    logged(
+    wait_for_log_line(
         &leech.log,
         &["WARN", &liar.url("/f"), "is left", "does not verify"],
     );
@@ -411,8 +414,9 @@ fn one_that_lies_and_hangs_up_does_not_escape() {
 #[test]
 fn web_seeds_are_asked_beside_each_other() {
     let sandbox = Sandbox::new();
-    let sound_one = Server::start(|request, _, stream| sound(request, stream, &TORRENT.content));
-    let silent = Server::start(|_, _, _| {
+    let sound_one =
+        WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
+    let silent = WebServer::start(|_, _, _| {
         thread::park_timeout(Duration::from_secs(120));
         false
     });

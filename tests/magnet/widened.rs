@@ -1,13 +1,15 @@
 //! More files of a share of which some were chosen before.
 
 use super::chosen::{SET, download, files};
-use crate::common::extensions::{self, data, hello, info, link, next_extended};
+use crate::common::extensions::{
+    self, extension_handshake, info_dictionary, magnet_link, metadata_piece, read_extended,
+};
 use crate::common::fake_peer::*;
-use crate::common::open_swarm::{Logged, peer};
-use crate::common::peer::word;
+use crate::common::peer::Peer;
+use crate::common::peer::quoted;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
-use crate::common::web_server::{Server, whole};
+use crate::common::web_server::{WebServer, send_whole};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,16 +20,16 @@ use std::thread::{self, JoinHandle};
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
 
 /// Gives these pieces alone, to the end of the line; the end tells which of them were asked for.
-fn give(leech: &Logged, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
-    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "giver");
-    wire.send(&[frame(15, &[]), unchoke()].concat());
+fn serve_pieces(leech: &Peer, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
+    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    wire.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
     for index in pieces {
-        wire.send(&frame(4, &numbers(&[*index])));
+        wire.send(&frame(HAVE, &numbers(&[*index])));
     }
     thread::spawn(move || {
         let mut asked_for = BTreeSet::new();
-        while let Some(body) = wire.until(6) {
-            let (index, begin, length) = asked(&body);
+        while let Some(body) = wire.read_until(REQUEST) {
+            let (index, begin, length) = parse_request(&body);
             asked_for.insert(index);
             wire.send(&piece(index, begin, SET.block(index, begin, length)));
         }
@@ -36,9 +38,9 @@ fn give(leech: &Logged, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
 }
 
 /// A giver of all pieces, and what was asked of it once `set` is complete.
-fn complete(leech: &mut Logged) -> Vec<u32> {
+fn complete(leech: &mut Peer) -> Vec<u32> {
     let all: Vec<u32> = (0..14).collect();
-    let given = give(leech, &all);
+    let given = serve_pieces(leech, &all);
     leech.run("wait 60");
     given.join().unwrap().into_iter().collect()
 }
@@ -52,16 +54,16 @@ fn check(folder: &Path, names: &[&str]) {
 }
 
 /// What a caller is told: the pieces that are there, and whether nothing more is fetched (BEP 21).
-fn told(leech: &Logged) -> (Vec<u32>, bool) {
-    let mut wire = Wire::greet(leech.process.address, &SET, BOTH, "asks");
-    wire.send(&[frame(15, &[]), hello(None, None)].concat());
-    let (id, body) = wire.message().unwrap();
+fn told(leech: &Peer) -> (Vec<u32>, bool) {
+    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
+    wire.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
+    let (id, body) = wire.read_message().unwrap();
     let pieces = (0..14).filter(|index| match id {
         14 => true,
         5 => body[*index as usize / 8] & (0x80 >> (index % 8)) != 0,
         _ => false,
     });
-    let (_, told) = next_extended(&mut wire).unwrap();
+    let (_, told) = read_extended(&mut wire).unwrap();
     let told = String::from_utf8_lossy(&told).into_owned();
     (pieces.collect(), told.contains("11:upload_onlyi1e"))
 }
@@ -73,9 +75,9 @@ fn message(refused: &Value) -> &str {
 #[test]
 fn a_finished_choice_is_widened_and_nothing_that_is_there_is_fetched_again() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only '*.txt'");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [0, 1, 2, 9, 10]);
     let set = sandbox.path("leech/set");
     check(&set, &["a.txt", "sub/c.txt"]);
@@ -85,22 +87,22 @@ fn a_finished_choice_is_widened_and_nothing_that_is_there_is_fetched_again() {
 
     // The beginning of d.bin is in a piece that is here.
     let line = download(&mut leech, &sandbox, &SET, "--only d.bin");
-    let widened = |leech: &mut Logged| {
-        let shown = leech.until("set", |download| download["state"] == "downloading");
+    let widened = |leech: &mut Peer| {
+        let shown = leech.wait_for_download("set", |download| download["state"] == "downloading");
         assert_eq!(shown["bytes_done"], 5 * 32_768);
         assert_eq!(told(leech), (vec![0, 1, 2, 9, 10], false));
         check(&set, &["a.txt", "sub/c.txt"]);
     };
     widened(&mut leech);
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     widened(&mut leech);
-    let first = give(&leech, &[12]);
-    leech.until("set", |download| download["bytes_done"] == 6 * 32_768);
+    let first = serve_pieces(&leech, &[12]);
+    leech.wait_for_download("set", |download| download["bytes_done"] == 6 * 32_768);
     leech.kill();
     assert_eq!(first.join().unwrap(), BTreeSet::from([12]));
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.until("set", |download| download["state"] == "downloading");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [11, 13]);
     check(&set, &["a.txt", "d.bin", "sub/c.txt"]);
     assert_eq!(told(&leech), (vec![0, 1, 2, 9, 10, 11, 12, 13], true));
@@ -110,12 +112,12 @@ fn a_finished_choice_is_widened_and_nothing_that_is_there_is_fetched_again() {
     assert!(message(&refused).starts_with(says), "{refused}");
 
     // All that is left, by a link.
-    let magnet = link(&SET, "");
+    let magnet = magnet_link(&SET, "");
     leech.run(&format!("download {magnet}"));
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [3, 4, 5, 6, 7, 8]);
-    let whole = |leech: &mut Logged| {
-        let shown = leech.until("set", |download| download["state"] == "complete");
+    let assert_whole = |leech: &mut Peer| {
+        let shown = leech.wait_for_download("set", |download| download["state"] == "complete");
         assert_eq!(shown["bytes_done"], SET.content.len());
         check(&set, &ALL);
         assert_eq!(told(leech).0, (0..14).collect::<Vec<u32>>());
@@ -126,10 +128,10 @@ fn a_finished_choice_is_widened_and_nothing_that_is_there_is_fetched_again() {
         );
         assert!(!sandbox.path("leech/set.part").exists());
     };
-    whole(&mut leech);
+    assert_whole(&mut leech);
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    whole(&mut leech);
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    assert_whole(&mut leech);
     assert_eq!(inode(), before, "it is the file that it was");
     let mode = fs::metadata(set.join("sub/b.bin")).unwrap().mode();
     assert!(mode & 0o100 != 0);
@@ -141,30 +143,30 @@ fn a_finished_choice_is_widened_and_nothing_that_is_there_is_fetched_again() {
 #[test]
 fn a_choice_under_way_is_widened_and_goes_on() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let line = download(&mut leech, &sandbox, &SET, "--only a.txt --only sub/c.txt");
-    leech.until("set", |download| download["state"] == "downloading");
-    let first = give(&leech, &[1, 2, 10]);
-    leech.until("set", |download| download["bytes_done"] == 3 * 32_768);
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    let first = serve_pieces(&leech, &[1, 2, 10]);
+    leech.wait_for_download("set", |download| download["bytes_done"] == 3 * 32_768);
     let refused = leech.try_run(&line);
     let says = "set is already downloading (2 chosen of 5 files) here: ";
     assert!(message(&refused).starts_with(says), "{refused}");
     download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
     assert_eq!(first.join().unwrap(), BTreeSet::from([1, 2, 10]));
-    let widened = |leech: &mut Logged| {
-        let shown = leech.until("set", |download| download["state"] == "downloading");
+    let widened = |leech: &mut Peer| {
+        let shown = leech.wait_for_download("set", |download| download["state"] == "downloading");
         assert_eq!(shown["bytes_done"], 3 * 32_768);
     };
     widened(&mut leech);
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     widened(&mut leech);
-    let again = give(&leech, &[11]);
-    leech.until("set", |download| download["bytes_done"] == 4 * 32_768);
+    let again = serve_pieces(&leech, &[11]);
+    leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
     // While somebody gives, and all of it.
     download(&mut leech, &sandbox, &SET, "");
     assert_eq!(again.join().unwrap(), BTreeSet::from([11]));
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [0, 3, 4, 5, 6, 7, 8, 9, 12, 13]);
     check(&sandbox.path("leech/set"), &ALL);
     assert_eq!(files(&sandbox.path("leech")).len(), ALL.len());
@@ -173,13 +175,13 @@ fn a_choice_under_way_is_widened_and_goes_on() {
 #[test]
 fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let line = download(&mut leech, &sandbox, &SET, "--only a.txt");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [0, 1, 2]);
     let set = sandbox.path("leech/set");
 
-    let file = word(&sandbox.path("set.torrent"));
+    let file = quoted(&sandbox.path("set.torrent"));
     let refused = leech.try_run(&format!("download {file} other"));
     assert_eq!(refused["error"]["kind"], "already", "{refused}");
     let told_where = message(&refused);
@@ -196,9 +198,9 @@ fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
     for restart in [false, true] {
         if restart {
             leech.kill();
-            leech = peer(&sandbox, "leech", &[]);
+            leech = sandbox.debug_peer("leech", &[]);
         }
-        leech.until("set", |download| download["state"] == "complete");
+        leech.wait_for_download("set", |download| download["state"] == "complete");
         assert_eq!(told(&leech), (vec![0, 1, 2], true), "restart {restart}");
     }
     assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
@@ -209,26 +211,26 @@ fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
     // With room for it, it comes; given up, it leaves what was there.
     fs::remove_file(set.join("d.bin")).unwrap();
     leech.run(&format!("download {file} --only d.bin"));
-    leech.until("set", |download| download["state"] == "downloading");
-    let given = give(&leech, &[11]);
-    leech.until("set", |download| download["bytes_done"] == 4 * 32_768);
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    let given = serve_pieces(&leech, &[11]);
+    leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
     leech.run("cancel set");
     given.join().unwrap();
     check(&set, &["a.txt"]);
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
     // It can be taken up again from there, but for the piece of which a part lay beside it.
     leech.run(&line);
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [2]);
     // Shared no more, its files stay, and nothing beside them.
     assert_eq!(files(&sandbox.path("leech")).len(), 2);
     leech.run("stop_share - set");
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
     leech.run(&line);
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [2]);
     leech.run(&format!("download {file}"));
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), (3..14).collect::<Vec<u32>>());
     check(&set, &ALL);
 }
@@ -236,18 +238,18 @@ fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
 #[test]
 fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     complete(&mut leech);
     let set = sandbox.path("leech/set");
     let line = download(&mut leech, &sandbox, &SET, "--only d.bin");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     let mut damaged = SET.file("a.txt").to_vec();
     damaged[40_000] ^= 1;
     fs::write(set.join("a.txt"), &damaged).unwrap();
-    let given = give(&leech, &[10, 11, 12, 13]);
-    let failed = leech.until("set", |download| download["state"] == "failed");
+    let given = serve_pieces(&leech, &[10, 11, 12, 13]);
+    let failed = leech.wait_for_download("set", |download| download["state"] == "failed");
     given.join().unwrap();
     let says = |failed: &Value| {
         failed["reason"]
@@ -258,8 +260,8 @@ fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
     assert!(says(&failed), "{failed}");
     // Nor by the next start; with what it was, it goes on.
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let failed = leech.until("set", |download| download["state"] == "failed");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let failed = leech.wait_for_download("set", |download| download["state"] == "failed");
     assert!(says(&failed), "{failed}");
     fs::write(set.join("a.txt"), SET.file("a.txt")).unwrap();
     leech.run(&line);
@@ -271,7 +273,8 @@ fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
 fn trackers_hear_that_more_is_fetched_and_when_it_is_here() {
     let sandbox = Sandbox::new();
     // It knows nobody.
-    let tracker = Server::start(|_, _, stream| whole(stream, b"d8:intervali1800e5:peers0:e"));
+    let tracker =
+        WebServer::start(|_, _, stream| send_whole(stream, b"d8:intervali1800e5:peers0:e"));
     fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
     let mut heard = 0;
     let mut until = |event: &str, left: usize| {
@@ -287,7 +290,7 @@ fn trackers_hear_that_more_is_fetched_and_when_it_is_here() {
         );
     };
     let all = SET.content.len();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
     until("started", all);
     complete(&mut leech);
@@ -305,9 +308,9 @@ fn a_real_seed_sends_nothing_twice_and_is_called_at_once() {
     for (name, length) in [("a", 3_000_000), ("b", 2_500_000), ("c/d", 700_000)] {
         sandbox.file(&format!("seed/files/{name}"), length, length as u64);
     }
-    let mut seed = peer(&sandbox, "seed", &[]);
+    let mut seed = sandbox.debug_peer("seed", &[]);
     seed.run("send files");
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let mut fetched = |options: &str| {
         leech.run(&format!("download ../seed/files.torrent {options}"));
         leech.run("wait 60");
@@ -332,22 +335,24 @@ fn a_real_seed_sends_nothing_twice_and_is_called_at_once() {
 #[test]
 fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let magnet = link(&SET, "&dn=set");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let magnet = magnet_link(&SET, "&dn=set");
     leech.run(&format!("download {magnet} --only a.txt"));
     leech.run(&format!("download {magnet} --only empty"));
     let again = leech.try_run(&format!("download {magnet} --only empty"));
     assert_eq!(again["error"]["kind"], "already", "{again}");
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let owner = Wire::greet(leech.process.address, &SET, BOTH, "knows");
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let owner = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "knows");
     let given = thread::spawn(move || {
-        let (mut wire, metadata) = (owner, info(&SET));
-        extensions::give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+        let (mut wire, metadata) = (owner, info_dictionary(&SET));
+        extensions::serve_metadata(&mut wire, metadata.len(), |piece| {
+            metadata_piece(piece, metadata)
+        });
     });
-    leech.until("set", |download| download["bytes_total"] == 3 * 32_768);
+    leech.wait_for_download("set", |download| download["bytes_total"] == 3 * 32_768);
     given.join().unwrap();
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [0, 1, 2]);
     check(&sandbox.path("leech/set"), &["a.txt", "empty"]);
 }
@@ -355,17 +360,17 @@ fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
 #[test]
 fn one_that_replaces_a_folder_is_widened_with_what_fits_of_it() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.folder("leech/set");
     let own = [("a.txt", &b"mine"[..]), ("d.bin", SET.file("d.bin"))];
     for (name, content) in own {
         fs::write(set.join(name), content).unwrap();
     }
     download(&mut leech, &sandbox, &SET, "--only a.txt --force");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     download(&mut leech, &sandbox, &SET, "--only d.bin");
-    let begun = |leech: &mut Logged| {
-        leech.until("set", |download| {
+    let begun = |leech: &mut Peer| {
+        leech.wait_for_download("set", |download| {
             let inner = u64::from(SET.content.len() as u32 - 11 * 32_768);
             download["state"] == "downloading" && download["bytes_done"] == inner
         });
@@ -375,7 +380,7 @@ fn one_that_replaces_a_folder_is_widened_with_what_fits_of_it() {
     };
     begun(&mut leech);
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     begun(&mut leech);
     // The beginning of d.bin is in a piece of which nobody has the rest.
     assert_eq!(complete(&mut leech), [0, 1, 2, 10]);
@@ -385,15 +390,15 @@ fn one_that_replaces_a_folder_is_widened_with_what_fits_of_it() {
 #[test]
 fn a_file_that_was_removed_is_fetched_again_and_the_others_are_not() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let line = download(&mut leech, &sandbox, &SET, "");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     complete(&mut leech);
     let set = sandbox.path("leech/set");
     fs::remove_file(set.join("sub/b.bin")).unwrap();
-    leech.until("set", |download| download["state"] == "failed");
+    leech.wait_for_download("set", |download| download["state"] == "failed");
     leech.run(&line);
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [2, 3, 4, 5, 6, 7, 8]);
     check(&set, &ALL);
     assert!(!sandbox.path("leech/set.part").exists());
@@ -402,9 +407,9 @@ fn a_file_that_was_removed_is_fetched_again_and_the_others_are_not() {
 #[test]
 fn a_folder_that_the_share_was_named_as_is_the_place_of_more_of_it() {
     let sandbox = Sandbox::new();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "mine --only a.txt");
-    leech.until("set", |download| download["state"] == "downloading");
+    leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(complete(&mut leech), [0, 1, 2]);
     let mine = sandbox.path("leech/mine");
     check(&mine, &["a.txt"]);
@@ -416,7 +421,7 @@ fn a_folder_that_the_share_was_named_as_is_the_place_of_more_of_it() {
         match fetched.is_empty() {
             true => leech.run("wait 60"),
             false => {
-                leech.until("set", |download| download["state"] == "downloading");
+                leech.wait_for_download("set", |download| download["state"] == "downloading");
                 assert_eq!(complete(&mut leech), fetched);
                 leech.run("wait 60")
             }

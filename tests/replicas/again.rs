@@ -1,10 +1,13 @@
 //! A command that got no answer goes on at the other tracker, and is done once: whether the first one did it, told of it,
 //! or was killed before it could.
 
-use super::pair::{Pair, log_in, wait_for};
+use super::pair::{Pair, log_in};
 use super::proxy::Proxy;
-use crate::common::control_connection::{User, create_user_with, group, login, password, write};
+use crate::common::control_connection::{
+    User, create_user_with_invite, group_request, login_request, new_write, password_of,
+};
 use crate::common::peer::Peer;
+use crate::common::waiting::wait_until;
 use pieceful::certificate::MemberKey;
 use pieceful::wire::access::{Answer, Ask, KeyRequest, Place, WriteId};
 use pieceful::wire::control::InfoPart;
@@ -48,11 +51,11 @@ struct Both {
 
 impl Both {
     fn new(pair: &Pair, name: &str) -> Self {
-        let first = User::login(pair.line(1), name);
+        let first = User::log_in(pair.connect(1), name);
         let mut second = User {
             name: name.to_owned(),
             token: first.token.clone(),
-            line: pair.line(2),
+            line: pair.connect(2),
         };
         // Long requests are taken from who has shown a session.
         second.groups();
@@ -109,30 +112,32 @@ fn what_one_tracker_did_and_told_of_the_other_does_not_do_again() {
     let code = invite.strip_prefix("invite ").unwrap();
     let code = code.split(' ').next().unwrap().to_owned();
     // By an invite, which is used up by it.
-    let make = create_user_with("nik", Some(&code));
+    let make = create_user_with_invite("nik", Some(&code));
     for number in [1, 2, 1] {
-        let told = pair.line(number).ask(None, make.clone());
+        let told = pair.connect(number).ask(None, make.clone());
         assert_eq!(told, Ok(Answer::Done), "{number}");
     }
-    let other = pair.line(2).ask(None, create_user_with("ada", Some(&code)));
+    let other = pair
+        .connect(2)
+        .ask(None, create_user_with_invite("ada", Some(&code)));
     assert_eq!(other.unwrap_err().kind.as_str(), "invite-used");
-    pair.line(1)
-        .ask(None, create_user_with("olga", None))
+    pair.connect(1)
+        .ask(None, create_user_with_invite("olga", None))
         .unwrap();
     let (mut nik, mut olga) = (Both::new(&pair, "nik"), Both::new(&pair, "olga"));
-    nik.twice(&group("create_group lab"));
-    olga.twice(&group("join_group lab"));
-    nik.twice(&group("reject_request lab olga"));
-    olga.twice(&group("join_group lab"));
-    nik.twice(&group("accept_request lab olga"));
-    let parts = nik.parts("lab", write());
+    nik.twice(&group_request("create_group lab"));
+    olga.twice(&group_request("join_group lab"));
+    nik.twice(&group_request("reject_request lab olga"));
+    olga.twice(&group_request("join_group lab"));
+    nik.twice(&group_request("accept_request lab olga"));
+    let parts = nik.parts("lab", new_write());
     for part in &parts {
-        nik.first.does(part.clone());
+        nik.first.perform(part.clone());
     }
     // The last part alone: the second tracker has not seen those before it.
     nik.twice(parts.last().unwrap());
     nik.twice(&parts[0]);
-    let anew = nik.parts("lab", write());
+    let anew = nik.parts("lab", new_write());
     for (part, is_last) in anew.iter().zip((1..).map(|it| it == anew.len())) {
         let told = nik.second.ask(part.clone());
         let kind = told.as_ref().err().map(|refused| refused.kind.as_str());
@@ -143,19 +148,19 @@ fn what_one_tracker_did_and_told_of_the_other_does_not_do_again() {
         );
     }
     nik.twice(&Ask::Withdraw {
-        write: write(),
+        write: new_write(),
         group: "lab".parse().unwrap(),
         name: Place::new("many").unwrap(),
     });
-    nik.twice(&group("remove_member lab olga"));
+    nik.twice(&group_request("remove_member lab olga"));
     // Nobody else's write is taken for one's own.
-    let leave = group("leave_group lab --yes");
+    let leave = group_request("leave_group lab --yes");
     nik.twice(&leave);
     let told = olga.second.ask(leave);
     assert_eq!(told.unwrap_err().kind.as_str(), "unknown-group");
     let change = Ask::ChangePassword {
-        write: write(),
-        old: password("olga"),
+        write: new_write(),
+        old: password_of("olga"),
         new: Password::new("new").unwrap(),
     };
     for user in [&mut olga.first, &mut olga.second] {
@@ -163,23 +168,27 @@ fn what_one_tracker_did_and_told_of_the_other_does_not_do_again() {
         let Ok(Answer::Session { token, .. }) = told else {
             panic!("{told:?}")
         };
-        let held = pair.line(2).ask(Some(&token), group("list_groups"));
+        let held = pair
+            .connect(2)
+            .ask(Some(&token), group_request("list_groups"));
         assert!(held.is_ok(), "{held:?}");
     }
     // It is not by the write alone that a session begins.
     let guessed = Ask::ChangePassword {
         write: change.write().unwrap(),
-        old: password("olga"),
+        old: password_of("olga"),
         new: Password::new("guessed").unwrap(),
     };
     let told = olga.first.ask(guessed);
     assert_eq!(told.unwrap_err().kind.as_str(), "session-ended");
-    nik.twice(&group("logout"));
+    nik.twice(&group_request("logout"));
     let dump = pair.same();
     let count = |kind: &str| dump[kind].as_array().unwrap().len();
     let kinds = ["accounts", "groups", "memberships", "shares", "revocations"];
     assert_eq!(kinds.map(count), [2, 1, 3, 1, 1], "{dump}");
-    let told = pair.line(1).ask(None, login("nik", &password("nik")));
+    let told = pair
+        .connect(1)
+        .ask(None, login_request("nik", &password_of("nik")));
     assert!(told.is_ok(), "{told:?}");
 }
 
@@ -197,20 +206,20 @@ fn what_two_trackers_made_by_one_command_is_one() {
     let invite = pair.console(1, "invite");
     let code = invite.strip_prefix("invite ").unwrap();
     let code = code.split(' ').next().unwrap();
-    pair.line(1)
-        .ask(None, create_user_with("ada", None))
+    pair.connect(1)
+        .ask(None, create_user_with_invite("ada", None))
         .unwrap();
     let mut ada = Both::new(&pair, "ada");
-    ada.first.does(group("create_group old"));
+    ada.first.perform(group_request("create_group old"));
     pair.wait_until_in_step();
     // Nothing that the first does is told to the second before it dies.
     pair.proxy.cut();
-    wait_for("both know that they are apart", || {
+    wait_until("both know that they are apart", || {
         [1, 2].iter().all(|it| !pair.view(*it).unwrap().twins[0].up)
     });
-    for part in ada.parts("old", write()) {
-        ada.first.does(part.clone());
-        ada.second.does(part);
+    for part in ada.parts("old", new_write()) {
+        ada.first.perform(part.clone());
+        ada.second.perform(part);
     }
     let invited = format!("create_user guest pw-of-guest --invite {code}");
     let steps = [

@@ -1,7 +1,7 @@
 //! Backups as an operator takes them, and the comparison of two trackers' data.
 
 use super::pair::Pair;
-use crate::common::control_connection::{User, group};
+use crate::common::control_connection::{User, group_request};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
-    nik.does(group("create_group lab"));
+    nik.perform(group_request("create_group lab"));
     let file = pair.sandbox.path("all.backup");
     let (data, backup) = (pair.data(1), file.to_str().unwrap().to_owned());
     let take = |pair: &Pair, more: &[&str]| {
@@ -65,11 +65,11 @@ fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
 fn a_comparison_names_each_difference() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
-    nik.does(group("create_group lab"));
+    nik.perform(group_request("create_group lab"));
     pair.wait_until_in_step();
     pair.kill(2);
-    nik.does(group("create_group more"));
-    nik.does(group("leave_group lab --yes"));
+    nik.perform(group_request("create_group more"));
+    nik.perform(group_request("leave_group lab --yes"));
     pair.quit(1);
     let [one, two] = [1, 2].map(|number| pair.data(number));
     let told = pair.run(&["--check", &one, &two]);
@@ -110,7 +110,7 @@ fn a_backup_is_of_one_moment_while_others_write() {
         let writer = scope.spawn(move || {
             let mut made = 0;
             while !stopping.is_stopped() {
-                nik.does(group(&format!("create_group group{made}")));
+                nik.perform(group_request(&format!("create_group group{made}")));
                 made += 1;
             }
             made
@@ -123,5 +123,5 @@ fn a_backup_is_of_one_moment_while_others_write() {
     });
     pair.wait_until_in_step();
     pair.same();
-    drop(User::login(pair.line(2), "nik"));
+    drop(User::log_in(pair.connect(2), "nik"));
 }

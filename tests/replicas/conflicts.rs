@@ -1,7 +1,10 @@
 //! What was done on both sides while the line between the trackers was cut, told to people as they see it.
 
 use super::pair::Pair;
-use crate::common::control_connection::{User, create_user_with, group, login, write};
+use crate::common::control_connection::{
+    User, create_user_with_invite, group_request, login_request, new_write,
+};
+use crate::common::waiting::wait_until;
 use pieceful::wire::access::{Answer, Ask, Standing};
 use pieceful::wire::password::Password;
 
@@ -18,7 +21,7 @@ fn apart() -> Pair {
 
 fn split(pair: &Pair) {
     pair.proxy.cut();
-    super::pair::wait_for("both know that they are apart", || {
+    wait_until("both know that they are apart", || {
         [1, 2]
             .iter()
             .all(|number| !pair.view(*number).unwrap().twins[0].up)
@@ -43,7 +46,7 @@ fn at(pair: &Pair, number: usize, user: &User) -> User {
     User {
         name: user.name.clone(),
         token: user.token.clone(),
-        line: pair.line(number),
+        line: pair.connect(number),
     }
 }
 
@@ -51,7 +54,7 @@ fn at(pair: &Pair, number: usize, user: &User) -> User {
 fn a_name_given_twice_stays_with_the_first_and_the_other_is_told_at_login() {
     let pair = apart();
     for (number, secret) in [(1, "first one's"), (2, "second one's")] {
-        let ask = match create_user_with("nik", None) {
+        let ask = match create_user_with_invite("nik", None) {
             Ask::CreateUser {
                 write,
                 user,
@@ -65,11 +68,14 @@ fn a_name_given_twice_stays_with_the_first_and_the_other_is_told_at_login() {
             },
             other => panic!("{other:?}"),
         };
-        pair.line(number).ask(None, ask).unwrap();
+        pair.connect(number).ask(None, ask).unwrap();
     }
     heal(&pair);
     for number in [1, 2] {
-        let log_in = |secret| pair.line(number).ask(None, login("nik", &password(secret)));
+        let log_in = |secret| {
+            pair.connect(number)
+                .ask(None, login_request("nik", &password(secret)))
+        };
         match log_in("first one's").unwrap() {
             Answer::Session { user, note, .. } => {
                 assert_eq!((user.to_string().as_str(), note), ("nik", None));
@@ -98,37 +104,37 @@ fn what_each_side_did_meanwhile_follows_the_table() {
     let mut ada = pair.user(1, "ada");
     let mut eve = pair.user(1, "eve");
     for name in ["one", "two", "three"] {
-        owner.does(group(&format!("create_group {name}")));
+        owner.perform(group_request(&format!("create_group {name}")));
     }
     for user in [&mut ada, &mut eve] {
-        user.does(group("join_group one"));
-        user.does(group("join_group two"));
+        user.perform(group_request("join_group one"));
+        user.perform(group_request("join_group two"));
     }
     for user in ["ada", "eve"] {
-        owner.does(group(&format!("accept_request two {user}")));
+        owner.perform(group_request(&format!("accept_request two {user}")));
     }
     pair.wait_until_in_step();
     split(&pair);
     let (mut owner2, mut ada2) = (at(&pair, 2, &owner), at(&pair, 2, &ada));
     // Accepted here, rejected there.
-    owner.does(group("accept_request one ada"));
-    owner2.does(group("reject_request one ada"));
+    owner.perform(group_request("accept_request one ada"));
+    owner2.perform(group_request("reject_request one ada"));
     // Removed here; there she leaves by herself.
-    owner.does(group("remove_member two ada"));
-    ada2.does(group("leave_group two"));
+    owner.perform(group_request("remove_member two ada"));
+    ada2.perform(group_request("leave_group two"));
     // The same group made on both sides; here first.
-    owner.does(group("create_group twin"));
-    ada2.does(group("create_group twin"));
+    owner.perform(group_request("create_group twin"));
+    ada2.perform(group_request("create_group twin"));
     // The owner leaves here; there he lets somebody in.
     let mut eve2 = at(&pair, 2, &eve);
-    owner.does(group("leave_group two"));
-    owner2.does(group("accept_request one eve"));
+    owner.perform(group_request("leave_group two"));
+    owner2.perform(group_request("accept_request one eve"));
     // The group ends here, and somebody asks to be let in there.
-    owner.does(group("leave_group three --yes"));
-    ada2.does(group("join_group three"));
+    owner.perform(group_request("leave_group three --yes"));
+    ada2.perform(group_request("join_group three"));
     // Passwords changed on both sides: there later.
     let change = |old: &str, new: &str| Ask::ChangePassword {
-        write: write(),
+        write: new_write(),
         old: password(old),
         new: password(new),
     };
@@ -146,14 +152,17 @@ fn what_each_side_did_meanwhile_follows_the_table() {
             .iter()
             .find(|entry| entry.name.to_string().starts_with("twin~"));
         assert_eq!(kept.map(|entry| entry.standing), Some(Standing::Owner));
-        let log_in = |secret| pair.line(number).ask(None, login("eve", &password(secret)));
+        let log_in = |secret| {
+            pair.connect(number)
+                .ask(None, login_request("eve", &password(secret)))
+        };
         let refused = log_in("here").unwrap_err();
         assert_eq!(refused.kind.as_str(), "login-refused");
         let mut eve = match log_in("there").unwrap() {
             Answer::Session { token, .. } => User {
                 name: "eve".into(),
                 token,
-                line: pair.line(number),
+                line: pair.connect(number),
             },
             other => panic!("{other:?}"),
         };
@@ -173,12 +182,12 @@ fn a_log_out_at_one_tracker_ends_the_session_at_the_other() {
     heal(&pair);
     split(&pair);
     let mut there = at(&pair, 2, &nik);
-    nik.does(group("logout"));
+    nik.perform(group_request("logout"));
     assert!(
-        there.ask(group("list_groups")).is_ok(),
+        there.ask(group_request("list_groups")).is_ok(),
         "not known there yet"
     );
     heal(&pair);
-    let refused = there.ask(group("list_groups")).unwrap_err();
+    let refused = there.ask(group_request("list_groups")).unwrap_err();
     assert_eq!(refused.kind.as_str(), "session-ended");
 }

@@ -1,9 +1,10 @@
 //! Either tracker may go: what was acknowledged is at the other one, sessions go on, and peers do not notice.
 
-use super::pair::{Pair, log_in, wait_for};
+use super::pair::{Pair, log_in};
 use super::proxy::Proxy;
 use crate::common::peer::Peer;
 use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;
 
@@ -79,13 +80,13 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
         let listed = peer.run("list_files lab");
         listed["files"][0]["complete"] == 1
     };
-    wait_for("the owner is announced", || complete(&mut peers[1]));
+    wait_until("the owner is announced", || complete(&mut peers[1]));
     // The first goes at that moment: the twin has heard of the owner, too.
     pair.kill(1);
     peers[1].run("download_file lab data.bin");
-    peers[1].until("data.bin", |download| download["bytes_done"] != 0);
+    peers[1].wait_for_download("data.bin", |download| download["bytes_done"] != 0);
     pair.kill(2);
-    let done = peers[1].until("data.bin", |download| download["state"] == "complete");
+    let done = peers[1].wait_for_download("data.bin", |download| download["state"] == "complete");
     assert_eq!(done["bytes_done"], LENGTH);
     let copy = pair.sandbox.path("mayank/data.bin");
     assert!(fs::read(copy).unwrap() == bytes(LENGTH, 7));
@@ -94,7 +95,7 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
     // When one is back, all goes on by itself.
     pair.start(2, &[]);
     peers[2].run("download_file lab data.bin");
-    peers[2].until("data.bin", |download| download["state"] == "complete");
+    peers[2].wait_for_download("data.bin", |download| download["state"] == "complete");
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn trackers_find_each_other_when_their_ports_are_written_down_later() {
             .iter()
             .all(|it| it["state"] == "serving" && it["lag"] == 0)
     };
-    wait_for("all three are in step", || all_serve(&mut peer));
+    wait_until("all three are in step", || all_serve(&mut peer));
     log_in(&mut peer, "nik");
     let mut trackers = trackers.into_iter();
     trackers.next().unwrap().kill();

@@ -2,7 +2,7 @@
 //! benches/README.md.
 
 use super::pair::Pair;
-use crate::common::control_connection::{User, group};
+use crate::common::control_connection::{User, group_request};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ fn rate(pair: &Pair, name: &str) -> f64 {
                 scope.spawn(move || {
                     let mut made = 0;
                     while begun.elapsed() < WRITING {
-                        user.does(group(&format!("create_group {}.{made}", user.name)));
+                        user.perform(group_request(&format!("create_group {}.{made}", user.name)));
                         made += 1;
                     }
                     made

@@ -1,7 +1,8 @@
 //! Trackers that join: empty, from an old backup, with an older copy of their own data. Nobody removed comes back.
 
-use super::pair::{Pair, wait_for};
-use crate::common::control_connection::{User, group};
+use super::pair::Pair;
+use crate::common::control_connection::{User, group_request};
+use crate::common::waiting::wait_until;
 use pieceful::wire::access::Standing;
 use std::fs;
 use std::path::PathBuf;
@@ -10,20 +11,20 @@ use std::path::PathBuf;
 fn removed_since(pair: &mut Pair) -> String {
     let mut owner = pair.user(1, "owner");
     let mut eve = pair.user(1, "eve");
-    owner.does(group("create_group lab"));
-    eve.does(group("join_group lab"));
-    owner.does(group("accept_request lab eve"));
+    owner.perform(group_request("create_group lab"));
+    eve.perform(group_request("join_group lab"));
+    owner.perform(group_request("accept_request lab eve"));
     let backup = pair.sandbox.path("old.backup").to_str().unwrap().to_owned();
     let taken = pair.run(&["--data", &pair.data(1), "--backup", &backup]);
     assert_eq!(taken.code, Some(0), "{taken:?}");
-    owner.does(group("remove_member lab eve"));
-    owner.does(group("create_group later"));
+    owner.perform(group_request("remove_member lab eve"));
+    owner.perform(group_request("create_group later"));
     backup
 }
 
 fn eve_is_out(pair: &Pair) {
     for number in [1, 2] {
-        let mut eve = User::login(pair.line(number), "eve");
+        let mut eve = User::log_in(pair.connect(number), "eve");
         let groups = eve.groups();
         let standings: Vec<_> = groups
             .iter()
@@ -45,9 +46,9 @@ fn an_empty_tracker_is_filled_and_a_lost_disk_too() {
     let mut pair = Pair::new();
     removed_since(&mut pair);
     // With 300 groups more it takes several batches.
-    let mut owner = User::login(pair.line(1), "owner");
+    let mut owner = User::log_in(pair.connect(1), "owner");
     for number in 0..300 {
-        owner.does(group(&format!("create_group group{number}")));
+        owner.perform(group_request(&format!("create_group group{number}")));
     }
     for lost in [2, 1] {
         pair.kill(lost);
@@ -57,8 +58,8 @@ fn an_empty_tracker_is_filled_and_a_lost_disk_too() {
     }
     let dump = pair.same();
     assert_eq!(dump["groups"].as_array().unwrap().len(), 302);
-    let mut owner = User::login(pair.line(2), "owner");
-    owner.does(group("create_group more"));
+    let mut owner = User::log_in(pair.connect(2), "owner");
+    owner.perform(group_request("create_group more"));
 }
 
 #[test]
@@ -87,9 +88,10 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup]);
     let refused = |pair: &Pair| {
-        let told = pair
-            .line(1)
-            .ask(None, crate::common::control_connection::create_user("x"));
+        let told = pair.connect(1).ask(
+            None,
+            crate::common::control_connection::create_user_request("x"),
+        );
         told.err()
             .map(|refused| (refused.kind.as_str(), refused.to_string()))
     };
@@ -107,7 +109,7 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     pair.kill(2);
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup, "--alone"]);
-    let mut eve = User::login(pair.line(1), "eve");
+    let mut eve = User::log_in(pair.connect(1), "eve");
     assert_eq!(eve.groups()[0].standing, Standing::Member, "as it was then");
     drop(eve);
     pair.start(2, &[]);
@@ -123,21 +125,22 @@ fn copied(pair: &mut Pair) -> (User, String, PathBuf) {
     fs::copy(format!("{data}/registry.redb"), &copy).unwrap();
     pair.start(1, &[]);
     pair.wait_until_in_step();
-    (User::login(pair.line(1), &nik.name), data, copy)
+    (User::log_in(pair.connect(1), &nik.name), data, copy)
 }
 
 #[test]
 fn an_older_copy_of_the_data_does_not_serve() {
     let mut pair = Pair::new();
     let (mut nik, data, copy) = copied(&mut pair);
-    nik.does(group("create_group lab"));
+    nik.perform(group_request("create_group lab"));
     pair.kill(1);
     fs::copy(&copy, format!("{data}/registry.redb")).unwrap();
     pair.start(1, &[]);
     pair.wait_for_log(1, "these data are an older copy");
-    let refused = pair
-        .line(1)
-        .ask(None, crate::common::control_connection::create_user("x"));
+    let refused = pair.connect(1).ask(
+        None,
+        crate::common::control_connection::create_user_request("x"),
+    );
     assert_eq!(refused.unwrap_err().kind.as_str(), "not-serving");
     // Peers do not notice.
     let mut peer = pair.peer("p", 1);
@@ -155,19 +158,19 @@ fn an_older_copy_that_serves_alone_loses_nothing_and_gives_no_number_twice() {
     let mut pair = Pair::new();
     let (mut nik, data, copy) = copied(&mut pair);
     for name in ["g1", "g2"] {
-        nik.does(group(&format!("create_group {name}")));
+        nik.perform(group_request(&format!("create_group {name}")));
     }
     // Both end; the first comes back with the older copy, and with nobody to say that it is one.
     pair.kill(2);
     pair.kill(1);
     fs::copy(&copy, format!("{data}/registry.redb")).unwrap();
     pair.start(1, &[]);
-    wait_for("it serves alone", || {
+    wait_until("it serves alone", || {
         pair.view(1).is_some_and(|view| view.serving)
     });
-    nik = User::login(pair.line(1), &nik.name);
+    nik = User::log_in(pair.connect(1), &nik.name);
     for name in ["h1", "h2", "h3"] {
-        nik.does(group(&format!("create_group {name}")));
+        nik.perform(group_request(&format!("create_group {name}")));
     }
     pair.start(2, &[]);
     pair.wait_until_in_step();
@@ -189,8 +192,8 @@ fn a_tracker_listed_later_joins_without_a_restart_of_the_others() {
     fs::write(&info, both).unwrap();
     pair.start(2, &[]);
     pair.wait_until_in_step();
-    nik.does(group("create_group lab"));
+    nik.perform(group_request("create_group lab"));
     pair.kill(1);
-    let mut nik = User::login(pair.line(2), "nik");
-    wait_for("it is there", || nik.groups().len() == 1);
+    let mut nik = User::log_in(pair.connect(2), "nik");
+    wait_until("it is there", || nik.groups().len() == 1);
 }

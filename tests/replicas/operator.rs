@@ -1,11 +1,14 @@
 //! What an operator sees of the other tracker: on the console, in the metrics, in the log.
 
-use super::pair::{Pair, wait_for};
-use crate::common::control_connection::group;
+use super::pair::Pair;
+use crate::common::control_connection::group_request;
 use crate::common::http_client as http;
+use crate::common::waiting::wait_until;
 
 fn metric(pair: &Pair, number: usize, sample: &str) -> Option<f64> {
-    let text = http::Client::new(pair.address(number)).get("/metrics").body;
+    let text = http::HttpClient::new(pair.address(number))
+        .get("/metrics")
+        .body;
     let text = String::from_utf8(text).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(sample));
     line.map(|value| value.trim().parse().unwrap())
@@ -17,12 +20,12 @@ fn a_split_is_seen_everywhere_and_so_is_its_end() {
     let mut nik = pair.user(1, "nik");
     let up = "pieceful_twin_reachable{tracker=\"2\"} ";
     let lacks = "pieceful_twin_lacks_writes{tracker=\"2\"} ";
-    wait_for("up", || metric(&pair, 1, up) == Some(1.0));
-    wait_for("nothing is lacking", || {
+    wait_until("up", || metric(&pair, 1, up) == Some(1.0));
+    wait_until("nothing is lacking", || {
         metric(&pair, 1, lacks) == Some(0.0)
     });
     let offset = "pieceful_twin_clock_offset_seconds{tracker=\"2\"} ";
-    wait_for("the clock is compared", || {
+    wait_until("the clock is compared", || {
         metric(&pair, 1, offset).is_some()
     });
     assert!(metric(&pair, 1, offset).unwrap().abs() < 30.0);
@@ -38,8 +41,8 @@ fn a_split_is_seen_everywhere_and_so_is_its_end() {
         "{twin}"
     );
     pair.proxy.cut();
-    wait_for("apart", || metric(&pair, 1, up) == Some(0.0));
-    nik.does(group("create_group lab"));
+    wait_until("apart", || metric(&pair, 1, up) == Some(0.0));
+    nik.perform(group_request("create_group lab"));
     assert_eq!(metric(&pair, 1, lacks), Some(1.0));
     pair.console(1, "status");
     let twin = pair.tracker(1).line();

@@ -1,11 +1,11 @@
 //! Two trackers of one cluster in a sandbox, the line between them by a proxy, and peers that know both.
 
 use super::proxy::Proxy;
-use crate::common::control_connection::{Line, User, create_user};
+use crate::common::control_connection::{ControlConnection, User, create_user_request};
 use crate::common::peer::Peer;
 use crate::common::process::{Output, Process, command, limited, run};
 use crate::common::sandbox::Sandbox;
-use crate::common::waiting::PATIENCE;
+use crate::common::waiting::{PATIENCE, POLL_INTERVAL, wait_until};
 use pieceful::certificate::Authority;
 use pieceful::net::{ClusterTls, TRACKER_NAME};
 use pieceful::tracker::fetch_backup;
@@ -17,10 +17,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
-
-/// The pause between two looks at something.
-pub(crate) const LOOK: Duration = Duration::from_millis(10);
+use std::time::Instant;
 
 pub(crate) struct Pair {
     pub(crate) sandbox: Sandbox,
@@ -130,21 +127,9 @@ impl Pair {
 
     /// A peer that asks that tracker first.
     pub(crate) fn peer(&self, name: &str, first: usize) -> Peer {
-        let state = self.sandbox.path(&format!("{name}.state"));
-        let info = self.info(first);
-        let all = [
-            "peer",
-            "127.0.0.1:0",
-            info.to_str().unwrap(),
-            "--json",
-            "--dir",
-            state.to_str().unwrap(),
-            "--name",
-            name,
-        ];
-        Peer {
-            process: Process::start(&self.sandbox.folder(name), &all),
-        }
+        let (folder, state) = (self.sandbox.folder(name), self.sandbox.state(name));
+        let (info, arguments) = (self.info(first), ["--name", name]);
+        Peer::start(&folder, "127.0.0.1:0", &info, &state, &arguments)
     }
 
     /// What a peer prints for a person.
@@ -187,20 +172,20 @@ impl Pair {
         tracker.line()
     }
 
-    pub(crate) fn line(&self, number: usize) -> Line {
-        Line::open(self.address(number)).expect("it listens")
+    pub(crate) fn connect(&self, number: usize) -> ControlConnection {
+        ControlConnection::open(self.address(number)).expect("it listens")
     }
 
     /// Makes an account at that tracker and logs it in there.
     pub(crate) fn user(&self, number: usize, name: &str) -> User {
-        let mut line = self.line(number);
-        line.ask(None, create_user(name)).unwrap();
-        User::login(line, name)
+        let mut line = self.connect(number);
+        line.ask(None, create_user_request(name)).unwrap();
+        User::log_in(line, name)
     }
 
     /// How a tracker sees the other one; none while it does not answer.
     pub(crate) fn view(&self, number: usize) -> Option<ClusterView> {
-        let mut line = Line::open(self.address(number))?;
+        let mut line = ControlConnection::open(self.address(number))?;
         match line.try_ask(None, Ask::Cluster).ok()? {
             Ok(Answer::Cluster(view)) => Some(view),
             other => panic!("{other:?}"),
@@ -230,7 +215,7 @@ impl Pair {
                 });
                 panic!("they do not come in step\n{}", seen.join("\n"));
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -241,7 +226,7 @@ impl Pair {
     }
 
     pub(crate) fn wait_for_log(&self, number: usize, text: &str) {
-        wait_for(text, || self.log(number).contains(text));
+        wait_until(text, || self.log(number).contains(text));
     }
 
     /// Has a peer ask the first tracker, through `between`, for what that logs as `done`: the tracker does it and ends before
@@ -254,7 +239,7 @@ impl Pair {
         done: &str,
     ) {
         // Asked at the first tracker, whatever became of it before: a refusal there tells.
-        wait_for("the first is asked again", || {
+        wait_until("the first is asked again", || {
             let refusals = || self.log(1).matches("list_members: unknown-group").count();
             let before = refusals();
             peer.try_run("list_members nowhere");
@@ -370,13 +355,4 @@ impl Kept {
 pub(crate) fn log_in(peer: &mut Peer, user: &str) {
     peer.run(&format!("create_user {user} pw-of-{user}"));
     peer.run(&format!("login {user} pw-of-{user}"));
-}
-
-/// Waits until something holds.
-pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "it never came true: {what}");
-        thread::sleep(LOOK);
-    }
 }

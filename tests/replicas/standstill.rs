@@ -1,9 +1,10 @@
 //! A tracker that stood still carries out nothing of what was given up meanwhile, and serves only once it knows what others
 //! have done without it.
 
-use super::pair::{Pair, wait_for};
-use crate::common::control_connection::{User, group};
+use super::pair::Pair;
+use crate::common::control_connection::{User, group_request};
 use crate::common::waiting::PATIENCE;
+use crate::common::waiting::wait_until;
 use pieceful::net::{FrameReader, write_frame};
 use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request, Standing};
 use std::fs;
@@ -25,7 +26,7 @@ fn stop(pair: &mut Pair) {
             .rsplit_once(") ")
             .is_none_or(|(_, rest)| rest.starts_with('T'))
     };
-    wait_for("it stands still", || {
+    wait_until("it stands still", || {
         let mut tasks = fs::read_dir(&tasks).unwrap();
         tasks.all(|task| task.is_ok_and(is_stopped))
     });
@@ -50,24 +51,24 @@ fn hear(user: &User) -> Reply {
 fn what_others_did_while_a_tracker_stood_still_is_not_undone_by_what_lay_in_its_lines() {
     let mut pair = Pair::new();
     let (mut owner, mut eve) = (pair.user(1, "owner"), pair.user(1, "eve"));
-    owner.does(group("create_group lab"));
-    eve.does(group("join_group lab"));
-    owner.does(group("accept_request lab eve"));
+    owner.perform(group_request("create_group lab"));
+    eve.perform(group_request("join_group lab"));
+    owner.perform(group_request("accept_request lab eve"));
     pair.wait_until_in_step();
-    let patient = User::login(pair.line(1), "owner");
+    let patient = User::log_in(pair.connect(1), "owner");
     stop(&mut pair);
     let begun = Instant::now();
     // Asked of the first, once by somebody who waits on and once by somebody who gives up.
-    let remove = || group("remove_member lab eve");
+    let remove = || group_request("remove_member lab eve");
     send(&patient, remove());
     send(&owner, remove());
     owner.line.stream.hang_up();
     // Done at the second; she is let in again.
-    let mut owner = User::login(pair.line(2), "owner");
-    let mut eve = User::login(pair.line(2), "eve");
-    owner.does(remove());
-    eve.does(group("join_group lab"));
-    owner.does(group("accept_request lab eve"));
+    let mut owner = User::log_in(pair.connect(2), "owner");
+    let mut eve = User::log_in(pair.connect(2), "eve");
+    owner.perform(remove());
+    eve.perform(group_request("join_group lab"));
+    owner.perform(group_request("accept_request lab eve"));
     thread::sleep(STILL.saturating_sub(begun.elapsed()));
     // With nobody to tell it, it does not serve at once.
     pair.proxy.cut();
@@ -78,7 +79,7 @@ fn what_others_did_while_a_tracker_stood_still_is_not_undone_by_what_lay_in_its_
     pair.proxy.mend();
     pair.wait_until_in_step();
     for number in [1, 2] {
-        let mut eve = User::login(pair.line(number), "eve");
+        let mut eve = User::log_in(pair.connect(number), "eve");
         assert_eq!(eve.groups()[0].standing, Standing::Member, "at {number}");
     }
     let memberships = pair.same()["memberships"].as_array().unwrap().len();
@@ -92,12 +93,12 @@ fn a_write_whose_line_was_ended_behind_it_is_not_carried_out() {
     pair.wait_until_in_step();
     // Shorter than what counts as standing still.
     stop(&mut pair);
-    send(&nik, group("create_group lab"));
+    send(&nik, group_request("create_group lab"));
     nik.line.stream.hang_up();
     pair.tracker(1).signal("-CONT");
     pair.wait_for_log(1, "has given up create_group");
-    let mut nik = User::login(pair.line(1), "nik");
-    wait_for("it serves", || pair.view(1).is_some_and(|it| it.serving));
+    let mut nik = User::log_in(pair.connect(1), "nik");
+    wait_until("it serves", || pair.view(1).is_some_and(|it| it.serving));
     assert!(nik.groups().is_empty());
 }
 
@@ -107,7 +108,7 @@ fn catching_up_ends_on_a_line_that_is_slower_than_any_patience() {
     let mut nik = pair.user(1, "nik");
     pair.kill(2);
     for number in 0..60 {
-        nik.does(group(&format!("create_group group{number}")));
+        nik.perform(group_request(&format!("create_group group{number}")));
     }
     // A batch takes longer than a silent line lasts.
     pair.proxy.slow_down(8 << 10);

@@ -1,9 +1,10 @@
 //! Who has no business on the line between trackers, who breaks its rules, and whose clock is wrong: nobody learns
 //! anything, nothing is lost, and the tracker serves on.
 
-use super::pair::{Pair, wait_for};
-use crate::common::control_connection::{User, create_user, group};
+use super::pair::Pair;
+use crate::common::control_connection::{User, create_user_request, group_request};
 use crate::common::waiting::PATIENCE;
+use crate::common::waiting::wait_until;
 use pieceful::certificate::{Authority, CLUSTER_AUTHORITY};
 use pieceful::net::{
     ClusterTls, FrameReader, Purpose, TRACKER_NAME, TlsError, TlsStream, write_frame,
@@ -122,11 +123,11 @@ fn strangers_get_nothing_on_the_line_between_trackers() {
             "{refused}"
         );
     }
-    wait_for("it is in the log", || {
+    wait_until("it is in the log", || {
         pair.log(1).matches("no control line from").count() == 2
     });
     // A peer's line takes no message of a tracker's.
-    let line = pair.line(1);
+    let line = pair.connect(1);
     let hello = Message::Ping {
         clock: 1,
         versions: versions(&VersionVector::new()),
@@ -188,8 +189,8 @@ fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
     let silent = Fake::call(&pair, &pair.tls(), Purpose::Operator).unwrap();
     silent.send_bytes(b"de");
     assert!(silent.is_cut_off());
-    let mut again = User::login(pair.line(1), &own.name);
-    again.does(group("create_group lab"));
+    let mut again = User::log_in(pair.connect(1), &own.name);
+    again.perform(group_request("create_group lab"));
 }
 
 #[test]
@@ -235,14 +236,17 @@ fn a_clock_wrong_by_hours_is_reported_and_does_no_harm() {
     });
     assert!(answering);
     // What is written now comes after what was written by the wrong clock.
-    let refused = pair.line(1).ask(None, create_user("mayank")).unwrap_err();
+    let refused = pair
+        .connect(1)
+        .ask(None, create_user_request("mayank"))
+        .unwrap_err();
     assert_eq!(refused.kind.as_str(), "name-taken");
-    nik.does(group("create_group lab"));
+    nik.perform(group_request("create_group lab"));
     let mut olga = pair.user(1, "olga");
-    olga.does(group("join_group lab"));
-    nik.does(group("accept_request lab olga"));
-    nik.does(group("remove_member lab olga"));
-    olga.does(group("join_group lab"));
-    let pending = olga.ask(group("join_group lab")).unwrap_err();
+    olga.perform(group_request("join_group lab"));
+    nik.perform(group_request("accept_request lab olga"));
+    nik.perform(group_request("remove_member lab olga"));
+    olga.perform(group_request("join_group lab"));
+    let pending = olga.ask(group_request("join_group lab")).unwrap_err();
     assert_eq!(pending.kind.as_str(), "already-requested");
 }

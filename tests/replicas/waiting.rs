@@ -1,7 +1,8 @@
 //! A write waits for the twin for a moment, and nothing else does.
 
-use super::pair::{Pair, wait_for};
-use crate::common::control_connection::group;
+use super::pair::Pair;
+use crate::common::control_connection::group_request;
+use crate::common::waiting::wait_until;
 use pieceful::net::write_frame;
 use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request};
 use std::thread;
@@ -23,7 +24,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_its_twin() {
     let request = Request {
         id: 7,
         token: Some(nik.token.clone()),
-        ask: group("create_group lab"),
+        ask: group_request("create_group lab"),
     };
     write_frame(&nik.line.stream, &request.encode(), MAX_FRAME, PATIENCE).unwrap();
     let (asked, waited) = thread::scope(|scope| {
@@ -45,11 +46,11 @@ fn a_tracker_answers_others_while_a_write_waits_for_its_twin() {
     assert!(asked > 1, "only {asked} requests were answered meanwhile");
     // One that stands still is not waited for again.
     let begun = Instant::now();
-    let reply = ask(&mut nik, group("create_group second"));
+    let reply = ask(&mut nik, group_request("create_group second"));
     assert!(reply.only_here && begun.elapsed() < waited, "{reply:?}");
     pair.tracker(2).signal("-CONT");
     pair.wait_until_in_step();
-    let reply = ask(&mut nik, group("create_group third"));
+    let reply = ask(&mut nik, group_request("create_group third"));
     assert!(!reply.only_here, "{reply:?}");
     assert_eq!(pair.same()["groups"].as_array().unwrap().len(), 3);
 }
@@ -71,10 +72,10 @@ fn a_tracker_that_starts_without_its_twin_serves_after_a_moment() {
     let mut peer = pair.peer("nik", 1);
     assert_eq!(peer.run("create_user nik pw-of-nik")["copies"], 1);
     // On a busy machine the moment may be over before it can be asked.
-    wait_for("it is asked before it serves", || {
+    wait_until("it is asked before it serves", || {
         pair.kill(1);
         pair.start(1, &[]);
-        let mut line = pair.line(1);
+        let mut line = pair.connect(1);
         match line.ask(
             None,
             Ask::Login {

@@ -1,7 +1,8 @@
 //! Whom a peer serves, and what becomes of requests when it chokes.
 
 use crate::common::fake_peer::*;
-use crate::common::open_swarm::{Logged, TORRENT, seed_with};
+use crate::common::open_swarm::{TORRENT, seed_with};
+use crate::common::peer::Peer;
 use crate::common::sandbox::Sandbox;
 use std::collections::HashSet;
 use std::fs;
@@ -16,25 +17,25 @@ fn all_requests() -> Vec<[u32; 3]> {
         .collect()
 }
 
-fn send_all(wire: &mut Wire) {
+fn send_all(wire: &mut FakePeer) {
     for [index, begin, length] in all_requests() {
         wire.send(&request(index, begin, length));
     }
 }
 
 /// The pieces that a caller is told it may ask for while choked.
-fn allowed_to(wire: &mut Wire) -> HashSet<u32> {
-    let numbers = (0..10).map(|_| wire.until(17).unwrap().try_into().unwrap());
+fn allowed_to(wire: &mut FakePeer) -> HashSet<u32> {
+    let numbers = (0..10).map(|_| wire.read_until(ALLOWED_FAST).unwrap().try_into().unwrap());
     numbers.map(u32::from_be_bytes).collect()
 }
 
 /// A caller that is known to wait for a slot.
-fn one_that_waits(seed: &Logged, id: &str) -> Wire {
-    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, id);
+fn one_that_waits(seed: &Peer, id: &str) -> FakePeer {
+    let mut wire = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, id);
     let allowed = allowed_to(&mut wire);
     let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
     wire.send(&[interested(), request(other, 0, 1)].concat());
-    assert_eq!(wire.message(), Some((16, numbers(&[other, 0, 1]))));
+    assert_eq!(wire.read_message(), Some((16, numbers(&[other, 0, 1]))));
     wire
 }
 
@@ -42,18 +43,19 @@ fn one_that_waits(seed: &Logged, id: &str) -> Wire {
 fn a_choke_rejects_what_was_asked_for_and_serves_another() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &ONE_SLOW_SLOT);
-    let mut first = Wire::greet(seed.process.address, &TORRENT, BOTH, "first");
+    let mut first = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "first");
     let allowed = allowed_to(&mut first);
     first.send(&interested());
-    first.until(1).unwrap();
+    first.read_until(UNCHOKE).unwrap();
     send_all(&mut first);
     let mut second = one_that_waits(&seed, "second");
     // What waits is dropped when the slot is given up while another waits for it.
-    let block = first.until(7).unwrap();
-    first.send(&frame(3, &[]));
+    let block = first.read_until(PIECE).unwrap();
+    first.send(&frame(NOT_INTERESTED, &[]));
     let mut answered = HashSet::from([block[..8].to_vec()]);
     let mut choked = false;
-    let is_allowed = |body: &[u8]| allowed.contains(&asked(&[&body[..8], &[0; 4]].concat()).0);
+    let is_allowed =
+        |body: &[u8]| allowed.contains(&parse_request(&[&body[..8], &[0; 4]].concat()).0);
     // All that is not allowed gets its reject at once; only allowed pieces may follow.
     let dropped = all_requests()
         .iter()
@@ -61,7 +63,7 @@ fn a_choke_rejects_what_was_asked_for_and_serves_another() {
         .filter(|body| !is_allowed(body))
         .count();
     while answered.iter().filter(|body| !is_allowed(body)).count() < dropped {
-        let (id, body) = first.message().unwrap();
+        let (id, body) = first.read_message().unwrap();
         match id {
             0 => choked = true,
             7 => assert!(!choked || is_allowed(&body), "a block after the choke"),
@@ -73,33 +75,33 @@ fn a_choke_rejects_what_was_asked_for_and_serves_another() {
         }
     }
     assert!(choked);
-    assert_eq!(second.until(1), Some(vec![]));
+    assert_eq!(second.read_until(UNCHOKE), Some(vec![]));
     // Asked again while choked it is refused at once.
     let refused = (0..19).find(|piece| !allowed.contains(piece));
     let again = [refused.unwrap(), 0, BLOCK];
-    first.send(&frame(6, &numbers(&again)));
-    assert_eq!(first.until(16), Some(numbers(&again)));
+    first.send(&frame(REQUEST, &numbers(&again)));
+    assert_eq!(first.read_until(REJECT_REQUEST), Some(numbers(&again)));
 }
 
 #[test]
 fn without_bep_6_a_choke_drops_requests_silently() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &ONE_SLOW_SLOT);
-    let mut plain = Wire::greet(seed.process.address, &TORRENT, PLAIN, "plain");
+    let mut plain = FakePeer::connect(seed.process.address, &TORRENT, BEP_3_ONLY, "plain");
     plain.send(&interested());
-    plain.until(1).unwrap();
+    plain.read_until(UNCHOKE).unwrap();
     send_all(&mut plain);
     let mut second = one_that_waits(&seed, "second");
-    plain.until(7).unwrap();
-    plain.send(&frame(3, &[]));
-    second.until(1).unwrap();
-    plain.until(0).unwrap();
+    plain.read_until(PIECE).unwrap();
+    plain.send(&frame(NOT_INTERESTED, &[]));
+    second.read_until(UNCHOKE).unwrap();
+    plain.read_until(CHOKE).unwrap();
     // Dropped, and told of by nothing: the next that comes is an unchoke, and after it the one block asked for since.
     plain.send(&[request(5, 0, 7), interested()].concat());
     drop(second);
-    assert_eq!(plain.message(), Some((1, vec![])));
+    assert_eq!(plain.read_message(), Some((1, vec![])));
     plain.send(&request(9, 3, 77));
-    let (id, body) = plain.message().unwrap();
+    let (id, body) = plain.read_message().unwrap();
     assert_eq!((id, &body[..8]), (7, &numbers(&[9, 3])[..]));
 }
 
@@ -107,31 +109,34 @@ fn without_bep_6_a_choke_drops_requests_silently() {
 fn who_is_choked_may_have_the_allowed_pieces_until_it_has_as_many() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "1"]);
-    let mut holder = Wire::greet(seed.process.address, &TORRENT, BOTH, "holder");
+    let mut holder = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "holder");
     holder.send(&interested());
-    holder.until(1).unwrap();
-    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, "choked");
+    holder.read_until(UNCHOKE).unwrap();
+    let mut wire = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "choked");
     let set = allowed_to(&mut wire);
     let allowed: Vec<u32> = set.into_iter().collect();
     let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
     wire.send(&request(other, 0, 9));
-    assert_eq!(wire.message(), Some((16, numbers(&[other, 0, 9]))));
+    assert_eq!(wire.read_message(), Some((16, numbers(&[other, 0, 9]))));
     wire.send(&request(allowed[0], 4, 9));
-    let (id, body) = wire.message().unwrap();
+    let (id, body) = wire.read_message().unwrap();
     assert_eq!(
         (id, &body[8..]),
         (7, TORRENT.block(allowed[0], 4, 9)),
         "an allowed piece"
     );
     for piece in 0..10 {
-        wire.send(&frame(4, &numbers(&[piece])));
+        wire.send(&frame(HAVE, &numbers(&[piece])));
     }
     wire.send(&request(allowed[0], 4, 9));
-    assert_eq!(wire.message(), Some((16, numbers(&[allowed[0], 4, 9]))));
+    assert_eq!(
+        wire.read_message(),
+        Some((16, numbers(&[allowed[0], 4, 9])))
+    );
     // A cancelled request is answered by a reject, once.
-    holder.send(&frame(8, &numbers(&[1, 0, BLOCK])));
+    holder.send(&frame(CANCEL, &numbers(&[1, 0, BLOCK])));
     holder.send(&request(1, 0, 5));
-    assert_eq!(holder.message().unwrap().0, 7);
+    assert_eq!(holder.read_message().unwrap().0, 7);
 }
 
 #[test]

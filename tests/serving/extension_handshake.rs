@@ -1,16 +1,16 @@
 //! The extension handshake (BEP 10): what we say of ourselves, and what we make of what others say.
 
 use crate::common::fake_peer::*;
-use crate::common::log::logged;
+use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, leech, seed};
 use crate::common::sandbox::Sandbox;
 use std::io::Read;
 use std::time::Duration;
 
 /// The next extension handshake that comes, as text.
-fn hello(wire: &mut Wire) -> String {
+fn hello(wire: &mut FakePeer) -> String {
     loop {
-        let body = wire.until(20).unwrap();
+        let body = wire.read_until(EXTENDED).unwrap();
         if body[0] == 0 {
             return String::from_utf8_lossy(&body[1..]).into_owned();
         }
@@ -18,14 +18,19 @@ fn hello(wire: &mut Wire) -> String {
 }
 
 fn hello_frame(dictionary: &str) -> Vec<u8> {
-    frame(20, &[b"\0", dictionary.as_bytes()].concat())
+    frame(EXTENDED, &[b"\0", dictionary.as_bytes()].concat())
 }
 
 #[test]
 fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "curious");
+    let mut wire = FakePeer::connect(
+        leech.process.address,
+        &TORRENT,
+        EXTENDED_AND_FAST,
+        "curious",
+    );
     let text = hello(&mut wire);
     let version = concat!("pieceful ", env!("CARGO_PKG_VERSION"));
     let port = leech.process.address.port();
@@ -34,15 +39,15 @@ fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
     }
     assert!(!text.contains("upload_only"), "{text}");
     // Once it has everything it says so, to those who still lack something.
-    let mut giver = Wire::greet(leech.process.address, &TORRENT, BOTH, "giver");
+    let mut giver = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
     giver.send(&[have_all(), unchoke()].concat());
     for _ in 0..40 {
-        let (index, begin, length) = asked(&giver.until(6).unwrap());
+        let (index, begin, length) = parse_request(&giver.read_until(REQUEST).unwrap());
         giver.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
     leech.run("wait 30");
     assert!(hello(&mut wire).contains("11:upload_onlyi1e"));
-    let mut late = Wire::greet(leech.process.address, &TORRENT, BOTH, "late");
+    let mut late = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "late");
     assert!(hello(&mut late).contains("11:upload_onlyi1e"));
 }
 
@@ -50,11 +55,11 @@ fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
 fn no_more_is_asked_at_a_time_than_the_other_side_keeps() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "small");
+    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "small");
     wire.send(&[hello_frame("d4:reqqi3ee"), have_all(), unchoke()].concat());
     let mut waiting = Vec::new();
     for _ in 0..3 {
-        waiting.push(wire.until(6).unwrap());
+        waiting.push(wire.read_until(REQUEST).unwrap());
     }
     // A fourth would have come along with them or with the next tick.
     let pause = Duration::from_millis(500);
@@ -67,9 +72,9 @@ fn no_more_is_asked_at_a_time_than_the_other_side_keeps() {
     wire.send(&hello_frame("d1:v1:xe"));
     for _ in 0..40 {
         if waiting.is_empty() {
-            waiting.push(wire.until(6).unwrap());
+            waiting.push(wire.read_until(REQUEST).unwrap());
         }
-        let (index, begin, length) = asked(&waiting.remove(0));
+        let (index, begin, length) = parse_request(&waiting.remove(0));
         wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
     leech.run("wait 30");
@@ -80,18 +85,30 @@ fn two_that_only_upload_leave_each_other_alone() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     // It has a part only, and wants no more.
-    let mut partial = Wire::greet(seed.process.address, &TORRENT, BOTH, "partial");
-    partial.send(&[frame(5, &[0xf0, 0, 0]), hello_frame("d11:upload_onlyi1ee")].concat());
-    partial.drain();
-    logged(
+    let mut partial =
+        FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "partial");
+    partial.send(
+        &[
+            frame(BITFIELD, &[0xf0, 0, 0]),
+            hello_frame("d11:upload_onlyi1ee"),
+        ]
+        .concat(),
+    );
+    partial.read_to_end();
+    wait_for_log_line(
         &seed.log,
-        &[&partial.local().to_string(), "neither side fetches"],
+        &[&partial.local_address().to_string(), "neither side fetches"],
     );
     // One that says so and then is interested all the same is served.
-    let mut undecided = Wire::greet(seed.process.address, &TORRENT, BOTH, "undecided");
+    let mut undecided = FakePeer::connect(
+        seed.process.address,
+        &TORRENT,
+        EXTENDED_AND_FAST,
+        "undecided",
+    );
     undecided.send(
         &[
-            frame(15, &[]),
+            frame(HAVE_NONE, &[]),
             interested(),
             hello_frame("d11:upload_onlyi1ee"),
         ]
@@ -104,7 +121,7 @@ fn two_that_only_upload_leave_each_other_alone() {
 fn a_leech_keeps_an_owner_that_only_uploads() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut owner = Wire::greet(leech.process.address, &TORRENT, BOTH, "owner");
+    let mut owner = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "owner");
     owner.send(&hello_frame("d11:upload_onlyi1ee"));
     serve(owner, &TORRENT, |_, block| block.to_vec());
     leech.run("wait 30");

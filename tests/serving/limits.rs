@@ -2,10 +2,10 @@
 
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::line_with;
-use crate::common::log::logged;
+use crate::common::log::log_line_with;
+use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, leech_with, seed_with};
-use crate::common::peer::word;
+use crate::common::peer::quoted;
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
@@ -31,10 +31,10 @@ fn what_is_sent_keeps_its_limit_and_is_shared_fairly() {
     let counts: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
     let takers = counts.iter().enumerate().map(|(number, count)| {
         let count = count.clone();
-        let mut wire = Wire::greet(
+        let mut wire = FakePeer::connect(
             seed.process.address,
             &TORRENT,
-            PLAIN,
+            BEP_3_ONLY,
             &format!("taker{number}"),
         );
         // One of them asks for long blocks, which is to be of no use.
@@ -43,7 +43,7 @@ fn what_is_sent_keeps_its_limit_and_is_shared_fairly() {
             wire.fetch(0, 0, 1).unwrap();
             wire.send(&request(1, 0, length).repeat(8));
             while Instant::now() < end {
-                let block = wire.until(7).unwrap();
+                let block = wire.read_until(PIECE).unwrap();
                 count.fetch_add(block.len() as u64 - 8, Ordering::Relaxed);
                 wire.send(&request(1, 0, length));
             }
@@ -76,11 +76,11 @@ fn what_is_received_keeps_its_limit_and_is_shown() {
     let torrent = Torrent::new("share", 32 << 20, 32 << 10, 4);
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "1M"]);
     for id in ["one", "two", "three"] {
-        let wire = Wire::greet(leech.process.address, &torrent, BOTH, id);
+        let wire = FakePeer::connect(leech.process.address, &torrent, EXTENDED_AND_FAST, id);
         let owned = torrent.clone();
         thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
     }
-    leech.until("share", |download| {
+    leech.wait_for_download("share", |download| {
         download["bytes_done"].as_u64() > Some(1 << 20)
     });
     let start = Instant::now();
@@ -94,7 +94,7 @@ fn what_is_received_keeps_its_limit_and_is_shown() {
     let shown = after["rate"].as_f64().unwrap() / MIB;
     assert!((0.85..1.15).contains(&shown), "{shown} MiB/s are shown");
     // Nobody is blamed for what we do not read.
-    assert_eq!(line_with(&leech.log, &["delivers nothing"]), None);
+    assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
 }
 
 #[test]
@@ -104,12 +104,12 @@ fn a_limit_far_below_what_owners_wait_for_blames_nobody_and_completes() {
     // A block each two seconds for three links: each waits longer than a silent owner is waited for.
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "8K"]);
     for id in ["one", "two", "three", "four"] {
-        let wire = Wire::greet(leech.process.address, &torrent, BOTH, id);
+        let wire = FakePeer::connect(leech.process.address, &torrent, EXTENDED_AND_FAST, id);
         let owned = torrent.clone();
         thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
     }
     leech.run("wait 50");
-    assert_eq!(line_with(&leech.log, &["delivers nothing"]), None);
+    assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
 }
 
 #[test]
@@ -121,10 +121,10 @@ fn a_pool_smaller_than_a_piece_completes_downloads_from_several_owners() {
     });
     let mut leech = leech_with(&sandbox, "leech", &torrents[0], &["--memory", "1M"]);
     let second = torrents[1].write(&sandbox, "second.torrent");
-    leech.run(&format!("download {} second", word(&second)));
+    leech.run(&format!("download {} second", quoted(&second)));
     for torrent in &torrents {
         for id in ["one", "two", "three", "four"] {
-            let wire = Wire::greet(leech.process.address, torrent, BOTH, id);
+            let wire = FakePeer::connect(leech.process.address, torrent, EXTENDED_AND_FAST, id);
             let owned = torrent.clone();
             thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
         }
@@ -141,7 +141,7 @@ fn a_stop_does_not_wait_for_a_limit() {
     let sandbox = Sandbox::new();
     let mut seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1K"]);
     let mut leech = leech_with(&sandbox, "leech", &TORRENT, &["--down", "1K"]);
-    let giver = Wire::greet(leech.process.address, &TORRENT, BOTH, "giver");
+    let giver = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
     let asked = Arc::new(AtomicU64::new(0));
     let counted = asked.clone();
     thread::spawn(move || {
@@ -150,7 +150,7 @@ fn a_stop_does_not_wait_for_a_limit() {
             block.to_vec()
         })
     });
-    let mut taker = Wire::greet(seed.process.address, &TORRENT, BOTH, "taker");
+    let mut taker = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "taker");
     taker.fetch(0, 0, BLOCK).unwrap();
     taker.send(&request(0, 0, BLOCK).repeat(9));
     until_any(|| asked.load(Ordering::SeqCst));
@@ -158,8 +158,8 @@ fn a_stop_does_not_wait_for_a_limit() {
     for peer in [&mut seed, &mut leech] {
         peer.run("quit");
     }
-    taker.drain();
-    logged(&leech.log, &["stopped"]);
+    taker.read_to_end();
+    wait_for_log_line(&leech.log, &["stopped"]);
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
@@ -183,7 +183,7 @@ fn limits_that_are_none_are_a_usage_error() {
         assert!(output.stderr.contains(option), "{output:?}");
     }
     let torrent = TORRENT.write(&sandbox, "share.torrent");
-    let command = format!("download {} copy", word(&torrent));
+    let command = format!("download {} copy", quoted(&torrent));
     let output = run(
         &folder,
         &[

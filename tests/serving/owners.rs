@@ -2,13 +2,14 @@
 
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::open_swarm::{Logged, TORRENT, leech};
+use crate::common::open_swarm::{TORRENT, leech};
+use crate::common::peer::Peer;
 use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::thread::{self, JoinHandle};
 
-fn serve_on(peer: &Logged, torrent: &Torrent, id: &str) -> JoinHandle<()> {
-    let wire = Wire::greet(peer.process.address, torrent, BOTH, id);
+fn serve_on(peer: &Peer, torrent: &Torrent, id: &str) -> JoinHandle<()> {
+    let wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
     let owned = torrent.clone();
     thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()))
 }
@@ -18,8 +19,8 @@ fn assert_whole(sandbox: &Sandbox) {
 }
 
 /// Answers a request.
-fn answer(wire: &mut Wire, body: &[u8]) {
-    let (index, begin, length) = asked(body);
+fn answer(wire: &mut FakePeer, body: &[u8]) {
+    let (index, begin, length) = parse_request(body);
     wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
 }
 
@@ -27,24 +28,24 @@ fn answer(wire: &mut Wire, body: &[u8]) {
 fn one_that_never_unchokes_is_asked_only_for_what_it_allows() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut miser = Wire::greet(leech.process.address, &TORRENT, BOTH, "miser");
-    miser.send(&[have_all(), frame(17, &numbers(&[3]))].concat());
+    let mut miser = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "miser");
+    miser.send(&[have_all(), frame(ALLOWED_FAST, &numbers(&[3]))].concat());
     let mut requests = Vec::new();
     for _ in 0..2 {
-        let body = miser.until(6).unwrap();
+        let body = miser.read_until(REQUEST).unwrap();
         answer(&mut miser, &body);
-        requests.push(asked(&body));
+        requests.push(parse_request(&body));
     }
     assert_eq!(requests, [(3, 0, BLOCK), (3, BLOCK, BLOCK)]);
     let sound = serve_on(&leech, &TORRENT, "sound");
     leech.run("wait 30");
     assert_whole(&sandbox);
     sound.join().unwrap();
-    while let Some((id, body)) = miser.message() {
+    while let Some((id, body)) = miser.read_message() {
         assert_ne!(id, 6, "asked while choked: {body:?}");
     }
     assert_eq!(
-        leech.download("share")["from"][miser.local().to_string()],
+        leech.download("share")["from"][miser.local_address().to_string()],
         32_768
     );
 }
@@ -53,9 +54,9 @@ fn one_that_never_unchokes_is_asked_only_for_what_it_allows() {
 fn one_that_unchokes_and_delivers_nothing_does_not_hold_up_a_download() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut snub = Wire::greet(leech.process.address, &TORRENT, BOTH, "snub");
+    let mut snub = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "snub");
     snub.send(&[have_all(), unchoke()].concat());
-    snub.until(6).unwrap();
+    snub.read_until(REQUEST).unwrap();
     let sound = serve_on(&leech, &TORRENT, "sound");
     leech.run("wait 30");
     assert_whole(&sandbox);
@@ -66,15 +67,15 @@ fn one_that_unchokes_and_delivers_nothing_does_not_hold_up_a_download() {
 fn chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, reserved, "fickle");
-    let has = if reserved == PLAIN {
-        frame(5, &[0xff, 0xff, 0xf0])
+    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, reserved, "fickle");
+    let has = if reserved == BEP_3_ONLY {
+        frame(BITFIELD, &[0xff, 0xff, 0xf0])
     } else {
         have_all()
     };
     let fickle = thread::spawn(move || {
         wire.send(&[has, unchoke()].concat());
-        while let Some(body) = wire.until(6) {
+        while let Some(body) = wire.read_until(REQUEST) {
             // Whatever else is asked for by now is dropped by the choke.
             wire.stream.set_nonblocking(true).unwrap();
             let mut dropped = vec![0; 64 << 10];
@@ -86,11 +87,11 @@ fn chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
                 .map(|message| message[5..].to_vec())
                 .collect();
             answer(&mut wire, &body);
-            wire.send(&frame(0, &[]));
+            wire.send(&frame(CHOKE, &[]));
             for body in whole {
-                assert_eq!(wire.until(6).as_ref(), Some(&body));
+                assert_eq!(wire.read_until(REQUEST).as_ref(), Some(&body));
                 if rejects {
-                    wire.send(&frame(16, &body));
+                    wire.send(&frame(REJECT_REQUEST, &body));
                 }
             }
             wire.send(&unchoke());
@@ -103,10 +104,10 @@ fn chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
 
 #[test]
 fn one_that_chokes_after_each_block_is_asked_again() {
-    chokes_after_each_block(BOTH, true);
+    chokes_after_each_block(EXTENDED_AND_FAST, true);
 }
 
 #[test]
 fn one_that_chokes_after_each_block_without_bep_6_is_asked_again() {
-    chokes_after_each_block(PLAIN, false);
+    chokes_after_each_block(BEP_3_ONLY, false);
 }

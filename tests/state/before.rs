@@ -1,7 +1,7 @@
 //! A tracker and two peers go on with what the version before left.
 
 use super::fixture::{Before, copied, files, stored};
-use crate::common::http_client::Client;
+use crate::common::http_client::HttpClient;
 use crate::common::peer::Peer;
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
@@ -39,7 +39,7 @@ fn a_tracker_has_the_accounts_groups_shares_and_swarms_that_it_had() {
 
     let before = Before::start();
     assert_eq!(before.fingerprint, known_fingerprint());
-    let counts = Client::new(before.tracker.address).get("/stats");
+    let counts = HttpClient::new(before.tracker.address).get("/stats");
     let counts: Value = serde_json::from_slice(&counts.body).unwrap();
     for name in ["swarms", "peers", "seeds"] {
         assert_eq!(counts[name], 1, "{name} of {counts}");
@@ -99,7 +99,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
         "forced.txt",
         "sought.txt",
     ] {
-        nik.until(name, |download| download["state"] == "complete");
+        nik.wait_for_download(name, |download| download["state"] == "complete");
     }
     let address = mayank.process.address.to_string();
     for (name, lacking) in started {
@@ -116,7 +116,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     nik.process.kill();
     fs::remove_file(sandbox.path("nik/failed.txt")).unwrap();
     let mut nik = sandbox.peer("nik");
-    nik.until("failed.txt", |download| download["state"] == "complete");
+    nik.wait_for_download("failed.txt", |download| download["state"] == "complete");
     all_of_a_choice(&mut nik, &address);
     for (name, lines) in HANDED_ON {
         check(&sandbox.path("nik"), name, lines);
@@ -131,7 +131,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     nik.run("logout");
     let again = login(&mut nik, "nik", "pw of nik");
     assert_eq!(again["ok"], true, "{again}");
-    nik.until("late.txt", |download| download["state"] == "complete");
+    nik.wait_for_download("late.txt", |download| download["state"] == "complete");
 }
 
 /// With nobody else there.
@@ -141,7 +141,7 @@ fn shows_what_there_was(nik: &mut Peer) {
         ("done.txt", Value::Null, 12_000),
         ("chosen", Value::Null, 12_288),
     ] {
-        let shown = nik.until(name, |download| download["state"] == "complete");
+        let shown = nik.wait_for_download(name, |download| download["state"] == "complete");
         assert_eq!(shown["group"], group, "{shown}");
         assert_eq!(shown["bytes_total"], total, "{shown}");
         assert_eq!(shown["bytes_done"], total, "{shown}");
@@ -155,14 +155,14 @@ fn shows_what_there_was(nik: &mut Peer) {
         ("forced.txt", 0, 19_800),
         ("sought.txt", 0, 0),
     ] {
-        let shown = nik.until(name, |download| {
+        let shown = nik.wait_for_download(name, |download| {
             download["state"] == "downloading" && download["bytes_done"].as_u64() >= Some(least)
         });
         let done = shown["bytes_done"].as_u64().unwrap();
         assert_eq!(shown["bytes_total"], total, "{shown}");
         assert!(done < total || total == 0, "{shown}");
     }
-    let failed = nik.until("failed.txt", |download| download["state"] == "failed");
+    let failed = nik.wait_for_download("failed.txt", |download| download["state"] == "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(
         reason.contains("failed.txt has 66 bytes where the torrent says 19800"),
@@ -221,9 +221,9 @@ fn serves(sandbox: &Sandbox, nik: &mut Peer) {
 
 /// What is left of a finished choice of files is asked for, and no more than that is fetched.
 fn all_of_a_choice(nik: &mut Peer, from: &str) {
-    let chosen = nik.until("chosen", |download| download["state"] == "complete");
+    let chosen = nik.wait_for_download("chosen", |download| download["state"] == "complete");
     nik.run(&format!("download {}", link(&chosen)));
-    let whole = nik.until("chosen", |download| {
+    let whole = nik.wait_for_download("chosen", |download| {
         download["state"] == "complete" && download["bytes_total"] == 49_300
     });
     assert_eq!(whole["from"][from], 49_300 - 12_288, "{whole}");

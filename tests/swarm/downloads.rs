@@ -207,19 +207,7 @@ fn a_swarm_over_ipv6_and_a_peer_with_one_worker() {
     assert!(tracker.address.is_ipv6());
     fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
     let file = sandbox.file("f", 5_000_001, 1);
-    let info = sandbox.tracker_info();
-    let peer = |name: &str| {
-        let arguments = [
-            "peer",
-            "[::1]:0",
-            info.to_str().unwrap(),
-            "--json",
-            "--threads",
-            "1",
-        ];
-        let process = Process::start(&sandbox.folder(name), &arguments);
-        Peer { process }
-    };
+    let peer = |name: &str| sandbox.peer_at("[::1]:0", name, &["--threads", "1"]);
     let (mut seed, mut leech) = (peer("seed"), peer("leech"));
     let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
     leech.run(&format!("download '{torrent}'"));

@@ -32,7 +32,7 @@ fn downloads_cancelled_in_the_middle_take_nothing_from_the_next() {
     let mut leech = sandbox.peer("leech");
     for _ in 0..4 {
         leech.run(&format!("download '{torrent}'"));
-        let download = leech.until("big.bin", |download| download["bytes_done"] != 0);
+        let download = leech.wait_for_download("big.bin", |download| download["bytes_done"] != 0);
         if download["state"] != "complete" {
             leech.try_run("cancel big.bin");
         }
@@ -67,7 +67,7 @@ fn downloads_without_an_owner_do_not_slow_one_that_has_one() {
     let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
     leech.run(&format!("download '{torrent}'"));
     let start = Instant::now();
-    leech.until("big.bin", |download| download["state"] == "complete");
+    leech.wait_for_download("big.bin", |download| download["state"] == "complete");
     assert!(
         start.elapsed() < Duration::from_secs(10),
         "{:?}",

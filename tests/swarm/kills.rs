@@ -7,7 +7,7 @@ use std::fs;
 
 /// A download that is under way but cannot have finished: the seed's upload is held up by stopping its process.
 fn in_the_middle(leech: &mut Peer, name: &str) {
-    leech.until(name, |download| {
+    leech.wait_for_download(name, |download| {
         let done = download["bytes_done"].as_u64().unwrap_or(0);
         done > 0 || download["state"] == "complete"
     });
@@ -71,7 +71,7 @@ fn a_killed_peer_goes_on_downloading_and_sharing_with_the_same_folder() {
     let had = leech.download("big.bin")["bytes_done"].as_u64().unwrap();
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
-    let found = leech.until("big.bin", |download| download["state"] != "checking");
+    let found = leech.wait_for_download("big.bin", |download| download["state"] != "checking");
     assert!(
         found["bytes_done"].as_u64().unwrap() >= had,
         "{had} were verified: {found}"
