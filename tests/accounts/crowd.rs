@@ -30,10 +30,10 @@ struct Peer {
 
 impl Peer {
     fn new(number: u16, tracker: SocketAddr) -> Self {
-        let line = ControlConnection::over(connect_from(number, tracker)).unwrap();
+        let connection = ControlConnection::over(connect_from(number, tracker)).unwrap();
         Self {
             number,
-            _user: User::log_in(line, "nik"),
+            _user: User::log_in(connection, "nik"),
         }
     }
 
@@ -118,8 +118,8 @@ fn no_announce_waits_for_a_storm_of_logins() {
                 scope.spawn(move || {
                     let socket = connect_from(PEERS + 1 + number, tracker);
                     let start = Instant::now();
-                    let mut line = ControlConnection::over(socket).unwrap();
-                    let answer = line.ask(None, login_request("nik", &password_of("nik")));
+                    let mut connection = ControlConnection::over(socket).unwrap();
+                    let answer = connection.ask(None, login_request("nik", &password_of("nik")));
                     assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
                     start.elapsed()
                 })

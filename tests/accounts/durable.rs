@@ -159,7 +159,7 @@ impl Pair {
             let step = self.model.draw(&self.prefix, &mut self.rng);
             let ask: Ask = group_request(&step.1);
             let user = &mut self.users[step.0];
-            match user.line.try_ask(Some(&user.token), ask) {
+            match user.connection.try_ask(Some(&user.token), ask) {
                 Ok(answer) => {
                     assert_eq!(answer, Ok(Answer::Done), "{step:?}");
                     self.model = self.model.after(&step);
@@ -177,7 +177,7 @@ impl Pair {
     fn live(mut self, addresses: &Receiver<SocketAddr>, checked: &Sender<()>) -> usize {
         while let Ok(address) = addresses.recv() {
             for user in &mut self.users {
-                user.line = ControlConnection::open(address).unwrap();
+                user.connection = ControlConnection::open(address).unwrap();
             }
             self.check();
             if checked.send(()).is_err() {

@@ -136,8 +136,8 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// What comes back: a refusal, or nothing; and then the end of the line.
-fn answer(line: &TlsStream) -> Option<Reply> {
-    let mut reader = FrameReader::new(line, MAX_FRAME);
+fn answer(connection: &TlsStream) -> Option<Reply> {
+    let mut reader = FrameReader::new(connection, MAX_FRAME);
     let reply = match reader.next(PATIENCE, PATIENCE) {
         Ok(body) => Reply::decode(body).expect("a reply"),
         Err(FrameIoError::TooSlow(limit)) => panic!("neither an answer nor an end in {limit:?}"),
@@ -150,9 +150,9 @@ fn answer(line: &TlsStream) -> Option<Reply> {
     }
 }
 
-fn send(line: &ControlConnection, bytes: &[u8]) {
+fn send(connection: &ControlConnection, bytes: &[u8]) {
     // The tracker may have had enough before all is sent.
-    let _ = line
+    let _ = connection
         .stream
         .write_all_until(bytes, Instant::now() + PATIENCE);
 }
@@ -170,9 +170,9 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
     let mut nik = service.user("nik");
     let mut refused = 0;
     for (what, bytes) in hostile() {
-        let line = service.connect();
-        send(&line, &bytes);
-        if let Some(reply) = answer(&line.stream) {
+        let connection = service.connect();
+        send(&connection, &bytes);
+        if let Some(reply) = answer(&connection.stream) {
             let error = reply.result.expect_err(what);
             assert_eq!(error.kind.as_str(), "bad-request", "{what}: {error}");
             let message = error.message.as_str();
@@ -186,10 +186,10 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
     }
     assert!(refused >= 30, "whoever can be told is told: {refused}");
     // Sound requests first, and all are answered before the line ends.
-    let line = service.connect();
+    let connection = service.connect();
     let sound = with("list_groups", vec![]);
-    send(&line, &[sound.repeat(100), framed(b"hello")].concat());
-    let mut reader = FrameReader::new(&line.stream, MAX_FRAME);
+    send(&connection, &[sound.repeat(100), framed(b"hello")].concat());
+    let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
     for _ in 0..100 {
         let reply = Reply::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
         assert_eq!(reply.result.unwrap_err().kind.as_str(), "not-logged-in");
@@ -205,13 +205,13 @@ fn a_line_that_is_cut_off_is_nobodys_trouble() {
     let mut nik = service.user("nik");
     let request = with("create_group", vec![("group", text("cut"))]);
     for length in 0..request.len() {
-        let line = service.connect();
-        send(&line, &request[..length]);
+        let connection = service.connect();
+        send(&connection, &request[..length]);
         // By turns with TLS's goodbye and without.
         if length % 2 == 0 {
-            drop(line);
+            drop(connection);
         } else {
-            line.stream.hang_up();
+            connection.stream.hang_up();
         }
         assert!(length % 10 != 0 || is_served(&mut nik));
     }
@@ -222,19 +222,19 @@ fn a_line_that_is_cut_off_is_nobodys_trouble() {
 fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
     let service = AccountTracker::new();
     let mut nik = service.user("nik");
-    let line = service.connect();
+    let connection = service.connect();
     let start = Instant::now();
     let mut frame = framed(&vec![b'x'; 1000]).into_iter();
     // A byte each 100 ms: the whole would take 100 s, and a frame has 10.
     let ended = loop {
         let byte = frame.next().expect("it ended before all was sent");
         let until = Instant::now() + PATIENCE;
-        if line.stream.write_all_until(&[byte], until).is_err() {
+        if connection.stream.write_all_until(&[byte], until).is_err() {
             break start.elapsed();
         }
         let asked = Instant::now();
         assert!(is_served(&mut nik) && asked.elapsed() < SLACK);
-        match line
+        match connection
             .stream
             .read_until(&mut [0; 100], Instant::now() + Duration::from_millis(100))
         {

@@ -18,8 +18,8 @@ fn from(
     user: &str,
     secret: &Password,
 ) -> Result<Answer, Refused> {
-    let mut line = ControlConnection::over(connect_from(host, service.address())).unwrap();
-    line.ask(None, login_request(user, secret))
+    let mut connection = ControlConnection::over(connect_from(host, service.address())).unwrap();
+    connection.ask(None, login_request(user, secret))
 }
 
 fn wrong() -> Password {
@@ -105,10 +105,14 @@ fn an_unknown_user_and_a_wrong_password_look_alike() {
     // Each from a host of its own, by turns.
     for host in 0..20 {
         for (user, times) in [("none", &mut unknown), ("nik", &mut wrongs)] {
-            let mut line =
+            let mut connection =
                 ControlConnection::over(connect_from(1 + host * 2, service.address())).unwrap();
             let start = Instant::now();
-            told.push(line.ask(None, login_request(user, &wrong())).unwrap_err());
+            told.push(
+                connection
+                    .ask(None, login_request(user, &wrong()))
+                    .unwrap_err(),
+            );
             times.push(start.elapsed());
         }
     }

@@ -274,7 +274,7 @@ fn service() -> (AccountTracker, Vec<User>, Lab) {
 /// The same users on lines to the tracker's next life.
 fn move_to(service: &AccountTracker, users: &mut [User]) {
     for user in users {
-        user.line = service.connect();
+        user.connection = service.connect();
     }
 }
 
@@ -438,16 +438,16 @@ fn bad_tokens(service: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
     let genuine = nik.token.as_bytes();
     let mut forged = genuine.to_vec();
     forged[5] ^= 1;
-    let mut line = service.connect();
-    let mut another = || match line.ask(None, login_request("nik", &password_of("nik"))) {
+    let mut connection = service.connect();
+    let mut another = || match connection.ask(None, login_request("nik", &password_of("nik"))) {
         Ok(Answer::Session { token, .. }) => token,
         other => panic!("{other:?}"),
     };
     let logged_out = another();
     let old = another();
-    let mut line = service.connect();
+    let mut connection = service.connect();
     assert_eq!(
-        line.ask(Some(&logged_out), group_request("logout")),
+        connection.ask(Some(&logged_out), group_request("logout")),
         Ok(Answer::Done)
     );
     let change = Ask::ChangePassword {
@@ -455,7 +455,7 @@ fn bad_tokens(service: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
         old: password_of("nik"),
         new: password_of("nik"),
     };
-    let changed = line.ask(Some(&nik.token), change);
+    let changed = connection.ask(Some(&nik.token), change);
     assert!(matches!(changed, Ok(Answer::Session { .. })), "{changed:?}");
     let token = |bytes: &[u8]| Token::new(bytes).unwrap();
     vec![
@@ -506,17 +506,17 @@ fn without_a_session_that_holds_nothing_is_done_or_told() {
     let bad = bad_tokens(&service, &nik);
     let (sandbox, before) = service.stop_and_dump();
     let service = AccountTracker::restart(sandbox);
-    let mut line = service.connect();
+    let mut connection = service.connect();
     for (typed, _) in TABLE {
         let ask = ask(typed, &nik, &lab);
         if !ask.needs_session() {
             continue;
         }
-        let refused = line.ask(None, ask.clone()).unwrap_err();
+        let refused = connection.ask(None, ask.clone()).unwrap_err();
         assert_eq!(refused.kind.as_str(), "not-logged-in", "{typed}");
         tells_nothing(&refused, "", "");
         for (what, token) in &bad {
-            let refused = line.ask(Some(token), ask.clone()).expect_err(what);
+            let refused = connection.ask(Some(token), ask.clone()).expect_err(what);
             assert_eq!(refused.kind.as_str(), "session-ended", "{typed}: {what}");
             tells_nothing(&refused, "", "");
         }

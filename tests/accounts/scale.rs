@@ -17,10 +17,12 @@ fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
     let name = |number: usize| format!("user{number:04}");
     thread::scope(|scope| {
         for part in 0..8 {
-            let mut line = service.connect();
+            let mut connection = service.connect();
             scope.spawn(move || {
                 for number in (part..users).step_by(8) {
-                    line.ask(None, create_user_request(&name(number))).unwrap();
+                    connection
+                        .ask(None, create_user_request(&name(number)))
+                        .unwrap();
                 }
             });
         }
@@ -60,10 +62,10 @@ fn median(mut once: impl FnMut()) -> Duration {
 /// Medians of a log-in and of a list of groups.
 fn times(users: usize, groups: usize) -> (Duration, Duration) {
     let (service, mut user) = filled(users, groups);
-    let mut line: ControlConnection = service.connect();
+    let mut connection: ControlConnection = service.connect();
     let (name, secret) = (user.name.clone(), password_of(&user.name));
     let logins = median(|| {
-        let answer = line.ask(None, login_request(&name, &secret));
+        let answer = connection.ask(None, login_request(&name, &secret));
         assert!(matches!(answer, Ok(Answer::Session { .. })));
     });
     let lists = median(|| assert_eq!(user.groups().len(), groups));

@@ -32,13 +32,13 @@ impl FakeTracker {
         let (answers, hears) = (Arc::clone(&answer), Arc::clone(&heard));
         let gate = Arc::new(Mutex::new(()));
         let passes = Arc::clone(&gate);
-        let address = listen_tcp(move |wire, _| {
-            if let Some(line) = first_line(&wire) {
+        let address = listen_tcp(move |connection, _| {
+            if let Some(line) = first_line(&connection) {
                 let answer: Option<Vec<u8>> = answers.lock().unwrap().clone();
                 hears.lock().unwrap().push(line);
                 drop(passes.lock().unwrap());
                 if let Some(body) = answer {
-                    reply(wire, &body);
+                    reply(connection, &body);
                 }
             }
         });
@@ -98,17 +98,17 @@ impl FakeTracker {
     }
 }
 
-fn first_line(wire: &FakePeer) -> Option<String> {
-    let lines = BufReader::new(wire.stream.try_clone().unwrap()).lines();
+fn first_line(connection: &FakePeer) -> Option<String> {
+    let lines = BufReader::new(connection.stream.try_clone().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
     let first = lines.next()?;
     lines.any(|line| line.is_empty()).then_some(first)
 }
 
-fn reply(mut wire: FakePeer, body: &[u8]) {
+fn reply(mut connection: FakePeer, body: &[u8]) {
     let length = body.len();
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-    wire.send(&[head.as_bytes(), body].concat());
+    connection.send(&[head.as_bytes(), body].concat());
 }
 
 /// Peers of IPv4 as an entry of an answer.

@@ -87,26 +87,26 @@ pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) token: Token,
-    pub(crate) line: ControlConnection,
+    pub(crate) connection: ControlConnection,
 }
 
 impl User {
-    pub(crate) fn log_in(mut line: ControlConnection, name: &str) -> Self {
-        match line
+    pub(crate) fn log_in(mut connection: ControlConnection, name: &str) -> Self {
+        match connection
             .ask(None, login_request(name, &password_of(name)))
             .unwrap()
         {
             Answer::Session { token, user, .. } if user.to_string() == name => Self {
                 name: name.to_owned(),
                 token,
-                line,
+                connection,
             },
             other => panic!("{other:?}"),
         }
     }
 
     pub(crate) fn ask(&mut self, ask: Ask) -> Result<Answer, Refused> {
-        self.line.ask(Some(&self.token), ask)
+        self.connection.ask(Some(&self.token), ask)
     }
 
     /// Sends a request that the tracker must carry out.

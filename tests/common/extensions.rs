@@ -52,8 +52,8 @@ pub(crate) fn extension_id(handshake: &[u8], name: &str) -> Option<u8> {
 }
 
 /// Reads up to the next message of an extension. Returns its id and its payload.
-pub(crate) fn read_extended(wire: &mut FakePeer) -> Option<(u8, Vec<u8>)> {
-    let mut body = wire.read_until(EXTENDED)?;
+pub(crate) fn read_extended(link: &mut FakePeer) -> Option<(u8, Vec<u8>)> {
+    let mut body = link.read_until(EXTENDED)?;
     let id = body.remove(0);
     Some((id, body))
 }
@@ -76,15 +76,15 @@ pub(crate) fn metadata_piece(piece: usize, metadata: &[u8]) -> Vec<u8> {
 }
 
 /// Serves `size` bytes of metadata until the link ends. `answer` returns the payload for a piece of it.
-pub(crate) fn serve_metadata(wire: &mut FakePeer, size: usize, answer: impl Fn(usize) -> Vec<u8>) {
-    wire.send(&extension_handshake(Some(size), None));
+pub(crate) fn serve_metadata(link: &mut FakePeer, size: usize, answer: impl Fn(usize) -> Vec<u8>) {
+    link.send(&extension_handshake(Some(size), None));
     let mut theirs = 0;
-    while let Some((id, payload)) = read_extended(wire) {
+    while let Some((id, payload)) = read_extended(link) {
         match id {
             0 => theirs = extension_id(&payload, "ut_metadata").unwrap(),
             OUR_METADATA if integer_under(&payload, "msg_type") == 0 => {
                 let piece = integer_under(&payload, "piece") as usize;
-                wire.send(&extended(theirs, &answer(piece)));
+                link.send(&extended(theirs, &answer(piece)));
             }
             _ => {}
         }

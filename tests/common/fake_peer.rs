@@ -64,13 +64,13 @@ impl FakePeer {
         reserved: [u8; 8],
         id: &str,
     ) -> Self {
-        let mut wire = Self::connect_tcp(address);
-        wire.send(&handshake(torrent.info_hash, reserved, id));
+        let mut link = Self::connect_tcp(address);
+        link.send(&handshake(torrent.info_hash, reserved, id));
         assert!(
-            wire.read_handshake().is_some(),
+            link.read_handshake().is_some(),
             "no answer to the handshake of {id}"
         );
-        wire
+        link
     }
 
     pub(crate) fn local_address(&self) -> SocketAddr {
@@ -223,10 +223,10 @@ pub(crate) fn listen(
     script: impl Fn(FakePeer, usize) + Send + Sync + 'static,
 ) -> SocketAddr {
     let info_hash = torrent.info_hash;
-    listen_tcp(move |mut wire, number| {
-        if wire.read_handshake().is_some() {
-            wire.send(&handshake(info_hash, EXTENDED_AND_FAST, id));
-            script(wire, number);
+    listen_tcp(move |mut link, number| {
+        if link.read_handshake().is_some() {
+            link.send(&handshake(info_hash, EXTENDED_AND_FAST, id));
+            script(link, number);
         }
     })
 }
@@ -252,21 +252,21 @@ pub(crate) fn listen_tcp(script: impl Fn(FakePeer, usize) + Send + Sync + 'stati
 /// A seed that follows the protocol.
 pub(crate) fn honest_seed(torrent: &Torrent, id: &'static str) -> SocketAddr {
     let owned = torrent.clone();
-    listen(torrent, id, move |wire, _| {
-        serve(wire, &owned, |_, block| block.to_vec())
+    listen(torrent, id, move |link, _| {
+        serve(link, &owned, |_, block| block.to_vec())
     })
 }
 
 /// Serves all requests. `twist` returns the bytes to send for each block.
 pub(crate) fn serve(
-    mut wire: FakePeer,
+    mut link: FakePeer,
     torrent: &Torrent,
     twist: impl Fn((u32, u32, u32), &[u8]) -> Vec<u8>,
 ) {
-    wire.send(&[have_all(), unchoke()].concat());
-    while let Some(body) = wire.read_until(REQUEST) {
+    link.send(&[have_all(), unchoke()].concat());
+    while let Some(body) = link.read_until(REQUEST) {
         let (index, begin, length) = parse_request(&body);
         let block = twist((index, begin, length), torrent.block(index, begin, length));
-        wire.send(&piece(index, begin, &block));
+        link.send(&piece(index, begin, &block));
     }
 }

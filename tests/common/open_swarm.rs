@@ -2,8 +2,7 @@
 
 use super::fake_peer::*;
 use super::handmade_torrent::Torrent;
-use super::peer::Peer;
-use super::peer::quoted;
+use super::peer::{Peer, quoted};
 use super::sandbox::Sandbox;
 use std::sync::LazyLock;
 use std::thread;
@@ -43,9 +42,9 @@ pub(crate) fn seed_with(
     arguments: &[&str],
 ) -> Peer {
     let mut peer = leech_with(sandbox, name, torrent, arguments);
-    let wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "giver");
+    let link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "giver");
     let owned = torrent.clone();
-    let giver = thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+    let giver = thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()));
     peer.run("wait 30");
     giver.join().unwrap();
     peer
@@ -53,6 +52,6 @@ pub(crate) fn seed_with(
 
 /// Asserts that the peer serves a block to a new caller.
 pub(crate) fn assert_serves(peer: &Peer, torrent: &Torrent) {
-    let mut wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "sound");
-    assert_eq!(wire.fetch(0, 0, BLOCK).unwrap(), torrent.block(0, 0, BLOCK));
+    let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "sound");
+    assert_eq!(link.fetch(0, 0, BLOCK).unwrap(), torrent.block(0, 0, BLOCK));
 }

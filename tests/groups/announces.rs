@@ -3,8 +3,7 @@
 use super::team::{join, logged_in, session};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::User;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;

@@ -2,8 +2,7 @@
 
 use super::team::{entry, join, logged_in, refuses, share, team};
 use crate::common::account_tracker::AccountTracker;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;

@@ -1,8 +1,7 @@
 //! What somebody hears who records the line between two members: neither the file's name nor a byte of it.
 
 use crate::common::account_tracker::AccountTracker;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

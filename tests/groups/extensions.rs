@@ -3,8 +3,7 @@
 use super::fake_member::{Bytes, MemberIdentity, call_tls, certify, handshake};
 use super::team::{session, team};
 use crate::common::account_tracker::AccountTracker;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 

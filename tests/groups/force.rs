@@ -2,8 +2,7 @@
 
 use super::team::{refuses, team};
 use crate::common::account_tracker::AccountTracker;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::bytes;
 use std::collections::BTreeMap;
 use std::fs;

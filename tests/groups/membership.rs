@@ -4,11 +4,9 @@
 use super::fake_member::{FakeLeech, call_tls, certify};
 use super::team::{entry, join, logged_in, refuses, session, share, team};
 use crate::common::account_tracker::AccountTracker;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::bytes;
-use crate::common::waiting::wait_for;
-use crate::common::waiting::wait_until;
+use crate::common::waiting::{wait_for, wait_until};
 use std::fs;
 use std::path::PathBuf;
 

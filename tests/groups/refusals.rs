@@ -10,8 +10,7 @@ use crate::common::control_connection::{
     ControlConnection, User, create_user_request, group_request,
 };
 use crate::common::log::wait_for_log_line;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
 use pieceful::certificate::{Authority, GroupAuthority};
 use pieceful::wire::access::Ask;

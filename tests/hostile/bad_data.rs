@@ -3,11 +3,9 @@
 use super::lying_tracker::{announce_to, downloading, naming};
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::log_line_with;
-use crate::common::log::wait_for_log_line;
+use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech};
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::net::SocketAddr;
@@ -28,9 +26,9 @@ fn spoiled(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
 fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (go, gate): (_, Receiver<()>) = channel();
     let (owned, gate) = (torrent.clone(), Mutex::new(gate));
-    let address = listen(torrent, "sound", move |wire, _| {
+    let address = listen(torrent, "sound", move |link, _| {
         let _ = gate.lock().unwrap().recv();
-        serve(wire, &owned, |_, block| block.to_vec());
+        serve(link, &owned, |_, block| block.to_vec());
     });
     (address, go)
 }
@@ -48,9 +46,9 @@ fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
     let (owner, go) = held_owner(&TORRENT);
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let liar = listen(&TORRENT, "liar", move |wire, _| {
+    let liar = listen(&TORRENT, "liar", move |link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
-        serve(wire, &TORRENT, spoiled);
+        serve(link, &TORRENT, spoiled);
     });
     let mut peer = downloading(&sandbox, naming(&[liar, owner]));
     wait_for_log_line(
@@ -73,9 +71,9 @@ fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
 #[test]
 fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
     let sandbox = Sandbox::new();
-    let liar = listen(&TORRENT, "liar", |mut wire, _| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let (index, ..) = parse_request(&wire.read_until(REQUEST).unwrap());
+    let liar = listen(&TORRENT, "liar", |mut link, _| {
+        link.send(&[have_all(), unchoke()].concat());
+        let (index, ..) = parse_request(&link.read_until(REQUEST).unwrap());
         let piece_length = if index == 19 { 20_000 } else { 32_768 };
         let blocks = (0..piece_length).step_by(BLOCK as usize).map(|begin| {
             let length = BLOCK.min(piece_length - begin);
@@ -88,9 +86,9 @@ fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
         // The second request may still be on its way; a block that comes before it would be unasked.
         let blocks: Vec<Vec<u8>> = blocks.collect();
         if blocks.len() > 1 {
-            wire.read_until(REQUEST).unwrap();
+            link.read_until(REQUEST).unwrap();
         }
-        wire.send(&blocks.concat());
+        link.send(&blocks.concat());
     });
     let mut peer = downloading(&sandbox, naming(&[liar]));
     wait_for_log_line(&peer.log, &["does not verify"]);
@@ -115,22 +113,22 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
     let meet = Arc::new(Barrier::new(2));
     let owner = |id: &'static str, twist: Twist| {
         let (meet, owned) = (meet.clone(), torrent.clone());
-        listen(&torrent, id, move |mut wire, number| {
+        listen(&torrent, id, move |mut link, number| {
             if number > 0 {
-                return serve(wire, &owned, twist);
+                return serve(link, &owned, twist);
             }
             meet.wait();
-            wire.send(&[have_all(), unchoke()].concat());
-            let first = parse_request(&wire.read_until(REQUEST).unwrap());
+            link.send(&[have_all(), unchoke()].concat());
+            let first = parse_request(&link.read_until(REQUEST).unwrap());
             meet.wait();
-            wire.send(&piece(
+            link.send(&piece(
                 first.0,
                 first.1,
                 &twist(first, owned.block(first.0, first.1, first.2)),
             ));
-            while let Some(body) = wire.read_until(REQUEST) {
+            while let Some(body) = link.read_until(REQUEST) {
                 let (index, begin, length) = parse_request(&body);
-                wire.send(&piece(
+                link.send(&piece(
                     index,
                     begin,
                     &twist((index, begin, length), owned.block(index, begin, length)),
@@ -163,8 +161,8 @@ fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) 
     let (owner, go) = held_owner(&TORRENT);
     let (was_asked, asked) = channel();
     let was_asked = Mutex::new(was_asked);
-    let bad = listen(&TORRENT, "bad", move |wire, _| {
-        bad(wire, was_asked.lock().unwrap().clone())
+    let bad = listen(&TORRENT, "bad", move |link, _| {
+        bad(link, was_asked.lock().unwrap().clone())
     });
     let mut peer = downloading(&sandbox, naming(&[bad, owner]));
     asked
@@ -184,21 +182,21 @@ fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) 
 
 #[test]
 fn one_that_chokes_after_the_first_request_does_not_stop_a_download() {
-    completes_beside(|mut wire, asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        wire.read_until(REQUEST);
-        wire.send(&frame(CHOKE, &[]));
+    completes_beside(|mut link, asked| {
+        link.send(&[have_all(), unchoke()].concat());
+        link.read_until(REQUEST);
+        link.send(&frame(CHOKE, &[]));
         let _ = asked.send(());
-        wire.read_to_end();
+        link.read_to_end();
     });
 }
 
 #[test]
 fn one_that_rejects_everything_does_not_stop_a_download() {
-    completes_beside(|mut wire, asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.read_until(REQUEST) {
-            wire.send(&frame(REJECT_REQUEST, &body));
+    completes_beside(|mut link, asked| {
+        link.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
+            link.send(&frame(REJECT_REQUEST, &body));
             let _ = asked.send(());
         }
     });
@@ -206,10 +204,10 @@ fn one_that_rejects_everything_does_not_stop_a_download() {
 
 #[test]
 fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
-    completes_beside(|mut wire, asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.read_until(REQUEST) {
-            wire.send(&[frame(CHOKE, &[]), frame(REJECT_REQUEST, &body), unchoke()].concat());
+    completes_beside(|mut link, asked| {
+        link.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
+            link.send(&[frame(CHOKE, &[]), frame(REJECT_REQUEST, &body), unchoke()].concat());
             let _ = asked.send(());
         }
     });
@@ -217,13 +215,13 @@ fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
 
 #[test]
 fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
-    completes_beside(|mut wire, was_asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
+    completes_beside(|mut link, was_asked| {
+        link.send(&[have_all(), unchoke()].concat());
+        let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        wire.send(&whole[..whole.len() / 2]);
+        link.send(&whole[..whole.len() / 2]);
         let _ = was_asked.send(());
-        wire.read_to_end();
+        link.read_to_end();
     });
 }
 
@@ -231,20 +229,20 @@ fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
 fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "eager");
-    wire.send(&[have_all(), unchoke()].concat());
-    let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "eager");
+    link.send(&[have_all(), unchoke()].concat());
+    let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
     // Another length than was asked for is another block.
-    wire.send(&piece(
+    link.send(&piece(
         index,
         begin,
         &TORRENT.block(index, begin, length)[1..],
     ));
-    wire.read_to_end();
+    link.read_to_end();
     wait_for_log_line(
         &leech.log,
         &[
-            &format!("link with {} ended", wire.local_address()),
+            &format!("link with {} ended", link.local_address()),
             "a block that was not asked for",
         ],
     );
@@ -253,12 +251,12 @@ fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
 
 #[test]
 fn a_block_sent_twice_ends_the_link_and_counts_once() {
-    let (_sandbox, mut peer) = completes_beside(|mut wire, was_asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
+    let (_sandbox, mut peer) = completes_beside(|mut link, was_asked| {
+        link.send(&[have_all(), unchoke()].concat());
+        let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        wire.send(&whole.repeat(2));
-        wire.read_to_end();
+        link.send(&whole.repeat(2));
+        link.read_to_end();
         let _ = was_asked.send(());
     });
     wait_for_log_line(&peer.log, &["ended", "a block that was not asked for"]);
@@ -270,16 +268,16 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 
 #[test]
 fn a_block_that_comes_after_its_own_choke_is_late_and_no_breach() {
-    let (_sandbox, peer) = completes_beside(|mut wire, was_asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let body = wire.read_until(REQUEST).unwrap();
+    let (_sandbox, peer) = completes_beside(|mut link, was_asked| {
+        link.send(&[have_all(), unchoke()].concat());
+        let body = link.read_until(REQUEST).unwrap();
         let (index, begin, length) = parse_request(&body);
         let late = piece(index, begin, TORRENT.block(index, begin, length));
-        wire.send(&[frame(CHOKE, &[]), late, unchoke()].concat());
+        link.send(&[frame(CHOKE, &[]), late, unchoke()].concat());
         // It is still served as anyone.
-        assert!(wire.read_until(REQUEST).is_some());
+        assert!(link.read_until(REQUEST).is_some());
         let _ = was_asked.send(());
-        serve(wire, &TORRENT, |_, block| block.to_vec());
+        serve(link, &TORRENT, |_, block| block.to_vec());
     });
     assert_eq!(log_line_with(&peer.log, &["was not asked for"]), None);
 }

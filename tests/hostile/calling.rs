@@ -1,11 +1,9 @@
 //! Callers of a peer that has everything: what is odd but allowed, and what is too much.
 
-use crate::common::open_swarm::{TORRENT, leech, seed};
+use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, seed_with};
 
 use crate::common::fake_peer::*;
-use crate::common::log::log_line_with;
-use crate::common::log::wait_for_log_line;
-use crate::common::open_swarm::{assert_serves, seed_with};
+use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 
@@ -81,17 +79,17 @@ fn what_is_odd_but_allowed_keeps_the_link() {
         ("have none", frame(HAVE_NONE, &[])),
     ];
     for (number, (name, bytes)) in table.into_iter().enumerate() {
-        let mut wire = FakePeer::connect(
+        let mut link = FakePeer::connect(
             seed.process.address,
             &TORRENT,
             EXTENDED_AND_FAST,
             &format!("odd{number}"),
         );
-        wire.send(&bytes);
-        let block = wire.fetch(3, 16, 100);
+        link.send(&bytes);
+        let block = link.fetch(3, 16, 100);
         let line = log_line_with(
             &seed.log,
-            &[&format!("link with {} ended", wire.local_address())],
+            &[&format!("link with {} ended", link.local_address())],
         );
         assert_eq!(
             block.as_deref(),
@@ -127,11 +125,11 @@ fn messages_may_come_in_single_bytes_or_all_at_once() {
         ]
         .concat()
     };
-    let answers = |mut wire: FakePeer| {
-        assert!(wire.read_handshake().is_some());
+    let answers = |mut link: FakePeer| {
+        assert!(link.read_handshake().is_some());
         let blocks = [
-            wire.read_until(PIECE).unwrap(),
-            wire.read_until(PIECE).unwrap(),
+            link.read_until(PIECE).unwrap(),
+            link.read_until(PIECE).unwrap(),
         ];
         assert!(
             blocks[0][8..] == *TORRENT.block(5, 0, BLOCK)
@@ -148,10 +146,10 @@ fn messages_may_come_in_single_bytes_or_all_at_once() {
     answers(bytewise);
     for cut in 1..all("").len() {
         let all = all(&format!("cut{cut}"));
-        let mut wire = FakePeer::connect_tcp(seed.process.address);
-        wire.send(&all[..cut]);
-        wire.send(&all[cut..]);
-        answers(wire);
+        let mut link = FakePeer::connect_tcp(seed.process.address);
+        link.send(&all[..cut]);
+        link.send(&all[cut..]);
+        answers(link);
     }
 }
 
@@ -179,16 +177,16 @@ fn one_that_reads_nothing_stops_no_other() {
     // Each fills its own line: 1,000 blocks are 16 MiB, more than sockets hold.
     let deaf: Vec<FakePeer> = (0..20)
         .map(|number| {
-            let mut wire = FakePeer::connect(
+            let mut link = FakePeer::connect(
                 seed.process.address,
                 &TORRENT,
                 EXTENDED_AND_FAST,
                 &format!("deaf{number}"),
             );
-            wire.send(&interested());
-            wire.read_until(UNCHOKE).unwrap();
-            wire.send(&request(0, 0, BLOCK).repeat(1000));
-            wire
+            link.send(&interested());
+            link.read_until(UNCHOKE).unwrap();
+            link.send(&request(0, 0, BLOCK).repeat(1000));
+            link
         })
         .collect();
     let mut sound = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
@@ -208,10 +206,10 @@ fn a_piece_that_is_not_here_is_rejected_and_not_made_up() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
     let before = resident_kib(leech.process.id());
-    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "early");
-    wire.send(&request(4, 0, BLOCK));
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "early");
+    link.send(&request(4, 0, BLOCK));
     assert_eq!(
-        wire.read_until(REJECT_REQUEST).unwrap(),
+        link.read_until(REJECT_REQUEST).unwrap(),
         numbers(&[4, 0, BLOCK])
     );
     // Without BEP 6 there is no word for it; the link lives all the same.
@@ -219,7 +217,7 @@ fn a_piece_that_is_not_here_is_rejected_and_not_made_up() {
     plain.send(&[request(4, 0, BLOCK), frame(INTERESTED, &[])].concat());
     assert_eq!(plain.read_message().unwrap(), (1, vec![]));
     // Nobody reads these rejects.
-    wire.send(&request(4, 0, BLOCK).repeat(400_000));
+    link.send(&request(4, 0, BLOCK).repeat(400_000));
     let mut later = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "later");
     later.send(&interested());
     assert_eq!(later.read_until(UNCHOKE), Some(vec![]));

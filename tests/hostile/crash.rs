@@ -5,14 +5,11 @@ use super::late;
 use super::lying_tracker::{announce_to, naming};
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::log_line_with;
-use crate::common::log::wait_for_log_line;
+use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, assert_serves, seed};
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
-use crate::common::waiting::PATIENCE;
-use crate::common::waiting::wait_for;
+use crate::common::waiting::{PATIENCE, wait_for};
 use pieceful::peer::{Deadlines, DownloadState};
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -56,18 +53,18 @@ fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
     let served = Arc::new(AtomicUsize::new(0));
     let counted = served.clone();
     // Its first caller gets half of the blocks, later ones all.
-    let owner = listen(&TORRENT, "owner", move |mut wire, number| {
-        wire.send(&[have_all(), unchoke()].concat());
+    let owner = listen(&TORRENT, "owner", move |mut link, number| {
+        link.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
-            let Some(body) = wire.read_until(REQUEST) else {
+            let Some(body) = link.read_until(REQUEST) else {
                 return;
             };
             let (index, begin, length) = parse_request(&body);
             if number == 0 && sent == 20 {
-                return wire.read_to_end();
+                return link.read_to_end();
             }
             counted.fetch_add(1, Ordering::SeqCst);
-            wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+            link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
     });
     announce_to(&sandbox, naming(&[owner]));
@@ -151,9 +148,9 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
             .contains("was changed since it was whole"),
         "{download}"
     );
-    let mut wire = FakePeer::connect_tcp(changed.process.address);
-    wire.send(&handshake(torrent.info_hash, EXTENDED_AND_FAST, "asker"));
-    assert!(wire.read_handshake().is_none());
+    let mut link = FakePeer::connect_tcp(changed.process.address);
+    link.send(&handshake(torrent.info_hash, EXTENDED_AND_FAST, "asker"));
+    assert!(link.read_handshake().is_none());
     assert!(fs::read(&copy).unwrap() == content, "it is the user's file");
 }
 
@@ -218,8 +215,8 @@ fn a_record_of_another_torrent_in_the_place_of_one_is_told_and_harms_neither() {
     );
     assert_eq!(state(&mut peer, "share"), "none");
     assert_eq!(state(&mut peer, "other"), "complete");
-    let mut wire = FakePeer::connect(peer.process.address, &other, EXTENDED_AND_FAST, "asker");
-    assert_eq!(wire.fetch(2, 0, 7_232).unwrap(), other.block(2, 0, 7_232));
+    let mut link = FakePeer::connect(peer.process.address, &other, EXTENDED_AND_FAST, "asker");
+    assert_eq!(link.fetch(2, 0, 7_232).unwrap(), other.block(2, 0, 7_232));
     // What the lost record was about is taken as it is, once asked for.
     let file = TORRENT.write(&sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
@@ -301,8 +298,8 @@ fn a_record_older_than_the_file_costs_nothing_but_a_check() {
 fn what_is_told_to_be_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
     let leech = late::peer(&sandbox, false, Deadlines::default());
-    let wire = late::greet(&leech, "giver");
-    let giver = thread::spawn(|| serve(wire, &TORRENT, |_, block| block.to_vec()));
+    let link = late::greet(&leech, "giver");
+    let giver = thread::spawn(|| serve(link, &TORRENT, |_, block| block.to_vec()));
     let start = Instant::now();
     while leech.downloads()[0].state != DownloadState::Complete {
         assert!(start.elapsed() < PATIENCE, "it does not end");

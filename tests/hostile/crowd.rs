@@ -78,14 +78,14 @@ fn three_hundred_idle_links_do_not_keep_a_leech_from_calling_an_owner() {
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let crowd: Vec<FakePeer> = (0..CROWD)
         .map(|number| {
-            let mut wire = FakePeer::connect(
+            let mut link = FakePeer::connect(
                 leech.process.address,
                 &TORRENT,
                 EXTENDED_AND_FAST,
                 &format!("idle{number}"),
             );
-            wire.send(&frame(HAVE_NONE, &[]));
-            wire
+            link.send(&frame(HAVE_NONE, &[]));
+            link
         })
         .collect();
     // Only now the leech hears of the one that has something.
@@ -113,9 +113,9 @@ fn one_address_may_not_take_every_line() {
     // Those that went make room again.
     wait_for(
         || {
-            let mut wire = FakePeer::connect_tcp(seed.process.address);
-            wire.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "next"));
-            wire.read_handshake()
+            let mut link = FakePeer::connect_tcp(seed.process.address);
+            link.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "next"));
+            link.read_handshake()
         },
         || "the lines that ended still count".into(),
     );

@@ -2,11 +2,9 @@
 
 use super::lying_tracker::{announce_to, naming};
 use crate::common::fake_peer::*;
-use crate::common::log::log_line_with;
-use crate::common::log::wait_for_log_line;
+use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech, seed};
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::process::{BINARY, Process, limited, wait_for_end};
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_for;
@@ -49,9 +47,9 @@ fn no_destination_is_overwritten_or_written_through_a_link() {
         message.contains("authorized_keys exists already"),
         "{message}"
     );
-    let link = sandbox.path("link");
-    symlink(&victim, &link).unwrap();
-    assert!(refused(&mut peer, &sandbox, &link).contains("exists already"));
+    let symbolic_link = sandbox.path("link");
+    symlink(&victim, &symbolic_link).unwrap();
+    assert!(refused(&mut peer, &sandbox, &symbolic_link).contains("exists already"));
     let dangling = sandbox.path("dangling");
     symlink(sandbox.path("nothing"), &dangling).unwrap();
     assert!(refused(&mut peer, &sandbox, &dangling).contains("exists already"));
@@ -106,24 +104,24 @@ fn trouble(peer: &mut Peer) -> Value {
 fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_told() {
     let sandbox = Sandbox::new();
     let mut seed = seed(&sandbox, "seed", &TORRENT);
-    let mut wire = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "leech");
-    assert!(wire.fetch(0, 0, BLOCK).is_some());
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "leech");
+    assert!(link.fetch(0, 0, BLOCK).is_some());
     let file = File::options()
         .write(true)
         .open(sandbox.path("seed/copy"))
         .unwrap();
     // In the middle of a block.
     file.set_len(32_768 * 5 + 1000).unwrap();
-    assert_eq!(wire.fetch(5, 0, BLOCK), None, "a block that is half there");
+    assert_eq!(link.fetch(5, 0, BLOCK), None, "a block that is half there");
     let told = wait_for(
         || Some(trouble(&mut seed)).filter(|told| !told.is_null()),
         || "status tells nothing".into(),
     );
     assert!(told.as_str().unwrap().contains("was changed"), "{told}");
     // Nothing of it is served any more, though part of it is still there.
-    let mut wire = FakePeer::connect_tcp(seed.process.address);
-    wire.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "another"));
-    assert!(wire.read_handshake().is_none());
+    let mut link = FakePeer::connect_tcp(seed.process.address);
+    link.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "another"));
+    assert!(link.read_handshake().is_none());
 }
 
 #[test]
@@ -213,9 +211,9 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
     // The owner sends nothing before the disk is full.
     let (go, gate) = channel();
     let gate = Mutex::new(gate);
-    let owner = listen(&TORRENT, "owner", move |wire, _| {
+    let owner = listen(&TORRENT, "owner", move |link, _| {
         let _: Result<(), _> = gate.lock().unwrap().recv();
-        serve(wire, &TORRENT, |_, block| block.to_vec());
+        serve(link, &TORRENT, |_, block| block.to_vec());
     });
     announce_to(&sandbox, naming(&[owner]));
     let child = on_small_disk(&sandbox, &folder).spawn().unwrap();
@@ -271,17 +269,17 @@ fn skipped(why: &str) {
 /// An owner that serves eight pieces, and the others once `gate` says so.
 fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     let gate = Mutex::new(Some(gate));
-    listen(&TORRENT, "owner", move |mut wire, _| {
+    listen(&TORRENT, "owner", move |mut link, _| {
         let mut gate = gate.lock().unwrap().take();
-        wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.read_until(REQUEST) {
+        link.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
             let (index, begin, length) = parse_request(&body);
             if index >= 8
                 && let Some(gate) = gate.take()
             {
                 let _ = gate.recv();
             }
-            wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+            link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
     })
 }

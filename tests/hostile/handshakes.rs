@@ -62,19 +62,19 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
         ),
     ];
     for (name, bytes, rule) in table {
-        let mut wire = FakePeer::connect_tcp(seed.process.address);
-        wire.send(&bytes);
+        let mut link = FakePeer::connect_tcp(seed.process.address);
+        link.send(&bytes);
         assert_eq!(
-            wire.stream.read(&mut [0; 1]).unwrap_or(0),
+            link.stream.read(&mut [0; 1]).unwrap_or(0),
             0,
             "{name}: it was answered"
         );
-        wait_for_log_line(&seed.log, &[&format!("{}: ", wire.local_address()), rule]);
+        wait_for_log_line(&seed.log, &[&format!("{}: ", link.local_address()), rule]);
     }
-    let mut wire = FakePeer::connect_tcp(seed.process.address);
-    wire.send(&sound[..67]);
-    let address = wire.local_address();
-    drop(wire);
+    let mut link = FakePeer::connect_tcp(seed.process.address);
+    link.send(&sound[..67]);
+    let address = link.local_address();
+    drop(link);
     wait_for_log_line(
         &seed.log,
         &[&format!("{address}: "), "the handshake did not come whole"],
@@ -86,9 +86,9 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
 fn a_peer_does_not_link_with_itself() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let mut wire = FakePeer::connect_tcp(seed.process.address);
-    wire.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "asker"));
-    let answer = wire.read_handshake().unwrap();
+    let mut link = FakePeer::connect_tcp(seed.process.address);
+    link.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "asker"));
+    let answer = link.read_handshake().unwrap();
     let own_id = String::from_utf8(answer[48..].to_vec()).unwrap();
     let mut mirror = FakePeer::connect_tcp(seed.process.address);
     mirror.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, &own_id));
@@ -134,8 +134,8 @@ fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
     let mut next = 0;
     let mut open = true;
     while open {
-        for wire in &mut lines {
-            wire.send(&sound[next..=next]);
+        for link in &mut lines {
+            link.send(&sound[next..=next]);
         }
         next = (next + 1).min(60);
         assert_serves(&seed, &TORRENT);
@@ -164,8 +164,8 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let owner = listen_tcp(move |mut wire, _| {
-        wire.read_handshake();
+    let owner = listen_tcp(move |mut link, _| {
+        link.read_handshake();
         counted.fetch_add(1, Ordering::SeqCst);
     });
     announce_to(&sandbox, naming(&[owner]));
@@ -194,7 +194,7 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
 #[test]
 fn who_takes_a_call_and_says_nothing_is_named() {
     let sandbox = Sandbox::new();
-    let owner = listen_tcp(|mut wire, _| while wire.read_message().is_some() {});
+    let owner = listen_tcp(|mut link, _| while link.read_message().is_some() {});
     announce_to(&sandbox, naming(&[owner]));
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");

@@ -45,13 +45,13 @@ fn told(parts: &[&str]) -> Option<String> {
 }
 
 /// Waits until it is told why the link of `wire` ended.
-fn end_of(wire: &FakePeer) -> String {
-    let about = format!("link with {} ended", wire.local_address());
+fn end_of(link: &FakePeer) -> String {
+    let about = format!("link with {} ended", link.local_address());
     wait_for(|| told(&[&about]), || format!("nothing says {about}"))
 }
 
-fn stands(wire: &FakePeer) -> bool {
-    told(&[&format!("link with {} ended", wire.local_address())]).is_none()
+fn stands(link: &FakePeer) -> bool {
+    told(&[&format!("link with {} ended", link.local_address())]).is_none()
 }
 
 /// A peer with the torrent, which is whole if it is `seeded`.
@@ -95,11 +95,11 @@ pub(crate) fn greet(peer: &Peer, id: &str) -> FakePeer {
 }
 
 /// Waits for the other side to say anything or to close, `PAUSE` at most; whether the line is open.
-fn listen_a_while(wire: &mut FakePeer) -> bool {
-    wire.stream.set_read_timeout(Some(PAUSE)).unwrap();
-    let read = wire.stream.read(&mut [0; 1 << 10]);
+fn listen_a_while(link: &mut FakePeer) -> bool {
+    link.stream.set_read_timeout(Some(PAUSE)).unwrap();
+    let read = link.stream.read(&mut [0; 1 << 10]);
     let late = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
-    wire.stream
+    link.stream
         .set_read_timeout(Some(crate::common::waiting::PATIENCE))
         .unwrap();
     match read {
@@ -109,10 +109,10 @@ fn listen_a_while(wire: &mut FakePeer) -> bool {
 }
 
 /// Sends a byte at a time until the line is closed.
-fn trickle(wire: &mut FakePeer, bytes: &[u8]) {
+fn trickle(link: &mut FakePeer, bytes: &[u8]) {
     for byte in bytes {
-        wire.send(&[*byte]);
-        if !listen_a_while(wire) {
+        link.send(&[*byte]);
+        if !listen_a_while(link) {
             return;
         }
     }
@@ -142,10 +142,10 @@ fn a_message_that_does_not_come_whole_in_time_ends_its_link() {
         ),
     ];
     for (name, bytes) in stopped {
-        let mut wire = greet(&seed, "stopped");
-        wire.send(&bytes);
-        wire.read_to_end();
-        let line = end_of(&wire);
+        let mut link = greet(&seed, "stopped");
+        link.send(&bytes);
+        link.read_to_end();
+        let line = end_of(&link);
         assert!(
             line.contains("did not come whole in 1 seconds"),
             "{name}: {line}"
@@ -153,9 +153,9 @@ fn a_message_that_does_not_come_whole_in_time_ends_its_link() {
     }
     for (name, id) in [("an extended message", 20), ("one that nobody knows", 99)] {
         let begun = Instant::now();
-        let mut wire = greet(&seed, "trickling");
-        trickle(&mut wire, &long(id));
-        let line = end_of(&wire);
+        let mut link = greet(&seed, "trickling");
+        trickle(&mut link, &long(id));
+        let line = end_of(&link);
         assert!(
             line.contains("did not come whole in 1 seconds"),
             "{name}: {line}"
@@ -169,13 +169,13 @@ fn a_message_that_does_not_come_whole_in_time_ends_its_link() {
 fn a_block_that_trickles_ends_its_link_and_comes_from_another() {
     let sandbox = Sandbox::new();
     let leech = peer(&sandbox, false, message_within(SECOND));
-    let mut wire = greet(&leech, "trickling");
-    wire.send(&[have_all(), unchoke()].concat());
-    let (index, begin, length) = parse_request(&wire.read_until(REQUEST).unwrap());
+    let mut link = greet(&leech, "trickling");
+    link.send(&[have_all(), unchoke()].concat());
+    let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
     let block = piece(index, begin, TORRENT.block(index, begin, length));
-    wire.send(&block[..100]);
-    trickle(&mut wire, &block[100..]);
-    let line = end_of(&wire);
+    link.send(&block[..100]);
+    trickle(&mut link, &block[100..]);
+    let line = end_of(&link);
     assert!(line.contains("did not come whole in 1 seconds"), "{line}");
     serve(greet(&leech, "sound"), &TORRENT, |_, block| block.to_vec());
     assert!(fs::read(sandbox.path("copy")).unwrap() == TORRENT.content);
@@ -231,10 +231,10 @@ fn a_link_that_lets_requests_go_stale_again_and_again_ends() {
     };
     let leech = peer(&sandbox, false, deadlines);
     let bystander = greet(&leech, "bystander");
-    let mut wire = greet(&leech, "promising");
-    wire.send(&[have_all(), unchoke()].concat());
-    wire.read_to_end();
-    let line = end_of(&wire);
+    let mut link = greet(&leech, "promising");
+    link.send(&[have_all(), unchoke()].concat());
+    link.read_to_end();
+    let line = end_of(&link);
     assert!(line.contains("it delivers nothing"), "{line}");
     assert!(stands(&bystander));
     serve(bystander, &TORRENT, |_, block| block.to_vec());
@@ -249,13 +249,13 @@ fn keep_alives_go_out_when_there_is_nothing_else_to_say() {
         ..Deadlines::default()
     };
     let seed = peer(&sandbox, true, deadlines);
-    let mut wire = greet(&seed, "listening");
+    let mut link = greet(&seed, "listening");
     let mut keep_alives = 0;
     while keep_alives < 3 {
         let mut prefix = [0; 4];
-        wire.stream.read_exact(&mut prefix).unwrap();
+        link.stream.read_exact(&mut prefix).unwrap();
         let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
-        wire.stream.read_exact(&mut body).unwrap();
+        link.stream.read_exact(&mut body).unwrap();
         keep_alives += usize::from(body.is_empty());
     }
 }

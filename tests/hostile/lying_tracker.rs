@@ -3,10 +3,8 @@
 use crate::common::fake_peer::*;
 use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, leech};
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
-use crate::common::process::resident_kib;
-use crate::common::process::run;
+use crate::common::peer::{Peer, quoted};
+use crate::common::process::{resident_kib, run};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use serde_json::Value;

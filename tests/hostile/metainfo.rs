@@ -3,8 +3,7 @@
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::leech;
 use crate::common::peer::quoted;
-use crate::common::process::resident_kib;
-use crate::common::process::run;
+use crate::common::process::{resident_kib, run};
 use crate::common::sandbox::Sandbox;
 use std::fs;
 

@@ -297,15 +297,15 @@ fn every_breach_ends_its_link_by_name_and_no_other() {
     );
     let rows = [lengths(), pieces_told(), blocks(), extensions()].concat();
     for (number, (name, reserved, bytes, rule)) in rows.into_iter().enumerate() {
-        let mut wire = FakePeer::connect(
+        let mut link = FakePeer::connect(
             seed.process.address,
             &TORRENT,
             reserved,
             &format!("breaker{number}"),
         );
-        wire.send(&bytes);
-        wire.read_to_end();
-        let address = wire.local_address().to_string();
+        link.send(&bytes);
+        link.read_to_end();
+        let address = link.local_address().to_string();
         let line = wait_for_log_line(&seed.log, &[&format!("link with {address} ended")]);
         assert!(line.contains(rule), "{name}: {line}");
     }

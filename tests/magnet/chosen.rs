@@ -4,8 +4,7 @@ use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::TORRENT;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use sha1::{Digest, Sha1};
 use std::fs;
@@ -67,15 +66,15 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     let waiting = leech.wait_for_download("set", |download| download["state"] == "downloading");
     // a.txt lies in pieces 0 to 2, c.txt in 9 and 10, where it does not begin at their start.
     assert_eq!(waiting["bytes_total"], 5 * 32_768);
-    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "caller");
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "caller");
     let served = thread::spawn(move || {
         let mut indices = Vec::new();
-        wire.send(&[have_all(), unchoke(), extension_handshake(None, None)].concat());
-        while let Some((id, body)) = wire.read_message() {
+        link.send(&[have_all(), unchoke(), extension_handshake(None, None)].concat());
+        while let Some((id, body)) = link.read_message() {
             if id == 6 {
                 let (index, begin, length) = parse_request(&body);
                 indices.push(index);
-                wire.send(&piece(index, begin, SET.block(index, begin, length)));
+                link.send(&piece(index, begin, SET.block(index, begin, length)));
             }
         }
         indices.sort_unstable();
@@ -95,18 +94,18 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     check();
     for restart in 0..2 {
         // It serves pieces at the edges whole, and says that it fetches nothing more (BEP 21).
-        let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
-        wire.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
-        let bits = wire.read_until(BITFIELD).unwrap();
+        let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
+        link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
+        let bits = link.read_until(BITFIELD).unwrap();
         assert_eq!(bits, [0b1110_0000, 0b0110_0000], "restart {restart}");
-        let (_, told) = read_extended(&mut wire).unwrap();
+        let (_, told) = read_extended(&mut link).unwrap();
         let told = String::from_utf8_lossy(&told).into_owned();
         assert!(told.contains("11:upload_onlyi1e"), "{told}");
         for index in [2, 9] {
-            let block = wire.fetch(index, 16_384, 16_384).unwrap();
+            let block = link.fetch(index, 16_384, 16_384).unwrap();
             assert!(block == SET.block(index, 16_384, 16_384));
         }
-        drop(wire);
+        drop(link);
         leech.kill();
         leech = sandbox.debug_peer("leech", &[]);
         let shown = leech.wait_for_download("set", |download| download["state"] == "complete");
@@ -122,11 +121,11 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_download("set", |download| download["state"] == "complete");
     for restart in 0..2 {
-        let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "again");
-        wire.send(&frame(HAVE_NONE, &[]));
-        let bits = wire.read_until(BITFIELD).unwrap();
+        let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "again");
+        link.send(&frame(HAVE_NONE, &[]));
+        let bits = link.read_until(BITFIELD).unwrap();
         assert_eq!(bits, [0b1100_0000, 0b0100_0000], "restart {restart}");
-        drop(wire);
+        drop(link);
         leech.kill();
         leech = sandbox.debug_peer("leech", &[]);
         leech.wait_for_download("set", |download| download["state"] == "complete");
@@ -146,8 +145,8 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
 fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
     let sandbox = Sandbox::new();
     // Its metadata and its pieces come over lines of their own.
-    let owner = listen(&SET, "owner", |mut wire, _| {
-        serve_metadata(&mut wire, info_dictionary(&SET).len(), |piece| {
+    let owner = listen(&SET, "owner", |mut link, _| {
+        serve_metadata(&mut link, info_dictionary(&SET).len(), |piece| {
             metadata_piece(piece, info_dictionary(&SET))
         });
     });
@@ -159,13 +158,13 @@ fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
     });
     // b.bin and c.txt lie in pieces 2 to 10, with the end of a.txt and the beginning of d.bin.
     assert_eq!(waiting["bytes_total"], 9 * 32_768);
-    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    wire.send(&[have_all(), unchoke()].concat());
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    link.send(&[have_all(), unchoke()].concat());
     let mut order = Vec::new();
-    while let Some(body) = wire.read_until(REQUEST) {
+    while let Some(body) = link.read_until(REQUEST) {
         let (index, begin, length) = parse_request(&body);
         order.push(index);
-        wire.send(&piece(index, begin, SET.block(index, begin, length)));
+        link.send(&piece(index, begin, SET.block(index, begin, length)));
     }
     order.dedup();
     assert_eq!(order, (2..11).collect::<Vec<u32>>());
@@ -186,8 +185,8 @@ fn a_damaged_choice_is_not_complete_though_what_lies_beside_it_is_there() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
     leech.wait_for_download("set", |download| download["state"] == "downloading");
-    let wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
+    let link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    let given = thread::spawn(|| serve(link, &SET, |_, block| block.to_vec()));
     leech.run("wait 30");
     leech.kill();
     given.join().unwrap();
@@ -211,16 +210,16 @@ fn a_kill_in_the_middle_of_a_choice_loses_nothing_that_was_verified() {
     download(&mut leech, &sandbox, &SET, "--only d.bin --only a.txt");
     leech.wait_for_download("set", |download| download["state"] == "downloading");
     let serve_pieces = |leech: &Peer, pieces: &'static [u32]| {
-        let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-        wire.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
+        let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+        link.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
         for index in pieces {
-            wire.send(&frame(HAVE, &numbers(&[*index])));
+            link.send(&frame(HAVE, &numbers(&[*index])));
         }
         thread::spawn(move || {
-            while let Some(body) = wire.read_until(REQUEST) {
+            while let Some(body) = link.read_until(REQUEST) {
                 let (index, begin, length) = parse_request(&body);
                 assert!(pieces.contains(&index), "piece {index} again or unwanted");
-                wire.send(&piece(index, begin, SET.block(index, begin, length)));
+                link.send(&piece(index, begin, SET.block(index, begin, length)));
             }
         })
     };
@@ -265,8 +264,8 @@ fn padding_is_not_stored_an_empty_file_is_made_and_an_executable_one_may_be_exec
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "");
     leech.wait_for_download("set", |download| download["state"] == "downloading");
-    let wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
+    let link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    let given = thread::spawn(|| serve(link, &SET, |_, block| block.to_vec()));
     leech.run("wait 30");
     given.join().unwrap();
     let set = sandbox.path("leech/set");
@@ -288,13 +287,13 @@ fn in_order_means_from_the_first_piece_to_the_last() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &TORRENT, "copy --sequential");
     leech.wait_for_download("share", |download| download["state"] == "downloading");
-    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
-    wire.send(&[have_all(), unchoke()].concat());
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
+    link.send(&[have_all(), unchoke()].concat());
     let mut order = Vec::new();
-    while let Some(body) = wire.read_until(REQUEST) {
+    while let Some(body) = link.read_until(REQUEST) {
         let (index, begin, length) = parse_request(&body);
         order.push(index);
-        wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+        link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
     order.dedup();
     assert_eq!(order, (0..20).collect::<Vec<u32>>());
@@ -339,9 +338,9 @@ fn data_that_is_there_is_verified_and_not_fetched_again() {
     half.kill();
     let mut half = sandbox.debug_peer("half", &[]);
     begun(&mut half);
-    let wire = FakePeer::connect(half.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
+    let link = FakePeer::connect(half.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
     let given = thread::spawn(|| {
-        serve(wire, &TORRENT, |(index, ..), block| {
+        serve(link, &TORRENT, |(index, ..), block| {
             assert!(index >= 10, "piece {index} was there");
             block.to_vec()
         });
@@ -367,8 +366,8 @@ fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/mine"]);
-    let wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(wire, &SET, |_, block| block.to_vec()));
+    let link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    let given = thread::spawn(|| serve(link, &SET, |_, block| block.to_vec()));
     leech.run("wait 30");
     given.join().unwrap();
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/c.txt", "sub/mine"]);
@@ -415,8 +414,8 @@ fn a_hybrid_torrent_is_joined_by_its_first_half() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &hybrid, "");
     leech.wait_for_download("share", |download| download["state"] == "downloading");
-    let wire = FakePeer::connect(leech.process.address, &hybrid, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(move || serve(wire, &hybrid, |_, block| block.to_vec()));
+    let link = FakePeer::connect(leech.process.address, &hybrid, EXTENDED_AND_FAST, "giver");
+    let given = thread::spawn(move || serve(link, &hybrid, |_, block| block.to_vec()));
     leech.run("wait 30");
     given.join().unwrap();
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);

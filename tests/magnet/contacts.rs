@@ -3,11 +3,9 @@
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::log_line_with;
-use crate::common::log::wait_for_log_line;
+use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech, leech_with};
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use std::fs;
@@ -29,16 +27,16 @@ fn added(contacts: &[u8]) -> Vec<u8> {
 
 /// Calls as `id`, which listens at `port`; gives the line and the number under which messages of BEP 11 are taken.
 fn call(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Option<u8>) {
-    let mut wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
-    wire.send(&extension_handshake(None, Some(port)));
-    let (_, theirs) = read_extended(&mut wire).unwrap();
-    (wire, extension_id(&theirs, "ut_pex"))
+    let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
+    link.send(&extension_handshake(None, Some(port)));
+    let (_, theirs) = read_extended(&mut link).unwrap();
+    (link, extension_id(&theirs, "ut_pex"))
 }
 
 /// Waits until everything that was sent is taken in: only then what follows is answered.
-fn settle(wire: &mut FakePeer) {
-    wire.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
-    assert!(read_extended(wire).is_some());
+fn settle(link: &mut FakePeer) {
+    link.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
+    assert!(read_extended(link).is_some());
 }
 
 #[test]
@@ -153,18 +151,18 @@ fn each_bad_message_ends_its_line_alone_with_the_rule_it_broke() {
     ];
     let (mut sound, _) = call(&leech, &TORRENT, "sound", 6_000);
     for (at, (payload, rule)) in tables.iter().enumerate() {
-        let (mut wire, number) = call(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
-        wire.send(&extended(number.unwrap(), payload));
-        wire.read_to_end();
+        let (mut link, number) = call(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
+        link.send(&extended(number.unwrap(), payload));
+        link.read_to_end();
         let port = (6_001 + at).to_string();
         wait_for_log_line(&leech.log, &[&format!("127.0.0.1:{port}"), rule]);
     }
     // One that tells again and again is not heard, and then not borne.
-    let (mut wire, number) = call(&leech, &TORRENT, "flood", 6_100);
+    let (mut link, number) = call(&leech, &TORRENT, "flood", 6_100);
     for _ in 0..12 {
-        wire.send(&extended(number.unwrap(), b"de"));
+        link.send(&extended(number.unwrap(), b"de"));
     }
-    wire.read_to_end();
+    link.read_to_end();
     wait_for_log_line(
         &leech.log,
         &["127.0.0.1:6100", "more often than once a minute"],
@@ -191,8 +189,8 @@ fn contacts_that_cannot_be_are_passed_over_and_a_crowd_of_them_does_no_harm() {
     for number in 0..2_000u32 {
         contacts.extend([127, 1, (number >> 8) as u8, number as u8, 0, 9]);
     }
-    let (mut wire, number) = call(&leech, &TORRENT, "crowd", 6_001);
-    wire.send(&extended(number.unwrap(), &added(&contacts)));
+    let (mut link, number) = call(&leech, &TORRENT, "crowd", 6_001);
+    link.send(&extended(number.unwrap(), &added(&contacts)));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let log = fs::read_to_string(&leech.log).unwrap();

@@ -5,12 +5,10 @@ use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, leech, seed};
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::process::run;
 use crate::common::sandbox::{Sandbox, bytes};
-use crate::common::waiting::PATIENCE;
-use crate::common::waiting::wait_for;
+use crate::common::waiting::{PATIENCE, wait_for};
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -118,43 +116,43 @@ fn while_the_metadata_is_sought_that_is_shown_and_it_goes_on_after_a_kill() {
     let (asked, was_asked) = channel();
     let asked = Mutex::new(asked);
     // It gives the first pieces and no more, to the first who calls.
-    let owner = listen(&LONG, "slow", move |mut wire, number| {
+    let owner = listen(&LONG, "slow", move |mut link, number| {
         if number == 0 {
             let asked = asked.lock().unwrap().clone();
-            wire.send(&extension_handshake(
+            link.send(&extension_handshake(
                 Some(info_dictionary(&LONG).len()),
                 None,
             ));
-            let (_, payload) = read_extended(&mut wire).unwrap();
+            let (_, payload) = read_extended(&mut link).unwrap();
             let theirs = extension_id(&payload, "ut_metadata").unwrap();
-            wire.send(&extended(
+            link.send(&extended(
                 theirs,
                 &metadata_piece(0, info_dictionary(&LONG)),
             ));
             // The next one is asked for because the first came.
-            (0..5).for_each(|_| assert!(read_extended(&mut wire).is_some()));
+            (0..5).for_each(|_| assert!(read_extended(&mut link).is_some()));
             asked.send(()).unwrap();
-            return wire.read_to_end();
+            return link.read_to_end();
         }
-        wire.send(&[have_all(), unchoke()].concat());
+        link.send(&[have_all(), unchoke()].concat());
         let mut theirs = 0;
-        wire.send(&extension_handshake(
+        link.send(&extension_handshake(
             Some(info_dictionary(&LONG).len()),
             None,
         ));
-        while let Some((id, body)) = wire.read_message() {
+        while let Some((id, body)) = link.read_message() {
             match (id, body.first()) {
                 (20, Some(0)) => theirs = extension_id(&body, "ut_metadata").unwrap(),
                 (20, Some(&OUR_METADATA)) => {
                     let piece = integer_under(&body, "piece") as usize;
-                    wire.send(&extended(
+                    link.send(&extended(
                         theirs,
                         &metadata_piece(piece, info_dictionary(&LONG)),
                     ));
                 }
                 (6, _) => {
                     let (index, begin, length) = self::parse_request(&body);
-                    wire.send(&piece(index, begin, LONG.block(index, begin, length)));
+                    link.send(&piece(index, begin, LONG.block(index, begin, length)));
                 }
                 _ => {}
             }
@@ -196,35 +194,35 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let liar = listen(&TORRENT, "liar", move |mut wire, _| {
+    let liar = listen(&TORRENT, "liar", move |mut link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         let mut wrong = info_dictionary(&TORRENT).to_vec();
         *wrong.last_mut().unwrap() ^= 1;
-        serve_metadata(&mut wire, wrong.len(), |piece| {
+        serve_metadata(&mut link, wrong.len(), |piece| {
             metadata_piece(piece, &wrong)
         });
     });
-    let refuses = listen(&TORRENT, "refuses", |mut wire, _| {
-        serve_metadata(&mut wire, 500, |piece| {
+    let refuses = listen(&TORRENT, "refuses", |mut link, _| {
+        serve_metadata(&mut link, 500, |piece| {
             format!("d8:msg_typei2e5:piecei{piece}ee").into_bytes()
         });
     });
-    let short = listen(&TORRENT, "short", |mut wire, _| {
-        serve_metadata(&mut wire, 500, |_| {
+    let short = listen(&TORRENT, "short", |mut link, _| {
+        serve_metadata(&mut link, 500, |_| {
             b"d8:msg_typei1e5:piecei0e10:total_sizei500eex".to_vec()
         });
     });
-    let huge = listen(&TORRENT, "huge", |mut wire, _| {
-        serve_metadata(&mut wire, (16 << 20) + 1, |_| {
+    let huge = listen(&TORRENT, "huge", |mut link, _| {
+        serve_metadata(&mut link, (16 << 20) + 1, |_| {
             panic!("it asked for more than can be")
         });
     });
-    let knows_nothing = listen(&TORRENT, "nothing", |mut wire, _| {
-        wire.send(&extended(0, b"de"));
-        wire.read_to_end();
+    let knows_nothing = listen(&TORRENT, "nothing", |mut link, _| {
+        link.send(&extended(0, b"de"));
+        link.read_to_end();
     });
-    let other = listen(&TORRENT, "other", |mut wire, _| {
-        serve_metadata(&mut wire, 500, |_| metadata_piece(1, &bytes(20_000, 1)));
+    let other = listen(&TORRENT, "other", |mut link, _| {
+        serve_metadata(&mut link, 500, |_| metadata_piece(1, &bytes(20_000, 1)));
     });
     let bad: String = [liar, refuses, short, huge, knows_nothing, other]
         .map(peer_parameter)
@@ -243,19 +241,19 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     // A sound one calls.
-    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
     // What it has is no matter yet, and cannot be checked either.
-    wire.send(&[frame(BITFIELD, &[255; 9]), unchoke(), frame(99, b"?")].concat());
-    wire.send(&[frame(HAVE, &numbers(&[u32::MAX])), KEEP_ALIVE.to_vec()].concat());
-    serve_metadata(&mut wire, info_dictionary(&TORRENT).len(), |piece| {
+    link.send(&[frame(BITFIELD, &[255; 9]), unchoke(), frame(99, b"?")].concat());
+    link.send(&[frame(HAVE, &numbers(&[u32::MAX])), KEEP_ALIVE.to_vec()].concat());
+    serve_metadata(&mut link, info_dictionary(&TORRENT).len(), |piece| {
         metadata_piece(piece, info_dictionary(&TORRENT))
     });
     leech.wait_for_download("share", |download| {
         let known = download["bytes_total"] == TORRENT.content.len();
         known && download["state"] == "downloading"
     });
-    let wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
-    serve(wire, &TORRENT, |_, block| block.to_vec());
+    let link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
+    serve(link, &TORRENT, |_, block| block.to_vec());
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");
@@ -266,9 +264,9 @@ fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
     let sandbox = Sandbox::new();
     let (open, opened) = channel::<()>();
     let opened = Mutex::new(opened);
-    let owner = listen(&LONG, "owner", move |mut wire, _| {
+    let owner = listen(&LONG, "owner", move |mut link, _| {
         let _ = opened.lock().unwrap().recv();
-        serve_metadata(&mut wire, info_dictionary(&LONG).len(), |piece| {
+        serve_metadata(&mut link, info_dictionary(&LONG).len(), |piece| {
             metadata_piece(piece, info_dictionary(&LONG))
         });
     });
@@ -279,17 +277,17 @@ fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
     ));
     let silent = |number: usize| {
         let id = format!("silent{number}");
-        let mut wire = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
-        assert_eq!(read_extended(&mut wire).unwrap().0, 0);
-        wire.send(&extension_handshake(Some(16 << 20), None));
-        wire
+        let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
+        assert_eq!(read_extended(&mut link).unwrap().0, 0);
+        link.send(&extension_handshake(Some(16 << 20), None));
+        link
     };
     // Two are asked; others are ended at once, to leave places for whom we call.
     let asked: Vec<FakePeer> = (0..2)
         .map(|number| {
-            let mut wire = silent(number);
-            assert_eq!(read_extended(&mut wire).unwrap().0, OUR_METADATA);
-            wire
+            let mut link = silent(number);
+            assert_eq!(read_extended(&mut link).unwrap().0, OUR_METADATA);
+            link
         })
         .collect();
     for number in 2..4 {
@@ -310,15 +308,15 @@ fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
     drop(open);
     leech.wait_for_download("long", |download| download["state"] == "downloading");
     // It is here: whoever else was asked is not waited for.
-    asked.into_iter().for_each(|mut wire| wire.read_to_end());
+    asked.into_iter().for_each(|mut link| link.read_to_end());
 }
 
 #[test]
 fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
     let big = Torrent::new("big", 24 << 20, 1 << 20, 4);
     let metadata = info_dictionary(&big).to_vec();
-    let owner = listen(&big, "owner", move |mut wire, _| {
-        serve_metadata(&mut wire, metadata.len(), |piece| {
+    let owner = listen(&big, "owner", move |mut link, _| {
+        serve_metadata(&mut link, metadata.len(), |piece| {
             metadata_piece(piece, &metadata)
         });
     });
@@ -359,9 +357,9 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     let leech = leech(&sandbox, "leech", &LONG);
     let metadata = info_dictionary(&LONG);
     let count = metadata.len().div_ceil(16 << 10);
-    let mut wire = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "asks");
-    wire.send(&extension_handshake(None, None));
-    let (_, payload) = read_extended(&mut wire).unwrap();
+    let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "asks");
+    link.send(&extension_handshake(None, None));
+    let (_, payload) = read_extended(&mut link).unwrap();
     assert_eq!(
         integer_under(&payload, "metadata_size") as usize,
         metadata.len()
@@ -377,11 +375,11 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     let mut asked: Vec<u64> = (0..count as u64).rev().collect();
     asked.push(count as u64);
     let all: Vec<u8> = asked.iter().flat_map(|piece| ask(*piece)).collect();
-    wire.send(&all);
+    link.send(&all);
     let mut came = vec![None; count];
     let mut rejected = Vec::new();
     for _ in 0..=count {
-        let (id, payload) = read_extended(&mut wire).unwrap();
+        let (id, payload) = read_extended(&mut link).unwrap();
         assert_eq!(id, OUR_METADATA);
         let piece = integer_under(&payload, "piece") as usize;
         match integer_under(&payload, "msg_type") {
@@ -399,8 +397,8 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     assert_eq!(rejected, [count]);
     let kinds: Vec<u32> = (0..=count)
         .map(|_| {
-            wire.send(&ask(0));
-            let (_, payload) = read_extended(&mut wire).unwrap();
+            link.send(&ask(0));
+            let (_, payload) = read_extended(&mut link).unwrap();
             integer_under(&payload, "msg_type")
         })
         .collect();
@@ -408,8 +406,8 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     expected.push(2);
     assert_eq!(kinds, expected);
     // What is no message of BEP 9 ends the link.
-    wire.send(&extended(theirs, b"d8:msg_typei0ee"));
-    wire.read_to_end();
+    link.send(&extended(theirs, b"d8:msg_typei0ee"));
+    link.read_to_end();
     wait_for_log_line(&leech.log, &["bad message about metadata", "\"piece\""]);
 }
 
@@ -440,16 +438,16 @@ fn a_private_torrent_s_metadata_is_given_to_nobody() {
             .replace("s.torrent", sandbox.path("s.torrent").to_str().unwrap()),
     );
     seed.run("wait 30");
-    let mut wire = FakePeer::connect(seed.process.address, &whole, EXTENDED_AND_FAST, "asks");
-    wire.send(&extension_handshake(None, None));
-    let (_, payload) = read_extended(&mut wire).unwrap();
+    let mut link = FakePeer::connect(seed.process.address, &whole, EXTENDED_AND_FAST, "asks");
+    link.send(&extension_handshake(None, None));
+    let (_, payload) = read_extended(&mut link).unwrap();
     let text = String::from_utf8_lossy(&payload).into_owned();
     for word in ["metadata_size", "ut_metadata", "ut_pex"] {
         assert!(!text.contains(word), "{text}");
     }
     // Asked all the same, it refuses.
-    wire.send(&extended(2, b"d8:msg_typei0e5:piecei0ee"));
-    let (_, payload) = read_extended(&mut wire).unwrap();
+    link.send(&extended(2, b"d8:msg_typei0e5:piecei0ee"));
+    let (_, payload) = read_extended(&mut link).unwrap();
     assert_eq!(integer_under(&payload, "msg_type"), 2);
 }
 
@@ -458,8 +456,8 @@ fn metadata_that_cannot_be_taken_ends_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let unsafe_name = Torrent::new("a/b", 100, 1_024, 1);
     let metadata = info_dictionary(&unsafe_name).to_vec();
-    let owner = listen(&unsafe_name, "owner", move |mut wire, _| {
-        serve_metadata(&mut wire, metadata.len(), |piece| {
+    let owner = listen(&unsafe_name, "owner", move |mut link, _| {
+        serve_metadata(&mut link, metadata.len(), |piece| {
             metadata_piece(piece, &metadata)
         });
     });

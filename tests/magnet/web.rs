@@ -4,11 +4,9 @@ use super::chosen::SET;
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::log_line_with;
-use crate::common::log::wait_for_log_line;
+use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::TORRENT;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use crate::common::web_server::*;
@@ -118,8 +116,8 @@ fn a_web_seed_of_a_magnet_link_is_asked_and_redirects_are_followed() {
         "/b/d" => send_requested(request, stream, &TORRENT.content),
         other => panic!("{other} is asked for"),
     });
-    let metadata = listen(&TORRENT, "metadata", |mut wire, _| {
-        serve_metadata(&mut wire, info_dictionary(&TORRENT).len(), |piece| {
+    let metadata = listen(&TORRENT, "metadata", |mut link, _| {
+        serve_metadata(&mut link, info_dictionary(&TORRENT).len(), |piece| {
             metadata_piece(piece, info_dictionary(&TORRENT))
         });
     });
@@ -278,8 +276,8 @@ fn a_slow_one_does_not_keep_blocks_from_peers_nor_the_peer_from_its_end() {
         || (!server.requests().is_empty()).then_some(()),
         || "the server is not asked".to_owned(),
     );
-    let wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(wire, &TORRENT, |_, block| block.to_vec()));
+    let link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
+    let given = thread::spawn(|| serve(link, &TORRENT, |_, block| block.to_vec()));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     let begun = std::time::Instant::now();
@@ -308,9 +306,9 @@ fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
     let mut leech = sandbox.debug_peer("leech", &["--down", "4M"]);
     leech.run(&with_seeds(&sandbox, &content, &urls));
     leech.wait_for_download("share", |download| download["state"] == "downloading");
-    let wire = FakePeer::connect(leech.process.address, &content, EXTENDED_AND_FAST, "giver");
+    let link = FakePeer::connect(leech.process.address, &content, EXTENDED_AND_FAST, "giver");
     let owned = content.clone();
-    let given = thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+    let given = thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()));
     leech.run("wait 50");
     given.join().unwrap();
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == content.content);

@@ -5,8 +5,7 @@ use crate::common::extensions::{
     self, extension_handshake, info_dictionary, magnet_link, metadata_piece, read_extended,
 };
 use crate::common::fake_peer::*;
-use crate::common::peer::Peer;
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use crate::common::web_server::{WebServer, send_whole};
@@ -21,17 +20,17 @@ const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
 
 /// Gives these pieces alone, to the end of the line; the end tells which of them were asked for.
 fn serve_pieces(leech: &Peer, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
-    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    wire.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    link.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
     for index in pieces {
-        wire.send(&frame(HAVE, &numbers(&[*index])));
+        link.send(&frame(HAVE, &numbers(&[*index])));
     }
     thread::spawn(move || {
         let mut asked_for = BTreeSet::new();
-        while let Some(body) = wire.read_until(REQUEST) {
+        while let Some(body) = link.read_until(REQUEST) {
             let (index, begin, length) = parse_request(&body);
             asked_for.insert(index);
-            wire.send(&piece(index, begin, SET.block(index, begin, length)));
+            link.send(&piece(index, begin, SET.block(index, begin, length)));
         }
         asked_for
     })
@@ -55,15 +54,15 @@ fn check(folder: &Path, names: &[&str]) {
 
 /// What a caller is told: the pieces that are there, and whether nothing more is fetched (BEP 21).
 fn told(leech: &Peer) -> (Vec<u32>, bool) {
-    let mut wire = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
-    wire.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
-    let (id, body) = wire.read_message().unwrap();
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
+    link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
+    let (id, body) = link.read_message().unwrap();
     let pieces = (0..14).filter(|index| match id {
         14 => true,
         5 => body[*index as usize / 8] & (0x80 >> (index % 8)) != 0,
         _ => false,
     });
-    let (_, told) = read_extended(&mut wire).unwrap();
+    let (_, told) = read_extended(&mut link).unwrap();
     let told = String::from_utf8_lossy(&told).into_owned();
     (pieces.collect(), told.contains("11:upload_onlyi1e"))
 }
@@ -345,8 +344,8 @@ fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     let owner = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "knows");
     let given = thread::spawn(move || {
-        let (mut wire, metadata) = (owner, info_dictionary(&SET));
-        extensions::serve_metadata(&mut wire, metadata.len(), |piece| {
+        let (mut link, metadata) = (owner, info_dictionary(&SET));
+        extensions::serve_metadata(&mut link, metadata.len(), |piece| {
             metadata_piece(piece, metadata)
         });
     });

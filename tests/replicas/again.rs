@@ -55,7 +55,7 @@ impl Both {
         let mut second = User {
             name: name.to_owned(),
             token: first.token.clone(),
-            line: pair.connect(2),
+            connection: pair.connect(2),
         };
         // Long requests are taken from who has shown a session.
         second.groups();

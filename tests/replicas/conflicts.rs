@@ -46,7 +46,7 @@ fn at(pair: &Pair, number: usize, user: &User) -> User {
     User {
         name: user.name.clone(),
         token: user.token.clone(),
-        line: pair.connect(number),
+        connection: pair.connect(number),
     }
 }
 
@@ -162,7 +162,7 @@ fn what_each_side_did_meanwhile_follows_the_table() {
             Answer::Session { token, .. } => User {
                 name: "eve".into(),
                 token,
-                line: pair.connect(number),
+                connection: pair.connect(number),
             },
             other => panic!("{other:?}"),
         };

@@ -3,8 +3,7 @@
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
-use crate::common::waiting::PATIENCE;
-use crate::common::waiting::wait_until;
+use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::net::{FrameReader, write_frame};
 use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request, Standing};
 use std::fs;
@@ -38,12 +37,18 @@ fn send(user: &User, ask: Ask) {
         token: Some(user.token.clone()),
         ask,
     };
-    write_frame(&user.line.stream, &request.encode(), MAX_FRAME, PATIENCE).unwrap();
+    write_frame(
+        &user.connection.stream,
+        &request.encode(),
+        MAX_FRAME,
+        PATIENCE,
+    )
+    .unwrap();
 }
 
 /// What came of it, if the tracker says anything.
 fn hear(user: &User) -> Reply {
-    let mut frames = FrameReader::new(&user.line.stream, MAX_FRAME);
+    let mut frames = FrameReader::new(&user.connection.stream, MAX_FRAME);
     Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap()
 }
 
@@ -62,7 +67,7 @@ fn what_others_did_while_a_tracker_stood_still_is_not_undone_by_what_lay_in_its_
     let remove = || group_request("remove_member lab eve");
     send(&patient, remove());
     send(&owner, remove());
-    owner.line.stream.hang_up();
+    owner.connection.stream.hang_up();
     // Done at the second; she is let in again.
     let mut owner = User::log_in(pair.connect(2), "owner");
     let mut eve = User::log_in(pair.connect(2), "eve");
@@ -94,7 +99,7 @@ fn a_write_whose_line_was_ended_behind_it_is_not_carried_out() {
     // Shorter than what counts as standing still.
     stop(&mut pair);
     send(&nik, group_request("create_group lab"));
-    nik.line.stream.hang_up();
+    nik.connection.stream.hang_up();
     pair.tracker(1).signal("-CONT");
     pair.wait_for_log(1, "has given up create_group");
     let mut nik = User::log_in(pair.connect(1), "nik");

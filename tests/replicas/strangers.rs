@@ -3,8 +3,7 @@
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, create_user_request, group_request};
-use crate::common::waiting::PATIENCE;
-use crate::common::waiting::wait_until;
+use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::certificate::{Authority, CLUSTER_AUTHORITY};
 use pieceful::net::{
     ClusterTls, FrameReader, Purpose, TRACKER_NAME, TlsError, TlsStream, write_frame,

@@ -2,13 +2,11 @@
 
 use super::pair::Pair;
 use crate::common::control_connection::group_request;
-use crate::common::waiting::wait_until;
+use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::net::write_frame;
 use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use crate::common::waiting::PATIENCE;
 
 /// The longest that a write may wait for a twin that stands still, with room for a busy machine.
 const MOMENT: Duration = Duration::from_secs(20);
@@ -26,10 +24,16 @@ fn a_tracker_answers_others_while_a_write_waits_for_its_twin() {
         token: Some(nik.token.clone()),
         ask: group_request("create_group lab"),
     };
-    write_frame(&nik.line.stream, &request.encode(), MAX_FRAME, PATIENCE).unwrap();
+    write_frame(
+        &nik.connection.stream,
+        &request.encode(),
+        MAX_FRAME,
+        PATIENCE,
+    )
+    .unwrap();
     let (asked, waited) = thread::scope(|scope| {
         let waiting = scope.spawn(|| {
-            let mut frames = pieceful::net::FrameReader::new(&nik.line.stream, MAX_FRAME);
+            let mut frames = pieceful::net::FrameReader::new(&nik.connection.stream, MAX_FRAME);
             let reply = Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap();
             assert!(reply.result.is_ok() && reply.only_here, "{reply:?}");
             begun.elapsed()
@@ -61,7 +65,7 @@ fn ask(user: &mut crate::common::control_connection::User, ask: Ask) -> Reply {
         token: Some(user.token.clone()),
         ask,
     };
-    user.line.exchange(&request.encode()).unwrap()
+    user.connection.exchange(&request.encode()).unwrap()
 }
 
 #[test]

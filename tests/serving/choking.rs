@@ -17,26 +17,26 @@ fn all_requests() -> Vec<[u32; 3]> {
         .collect()
 }
 
-fn send_all(wire: &mut FakePeer) {
+fn send_all(link: &mut FakePeer) {
     for [index, begin, length] in all_requests() {
-        wire.send(&request(index, begin, length));
+        link.send(&request(index, begin, length));
     }
 }
 
 /// The pieces that a caller is told it may ask for while choked.
-fn allowed_to(wire: &mut FakePeer) -> HashSet<u32> {
-    let numbers = (0..10).map(|_| wire.read_until(ALLOWED_FAST).unwrap().try_into().unwrap());
+fn allowed_to(link: &mut FakePeer) -> HashSet<u32> {
+    let numbers = (0..10).map(|_| link.read_until(ALLOWED_FAST).unwrap().try_into().unwrap());
     numbers.map(u32::from_be_bytes).collect()
 }
 
 /// A caller that is known to wait for a slot.
 fn one_that_waits(seed: &Peer, id: &str) -> FakePeer {
-    let mut wire = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, id);
-    let allowed = allowed_to(&mut wire);
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, id);
+    let allowed = allowed_to(&mut link);
     let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
-    wire.send(&[interested(), request(other, 0, 1)].concat());
-    assert_eq!(wire.read_message(), Some((16, numbers(&[other, 0, 1]))));
-    wire
+    link.send(&[interested(), request(other, 0, 1)].concat());
+    assert_eq!(link.read_message(), Some((16, numbers(&[other, 0, 1]))));
+    link
 }
 
 #[test]
@@ -112,25 +112,25 @@ fn who_is_choked_may_have_the_allowed_pieces_until_it_has_as_many() {
     let mut holder = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "holder");
     holder.send(&interested());
     holder.read_until(UNCHOKE).unwrap();
-    let mut wire = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "choked");
-    let set = allowed_to(&mut wire);
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "choked");
+    let set = allowed_to(&mut link);
     let allowed: Vec<u32> = set.into_iter().collect();
     let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
-    wire.send(&request(other, 0, 9));
-    assert_eq!(wire.read_message(), Some((16, numbers(&[other, 0, 9]))));
-    wire.send(&request(allowed[0], 4, 9));
-    let (id, body) = wire.read_message().unwrap();
+    link.send(&request(other, 0, 9));
+    assert_eq!(link.read_message(), Some((16, numbers(&[other, 0, 9]))));
+    link.send(&request(allowed[0], 4, 9));
+    let (id, body) = link.read_message().unwrap();
     assert_eq!(
         (id, &body[8..]),
         (7, TORRENT.block(allowed[0], 4, 9)),
         "an allowed piece"
     );
     for piece in 0..10 {
-        wire.send(&frame(HAVE, &numbers(&[piece])));
+        link.send(&frame(HAVE, &numbers(&[piece])));
     }
-    wire.send(&request(allowed[0], 4, 9));
+    link.send(&request(allowed[0], 4, 9));
     assert_eq!(
-        wire.read_message(),
+        link.read_message(),
         Some((16, numbers(&[allowed[0], 4, 9])))
     );
     // A cancelled request is answered by a reject, once.

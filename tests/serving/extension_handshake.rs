@@ -8,9 +8,9 @@ use std::io::Read;
 use std::time::Duration;
 
 /// The next extension handshake that comes, as text.
-fn hello(wire: &mut FakePeer) -> String {
+fn hello(link: &mut FakePeer) -> String {
     loop {
-        let body = wire.read_until(EXTENDED).unwrap();
+        let body = link.read_until(EXTENDED).unwrap();
         if body[0] == 0 {
             return String::from_utf8_lossy(&body[1..]).into_owned();
         }
@@ -25,13 +25,13 @@ fn hello_frame(dictionary: &str) -> Vec<u8> {
 fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = FakePeer::connect(
+    let mut link = FakePeer::connect(
         leech.process.address,
         &TORRENT,
         EXTENDED_AND_FAST,
         "curious",
     );
-    let text = hello(&mut wire);
+    let text = hello(&mut link);
     let version = concat!("pieceful ", env!("CARGO_PKG_VERSION"));
     let port = leech.process.address.port();
     for part in [version, "4:reqqi4096e", &format!("1:pi{port}e")] {
@@ -46,7 +46,7 @@ fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
         giver.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
     leech.run("wait 30");
-    assert!(hello(&mut wire).contains("11:upload_onlyi1e"));
+    assert!(hello(&mut link).contains("11:upload_onlyi1e"));
     let mut late = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "late");
     assert!(hello(&mut late).contains("11:upload_onlyi1e"));
 }
@@ -55,27 +55,27 @@ fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
 fn no_more_is_asked_at_a_time_than_the_other_side_keeps() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "small");
-    wire.send(&[hello_frame("d4:reqqi3ee"), have_all(), unchoke()].concat());
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "small");
+    link.send(&[hello_frame("d4:reqqi3ee"), have_all(), unchoke()].concat());
     let mut waiting = Vec::new();
     for _ in 0..3 {
-        waiting.push(wire.read_until(REQUEST).unwrap());
+        waiting.push(link.read_until(REQUEST).unwrap());
     }
     // A fourth would have come along with them or with the next tick.
     let pause = Duration::from_millis(500);
-    wire.stream.set_read_timeout(Some(pause)).unwrap();
-    assert!(wire.stream.read(&mut [0; 1]).is_err(), "a fourth request");
-    wire.stream
+    link.stream.set_read_timeout(Some(pause)).unwrap();
+    assert!(link.stream.read(&mut [0; 1]).is_err(), "a fourth request");
+    link.stream
         .set_read_timeout(Some(crate::common::waiting::PATIENCE))
         .unwrap();
     // A later handshake that does not speak of it changes nothing.
-    wire.send(&hello_frame("d1:v1:xe"));
+    link.send(&hello_frame("d1:v1:xe"));
     for _ in 0..40 {
         if waiting.is_empty() {
-            waiting.push(wire.read_until(REQUEST).unwrap());
+            waiting.push(link.read_until(REQUEST).unwrap());
         }
         let (index, begin, length) = parse_request(&waiting.remove(0));
-        wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+        link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
     leech.run("wait 30");
 }

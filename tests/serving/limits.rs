@@ -2,8 +2,7 @@
 
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::log::log_line_with;
-use crate::common::log::wait_for_log_line;
+use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech_with, seed_with};
 use crate::common::peer::quoted;
 use crate::common::process::run;
@@ -31,7 +30,7 @@ fn what_is_sent_keeps_its_limit_and_is_shared_fairly() {
     let counts: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
     let takers = counts.iter().enumerate().map(|(number, count)| {
         let count = count.clone();
-        let mut wire = FakePeer::connect(
+        let mut link = FakePeer::connect(
             seed.process.address,
             &TORRENT,
             BEP_3_ONLY,
@@ -40,12 +39,12 @@ fn what_is_sent_keeps_its_limit_and_is_shared_fairly() {
         // One of them asks for long blocks, which is to be of no use.
         let length = if number == 0 { 2 * BLOCK } else { BLOCK };
         thread::spawn(move || {
-            wire.fetch(0, 0, 1).unwrap();
-            wire.send(&request(1, 0, length).repeat(8));
+            link.fetch(0, 0, 1).unwrap();
+            link.send(&request(1, 0, length).repeat(8));
             while Instant::now() < end {
-                let block = wire.read_until(PIECE).unwrap();
+                let block = link.read_until(PIECE).unwrap();
                 count.fetch_add(block.len() as u64 - 8, Ordering::Relaxed);
-                wire.send(&request(1, 0, length));
+                link.send(&request(1, 0, length));
             }
         })
     });
@@ -76,9 +75,9 @@ fn what_is_received_keeps_its_limit_and_is_shown() {
     let torrent = Torrent::new("share", 32 << 20, 32 << 10, 4);
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "1M"]);
     for id in ["one", "two", "three"] {
-        let wire = FakePeer::connect(leech.process.address, &torrent, EXTENDED_AND_FAST, id);
+        let link = FakePeer::connect(leech.process.address, &torrent, EXTENDED_AND_FAST, id);
         let owned = torrent.clone();
-        thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+        thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()));
     }
     leech.wait_for_download("share", |download| {
         download["bytes_done"].as_u64() > Some(1 << 20)
@@ -104,9 +103,9 @@ fn a_limit_far_below_what_owners_wait_for_blames_nobody_and_completes() {
     // A block each two seconds for three links: each waits longer than a silent owner is waited for.
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "8K"]);
     for id in ["one", "two", "three", "four"] {
-        let wire = FakePeer::connect(leech.process.address, &torrent, EXTENDED_AND_FAST, id);
+        let link = FakePeer::connect(leech.process.address, &torrent, EXTENDED_AND_FAST, id);
         let owned = torrent.clone();
-        thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+        thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()));
     }
     leech.run("wait 50");
     assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
@@ -124,9 +123,9 @@ fn a_pool_smaller_than_a_piece_completes_downloads_from_several_owners() {
     leech.run(&format!("download {} second", quoted(&second)));
     for torrent in &torrents {
         for id in ["one", "two", "three", "four"] {
-            let wire = FakePeer::connect(leech.process.address, torrent, EXTENDED_AND_FAST, id);
+            let link = FakePeer::connect(leech.process.address, torrent, EXTENDED_AND_FAST, id);
             let owned = torrent.clone();
-            thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+            thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()));
         }
     }
     leech.run("wait 50");

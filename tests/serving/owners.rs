@@ -9,9 +9,9 @@ use std::fs;
 use std::thread::{self, JoinHandle};
 
 fn serve_on(peer: &Peer, torrent: &Torrent, id: &str) -> JoinHandle<()> {
-    let wire = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
+    let link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
     let owned = torrent.clone();
-    thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()))
+    thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()))
 }
 
 fn assert_whole(sandbox: &Sandbox) {
@@ -19,9 +19,9 @@ fn assert_whole(sandbox: &Sandbox) {
 }
 
 /// Answers a request.
-fn answer(wire: &mut FakePeer, body: &[u8]) {
+fn answer(link: &mut FakePeer, body: &[u8]) {
     let (index, begin, length) = parse_request(body);
-    wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+    link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
 }
 
 #[test]
@@ -67,34 +67,34 @@ fn one_that_unchokes_and_delivers_nothing_does_not_hold_up_a_download() {
 fn chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = FakePeer::connect(leech.process.address, &TORRENT, reserved, "fickle");
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, reserved, "fickle");
     let has = if reserved == BEP_3_ONLY {
         frame(BITFIELD, &[0xff, 0xff, 0xf0])
     } else {
         have_all()
     };
     let fickle = thread::spawn(move || {
-        wire.send(&[has, unchoke()].concat());
-        while let Some(body) = wire.read_until(REQUEST) {
+        link.send(&[has, unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
             // Whatever else is asked for by now is dropped by the choke.
-            wire.stream.set_nonblocking(true).unwrap();
+            link.stream.set_nonblocking(true).unwrap();
             let mut dropped = vec![0; 64 << 10];
-            let here = wire.stream.peek(&mut dropped).unwrap_or(0);
-            wire.stream.set_nonblocking(false).unwrap();
+            let here = link.stream.peek(&mut dropped).unwrap_or(0);
+            link.stream.set_nonblocking(false).unwrap();
             let whole = dropped[..here].chunks_exact(17);
             let whole: Vec<Vec<u8>> = whole
                 .take_while(|message| message[..5] == [0, 0, 0, 13, 6])
                 .map(|message| message[5..].to_vec())
                 .collect();
-            answer(&mut wire, &body);
-            wire.send(&frame(CHOKE, &[]));
+            answer(&mut link, &body);
+            link.send(&frame(CHOKE, &[]));
             for body in whole {
-                assert_eq!(wire.read_until(REQUEST).as_ref(), Some(&body));
+                assert_eq!(link.read_until(REQUEST).as_ref(), Some(&body));
                 if rejects {
-                    wire.send(&frame(REJECT_REQUEST, &body));
+                    link.send(&frame(REJECT_REQUEST, &body));
                 }
             }
-            wire.send(&unchoke());
+            link.send(&unchoke());
         }
     });
     leech.run("wait 50");
