@@ -252,9 +252,12 @@ pub(crate) fn listen_tcp(script: impl Fn(FakePeer, usize) + Send + Sync + 'stati
 /// A seed that follows the protocol.
 pub(crate) fn honest_seed(torrent: &Torrent, id: &'static str) -> SocketAddr {
     let owned = torrent.clone();
-    listen(torrent, id, move |link, _| {
-        serve(link, &owned, |_, block| block.to_vec())
-    })
+    listen(torrent, id, move |link, _| serve_all(link, &owned))
+}
+
+/// Serves all requests with the bytes of the torrent.
+pub(crate) fn serve_all(link: FakePeer, torrent: &Torrent) {
+    serve(link, torrent, |_, block| block.to_vec());
 }
 
 /// Serves all requests. `twist` returns the bytes to send for each block.

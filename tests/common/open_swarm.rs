@@ -5,7 +5,7 @@ use super::handmade_torrent::Torrent;
 use super::peer::{Peer, quoted};
 use super::sandbox::Sandbox;
 use std::sync::LazyLock;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// Twenty pieces of two blocks; the last one is short.
 pub(crate) static TORRENT: LazyLock<Torrent> =
@@ -42,9 +42,7 @@ pub(crate) fn seed_with(
     arguments: &[&str],
 ) -> Peer {
     let mut peer = leech_with(sandbox, name, torrent, arguments);
-    let link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "giver");
-    let owned = torrent.clone();
-    let giver = thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()));
+    let giver = serve_to(&peer, torrent, "giver");
     peer.run("wait 30");
     giver.join().unwrap();
     peer
@@ -54,4 +52,11 @@ pub(crate) fn seed_with(
 pub(crate) fn assert_serves(peer: &Peer, torrent: &Torrent) {
     let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "sound");
     assert_eq!(link.fetch(0, 0, BLOCK).unwrap(), torrent.block(0, 0, BLOCK));
+}
+
+/// Connects a fake seed to `peer`. It serves the torrent on its own thread until the link ends.
+pub(crate) fn serve_to(peer: &Peer, torrent: &Torrent, id: &str) -> JoinHandle<()> {
+    let link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
+    let owned = torrent.clone();
+    thread::spawn(move || serve_all(link, &owned))
 }

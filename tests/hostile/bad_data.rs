@@ -28,7 +28,7 @@ fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (owned, gate) = (torrent.clone(), Mutex::new(gate));
     let address = listen(torrent, "sound", move |link, _| {
         let _ = gate.lock().unwrap().recv();
-        serve(link, &owned, |_, block| block.to_vec());
+        serve_all(link, &owned);
     });
     (address, go)
 }
@@ -277,7 +277,7 @@ fn a_block_that_comes_after_its_own_choke_is_late_and_no_breach() {
         // It is still served as anyone.
         assert!(link.read_until(REQUEST).is_some());
         let _ = was_asked.send(());
-        serve(link, &TORRENT, |_, block| block.to_vec());
+        serve_all(link, &TORRENT);
     });
     assert_eq!(log_line_with(&peer.log, &["was not asked for"]), None);
 }

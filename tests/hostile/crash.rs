@@ -299,7 +299,7 @@ fn what_is_told_to_be_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
     let leech = late::peer(&sandbox, false, Deadlines::default());
     let link = late::greet(&leech, "giver");
-    let giver = thread::spawn(|| serve(link, &TORRENT, |_, block| block.to_vec()));
+    let giver = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();
     while leech.downloads()[0].state != DownloadState::Complete {
         assert!(start.elapsed() < PATIENCE, "it does not end");

@@ -213,7 +213,7 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
     let gate = Mutex::new(gate);
     let owner = listen(&TORRENT, "owner", move |link, _| {
         let _: Result<(), _> = gate.lock().unwrap().recv();
-        serve(link, &TORRENT, |_, block| block.to_vec());
+        serve_all(link, &TORRENT);
     });
     announce_to(&sandbox, naming(&[owner]));
     let child = on_small_disk(&sandbox, &folder).spawn().unwrap();

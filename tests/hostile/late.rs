@@ -237,7 +237,7 @@ fn a_link_that_lets_requests_go_stale_again_and_again_ends() {
     let line = end_of(&link);
     assert!(line.contains("it delivers nothing"), "{line}");
     assert!(stands(&bystander));
-    serve(bystander, &TORRENT, |_, block| block.to_vec());
+    serve_all(bystander, &TORRENT);
     assert!(fs::read(sandbox.path("copy")).unwrap() == TORRENT.content);
 }
 

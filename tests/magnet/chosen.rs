@@ -3,7 +3,7 @@
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
-use crate::common::open_swarm::TORRENT;
+use crate::common::open_swarm::{TORRENT, serve_to};
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use sha1::{Digest, Sha1};
@@ -185,8 +185,7 @@ fn a_damaged_choice_is_not_complete_though_what_lies_beside_it_is_there() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
     leech.wait_for_download("set", |download| download["state"] == "downloading");
-    let link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(link, &SET, |_, block| block.to_vec()));
+    let given = serve_to(&leech, &SET, "giver");
     leech.run("wait 30");
     leech.kill();
     given.join().unwrap();
@@ -264,8 +263,7 @@ fn padding_is_not_stored_an_empty_file_is_made_and_an_executable_one_may_be_exec
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "");
     leech.wait_for_download("set", |download| download["state"] == "downloading");
-    let link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(link, &SET, |_, block| block.to_vec()));
+    let given = serve_to(&leech, &SET, "giver");
     leech.run("wait 30");
     given.join().unwrap();
     let set = sandbox.path("leech/set");
@@ -366,8 +364,7 @@ fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_download("set", |download| download["state"] == "downloading");
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/mine"]);
-    let link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(link, &SET, |_, block| block.to_vec()));
+    let given = serve_to(&leech, &SET, "giver");
     leech.run("wait 30");
     given.join().unwrap();
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/c.txt", "sub/mine"]);
@@ -415,7 +412,7 @@ fn a_hybrid_torrent_is_joined_by_its_first_half() {
     download(&mut leech, &sandbox, &hybrid, "");
     leech.wait_for_download("share", |download| download["state"] == "downloading");
     let link = FakePeer::connect(leech.process.address, &hybrid, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(move || serve(link, &hybrid, |_, block| block.to_vec()));
+    let given = thread::spawn(move || serve_all(link, &hybrid));
     leech.run("wait 30");
     given.join().unwrap();
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);

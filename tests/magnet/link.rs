@@ -253,7 +253,7 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
         known && download["state"] == "downloading"
     });
     let link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
-    serve(link, &TORRENT, |_, block| block.to_vec());
+    serve_all(link, &TORRENT);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");

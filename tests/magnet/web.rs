@@ -5,7 +5,7 @@ use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
-use crate::common::open_swarm::TORRENT;
+use crate::common::open_swarm::{TORRENT, serve_to};
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
@@ -276,8 +276,7 @@ fn a_slow_one_does_not_keep_blocks_from_peers_nor_the_peer_from_its_end() {
         || (!server.requests().is_empty()).then_some(()),
         || "the server is not asked".to_owned(),
     );
-    let link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| serve(link, &TORRENT, |_, block| block.to_vec()));
+    let given = serve_to(&leech, &TORRENT, "giver");
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     let begun = std::time::Instant::now();
@@ -306,9 +305,7 @@ fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
     let mut leech = sandbox.debug_peer("leech", &["--down", "4M"]);
     leech.run(&with_seeds(&sandbox, &content, &urls));
     leech.wait_for_download("share", |download| download["state"] == "downloading");
-    let link = FakePeer::connect(leech.process.address, &content, EXTENDED_AND_FAST, "giver");
-    let owned = content.clone();
-    let given = thread::spawn(move || serve(link, &owned, |_, block| block.to_vec()));
+    let given = serve_to(&leech, &content, "giver");
     leech.run("wait 50");
     given.join().unwrap();
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == content.content);

@@ -1,4 +1,4 @@
-//! The extension handshake (BEP 10): what we say of ourselves, and what we make of what others say.
+//! The extension handshake (BEP 10): what a peer reports about itself, and how it uses what others report.
 
 use crate::common::fake_peer::*;
 use crate::common::log::wait_for_log_line;
@@ -7,8 +7,8 @@ use crate::common::sandbox::Sandbox;
 use std::io::Read;
 use std::time::Duration;
 
-/// The next extension handshake that comes, as text.
-fn hello(link: &mut FakePeer) -> String {
+/// Reads up to the next extension handshake. Returns its dictionary as text.
+fn read_extension_handshake(link: &mut FakePeer) -> String {
     loop {
         let body = link.read_until(EXTENDED).unwrap();
         if body[0] == 0 {
@@ -17,12 +17,12 @@ fn hello(link: &mut FakePeer) -> String {
     }
 }
 
-fn hello_frame(dictionary: &str) -> Vec<u8> {
+fn extension_handshake(dictionary: &str) -> Vec<u8> {
     frame(EXTENDED, &[b"\0", dictionary.as_bytes()].concat())
 }
 
 #[test]
-fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
+fn a_peer_reports_its_version_port_queue_and_whether_it_only_uploads() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut link = FakePeer::connect(
@@ -31,14 +31,14 @@ fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
         EXTENDED_AND_FAST,
         "curious",
     );
-    let text = hello(&mut link);
+    let text = read_extension_handshake(&mut link);
     let version = concat!("pieceful ", env!("CARGO_PKG_VERSION"));
     let port = leech.process.address.port();
     for part in [version, "4:reqqi4096e", &format!("1:pi{port}e")] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("upload_only"), "{text}");
-    // Once it has everything it says so, to those who still lack something.
+    // When it is complete, it reports that to peers that are not complete.
     let mut giver = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
     giver.send(&[have_all(), unchoke()].concat());
     for _ in 0..40 {
@@ -46,30 +46,30 @@ fn it_tells_of_program_port_queue_and_whether_it_only_uploads() {
         giver.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
     leech.run("wait 30");
-    assert!(hello(&mut link).contains("11:upload_onlyi1e"));
+    assert!(read_extension_handshake(&mut link).contains("11:upload_onlyi1e"));
     let mut late = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "late");
-    assert!(hello(&mut late).contains("11:upload_onlyi1e"));
+    assert!(read_extension_handshake(&mut late).contains("11:upload_onlyi1e"));
 }
 
 #[test]
-fn no_more_is_asked_at_a_time_than_the_other_side_keeps() {
+fn a_leech_has_at_most_as_many_open_requests_as_the_other_peer_queues() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "small");
-    link.send(&[hello_frame("d4:reqqi3ee"), have_all(), unchoke()].concat());
+    link.send(&[extension_handshake("d4:reqqi3ee"), have_all(), unchoke()].concat());
     let mut waiting = Vec::new();
     for _ in 0..3 {
         waiting.push(link.read_until(REQUEST).unwrap());
     }
-    // A fourth would have come along with them or with the next tick.
+    // A fourth request would follow at once, or with the next tick.
     let pause = Duration::from_millis(500);
     link.stream.set_read_timeout(Some(pause)).unwrap();
     assert!(link.stream.read(&mut [0; 1]).is_err(), "a fourth request");
     link.stream
         .set_read_timeout(Some(crate::common::waiting::PATIENCE))
         .unwrap();
-    // A later handshake that does not speak of it changes nothing.
-    link.send(&hello_frame("d1:v1:xe"));
+    // A later extension handshake without `reqq` changes nothing.
+    link.send(&extension_handshake("d1:v1:xe"));
     for _ in 0..40 {
         if waiting.is_empty() {
             waiting.push(link.read_until(REQUEST).unwrap());
@@ -81,16 +81,16 @@ fn no_more_is_asked_at_a_time_than_the_other_side_keeps() {
 }
 
 #[test]
-fn two_that_only_upload_leave_each_other_alone() {
+fn a_link_between_two_peers_that_only_upload_is_ended() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    // It has a part only, and wants no more.
+    // This peer has some pieces and wants no others.
     let mut partial =
         FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "partial");
     partial.send(
         &[
             frame(BITFIELD, &[0xf0, 0, 0]),
-            hello_frame("d11:upload_onlyi1ee"),
+            extension_handshake("d11:upload_onlyi1ee"),
         ]
         .concat(),
     );
@@ -99,7 +99,7 @@ fn two_that_only_upload_leave_each_other_alone() {
         &seed.log,
         &[&partial.local_address().to_string(), "neither side fetches"],
     );
-    // One that says so and then is interested all the same is served.
+    // A peer that only uploads and is interested nevertheless is served.
     let mut undecided = FakePeer::connect(
         seed.process.address,
         &TORRENT,
@@ -110,7 +110,7 @@ fn two_that_only_upload_leave_each_other_alone() {
         &[
             frame(HAVE_NONE, &[]),
             interested(),
-            hello_frame("d11:upload_onlyi1ee"),
+            extension_handshake("d11:upload_onlyi1ee"),
         ]
         .concat(),
     );
@@ -122,7 +122,7 @@ fn a_leech_keeps_an_owner_that_only_uploads() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut owner = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "owner");
-    owner.send(&hello_frame("d11:upload_onlyi1ee"));
-    serve(owner, &TORRENT, |_, block| block.to_vec());
+    owner.send(&extension_handshake("d11:upload_onlyi1ee"));
+    serve_all(owner, &TORRENT);
     leech.run("wait 30");
 }
