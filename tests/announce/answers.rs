@@ -1,4 +1,4 @@
-//! Announces and scrapes as strangers send them, over HTTP, to real trackers on loopback.
+//! Announces and scrapes over HTTP: what a tracker answers to peers of both address families and to bad requests.
 
 use super::trackers::{open_options, start_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};
@@ -33,7 +33,7 @@ fn two_peers_see_each_other_over_ipv4_and_over_ipv6() {
 }
 
 #[test]
-fn one_socket_of_both_families_gives_each_peer_as_the_other_reaches_it() {
+fn a_socket_of_both_families_lists_peers_by_the_addresses_they_announced_from() {
     let tracker = Tracker::start(open_options("[::]:0")).unwrap();
     let port = tracker.address().port();
     let (v4, v6) = (
@@ -41,16 +41,16 @@ fn one_socket_of_both_families_gives_each_peer_as_the_other_reaches_it() {
         "::1".parse::<IpAddr>().unwrap(),
     );
     HttpClient::new((v4, port).into()).announce('b', 1001, "");
-    let told = HttpClient::new((v6, port).into()).announce('c', 1002, "");
-    assert_eq!(peer_addresses(&told), [SocketAddr::new(v4, 1001)]);
-    let told = HttpClient::new((v4, port).into()).get(&announce_target('b', 1001, ""));
-    let told = Value::parse(&told.body, KeyOrder::Sorted).unwrap();
-    let peers6 = told.dictionary().unwrap().value("peers6");
+    let answer = HttpClient::new((v6, port).into()).announce('c', 1002, "");
+    assert_eq!(peer_addresses(&answer), [SocketAddr::new(v4, 1001)]);
+    let answer = HttpClient::new((v4, port).into()).get(&announce_target('b', 1001, ""));
+    let answer = Value::parse(&answer.body, KeyOrder::Sorted).unwrap();
+    let peers6 = answer.dictionary().unwrap().value("peers6");
     assert_eq!(peers6.and_then(Value::bytes).map(<[u8]>::len), Some(18));
 }
 
 #[test]
-fn a_list_that_is_not_compact_names_ids() {
+fn a_list_that_is_not_compact_contains_peer_ids() {
     let tracker = start_tracker();
     let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "");
@@ -61,7 +61,7 @@ fn a_list_that_is_not_compact_names_ids() {
 }
 
 #[test]
-fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
+fn a_peer_that_stops_leaves_at_once_and_a_scrape_counts_the_rest() {
     let tracker = start_tracker();
     let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "&event=started");
@@ -82,8 +82,11 @@ fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
     let query = announce_target('c', 1002, "&event=completed").replace("left=1", "left=0");
     other.get(&query);
     assert_eq!(scrape(), [(1, 1, 1)]);
-    let told = other.announce('c', 1002, "&event=stopped");
-    assert_eq!((peer_addresses(&told), told.complete), (vec![], Some(0)));
+    let answer = other.announce('c', 1002, "&event=stopped");
+    assert_eq!(
+        (peer_addresses(&answer), answer.complete),
+        (vec![], Some(0))
+    );
     assert_eq!(scrape(), [(0, 1, 1)]);
     assert_eq!(peer_addresses(&other.announce('d', 1003, "")).len(), 1);
     other.announce('b', 1001, "&event=stopped");
@@ -96,26 +99,26 @@ fn one_that_stops_is_gone_at_once_and_a_scrape_counts() {
 }
 
 #[test]
-fn counts_are_told_to_everybody_and_name_nobody() {
-    let shut = Tracker::start(Options {
+fn stats_and_metrics_are_public_and_name_no_peer() {
+    let closed = Tracker::start(Options {
         access: Access::NotOpen,
         ..open_options("127.0.0.1:0")
     });
-    let (open, shut) = (start_tracker(), shut.unwrap());
+    let (open, closed) = (start_tracker(), closed.unwrap());
     HttpClient::new(open.address()).announce('b', 1001, "&uploaded=5");
     HttpClient::new(open.address()).announce('b', 1001, "&uploaded=12");
-    for (tracker, peers, announces) in [(&open, 1, 2), (&shut, 0, 0)] {
+    for (tracker, peers, announces) in [(&open, 1, 2), (&closed, 0, 0)] {
         let mut client = HttpClient::new(tracker.address());
         let stats = client.get("/stats");
         assert!(
             stats.has_status("200") && stats.head.contains("Content-Type: application/json\r\n")
         );
-        let told: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
+        let shown: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
         assert_eq!(
-            (&told["peers"], &told["announces"]),
+            (&shown["peers"], &shown["announces"]),
             (&peers.into(), &announces.into())
         );
-        assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(shown["version"], env!("CARGO_PKG_VERSION"));
         let metrics = client.get("/metrics");
         assert!(
             metrics
@@ -131,14 +134,14 @@ fn counts_are_told_to_everybody_and_name_nobody() {
             text.contains(&format!("\npieceful_peers{{kind=\"leech\"}} {peers}\n")),
             "{text}"
         );
-        for told in [&text, &told.to_string()] {
-            assert!(!told.contains("aaaa") && !told.contains("6161") && !told.contains("127.0"));
+        for shown in [&text, &shown.to_string()] {
+            assert!(!shown.contains("aaaa") && !shown.contains("6161") && !shown.contains("127.0"));
         }
     }
 }
 
 #[test]
-fn silent_peers_are_dropped_without_anybody_asking() {
+fn silent_peers_are_dropped_without_an_announce() {
     let quick = Options {
         interval: Duration::from_millis(40),
         ..open_options("127.0.0.1:0")
@@ -153,23 +156,23 @@ fn silent_peers_are_dropped_without_anybody_asking() {
 }
 
 #[test]
-fn an_address_in_the_query_is_not_believed() {
+fn an_address_in_the_query_is_ignored() {
     let tracker = start_tracker();
     let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "&ip=192.0.2.1&ipv6=2001:db8::1&ipv4=192.0.2.1");
-    let told = client
+    let answer = client
         .send(format!(
             "GET {} HTTP/1.1\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
             announce_target('c', 1002, "")
         ))
         .response();
-    let told = AnnounceResponse::parse(&told.body).unwrap();
-    assert_eq!(peer_addresses(&told), ["127.0.0.1:1001".parse().unwrap()]);
-    assert_eq!(told.external_ip, Some([127, 0, 0, 1].into()));
+    let answer = AnnounceResponse::parse(&answer.body).unwrap();
+    assert_eq!(peer_addresses(&answer), ["127.0.0.1:1001".parse().unwrap()]);
+    assert_eq!(answer.external_ip, Some([127, 0, 0, 1].into()));
 }
 
 #[test]
-fn bad_announces_get_a_reason_and_the_connection_goes_on() {
+fn bad_announces_get_a_reason_and_the_connection_stays_open() {
     let tracker = start_tracker();
     let mut client = HttpClient::new(tracker.address());
     let id = format!("peer_id={}", "b".repeat(20));
@@ -234,7 +237,7 @@ fn bad_announces_get_a_reason_and_the_connection_goes_on() {
 }
 
 #[test]
-fn an_id_in_use_cannot_be_stopped_from_another_address() {
+fn a_peer_id_in_use_cannot_be_stopped_from_another_address() {
     let tracker = Tracker::start(open_options("[::]:0")).unwrap();
     let port = tracker.address().port();
     let mut victim = HttpClient::new(([127, 0, 0, 1], port).into());

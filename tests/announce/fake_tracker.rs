@@ -1,4 +1,4 @@
-//! Trackers of others, as scripts: what they answer is up to the test, and what they hear is kept.
+//! A fake tracker: a test chooses its answers, and it keeps the requests that it receives.
 
 use crate::common::fake_peer::{FakePeer, listen_tcp};
 use crate::common::waiting::wait_for;
@@ -6,37 +6,37 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// A tracker that answers each announce over HTTP alike.
+/// A tracker over HTTP that answers every announce in the same way.
 pub(crate) struct FakeTracker {
     address: SocketAddr,
-    /// The body of its answers; none while it closes each connection without a word.
+    /// The body of its answers. None while it closes each connection without an answer.
     answer: Arc<Mutex<Option<Vec<u8>>>>,
     /// The first line of each request.
     heard: Arc<Mutex<Vec<String>>>,
-    /// Locked, it keeps back its answers.
+    /// While it is locked, no answer is sent.
     gate: Arc<Mutex<()>>,
 }
 
 impl FakeTracker {
-    /// One that names these peers, and wants the next announce after a minute.
+    /// A tracker that names these peers, with an interval of one minute.
     pub(crate) fn naming(peers: &[SocketAddr]) -> Self {
         let other = Self::down();
         other.name(peers);
         other
     }
 
-    /// One that is out of order.
+    /// A tracker that answers nothing.
     pub(crate) fn down() -> Self {
         let answer = Arc::new(Mutex::new(None));
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let (answers, hears) = (Arc::clone(&answer), Arc::clone(&heard));
+        let (answers, requests) = (Arc::clone(&answer), Arc::clone(&heard));
         let gate = Arc::new(Mutex::new(()));
-        let passes = Arc::clone(&gate);
+        let held_gate = Arc::clone(&gate);
         let address = listen_tcp(move |connection, _| {
             if let Some(line) = first_line(&connection) {
                 let answer: Option<Vec<u8>> = answers.lock().unwrap().clone();
-                hears.lock().unwrap().push(line);
-                drop(passes.lock().unwrap());
+                requests.lock().unwrap().push(line);
+                drop(held_gate.lock().unwrap());
                 if let Some(body) = answer {
                     reply(connection, &body);
                 }
@@ -50,14 +50,14 @@ impl FakeTracker {
         }
     }
 
-    /// From now on it names these.
+    /// From now on it names these peers.
     pub(crate) fn name(&self, peers: &[SocketAddr]) {
-        self.answer(&[b"d8:intervali60e", peers_of(peers).as_slice(), b"e"].concat());
+        self.answer(&[b"d8:intervali60e", peers_entry(peers).as_slice(), b"e"].concat());
     }
 
-    /// The same, and it wants to hear again after a second, as trackers of ours may.
+    /// From now on it names these peers, with an interval of one second as a pieceful tracker may.
     pub(crate) fn name_often(&self, peers: &[SocketAddr]) {
-        let peers = peers_of(peers);
+        let peers = peers_entry(peers);
         self.answer(&[b"d8:intervali1e", peers.as_slice(), b"8:piecefuli1ee"].concat());
     }
 
@@ -66,12 +66,12 @@ impl FakeTracker {
         *self.answer.lock().unwrap() = Some(body.to_vec());
     }
 
-    /// From now on it is out of order.
+    /// From now on it answers nothing.
     pub(crate) fn fail(&self) {
         *self.answer.lock().unwrap() = None;
     }
 
-    /// It hears, and answers nobody until this is dropped.
+    /// It receives requests and answers none until the guard is dropped.
     pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().unwrap()
     }
@@ -84,16 +84,16 @@ impl FakeTracker {
         self.address
     }
 
-    /// The first lines of all requests so far.
-    pub(crate) fn heard(&self) -> Vec<String> {
+    /// The first line of each request so far.
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
 
-    /// Waits until `holds` of what it heard; gives that.
-    pub(crate) fn until(&self, holds: impl Fn(&[String]) -> bool) -> Vec<String> {
+    /// Waits until `holds` is true of its requests, and returns them.
+    pub(crate) fn wait_for_requests(&self, holds: impl Fn(&[String]) -> bool) -> Vec<String> {
         wait_for(
-            || Some(self.heard()).filter(|heard| holds(heard)),
-            || format!("it never came true: {:?}", self.heard()),
+            || Some(self.requests()).filter(|heard| holds(heard)),
+            || format!("it never came true: {:?}", self.requests()),
         )
     }
 }
@@ -111,8 +111,8 @@ fn reply(mut connection: FakePeer, body: &[u8]) {
     connection.send(&[head.as_bytes(), body].concat());
 }
 
-/// Peers of IPv4 as an entry of an answer.
-fn peers_of(peers: &[SocketAddr]) -> Vec<u8> {
+/// The entry `peers` of an answer with IPv4 addresses.
+fn peers_entry(peers: &[SocketAddr]) -> Vec<u8> {
     let mut entry = format!("5:peers{}:", 6 * peers.len()).into_bytes();
     for peer in peers {
         let SocketAddr::V4(peer) = peer else {

@@ -1,4 +1,4 @@
-//! HTTP as such: connections, deadlines, malformed requests, and what is not HTTP at all.
+//! The tracker's HTTP: connections, deadlines, malformed requests, and bytes that are not HTTP.
 
 use super::trackers::{open_options, start_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[test]
-fn connections_stay_as_http_says() {
+fn connections_stay_open_or_close_as_http_demands() {
     let tracker = start_tracker();
     let mut new = HttpClient::new(tracker.address());
     let text = new.get("/");
@@ -38,7 +38,7 @@ fn connections_stay_as_http_says() {
 }
 
 #[test]
-fn requests_may_be_sent_ahead_and_split_anywhere() {
+fn requests_may_be_pipelined_and_split_anywhere() {
     let tracker = start_tracker();
     let one = format!(
         "GET {} HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -52,7 +52,7 @@ fn requests_may_be_sent_ahead_and_split_anywhere() {
     let two = format!("{one}GET / HTTP/1.1\r\n\r\n");
     let mut split = HttpClient::new(tracker.address());
     for cut in 1..two.len() {
-        // The first answer shows that what came before the cut has been taken, where that is more than a request.
+        // If a whole request comes before the cut, its answer shows that the tracker has read those bytes.
         let (before, after) = two.split_at(cut);
         split.send(before);
         let taken = (cut >= one.len()).then(|| split.response());
@@ -70,7 +70,7 @@ fn requests_may_be_sent_ahead_and_split_anywhere() {
 }
 
 #[test]
-fn a_head_that_trickles_meets_its_deadline() {
+fn a_head_that_trickles_is_refused_at_its_deadline() {
     let quick = Options {
         deadlines: Deadlines {
             head: Duration::from_millis(300),
@@ -101,7 +101,7 @@ fn a_head_that_trickles_meets_its_deadline() {
 }
 
 #[test]
-fn a_silent_client_meets_the_deadline_of_what_it_is_at() {
+fn a_silent_client_is_ended_at_the_deadline_of_its_state() {
     let (quick, slow) = (Duration::from_millis(200), Duration::from_secs(60));
     let with = |head, idle| {
         let deadlines = Deadlines { head, idle };
@@ -131,7 +131,7 @@ fn a_silent_client_meets_the_deadline_of_what_it_is_at() {
 }
 
 #[test]
-fn what_is_not_http_is_refused_and_the_connection_ends() {
+fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
     let tracker = start_tracker();
     let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9_000));
@@ -180,12 +180,12 @@ fn what_is_not_http_is_refused_and_the_connection_ends() {
 }
 
 #[test]
-fn only_an_open_tracker_takes_announces() {
-    let shut = Tracker::start(Options {
+fn only_an_open_tracker_accepts_announces() {
+    let not_open = Tracker::start(Options {
         access: Access::NotOpen,
         ..open_options("127.0.0.1:0")
     });
-    let mut client = HttpClient::new(shut.as_ref().unwrap().address());
+    let mut client = HttpClient::new(not_open.as_ref().unwrap().address());
     let reason = "this tracker serves no open swarms (start it with --open)";
     assert_eq!(client.get(&announce_target('b', 1, "")).refusal(), reason);
     assert_eq!(
@@ -195,11 +195,11 @@ fn only_an_open_tracker_takes_announces() {
 
     let authority = Authority::generate("test").unwrap();
     let identity = authority.issue(TRACKER_NAME).unwrap();
-    let echo = |line: &TlsStream, _: SocketAddr, _: Purpose| {
+    let echo = |connection: &TlsStream, _: SocketAddr, _: Purpose| {
         let mut frame = [0; 6];
         let soon = Instant::now() + Duration::from_secs(20);
-        assert_eq!(line.read_until(&mut frame, soon).unwrap(), 6);
-        line.write_all_until(&frame, soon).unwrap();
+        assert_eq!(connection.read_until(&mut frame, soon).unwrap(), 6);
+        connection.write_all_until(&frame, soon).unwrap();
     };
     let closed = Tracker::start(Options {
         access: CLOSED_RUN_ONLY,
@@ -218,12 +218,12 @@ fn only_an_open_tracker_takes_announces() {
     );
     let socket = Arc::new(TcpStream::connect(closed.address()).unwrap());
     let limit = Duration::from_secs(20);
-    let (line, found) = connect_tls(socket, Some(authority.fingerprint()), limit).unwrap();
+    let (connection, found) = connect_tls(socket, Some(authority.fingerprint()), limit).unwrap();
     assert_eq!(found, authority.fingerprint());
     let soon = Instant::now() + limit;
-    line.write_all_until(b"\0\0\0\x02de", soon).unwrap();
+    connection.write_all_until(b"\0\0\0\x02de", soon).unwrap();
     let mut echoed = [0; 10];
-    assert_eq!(line.read_until(&mut echoed, soon).unwrap(), 6);
+    assert_eq!(connection.read_until(&mut echoed, soon).unwrap(), 6);
     assert_eq!(&echoed[..6], b"\0\0\0\x02de");
     let mut plain = HttpClient::new(closed.address());
     plain.send(b"\0\0\0\x02de");
@@ -231,7 +231,7 @@ fn only_an_open_tracker_takes_announces() {
 }
 
 #[test]
-fn a_raised_flag_ends_everything_at_once() {
+fn a_stop_ends_tracker_and_connections_at_once() {
     let stop = Stop::new();
     let tracker = Tracker::start(Options {
         stop: stop.clone(),

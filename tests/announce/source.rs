@@ -1,4 +1,4 @@
-//! Where announces of real peers come from: whom a tracker names must be there.
+//! The source addresses of announces: a tracker names a peer by an address at which the peer listens.
 
 use super::tiers::tiered;
 use super::trackers::start_udp_tracker;
@@ -11,7 +11,7 @@ use pieceful::tracker::Tracker;
 use pieceful::wire::AnnounceResponse;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-/// A peer that listens there and downloads a torrent of this tracker.
+/// A peer that listens at `listen` and downloads a torrent whose tracker is `tracker`.
 fn leech(sandbox: &Sandbox, listen: &str, tracker: &str) -> Peer {
     let torrent = tiered(sandbox, &TORRENT.bytes, &[&[tracker.to_owned()]]);
     let mut peer = sandbox.peer_at(listen, "leech", &[]);
@@ -19,8 +19,8 @@ fn leech(sandbox: &Sandbox, listen: &str, tracker: &str) -> Peer {
     peer
 }
 
-/// Whom the tracker names to somebody who asks from there, once it names anybody.
-fn named(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
+/// The peers that the tracker names to a client at the address `from`. Waits until there is one.
+fn named_peers(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
     let from: IpAddr = from.parse().unwrap();
     let hash: String = TORRENT
         .info_hash
@@ -31,15 +31,15 @@ fn named(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
         || {
             let mut client = HttpClient::new((from, tracker.address().port()).into());
             let query = announce_target('z', 9, "&key=z").replace(&"a".repeat(20), &hash);
-            let told = AnnounceResponse::parse(&client.get(&query).body).unwrap();
-            Some(peer_addresses(&told)).filter(|named| !named.is_empty())
+            let answer = AnnounceResponse::parse(&client.get(&query).body).unwrap();
+            Some(peer_addresses(&answer)).filter(|named| !named.is_empty())
         },
-        || "nobody has announced".to_owned(),
+        || "no peer has announced".to_owned(),
     )
 }
 
 #[test]
-fn a_peer_that_listens_at_one_address_is_named_by_it() {
+fn a_peer_that_listens_at_one_address_announces_from_it() {
     for scheme in ["http", "udp"] {
         let tracker = start_udp_tracker("127.0.0.1:0");
         let url = format!("{scheme}://{}/announce", tracker.address());
@@ -47,12 +47,12 @@ fn a_peer_that_listens_at_one_address_is_named_by_it() {
         let leech = leech(&sandbox, "127.0.0.2:0", &url);
         let address = leech.process.address;
         assert_eq!(address.ip(), IpAddr::from([127, 0, 0, 2]));
-        assert_eq!(named(&tracker, "127.0.0.1"), [address], "{scheme}");
+        assert_eq!(named_peers(&tracker, "127.0.0.1"), [address], "{scheme}");
     }
 }
 
 #[test]
-fn a_peer_is_known_over_the_families_in_which_it_listens_and_no_other() {
+fn a_tracker_names_a_peer_in_the_address_families_in_which_it_listens() {
     let localhost = ("localhost", 1).to_socket_addrs().unwrap();
     let has_both = |address: SocketAddr| address.is_ipv6();
     if !localhost.into_iter().any(has_both) {
@@ -73,14 +73,14 @@ fn a_peer_is_known_over_the_families_in_which_it_listens_and_no_other() {
             let sandbox = Sandbox::new();
             let leech = leech(&sandbox, listen, &url);
             let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), leech.process.address.port());
-            // Over IPv6 last, so that it is known there by now if it ever is.
+            // IPv6 comes last: by then the tracker knows the peer's address there, if it has one.
             for (asking, expected) in [(v4, over_v4), (v6, over_v6)] {
                 wait_for(
-                    || (named(&tracker, asking) == [at(expected)]).then_some(()),
+                    || (named_peers(&tracker, asking) == [at(expected)]).then_some(()),
                     || {
                         format!(
-                            "{scheme}, {listen}: {asking} is told {:?}",
-                            named(&tracker, asking)
+                            "{scheme}, {listen}: {asking} receives {:?}",
+                            named_peers(&tracker, asking)
                         )
                     },
                 );

@@ -1,4 +1,4 @@
-//! Announces and scrapes over UDP, as they should be and as strangers send them.
+//! Announces and scrapes over UDP (BEP 15): well-formed ones, and what strangers may send.
 
 use super::trackers::{open_options, start_tracker, start_udp_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};
@@ -13,7 +13,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 #[test]
-fn http_and_udp_swarms_are_one_over_both_families() {
+fn swarms_over_http_and_udp_are_the_same_in_both_address_families() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let tracker = start_udp_tracker(address);
         let at = |port| SocketAddr::new(tracker.address().ip(), port);
@@ -22,12 +22,12 @@ fn http_and_udp_swarms_are_one_over_both_families() {
             UdpClient::new(tracker.address()),
         );
         http.announce('b', 1001, "");
-        let told = udp.announce(b'c', 1002);
+        let answer = udp.announce(b'c', 1002);
         assert_eq!(
-            (told.peers, told.leechers, told.seeders),
+            (answer.peers, answer.leechers, answer.seeders),
             (vec![at(1001)], 2, 0)
         );
-        assert_eq!(told.interval, 120);
+        assert_eq!(answer.interval, 120);
         assert_eq!(peer_addresses(&http.announce('b', 1001, "")), [at(1002)]);
         let connection = udp.connect();
         let scrape = ScrapeRequest::new(vec![InfoHash([0; 20]), InfoHash([b'a'; 20])]).unwrap();
@@ -49,22 +49,22 @@ fn http_and_udp_swarms_are_one_over_both_families() {
 }
 
 #[test]
-fn one_socket_of_both_families_tells_each_its_own() {
+fn a_socket_of_both_families_lists_peers_of_the_client_s_family() {
     let tracker = start_udp_tracker("[::]:0");
     let port = tracker.address().port();
     let mut v4 = UdpClient::new(([127, 0, 0, 1], port).into());
     let mut v6 = UdpClient::new(("::1".parse::<std::net::IpAddr>().unwrap(), port).into());
     v4.announce(b'b', 1001);
-    let told = v6.announce(b'c', 1002);
-    assert_eq!((told.peers.len(), told.leechers), (0, 2));
-    let told = v4.announce(b'd', 1003);
-    assert_eq!(told.peers, ["127.0.0.1:1001".parse().unwrap()]);
-    let told = v6.announce(b'e', 1004);
-    assert_eq!(told.peers, ["[::1]:1002".parse().unwrap()]);
+    let answer = v6.announce(b'c', 1002);
+    assert_eq!((answer.peers.len(), answer.leechers), (0, 2));
+    let answer = v4.announce(b'd', 1003);
+    assert_eq!(answer.peers, ["127.0.0.1:1001".parse().unwrap()]);
+    let answer = v6.announce(b'e', 1004);
+    assert_eq!(answer.peers, ["[::1]:1002".parse().unwrap()]);
 }
 
 #[test]
-fn what_proves_nothing_gets_no_answer() {
+fn datagrams_without_a_valid_connection_id_get_no_answer() {
     let tracker = start_udp_tracker("127.0.0.1:0");
     let mut honest = UdpClient::new(tracker.address());
     let stolen = honest.connect();
@@ -75,7 +75,7 @@ fn what_proves_nothing_gets_no_answer() {
     for forged in [NO_CONNECTION, ConnectionId([0; 8]), ConnectionId([0xff; 8])] {
         let whole = UdpClient::announce_bytes(forged, b'b', 1001);
         for cut in 0..=whole.len() {
-            // A whole connect request is what nobody may send here: 16 bytes with the magic number and action 0.
+            // No cut is a valid connect request: 16 bytes with the magic number and action 0.
             stranger.socket.send(&whole[..cut]).unwrap();
         }
         stranger
@@ -91,7 +91,7 @@ fn what_proves_nothing_gets_no_answer() {
         connect.resize(length, 0);
         stranger.socket.send(&connect).unwrap();
     }
-    // Everything sent before this one has been looked at once the tracker has stopped.
+    // After this answer and the stop, the tracker has read everything that was sent before.
     assert_eq!(honest.announce(b'c', 1002).leechers, 1);
     tracker.stop();
     for socket in [stranger.socket, elsewhere.socket] {
@@ -102,7 +102,7 @@ fn what_proves_nothing_gets_no_answer() {
 }
 
 #[test]
-fn a_cut_announce_of_an_honest_client_is_told_what_is_wrong() {
+fn a_cut_announce_with_a_valid_connection_id_gets_an_error() {
     let tracker = start_udp_tracker("127.0.0.1:0");
     let mut client = UdpClient::new(tracker.address());
     let connection = client.connect();
@@ -121,7 +121,7 @@ fn a_cut_announce_of_an_honest_client_is_told_what_is_wrong() {
 }
 
 #[test]
-fn a_flood_of_garbage_harms_nobody() {
+fn a_flood_of_garbage_does_not_disturb_others() {
     let tracker = start_udp_tracker("127.0.0.1:0");
     let flood = UdpClient::new(tracker.address());
     let mut random = fastrand::Rng::with_seed(7);
@@ -139,27 +139,30 @@ fn a_flood_of_garbage_harms_nobody() {
             1 => garbage[random.usize(..16)] = random.u8(..),
             _ => random.fill(&mut garbage),
         }
-        // A full buffer drops datagrams, and is no error of the test's.
+        // A full buffer drops datagrams. That is not an error of the test.
         let _ = flood.socket.send(&garbage);
     }
-    let told = honest.announce(b'c', 1002);
-    assert!(told.leechers >= 1);
+    let answer = honest.announce(b'c', 1002);
+    assert!(answer.leechers >= 1);
     let mut http = HttpClient::new(tracker.address());
     assert!(http.get(&announce_target('d', 1003, "")).has_status("200"));
 }
 
 #[test]
-fn udp_is_served_with_open_alone_and_stops_at_once() {
+fn udp_is_served_only_with_open_and_stops_at_once() {
     let tracker = start_udp_tracker("127.0.0.1:0");
     let address = tracker.address();
-    assert!(UdpSocket::bind(address).is_err(), "it is the tracker's");
-    let told = bind_with_udp(&address.to_string().parse().unwrap());
-    assert!(told.is_err());
+    assert!(
+        UdpSocket::bind(address).is_err(),
+        "the tracker holds the port"
+    );
+    let answer = bind_with_udp(&address.to_string().parse().unwrap());
+    assert!(answer.is_err());
     let stopped = Instant::now();
     tracker.stop();
     assert!(
         stopped.elapsed() < Duration::from_secs(1),
-        "no wait ran out"
+        "the stop waits for no timeout"
     );
     drop(tracker);
     UdpSocket::bind(address).unwrap();
@@ -182,7 +185,7 @@ fn udp_is_served_with_open_alone_and_stops_at_once() {
         &["tracker", "--listen", "127.0.0.1:0"],
     );
     UdpSocket::bind(shut.address).expect("without --open nothing listens");
-    let plain = self::start_tracker();
+    let plain = start_tracker();
     UdpSocket::bind(plain.address()).unwrap();
     let both = Tracker::start(open_options("127.0.0.1:0")).unwrap();
     assert!(

@@ -102,6 +102,12 @@ pub(crate) fn announce_target(id: char, port: u16, more: &str) -> String {
     format!("/announce?{INFO_HASH}&peer_id={id}&port={port}&left=1{more}")
 }
 
+/// What the tracker's `/stats` reports.
+pub(crate) fn stats(tracker: SocketAddr) -> serde_json::Value {
+    let response = HttpClient::new(tracker).get("/stats");
+    serde_json::from_slice(&response.body).unwrap()
+}
+
 pub(crate) fn peer_addresses(response: &AnnounceResponse) -> Vec<SocketAddr> {
     response.peers.iter().map(|peer| peer.address).collect()
 }

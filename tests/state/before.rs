@@ -1,7 +1,7 @@
 //! A tracker and two peers go on with the state that the version before wrote.
 
 use super::fixture::{Before, copied, files, stored};
-use crate::common::http_client::HttpClient;
+use crate::common::http_client::stats;
 use crate::common::peer::Peer;
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
@@ -39,8 +39,7 @@ fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
 
     let before = Before::start();
     assert_eq!(before.fingerprint, known_fingerprint());
-    let counts = HttpClient::new(before.tracker.address).get("/stats");
-    let counts: Value = serde_json::from_slice(&counts.body).unwrap();
+    let counts = stats(before.tracker.address);
     for name in ["swarms", "peers", "seeds"] {
         assert_eq!(counts[name], 1, "{name} of {counts}");
     }
