@@ -7,7 +7,6 @@ mod common;
 mod announce {
     mod answers;
     mod counts;
-    mod fake_tracker;
     mod http;
     mod limits;
     mod private;

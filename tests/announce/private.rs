@@ -1,12 +1,12 @@
 //! Private torrents (BEP 27): a peer announces to one of the torrent's own trackers at a time, and links only to peers
 //! that this tracker names.
 
-use super::fake_tracker::FakeTracker;
 use super::tiers::{announces, other_tracker, tiered};
 use crate::common::extensions::{
     info_dictionary, magnet_link, metadata_piece, peer_parameter, serve_metadata,
 };
 use crate::common::fake_peer::*;
+use crate::common::fake_tracker::FakeTracker;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::quoted;
@@ -87,20 +87,20 @@ fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_it_named_are_give
     let (calls, called) = channel();
     let (ends, ended) = channel();
     let both = Mutex::new((calls, ends));
-    let named = listen(&SECRET, "named", move |mut wire, _| {
+    let named = listen(&SECRET, "named", move |mut link, _| {
         let (calls, ends) = both.lock().unwrap().clone();
         calls.send(()).unwrap();
-        wire.read_to_end();
+        link.read_to_end();
         let _ = ends.send(());
     });
     // The leech calls this peer too. It answers the handshake late.
     let (answers, may_answer) = channel::<()>();
     let may_answer = Mutex::new(may_answer);
-    let late = listen_tcp(move |mut wire, _| {
-        assert!(wire.read_handshake().is_some());
+    let late = listen_tcp(move |mut link, _| {
+        assert!(link.read_handshake().is_some());
         let _ = may_answer.lock().unwrap().recv();
-        wire.send(&handshake(SECRET.info_hash, EXTENDED_AND_FAST, "late"));
-        wire.read_to_end();
+        link.send(&handshake(SECRET.info_hash, EXTENDED_AND_FAST, "late"));
+        link.read_to_end();
     });
     let (first, second) = (FakeTracker::down(), FakeTracker::down());
     first.name_often(&[named, late]);
@@ -141,12 +141,12 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     let listed = Arc::new(FakeTracker::down());
     let watched = Arc::clone(&listed);
     // The magnet link and the tracker both name this peer.
-    let metadata_source = listen(&SECRET, "source", move |mut wire, _| {
+    let metadata_source = listen(&SECRET, "source", move |mut link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         // The tracker receives `stopped` only if it has received `started`.
         watched.wait_for_requests(|heard| !heard.is_empty());
         let metadata = info_dictionary(&SECRET);
-        serve_metadata(&mut wire, metadata.len(), |piece| {
+        serve_metadata(&mut link, metadata.len(), |piece| {
             metadata_piece(piece, metadata)
         });
     });
@@ -204,10 +204,10 @@ fn a_tracker_with_an_open_announce_hears_stopped_when_the_metadata_is_private() 
     let (held, own_held) = (listed.hold(), own.hold());
     let (gives, may_give) = channel::<()>();
     let may_give = Mutex::new(may_give);
-    let metadata_source = listen(&SECRET, "source", move |mut wire, _| {
+    let metadata_source = listen(&SECRET, "source", move |mut link, _| {
         let _ = may_give.lock().unwrap().recv();
         let metadata = info_dictionary(&SECRET);
-        serve_metadata(&mut wire, metadata.len(), |piece| {
+        serve_metadata(&mut link, metadata.len(), |piece| {
             metadata_piece(piece, metadata)
         });
     });

@@ -1,6 +1,6 @@
 //! Real peers with trackers in several tiers (BEP 12), over HTTP and UDP.
 
-use super::fake_tracker::FakeTracker;
+use crate::common::fake_tracker::FakeTracker;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::http_client::stats;
 use crate::common::open_swarm::{TORRENT, seed};

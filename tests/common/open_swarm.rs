@@ -50,7 +50,7 @@ pub(crate) fn seed_with(
 
 /// Asserts that the peer serves a block to a new caller.
 pub(crate) fn assert_serves(peer: &Peer, torrent: &Torrent) {
-    let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "sound");
+    let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, "honest");
     assert_eq!(link.fetch(0, 0, BLOCK).unwrap(), torrent.block(0, 0, BLOCK));
 }
 

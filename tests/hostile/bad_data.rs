@@ -1,32 +1,34 @@
-//! Owners that send wrong data, or none, beside one that is sound.
+//! Owners that send wrong data, or none, beside an honest one: the download completes, and only liars are barred.
 
-use super::lying_tracker::{announce_to, downloading, naming};
+use super::lying_tracker::start_download;
 use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{announce_to, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech};
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
 
-/// What is sent instead of a block that was asked for.
+/// The bytes that are sent for a request (index, begin, length) of a block.
 type Twist = fn((u32, u32, u32), &[u8]) -> Vec<u8>;
 
-fn spoiled(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
+fn with_first_bit_flipped(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
     let mut block = block.to_vec();
     block[0] ^= 1;
     block
 }
 
-/// A sound owner that tells of its pieces only when told to.
+/// An honest owner that has pieces only after a signal over the channel.
 fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (go, gate): (_, Receiver<()>) = channel();
     let (owned, gate) = (torrent.clone(), Mutex::new(gate));
-    let address = listen(torrent, "sound", move |link, _| {
+    let address = listen(torrent, "honest", move |link, _| {
         let _ = gate.lock().unwrap().recv();
         serve_all(link, &owned);
     });
@@ -41,16 +43,16 @@ fn assert_whole(sandbox: &Sandbox, torrent: &Torrent) {
 }
 
 #[test]
-fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
+fn an_owner_that_sends_a_bad_piece_is_barred_and_another_is_asked() {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
-        serve(link, &TORRENT, spoiled);
+        serve(link, &TORRENT, with_first_bit_flipped);
     });
-    let mut peer = downloading(&sandbox, naming(&[liar, owner]));
+    let mut peer = start_download(&sandbox, tracker_naming(&[liar, owner]));
     wait_for_log_line(
         &peer.log,
         &[
@@ -69,7 +71,7 @@ fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
 }
 
 #[test]
-fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
+fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
     let sandbox = Sandbox::new();
     let liar = listen(&TORRENT, "liar", |mut link, _| {
         link.send(&[have_all(), unchoke()].concat());
@@ -80,19 +82,22 @@ fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
             piece(
                 index,
                 begin,
-                &spoiled((index, begin, length), TORRENT.block(index, begin, length)),
+                &with_first_bit_flipped(
+                    (index, begin, length),
+                    TORRENT.block(index, begin, length),
+                ),
             )
         });
-        // The second request may still be on its way; a block that comes before it would be unasked.
+        // A block that comes before its request would break the protocol.
         let blocks: Vec<Vec<u8>> = blocks.collect();
         if blocks.len() > 1 {
             link.read_until(REQUEST).unwrap();
         }
         link.send(&blocks.concat());
     });
-    let mut peer = downloading(&sandbox, naming(&[liar]));
+    let mut peer = start_download(&sandbox, tracker_naming(&[liar]));
     wait_for_log_line(&peer.log, &["does not verify"]);
-    // With nobody left to call, no owner is known; a liar that is to be called again would count as one.
+    // The peer knows no owner: a liar that it may call again would count as one.
     let download = peer.wait_for_download("share", |download| {
         download["trouble"]
             .as_str()
@@ -106,21 +111,22 @@ fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
 }
 
 #[test]
-fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
+fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     let torrent = Torrent::new("share", 32 * BLOCK as usize, 32 * BLOCK as usize, 3);
     let sandbox = Sandbox::new();
-    // Both unchoke at once and both wait until the other one was asked too: each gets its part of the only piece.
-    let meet = Arc::new(Barrier::new(2));
+    // Both owners unchoke at once, and each waits until the other has a request too: each is asked for a
+    // part of the only piece.
+    let barrier = Arc::new(Barrier::new(2));
     let owner = |id: &'static str, twist: Twist| {
-        let (meet, owned) = (meet.clone(), torrent.clone());
+        let (barrier, owned) = (barrier.clone(), torrent.clone());
         listen(&torrent, id, move |mut link, number| {
             if number > 0 {
                 return serve(link, &owned, twist);
             }
-            meet.wait();
+            barrier.wait();
             link.send(&[have_all(), unchoke()].concat());
             let first = parse_request(&link.read_until(REQUEST).unwrap());
-            meet.wait();
+            barrier.wait();
             link.send(&piece(
                 first.0,
                 first.1,
@@ -136,9 +142,9 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
             }
         })
     };
-    let liar = owner("liar", spoiled);
-    let sound = owner("sound", |_, block| block.to_vec());
-    announce_to(&sandbox, naming(&[liar, sound]));
+    let liar = owner("liar", with_first_bit_flipped);
+    let honest = owner("honest", |_, block| block.to_vec());
+    announce_to(&sandbox, tracker_naming(&[liar, honest]));
     let mut peer = sandbox.debug_peer("leech", &[]);
     let file = torrent.write(&sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
@@ -146,16 +152,16 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
     assert_whole(&sandbox, &torrent);
     wait_for_log_line(&peer.log, &["it is fetched again from one peer alone"]);
     assert_eq!(
-        log_line_with(&peer.log, &[&sound.to_string(), "from it does not verify"]),
+        log_line_with(&peer.log, &[&honest.to_string(), "from it does not verify"]),
         None
     );
     assert_eq!(
         peer.download("share")["from"],
-        serde_json::json!({ sound.to_string(): torrent.content.len() })
+        serde_json::json!({ honest.to_string(): torrent.content.len() })
     );
 }
 
-/// Runs a download from `bad`, which gets the first requests, and then from a sound owner beside it.
+/// Runs a download from `bad`, which gets the first requests, and then also from an honest owner.
 fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Peer) {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
@@ -164,10 +170,8 @@ fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) 
     let bad = listen(&TORRENT, "bad", move |link, _| {
         bad(link, was_asked.lock().unwrap().clone())
     });
-    let mut peer = downloading(&sandbox, naming(&[bad, owner]));
-    asked
-        .recv_timeout(crate::common::waiting::PATIENCE)
-        .unwrap();
+    let mut peer = start_download(&sandbox, tracker_naming(&[bad, owner]));
+    asked.recv_timeout(PATIENCE).unwrap();
     go.send(()).unwrap();
     let waited = peer.try_run("wait 25");
     assert_eq!(
@@ -181,7 +185,7 @@ fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) 
 }
 
 #[test]
-fn one_that_chokes_after_the_first_request_does_not_stop_a_download() {
+fn an_owner_that_chokes_after_the_first_request_does_not_stop_a_download() {
     completes_beside(|mut link, asked| {
         link.send(&[have_all(), unchoke()].concat());
         link.read_until(REQUEST);
@@ -192,7 +196,7 @@ fn one_that_chokes_after_the_first_request_does_not_stop_a_download() {
 }
 
 #[test]
-fn one_that_rejects_everything_does_not_stop_a_download() {
+fn an_owner_that_rejects_everything_does_not_stop_a_download() {
     completes_beside(|mut link, asked| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
@@ -203,7 +207,7 @@ fn one_that_rejects_everything_does_not_stop_a_download() {
 }
 
 #[test]
-fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
+fn an_owner_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
     completes_beside(|mut link, asked| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
@@ -214,7 +218,7 @@ fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
 }
 
 #[test]
-fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
+fn an_owner_that_goes_silent_inside_a_block_does_not_stop_a_download() {
     completes_beside(|mut link, was_asked| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
@@ -226,13 +230,13 @@ fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
 }
 
 #[test]
-fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
+fn a_block_that_was_not_requested_ends_the_link() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
     let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "eager");
     link.send(&[have_all(), unchoke()].concat());
     let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
-    // Another length than was asked for is another block.
+    // A block of another length than requested is another block.
     link.send(&piece(
         index,
         begin,
@@ -267,14 +271,14 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 }
 
 #[test]
-fn a_block_that_comes_after_its_own_choke_is_late_and_no_breach() {
+fn a_block_that_follows_a_choke_is_late_and_no_breach() {
     let (_sandbox, peer) = completes_beside(|mut link, was_asked| {
         link.send(&[have_all(), unchoke()].concat());
         let body = link.read_until(REQUEST).unwrap();
         let (index, begin, length) = parse_request(&body);
         let late = piece(index, begin, TORRENT.block(index, begin, length));
         link.send(&[frame(CHOKE, &[]), late, unchoke()].concat());
-        // It is still served as anyone.
+        // The leech still sends requests over this link.
         assert!(link.read_until(REQUEST).is_some());
         let _ = was_asked.send(());
         serve_all(link, &TORRENT);
@@ -288,8 +292,8 @@ fn pieces_that_end_inside_a_block_arrive_whole() {
     for (number, piece_length) in [1, 1_000, 16_383, 16_385, 100_000].into_iter().enumerate() {
         let length = 3 * piece_length + piece_length / 2;
         let torrent = Torrent::new("share", length, piece_length, number as u64);
-        let owner = honest_seed(&torrent, "sound");
-        announce_to(&sandbox, naming(&[owner]));
+        let owner = honest_seed(&torrent, "honest");
+        announce_to(&sandbox, tracker_naming(&[owner]));
         let mut peer = sandbox.debug_peer(&format!("leech{number}"), &[]);
         let file = torrent.write(&sandbox, "share.torrent");
         peer.run(&format!("download {} copy", quoted(&file)));

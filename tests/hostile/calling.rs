@@ -1,4 +1,4 @@
-//! Callers of a peer that has everything: what is odd but allowed, and what is too much.
+//! Callers of a seed: odd messages that are allowed, and requests that are too many.
 
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, seed_with};
 
@@ -8,16 +8,16 @@ use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 
 #[test]
-fn what_is_odd_but_allowed_keeps_the_link() {
+fn odd_but_allowed_messages_keep_the_link() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let bitfield = frame(BITFIELD, &[0x80, 0, 0]);
     let hello = frame(EXTENDED, b"\0d1:md6:ut_pexi1ee1:pi1e4:reqqi-5e1:v3:x\x1bye");
     let table: [(&str, Vec<u8>); 16] = [
         ("keep-alives", KEEP_ALIVE.repeat(1000)),
-        ("an id that nobody knows", frame(99, &[1, 2, 3])),
+        ("an unknown id", frame(99, &[1, 2, 3])),
         (
-            "1 MiB under an id that nobody knows",
+            "1 MiB under an unknown id",
             frame(99, &vec![1; (1 << 20) - 1]),
         ),
         (
@@ -100,7 +100,7 @@ fn what_is_odd_but_allowed_keeps_the_link() {
 }
 
 #[test]
-fn messages_may_come_in_single_bytes_or_all_at_once() {
+fn messages_may_be_split_anywhere_or_come_all_at_once() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
     let messages = [
@@ -154,7 +154,7 @@ fn messages_may_come_in_single_bytes_or_all_at_once() {
 }
 
 #[test]
-fn ten_thousand_requests_at_once_end_the_link_and_cost_no_memory() {
+fn ten_thousand_requests_at_once_end_the_link_and_take_no_memory() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let before = resident_kib(seed.process.id());
@@ -171,10 +171,10 @@ fn ten_thousand_requests_at_once_end_the_link_and_cost_no_memory() {
 }
 
 #[test]
-fn one_that_reads_nothing_stops_no_other() {
+fn a_caller_that_reads_nothing_does_not_stop_others() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
-    // Each fills its own line: 1,000 blocks are 16 MiB, more than sockets hold.
+    // Each fills its own connection: 1,000 blocks are 16 MiB, more than the buffers of the sockets.
     let deaf: Vec<FakePeer> = (0..20)
         .map(|number| {
             let mut link = FakePeer::connect(
@@ -189,10 +189,10 @@ fn one_that_reads_nothing_stops_no_other() {
             link
         })
         .collect();
-    let mut sound = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
+    let mut honest = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "honest");
     for index in 0..20 {
         assert_eq!(
-            sound.fetch(index, 0, 16).unwrap(),
+            honest.fetch(index, 0, 16).unwrap(),
             TORRENT.block(index, 0, 16)
         );
     }
@@ -202,7 +202,7 @@ fn one_that_reads_nothing_stops_no_other() {
 }
 
 #[test]
-fn a_piece_that_is_not_here_is_rejected_and_not_made_up() {
+fn a_request_for_a_missing_piece_is_rejected() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
     let before = resident_kib(leech.process.id());
@@ -212,11 +212,11 @@ fn a_piece_that_is_not_here_is_rejected_and_not_made_up() {
         link.read_until(REJECT_REQUEST).unwrap(),
         numbers(&[4, 0, BLOCK])
     );
-    // Without BEP 6 there is no word for it; the link lives all the same.
+    // Without BEP 6 there is no reject message. The link stays open.
     let mut plain = FakePeer::connect(leech.process.address, &TORRENT, BEP_3_ONLY, "plain");
     plain.send(&[request(4, 0, BLOCK), frame(INTERESTED, &[])].concat());
     assert_eq!(plain.read_message().unwrap(), (1, vec![]));
-    // Nobody reads these rejects.
+    // The caller does not read these rejects.
     link.send(&request(4, 0, BLOCK).repeat(400_000));
     let mut later = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "later");
     later.send(&interested());

@@ -1,9 +1,9 @@
-//! kill -9 and what stands on disk afterwards.
+//! `kill -9` and damaged state: what a peer does after a restart with its records and files as they are.
 
-use super::disk::halfway;
+use super::disk::leech_with_eight_pieces;
 use super::late;
-use super::lying_tracker::{announce_to, naming};
 use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{announce_to, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, assert_serves, seed};
@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Bytes that a process has read, from files and sockets.
-fn read_so_far(id: u32) -> u64 {
+/// The number of bytes that a process has read from files and sockets.
+fn bytes_read_by(id: u32) -> u64 {
     let io = fs::read_to_string(format!("/proc/{id}/io")).unwrap();
     io.lines()
         .find_map(|line| line.strip_prefix("rchar: "))
@@ -28,7 +28,7 @@ fn read_so_far(id: u32) -> u64 {
         .unwrap()
 }
 
-/// What happens to the bytes of a file.
+/// A change to the bytes of a file.
 type Damage = fn(&mut Vec<u8>);
 
 fn only_file(folder: PathBuf) -> PathBuf {
@@ -48,11 +48,11 @@ fn state(peer: &mut Peer, name: &str) -> String {
 }
 
 #[test]
-fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
+fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
     let sandbox = Sandbox::new();
     let served = Arc::new(AtomicUsize::new(0));
     let counted = served.clone();
-    // Its first caller gets half of the blocks, later ones all.
+    // The first caller gets half of the blocks, later callers get all.
     let owner = listen(&TORRENT, "owner", move |mut link, number| {
         link.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
@@ -67,7 +67,7 @@ fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
             link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
     });
-    announce_to(&sandbox, naming(&[owner]));
+    announce_to(&sandbox, tracker_naming(&[owner]));
     let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
     first.run(&format!("download {} copy", quoted(&file)));
@@ -81,38 +81,38 @@ fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
                 .ok()
                 .filter(|stat| stat.contains(" Z "))
         },
-        || "it lives on".into(),
+        || "the process is still alive".into(),
     );
     drop(first);
     assert!(sandbox.path("leech/copy.part").exists() && !sandbox.path("leech/copy").exists());
-    let mut again = sandbox.debug_peer("leech", &[]);
-    let download = again.wait_for_download("share", |download| download["state"] == "complete");
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    let download = restarted.wait_for_download("share", |download| download["state"] == "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     assert!(
         download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
         "{download}"
     );
-    // 40 blocks, those of the pieces that were not complete twice.
+    // There are 40 blocks. Those of incomplete pieces may be sent twice.
     let served = served.load(Ordering::SeqCst);
     assert!(served <= 20 + 40 - 16, "{served} blocks were sent");
 }
 
 #[test]
-fn a_complete_file_is_read_again_only_if_it_changed() {
+fn a_complete_file_is_hashed_again_only_if_it_changed() {
     let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
     let sandbox = Sandbox::new();
     drop(seed(&sandbox, "seed", &torrent));
-    let mut again = sandbox.debug_peer("seed", &[]);
+    let mut restarted = sandbox.debug_peer("seed", &[]);
     wait_for(
-        || (state(&mut again, "share") == "complete").then_some(()),
-        || "it is not taken up".into(),
+        || (state(&mut restarted, "share") == "complete").then_some(()),
+        || "it is not complete after the restart".into(),
     );
-    assert_serves(&again, &torrent);
-    let read = read_so_far(again.process.id());
+    assert_serves(&restarted, &torrent);
+    let read = bytes_read_by(restarted.process.id());
     assert!(read < 2 << 20, "{read} bytes were read");
-    assert_eq!(log_line_with(&again.log, &["checking it"]), None);
-    drop(again);
-    // Touched, but the same: read, and served.
+    assert_eq!(log_line_with(&restarted.log, &["checking it"]), None);
+    drop(restarted);
+    // A new time with the same content: the file is read and served.
     let copy = sandbox.path("seed/copy");
     let touch = |seconds| {
         File::options()
@@ -126,16 +126,16 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
     let mut touched = sandbox.debug_peer("seed", &[]);
     wait_for(
         || (state(&mut touched, "share") == "complete").then_some(()),
-        || "it is not taken up".into(),
+        || "it is not complete after the restart".into(),
     );
     wait_for_log_line(
         &touched.log,
         &["changed or not known to be whole; checking it"],
     );
-    assert!(read_so_far(touched.process.id()) > 8 << 20);
+    assert!(bytes_read_by(touched.process.id()) > 8 << 20);
     assert_serves(&touched, &torrent);
     drop(touched);
-    // One bit: not served any more.
+    // One changed bit: the file is no longer served.
     let mut content = torrent.content.clone();
     content[5 << 20] ^= 1;
     fs::write(&copy, &content).unwrap();
@@ -151,11 +151,14 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
     let mut link = FakePeer::connect_tcp(changed.process.address);
     link.send(&handshake(torrent.info_hash, EXTENDED_AND_FAST, "asker"));
     assert!(link.read_handshake().is_none());
-    assert!(fs::read(&copy).unwrap() == content, "it is the user's file");
+    assert!(
+        fs::read(&copy).unwrap() == content,
+        "the file belongs to the user"
+    );
 }
 
 #[test]
-fn a_damaged_record_is_told_and_the_others_are_taken_up() {
+fn a_damaged_record_is_logged_and_the_peer_works_without_it() {
     let other = Torrent::new("other", 40_000, 16_384, 5);
     let damages: [(&str, Damage); 5] = [
         ("records", |bytes| bytes.truncate(bytes.len() / 2)),
@@ -182,7 +185,7 @@ fn a_damaged_record_is_told_and_the_others_are_taken_up() {
             &["ERROR", path.file_name().unwrap().to_str().unwrap()],
         );
         assert_eq!(state(&mut peer, "share"), "none", "damage {number}");
-        // It still does its work.
+        // The peer still works.
         let file = other.write(&sandbox, "other.torrent");
         peer.run(&format!("download {} other", quoted(&file)));
         peer.wait_for_download("other", |download| download["state"] == "downloading");
@@ -197,7 +200,7 @@ fn record(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> PathBuf {
 }
 
 #[test]
-fn a_record_of_another_torrent_in_the_place_of_one_is_told_and_harms_neither() {
+fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     let other = Torrent::new("other", 40_000, 16_384, 5);
     let sandbox = Sandbox::new();
     let mut both = seed(&sandbox, "seed", &TORRENT);
@@ -217,16 +220,16 @@ fn a_record_of_another_torrent_in_the_place_of_one_is_told_and_harms_neither() {
     assert_eq!(state(&mut peer, "other"), "complete");
     let mut link = FakePeer::connect(peer.process.address, &other, EXTENDED_AND_FAST, "asker");
     assert_eq!(link.fetch(2, 0, 7_232).unwrap(), other.block(2, 0, 7_232));
-    // What the lost record was about is taken as it is, once asked for.
+    // A new download takes the file of the lost record as it is.
     let file = TORRENT.write(&sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
     peer.wait_for_download("share", |download| download["state"] == "complete");
     assert_serves(&peer, &TORRENT);
 }
 
-/// As a backup that is put back does: the length and the time are those of the record, the content is older.
+/// A restored backup: its length and time are those of the record, its content is older.
 #[test]
-fn a_record_newer_than_the_file_is_seen_by_the_files_identity() {
+fn a_replaced_file_with_the_old_length_and_time_is_checked() {
     for is_older in [true, false] {
         let sandbox = Sandbox::new();
         drop(seed(&sandbox, "seed", &TORRENT));
@@ -252,57 +255,57 @@ fn a_record_newer_than_the_file_is_seen_by_the_files_identity() {
 }
 
 #[test]
-fn a_record_newer_than_the_partial_file_has_the_lost_pieces_fetched_again() {
+fn pieces_lost_from_a_partial_file_are_fetched_again() {
     let sandbox = Sandbox::new();
-    let (first, go) = halfway(&sandbox);
+    let (first, go) = leech_with_eight_pieces(&sandbox);
     let part = sandbox.path("leech/copy.part");
     let time = part.metadata().unwrap().modified().unwrap();
     first.kill();
     drop(go);
-    // As it was four pieces ago.
+    // The partial file as it was four pieces ago.
     let file = File::options().write(true).open(&part).unwrap();
     let length = file.metadata().unwrap().len();
     file.set_len(4 * 32_768).unwrap();
     file.set_len(length).unwrap();
     file.set_modified(time).unwrap();
-    let mut again = sandbox.debug_peer("leech", &[]);
-    let download = again.wait_for_download("share", |download| download["state"] == "complete");
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    let download = restarted.wait_for_download("share", |download| download["state"] == "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let disk = download["from"]["disk"].as_u64().unwrap_or(0);
     assert!(disk <= 4 * 32_768, "{download}");
 }
 
 #[test]
-fn a_record_older_than_the_file_costs_nothing_but_a_check() {
+fn a_record_older_than_the_file_costs_only_a_check() {
     let sandbox = Sandbox::new();
-    let (mut leech, go) = halfway(&sandbox);
+    let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     let path = record(&sandbox, "leech", &TORRENT);
     let older = fs::read(&path).unwrap();
     go.send(()).unwrap();
     leech.wait_for_download("share", |download| download["state"] == "complete");
     wait_for(
         || (fs::read(&path).unwrap() != older).then_some(()),
-        || "its end is not recorded".to_owned(),
+        || "the record of the complete download is not written".to_owned(),
     );
     leech.kill();
     fs::write(&path, older).unwrap();
-    // Nobody is there to fetch from.
+    // No owner can be found now.
     fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
-    let mut again = sandbox.debug_peer("leech", &[]);
-    again.wait_for_download("share", |download| download["state"] == "complete");
-    assert_serves(&again, &TORRENT);
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_download("share", |download| download["state"] == "complete");
+    assert_serves(&restarted, &TORRENT);
 }
 
-/// Whoever hears that it is complete may end the peer at once, and it is not to be hashed again.
+/// A person who sees that a download is complete may end the peer at once. It must not be hashed again.
 #[test]
-fn what_is_told_to_be_complete_is_recorded_as_complete() {
+fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
     let leech = late::peer(&sandbox, false, Deadlines::default());
-    let link = late::greet(&leech, "giver");
+    let link = late::connect(&leech, "giver");
     let giver = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();
     while leech.downloads()[0].state != DownloadState::Complete {
-        assert!(start.elapsed() < PATIENCE, "it does not end");
+        assert!(start.elapsed() < PATIENCE, "the download does not end");
         thread::yield_now();
     }
     let hash = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();

@@ -1,7 +1,7 @@
-//! Lines that do not begin as they should.
+//! Handshakes: connections that do not begin with one, or with one that a peer must refuse, and owners that hang up.
 
-use super::lying_tracker::{announce_to, naming};
 use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{announce_to, tracker_naming};
 use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, assert_serves, seed};
 use crate::common::peer::quoted;
@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
-fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
+fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answer() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let sound = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "stranger");
+    let valid = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "stranger");
     let changed = |at: usize, byte: u8| {
-        let mut bytes = sound.clone();
+        let mut bytes = valid.clone();
         bytes[at] = byte;
         bytes
     };
@@ -51,7 +51,7 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
             "not a BitTorrent handshake (first byte 0x47)",
         ),
         (
-            "TLS that is none",
+            "a bad TLS record",
             b"\x16\x03\x01\x00\x04none".to_vec(),
             "refused: what came is not TLS",
         ),
@@ -67,12 +67,12 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
         assert_eq!(
             link.stream.read(&mut [0; 1]).unwrap_or(0),
             0,
-            "{name}: it was answered"
+            "{name}: the seed answered"
         );
         wait_for_log_line(&seed.log, &[&format!("{}: ", link.local_address()), rule]);
     }
     let mut link = FakePeer::connect_tcp(seed.process.address);
-    link.send(&sound[..67]);
+    link.send(&valid[..67]);
     let address = link.local_address();
     drop(link);
     wait_for_log_line(
@@ -92,7 +92,7 @@ fn a_peer_does_not_link_with_itself() {
     let own_id = String::from_utf8(answer[48..].to_vec()).unwrap();
     let mut mirror = FakePeer::connect_tcp(seed.process.address);
     mirror.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, &own_id));
-    // The answer tells the caller whom it called; nothing comes after it.
+    // The answer shows the caller that it has called itself. Nothing follows.
     assert_eq!(&mirror.read_handshake().unwrap()[48..], own_id.as_bytes());
     assert!(mirror.read_message().is_none());
     wait_for_log_line(
@@ -105,14 +105,14 @@ fn a_peer_does_not_link_with_itself() {
 }
 
 #[test]
-fn an_id_that_is_linked_already_gets_no_second_link() {
+fn a_peer_id_gets_no_second_link() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let mut first = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "twin");
+    let mut first = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "same id");
     assert_eq!(first.fetch(0, 0, 1).unwrap(), TORRENT.block(0, 0, 1));
     for _ in 0..3 {
         let mut second =
-            FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "twin");
+            FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "same id");
         second.read_to_end();
         wait_for_log_line(
             &seed.log,
@@ -123,24 +123,24 @@ fn an_id_that_is_linked_already_gets_no_second_link() {
 }
 
 #[test]
-fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
+fn a_handshake_that_trickles_is_ended_at_its_deadline() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let sound = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "slow");
+    let valid = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "slow");
     let start = Instant::now();
-    let mut lines: Vec<FakePeer> = (0..50)
+    let mut links: Vec<FakePeer> = (0..50)
         .map(|_| FakePeer::connect_tcp(seed.process.address))
         .collect();
     let mut next = 0;
     let mut open = true;
     while open {
-        for link in &mut lines {
-            link.send(&sound[next..=next]);
+        for link in &mut links {
+            link.send(&valid[next..=next]);
         }
         next = (next + 1).min(60);
         assert_serves(&seed, &TORRENT);
-        // The pause between two bytes of each; the end is seen by reading.
-        let first = &mut lines[0].stream;
+        // Reading makes the pause between two bytes, and shows the end of the connection.
+        let first = &mut links[0].stream;
         first
             .set_read_timeout(Some(Duration::from_millis(500)))
             .unwrap();
@@ -152,15 +152,15 @@ fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
         });
         assert!(
             start.elapsed() < Duration::from_secs(25),
-            "it waits for ever"
+            "the seed waits for ever"
         );
     }
     wait_for_log_line(&seed.log, &["the handshake did not come whole"]);
 }
 
-/// As a program does that takes obfuscated handshakes only: what it is sent means nothing to it.
+/// Like a program that accepts only obfuscated handshakes.
 #[test]
-fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
+fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
@@ -168,8 +168,8 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
         link.read_handshake();
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    announce_to(&sandbox, naming(&[owner]));
-    // At the level that is the default.
+    announce_to(&sandbox, tracker_naming(&[owner]));
+    // A peer with the default log level.
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
     leech.run(&format!("download {} copy", quoted(&file)));
@@ -183,7 +183,7 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
     assert_eq!(download["state"], "downloading");
     wait_for(
         || (calls.load(Ordering::SeqCst) >= 3).then_some(()),
-        || "it is not called again".to_owned(),
+        || "the owner is not called again".to_owned(),
     );
     let log = sandbox.path("leech.state/peer.log");
     wait_for_log_line(&log, &["INFO", &why]);
@@ -192,10 +192,10 @@ fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
 }
 
 #[test]
-fn who_takes_a_call_and_says_nothing_is_named() {
+fn an_owner_that_never_answers_the_handshake_is_named() {
     let sandbox = Sandbox::new();
     let owner = listen_tcp(|mut link, _| while link.read_message().is_some() {});
-    announce_to(&sandbox, naming(&[owner]));
+    announce_to(&sandbox, tracker_naming(&[owner]));
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
     leech.run(&format!("download {} copy", quoted(&file)));

@@ -1,4 +1,4 @@
-//! Each message that breaks the protocol ends its link, and the log names the rule.
+//! Breaches of the protocol: each ends its link, and the log names the rule.
 
 use crate::common::fake_peer::*;
 use crate::common::log::wait_for_log_line;
@@ -6,19 +6,20 @@ use crate::common::open_swarm::{TORRENT, seed};
 use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 
-/// What is sent after the handshakes, and what the log must say of it.
-type Row = (&'static str, [u8; 8], Vec<u8>, &'static str);
+/// The name of a breach, the reserved bits of the handshake, the bytes that follow it, and what the log must say.
+type Breach = (&'static str, [u8; 8], Vec<u8>, &'static str);
 
-/// A length and an id, and nothing after them: more must not be needed to judge.
+/// The length and the id of a message without its body. The peer must judge by these alone.
 fn claim(length: u32, id: u8) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), &[id]].concat()
 }
 
-fn bodies(id: u8, values: &[u32]) -> Vec<u8> {
+/// A message with these numbers as its body.
+fn message_of(id: u8, values: &[u32]) -> Vec<u8> {
     frame(id, &numbers(values))
 }
 
-fn lengths() -> Vec<Row> {
+fn wrong_lengths() -> Vec<Breach> {
     let wrong = [
         (0, 2, "message 0 has length 2"),
         (1, 2, "message 1 has length 2"),
@@ -67,7 +68,7 @@ fn lengths() -> Vec<Row> {
     rows.into_iter().chain(prefixes).collect()
 }
 
-fn pieces_told() -> Vec<Row> {
+fn wrong_pieces() -> Vec<Breach> {
     let one = frame(BITFIELD, &[0x80, 0, 0]);
     vec![
         (
@@ -103,7 +104,7 @@ fn pieces_told() -> Vec<Row> {
         (
             "a bitfield without the piece of a have before it",
             EXTENDED_AND_FAST,
-            [bodies(4, &[1]), one.clone()].concat(),
+            [message_of(4, &[1]), one.clone()].concat(),
             "a later bitfield takes back pieces that were told of",
         ),
         (
@@ -115,13 +116,13 @@ fn pieces_told() -> Vec<Row> {
         (
             "have of piece 20 of 20",
             EXTENDED_AND_FAST,
-            bodies(4, &[20]),
+            message_of(4, &[20]),
             "have for piece 20, which the share lacks",
         ),
         (
             "have of the last number",
             EXTENDED_AND_FAST,
-            bodies(4, &[u32::MAX]),
+            message_of(4, &[u32::MAX]),
             "have for piece 4294967295, which the share lacks",
         ),
         (
@@ -133,25 +134,25 @@ fn pieces_told() -> Vec<Row> {
         (
             "reject without BEP 6",
             BEP_3_ONLY,
-            bodies(16, &[0, 0, BLOCK]),
+            message_of(16, &[0, 0, BLOCK]),
             "the fast extension that was not agreed on",
         ),
         (
             "suggest of no piece",
             EXTENDED_AND_FAST,
-            bodies(13, &[20]),
+            message_of(13, &[20]),
             "suggest for piece 20, which the share lacks",
         ),
         (
             "allowed fast of no piece",
             EXTENDED_AND_FAST,
-            bodies(17, &[u32::MAX]),
+            message_of(17, &[u32::MAX]),
             "allowed fast for piece 4294967295, which the share lacks",
         ),
     ]
 }
 
-fn blocks() -> Vec<Row> {
+fn wrong_blocks() -> Vec<Breach> {
     let block = [7; BLOCK as usize];
     vec![
         (
@@ -235,19 +236,19 @@ fn blocks() -> Vec<Row> {
         (
             "a cancel of no piece",
             EXTENDED_AND_FAST,
-            bodies(8, &[20, 0, 1]),
+            message_of(8, &[20, 0, 1]),
             "piece 20 of 20",
         ),
         (
             "a reject that overflows",
             EXTENDED_AND_FAST,
-            bodies(16, &[0, u32::MAX, 2]),
+            message_of(16, &[0, u32::MAX, 2]),
             "bytes 4294967295+2 of a piece of 32768",
         ),
     ]
 }
 
-fn extensions() -> Vec<Row> {
+fn wrong_extension_messages() -> Vec<Breach> {
     let deep = [&[0], "l".repeat(20_000).as_bytes()].concat();
     let huge = [&[0], b"d1:v99999999999:x".as_slice()].concat();
     vec![
@@ -285,7 +286,7 @@ fn extensions() -> Vec<Row> {
 }
 
 #[test]
-fn every_breach_ends_its_link_by_name_and_no_other() {
+fn every_breach_ends_its_own_link_and_is_named_in_the_log() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let before = resident_kib(seed.process.id());
@@ -295,7 +296,13 @@ fn every_breach_ends_its_link_by_name_and_no_other() {
         EXTENDED_AND_FAST,
         "bystander",
     );
-    let rows = [lengths(), pieces_told(), blocks(), extensions()].concat();
+    let rows = [
+        wrong_lengths(),
+        wrong_pieces(),
+        wrong_blocks(),
+        wrong_extension_messages(),
+    ]
+    .concat();
     for (number, (name, reserved, bytes, rule)) in rows.into_iter().enumerate() {
         let mut link = FakePeer::connect(
             seed.process.address,
