@@ -5,9 +5,9 @@ mod common;
 
 /// The tests; their files are in `tests/magnet/`.
 mod magnet {
-    mod chosen;
-    mod contacts;
-    mod link;
-    mod web;
-    mod widened;
+    mod extended_choice;
+    mod file_choice;
+    mod metadata;
+    mod peer_exchange;
+    mod web_seeds;
 }

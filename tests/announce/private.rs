@@ -145,10 +145,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
         counted.fetch_add(1, Ordering::SeqCst);
         // The tracker receives `stopped` only if it has received `started`.
         watched.wait_for_requests(|heard| !heard.is_empty());
-        let metadata = info_dictionary(&SECRET);
-        serve_metadata(&mut link, metadata.len(), |piece| {
-            metadata_piece(piece, metadata)
-        });
+        serve_metadata_of(&mut link, &SECRET);
     });
     listed.name_often(&[metadata_source]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
@@ -164,7 +161,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
         ),
     );
     leech.run(&format!("download {magnet}"));
-    leech.wait_for_download("secret", |download| download["state"] == "downloading");
+    leech.wait_for_state("secret", "downloading");
     listed.wait_for_requests(|heard| {
         heard
             .last()
@@ -186,7 +183,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     // Nor does it call the peer after a restart.
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    leech.wait_for_download("secret", |download| download["state"] == "complete");
+    leech.wait_for_state("secret", "complete");
     let begun = own.requests().len();
     own.wait_for_requests(|heard| heard.len() > begun);
     assert_eq!(
@@ -206,10 +203,7 @@ fn a_tracker_with_an_open_announce_hears_stopped_when_the_metadata_is_private() 
     let may_give = Mutex::new(may_give);
     let metadata_source = listen(&SECRET, "source", move |mut link, _| {
         let _ = may_give.lock().unwrap().recv();
-        let metadata = info_dictionary(&SECRET);
-        serve_metadata(&mut link, metadata.len(), |piece| {
-            metadata_piece(piece, metadata)
-        });
+        serve_metadata_of(&mut link, &SECRET);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(
@@ -220,7 +214,7 @@ fn a_tracker_with_an_open_announce_hears_stopped_when_the_metadata_is_private() 
     listed.wait_for_requests(|heard| !heard.is_empty());
     own.wait_for_requests(|heard| !heard.is_empty());
     drop(gives);
-    leech.wait_for_download("secret", |download| download["state"] == "downloading");
+    leech.wait_for_state("secret", "downloading");
     // The answer to an earlier announce does not bring the listed tracker back.
     drop(own_held);
     own.wait_for_requests(|heard| heard.len() > 2);

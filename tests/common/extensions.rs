@@ -90,3 +90,11 @@ pub(crate) fn serve_metadata(link: &mut FakePeer, size: usize, answer: impl Fn(u
         }
     }
 }
+
+/// Serves the metadata of a torrent until the link ends.
+pub(crate) fn serve_metadata_of(link: &mut FakePeer, torrent: &Torrent) {
+    let metadata = info_dictionary(torrent);
+    serve_metadata(link, metadata.len(), |piece| {
+        metadata_piece(piece, metadata)
+    });
+}

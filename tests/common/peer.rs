@@ -74,6 +74,11 @@ impl Peer {
         }
     }
 
+    /// Waits until the download called `name` is in this state, and returns that download.
+    pub(crate) fn wait_for_state(&mut self, name: &str, state: &str) -> Value {
+        self.wait_for_download(name, |download| download["state"] == state)
+    }
+
     /// Waits for its end, which must be a success.
     pub(crate) fn end(self) {
         let (status, errors) = self.process.wait();

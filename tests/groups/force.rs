@@ -89,18 +89,15 @@ impl Scene {
         self.mayank.process.kill();
         let sandbox = &self.service.sandbox;
         self.mayank = sandbox.debug_peer("mayank", &[]);
-        self.mayank
-            .wait_for_download("data", |shown| shown["state"] == "downloading");
+        self.mayank.wait_for_state("data", "downloading");
         assert!(self.there() == self.before && self.has_part());
         self.nik.run("login nik\npw of nik");
-        self.mayank
-            .wait_for_download("data", |shown| shown["state"] == "complete");
+        self.mayank.wait_for_state("data", "complete");
         assert!(self.there() == self.share && !self.has_part());
         // It is what counts from now on.
         self.mayank.process.kill();
         self.mayank = self.service.sandbox.debug_peer("mayank", &[]);
-        self.mayank
-            .wait_for_download("data", |shown| shown["state"] == "complete");
+        self.mayank.wait_for_state("data", "complete");
         assert!(self.there() == self.share && !self.has_part());
     }
 }
@@ -130,9 +127,7 @@ fn what_a_crash_left_of_a_replaced_folder_goes() {
         fs::write(file, content).unwrap();
     }
     scene.mayank = scene.service.sandbox.debug_peer("mayank", &[]);
-    scene
-        .mayank
-        .wait_for_download("data", |shown| shown["state"] == "complete");
+    scene.mayank.wait_for_state("data", "complete");
     assert!(scene.there() == scene.share && !scene.has_part());
 }
 

@@ -28,7 +28,7 @@ fn upload(service: &AccountTracker, peer: &mut Peer, name: &str, seed: u64) -> S
 /// Downloads it into the peer's own folder, and looks at what came.
 fn download(service: &AccountTracker, peer: &mut Peer, who: &str, name: &str, seed: u64) {
     peer.run(&format!("download_file lab {name}"));
-    peer.wait_for_download(name, |shown| shown["state"] == "complete");
+    peer.wait_for_state(name, "complete");
     let path = service.sandbox.path(&format!("{who}/{name}"));
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
@@ -129,7 +129,7 @@ fn who_is_let_in_again_shares_again_what_is_here() {
     // Of nobody else.
     nik.process.kill();
     kim.run("download_file lab data");
-    let done = kim.wait_for_download("data", |shown| shown["state"] == "complete");
+    let done = kim.wait_for_state("data", "complete");
     assert_eq!(done["from"].as_object().unwrap().len(), 1, "{done}");
     put_in_by_log_in(&service, &mut mayank);
 }

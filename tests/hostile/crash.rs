@@ -86,7 +86,7 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
     drop(first);
     assert!(sandbox.path("leech/copy.part").exists() && !sandbox.path("leech/copy").exists());
     let mut restarted = sandbox.debug_peer("leech", &[]);
-    let download = restarted.wait_for_download("share", |download| download["state"] == "complete");
+    let download = restarted.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     assert!(
         download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
@@ -140,7 +140,7 @@ fn a_complete_file_is_hashed_again_only_if_it_changed() {
     content[5 << 20] ^= 1;
     fs::write(&copy, &content).unwrap();
     let mut changed = sandbox.debug_peer("seed", &[]);
-    let download = changed.wait_for_download("share", |download| download["state"] == "failed");
+    let download = changed.wait_for_state("share", "failed");
     assert!(
         download["reason"]
             .as_str()
@@ -188,7 +188,7 @@ fn a_damaged_record_is_logged_and_the_peer_works_without_it() {
         // The peer still works.
         let file = other.write(&sandbox, "other.torrent");
         peer.run(&format!("download {} other", quoted(&file)));
-        peer.wait_for_download("other", |download| download["state"] == "downloading");
+        peer.wait_for_state("other", "downloading");
         assert!(fs::read(sandbox.path("seed/copy")).unwrap() == TORRENT.content);
     }
 }
@@ -207,7 +207,7 @@ fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     fs::write(sandbox.path("seed/other"), &other.content).unwrap();
     let file = other.write(&sandbox, "other.torrent");
     both.run(&format!("download {} other", quoted(&file)));
-    both.wait_for_download("other", |download| download["state"] == "complete");
+    both.wait_for_state("other", "complete");
     drop(both);
     let ours = record(&sandbox, "seed", &TORRENT);
     fs::copy(record(&sandbox, "seed", &other), &ours).unwrap();
@@ -223,7 +223,7 @@ fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     // A new download takes the file of the lost record as it is.
     let file = TORRENT.write(&sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
-    peer.wait_for_download("share", |download| download["state"] == "complete");
+    peer.wait_for_state("share", "complete");
     assert_serves(&peer, &TORRENT);
 }
 
@@ -269,7 +269,7 @@ fn pieces_lost_from_a_partial_file_are_fetched_again() {
     file.set_len(length).unwrap();
     file.set_modified(time).unwrap();
     let mut restarted = sandbox.debug_peer("leech", &[]);
-    let download = restarted.wait_for_download("share", |download| download["state"] == "complete");
+    let download = restarted.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let disk = download["from"]["disk"].as_u64().unwrap_or(0);
     assert!(disk <= 4 * 32_768, "{download}");
@@ -282,7 +282,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     let path = record(&sandbox, "leech", &TORRENT);
     let older = fs::read(&path).unwrap();
     go.send(()).unwrap();
-    leech.wait_for_download("share", |download| download["state"] == "complete");
+    leech.wait_for_state("share", "complete");
     wait_for(
         || (fs::read(&path).unwrap() != older).then_some(()),
         || "the record of the complete download is not written".to_owned(),
@@ -292,7 +292,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     // No owner can be found now.
     fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
     let mut restarted = sandbox.debug_peer("leech", &[]);
-    restarted.wait_for_download("share", |download| download["state"] == "complete");
+    restarted.wait_for_state("share", "complete");
     assert_serves(&restarted, &TORRENT);
 }
 

@@ -323,7 +323,7 @@ fn a_failed_write_fails_the_download_with_the_reason() {
     leech.kill();
     // Without the limit the download completes.
     let mut again = sandbox.debug_peer("leech", &[]);
-    again.wait_for_download("share", |download| download["state"] == "complete");
+    again.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 

@@ -86,7 +86,7 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
     peers[1].run("download_file lab data.bin");
     peers[1].wait_for_download("data.bin", |download| download["bytes_done"] != 0);
     pair.kill(2);
-    let done = peers[1].wait_for_download("data.bin", |download| download["state"] == "complete");
+    let done = peers[1].wait_for_state("data.bin", "complete");
     assert_eq!(done["bytes_done"], LENGTH);
     let copy = pair.sandbox.path("mayank/data.bin");
     assert!(fs::read(copy).unwrap() == bytes(LENGTH, 7));
@@ -95,7 +95,7 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
     // When one is back, all goes on by itself.
     pair.start(2, &[]);
     peers[2].run("download_file lab data.bin");
-    peers[2].wait_for_download("data.bin", |download| download["state"] == "complete");
+    peers[2].wait_for_state("data.bin", "complete");
 }
 
 #[test]

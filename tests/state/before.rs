@@ -98,7 +98,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
         "forced.txt",
         "sought.txt",
     ] {
-        nik.wait_for_download(name, |download| download["state"] == "complete");
+        nik.wait_for_state(name, "complete");
     }
     let address = mayank.process.address.to_string();
     for (name, lacking) in started {
@@ -116,7 +116,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     nik.process.kill();
     fs::remove_file(sandbox.path("nik/failed.txt")).unwrap();
     let mut nik = sandbox.peer("nik");
-    nik.wait_for_download("failed.txt", |download| download["state"] == "complete");
+    nik.wait_for_state("failed.txt", "complete");
     extend_the_choice_to_all_files(&mut nik, &address);
     for (name, lines) in FETCHED {
         assert_lines(&sandbox.path("nik"), name, lines);
@@ -131,7 +131,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     nik.run("logout");
     let again = log_in(&mut nik, "nik", "pw of nik");
     assert_eq!(again["ok"], true, "{again}");
-    nik.wait_for_download("late.txt", |download| download["state"] == "complete");
+    nik.wait_for_state("late.txt", "complete");
 }
 
 /// Nik's downloads and shares, while no other peer runs.
@@ -141,7 +141,7 @@ fn assert_downloads_and_shares_are_kept(nik: &mut Peer) {
         ("done.txt", Value::Null, 12_000),
         ("chosen", Value::Null, 12_288),
     ] {
-        let shown = nik.wait_for_download(name, |download| download["state"] == "complete");
+        let shown = nik.wait_for_state(name, "complete");
         assert_eq!(shown["group"], group, "{shown}");
         assert_eq!(shown["bytes_total"], total, "{shown}");
         assert_eq!(shown["bytes_done"], total, "{shown}");
@@ -161,7 +161,7 @@ fn assert_downloads_and_shares_are_kept(nik: &mut Peer) {
         assert_eq!(shown["bytes_total"], total, "{shown}");
         assert!(done < total || total == 0, "{shown}");
     }
-    let failed = nik.wait_for_download("failed.txt", |download| download["state"] == "failed");
+    let failed = nik.wait_for_state("failed.txt", "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(
         reason.contains("failed.txt has 66 bytes where the torrent says 19800"),
@@ -220,7 +220,7 @@ fn assert_serves_a_new_member(sandbox: &Sandbox, nik: &mut Peer) {
 
 /// Extends a finished choice of files to all files. Only the missing bytes are fetched.
 fn extend_the_choice_to_all_files(nik: &mut Peer, from: &str) {
-    let chosen = nik.wait_for_download("chosen", |download| download["state"] == "complete");
+    let chosen = nik.wait_for_state("chosen", "complete");
     nik.run(&format!("download {}", magnet_link(&chosen)));
     let whole = nik.wait_for_download("chosen", |download| {
         download["state"] == "complete" && download["bytes_total"] == 49_300

@@ -67,7 +67,7 @@ fn downloads_without_an_owner_do_not_slow_down_a_download_with_an_owner() {
     let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
     leech.run(&format!("download '{torrent}'"));
     let start = Instant::now();
-    leech.wait_for_download("big.bin", |download| download["state"] == "complete");
+    leech.wait_for_state("big.bin", "complete");
     assert!(
         start.elapsed() < Duration::from_secs(10),
         "{:?}",

@@ -1,4 +1,4 @@
-//! Peers that name each other (BEP 11).
+//! Peer exchange (BEP 11): which peers a peer names to whom, and which named addresses it calls.
 
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// The compact form of an IPv4 address.
 fn contact(address: SocketAddr) -> Vec<u8> {
     let SocketAddr::V4(address) = address else {
         panic!("only IPv4 here");
@@ -20,41 +21,45 @@ fn contact(address: SocketAddr) -> Vec<u8> {
     [&address.ip().octets()[..], &address.port().to_be_bytes()].concat()
 }
 
+/// The payload of a message that names these contacts.
 fn added(contacts: &[u8]) -> Vec<u8> {
     let head = format!("d5:added{}:", contacts.len());
     [head.as_bytes(), contacts, b"e"].concat()
 }
 
-/// Calls as `id`, which listens at `port`; gives the line and the number under which messages of BEP 11 are taken.
-fn call(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Option<u8>) {
+/// Connects as `id`, which claims to listen at `port`. Returns the link and the other peer's id for messages of BEP 11.
+fn connect(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Option<u8>) {
     let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
     link.send(&extension_handshake(None, Some(port)));
     let (_, theirs) = read_extended(&mut link).unwrap();
     (link, extension_id(&theirs, "ut_pex"))
 }
 
-/// Waits until everything that was sent is taken in: only then what follows is answered.
-fn settle(link: &mut FakePeer) {
+/// Waits until the other peer has read everything: it answers a request for metadata after that.
+fn wait_until_read(link: &mut FakePeer) {
     link.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
     assert!(read_extended(link).is_some());
 }
 
 #[test]
-fn who_is_named_by_a_peer_is_called_and_each_hears_of_the_others() {
+fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let owner = honest_seed(&TORRENT, "owner");
-    let (mut first, _) = call(&leech, &TORRENT, "first", 6_001);
-    settle(&mut first);
-    let (mut second, number) = call(&leech, &TORRENT, "second", 6_002);
-    let (id, told) = read_extended(&mut second).unwrap();
+    let (mut first, _) = connect(&leech, &TORRENT, "first", 6_001);
+    wait_until_read(&mut first);
+    let (mut second, number) = connect(&leech, &TORRENT, "second", 6_002);
+    let (id, payload) = read_extended(&mut second).unwrap();
     assert_eq!(id, OUR_PEX);
     let expected = contact(([127, 0, 0, 1], 6_001).into());
     let named = [b"d5:added6:".as_slice(), &expected, b"7:added.f1:\0"].concat();
-    assert!(told.starts_with(&named), "{told:?}");
-    let (_, told) = read_extended(&mut first).unwrap();
+    assert!(payload.starts_with(&named), "{payload:?}");
+    let (_, payload) = read_extended(&mut first).unwrap();
     let expected = contact(([127, 0, 0, 1], 6_002).into());
-    assert!(told.windows(6).any(|bytes| bytes == expected), "{told:?}");
+    assert!(
+        payload.windows(6).any(|bytes| bytes == expected),
+        "{payload:?}"
+    );
     second.send(&extended(number.unwrap(), &added(&contact(owner))));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
@@ -63,7 +68,7 @@ fn who_is_named_by_a_peer_is_called_and_each_hears_of_the_others() {
 }
 
 #[test]
-fn three_peers_of_ours_find_each_other_without_a_tracker() {
+fn three_peers_find_each_other_without_a_tracker() {
     let sandbox = Sandbox::new();
     let content = Torrent::new("share", 3 << 20, 32_768, 7);
     let mut seed = sandbox.debug_peer("seed", &[]);
@@ -73,7 +78,7 @@ fn three_peers_of_ours_find_each_other_without_a_tracker() {
         quoted(&content.write(&sandbox, "s.torrent"))
     ));
     seed.run("wait 30");
-    // The second one is slow, so that the third gets most from the seed, of which it hears from the second alone.
+    // The second peer is slow, so that the third gets most bytes from the seed. Only the second names the seed.
     let by = |address| {
         format!(
             "download {}",
@@ -87,12 +92,15 @@ fn three_peers_of_ours_find_each_other_without_a_tracker() {
     third.run(&by(second.process.address));
     third.run("wait 50");
     let from = third.download("share")["from"].clone();
-    let given = from[seed.process.address.to_string()].as_u64();
-    assert!(given.is_some_and(|bytes| bytes > 1 << 20), "{from}");
+    let bytes_from_seed = from[seed.process.address.to_string()].as_u64();
+    assert!(
+        bytes_from_seed.is_some_and(|bytes| bytes > 1 << 20),
+        "{from}"
+    );
 }
 
 #[test]
-fn in_a_private_swarm_nobody_is_named_or_believed() {
+fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
     let sandbox = Sandbox::new();
     sandbox.file("secret", 100_000, 1);
     let create = "torrent create secret -o s.torrent --private -t http://127.0.0.1:1/announce";
@@ -102,29 +110,29 @@ fn in_a_private_swarm_nobody_is_named_or_believed() {
     let secret = Torrent::read(&sandbox.path("s.torrent"));
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {}", quoted(&sandbox.path("s.torrent"))));
-    leech.wait_for_download("secret", |download| download["state"] == "downloading");
+    leech.wait_for_state("secret", "downloading");
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let other = listen_tcp(move |_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    let (mut first, number) = call(&leech, &secret, "first", 6_001);
+    let (mut first, number) = connect(&leech, &secret, "first", 6_001);
     assert_eq!(number, None);
     first.send(&extended(3, &added(&contact(other))));
-    first.send(&extended(3, b"what is no message"));
-    settle(&mut first);
-    let (mut second, _) = call(&leech, &secret, "second", 6_002);
-    // The first thing it hears is the answer to what it asks, and not of the first.
+    first.send(&extended(3, b"not a message"));
+    wait_until_read(&mut first);
+    let (mut second, _) = connect(&leech, &secret, "second", 6_002);
+    // The next message is the answer to a request for metadata. It does not name the first peer.
     second.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
     assert_eq!(read_extended(&mut second).unwrap().0, OUR_METADATA);
-    // Whoever is to be called is called at once: a second without a call is one without hearsay.
+    // A peer calls a named address at once. After a second without a call it will not call.
     assert_eq!(leech.try_run("wait 1")["error"]["kind"], "not-complete");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert!(log_line_with(&leech.log, &["calling", &other.to_string()]).is_none());
 }
 
 #[test]
-fn each_bad_message_ends_its_line_alone_with_the_rule_it_broke() {
+fn each_bad_message_ends_its_own_link_and_the_log_names_the_rule() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let tables: &[(&[u8], &str)] = &[
@@ -149,16 +157,16 @@ fn each_bad_message_ends_its_line_alone_with_the_rule_it_broke() {
             "\"dropped6\" is no list of whole contacts",
         ),
     ];
-    let (mut sound, _) = call(&leech, &TORRENT, "sound", 6_000);
+    let (mut honest, _) = connect(&leech, &TORRENT, "honest", 6_000);
     for (at, (payload, rule)) in tables.iter().enumerate() {
-        let (mut link, number) = call(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
+        let (mut link, number) = connect(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
         link.send(&extended(number.unwrap(), payload));
         link.read_to_end();
         let port = (6_001 + at).to_string();
         wait_for_log_line(&leech.log, &[&format!("127.0.0.1:{port}"), rule]);
     }
-    // One that tells again and again is not heard, and then not borne.
-    let (mut link, number) = call(&leech, &TORRENT, "flood", 6_100);
+    // Messages that come too often are ignored at first, and then they end the link.
+    let (mut link, number) = connect(&leech, &TORRENT, "flood", 6_100);
     for _ in 0..12 {
         link.send(&extended(number.unwrap(), b"de"));
     }
@@ -167,12 +175,12 @@ fn each_bad_message_ends_its_line_alone_with_the_rule_it_broke() {
         &leech.log,
         &["127.0.0.1:6100", "more often than once a minute"],
     );
-    settle(&mut sound);
+    wait_until_read(&mut honest);
     assert_eq!(leech.download("share")["state"], "downloading");
 }
 
 #[test]
-fn contacts_that_cannot_be_are_passed_over_and_a_crowd_of_them_does_no_harm() {
+fn impossible_contacts_are_skipped_and_too_many_are_not_read() {
     let sandbox = Sandbox::new();
     let mut leech = leech_with(&sandbox, "leech", &TORRENT, &[]);
     let own = leech.process.address;
@@ -185,11 +193,11 @@ fn contacts_that_cannot_be_are_passed_over_and_a_crowd_of_them_does_no_harm() {
         contact(owner),
     ]
     .concat();
-    // 2,000 more, of which a hundred are read.
+    // 2,000 more contacts, of which the peer reads one hundred.
     for number in 0..2_000u32 {
         contacts.extend([127, 1, (number >> 8) as u8, number as u8, 0, 9]);
     }
-    let (mut link, number) = call(&leech, &TORRENT, "crowd", 6_001);
+    let (mut link, number) = connect(&leech, &TORRENT, "crowd", 6_001);
     link.send(&extended(number.unwrap(), &added(&contacts)));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
@@ -203,6 +211,6 @@ fn contacts_that_cannot_be_are_passed_over_and_a_crowd_of_them_does_no_harm() {
     }
     assert!(
         !log.contains("calling 127.1.0.101:9"),
-        "more were read than allowed"
+        "the peer read more contacts than allowed"
     );
 }

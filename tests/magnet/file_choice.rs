@@ -1,4 +1,4 @@
-//! Files chosen out of a share, pieces in their order, data that is there already.
+//! The choice of files in a share, the order of pieces, and data that exists before the download.
 
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
 
-/// Five files in pieces of 32 KiB: edges inside pieces, padding, an empty file, an executable one.
+/// Five files in pieces of 32 KiB: some end inside a piece; there are padding, an empty file and an executable one.
 pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
     Torrent::folder(
         "set",
@@ -30,6 +30,7 @@ pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
     )
 });
 
+/// The paths of all files below a folder, sorted.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -46,6 +47,7 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Starts a download of the torrent and returns the command.
 pub(crate) fn download(
     peer: &mut Peer,
     sandbox: &Sandbox,
@@ -58,14 +60,8 @@ pub(crate) fn download(
     line
 }
 
-#[test]
-fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts() {
-    let sandbox = Sandbox::new();
-    let mut leech = sandbox.debug_peer("leech", &[]);
-    download(&mut leech, &sandbox, &SET, "--only '*.txt'");
-    let waiting = leech.wait_for_download("set", |download| download["state"] == "downloading");
-    // a.txt lies in pieces 0 to 2, c.txt in 9 and 10, where it does not begin at their start.
-    assert_eq!(waiting["bytes_total"], 5 * 32_768);
+/// Serves all of the set to the leech until its download is complete. Returns the pieces that it requested.
+fn serve_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "caller");
     let served = thread::spawn(move || {
         let mut indices = Vec::new();
@@ -82,73 +78,98 @@ fn chosen_files_come_alone_with_the_pieces_at_their_edges_and_last_over_restarts
         indices
     });
     leech.run("wait 30");
-    let indices = served.join().unwrap();
-    assert_eq!(indices, [0, 1, 2, 9, 10]);
-    let check = || {
-        assert_eq!(files(&sandbox.path("leech/set")), ["a.txt", "sub/c.txt"]);
-        for file in ["a.txt", "sub/c.txt"] {
-            let copy = fs::read(sandbox.path("leech/set").join(file)).unwrap();
-            assert!(copy == SET.file(file), "{file}");
-        }
-    };
-    check();
-    for restart in 0..2 {
-        // It serves pieces at the edges whole, and says that it fetches nothing more (BEP 21).
-        let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
-        link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
-        let bits = link.read_until(BITFIELD).unwrap();
-        assert_eq!(bits, [0b1110_0000, 0b0110_0000], "restart {restart}");
-        let (_, told) = read_extended(&mut link).unwrap();
-        let told = String::from_utf8_lossy(&told).into_owned();
-        assert!(told.contains("11:upload_onlyi1e"), "{told}");
-        for index in [2, 9] {
-            let block = link.fetch(index, 16_384, 16_384).unwrap();
-            assert!(block == SET.block(index, 16_384, 16_384));
-        }
-        drop(link);
-        leech.kill();
-        leech = sandbox.debug_peer("leech", &[]);
-        let shown = leech.wait_for_download("set", |download| download["state"] == "complete");
-        assert_eq!(shown["bytes_done"], 5 * 32_768);
+    served.join().unwrap()
+}
+
+/// The two text files are in the folder with their content, and no others.
+fn assert_text_files(sandbox: &Sandbox) {
+    assert_eq!(files(&sandbox.path("leech/set")), ["a.txt", "sub/c.txt"]);
+    for file in ["a.txt", "sub/c.txt"] {
+        let copy = fs::read(sandbox.path("leech/set").join(file)).unwrap();
+        assert!(copy == SET.file(file), "{file}");
     }
-    check();
-    // Without what lay beside it, pieces at the edges are not served, the others are.
-    leech.kill();
+}
+
+/// The peer serves whole pieces at the edges of the text files, and reports that it fetches nothing more (BEP 21).
+fn assert_serves_edge_pieces(leech: &Peer) {
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
+    link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
+    let bits = link.read_until(BITFIELD).unwrap();
+    assert_eq!(bits, [0b1110_0000, 0b0110_0000]);
+    let (_, handshake) = read_extended(&mut link).unwrap();
+    let handshake = String::from_utf8_lossy(&handshake).into_owned();
+    assert!(handshake.contains("11:upload_onlyi1e"), "{handshake}");
+    for index in [2, 9] {
+        let block = link.fetch(index, 16_384, 16_384).unwrap();
+        assert!(block == SET.block(index, 16_384, 16_384));
+    }
+}
+
+/// The peer serves the pieces inside the text files and none at their edges.
+fn assert_serves_no_edge_pieces(leech: &Peer) {
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "again");
+    link.send(&frame(HAVE_NONE, &[]));
+    let bits = link.read_until(BITFIELD).unwrap();
+    assert_eq!(bits, [0b1100_0000, 0b0100_0000]);
+}
+
+/// Removes the hidden file that keeps the rest of the pieces at the edges.
+fn remove_hidden_file(sandbox: &Sandbox) {
     let hidden = files(&sandbox.path("leech"));
     let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
     assert_eq!(hidden.len(), 1, "{hidden:?}");
     fs::remove_file(sandbox.path("leech").join(hidden[0])).unwrap();
-    let mut leech = sandbox.debug_peer("leech", &[]);
-    leech.wait_for_download("set", |download| download["state"] == "complete");
-    for restart in 0..2 {
-        let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "again");
-        link.send(&frame(HAVE_NONE, &[]));
-        let bits = link.read_until(BITFIELD).unwrap();
-        assert_eq!(bits, [0b1100_0000, 0b0100_0000], "restart {restart}");
-        drop(link);
-        leech.kill();
-        leech = sandbox.debug_peer("leech", &[]);
-        leech.wait_for_download("set", |download| download["state"] == "complete");
-    }
-    // But what is damaged is not excused by that.
-    leech.kill();
-    let damaged = sandbox.path("leech/set/a.txt");
+}
+
+/// Changes a bit in the last byte of `a.txt`.
+fn damage_a_txt(sandbox: &Sandbox) {
     let mut content = SET.file("a.txt").to_vec();
     *content.last_mut().unwrap() ^= 1;
-    fs::write(&damaged, content).unwrap();
+    fs::write(sandbox.path("leech/set/a.txt"), content).unwrap();
+}
+
+#[test]
+fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts() {
+    let sandbox = Sandbox::new();
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    download(&mut leech, &sandbox, &SET, "--only '*.txt'");
+    let waiting = leech.wait_for_state("set", "downloading");
+    // `a.txt` is in pieces 0 to 2. `c.txt` is in pieces 9 and 10 and begins inside piece 9.
+    assert_eq!(waiting["bytes_total"], 5 * 32_768);
+    assert_eq!(serve_and_list_pieces(&mut leech), [0, 1, 2, 9, 10]);
+    assert_text_files(&sandbox);
+    for _restart in 0..2 {
+        assert_serves_edge_pieces(&leech);
+        leech.kill();
+        leech = sandbox.debug_peer("leech", &[]);
+        let shown = leech.wait_for_state("set", "complete");
+        assert_eq!(shown["bytes_done"], 5 * 32_768);
+    }
+    assert_text_files(&sandbox);
+    leech.kill();
+    remove_hidden_file(&sandbox);
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_state("set", "complete");
+    for _restart in 0..2 {
+        assert_serves_no_edge_pieces(&leech);
+        leech.kill();
+        leech = sandbox.debug_peer("leech", &[]);
+        leech.wait_for_state("set", "complete");
+    }
+    // A damaged file fails nevertheless.
+    leech.kill();
+    damage_a_txt(&sandbox);
     let mut leech = sandbox.debug_peer("leech", &[]);
     let lost = leech.wait_for_download("set", |download| download["state"] != "checking");
     assert_eq!(lost["state"], "failed", "{lost}");
 }
 
 #[test]
-fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
+fn with_a_magnet_link_files_are_chosen_once_the_metadata_is_known() {
     let sandbox = Sandbox::new();
-    // Its metadata and its pieces come over lines of their own.
+    // The metadata and the pieces come over different links.
     let owner = listen(&SET, "owner", |mut link, _| {
-        serve_metadata(&mut link, info_dictionary(&SET).len(), |piece| {
-            metadata_piece(piece, info_dictionary(&SET))
-        });
+        serve_metadata_of(&mut link, &SET);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(&SET, &peer_parameter(owner));
@@ -156,9 +177,9 @@ fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
     let waiting = leech.wait_for_download("set", |download| {
         download["state"] == "downloading" && download["bytes_total"] != 0
     });
-    // b.bin and c.txt lie in pieces 2 to 10, with the end of a.txt and the beginning of d.bin.
+    // `b.bin` and `c.txt` are in pieces 2 to 10, together with the end of `a.txt` and the start of `d.bin`.
     assert_eq!(waiting["bytes_total"], 9 * 32_768);
-    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "source");
     link.send(&[have_all(), unchoke()].concat());
     let mut order = Vec::new();
     while let Some(body) = link.read_until(REQUEST) {
@@ -180,36 +201,33 @@ fn by_a_link_the_same_files_are_chosen_once_they_are_known_and_come_whole() {
 }
 
 #[test]
-fn a_damaged_choice_is_not_complete_though_what_lies_beside_it_is_there() {
+fn a_damaged_chosen_file_fails_although_the_hidden_file_is_intact() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    let given = serve_to(&leech, &SET, "giver");
+    leech.wait_for_state("set", "downloading");
+    let serving = serve_to(&leech, &SET, "source");
     leech.run("wait 30");
     leech.kill();
-    given.join().unwrap();
-    // Its last bytes lie in a piece that holds the beginning of another file too.
-    let path = sandbox.path("leech/set/a.txt");
-    let mut content = SET.file("a.txt").to_vec();
-    *content.last_mut().unwrap() ^= 1;
-    fs::write(&path, content).unwrap();
+    serving.join().unwrap();
+    // The last bytes of `a.txt` are in a piece that also has the start of another file.
+    damage_a_txt(&sandbox);
     let mut leech = sandbox.debug_peer("leech", &[]);
     let lost = leech.wait_for_download("set", |download| download["state"] != "checking");
     assert_eq!(lost["state"], "failed", "{lost}");
-    // It comes back with what it was.
-    fs::write(&path, SET.file("a.txt")).unwrap();
-    leech.wait_for_download("set", |download| download["state"] == "complete");
+    // The old content makes it complete again.
+    fs::write(sandbox.path("leech/set/a.txt"), SET.file("a.txt")).unwrap();
+    leech.wait_for_state("set", "complete");
 }
 
 #[test]
-fn a_kill_in_the_middle_of_a_choice_loses_nothing_that_was_verified() {
+fn a_kill_during_a_choice_of_files_loses_no_verified_piece() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only d.bin --only a.txt");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    leech.wait_for_state("set", "downloading");
     let serve_pieces = |leech: &Peer, pieces: &'static [u32]| {
-        let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+        let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "source");
         link.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
         for index in pieces {
             link.send(&frame(HAVE, &numbers(&[*index])));
@@ -222,7 +240,7 @@ fn a_kill_in_the_middle_of_a_choice_loses_nothing_that_was_verified() {
             }
         })
     };
-    // Piece 2 is at the edge of a.txt, piece 1 is not.
+    // Piece 2 is at the edge of `a.txt`, piece 1 is inside it.
     let first = serve_pieces(&leech, &[1, 2, 5]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 2 * 32_768);
     leech.kill();
@@ -240,7 +258,7 @@ fn a_kill_in_the_middle_of_a_choice_loses_nothing_that_was_verified() {
 }
 
 #[test]
-fn what_means_no_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
+fn a_choice_without_a_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let file = SET.write(&sandbox, "set.torrent");
@@ -252,20 +270,20 @@ fn what_means_no_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
     assert_eq!(files(&sandbox.path("leech/set")), ["empty"]);
     let mut other = sandbox.debug_peer("other", &[]);
     other.run(&format!("download {} --only '*.txt'", quoted(&file)));
-    other.wait_for_download("set", |download| download["state"] == "downloading");
+    other.wait_for_state("set", "downloading");
     other.run("cancel set");
     assert!(files(&sandbox.path("other")).is_empty());
 }
 
 #[test]
-fn padding_is_not_stored_an_empty_file_is_made_and_an_executable_one_may_be_executed() {
+fn padding_is_not_stored_and_empty_and_executable_files_arrive() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    let given = serve_to(&leech, &SET, "giver");
+    leech.wait_for_state("set", "downloading");
+    let serving = serve_to(&leech, &SET, "source");
     leech.run("wait 30");
-    given.join().unwrap();
+    serving.join().unwrap();
     let set = sandbox.path("leech/set");
     let names = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
     assert_eq!(files(&set), names);
@@ -280,12 +298,12 @@ fn padding_is_not_stored_an_empty_file_is_made_and_an_executable_one_may_be_exec
 }
 
 #[test]
-fn in_order_means_from_the_first_piece_to_the_last() {
+fn a_sequential_download_fetches_pieces_in_order() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &TORRENT, "copy --sequential");
-    leech.wait_for_download("share", |download| download["state"] == "downloading");
-    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
+    leech.wait_for_state("share", "downloading");
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "source");
     link.send(&[have_all(), unchoke()].concat());
     let mut order = Vec::new();
     while let Some(body) = link.read_until(REQUEST) {
@@ -299,58 +317,70 @@ fn in_order_means_from_the_first_piece_to_the_last() {
 }
 
 #[test]
-fn data_that_is_there_is_verified_and_not_fetched_again() {
+fn a_complete_file_at_the_destination_is_verified_and_not_fetched() {
     let sandbox = Sandbox::new();
     let mut whole = sandbox.debug_peer("whole", &[]);
     fs::write(sandbox.path("whole/share"), &TORRENT.content).unwrap();
-    let line = download(&mut whole, &sandbox, &TORRENT, "");
+    download(&mut whole, &sandbox, &TORRENT, "");
     assert_eq!(whole.download("share")["state"], "complete");
     whole.kill();
     let mut whole = sandbox.debug_peer("whole", &[]);
     assert_eq!(whole.download("share")["state"], "complete");
-    // Something else is not touched, with half of it right or not, unless a person insists; then what fits is kept.
+}
+
+/// A file with the right first half is replaced only with `--force`. Its right pieces are kept.
+#[test]
+fn with_force_a_file_is_replaced_and_its_matching_pieces_are_not_fetched_again() {
+    let sandbox = Sandbox::new();
     let mut half = sandbox.debug_peer("half", &[]);
+    let line = format!(
+        "download {}",
+        quoted(&TORRENT.write(&sandbox, "share.torrent"))
+    );
     let mut content = TORRENT.content.clone();
     content[10 * 32_768..].fill(7);
     content.truncate(15 * 32_768);
-    let there = sandbox.path("half/share");
-    fs::write(&there, &content).unwrap();
+    let destination = sandbox.path("half/share");
+    fs::write(&destination, &content).unwrap();
     let refused = half.try_run(&line);
     assert_eq!(refused["error"]["kind"], "exists", "{refused}");
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("--force"), "{message}");
-    assert!(fs::read(&there).unwrap() == content);
+    assert!(fs::read(&destination).unwrap() == content);
     let forced = format!("{line} --force");
-    let begun = |half: &mut Peer| {
+    let assert_forced_download = |half: &mut Peer| {
         half.wait_for_download("share", |download| {
             download["state"] == "downloading" && download["bytes_done"] == 10 * 32_768
         });
-        assert!(fs::read(&there).unwrap() == content, "it stands as it was");
+        assert!(
+            fs::read(&destination).unwrap() == content,
+            "the file was changed"
+        );
     };
     half.run(&forced);
-    begun(&mut half);
+    assert_forced_download(&mut half);
     half.run("cancel share");
     assert_eq!(files(&sandbox.path("half")), ["share"]);
     half.run(&forced);
-    begun(&mut half);
+    assert_forced_download(&mut half);
     half.kill();
     let mut half = sandbox.debug_peer("half", &[]);
-    begun(&mut half);
-    let link = FakePeer::connect(half.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(|| {
+    assert_forced_download(&mut half);
+    let link = FakePeer::connect(half.process.address, &TORRENT, EXTENDED_AND_FAST, "source");
+    let serving = thread::spawn(|| {
         serve(link, &TORRENT, |(index, ..), block| {
-            assert!(index >= 10, "piece {index} was there");
+            assert!(index >= 10, "piece {index} is requested again");
             block.to_vec()
         });
     });
     half.run("wait 30");
-    given.join().unwrap();
-    assert!(fs::read(&there).unwrap() == TORRENT.content);
+    serving.join().unwrap();
+    assert!(fs::read(&destination).unwrap() == TORRENT.content);
     assert_eq!(half.download("share")["from"]["disk"], 10 * 32_768);
 }
 
 #[test]
-fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
+fn a_forced_choice_replaces_its_own_files_and_no_others() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.path("leech/set");
@@ -359,14 +389,14 @@ fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
         fs::write(set.join(name), name).unwrap();
     }
     download(&mut leech, &sandbox, &SET, "--only '*.txt' --force");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    leech.wait_for_state("set", "downloading");
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    leech.wait_for_state("set", "downloading");
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/mine"]);
-    let given = serve_to(&leech, &SET, "giver");
+    let serving = serve_to(&leech, &SET, "source");
     leech.run("wait 30");
-    given.join().unwrap();
+    serving.join().unwrap();
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/c.txt", "sub/mine"]);
     for name in ["a.txt", "sub/c.txt"] {
         assert!(fs::read(set.join(name)).unwrap() == SET.file(name));
@@ -377,8 +407,8 @@ fn a_choice_replaces_the_files_it_means_and_no_others_of_the_folder() {
     assert!(!sandbox.path("leech/set.part").exists());
 }
 
-/// The torrent with other bytes in its info dictionary.
-fn changed(torrent: &Torrent, changes: &[(&str, &str)]) -> Torrent {
+/// The torrent with replacements in its info dictionary.
+fn with_changed_info(torrent: &Torrent, changes: &[(&str, &str)]) -> Torrent {
     let mut info = info_dictionary(torrent).to_vec();
     for (from, to) in changes {
         let at = info
@@ -394,7 +424,7 @@ fn changed(torrent: &Torrent, changes: &[(&str, &str)]) -> Torrent {
 }
 
 #[test]
-fn a_hybrid_torrent_is_joined_by_its_first_half() {
+fn a_hybrid_torrent_is_downloaded_by_its_version_1_part() {
     let length = TORRENT.content.len();
     let root = "r".repeat(32);
     let tree =
@@ -403,47 +433,47 @@ fn a_hybrid_torrent_is_joined_by_its_first_half() {
         ("d6:length", tree.as_str()),
         ("4:name", "12:meta versioni2e4:name"),
     ];
-    let mut hybrid = changed(&TORRENT, &changes);
+    let mut hybrid = with_changed_info(&TORRENT, &changes);
     hybrid.bytes.pop();
     let layers = format!("12:piece layersd32:{root}32:{root}ee");
     hybrid.bytes.extend(layers.as_bytes());
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &hybrid, "");
-    leech.wait_for_download("share", |download| download["state"] == "downloading");
-    let link = FakePeer::connect(leech.process.address, &hybrid, EXTENDED_AND_FAST, "giver");
-    let given = thread::spawn(move || serve_all(link, &hybrid));
+    leech.wait_for_state("share", "downloading");
+    let link = FakePeer::connect(leech.process.address, &hybrid, EXTENDED_AND_FAST, "source");
+    let serving = thread::spawn(move || serve_all(link, &hybrid));
     leech.run("wait 30");
-    given.join().unwrap();
+    serving.join().unwrap();
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
 }
 
 #[test]
-fn what_is_refused_says_what_is_wrong_with_it_and_makes_nothing() {
+fn bad_torrents_are_refused_with_a_reason_and_leave_nothing() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     for (torrent, says) in [
         (
-            changed(
+            with_changed_info(
                 &TORRENT,
                 &[("d6:lengthi642592e", "d12:total lengthi642592e")],
             ),
             "\"total length\"",
         ),
         (
-            changed(&TORRENT, &[("d6:length", "d12:total lengthi1e6:length")]),
+            with_changed_info(&TORRENT, &[("d6:length", "d12:total lengthi1e6:length")]),
             "\"total length\"",
         ),
         (
-            changed(&SET, &[("d4:attr1:x6:length", "d4:attr1:l6:length")]),
+            with_changed_info(&SET, &[("d4:attr1:x6:length", "d4:attr1:l6:length")]),
             "symbolic link",
         ),
         (
-            changed(&SET, &[("pathl5:a.txte", "pathl2:..e")]),
+            with_changed_info(&SET, &[("pathl5:a.txte", "pathl2:..e")]),
             "unsafe name",
         ),
         (
-            changed(&SET, &[("pathl5:d.bine", "pathl5:a.txte")]),
+            with_changed_info(&SET, &[("pathl5:d.bine", "pathl5:a.txte")]),
             "a.txt",
         ),
     ] {

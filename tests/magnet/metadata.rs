@@ -1,15 +1,16 @@
-//! Downloads by magnet link (BEP 9).
+//! Downloads by magnet link: the exchange of metadata (BEP 9), with honest, lying and silent peers.
 
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::wait_for_log_line;
-use crate::common::open_swarm::{TORRENT, leech, seed};
+use crate::common::open_swarm::{TORRENT, leech};
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::run;
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::{PATIENCE, wait_for};
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -17,7 +18,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 /// Metadata of more than four pieces: 4,000 hashes.
 static LONG: LazyLock<Torrent> = LazyLock::new(|| Torrent::new("long", 4_000 * 1_024, 1_024, 5));
 
-fn magnet_of(sandbox: &Sandbox, torrent: &str) -> String {
+/// The magnet link that `torrent show` prints.
+fn shown_magnet_link(sandbox: &Sandbox, torrent: &str) -> String {
     let shown = run(&sandbox.path(""), &["torrent", "show", torrent], "");
     let line = shown.stdout.lines().find(|line| line.contains("magnet:?"));
     let line = line.unwrap_or_else(|| panic!("no link: {shown:?}"));
@@ -25,18 +27,19 @@ fn magnet_of(sandbox: &Sandbox, torrent: &str) -> String {
 }
 
 #[test]
-fn a_folder_is_fetched_by_its_link_alone_from_whoever_the_tracker_names() {
+fn a_folder_is_downloaded_by_its_magnet_link_alone() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     sandbox.file("set/a", 70_000, 1);
     sandbox.file("set/sub/b", 3_000_000, 2);
     sandbox.file("set/empty", 0, 3);
     let mut seed = sandbox.peer("seed");
-    seed.run(&format!("send {}", quoted(&sandbox.path("set"))));
+    let set = sandbox.path("set");
+    seed.run(&format!("send {}", quoted(&set)));
     let torrent = sandbox.path("seed/set.torrent");
-    let magnet = magnet_of(&sandbox, torrent.to_str().unwrap());
+    let magnet = shown_magnet_link(&sandbox, torrent.to_str().unwrap());
     assert!(magnet.contains("&dn=set&tr=http%3A%2F%2F"), "{magnet}");
-    // The second one knows the tracker from the link alone.
+    // The second peer has the tracker from the magnet link alone.
     let elsewhere = Sandbox::new();
     for (sandbox, name) in [(&sandbox, "one"), (&elsewhere, "two")] {
         let mut peer = sandbox.peer(name);
@@ -45,7 +48,7 @@ fn a_folder_is_fetched_by_its_link_alone_from_whoever_the_tracker_names() {
         peer.run("wait 30");
         for file in ["a", "sub/b", "empty"] {
             let copy = fs::read(sandbox.path(name).join("set").join(file)).unwrap();
-            assert!(copy == fs::read(self::path(&sandbox_of(&torrent), file)).unwrap());
+            assert!(copy == fs::read(set.join(file)).unwrap());
         }
         let download = peer.download("set");
         assert_eq!(download["bytes_done"], 3_070_000);
@@ -57,16 +60,8 @@ fn a_folder_is_fetched_by_its_link_alone_from_whoever_the_tracker_names() {
     drop(tracker);
 }
 
-fn sandbox_of(torrent: &std::path::Path) -> std::path::PathBuf {
-    torrent.parent().unwrap().parent().unwrap().join("set")
-}
-
-fn path(set: &std::path::Path, file: &str) -> std::path::PathBuf {
-    set.join(file)
-}
-
 #[test]
-fn a_peer_that_the_link_names_is_enough_and_metadata_of_many_pieces_comes_whole() {
+fn a_magnet_link_that_names_a_peer_needs_no_tracker() {
     let sandbox = Sandbox::new();
     let seed = seed_of(&sandbox, &LONG);
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -84,7 +79,7 @@ fn a_peer_that_the_link_names_is_enough_and_metadata_of_many_pieces_comes_whole(
         leech.download("long")["path"],
         sandbox.path("copy").to_str().unwrap()
     );
-    // The one that fetched it by link gives the metadata to the next, though no file of a torrent was ever here.
+    // This peer never had a `.torrent`, and it serves the metadata to the next peer.
     let mut third = sandbox.debug_peer("third", &[]);
     let address = leech.process.address;
     third.run(&format!(
@@ -96,67 +91,63 @@ fn a_peer_that_the_link_names_is_enough_and_metadata_of_many_pieces_comes_whole(
     assert!(fs::read(sandbox.path("third/long")).unwrap() == LONG.content);
 }
 
+/// A peer that has the torrent's content from the start.
 fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> Peer {
     let mut peer = sandbox.debug_peer("seed", &[]);
-    let name = String::from_utf8_lossy(info_dictionary(torrent)).into_owned();
-    let name = name
-        .split_once("4:name4:")
-        .map(|(_, rest)| rest[..4].to_owned());
-    let name = name.unwrap();
-    fs::write(sandbox.path("seed").join(&name), &torrent.content).unwrap();
+    fs::write(sandbox.path("seed").join(&torrent.name), &torrent.content).unwrap();
     let file = torrent.write(sandbox, "seed.torrent");
     peer.run(&format!("download {}", quoted(&file)));
     peer.run("wait 30");
     peer
 }
 
+/// Sends the first piece of the metadata of `LONG`, waits for the requests of the others, and sends nothing more.
+fn serve_first_metadata_piece(link: &mut FakePeer) {
+    let metadata = info_dictionary(&LONG);
+    link.send(&extension_handshake(Some(metadata.len()), None));
+    let (_, payload) = read_extended(link).unwrap();
+    let theirs = extension_id(&payload, "ut_metadata").unwrap();
+    link.send(&extended(theirs, &metadata_piece(0, metadata)));
+    // The fifth request follows because the first piece came.
+    (0..5).for_each(|_| assert!(read_extended(link).is_some()));
+}
+
+/// Serves the metadata and the content of `LONG` until the link ends.
+fn serve_metadata_and_content(link: &mut FakePeer) {
+    let metadata = info_dictionary(&LONG);
+    link.send(&[have_all(), unchoke()].concat());
+    let mut theirs = 0;
+    link.send(&extension_handshake(Some(metadata.len()), None));
+    while let Some((id, body)) = link.read_message() {
+        match (id, body.first()) {
+            (EXTENDED, Some(0)) => theirs = extension_id(&body, "ut_metadata").unwrap(),
+            (EXTENDED, Some(&OUR_METADATA)) => {
+                let piece = integer_under(&body, "piece") as usize;
+                link.send(&extended(theirs, &metadata_piece(piece, metadata)));
+            }
+            (REQUEST, _) => {
+                let (index, begin, length) = parse_request(&body);
+                link.send(&piece(index, begin, LONG.block(index, begin, length)));
+            }
+            _ => {}
+        }
+    }
+}
+
 #[test]
-fn while_the_metadata_is_sought_that_is_shown_and_it_goes_on_after_a_kill() {
+fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     let sandbox = Sandbox::new();
     let (asked, was_asked) = channel();
     let asked = Mutex::new(asked);
-    // It gives the first pieces and no more, to the first who calls.
+    // The first caller gets one piece of the metadata, later callers get everything.
     let owner = listen(&LONG, "slow", move |mut link, number| {
-        if number == 0 {
-            let asked = asked.lock().unwrap().clone();
-            link.send(&extension_handshake(
-                Some(info_dictionary(&LONG).len()),
-                None,
-            ));
-            let (_, payload) = read_extended(&mut link).unwrap();
-            let theirs = extension_id(&payload, "ut_metadata").unwrap();
-            link.send(&extended(
-                theirs,
-                &metadata_piece(0, info_dictionary(&LONG)),
-            ));
-            // The next one is asked for because the first came.
-            (0..5).for_each(|_| assert!(read_extended(&mut link).is_some()));
-            asked.send(()).unwrap();
-            return link.read_to_end();
+        if number > 0 {
+            return serve_metadata_and_content(&mut link);
         }
-        link.send(&[have_all(), unchoke()].concat());
-        let mut theirs = 0;
-        link.send(&extension_handshake(
-            Some(info_dictionary(&LONG).len()),
-            None,
-        ));
-        while let Some((id, body)) = link.read_message() {
-            match (id, body.first()) {
-                (20, Some(0)) => theirs = extension_id(&body, "ut_metadata").unwrap(),
-                (20, Some(&OUR_METADATA)) => {
-                    let piece = integer_under(&body, "piece") as usize;
-                    link.send(&extended(
-                        theirs,
-                        &metadata_piece(piece, info_dictionary(&LONG)),
-                    ));
-                }
-                (6, _) => {
-                    let (index, begin, length) = self::parse_request(&body);
-                    link.send(&piece(index, begin, LONG.block(index, begin, length)));
-                }
-                _ => {}
-            }
-        }
+        let asked = asked.lock().unwrap().clone();
+        serve_first_metadata_piece(&mut link);
+        asked.send(()).unwrap();
+        link.read_to_end();
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(&LONG, &format!("&dn=a+name{}", peer_parameter(owner)));
@@ -180,19 +171,17 @@ fn while_the_metadata_is_sought_that_is_shown_and_it_goes_on_after_a_kill() {
             let mut left = fs::read_dir(sandbox.path("leech.state/magnets")).unwrap();
             left.next().is_none().then_some(())
         },
-        || "the link is kept".to_owned(),
+        || "the record of the magnet search is kept".to_owned(),
     );
-    // Complete, it is no download by link any more.
+    // The complete download is not a magnet search after a restart.
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    // The kill may have come before its end was recorded: then it is checked first.
-    leech.wait_for_download("long", |download| download["state"] == "complete");
+    // If the kill came before its end was recorded, the file is checked first.
+    leech.wait_for_state("long", "complete");
 }
 
-#[test]
-fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
-    let sandbox = Sandbox::new();
-    let calls = Arc::new(AtomicUsize::new(0));
+/// Six bad sources of metadata. Returns each address and what the log must say of it. The first counts its callers.
+fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |mut link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
@@ -214,7 +203,7 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     });
     let huge = listen(&TORRENT, "huge", |mut link, _| {
         serve_metadata(&mut link, (16 << 20) + 1, |_| {
-            panic!("it asked for more than can be")
+            panic!("metadata above the limit is requested")
         });
     });
     let knows_nothing = listen(&TORRENT, "nothing", |mut link, _| {
@@ -224,35 +213,49 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     let other = listen(&TORRENT, "other", |mut link, _| {
         serve_metadata(&mut link, 500, |_| metadata_piece(1, &bytes(20_000, 1)));
     });
-    let bad: String = [liar, refuses, short, huge, knows_nothing, other]
-        .map(peer_parameter)
-        .concat();
+    [
+        (liar, "its metadata does not have the hash"),
+        (refuses, "no metadata: it will not send piece 0"),
+        (
+            short,
+            "no metadata: metadata: piece 0 of the metadata with 1 bytes where 500",
+        ),
+        (huge, "no metadata: metadata: metadata of 16777217 bytes"),
+        (knows_nothing, "no metadata: it has no metadata"),
+        (
+            other,
+            "no metadata: metadata: piece 1 of the metadata, which was not asked for",
+        ),
+    ]
+    .map(|(address, reason)| (address, format!("{address}: {reason}")))
+}
+
+#[test]
+fn bad_metadata_sources_do_not_keep_a_magnet_search_from_an_honest_one() {
+    let sandbox = Sandbox::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let bad = bad_metadata_sources(&calls);
+    let parameters: String = bad
+        .iter()
+        .map(|(address, _)| peer_parameter(*address))
+        .collect();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    leech.run(&format!("download {}", magnet_link(&TORRENT, &bad)));
-    for reason in [
-        format!("{liar}: its metadata does not have the hash"),
-        format!("{refuses}: no metadata: it will not send piece 0"),
-        format!("{short}: no metadata: metadata: piece 0 of the metadata with 1 bytes where 500"),
-        format!("{huge}: no metadata: metadata: metadata of 16777217 bytes"),
-        format!("{knows_nothing}: no metadata: it has no metadata"),
-        format!("{other}: no metadata: metadata: piece 1 of the metadata, which was not asked for"),
-    ] {
-        wait_for_log_line(&leech.log, &[&reason]);
+    leech.run(&format!("download {}", magnet_link(&TORRENT, &parameters)));
+    for (_, reason) in &bad {
+        wait_for_log_line(&leech.log, &[reason]);
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    // A sound one calls.
-    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
-    // What it has is no matter yet, and cannot be checked either.
+    // An honest peer calls.
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "honest");
+    // Without the metadata the leech can neither use nor check the pieces that the peer has.
     link.send(&[frame(BITFIELD, &[255; 9]), unchoke(), frame(99, b"?")].concat());
     link.send(&[frame(HAVE, &numbers(&[u32::MAX])), KEEP_ALIVE.to_vec()].concat());
-    serve_metadata(&mut link, info_dictionary(&TORRENT).len(), |piece| {
-        metadata_piece(piece, info_dictionary(&TORRENT))
-    });
+    serve_metadata_of(&mut link, &TORRENT);
     leech.wait_for_download("share", |download| {
         let known = download["bytes_total"] == TORRENT.content.len();
         known && download["state"] == "downloading"
     });
-    let link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "sound");
+    let link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "honest");
     serve_all(link, &TORRENT);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
@@ -260,15 +263,13 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
 }
 
 #[test]
-fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
+fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     let sandbox = Sandbox::new();
     let (open, opened) = channel::<()>();
     let opened = Mutex::new(opened);
     let owner = listen(&LONG, "owner", move |mut link, _| {
         let _ = opened.lock().unwrap().recv();
-        serve_metadata(&mut link, info_dictionary(&LONG).len(), |piece| {
-            metadata_piece(piece, info_dictionary(&LONG))
-        });
+        serve_metadata_of(&mut link, &LONG);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!(
@@ -282,7 +283,7 @@ fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
         link.send(&extension_handshake(Some(16 << 20), None));
         link
     };
-    // Two are asked; others are ended at once, to leave places for whom we call.
+    // The leech asks two of them. It ends the links of others at once, to keep places for peers that it calls.
     let asked: Vec<FakePeer> = (0..2)
         .map(|number| {
             let mut link = silent(number);
@@ -293,7 +294,7 @@ fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
     for number in 2..4 {
         assert!(read_extended(&mut silent(number)).is_none());
     }
-    // A message that nobody knows passes however long it is, and so does a bitfield.
+    // A message with an unknown id and a bitfield may have any length.
     let mut other = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "other");
     other.send(
         &[
@@ -306,23 +307,21 @@ fn callers_who_take_places_and_give_nothing_hold_up_nobody_whom_we_call() {
     other.read_to_end();
     wait_for_log_line(&leech.log, &["no metadata: it has no metadata"]);
     drop(open);
-    leech.wait_for_download("long", |download| download["state"] == "downloading");
-    // It is here: whoever else was asked is not waited for.
+    leech.wait_for_state("long", "downloading");
+    // The metadata has arrived: the leech does not wait for the silent peers.
     asked.into_iter().for_each(|mut link| link.read_to_end());
 }
 
 #[test]
-fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
+fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
     let big = Torrent::new("big", 24 << 20, 1 << 20, 4);
-    let metadata = info_dictionary(&big).to_vec();
+    let owned = big.clone();
     let owner = listen(&big, "owner", move |mut link, _| {
-        serve_metadata(&mut link, metadata.len(), |piece| {
-            metadata_piece(piece, &metadata)
-        });
+        serve_metadata_of(&mut link, &owned);
     });
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    // It is hashed, since it may be the share.
+    // The leech hashes this file, because it may be the share.
     let there = sandbox.path("leech/big");
     fs::write(&there, vec![1; 24 << 20]).unwrap();
     for _ in 0..3 {
@@ -339,10 +338,10 @@ fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
         let entries = fs::read_dir(sandbox.path("leech")).unwrap();
         entries.map(|entry| entry.unwrap().file_name()).collect()
     };
-    // What was begun before is undone.
+    // The cancelled downloads leave no other file.
     wait_for(
         || (names() == ["big"]).then_some(()),
-        || format!("it left {:?}", names()),
+        || format!("the folder contains {:?}", names()),
     );
     assert!(fs::read(&there).unwrap() == vec![1; 24 << 20]);
     leech.kill();
@@ -352,7 +351,7 @@ fn a_cancel_while_the_metadata_is_made_into_a_download_leaves_nothing_behind() {
 }
 
 #[test]
-fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
+fn metadata_is_served_at_most_twice_to_each_peer() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &LONG);
     let metadata = info_dictionary(&LONG);
@@ -371,12 +370,12 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
             format!("d8:msg_typei0e5:piecei{piece}ee").as_bytes(),
         )
     };
-    // All at once, out of order, and one there is not.
+    // All requests at once, in reverse order, and one for a piece that does not exist.
     let mut asked: Vec<u64> = (0..count as u64).rev().collect();
     asked.push(count as u64);
     let all: Vec<u8> = asked.iter().flat_map(|piece| ask(*piece)).collect();
     link.send(&all);
-    let mut came = vec![None; count];
+    let mut received = vec![None; count];
     let mut rejected = Vec::new();
     for _ in 0..=count {
         let (id, payload) = read_extended(&mut link).unwrap();
@@ -385,7 +384,7 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
         match integer_under(&payload, "msg_type") {
             1 => {
                 assert_eq!(payload, metadata_piece(piece, metadata));
-                came[piece] = Some(());
+                received[piece] = Some(());
             }
             kind => {
                 assert_eq!(kind, 2);
@@ -393,7 +392,7 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
             }
         }
     }
-    assert!(came.iter().all(Option::is_some));
+    assert!(received.iter().all(Option::is_some));
     assert_eq!(rejected, [count]);
     let kinds: Vec<u32> = (0..=count)
         .map(|_| {
@@ -405,14 +404,14 @@ fn metadata_is_given_to_who_asks_but_not_more_than_twice() {
     let mut expected = vec![1; count];
     expected.push(2);
     assert_eq!(kinds, expected);
-    // What is no message of BEP 9 ends the link.
+    // A bad message of BEP 9 ends the link.
     link.send(&extended(theirs, b"d8:msg_typei0ee"));
     link.read_to_end();
     wait_for_log_line(&leech.log, &["bad message about metadata", "\"piece\""]);
 }
 
 #[test]
-fn a_private_torrent_s_metadata_is_given_to_nobody() {
+fn the_metadata_of_a_private_torrent_is_not_served() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     sandbox.file("secret", 100_000, 1);
@@ -445,28 +444,26 @@ fn a_private_torrent_s_metadata_is_given_to_nobody() {
     for word in ["metadata_size", "ut_metadata", "ut_pex"] {
         assert!(!text.contains(word), "{text}");
     }
-    // Asked all the same, it refuses.
+    // A request is rejected nevertheless.
     link.send(&extended(2, b"d8:msg_typei0e5:piecei0ee"));
     let (_, payload) = read_extended(&mut link).unwrap();
     assert_eq!(integer_under(&payload, "msg_type"), 2);
 }
 
 #[test]
-fn metadata_that_cannot_be_taken_ends_the_download_with_the_reason() {
+fn unusable_metadata_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let unsafe_name = Torrent::new("a/b", 100, 1_024, 1);
-    let metadata = info_dictionary(&unsafe_name).to_vec();
+    let owned = unsafe_name.clone();
     let owner = listen(&unsafe_name, "owner", move |mut link, _| {
-        serve_metadata(&mut link, metadata.len(), |piece| {
-            metadata_piece(piece, &metadata)
-        });
+        serve_metadata_of(&mut link, &owned);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!(
         "download {}",
         magnet_link(&unsafe_name, &format!("&dn=x{}", peer_parameter(owner)))
     ));
-    let failed = leech.wait_for_download("x", |download| download["state"] == "failed");
+    let failed = leech.wait_for_state("x", "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("the metadata cannot be taken: unsafe name"),
@@ -485,7 +482,7 @@ fn metadata_that_cannot_be_taken_ends_the_download_with_the_reason() {
 }
 
 #[test]
-fn a_cancelled_search_is_forgotten() {
+fn a_cancelled_magnet_search_is_forgotten() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {}", magnet_link(&TORRENT, "&dn=../x")));
@@ -504,5 +501,4 @@ fn a_cancelled_search_is_forgotten() {
             .len(),
         0
     );
-    let _ = seed;
 }

@@ -1,6 +1,6 @@
-//! Web seeds (BEP 19).
+//! Web seeds (BEP 19): servers with and without ranges, slow, broken and lying ones, beside peers.
 
-use super::chosen::SET;
+use super::file_choice::SET;
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-/// Writes the torrent with these web seeds; gives the command that downloads it.
-fn with_seeds(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> String {
+/// Writes the torrent with these web seeds. Returns the command that downloads it.
+fn download_command(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> String {
     let list = urls.iter().map(|url| format!("{}:{url}", url.len()));
     let list: String = list.collect();
     let mut bytes = torrent.bytes.clone();
@@ -29,64 +29,65 @@ fn with_seeds(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> String {
     format!("download {}", quoted(&path))
 }
 
-fn download(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> Peer {
+/// A peer that downloads the torrent with these web seeds.
+fn start_download(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> Peer {
     let mut leech = sandbox.debug_peer("leech", &[]);
-    leech.run(&with_seeds(sandbox, torrent, urls));
+    leech.run(&download_command(sandbox, torrent, urls));
     leech
 }
 
-/// A server of one file, from which everything comes in the end.
-fn complete_from(server: &WebServer, sandbox: &Sandbox, leech: &mut Peer, bytes: usize) {
+/// Waits for the end of the download. The peer has `bytes` bytes from this server.
+fn assert_complete_from(server: &WebServer, sandbox: &Sandbox, leech: &mut Peer, bytes: usize) {
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     let from = leech.download("share")["from"].clone();
-    let given: u64 = from
+    let serving: u64 = from
         .as_object()
         .unwrap()
         .iter()
         .filter(|(source, _)| source.starts_with(&server.url("")))
-        .map(|(_, given)| given.as_u64().unwrap())
+        .map(|(_, serving)| serving.as_u64().unwrap())
         .sum();
-    assert_eq!(given as usize, bytes, "{from}");
+    assert_eq!(serving as usize, bytes, "{from}");
 }
 
 #[test]
-fn a_file_comes_from_a_server_alone_in_long_stretches() {
+fn a_file_comes_from_a_web_seed_in_long_ranges() {
     let sandbox = Sandbox::new();
     let server =
         WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
-    let mut leech = download(&sandbox, &TORRENT, &[server.url("/some/file")]);
-    complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+    let mut leech = start_download(&sandbox, &TORRENT, &[server.url("/some/file")]);
+    assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     let requests = server.requests();
     assert!(requests.iter().all(|request| request.path == "/some/file"));
-    // 39 blocks in twenty pieces.
+    // There are 39 blocks in twenty pieces.
     assert!(requests.len() <= 10, "{requests:?}");
     let asked: usize = requests
         .iter()
         .map(|request| request.range.map_or(0, |(from, end)| end - from))
         .sum();
-    assert_eq!(asked, TORRENT.content.len(), "nothing is asked for twice");
+    assert_eq!(asked, TORRENT.content.len(), "a block is requested twice");
 }
 
 #[test]
-fn the_files_of_a_folder_come_by_their_paths_without_padding() {
+fn files_of_a_folder_are_requested_by_their_paths_without_padding() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|request, _, stream| {
         let path = request.path.strip_prefix("/pub/set/").unwrap();
         assert!(!path.contains(".pad"), "padding is asked for");
         send_requested(request, stream, SET.file(path))
     });
-    // Its last `/` is forgotten.
-    let mut leech = download(&sandbox, &SET, &[server.url("/pub")]);
+    // The URL of the folder has no `/` at its end.
+    let mut leech = start_download(&sandbox, &SET, &[server.url("/pub")]);
     leech.run("wait 50");
     for file in ["a.txt", "sub/b.bin", "empty", "sub/c.txt", "d.bin"] {
         let copy = fs::read(sandbox.path("leech/set").join(file)).unwrap();
         assert!(copy == SET.file(file), "{file}");
     }
-    // Of chosen files no more is asked for than the pieces they lie in.
+    // For a choice of files, only its pieces are requested.
     server.requests().clear();
     let mut other = sandbox.debug_peer("other", &[]);
-    let line = with_seeds(&sandbox, &SET, &[server.url("/pub/")]);
+    let line = download_command(&sandbox, &SET, &[server.url("/pub/")]);
     other.run(&format!("{line} --only sub/c.txt"));
     other.run("wait 50");
     assert!(fs::read(sandbox.path("other/set/sub/c.txt")).unwrap() == SET.file("sub/c.txt"));
@@ -98,17 +99,17 @@ fn the_files_of_a_folder_come_by_their_paths_without_padding() {
 }
 
 #[test]
-fn a_server_that_knows_no_ranges_is_read_through_once() {
+fn a_server_without_ranges_is_read_once_from_start_to_end() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|_, _, stream| send_whole(stream, &TORRENT.content));
-    let mut leech = download(&sandbox, &TORRENT, &[server.url("/")]);
-    complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+    let mut leech = start_download(&sandbox, &TORRENT, &[server.url("/")]);
+    assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     assert_eq!(server.requests().len(), 1);
     assert_eq!(server.requests()[0].path, "/share");
 }
 
 #[test]
-fn a_web_seed_of_a_magnet_link_is_asked_and_redirects_are_followed() {
+fn a_web_seed_in_a_magnet_link_is_used_and_its_redirects_are_followed() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|request, _, stream| match request.path.as_str() {
         "/a" => redirect(stream, "/b/c"),
@@ -117,17 +118,15 @@ fn a_web_seed_of_a_magnet_link_is_asked_and_redirects_are_followed() {
         other => panic!("{other} is asked for"),
     });
     let metadata = listen(&TORRENT, "metadata", |mut link, _| {
-        serve_metadata(&mut link, info_dictionary(&TORRENT).len(), |piece| {
-            metadata_piece(piece, info_dictionary(&TORRENT))
-        });
+        serve_metadata_of(&mut link, &TORRENT);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     let escaped = server.url("/a").replace(':', "%3A").replace('/', "%2F");
     let more = format!("{}&ws={escaped}", peer_parameter(metadata));
     leech.run(&format!("download {}", magnet_link(&TORRENT, &more)));
-    complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+    assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     leech.kill();
-    // It is known after a restart, too.
+    // The download is known after a restart too.
     let mut leech = sandbox.debug_peer("leech", &[]);
     assert_eq!(leech.download("share")["state"], "complete");
 }
@@ -137,10 +136,12 @@ fn redirect(stream: &mut TcpStream, to: &str) -> bool {
     stream.write_all(head.as_bytes()).is_ok()
 }
 
-#[test]
-fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
-    type Answer = fn(&WebRequest, usize, &mut TcpStream) -> bool;
-    let table: &[(Answer, &str)] = &[
+/// An answer of a web seed, as [`WebServer::start`] takes it.
+type Answer = fn(&WebRequest, usize, &mut TcpStream) -> bool;
+
+/// Bad answers, and the reason in the log for which the web seed is dropped.
+fn bad_answers() -> Vec<(Answer, &'static str)> {
+    vec![
         (
             |_, _, stream| send_status(stream, "404 Not Found"),
             "HTTP status 404",
@@ -202,7 +203,12 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
             |_, _, stream| redirect(stream, "/x?secret=1"),
             "not followed",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn useless_or_lying_web_seeds_are_dropped_and_an_honest_one_replaces_them() {
+    let table = bad_answers();
     let sandbox = Sandbox::new();
     let bad: Vec<WebServer> = table
         .iter()
@@ -211,8 +217,8 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
     let mut urls: Vec<String> = bad.iter().map(|server| server.url("/f")).collect();
     urls.push("ftp://127.0.0.1/f".to_owned());
     urls.push("http://127.0.0.1:1/f?key=1".to_owned());
-    let mut leech = download(&sandbox, &TORRENT, &urls);
-    for (server, (_, reason)) in bad.iter().zip(table) {
+    let mut leech = start_download(&sandbox, &TORRENT, &urls);
+    for (server, (_, reason)) in bad.iter().zip(&table) {
         wait_for_log_line(
             &leech.log,
             &["WARN", "the web seed", &server.url("/f"), "is left", reason],
@@ -228,23 +234,23 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
     );
     assert_eq!(leech.download("share")["state"], "downloading");
     leech.kill();
-    // Each of them beside a sound one, which is not blamed for what they sent.
+    // An honest web seed beside them is not blamed for their data.
     let server =
         WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
-    urls.insert(2, server.url("/sound"));
+    urls.insert(2, server.url("/honest"));
     fs::remove_dir_all(sandbox.path("leech.state")).unwrap();
-    let mut leech = download(&sandbox, &TORRENT, &urls);
+    let mut leech = start_download(&sandbox, &TORRENT, &urls);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    assert!(log_line_with(&leech.log, &[&server.url("/sound"), "is left"]).is_none());
+    assert!(log_line_with(&leech.log, &[&server.url("/honest"), "is left"]).is_none());
 }
 
 #[test]
-fn one_that_breaks_off_or_is_busy_is_asked_again() {
+fn a_web_seed_that_breaks_off_or_is_busy_is_asked_again() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|request, number, stream| match number {
         0 => send_status(stream, "503 Service Unavailable"),
-        // Half of what it said, and gone.
+        // Half of the promised bytes, and the end of the connection.
         1 => {
             let (from, end) = request.range.unwrap();
             send_range_head(stream, from, end, TORRENT.content.len());
@@ -252,46 +258,46 @@ fn one_that_breaks_off_or_is_busy_is_asked_again() {
             let _ = stream.write_all(&TORRENT.content[from..half]);
             false
         }
-        // No word at all.
+        // The end of the connection without an answer.
         2 => false,
         _ => send_requested(request, stream, &TORRENT.content),
     });
-    let mut leech = download(&sandbox, &TORRENT, &[server.url("/f")]);
-    complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+    let mut leech = start_download(&sandbox, &TORRENT, &[server.url("/f")]);
+    assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     wait_for_log_line(&leech.log, &["the web seed", "HTTP status 503"]);
 }
 
 #[test]
-fn a_slow_one_does_not_keep_blocks_from_peers_nor_the_peer_from_its_end() {
+fn a_slow_web_seed_holds_up_neither_the_download_nor_the_end_of_the_peer() {
     let sandbox = Sandbox::new();
-    // It says what it has and sends no byte of it.
+    // This server sends the head of an answer and nothing of the body.
     let server = WebServer::start(|request, _, stream| {
         let (from, end) = request.range.unwrap();
         send_range_head(stream, from, end, TORRENT.content.len());
         thread::park_timeout(Duration::from_secs(120));
         false
     });
-    let mut leech = download(&sandbox, &TORRENT, &[server.url("/f")]);
+    let mut leech = start_download(&sandbox, &TORRENT, &[server.url("/f")]);
     wait_for(
         || (!server.requests().is_empty()).then_some(()),
-        || "the server is not asked".to_owned(),
+        || "the server gets no request".to_owned(),
     );
-    let given = serve_to(&leech, &TORRENT, "giver");
+    let serving = serve_to(&leech, &TORRENT, "source");
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     let begun = std::time::Instant::now();
     leech.process.write_line("quit");
     leech.process.line();
     leech.end();
-    given.join().unwrap();
+    serving.join().unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(15),
-        "it waited for the server"
+        "the peer waited for the server"
     );
 }
 
 #[test]
-fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
+fn at_most_four_web_seeds_are_used_beside_peers() {
     let sandbox = Sandbox::new();
     let content = Torrent::new("share", 8 << 20, 65_536, 9);
     let file = content.content.clone();
@@ -303,11 +309,11 @@ fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
         .collect();
     let urls: Vec<String> = servers.iter().map(|server| server.url("/")).collect();
     let mut leech = sandbox.debug_peer("leech", &["--down", "4M"]);
-    leech.run(&with_seeds(&sandbox, &content, &urls));
-    leech.wait_for_download("share", |download| download["state"] == "downloading");
-    let given = serve_to(&leech, &content, "giver");
+    leech.run(&download_command(&sandbox, &content, &urls));
+    leech.wait_for_state("share", "downloading");
+    let serving = serve_to(&leech, &content, "source");
     leech.run("wait 50");
-    given.join().unwrap();
+    serving.join().unwrap();
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == content.content);
     let asked = servers
         .iter()
@@ -315,20 +321,26 @@ fn peers_and_servers_share_the_work_and_a_group_of_them_is_bounded() {
     assert!(asked.count() <= 4, "more than four at once");
 }
 
-/// A download of which all but the last pieces are here.
-fn resumed(sandbox: &Sandbox, here: usize, urls: &[String], arguments: &[&str]) -> Peer {
+/// A download whose partial file has the first `here` bytes.
+fn start_download_with_part(
+    sandbox: &Sandbox,
+    here: usize,
+    urls: &[String],
+    arguments: &[&str],
+) -> Peer {
     let mut leech = sandbox.debug_peer("leech", arguments);
     let mut part = TORRENT.content.clone();
     part[here..].fill(0);
     fs::write(sandbox.path("leech/share.part"), part).unwrap();
-    leech.run(&with_seeds(sandbox, &TORRENT, urls));
+    leech.run(&download_command(sandbox, &TORRENT, urls));
     leech
 }
 
 #[test]
-fn one_that_comes_to_what_is_wanted_late_is_waited_for() {
+fn a_web_seed_that_reaches_the_missing_pieces_late_is_waited_for() {
     let sandbox = Sandbox::new();
-    // It knows no ranges, and it takes long until it is past what is here: that is how it is, no event is waited for.
+    // This server ignores ranges, and it is slow until it has sent the pieces that exist here. The test
+    // needs that time and waits for no event.
     let server = WebServer::start(|_, _, stream| {
         let (slow, quick) = TORRENT.content.split_at(600_000);
         let length = TORRENT.content.len();
@@ -339,14 +351,14 @@ fn one_that_comes_to_what_is_wanted_late_is_waited_for() {
             stream.write_all(part).is_ok()
         }) && stream.write_all(quick).is_ok()
     });
-    let mut leech = resumed(&sandbox, 18 * 32_768, &[server.url("/")], &[]);
+    let mut leech = start_download_with_part(&sandbox, 18 * 32_768, &[server.url("/")], &[]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     assert_eq!(server.requests().len(), 1, "it is read through once");
 }
 
 #[test]
-fn one_whose_first_byte_comes_late_is_waited_for() {
+fn a_web_seed_whose_first_byte_comes_late_is_waited_for() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|request, number, stream| {
         if number == 0 {
@@ -354,8 +366,8 @@ fn one_whose_first_byte_comes_late_is_waited_for() {
         }
         send_requested(request, stream, &TORRENT.content)
     });
-    let mut leech = download(&sandbox, &TORRENT, &[server.url("/")]);
-    complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+    let mut leech = start_download(&sandbox, &TORRENT, &[server.url("/")]);
+    assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     let requests = server.requests();
     let asked = requests.iter().filter_map(|request| request.range);
     let asked: usize = asked.map(|(from, end)| end - from).sum();
@@ -363,11 +375,11 @@ fn one_whose_first_byte_comes_late_is_waited_for() {
 }
 
 #[test]
-fn what_is_passed_over_ends_with_the_download_and_counts_in_the_limit() {
+fn skipped_bytes_count_in_the_limit_and_end_with_the_download() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|_, _, stream| send_whole(stream, &TORRENT.content));
-    // A minute would go by until the server comes to what is wanted.
-    let mut leech = resumed(
+    // With the limit, the server needs a minute until it reaches the missing pieces.
+    let mut leech = start_download_with_part(
         &sandbox,
         18 * 32_768,
         &[server.url("/")],
@@ -385,21 +397,21 @@ fn what_is_passed_over_ends_with_the_download_and_counts_in_the_limit() {
     leech.end();
     assert!(
         begun.elapsed() < Duration::from_secs(15),
-        "it went on reading"
+        "the peer went on reading"
     );
 }
 
 #[test]
-fn one_that_lies_and_hangs_up_does_not_escape() {
+fn a_web_seed_that_lies_and_hangs_up_is_dropped() {
     let sandbox = Sandbox::new();
-    // A wrong block each time: a piece is never of one answer alone.
+    // Each answer has one wrong block: no piece comes from one answer alone.
     let liar = WebServer::start(|request, _, stream| {
         let (from, end) = request.range.unwrap();
         send_range_head(stream, from, end, TORRENT.content.len());
         let _ = stream.write_all(&vec![7; (end - from).min(16_384)]);
         false
     });
-    let leech = download(&sandbox, &TORRENT, &[liar.url("/f")]);
+    let leech = start_download(&sandbox, &TORRENT, &[liar.url("/f")]);
     wait_for_log_line(
         &leech.log,
         &["WARN", &liar.url("/f"), "is left", "does not verify"],
@@ -407,17 +419,17 @@ fn one_that_lies_and_hangs_up_does_not_escape() {
 }
 
 #[test]
-fn web_seeds_are_asked_beside_each_other() {
+fn a_silent_web_seed_does_not_hold_up_another_one() {
     let sandbox = Sandbox::new();
-    let sound_one =
+    let honest =
         WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
     let silent = WebServer::start(|_, _, _| {
         thread::park_timeout(Duration::from_secs(120));
         false
     });
-    let urls = [silent.url("/f"), silent.url("/g"), sound_one.url("/f")];
-    let mut leech = download(&sandbox, &TORRENT, &urls);
-    // Less than one silence.
+    let urls = [silent.url("/f"), silent.url("/g"), honest.url("/f")];
+    let mut leech = start_download(&sandbox, &TORRENT, &urls);
+    // This is less than the time for which a silent server may hold up a request.
     leech.run("wait 18");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
 }

@@ -1,6 +1,6 @@
-//! More files of a share of which some were chosen before.
+//! A choice of files that is extended by more files of the same share.
 
-use super::chosen::{SET, download, files};
+use super::file_choice::{SET, download, files};
 use crate::common::extensions::{
     self, extension_handshake, info_dictionary, magnet_link, metadata_piece, read_extended,
 };
@@ -18,33 +18,34 @@ use std::thread::{self, JoinHandle};
 
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
 
-/// Gives these pieces alone, to the end of the line; the end tells which of them were asked for.
+/// Serves these pieces alone until the link ends. The thread returns the pieces that were requested.
 fn serve_pieces(leech: &Peer, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
-    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "giver");
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "source");
     link.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
     for index in pieces {
         link.send(&frame(HAVE, &numbers(&[*index])));
     }
     thread::spawn(move || {
-        let mut asked_for = BTreeSet::new();
+        let mut requested = BTreeSet::new();
         while let Some(body) = link.read_until(REQUEST) {
             let (index, begin, length) = parse_request(&body);
-            asked_for.insert(index);
+            requested.insert(index);
             link.send(&piece(index, begin, SET.block(index, begin, length)));
         }
-        asked_for
+        requested
     })
 }
 
-/// A giver of all pieces, and what was asked of it once `set` is complete.
-fn complete(leech: &mut Peer) -> Vec<u32> {
+/// Serves all pieces until `set` is complete. Returns the pieces that were requested.
+fn complete_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
     let all: Vec<u32> = (0..14).collect();
-    let given = serve_pieces(leech, &all);
+    let serving = serve_pieces(leech, &all);
     leech.run("wait 60");
-    given.join().unwrap().into_iter().collect()
+    serving.join().unwrap().into_iter().collect()
 }
 
-fn check(folder: &Path, names: &[&str]) {
+/// The folder has these files with their content, and no others.
+fn assert_files(folder: &Path, names: &[&str]) {
     assert_eq!(files(folder), names);
     for name in names {
         let copy = fs::read(folder.join(name)).unwrap();
@@ -52,99 +53,113 @@ fn check(folder: &Path, names: &[&str]) {
     }
 }
 
-/// What a caller is told: the pieces that are there, and whether nothing more is fetched (BEP 21).
-fn told(leech: &Peer) -> (Vec<u32>, bool) {
+/// The pieces that the peer offers to a new caller, and whether it reports that it only uploads (BEP 21).
+fn offer(leech: &Peer) -> (Vec<u32>, bool) {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
     link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
     let (id, body) = link.read_message().unwrap();
     let pieces = (0..14).filter(|index| match id {
-        14 => true,
-        5 => body[*index as usize / 8] & (0x80 >> (index % 8)) != 0,
+        HAVE_ALL => true,
+        BITFIELD => body[*index as usize / 8] & (0x80 >> (index % 8)) != 0,
         _ => false,
     });
-    let (_, told) = read_extended(&mut link).unwrap();
-    let told = String::from_utf8_lossy(&told).into_owned();
-    (pieces.collect(), told.contains("11:upload_onlyi1e"))
+    let (_, handshake) = read_extended(&mut link).unwrap();
+    let handshake = String::from_utf8_lossy(&handshake).into_owned();
+    (pieces.collect(), handshake.contains("11:upload_onlyi1e"))
 }
 
 fn message(refused: &Value) -> &str {
     refused["error"]["message"].as_str().unwrap()
 }
 
+/// The two text files of the set are complete.
+fn assert_text_files_complete(leech: &Peer, set: &Path) {
+    assert_files(set, &["a.txt", "sub/c.txt"]);
+    assert_eq!(offer(leech), (vec![0, 1, 2, 9, 10], true));
+}
+
+/// `d.bin` is chosen too. Nothing of it has been fetched yet.
+fn assert_extended(leech: &mut Peer, set: &Path) {
+    let shown = leech.wait_for_state("set", "downloading");
+    assert_eq!(shown["bytes_done"], 5 * 32_768);
+    assert_eq!(offer(leech), (vec![0, 1, 2, 9, 10], false));
+    assert_files(set, &["a.txt", "sub/c.txt"]);
+}
+
+/// `d.bin` is complete too, and the same choice is refused.
+fn assert_extension_complete(leech: &mut Peer, set: &Path, command: &str) {
+    assert_files(set, &["a.txt", "d.bin", "sub/c.txt"]);
+    let pieces = vec![0, 1, 2, 9, 10, 11, 12, 13];
+    assert_eq!(offer(leech), (pieces, true));
+    let refused = leech.try_run(command);
+    assert_eq!(refused["error"]["kind"], "already", "{refused}");
+    let says = "set is already downloaded (3 chosen of 5 files) and shared here: ";
+    assert!(message(&refused).starts_with(says), "{refused}");
+}
+
+/// All files are complete, and the folder has nothing beside them.
+fn assert_all_complete(leech: &mut Peer, sandbox: &Sandbox) {
+    let shown = leech.wait_for_state("set", "complete");
+    assert_eq!(shown["bytes_done"], SET.content.len());
+    assert_files(&sandbox.path("leech/set"), &ALL);
+    assert_eq!(offer(leech).0, (0..14).collect::<Vec<u32>>());
+    let names = files(&sandbox.path("leech"));
+    assert!(
+        names.iter().all(|name| name.starts_with("set/")),
+        "{names:?}"
+    );
+    assert!(!sandbox.path("leech/set.part").exists());
+}
+
 #[test]
-fn a_finished_choice_is_widened_and_nothing_that_is_there_is_fetched_again() {
+fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only '*.txt'");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [0, 1, 2, 9, 10]);
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [0, 1, 2, 9, 10]);
     let set = sandbox.path("leech/set");
-    check(&set, &["a.txt", "sub/c.txt"]);
+    assert_text_files_complete(&leech, &set);
     let inode = || fs::metadata(set.join("a.txt")).unwrap().ino();
     let before = inode();
-    assert_eq!(told(&leech), (vec![0, 1, 2, 9, 10], true));
 
-    // The beginning of d.bin is in a piece that is here.
-    let line = download(&mut leech, &sandbox, &SET, "--only d.bin");
-    let widened = |leech: &mut Peer| {
-        let shown = leech.wait_for_download("set", |download| download["state"] == "downloading");
-        assert_eq!(shown["bytes_done"], 5 * 32_768);
-        assert_eq!(told(leech), (vec![0, 1, 2, 9, 10], false));
-        check(&set, &["a.txt", "sub/c.txt"]);
-    };
-    widened(&mut leech);
+    // The start of `d.bin` is in a piece that the leech has.
+    let command = download(&mut leech, &sandbox, &SET, "--only d.bin");
+    assert_extended(&mut leech, &set);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    widened(&mut leech);
+    assert_extended(&mut leech, &set);
     let first = serve_pieces(&leech, &[12]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 6 * 32_768);
     leech.kill();
     assert_eq!(first.join().unwrap(), BTreeSet::from([12]));
     let mut leech = sandbox.debug_peer("leech", &[]);
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [11, 13]);
-    check(&set, &["a.txt", "d.bin", "sub/c.txt"]);
-    assert_eq!(told(&leech), (vec![0, 1, 2, 9, 10, 11, 12, 13], true));
-    let refused = leech.try_run(&line);
-    assert_eq!(refused["error"]["kind"], "already", "{refused}");
-    let says = "set is already downloaded (3 chosen of 5 files) and shared here: ";
-    assert!(message(&refused).starts_with(says), "{refused}");
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [11, 13]);
+    assert_extension_complete(&mut leech, &set, &command);
 
-    // All that is left, by a link.
-    let magnet = magnet_link(&SET, "");
-    leech.run(&format!("download {magnet}"));
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [3, 4, 5, 6, 7, 8]);
-    let assert_whole = |leech: &mut Peer| {
-        let shown = leech.wait_for_download("set", |download| download["state"] == "complete");
-        assert_eq!(shown["bytes_done"], SET.content.len());
-        check(&set, &ALL);
-        assert_eq!(told(leech).0, (0..14).collect::<Vec<u32>>());
-        let there = files(&sandbox.path("leech"));
-        assert!(
-            there.iter().all(|name| name.starts_with("set/")),
-            "{there:?}"
-        );
-        assert!(!sandbox.path("leech/set.part").exists());
-    };
-    assert_whole(&mut leech);
+    // All other files, by a magnet link.
+    leech.run(&format!("download {}", magnet_link(&SET, "")));
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [3, 4, 5, 6, 7, 8]);
+    assert_all_complete(&mut leech, &sandbox);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    assert_whole(&mut leech);
-    assert_eq!(inode(), before, "it is the file that it was");
+    assert_all_complete(&mut leech, &sandbox);
+    assert_eq!(inode(), before, "a.txt is another file than before");
     let mode = fs::metadata(set.join("sub/b.bin")).unwrap().mode();
     assert!(mode & 0o100 != 0);
-    let refused = leech.try_run(&line);
+    let refused = leech.try_run(&command);
     let says = "set is already downloaded and shared here: ";
     assert!(message(&refused).starts_with(says), "{refused}");
 }
 
 #[test]
-fn a_choice_under_way_is_widened_and_goes_on() {
+fn a_running_choice_is_extended_and_goes_on() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let line = download(&mut leech, &sandbox, &SET, "--only a.txt --only sub/c.txt");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    leech.wait_for_state("set", "downloading");
     let first = serve_pieces(&leech, &[1, 2, 10]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 3 * 32_768);
     let refused = leech.try_run(&line);
@@ -152,41 +167,49 @@ fn a_choice_under_way_is_widened_and_goes_on() {
     assert!(message(&refused).starts_with(says), "{refused}");
     download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
     assert_eq!(first.join().unwrap(), BTreeSet::from([1, 2, 10]));
-    let widened = |leech: &mut Peer| {
-        let shown = leech.wait_for_download("set", |download| download["state"] == "downloading");
+    let assert_goes_on = |leech: &mut Peer| {
+        let shown = leech.wait_for_state("set", "downloading");
         assert_eq!(shown["bytes_done"], 3 * 32_768);
     };
-    widened(&mut leech);
+    assert_goes_on(&mut leech);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    widened(&mut leech);
+    assert_goes_on(&mut leech);
     let again = serve_pieces(&leech, &[11]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
-    // While somebody gives, and all of it.
+    // The choice becomes the whole share while a peer serves it.
     download(&mut leech, &sandbox, &SET, "");
     assert_eq!(again.join().unwrap(), BTreeSet::from([11]));
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [0, 3, 4, 5, 6, 7, 8, 9, 12, 13]);
-    check(&sandbox.path("leech/set"), &ALL);
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(
+        complete_and_list_pieces(&mut leech),
+        [0, 3, 4, 5, 6, 7, 8, 9, 12, 13]
+    );
+    assert_files(&sandbox.path("leech/set"), &ALL);
     assert_eq!(files(&sandbox.path("leech")).len(), ALL.len());
 }
 
-#[test]
-fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
-    let sandbox = Sandbox::new();
+/// A peer that has `a.txt` of the set, and the command by which it was chosen.
+fn leech_with_a_txt(sandbox: &Sandbox) -> (Peer, String) {
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let line = download(&mut leech, &sandbox, &SET, "--only a.txt");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [0, 1, 2]);
-    let set = sandbox.path("leech/set");
+    let command = download(&mut leech, sandbox, &SET, "--only a.txt");
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [0, 1, 2]);
+    (leech, command)
+}
 
+#[test]
+fn an_extension_that_is_refused_names_the_obstacle_and_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let (mut leech, line) = leech_with_a_txt(&sandbox);
+    let set = sandbox.path("leech/set");
     let file = quoted(&sandbox.path("set.torrent"));
     let refused = leech.try_run(&format!("download {file} other"));
     assert_eq!(refused["error"]["kind"], "already", "{refused}");
-    let told_where = message(&refused);
-    assert!(told_where.contains(set.to_str().unwrap()), "{told_where}");
-    assert!(told_where.contains("stop_share - set"), "{told_where}");
-    // Somebody's own file where one of the share is to be.
+    let text = message(&refused);
+    assert!(text.contains(set.to_str().unwrap()), "{text}");
+    assert!(text.contains("stop_share - set"), "{text}");
+    // A file of the user is in the place of a file of the share.
     fs::write(set.join("d.bin"), "mine").unwrap();
     let refused = leech.try_run(&format!("download {file} --only d.bin"));
     assert_eq!(refused["ok"], false, "{refused}");
@@ -199,57 +222,69 @@ fn what_stands_in_the_way_is_told_and_what_was_finished_stays() {
             leech.kill();
             leech = sandbox.debug_peer("leech", &[]);
         }
-        leech.wait_for_download("set", |download| download["state"] == "complete");
-        assert_eq!(told(&leech), (vec![0, 1, 2], true), "restart {restart}");
+        leech.wait_for_state("set", "complete");
+        assert_eq!(offer(&leech), (vec![0, 1, 2], true), "restart {restart}");
     }
     assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
     let there = files(&sandbox.path("leech"));
     assert_eq!(there.len(), 3, "{there:?}");
     assert!(leech.try_run(&line)["error"]["kind"] == "already");
-
-    // With room for it, it comes; given up, it leaves what was there.
+    // Without the obstacle, the extension starts.
     fs::remove_file(set.join("d.bin")).unwrap();
     leech.run(&format!("download {file} --only d.bin"));
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    let given = serve_pieces(&leech, &[11]);
+    leech.wait_for_state("set", "downloading");
+}
+
+#[test]
+fn a_cancelled_extension_and_a_stopped_share_leave_the_finished_files() {
+    let sandbox = Sandbox::new();
+    let (mut leech, line) = leech_with_a_txt(&sandbox);
+    let set = sandbox.path("leech/set");
+    let file = quoted(&sandbox.path("set.torrent"));
+    leech.run(&format!("download {file} --only d.bin"));
+    leech.wait_for_state("set", "downloading");
+    let serving = serve_pieces(&leech, &[11]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
     leech.run("cancel set");
-    given.join().unwrap();
-    check(&set, &["a.txt"]);
+    serving.join().unwrap();
+    assert_files(&set, &["a.txt"]);
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
-    // It can be taken up again from there, but for the piece of which a part lay beside it.
+    // The same choice goes on from `a.txt`. Only the piece whose rest was in the hidden file is fetched again.
     leech.run(&line);
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [2]);
-    // Shared no more, its files stay, and nothing beside them.
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [2]);
+    // A stopped share leaves its files and no others.
     assert_eq!(files(&sandbox.path("leech")).len(), 2);
     leech.run("stop_share - set");
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
     leech.run(&line);
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [2]);
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [2]);
     leech.run(&format!("download {file}"));
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), (3..14).collect::<Vec<u32>>());
-    check(&set, &ALL);
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(
+        complete_and_list_pieces(&mut leech),
+        (3..14).collect::<Vec<u32>>()
+    );
+    assert_files(&set, &ALL);
 }
 
 #[test]
-fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
+fn a_finished_file_that_changes_during_an_extension_fails_the_download() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    complete(&mut leech);
+    leech.wait_for_state("set", "downloading");
+    complete_and_list_pieces(&mut leech);
     let set = sandbox.path("leech/set");
     let line = download(&mut leech, &sandbox, &SET, "--only d.bin");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    leech.wait_for_state("set", "downloading");
     let mut damaged = SET.file("a.txt").to_vec();
     damaged[40_000] ^= 1;
     fs::write(set.join("a.txt"), &damaged).unwrap();
-    let given = serve_pieces(&leech, &[10, 11, 12, 13]);
-    let failed = leech.wait_for_download("set", |download| download["state"] == "failed");
-    given.join().unwrap();
+    let serving = serve_pieces(&leech, &[10, 11, 12, 13]);
+    let failed = leech.wait_for_state("set", "failed");
+    serving.join().unwrap();
     let says = |failed: &Value| {
         failed["reason"]
             .as_str()
@@ -257,31 +292,31 @@ fn a_finished_file_that_changes_meanwhile_is_not_taken_for_what_it_was() {
             .contains("a.txt was changed")
     };
     assert!(says(&failed), "{failed}");
-    // Nor by the next start; with what it was, it goes on.
+    // It fails after a restart too. The old content lets it go on.
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let failed = leech.wait_for_download("set", |download| download["state"] == "failed");
+    let failed = leech.wait_for_state("set", "failed");
     assert!(says(&failed), "{failed}");
     fs::write(set.join("a.txt"), SET.file("a.txt")).unwrap();
     leech.run(&line);
     leech.run("wait 60");
-    check(&set, &["a.txt", "d.bin"]);
+    assert_files(&set, &["a.txt", "d.bin"]);
 }
 
 #[test]
-fn trackers_hear_that_more_is_fetched_and_when_it_is_here() {
+fn trackers_hear_of_each_extension_and_of_its_completion() {
     let sandbox = Sandbox::new();
-    // It knows nobody.
+    // This tracker names no peer.
     let tracker =
         WebServer::start(|_, _, stream| send_whole(stream, b"d8:intervali1800e5:peers0:e"));
     fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
-    let mut heard = 0;
-    let mut until = |event: &str, left: usize| {
+    let mut received = 0;
+    let mut wait_for_announce = |event: &str, left: usize| {
         let parts = [format!("event={event}"), format!("left={left}&")];
-        heard = wait_for(
+        received = wait_for(
             || {
                 let requests = tracker.requests();
-                let mut new = requests.iter().enumerate().skip(heard);
+                let mut new = requests.iter().enumerate().skip(received);
                 let found = new.find(|(_, it)| parts.iter().all(|part| it.path.contains(part)))?;
                 Some(found.0 + 1)
             },
@@ -291,17 +326,17 @@ fn trackers_hear_that_more_is_fetched_and_when_it_is_here() {
     let all = SET.content.len();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
-    until("started", all);
-    complete(&mut leech);
-    until("paused", all - 3 * 32_768);
+    wait_for_announce("started", all);
+    complete_and_list_pieces(&mut leech);
+    wait_for_announce("paused", all - 3 * 32_768);
     download(&mut leech, &sandbox, &SET, "");
-    until("started", all - 3 * 32_768);
-    complete(&mut leech);
-    until("completed", 0);
+    wait_for_announce("started", all - 3 * 32_768);
+    complete_and_list_pieces(&mut leech);
+    wait_for_announce("completed", 0);
 }
 
 #[test]
-fn a_real_seed_sends_nothing_twice_and_is_called_at_once() {
+fn a_seed_sends_no_byte_twice_to_a_choice_that_is_extended() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     for (name, length) in [("a", 3_000_000), ("b", 2_500_000), ("c/d", 700_000)] {
@@ -332,7 +367,7 @@ fn a_real_seed_sends_nothing_twice_and_is_called_at_once() {
 }
 
 #[test]
-fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
+fn a_choice_is_extended_while_the_metadata_is_unknown() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(&SET, "&dn=set");
@@ -343,21 +378,21 @@ fn what_a_link_asks_for_is_widened_before_the_files_are_known() {
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let owner = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "knows");
-    let given = thread::spawn(move || {
+    let serving = thread::spawn(move || {
         let (mut link, metadata) = (owner, info_dictionary(&SET));
         extensions::serve_metadata(&mut link, metadata.len(), |piece| {
             metadata_piece(piece, metadata)
         });
     });
     leech.wait_for_download("set", |download| download["bytes_total"] == 3 * 32_768);
-    given.join().unwrap();
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [0, 1, 2]);
-    check(&sandbox.path("leech/set"), &["a.txt", "empty"]);
+    serving.join().unwrap();
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [0, 1, 2]);
+    assert_files(&sandbox.path("leech/set"), &["a.txt", "empty"]);
 }
 
 #[test]
-fn one_that_replaces_a_folder_is_widened_with_what_fits_of_it() {
+fn a_forced_choice_is_extended_with_the_matching_pieces_of_old_files() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.folder("leech/set");
@@ -366,9 +401,9 @@ fn one_that_replaces_a_folder_is_widened_with_what_fits_of_it() {
         fs::write(set.join(name), content).unwrap();
     }
     download(&mut leech, &sandbox, &SET, "--only a.txt --force");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
+    leech.wait_for_state("set", "downloading");
     download(&mut leech, &sandbox, &SET, "--only d.bin");
-    let begun = |leech: &mut Peer| {
+    let assert_goes_on = |leech: &mut Peer| {
         leech.wait_for_download("set", |download| {
             let inner = u64::from(SET.content.len() as u32 - 11 * 32_768);
             download["state"] == "downloading" && download["bytes_done"] == inner
@@ -377,41 +412,41 @@ fn one_that_replaces_a_folder_is_widened_with_what_fits_of_it() {
             assert!(fs::read(set.join(name)).unwrap() == content, "{name}");
         }
     };
-    begun(&mut leech);
+    assert_goes_on(&mut leech);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    begun(&mut leech);
-    // The beginning of d.bin is in a piece of which nobody has the rest.
-    assert_eq!(complete(&mut leech), [0, 1, 2, 10]);
-    check(&set, &["a.txt", "d.bin"]);
+    assert_goes_on(&mut leech);
+    // The start of `d.bin` is in a piece whose rest is missing.
+    assert_eq!(complete_and_list_pieces(&mut leech), [0, 1, 2, 10]);
+    assert_files(&set, &["a.txt", "d.bin"]);
 }
 
 #[test]
-fn a_file_that_was_removed_is_fetched_again_and_the_others_are_not() {
+fn a_removed_file_is_fetched_again_and_no_other() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let line = download(&mut leech, &sandbox, &SET, "");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    complete(&mut leech);
+    leech.wait_for_state("set", "downloading");
+    complete_and_list_pieces(&mut leech);
     let set = sandbox.path("leech/set");
     fs::remove_file(set.join("sub/b.bin")).unwrap();
-    leech.wait_for_download("set", |download| download["state"] == "failed");
+    leech.wait_for_state("set", "failed");
     leech.run(&line);
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [2, 3, 4, 5, 6, 7, 8]);
-    check(&set, &ALL);
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [2, 3, 4, 5, 6, 7, 8]);
+    assert_files(&set, &ALL);
     assert!(!sandbox.path("leech/set.part").exists());
 }
 
 #[test]
-fn a_folder_that_the_share_was_named_as_is_the_place_of_more_of_it() {
+fn an_extension_goes_to_the_folder_that_was_named_first() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "mine --only a.txt");
-    leech.wait_for_download("set", |download| download["state"] == "downloading");
-    assert_eq!(complete(&mut leech), [0, 1, 2]);
+    leech.wait_for_state("set", "downloading");
+    assert_eq!(complete_and_list_pieces(&mut leech), [0, 1, 2]);
     let mine = sandbox.path("leech/mine");
-    check(&mine, &["a.txt"]);
+    assert_files(&mine, &["a.txt"]);
     for (asked, fetched, there) in [
         ("mine --only empty", vec![], &["a.txt", "empty"][..]),
         ("mine/", (3..14).collect(), &ALL),
@@ -420,11 +455,11 @@ fn a_folder_that_the_share_was_named_as_is_the_place_of_more_of_it() {
         match fetched.is_empty() {
             true => leech.run("wait 60"),
             false => {
-                leech.wait_for_download("set", |download| download["state"] == "downloading");
-                assert_eq!(complete(&mut leech), fetched);
+                leech.wait_for_state("set", "downloading");
+                assert_eq!(complete_and_list_pieces(&mut leech), fetched);
                 leech.run("wait 60")
             }
         };
-        check(&mine, there);
+        assert_files(&mine, there);
     }
 }
