@@ -1,4 +1,4 @@
-//! The tracker's console, as its operator pipes lines into it.
+//! The tracker's console: an operator pipes lines into it.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
@@ -10,7 +10,7 @@ use pieceful::wire::password::Password;
 use std::thread;
 
 #[test]
-fn it_tells_what_there_is_and_makes_accounts_and_invites() {
+fn the_console_shows_the_state_and_creates_accounts_and_invites() {
     let mut service = AccountTracker::new();
     let status = service.console("status");
     let address = service.address().to_string();
@@ -25,9 +25,9 @@ fn it_tells_what_there_is_and_makes_accounts_and_invites() {
     }
     service.tracker.write_line("create_user nik");
     assert_eq!(service.console("secret of nik"), "user nik is made");
-    let mut line = service.connect();
+    let mut connection = service.connect();
     let secret = Password::new("secret of nik").unwrap();
-    let answer = line.ask(None, login_request("nik", &secret));
+    let answer = connection.ask(None, login_request("nik", &secret));
     assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
     let mut uma = service.user("uma");
     uma.perform(group_request("create_group lab"));
@@ -52,12 +52,12 @@ fn it_tells_what_there_is_and_makes_accounts_and_invites() {
         assert_eq!(found.count(), 1, "{name} in {commands:?}");
     }
     service.tracker.write_line("quit");
-    let (status, told) = service.tracker.wait();
-    assert!(status.success() && told.is_empty(), "{told}");
+    let (status, errors) = service.tracker.wait();
+    assert!(status.success() && errors.is_empty(), "{errors}");
 }
 
 #[test]
-fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
+fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
     let mut service = AccountTracker::new();
     service.user("nik");
     let bad = [
@@ -77,15 +77,15 @@ fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
     }
     assert_eq!(service.console("users"), "nik");
     service.tracker.close_stdin();
-    // It serves on; that its input has ended it has had all the time to see.
+    // The tracker goes on serving after the end of its input.
     let mut uma = service.user("uma");
     uma.perform(group_request("create_group lab"));
     service.tracker.signal("-TERM");
-    let (status, told) = service.tracker.wait();
-    assert!(status.success(), "{told}");
+    let (status, errors) = service.tracker.wait();
+    assert!(status.success(), "{errors}");
     let expected = bad.iter().filter(|(_, says)| !says.is_empty());
-    let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines.len(), expected.clone().count(), "{told}");
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), expected.clone().count(), "{errors}");
     for (line, (typed, says)) in lines.iter().zip(expected) {
         assert!(
             line.starts_with("error: ") && line.contains(says),
@@ -93,13 +93,13 @@ fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
         );
     }
     assert!(
-        !told.contains("hunter2") && !told.contains('\u{1b}'),
-        "{told}"
+        !errors.contains("hunter2") && !errors.contains('\u{1b}'),
+        "{errors}"
     );
 }
 
 #[test]
-fn without_any_input_it_runs_and_a_dump_of_it_is_refused() {
+fn a_tracker_without_input_runs_and_a_dump_of_its_state_is_refused() {
     let mut service = AccountTracker::new();
     service.tracker.close_stdin();
     let data = service.sandbox.path("data");
@@ -114,10 +114,12 @@ fn without_any_input_it_runs_and_a_dump_of_it_is_refused() {
 }
 
 #[test]
-fn where_registration_is_closed_accounts_are_by_invitation() {
+fn with_closed_registration_an_account_needs_an_invite() {
     let mut service = AccountTracker::with(&["--registration", "closed"]);
-    let mut line = service.connect();
-    let refused = line.ask(None, create_user_request("uma")).unwrap_err();
+    let mut connection = service.connect();
+    let refused = connection
+        .ask(None, create_user_request("uma"))
+        .unwrap_err();
     assert_eq!(refused.kind.as_str(), "invite-needed", "{refused}");
     assert!(refused.message.as_str().contains("--invite CODE"));
     service.tracker.write_line("create_user nik");
@@ -129,19 +131,33 @@ fn where_registration_is_closed_accounts_are_by_invitation() {
         ("garbage", "unknown-invite"),
         ("0000-0000-0000-0000", "unknown-invite"),
     ] {
-        let refused = line.ask(None, create_user_with_invite("uma", Some(code)));
+        let refused = connection.ask(None, create_user_with_invite("uma", Some(code)));
         assert_eq!(refused.unwrap_err().kind.as_str(), kind);
     }
-    // A name that is taken does not cost the code.
-    let refused = line.ask(None, create_user_with_invite("nik", Some(code)));
+    // A name that is taken does not use up the code.
+    let refused = connection.ask(None, create_user_with_invite("nik", Some(code)));
     assert_eq!(refused.unwrap_err().kind.as_str(), "name-taken");
-    // Of eight who use it at once one gets an account.
-    let made: Vec<bool> = thread::scope(|scope| {
+    assert_eq!(accounts_created_at_once(&service, code), 1);
+    let (sandbox, dump) = service.stop_and_dump();
+    assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
+    // After a restart the used code is still refused, at a peer too.
+    let mut service = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
+    let used = run_at_zoe(&service, &format!("create_user zoe pw --invite {code}"));
+    assert_eq!(used["error"]["kind"], "invite-used", "{used}");
+    let invite = service.console("invite");
+    let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
+    let made = run_at_zoe(&service, &format!("create_user zoe pw --invite {code}"));
+    assert_eq!(made["ok"], true, "{made}");
+}
+
+/// The number of accounts that eight users can create when they use the same code at the same time.
+fn accounts_created_at_once(service: &AccountTracker, code: &str) -> usize {
+    let created: Vec<bool> = thread::scope(|scope| {
         let users = (0..8).map(|number| (service.connect(), format!("guest{number}")));
         let users: Vec<_> = users
-            .map(|(mut line, name)| {
+            .map(|(mut connection, name)| {
                 scope.spawn(move || {
-                    match line.ask(None, create_user_with_invite(&name, Some(code))) {
+                    match connection.ask(None, create_user_with_invite(&name, Some(code))) {
                         Ok(answer) => answer == Answer::Done,
                         Err(refused) => {
                             assert_eq!(refused.kind.as_str(), "invite-used", "{refused}");
@@ -153,19 +169,10 @@ fn where_registration_is_closed_accounts_are_by_invitation() {
             .collect();
         users.into_iter().map(|user| user.join().unwrap()).collect()
     });
-    assert_eq!(made.iter().filter(|made| **made).count(), 1);
-    let (sandbox, dump) = service.stop_and_dump();
-    assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
-    // At a peer's prompt too, and it holds through a restart.
-    let mut service = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
-    let used = line_of(&service, &format!("create_user zoe pw --invite {code}"));
-    assert_eq!(used["error"]["kind"], "invite-used", "{used}");
-    let invite = service.console("invite");
-    let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
-    let made = line_of(&service, &format!("create_user zoe pw --invite {code}"));
-    assert_eq!(made["ok"], true, "{made}");
+    created.iter().filter(|created| **created).count()
 }
 
-fn line_of(service: &AccountTracker, typed: &str) -> serde_json::Value {
+/// Runs a command at the peer of zoe.
+fn run_at_zoe(service: &AccountTracker, typed: &str) -> serde_json::Value {
     service.sandbox.peer("zoe").try_run(typed)
 }

@@ -1,4 +1,4 @@
-//! A storm of log-ins while many peers announce: nobody's announce waits for it.
+//! A storm of logins while many peers announce: no announce waits for the logins.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
@@ -15,20 +15,20 @@ use std::time::{Duration, Instant};
 
 const PEERS: u16 = 500;
 const LOGINS: u16 = 50;
-/// Threads that announce; each speaks for some of the peers.
-const SPEAKERS: u16 = 10;
-/// How long each peer waits until it announces again; real ones wait 20 times as long.
+/// The number of threads that announce. Each announces for some of the peers.
+const THREADS: u16 = 10;
+/// The time between two announces of a peer. Real peers wait 20 times as long.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The longest that an announce may wait.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// A peer that is logged in, its line to the tracker open.
-struct Peer {
+/// A peer that is logged in, with an open control connection.
+struct LoggedInPeer {
     number: u16,
     _user: User,
 }
 
-impl Peer {
+impl LoggedInPeer {
     fn new(number: u16, tracker: SocketAddr) -> Self {
         let connection = ControlConnection::over(connect_from(number, tracker)).unwrap();
         Self {
@@ -47,7 +47,7 @@ impl Peer {
         }
     }
 
-    /// How long the answer to an announce took.
+    /// Announces, and returns the time until the answer.
     fn announce(&self, http: &mut HttpClient) -> Duration {
         let (id, port) = (format!("{:020}", self.number), 1024 + self.number);
         let target = format!(
@@ -62,11 +62,11 @@ impl Peer {
     }
 }
 
-/// Connects all its peers at once, which counts too, and announces for them, evenly over the interval, until told to end;
-/// gives how long each took.
-fn speak(peers: &[Peer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
+/// Connects all peers at once and announces for them, evenly over the interval, until `end` is set. Returns the time of
+/// each connection and of each announce.
+fn announce_until(peers: &[LoggedInPeer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
     let mut all = Vec::new();
-    let mut connected: Vec<(&Peer, HttpClient)> = Vec::new();
+    let mut connected: Vec<(&LoggedInPeer, HttpClient)> = Vec::new();
     for peer in peers {
         let start = Instant::now();
         connected.push((peer, peer.connect(tracker)));
@@ -86,34 +86,28 @@ fn speak(peers: &[Peer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration>
     all
 }
 
-#[test]
-fn no_announce_waits_for_a_storm_of_logins() {
-    raise_descriptor_limit();
-    let service = AccountTracker::new();
-    service
-        .connect()
-        .ask(None, create_user_request("nik"))
-        .unwrap();
-    let tracker = service.address();
-    let peers: Vec<Vec<Peer>> = thread::scope(|scope| {
-        let speakers: Vec<_> = (0..SPEAKERS)
-            .map(|speaker| {
-                let numbers = (1..=PEERS).filter(move |number| number % SPEAKERS == speaker);
-                scope.spawn(move || numbers.map(|number| Peer::new(number, tracker)).collect())
+/// Logs in all peers, in one group for each thread.
+fn log_in_peers(tracker: SocketAddr) -> Vec<Vec<LoggedInPeer>> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let numbers = (1..=PEERS).filter(move |number| number % THREADS == thread);
+                scope.spawn(move || {
+                    numbers
+                        .map(|number| LoggedInPeer::new(number, tracker))
+                        .collect()
+                })
             })
             .collect();
-        let peers = speakers.into_iter();
-        peers.map(|speaker| speaker.join().unwrap()).collect()
-    });
-    let end = AtomicBool::new(false);
-    let (mut announces, mut logins) = thread::scope(|scope| {
-        let speakers: Vec<_> = peers
-            .iter()
-            .map(|peers| scope.spawn(|| speak(peers, tracker, &end)))
-            .collect();
-        // Every peer has announced at least once, about, when the storm begins.
-        thread::sleep(INTERVAL);
-        let storm: Vec<_> = (0..LOGINS)
+        let threads = threads.into_iter();
+        threads.map(|peers| peers.join().unwrap()).collect()
+    })
+}
+
+/// Logs in many times at once, each time from another address. Returns the time of each login.
+fn storm_of_logins(tracker: SocketAddr) -> Vec<Duration> {
+    thread::scope(|scope| {
+        let logins: Vec<_> = (0..LOGINS)
             .map(|number| {
                 scope.spawn(move || {
                     let socket = connect_from(PEERS + 1 + number, tracker);
@@ -125,22 +119,40 @@ fn no_announce_waits_for_a_storm_of_logins() {
                 })
             })
             .collect();
-        let logins: Vec<Duration> = storm
-            .into_iter()
-            .map(|login| login.join().unwrap())
+        let logins = logins.into_iter();
+        logins.map(|login| login.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn no_announce_waits_for_a_storm_of_logins() {
+    raise_descriptor_limit();
+    let service = AccountTracker::new();
+    service
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
+    let tracker = service.address();
+    let peers = log_in_peers(tracker);
+    let end = AtomicBool::new(false);
+    let (mut announces, mut logins) = thread::scope(|scope| {
+        let threads: Vec<_> = peers
+            .iter()
+            .map(|peers| scope.spawn(|| announce_until(peers, tracker, &end)))
             .collect();
+        // About every peer has announced once when the storm begins.
+        thread::sleep(INTERVAL);
+        let logins = storm_of_logins(tracker);
         end.store(true, Ordering::Relaxed);
-        let announces = speakers.into_iter();
-        let announces: Vec<Duration> = announces
-            .flat_map(|speaker| speaker.join().unwrap())
-            .collect();
+        let announces = threads.into_iter();
+        let announces: Vec<Duration> = announces.flat_map(|times| times.join().unwrap()).collect();
         (announces, logins)
     });
     announces.sort_unstable();
     logins.sort_unstable();
     let longest = *announces.last().unwrap();
     println!(
-        "{} connections and announces: half within {:.1?}, all within {longest:.1?}; {LOGINS} log-ins at once: half within {:.0?}, all within \
+        "{} connections and announces: half within {:.1?}, all within {longest:.1?}; {LOGINS} logins at once: half within {:.0?}, all within \
          {:.0?}",
         announces.len(),
         announces[announces.len() / 2],

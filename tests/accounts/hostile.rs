@@ -1,4 +1,4 @@
-//! Bytes on a control line that are no request: an error reply or a closed line, never more, while others are served.
+//! Bad bytes on a control connection: an error reply or a closed connection, while other users are served.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{ControlConnection, User, connect_from, group_request};
@@ -10,16 +10,16 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Within how much more than its deadline a tracker under load is expected to act.
+/// The time after a deadline within which a tracker under load must act.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// A frame around that body.
+/// A frame with this body.
 fn framed(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap().to_be_bytes();
     [&length, body].concat()
 }
 
-/// A sound request with one entry put in or replaced.
+/// A valid request with entries added or replaced.
 fn with(kind: &str, entries: Vec<(&'static str, Item<'_>)>) -> Vec<u8> {
     let mut all = vec![("id", Item::from(7u32)), ("type", kind.to_owned().into())];
     for (key, item) in entries {
@@ -33,8 +33,8 @@ fn text(text: &str) -> Item<'static> {
     text.to_owned().into()
 }
 
-/// What is sent, by what is wrong with it.
-fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+/// Bad bytes, each with the name of its defect.
+fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
     let deep = [vec![b'l'; 20_000], vec![b'e'; 20_000]].concat();
     let many = [b"l".to_vec(), b"i0e".repeat(300_000), b"e".to_vec()].concat();
     let largest = vec![b'x'; MAX_FRAME as usize];
@@ -135,7 +135,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What comes back: a refusal, or nothing; and then the end of the line.
+/// The refusal that the tracker sends, or None. After it the connection must end.
 fn answer(connection: &TlsStream) -> Option<Reply> {
     let mut reader = FrameReader::new(connection, MAX_FRAME);
     let reply = match reader.next(PATIENCE, PATIENCE) {
@@ -145,13 +145,13 @@ fn answer(connection: &TlsStream) -> Option<Reply> {
     };
     match reader.next(PATIENCE, PATIENCE) {
         Ok(more) => panic!("more than one answer: {more:?}"),
-        Err(FrameIoError::TooSlow(_)) => panic!("the line goes on"),
+        Err(FrameIoError::TooSlow(_)) => panic!("the connection stays open"),
         Err(_) => Some(reply),
     }
 }
 
 fn send(connection: &ControlConnection, bytes: &[u8]) {
-    // The tracker may have had enough before all is sent.
+    // The tracker may close the connection before everything is sent.
     let _ = connection
         .stream
         .write_all_until(bytes, Instant::now() + PATIENCE);
@@ -165,11 +165,11 @@ fn is_served(user: &mut User) -> bool {
 }
 
 #[test]
-fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
+fn bad_bytes_get_an_error_or_a_closed_connection() {
     let service = AccountTracker::new();
     let mut nik = service.user("nik");
     let mut refused = 0;
-    for (what, bytes) in hostile() {
+    for (what, bytes) in bad_frames() {
         let connection = service.connect();
         send(&connection, &bytes);
         if let Some(reply) = answer(&connection.stream) {
@@ -184,11 +184,11 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
         }
         assert!(is_served(&mut nik), "{what}");
     }
-    assert!(refused >= 30, "whoever can be told is told: {refused}");
-    // Sound requests first, and all are answered before the line ends.
+    assert!(refused >= 30, "only {refused} errors were sent");
+    // Valid requests before the bad bytes are all answered.
     let connection = service.connect();
-    let sound = with("list_groups", vec![]);
-    send(&connection, &[sound.repeat(100), framed(b"hello")].concat());
+    let valid = with("list_groups", vec![]);
+    send(&connection, &[valid.repeat(100), framed(b"hello")].concat());
     let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
     for _ in 0..100 {
         let reply = Reply::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
@@ -200,14 +200,14 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
 }
 
 #[test]
-fn a_line_that_is_cut_off_is_nobodys_trouble() {
+fn a_request_that_is_cut_off_disturbs_no_other_user() {
     let service = AccountTracker::new();
     let mut nik = service.user("nik");
     let request = with("create_group", vec![("group", text("cut"))]);
     for length in 0..request.len() {
         let connection = service.connect();
         send(&connection, &request[..length]);
-        // By turns with TLS's goodbye and without.
+        // With and without the closing message of TLS, by turns.
         if length % 2 == 0 {
             drop(connection);
         } else {
@@ -219,15 +219,15 @@ fn a_line_that_is_cut_off_is_nobodys_trouble() {
 }
 
 #[test]
-fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
+fn a_frame_that_trickles_is_ended_and_delays_no_other_user() {
     let service = AccountTracker::new();
     let mut nik = service.user("nik");
     let connection = service.connect();
     let start = Instant::now();
     let mut frame = framed(&vec![b'x'; 1000]).into_iter();
-    // A byte each 100 ms: the whole would take 100 s, and a frame has 10.
+    // At one byte in 100 ms the frame would take 100 s. Its deadline is 10 s.
     let ended = loop {
-        let byte = frame.next().expect("it ended before all was sent");
+        let byte = frame.next().expect("the frame was accepted");
         let until = Instant::now() + PATIENCE;
         if connection.stream.write_all_until(&[byte], until).is_err() {
             break start.elapsed();
@@ -247,14 +247,14 @@ fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
 }
 
 #[test]
-fn lines_that_say_nothing_take_no_other_hosts_place() {
+fn silent_connections_of_one_host_take_no_place_from_others() {
     raise_descriptor_limit();
     let service = AccountTracker::new();
     let mut nik = service.user("nik");
-    // Some under TLS; and from another host, as many as one may have, that do not even begin it.
+    // Some connections with TLS from one host, and as many as a host may have without a TLS handshake from another.
     let idle: Vec<ControlConnection> = (0..50).map(|_| service.connect()).collect();
     let mut silent: Vec<TcpStream> = Vec::new();
-    let turned_away = loop {
+    let accepted = loop {
         assert!(silent.len() < 1100, "no cap for one host");
         let mut stream = connect_from(1, service.address());
         if silent.len() < 990 {
@@ -265,11 +265,11 @@ fn lines_that_say_nothing_take_no_other_hosts_place() {
         stream.set_read_timeout(Some(wait)).unwrap();
         match stream.read(&mut [0; 1]) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => silent.push(stream),
-            // Turned away.
+            // The tracker refuses the connection.
             _ => break silent.len(),
         }
     };
-    assert!((1000..1050).contains(&turned_away), "{turned_away}");
+    assert!((1000..1050).contains(&accepted), "{accepted}");
     assert!(is_served(&mut nik));
     assert!(ControlConnection::over(connect_from(2, service.address())).is_some());
     drop((idle, silent));

@@ -1,4 +1,4 @@
-//! A person at the prompt: questions for passwords, what is kept of them, news above a line that is being typed.
+//! A person at the prompt: questions for passwords and confirmations, and news above the line that is being typed.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{create_user_request, group_request};
@@ -9,7 +9,7 @@ const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
 #[test]
-fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
+fn passwords_are_typed_unseen_and_not_stored() {
     let service = AccountTracker::new();
     let mut nik = Terminal::peer(&service.sandbox, "nik");
     nik.press("create_user nik\r");
@@ -18,7 +18,7 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
     nik.shows("the same again: ");
     nik.press("hidden-2\r");
     nik.shows("error: the two passwords are not the same");
-    // Either key ends the question, whatever was typed, and not the peer.
+    // Each key ends the question and not the peer.
     for key in [CTRL_C, CTRL_D] {
         nik.press("create_user nik\r");
         nik.shows("password for nik: ");
@@ -31,13 +31,13 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
     nik.press(CTRL_C);
     nik.shows("error: a password is asked for");
     nik.shows("pieceful> ");
-    // Among the words of a line, quoted, mistyped, and pasted with what it is the answer to.
+    // Passwords as arguments, quoted, mistyped, and pasted after the command that asks for them.
     nik.types("create_user nik 'typed-1 and more'");
     nik.types("logni nik typed-1");
     nik.types("login nik 'typed-1");
     nik.press("change_password\rlogin nik\rtyped-1 and more\rcreate_group lab\r");
     nik.shows("group lab is made");
-    // Between two prompts the terminal is not the editor's: a key pressed there is not the one it would get.
+    // The line editor reads keys only while a prompt is shown.
     nik.shows("pieceful> ");
     nik.press(CTRL_D);
     assert!(!nik.wait().success(), "commands failed");
@@ -58,7 +58,7 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
 }
 
 #[test]
-fn the_last_member_is_asked_before_the_group_ends() {
+fn the_last_member_must_confirm_the_end_of_a_group() {
     let service = AccountTracker::new();
     service
         .connect()
@@ -86,7 +86,7 @@ fn the_last_member_is_asked_before_the_group_ends() {
 }
 
 #[test]
-fn an_answer_is_told_above_the_line_that_is_being_typed() {
+fn news_appear_above_the_line_that_is_being_typed() {
     let service = AccountTracker::new();
     let mut owner = service.user("nik");
     owner.perform(group_request("create_group lab"));
@@ -101,14 +101,14 @@ fn an_answer_is_told_above_the_line_that_is_being_typed() {
     uma.shows("list_mem");
     owner.perform(group_request("accept_request lab uma"));
     uma.shows("lab: your request was accepted: you are a member");
-    // What was typed stands again below, and goes on.
+    // The typed text is shown again below the news and can be continued.
     uma.shows("pieceful> list_mem");
     uma.press("bers lab\r");
     uma.shows("nik  since");
     uma.shows("pieceful> ");
     let shown = uma.types("list_groups");
-    assert!(!shown.contains("was accepted"), "told once: {shown}");
-    // It is the session's user who is told: another one has news of their own.
+    assert!(!shown.contains("was accepted"), "shown twice: {shown}");
+    // News are for the user who is logged in: another user gets other news.
     let mut zoe = service.user("zoe");
     zoe.perform(group_request("join_group lab"));
     uma.types("logout");

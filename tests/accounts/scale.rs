@@ -1,4 +1,4 @@
-//! How fast the tracker answers with few and with many accounts. What it prints stands in benches/README.md.
+//! The time of logins and lists with few and with many accounts. `benches/README.md` has figures.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
@@ -8,10 +8,10 @@ use pieceful::wire::access::Answer;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often each request is timed.
+/// The number of times that each request is timed.
 const ROUNDS: usize = 200;
 
-/// A tracker with so many users and groups, every group with up to ten members; and a user of the middle, logged in.
+/// A tracker with users and groups of up to ten members, and one user who is logged in.
 fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
     let service = AccountTracker::new();
     let name = |number: usize| format!("user{number:04}");
@@ -46,7 +46,7 @@ fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
     (service, user)
 }
 
-/// The median of what it takes.
+/// The median time of a call.
 fn median(mut once: impl FnMut()) -> Duration {
     let mut all: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
@@ -59,7 +59,7 @@ fn median(mut once: impl FnMut()) -> Duration {
     all[ROUNDS / 2]
 }
 
-/// Medians of a log-in and of a list of groups.
+/// The median times of a login and of a list of groups.
 fn times(users: usize, groups: usize) -> (Duration, Duration) {
     let (service, mut user) = filled(users, groups);
     let mut connection: ControlConnection = service.connect();
@@ -79,10 +79,10 @@ fn times(users: usize, groups: usize) -> (Duration, Duration) {
 
 #[test]
 #[ignore = "a measurement"]
-fn answers_with_few_and_with_many_accounts() {
+fn logins_and_lists_stay_fast_with_many_accounts() {
     let few = times(10, 5);
     let many = times(1_000, 200);
-    assert!(many.0 < few.0 * 2, "log-ins grow slower");
+    assert!(many.0 < few.0 * 2, "logins are slower");
     // The list itself is 40 times as long.
     assert!(many.1 < few.1 + Duration::from_millis(20));
 }

@@ -2,9 +2,7 @@
 //! that this tracker names.
 
 use super::tiers::{announces, other_tracker, tiered};
-use crate::common::extensions::{
-    info_dictionary, magnet_link, metadata_piece, peer_parameter, serve_metadata,
-};
+use crate::common::extensions::{magnet_link, peer_parameter, serve_metadata_of};
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::FakeTracker;
 use crate::common::handmade_torrent::Torrent;

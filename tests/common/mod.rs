@@ -15,6 +15,7 @@ pub(crate) mod log;
 pub(crate) mod open_swarm;
 pub(crate) mod peer;
 pub(crate) mod process;
+pub(crate) mod recorder;
 pub(crate) mod sandbox;
 pub(crate) mod terminal;
 pub(crate) mod udp_client;

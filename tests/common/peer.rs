@@ -45,6 +45,29 @@ impl Peer {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{command}: {line:?}: {error}"))
     }
 
+    /// Runs a command that must fail. Returns the kind and the message of its error, which must be one short line.
+    pub(crate) fn error_of(&mut self, command: &str) -> (String, String) {
+        let object = self.try_run(command);
+        assert_eq!(object["ok"], false, "{command}: {object}");
+        let text = |key: &str| object["error"][key].as_str().unwrap().to_owned();
+        let message = text("message");
+        assert!(
+            !message.is_empty() && !message.contains('\n') && message.len() < 400,
+            "{command}: {message}"
+        );
+        (text("kind"), message)
+    }
+
+    /// Runs a command that must fail with this kind. The message must contain `part`.
+    pub(crate) fn assert_refused(&mut self, command: &str, kind: &str, part: &str) {
+        let (found, message) = self.error_of(command);
+        assert_eq!(found, kind, "{command:?}: {message}");
+        assert!(
+            message.contains(part),
+            "{command:?}: {message:?} lacks {part:?}"
+        );
+    }
+
     /// The object of the download called `name` in `show_downloads`, or null.
     pub(crate) fn download(&mut self, name: &str) -> Value {
         let shown = self.run("show_downloads");
