@@ -1,8 +1,8 @@
-//! A share whose files change or vanish: no wrong byte goes out, others hear that it is not owned any more, `status` says so, and
-//! it comes back with the files.
+//! Shares whose files change or vanish: the peer sends no wrong byte, it is no longer listed as an owner, `status` shows
+//! the reason, and the share is served again when the files are back.
 
 use super::fake_member::{BLOCK, Bytes, FakeLeech, call, call_tls, certify};
-use super::team::{entry, session, share, team};
+use super::team::{catalogue_entry, second_login, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
@@ -18,13 +18,13 @@ use std::thread;
 const PIECE: usize = 512 << 10;
 const LENGTH: usize = 3 * PIECE + 12_345;
 
-/// What may happen to a file, and how it is undone.
+/// A change to a file that can be undone.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
-    /// Other bytes in the middle.
+    /// Other bytes inside the file.
     InPlace,
     Cut,
-    /// Another file under its name.
+    /// Another file under the same name.
     Replaced,
     Deleted,
 }
@@ -60,19 +60,19 @@ fn aside(file: &Path) -> PathBuf {
     file.with_extension("aside")
 }
 
-/// What is shared: the whole content, and the file of it that is harmed.
-struct Shared {
+/// A share and the file in it that is harmed.
+struct HarmedShare {
     info_hash: String,
     name: &'static str,
     path: PathBuf,
     content: Vec<u8>,
     harmed: PathBuf,
-    /// Where the harmed file's bytes lie in the content.
+    /// The offset of the harmed file in the content.
     at: usize,
 }
 
-impl Shared {
-    /// A file, or a folder of two.
+impl HarmedShare {
+    /// A share of one file, or of a folder with two files.
     fn new(service: &AccountTracker, name: &'static str, folder: bool) -> Self {
         let (content, path) = (bytes(LENGTH, 7), service.sandbox.path(name));
         let (harmed, at) = if folder {
@@ -93,8 +93,8 @@ impl Shared {
         }
     }
 
-    /// One block right, and with the rest whatever is asked for until the line ends: never a wrong byte.
-    fn drain<B: Bytes>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
+    /// Fetches a block, harms the file, and fetches blocks until the link ends. No byte may be wrong.
+    fn harm_and_fetch_until_end<B: Bytes>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
         self.fetch(leech, 0).expect("it is served");
         harm.hurt(&self.harmed);
         let mut block = 1;
@@ -121,25 +121,26 @@ impl Shared {
         Some(())
     }
 
-    /// Waits until `status` says that it is not served, and why.
-    fn is_lost(&self, peer: &mut Peer) -> String {
+    /// Waits until `status` shows the trouble of the share, and returns it.
+    fn wait_for_trouble(&self, peer: &mut Peer) -> String {
         let mut trouble = Value::Null;
-        wait_until("no trouble is seen", || {
-            trouble = share(peer, self.name)["trouble"].clone();
+        wait_until("status shows trouble", || {
+            trouble = share_in_status(peer, self.name)["trouble"].clone();
             !trouble.is_null()
         });
         let trouble = trouble.as_str().unwrap().to_owned();
-        let shown = self.harmed.display().to_string();
+        let identity = self.harmed.display().to_string();
         assert!(
-            trouble.contains(&shown) || trouble.contains(&self.path.display().to_string()),
+            trouble.contains(&identity) || trouble.contains(&self.path.display().to_string()),
             "{trouble}"
         );
         trouble
     }
 
-    fn is_back(&self, peer: &mut Peer) {
-        wait_until("it is not served again", || {
-            share(peer, self.name)["trouble"].is_null()
+    /// Waits until the share is served again.
+    fn wait_until_served(&self, peer: &mut Peer) {
+        wait_until("the share is served again", || {
+            share_in_status(peer, self.name)["trouble"].is_null()
         });
     }
 }
@@ -152,8 +153,8 @@ const HARMS: [(Harm, bool); 5] = [
     (Harm::InPlace, true),
 ];
 
-/// All at once: most of the time is waiting for the next look.
-fn each_harm(test: impl Fn(Harm, bool) + Sync) {
+/// Runs the test for each harm at the same time, because most of the time is waiting.
+fn for_each_harm(test: impl Fn(Harm, bool) + Sync) {
     thread::scope(|scope| {
         for (harm, folder) in HARMS {
             let test = &test;
@@ -163,61 +164,59 @@ fn each_harm(test: impl Fn(Harm, bool) + Sync) {
 }
 
 #[test]
-fn an_open_share_is_served_as_long_as_its_files_are_what_they_were() {
-    each_harm(|harm, folder| {
+fn an_open_share_is_served_only_while_its_files_are_unchanged() {
+    for_each_harm(|harm, folder| {
         let service = AccountTracker::new();
-        let mut shared = Shared::new(&service, "open", folder);
+        let mut shared = HarmedShare::new(&service, "open", folder);
         let mut seed = service.sandbox.debug_peer("seed", &[]);
         let sent = seed.run(&format!("send {} x.torrent", quoted(&shared.path)));
         shared.info_hash = sent["info_hash"].as_str().unwrap().to_owned();
         let address = seed.process.address;
-        let greet = || FakeLeech::greet(call(address), &shared.info_hash, "leech");
-        let mut leech = greet().unwrap();
-        shared.drain(&mut leech, harm);
-        shared.is_lost(&mut seed);
-        assert!(greet().is_none(), "{harm:?}: nobody gets in");
+        let connect = || FakeLeech::greet(call(address), &shared.info_hash, "leech");
+        let mut leech = connect().unwrap();
+        shared.harm_and_fetch_until_end(&mut leech, harm);
+        shared.wait_for_trouble(&mut seed);
+        assert!(connect().is_none(), "{harm:?}: the link is refused");
         harm.undo(&shared.harmed, &shared.content[shared.at..]);
-        shared.is_back(&mut seed);
-        let mut leech = greet().unwrap();
+        shared.wait_until_served(&mut seed);
+        let mut leech = connect().unwrap();
         shared.fetch(&mut leech, 8).expect("it is served again");
     });
 }
 
 #[test]
-fn a_group_share_is_served_as_long_as_its_files_are_what_they_were() {
-    each_harm(|harm, folder| {
+fn a_group_share_is_served_only_while_its_files_are_unchanged() {
+    for_each_harm(|harm, folder| {
         let service = AccountTracker::new();
         let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-        let mut shared = Shared::new(&service, "gift", folder);
+        let mut shared = HarmedShare::new(&service, "gift", folder);
         let uploaded = nik.run(&format!("upload_file lab {}", quoted(&shared.path)));
         shared.info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
-        let complete = |peer: &mut Peer| entry(peer, "gift")["complete"].clone();
-        wait_until("nobody hears of the share", || complete(&mut mayank) == 1);
-        let (shown, _) = certify(&mut session(&service, "mayank"), "lab");
+        let complete = |peer: &mut Peer| catalogue_entry(peer, "gift")["complete"].clone();
+        wait_until("the share has an owner", || complete(&mut mayank) == 1);
+        let (identity, _) = certify(&mut second_login(&service, "mayank"), "lab");
         let address = nik.process.address;
-        let greet = || {
-            let line = call_tls(address, &shared.info_hash, Some(&shown));
-            FakeLeech::greet(line, &shared.info_hash, "leech")
+        let connect = || {
+            let connection = call_tls(address, &shared.info_hash, Some(&identity));
+            FakeLeech::greet(connection, &shared.info_hash, "leech")
         };
-        let mut leech = greet().unwrap();
-        shared.drain(&mut leech, harm);
-        shared.is_lost(&mut nik);
-        assert!(greet().is_none(), "{harm:?}: nobody gets in");
-        wait_until("others still take it for an owner", || {
-            complete(&mut mayank) == 0
-        });
+        let mut leech = connect().unwrap();
+        shared.harm_and_fetch_until_end(&mut leech, harm);
+        shared.wait_for_trouble(&mut nik);
+        assert!(connect().is_none(), "{harm:?}: the link is refused");
+        wait_until("the share has no owner", || complete(&mut mayank) == 0);
         harm.undo(&shared.harmed, &shared.content[shared.at..]);
-        shared.is_back(&mut nik);
-        let mut leech = greet().unwrap();
+        shared.wait_until_served(&mut nik);
+        let mut leech = connect().unwrap();
         shared.fetch(&mut leech, 8).expect("it is served again");
-        wait_until("others do not hear of its return", || {
+        wait_until("the share has an owner again", || {
             complete(&mut mayank) == 1
         });
     });
 }
 
 #[test]
-fn a_download_waits_for_the_files_to_come_back() {
+fn a_download_waits_until_the_owner_s_files_are_back() {
     let service = AccountTracker::new();
     let [mut nik, _] = team(&service, ["nik", "uma"]);
     let path = service.sandbox.file("gift", 8 << 20, 3);
@@ -230,8 +229,8 @@ fn a_download_waits_for_the_files_to_come_back() {
     });
     let right = fs::read(&path).unwrap();
     Harm::InPlace.hurt(&path);
-    wait_until("no trouble is seen", || {
-        !share(&mut nik, "gift")["trouble"].is_null()
+    wait_until("status shows trouble", || {
+        !share_in_status(&mut nik, "gift")["trouble"].is_null()
     });
     fs::write(&path, &right).unwrap();
     mayank.run("wait 50");
@@ -240,8 +239,8 @@ fn a_download_waits_for_the_files_to_come_back() {
     assert!(!log.contains("not verify"), "a bad piece came: {log}");
 }
 
-/// A peer that shares `gift` with `lab` and ended since.
-fn stopped_sharer(service: &AccountTracker) -> PathBuf {
+/// Lets a peer share `gift` with `lab` and ends it. Returns the path of the file.
+fn share_and_stop(service: &AccountTracker) -> PathBuf {
     let [mut nik] = team(service, ["nik"]);
     let path = service.sandbox.file("gift", LENGTH, 7);
     nik.run(&format!("upload_file lab {}", quoted(&path)));
@@ -253,11 +252,11 @@ fn stopped_sharer(service: &AccountTracker) -> PathBuf {
 #[test]
 fn after_a_restart_a_changed_file_is_checked_and_refused() {
     let service = AccountTracker::new();
-    let path = stopped_sharer(&service);
+    let path = share_and_stop(&service);
     Harm::InPlace.hurt(&path);
     let mut nik = service.sandbox.debug_peer("nik", &[]);
-    wait_until("no trouble is seen", || {
-        let trouble = share(&mut nik, "gift")["trouble"].to_string();
+    wait_until("status shows trouble", || {
+        let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
         trouble.contains("was changed since it was whole")
     });
     let log = service.sandbox.log("nik");
@@ -265,33 +264,33 @@ fn after_a_restart_a_changed_file_is_checked_and_refused() {
         &log,
         &["gift: changed or not known to be whole; checking it"],
     );
-    // What is what it was, but for the times, is served after the check.
+    // A file with the old content and new times is served after the check.
     nik.process.close_stdin();
     nik.process.wait();
     fs::write(&path, bytes(LENGTH, 7)).unwrap();
     let mut nik = service.sandbox.debug_peer("nik", &[]);
-    wait_until("it is not served again", || {
-        share(&mut nik, "gift")["trouble"].is_null()
+    wait_until("the share is served again", || {
+        share_in_status(&mut nik, "gift")["trouble"].is_null()
     });
 }
 
 #[test]
 fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again() {
     let service = AccountTracker::new();
-    let path = stopped_sharer(&service);
-    // Only reading it could tell that it is another one.
+    let path = share_and_stop(&service);
+    // Only reading the file can show that it is another one.
     let time = fs::metadata(&path).unwrap().modified().unwrap();
     Harm::InPlace.hurt(&path);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(time).unwrap();
     let mut nik = service.sandbox.debug_peer("nik", &[]);
-    assert!(share(&mut nik, "gift")["trouble"].is_null());
+    assert!(share_in_status(&mut nik, "gift")["trouble"].is_null());
     let log = fs::read_to_string(service.sandbox.log("nik")).unwrap();
     assert!(!log.contains("checking it"), "{log}");
 }
 
 #[test]
-fn a_person_sees_what_is_not_served_and_why() {
+fn status_shows_a_person_which_share_is_not_served_and_why() {
     let service = AccountTracker::new();
     let path = service.sandbox.file("gift", LENGTH, 7);
     let (state, info) = (
@@ -305,7 +304,7 @@ fn a_person_sees_what_is_not_served_and_why() {
     assert!(seed.line().starts_with("sharing gift"));
     fs::remove_file(&path).unwrap();
     let mut line = String::new();
-    wait_until("it is not shown", || {
+    wait_until("status shows the missing file", || {
         seed.write_line("status");
         loop {
             line = seed.line();

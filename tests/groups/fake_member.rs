@@ -1,4 +1,5 @@
-//! A leech whose every byte a test chooses, over a plain line or as a member over TLS; and keys and certificates by hand.
+//! A fake leech whose every byte a test chooses, over plain TCP or as a member over TLS, and handmade keys and
+//! certificates.
 
 use crate::common::control_connection::User;
 use crate::common::waiting::PATIENCE;
@@ -20,18 +21,18 @@ use std::sync::Arc;
 /// Length of a block.
 pub(crate) const BLOCK: usize = 16 << 10;
 
-/// Either kind of line.
+/// A connection over plain TCP or over TLS.
 pub(crate) trait Bytes: Read + Write {}
 
 impl<T: Read + Write> Bytes for T {}
 
-/// A key and the certificate that it is shown with.
+/// A certificate and its private key.
 pub(crate) struct MemberIdentity {
     pub(crate) leaf: Vec<u8>,
     pub(crate) pkcs8: Vec<u8>,
 }
 
-/// A new key on P-256 as PKCS #8, and a request for a certificate of it in this context.
+/// A new P-256 key as PKCS #8, and a request for its certificate in this context.
 pub(crate) fn key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
     let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
@@ -43,13 +44,13 @@ pub(crate) fn key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
     (pkcs8.as_ref().to_vec(), request.try_into().unwrap())
 }
 
-/// The public half of a new key, for an authority of the test's own.
+/// A new key and its public half, for an authority of the test.
 pub(crate) fn public_key() -> (Vec<u8>, MemberPublicKey) {
     let (pkcs8, request) = key(b"");
     (pkcs8, MemberPublicKey::proven(&request, b"").unwrap())
 }
 
-/// What the tracker gives a member, and the certificate of the group's authority.
+/// A certificate that the tracker issues to a member, and the certificate of the group's authority.
 pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCertificate) {
     let (pkcs8, request) = key(user.token.as_bytes());
     let ask = Ask::Certify {
@@ -65,7 +66,7 @@ pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCer
     }
 }
 
-/// Calls and does the TLS handshake as far as a caller can; with nothing to show, shows nothing. Takes whoever answers for a member.
+/// Connects over TLS with or without a certificate. Accepts any certificate of the other side.
 pub(crate) fn call_tls(
     address: SocketAddr,
     name: &str,
@@ -76,7 +77,7 @@ pub(crate) fn call_tls(
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)));
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
     let config = match shown {
         None => config.with_no_client_auth(),
         Some(MemberIdentity { leaf, pkcs8 }) => {
@@ -90,7 +91,7 @@ pub(crate) fn call_tls(
     StreamOwned::new(connection, call(address))
 }
 
-/// Calls.
+/// Connects over plain TCP.
 pub(crate) fn call(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -99,10 +100,11 @@ pub(crate) fn call(address: SocketAddr) -> TcpStream {
     socket
 }
 
+/// Accepts any certificate of a server.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyServer(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
@@ -138,7 +140,7 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// The 68 bytes of BEP 3 for an info-hash in hex.
+/// The handshake of BEP 3 for an info-hash in hex.
 pub(crate) fn handshake(info_hash: &str, id: &str) -> Vec<u8> {
     let mut peer_id = [b'-'; 20];
     peer_id[..id.len()].copy_from_slice(id.as_bytes());
@@ -157,7 +159,7 @@ fn binary(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// What is said first; nothing if the other side closes without a word, whichever way it does.
+/// The first bytes from the other side. Empty if it closes or resets the connection.
 pub(crate) fn first_bytes(stream: &mut impl Read) -> Vec<u8> {
     let mut buffer = [0; 4096];
     match stream.read(&mut buffer) {
@@ -173,26 +175,26 @@ pub(crate) fn first_bytes(stream: &mut impl Read) -> Vec<u8> {
     }
 }
 
-/// A leech on a line, after the handshakes.
+/// A leech after the handshakes.
 pub(crate) struct FakeLeech<B> {
-    line: B,
+    connection: B,
     unchoked: bool,
 }
 
 impl<B: Bytes> FakeLeech<B> {
-    /// None if there is no answer.
-    pub(crate) fn greet(mut line: B, info_hash: &str, id: &str) -> Option<Self> {
-        line.write_all(&handshake(info_hash, id)).ok()?;
-        line.flush().ok()?;
+    /// Does the handshake over a connection. None if the other side does not answer.
+    pub(crate) fn greet(mut connection: B, info_hash: &str, id: &str) -> Option<Self> {
+        connection.write_all(&handshake(info_hash, id)).ok()?;
+        connection.flush().ok()?;
         let mut theirs = [0; 68];
-        line.read_exact(&mut theirs).ok()?;
+        connection.read_exact(&mut theirs).ok()?;
         Some(Self {
-            line,
+            connection,
             unchoked: false,
         })
     }
 
-    /// A block, as it came; none if the other side closed.
+    /// Requests a block and returns its bytes. None if the other side closed the link.
     pub(crate) fn fetch(&mut self, piece: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
         if !self.unchoked {
             self.send(&[0, 0, 0, 1, 2])?;
@@ -210,16 +212,16 @@ impl<B: Bytes> FakeLeech<B> {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Option<()> {
-        self.line.write_all(bytes).ok()?;
-        self.line.flush().ok()
+        self.connection.write_all(bytes).ok()?;
+        self.connection.flush().ok()
     }
 
     fn message(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             let mut length = [0; 4];
-            self.line.read_exact(&mut length).ok()?;
+            self.connection.read_exact(&mut length).ok()?;
             let mut body = vec![0; u32::from_be_bytes(length) as usize];
-            self.line.read_exact(&mut body).ok()?;
+            self.connection.read_exact(&mut body).ok()?;
             if !body.is_empty() {
                 return Some((body.remove(0), body));
             }

@@ -1,5 +1,5 @@
-//! How fast catalogues are with few and with many shares, and how soon a tracker that keeps them is there again. What it prints
-//! stands in benches/README.md.
+//! The time to list catalogues with few and with many shares, and to restart a tracker that has them. `benches/README.md`
+//! has figures.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request, new_write};
@@ -9,10 +9,10 @@ use pieceful::wire::control::InfoPart;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often each request is timed.
+/// The number of times that each request is timed.
 const ROUNDS: usize = 200;
 
-/// Has the user make a group and share so much in it.
+/// Creates a group and publishes shares in it.
 fn fill(user: &mut User, name: &str, shares: usize) {
     user.perform(group_request(&format!("create_group {name}")));
     let request = MemberKey::generate().unwrap();
@@ -28,7 +28,7 @@ fn fill(user: &mut User, name: &str, shares: usize) {
     let pem = String::from_utf8(authority).unwrap();
     for number in 0..shares {
         let (share, length) = (format!("share{number:05}"), number + 1);
-        // Twenty pieces' hashes, as of a share of 10 MiB.
+        // Twenty piece hashes, as in a share of 10 MiB.
         let seed = format!("{name}{share}");
         let pieces = seed.bytes().cycle().take(400);
         let mut info = format!(
@@ -47,7 +47,7 @@ fn fill(user: &mut User, name: &str, shares: usize) {
     }
 }
 
-/// A tracker with so many groups of 100 shares, and one called `few` of ten; who made it is called `user`.
+/// A tracker with groups of 100 shares, and one group `few` of ten shares whose owner is `user`.
 fn filled(groups: usize) -> AccountTracker {
     let service = AccountTracker::new();
     let start = Instant::now();
@@ -71,7 +71,7 @@ fn filled(groups: usize) -> AccountTracker {
     service
 }
 
-/// A whole catalogue, whatever the number of pages.
+/// All pages of a catalogue.
 fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     let (mut files, mut after) = (Vec::new(), None);
     loop {
@@ -89,7 +89,7 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     }
 }
 
-/// The median of what a catalogue of so many shares takes.
+/// The median time to list a catalogue with this number of shares.
 fn median(user: &mut User, name: &str, shares: usize) -> Duration {
     let mut all: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
@@ -106,7 +106,7 @@ fn median(user: &mut User, name: &str, shares: usize) -> Duration {
     all[ROUNDS / 2]
 }
 
-/// Ends the tracker with kill -9 and starts it again; gives how long it takes until its first lines are there.
+/// Kills the tracker and starts it again. Returns the time until its first lines.
 fn restart(service: AccountTracker) -> (AccountTracker, Duration) {
     let file = service.sandbox.path("data/registry.redb");
     let sandbox = service.kill();
@@ -123,16 +123,16 @@ fn restart(service: AccountTracker) -> (AccountTracker, Duration) {
 
 #[test]
 #[ignore = "a measurement"]
-fn catalogues_with_few_and_with_many_shares() {
-    let login = |service: &AccountTracker, name: &str| User::log_in(service.connect(), name);
+fn catalogues_and_restarts_stay_fast_with_many_shares() {
+    let log_in = |service: &AccountTracker, name: &str| User::log_in(service.connect(), name);
     let service = filled(0);
-    let few = median(&mut login(&service, "user"), "few", 10);
+    let few = median(&mut log_in(&service, "user"), "few", 10);
     drop(restart(service));
     let service = filled(200);
-    let many = median(&mut login(&service, "user"), "few", 10);
-    median(&mut login(&service, "user4"), "group100", 100);
+    let many = median(&mut log_in(&service, "user"), "few", 10);
+    median(&mut log_in(&service, "user4"), "group100", 100);
     let (service, time) = restart(service);
-    assert_eq!(list(&mut login(&service, "user"), "few").len(), 10);
-    assert!(many < few * 2, "it grows slower");
-    assert!(time < Duration::from_secs(2), "it takes long to start");
+    assert_eq!(list(&mut log_in(&service, "user"), "few").len(), 10);
+    assert!(many < few * 2, "lists are slower");
+    assert!(time < Duration::from_secs(2), "the restart is slow");
 }
