@@ -5,7 +5,6 @@ mod common;
 
 /// The tests; their files are in `tests/replicas/`.
 mod replicas {
-    mod again;
     mod backups;
     mod conflicts;
     mod failover;
@@ -14,8 +13,9 @@ mod replicas {
     mod kills;
     mod operator;
     mod pair;
+    mod paused;
     mod proxy;
-    mod standstill;
+    mod repeats;
     mod strangers;
-    mod waiting;
+    mod write_wait;
 }

@@ -1,4 +1,4 @@
-//! Backups as an operator takes them, and the comparison of two trackers' data.
+//! Backups by an operator, and the comparison of the registries of two trackers.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
+fn a_backup_is_private_and_complete_and_needs_the_cluster_key() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
     nik.perform(group_request("create_group lab"));
@@ -27,34 +27,34 @@ fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
         );
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
-    // Another cluster's key opens nothing, and the last backup stays.
+    // The key of another cluster gets no backup, and the last backup stays.
     let before = fs::read(&file).unwrap();
     let other = pair.sandbox.path("other");
     let other = other.to_str().unwrap();
     let foreign = Pair::none();
-    let made = foreign.refused("1", &["--data", other, "--restore", "/nowhere"]);
+    let made = foreign.start_refused("1", &["--data", other, "--restore", "/nowhere"]);
     assert_eq!(made.code, Some(1), "{made:?}");
     let key = foreign.sandbox.path("cluster/cluster.pem");
     let refused = take(&pair, &["--cluster", key.to_str().unwrap()]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("fingerprint"), "{refused:?}");
     assert!(fs::read(&file).unwrap() == before);
-    // One that is cut is no backup.
+    // A cut backup is refused.
     let cut = pair.sandbox.path("cut");
     fs::write(&cut, &before[..before.len() - 1]).unwrap();
-    let refused = pair.refused("1", &["--data", other, "--restore", cut.to_str().unwrap()]);
+    let refused = pair.start_refused("1", &["--data", other, "--restore", cut.to_str().unwrap()]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("damaged"),
         "{refused:?}"
     );
-    // One that does not run has none to give; a folder that is not empty takes none.
+    // A stopped tracker makes no backup, and a folder with a registry takes none.
     pair.quit(1);
     let refused = take(&pair, &[]);
     assert!(
         refused.stderr.contains("no tracker runs with"),
         "{refused:?}"
     );
-    let refused = pair.refused("1", &["--data", &data, "--restore", &backup]);
+    let refused = pair.start_refused("1", &["--data", &data, "--restore", &backup]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("exists"),
         "{refused:?}"
@@ -62,7 +62,7 @@ fn a_backup_is_private_whole_and_only_for_who_holds_the_key() {
 }
 
 #[test]
-fn a_comparison_names_each_difference() {
+fn a_check_names_each_difference() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
     nik.perform(group_request("create_group lab"));
@@ -72,8 +72,8 @@ fn a_comparison_names_each_difference() {
     nik.perform(group_request("leave_group lab --yes"));
     pair.quit(1);
     let [one, two] = [1, 2].map(|number| pair.data(number));
-    let told = pair.run(&["--check", &one, &two]);
-    assert_eq!(told.code, Some(1), "{told:?}");
+    let checked = pair.run(&["--check", &one, &two]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
     for part in [
         "group more (",
         "in the first only",
@@ -82,7 +82,7 @@ fn a_comparison_names_each_difference() {
         "ended is ",
         "the second lacks 2 writes",
     ] {
-        assert!(told.stdout.contains(part), "{part}: {told:?}");
+        assert!(checked.stdout.contains(part), "{part}: {checked:?}");
     }
     pair.start(1, &[]);
     pair.start(2, &[]);
@@ -92,7 +92,7 @@ fn a_comparison_names_each_difference() {
         running.code == Some(1) && running.stderr.contains("in use"),
         "{running:?}"
     );
-    pair.same_when_stopped();
+    pair.stop_and_assert_same();
     let nothing = pair.run(&["--check", &one, "/nowhere"]);
     assert!(
         nothing.stderr.contains("holds no tracker's registry"),
@@ -101,7 +101,7 @@ fn a_comparison_names_each_difference() {
 }
 
 #[test]
-fn a_backup_is_of_one_moment_while_others_write() {
+fn a_backup_is_a_consistent_snapshot_during_writes() {
     let pair = Pair::new();
     let mut nik = pair.user(1, "nik");
     std::thread::scope(|scope| {
@@ -122,6 +122,6 @@ fn a_backup_is_of_one_moment_while_others_write() {
         assert!(writer.join().unwrap() > 0);
     });
     pair.wait_until_in_step();
-    pair.same();
+    pair.assert_same();
     drop(User::log_in(pair.connect(2), "nik"));
 }

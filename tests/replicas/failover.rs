@@ -1,13 +1,14 @@
-//! Either tracker may go: what was acknowledged is at the other one, sessions go on, and peers do not notice.
+//! Failover: when a tracker is killed or its disk is full, peers go on with the other one and lose no acknowledged write.
 
-use super::pair::{Pair, log_in};
-use super::proxy::Proxy;
+use super::pair::{Pair, create_and_log_in};
 use crate::common::peer::Peer;
-use crate::common::sandbox::bytes;
+use crate::common::process::Process;
+use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;
 
+/// The state of each tracker in `status`.
 fn states(status: &Value) -> Vec<&str> {
     let trackers = status["trackers"].as_array().unwrap();
     let states = trackers
@@ -17,16 +18,16 @@ fn states(status: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_session_goes_on_at_the_other_tracker_and_back() {
+fn a_login_goes_on_at_the_other_tracker_and_back() {
     let mut pair = Pair::new();
     let mut nik = pair.peer("nik", 1);
-    log_in(&mut nik, "nik");
+    create_and_log_in(&mut nik, "nik");
     let made = nik.run("create_group lab");
     assert_eq!(made.get("copies"), None, "both have it: {made}");
     let status = nik.run("status");
     assert_eq!(states(&status), ["serving", "serving"]);
     pair.kill(1);
-    // Nothing is asked of the person, and nothing that was acknowledged is missing.
+    // The person need not do anything, and no acknowledged write is missing.
     let groups = nik.run("list_groups");
     assert_eq!(groups["groups"][0]["name"], "lab");
     let made = nik.run("create_group second");
@@ -35,7 +36,7 @@ fn a_session_goes_on_at_the_other_tracker_and_back() {
     assert_eq!(states(&status), ["unreachable", "serving"], "{status}");
     assert_eq!(status["trackers"][0]["lag"], 1, "{status}");
     assert_eq!(status["trackers"][1]["lag"], 0, "{status}");
-    let person = pair.person("nik2", 1, &["create_user olga pw-of-olga", "status"]);
+    let person = pair.run_as_person("nik2", 1, &["create_user olga pw-of-olga", "status"]);
     assert_eq!(person.code, Some(0), "{person:?}");
     assert!(
         person.stderr.contains("one tracker alone has this so far"),
@@ -47,25 +48,25 @@ fn a_session_goes_on_at_the_other_tracker_and_back() {
     pair.start(1, &[]);
     pair.wait_until_in_step();
     pair.kill(2);
-    // The first has what it missed, and takes the same session.
+    // The first tracker has the missed writes and accepts the same login.
     let groups = nik.run("list_groups");
     assert_eq!(groups["groups"].as_array().unwrap().len(), 2);
     nik.run("create_group third");
     pair.start(2, &[]);
     pair.wait_until_in_step();
-    let dump = pair.same_when_stopped();
+    let dump = pair.stop_and_assert_same();
     assert_eq!(dump["groups"].as_array().unwrap().len(), 3);
 }
 
 #[test]
-fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
+fn downloads_go_on_without_a_tracker_and_each_tracker_knows_the_swarms() {
     const LENGTH: usize = 20 << 20;
     let mut pair = Pair::new();
     let mut peers: Vec<Peer> = ["nik", "mayank", "olga"]
         .iter()
         .map(|name| {
             let mut peer = pair.peer(name, 1);
-            log_in(&mut peer, name);
+            create_and_log_in(&mut peer, name);
             peer
         })
         .collect();
@@ -81,7 +82,7 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
         listed["files"][0]["complete"] == 1
     };
     wait_until("the owner is announced", || complete(&mut peers[1]));
-    // The first goes at that moment: the twin has heard of the owner, too.
+    // The other tracker knows the owner too when the first is killed.
     pair.kill(1);
     peers[1].run("download_file lab data.bin");
     peers[1].wait_for_download("data.bin", |download| download["bytes_done"] != 0);
@@ -92,7 +93,7 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
     assert!(fs::read(copy).unwrap() == bytes(LENGTH, 7));
     let error = peers[1].try_run("list_groups");
     assert_eq!(error["error"]["kind"], "unreachable", "{error}");
-    // When one is back, all goes on by itself.
+    // When one tracker is back, everything goes on by itself.
     pair.start(2, &[]);
     peers[2].run("download_file lab data.bin");
     peers[2].wait_for_state("data.bin", "complete");
@@ -102,13 +103,13 @@ fn downloads_go_on_without_any_tracker_and_the_other_knows_the_swarms() {
 fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     let mut pair = Pair::new();
     let mut nik = pair.peer("nik", 1);
-    log_in(&mut nik, "nik");
+    create_and_log_in(&mut nik, "nik");
     pair.quit(1);
     let database = pair.sandbox.path("data1/registry.redb");
     let length = database.metadata().unwrap().len();
     pair.start_limited(1, length.div_ceil(1024));
     pair.wait_until_in_step();
-    // Each is done, also the one at which the first one's disk is full.
+    // Every command succeeds, also the one at which the disk of the first tracker is full.
     let mut made = 0;
     while !pair
         .log(1)
@@ -123,28 +124,18 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     nik.run("create_group last");
     let listed = nik.run("list_groups");
     assert_eq!(listed["groups"].as_array().unwrap().len(), made + 1);
-    // With room again it is one like any other.
+    // With room on the disk it serves again.
     pair.kill(1);
     pair.start(1, &[]);
     pair.wait_until_in_step();
-    pair.same();
+    pair.assert_same();
 }
 
 #[test]
-fn what_was_done_and_not_answered_is_done_once() {
+fn a_command_whose_answer_is_lost_takes_effect_once() {
     let mut pair = Pair::new();
-    // Between the peers and the first tracker lies something that can lose answers.
-    let between = Proxy::new();
-    between.lead_to(pair.address(1));
-    let info = pair.sandbox.tracker_info();
-    fs::write(&info, format!("{}\n{}\n", between.address, pair.address(2))).unwrap();
-    let mut nik = pair.sandbox.peer("nik");
-    let mut olga = pair.sandbox.peer("olga");
-    log_in(&mut nik, "nik");
-    log_in(&mut olga, "olga");
-    let invite = pair.console(1, "invite");
-    let code = invite.strip_prefix("invite ").unwrap();
-    let code = code.split(' ').next().unwrap();
+    let (between, mut nik, mut olga) = pair.peers_behind_proxy();
+    let code = pair.invite_code();
     let invited = format!("create_user guest pw-of-guest --invite {code}");
     let steps = [
         (true, "create_user extra pw-of-extra", "user extra is made"),
@@ -167,8 +158,8 @@ fn what_was_done_and_not_answered_is_done_once() {
     ];
     for (is_nik, command, done) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        pair.does_without_the_answer(peer, &between, command, done);
-        // Once, at one of them.
+        pair.run_without_first_answer(peer, &between, command, done);
+        // One of the trackers logs it once.
         let times: usize = [1, 2]
             .map(|number| pair.log(number).matches(done).count())
             .iter()
@@ -176,15 +167,15 @@ fn what_was_done_and_not_answered_is_done_once() {
         assert_eq!(times, 1, "{command}");
     }
     nik.run("login nik other-pw");
-    pair.same();
+    pair.assert_same();
 }
 
 #[test]
-fn trackers_find_each_other_when_their_ports_are_written_down_later() {
-    let sandbox = crate::common::sandbox::Sandbox::new();
+fn trackers_find_each_other_when_their_ports_are_added_to_tracker_info_later() {
+    let sandbox = Sandbox::new();
     let info = sandbox.tracker_info();
     fs::write(&info, "127.0.0.1:0\n127.0.0.1:0\n127.0.0.1:0\n").unwrap();
-    let trackers: Vec<crate::common::process::Process> = ["1", "2", "3"]
+    let trackers: Vec<Process> = ["1", "2", "3"]
         .iter()
         .map(|number| {
             let data = sandbox.path(&format!("data{number}"));
@@ -195,7 +186,7 @@ fn trackers_find_each_other_when_their_ports_are_written_down_later() {
                 "--data",
                 data.to_str().unwrap(),
             ];
-            crate::common::process::Process::start(&sandbox.folder("work"), &all)
+            Process::start(&sandbox.folder("work"), &all)
         })
         .collect();
     let lines: Vec<String> = trackers
@@ -212,7 +203,7 @@ fn trackers_find_each_other_when_their_ports_are_written_down_later() {
             .all(|it| it["state"] == "serving" && it["lag"] == 0)
     };
     wait_until("all three are in step", || all_serve(&mut peer));
-    log_in(&mut peer, "nik");
+    create_and_log_in(&mut peer, "nik");
     let mut trackers = trackers.into_iter();
     trackers.next().unwrap().kill();
     assert_eq!(

@@ -1,28 +1,28 @@
-//! How soon a peer goes on when a tracker has died, and how many writes a second there are. What it prints stands in
-//! benches/README.md.
+//! The time from the death of a tracker to the next write of a peer, and the number of writes a second.
+//! `benches/README.md` has figures.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a tracker is killed.
+/// The number of kills.
 const DEATHS: usize = 40;
-/// How many write at the same time.
+/// The number of users who write at the same time.
 const WRITERS: usize = 16;
-/// For how long.
+/// The time for which they write.
 const WRITING: Duration = Duration::from_secs(5);
 
 #[test]
 #[ignore = "a measurement"]
-fn from_the_death_of_a_tracker_to_the_next_command() {
+fn a_peer_writes_soon_after_the_death_of_its_tracker() {
     let mut pair = Pair::new();
     let mut peer = pair.peer("nik", 1);
     peer.run("create_user nik pw-of-nik");
     peer.run("login nik pw-of-nik");
     let mut times = Vec::new();
     for death in 0..DEATHS {
-        // The one that the peer uses: whichever that is after the last one.
+        // The peer uses this tracker after the kill of the other one.
         let number = 1 + death % 2;
         peer.run("list_groups");
         pair.kill(number);
@@ -40,7 +40,7 @@ fn from_the_death_of_a_tracker_to_the_next_command() {
     assert!(worst < 1.5);
 }
 
-/// Writes a second.
+/// The number of writes a second.
 fn rate(pair: &Pair, name: &str) -> f64 {
     let users: Vec<User> = (0..WRITERS)
         .map(|writer| pair.user(1, &format!("{name}{writer}")))
@@ -70,7 +70,7 @@ fn rate(pair: &Pair, name: &str) -> f64 {
 
 #[test]
 #[ignore = "a measurement"]
-fn writes_a_second() {
+fn writes_a_second_alone_and_with_a_replica() {
     let mut pair = Pair::new();
     let up = rate(&pair, "up");
     pair.kill(2);
@@ -84,6 +84,6 @@ fn writes_a_second() {
         rate(&pair, "alone")
     };
     println!(
-        "writes a second, {WRITERS} at a time: alone {alone:.0}, twin up {up:.0}, twin down {down:.0}"
+        "writes a second, {WRITERS} at a time: alone {alone:.0}, other replica up {up:.0}, other replica down {down:.0}"
     );
 }

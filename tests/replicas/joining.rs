@@ -1,14 +1,14 @@
-//! Trackers that join: empty, from an old backup, with an older copy of their own data. Nobody removed comes back.
+//! Trackers that join: empty, from an old backup, or with an older copy of their own data. No removed member comes back.
 
 use super::pair::Pair;
-use crate::common::control_connection::{User, group_request};
+use crate::common::control_connection::{User, create_user_request, group_request};
 use crate::common::waiting::wait_until;
 use pieceful::wire::access::Standing;
 use std::fs;
 use std::path::PathBuf;
 
-/// A pair with a group that eve was a member of when tracker 1's backup was taken, and has been removed from since.
-fn removed_since(pair: &mut Pair) -> String {
+/// Makes eve a member of a group, takes a backup of tracker 1 and removes eve. Returns the path of the backup.
+fn remove_eve_after_backup(pair: &mut Pair) -> String {
     let mut owner = pair.user(1, "owner");
     let mut eve = pair.user(1, "eve");
     owner.perform(group_request("create_group lab"));
@@ -22,7 +22,8 @@ fn removed_since(pair: &mut Pair) -> String {
     backup
 }
 
-fn eve_is_out(pair: &Pair) {
+/// eve is not a member of any group at either tracker.
+fn assert_eve_is_removed(pair: &Pair) {
     for number in [1, 2] {
         let mut eve = User::log_in(pair.connect(number), "eve");
         let groups = eve.groups();
@@ -38,14 +39,14 @@ fn eve_is_out(pair: &Pair) {
             ]
         );
     }
-    pair.same();
+    pair.assert_same();
 }
 
 #[test]
-fn an_empty_tracker_is_filled_and_a_lost_disk_too() {
+fn a_tracker_with_an_empty_disk_is_filled_from_the_other() {
     let mut pair = Pair::new();
-    removed_since(&mut pair);
-    // With 300 groups more it takes several batches.
+    remove_eve_after_backup(&mut pair);
+    // 300 more groups need several batches.
     let mut owner = User::log_in(pair.connect(1), "owner");
     for number in 0..300 {
         owner.perform(group_request(&format!("create_group group{number}")));
@@ -56,22 +57,22 @@ fn an_empty_tracker_is_filled_and_a_lost_disk_too() {
         pair.start(lost, &[]);
         pair.wait_until_in_step();
     }
-    let dump = pair.same();
+    let dump = pair.assert_same();
     assert_eq!(dump["groups"].as_array().unwrap().len(), 302);
     let mut owner = User::log_in(pair.connect(2), "owner");
     owner.perform(group_request("create_group more"));
 }
 
 #[test]
-fn a_tracker_restored_from_an_old_backup_brings_nobody_back() {
+fn a_tracker_restored_from_an_old_backup_brings_no_removed_member_back() {
     let mut pair = Pair::new();
-    let backup = removed_since(&mut pair);
+    let backup = remove_eve_after_backup(&mut pair);
     pair.kill(1);
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup]);
     pair.wait_until_in_step();
-    eve_is_out(&pair);
-    // It is one like any other from then on.
+    assert_eve_is_removed(&pair);
+    // From now on it starts like any other tracker.
     pair.kill(1);
     pair.start(1, &[]);
     pair.wait_until_in_step();
@@ -82,29 +83,30 @@ fn a_tracker_restored_from_an_old_backup_brings_nobody_back() {
 #[test]
 fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     let mut pair = Pair::new();
-    let backup = removed_since(&mut pair);
+    let backup = remove_eve_after_backup(&mut pair);
     pair.kill(1);
     pair.kill(2);
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup]);
-    let refused = |pair: &Pair| {
-        let told = pair.connect(1).ask(
-            None,
-            crate::common::control_connection::create_user_request("x"),
-        );
-        told.err()
+    let refusal = |pair: &Pair| {
+        let answer = pair.connect(1).ask(None, create_user_request("x"));
+        answer
+            .err()
             .map(|refused| (refused.kind.as_str(), refused.to_string()))
     };
-    let (kind, told) = refused(&pair).unwrap();
-    assert!(kind == "not-serving" && told.contains("--alone"), "{told}");
-    // A restart does not make it forget that.
+    let (kind, message) = refusal(&pair).unwrap();
+    assert!(
+        kind == "not-serving" && message.contains("--alone"),
+        "{message}"
+    );
+    // It still does not serve after a restart.
     pair.kill(1);
     pair.start(1, &[]);
-    assert_eq!(refused(&pair).unwrap().0, "not-serving");
+    assert_eq!(refusal(&pair).unwrap().0, "not-serving");
     pair.start(2, &[]);
     pair.wait_until_in_step();
-    eve_is_out(&pair);
-    // Without any other, the operator may say so.
+    assert_eve_is_removed(&pair);
+    // Without another tracker, the operator may start it with `--alone`.
     pair.kill(1);
     pair.kill(2);
     fs::remove_dir_all(pair.data(1)).unwrap();
@@ -114,11 +116,11 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     drop(eve);
     pair.start(2, &[]);
     pair.wait_until_in_step();
-    eve_is_out(&pair);
+    assert_eve_is_removed(&pair);
 }
 
-/// A user who will write more, the first tracker's folder, and a copy of its registry from before that.
-fn copied(pair: &mut Pair) -> (User, String, PathBuf) {
+/// A user, the first tracker's state folder, and a copy of its registry from before the user's next writes.
+fn copy_registry(pair: &mut Pair) -> (User, String, PathBuf) {
     let nik = pair.user(1, "nik");
     pair.quit(1);
     let (data, copy) = (pair.data(1), pair.sandbox.path("copy"));
@@ -129,43 +131,40 @@ fn copied(pair: &mut Pair) -> (User, String, PathBuf) {
 }
 
 #[test]
-fn an_older_copy_of_the_data_does_not_serve() {
+fn a_tracker_with_an_older_copy_of_its_data_does_not_serve() {
     let mut pair = Pair::new();
-    let (mut nik, data, copy) = copied(&mut pair);
+    let (mut nik, data, copy) = copy_registry(&mut pair);
     nik.perform(group_request("create_group lab"));
     pair.kill(1);
     fs::copy(&copy, format!("{data}/registry.redb")).unwrap();
     pair.start(1, &[]);
     pair.wait_for_log(1, "these data are an older copy");
-    let refused = pair.connect(1).ask(
-        None,
-        crate::common::control_connection::create_user_request("x"),
-    );
+    let refused = pair.connect(1).ask(None, create_user_request("x"));
     assert_eq!(refused.unwrap_err().kind.as_str(), "not-serving");
-    // Peers do not notice.
+    // Peers use the other tracker.
     let mut peer = pair.peer("p", 1);
     peer.run("create_user olga pw-of-olga");
-    // Its data are no loss: an empty folder fills itself.
+    // The tracker may start with an empty folder, which it fills from the other one.
     pair.kill(1);
     fs::remove_dir_all(&data).unwrap();
     pair.start(1, &[]);
     pair.wait_until_in_step();
-    pair.same();
+    pair.assert_same();
 }
 
 #[test]
-fn an_older_copy_that_serves_alone_loses_nothing_and_gives_no_number_twice() {
+fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_position_twice() {
     let mut pair = Pair::new();
-    let (mut nik, data, copy) = copied(&mut pair);
+    let (mut nik, data, copy) = copy_registry(&mut pair);
     for name in ["g1", "g2"] {
         nik.perform(group_request(&format!("create_group {name}")));
     }
-    // Both end; the first comes back with the older copy, and with nobody to say that it is one.
+    // The first tracker comes back with the older copy. The other one is away and cannot say so.
     pair.kill(2);
     pair.kill(1);
     fs::copy(&copy, format!("{data}/registry.redb")).unwrap();
     pair.start(1, &[]);
-    wait_until("it serves alone", || {
+    wait_until("the first tracker serves alone", || {
         pair.view(1).is_some_and(|view| view.serving)
     });
     nik = User::log_in(pair.connect(1), &nik.name);
@@ -174,13 +173,13 @@ fn an_older_copy_that_serves_alone_loses_nothing_and_gives_no_number_twice() {
     }
     pair.start(2, &[]);
     pair.wait_until_in_step();
-    let dump = pair.same_when_stopped();
+    let dump = pair.stop_and_assert_same();
     let groups = dump["groups"].as_array().unwrap();
     assert_eq!(groups.len(), 5, "{groups:?}");
 }
 
 #[test]
-fn a_tracker_listed_later_joins_without_a_restart_of_the_others() {
+fn a_tracker_listed_later_joins_without_a_restart_of_the_other() {
     let mut pair = Pair::none();
     let info = pair.sandbox.path("cluster/info.txt");
     let both = fs::read_to_string(&info).unwrap();
@@ -195,5 +194,5 @@ fn a_tracker_listed_later_joins_without_a_restart_of_the_others() {
     nik.perform(group_request("create_group lab"));
     pair.kill(1);
     let mut nik = User::log_in(pair.connect(2), "nik");
-    wait_until("it is there", || nik.groups().len() == 1);
+    wait_until("the group is replicated", || nik.groups().len() == 1);
 }

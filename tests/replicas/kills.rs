@@ -1,16 +1,18 @@
-//! Rounds in which trackers are killed or stopped, one, the other or both, and the line between them is cut or held, while
-//! four peers write all there is to write. In CI there are 100, or as many as a busy machine begins in [`TIME`], [`FEWEST`] at
-//! least; `PIECEFUL_ROUNDS=N` asks for N, however long they take. Most faults last for a moment. Some last for 3 s, longer
-//! than a write waits and than a tracker may stand still, and some for 6 s, longer than a line may be silent: of every kind,
-//! whatever comes before. After each round both trackers hold the same to the byte, and all that
-//! was acknowledged.
+//! Rounds of faults while four peers write: one tracker or both are killed or paused, or the connection between them is cut
+//! or held. After each round both trackers have the same registry to the byte, with every acknowledged write.
 //!
-//! Two peers each make a pair, an owner and a member; one pair asks the first tracker first, the other the second. Every
-//! write leaves something in the registry that is never taken away (a row, or a mark in one), and these are counted: so
-//! whatever the rules of conflicts make of it, a write that was lost is missed.
+//! There are [`ROUNDS`] rounds, or at least [`FEWEST`] on a machine that cannot begin all of them in [`TIME`].
+//! `PIECEFUL_ROUNDS=N` demands N rounds, however long they take. Most faults last for a moment. Some last for 3 s, longer
+//! than the wait of a write and than a pause that a tracker ignores; some last for 6 s, longer than a replica connection
+//! may be silent.
+//!
+//! Two pairs of peers, each an owner and a member, write. One pair asks the first tracker first, the other pair the second.
+//! Every write leaves a row or a field in the registry that is never removed. The test counts these, so that it sees each
+//! lost write, whatever the rules for conflicts do with it.
 
 use super::pair::Pair;
 use crate::common::peer::Peer;
+use crate::common::waiting::PATIENCE;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,35 +22,35 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 100;
-/// A machine that is too busy for all rounds does as many as it can, but no fewer than this.
+/// The number of rounds that even a busy machine must do.
 const FEWEST: usize = 20;
-/// How long there is time to begin another round.
+/// The time within which a new round may begin.
 const TIME: Duration = Duration::from_secs(50);
-/// How long a fault lasts at most.
+/// The longest duration of a short fault.
 const FAULT: Duration = Duration::from_millis(120);
-/// Long faults: of how many rounds one has such, which one of them, and how long it lasts.
+/// Long faults: one in this number of rounds, its position among them, and its duration.
 const LONG_FAULTS: [(usize, usize, Duration); 2] = [
     (20, 7, Duration::from_secs(3)),
     (40, 13, Duration::from_secs(6)),
 ];
 
-/// What was acknowledged to one pair, by what is counted.
+/// The acknowledged writes of one pair of peers.
 #[derive(Clone, Debug, Default)]
 struct Acknowledged {
     users: Vec<String>,
     groups: Vec<String>,
-    /// By group: requests, acceptances and ends.
+    /// For each group: the numbers of requests, acceptances and ends of memberships.
     requests: BTreeMap<String, usize>,
     accepted: BTreeMap<String, usize>,
     ended: BTreeMap<String, usize>,
     shares: Vec<String>,
     withdrawn: Vec<String>,
-    log_outs: usize,
-    /// The groups whose member is out, and has not asked again.
+    logouts: usize,
+    /// The groups that the member has left, or was removed from, and has not asked to join again.
     out: Vec<String>,
 }
 
-/// What a member is to a group.
+/// The role of the member in a group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Nobody,
@@ -56,15 +58,15 @@ enum Role {
     Member,
 }
 
-/// An owner and a member.
-struct Duo {
+/// A pair of peers: an owner and a member.
+struct Writers {
     name: String,
     owner: Peer,
     member: Peer,
-    /// The member's password, and another that may have taken its place.
+    /// The member's password, and others that may have replaced it.
     passwords: Vec<String>,
     folder: PathBuf,
-    /// What the member is to each group; none where that is not known.
+    /// The member's role in each group. None if it is unknown.
     roles: BTreeMap<String, Option<Role>>,
     done: Acknowledged,
     made: usize,
@@ -73,7 +75,7 @@ struct Duo {
     rng: fastrand::Rng,
 }
 
-impl Duo {
+impl Writers {
     fn new(pair: &Pair, number: usize) -> Self {
         let name = format!("duo{number}");
         let [mut owner, mut member] =
@@ -84,7 +86,7 @@ impl Duo {
             peer.run(&format!("login {name}.{role} secret00"));
             done.users.push(format!("{name}.{role}"));
         }
-        let mut duo = Self {
+        let mut writers = Self {
             folder: pair.sandbox.folder(&format!("{name}.files")),
             passwords: vec!["secret00".to_owned()],
             name,
@@ -97,25 +99,25 @@ impl Duo {
             refused: 0,
             rng: fastrand::Rng::with_seed(number as u64),
         };
-        duo.step(0);
-        duo
+        writers.write(0);
+        writers
     }
 
-    /// Says whether it was done.
-    fn ask(&mut self, is_owner: bool, command: &str) -> bool {
+    /// Runs a command at the owner or at the member. Returns whether it succeeded.
+    fn try_run(&mut self, is_owner: bool, command: &str) -> bool {
         let peer = if is_owner {
             &mut self.owner
         } else {
             &mut self.member
         };
-        let told = peer.try_run(command);
-        let is_done = told["ok"] == true;
+        let object = peer.try_run(command);
+        let is_done = object["ok"] == true;
         self.refused += usize::from(!is_done);
         is_done
     }
 
-    /// Writes something.
-    fn step(&mut self, kind: usize) {
+    /// Makes a write of this kind.
+    fn write(&mut self, kind: usize) {
         let group = match self.done.groups.len() {
             0 => String::new(),
             count => self.done.groups[self.rng.usize(count.saturating_sub(3)..count)].clone(),
@@ -124,58 +126,66 @@ impl Duo {
             0 | 1 => {
                 let group = format!("{}.{}", self.name, self.made);
                 self.made += 1;
-                if self.ask(true, &format!("create_group {group}")) {
+                if self.try_run(true, &format!("create_group {group}")) {
                     self.roles.insert(group.clone(), Some(Role::Nobody));
                     self.done.groups.push(group);
                 }
             }
-            2..=8 => self.membership(kind, &group),
-            9 | 10 => {
-                let share = format!("{}-file{}", self.name, self.shared);
-                self.shared += 1;
-                let file = self.folder.join(&share);
-                fs::write(&file, &share).unwrap();
-                let command = format!("upload_file {group} '{}'", file.display());
-                if self.ask(true, &command) {
-                    self.done.shares.push(share.clone());
-                    if kind == 10 {
-                        // Told to end it here alone, a peer says so.
-                        let told = self.owner.try_run(&format!("stop_share {group} {share}"));
-                        if told["withdrawn"] == true {
-                            self.done.withdrawn.push(share);
-                        }
-                    }
-                }
-            }
-            11 => {
-                let old = self.passwords.last().unwrap().clone();
-                let new = format!("secret{:02}", self.rng.usize(10..99));
-                if new == old {
-                    return;
-                }
-                self.passwords.push(new.clone());
-                if self.ask(false, &format!("change_password {old} {new}")) {
-                    self.passwords = vec![new];
-                } else {
-                    self.log_in();
-                }
-            }
+            2..=8 => self.change_membership(kind, &group),
+            9 => self.share(&group, false),
+            10 => self.share(&group, true),
+            11 => self.change_password(),
             _ => {
-                // With no tracker that knows the session, it ends here alone, and says so.
-                let told = self.member.try_run("logout");
-                self.done.log_outs += usize::from(told["everywhere"] == true);
+                // Without a tracker that knows the login, it ends at the peer alone, and the object says so.
+                let object = self.member.try_run("logout");
+                self.done.logouts += usize::from(object["everywhere"] == true);
                 self.log_in();
             }
         }
     }
 
-    /// Changes what the member is to a group.
-    fn membership(&mut self, kind: usize, group: &str) {
+    /// Shares a new file with a group, and withdraws it if demanded.
+    fn share(&mut self, group: &str, withdraws: bool) {
+        let share = format!("{}-file{}", self.name, self.shared);
+        self.shared += 1;
+        let file = self.folder.join(&share);
+        fs::write(&file, &share).unwrap();
+        let command = format!("upload_file {group} '{}'", file.display());
+        if !self.try_run(true, &command) {
+            return;
+        }
+        self.done.shares.push(share.clone());
+        if withdraws {
+            // If the share ends at the peer alone, the object says so.
+            let object = self.owner.try_run(&format!("stop_share {group} {share}"));
+            if object["withdrawn"] == true {
+                self.done.withdrawn.push(share);
+            }
+        }
+    }
+
+    /// Changes the member's password.
+    fn change_password(&mut self) {
+        let old = self.passwords.last().unwrap().clone();
+        let new = format!("secret{:02}", self.rng.usize(10..99));
+        if new == old {
+            return;
+        }
+        self.passwords.push(new.clone());
+        if self.try_run(false, &format!("change_password {old} {new}")) {
+            self.passwords = vec![new];
+        } else {
+            self.log_in();
+        }
+    }
+
+    /// Changes the member's role in a group.
+    fn change_membership(&mut self, kind: usize, group: &str) {
         let user = format!("{}.member", self.name);
         let before = self.roles.get(group).copied().flatten();
         let (is_owner, command, after) = match (before, kind) {
             (Some(Role::Nobody), _) | (None, 2 | 3) => {
-                // Even one without an answer may have been made.
+                // A request without an answer may have been carried out too.
                 self.done.out.retain(|out| out != group);
                 (false, format!("join_group {group}"), Role::Requester)
             }
@@ -188,8 +198,8 @@ impl Duo {
             (_, 2..=6) => (true, format!("remove_member {group} {user}"), Role::Nobody),
             _ => (false, format!("leave_group {group}"), Role::Nobody),
         };
-        let is_done = self.ask(is_owner, &command);
-        // After a command that got no answer at all it is not known.
+        let is_done = self.try_run(is_owner, &command);
+        // After a command without an answer the role is unknown.
         let role = is_done.then_some(after);
         self.roles.insert(group.to_owned(), role);
         if role.is_none() {
@@ -204,9 +214,8 @@ impl Duo {
             }
         };
         let count = counts.entry(group.to_owned()).or_default();
-        // Where the trackers serve apart, one may accept or end what the other had, to which it was said before: the request is
-        // the same then, and accepted or ended once. Who knew what he built on speaks of a request that was not, and each
-        // request is one of its own.
+        // If the role before is unknown, this command may have the same effect as an earlier one without an answer, on the
+        // same request: then it counts once. A command from a known role, and each request to join, counts on its own.
         if before.is_some() || after == Role::Requester {
             *count += 1;
         } else {
@@ -214,26 +223,27 @@ impl Duo {
         }
     }
 
-    /// Logs the member in again, by whichever password it has by now.
+    /// Logs the member in again, with the password that works.
     fn log_in(&mut self) {
         let all = self.passwords.clone();
         for password in all.iter().rev() {
             let command = format!("login {}.member {password}", self.name);
-            if self.ask(false, &command) {
+            if self.try_run(false, &command) {
                 self.passwords = vec![password.clone()];
                 return;
             }
         }
     }
 
-    /// Writes until it is told to rest, then says what was acknowledged so far; until there are no more rounds.
-    fn live(mut self, rounds: &Receiver<Sender<Acknowledged>>) -> usize {
+    /// Writes. At the end of each round it sends its acknowledged writes and waits for the next round. Returns the number
+    /// of writes after the last round.
+    fn run(mut self, rounds: &Receiver<Sender<Acknowledged>>) -> usize {
         let mut written = 0;
         loop {
             match rounds.try_recv() {
-                Ok(asked) => {
-                    asked.send(self.done.clone()).unwrap();
-                    // The next round begins when the answer's receiver goes.
+                Ok(demanded) => {
+                    demanded.send(self.done.clone()).unwrap();
+                    // The next message begins the next round.
                     match rounds.recv() {
                         Ok(begin) => drop(begin),
                         Err(_) => return written,
@@ -243,38 +253,36 @@ impl Duo {
                 Err(std::sync::mpsc::TryRecvError::Empty) => {}
             }
             let kind = self.rng.usize(..13);
-            // Sessions, which cost the work of a password, less often.
+            // Changes of password and logouts are rarer, because the tracker must hash a password for each.
             if kind < 11 || self.rng.usize(..8) == 0 {
-                self.step(kind);
+                self.write(kind);
                 written += 1;
             }
         }
     }
 }
 
-/// Who writes, and how to have them rest.
-struct Duos {
+/// The channels that pause all writers and let them go on.
+struct RoundControl {
     rounds: Vec<Sender<Sender<Acknowledged>>>,
 }
 
-impl Duos {
-    /// Has all rest; gives what was acknowledged to each.
-    fn rest(&self) -> Vec<Acknowledged> {
-        let asked: Vec<_> = self
+impl RoundControl {
+    /// Pauses all writers and returns the acknowledged writes of each.
+    fn pause(&self) -> Vec<Acknowledged> {
+        let demanded: Vec<_> = self
             .rounds
             .iter()
             .map(|duo| {
-                let (sender, told) = channel();
+                let (sender, answer) = channel();
                 duo.send(sender).unwrap();
-                told
+                answer
             })
             .collect();
-        let told = asked.into_iter();
-        told.map(|told| {
-            told.recv_timeout(crate::common::waiting::PATIENCE)
-                .expect("the duo lives")
-        })
-        .collect()
+        let answers = demanded.into_iter();
+        answers
+            .map(|answer| answer.recv_timeout(PATIENCE).expect("the writers run"))
+            .collect()
     }
 
     fn go_on(&self) {
@@ -288,7 +296,7 @@ fn array<'a>(dump: &'a Value, kind: &str) -> &'a Vec<Value> {
     dump[kind].as_array().unwrap()
 }
 
-/// Sees to it that everything acknowledged to a duo is there.
+/// Asserts that the dump has every acknowledged write of a pair of peers.
 fn check(dump: &Value, done: &Acknowledged) {
     let ids = |kind: &str| -> BTreeMap<&str, &str> {
         let rows = array(dump, kind).iter();
@@ -303,7 +311,7 @@ fn check(dump: &Value, done: &Acknowledged) {
         assert!(groups.contains_key(group.as_str()), "{group} is gone");
     }
     let member = accounts[done.users[1].as_str()];
-    // Each name was given by one command, however often that was asked for.
+    // A label with `~` means that a repeated command took effect twice.
     let shares = array(dump, "shares").iter();
     let shown = shares.map(|row| row["name"].as_str().unwrap());
     for label in accounts.keys().chain(groups.keys()).copied().chain(shown) {
@@ -344,17 +352,17 @@ fn check(dump: &Value, done: &Acknowledged) {
             "{share} is back"
         );
     }
-    let log_outs = array(dump, "revocations").iter();
-    let log_outs = log_outs.filter(|row| row["account"] == member).count();
+    let logouts = array(dump, "revocations").iter();
+    let logouts = logouts.filter(|row| row["account"] == member).count();
     assert!(
-        log_outs >= done.log_outs,
-        "{} log-outs, {log_outs} are left",
-        done.log_outs
+        logouts >= done.logouts,
+        "{} logouts, {logouts} are left",
+        done.logouts
     );
 }
 
-/// Does something bad, for a while.
-fn fault(
+/// Makes one fault for a while and returns its name.
+fn make_fault(
     pair: &mut Pair,
     round: usize,
     kinds: &mut Vec<usize>,
@@ -366,7 +374,7 @@ fn fault(
         let short = FAULT.mul_f64(0.2 + 0.8 * rng.f64());
         thread::sleep(long.map_or(short, |(_, _, long)| *long));
     };
-    // Each kind once in eight rounds, in any order; a long one is of a kind that lasts, and another each time.
+    // Short faults: each kind once in eight rounds, in random order. A long fault has a random kind that can last.
     let kind = match long {
         Some(_) => *rng.choice(&[0, 1, 3, 4, 5, 6, 7]).unwrap(),
         None => {
@@ -398,7 +406,7 @@ fn fault(
             pair.tracker(number - 2).signal("-STOP");
             moment(rng);
             pair.tracker(number - 2).signal("-CONT");
-            "one was stopped"
+            "one was paused"
         }
         5 => {
             for number in [1, 2] {
@@ -408,13 +416,13 @@ fn fault(
             for number in [2, 1] {
                 pair.tracker(number).signal("-CONT");
             }
-            "both were stopped"
+            "both were paused"
         }
         6 => {
             pair.proxy.cut();
             moment(rng);
             pair.proxy.mend();
-            "the line was cut"
+            "the connection was cut"
         }
         _ => {
             pair.proxy.hold();
@@ -423,65 +431,76 @@ fn fault(
                 pair.proxy.cut();
             }
             pair.proxy.mend();
-            "the line was held"
+            "the connection was held"
         }
     }
 }
 
+/// Waits until both trackers are in step and have the same registry, and checks it. Panics with their logs.
+fn check_round(pair: &Pair, acknowledged: &[Acknowledged], round: &str) {
+    pair.wait_until_in_step();
+    let dump = pair.assert_same();
+    let checked = std::panic::catch_unwind(|| {
+        acknowledged.iter().for_each(|done| check(&dump, done));
+    });
+    if checked.is_err() {
+        let logs = [1, 2].map(|number| pair.log(number));
+        panic!("{round}\n{}\n{}", logs[0], logs[1]);
+    }
+}
+
+fn assert_every_kind_was_written(acknowledged: &[Acknowledged]) {
+    let sum = |count: fn(&Acknowledged) -> usize| acknowledged.iter().map(count).sum::<usize>();
+    for (kind, count) in [
+        ("requests", sum(|it| it.requests.values().sum())),
+        ("acceptances", sum(|it| it.accepted.values().sum())),
+        ("ends", sum(|it| it.ended.values().sum())),
+        ("groups", sum(|it| it.groups.len())),
+        ("shares", sum(|it| it.shares.len())),
+        ("withdrawals", sum(|it| it.withdrawn.len())),
+        ("logouts", sum(|it| it.logouts)),
+    ] {
+        println!("{count} {kind}");
+        assert!(count > 0, "no {kind}");
+    }
+}
+
 #[test]
-fn whatever_is_killed_stopped_or_cut_both_hold_all_that_was_acknowledged() {
-    let asked = std::env::var("PIECEFUL_ROUNDS").ok();
-    let asked = asked.map(|rounds| rounds.parse::<usize>().expect("a number"));
+fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
+    let demanded = std::env::var("PIECEFUL_ROUNDS").ok();
+    let demanded = demanded.map(|rounds| rounds.parse::<usize>().expect("a number"));
     let (mut rng, mut kinds) = (fastrand::Rng::with_seed(100), Vec::new());
     let mut pair = Pair::new();
     let begun = Instant::now();
     let mut done = 0;
     let written: usize = thread::scope(|scope| {
-        let (mut duos, mut lives) = (Duos { rounds: Vec::new() }, Vec::new());
+        let (mut control, mut threads) = (RoundControl { rounds: Vec::new() }, Vec::new());
         for number in [1, 2] {
             let (round, rounds) = channel();
-            duos.rounds.push(round);
-            let duo = Duo::new(&pair, number);
-            lives.push(scope.spawn(move || duo.live(&rounds)));
+            control.rounds.push(round);
+            let writers = Writers::new(&pair, number);
+            threads.push(scope.spawn(move || writers.run(&rounds)));
         }
-        for round in 0..asked.unwrap_or(ROUNDS) {
-            if asked.is_none() && begun.elapsed() > TIME && round >= FEWEST {
+        for round in 0..demanded.unwrap_or(ROUNDS) {
+            if demanded.is_none() && begun.elapsed() > TIME && round >= FEWEST {
                 break;
             }
-            let what = fault(&mut pair, round, &mut kinds, &mut rng);
-            let acknowledged = duos.rest();
-            pair.wait_until_in_step();
-            let dump = pair.same();
-            let checked = std::panic::catch_unwind(|| {
-                acknowledged.iter().for_each(|done| check(&dump, done));
-            });
-            if checked.is_err() {
-                let logs = [1, 2].map(|number| pair.log(number));
-                panic!("round {round}: {what}\n{}\n{}", logs[0], logs[1]);
-            }
+            let fault = make_fault(&mut pair, round, &mut kinds, &mut rng);
+            let acknowledged = control.pause();
+            check_round(&pair, &acknowledged, &format!("round {round}: {fault}"));
             done += 1;
-            duos.go_on();
+            control.go_on();
         }
-        let acknowledged = duos.rest();
-        drop(duos);
-        let written = lives.into_iter().map(|life| life.join().unwrap()).sum();
+        let acknowledged = control.pause();
+        drop(control);
+        let written = threads
+            .into_iter()
+            .map(|writers| writers.join().unwrap())
+            .sum();
         pair.wait_until_in_step();
-        let dump = pair.same_when_stopped();
+        let dump = pair.stop_and_assert_same();
         acknowledged.iter().for_each(|done| check(&dump, done));
-        let counted =
-            |count: fn(&Acknowledged) -> usize| acknowledged.iter().map(count).sum::<usize>();
-        for (what, count) in [
-            ("requests", counted(|it| it.requests.values().sum())),
-            ("acceptances", counted(|it| it.accepted.values().sum())),
-            ("ends", counted(|it| it.ended.values().sum())),
-            ("groups", counted(|it| it.groups.len())),
-            ("shares", counted(|it| it.shares.len())),
-            ("withdrawals", counted(|it| it.withdrawn.len())),
-            ("log-outs", counted(|it| it.log_outs)),
-        ] {
-            println!("{count} {what}");
-            assert!(count > 0, "no {what}");
-        }
+        assert_every_kind_was_written(&acknowledged);
         written
     });
     println!(

@@ -1,4 +1,4 @@
-//! Two trackers of one cluster in a sandbox, the line between them by a proxy, and peers that know both.
+//! Two replicas of one registry in a sandbox, a proxy between them, and peers that know both.
 
 use super::proxy::Proxy;
 use crate::common::control_connection::{ControlConnection, User, create_user_request};
@@ -23,14 +23,14 @@ pub(crate) struct Pair {
     pub(crate) sandbox: Sandbox,
     pub(crate) proxy: Proxy,
     trackers: [Option<Process>; 2],
-    /// Where each is, or was last.
+    /// The present or last address of each tracker.
     addresses: [SocketAddr; 2],
-    /// How long a file of the next tracker may be, in KiB.
+    /// The largest file that the next tracker may write, in KiB.
     limit: Option<u64>,
 }
 
 impl Pair {
-    /// Two empty trackers that are in step.
+    /// Starts two empty trackers and waits until they are in step.
     pub(crate) fn new() -> Self {
         let mut pair = Self::none();
         pair.start(1, &[]);
@@ -39,7 +39,7 @@ impl Pair {
         pair
     }
 
-    /// Two trackers, neither of them started.
+    /// Prepares two trackers and starts none.
     pub(crate) fn none() -> Self {
         let (sandbox, proxy) = (Sandbox::new(), Proxy::new());
         let info = format!("{}\n127.0.0.1:0\n", proxy.address);
@@ -49,13 +49,13 @@ impl Pair {
             sandbox,
             proxy,
             trackers: [None, None],
-            // Nobody listens there.
+            // Nothing listens at this address.
             addresses: ["127.0.0.1:1".parse().unwrap(); 2],
             limit: None,
         }
     }
 
-    /// Starts a tracker over its state, at a new address. It does not serve yet when this returns.
+    /// Starts a tracker with its state, at a new address. It may not serve yet when this returns.
     pub(crate) fn start(&mut self, number: usize, arguments: &[&str]) {
         let tracker = self.spawn(number, &self.data(number), arguments);
         self.addresses[number - 1] = tracker.address;
@@ -63,10 +63,10 @@ impl Pair {
             self.proxy.lead_to(tracker.address);
         }
         self.trackers[number - 1] = Some(tracker);
-        self.tell_peers();
+        self.write_tracker_infos();
     }
 
-    /// Starts a tracker that cannot make a file longer than that many KiB.
+    /// Starts a tracker that cannot write a file above this size.
     pub(crate) fn start_limited(&mut self, number: usize, kibibytes: u64) {
         self.limit = Some(kibibytes);
         self.start(number, &["--log", "warn"]);
@@ -92,8 +92,8 @@ impl Pair {
         tracker
     }
 
-    /// What a tracker that does not start says.
-    pub(crate) fn refused(&self, number: &str, arguments: &[&str]) -> Output {
+    /// Runs a tracker that must not start.
+    pub(crate) fn start_refused(&self, number: &str, arguments: &[&str]) -> Output {
         let info = self.sandbox.path("cluster/info.txt");
         let mut all = vec!["tracker", info.to_str().unwrap(), number];
         all.extend(["--listen", "127.0.0.1:0"]);
@@ -107,8 +107,8 @@ impl Pair {
         path.to_str().unwrap().to_owned()
     }
 
-    /// Writes where the trackers are for peers, one file for each order.
-    fn tell_peers(&self) {
+    /// Writes the TRACKER_INFO of peers, one file for each order of the trackers.
+    fn write_tracker_infos(&self) {
         let [one, two] = self.addresses;
         for (first, text) in [
             (1, format!("{one}\n{two}\n")),
@@ -120,20 +120,20 @@ impl Pair {
         }
     }
 
-    /// TRACKER_INFO as peers have it who are to ask that tracker first.
+    /// The TRACKER_INFO that names tracker `first` first.
     fn info(&self, first: usize) -> PathBuf {
         self.sandbox.path(&format!("peers{first}.txt"))
     }
 
-    /// A peer that asks that tracker first.
+    /// Starts a peer that asks tracker `first` first.
     pub(crate) fn peer(&self, name: &str, first: usize) -> Peer {
         let (folder, state) = (self.sandbox.folder(name), self.sandbox.state(name));
         let (info, arguments) = (self.info(first), ["--name", name]);
         Peer::start(&folder, "127.0.0.1:0", &info, &state, &arguments)
     }
 
-    /// What a peer prints for a person.
-    pub(crate) fn person(&self, name: &str, first: usize, commands: &[&str]) -> Output {
+    /// Runs commands at a peer without `--json`, as a person would.
+    pub(crate) fn run_as_person(&self, name: &str, first: usize, commands: &[&str]) -> Output {
         let state = self.sandbox.path(&format!("{name}.state"));
         let info = self.info(first);
         let mut all = vec!["peer", "127.0.0.1:0", info.to_str().unwrap(), "--dir"];
@@ -145,7 +145,9 @@ impl Pair {
     }
 
     pub(crate) fn tracker(&mut self, number: usize) -> &mut Process {
-        self.trackers[number - 1].as_mut().expect("it runs")
+        self.trackers[number - 1]
+            .as_mut()
+            .expect("the tracker runs")
     }
 
     pub(crate) fn address(&self, number: usize) -> SocketAddr {
@@ -154,18 +156,21 @@ impl Pair {
 
     /// kill -9.
     pub(crate) fn kill(&mut self, number: usize) {
-        self.trackers[number - 1].take().expect("it runs").kill();
+        self.trackers[number - 1]
+            .take()
+            .expect("the tracker runs")
+            .kill();
     }
 
-    /// Ends a tracker as its operator does.
+    /// Ends a tracker by `quit` on its console.
     pub(crate) fn quit(&mut self, number: usize) {
-        let mut tracker = self.trackers[number - 1].take().expect("it runs");
+        let mut tracker = self.trackers[number - 1].take().expect("the tracker runs");
         tracker.write_line("quit");
-        let (status, told) = tracker.wait();
-        assert!(status.success(), "{told}");
+        let (status, errors) = tracker.wait();
+        assert!(status.success(), "{errors}");
     }
 
-    /// A new line of a tracker's console.
+    /// Types a line on a tracker's console and returns the line that it answers.
     pub(crate) fn console(&mut self, number: usize, line: &str) -> String {
         let tracker = self.tracker(number);
         tracker.write_line(line);
@@ -173,17 +178,38 @@ impl Pair {
     }
 
     pub(crate) fn connect(&self, number: usize) -> ControlConnection {
-        ControlConnection::open(self.address(number)).expect("it listens")
+        ControlConnection::open(self.address(number)).expect("the tracker listens")
     }
 
-    /// Makes an account at that tracker and logs it in there.
+    /// The code of a new invite from the first tracker.
+    pub(crate) fn invite_code(&mut self) -> String {
+        let invite = self.console(1, "invite");
+        let code = invite.strip_prefix("invite ").unwrap();
+        code.split(' ').next().unwrap().to_owned()
+    }
+
+    /// The peers of nik and olga. They reach the first tracker through a proxy, which can hold back its answers.
+    pub(crate) fn peers_behind_proxy(&self) -> (Proxy, Peer, Peer) {
+        let between = Proxy::new();
+        between.lead_to(self.address(1));
+        let info = self.sandbox.tracker_info();
+        fs::write(&info, format!("{}\n{}\n", between.address, self.address(2))).unwrap();
+        let [nik, olga] = ["nik", "olga"].map(|name| {
+            let mut peer = self.sandbox.peer(name);
+            create_and_log_in(&mut peer, name);
+            peer
+        });
+        (between, nik, olga)
+    }
+
+    /// Creates an account at a tracker and logs in to it there.
     pub(crate) fn user(&self, number: usize, name: &str) -> User {
         let mut line = self.connect(number);
         line.ask(None, create_user_request(name)).unwrap();
         User::log_in(line, name)
     }
 
-    /// How a tracker sees the other one; none while it does not answer.
+    /// What a tracker reports about the cluster. None while it does not answer.
     pub(crate) fn view(&self, number: usize) -> Option<ClusterView> {
         let mut line = ControlConnection::open(self.address(number))?;
         match line.try_ask(None, Ask::Cluster).ok()? {
@@ -192,7 +218,7 @@ impl Pair {
         }
     }
 
-    /// Waits until both serve and know the same.
+    /// Waits until both trackers serve and neither lacks a write of the other.
     pub(crate) fn wait_until_in_step(&self) {
         let is_in_step = |number| {
             self.view(number).is_some_and(|view| {
@@ -206,11 +232,8 @@ impl Pair {
             if start.elapsed() > PATIENCE {
                 let seen = [1, 2].map(|number| {
                     let log = self.log(number);
-                    let told: Vec<&str> = log
-                        .lines()
-                        .filter(|line| line.contains("keeper: ") || line.contains("twins: "))
-                        .collect();
-                    let last = told[told.len().saturating_sub(20)..].join("\n");
+                    let lines: Vec<&str> = log.lines().collect();
+                    let last = lines[lines.len().saturating_sub(40)..].join("\n");
                     format!("tracker {number}: {:?}\n{last}", self.view(number))
                 });
                 panic!("they do not come in step\n{}", seen.join("\n"));
@@ -219,7 +242,7 @@ impl Pair {
         }
     }
 
-    /// What a tracker has written into its log in all its lives.
+    /// The log of a tracker since its first start.
     pub(crate) fn log(&self, number: usize) -> String {
         let log = PathBuf::from(self.data(number)).join("tracker.log");
         fs::read_to_string(log).unwrap_or_default()
@@ -229,57 +252,57 @@ impl Pair {
         wait_until(text, || self.log(number).contains(text));
     }
 
-    /// Has a peer ask the first tracker, through `between`, for what that logs as `done`: the tracker does it and ends before
-    /// the peer has its answer, which comes from another.
-    pub(crate) fn does_without_the_answer(
+    /// Runs a command at a peer. The first tracker carries it out and logs `done`, but the proxy `between` loses the
+    /// answer, so that the peer asks the second tracker.
+    pub(crate) fn run_without_first_answer(
         &self,
         peer: &mut Peer,
         between: &Proxy,
         command: &str,
         done: &str,
     ) {
-        // Asked at the first tracker, whatever became of it before: a refusal there tells.
-        wait_until("the first is asked again", || {
+        // The peer must be connected to the first tracker: a refusal in its log shows that.
+        wait_until("the peer asks the first tracker", || {
             let refusals = || self.log(1).matches("list_members: unknown-group").count();
             let before = refusals();
             peer.try_run("list_members nowhere");
             refusals() > before
         });
-        // Before a password is hashed it is asked whether anybody is there.
+        // Before a password is hashed, the peer sends one more request to see if the tracker is there.
         between.hold_answers_after(usize::from(command.contains("pw-of")));
         peer.process.write_line(command);
         self.wait_for_log(1, done);
         between.cut();
-        let told: Value = serde_json::from_str(&peer.process.line()).unwrap();
-        assert_eq!(told["ok"], true, "{command}: {told}");
+        let object: Value = serde_json::from_str(&peer.process.line()).unwrap();
+        assert_eq!(object["ok"], true, "{command}: {object}");
         between.mend();
     }
 
-    /// What shows others that they hold the cluster's key.
+    /// A TLS identity that is signed with the key of the cluster.
     pub(crate) fn tls(&self) -> ClusterTls {
         let key = fs::read(self.sandbox.path("cluster/cluster.pem")).unwrap();
         let cluster = Authority::from_pem(&key).unwrap();
         ClusterTls::new(&cluster.issue(TRACKER_NAME).unwrap()).unwrap()
     }
 
-    /// All that a running tracker keeps.
+    /// A backup of a running tracker.
     pub(crate) fn backup(&self, number: usize) -> Vec<u8> {
         let file = self.sandbox.path(&format!("backup{number}"));
         fetch_backup(&self.tls(), self.address(number), &file).unwrap();
         fs::read(file).unwrap()
     }
 
-    /// Sees to it that both running trackers hold the same to the byte, and gives what that is.
-    pub(crate) fn same(&self) -> Value {
-        let [one, two] = [1, 2].map(|number| Kept::of(&self.backup(number)));
+    /// Asserts that both running trackers have the same registry to the byte, and returns its dump.
+    pub(crate) fn assert_same(&self) -> Value {
+        let [one, two] = [1, 2].map(|number| BackupContent::of(&self.backup(number)));
         if one != two {
             panic!("different: {:#} and {:#}", one.dump(), two.dump());
         }
         one.dump()
     }
 
-    /// The same of both when they have been stopped, by the binary's own means.
-    pub(crate) fn same_when_stopped(&mut self) -> Value {
+    /// Stops both trackers and asserts that they have the same registry, by `--check` and `--dump`. Returns the dump.
+    pub(crate) fn stop_and_assert_same(&mut self) -> Value {
         self.quit(1);
         self.quit(2);
         let [one, two] = [1, 2].map(|number| self.data(number));
@@ -290,23 +313,23 @@ impl Pair {
         serde_json::from_str(&dumps[0]).unwrap()
     }
 
-    /// The binary as `pieceful tracker ARGUMENTS`.
+    /// Runs `pieceful tracker ARGUMENTS` to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let all: Vec<&str> = ["tracker"].iter().chain(arguments).copied().collect();
         run(&self.sandbox.folder("cluster"), &all, "")
     }
 }
 
-/// What a backup holds.
+/// The content of a backup.
 #[derive(PartialEq)]
-struct Kept {
+struct BackupContent {
     versions: Vec<u8>,
     rows: Vec<Vec<u8>>,
-    /// The info dictionaries that some share names: others are dropped in time.
+    /// The info dictionaries of present shares. A tracker drops others after some time.
     blobs: Vec<Vec<u8>>,
 }
 
-impl Kept {
+impl BackupContent {
     fn of(backup: &[u8]) -> Self {
         let (mut versions, mut rows, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
         let mut rest = backup.strip_prefix(b"pieceful backup 1\n").unwrap();
@@ -339,7 +362,7 @@ impl Kept {
         }
     }
 
-    /// As `--dump` would print it.
+    /// The dump that `--dump` would print.
     fn dump(&self) -> Value {
         let versions = match self.versions.as_slice() {
             [] => VersionVector::new(),
@@ -351,8 +374,8 @@ impl Kept {
     }
 }
 
-/// Makes a user at a peer, and logs in.
-pub(crate) fn log_in(peer: &mut Peer, user: &str) {
+/// Creates a user at a peer and logs the user in.
+pub(crate) fn create_and_log_in(peer: &mut Peer, user: &str) {
     peer.run(&format!("create_user {user} pw-of-{user}"));
     peer.run(&format!("login {user} pw-of-{user}"));
 }

@@ -1,4 +1,4 @@
-//! What lies between two trackers: a line that can be cut, or held so that nothing passes.
+//! A proxy between trackers whose connections a test can cut, hold or slow down.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,22 +6,22 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many bytes at a time come through a slow line.
+/// The number of bytes that pass at a time through a slow proxy.
 const SLICE: usize = 512;
 
-/// Takes connections and hands them on to a tracker.
+/// Accepts connections and forwards them to a tracker.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     accepting: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct ProxyState {
+    state: Mutex<ProxyFields>,
     changed: Condvar,
 }
 
-struct State {
+struct ProxyFields {
     target: Option<SocketAddr>,
     mode: Mode,
     live: Vec<TcpStream>,
@@ -32,11 +32,11 @@ enum Mode {
     Open,
     /// Connections end and no new one lasts.
     Cut,
-    /// Connections stand and nothing comes through.
+    /// Connections stay open and nothing passes.
     Held,
-    /// Connections stand, and after this many no answer comes through.
+    /// Connections stay open. After this number of answers no more answers pass.
     Silent(usize),
-    /// This many bytes a second come through, each way.
+    /// This number of bytes passes in a second, in each direction.
     Slow(u32),
     Ended,
 }
@@ -45,8 +45,8 @@ impl Proxy {
     pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+        let shared = Arc::new(ProxyState {
+            state: Mutex::new(ProxyFields {
                 target: None,
                 mode: Mode::Open,
                 live: Vec::new(),
@@ -62,7 +62,7 @@ impl Proxy {
         }
     }
 
-    /// Where connections go from now on.
+    /// Forwards new connections to `target`.
     pub(crate) fn lead_to(&self, target: SocketAddr) {
         self.shared.state.lock().unwrap().target = Some(target);
     }
@@ -72,21 +72,22 @@ impl Proxy {
         self.set(Mode::Cut);
     }
 
-    /// Lets nothing through, in neither direction; what comes meanwhile is let through afterwards.
+    /// Holds all bytes in both directions. They pass after [`Proxy::mend`].
     pub(crate) fn hold(&self) {
         self.set(Mode::Held);
     }
 
-    /// Lets through what is asked, and that many answers.
+    /// Lets requests pass, and this number of answers.
     pub(crate) fn hold_answers_after(&self, answers: usize) {
         self.set(Mode::Silent(answers));
     }
 
-    /// Lets this many bytes a second through.
+    /// Lets `rate` bytes pass in a second.
     pub(crate) fn slow_down(&self, rate: u32) {
         self.set(Mode::Slow(rate));
     }
 
+    /// Lets everything pass again.
     pub(crate) fn mend(&self) {
         self.set(Mode::Open);
     }
@@ -112,7 +113,7 @@ impl Drop for Proxy {
     }
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+fn accept(listener: &TcpListener, shared: &Arc<ProxyState>) {
     loop {
         let (near, _) = listener.accept().unwrap();
         let (mode, target) = {
@@ -147,10 +148,10 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, answers: bool) {
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &ProxyState, answers: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
-        let held = |state: &mut State| match &mut state.mode {
+        let held = |state: &mut ProxyFields| match &mut state.mode {
             Mode::Held => true,
             Mode::Silent(0) => answers,
             Mode::Silent(left) => {

@@ -1,5 +1,5 @@
-//! Who has no business on the line between trackers, who breaks its rules, and whose clock is wrong: nobody learns
-//! anything, nothing is lost, and the tracker serves on.
+//! Replica connections of strangers, of trackers that break the protocol, and of one with a wrong clock: they learn and
+//! change nothing that they must not, and the tracker goes on serving.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, create_user_request, group_request};
@@ -19,21 +19,21 @@ use std::time::{Duration, SystemTime};
 
 const HOURS: Duration = Duration::from_secs(3 * 3600);
 
-/// One that claims to be another tracker, and speaks for itself.
-struct Fake {
+/// A fake tracker: a test chooses every message that it sends.
+struct FakeReplica {
     stream: TlsStream,
 }
 
-impl Fake {
-    fn call(pair: &Pair, tls: &ClusterTls, purpose: Purpose) -> Result<Self, TlsError> {
+impl FakeReplica {
+    fn connect(pair: &Pair, tls: &ClusterTls, purpose: Purpose) -> Result<Self, TlsError> {
         let socket = Arc::new(TcpStream::connect(pair.address(1)).unwrap());
         let stream = tls.connect(socket, purpose, PATIENCE)?;
         Ok(Self { stream })
     }
 
-    /// One that has said who it is.
-    fn greeted(pair: &Pair, number: u32, registry: &Registry) -> Self {
-        let fake = Self::call(pair, &pair.tls(), Purpose::Twin).unwrap();
+    /// Connects and sends the first message with this number and registry.
+    fn connect_as(pair: &Pair, number: u32, registry: &Registry) -> Self {
+        let fake = Self::connect(pair, &pair.tls(), Purpose::Twin).unwrap();
         fake.send(&Message::Hello {
             protocol: PROTOCOL,
             number: TrackerNumber::new(number).unwrap(),
@@ -49,11 +49,12 @@ impl Fake {
     }
 
     fn send_bytes(&self, body: &[u8]) {
-        // It may have been cut off already.
+        // The tracker may have closed the connection already.
         let _ = write_frame(&self.stream, body, MAX_FRAME, PATIENCE);
     }
 
-    /// Answers pings by that clock until something else comes that is wanted; none at the end of the line.
+    /// Answers pings by a clock that is `ahead`, until `wanted` finds something in a message. None at the end of the
+    /// connection.
     fn until<T>(
         &self,
         ahead: Duration,
@@ -77,7 +78,7 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
+impl Drop for FakeReplica {
     fn drop(&mut self) {
         self.stream.hang_up();
     }
@@ -101,57 +102,57 @@ fn account(id: u8, name: &str) -> NewAccount {
     }
 }
 
-/// A tracker that is listed with another one, which is not there.
-fn alone() -> Pair {
+/// A running tracker whose TRACKER_INFO lists another one that does not run.
+fn tracker_alone() -> Pair {
     let mut pair = Pair::none();
     pair.start(1, &["--alone"]);
     pair
 }
 
 #[test]
-fn strangers_get_nothing_on_the_line_between_trackers() {
-    let pair = alone();
+fn strangers_get_no_replica_connection() {
+    let pair = tracker_alone();
     let authority = || Authority::generate(CLUSTER_AUTHORITY).unwrap();
-    // Another cluster's tracker.
+    // A tracker and an operator of another cluster.
     let foreign = ClusterTls::new(&authority().issue(TRACKER_NAME).unwrap()).unwrap();
     for purpose in [Purpose::Twin, Purpose::Operator] {
-        let refused = Fake::call(&pair, &foreign, purpose).map(|_| ());
+        let refused = FakeReplica::connect(&pair, &foreign, purpose).map(|_| ());
         let refused = refused.unwrap_err();
         assert!(
             matches!(refused, TlsError::OtherCluster { .. }),
             "{refused}"
         );
     }
-    wait_until("it is in the log", || {
+    wait_until("both refusals are logged", || {
         pair.log(1).matches("no control line from").count() == 2
     });
-    // A peer's line takes no message of a tracker's.
-    let line = pair.connect(1);
+    // A control connection accepts no message of a replica connection.
+    let connection = pair.connect(1);
     let hello = Message::Ping {
         clock: 1,
         versions: versions(&VersionVector::new()),
         serving: true,
     };
-    write_frame(&line.stream, &hello.encode(), MAX_FRAME, PATIENCE).unwrap();
-    let mut reader = FrameReader::new(&line.stream, MAX_FRAME);
-    let told = String::from_utf8_lossy(reader.next(PATIENCE, PATIENCE).unwrap()).into_owned();
-    assert!(told.contains("bad-request"), "{told}");
+    write_frame(&connection.stream, &hello.encode(), MAX_FRAME, PATIENCE).unwrap();
+    let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
+    let reply = String::from_utf8_lossy(reader.next(PATIENCE, PATIENCE).unwrap()).into_owned();
+    assert!(reply.contains("bad-request"), "{reply}");
     pair.user(1, "nik");
 }
 
 #[test]
-fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
-    let pair = alone();
+fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
+    let pair = tracker_alone();
     let own = pair.user(1, "nik");
     let stranger = Registry::new(Origin([9; 16]));
-    for (told, number) in [
+    for (logged, number) in [
         ("says it is number 1, as this one", 1),
         ("says it is number 4, which is not listed here", 4),
     ] {
-        assert!(Fake::greeted(&pair, number, &stranger).is_cut_off());
-        pair.wait_for_log(1, told);
+        assert!(FakeReplica::connect_as(&pair, number, &stranger).is_cut_off());
+        pair.wait_for_log(1, logged);
     }
-    let other = Fake::call(&pair, &pair.tls(), Purpose::Twin).unwrap();
+    let other = FakeReplica::connect(&pair, &pair.tls(), Purpose::Twin).unwrap();
     other.send(&Message::Hello {
         protocol: PROTOCOL + 1,
         number: TrackerNumber::new(2).unwrap(),
@@ -169,12 +170,12 @@ fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
         b"d2:idi-1e4:type6:pushede",
         b"d5:known3:abc2:idi1e4:type4:pulle",
     ] {
-        let fake = Fake::greeted(&pair, 2, &stranger);
+        let fake = FakeReplica::connect_as(&pair, 2, &stranger);
         fake.send_bytes(bytes);
         assert!(fake.is_cut_off(), "{:?}", String::from_utf8_lossy(bytes));
     }
-    // An answer to a question that nobody asked changes nothing.
-    let fake = Fake::greeted(&pair, 2, &stranger);
+    // Answers without a question change nothing.
+    let fake = FakeReplica::connect_as(&pair, 2, &stranger);
     fake.send(&Message::Changes {
         id: 77,
         change: None,
@@ -182,23 +183,18 @@ fn whoever_breaks_the_rules_with_the_key_is_turned_away() {
     });
     fake.send(&Message::Pushed { id: 1 });
     drop(fake);
-    // Somebody who says nothing at all is not waited for longer than for a moment.
-    let silent = Fake::call(&pair, &pair.tls(), Purpose::Twin).unwrap();
+    // The tracker waits only a moment for a silent one.
+    let silent = FakeReplica::connect(&pair, &pair.tls(), Purpose::Twin).unwrap();
     assert!(silent.is_cut_off());
-    let silent = Fake::call(&pair, &pair.tls(), Purpose::Operator).unwrap();
+    let silent = FakeReplica::connect(&pair, &pair.tls(), Purpose::Operator).unwrap();
     silent.send_bytes(b"de");
     assert!(silent.is_cut_off());
     let mut again = User::log_in(pair.connect(1), &own.name);
     again.perform(group_request("create_group lab"));
 }
 
-#[test]
-fn a_clock_wrong_by_hours_is_reported_and_does_no_harm() {
-    let pair = alone();
-    let mut nik = pair.user(1, "nik");
-    let mut twin = Registry::new(Origin([9; 16]));
-    let fake = Fake::greeted(&pair, 2, &twin);
-    // It takes what there is, by its wrong clock.
+/// Pulls everything from the tracker, then pushes an account whose time is hours ahead.
+fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
     let change = fake.until(HOURS, |message| match message {
         Message::Ping { .. } => {
             fake.send(&Message::Pull {
@@ -212,10 +208,12 @@ fn a_clock_wrong_by_hours_is_reported_and_does_no_harm() {
     });
     let change = pieceful::tracker::registry::Change::decode(change.unwrap().as_bytes()).unwrap();
     let now = since_1970() + HOURS;
-    twin.apply(twin.merge(&change, now).unwrap()).unwrap();
-    let update = twin.create_account(account(3, "mayank"), now).unwrap();
+    registry
+        .apply(registry.merge(&change, now).unwrap())
+        .unwrap();
+    let update = registry.create_account(account(3, "mayank"), now).unwrap();
     let pushed = update.change().unwrap().encode();
-    twin.apply(update).unwrap();
+    registry.apply(update).unwrap();
     fake.send(&Message::Push {
         id: 1,
         change: Encoded::new(pushed).unwrap(),
@@ -225,6 +223,15 @@ fn a_clock_wrong_by_hours_is_reported_and_does_no_harm() {
         _ => None,
     });
     assert_eq!(confirmed, Some(1));
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_hours_is_reported_and_does_no_harm() {
+    let pair = tracker_alone();
+    let mut nik = pair.user(1, "nik");
+    let mut registry = Registry::new(Origin([9; 16]));
+    let fake = FakeReplica::connect_as(&pair, 2, &registry);
+    pull_and_push_account(&fake, &mut registry);
     pair.wait_for_log(1, "s in the future: a clock is or was wrong");
     let answering = std::thread::scope(|scope| {
         let fake = &fake;
@@ -234,7 +241,7 @@ fn a_clock_wrong_by_hours_is_reported_and_does_no_harm() {
         answering.join().unwrap()
     });
     assert!(answering);
-    // What is written now comes after what was written by the wrong clock.
+    // New writes come after the writes of the wrong clock.
     let refused = pair
         .connect(1)
         .ask(None, create_user_request("mayank"))

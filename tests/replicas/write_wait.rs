@@ -1,18 +1,18 @@
-//! A write waits for the twin for a moment, and nothing else does.
+//! A write waits a moment for the other replica, and nothing else waits.
 
 use super::pair::Pair;
-use crate::common::control_connection::group_request;
+use crate::common::control_connection::{User, group_request};
 use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::net::write_frame;
 use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest that a write may wait for a twin that stands still, with room for a busy machine.
-const MOMENT: Duration = Duration::from_secs(20);
+/// The longest wait of a write for a paused replica, with room for a busy machine.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_tracker_answers_others_while_a_write_waits_for_its_twin() {
+fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
     let mut reader = pair.user(1, "reader");
@@ -31,24 +31,27 @@ fn a_tracker_answers_others_while_a_write_waits_for_its_twin() {
         PATIENCE,
     )
     .unwrap();
-    let (asked, waited) = thread::scope(|scope| {
+    let (answered, waited) = thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let mut frames = pieceful::net::FrameReader::new(&nik.connection.stream, MAX_FRAME);
             let reply = Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap();
             assert!(reply.result.is_ok() && reply.only_here, "{reply:?}");
             begun.elapsed()
         });
-        let mut asked = 0;
+        let mut answered = 0;
         while !waiting.is_finished() {
             reader.groups();
-            asked += 1;
+            answered += 1;
         }
-        (asked, waiting.join().unwrap())
+        (answered, waiting.join().unwrap())
     });
     assert!(waited >= Duration::from_secs(1), "it waited {waited:?}");
-    assert!(waited < MOMENT, "it waited {waited:?}");
-    assert!(asked > 1, "only {asked} requests were answered meanwhile");
-    // One that stands still is not waited for again.
+    assert!(waited < LONGEST_WAIT, "it waited {waited:?}");
+    assert!(
+        answered > 1,
+        "only {answered} requests were answered meanwhile"
+    );
+    // The next write does not wait for the paused replica again.
     let begun = Instant::now();
     let reply = ask(&mut nik, group_request("create_group second"));
     assert!(reply.only_here && begun.elapsed() < waited, "{reply:?}");
@@ -56,10 +59,11 @@ fn a_tracker_answers_others_while_a_write_waits_for_its_twin() {
     pair.wait_until_in_step();
     let reply = ask(&mut nik, group_request("create_group third"));
     assert!(!reply.only_here, "{reply:?}");
-    assert_eq!(pair.same()["groups"].as_array().unwrap().len(), 3);
+    assert_eq!(pair.assert_same()["groups"].as_array().unwrap().len(), 3);
 }
 
-fn ask(user: &mut crate::common::control_connection::User, ask: Ask) -> Reply {
+/// Sends a request and returns the whole reply.
+fn ask(user: &mut User, ask: Ask) -> Reply {
     let request = Request {
         id: 9,
         token: Some(user.token.clone()),
@@ -69,18 +73,18 @@ fn ask(user: &mut crate::common::control_connection::User, ask: Ask) -> Reply {
 }
 
 #[test]
-fn a_tracker_that_starts_without_its_twin_serves_after_a_moment() {
+fn a_tracker_that_starts_without_the_other_replica_serves_after_a_moment() {
     let mut pair = Pair::none();
     pair.start(1, &[]);
-    // A peer does not notice.
+    // A peer waits for it by itself.
     let mut peer = pair.peer("nik", 1);
     assert_eq!(peer.run("create_user nik pw-of-nik")["copies"], 1);
-    // On a busy machine the moment may be over before it can be asked.
-    wait_until("it is asked before it serves", || {
+    // On a busy machine the moment may be over before the request.
+    wait_until("a request comes before the tracker serves", || {
         pair.kill(1);
         pair.start(1, &[]);
-        let mut line = pair.connect(1);
-        match line.ask(
+        let mut connection = pair.connect(1);
+        match connection.ask(
             None,
             Ask::Login {
                 user: "nik".parse().unwrap(),

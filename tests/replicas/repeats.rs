@@ -1,8 +1,7 @@
-//! A command that got no answer goes on at the other tracker, and is done once: whether the first one did it, told of it,
-//! or was killed before it could.
+//! Repeated commands: a command without an answer is sent again to the other tracker and takes effect once, whether or not
+//! the first tracker carried it out and replicated it.
 
-use super::pair::{Pair, log_in};
-use super::proxy::Proxy;
+use super::pair::{Pair, create_and_log_in};
 use crate::common::control_connection::{
     User, create_user_with_invite, group_request, login_request, new_write, password_of,
 };
@@ -12,10 +11,9 @@ use pieceful::certificate::MemberKey;
 use pieceful::wire::access::{Answer, Ask, KeyRequest, Place, WriteId};
 use pieceful::wire::control::InfoPart;
 use pieceful::wire::password::Password;
-use std::fs;
 
 #[test]
-fn what_never_was_is_refused_after_a_tracker_died_too() {
+fn commands_that_must_fail_also_fail_after_a_tracker_was_killed() {
     let mut pair = Pair::new();
     let commands = [
         ("leave_group nosuch", "unknown-group"),
@@ -26,11 +24,11 @@ fn what_never_was_is_refused_after_a_tracker_died_too() {
         ("create_group lab", "name-taken"),
         ("create_user eve pw-of-eve", "name-taken"),
     ];
-    // Each has a line to the first tracker when that dies.
+    // Each peer has a control connection to the first tracker when that is killed.
     let mut peers: Vec<Peer> = (0..commands.len())
         .map(|number| pair.peer(&format!("peer{number}"), 1))
         .collect();
-    log_in(&mut peers[0], "nik");
+    create_and_log_in(&mut peers[0], "nik");
     peers[0].run("create_user eve pw-of-eve");
     peers[0].run("create_group lab");
     for peer in &mut peers[1..] {
@@ -38,18 +36,18 @@ fn what_never_was_is_refused_after_a_tracker_died_too() {
     }
     pair.kill(1);
     for (peer, (command, kind)) in peers.iter_mut().zip(commands) {
-        let told = peer.try_run(command);
-        assert_eq!(told["error"]["kind"], kind, "{command}: {told}");
+        let object = peer.try_run(command);
+        assert_eq!(object["error"]["kind"], kind, "{command}: {object}");
     }
 }
 
-/// A member of a pair of trackers, known to both.
-struct Both {
+/// A user who is connected to both trackers.
+struct UserAtBoth {
     first: User,
     second: User,
 }
 
-impl Both {
+impl UserAtBoth {
     fn new(pair: &Pair, name: &str) -> Self {
         let first = User::log_in(pair.connect(1), name);
         let mut second = User {
@@ -57,21 +55,21 @@ impl Both {
             token: first.token.clone(),
             connection: pair.connect(2),
         };
-        // Long requests are taken from who has shown a session.
+        // A tracker accepts long requests only after it has seen a valid token.
         second.groups();
         Self { first, second }
     }
 
-    /// Asks the first tracker, then, as if it had not answered, the second, and the first again.
-    fn twice(&mut self, ask: &Ask) {
+    /// Sends a request to the first tracker and then, as if no answer had come, to the second and to the first again.
+    fn perform_three_times(&mut self, ask: &Ask) {
         for (what, user) in [("first", &mut self.first), ("second", &mut self.second)] {
             assert_eq!(user.ask(ask.clone()), Ok(Answer::Done), "{what}: {ask:?}");
         }
         assert_eq!(self.first.ask(ask.clone()), Ok(Answer::Done), "{ask:?}");
     }
 
-    /// The parts of an info dictionary for a group.
-    fn parts(&mut self, group: &str, write: WriteId) -> Vec<Ask> {
+    /// The requests that publish one large info dictionary in parts.
+    fn publish_in_parts(&mut self, group: &str, write: WriteId) -> Vec<Ask> {
         let key = MemberKey::generate().unwrap();
         let request = key.request(self.first.token.as_bytes()).unwrap();
         let certified = self.first.ask(Ask::Certify {
@@ -105,119 +103,125 @@ impl Both {
     }
 }
 
-#[test]
-fn what_one_tracker_did_and_told_of_the_other_does_not_do_again() {
-    let mut pair = Pair::new();
-    let invite = pair.console(1, "invite");
-    let code = invite.strip_prefix("invite ").unwrap();
-    let code = code.split(' ').next().unwrap().to_owned();
-    // By an invite, which is used up by it.
-    let make = create_user_with_invite("nik", Some(&code));
+/// The same request creates an account three times. It is one account, and it uses up the invite.
+fn create_nik_by_invite(pair: &mut Pair) {
+    let code = pair.invite_code();
+    let create = create_user_with_invite("nik", Some(&code));
     for number in [1, 2, 1] {
-        let told = pair.connect(number).ask(None, make.clone());
-        assert_eq!(told, Ok(Answer::Done), "{number}");
+        let answer = pair.connect(number).ask(None, create.clone());
+        assert_eq!(answer, Ok(Answer::Done), "{number}");
     }
     let other = pair
         .connect(2)
         .ask(None, create_user_with_invite("ada", Some(&code)));
     assert_eq!(other.unwrap_err().kind.as_str(), "invite-used");
-    pair.connect(1)
-        .ask(None, create_user_with_invite("olga", None))
-        .unwrap();
-    let (mut nik, mut olga) = (Both::new(&pair, "nik"), Both::new(&pair, "olga"));
-    nik.twice(&group_request("create_group lab"));
-    olga.twice(&group_request("join_group lab"));
-    nik.twice(&group_request("reject_request lab olga"));
-    olga.twice(&group_request("join_group lab"));
-    nik.twice(&group_request("accept_request lab olga"));
-    let parts = nik.parts("lab", new_write());
+}
+
+/// A share is published and withdrawn by repeated requests.
+fn publish_and_withdraw(nik: &mut UserAtBoth) {
+    let parts = nik.publish_in_parts("lab", new_write());
     for part in &parts {
         nik.first.perform(part.clone());
     }
-    // The last part alone: the second tracker has not seen those before it.
-    nik.twice(parts.last().unwrap());
-    nik.twice(&parts[0]);
-    let anew = nik.parts("lab", new_write());
-    for (part, is_last) in anew.iter().zip((1..).map(|it| it == anew.len())) {
-        let told = nik.second.ask(part.clone());
-        let kind = told.as_ref().err().map(|refused| refused.kind.as_str());
+    // The second tracker gets the last part alone.
+    nik.perform_three_times(parts.last().unwrap());
+    nik.perform_three_times(&parts[0]);
+    let other = nik.publish_in_parts("lab", new_write());
+    for (part, is_last) in other.iter().zip((1..).map(|it| it == other.len())) {
+        let answer = nik.second.ask(part.clone());
+        let kind = answer.as_ref().err().map(|refused| refused.kind.as_str());
         assert_eq!(
             kind,
             Some("share-exists").filter(|_| is_last),
             "another write"
         );
     }
-    nik.twice(&Ask::Withdraw {
+    nik.perform_three_times(&Ask::Withdraw {
         write: new_write(),
         group: "lab".parse().unwrap(),
         name: Place::new("many").unwrap(),
     });
-    nik.twice(&group_request("remove_member lab olga"));
-    // Nobody else's write is taken for one's own.
-    let leave = group_request("leave_group lab --yes");
-    nik.twice(&leave);
-    let told = olga.second.ask(leave);
-    assert_eq!(told.unwrap_err().kind.as_str(), "unknown-group");
+}
+
+/// A change of password gets a valid login from both trackers. Another change with the same write is refused.
+fn change_password(pair: &Pair, olga: &mut UserAtBoth) {
     let change = Ask::ChangePassword {
         write: new_write(),
         old: password_of("olga"),
         new: Password::new("new").unwrap(),
     };
     for user in [&mut olga.first, &mut olga.second] {
-        let told = user.ask(change.clone());
-        let Ok(Answer::Session { token, .. }) = told else {
-            panic!("{told:?}")
+        let answer = user.ask(change.clone());
+        let Ok(Answer::Session { token, .. }) = answer else {
+            panic!("{answer:?}")
         };
-        let held = pair
+        let listed = pair
             .connect(2)
             .ask(Some(&token), group_request("list_groups"));
-        assert!(held.is_ok(), "{held:?}");
+        assert!(listed.is_ok(), "{listed:?}");
     }
-    // It is not by the write alone that a session begins.
+    // The id of a write is not enough for a new login.
     let guessed = Ask::ChangePassword {
         write: change.write().unwrap(),
         old: password_of("olga"),
         new: Password::new("guessed").unwrap(),
     };
-    let told = olga.first.ask(guessed);
-    assert_eq!(told.unwrap_err().kind.as_str(), "session-ended");
-    nik.twice(&group_request("logout"));
-    let dump = pair.same();
-    let count = |kind: &str| dump[kind].as_array().unwrap().len();
-    let kinds = ["accounts", "groups", "memberships", "shares", "revocations"];
-    assert_eq!(kinds.map(count), [2, 1, 3, 1, 1], "{dump}");
-    let told = pair
-        .connect(1)
-        .ask(None, login_request("nik", &password_of("nik")));
-    assert!(told.is_ok(), "{told:?}");
+    let answer = olga.first.ask(guessed);
+    assert_eq!(answer.unwrap_err().kind.as_str(), "session-ended");
 }
 
 #[test]
-fn what_two_trackers_made_by_one_command_is_one() {
+fn a_request_that_one_tracker_carried_out_and_replicated_is_not_carried_out_again() {
     let mut pair = Pair::new();
-    let between = Proxy::new();
-    between.lead_to(pair.address(1));
-    let info = pair.sandbox.tracker_info();
-    fs::write(&info, format!("{}\n{}\n", between.address, pair.address(2))).unwrap();
-    let mut nik = pair.sandbox.peer("nik");
-    let mut olga = pair.sandbox.peer("olga");
-    log_in(&mut nik, "nik");
-    log_in(&mut olga, "olga");
-    let invite = pair.console(1, "invite");
-    let code = invite.strip_prefix("invite ").unwrap();
-    let code = code.split(' ').next().unwrap();
+    create_nik_by_invite(&mut pair);
+    pair.connect(1)
+        .ask(None, create_user_with_invite("olga", None))
+        .unwrap();
+    let (mut nik, mut olga) = (
+        UserAtBoth::new(&pair, "nik"),
+        UserAtBoth::new(&pair, "olga"),
+    );
+    nik.perform_three_times(&group_request("create_group lab"));
+    olga.perform_three_times(&group_request("join_group lab"));
+    nik.perform_three_times(&group_request("reject_request lab olga"));
+    olga.perform_three_times(&group_request("join_group lab"));
+    nik.perform_three_times(&group_request("accept_request lab olga"));
+    publish_and_withdraw(&mut nik);
+    nik.perform_three_times(&group_request("remove_member lab olga"));
+    // A write of another user is not taken for one's own.
+    let leave = group_request("leave_group lab --yes");
+    nik.perform_three_times(&leave);
+    let answer = olga.second.ask(leave);
+    assert_eq!(answer.unwrap_err().kind.as_str(), "unknown-group");
+    change_password(&pair, &mut olga);
+    nik.perform_three_times(&group_request("logout"));
+    let dump = pair.assert_same();
+    let count = |kind: &str| dump[kind].as_array().unwrap().len();
+    let kinds = ["accounts", "groups", "memberships", "shares", "revocations"];
+    assert_eq!(kinds.map(count), [2, 1, 3, 1, 1], "{dump}");
+    let answer = pair
+        .connect(1)
+        .ask(None, login_request("nik", &password_of("nik")));
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[test]
+fn a_command_that_both_trackers_carried_out_apart_has_one_effect() {
+    let mut pair = Pair::new();
+    let (between, mut nik, mut olga) = pair.peers_behind_proxy();
+    let code = pair.invite_code();
     pair.connect(1)
         .ask(None, create_user_with_invite("ada", None))
         .unwrap();
-    let mut ada = Both::new(&pair, "ada");
+    let mut ada = UserAtBoth::new(&pair, "ada");
     ada.first.perform(group_request("create_group old"));
     pair.wait_until_in_step();
-    // Nothing that the first does is told to the second before it dies.
+    // From now on the first tracker replicates nothing to the second.
     pair.proxy.cut();
     wait_until("both know that they are apart", || {
         [1, 2].iter().all(|it| !pair.view(*it).unwrap().twins[0].up)
     });
-    for part in ada.parts("old", new_write()) {
+    for part in ada.publish_in_parts("old", new_write()) {
         ada.first.perform(part.clone());
         ada.second.perform(part);
     }
@@ -236,7 +240,7 @@ fn what_two_trackers_made_by_one_command_is_one() {
     ];
     for (is_nik, command, done) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        pair.does_without_the_answer(peer, &between, command, done);
+        pair.run_without_first_answer(peer, &between, command, done);
         for number in [1, 2] {
             let log = pair.log(number);
             assert_eq!(log.matches(done).count(), 1, "{command} at {number}");
@@ -246,7 +250,7 @@ fn what_two_trackers_made_by_one_command_is_one() {
     pair.proxy.mend();
     pair.start(1, &[]);
     pair.wait_until_in_step();
-    let dump = pair.same_when_stopped();
+    let dump = pair.stop_and_assert_same();
     let count = |kind: &str| dump[kind].as_array().unwrap().len();
     let kinds = ["accounts", "groups", "memberships", "shares", "revocations"];
     assert_eq!(kinds.map(count), [4, 2, 3, 1, 1], "{dump}");
