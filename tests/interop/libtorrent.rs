@@ -1,11 +1,14 @@
-//! libtorrent, by its Python package.
+//! libtorrent, driven through its Python package.
 
 use super::contents::{self, assert_same};
 use super::exchange::{
-    OtherClient, Over, Swarm, assert_calm, assert_content, link, they_fetch_by_link,
-    they_fetch_what_we_seed, until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
+    OtherClient, Over, Swarm, assert_no_complaints, assert_no_warnings,
+    client_fetches_by_magnet_link, client_fetches_from_peer, magnet_link,
+    peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
 };
-use super::programs::{DISK, PATIENCE, Program, Running, are_installed, command, python, until};
+use super::programs::{
+    DISK, PATIENCE, Program, Running, are_installed, command, python, wait_for_answer,
+};
 use crate::common::peer::Peer;
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
@@ -18,9 +21,9 @@ use std::sync::PoisonError;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session.py");
 
-/// A session in a process of its own, on 127.0.0.1.
+/// A libtorrent session in its own process, on 127.0.0.1.
 pub(crate) struct Libtorrent {
-    /// The first to be dropped: at the end of its input it would say goodbye to trackers, or not, as time allows.
+    /// Dropped first, so that the process is killed. After the end of its input it might or might not announce its end.
     _process: Running,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -42,23 +45,23 @@ impl Libtorrent {
         }
     }
 
-    /// Runs a command of the script; each has a time limit of its own.
+    /// Runs a command of the script. Each command has its own time limit.
     pub(crate) fn ask(&mut self, command: &Value) -> Value {
         writeln!(self.stdin, "{command}").unwrap();
         let mut answer = String::new();
         self.stdout.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{command}: it ended"))
+        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{command}: libtorrent ended"))
     }
 
     pub(crate) fn add(&mut self, torrent: &Path, folder: &Path) -> Value {
         self.ask(&json!({"do": "add", "torrent": torrent, "folder": folder}))
     }
 
-    /// Until every torrent is complete.
+    /// Waits until every torrent is complete.
     pub(crate) fn wait(&mut self, seconds: u64) -> Value {
-        let told = self.ask(&json!({"do": "wait", "seconds": seconds}));
-        assert_eq!(told["complete"], true, "{told:#}");
-        told
+        let status = self.ask(&json!({"do": "wait", "seconds": seconds}));
+        assert_eq!(status["complete"], true, "{status:#}");
+        status
     }
 }
 
@@ -75,18 +78,18 @@ impl OtherClient for Libtorrent {
         self.add(torrent, folder);
     }
 
-    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
+    fn fetch_by_magnet_link(&mut self, link: &str, folder: &Path) {
         self.ask(&json!({"do": "add_link", "link": link, "folder": folder}));
     }
 
-    fn until_complete(&mut self) {
-        let told = self.wait(PATIENCE.as_secs());
-        assert_eq!(told["failed_bytes"], 0, "{told:#}");
+    fn wait_until_complete(&mut self) {
+        let status = self.wait(PATIENCE.as_secs());
+        assert_eq!(status["failed_bytes"], 0, "{status:#}");
     }
 
     fn complaints(&mut self) -> Vec<String> {
-        let told = self.wait(PATIENCE.as_secs());
-        let complaints = told["complaints"].as_array().unwrap();
+        let status = self.wait(PATIENCE.as_secs());
+        let complaints = status["complaints"].as_array().unwrap();
         complaints
             .iter()
             .map(|complaint| complaint.as_str().unwrap().to_owned())
@@ -115,60 +118,60 @@ fn exchange_on_ipv6(exchange: Exchange, over: Over) {
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_http() {
-    exchange(they_fetch_what_we_seed, Over::Http, &json!({}));
+fn libtorrent_fetches_from_a_peer_over_http() {
+    exchange(client_fetches_from_peer, Over::Http, &json!({}));
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_udp() {
-    exchange(they_fetch_what_we_seed, Over::Udp, &json!({}));
+fn libtorrent_fetches_from_a_peer_over_udp() {
+    exchange(client_fetches_from_peer, Over::Udp, &json!({}));
 }
 
 #[test]
-fn we_fetch_what_it_seeds_over_http() {
-    exchange(we_fetch_what_they_seed, Over::Http, &json!({}));
+fn a_peer_fetches_from_libtorrent_over_http() {
+    exchange(peer_fetches_from_client, Over::Http, &json!({}));
 }
 
 #[test]
-fn we_fetch_what_it_seeds_over_udp() {
-    exchange(we_fetch_what_they_seed, Over::Udp, &json!({}));
+fn a_peer_fetches_from_libtorrent_over_udp() {
+    exchange(peer_fetches_from_client, Over::Udp, &json!({}));
 }
 
 #[test]
-fn it_fetches_by_magnet_link_what_we_seed() {
-    exchange(they_fetch_by_link, Over::Http, &json!({}));
+fn libtorrent_fetches_by_magnet_link_from_a_peer() {
+    exchange(client_fetches_by_magnet_link, Over::Http, &json!({}));
 }
 
 #[test]
-fn we_fetch_by_magnet_link_what_it_seeds() {
-    exchange(we_fetch_by_link, Over::Udp, &json!({}));
+fn a_peer_fetches_by_magnet_link_from_libtorrent() {
+    exchange(peer_fetches_by_magnet_link, Over::Udp, &json!({}));
 }
 
 #[test]
-fn on_ipv6_it_fetches_what_we_seed_over_udp() {
-    exchange_on_ipv6(they_fetch_what_we_seed, Over::Udp);
+fn libtorrent_fetches_from_a_peer_on_ipv6_over_udp() {
+    exchange_on_ipv6(client_fetches_from_peer, Over::Udp);
 }
 
 #[test]
-fn on_ipv6_we_fetch_what_it_seeds_over_udp() {
-    exchange_on_ipv6(we_fetch_what_they_seed, Over::Udp);
+fn a_peer_fetches_from_libtorrent_on_ipv6_over_udp() {
+    exchange_on_ipv6(peer_fetches_from_client, Over::Udp);
 }
 
 #[test]
-fn on_ipv6_it_fetches_by_magnet_link_what_we_seed() {
-    exchange_on_ipv6(they_fetch_by_link, Over::Udp);
+fn libtorrent_fetches_by_magnet_link_from_a_peer_on_ipv6() {
+    exchange_on_ipv6(client_fetches_by_magnet_link, Over::Udp);
 }
 
 #[test]
-fn on_ipv6_we_fetch_by_magnet_link_what_it_seeds() {
-    exchange_on_ipv6(we_fetch_by_link, Over::Http);
+fn a_peer_fetches_by_magnet_link_from_libtorrent_on_ipv6() {
+    exchange_on_ipv6(peer_fetches_by_magnet_link, Over::Http);
 }
 
-/// What takes a while, one torrent in pieces of many blocks and one of many files.
+/// Content whose download takes a while: one file of many blocks, and one folder of many files.
 const SLOW: [&str; 2] = ["odd.bin", "many"];
 
-/// A seed of ours, and torrents without a tracker. Whoever fetches them knows only whom it is told of.
-fn trackerless(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
+/// A seed, and torrents without a tracker: a leech finds peers only by peer exchange or by an address that it is given.
+fn seed_and_torrents_without_tracker(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let torrents = SLOW.map(|name| {
@@ -184,54 +187,54 @@ fn trackerless(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
         .unwrap();
         torrent
     });
-    swarm.until_known(2);
+    swarm.wait_for_announced_peers(2);
     (seed, torrents)
 }
 
 #[test]
-fn we_hear_from_it_of_another_peer() {
+fn a_peer_finds_another_peer_that_libtorrent_names() {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let (seed, torrents) = trackerless(&swarm);
+    let (seed, torrents) = seed_and_torrents_without_tracker(&swarm);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
     for torrent in &torrents {
-        // Complete it would leave the seed.
+        // The limit keeps libtorrent incomplete: when complete it would end the link with the seed.
         theirs.ask(&json!({"do": "add", "torrent": torrent, "folder": copies, "limit": 2_000}));
     }
     let address = seed.process.address;
     theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
-    swarm.hide_tracker();
+    swarm.clear_tracker_info();
     let mut leech = swarm.peer("leech", &[]);
     let port = theirs.ask(&json!({"do": "listen"}))["port"].clone();
     for torrent in &torrents {
-        let link = link(torrent, "");
+        let link = magnet_link(torrent, "");
         let link = link.strip_suffix("&tr=").unwrap();
         leech.run(&format!("download '{link}&x.pe=127.0.0.1:{port}'"));
     }
-    until_fetched(&mut leech);
+    wait_for_peer(&mut leech);
     for name in SLOW {
         assert_same(
             &swarm.owned.join(name),
             &swarm.sandbox.path("leech").join(name),
         );
     }
-    // Theirs tells the seed of it too, so either may have called.
+    // libtorrent names the leech to the seed too, so that either may have called.
     let log = swarm.log("leech");
     assert!(log.contains("(pieceful "), "{log}");
-    assert_calm(&swarm, "leech");
+    assert_no_warnings(&swarm, "leech");
 }
 
 #[test]
-fn it_hears_from_us_of_another_peer() {
+fn libtorrent_finds_another_peer_that_a_peer_names() {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let (seed, torrents) = trackerless(&swarm);
-    // It knows the seed by the tracker, and is too slow for theirs to be done before it hears.
+    let (seed, torrents) = seed_and_torrents_without_tracker(&swarm);
+    // This peer knows the seed by the tracker. It is so slow that libtorrent needs the seed, which only this peer names.
     let mut between = swarm.peer("between", &["--down", "10K", "--up", "10K"]);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
@@ -241,23 +244,23 @@ fn it_hears_from_us_of_another_peer() {
     }
     let address = between.process.address;
     theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
-    theirs.until_complete();
+    theirs.wait_until_complete();
     for name in SLOW {
         assert_same(&swarm.owned.join(name), &copies.join(name));
     }
     assert_ne!(between.download("odd.bin")["state"], "complete");
-    assert_content(&swarm, &mut theirs, "between");
+    assert_no_complaints(&swarm, &mut theirs, "between");
     drop(seed);
 }
 
-/// By default it tries uTP first, which nobody of ours listens for, and turns our calls away while it tries.
+/// By default libtorrent tries uTP first, for which a peer does not listen, and refuses calls of the peer meanwhile.
 #[test]
-fn it_fetches_what_we_seed_after_trying_utp() {
+fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     let settings = json!({"enable_outgoing_utp": true});
-    exchange(they_fetch_what_we_seed, Over::Http, &settings);
+    exchange(client_fetches_from_peer, Over::Http, &settings);
 }
 
-/// A file with holes whose blocks lie past 32 bits, and a mark on each side of where counting could go wrong.
+/// A sparse file of more than 4 GiB with marks around the offsets at which 32-bit arithmetic would overflow.
 #[test]
 fn offsets_past_32_bits_arrive_in_both_directions() {
     const LENGTH: u64 = (4 << 30) + 54_321;
@@ -283,7 +286,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
         let file = File::open(&path).unwrap();
         assert_eq!(file.metadata().unwrap().len(), LENGTH);
         for at in MARKS {
-            until(&format!("the mark at {at} is written"), || {
+            wait_for_answer(&format!("the mark at {at} is written"), || {
                 is_marked(&file, at).then_some(())
             });
         }
@@ -292,12 +295,12 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
 
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &holes, &Over::Http.url(swarm.tracker.address));
-    swarm.until_known(1);
+    swarm.wait_for_announced_peers(1);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
     theirs.add(&torrent, &copies);
-    theirs.until_complete();
-    assert_content(&swarm, &mut theirs, "seed");
+    theirs.wait_until_complete();
+    assert_no_complaints(&swarm, &mut theirs, "seed");
     assert_marked(copies.join("holes.bin"));
     drop(theirs);
     seed.process.write_line("quit");
@@ -307,19 +310,19 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     let believed =
         json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "believed": true});
     theirs.ask(&believed);
-    // The one before went without a word.
-    swarm.until_known(2);
-    swarm.hide_tracker();
+    // The killed libtorrent is still counted.
+    swarm.wait_for_announced_peers(2);
+    swarm.clear_tracker_info();
     let mut leech = swarm.peer("leech", &[]);
     leech.run(&format!("download {}", torrent.display()));
-    until_fetched(&mut leech);
-    assert_content(&swarm, &mut theirs, "leech");
+    wait_for_peer(&mut leech);
+    assert_no_complaints(&swarm, &mut theirs, "leech");
     assert_marked(swarm.sandbox.path("leech/holes.bin"));
 }
 
-/// The wire is not obfuscated here: the log says so where it calls, the download where it is called.
+/// A peer does not speak obfuscated handshakes: its log says so when libtorrent calls, and when it calls libtorrent.
 #[test]
-fn one_that_insists_on_encryption_is_refused_clearly() {
+fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
@@ -328,12 +331,12 @@ fn one_that_insists_on_encryption_is_refused_clearly() {
     let settings = json!({"out_enc_policy": 0, "in_enc_policy": 0});
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
-    swarm.until_known(1);
+    swarm.wait_for_announced_peers(1);
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
-    until("the log names what is wrong", || {
+    wait_for_answer("the log names what is wrong", || {
         let log = swarm.log("seed");
-        // One encrypted line in 256 begins as TLS does.
+        // One encrypted handshake in 256 begins like TLS.
         let named = ["encrypted ones are not understood", "is not TLS"];
         named.iter().any(|rule| log.contains(rule)).then_some(())
     });
@@ -344,7 +347,7 @@ fn one_that_insists_on_encryption_is_refused_clearly() {
     theirs.seed(&torrent, &swarm.owned);
     let mut leech = swarm.peer("leech", &[]);
     leech.run(&format!("download {}", torrent.display()));
-    until("the log names what may be wrong", || {
+    wait_for_answer("the log names what may be wrong", || {
         let log = swarm.log("leech");
         let named = "it hung up at the handshake";
         log.contains(named).then_some(())

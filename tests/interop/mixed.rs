@@ -1,10 +1,10 @@
-//! One swarm of everybody: a seed and six leeches by five authors.
+//! One swarm of all programs: a seed and six leeches of five kinds.
 
 use super::aria2::Aria2;
 use super::contents::assert_same;
-use super::exchange::{OtherClient, Over, Swarm, assert_calm, make_with, until_fetched};
+use super::exchange::{OtherClient, Over, Swarm, assert_no_warnings, make_with, wait_for_peer};
 use super::libtorrent::Libtorrent;
-use super::programs::{DISK, Program, are_installed, until};
+use super::programs::{DISK, Program, are_installed, wait_for_answer};
 use super::rqbit::Rqbit;
 use super::transmission::Transmission;
 use serde_json::json;
@@ -13,7 +13,7 @@ use std::sync::PoisonError;
 const LENGTH: usize = (8 << 20) + 77;
 
 #[test]
-fn one_seed_and_six_leeches_of_five_kinds_trade_and_ban_nobody() {
+fn a_seed_and_six_leeches_of_five_kinds_trade_and_ban_no_peer() {
     if !are_installed(&[
         Program::Libtorrent,
         Program::Aria2,
@@ -23,10 +23,10 @@ fn one_seed_and_six_leeches_of_five_kinds_trade_and_ban_nobody() {
         return;
     }
     let _alone = DISK.lock().unwrap_or_else(PoisonError::into_inner);
-    // Two of three: on a busy machine somebody may hear of the others late.
+    // Two of three runs must succeed: on a busy machine a client may find the others late.
     let (mut within, mut beyond) = (0, 0);
     while within < 2 {
-        let sent = sent_by_the_seed() as f64 / LENGTH as f64;
+        let sent = run_swarm() as f64 / LENGTH as f64;
         println!("the first seed sent {sent:.2} times the file");
         if sent <= 2.0 {
             within += 1;
@@ -37,8 +37,8 @@ fn one_seed_and_six_leeches_of_five_kinds_trade_and_ban_nobody() {
     }
 }
 
-/// Runs a swarm until everybody has the file; gives the bytes that came from the first seed.
-fn sent_by_the_seed() -> u64 {
+/// Runs a swarm until all clients have the file. Returns the bytes that the seed has sent.
+fn run_swarm() -> u64 {
     let swarm = Swarm::new("127.0.0.1");
     let file = swarm.sandbox.file("owned/file", LENGTH, 1);
     let torrent = swarm.sandbox.path("file.torrent");
@@ -46,16 +46,16 @@ fn sent_by_the_seed() -> u64 {
     make_with(&file, &url, &torrent, &["--piece-length", "64K"]);
     let copy = |name: &str| swarm.sandbox.path(name).join("file");
 
-    // Transmission calls nobody on loopback, so all others are to hear of it, and are after it. It keeps one line with an
-    // address: as all have the same, that is to be a leech that does not leave it, and not the seed, which is the last.
+    // Transmission calls no peer on loopback, so it starts first, and the others call it. It keeps one link per address,
+    // and all clients have the same address. The link must be with a leech that stays, so the seed starts last.
     let mut transmission = Transmission::start(&swarm);
     transmission.fetch(&torrent, &swarm.sandbox.folder("of transmission"));
-    until_leeches(&swarm, 1);
+    wait_for_leeches(&swarm, 1);
     let mut ours = ["one", "other"].map(|name| swarm.peer(name, &["--stay"]));
     for peer in &mut ours {
         peer.run(&format!("download {}", torrent.display()));
     }
-    until("Transmission is called", || {
+    wait_for_answer("Transmission is called", || {
         transmission.is_connected().then_some(())
     });
     let mut libtorrent = Libtorrent::start(&swarm, &json!({}));
@@ -64,8 +64,8 @@ fn sent_by_the_seed() -> u64 {
     aria2.fetch(&torrent, &swarm.sandbox.folder("of aria2"));
     let mut rqbit = Rqbit::new(&swarm);
     rqbit.fetch(&torrent, &swarm.sandbox.folder("of rqbit"));
-    until_leeches(&swarm, 6);
-    // Slower than they are among each other, on a busy machine too.
+    wait_for_leeches(&swarm, 6);
+    // The seed is slower than the leeches are among each other, on a busy machine too.
     let mut seed = swarm.peer("seed", &["--up", "256K"]);
     let owned = file.parent().unwrap();
     seed.run(&format!(
@@ -75,12 +75,12 @@ fn sent_by_the_seed() -> u64 {
     ));
 
     for peer in &mut ours {
-        until_fetched(peer);
+        wait_for_peer(peer);
     }
-    libtorrent.until_complete();
-    aria2.until_complete();
-    transmission.until_complete();
-    rqbit.until_complete();
+    libtorrent.wait_until_complete();
+    aria2.wait_until_complete();
+    transmission.wait_until_complete();
+    rqbit.wait_until_complete();
     for folder in [
         "of transmission",
         "of libtorrent",
@@ -91,7 +91,7 @@ fn sent_by_the_seed() -> u64 {
     ] {
         assert_same(&file, &copy(folder));
     }
-    // What they find wrong with each other beside that is not our matter.
+    // Only bans and bad data count: clients may have other complaints about each other.
     let is_ban = |complaint: &String| {
         let signs = ["ban", "hash", "corrupt"];
         signs.iter().any(|sign| complaint.contains(sign))
@@ -103,14 +103,15 @@ fn sent_by_the_seed() -> u64 {
         assert_eq!(bans, Vec::<String>::new());
     }
     for name in ["seed", "one", "other"] {
-        assert_calm(&swarm, name);
+        assert_no_warnings(&swarm, name);
     }
     let status = seed.run("status");
     status["shares"][0]["uploaded"].as_u64().unwrap()
 }
 
-fn until_leeches(swarm: &Swarm, count: u64) {
-    until("the tracker hears of the leeches", || {
+/// Waits until the tracker counts `count` leeches.
+fn wait_for_leeches(swarm: &Swarm, count: u64) {
+    wait_for_answer("the tracker hears of the leeches", || {
         (swarm.figure("peers") - swarm.figure("seeds") == count).then_some(())
     });
 }

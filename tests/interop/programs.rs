@@ -1,5 +1,6 @@
-//! Programs of others: which are here, and how their processes are held.
+//! Other BitTorrent programs: which are installed, and their processes.
 
+use crate::common::waiting::poll;
 use std::env;
 use std::io::{Write, stderr};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -7,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long anything may take that is expected to happen, here: some programs act every ten seconds only.
+/// The longest wait for anything that a test expects. It is long because some programs act only every ten seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Held by tests that one disk cannot bear beside each other.
+/// Held by tests that write so much that one disk cannot serve two of them.
 pub(crate) static DISK: Mutex<()> = Mutex::new(());
 
 /// A program that a test needs.
@@ -40,7 +41,7 @@ impl Program {
         command
     }
 
-    /// Whether `PIECEFUL_INTEROP` says `required`, which means everybody, or names it.
+    /// Whether `PIECEFUL_INTEROP` names this program, or is `required`, which means all programs.
     fn is_required(self) -> bool {
         let required = env::var("PIECEFUL_INTEROP").unwrap_or_default();
         let name = format!("{self:?}").to_lowercase();
@@ -48,14 +49,14 @@ impl Program {
         named.any(|named| named == "required" || named == name)
     }
 
-    fn is_here(self) -> bool {
+    fn is_installed(self) -> bool {
         let mut probe = self.probe();
         probe
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         match (self, probe.status()) {
-            // Its help ends with another code.
+            // The help of opentracker ends with a code other than 0.
             (Self::Opentracker, Ok(_)) => true,
             (_, Ok(status)) => status.success(),
             (_, Err(_)) => false,
@@ -63,32 +64,35 @@ impl Program {
     }
 }
 
-/// Whether all of them are here. If not, tells what is missing, past the capture of a test's output; where
-/// `PIECEFUL_INTEROP` requires one of them, that fails the test.
+/// Whether all of these programs are installed. If not, reports what is missing, past the capture of the test's output.
+/// Panics if `PIECEFUL_INTEROP` requires one of the missing programs.
 pub(crate) fn are_installed(needed: &[Program]) -> bool {
-    let missing: Vec<_> = needed.iter().filter(|other| !other.is_here()).collect();
+    let missing: Vec<_> = needed
+        .iter()
+        .filter(|other| !other.is_installed())
+        .collect();
     if missing.is_empty() {
         return true;
     }
     let test = thread::current().name().unwrap_or_default().to_owned();
     let required: Vec<_> = missing.iter().filter(|other| other.is_required()).collect();
     assert!(required.is_empty(), "{test}: not installed: {required:?}");
-    let told = format!("{test}: skipped, not installed: {missing:?}\n");
-    stderr().write_all(told.as_bytes()).unwrap();
+    let report = format!("{test}: skipped, not installed: {missing:?}\n");
+    stderr().write_all(report.as_bytes()).unwrap();
     false
 }
 
-/// The interpreter that has libtorrent.
+/// The Python interpreter with libtorrent.
 pub(crate) fn python() -> PathBuf {
     env::var_os("PIECEFUL_INTEROP_PYTHON").map_or_else(|| "python3".into(), PathBuf::from)
 }
 
-/// The program of that name.
+/// The path of rqbit.
 pub(crate) fn rqbit() -> PathBuf {
     env::var_os("PIECEFUL_INTEROP_RQBIT").map_or_else(|| "rqbit".into(), PathBuf::from)
 }
 
-/// A command that ends with the thread that starts it, if that ends first.
+/// A command whose process is killed when the thread that started it ends.
 pub(crate) fn command(program: impl AsRef<Path>, home: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command
@@ -107,7 +111,7 @@ pub(crate) fn command(program: impl AsRef<Path>, home: &Path) -> Command {
 pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    /// How it ended, once it has.
+    /// The exit status, after the end of the process.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().unwrap()
     }
@@ -120,7 +124,7 @@ impl Drop for Running {
     }
 }
 
-/// A port that is free there now, in TCP and UDP, for programs that take no zero.
+/// A port at this address that is free now for TCP and UDP, for programs that cannot listen at port 0.
 pub(crate) fn free_port(address: IpAddr) -> u16 {
     loop {
         let listener = TcpListener::bind(SocketAddr::new(address, 0)).unwrap();
@@ -131,14 +135,9 @@ pub(crate) fn free_port(address: IpAddr) -> u16 {
     }
 }
 
-/// Asks until there is an answer.
-pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(start.elapsed() < PATIENCE, "it never came true: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
+/// Asks until there is an answer, for [`PATIENCE`] at most.
+pub(crate) fn wait_for_answer<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    poll(PATIENCE, Duration::from_millis(20), ask, || {
+        format!("it never came true: {what}")
+    })
 }
