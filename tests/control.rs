@@ -1,5 +1,5 @@
-//! Control connections: which certificates a peer trusts, what crosses the wire, and which files may hold the
-//! key of a cluster.
+//! Control connections: which certificates a peer trusts, what crosses the wire, and which files
+//! may hold the key of a cluster.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Bad input from outside: the real binary against scripted peers, lying trackers and failing disks.
+//! Bad input from outside: the real binary against scripted peers, lying trackers and failing
+//! disks.
 
 mod common;
 

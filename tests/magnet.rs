@@ -1,5 +1,5 @@
-//! Magnet links, peer exchange, web seeds and the choice of files in a share: the real binary against itself and
-//! against scripted peers and servers.
+//! Magnet links, peer exchange, web seeds and the choice of files in a share: the real binary
+//! against itself and against scripted peers and servers.
 
 mod common;
 

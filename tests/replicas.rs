@@ -1,5 +1,5 @@
-//! Trackers that replicate one registry: the real binary, real replica connections, `kill -9`, and a network that
-//! a test can cut.
+//! Trackers that replicate one registry: the real binary, real replica connections, `kill -9`, and
+//! a network that a test can cut.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Commands about accounts and groups in every wrong state and with every bad input: each error has its `kind` and one
-//! line that says what to do, and no password is shown or stored.
+//! Commands about accounts and groups in every wrong state and with every bad input: each error has
+//! its `kind` and one line that says what to do, and no password is shown or stored.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// Runs a command that must fail with this kind, and with a message of less than 300 bytes that contains `says`.
+/// Runs a command that must fail with this kind, and with a message of less than 300 bytes that
+/// contains `says`.
 fn expect(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
     let (found, message) = peer.error_of(typed);
     assert_eq!(found, kind, "{typed:?}: {message}");
@@ -249,7 +250,8 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// Runs commands with good and bad passwords, and checks the kind of each error. Returns all objects.
+/// Runs commands with good and bad passwords, and checks the kind of each error. Returns all
+/// objects.
 fn run_commands_with_passwords(peer: &mut Peer) -> Vec<Value> {
     let mut objects = Vec::new();
     let long = "hunter2".repeat(200);

@@ -62,8 +62,8 @@ impl LoggedInPeer {
     }
 }
 
-/// Connects all peers at once and announces for them, evenly over the interval, until `end` is set. Returns the time of
-/// each connection and of each announce.
+/// Connects all peers at once and announces for them, evenly over the interval, until `end` is set.
+/// Returns the time of each connection and of each announce.
 fn announce_until(peers: &[LoggedInPeer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
     let mut all = Vec::new();
     let mut connected: Vec<(&LoggedInPeer, HttpClient)> = Vec::new();

@@ -1,8 +1,10 @@
-//! `kill -9` of the tracker at random moments: acknowledged writes survive, and no write is half done.
+//! `kill -9` of the tracker at random moments: acknowledged writes survive, and no write is half
+//! done.
 //!
-//! Pairs of users write as fast as they are answered, each over its own control connection, and note each acknowledged
-//! write. When the tracker is killed, at most one request of each pair is in doubt. After each restart the groups of a
-//! pair must be those of its acknowledged writes, with that one request either carried out or not.
+//! Pairs of users write as fast as they are answered, each over its own control connection, and
+//! note each acknowledged write. When the tracker is killed, at most one request of each pair is in
+//! doubt. After each restart the groups of a pair must be those of its acknowledged writes, with
+//! that one request either carried out or not.
 
 use crate::common::account_tracker::{AccountTracker, dump};
 use crate::common::control_connection::{ControlConnection, User, group_request};
@@ -173,8 +175,8 @@ impl UserPair {
         }
     }
 
-    /// Checks and writes after each start of the tracker, until no address comes. Returns the number of acknowledged
-    /// writes.
+    /// Checks and writes after each start of the tracker, until no address comes. Returns the
+    /// number of acknowledged writes.
     fn run(mut self, addresses: &Receiver<SocketAddr>, checked: &Sender<()>) -> usize {
         while let Ok(address) = addresses.recv() {
             for user in &mut self.users {
@@ -190,7 +192,8 @@ impl UserPair {
     }
 }
 
-/// For each pair: where it gets the address of a restarted tracker, and where it reports that its check succeeded.
+/// For each pair: where it gets the address of a restarted tracker, and where it reports that its
+/// check succeeded.
 type Pairs = Vec<(Sender<SocketAddr>, Receiver<()>)>;
 
 /// Sends the tracker's address to all pairs and waits until all have checked their groups.

@@ -1,4 +1,5 @@
-//! Bad bytes on a control connection: an error reply or a closed connection, while other users are served.
+//! Bad bytes on a control connection: an error reply or a closed connection, while other users are
+//! served.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{ControlConnection, User, connect_from, group_request};
@@ -251,7 +252,8 @@ fn silent_connections_of_one_host_take_no_place_from_others() {
     raise_descriptor_limit();
     let service = AccountTracker::new();
     let mut nik = service.user("nik");
-    // Some connections with TLS from one host, and as many as a host may have without a TLS handshake from another.
+    // Some connections with TLS from one host, and as many as a host may have without a TLS
+    // handshake from another.
     let idle: Vec<ControlConnection> = (0..50).map(|_| service.connect()).collect();
     let mut silent: Vec<TcpStream> = Vec::new();
     let accepted = loop {

@@ -1,4 +1,5 @@
-//! Logins: the slow-down after failed tries, the events that end a login, one user at several peers.
+//! Logins: the slow-down after failed tries, the events that end a login, one user at several
+//! peers.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
@@ -133,7 +134,8 @@ fn an_unknown_user_and_a_wrong_password_get_the_same_answer_in_the_same_time() {
         times[times.len() / 2]
     };
     let (unknown, wrong) = (median(&mut unknown), median(&mut wrongs));
-    // If the tracker did not hash for unknown users, that answer would take a hundredth of the time.
+    // If the tracker did not hash for unknown users, that answer would take a hundredth of the
+    // time.
     assert!(
         unknown < wrong * 3 && wrong < unknown * 3,
         "{unknown:?} {wrong:?}"

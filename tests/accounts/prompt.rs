@@ -1,4 +1,5 @@
-//! A person at the prompt: questions for passwords and confirmations, and news above the line that is being typed.
+//! A person at the prompt: questions for passwords and confirmations, and news above the line that
+//! is being typed.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{create_user_request, group_request};

@@ -1,5 +1,5 @@
-//! Every request of a control connection for every role. A request that is not allowed changes nothing in the tracker's
-//! state (compared by `--dump`), and its refusal reveals nothing.
+//! Every request of a control connection for every role. A request that is not allowed changes
+//! nothing in the tracker's state (compared by `--dump`), and its refusal reveals nothing.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
@@ -20,8 +20,9 @@ use std::num::NonZeroU16;
 /// The users, one for each role in the group `lab`.
 const USERS: [&str; 5] = ["uma", "rita", "mayank", "remi", "nik"];
 
-/// The answer to each request of uma (a user), rita (who has asked to join), mayank (a member), remi (a member who was
-/// removed) and nik (the owner). `+` means allowed. Anything else is the kind of the refusal.
+/// The answer to each request of uma (a user), rita (who has asked to join), mayank (a member),
+/// remi (a member who was removed) and nik (the owner). `+` means allowed. Anything else is the
+/// kind of the refusal.
 const TABLE: &[(&str, [&str; 5])] = &[
     ("logout", ["+"; 5]),
     ("create_group new", ["+"; 5]),
@@ -342,7 +343,8 @@ fn allowed_requests_are_carried_out() {
             if expected[at] != "+" {
                 continue;
             }
-            // A request that changes the group changes what the next user may do, so it gets its own tracker.
+            // A request that changes the group changes what the next user may do, so it gets its
+            // own tracker.
             let reads = ["list", "certify", "metainfo"];
             let changes =
                 typed.contains(" lab") && !reads.iter().any(|read| typed.starts_with(read));

@@ -1,4 +1,5 @@
-//! Secrets: eavesdroppers and other users of the machine see no password, no token and no group name.
+//! Secrets: eavesdroppers and other users of the machine see no password, no token and no group
+//! name.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;

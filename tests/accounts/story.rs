@@ -1,5 +1,5 @@
-//! One story in four ways: nik creates a group, mayank asks to join, and nik accepts. The results are the same from a
-//! script, as arguments, at the prompt and in JSON.
+//! One story in four ways: nik creates a group, mayank asks to join, and nik accepts. The results
+//! are the same from a script, as arguments, at the prompt and in JSON.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
@@ -9,7 +9,8 @@ use crate::common::terminal::Terminal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// User, command and the lines that the command prints, with `TIME` for each time. Commands ask for passwords.
+/// User, command and the lines that the command prints, with `TIME` for each time. Commands ask for
+/// passwords.
 const STORY: &[(&str, &str, &[&str])] = &[
     (
         "nik",
@@ -92,7 +93,8 @@ fn masked(line: &str) -> String {
     masked.join(" ")
 }
 
-/// Runs one command in its own process and returns the lines that it prints. The login outlives the process.
+/// Runs one command in its own process and returns the lines that it prints. The login outlives the
+/// process.
 fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<String> {
     let (state, info) = (
         sandbox.path(&format!("{user}.state")),

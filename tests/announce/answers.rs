@@ -1,4 +1,5 @@
-//! Announces and scrapes over HTTP: what a tracker answers to peers of both address families and to bad requests.
+//! Announces and scrapes over HTTP: what a tracker answers to peers of both address families and to
+//! bad requests.
 
 use super::trackers::{open_options, start_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};

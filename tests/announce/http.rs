@@ -52,7 +52,8 @@ fn requests_may_be_pipelined_and_split_anywhere() {
     let two = format!("{one}GET / HTTP/1.1\r\n\r\n");
     let mut split = HttpClient::new(tracker.address());
     for cut in 1..two.len() {
-        // If a whole request comes before the cut, its answer shows that the tracker has read those bytes.
+        // If a whole request comes before the cut, its answer shows that the tracker has read those
+        // bytes.
         let (before, after) = two.split_at(cut);
         split.send(before);
         let taken = (cut >= one.len()).then(|| split.response());

@@ -1,5 +1,5 @@
-//! Private torrents (BEP 27): a peer announces to one of the torrent's own trackers at a time, and links only to peers
-//! that this tracker names.
+//! Private torrents (BEP 27): a peer announces to one of the torrent's own trackers at a time, and
+//! links only to peers that this tracker names.
 
 use super::tiers::{announces, other_tracker, tiered};
 use crate::common::extensions::{magnet_link, peer_parameter, serve_metadata_of};

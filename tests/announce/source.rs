@@ -1,4 +1,5 @@
-//! The source addresses of announces: a tracker names a peer by an address at which the peer listens.
+//! The source addresses of announces: a tracker names a peer by an address at which the peer
+//! listens.
 
 use super::tiers::tiered;
 use super::trackers::start_udp_tracker;

@@ -70,7 +70,8 @@ impl Drop for ControlConnection {
     }
 }
 
-/// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another machine.
+/// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another
+/// machine.
 pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     let [high, low] = host.to_be_bytes();
     let (kind, none) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);

@@ -1,4 +1,5 @@
-//! Messages of the extension protocol (BEP 10) and of metadata exchange (BEP 9), written by hand for fake peers.
+//! Messages of the extension protocol (BEP 10) and of metadata exchange (BEP 9), written by hand
+//! for fake peers.
 
 use super::fake_peer::*;
 use super::handmade_torrent::Torrent;
@@ -75,7 +76,8 @@ pub(crate) fn metadata_piece(piece: usize, metadata: &[u8]) -> Vec<u8> {
     [head.as_bytes(), bytes].concat()
 }
 
-/// Serves `size` bytes of metadata until the link ends. `answer` returns the payload for a piece of it.
+/// Serves `size` bytes of metadata until the link ends. `answer` returns the payload for a piece of
+/// it.
 pub(crate) fn serve_metadata(link: &mut FakePeer, size: usize, answer: impl Fn(usize) -> Vec<u8>) {
     link.send(&extension_handshake(Some(size), None));
     let mut theirs = 0;

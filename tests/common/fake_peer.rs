@@ -26,7 +26,8 @@ pub(crate) const REJECT_REQUEST: u8 = 16;
 pub(crate) const ALLOWED_FAST: u8 = 17;
 pub(crate) const EXTENDED: u8 = 20;
 
-/// The reserved bits of a handshake that offers the extension protocol (BEP 10) and the fast extension (BEP 6).
+/// The reserved bits of a handshake that offers the extension protocol (BEP 10) and the fast
+/// extension (BEP 6).
 pub(crate) const EXTENDED_AND_FAST: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 0x04];
 /// The reserved bits of a handshake that offers BEP 3 alone.
 pub(crate) const BEP_3_ONLY: [u8; 8] = [0; 8];
@@ -128,7 +129,8 @@ impl FakePeer {
         }
     }
 
-    /// Requests a block, when unchoked, and returns its bytes. None if the other peer closed the link.
+    /// Requests a block, when unchoked, and returns its bytes. None if the other peer closed the
+    /// link.
     pub(crate) fn fetch(&mut self, index: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
         if !self.unchoked {
             self.send(&interested());
@@ -215,8 +217,8 @@ pub(crate) fn parse_request(body: &[u8]) -> (u32, u32, u32) {
     (at(0), at(4), at(8))
 }
 
-/// Listens on loopback and runs `script` for each caller after the handshakes, on its own thread. Callers are numbered from
-/// 0.
+/// Listens on loopback and runs `script` for each caller after the handshakes, on its own thread.
+/// Callers are numbered from 0.
 pub(crate) fn listen(
     torrent: &Torrent,
     id: &'static str,
@@ -231,8 +233,8 @@ pub(crate) fn listen(
     })
 }
 
-/// Listens on loopback and runs `script` for each caller before any handshake, on its own thread. Callers are numbered
-/// from 0.
+/// Listens on loopback and runs `script` for each caller before any handshake, on its own thread.
+/// Callers are numbered from 0.
 pub(crate) fn listen_tcp(script: impl Fn(FakePeer, usize) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,5 @@
-//! A fake tracker over HTTP: a test chooses its answers, and it keeps the requests that it receives.
+//! A fake tracker over HTTP: a test chooses its answers, and it keeps the requests that it
+//! receives.
 
 use super::fake_peer::listen_tcp;
 use super::sandbox::Sandbox;
@@ -8,8 +9,8 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Starts a tracker. `answer` returns the bytes to send for the first line of a request, or None to close the
-/// connection without an answer.
+/// Starts a tracker. `answer` returns the bytes to send for the first line of a request, or None to
+/// close the connection without an answer.
 pub(crate) fn serve_requests(
     answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
 ) -> SocketAddr {
@@ -107,7 +108,8 @@ impl FakeTracker {
         self.answer(&announce_answer("i60e", &compact(peers)));
     }
 
-    /// From now on it names these peers, with an interval of one second as only a pieceful tracker may demand it.
+    /// From now on it names these peers, with an interval of one second as only a pieceful tracker
+    /// may demand it.
     pub(crate) fn name_often(&self, peers: &[SocketAddr]) {
         let peers = compact(peers);
         let head = format!("d8:intervali1e5:peers{}:", peers.len());

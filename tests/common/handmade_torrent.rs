@@ -44,7 +44,8 @@ impl Torrent {
         }
     }
 
-    /// A torrent of a folder. Each file is a path, a length and its attributes (BEP 47; `p` is padding).
+    /// A torrent of a folder. Each file is a path, a length and its attributes (BEP 47; `p` is
+    /// padding).
     pub(crate) fn folder(
         name: &str,
         files: &[(&str, usize, &str)],

@@ -45,7 +45,8 @@ impl Peer {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{command}: {line:?}: {error}"))
     }
 
-    /// Runs a command that must fail. Returns the kind and the message of its error, which must be one short line.
+    /// Runs a command that must fail. Returns the kind and the message of its error, which must be
+    /// one short line.
     pub(crate) fn error_of(&mut self, command: &str) -> (String, String) {
         let object = self.try_run(command);
         assert_eq!(object["ok"], false, "{command}: {object}");

@@ -161,8 +161,8 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
 /// The path of the binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pieceful");
 
-/// Like [`command`], but the binary cannot make a file longer than `kibibytes`. Writes beyond that fail as on a full
-/// disk.
+/// Like [`command`], but the binary cannot make a file longer than `kibibytes`. Writes beyond that
+/// fail as on a full disk.
 pub(crate) fn limited(folder: &Path, arguments: &[&str], kibibytes: u64) -> Command {
     let mut shell = Command::new("sh");
     let script = format!(

@@ -21,8 +21,8 @@ pub(crate) struct WebServer {
 }
 
 impl WebServer {
-    /// Starts a server. `answer` gets a request and its number (from 0), writes the answer and returns whether the
-    /// connection stays open.
+    /// Starts a server. `answer` gets a request and its number (from 0), writes the answer and
+    /// returns whether the connection stays open.
     pub(crate) fn start(
         answer: impl Fn(&WebRequest, usize, &mut TcpStream) -> bool + Send + Sync + 'static,
     ) -> Self {
@@ -95,7 +95,8 @@ pub(crate) fn send_whole(stream: &mut TcpStream, file: &[u8]) -> bool {
     stream.write_all(head.as_bytes()).is_ok() && stream.write_all(file).is_ok()
 }
 
-/// Writes the head of an answer with the bytes from `from` to before `end` of a file of `length` bytes.
+/// Writes the head of an answer with the bytes from `from` to before `end` of a file of `length`
+/// bytes.
 pub(crate) fn send_range_head(
     stream: &mut TcpStream,
     from: usize,

@@ -1,4 +1,5 @@
-//! The key of a cluster, `cluster.pem`: one tracker creates it, only its owner can read it, and no tracker changes it.
+//! The key of a cluster, `cluster.pem`: one tracker creates it, only its owner can read it, and no
+//! tracker changes it.
 
 use crate::common::process::{Output, Process, run};
 use crate::common::sandbox::Sandbox;

@@ -1,4 +1,5 @@
-//! The fingerprint of a cluster: a peer trusts the first one that it sees, or the one that TRACKER_INFO pins, and no other.
+//! The fingerprint of a cluster: a peer trusts the first one that it sees, or the one that
+//! TRACKER_INFO pins, and no other.
 
 use crate::common::process::{Output, Process, run};
 use crate::common::sandbox::Sandbox;

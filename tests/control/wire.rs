@@ -1,4 +1,5 @@
-//! The tracker's port as strangers and eavesdroppers see it: TLS 1.3 or HTTP, and nothing in the clear.
+//! The tracker's port as strangers and eavesdroppers see it: TLS 1.3 or HTTP, and nothing in the
+//! clear.
 
 use super::trust::Run;
 use crate::common::sandbox::Sandbox;

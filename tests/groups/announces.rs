@@ -1,4 +1,5 @@
-//! Announces of several shares in one request, and of a peer with more shares than one request may have.
+//! Announces of several shares in one request, and of a peer with more shares than one request may
+//! have.
 
 use super::team::{join, logged_in, second_login};
 use crate::common::account_tracker::AccountTracker;

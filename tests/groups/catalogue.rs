@@ -1,4 +1,5 @@
-//! The catalogue of a group: names, withdrawal, the end of the group, and the destinations of downloads.
+//! The catalogue of a group: names, withdrawal, the end of the group, and the destinations of
+//! downloads.
 
 use super::team::{catalogue_entry, join, logged_in, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 
 const LENGTH: usize = 700_000;
 
-/// The peers of nik, who owns `lab`, and of the members mayank and uma. nik shares a file as `gift`.
+/// The peers of nik, who owns `lab`, and of the members mayank and uma. nik shares a file as
+/// `gift`.
 fn team_with_gift() -> (AccountTracker, [Peer; 3], PathBuf) {
     let service = AccountTracker::with(&["--interval", "1"]);
     let mut peers = team(&service, ["nik", "mayank", "uma"]);

@@ -1,5 +1,5 @@
-//! Shares whose files change or vanish: the peer sends no wrong byte, it is no longer listed as an owner, `status` shows
-//! the reason, and the share is served again when the files are back.
+//! Shares whose files change or vanish: the peer sends no wrong byte, it is no longer listed as an
+//! owner, `status` shows the reason, and the share is served again when the files are back.
 
 use super::fake_member::{BLOCK, Bytes, FakeLeech, call, call_tls, certify};
 use super::team::{catalogue_entry, second_login, share_in_status, team};
@@ -93,7 +93,8 @@ impl HarmedShare {
         }
     }
 
-    /// Fetches a block, harms the file, and fetches blocks until the link ends. No byte may be wrong.
+    /// Fetches a block, harms the file, and fetches blocks until the link ends. No byte may be
+    /// wrong.
     fn harm_and_fetch_until_end<B: Bytes>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
         self.fetch(leech, 0).expect("it is served");
         harm.hurt(&self.harmed);

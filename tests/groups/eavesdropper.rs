@@ -16,7 +16,8 @@ fn peer_at(service: &AccountTracker, name: &str, address: &str) -> Peer {
     peer
 }
 
-/// A peer that listens at `ip`, while others connect to its port at 127.0.0.1, where their connections are recorded.
+/// A peer that listens at `ip`, while others connect to its port at 127.0.0.1, where their
+/// connections are recorded.
 fn recorded_peer(service: &AccountTracker, name: &str, ip: &str, recording: &Recording) -> Peer {
     // A port that is free at 127.0.0.1 is also free at `ip`: no other process listens there.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

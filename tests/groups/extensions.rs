@@ -1,4 +1,5 @@
-//! Extensions (BEP 10) in the swarm of a group: no peer is named (BEP 11) and no metadata is served (BEP 9).
+//! Extensions (BEP 10) in the swarm of a group: no peer is named (BEP 11) and no metadata is served
+//! (BEP 9).
 
 use super::fake_member::{Bytes, MemberIdentity, call_tls, certify, handshake};
 use super::team::{second_login, team};

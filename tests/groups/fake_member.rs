@@ -1,5 +1,5 @@
-//! A fake leech whose every byte a test chooses, over plain TCP or as a member over TLS, and handmade keys and
-//! certificates.
+//! A fake leech whose every byte a test chooses, over plain TCP or as a member over TLS, and
+//! handmade keys and certificates.
 
 use crate::common::control_connection::User;
 use crate::common::waiting::PATIENCE;

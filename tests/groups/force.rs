@@ -28,7 +28,8 @@ fn collect(path: &Path, at: String, found: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// nik shares `data`, a file or a folder, and is logged out. mayank has other content under that name.
+/// nik shares `data`, a file or a folder, and is logged out. mayank has other content under that
+/// name.
 struct Replacement {
     service: AccountTracker,
     nik: Peer,
@@ -73,7 +74,8 @@ impl Replacement {
         self.service.sandbox.path("mayank/data.part").exists()
     }
 
-    /// A refused, a cancelled and a killed download change nothing. A complete one replaces the old content.
+    /// A refused, a cancelled and a killed download change nothing. A complete one replaces the old
+    /// content.
     fn assert_replaced_only_when_complete(mut self) {
         self.mayank
             .assert_refused("download_file lab data", "exists", "--force");

@@ -1,5 +1,5 @@
-//! Bad input to the commands about shares: each wrong state and each bad argument has its `kind` and one line that says
-//! what is wrong.
+//! Bad input to the commands about shares: each wrong state and each bad argument has its `kind`
+//! and one line that says what is wrong.
 
 use super::team::{logged_in, team};
 use crate::common::account_tracker::AccountTracker;

@@ -1,4 +1,5 @@
-//! Interrupted downloads: logouts, restarts and kills. The download completes, and verified pieces are not fetched again.
+//! Interrupted downloads: logouts, restarts and kills. The download completes, and verified pieces
+//! are not fetched again.
 
 use super::fake_member::{FakeLeech, call_tls, certify};
 use super::team::{join, logged_in, second_login, share_in_status, team};
@@ -50,7 +51,8 @@ fn uploaded(peer: &mut Peer) -> u64 {
     number(&share_in_status(peer, "gift"), "uploaded")
 }
 
-/// Waits until both peers have no link and no piece is being verified. Returns the bytes sent and the bytes done.
+/// Waits until both peers have no link and no piece is being verified. Returns the bytes sent and
+/// the bytes done.
 fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     for peer in [&mut *nik, &mut *mayank] {
         wait_until("all links have ended", || peer.run("status")["links"] == 0);

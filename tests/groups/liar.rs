@@ -1,4 +1,5 @@
-//! A member whose copy is damaged: its pieces do not verify, another owner sends them, and the member is not asked again.
+//! A member whose copy is damaged: its pieces do not verify, another owner sends them, and the
+//! member is not asked again.
 
 use super::team::{catalogue_entry, join, logged_in, share_in_status};
 use crate::common::account_tracker::AccountTracker;

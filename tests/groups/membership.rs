@@ -1,5 +1,5 @@
-//! Changes of membership: groups that end and are created again, members who are removed and accepted again, logouts, and
-//! shares that take the name of another share.
+//! Changes of membership: groups that end and are created again, members who are removed and
+//! accepted again, logouts, and shares that take the name of another share.
 
 use super::fake_member::{FakeLeech, call_tls, certify};
 use super::team::{catalogue_entry, join, logged_in, second_login, share_in_status, team};

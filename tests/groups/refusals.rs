@@ -1,4 +1,5 @@
-//! Callers without a valid certificate of a member: the peer sends them nothing from a group's swarm and logs the reason.
+//! Callers without a valid certificate of a member: the peer sends them nothing from a group's
+//! swarm and logs the reason.
 
 use super::fake_member::{
     BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, handshake, public_key,
@@ -27,7 +28,8 @@ fn now() -> Duration {
         .unwrap()
 }
 
-/// nik's peer shares in the groups `lab` and `other` and in an open swarm. mayank is a member of `lab` alone.
+/// nik's peer shares in the groups `lab` and `other` and in an open swarm. mayank is a member of
+/// `lab` alone.
 struct TwoGroups {
     service: AccountTracker,
     nik: Peer,
@@ -96,7 +98,8 @@ fn of_the_cluster(service: &AccountTracker) -> MemberIdentity {
     MemberIdentity { leaf, pkcs8 }
 }
 
-/// Connects over TLS with the server name `name` and asks for the swarm `asked`. Returns our address and the answer.
+/// Connects over TLS with the server name `name` and asks for the swarm `asked`. Returns our
+/// address and the answer.
 fn over_tls(
     address: SocketAddr,
     name: &str,

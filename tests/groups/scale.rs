@@ -1,5 +1,5 @@
-//! The time to list catalogues with few and with many shares, and to restart a tracker that has them. `benches/README.md`
-//! has figures.
+//! The time to list catalogues with few and with many shares, and to restart a tracker that has
+//! them. `benches/README.md` has figures.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request, new_write};

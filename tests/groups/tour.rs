@@ -1,5 +1,5 @@
-//! One story in four ways: users, a group, a share, a new member, the catalogue, a download; at the prompt, from a script,
-//! as arguments and in JSON. The copies equal the shared file.
+//! One story in four ways: users, a group, a share, a new member, the catalogue, a download; at the
+//! prompt, from a script, as arguments and in JSON. The copies equal the shared file.
 
 use super::team::{catalogue_entry, team};
 use crate::common::account_tracker::AccountTracker;

@@ -1,4 +1,5 @@
-//! Owners that send wrong data, or none, beside an honest one: the download completes, and only liars are barred.
+//! Owners that send wrong data, or none, beside an honest one: the download completes, and only
+//! liars are barred.
 
 use super::lying_tracker::start_download;
 use crate::common::fake_peer::*;
@@ -114,8 +115,8 @@ fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
 fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     let torrent = Torrent::new("share", 32 * BLOCK as usize, 32 * BLOCK as usize, 3);
     let sandbox = Sandbox::new();
-    // Both owners unchoke at once, and each waits until the other has a request too: each is asked for a
-    // part of the only piece.
+    // Both owners unchoke at once, and each waits until the other has a request too: each is asked
+    // for a part of the only piece.
     let barrier = Arc::new(Barrier::new(2));
     let owner = |id: &'static str, twist: Twist| {
         let (barrier, owned) = (barrier.clone(), torrent.clone());

@@ -1,4 +1,5 @@
-//! `kill -9` and damaged state: what a peer does after a restart with its records and files as they are.
+//! `kill -9` and damaged state: what a peer does after a restart with its records and files as they
+//! are.
 
 use super::disk::leech_with_eight_pieces;
 use super::late;
@@ -296,7 +297,8 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     assert_serves(&restarted, &TORRENT);
 }
 
-/// A person who sees that a download is complete may end the peer at once. It must not be hashed again.
+/// A person who sees that a download is complete may end the peer at once. It must not be hashed
+/// again.
 #[test]
 fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,5 @@
-//! Files and disks: destinations that must not be written, disks that fill up, files that change while they are shared.
+//! Files and disks: destinations that must not be written, disks that fill up, files that change
+//! while they are shared.
 
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{announce_to, tracker_naming};
@@ -157,7 +158,8 @@ fn a_file_changed_while_it_is_seeded_never_reaches_a_copy() {
     assert!(!sandbox.path("leech/copy").exists());
 }
 
-/// The arguments of a peer that downloads to `folder/copy`, waits for the end and shows its downloads.
+/// The arguments of a peer that downloads to `folder/copy`, waits for the end and shows its
+/// downloads.
 fn download_arguments(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
     let file = TORRENT.write(sandbox, "share.torrent");
     let download = format!(
@@ -172,7 +174,8 @@ fn download_arguments(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// The binary with these arguments. A file system of 1 MiB is mounted at `folder` for this process alone.
+/// The binary with these arguments. A file system of 1 MiB is mounted at `folder` for this process
+/// alone.
 fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
     let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", quoted(folder));
     let mut shell = Command::new("unshare");
@@ -283,7 +286,8 @@ fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     })
 }
 
-/// A peer that has eight pieces of `leech/copy.part`. A signal over the channel lets its owner serve the others.
+/// A peer that has eight pieces of `leech/copy.part`. A signal over the channel lets its owner
+/// serve the others.
 pub(crate) fn leech_with_eight_pieces(sandbox: &Sandbox) -> (Peer, Sender<()>) {
     let (go, gate) = channel();
     announce_to(sandbox, tracker_naming(&[owner_in_two_parts(gate)]));

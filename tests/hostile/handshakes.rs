@@ -1,4 +1,5 @@
-//! Handshakes: connections that do not begin with one, or with one that a peer must refuse, and owners that hang up.
+//! Handshakes: connections that do not begin with one, or with one that a peer must refuse, and
+//! owners that hang up.
 
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{announce_to, tracker_naming};

@@ -1,4 +1,5 @@
-//! Deadlines of links: a peer that is too slow loses its own link and no other, and the log says what was late.
+//! Deadlines of links: a peer that is too slow loses its own link and no other, and the log says
+//! what was late.
 //!
 //! The peers under test run inside the process of the test, so that their deadlines can be short.
 
@@ -193,7 +194,8 @@ fn a_silent_link_ends_and_a_link_with_keep_alives_stays() {
     };
     let seed = peer(&sandbox, true, deadlines);
     let begun = Instant::now();
-    // Neither sends an extension handshake. Both sides offer extensions, but the handshake is optional.
+    // Neither sends an extension handshake. Both sides offer extensions, but the handshake is
+    // optional.
     let (mut silent, mut patient) = (connect(&seed, "silent"), connect(&seed, "patient"));
     while begun.elapsed() < 2 * silence {
         patient.send(&KEEP_ALIVE);

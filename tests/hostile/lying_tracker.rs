@@ -1,4 +1,5 @@
-//! Lying and broken trackers: their answers are refused with a reason, and other trackers and peers still work.
+//! Lying and broken trackers: their answers are refused with a reason, and other trackers and peers
+//! still work.
 
 use crate::common::fake_peer::{honest_seed, listen_tcp};
 use crate::common::fake_tracker::{

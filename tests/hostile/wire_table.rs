@@ -6,7 +6,8 @@ use crate::common::open_swarm::{TORRENT, seed};
 use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 
-/// The name of a breach, the reserved bits of the handshake, the bytes that follow it, and what the log must say.
+/// The name of a breach, the reserved bits of the handshake, the bytes that follow it, and what the
+/// log must say.
 type Breach = (&'static str, [u8; 8], Vec<u8>, &'static str);
 
 /// The length and the id of a message without its body. The peer must judge by these alone.

@@ -17,8 +17,8 @@ pub(crate) const NAMES: [&str; 4] = ["odd.bin", "many", "piece.bin", "byte.bin"]
 /// The empty file.
 pub(crate) const EMPTY: &str = "many/d3/empty";
 
-/// Writes into `owned`: a file whose length is not a multiple of a block, a folder with a thousand small files and an empty
-/// one, a file of exactly one piece, and a file of one byte.
+/// Writes into `owned`: a file whose length is not a multiple of a block, a folder with a thousand
+/// small files and an empty one, a file of exactly one piece, and a file of one byte.
 pub(crate) fn write(sandbox: &Sandbox) -> PathBuf {
     sandbox.file("owned/odd.bin", 5_000_003, 1);
     for number in 0..1_000_u64 {
@@ -31,8 +31,8 @@ pub(crate) fn write(sandbox: &Sandbox) -> PathBuf {
     sandbox.path("owned")
 }
 
-/// Waits until both folders have the same files with the same content. Some clients report completion before they have
-/// written the last bytes.
+/// Waits until both folders have the same files with the same content. Some clients report
+/// completion before they have written the last bytes.
 pub(crate) fn assert_same(owned: &Path, copy: &Path) {
     let (owned, start) = (files(owned), Instant::now());
     loop {

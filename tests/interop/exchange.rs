@@ -1,5 +1,5 @@
-//! Exchanges between peers, with a pieceful tracker, and another client: in both directions, by torrent and by magnet
-//! link.
+//! Exchanges between peers, with a pieceful tracker, and another client: in both directions, by
+//! torrent and by magnet link.
 
 use super::contents::{self, EMPTY, NAMES, assert_same};
 use super::programs::wait_for_answer;
@@ -137,8 +137,8 @@ impl Swarm {
         stats(self.tracker.address)[key].as_u64().unwrap()
     }
 
-    /// Waits until the tracker counts at least `count` peers in all swarms together. A seed may still be counted as a
-    /// leech, and a peer with a hybrid torrent is in two swarms.
+    /// Waits until the tracker counts at least `count` peers in all swarms together. A seed may
+    /// still be counted as a leech, and a peer with a hybrid torrent is in two swarms.
     pub(crate) fn wait_for_announced_peers(&self, count: u64) {
         wait_for_answer("the tracker counts all peers", || {
             (self.figure("peers") >= count).then_some(())

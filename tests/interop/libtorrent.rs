@@ -23,7 +23,8 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session
 
 /// A libtorrent session in its own process, on 127.0.0.1.
 pub(crate) struct Libtorrent {
-    /// Dropped first, so that the process is killed. After the end of its input it might or might not announce its end.
+    /// Dropped first, so that the process is killed. After the end of its input it might or might
+    /// not announce its end.
     _process: Running,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -170,7 +171,8 @@ fn a_peer_fetches_by_magnet_link_from_libtorrent_on_ipv6() {
 /// Content whose download takes a while: one file of many blocks, and one folder of many files.
 const SLOW: [&str; 2] = ["odd.bin", "many"];
 
-/// A seed, and torrents without a tracker: a leech finds peers only by peer exchange or by an address that it is given.
+/// A seed, and torrents without a tracker: a leech finds peers only by peer exchange or by an
+/// address that it is given.
 fn seed_and_torrents_without_tracker(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
@@ -234,7 +236,8 @@ fn libtorrent_finds_another_peer_that_a_peer_names() {
     }
     let swarm = Swarm::new("127.0.0.1");
     let (seed, torrents) = seed_and_torrents_without_tracker(&swarm);
-    // This peer knows the seed by the tracker. It is so slow that libtorrent needs the seed, which only this peer names.
+    // This peer knows the seed by the tracker. It is so slow that libtorrent needs the seed, which
+    // only this peer names.
     let mut between = swarm.peer("between", &["--down", "10K", "--up", "10K"]);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
@@ -253,14 +256,16 @@ fn libtorrent_finds_another_peer_that_a_peer_names() {
     drop(seed);
 }
 
-/// By default libtorrent tries uTP first, for which a peer does not listen, and refuses calls of the peer meanwhile.
+/// By default libtorrent tries uTP first, for which a peer does not listen, and refuses calls of
+/// the peer meanwhile.
 #[test]
 fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     let settings = json!({"enable_outgoing_utp": true});
     exchange(client_fetches_from_peer, Over::Http, &settings);
 }
 
-/// A sparse file of more than 4 GiB with marks around the offsets at which 32-bit arithmetic would overflow.
+/// A sparse file of more than 4 GiB with marks around the offsets at which 32-bit arithmetic would
+/// overflow.
 #[test]
 fn offsets_past_32_bits_arrive_in_both_directions() {
     const LENGTH: u64 = (4 << 30) + 54_321;
@@ -320,7 +325,8 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     assert_marked(swarm.sandbox.path("leech/holes.bin"));
 }
 
-/// A peer does not speak obfuscated handshakes: its log says so when libtorrent calls, and when it calls libtorrent.
+/// A peer does not speak obfuscated handshakes: its log says so when libtorrent calls, and when it
+/// calls libtorrent.
 #[test]
 fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
     if !are_installed(&[Program::Libtorrent]) {

@@ -46,8 +46,9 @@ fn run_swarm() -> u64 {
     make_with(&file, &url, &torrent, &["--piece-length", "64K"]);
     let copy = |name: &str| swarm.sandbox.path(name).join("file");
 
-    // Transmission calls no peer on loopback, so it starts first, and the others call it. It keeps one link per address,
-    // and all clients have the same address. The link must be with a leech that stays, so the seed starts last.
+    // Transmission calls no peer on loopback, so it starts first, and the others call it. It keeps
+    // one link per address, and all clients have the same address. The link must be with a leech
+    // that stays, so the seed starts last.
     let mut transmission = Transmission::start(&swarm);
     transmission.fetch(&torrent, &swarm.sandbox.folder("of transmission"));
     wait_for_leeches(&swarm, 1);

@@ -68,7 +68,8 @@ fn info_hash(torrent: &Path) -> String {
     metainfo.info().info_hash().to_string()
 }
 
-/// All content, its torrents with opentracker as the only tracker, and that tracker. The pieceful tracker is not used.
+/// All content, its torrents with opentracker as the only tracker, and that tracker. The pieceful
+/// tracker is not used.
 fn swarm(over: Over) -> (Swarm, Opentracker, [PathBuf; 4]) {
     let swarm = Swarm::new("127.0.0.1");
     swarm.clear_tracker_info();

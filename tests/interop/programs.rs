@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-/// The longest wait for anything that a test expects. It is long because some programs act only every ten seconds.
+/// The longest wait for anything that a test expects. It is long because some programs act only
+/// every ten seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Held by tests that write so much that one disk cannot serve two of them.
@@ -64,8 +65,8 @@ impl Program {
     }
 }
 
-/// Whether all of these programs are installed. If not, reports what is missing, past the capture of the test's output.
-/// Panics if `PIECEFUL_INTEROP` requires one of the missing programs.
+/// Whether all of these programs are installed. If not, reports what is missing, past the capture
+/// of the test's output. Panics if `PIECEFUL_INTEROP` requires one of the missing programs.
 pub(crate) fn are_installed(needed: &[Program]) -> bool {
     let missing: Vec<_> = needed
         .iter()
@@ -124,7 +125,8 @@ impl Drop for Running {
     }
 }
 
-/// A port at this address that is free now for TCP and UDP, for programs that cannot listen at port 0.
+/// A port at this address that is free now for TCP and UDP, for programs that cannot listen at port
+/// 0.
 pub(crate) fn free_port(address: IpAddr) -> u16 {
     loop {
         let listener = TcpListener::bind(SocketAddr::new(address, 0)).unwrap();

@@ -13,7 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// rqbit downloads into one folder, which the first torrent decides. So it starts with the first torrent.
+/// rqbit downloads into one folder, which the first torrent decides. So it starts with the first
+/// torrent.
 pub(crate) struct Rqbit {
     home: PathBuf,
     ip: IpAddr,

@@ -12,8 +12,8 @@ import time
 
 import libtorrent as lt
 
-# All clients have the same address. They find each other only by trackers. No torrent waits in a queue,
-# and no call waits for an attempt over uTP.
+# All clients have the same address. They find each other only by trackers. No torrent waits in a
+# queue, and no call waits for an attempt over uTP.
 SETTINGS = {
     "listen_interfaces": "127.0.0.1:0",
     "allow_multiple_connections_per_ip": True,

@@ -61,7 +61,8 @@ impl Transmission {
         response["arguments"].clone()
     }
 
-    /// Sends a request twice: the first answer is a refusal with a session id, which the second request must repeat.
+    /// Sends a request twice: the first answer is a refusal with a session id, which the second
+    /// request must repeat.
     fn try_ask(&mut self, method: &str, arguments: &Value) -> Result<Value, ureq::Error> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -142,8 +143,8 @@ impl OtherClient for Transmission {
 
 type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
 
-/// Runs the exchange over HTTP, UDP and IPv6 at the same time, because the daemon announces late and unchokes only every
-/// ten seconds.
+/// Runs the exchange over HTTP, UDP and IPv6 at the same time, because the daemon announces late
+/// and unchokes only every ten seconds.
 fn exchange_over_all(exchange: Exchange) {
     if !are_installed(&[Program::Transmission]) {
         return;

@@ -18,7 +18,8 @@ use std::thread::{self, JoinHandle};
 
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
 
-/// Serves these pieces alone until the link ends. The thread returns the pieces that were requested.
+/// Serves these pieces alone until the link ends. The thread returns the pieces that were
+/// requested.
 fn serve_pieces(leech: &Peer, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "source");
     link.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
@@ -53,7 +54,8 @@ fn assert_files(folder: &Path, names: &[&str]) {
     }
 }
 
-/// The pieces that the peer offers to a new caller, and whether it reports that it only uploads (BEP 21).
+/// The pieces that the peer offers to a new caller, and whether it reports that it only uploads
+/// (BEP 21).
 fn offer(leech: &Peer) -> (Vec<u32>, bool) {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
     link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
@@ -249,7 +251,8 @@ fn a_cancelled_extension_and_a_stopped_share_leave_the_finished_files() {
     serving.join().unwrap();
     assert_files(&set, &["a.txt"]);
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
-    // The same choice goes on from `a.txt`. Only the piece whose rest was in the hidden file is fetched again.
+    // The same choice goes on from `a.txt`. Only the piece whose rest was in the hidden file is
+    // fetched again.
     leech.run(&line);
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [2]);

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
 
-/// Five files in pieces of 32 KiB: some end inside a piece; there are padding, an empty file and an executable one.
+/// Five files in pieces of 32 KiB: some end inside a piece; there are padding, an empty file and an
+/// executable one.
 pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
     Torrent::folder(
         "set",
@@ -60,7 +61,8 @@ pub(crate) fn download(
     line
 }
 
-/// Serves all of the set to the leech until its download is complete. Returns the pieces that it requested.
+/// Serves all of the set to the leech until its download is complete. Returns the pieces that it
+/// requested.
 fn serve_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "caller");
     let served = thread::spawn(move || {
@@ -90,7 +92,8 @@ fn assert_text_files(sandbox: &Sandbox) {
     }
 }
 
-/// The peer serves whole pieces at the edges of the text files, and reports that it fetches nothing more (BEP 21).
+/// The peer serves whole pieces at the edges of the text files, and reports that it fetches nothing
+/// more (BEP 21).
 fn assert_serves_edge_pieces(leech: &Peer) {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
     link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
@@ -177,7 +180,8 @@ fn with_a_magnet_link_files_are_chosen_once_the_metadata_is_known() {
     let waiting = leech.wait_for_download("set", |download| {
         download["state"] == "downloading" && download["bytes_total"] != 0
     });
-    // `b.bin` and `c.txt` are in pieces 2 to 10, together with the end of `a.txt` and the start of `d.bin`.
+    // `b.bin` and `c.txt` are in pieces 2 to 10, together with the end of `a.txt` and the start of
+    // `d.bin`.
     assert_eq!(waiting["bytes_total"], 9 * 32_768);
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "source");
     link.send(&[have_all(), unchoke()].concat());

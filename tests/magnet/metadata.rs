@@ -101,7 +101,8 @@ fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> Peer {
     peer
 }
 
-/// Sends the first piece of the metadata of `LONG`, waits for the requests of the others, and sends nothing more.
+/// Sends the first piece of the metadata of `LONG`, waits for the requests of the others, and sends
+/// nothing more.
 fn serve_first_metadata_piece(link: &mut FakePeer) {
     let metadata = info_dictionary(&LONG);
     link.send(&extension_handshake(Some(metadata.len()), None));
@@ -180,7 +181,8 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     leech.wait_for_state("long", "complete");
 }
 
-/// Six bad sources of metadata. Returns each address and what the log must say of it. The first counts its callers.
+/// Six bad sources of metadata. Returns each address and what the log must say of it. The first
+/// counts its callers.
 fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |mut link, _| {
@@ -283,7 +285,8 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
         link.send(&extension_handshake(Some(16 << 20), None));
         link
     };
-    // The leech asks two of them. It ends the links of others at once, to keep places for peers that it calls.
+    // The leech asks two of them. It ends the links of others at once, to keep places for peers
+    // that it calls.
     let asked: Vec<FakePeer> = (0..2)
         .map(|number| {
             let mut link = silent(number);

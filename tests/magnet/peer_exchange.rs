@@ -27,7 +27,8 @@ fn added(contacts: &[u8]) -> Vec<u8> {
     [head.as_bytes(), contacts, b"e"].concat()
 }
 
-/// Connects as `id`, which claims to listen at `port`. Returns the link and the other peer's id for messages of BEP 11.
+/// Connects as `id`, which claims to listen at `port`. Returns the link and the other peer's id for
+/// messages of BEP 11.
 fn connect(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Option<u8>) {
     let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
     link.send(&extension_handshake(None, Some(port)));
@@ -78,7 +79,8 @@ fn three_peers_find_each_other_without_a_tracker() {
         quoted(&content.write(&sandbox, "s.torrent"))
     ));
     seed.run("wait 30");
-    // The second peer is slow, so that the third gets most bytes from the seed. Only the second names the seed.
+    // The second peer is slow, so that the third gets most bytes from the seed. Only the second
+    // names the seed.
     let by = |address| {
         format!(
             "download {}",

@@ -339,8 +339,8 @@ fn start_download_with_part(
 #[test]
 fn a_web_seed_that_reaches_the_missing_pieces_late_is_waited_for() {
     let sandbox = Sandbox::new();
-    // This server ignores ranges, and it is slow until it has sent the pieces that exist here. The test
-    // needs that time and waits for no event.
+    // This server ignores ranges, and it is slow until it has sent the pieces that exist here. The
+    // test needs that time and waits for no event.
     let server = WebServer::start(|_, _, stream| {
         let (slow, quick) = TORRENT.content.split_at(600_000);
         let length = TORRENT.content.len();

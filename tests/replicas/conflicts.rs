@@ -1,4 +1,5 @@
-//! Conflicts: writes on both sides of a split, and what users see of them after the trackers have merged.
+//! Conflicts: writes on both sides of a split, and what users see of them after the trackers have
+//! merged.
 
 use super::pair::Pair;
 use crate::common::control_connection::{
@@ -97,7 +98,8 @@ fn a_user_name_created_twice_stays_with_the_first_and_the_second_user_is_told_at
     assert!(output.stderr.contains("was given twice"), "{output:?}");
 }
 
-/// The users of a pair with three groups. ada and eve have asked to join `one` and are members of `two`.
+/// The users of a pair with three groups. ada and eve have asked to join `one` and are members of
+/// `two`.
 fn users_with_groups(pair: &Pair) -> [User; 3] {
     let mut owner = pair.user(1, "owner");
     let mut ada = pair.user(1, "ada");

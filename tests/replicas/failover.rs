@@ -1,4 +1,5 @@
-//! Failover: when a tracker is killed or its disk is full, peers go on with the other one and lose no acknowledged write.
+//! Failover: when a tracker is killed or its disk is full, peers go on with the other one and lose
+//! no acknowledged write.
 
 use super::pair::{Pair, create_and_log_in};
 use crate::common::peer::Peer;

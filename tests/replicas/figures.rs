@@ -1,5 +1,5 @@
-//! The time from the death of a tracker to the next write of a peer, and the number of writes a second.
-//! `benches/README.md` has figures.
+//! The time from the death of a tracker to the next write of a peer, and the number of writes a
+//! second. `benches/README.md` has figures.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};

@@ -1,4 +1,5 @@
-//! Trackers that join: empty, from an old backup, or with an older copy of their own data. No removed member comes back.
+//! Trackers that join: empty, from an old backup, or with an older copy of their own data. No
+//! removed member comes back.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, create_user_request, group_request};
@@ -7,7 +8,8 @@ use pieceful::wire::access::Standing;
 use std::fs;
 use std::path::PathBuf;
 
-/// Makes eve a member of a group, takes a backup of tracker 1 and removes eve. Returns the path of the backup.
+/// Makes eve a member of a group, takes a backup of tracker 1 and removes eve. Returns the path of
+/// the backup.
 fn remove_eve_after_backup(pair: &mut Pair) -> String {
     let mut owner = pair.user(1, "owner");
     let mut eve = pair.user(1, "eve");
@@ -119,7 +121,8 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     assert_eve_is_removed(&pair);
 }
 
-/// A user, the first tracker's state folder, and a copy of its registry from before the user's next writes.
+/// A user, the first tracker's state folder, and a copy of its registry from before the user's next
+/// writes.
 fn copy_registry(pair: &mut Pair) -> (User, String, PathBuf) {
     let nik = pair.user(1, "nik");
     pair.quit(1);

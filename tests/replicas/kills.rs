@@ -1,14 +1,16 @@
-//! Rounds of faults while four peers write: one tracker or both are killed or paused, or the connection between them is cut
-//! or held. After each round both trackers have the same registry to the byte, with every acknowledged write.
+//! Rounds of faults while four peers write: one tracker or both are killed or paused, or the
+//! connection between them is cut or held. After each round both trackers have the same registry to
+//! the byte, with every acknowledged write.
 //!
-//! There are [`ROUNDS`] rounds, or at least [`FEWEST`] on a machine that cannot begin all of them in [`TIME`].
-//! `PIECEFUL_ROUNDS=N` demands N rounds, however long they take. Most faults last for a moment. Some last for 3 s, longer
-//! than the wait of a write and than a pause that a tracker ignores; some last for 6 s, longer than a replica connection
-//! may be silent.
+//! There are [`ROUNDS`] rounds, or at least [`FEWEST`] on a machine that cannot begin all of them
+//! in [`TIME`]. `PIECEFUL_ROUNDS=N` demands N rounds, however long they take. Most faults last for
+//! a moment. Some last for 3 s, longer than the wait of a write and than a pause that a tracker
+//! ignores; some last for 6 s, longer than a replica connection may be silent.
 //!
-//! Two pairs of peers, each an owner and a member, write. One pair asks the first tracker first, the other pair the second.
-//! Every write leaves a row or a field in the registry that is never removed. The test counts these, so that it sees each
-//! lost write, whatever the rules for conflicts do with it.
+//! Two pairs of peers, each an owner and a member, write. One pair asks the first tracker first,
+//! the other pair the second. Every write leaves a row or a field in the registry that is never
+//! removed. The test counts these, so that it sees each lost write, whatever the rules for
+//! conflicts do with it.
 
 use super::pair::Pair;
 use crate::common::peer::Peer;
@@ -136,7 +138,8 @@ impl Writers {
             10 => self.share(&group, true),
             11 => self.change_password(),
             _ => {
-                // Without a tracker that knows the login, it ends at the peer alone, and the object says so.
+                // Without a tracker that knows the login, it ends at the peer alone, and the object
+                // says so.
                 let object = self.member.try_run("logout");
                 self.done.logouts += usize::from(object["everywhere"] == true);
                 self.log_in();
@@ -214,8 +217,9 @@ impl Writers {
             }
         };
         let count = counts.entry(group.to_owned()).or_default();
-        // If the role before is unknown, this command may have the same effect as an earlier one without an answer, on the
-        // same request: then it counts once. A command from a known role, and each request to join, counts on its own.
+        // If the role before is unknown, this command may have the same effect as an earlier one
+        // without an answer, on the same request: then it counts once. A command from a known role,
+        // and each request to join, counts on its own.
         if before.is_some() || after == Role::Requester {
             *count += 1;
         } else {
@@ -235,8 +239,8 @@ impl Writers {
         }
     }
 
-    /// Writes. At the end of each round it sends its acknowledged writes and waits for the next round. Returns the number
-    /// of writes after the last round.
+    /// Writes. At the end of each round it sends its acknowledged writes and waits for the next
+    /// round. Returns the number of writes after the last round.
     fn run(mut self, rounds: &Receiver<Sender<Acknowledged>>) -> usize {
         let mut written = 0;
         loop {
@@ -253,7 +257,8 @@ impl Writers {
                 Err(std::sync::mpsc::TryRecvError::Empty) => {}
             }
             let kind = self.rng.usize(..13);
-            // Changes of password and logouts are rarer, because the tracker must hash a password for each.
+            // Changes of password and logouts are rarer, because the tracker must hash a password
+            // for each.
             if kind < 11 || self.rng.usize(..8) == 0 {
                 self.write(kind);
                 written += 1;
@@ -374,7 +379,8 @@ fn make_fault(
         let short = FAULT.mul_f64(0.2 + 0.8 * rng.f64());
         thread::sleep(long.map_or(short, |(_, _, long)| *long));
     };
-    // Short faults: each kind once in eight rounds, in random order. A long fault has a random kind that can last.
+    // Short faults: each kind once in eight rounds, in random order. A long fault has a random kind
+    // that can last.
     let kind = match long {
         Some(_) => *rng.choice(&[0, 1, 3, 4, 5, 6, 7]).unwrap(),
         None => {
@@ -436,7 +442,8 @@ fn make_fault(
     }
 }
 
-/// Waits until both trackers are in step and have the same registry, and checks it. Panics with their logs.
+/// Waits until both trackers are in step and have the same registry, and checks it. Panics with
+/// their logs.
 fn check_round(pair: &Pair, acknowledged: &[Acknowledged], round: &str) {
     pair.wait_until_in_step();
     let dump = pair.assert_same();

@@ -188,7 +188,8 @@ impl Pair {
         code.split(' ').next().unwrap().to_owned()
     }
 
-    /// The peers of nik and olga. They reach the first tracker through a proxy, which can hold back its answers.
+    /// The peers of nik and olga. They reach the first tracker through a proxy, which can hold back
+    /// its answers.
     pub(crate) fn peers_behind_proxy(&self) -> (Proxy, Peer, Peer) {
         let between = Proxy::new();
         between.lead_to(self.address(1));
@@ -252,8 +253,8 @@ impl Pair {
         wait_until(text, || self.log(number).contains(text));
     }
 
-    /// Runs a command at a peer. The first tracker carries it out and logs `done`, but the proxy `between` loses the
-    /// answer, so that the peer asks the second tracker.
+    /// Runs a command at a peer. The first tracker carries it out and logs `done`, but the proxy
+    /// `between` loses the answer, so that the peer asks the second tracker.
     pub(crate) fn run_without_first_answer(
         &self,
         peer: &mut Peer,
@@ -268,7 +269,8 @@ impl Pair {
             peer.try_run("list_members nowhere");
             refusals() > before
         });
-        // Before a password is hashed, the peer sends one more request to see if the tracker is there.
+        // Before a password is hashed, the peer sends one more request to see if the tracker is
+        // there.
         between.hold_answers_after(usize::from(command.contains("pw-of")));
         peer.process.write_line(command);
         self.wait_for_log(1, done);
@@ -301,7 +303,8 @@ impl Pair {
         one.dump()
     }
 
-    /// Stops both trackers and asserts that they have the same registry, by `--check` and `--dump`. Returns the dump.
+    /// Stops both trackers and asserts that they have the same registry, by `--check` and `--dump`.
+    /// Returns the dump.
     pub(crate) fn stop_and_assert_same(&mut self) -> Value {
         self.quit(1);
         self.quit(2);

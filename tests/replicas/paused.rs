@@ -1,5 +1,5 @@
-//! A tracker whose process was paused: it carries out no request that was given up meanwhile, and serves only after it has
-//! caught up with the other one.
+//! A tracker whose process was paused: it carries out no request that was given up meanwhile, and
+//! serves only after it has caught up with the other one.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};

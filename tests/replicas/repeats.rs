@@ -1,5 +1,5 @@
-//! Repeated commands: a command without an answer is sent again to the other tracker and takes effect once, whether or not
-//! the first tracker carried it out and replicated it.
+//! Repeated commands: a command without an answer is sent again to the other tracker and takes
+//! effect once, whether or not the first tracker carried it out and replicated it.
 
 use super::pair::{Pair, create_and_log_in};
 use crate::common::control_connection::{
@@ -60,7 +60,8 @@ impl UserAtBoth {
         Self { first, second }
     }
 
-    /// Sends a request to the first tracker and then, as if no answer had come, to the second and to the first again.
+    /// Sends a request to the first tracker and then, as if no answer had come, to the second and
+    /// to the first again.
     fn perform_three_times(&mut self, ask: &Ask) {
         for (what, user) in [("first", &mut self.first), ("second", &mut self.second)] {
             assert_eq!(user.ask(ask.clone()), Ok(Answer::Done), "{what}: {ask:?}");
@@ -143,7 +144,8 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
     });
 }
 
-/// A change of password gets a valid login from both trackers. Another change with the same write is refused.
+/// A change of password gets a valid login from both trackers. Another change with the same write
+/// is refused.
 fn change_password(pair: &Pair, olga: &mut UserAtBoth) {
     let change = Ask::ChangePassword {
         write: new_write(),

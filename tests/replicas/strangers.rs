@@ -1,5 +1,5 @@
-//! Replica connections of strangers, of trackers that break the protocol, and of one with a wrong clock: they learn and
-//! change nothing that they must not, and the tracker goes on serving.
+//! Replica connections of strangers, of trackers that break the protocol, and of one with a wrong
+//! clock: they learn and change nothing that they must not, and the tracker goes on serving.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, create_user_request, group_request};
@@ -53,8 +53,8 @@ impl FakeReplica {
         let _ = write_frame(&self.stream, body, MAX_FRAME, PATIENCE);
     }
 
-    /// Answers pings by a clock that is `ahead`, until `wanted` finds something in a message. None at the end of the
-    /// connection.
+    /// Answers pings by a clock that is `ahead`, until `wanted` finds something in a message. None
+    /// at the end of the connection.
     fn until<T>(
         &self,
         ahead: Duration,

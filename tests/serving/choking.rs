@@ -99,8 +99,8 @@ fn without_bep_6_a_choke_drops_requests_silently() {
     plain.send(&frame(NOT_INTERESTED, &[]));
     second.read_until(UNCHOKE).unwrap();
     plain.read_until(CHOKE).unwrap();
-    // The seed reports nothing about the dropped requests: the next message is an unchoke, and the one
-    // after it is the block of a new request.
+    // The seed reports nothing about the dropped requests: the next message is an unchoke, and the
+    // one after it is the block of a new request.
     plain.send(&[request(5, 0, 7), interested()].concat());
     drop(second);
     assert_eq!(plain.read_message(), Some((UNCHOKE, vec![])));

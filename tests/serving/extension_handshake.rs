@@ -1,4 +1,5 @@
-//! The extension handshake (BEP 10): what a peer reports about itself, and how it uses what others report.
+//! The extension handshake (BEP 10): what a peer reports about itself, and how it uses what others
+//! report.
 
 use crate::common::fake_peer::*;
 use crate::common::log::wait_for_log_line;

@@ -55,7 +55,8 @@ fn an_owner_that_delivers_nothing_does_not_hold_up_a_download() {
     honest.join().unwrap();
 }
 
-/// A leech completes from an owner that chokes after each block, drops all waiting requests and then unchokes.
+/// A leech completes from an owner that chokes after each block, drops all waiting requests and
+/// then unchokes.
 fn assert_completes_from_an_owner_that_chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);

@@ -111,8 +111,8 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     let failed = nik.download("failed.txt");
     assert_eq!(failed["state"], "failed", "{failed}");
 
-    // Both versions have now written the state folder. It opens again, and the file that was in the way
-    // of `failed.txt` is gone.
+    // Both versions have now written the state folder. It opens again, and the file that was in the
+    // way of `failed.txt` is gone.
     nik.process.kill();
     fs::remove_file(sandbox.path("nik/failed.txt")).unwrap();
     let mut nik = sandbox.peer("nik");
@@ -146,7 +146,8 @@ fn assert_downloads_and_shares_are_kept(nik: &mut Peer) {
         assert_eq!(shown["bytes_total"], total, "{shown}");
         assert_eq!(shown["bytes_done"], total, "{shown}");
     }
-    // `part.txt` has verified pieces, `extended` has more than its first choice, the others have nothing.
+    // `part.txt` has verified pieces, `extended` has more than its first choice, the others have
+    // nothing.
     for (name, least, total) in [
         ("part.txt", 4_096, 30_000),
         ("extended", 12_288 + 4_096, 40_960),

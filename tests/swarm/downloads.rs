@@ -1,4 +1,5 @@
-//! Downloads: what one peer sends arrives at others, as files, as folders, many at once, from several owners.
+//! Downloads: what one peer sends arrives at others, as files, as folders, many at once, from
+//! several owners.
 
 use crate::common::peer::Peer;
 use crate::common::process::Process;
@@ -33,8 +34,8 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
     let file = sandbox.file("big.bin", length, 1);
     let mut seed = sandbox.peer("seed");
     let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
-    // The seed is away until all three wait for it. Otherwise, on one machine, the first leech would
-    // complete the file before it knows the others.
+    // The seed is away until all three wait for it. Otherwise, on one machine, the first leech
+    // would complete the file before it knows the others.
     seed.process.kill();
     let mut leeches: Vec<Peer> = (1..4)
         .map(|number| sandbox.peer(&format!("leech{number}")))
@@ -138,7 +139,8 @@ fn pieces_of_4_mib_arrive_from_two_owners() {
     );
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
-    // The partial files are complete: the peers only verify them. That makes two owners without `send`.
+    // The partial files are complete: the peers only verify them. That makes two owners without
+    // `send`.
     let mut owners: Vec<Peer> = (0..2)
         .map(|number| sandbox.peer(&format!("owner{number}")))
         .collect();

@@ -1,4 +1,5 @@
-//! Peers and trackers that are killed, return, or come late: downloads go on by themselves with the rest.
+//! Peers and trackers that are killed, return, or come late: downloads go on by themselves with the
+//! rest.
 
 use super::downloads::send;
 use crate::common::peer::Peer;
@@ -66,7 +67,8 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
     wait_for_first_bytes(&mut leech, "big.bin");
-    // A stopped seed keeps its links and sends nothing, so that the leech is killed with a partial file.
+    // A stopped seed keeps its links and sends nothing, so that the leech is killed with a partial
+    // file.
     seed.process.signal("-STOP");
     let had = leech.download("big.bin")["bytes_done"].as_u64().unwrap();
     leech.process.kill();

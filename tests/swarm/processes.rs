@@ -228,7 +228,8 @@ fn lines_pasted_at_the_prompt_all_run() {
         .stdout(slave.try_clone().unwrap())
         .stderr(slave);
     let mut child = command.spawn().unwrap();
-    // The command holds the other end of the terminal; the loop below ends when all copies are closed.
+    // The command holds the other end of the terminal; the loop below ends when all copies are
+    // closed.
     drop(command);
     let mut screen = fs::File::from(screen);
     let mut shown = Vec::new();

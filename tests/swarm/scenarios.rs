@@ -1,4 +1,5 @@
-//! Closed runs: each scenario in `testdata` through `run_local.sh`, and the ways in which clients fail.
+//! Closed runs: each scenario in `testdata` through `run_local.sh`, and the ways in which clients
+//! fail.
 
 use super::run_local::run_local;
 use crate::common::process::{Process, run};

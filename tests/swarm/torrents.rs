@@ -4,8 +4,8 @@ use crate::common::process::{Output, run};
 use crate::common::sandbox::{Sandbox, bytes};
 use std::fs;
 
-/// A folder `set` and its torrent `set.torrent` with pieces of 16 KiB. `a` ends and `b` begins in the middle of the
-/// second piece.
+/// A folder `set` and its torrent `set.torrent` with pieces of 16 KiB. `a` ends and `b` begins in
+/// the middle of the second piece.
 struct TorrentOfFolder {
     sandbox: Sandbox,
 }
