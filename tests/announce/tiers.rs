@@ -21,7 +21,7 @@ fn sandbox_with_share() -> (Sandbox, Process, Peer, PathBuf) {
     let mut seed = sandbox.peer("seed");
     seed.run("send data");
     // From now on TRACKER_INFO names no tracker.
-    fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
+    fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     (sandbox, tracker, seed, data)
 }
 

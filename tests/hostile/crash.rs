@@ -291,7 +291,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     leech.kill();
     fs::write(&path, older).unwrap();
     // No owner can be found now.
-    fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
+    fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     let mut restarted = sandbox.debug_peer("leech", &[]);
     restarted.wait_for_state("share", "complete");
     assert_serves(&restarted, &TORRENT);

@@ -157,7 +157,7 @@ fn wrong_blocks() -> Vec<Breach> {
     let block = [7; BLOCK as usize];
     vec![
         (
-            "a block nobody asked for",
+            "a block that was not requested",
             EXTENDED_AND_FAST,
             piece(0, 0, &block),
             "a block that was not asked for: piece 0, bytes 0+16384",

@@ -154,9 +154,9 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
     // At the first tracker ada is removed, at the second she leaves.
     owner.perform(group_request("remove_member two ada"));
     ada2.perform(group_request("leave_group two"));
-    // Both sides create the group `twin`, the first tracker earlier.
-    owner.perform(group_request("create_group twin"));
-    ada2.perform(group_request("create_group twin"));
+    // Both sides create the group `both`, the first tracker earlier.
+    owner.perform(group_request("create_group both"));
+    ada2.perform(group_request("create_group both"));
     // The owner leaves `two` at the first tracker and accepts eve into `one` at the second.
     let mut eve2 = connect_at(&pair, 2, &eve);
     owner.perform(group_request("leave_group two"));
@@ -178,11 +178,11 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
         assert_eq!(standing(&mut ada, "one"), Some(Standing::Stranger));
         assert_eq!(standing(&mut ada, "two"), Some(Standing::Stranger));
         assert_eq!(standing(&mut ada, "three"), None, "it has ended");
-        assert_eq!(standing(&mut ada, "twin"), Some(Standing::Stranger));
+        assert_eq!(standing(&mut ada, "both"), Some(Standing::Stranger));
         let groups = ada.groups();
         let kept = groups
             .iter()
-            .find(|entry| entry.name.to_string().starts_with("twin~"));
+            .find(|entry| entry.name.to_string().starts_with("both~"));
         assert_eq!(kept.map(|entry| entry.standing), Some(Standing::Owner));
         assert_merged_for_eve(&pair, number);
     }
