@@ -145,6 +145,37 @@ fn finish(mut child: Child, input: &str) -> Output {
     }
 }
 
+/// Any process; killed when dropped.
+pub(crate) struct KilledOnDrop(pub(crate) Child);
+
+impl KilledOnDrop {
+    /// The exit status. None while the process runs.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// Waits for the end. Standard output and standard error must be pipes.
+    pub(crate) fn output(mut self) -> Output {
+        let (stdout, stderr) = (
+            capture(self.0.stdout.take().unwrap()),
+            capture(self.0.stderr.take().unwrap()),
+        );
+        let status = wait(&mut self.0);
+        Output {
+            code: status.code(),
+            stdout: stdout.join().unwrap(),
+            stderr: stderr.join().unwrap(),
+        }
+    }
+}
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The exit code and the output of a finished process.
 #[derive(Debug)]
 pub(crate) struct Output {

@@ -4,7 +4,7 @@
 use super::team::{logged_in, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::quoted;
-use crate::common::process::BINARY;
+use crate::common::process::{BINARY, KilledOnDrop};
 use crate::common::sandbox::bytes;
 use crate::common::waiting::wait_until;
 use serde_json::Value;
@@ -194,16 +194,6 @@ fn impossible_destinations_are_refused_before_anything_is_fetched() {
     mayank.run("wait");
 }
 
-/// A process that is killed when dropped.
-struct KilledOnDrop(std::process::Child);
-
-impl Drop for KilledOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_full_destination_fails_the_download_with_the_reason() {
     let service = AccountTracker::new();
@@ -233,9 +223,7 @@ fn a_full_destination_fails_the_download_with_the_reason() {
     let Ok(child) = shell.stderr(Stdio::piped()).spawn() else {
         return println!("skipped: no unshare here");
     };
-    let mut child = KilledOnDrop(child);
-    let mut text = String::new();
-    std::io::Read::read_to_string(child.0.stdout.as_mut().unwrap(), &mut text).unwrap();
+    let text = KilledOnDrop(child).output().stdout;
     if text.contains("skipped") || text.is_empty() {
         return println!("skipped: no file system can be mounted here");
     }

@@ -32,25 +32,29 @@ fn is_listed(line: &str) -> bool {
     line.starts_with("gift  3.0 MiB  by nik  20") && line.contains("Z  1 complete  0 partial")
 }
 
+/// A peer at a terminal, whose user has been created and logged in there.
+fn log_in_at_terminal(sandbox: &Sandbox, user: &str) -> Terminal {
+    let mut peer = Terminal::peer(sandbox, user);
+    for (command, questions) in [("create_user", 2), ("login", 1)] {
+        peer.press(&format!("{command} {user}\r"));
+        for question in [format!(" {user}: "), "the same again: ".to_owned()]
+            .iter()
+            .take(questions)
+        {
+            peer.shows(question);
+            peer.press("secret\r");
+        }
+        peer.shows("\n");
+        peer.shows("pieceful> ");
+    }
+    peer
+}
+
 #[test]
 fn the_story_runs_at_the_prompt() {
     let (service, file) = set_up();
-    let [mut nik, mut mayank] = ["nik", "mayank"].map(|user| {
-        let mut peer = Terminal::peer(&service.sandbox, user);
-        for (line, questions) in [("create_user", 2), ("login", 1)] {
-            peer.press(&format!("{line} {user}\r"));
-            for question in [format!(" {user}: "), "the same again: ".to_owned()]
-                .iter()
-                .take(questions)
-            {
-                peer.shows(question);
-                peer.press("secret\r");
-            }
-            peer.shows("\n");
-            peer.shows("pieceful> ");
-        }
-        peer
-    });
+    let [mut nik, mut mayank] =
+        ["nik", "mayank"].map(|user| log_in_at_terminal(&service.sandbox, user));
     nik.types("create_group lab");
     let shown = nik.types(&format!("upload_file lab {}", quoted(&file)));
     assert!(

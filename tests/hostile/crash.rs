@@ -98,16 +98,22 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
     assert!(served <= 20 + 40 - 16, "{served} blocks were sent");
 }
 
+/// Starts the seed of a sandbox again and waits until its share is complete.
+fn restart_seed(sandbox: &Sandbox) -> Peer {
+    let mut seed = sandbox.debug_peer("seed", &[]);
+    wait_for(
+        || (state(&mut seed, "share") == "complete").then_some(()),
+        || "it is not complete after the restart".into(),
+    );
+    seed
+}
+
 #[test]
 fn a_complete_file_is_hashed_again_only_if_it_changed() {
     let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
     let sandbox = Sandbox::new();
     drop(seed(&sandbox, "seed", &torrent));
-    let mut restarted = sandbox.debug_peer("seed", &[]);
-    wait_for(
-        || (state(&mut restarted, "share") == "complete").then_some(()),
-        || "it is not complete after the restart".into(),
-    );
+    let restarted = restart_seed(&sandbox);
     assert_serves(&restarted, &torrent);
     let read = bytes_read_by(restarted.process.id());
     assert!(read < 2 << 20, "{read} bytes were read");
@@ -115,28 +121,24 @@ fn a_complete_file_is_hashed_again_only_if_it_changed() {
     drop(restarted);
     // A new time with the same content: the file is read and served.
     let copy = sandbox.path("seed/copy");
-    let touch = |seconds| {
-        File::options()
-            .write(true)
-            .open(&copy)
-            .unwrap()
-            .set_modified(SystemTime::now() + Duration::from_secs(seconds))
-            .unwrap()
-    };
-    touch(10);
-    let mut touched = sandbox.debug_peer("seed", &[]);
-    wait_for(
-        || (state(&mut touched, "share") == "complete").then_some(()),
-        || "it is not complete after the restart".into(),
-    );
+    let file = File::options().write(true).open(&copy).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(10))
+        .unwrap();
+    let touched = restart_seed(&sandbox);
     wait_for_log_line(
         &touched.log,
         &["changed or not known to be whole; checking it"],
     );
     assert!(bytes_read_by(touched.process.id()) > 8 << 20);
     assert_serves(&touched, &torrent);
-    drop(touched);
-    // One changed bit: the file is no longer served.
+}
+
+#[test]
+fn a_complete_file_with_one_changed_bit_is_no_longer_served() {
+    let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
+    let sandbox = Sandbox::new();
+    drop(seed(&sandbox, "seed", &torrent));
+    let copy = sandbox.path("seed/copy");
     let mut content = torrent.content.clone();
     content[5 << 20] ^= 1;
     fs::write(&copy, &content).unwrap();

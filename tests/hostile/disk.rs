@@ -6,7 +6,7 @@ use crate::common::fake_tracker::{announce_to, tracker_naming};
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech, seed};
 use crate::common::peer::{Peer, quoted};
-use crate::common::process::{BINARY, limited, run, wait_for_end};
+use crate::common::process::{BINARY, KilledOnDrop, limited, run, wait_for_end};
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_for;
 use serde_json::Value;
@@ -190,6 +190,26 @@ fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
     shell
 }
 
+/// Starts the download on a small disk and waits until it calls its owner. None, with a report, if no
+/// file system can be mounted here.
+fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop> {
+    let mut child = KilledOnDrop(on_small_disk(sandbox, folder).spawn().unwrap());
+    let log = sandbox.path("state/peer.log");
+    let started = wait_for(
+        || {
+            let called = log_line_with(&log, &["called"]).map(|_| true);
+            called.or_else(|| child.ended().map(|_| false))
+        },
+        || "the download does not start".into(),
+    );
+    if !started {
+        let why = child.output().stderr.replace('\n', "; ");
+        report_skipped(&format!("no file system can be mounted here: {why}"));
+        return None;
+    }
+    Some(child)
+}
+
 #[test]
 fn a_file_larger_than_the_system_allows_is_refused_at_once() {
     let sandbox = Sandbox::new();
@@ -218,32 +238,20 @@ fn a_full_disk_fails_the_download_with_the_reason() {
         serve_all(link, &TORRENT);
     });
     announce_to(&sandbox, tracker_naming(&[owner]));
-    let child = on_small_disk(&sandbox, &folder).spawn().unwrap();
+    let Some(child) = start_on_small_disk(&sandbox, &folder) else {
+        return;
+    };
     let log = sandbox.path("state/peer.log");
-    let mut child = KilledOnDrop(Some(child));
-    let id = child.0.as_ref().unwrap().id();
-    let started = wait_for(
-        || {
-            let called = log_line_with(&log, &["called"]).map(|_| true);
-            called.or_else(|| child.0.as_mut().unwrap().try_wait().unwrap().map(|_| false))
-        },
-        || "the download does not start".into(),
-    );
-    if !started {
-        let output = child.0.take().unwrap().wait_with_output().unwrap();
-        let why = String::from_utf8_lossy(&output.stderr).replace('\n', "; ");
-        return report_skipped(&format!("no file system can be mounted here: {why}"));
-    }
     let inside = Path::new("/proc")
-        .join(id.to_string())
+        .join(child.0.id().to_string())
         .join("root")
         .join(folder.strip_prefix("/").unwrap());
     assert!(inside.join("copy.part").exists());
     // Fills the rest of the disk.
     assert!(fs::write(inside.join("filler"), vec![1; 2 << 20]).is_err());
     go.send(()).unwrap();
-    let output = child.0.take().unwrap().wait_with_output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let output = child.output();
+    let text = output.stdout;
     let shown: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let download = &shown["downloads"][0];
     assert_eq!(download["state"], "failed", "{text}");
@@ -255,7 +263,7 @@ fn a_full_disk_fails_the_download_with_the_reason() {
         "{download}"
     );
     assert!(
-        text.contains("\"kind\":\"download-failed\"") && !output.status.success(),
+        text.contains("\"kind\":\"download-failed\"") && output.code != Some(0),
         "{text}"
     );
     assert_eq!(log_line_with(&log, &["share: complete"]), None);
@@ -356,18 +364,6 @@ fn a_folder_that_is_removed_fails_its_download() {
     assert!(!sandbox.path("leech").exists());
     // The peer still works.
     assert_eq!(leech.run("status")["command"], "status");
-}
-
-/// A process that is killed when dropped.
-struct KilledOnDrop(Option<std::process::Child>);
-
-impl Drop for KilledOnDrop {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use super::exchange::{
     OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer, make,
     peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
 };
-use super::programs::{Program, Running, are_installed, command, free_port, wait_for_answer};
+use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
+use crate::common::process::KilledOnDrop;
 use crate::common::web_server::{WebServer, send_requested, send_status};
 use std::fs;
 use std::net::Ipv4Addr;
@@ -15,8 +16,8 @@ use std::process::Stdio;
 /// The processes of downloads end when they are complete; those of seeds do not.
 pub(crate) struct Aria2 {
     home: PathBuf,
-    downloads: Vec<Running>,
-    seeds: Vec<Running>,
+    downloads: Vec<KilledOnDrop>,
+    seeds: Vec<KilledOnDrop>,
     logs: Vec<PathBuf>,
 }
 
@@ -30,7 +31,7 @@ impl Aria2 {
         }
     }
 
-    fn start(&mut self, torrent: &Path, folder: &Path, more: &[&str]) -> Running {
+    fn start(&mut self, torrent: &Path, folder: &Path, more: &[&str]) -> KilledOnDrop {
         let port = free_port(Ipv4Addr::LOCALHOST.into());
         let log = self.home.join(format!("{}.log", self.logs.len()));
         let mut aria2 = command("aria2c", &self.home);
@@ -44,7 +45,7 @@ impl Aria2 {
             .args(more)
             .arg(torrent);
         self.logs.push(log);
-        Running(aria2.stdout(Stdio::null()).spawn().unwrap())
+        KilledOnDrop(aria2.stdout(Stdio::null()).spawn().unwrap())
     }
 }
 

@@ -6,10 +6,9 @@ use super::exchange::{
     client_fetches_by_magnet_link, client_fetches_from_peer, magnet_link,
     peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
 };
-use super::programs::{
-    DISK, PATIENCE, Program, Running, are_installed, command, python, wait_for_answer,
-};
+use super::programs::{DISK, PATIENCE, Program, are_installed, command, python, wait_for_answer};
 use crate::common::peer::Peer;
+use crate::common::process::KilledOnDrop;
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -25,7 +24,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session
 pub(crate) struct Libtorrent {
     /// Dropped first, so that the process is killed. After the end of its input it might or might
     /// not announce its end.
-    _process: Running,
+    _process: KilledOnDrop,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
@@ -40,7 +39,7 @@ impl Libtorrent {
         let mut child = command.spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self {
-            _process: Running(child),
+            _process: KilledOnDrop(child),
             stdin,
             stdout: BufReader::new(stdout),
         }
@@ -264,12 +263,37 @@ fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     exchange(client_fetches_from_peer, Over::Http, &settings);
 }
 
+/// The marks in the large file, around the offsets at which 32-bit arithmetic would overflow.
+const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LARGE - 6];
+/// The length of the large file.
+const LARGE: u64 = (4 << 30) + 54_321;
+
+fn write_large_file(path: &Path) {
+    let file = File::create(path).unwrap();
+    file.set_len(LARGE).unwrap();
+    for at in MARKS {
+        file.write_all_at(b"marked", at).unwrap();
+    }
+}
+
+/// Waits until a copy of the large file has all marks, and removes the copy.
+fn check_and_remove_large_file(path: PathBuf) {
+    let file = File::open(&path).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), LARGE);
+    for at in MARKS {
+        wait_for_answer(&format!("the mark at {at} is written"), || {
+            let mut read = [0; 6];
+            file.read_exact_at(&mut read, at).unwrap();
+            (&read == b"marked").then_some(())
+        });
+    }
+    fs::remove_file(path).unwrap();
+}
+
 /// A sparse file of more than 4 GiB with marks around the offsets at which 32-bit arithmetic would
 /// overflow.
 #[test]
 fn offsets_past_32_bits_arrive_in_both_directions() {
-    const LENGTH: u64 = (4 << 30) + 54_321;
-    const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LENGTH - 6];
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
@@ -277,26 +301,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     let swarm = Swarm::new("127.0.0.1");
     let holes = swarm.owned.join("holes.bin");
     fs::create_dir(&swarm.owned).unwrap();
-    let file = File::create(&holes).unwrap();
-    file.set_len(LENGTH).unwrap();
-    for at in MARKS {
-        file.write_all_at(b"marked", at).unwrap();
-    }
-    let is_marked = |file: &File, at| {
-        let mut read = [0; 6];
-        file.read_exact_at(&mut read, at).unwrap();
-        &read == b"marked"
-    };
-    let assert_marked = |path: PathBuf| {
-        let file = File::open(&path).unwrap();
-        assert_eq!(file.metadata().unwrap().len(), LENGTH);
-        for at in MARKS {
-            wait_for_answer(&format!("the mark at {at} is written"), || {
-                is_marked(&file, at).then_some(())
-            });
-        }
-        fs::remove_file(path).unwrap();
-    };
+    write_large_file(&holes);
 
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &holes, &Over::Http.url(swarm.tracker.address));
@@ -306,7 +311,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     theirs.add(&torrent, &copies);
     theirs.wait_until_complete();
     assert_no_complaints(&swarm, &mut theirs, "seed");
-    assert_marked(copies.join("holes.bin"));
+    check_and_remove_large_file(copies.join("holes.bin"));
     drop(theirs);
     seed.process.write_line("quit");
     seed.process.wait();
@@ -322,7 +327,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     leech.run(&format!("download {}", torrent.display()));
     wait_for_peer(&mut leech);
     assert_no_complaints(&swarm, &mut theirs, "leech");
-    assert_marked(swarm.sandbox.path("leech/holes.bin"));
+    check_and_remove_large_file(swarm.sandbox.path("leech/holes.bin"));
 }
 
 /// A peer does not speak obfuscated handshakes: its log says so when libtorrent calls, and when it

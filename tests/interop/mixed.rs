@@ -8,6 +8,7 @@ use super::programs::{DISK, Program, are_installed, wait_for_answer};
 use super::rqbit::Rqbit;
 use super::transmission::Transmission;
 use serde_json::json;
+use std::path::Path;
 use std::sync::PoisonError;
 
 const LENGTH: usize = (8 << 20) + 77;
@@ -44,7 +45,6 @@ fn run_swarm() -> u64 {
     let torrent = swarm.sandbox.path("file.torrent");
     let url = Over::Http.url(swarm.tracker.address);
     make_with(&file, &url, &torrent, &["--piece-length", "64K"]);
-    let copy = |name: &str| swarm.sandbox.path(name).join("file");
 
     // Transmission calls no peer on loopback, so it starts first, and the others call it. It keeps
     // one link per address, and all clients have the same address. The link must be with a leech
@@ -78,10 +78,25 @@ fn run_swarm() -> u64 {
     for peer in &mut ours {
         wait_for_peer(peer);
     }
-    libtorrent.wait_until_complete();
-    aria2.wait_until_complete();
-    transmission.wait_until_complete();
-    rqbit.wait_until_complete();
+    let clients: [&mut dyn OtherClient; 4] =
+        [&mut transmission, &mut libtorrent, &mut aria2, &mut rqbit];
+    assert_all_complete_without_bans(&swarm, &file, clients);
+    for name in ["seed", "one", "other"] {
+        assert_no_warnings(&swarm, name);
+    }
+    let status = seed.run("status");
+    status["shares"][0]["uploaded"].as_u64().unwrap()
+}
+
+/// Waits until all clients and peers have the file. No client has banned another or got bad data.
+fn assert_all_complete_without_bans(
+    swarm: &Swarm,
+    file: &Path,
+    mut clients: [&mut dyn OtherClient; 4],
+) {
+    for client in &mut clients {
+        client.wait_until_complete();
+    }
     for folder in [
         "of transmission",
         "of libtorrent",
@@ -90,24 +105,17 @@ fn run_swarm() -> u64 {
         "one",
         "other",
     ] {
-        assert_same(&file, &copy(folder));
+        assert_same(file, &swarm.sandbox.path(folder).join("file"));
     }
     // Only bans and bad data count: clients may have other complaints about each other.
     let is_ban = |complaint: &String| {
         let signs = ["ban", "hash", "corrupt"];
         signs.iter().any(|sign| complaint.contains(sign))
     };
-    let clients: [&mut dyn OtherClient; 4] =
-        [&mut transmission, &mut libtorrent, &mut aria2, &mut rqbit];
     for client in clients {
         let bans: Vec<_> = client.complaints().into_iter().filter(is_ban).collect();
         assert_eq!(bans, Vec::<String>::new());
     }
-    for name in ["seed", "one", "other"] {
-        assert_no_warnings(&swarm, name);
-    }
-    let status = seed.run("status");
-    status["shares"][0]["uploaded"].as_u64().unwrap()
 }
 
 /// Waits until the tracker counts `count` leeches.

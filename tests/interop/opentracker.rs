@@ -5,7 +5,8 @@ use super::exchange::{
     OtherClient, Over, Swarm, assert_no_complaints, assert_no_warnings, make, wait_for_peer,
 };
 use super::libtorrent::Libtorrent;
-use super::programs::{Program, Running, are_installed, command, free_port, wait_for_answer};
+use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
+use crate::common::process::KilledOnDrop;
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs::{self, Permissions};
@@ -17,7 +18,7 @@ use std::process::Stdio;
 /// A running opentracker. Debian's build serves only swarms that are listed when it starts.
 struct Opentracker {
     address: SocketAddr,
-    _process: Running,
+    _process: KilledOnDrop,
 }
 
 impl Opentracker {
@@ -40,7 +41,7 @@ impl Opentracker {
             .stderr(Stdio::null());
         Self {
             address,
-            _process: Running(opentracker.spawn().unwrap()),
+            _process: KilledOnDrop(opentracker.spawn().unwrap()),
         }
     }
 

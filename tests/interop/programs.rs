@@ -5,7 +5,7 @@ use std::env;
 use std::io::{Write, stderr};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -106,23 +106,6 @@ pub(crate) fn command(program: impl AsRef<Path>, home: &Path) -> Command {
         command.env_remove(proxy);
     }
     command
-}
-
-/// A process that is killed when dropped.
-pub(crate) struct Running(pub(crate) Child);
-
-impl Running {
-    /// The exit status, after the end of the process.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A port at this address that is free now for TCP and UDP, for programs that cannot listen at port

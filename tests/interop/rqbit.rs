@@ -4,9 +4,8 @@ use super::exchange::{
     OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer,
     peer_fetches_by_magnet_link, peer_fetches_from_client,
 };
-use super::programs::{
-    Program, Running, are_installed, command, free_port, rqbit, wait_for_answer,
-};
+use super::programs::{Program, are_installed, command, free_port, rqbit, wait_for_answer};
+use crate::common::process::KilledOnDrop;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +23,7 @@ pub(crate) struct Rqbit {
 struct Server {
     interface: SocketAddr,
     folder: PathBuf,
-    _process: Running,
+    _process: KilledOnDrop,
 }
 
 impl Rqbit {
@@ -53,7 +52,7 @@ impl Rqbit {
             .args(["server", "start", "--disable-persistence"])
             .arg(folder);
         rqbit.stdout(log).stderr(Stdio::null());
-        let running = Running(rqbit.spawn().unwrap());
+        let running = KilledOnDrop(rqbit.spawn().unwrap());
         wait_for_answer("rqbit listens", || {
             ureq::get(format!("http://{interface}/")).call().ok()
         });

@@ -4,7 +4,8 @@ use super::exchange::{
     OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer,
     peer_fetches_by_magnet_link, peer_fetches_from_client,
 };
-use super::programs::{Program, Running, are_installed, command, free_port, wait_for_answer};
+use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
+use crate::common::process::KilledOnDrop;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,7 +16,7 @@ use std::thread::{self, Builder};
 /// One daemon for all torrents of a test. It calls no peer on loopback: others must call it.
 pub(crate) struct Transmission {
     interface: SocketAddr,
-    _process: Running,
+    _process: KilledOnDrop,
 }
 
 impl Transmission {
@@ -44,7 +45,7 @@ impl Transmission {
         let mut daemon = command("transmission-daemon", &home);
         daemon.args(["--foreground", "--config-dir"]).arg(&home);
         daemon.stdout(Stdio::null()).stderr(log);
-        let running = Running(daemon.spawn().unwrap());
+        let running = KilledOnDrop(daemon.spawn().unwrap());
         let mut started = Self {
             interface,
             _process: running,

@@ -322,6 +322,25 @@ fn check(dump: &Value, done: &Acknowledged) {
     for label in accounts.keys().chain(groups.keys()).copied().chain(shown) {
         assert!(!label.contains('~'), "{label} was made twice");
     }
+    check_memberships(dump, done, &groups, member);
+    check_shares(dump, done);
+    let logouts = array(dump, "revocations").iter();
+    let logouts = logouts.filter(|row| row["account"] == member).count();
+    assert!(
+        logouts >= done.logouts,
+        "{} logouts, {logouts} are left",
+        done.logouts
+    );
+}
+
+/// The memberships of `member` have every acknowledged request, acceptance and end. `groups` has
+/// the ids of groups by name.
+fn check_memberships(
+    dump: &Value,
+    done: &Acknowledged,
+    groups: &BTreeMap<&str, &str>,
+    member: &str,
+) {
     let rows = |group: &str| {
         let id = groups[group];
         let all = array(dump, "memberships").iter();
@@ -347,6 +366,10 @@ fn check(dump: &Value, done: &Acknowledged) {
             "a member of {group} again"
         );
     }
+}
+
+/// Every acknowledged share is there, and every withdrawn one is withdrawn.
+fn check_shares(dump: &Value, done: &Acknowledged) {
     let shares = array(dump, "shares");
     for share in &done.shares {
         let found = shares.iter().find(|row| row["name"] == share.as_str());
@@ -357,13 +380,19 @@ fn check(dump: &Value, done: &Acknowledged) {
             "{share} is back"
         );
     }
-    let logouts = array(dump, "revocations").iter();
-    let logouts = logouts.filter(|row| row["account"] == member).count();
-    assert!(
-        logouts >= done.logouts,
-        "{} logouts, {logouts} are left",
-        done.logouts
-    );
+}
+
+/// The kind of the next fault. A short fault has each kind once in eight rounds, in random order. A
+/// long fault has a random kind that can last.
+fn choose_kind(is_long: bool, kinds: &mut Vec<usize>, rng: &mut fastrand::Rng) -> usize {
+    if is_long {
+        return *rng.choice(&[0, 1, 3, 4, 5, 6, 7]).unwrap();
+    }
+    if kinds.is_empty() {
+        kinds.extend(0..8);
+        rng.shuffle(kinds);
+    }
+    kinds.pop().unwrap()
 }
 
 /// Makes one fault for a while and returns its name.
@@ -379,19 +408,7 @@ fn make_fault(
         let short = FAULT.mul_f64(0.2 + 0.8 * rng.f64());
         thread::sleep(long.map_or(short, |(_, _, long)| *long));
     };
-    // Short faults: each kind once in eight rounds, in random order. A long fault has a random kind
-    // that can last.
-    let kind = match long {
-        Some(_) => *rng.choice(&[0, 1, 3, 4, 5, 6, 7]).unwrap(),
-        None => {
-            if kinds.is_empty() {
-                kinds.extend(0..8);
-                rng.shuffle(kinds);
-            }
-            kinds.pop().unwrap()
-        }
-    };
-    match kind {
+    match choose_kind(long.is_some(), kinds, rng) {
         number @ (0 | 1) => {
             pair.kill(number + 1);
             moment(rng);

@@ -57,8 +57,12 @@ fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
     pair.wait_until_in_step();
     pair.quit(1);
     pair.quit(2);
-    // Each side logs the loss and the return in turn. On a busy machine there may be more than one
-    // split.
+    assert_logged_in_turn(&pair);
+}
+
+/// Each side has logged the loss and the return of the other in turn. On a busy machine there may
+/// be more than one split.
+fn assert_logged_in_turn(pair: &Pair) {
     for (number, other) in [(1, 2), (2, 1)] {
         let log = pair.log(number);
         let healings: Vec<bool> = log

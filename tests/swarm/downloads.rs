@@ -7,13 +7,27 @@ use crate::common::sandbox::{Sandbox, bytes};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Sends a file or folder and returns the path of its torrent.
 pub fn send(peer: &mut Peer, sandbox: &Sandbox, path: &Path, torrent: &str) -> String {
     let torrent = sandbox.path(torrent).to_str().unwrap().to_owned();
     peer.run(&format!("send '{}' '{torrent}'", path.display()));
     torrent
+}
+
+/// A sandbox with a tracker, a file, a seed that has sent the file, and the path of its torrent.
+pub fn seeded_swarm(
+    name: &str,
+    length: usize,
+    tracker_arguments: &[&str],
+) -> (Sandbox, Process, PathBuf, Peer, String) {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(tracker_arguments);
+    let file = sandbox.file(name, length, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "seed.torrent");
+    (sandbox, tracker, file, seed, torrent)
 }
 
 /// The verified bytes of a download, from all sources together.

@@ -1,6 +1,6 @@
 //! The end of downloads and of peers: what the next download and the trackers see of it.
 
-use super::downloads::send;
+use super::downloads::{seeded_swarm, send};
 use crate::common::process::run;
 use crate::common::sandbox::{Sandbox, bytes};
 use std::fs;
@@ -24,11 +24,8 @@ fn scrape(tracker: SocketAddr, info_hash: &str) -> String {
 
 #[test]
 fn cancelled_downloads_do_not_disturb_the_next_one() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("big.bin", 64 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    let (sandbox, _tracker, file, _seed, torrent) =
+        seeded_swarm("big.bin", 64 << 20, &["--interval", "1"]);
     let mut leech = sandbox.peer("leech");
     for _ in 0..4 {
         leech.run(&format!("download '{torrent}'"));
@@ -118,11 +115,7 @@ fn a_failed_download_can_be_started_again() {
 
 #[test]
 fn a_tracker_counts_completed_downloads_and_peers_that_end() {
-    let sandbox = Sandbox::new();
-    let tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 600_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    let (sandbox, tracker, _file, mut seed, torrent) = seeded_swarm("f", 600_000, &[]);
     let info_hash = seed.run("status")["shares"][0]["info_hash"]
         .as_str()
         .unwrap()

@@ -1,7 +1,7 @@
 //! Peers and trackers that are killed, return, or come late: downloads go on by themselves with the
 //! rest.
 
-use super::downloads::send;
+use super::downloads::{seeded_swarm, send};
 use crate::common::peer::Peer;
 use crate::common::sandbox::Sandbox;
 use std::fs;
@@ -32,11 +32,8 @@ fn a_killed_seed_does_not_stop_a_download_that_has_a_second_owner() {
 
 #[test]
 fn without_an_owner_wait_fails_and_the_download_goes_on_when_an_owner_returns() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("big.bin", 4 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    let (sandbox, _tracker, file, seed, torrent) =
+        seeded_swarm("big.bin", 4 << 20, &["--interval", "1"]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
@@ -59,11 +56,8 @@ fn without_an_owner_wait_fails_and_the_download_goes_on_when_an_owner_returns() 
 
 #[test]
 fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("big.bin", 48 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    let (sandbox, _tracker, file, seed, torrent) =
+        seeded_swarm("big.bin", 48 << 20, &["--interval", "1"]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
     wait_for_first_bytes(&mut leech, "big.bin");
@@ -94,11 +88,7 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
 
 #[test]
 fn cancel_ends_a_download_and_leaves_nothing() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("big.bin", 4 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("big.bin", 4 << 20, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
@@ -121,11 +111,8 @@ fn cancel_ends_a_download_and_leaves_nothing() {
 
 #[test]
 fn a_tracker_that_returns_at_another_address_is_found() {
-    let sandbox = Sandbox::new();
-    let tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("f", 1 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    let (sandbox, tracker, _file, _seed, torrent) =
+        seeded_swarm("f", 1 << 20, &["--interval", "1"]);
     tracker.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));

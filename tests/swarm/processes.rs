@@ -1,6 +1,6 @@
 //! The processes as scripts see them: first lines, exit codes, streams, signals.
 
-use super::downloads::send;
+use super::downloads::{seeded_swarm, send};
 use crate::common::process::{Process, command, run};
 use crate::common::sandbox::{Sandbox, bytes};
 use nix::pty::openpty;
@@ -128,11 +128,7 @@ fn a_peer_with_stay_shares_until_a_signal_or_quit() {
 
 #[test]
 fn a_peer_that_ends_names_its_incomplete_download() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 300_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("f", 300_000, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
@@ -146,11 +142,7 @@ fn a_peer_that_ends_names_its_incomplete_download() {
 
 #[test]
 fn cancel_of_a_complete_download_says_that_it_is_complete() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 300_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    let (sandbox, _tracker, _file, _seed, torrent) = seeded_swarm("f", 300_000, &[]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
     leech.run("wait 60");
@@ -195,11 +187,7 @@ fn a_state_folder_in_use_is_refused() {
 
 #[test]
 fn a_second_download_to_one_place_and_a_taken_name_are_refused() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 300_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+    let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("f", 300_000, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
