@@ -20,8 +20,8 @@ fn expect(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
 }
 
 /// A peer whose user is logged in.
-fn logged_in_peer(service: &AccountTracker, user: &str) -> Peer {
-    let mut peer = service.sandbox.peer(user);
+fn logged_in_peer(tracker: &AccountTracker, user: &str) -> Peer {
+    let mut peer = tracker.sandbox.peer(user);
     peer.run(&format!("create_user {user} pw-{user}"));
     peer.run(&format!("login {user} pw-{user}"));
     peer
@@ -44,8 +44,8 @@ const NEED_A_LOGIN: [&str; 11] = [
 
 #[test]
 fn commands_without_a_login_say_to_log_in() {
-    let service = AccountTracker::new();
-    let mut peer = service.sandbox.peer("nobody");
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nobody");
     for typed in NEED_A_LOGIN {
         expect(&mut peer, typed, "not-logged-in", "login USER");
     }
@@ -60,9 +60,9 @@ fn commands_without_a_login_say_to_log_in() {
 
 #[test]
 fn every_wrong_state_has_its_own_error() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let [mut nik, mut mayank, mut uma] =
-        ["nik", "mayank", "uma"].map(|user| logged_in_peer(&service, user));
+        ["nik", "mayank", "uma"].map(|user| logged_in_peer(&tracker, user));
     nik.run("create_group lab");
     for (typed, kind, says) in [
         (
@@ -140,8 +140,8 @@ fn every_wrong_state_has_its_own_error() {
 
 #[test]
 fn too_few_or_too_many_arguments_show_the_usage() {
-    let service = AccountTracker::new();
-    let mut peer = service.sandbox.peer("nobody");
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nobody");
     for (command, least, most) in [
         ("create_user", 1, 2),
         ("login", 1, 2),
@@ -188,8 +188,8 @@ fn too_few_or_too_many_arguments_show_the_usage() {
 
 #[test]
 fn invalid_names_are_refused_by_the_peer() {
-    let service = AccountTracker::new();
-    let mut peer = logged_in_peer(&service, "nik");
+    let tracker = AccountTracker::new();
+    let mut peer = logged_in_peer(&tracker, "nik");
     let long = "x".repeat(65);
     let bad = [
         ("''", "1 to 64 characters, not 0"),
@@ -294,16 +294,16 @@ fn run_commands_with_passwords(peer: &mut Peer) -> Vec<Value> {
 
 #[test]
 fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_stored() {
-    let service = AccountTracker::new();
-    let mut peer = service.sandbox.debug_peer("peer", &[]);
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.debug_peer("peer", &[]);
     let objects = run_commands_with_passwords(&mut peer);
     let status = peer.run("status");
     assert_eq!(status["user"], "nik", "every line was read");
     peer.process.close_stdin();
     let (status, stderr) = peer.process.wait();
     assert_eq!(status.code(), Some(1), "commands failed");
-    let token = service.token("peer");
-    let (sandbox, dump) = service.stop_and_dump();
+    let token = tracker.token("peer");
+    let (sandbox, dump) = tracker.stop_and_dump();
     let mut all = files(&sandbox.path(""));
     assert!(all.iter().any(|(name, _)| name.ends_with("tracker.log")));
     assert!(all.iter().any(|(name, _)| name.ends_with("peer.log")));

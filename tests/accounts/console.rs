@@ -11,9 +11,9 @@ use std::thread;
 
 #[test]
 fn the_console_shows_the_state_and_creates_accounts_and_invites() {
-    let mut service = AccountTracker::new();
-    let status = service.console("status");
-    let address = service.address().to_string();
+    let mut tracker = AccountTracker::new();
+    let status = tracker.console("status");
+    let address = tracker.address().to_string();
     for part in [
         address.as_str(),
         "0 users",
@@ -23,23 +23,23 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
     ] {
         assert!(status.contains(part), "{status}");
     }
-    service.tracker.write_line("create_user nik");
-    assert_eq!(service.console("secret of nik"), "user nik is made");
-    let mut connection = service.connect();
+    tracker.process.write_line("create_user nik");
+    assert_eq!(tracker.console("secret of nik"), "user nik is made");
+    let mut connection = tracker.connect();
     let secret = Password::new("secret of nik").unwrap();
     let answer = connection.ask(None, login_request("nik", &secret));
     assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
-    let mut uma = service.user("uma");
+    let mut uma = tracker.user("uma");
     uma.perform(group_request("create_group lab"));
-    assert_eq!(service.console("users"), "nik");
-    assert_eq!(service.tracker.line(), "uma");
-    assert_eq!(service.console("groups"), "lab  owner uma  1 member");
-    let invite = service.console("invite");
+    assert_eq!(tracker.console("users"), "nik");
+    assert_eq!(tracker.process.line(), "uma");
+    assert_eq!(tracker.console("groups"), "lab  owner uma  1 member");
+    let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();
     assert_eq!(code.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
-    let listed = service.console("help");
+    let listed = tracker.console("help");
     assert!(listed.starts_with("status"), "{listed}");
-    let commands: Vec<String> = (0..6).map(|_| service.tracker.line()).collect();
+    let commands: Vec<String> = (0..6).map(|_| tracker.process.line()).collect();
     for name in [
         "users",
         "groups",
@@ -51,15 +51,15 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
         let found = commands.iter().filter(|line| line.starts_with(name));
         assert_eq!(found.count(), 1, "{name} in {commands:?}");
     }
-    service.tracker.write_line("quit");
-    let (status, errors) = service.tracker.wait();
+    tracker.process.write_line("quit");
+    let (status, errors) = tracker.process.wait();
     assert!(status.success() && errors.is_empty(), "{errors}");
 }
 
 #[test]
 fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
-    let mut service = AccountTracker::new();
-    service.user("nik");
+    let mut tracker = AccountTracker::new();
+    tracker.user("nik");
     let bad = [
         ("stauts", "there is no command"),
         ("status now", "takes nothing after it"),
@@ -73,15 +73,15 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
         ("   ", ""),
     ];
     for (line, _) in bad {
-        service.tracker.write_line(line);
+        tracker.process.write_line(line);
     }
-    assert_eq!(service.console("users"), "nik");
-    service.tracker.close_stdin();
+    assert_eq!(tracker.console("users"), "nik");
+    tracker.process.close_stdin();
     // The tracker goes on serving after the end of its input.
-    let mut uma = service.user("uma");
+    let mut uma = tracker.user("uma");
     uma.perform(group_request("create_group lab"));
-    service.tracker.signal("-TERM");
-    let (status, errors) = service.tracker.wait();
+    tracker.process.signal("-TERM");
+    let (status, errors) = tracker.process.wait();
     assert!(status.success(), "{errors}");
     let expected = bad.iter().filter(|(_, says)| !says.is_empty());
     let lines: Vec<&str> = errors.lines().collect();
@@ -100,32 +100,32 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
 
 #[test]
 fn a_tracker_without_input_runs_and_a_dump_of_its_state_is_refused() {
-    let mut service = AccountTracker::new();
-    service.tracker.close_stdin();
-    let data = service.sandbox.path("data");
+    let mut tracker = AccountTracker::new();
+    tracker.process.close_stdin();
+    let data = tracker.sandbox.path("data");
     let all = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
-    let output = run(&service.sandbox.folder("dump"), &all, "");
+    let output = run(&tracker.sandbox.folder("dump"), &all, "");
     assert!(
         output.code == Some(1) && output.stdout.is_empty(),
         "{output:?}"
     );
     assert!(output.stderr.contains("in use"), "{output:?}");
-    service.user("nik");
+    tracker.user("nik");
 }
 
 #[test]
 fn with_closed_registration_an_account_needs_an_invite() {
-    let mut service = AccountTracker::with(&["--registration", "closed"]);
-    let mut connection = service.connect();
+    let mut tracker = AccountTracker::with(&["--registration", "closed"]);
+    let mut connection = tracker.connect();
     let refused = connection
         .ask(None, create_user_request("uma"))
         .unwrap_err();
     assert_eq!(refused.kind.as_str(), "invite-needed", "{refused}");
     assert!(refused.message.as_str().contains("--invite CODE"));
-    service.tracker.write_line("create_user nik");
-    assert_eq!(service.console("pw of nik"), "user nik is made");
-    User::log_in(service.connect(), "nik");
-    let invite = service.console("invite");
+    tracker.process.write_line("create_user nik");
+    assert_eq!(tracker.console("pw of nik"), "user nik is made");
+    User::log_in(tracker.connect(), "nik");
+    let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();
     for (code, kind) in [
         ("garbage", "unknown-invite"),
@@ -137,23 +137,23 @@ fn with_closed_registration_an_account_needs_an_invite() {
     // A name that is taken does not use up the code.
     let refused = connection.ask(None, create_user_with_invite("nik", Some(code)));
     assert_eq!(refused.unwrap_err().kind.as_str(), "name-taken");
-    assert_eq!(accounts_created_at_once(&service, code), 1);
-    let (sandbox, dump) = service.stop_and_dump();
+    assert_eq!(accounts_created_at_once(&tracker, code), 1);
+    let (sandbox, dump) = tracker.stop_and_dump();
     assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
     // After a restart the used code is still refused, at a peer too.
-    let mut service = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
-    let used = run_at_zoe(&service, &format!("create_user zoe pw --invite {code}"));
+    let mut tracker = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
+    let used = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
     assert_eq!(used["error"]["kind"], "invite-used", "{used}");
-    let invite = service.console("invite");
+    let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
-    let made = run_at_zoe(&service, &format!("create_user zoe pw --invite {code}"));
+    let made = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
     assert_eq!(made["ok"], true, "{made}");
 }
 
 /// The number of accounts that eight users can create when they use the same code at the same time.
-fn accounts_created_at_once(service: &AccountTracker, code: &str) -> usize {
+fn accounts_created_at_once(tracker: &AccountTracker, code: &str) -> usize {
     let created: Vec<bool> = thread::scope(|scope| {
-        let users = (0..8).map(|number| (service.connect(), format!("guest{number}")));
+        let users = (0..8).map(|number| (tracker.connect(), format!("guest{number}")));
         let users: Vec<_> = users
             .map(|(mut connection, name)| {
                 scope.spawn(move || {
@@ -173,6 +173,6 @@ fn accounts_created_at_once(service: &AccountTracker, code: &str) -> usize {
 }
 
 /// Runs a command at the peer of zoe.
-fn run_at_zoe(service: &AccountTracker, typed: &str) -> serde_json::Value {
-    service.sandbox.peer("zoe").try_run(typed)
+fn run_at_zoe(tracker: &AccountTracker, typed: &str) -> serde_json::Value {
+    tracker.sandbox.peer("zoe").try_run(typed)
 }

@@ -29,8 +29,8 @@ struct LoggedInPeer {
 }
 
 impl LoggedInPeer {
-    fn new(number: u16, tracker: SocketAddr) -> Self {
-        let connection = ControlConnection::over(connect_from(number, tracker)).unwrap();
+    fn new(number: u16, address: SocketAddr) -> Self {
+        let connection = ControlConnection::over(connect_from(number, address)).unwrap();
         Self {
             number,
             _user: User::log_in(connection, "nik"),
@@ -38,8 +38,8 @@ impl LoggedInPeer {
     }
 
     /// A connection for its announces.
-    fn connect(&self, tracker: SocketAddr) -> HttpClient {
-        let stream = connect_from(self.number, tracker);
+    fn connect(&self, address: SocketAddr) -> HttpClient {
+        let stream = connect_from(self.number, address);
         stream.set_nodelay(true).unwrap();
         HttpClient {
             stream,
@@ -64,12 +64,12 @@ impl LoggedInPeer {
 
 /// Connects all peers at once and announces for them, evenly over the interval, until `end` is set.
 /// Returns the time of each connection and of each announce.
-fn announce_until(peers: &[LoggedInPeer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
+fn announce_until(peers: &[LoggedInPeer], address: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
     let mut all = Vec::new();
     let mut connected: Vec<(&LoggedInPeer, HttpClient)> = Vec::new();
     for peer in peers {
         let start = Instant::now();
-        connected.push((peer, peer.connect(tracker)));
+        connected.push((peer, peer.connect(address)));
         all.push(start.elapsed());
     }
     let start = Instant::now();
@@ -87,14 +87,14 @@ fn announce_until(peers: &[LoggedInPeer], tracker: SocketAddr, end: &AtomicBool)
 }
 
 /// Logs in all peers, in one group for each thread.
-fn log_in_peers(tracker: SocketAddr) -> Vec<Vec<LoggedInPeer>> {
+fn log_in_peers(address: SocketAddr) -> Vec<Vec<LoggedInPeer>> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let numbers = (1..=PEERS).filter(move |number| number % THREADS == thread);
                 scope.spawn(move || {
                     numbers
-                        .map(|number| LoggedInPeer::new(number, tracker))
+                        .map(|number| LoggedInPeer::new(number, address))
                         .collect()
                 })
             })
@@ -105,12 +105,12 @@ fn log_in_peers(tracker: SocketAddr) -> Vec<Vec<LoggedInPeer>> {
 }
 
 /// Logs in many times at once, each time from another address. Returns the time of each login.
-fn storm_of_logins(tracker: SocketAddr) -> Vec<Duration> {
+fn storm_of_logins(address: SocketAddr) -> Vec<Duration> {
     thread::scope(|scope| {
         let logins: Vec<_> = (0..LOGINS)
             .map(|number| {
                 scope.spawn(move || {
-                    let socket = connect_from(PEERS + 1 + number, tracker);
+                    let socket = connect_from(PEERS + 1 + number, address);
                     let start = Instant::now();
                     let mut connection = ControlConnection::over(socket).unwrap();
                     let answer = connection.ask(None, login_request("nik", &password_of("nik")));
@@ -127,22 +127,22 @@ fn storm_of_logins(tracker: SocketAddr) -> Vec<Duration> {
 #[test]
 fn no_announce_waits_for_a_storm_of_logins() {
     raise_descriptor_limit();
-    let service = AccountTracker::new();
-    service
+    let tracker = AccountTracker::new();
+    tracker
         .connect()
         .ask(None, create_user_request("nik"))
         .unwrap();
-    let tracker = service.address();
-    let peers = log_in_peers(tracker);
+    let address = tracker.address();
+    let peers = log_in_peers(address);
     let end = AtomicBool::new(false);
     let (mut announces, mut logins) = thread::scope(|scope| {
         let threads: Vec<_> = peers
             .iter()
-            .map(|peers| scope.spawn(|| announce_until(peers, tracker, &end)))
+            .map(|peers| scope.spawn(|| announce_until(peers, address, &end)))
             .collect();
         // About every peer has announced once when the storm begins.
         thread::sleep(INTERVAL);
-        let logins = storm_of_logins(tracker);
+        let logins = storm_of_logins(address);
         end.store(true, Ordering::Relaxed);
         let announces = threads.into_iter();
         let announces: Vec<Duration> = announces.flat_map(|times| times.join().unwrap()).collect();

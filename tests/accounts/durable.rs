@@ -105,9 +105,9 @@ struct UserPair {
 }
 
 impl UserPair {
-    fn new(service: &AccountTracker, number: usize) -> Self {
+    fn new(tracker: &AccountTracker, number: usize) -> Self {
         let prefix = format!("pair{number}.");
-        let users = [0, 1].map(|user| service.user(&format!("{prefix}{user}")));
+        let users = [0, 1].map(|user| tracker.user(&format!("{prefix}{user}")));
         Self {
             prefix,
             users,
@@ -210,22 +210,22 @@ fn check_all(pairs: &Pairs, address: SocketAddr) {
 fn acknowledged_writes_survive_200_kills() {
     let mut rng = fastrand::Rng::with_seed(200);
     let (sandbox, acknowledged) = thread::scope(|scope| {
-        let (mut service, mut pairs) = (AccountTracker::new(), Pairs::new());
+        let (mut tracker, mut pairs) = (AccountTracker::new(), Pairs::new());
         let mut threads = Vec::new();
         for number in 0..PAIRS {
             let (sender, addresses) = channel();
             let (checks, checked) = channel();
             pairs.push((sender, checked));
-            let pair = UserPair::new(&service, number);
+            let pair = UserPair::new(&tracker, number);
             threads.push(scope.spawn(move || pair.run(&addresses, &checks)));
         }
         for _ in 0..KILLS {
-            check_all(&pairs, service.address());
+            check_all(&pairs, tracker.address());
             thread::sleep(Duration::from_micros(rng.u64(..80_000)));
-            service = AccountTracker::restart(service.kill());
+            tracker = AccountTracker::restart(tracker.kill());
         }
-        check_all(&pairs, service.address());
-        let sandbox = service.kill();
+        check_all(&pairs, tracker.address());
+        let sandbox = tracker.kill();
         drop(pairs);
         let acknowledged = threads.into_iter().map(|pair| pair.join().unwrap());
         (sandbox, acknowledged.sum::<usize>())

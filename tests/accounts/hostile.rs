@@ -167,11 +167,11 @@ fn is_served(user: &mut User) -> bool {
 
 #[test]
 fn bad_bytes_get_an_error_or_a_closed_connection() {
-    let service = AccountTracker::new();
-    let mut nik = service.user("nik");
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
     let mut refused = 0;
     for (what, bytes) in bad_frames() {
-        let connection = service.connect();
+        let connection = tracker.connect();
         send(&connection, &bytes);
         if let Some(reply) = answer(&connection.stream) {
             let error = reply.result.expect_err(what);
@@ -187,7 +187,7 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
     }
     assert!(refused >= 30, "only {refused} errors were sent");
     // Valid requests before the bad bytes are all answered.
-    let connection = service.connect();
+    let connection = tracker.connect();
     let valid = with("list_groups", vec![]);
     send(&connection, &[valid.repeat(100), framed(b"hello")].concat());
     let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
@@ -202,11 +202,11 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
 
 #[test]
 fn a_request_that_is_cut_off_disturbs_no_other_user() {
-    let service = AccountTracker::new();
-    let mut nik = service.user("nik");
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
     let request = with("create_group", vec![("group", text("cut"))]);
     for length in 0..request.len() {
-        let connection = service.connect();
+        let connection = tracker.connect();
         send(&connection, &request[..length]);
         // With and without the closing message of TLS, by turns.
         if length % 2 == 0 {
@@ -221,9 +221,9 @@ fn a_request_that_is_cut_off_disturbs_no_other_user() {
 
 #[test]
 fn a_frame_that_trickles_is_ended_and_delays_no_other_user() {
-    let service = AccountTracker::new();
-    let mut nik = service.user("nik");
-    let connection = service.connect();
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    let connection = tracker.connect();
     let start = Instant::now();
     let mut frame = framed(&vec![b'x'; 1000]).into_iter();
     // At one byte in 100 ms the frame would take 100 s. Its deadline is 10 s.
@@ -250,15 +250,15 @@ fn a_frame_that_trickles_is_ended_and_delays_no_other_user() {
 #[test]
 fn silent_connections_of_one_host_take_no_place_from_others() {
     raise_descriptor_limit();
-    let service = AccountTracker::new();
-    let mut nik = service.user("nik");
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
     // Some connections with TLS from one host, and as many as a host may have without a TLS
     // handshake from another.
-    let idle: Vec<ControlConnection> = (0..50).map(|_| service.connect()).collect();
+    let idle: Vec<ControlConnection> = (0..50).map(|_| tracker.connect()).collect();
     let mut silent: Vec<TcpStream> = Vec::new();
     let accepted = loop {
         assert!(silent.len() < 1100, "no cap for one host");
-        let mut stream = connect_from(1, service.address());
+        let mut stream = connect_from(1, tracker.address());
         if silent.len() < 990 {
             silent.push(stream);
             continue;
@@ -273,7 +273,7 @@ fn silent_connections_of_one_host_take_no_place_from_others() {
     };
     assert!((1000..1050).contains(&accepted), "{accepted}");
     assert!(is_served(&mut nik));
-    assert!(ControlConnection::over(connect_from(2, service.address())).is_some());
+    assert!(ControlConnection::over(connect_from(2, tracker.address())).is_some());
     drop((idle, silent));
     assert!(is_served(&mut nik));
 }

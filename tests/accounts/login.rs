@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 /// Tries to log in from the loopback address of that host.
 fn try_login_from(
-    service: &AccountTracker,
+    tracker: &AccountTracker,
     host: u16,
     user: &str,
     secret: &Password,
 ) -> Result<Answer, Refused> {
-    let mut connection = ControlConnection::over(connect_from(host, service.address())).unwrap();
+    let mut connection = ControlConnection::over(connect_from(host, tracker.address())).unwrap();
     connection.ask(None, login_request(user, secret))
 }
 
@@ -37,24 +37,24 @@ fn kind(answer: Result<Answer, Refused>) -> String {
 
 #[test]
 fn five_failed_tries_slow_down_that_user_and_that_host() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     for user in ["nik", "uma", "mayank"] {
-        service
+        tracker
             .connect()
             .ask(None, create_user_request(user))
             .unwrap();
     }
-    let right = |host, user: &str| kind(try_login_from(&service, host, user, &password_of(user)));
+    let right = |host, user: &str| kind(try_login_from(&tracker, host, user, &password_of(user)));
     // uma has logged in from that host before: the failures of others do not keep her out.
     assert_eq!(right(1, "uma"), "in");
     let start = Instant::now();
     for _ in 0..5 {
         assert_eq!(
-            kind(try_login_from(&service, 1, "nik", &wrong())),
+            kind(try_login_from(&tracker, 1, "nik", &wrong())),
             "login-refused"
         );
     }
-    let refused = try_login_from(&service, 1, "nik", &password_of("nik"));
+    let refused = try_login_from(&tracker, 1, "nik", &password_of("nik"));
     // On a slow machine that needs a second for five tries, the wait is over already.
     if start.elapsed() < Duration::from_secs(1) {
         let refused = refused.unwrap_err();
@@ -65,13 +65,13 @@ fn five_failed_tries_slow_down_that_user_and_that_host() {
         );
     }
     // The next failure doubles the wait.
-    while kind(try_login_from(&service, 1, "nik", &wrong())) == "slow-down" {
+    while kind(try_login_from(&tracker, 1, "nik", &wrong())) == "slow-down" {
         assert!(start.elapsed() < PATIENCE);
     }
     assert_eq!(right(1, "nik"), "slow-down", "that user");
     assert_eq!(right(1, "mayank"), "slow-down", "others from that host");
     assert_eq!(
-        kind(try_login_from(&service, 1, "none", &wrong())),
+        kind(try_login_from(&tracker, 1, "none", &wrong())),
         "slow-down"
     );
     assert_eq!(right(1, "uma"), "in");
@@ -85,8 +85,8 @@ fn five_failed_tries_slow_down_that_user_and_that_host() {
 
 #[test]
 fn a_wrong_old_password_counts_as_a_failed_try() {
-    let service = AccountTracker::new();
-    let mut nik = service.user("nik");
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
     let change = || Ask::ChangePassword {
         write: new_write(),
         old: wrong(),
@@ -103,8 +103,8 @@ fn a_wrong_old_password_counts_as_a_failed_try() {
 
 #[test]
 fn an_unknown_user_and_a_wrong_password_get_the_same_answer_in_the_same_time() {
-    let service = AccountTracker::new();
-    service
+    let tracker = AccountTracker::new();
+    tracker
         .connect()
         .ask(None, create_user_request("nik"))
         .unwrap();
@@ -114,7 +114,7 @@ fn an_unknown_user_and_a_wrong_password_get_the_same_answer_in_the_same_time() {
     for host in 0..20 {
         for (user, times) in [("none", &mut unknown), ("nik", &mut wrongs)] {
             let mut connection =
-                ControlConnection::over(connect_from(1 + host * 2, service.address())).unwrap();
+                ControlConnection::over(connect_from(1 + host * 2, tracker.address())).unwrap();
             let start = Instant::now();
             answers.push(
                 connection
@@ -151,9 +151,9 @@ fn error_kind(peer: &mut Peer, typed: &str) -> String {
 
 #[test]
 fn a_logout_ends_one_login_and_a_new_password_ends_all_others() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let [mut one, mut two, mut three] =
-        ["one", "two", "three"].map(|name| service.sandbox.peer(name));
+        ["one", "two", "three"].map(|name| tracker.sandbox.peer(name));
     one.run("create_user nik first");
     for peer in [&mut one, &mut two, &mut three] {
         peer.run("login nik first");
@@ -186,35 +186,35 @@ fn a_logout_ends_one_login_and_a_new_password_ends_all_others() {
 
 #[test]
 fn a_login_survives_restarts_of_peer_and_tracker() {
-    let service = AccountTracker::new();
-    let mut peer = service.sandbox.peer("nik");
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nik");
     peer.run("create_user nik pw");
     peer.run("login nik pw");
     peer.run("create_group lab");
     peer.process.kill();
-    let mut peer = service.sandbox.peer("nik");
+    let mut peer = tracker.sandbox.peer("nik");
     assert_eq!(peer.run("status")["user"], "nik");
     peer.run("list_members lab");
     // The restarted tracker has another address. TRACKER_INFO names it.
-    let service = AccountTracker::restart(service.kill());
+    let tracker = AccountTracker::restart(tracker.kill());
     peer.run("list_members lab");
     peer.run("logout");
     peer.process.kill();
-    let mut peer = service.sandbox.peer("nik");
+    let mut peer = tracker.sandbox.peer("nik");
     assert_eq!(error_kind(&mut peer, "list_groups"), "not-logged-in");
 }
 
 #[test]
 fn a_revoked_token_stays_revoked_after_a_restart() {
-    let service = AccountTracker::new();
-    let mut nik = service.user("nik");
-    let other = User::log_in(service.connect(), "nik");
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    let other = User::log_in(tracker.connect(), "nik");
     assert_eq!(nik.ask(group_request("logout")), Ok(Answer::Done));
-    let ended = |service: &AccountTracker, token: &Token| {
+    let ended = |tracker: &AccountTracker, token: &Token| {
         let ask = Ask::ListGroups { after: None };
-        kind(service.connect().ask(Some(token), ask))
+        kind(tracker.connect().ask(Some(token), ask))
     };
-    let service = AccountTracker::restart(service.kill());
-    assert_eq!(ended(&service, &nik.token), "session-ended");
-    assert_eq!(ended(&service, &other.token), "in");
+    let tracker = AccountTracker::restart(tracker.kill());
+    assert_eq!(ended(&tracker, &nik.token), "session-ended");
+    assert_eq!(ended(&tracker, &other.token), "in");
 }

@@ -11,8 +11,8 @@ const CTRL_D: &str = "\x04";
 
 #[test]
 fn passwords_are_typed_unseen_and_not_stored() {
-    let service = AccountTracker::new();
-    let mut nik = Terminal::peer(&service.sandbox, "nik");
+    let tracker = AccountTracker::new();
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.press("create_user nik\r");
     nik.shows("password for nik: ");
     nik.press("hidden-1\r");
@@ -44,12 +44,12 @@ fn passwords_are_typed_unseen_and_not_stored() {
     assert!(!nik.wait().success(), "commands failed");
     let shown = nik.all();
     assert!(!shown.contains("hidden"), "{shown}");
-    let history = fs::read_to_string(service.sandbox.path("nik.state/history")).unwrap();
+    let history = fs::read_to_string(tracker.sandbox.path("nik.state/history")).unwrap();
     assert!(
         history.contains("create_user nik\n") && history.contains("create_group lab"),
         "{history}"
     );
-    let log = fs::read_to_string(service.sandbox.path("nik.state/peer.log")).unwrap();
+    let log = fs::read_to_string(tracker.sandbox.path("nik.state/peer.log")).unwrap();
     for kept in [history, log] {
         assert!(
             !kept.contains("hidden") && !kept.contains("typed-1"),
@@ -60,12 +60,12 @@ fn passwords_are_typed_unseen_and_not_stored() {
 
 #[test]
 fn the_last_member_must_confirm_the_end_of_a_group() {
-    let service = AccountTracker::new();
-    service
+    let tracker = AccountTracker::new();
+    tracker
         .connect()
         .ask(None, create_user_request("nik"))
         .unwrap();
-    let mut nik = Terminal::peer(&service.sandbox, "nik");
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.types("login nik 'pw of nik'");
     nik.types("create_group lab");
     for no in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
@@ -88,14 +88,14 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
 
 #[test]
 fn news_appear_above_the_line_that_is_being_typed() {
-    let service = AccountTracker::new();
-    let mut owner = service.user("nik");
+    let tracker = AccountTracker::new();
+    let mut owner = tracker.user("nik");
     owner.perform(group_request("create_group lab"));
-    service
+    tracker
         .connect()
         .ask(None, create_user_request("uma"))
         .unwrap();
-    let mut uma = Terminal::peer(&service.sandbox, "uma");
+    let mut uma = Terminal::peer(&tracker.sandbox, "uma");
     uma.types("login uma 'pw of uma'");
     uma.types("join_group lab");
     uma.press("list_mem");
@@ -110,7 +110,7 @@ fn news_appear_above_the_line_that_is_being_typed() {
     let shown = uma.types("list_groups");
     assert!(!shown.contains("was accepted"), "shown twice: {shown}");
     // News are for the user who is logged in: another user gets other news.
-    let mut zoe = service.user("zoe");
+    let mut zoe = tracker.user("zoe");
     zoe.perform(group_request("join_group lab"));
     uma.types("logout");
     uma.types("login zoe 'pw of zoe'");

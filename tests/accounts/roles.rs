@@ -245,8 +245,8 @@ impl Lab {
 
 /// A tracker on which every one of [`USERS`] has its role.
 fn service_with_roles() -> (AccountTracker, Vec<User>, Lab) {
-    let service = AccountTracker::new();
-    let mut users: Vec<User> = USERS.iter().map(|name| service.user(name)).collect();
+    let tracker = AccountTracker::new();
+    let mut users: Vec<User> = USERS.iter().map(|name| tracker.user(name)).collect();
     let mut lab = Lab {
         authority: String::new(),
     };
@@ -271,13 +271,13 @@ fn service_with_roles() -> (AccountTracker, Vec<User>, Lab) {
     }
     run_as("mayank", "publish lab data", &lab);
     run_as("nik", "publish lab niks", &lab);
-    (service, users, lab)
+    (tracker, users, lab)
 }
 
 /// Connects the users to the restarted tracker.
-fn reconnect(service: &AccountTracker, users: &mut [User]) {
+fn reconnect(tracker: &AccountTracker, users: &mut [User]) {
     for user in users {
-        user.connection = service.connect();
+        user.connection = tracker.connect();
     }
 }
 
@@ -313,10 +313,10 @@ fn every_request_is_in_the_table() {
 
 #[test]
 fn forbidden_requests_are_refused_change_nothing_and_reveal_nothing() {
-    let (service, mut users, lab) = service_with_roles();
-    let (sandbox, before) = service.stop_and_dump();
-    let service = AccountTracker::restart(sandbox);
-    reconnect(&service, &mut users);
+    let (tracker, mut users, lab) = service_with_roles();
+    let (sandbox, before) = tracker.stop_and_dump();
+    let tracker = AccountTracker::restart(sandbox);
+    reconnect(&tracker, &mut users);
     let mut refusals = 0;
     for (typed, expected) in TABLE {
         for (user, expected) in users.iter_mut().zip(expected) {
@@ -332,7 +332,7 @@ fn forbidden_requests_are_refused_change_nothing_and_reveal_nothing() {
         }
     }
     assert!(refusals > 100);
-    assert_eq!(service.stop_and_dump().1, before);
+    assert_eq!(tracker.stop_and_dump().1, before);
 }
 
 #[test]
@@ -438,18 +438,18 @@ fn files(owner: &mut User) -> Vec<String> {
 }
 
 /// Tokens that the tracker must refuse.
-fn bad_tokens(service: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)> {
+fn bad_tokens(tracker: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)> {
     let genuine = nik.token.as_bytes();
     let mut forged = genuine.to_vec();
     forged[5] ^= 1;
-    let mut connection = service.connect();
+    let mut connection = tracker.connect();
     let mut another = || match connection.ask(None, login_request("nik", &password_of("nik"))) {
         Ok(Answer::Session { token, .. }) => token,
         other => panic!("{other:?}"),
     };
     let logged_out = another();
     let old = another();
-    let mut connection = service.connect();
+    let mut connection = tracker.connect();
     assert_eq!(
         connection.ask(Some(&logged_out), group_request("logout")),
         Ok(Answer::Done)
@@ -471,7 +471,7 @@ fn bad_tokens(service: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
             "signed by another cluster",
             signed(genuine, &Authority::generate("test").unwrap()),
         ),
-        ("expired", expired(service, genuine)),
+        ("expired", expired(tracker, genuine)),
         ("logged out", logged_out),
         ("of another login before the password changed", old),
         (
@@ -482,8 +482,8 @@ fn bad_tokens(service: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
 }
 
 /// The token with a time of end in the past, signed with the tracker's own key.
-fn expired(service: &AccountTracker, genuine: &[u8]) -> Token {
-    let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
+fn expired(tracker: &AccountTracker, genuine: &[u8]) -> Token {
+    let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     let mut token = genuine.to_vec();
     let end = token.len() - 32;
     let past = 1_000_000_000_000u64.to_be_bytes();
@@ -503,15 +503,15 @@ fn signed(token: &[u8], cluster: &Authority) -> Token {
 
 #[test]
 fn requests_without_a_valid_token_are_refused_and_reveal_nothing() {
-    let (service, mut users, lab) = service_with_roles();
+    let (tracker, mut users, lab) = service_with_roles();
     let nik = users.pop().unwrap();
-    let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
+    let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     let same = signed(nik.token.as_bytes(), &Authority::from_pem(&pem).unwrap());
     assert_eq!(same, nik.token, "the test signs like the tracker");
-    let bad = bad_tokens(&service, &nik);
-    let (sandbox, before) = service.stop_and_dump();
-    let service = AccountTracker::restart(sandbox);
-    let mut connection = service.connect();
+    let bad = bad_tokens(&tracker, &nik);
+    let (sandbox, before) = tracker.stop_and_dump();
+    let tracker = AccountTracker::restart(sandbox);
+    let mut connection = tracker.connect();
     for (typed, _) in TABLE {
         let ask = ask(typed, &nik, &lab);
         if !ask.needs_session() {
@@ -526,5 +526,5 @@ fn requests_without_a_valid_token_are_refused_and_reveal_nothing() {
             assert_reveals_nothing(&refused, "", "");
         }
     }
-    assert_eq!(service.stop_and_dump().1, before);
+    assert_eq!(tracker.stop_and_dump().1, before);
 }

@@ -13,11 +13,11 @@ const ROUNDS: usize = 200;
 
 /// A tracker with users and groups of up to ten members, and one user who is logged in.
 fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let name = |number: usize| format!("user{number:04}");
     thread::scope(|scope| {
         for part in 0..8 {
-            let mut connection = service.connect();
+            let mut connection = tracker.connect();
             scope.spawn(move || {
                 for number in (part..users).step_by(8) {
                     connection
@@ -29,7 +29,7 @@ fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
     });
     let members = users.min(10);
     let mut all: Vec<User> = (0..members)
-        .map(|number| User::log_in(service.connect(), &name(number * users / members)))
+        .map(|number| User::log_in(tracker.connect(), &name(number * users / members)))
         .collect();
     for number in 0..groups {
         let owner = number % members;
@@ -43,7 +43,7 @@ fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
         }
     }
     let user = all.remove(members / 2);
-    (service, user)
+    (tracker, user)
 }
 
 /// The median time of a call.
@@ -61,8 +61,8 @@ fn median(mut once: impl FnMut()) -> Duration {
 
 /// The median times of a login and of a list of groups.
 fn times(users: usize, groups: usize) -> (Duration, Duration) {
-    let (service, mut user) = filled(users, groups);
-    let mut connection: ControlConnection = service.connect();
+    let (tracker, mut user) = filled(users, groups);
+    let mut connection: ControlConnection = tracker.connect();
     let (name, secret) = (user.name.clone(), password_of(&user.name));
     let logins = median(|| {
         let answer = connection.ask(None, login_request(&name, &secret));

@@ -9,9 +9,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 /// Peers whose users are logged in.
-fn logged_in_peers(service: &AccountTracker, names: [&str; 2]) -> [Peer; 2] {
+fn logged_in_peers(tracker: &AccountTracker, names: [&str; 2]) -> [Peer; 2] {
     names.map(|name| {
-        let mut peer = service.sandbox.peer(name);
+        let mut peer = tracker.sandbox.peer(name);
         peer.run(&format!("create_user {name} password-of-{name}"));
         peer.run(&format!("login {name} password-of-{name}"));
         peer
@@ -20,25 +20,25 @@ fn logged_in_peers(service: &AccountTracker, names: [&str; 2]) -> [Peer; 2] {
 
 #[test]
 fn recorded_control_connections_contain_no_password_no_token_and_no_group_name() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let (recording, listener) = (
         Recording::default(),
         TcpListener::bind("127.0.0.1:0").unwrap(),
     );
     let address = listener.local_addr().unwrap();
-    fs::write(service.sandbox.tracker_info(), format!("{address}\n")).unwrap();
-    recording.record(listener, service.address());
-    let [mut nik, mut mayank] = logged_in_peers(&service, ["nik", "mayank"]);
+    fs::write(tracker.sandbox.tracker_info(), format!("{address}\n")).unwrap();
+    recording.record(listener, tracker.address());
+    let [mut nik, mut mayank] = logged_in_peers(&tracker, ["nik", "mayank"]);
     nik.run("create_group laboratory");
     mayank.run("join_group laboratory");
     nik.run("list_requests laboratory");
     nik.run("accept_request laboratory mayank");
     mayank.run("list_groups");
     mayank.run("list_members laboratory");
-    let mut secrets = vec![service.token("nik"), service.token("mayank")];
+    let mut secrets = vec![tracker.token("nik"), tracker.token("mayank")];
     nik.run("change_password password-of-nik password-new");
     nik.run("remove_member laboratory mayank");
-    secrets.push(service.token("nik"));
+    secrets.push(tracker.token("nik"));
     nik.run("leave_group laboratory --yes");
     mayank.run("logout");
     let words = [
@@ -66,11 +66,11 @@ fn recorded_control_connections_contain_no_password_no_token_and_no_group_name()
 
 #[test]
 fn only_its_owner_can_read_a_file_with_secrets() {
-    let service = AccountTracker::new();
-    let mut peer = service.sandbox.peer("nik");
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nik");
     peer.run("create_user nik pw");
     peer.run("login nik pw");
-    let data = service.sandbox.path("data");
+    let data = tracker.sandbox.path("data");
     let registry = fs::read_dir(&data)
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -80,7 +80,7 @@ fn only_its_owner_can_read_a_file_with_secrets() {
     assert_eq!(registry.len(), 1, "{registry:?}");
     for path in [
         data.join("cluster.pem"),
-        service.sandbox.path("nik.state/session"),
+        tracker.sandbox.path("nik.state/session"),
         registry[0].clone(),
     ] {
         let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
@@ -90,8 +90,8 @@ fn only_its_owner_can_read_a_file_with_secrets() {
 
 #[test]
 fn the_tracker_log_says_who_did_what_from_where() {
-    let service = AccountTracker::new();
-    let [mut nik, mut uma] = logged_in_peers(&service, ["nik", "uma"]);
+    let tracker = AccountTracker::new();
+    let [mut nik, mut uma] = logged_in_peers(&tracker, ["nik", "uma"]);
     nik.run("create_group lab");
     uma.run("join_group lab");
     nik.run("reject_request lab uma");
@@ -101,7 +101,7 @@ fn the_tracker_log_says_who_did_what_from_where() {
     nik.run("change_password password-of-nik another");
     nik.run("leave_group lab --yes");
     nik.run("logout");
-    let log = service.sandbox.path("data/tracker.log");
+    let log = tracker.sandbox.path("data/tracker.log");
     let log = fs::read_to_string(log).unwrap();
     for end in [
         "user nik is made from 127.0.0.1",

@@ -119,20 +119,20 @@ fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<S
 
 #[test]
 fn the_story_runs_from_scripts_on_standard_input() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     for (user, typed, expected) in STORY {
         let mut input = format!("{typed}\n");
         if asks_password(typed) {
             input.push_str(&format!("{}\n", secret(user)));
         }
-        let lines = step(&service.sandbox, user, &[], &input);
+        let lines = step(&tracker.sandbox, user, &[], &input);
         assert_eq!(lines, *expected, "{typed}");
     }
 }
 
 #[test]
 fn the_story_runs_as_arguments() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     for (user, typed, expected) in STORY {
         // One password is an argument, the others are the next line of standard input.
         let (line, input) = match *typed {
@@ -140,16 +140,16 @@ fn the_story_runs_as_arguments() {
             _ if asks_password(typed) => (typed.to_string(), format!("{}\n", secret(user))),
             _ => (typed.to_string(), String::new()),
         };
-        let lines = step(&service.sandbox, user, &["-c", &line], &input);
+        let lines = step(&tracker.sandbox, user, &["-c", &line], &input);
         assert_eq!(lines, *expected, "{typed}");
     }
 }
 
 #[test]
 fn the_story_runs_at_the_prompt() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let mut peers: BTreeMap<&str, Terminal> = ["nik", "mayank"]
-        .map(|user| (user, Terminal::peer(&service.sandbox, user)))
+        .map(|user| (user, Terminal::peer(&tracker.sandbox, user)))
         .into();
     for (user, typed, expected) in STORY {
         let peer = peers.get_mut(user).unwrap();
@@ -198,9 +198,9 @@ fn masked_lines(shown: &str) -> Vec<String> {
 
 #[test]
 fn the_story_runs_in_json() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let mut peers: BTreeMap<&str, Peer> = ["nik", "mayank"]
-        .map(|user| (user, service.sandbox.peer(user)))
+        .map(|user| (user, tracker.sandbox.peer(user)))
         .into();
     for (user, typed, expected) in STORY {
         let peer = peers.get_mut(user).unwrap();

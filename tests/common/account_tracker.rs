@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 /// A running tracker and its sandbox. Its state is in the folder `data`.
 pub(crate) struct AccountTracker {
     pub(crate) sandbox: Sandbox,
-    pub(crate) tracker: Process,
+    pub(crate) process: Process,
 }
 
 impl AccountTracker {
@@ -21,7 +21,7 @@ impl AccountTracker {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.tracker.address
+        self.process.address
     }
 
     pub(crate) fn connect(&self) -> ControlConnection {
@@ -47,26 +47,26 @@ impl AccountTracker {
 
     /// Types a line on the tracker's console and returns the line that it answers.
     pub(crate) fn console(&mut self, line: &str) -> String {
-        self.tracker.write_line(line);
-        self.tracker.line()
+        self.process.write_line(line);
+        self.process.line()
     }
 
     /// Ends the tracker and returns what `--dump` prints.
     pub(crate) fn stop_and_dump(self) -> (Sandbox, String) {
         let Self {
             sandbox,
-            mut tracker,
+            mut process,
         } = self;
-        tracker.write_line("quit");
-        let (status, told) = tracker.wait();
-        assert!(status.success(), "{told}");
+        process.write_line("quit");
+        let (status, errors) = process.wait();
+        assert!(status.success(), "{errors}");
         let text = dump(&sandbox);
         (sandbox, text)
     }
 
     /// kill -9.
     pub(crate) fn kill(self) -> Sandbox {
-        self.tracker.kill();
+        self.process.kill();
         self.sandbox
     }
 
@@ -77,8 +77,8 @@ impl AccountTracker {
 
     /// Starts a tracker over the state in a sandbox.
     pub(crate) fn with_data(sandbox: Sandbox, arguments: &[&str]) -> Self {
-        let tracker = start(&sandbox, arguments);
-        Self { sandbox, tracker }
+        let process = start(&sandbox, arguments);
+        Self { sandbox, process }
     }
 }
 

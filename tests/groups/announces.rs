@@ -15,13 +15,13 @@ use std::num::NonZeroU16;
 
 /// Shares a new file with a group and returns its info-hash.
 fn upload(
-    service: &AccountTracker,
+    tracker: &AccountTracker,
     peer: &mut Peer,
     group: &str,
     name: &str,
     seed: u64,
 ) -> InfoHash {
-    let path = service.sandbox.file(name, 100, seed);
+    let path = tracker.sandbox.file(name, 100, seed);
     let uploaded = peer.run(&format!("upload_file {group} {}", quoted(&path)));
     uploaded["info_hash"].as_str().unwrap().parse().unwrap()
 }
@@ -51,15 +51,15 @@ fn count_owned_and_fetched(peer: &mut Peer) -> (usize, usize) {
 
 #[test]
 fn each_share_in_an_announce_has_its_own_answer() {
-    let service = AccountTracker::with(&["--interval", "600"]);
-    let mut nik = logged_in(&service, "nik", &[]);
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let mut nik = logged_in(&tracker, "nik", &[]);
     nik.run("create_group lab");
     nik.run("create_group other");
-    let mut mayank = logged_in(&service, "mayank", &[]);
+    let mut mayank = logged_in(&tracker, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
-    let one = upload(&service, &mut nik, "lab", "one", 1);
-    let two = upload(&service, &mut nik, "lab", "two", 2);
-    let third = upload(&service, &mut nik, "other", "third", 3);
+    let one = upload(&tracker, &mut nik, "lab", "one", 1);
+    let two = upload(&tracker, &mut nik, "lab", "two", 2);
+    let third = upload(&tracker, &mut nik, "other", "third", 3);
     let unknown = InfoHash([9; 20]);
     wait_until("both shares have an owner", || {
         count_owned_and_fetched(&mut nik) == (2, 0)
@@ -71,7 +71,7 @@ fn each_share_in_an_announce_has_its_own_answer() {
         });
         swarms.collect()
     };
-    let mut user = second_login(&service, "mayank");
+    let mut user = second_login(&tracker, "mayank");
     let peers = announce(&mut user, &[unknown, one, third, two], None);
     let expected = ["not-in-catalogue", "1", "not-in-catalogue", "1"];
     assert_eq!(
@@ -83,7 +83,7 @@ fn each_share_in_an_announce_has_its_own_answer() {
     assert_eq!(answers(&peers), ["0"]);
     assert_eq!(count_owned_and_fetched(&mut nik), (2, 1));
     // A request may have shares of one group only, even from a member of both groups.
-    let mut user = second_login(&service, "nik");
+    let mut user = second_login(&tracker, "nik");
     let peers = announce(&mut user, &[one, third], None);
     assert_eq!(answers(&peers)[1], "bad-request");
     let peers = announce(&mut user, &[unknown], None);
@@ -95,15 +95,15 @@ fn each_share_in_an_announce_has_its_own_answer() {
 
 #[test]
 fn a_peer_with_more_shares_than_one_request_may_have_announces_all() {
-    let service = AccountTracker::with(&["--interval", "600"]);
-    let mut nik = logged_in(&service, "nik", &[]);
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let mut nik = logged_in(&tracker, "nik", &[]);
     nik.run("create_group lab");
     let count = MAX_ANNOUNCES + 20;
     for number in 0..count {
         let name = format!("many/{number}");
-        upload(&service, &mut nik, "lab", &name, number as u64);
+        upload(&tracker, &mut nik, "lab", &name, number as u64);
     }
-    let mut mayank = logged_in(&service, "mayank", &[]);
+    let mut mayank = logged_in(&tracker, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
     let wait_for_all = |peer: &mut Peer| {
         wait_until("all shares have an owner", || {
@@ -118,6 +118,6 @@ fn a_peer_with_more_shares_than_one_request_may_have_announces_all() {
     nik.run("quit");
     nik.process.wait();
     assert_eq!(count_owned_and_fetched(&mut mayank), (0, 0));
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     wait_for_all(&mut nik);
 }

@@ -14,11 +14,11 @@ const LENGTH: usize = 700_000;
 /// The peers of nik, who owns `lab`, and of the members mayank and uma. nik shares a file as
 /// `gift`.
 fn team_with_gift() -> (AccountTracker, [Peer; 3], PathBuf) {
-    let service = AccountTracker::with(&["--interval", "1"]);
-    let mut peers = team(&service, ["nik", "mayank", "uma"]);
-    let file = service.sandbox.file("gift", LENGTH, 1);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let mut peers = team(&tracker, ["nik", "mayank", "uma"]);
+    let file = tracker.sandbox.file("gift", LENGTH, 1);
     peers[0].run(&format!("upload_file lab {}", quoted(&file)));
-    (service, peers, file)
+    (tracker, peers, file)
 }
 
 fn names(peer: &mut Peer) -> Vec<String> {
@@ -30,8 +30,8 @@ fn names(peer: &mut Peer) -> Vec<String> {
 
 #[test]
 fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
-    let (service, [mut nik, mut mayank, _], file) = team_with_gift();
-    let other = service.sandbox.file("mine/gift", LENGTH, 2);
+    let (tracker, [mut nik, mut mayank, _], file) = team_with_gift();
+    let other = tracker.sandbox.file("mine/gift", LENGTH, 2);
     mayank.assert_refused(
         &format!("upload_file lab {}", quoted(&other)),
         "share-exists",
@@ -41,12 +41,12 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
         share_in_status(&mut mayank, "gift").is_null(),
         "the share is still in status"
     );
-    let copy = service.sandbox.path("again");
+    let copy = tracker.sandbox.path("again");
     fs::copy(&file, &copy).unwrap();
     mayank.run(&format!("upload_file lab {}", quoted(&copy)));
     assert_eq!(names(&mut nik), ["again", "gift"]);
     // The same content under the same name: the peer becomes another owner.
-    let same = service.sandbox.file("same/gift", LENGTH, 1);
+    let same = tracker.sandbox.file("same/gift", LENGTH, 1);
     let uploaded = mayank.run(&format!("upload_file lab {}", quoted(&same)));
     assert_eq!(uploaded["again"], true);
     wait_until("the share has a second owner", || {
@@ -64,7 +64,7 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
 
 #[test]
 fn a_member_stops_his_own_share_and_the_publisher_or_the_owner_withdraws_it() {
-    let (service, [mut nik, mut mayank, mut uma], file) = team_with_gift();
+    let (tracker, [mut nik, mut mayank, mut uma], file) = team_with_gift();
     // A member who has a share stops his own part of it alone.
     mayank.run("download_file lab gift");
     mayank.run("wait");
@@ -77,10 +77,10 @@ fn a_member_stops_his_own_share_and_the_publisher_or_the_owner_withdraws_it() {
         catalogue_entry(&mut uma, "gift")["complete"] == 1
     });
     assert!(share_in_status(&mut mayank, "gift").is_null());
-    assert!(service.sandbox.path("mayank/gift").exists(), "a copy stays");
+    assert!(tracker.sandbox.path("mayank/gift").exists(), "a copy stays");
     uma.assert_refused("stop_share lab gift", "not-the-publisher", "gift");
     // The publisher withdraws a share. Copies of other members stay and are no longer served.
-    let theirs = service.sandbox.file("theirs", LENGTH, 3);
+    let theirs = tracker.sandbox.file("theirs", LENGTH, 3);
     mayank.run(&format!("upload_file lab {}", quoted(&theirs)));
     uma.run("download_file lab theirs");
     uma.run("wait");
@@ -108,7 +108,7 @@ fn a_member_stops_his_own_share_and_the_publisher_or_the_owner_withdraws_it() {
     nik.run("stop_share lab gift");
     assert_eq!(names(&mut nik), [""; 0]);
     nik.process.kill();
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     assert!(share_in_status(&mut nik, "gift").is_null());
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(names(&mut uma), ["gift"]);
@@ -116,7 +116,7 @@ fn a_member_stops_his_own_share_and_the_publisher_or_the_owner_withdraws_it() {
 
 #[test]
 fn a_group_and_its_catalogue_end_with_the_last_member() {
-    let (service, [mut nik, mut mayank, mut uma], file) = team_with_gift();
+    let (tracker, [mut nik, mut mayank, mut uma], file) = team_with_gift();
     mayank.run("leave_group lab");
     nik.run("leave_group lab");
     // The publisher has left; the share stays.
@@ -131,7 +131,7 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
         trouble.contains("not shared any more")
     });
     // A new group of the same name is another group.
-    let mut eve = logged_in(&service, "eve", &[]);
+    let mut eve = logged_in(&tracker, "eve", &[]);
     eve.run("create_group lab");
     assert_eq!(names(&mut eve), [""; 0]);
     join(&mut eve, &mut nik, "nik");
@@ -143,11 +143,11 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
 
 #[test]
 fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
-    let (service, [mut nik, mut mayank, _], file) = team_with_gift();
+    let (tracker, [mut nik, mut mayank, _], file) = team_with_gift();
     let sent = |nik: &mut Peer| share_in_status(nik, "gift")["uploaded"].as_u64().unwrap();
     let content = fs::read(&file).unwrap();
 
-    let copy = service.sandbox.folder("mayank").join("copy");
+    let copy = tracker.sandbox.folder("mayank").join("copy");
     fs::write(&copy, &content).unwrap();
     let inode = |path: &PathBuf| {
         use std::os::unix::fs::MetadataExt;
@@ -165,10 +165,10 @@ fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
 
 #[test]
 fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
-    let (service, [_nik, _, mut uma], file) = team_with_gift();
+    let (tracker, [_nik, _, mut uma], file) = team_with_gift();
     let content = fs::read(&file).unwrap();
     // A file with the length of the share, a shorter file, folders, and a symbolic link.
-    let folder = service.sandbox.folder("uma");
+    let folder = tracker.sandbox.folder("uma");
     let mut harmed = content.clone();
     harmed[LENGTH - 1] ^= 1;
     fs::write(folder.join("harmed"), &harmed).unwrap();

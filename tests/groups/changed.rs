@@ -73,8 +73,8 @@ struct HarmedShare {
 
 impl HarmedShare {
     /// A share of one file, or of a folder with two files.
-    fn new(service: &AccountTracker, name: &'static str, folder: bool) -> Self {
-        let (content, path) = (bytes(LENGTH, 7), service.sandbox.path(name));
+    fn new(tracker: &AccountTracker, name: &'static str, folder: bool) -> Self {
+        let (content, path) = (bytes(LENGTH, 7), tracker.sandbox.path(name));
         let (harmed, at) = if folder {
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("a"), &content[..BLOCK]).unwrap();
@@ -167,9 +167,9 @@ fn for_each_harm(test: impl Fn(Harm, bool) + Sync) {
 #[test]
 fn an_open_share_is_served_only_while_its_files_are_unchanged() {
     for_each_harm(|harm, folder| {
-        let service = AccountTracker::new();
-        let mut shared = HarmedShare::new(&service, "open", folder);
-        let mut seed = service.sandbox.debug_peer("seed", &[]);
+        let tracker = AccountTracker::new();
+        let mut shared = HarmedShare::new(&tracker, "open", folder);
+        let mut seed = tracker.sandbox.debug_peer("seed", &[]);
         let sent = seed.run(&format!("send {} x.torrent", quoted(&shared.path)));
         shared.info_hash = sent["info_hash"].as_str().unwrap().to_owned();
         let address = seed.process.address;
@@ -188,14 +188,14 @@ fn an_open_share_is_served_only_while_its_files_are_unchanged() {
 #[test]
 fn a_group_share_is_served_only_while_its_files_are_unchanged() {
     for_each_harm(|harm, folder| {
-        let service = AccountTracker::new();
-        let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-        let mut shared = HarmedShare::new(&service, "gift", folder);
+        let tracker = AccountTracker::new();
+        let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+        let mut shared = HarmedShare::new(&tracker, "gift", folder);
         let uploaded = nik.run(&format!("upload_file lab {}", quoted(&shared.path)));
         shared.info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
         let complete = |peer: &mut Peer| catalogue_entry(peer, "gift")["complete"].clone();
         wait_until("the share has an owner", || complete(&mut mayank) == 1);
-        let (identity, _) = certify(&mut second_login(&service, "mayank"), "lab");
+        let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
         let address = nik.process.address;
         let connect = || {
             let connection = call_tls(address, &shared.info_hash, Some(&identity));
@@ -218,11 +218,11 @@ fn a_group_share_is_served_only_while_its_files_are_unchanged() {
 
 #[test]
 fn a_download_waits_until_the_owner_s_files_are_back() {
-    let service = AccountTracker::new();
-    let [mut nik, _] = team(&service, ["nik", "uma"]);
-    let path = service.sandbox.file("gift", 8 << 20, 3);
+    let tracker = AccountTracker::new();
+    let [mut nik, _] = team(&tracker, ["nik", "uma"]);
+    let path = tracker.sandbox.file("gift", 8 << 20, 3);
     nik.run(&format!("upload_file lab {}", quoted(&path)));
-    let mut mayank = super::team::logged_in(&service, "mayank", &["--down", "4M"]);
+    let mut mayank = super::team::logged_in(&tracker, "mayank", &["--down", "4M"]);
     super::team::join(&mut nik, &mut mayank, "mayank");
     mayank.run("download_file lab gift copy");
     mayank.wait_for_download("gift", |download| {
@@ -235,15 +235,15 @@ fn a_download_waits_until_the_owner_s_files_are_back() {
     });
     fs::write(&path, &right).unwrap();
     mayank.run("wait 50");
-    assert!(fs::read(service.sandbox.path("mayank/copy")).unwrap() == right);
-    let log = fs::read_to_string(service.sandbox.log("mayank")).unwrap();
+    assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == right);
+    let log = fs::read_to_string(tracker.sandbox.log("mayank")).unwrap();
     assert!(!log.contains("not verify"), "a bad piece came: {log}");
 }
 
 /// Lets a peer share `gift` with `lab` and ends it. Returns the path of the file.
-fn share_and_stop(service: &AccountTracker) -> PathBuf {
-    let [mut nik] = team(service, ["nik"]);
-    let path = service.sandbox.file("gift", LENGTH, 7);
+fn share_and_stop(tracker: &AccountTracker) -> PathBuf {
+    let [mut nik] = team(tracker, ["nik"]);
+    let path = tracker.sandbox.file("gift", LENGTH, 7);
     nik.run(&format!("upload_file lab {}", quoted(&path)));
     nik.process.close_stdin();
     assert!(nik.process.wait().0.success());
@@ -252,15 +252,15 @@ fn share_and_stop(service: &AccountTracker) -> PathBuf {
 
 #[test]
 fn after_a_restart_a_changed_file_is_checked_and_refused() {
-    let service = AccountTracker::new();
-    let path = share_and_stop(&service);
+    let tracker = AccountTracker::new();
+    let path = share_and_stop(&tracker);
     Harm::InPlace.hurt(&path);
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     wait_until("status shows trouble", || {
         let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
         trouble.contains("was changed since it was whole")
     });
-    let log = service.sandbox.log("nik");
+    let log = tracker.sandbox.log("nik");
     wait_for_log_line(
         &log,
         &["gift: changed or not known to be whole; checking it"],
@@ -269,7 +269,7 @@ fn after_a_restart_a_changed_file_is_checked_and_refused() {
     nik.process.close_stdin();
     nik.process.wait();
     fs::write(&path, bytes(LENGTH, 7)).unwrap();
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     wait_until("the share is served again", || {
         share_in_status(&mut nik, "gift")["trouble"].is_null()
     });
@@ -277,30 +277,30 @@ fn after_a_restart_a_changed_file_is_checked_and_refused() {
 
 #[test]
 fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again() {
-    let service = AccountTracker::new();
-    let path = share_and_stop(&service);
+    let tracker = AccountTracker::new();
+    let path = share_and_stop(&tracker);
     // Only reading the file can show that it is another one.
     let time = fs::metadata(&path).unwrap().modified().unwrap();
     Harm::InPlace.hurt(&path);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(time).unwrap();
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     assert!(share_in_status(&mut nik, "gift")["trouble"].is_null());
-    let log = fs::read_to_string(service.sandbox.log("nik")).unwrap();
+    let log = fs::read_to_string(tracker.sandbox.log("nik")).unwrap();
     assert!(!log.contains("checking it"), "{log}");
 }
 
 #[test]
 fn status_shows_a_person_which_share_is_not_served_and_why() {
-    let service = AccountTracker::new();
-    let path = service.sandbox.file("gift", LENGTH, 7);
+    let tracker = AccountTracker::new();
+    let path = tracker.sandbox.file("gift", LENGTH, 7);
     let (state, info) = (
-        service.sandbox.path("state"),
-        service.sandbox.tracker_info(),
+        tracker.sandbox.path("state"),
+        tracker.sandbox.tracker_info(),
     );
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let all = ["peer", "127.0.0.1:0", info, "--dir", state];
-    let mut seed = Process::start(&service.sandbox.folder("seed"), &all);
+    let mut seed = Process::start(&tracker.sandbox.folder("seed"), &all);
     seed.write_line(&format!("send {} x.torrent", quoted(&path)));
     assert!(seed.line().starts_with("sharing gift"));
     fs::remove_file(&path).unwrap();

@@ -9,8 +9,8 @@ use std::net::TcpListener;
 const LENGTH: usize = 300_000;
 
 /// A peer that listens at `address`, which the tracker does not name to others.
-fn peer_at(service: &AccountTracker, name: &str, address: &str) -> Peer {
-    let mut peer = service.sandbox.peer_at(address, name, &[]);
+fn peer_at(tracker: &AccountTracker, name: &str, address: &str) -> Peer {
+    let mut peer = tracker.sandbox.peer_at(address, name, &[]);
     peer.run(&format!("create_user {name}\npw"));
     peer.run(&format!("login {name}\npw"));
     peer
@@ -18,11 +18,11 @@ fn peer_at(service: &AccountTracker, name: &str, address: &str) -> Peer {
 
 /// A peer that listens at `ip`, while others connect to its port at 127.0.0.1, where their
 /// connections are recorded.
-fn recorded_peer(service: &AccountTracker, name: &str, ip: &str, recording: &Recording) -> Peer {
+fn recorded_peer(tracker: &AccountTracker, name: &str, ip: &str, recording: &Recording) -> Peer {
     // A port that is free at 127.0.0.1 is also free at `ip`: no other process listens there.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let peer = peer_at(service, name, &format!("{ip}:{port}"));
+    let peer = peer_at(tracker, name, &format!("{ip}:{port}"));
     recording.record(listener, peer.process.address);
     peer
 }
@@ -36,19 +36,19 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn a_recorded_link_between_members_contains_neither_name_nor_content() {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let recording = Recording::default();
-    let mut nik = recorded_peer(&service, "niklas", "127.0.0.2", &recording);
-    let mut mayank = recorded_peer(&service, "mayank", "127.0.0.3", &recording);
+    let mut nik = recorded_peer(&tracker, "niklas", "127.0.0.2", &recording);
+    let mut mayank = recorded_peer(&tracker, "mayank", "127.0.0.3", &recording);
     nik.run("create_group laboratory");
     mayank.run("join_group laboratory");
     nik.run("accept_request laboratory mayank");
-    let file = service.sandbox.file("secret-plans.bin", LENGTH, 1);
+    let file = tracker.sandbox.file("secret-plans.bin", LENGTH, 1);
     let uploaded = nik.run(&format!("upload_file laboratory {}", quoted(&file)));
     mayank.run("download_file laboratory secret-plans.bin");
     mayank.run("wait");
     let content = fs::read(&file).unwrap();
-    assert!(fs::read(service.sandbox.path("mayank/secret-plans.bin")).unwrap() == content);
+    assert!(fs::read(tracker.sandbox.path("mayank/secret-plans.bin")).unwrap() == content);
     let directions = recording.directions();
     let all: usize = directions.iter().map(Vec::len).sum();
     assert!(all > LENGTH, "only {all} bytes were recorded");

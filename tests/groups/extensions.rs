@@ -44,12 +44,12 @@ fn read_extended(link: &mut impl Read) -> (u8, Vec<u8>) {
 
 #[test]
 fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
-    let service = AccountTracker::new();
-    let [mut nik, _mayank] = team(&service, ["nik", "mayank"]);
-    let file = service.sandbox.file("gift", 100_000, 1);
+    let tracker = AccountTracker::new();
+    let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.file("gift", 100_000, 1);
     let shared = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let info_hash = shared["info_hash"].as_str().unwrap().to_owned();
-    let (identity, _) = certify(&mut second_login(&service, "mayank"), "lab");
+    let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
     let hello = b"d1:md11:ut_metadatai7e6:ut_pexi9ee1:pi6001ee";
     let mut first = connect(&nik, &info_hash, &identity, "first");
     let mut second = connect(&nik, &info_hash, &identity, "second");

@@ -31,7 +31,7 @@ fn collect(path: &Path, at: String, found: &mut BTreeMap<String, Vec<u8>>) {
 /// nik shares `data`, a file or a folder, and is logged out. mayank has other content under that
 /// name.
 struct Replacement {
-    service: AccountTracker,
+    tracker: AccountTracker,
     nik: Peer,
     mayank: Peer,
     share: BTreeMap<String, Vec<u8>>,
@@ -40,24 +40,24 @@ struct Replacement {
 
 impl Replacement {
     fn new(folder: bool) -> Self {
-        let service = AccountTracker::with(&["--interval", "1"]);
-        let [mut nik, mayank] = team(&service, ["nik", "mayank"]);
+        let tracker = AccountTracker::with(&["--interval", "1"]);
+        let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
         let (shared, there) = ("nik/data", "mayank/data");
         if folder {
-            service.sandbox.file("nik/data/a", 70_000, 1);
-            service.sandbox.file("nik/data/sub/b", LENGTH, 2);
-            service.sandbox.file("mayank/data/a", 70_000, 3);
-            service.sandbox.file("mayank/data/own/notes", 30_000, 4);
+            tracker.sandbox.file("nik/data/a", 70_000, 1);
+            tracker.sandbox.file("nik/data/sub/b", LENGTH, 2);
+            tracker.sandbox.file("mayank/data/a", 70_000, 3);
+            tracker.sandbox.file("mayank/data/own/notes", 30_000, 4);
         } else {
-            service.sandbox.file(shared, LENGTH, 1);
-            service.sandbox.file(there, LENGTH, 3);
+            tracker.sandbox.file(shared, LENGTH, 1);
+            tracker.sandbox.file(there, LENGTH, 3);
         }
-        let [share, before] = [shared, there].map(|path| contents(&service.sandbox.path(path)));
-        let path = service.sandbox.path(shared);
+        let [share, before] = [shared, there].map(|path| contents(&tracker.sandbox.path(path)));
+        let path = tracker.sandbox.path(shared);
         nik.run(&format!("upload_file lab {}", quoted(&path)));
         nik.run("logout");
         Self {
-            service,
+            tracker,
             nik,
             mayank,
             share,
@@ -67,11 +67,11 @@ impl Replacement {
 
     /// What mayank has at the destination.
     fn copied(&self) -> BTreeMap<String, Vec<u8>> {
-        contents(&self.service.sandbox.path("mayank/data"))
+        contents(&self.tracker.sandbox.path("mayank/data"))
     }
 
     fn has_part(&self) -> bool {
-        self.service.sandbox.path("mayank/data.part").exists()
+        self.tracker.sandbox.path("mayank/data.part").exists()
     }
 
     /// A refused, a cancelled and a killed download change nothing. A complete one replaces the old
@@ -86,7 +86,7 @@ impl Replacement {
         assert!(self.copied() == self.before && !self.has_part());
         self.mayank.run("download_file lab data --force");
         self.mayank.process.kill();
-        let sandbox = &self.service.sandbox;
+        let sandbox = &self.tracker.sandbox;
         self.mayank = sandbox.debug_peer("mayank", &[]);
         self.mayank.wait_for_state("data", "downloading");
         assert!(self.copied() == self.before && self.has_part());
@@ -95,7 +95,7 @@ impl Replacement {
         assert!(self.copied() == self.share && !self.has_part());
         // The new content is kept after a restart.
         self.mayank.process.kill();
-        self.mayank = self.service.sandbox.debug_peer("mayank", &[]);
+        self.mayank = self.tracker.sandbox.debug_peer("mayank", &[]);
         self.mayank.wait_for_state("data", "complete");
         assert!(self.copied() == self.share && !self.has_part());
     }
@@ -117,7 +117,7 @@ fn the_rest_of_a_replaced_folder_is_removed_after_a_crash() {
     replacement.mayank.run("download_file lab data --force");
     replacement.mayank.process.kill();
     // The state between the exchange of the two folders and the removal of the old one.
-    let path = |name: &str| replacement.service.sandbox.path(name);
+    let path = |name: &str| replacement.tracker.sandbox.path(name);
     fs::remove_dir_all(path("mayank/data.part")).unwrap();
     fs::rename(path("mayank/data"), path("mayank/data.part")).unwrap();
     for (at, content) in &replacement.share {
@@ -125,7 +125,7 @@ fn the_rest_of_a_replaced_folder_is_removed_after_a_crash() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
     }
-    replacement.mayank = replacement.service.sandbox.debug_peer("mayank", &[]);
+    replacement.mayank = replacement.tracker.sandbox.debug_peer("mayank", &[]);
     replacement.mayank.wait_for_state("data", "complete");
     assert!(replacement.copied() == replacement.share && !replacement.has_part());
 }
@@ -134,13 +134,13 @@ fn the_rest_of_a_replaced_folder_is_removed_after_a_crash() {
 fn files_and_folders_never_replace_each_other() {
     for folder in [false, true] {
         let mut replacement = Replacement::new(folder);
-        let there = replacement.service.sandbox.path("mayank/data");
+        let there = replacement.tracker.sandbox.path("mayank/data");
         if folder {
             fs::remove_dir_all(&there).unwrap();
             fs::write(&there, bytes(LENGTH, 9)).unwrap();
         } else {
             fs::remove_file(&there).unwrap();
-            replacement.service.sandbox.file("mayank/data/own", 1000, 9);
+            replacement.tracker.sandbox.file("mayank/data/own", 1000, 9);
         }
         let before = replacement.copied();
         for command in ["download_file lab data", "download_file lab data --force"] {

@@ -19,11 +19,11 @@ use std::thread;
 
 #[test]
 fn every_wrong_state_has_its_own_error_for_share_commands() {
-    let service = AccountTracker::new();
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let mut uma = logged_in(&service, "uma", &[]);
-    let mut nobody = service.sandbox.peer("nobody");
-    let file = service.sandbox.file("gift", 100_000, 1);
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let mut uma = logged_in(&tracker, "uma", &[]);
+    let mut nobody = tracker.sandbox.peer("nobody");
+    let file = tracker.sandbox.file("gift", 100_000, 1);
     let upload = format!("upload_file lab {}", quoted(&file));
     nik.run(&upload);
     for typed in [
@@ -62,8 +62,8 @@ fn every_wrong_state_has_its_own_error_for_share_commands() {
 
 #[test]
 fn too_few_or_too_many_arguments_show_the_usage() {
-    let service = AccountTracker::new();
-    let mut peer = service.sandbox.peer("nobody");
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nobody");
     for (command, least, most) in [
         ("upload_file", 2, 2),
         ("list_files", 1, 1),
@@ -80,16 +80,16 @@ fn too_few_or_too_many_arguments_show_the_usage() {
 
 #[test]
 fn files_that_cannot_be_shared_are_refused_with_a_reason() {
-    let service = AccountTracker::new();
-    let [mut nik] = team(&service, ["nik"]);
+    let tracker = AccountTracker::new();
+    let [mut nik] = team(&tracker, ["nik"]);
     let make = |name: &str| {
-        let folder = service.sandbox.folder(name);
+        let folder = tracker.sandbox.folder(name);
         fs::write(folder.join("file"), b"x").unwrap();
         folder
     };
-    let missing = service.sandbox.path("missing");
-    let empty = service.sandbox.folder("empty");
-    let folders = service.sandbox.folder("folders");
+    let missing = tracker.sandbox.path("missing");
+    let empty = tracker.sandbox.folder("empty");
+    let folders = tracker.sandbox.folder("folders");
     fs::create_dir_all(folders.join("a/b")).unwrap();
     let linked = make("linked");
     symlink("file", linked.join("link")).unwrap();
@@ -115,7 +115,7 @@ fn files_that_cannot_be_shared_are_refused_with_a_reason() {
             &Path::new("/dev/null").to_owned(),
             "neither a file nor a folder",
         ),
-        (&service.sandbox.path(&long).join("x"), "cannot read"),
+        (&tracker.sandbox.path(&long).join("x"), "cannot read"),
     ] {
         nik.assert_refused(&format!("upload_file lab {}", quoted(path)), "create", says);
     }
@@ -126,15 +126,15 @@ fn files_that_cannot_be_shared_are_refused_with_a_reason() {
 
 #[test]
 fn an_unreadable_folder_is_refused_until_it_can_be_read() {
-    let service = AccountTracker::new();
-    let secret = service.sandbox.folder("set/secret");
+    let tracker = AccountTracker::new();
+    let secret = tracker.sandbox.folder("set/secret");
     fs::write(secret.join("file"), b"x").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(&secret).is_ok() {
         return println!("skipped: this user may read everything");
     }
-    let [mut nik] = team(&service, ["nik"]);
-    let upload = format!("upload_file lab {}", quoted(&service.sandbox.path("set")));
+    let [mut nik] = team(&tracker, ["nik"]);
+    let upload = format!("upload_file lab {}", quoted(&tracker.sandbox.path("set")));
     nik.assert_refused(&upload, "create", "cannot read");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
     nik.run(&upload);
@@ -142,10 +142,10 @@ fn an_unreadable_folder_is_refused_until_it_can_be_read() {
 
 #[test]
 fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
-    let service = AccountTracker::new();
-    let [mut nik] = team(&service, ["nik"]);
+    let tracker = AccountTracker::new();
+    let [mut nik] = team(&tracker, ["nik"]);
     // Hashing takes so long that the other thread writes during it.
-    let path = service.sandbox.file("growing", 16 << 20, 1);
+    let path = tracker.sandbox.file("growing", 16 << 20, 1);
     let stop = AtomicBool::new(false);
     let (grows, has_grown) = channel();
     thread::scope(|scope| {
@@ -169,9 +169,9 @@ fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
 
 #[test]
 fn impossible_destinations_are_refused_before_anything_is_fetched() {
-    let service = AccountTracker::new();
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let file = service.sandbox.file("gift", 100_000, 1);
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.file("gift", 100_000, 1);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     for (destination, says) in [
         // Not even root can create a file there.
@@ -196,18 +196,18 @@ fn impossible_destinations_are_refused_before_anything_is_fetched() {
 
 #[test]
 fn a_full_destination_fails_the_download_with_the_reason() {
-    let service = AccountTracker::new();
-    let [mut nik, mayank] = team(&service, ["nik", "mayank"]);
-    let file = service.sandbox.path("gift");
+    let tracker = AccountTracker::new();
+    let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.path("gift");
     fs::write(&file, bytes(3 << 20, 1)).unwrap();
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     // mayank's peer starts again with a file system of 1 MiB at the destination.
     drop(mayank);
     let (folder, info) = (
-        service.sandbox.folder("small"),
-        service.sandbox.tracker_info(),
+        tracker.sandbox.folder("small"),
+        tracker.sandbox.tracker_info(),
     );
-    let state = service.sandbox.path("mayank.state");
+    let state = tracker.sandbox.path("mayank.state");
     let mount = format!(
         "mount -t tmpfs -o size=1m tmpfs {} && exec \"$@\"; echo skipped",
         quoted(&folder)

@@ -17,26 +17,26 @@ const LENGTH: usize = 6 << 20;
 
 /// nik shares `gift`, and mayank has downloaded a part of it.
 struct RunningDownload {
-    service: AccountTracker,
+    tracker: AccountTracker,
     nik: Peer,
     mayank: Peer,
     file: PathBuf,
 }
 
 fn start_download() -> RunningDownload {
-    let service = AccountTracker::with(&["--interval", "1"]);
-    let mut nik = logged_in(&service, "nik", &[]);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let mut nik = logged_in(&tracker, "nik", &[]);
     nik.run("create_group lab");
-    let mut mayank = logged_in(&service, "mayank", &["--down", "2M"]);
+    let mut mayank = logged_in(&tracker, "mayank", &["--down", "2M"]);
     join(&mut nik, &mut mayank, "mayank");
-    let file = service.sandbox.file("gift", LENGTH, 5);
+    let file = tracker.sandbox.file("gift", LENGTH, 5);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     mayank.run("download_file lab gift copy");
     mayank.wait_for_download("gift", |download| {
         number(download, "bytes_done") >= 2 * PIECE as u64
     });
     RunningDownload {
-        service,
+        tracker,
         nik,
         mayank,
         file,
@@ -67,9 +67,9 @@ fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
 }
 
 /// Waits for the end of the download. The copy is right, and the bytes of all sources add up.
-fn assert_completes(service: &AccountTracker, mayank: &mut Peer, file: &Path) -> Value {
+fn assert_completes(tracker: &AccountTracker, mayank: &mut Peer, file: &Path) -> Value {
     mayank.run("wait");
-    let copy = service.sandbox.path("mayank/copy");
+    let copy = tracker.sandbox.path("mayank/copy");
     assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
     let download = mayank.download("gift");
     let from = download["from"].as_object().unwrap();
@@ -105,7 +105,7 @@ fn a_logout_of_either_side_suspends_a_download_until_the_next_login() {
             .contains("suspended until nik")
     });
     nik.run("login nik\npw of nik");
-    assert_completes(&running.service, mayank, &running.file);
+    assert_completes(&running.tracker, mayank, &running.file);
     let again = uploaded(nik) - sent_then;
     assert!(
         again <= LENGTH as u64 - done_then,
@@ -128,7 +128,7 @@ fn another_user_at_the_same_peer_neither_serves_nor_continues_the_download() {
     assert_eq!(number(&mayank.download("gift"), "bytes_done"), done);
     mayank.run("logout");
     mayank.run("login mayank\npw of mayank");
-    assert_completes(&running.service, mayank, &running.file);
+    assert_completes(&running.tracker, mayank, &running.file);
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn a_restart_of_the_leech_keeps_verified_pieces() {
         running.nik.run("status")["links"] == 0
     });
     let sent = uploaded(&mut running.nik);
-    let mut mayank = running.service.sandbox.debug_peer("mayank", &[]);
-    let download = assert_completes(&running.service, &mut mayank, &running.file);
+    let mut mayank = running.tracker.sandbox.debug_peer("mayank", &[]);
+    let download = assert_completes(&running.tracker, &mut mayank, &running.file);
     let kept = number(&download["from"], "disk");
     assert!(kept >= before, "{download}");
     let again = uploaded(&mut running.nik) - sent;
@@ -162,8 +162,8 @@ fn a_download_waits_for_the_restart_of_its_only_owner() {
         std::mem::replace(&mut done, now) == now
     });
     assert!(done < LENGTH as u64, "the download is complete already");
-    let mut nik = running.service.sandbox.debug_peer("nik", &[]);
-    assert_completes(&running.service, mayank, &running.file);
+    let mut nik = running.tracker.sandbox.debug_peer("nik", &[]);
+    assert_completes(&running.tracker, mayank, &running.file);
     let again = uploaded(&mut nik);
     assert!(again <= LENGTH as u64 - done, "pieces were fetched twice");
 }
@@ -171,19 +171,19 @@ fn a_download_waits_for_the_restart_of_its_only_owner() {
 #[test]
 fn a_restart_of_the_tracker_does_not_disturb_a_download() {
     let mut running = start_download();
-    let sandbox = running.service.kill();
-    let service = AccountTracker::with_data(sandbox, &["--interval", "1"]);
+    let sandbox = running.tracker.kill();
+    let tracker = AccountTracker::with_data(sandbox, &["--interval", "1"]);
     // A new member finds the present owners.
-    let mut uma = logged_in(&service, "uma", &[]);
+    let mut uma = logged_in(&tracker, "uma", &[]);
     join(&mut running.nik, &mut uma, "uma");
     uma.run("download_file lab gift");
     uma.run("wait");
-    assert_completes(&service, &mut running.mayank, &running.file);
+    assert_completes(&tracker, &mut running.mayank, &running.file);
     assert!(
-        fs::read(service.sandbox.path("uma/gift")).unwrap() == fs::read(&running.file).unwrap()
+        fs::read(tracker.sandbox.path("uma/gift")).unwrap() == fs::read(&running.file).unwrap()
     );
     // The link stayed the same. It ended when neither side needed it.
-    let log = fs::read_to_string(service.sandbox.log("nik")).unwrap();
+    let log = fs::read_to_string(tracker.sandbox.log("nik")).unwrap();
     let ended = format!("the link with {} ended", running.mayank.process.address);
     let early = log.lines().filter(|line| line.contains(&ended));
     let early: Vec<&str> = early
@@ -209,15 +209,15 @@ fn the_download_of_a_removed_member_fails_with_the_reason() {
     let object = running.mayank.try_run("wait");
     assert_eq!(object["error"]["kind"], "download-failed", "{object}");
     wait_for_log_line(
-        &running.service.sandbox.log("mayank"),
+        &running.tracker.sandbox.log("mayank"),
         &["gift: stopped: ", "lab"],
     );
-    assert!(!running.service.sandbox.path("mayank/copy").exists());
+    assert!(!running.tracker.sandbox.path("mayank/copy").exists());
     // After he is accepted again, the download goes on with its verified pieces.
     let done = number(&failed, "bytes_done");
     join(&mut running.nik, &mut running.mayank, "mayank");
     running.mayank.run("download_file lab gift copy");
-    let download = assert_completes(&running.service, &mut running.mayank, &running.file);
+    let download = assert_completes(&running.tracker, &mut running.mayank, &running.file);
     assert!(number(&download["from"], "disk") >= done, "{download}");
 }
 
@@ -234,21 +234,21 @@ fn pieces(part: &Path, content: &[u8]) -> Vec<bool> {
 fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() {
     let length = 4 * LENGTH;
     let content = bytes(length, 5);
-    let service = AccountTracker::with(&["--interval", "1"]);
-    let mut nik = logged_in(&service, "nik", &["--up", "12M"]);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let mut nik = logged_in(&tracker, "nik", &["--up", "12M"]);
     nik.run("create_group lab");
-    let file = service.sandbox.file("gift", length, 5);
+    let file = tracker.sandbox.file("gift", length, 5);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     let names = ["a", "b", "c", "d"];
     let mut members = names.map(|name| {
-        let mut peer = logged_in(&service, name, &["--up", "2M"]);
+        let mut peer = logged_in(&tracker, name, &["--up", "2M"]);
         join(&mut nik, &mut peer, name);
         peer
     });
     for member in &mut members {
         member.run("download_file lab gift");
     }
-    let copy = |name: &str| service.sandbox.path(&format!("{name}/gift"));
+    let copy = |name: &str| tracker.sandbox.path(&format!("{name}/gift"));
     let all_there = || {
         let mut there = vec![false; content.len().div_ceil(PIECE)];
         for name in names {
@@ -278,20 +278,20 @@ fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() 
 
 #[test]
 fn a_group_share_is_served_after_a_kill_only_if_its_user_is_logged_in() {
-    let service = AccountTracker::with(&["--interval", "1"]);
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let file = service.sandbox.file("gift", PIECE, 5);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.file("gift", PIECE, 5);
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let lab = uploaded["info_hash"].as_str().unwrap();
     nik.run("logout");
     nik.process.kill();
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     wait_until("the share is suspended", || {
         share_in_status(&mut nik, "gift")["trouble"]
             .to_string()
             .contains("suspended until nik")
     });
-    let (identity, _) = certify(&mut second_login(&service, "mayank"), "lab");
+    let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
     let connection = call_tls(nik.process.address, lab, Some(&identity));
     assert!(FakeLeech::greet(connection, lab, "mayank").is_none());
     nik.run("login nik\npw of nik");

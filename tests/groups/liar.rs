@@ -13,17 +13,17 @@ const LENGTH: usize = 8 << 20;
 
 #[test]
 fn a_bad_piece_comes_from_another_owner_and_the_liar_is_not_asked_again() {
-    let service = AccountTracker::with(&["--interval", "1"]);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
     // nik is so slow that the download needs both owners.
-    let mut nik = logged_in(&service, "nik", &["--up", "2M"]);
+    let mut nik = logged_in(&tracker, "nik", &["--up", "2M"]);
     nik.run("create_group lab");
     let [mut uma, mut mayank] = ["uma", "mayank"].map(|name| {
-        let mut peer = logged_in(&service, name, &[]);
+        let mut peer = logged_in(&tracker, name, &[]);
         join(&mut nik, &mut peer, name);
         peer
     });
-    let file = service.sandbox.file("gift", LENGTH, 1);
-    let same = service.sandbox.file("same/gift", LENGTH, 1);
+    let file = tracker.sandbox.file("gift", LENGTH, 1);
+    let same = tracker.sandbox.file("same/gift", LENGTH, 1);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     uma.run(&format!("upload_file lab {}", quoted(&same)));
     wait_until("the share has two owners", || {
@@ -36,12 +36,12 @@ fn a_bad_piece_comes_from_another_owner_and_the_liar_is_not_asked_again() {
     harmed.set_modified(time).unwrap();
     mayank.run("download_file lab gift copy");
     wait_for_log_line(
-        &service.sandbox.log("mayank"),
+        &tracker.sandbox.log("mayank"),
         &["does not verify; all of it came from one peer"],
     );
     let liar = uma.process.address;
     wait_for_log_line(
-        &service.sandbox.log("mayank"),
+        &tracker.sandbox.log("mayank"),
         &[
             &format!("the link with {liar} ended: piece "),
             "does not verify",
@@ -52,7 +52,7 @@ fn a_bad_piece_comes_from_another_owner_and_the_liar_is_not_asked_again() {
     });
     let sent = share_in_status(&mut uma, "gift")["uploaded"].clone();
     mayank.run("wait");
-    assert!(fs::read(service.sandbox.path("mayank/copy")).unwrap() == fs::read(&file).unwrap());
+    assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == fs::read(&file).unwrap());
     let from = &mayank.download("gift")["from"];
     assert_eq!(from[nik.process.address.to_string()], LENGTH, "{from}");
     assert_eq!(

@@ -13,23 +13,23 @@ use std::path::PathBuf;
 const LENGTH: usize = 700_000;
 
 /// A file with this name in its own folder. Its content depends on `seed`.
-fn file(service: &AccountTracker, name: &str, seed: u64) -> PathBuf {
-    service
+fn file(tracker: &AccountTracker, name: &str, seed: u64) -> PathBuf {
+    tracker
         .sandbox
         .file(&format!("source-{seed}/{name}"), LENGTH, seed)
 }
 
-fn upload(service: &AccountTracker, peer: &mut Peer, name: &str, seed: u64) -> String {
-    let path = file(service, name, seed);
+fn upload(tracker: &AccountTracker, peer: &mut Peer, name: &str, seed: u64) -> String {
+    let path = file(tracker, name, seed);
     let uploaded = peer.run(&format!("upload_file lab {}", quoted(&path)));
     uploaded["info_hash"].as_str().unwrap().to_owned()
 }
 
 /// Downloads a share into the peer's own folder and checks the copy.
-fn download(service: &AccountTracker, peer: &mut Peer, who: &str, name: &str, seed: u64) {
+fn download(tracker: &AccountTracker, peer: &mut Peer, who: &str, name: &str, seed: u64) {
     peer.run(&format!("download_file lab {name}"));
     peer.wait_for_state(name, "complete");
-    let path = service.sandbox.path(&format!("{who}/{name}"));
+    let path = tracker.sandbox.path(&format!("{who}/{name}"));
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
 
@@ -46,19 +46,19 @@ fn wait_until_shared(peer: &mut Peer, name: &str, shared: bool) {
 
 #[test]
 fn a_new_group_with_the_name_of_an_ended_one_works_like_any_group() {
-    let service = AccountTracker::with(&["--interval", "1"]);
-    let [mut nik, mut kim] = team(&service, ["nik", "kim"]);
-    let mut mayank = logged_in(&service, "mayank", &[]);
-    upload(&service, &mut nik, "first", 1);
-    download(&service, &mut kim, "kim", "first", 1);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let [mut nik, mut kim] = team(&tracker, ["nik", "kim"]);
+    let mut mayank = logged_in(&tracker, "mayank", &[]);
+    upload(&tracker, &mut nik, "first", 1);
+    download(&tracker, &mut kim, "kim", "first", 1);
     kim.run("leave_group lab");
     nik.run("leave_group lab --yes");
     mayank.run("create_group lab");
     join(&mut mayank, &mut nik, "nik");
-    upload(&service, &mut mayank, "second", 2);
-    download(&service, &mut nik, "nik", "second", 2);
-    upload(&service, &mut nik, "third", 3);
-    download(&service, &mut mayank, "mayank", "third", 3);
+    upload(&tracker, &mut mayank, "second", 2);
+    download(&tracker, &mut nik, "nik", "second", 2);
+    upload(&tracker, &mut nik, "third", 3);
+    download(&tracker, &mut mayank, "mayank", "third", 3);
     // Shares of the earlier group are not shared any more and hinder no new share.
     wait_until_shared(&mut nik, "first", false);
     // nik is removed and then accepted into the next group of that name.
@@ -67,12 +67,12 @@ fn a_new_group_with_the_name_of_an_ended_one_works_like_any_group() {
     mayank.run("leave_group lab --yes");
     kim.run("create_group lab");
     join(&mut kim, &mut nik, "nik");
-    upload(&service, &mut kim, "fourth", 4);
-    download(&service, &mut nik, "nik", "fourth", 4);
+    upload(&tracker, &mut kim, "fourth", 4);
+    download(&tracker, &mut nik, "nik", "fourth", 4);
     nik.run("stop_share lab fourth");
-    upload(&service, &mut nik, "first", 1);
+    upload(&tracker, &mut nik, "first", 1);
     download(
-        &service,
+        &tracker,
         &mut mayank_joins(kim, mayank),
         "mayank",
         "first",
@@ -88,11 +88,11 @@ fn mayank_joins(mut kim: Peer, mut mayank: Peer) -> Peer {
 
 #[test]
 fn a_member_who_is_accepted_again_shares_again() {
-    let service = AccountTracker::with(&["--interval", "1"]);
-    let [mut nik, mut mayank, mut kim] = team(&service, ["nik", "mayank", "kim"]);
-    upload(&service, &mut nik, "data", 1);
-    upload(&service, &mut mayank, "own", 2);
-    download(&service, &mut mayank, "mayank", "data", 1);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let [mut nik, mut mayank, mut kim] = team(&tracker, ["nik", "mayank", "kim"]);
+    upload(&tracker, &mut nik, "data", 1);
+    upload(&tracker, &mut mayank, "own", 2);
+    download(&tracker, &mut mayank, "mayank", "data", 1);
     let remove = |nik: &mut Peer, mayank: &mut Peer| {
         nik.run("remove_member lab mayank");
         wait_until_shared(mayank, "data", false);
@@ -118,15 +118,15 @@ fn a_member_who_is_accepted_again_shares_again() {
     kim.run("download_file lab data");
     let done = kim.wait_for_state("data", "complete");
     assert_eq!(done["from"].as_object().unwrap().len(), 1, "{done}");
-    assert_served_after_login(&service, &mut mayank);
+    assert_served_after_login(&tracker, &mut mayank);
 }
 
 /// After a logout and a login, mayank's shares are served again.
-fn assert_served_after_login(service: &AccountTracker, mayank: &mut Peer) {
+fn assert_served_after_login(tracker: &AccountTracker, mayank: &mut Peer) {
     mayank.run("logout");
     mayank.run("login mayank\npw of mayank");
     assert_eq!(catalogue_entry(mayank, "data")["here"], true);
-    let mut user = second_login(service, "mayank");
+    let mut user = second_login(tracker, "mayank");
     wait_until("a member is served after the login", || {
         let (identity, _) = certify(&mut user, "lab");
         let info_hash = share_in_status(mayank, "data")["info_hash"].clone();
@@ -139,17 +139,17 @@ fn assert_served_after_login(service: &AccountTracker, mayank: &mut Peer) {
 #[test]
 fn a_logout_and_leaving_take_effect_at_once() {
     // The interval is so long that the tracker drops no silent peer during the test.
-    let service = AccountTracker::with(&["--interval", "600"]);
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let info_hash = upload(&service, &mut nik, "data", 1);
-    download(&service, &mut mayank, "mayank", "data", 1);
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let info_hash = upload(&tracker, &mut nik, "data", 1);
+    download(&tracker, &mut mayank, "mayank", "data", 1);
     let owners = |peer: &mut Peer| catalogue_entry(peer, "data")["complete"].as_u64().unwrap();
     wait_until("the share has two owners", || owners(&mut mayank) == 2);
     nik.run("logout");
     assert_eq!(owners(&mut mayank), 1);
     nik.run("login nik\npw of nik");
     wait_until("the share has two owners again", || owners(&mut nik) == 2);
-    let mut user = second_login(&service, "nik");
+    let mut user = second_login(&tracker, "nik");
     let (identity, _) = certify(&mut user, "lab");
     let address = mayank.process.address;
     let call = || {
@@ -167,12 +167,12 @@ fn a_logout_and_leaving_take_effect_at_once() {
 
 #[test]
 fn stop_share_ends_the_own_share_although_another_one_has_its_name() {
-    let service = AccountTracker::with(&["--interval", "600"]);
-    let [mut nik, mut mayank, mut kim] = team(&service, ["nik", "mayank", "kim"]);
-    upload(&service, &mut mayank, "data", 1);
-    download(&service, &mut kim, "kim", "data", 1);
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let [mut nik, mut mayank, mut kim] = team(&tracker, ["nik", "mayank", "kim"]);
+    upload(&tracker, &mut mayank, "data", 1);
+    download(&tracker, &mut kim, "kim", "data", 1);
     mayank.run("stop_share lab data");
-    let other = upload(&service, &mut nik, "data", 2);
+    let other = upload(&tracker, &mut nik, "data", 2);
     assert!(!share_in_status(&mut kim, "data").is_null());
     let stopped = kim.run("stop_share lab data");
     assert!(share_in_status(&mut kim, "data").is_null(), "{stopped}");

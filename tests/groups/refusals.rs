@@ -31,7 +31,7 @@ fn now() -> Duration {
 /// nik's peer shares in the groups `lab` and `other` and in an open swarm. mayank is a member of
 /// `lab` alone.
 struct TwoGroups {
-    service: AccountTracker,
+    tracker: AccountTracker,
     nik: Peer,
     mayank: User,
     /// The info-hashes of the shares of `lab`, of `other` and of the open swarm.
@@ -44,8 +44,8 @@ struct TwoGroups {
 
 fn set_up() -> TwoGroups {
     // The first certificate holds for the shortest time. Later ones hold for the usual time.
-    let service = AccountTracker::with(&["--certificate-life", "1"]);
-    let [mut owner, mut member] = ["nik", "mayank"].map(|name| service.user(name));
+    let tracker = AccountTracker::with(&["--certificate-life", "1"]);
+    let [mut owner, mut member] = ["nik", "mayank"].map(|name| tracker.user(name));
     for made in ["lab", "other"] {
         owner.perform(group_request(&format!("create_group {made}")));
     }
@@ -53,21 +53,21 @@ fn set_up() -> TwoGroups {
     owner.perform(group_request("accept_request lab mayank"));
     let (expired, _) = certify(&mut member, "lab");
     let end = now() + Duration::from_secs(2);
-    let (sandbox, _) = service.stop_and_dump();
-    let service = AccountTracker::with_data(sandbox, &["--interval", "1"]);
-    let foreign = certify(&mut second_login(&service, "nik"), "other").0;
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let (sandbox, _) = tracker.stop_and_dump();
+    let tracker = AccountTracker::with_data(sandbox, &["--interval", "1"]);
+    let foreign = certify(&mut second_login(&tracker, "nik"), "other").0;
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     nik.run("login nik\npw of nik");
     let shares = ["upload_file lab", "upload_file other", "send"].map(|command| {
         let name = command.replace(' ', "-");
-        let file = service.sandbox.file(&name, 100_000, name.len() as u64);
+        let file = tracker.sandbox.file(&name, 100_000, name.len() as u64);
         let done = nik.run(&format!("{command} {}", quoted(&file)));
         done["info_hash"].as_str().unwrap().to_owned()
     });
     wait_until("the certificate has ended", || now() > end);
-    let mayank = second_login(&service, "mayank");
+    let mayank = second_login(&tracker, "mayank");
     TwoGroups {
-        service,
+        tracker,
         nik,
         mayank,
         shares,
@@ -88,8 +88,8 @@ fn self_signed() -> MemberIdentity {
 }
 
 /// A certificate for mayank that the key of the cluster has signed.
-fn of_the_cluster(service: &AccountTracker) -> MemberIdentity {
-    let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
+fn of_the_cluster(tracker: &AccountTracker) -> MemberIdentity {
+    let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     assert!(Authority::from_pem(&pem).is_ok());
     let cluster = GroupAuthority::from_pem(&pem).unwrap();
     let (pkcs8, public) = public_key();
@@ -134,7 +134,7 @@ type RefusedCall = (&'static str, &'static str, (SocketAddr, Vec<u8>));
 fn refused_calls(scene: &TwoGroups, right: &MemberIdentity, unknown: &str) -> Vec<RefusedCall> {
     let address = scene.nik.process.address;
     let [lab, other, open] = &scene.shares;
-    let (own, cluster) = (self_signed(), of_the_cluster(&scene.service));
+    let (own, cluster) = (self_signed(), of_the_cluster(&scene.tracker));
     let tls = |name: &str, identity, asked: &str| over_tls(address, name, identity, asked);
     vec![
         (
@@ -223,7 +223,7 @@ fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
     let [lab, _, open] = scene.shares.clone();
     let unknown = lab.replace(|digit: char| digit.is_ascii_digit(), "a");
     let calls = refused_calls(&scene, &right, &unknown);
-    let log = scene.service.sandbox.log("nik");
+    let log = scene.tracker.sandbox.log("nik");
     // When this call is in the log, all earlier ones are.
     let (last, _) = plainly(address, &unknown);
     wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
@@ -255,7 +255,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
     wait_until("the link ends", || {
         leech.fetch(0, 0, BLOCK as u32).is_none()
     });
-    let log = scene.service.sandbox.log("nik");
+    let log = scene.tracker.sandbox.log("nik");
     wait_for_log_line(&log, &["ended: mayank is no member any more"]);
     let (local, answer) = over_tls(address, &lab, Some(&identity), &lab);
     assert_eq!(answer, b"");
@@ -273,16 +273,16 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
 
 #[test]
 fn a_link_ends_with_its_certificate() {
-    let service = AccountTracker::with(&["--certificate-life", "4", "--interval", "1"]);
-    let mut connection: ControlConnection = service.connect();
+    let tracker = AccountTracker::with(&["--certificate-life", "4", "--interval", "1"]);
+    let mut connection: ControlConnection = tracker.connect();
     connection.ask(None, create_user_request("nik")).unwrap();
-    let mut nik = service.sandbox.debug_peer("nik", &[]);
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     nik.run("login nik\npw of nik");
     nik.run("create_group lab");
-    let mut mayank = service.user("mayank");
+    let mut mayank = tracker.user("mayank");
     mayank.perform(group_request("join_group lab"));
     nik.run("accept_request lab mayank");
-    let file = service.sandbox.file("gift", 100_000, 1);
+    let file = tracker.sandbox.file("gift", 100_000, 1);
     let lab = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let lab = lab["info_hash"].as_str().unwrap();
     let greet = |identity: &MemberIdentity| {
@@ -301,7 +301,7 @@ fn a_link_ends_with_its_certificate() {
     wait_until("the link ends", || {
         leech.fetch(0, 0, BLOCK as u32).is_none()
     });
-    let log = service.sandbox.log("nik");
+    let log = tracker.sandbox.log("nik");
     wait_for_log_line(&log, &["ended: the certificate of mayank has ended"]);
     // A certificate holds through its last second.
     let identity = identity.unwrap();

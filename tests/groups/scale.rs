@@ -49,11 +49,11 @@ fn fill(user: &mut User, name: &str, shares: usize) {
 
 /// A tracker with groups of 100 shares, and one group `few` of ten shares whose owner is `user`.
 fn filled(groups: usize) -> AccountTracker {
-    let service = AccountTracker::new();
+    let tracker = AccountTracker::new();
     let start = Instant::now();
     thread::scope(|scope| {
         for part in 0..8 {
-            let mut user = service.user(&format!("user{part}"));
+            let mut user = tracker.user(&format!("user{part}"));
             scope.spawn(move || {
                 for number in (part..groups).step_by(8) {
                     fill(&mut user, &format!("group{number:03}"), 100);
@@ -61,14 +61,14 @@ fn filled(groups: usize) -> AccountTracker {
             });
         }
     });
-    fill(&mut service.user("user"), "few", 10);
+    fill(&mut tracker.user("user"), "few", 10);
     let shares = groups * 100 + 10;
     let made = start.elapsed().as_secs_f64();
     println!(
         "{shares} shares in {} groups: made in {made:.0} s",
         groups + 1
     );
-    service
+    tracker
 }
 
 /// All pages of a catalogue.
@@ -107,32 +107,32 @@ fn median(user: &mut User, name: &str, shares: usize) -> Duration {
 }
 
 /// Kills the tracker and starts it again. Returns the time until its first lines.
-fn restart(service: AccountTracker) -> (AccountTracker, Duration) {
-    let file = service.sandbox.path("data/registry.redb");
-    let sandbox = service.kill();
+fn restart(tracker: AccountTracker) -> (AccountTracker, Duration) {
+    let file = tracker.sandbox.path("data/registry.redb");
+    let sandbox = tracker.kill();
     let start = Instant::now();
-    let service = AccountTracker::restart(sandbox);
+    let tracker = AccountTracker::restart(sandbox);
     let time = start.elapsed();
     println!(
         "restart after kill -9 with {:.1} MiB: {:.2} s",
         file.metadata().unwrap().len() as f64 / f64::from(1 << 20),
         time.as_secs_f64()
     );
-    (service, time)
+    (tracker, time)
 }
 
 #[test]
 #[ignore = "a measurement"]
 fn catalogues_and_restarts_stay_fast_with_many_shares() {
-    let log_in = |service: &AccountTracker, name: &str| User::log_in(service.connect(), name);
-    let service = filled(0);
-    let few = median(&mut log_in(&service, "user"), "few", 10);
-    drop(restart(service));
-    let service = filled(200);
-    let many = median(&mut log_in(&service, "user"), "few", 10);
-    median(&mut log_in(&service, "user4"), "group100", 100);
-    let (service, time) = restart(service);
-    assert_eq!(list(&mut log_in(&service, "user"), "few").len(), 10);
+    let log_in = |tracker: &AccountTracker, name: &str| User::log_in(tracker.connect(), name);
+    let tracker = filled(0);
+    let few = median(&mut log_in(&tracker, "user"), "few", 10);
+    drop(restart(tracker));
+    let tracker = filled(200);
+    let many = median(&mut log_in(&tracker, "user"), "few", 10);
+    median(&mut log_in(&tracker, "user4"), "group100", 100);
+    let (tracker, time) = restart(tracker);
+    assert_eq!(list(&mut log_in(&tracker, "user"), "few").len(), 10);
     assert!(many < few * 2, "lists are slower");
     assert!(time < Duration::from_secs(2), "the restart is slow");
 }

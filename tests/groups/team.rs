@@ -6,16 +6,16 @@ use crate::common::peer::Peer;
 use serde_json::Value;
 
 /// Starts a peer, creates a user for it and logs the user in.
-pub(crate) fn logged_in(service: &AccountTracker, name: &str, arguments: &[&str]) -> Peer {
-    let mut peer = service.sandbox.debug_peer(name, arguments);
+pub(crate) fn logged_in(tracker: &AccountTracker, name: &str, arguments: &[&str]) -> Peer {
+    let mut peer = tracker.sandbox.debug_peer(name, arguments);
     peer.run(&format!("create_user {name}\npw of {name}"));
     peer.run(&format!("login {name}\npw of {name}"));
     peer
 }
 
 /// Peers whose users are members of the group `lab`. The first one owns it.
-pub(crate) fn team<const N: usize>(service: &AccountTracker, names: [&str; N]) -> [Peer; N] {
-    let mut peers = names.map(|name| logged_in(service, name, &[]));
+pub(crate) fn team<const N: usize>(tracker: &AccountTracker, names: [&str; N]) -> [Peer; N] {
+    let mut peers = names.map(|name| logged_in(tracker, name, &[]));
     let (owner, others) = peers.split_first_mut().unwrap();
     owner.run("create_group lab");
     for (peer, name) in others.iter_mut().zip(&names[1..]) {
@@ -31,8 +31,8 @@ pub(crate) fn join(owner: &mut Peer, peer: &mut Peer, name: &str) {
 }
 
 /// A second login of a peer's user, over a control connection of the test.
-pub(crate) fn second_login(service: &AccountTracker, name: &str) -> User {
-    User::log_in(service.connect(), name)
+pub(crate) fn second_login(tracker: &AccountTracker, name: &str) -> User {
+    User::log_in(tracker.connect(), name)
 }
 
 /// The share called `name` in `status`, or null.

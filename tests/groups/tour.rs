@@ -16,9 +16,9 @@ const LENGTH: usize = 3 << 20;
 
 /// A tracker and the file that nik shares.
 fn set_up() -> (AccountTracker, PathBuf) {
-    let service = AccountTracker::new();
-    let file = service.sandbox.file("gift", LENGTH, 1);
-    (service, file)
+    let tracker = AccountTracker::new();
+    let file = tracker.sandbox.file("gift", LENGTH, 1);
+    (tracker, file)
 }
 
 fn assert_same(original: &Path, copy: &Path) {
@@ -52,9 +52,9 @@ fn log_in_at_terminal(sandbox: &Sandbox, user: &str) -> Terminal {
 
 #[test]
 fn the_story_runs_at_the_prompt() {
-    let (service, file) = set_up();
+    let (tracker, file) = set_up();
     let [mut nik, mut mayank] =
-        ["nik", "mayank"].map(|user| log_in_at_terminal(&service.sandbox, user));
+        ["nik", "mayank"].map(|user| log_in_at_terminal(&tracker.sandbox, user));
     nik.types("create_group lab");
     let shown = nik.types(&format!("upload_file lab {}", quoted(&file)));
     assert!(
@@ -79,7 +79,7 @@ fn the_story_runs_at_the_prompt() {
     assert!(shown.contains("complete gift  3.0 MiB  in "), "{shown}");
     let shown = mayank.types("show_downloads");
     assert!(shown.contains("[C] [lab] gift\n"), "{shown}");
-    assert_same(&file, &service.sandbox.path("mayank/copy"));
+    assert_same(&file, &tracker.sandbox.path("mayank/copy"));
     for mut peer in [nik, mayank] {
         peer.press("\x04");
         peer.wait();
@@ -156,24 +156,24 @@ fn wait_until_listed(nik: &mut Process) {
 
 #[test]
 fn the_story_runs_from_scripts_on_standard_input() {
-    let (service, file) = set_up();
-    let mut nik = start_nik(&service.sandbox, &file);
+    let (tracker, file) = set_up();
+    let mut nik = start_nik(&tracker.sandbox, &file);
     step(
-        &service.sandbox,
+        &tracker.sandbox,
         &[],
         "create_user mayank\nsecret\nlogin mayank\nsecret\njoin_group lab\n",
     );
     accept(&mut nik);
     wait_until_listed(&mut nik);
     let script = "list_files lab\ndownload_file lab gift copy\nwait\nshow_downloads\n";
-    let printed = step(&service.sandbox, &[], script);
-    assert_downloaded(&printed, &file, &service.sandbox.path("mayank/copy"));
+    let printed = step(&tracker.sandbox, &[], script);
+    assert_downloaded(&printed, &file, &tracker.sandbox.path("mayank/copy"));
 }
 
 #[test]
 fn the_story_runs_as_arguments() {
-    let (service, file) = set_up();
-    let mut nik = start_nik(&service.sandbox, &file);
+    let (tracker, file) = set_up();
+    let mut nik = start_nik(&tracker.sandbox, &file);
     let arguments = [
         "-c",
         "create_user mayank secret",
@@ -182,7 +182,7 @@ fn the_story_runs_as_arguments() {
         "-c",
         "join_group lab",
     ];
-    step(&service.sandbox, &arguments, "secret\n");
+    step(&tracker.sandbox, &arguments, "secret\n");
     accept(&mut nik);
     wait_until_listed(&mut nik);
     let arguments = [
@@ -195,14 +195,14 @@ fn the_story_runs_as_arguments() {
         "-c",
         "show_downloads",
     ];
-    let printed = step(&service.sandbox, &arguments, "");
-    assert_downloaded(&printed, &file, &service.sandbox.path("mayank/copy"));
+    let printed = step(&tracker.sandbox, &arguments, "");
+    assert_downloaded(&printed, &file, &tracker.sandbox.path("mayank/copy"));
 }
 
 #[test]
 fn the_story_runs_in_json_and_downloaders_become_owners() {
-    let (service, file) = set_up();
-    let [mut nik, mut mayank, mut uma] = team(&service, ["nik", "mayank", "uma"]);
+    let (tracker, file) = set_up();
+    let [mut nik, mut mayank, mut uma] = team(&tracker, ["nik", "mayank", "uma"]);
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(
         (&uploaded["command"], &uploaded["name"], &uploaded["length"]),
@@ -239,31 +239,31 @@ fn the_story_runs_in_json_and_downloaders_become_owners() {
     uma.run("wait");
     let from = &uma.download("gift")["from"];
     assert_eq!(from[mayank.process.address.to_string()], LENGTH, "{from}");
-    assert_same(&file, &service.sandbox.path("mayank/copy"));
-    assert_same(&file, &service.sandbox.path("uma/gift"));
+    assert_same(&file, &tracker.sandbox.path("mayank/copy"));
+    assert_same(&file, &tracker.sandbox.path("uma/gift"));
 }
 
 #[test]
 fn a_folder_and_an_empty_file_arrive_whole() {
-    let service = AccountTracker::new();
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let folder = service.sandbox.folder("set");
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let folder = tracker.sandbox.folder("set");
     for (name, length) in [("a", 700_000), ("sub/b", 1), ("sub/deep/c", 0)] {
-        service
+        tracker
             .sandbox
             .file(&format!("set/{name}"), length, length as u64);
     }
     nik.run(&format!("upload_file lab {}", quoted(&folder)));
     nik.run(&format!(
         "upload_file lab {}",
-        quoted(&service.sandbox.file("empty", 0, 0))
+        quoted(&tracker.sandbox.file("empty", 0, 0))
     ));
     mayank.run("download_file lab set");
     mayank.run("download_file lab empty");
     mayank.run("wait");
     for name in ["set/a", "set/sub/b", "set/sub/deep/c", "empty"] {
-        let copy = service.sandbox.path(&format!("mayank/{name}"));
-        let original = service.sandbox.path(name);
+        let copy = tracker.sandbox.path(&format!("mayank/{name}"));
+        let original = tracker.sandbox.path(name);
         assert!(
             fs::read(copy).unwrap() == fs::read(original).unwrap(),
             "{name}"
