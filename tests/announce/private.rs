@@ -12,8 +12,9 @@ use crate::common::process::{Process, run};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::PATIENCE;
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 
 static SECRET: LazyLock<Torrent> =
@@ -79,27 +80,38 @@ fn any_number_except_0_makes_a_torrent_private() {
     }
 }
 
-#[test]
-fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_it_named_are_given_up() {
-    let sandbox = Sandbox::new();
+/// A peer without pieces. It reports each call and each end of a link.
+fn reporting_peer() -> (SocketAddr, Receiver<()>, Receiver<()>) {
     let (calls, called) = channel();
     let (ends, ended) = channel();
     let both = Mutex::new((calls, ends));
-    let named = listen(&SECRET, "named", move |mut link, _| {
+    let address = listen(&SECRET, "named", move |mut link, _| {
         let (calls, ends) = both.lock().unwrap().clone();
         calls.send(()).unwrap();
         link.read_to_end();
         let _ = ends.send(());
     });
-    // The leech calls this peer too. It answers the handshake late.
+    (address, called, ended)
+}
+
+/// A peer that answers handshakes only after the sender has been dropped.
+fn late_peer() -> (SocketAddr, Sender<()>) {
     let (answers, may_answer) = channel::<()>();
     let may_answer = Mutex::new(may_answer);
-    let late = listen_tcp(move |mut link, _| {
+    let address = listen_tcp(move |mut link, _| {
         assert!(link.read_handshake().is_some());
         let _ = may_answer.lock().unwrap().recv();
         link.send(&handshake(SECRET.info_hash, EXTENDED_AND_FAST, "late"));
         link.read_to_end();
     });
+    (address, answers)
+}
+
+#[test]
+fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_it_named_are_given_up() {
+    let sandbox = Sandbox::new();
+    let (named, called, ended) = reporting_peer();
+    let (late, answers) = late_peer();
     let (first, second) = (FakeTracker::down(), FakeTracker::down());
     first.name_often(&[named, late]);
     let owner = honest_seed(&SECRET, "owner");

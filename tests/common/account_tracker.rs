@@ -24,6 +24,7 @@ impl AccountTracker {
         self.process.address
     }
 
+    /// Opens a control connection.
     pub(crate) fn connect(&self) -> ControlConnection {
         ControlConnection::open(self.address()).unwrap()
     }

@@ -92,6 +92,7 @@ pub(crate) struct User {
 }
 
 impl User {
+    /// Logs in over this connection, with the password of all tests.
     pub(crate) fn log_in(mut connection: ControlConnection, name: &str) -> Self {
         match connection
             .ask(None, login_request(name, &password_of(name)))
@@ -146,6 +147,7 @@ pub(crate) fn password_of(user: &str) -> Password {
     Password::new(format!("pw of {user}")).unwrap()
 }
 
+/// The request to log in.
 pub(crate) fn login_request(user: &str, password: &Password) -> Ask {
     Ask::Login {
         user: user.parse().unwrap(),
@@ -153,10 +155,12 @@ pub(crate) fn login_request(user: &str, password: &Password) -> Ask {
     }
 }
 
+/// The request to create an account with the password of all tests.
 pub(crate) fn create_user_request(user: &str) -> Ask {
     create_user_with_invite(user, None)
 }
 
+/// Like [`create_user_request`], with an invite code.
 pub(crate) fn create_user_with_invite(user: &str, invite: Option<&str>) -> Ask {
     Ask::CreateUser {
         write: new_write(),

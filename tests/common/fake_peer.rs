@@ -35,7 +35,7 @@ pub(crate) const BEP_3_ONLY: [u8; 8] = [0; 8];
 /// The test's end of a link.
 pub(crate) struct FakePeer {
     pub(crate) stream: TcpStream,
-    /// Whether the other peer has unchoked us.
+    /// Whether the other peer has unchoked this one.
     unchoked: bool,
 }
 
@@ -162,6 +162,7 @@ fn none_if_closed(read: io::Result<()>) -> Option<()> {
     }
 }
 
+/// The handshake of BEP 3. `id` is the start of the peer id.
 pub(crate) fn handshake(info_hash: [u8; 20], reserved: [u8; 8], id: &str) -> Vec<u8> {
     let mut peer_id = [b'-'; 20];
     peer_id[..id.len()].copy_from_slice(id.as_bytes());
@@ -182,6 +183,7 @@ pub(crate) fn frame(id: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Numbers of 4 bytes each, as in the body of a message.
 pub(crate) fn numbers(numbers: &[u32]) -> Vec<u8> {
     numbers
         .iter()
@@ -197,6 +199,7 @@ pub(crate) fn piece(index: u32, begin: u32, block: &[u8]) -> Vec<u8> {
     frame(PIECE, &[&numbers(&[index, begin]), block].concat())
 }
 
+/// A message of length 0.
 pub(crate) const KEEP_ALIVE: [u8; 4] = [0; 4];
 
 pub(crate) fn have_all() -> Vec<u8> {

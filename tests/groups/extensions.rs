@@ -4,6 +4,7 @@
 use super::fake_member::{Bytes, MemberIdentity, call_tls, certify, handshake};
 use super::team::{second_login, team};
 use crate::common::account_tracker::AccountTracker;
+use crate::common::fake_peer::EXTENDED;
 use crate::common::peer::{Peer, quoted};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -26,7 +27,7 @@ fn connect(
 /// A message of an extension.
 fn extended(id: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len() + 2).unwrap();
-    [&length.to_be_bytes()[..], &[20, id], payload].concat()
+    [&length.to_be_bytes()[..], &[EXTENDED, id], payload].concat()
 }
 
 /// Reads up to the next message of an extension. Returns its id and payload.
@@ -36,7 +37,7 @@ fn read_extended(link: &mut impl Read) -> (u8, Vec<u8>) {
         link.read_exact(&mut length).unwrap();
         let mut body = vec![0; u32::from_be_bytes(length) as usize];
         link.read_exact(&mut body).unwrap();
-        if body.first() == Some(&20) {
+        if body.first() == Some(&EXTENDED) {
             return (body[1], body[2..].to_vec());
         }
     }
