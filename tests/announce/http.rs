@@ -181,7 +181,7 @@ fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
 }
 
 #[test]
-fn only_an_open_tracker_accepts_announces() {
+fn a_tracker_without_open_accepts_no_announces() {
     let not_open = Tracker::start(Options {
         access: Access::NotOpen,
         ..open_options("127.0.0.1:0")
@@ -193,7 +193,10 @@ fn only_an_open_tracker_accepts_announces() {
         client.get(&format!("/scrape?{INFO_HASH}")).refusal(),
         reason
     );
+}
 
+#[test]
+fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
     let authority = Authority::generate("test").unwrap();
     let identity = authority.issue(TRACKER_NAME).unwrap();
     let echo = |connection: &TlsStream, _: SocketAddr, _: Purpose| {

@@ -123,7 +123,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
 }
 
 /// Runs any command to its end.
-pub(crate) fn wait_for_end(mut command: Command) -> Output {
+pub(crate) fn run_command(mut command: Command) -> Output {
     let command = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -29,11 +29,11 @@ impl WebServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let requests: Arc<Mutex<Vec<WebRequest>>> = Arc::default();
-        let (told, answer) = (requests.clone(), Arc::new(answer));
+        let (received, answer) = (requests.clone(), Arc::new(answer));
         // The threads end with the process of the tests, or earlier.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (told, answer) = (told.clone(), answer.clone());
+                let (received, answer) = (received.clone(), answer.clone());
                 thread::spawn(move || {
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
                     stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -41,9 +41,9 @@ impl WebServer {
                     let mut reading = BufReader::new(stream);
                     while let Some(request) = read(&mut reading) {
                         let number = {
-                            let mut told = told.lock().unwrap();
-                            told.push(request.clone());
-                            told.len() - 1
+                            let mut received = received.lock().unwrap();
+                            received.push(request.clone());
+                            received.len() - 1
                         };
                         if !answer(&request, number, &mut writing) {
                             let _ = writing.shutdown(std::net::Shutdown::Both);

@@ -6,7 +6,7 @@ use crate::common::fake_tracker::{announce_to, tracker_naming};
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech, seed};
 use crate::common::peer::{Peer, quoted};
-use crate::common::process::{BINARY, KilledOnDrop, limited, run, wait_for_end};
+use crate::common::process::{BINARY, KilledOnDrop, limited, run, run_command};
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_for;
 use serde_json::Value;
@@ -216,7 +216,7 @@ fn a_file_larger_than_the_system_allows_is_refused_at_once() {
     let folder = sandbox.folder("small");
     let arguments = download_arguments(&sandbox, &folder);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let output = wait_for_end(limited(&folder, &arguments, 150));
+    let output = run_command(limited(&folder, &arguments, 150));
     let text = output.stdout;
     assert!(
         text.contains("\"kind\":\"storage\"") && text.contains("copy.part"),

@@ -2,23 +2,38 @@
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
+use crate::common::process::Output;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-#[test]
-fn a_backup_is_private_and_complete_and_needs_the_cluster_key() {
-    let mut pair = Pair::new();
+/// The path of the backup that [`take_backup`] writes.
+fn backup_path(pair: &Pair) -> PathBuf {
+    pair.sandbox.path("all.backup")
+}
+
+/// Takes a backup of the first tracker.
+fn take_backup(pair: &Pair, more: &[&str]) -> Output {
+    let (data, backup) = (pair.data(1), backup_path(pair));
+    let mut all = vec!["--data", &data, "--backup", backup.to_str().unwrap()];
+    all.extend(more);
+    pair.run(&all)
+}
+
+/// Two trackers with a group.
+fn pair_with_group() -> Pair {
+    let pair = Pair::new();
     let mut nik = pair.user(1, "nik");
     nik.perform(group_request("create_group lab"));
-    let file = pair.sandbox.path("all.backup");
-    let (data, backup) = (pair.data(1), file.to_str().unwrap().to_owned());
-    let take = |pair: &Pair, more: &[&str]| {
-        let mut all = vec!["--data", &data, "--backup", &backup];
-        all.extend(more);
-        pair.run(&all)
-    };
+    pair
+}
+
+#[test]
+fn a_backup_is_private_and_replaces_the_last_one() {
+    let pair = pair_with_group();
+    let file = backup_path(&pair);
     for _ in 0..2 {
-        let taken = take(&pair, &[]);
+        let taken = take_backup(&pair, &[]);
         assert_eq!(taken.code, Some(0), "{taken:?}");
         let length = file.metadata().unwrap().len();
         assert!(
@@ -27,6 +42,13 @@ fn a_backup_is_private_and_complete_and_needs_the_cluster_key() {
         );
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
+}
+
+#[test]
+fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empty_folder() {
+    let mut pair = pair_with_group();
+    let (data, file) = (pair.data(1), backup_path(&pair));
+    assert_eq!(take_backup(&pair, &[]).code, Some(0));
     // The key of another cluster gets no backup, and the last backup stays.
     let before = fs::read(&file).unwrap();
     let other = pair.sandbox.path("other");
@@ -35,7 +57,7 @@ fn a_backup_is_private_and_complete_and_needs_the_cluster_key() {
     let made = foreign.start_refused("1", &["--data", other, "--restore", "/nowhere"]);
     assert_eq!(made.code, Some(1), "{made:?}");
     let key = foreign.sandbox.path("cluster/cluster.pem");
-    let refused = take(&pair, &["--cluster", key.to_str().unwrap()]);
+    let refused = take_backup(&pair, &["--cluster", key.to_str().unwrap()]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("fingerprint"), "{refused:?}");
     assert!(fs::read(&file).unwrap() == before);
@@ -49,12 +71,12 @@ fn a_backup_is_private_and_complete_and_needs_the_cluster_key() {
     );
     // A stopped tracker makes no backup, and a folder with a registry takes none.
     pair.quit(1);
-    let refused = take(&pair, &[]);
+    let refused = take_backup(&pair, &[]);
     assert!(
         refused.stderr.contains("no tracker runs with"),
         "{refused:?}"
     );
-    let refused = pair.start_refused("1", &["--data", &data, "--restore", &backup]);
+    let refused = pair.start_refused("1", &["--data", &data, "--restore", file.to_str().unwrap()]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("exists"),
         "{refused:?}"

@@ -1,6 +1,6 @@
 //! `run_local.sh` as a person types it, with the binary under test instead of one that it builds.
 
-use crate::common::process::wait_for_end;
+use crate::common::process::run_command;
 use crate::common::sandbox::Sandbox;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ pub fn run_local(argument: &Path, settings: &[(&str, &str)]) -> crate::common::p
         .arg(argument)
         .env("PIECEFUL", env!("CARGO_BIN_EXE_pieceful"))
         .envs(settings.iter().copied());
-    wait_for_end(command)
+    run_command(command)
 }
 
 #[test]
