@@ -146,8 +146,8 @@ fn with_closed_registration_an_account_needs_an_invite() {
     assert_eq!(used["error"]["kind"], "invite-used", "{used}");
     let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
-    let made = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
-    assert_eq!(made["ok"], true, "{made}");
+    let created = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
+    assert_eq!(created["ok"], true, "{created}");
 }
 
 /// The number of accounts that eight users can create when they use the same code at the same time.

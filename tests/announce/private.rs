@@ -28,7 +28,7 @@ fn a_private_torrent_is_announced_to_its_first_tracker_alone() {
     sandbox.file("seed/data", 300_000, 1);
     let url = |tracker: &Process| format!("http://{}/announce", tracker.address);
     let (one, two) = (url(&first), url(&second));
-    let made = run(
+    let created = run(
         &sandbox.path("seed"),
         &[
             "torrent",
@@ -42,7 +42,7 @@ fn a_private_torrent_is_announced_to_its_first_tracker_alone() {
         ],
         "",
     );
-    assert_eq!(made.code, Some(0), "{made:?}");
+    assert_eq!(created.code, Some(0), "{created:?}");
     let torrent = quoted(&sandbox.path("seed/data.torrent"));
     let mut seed = sandbox.peer("seed");
     seed.run(&format!("download {torrent}"));
@@ -72,7 +72,7 @@ fn any_number_except_0_makes_a_torrent_private() {
         let torrent = tiered(&sandbox, &torrent.bytes, &[&[own.url()]]);
         let mut leech = sandbox.peer("leech");
         leech.run(&format!("download {}", quoted(&torrent)));
-        own.wait_for_requests(|heard| !heard.is_empty());
+        own.wait_for_requests(|requests| !requests.is_empty());
         leech.run("quit");
         let (exit, stderr) = leech.process.wait();
         assert!(exit.success(), "{stderr}");
@@ -119,11 +119,11 @@ fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_it_named_are_give
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {} copy", quoted(&torrent)));
     called.recv_timeout(PATIENCE).unwrap();
-    first.wait_for_requests(|heard| heard.len() > 3);
+    first.wait_for_requests(|requests| requests.len() > 3);
     assert_eq!(second.requests(), [""; 0], "one at a time");
     first.fail();
     // While no tracker answers, the leech keeps its peers.
-    second.wait_for_requests(|heard| !heard.is_empty());
+    second.wait_for_requests(|requests| !requests.is_empty());
     assert!(ended.try_recv().is_err());
     second.name(&[owner]);
     ended.recv_timeout(PATIENCE).unwrap();
@@ -154,7 +154,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     let metadata_source = listen(&SECRET, "source", move |mut link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         // The tracker receives `stopped` only if it has received `started`.
-        watched.wait_for_requests(|heard| !heard.is_empty());
+        watched.wait_for_requests(|requests| !requests.is_empty());
         serve_metadata_of(&mut link, &SECRET);
     });
     listed.name_often(&[metadata_source]);
@@ -172,14 +172,14 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     );
     leech.run(&format!("download {magnet}"));
     leech.wait_for_state("secret", "downloading");
-    listed.wait_for_requests(|heard| {
-        heard
+    listed.wait_for_requests(|requests| {
+        requests
             .last()
             .is_some_and(|line| line.contains("event=stopped"))
     });
-    let (announced, begun) = (listed.requests().len(), own.requests().len());
+    let (announced, before) = (listed.requests().len(), own.requests().len());
     // Two more announces: the leech would have called the peer by now.
-    own.wait_for_requests(|heard| heard.len() > begun + 2);
+    own.wait_for_requests(|requests| requests.len() > before + 2);
     assert_eq!(
         calls.load(Ordering::SeqCst),
         1,
@@ -194,8 +194,8 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_state("secret", "complete");
-    let begun = own.requests().len();
-    own.wait_for_requests(|heard| heard.len() > begun);
+    let before = own.requests().len();
+    own.wait_for_requests(|requests| requests.len() > before);
     assert_eq!(
         (listed.requests().len(), calls.load(Ordering::SeqCst)),
         (announced, 1)
@@ -221,18 +221,18 @@ fn a_tracker_with_an_open_announce_hears_stopped_when_the_metadata_is_private() 
         &format!("&tr={}{}", own.url(), peer_parameter(metadata_source)),
     );
     leech.run(&format!("download {magnet}"));
-    listed.wait_for_requests(|heard| !heard.is_empty());
-    own.wait_for_requests(|heard| !heard.is_empty());
+    listed.wait_for_requests(|requests| !requests.is_empty());
+    own.wait_for_requests(|requests| !requests.is_empty());
     drop(gives);
     leech.wait_for_state("secret", "downloading");
     // The answer to an earlier announce does not bring the listed tracker back.
     drop(own_held);
-    own.wait_for_requests(|heard| heard.len() > 2);
+    own.wait_for_requests(|requests| requests.len() > 2);
     drop(held);
-    let heard = listed.wait_for_requests(|heard| heard.len() > 1);
-    assert!(heard[1].contains("event=stopped"), "{heard:?}");
-    let begun = own.requests().len();
-    own.wait_for_requests(|heard| heard.len() > begun + 2);
+    let requests = listed.wait_for_requests(|requests| requests.len() > 1);
+    assert!(requests[1].contains("event=stopped"), "{requests:?}");
+    let before = own.requests().len();
+    own.wait_for_requests(|requests| requests.len() > before + 2);
     assert_eq!(listed.requests().len(), 2);
 }
 

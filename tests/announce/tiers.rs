@@ -112,7 +112,7 @@ fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
     seed.run(&format!("download {}", quoted(&torrent)));
     seed.run("wait 50");
     let seed = seed.process.address;
-    first.wait_for_requests(|heard| heard.iter().any(|line| line.contains(&port(seed))));
+    first.wait_for_requests(|requests| requests.iter().any(|line| line.contains(&port(seed))));
     second.name(&[seed]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download {} copy", quoted(&torrent)));
@@ -123,10 +123,10 @@ fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
         assert!(other.requests().iter().any(|line| line.contains(&leech)));
     }
     // The seed runs longer than the leech and has no need of the second tier.
-    let heard = second.requests();
+    let requests = second.requests();
     assert!(
-        heard.iter().all(|line| line.contains(&leech)),
-        "the second tier was asked without need: {heard:?}"
+        requests.iter().all(|line| line.contains(&leech)),
+        "the second tier was asked without need: {requests:?}"
     );
 }
 
@@ -148,7 +148,7 @@ fn all_trackers_of_a_magnet_link_are_asked_at_once() {
     leech.run(&format!("download {link}"));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    first.wait_for_requests(|heard| !heard.is_empty());
+    first.wait_for_requests(|requests| !requests.is_empty());
 }
 
 /// The magnet link of a torrent with these trackers.
@@ -167,10 +167,11 @@ fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
     let mut seed = sandbox.peer("seed");
     fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
     seed.run(&format!("download {}", quoted(&torrent)));
-    second.wait_for_requests(|heard| heard.iter().any(|line| line.contains("&event=started")));
+    second
+        .wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=started")));
     // The peer tries the first one again although the second one answers.
     let tries = first.requests().len();
-    first.wait_for_requests(|heard| heard.len() > tries + 1);
+    first.wait_for_requests(|requests| requests.len() > tries + 1);
     assert!(
         second
             .requests()
@@ -178,17 +179,17 @@ fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
             .all(|line| !line.contains("stopped"))
     );
     first.name(&[]);
-    let heard =
-        second.wait_for_requests(|heard| heard.iter().any(|line| line.contains("&event=stopped")));
-    assert_eq!(heard.len(), 2, "{heard:?}");
-    let heard = first.requests();
+    let requests = second
+        .wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=stopped")));
+    assert_eq!(requests.len(), 2, "{requests:?}");
+    let requests = first.requests();
     assert!(
-        heard.iter().all(|line| line.contains("&event=started")),
-        "{heard:?}"
+        requests.iter().all(|line| line.contains("&event=started")),
+        "{requests:?}"
     );
     seed.run("quit");
     // The first tracker receives the last announce.
-    first.wait_for_requests(|heard| heard.iter().any(|line| line.contains("&event=stopped")));
+    first.wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=stopped")));
     assert_eq!(second.requests().len(), 2);
 }
 
@@ -203,24 +204,27 @@ fn a_tracker_id_is_sent_back_and_a_warning_is_logged_once() {
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[tracker.url()]]);
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {}", quoted(&torrent)));
-    let heard = tracker.wait_for_requests(|heard| heard.len() > 2);
-    assert!(!heard[0].contains("trackerid"), "{heard:?}");
-    assert!(heard[1].contains("&trackerid=a%20%26%01"), "{heard:?}");
+    let requests = tracker.wait_for_requests(|requests| requests.len() > 2);
+    assert!(!requests[0].contains("trackerid"), "{requests:?}");
+    assert!(
+        requests[1].contains("&trackerid=a%20%26%01"),
+        "{requests:?}"
+    );
     // The peer keeps the tracker id when an answer has none.
     tracker.answer(answer(&warned).as_bytes());
     let so_far = tracker.requests().len();
-    tracker.wait_for_requests(|heard| heard.len() > so_far + 2);
+    tracker.wait_for_requests(|requests| requests.len() > so_far + 2);
     leech.run("quit");
     let log = leech.log.clone();
     leech.end();
-    let heard = tracker.requests();
+    let requests = tracker.requests();
     assert!(
-        heard[1..]
+        requests[1..]
             .iter()
             .all(|line| line.contains("&trackerid=a%20%26%01")),
-        "{heard:?}"
+        "{requests:?}"
     );
-    assert!(heard.last().unwrap().contains("&event=stopped"));
+    assert!(requests.last().unwrap().contains("&event=stopped"));
     let log = fs::read_to_string(log).unwrap();
     let warnings: Vec<&str> = log.lines().filter(|line| line.contains("warns")).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");

@@ -71,8 +71,8 @@ impl UdpClient {
     /// Announces a leech with the info-hash of the tests.
     pub(crate) fn announce(&mut self, id: u8, port: u16) -> Announced {
         let connection = self.connect();
-        let asked = self.ask(|transaction| announcing(connection, transaction, id, port));
-        match asked {
+        let answer = self.ask(|transaction| announcing(connection, transaction, id, port));
+        match answer {
             UdpResponse::Announce { announced, .. } => announced,
             other => panic!("{other:?}"),
         }
@@ -82,13 +82,13 @@ impl UdpClient {
     pub(crate) fn announce_query(&mut self, query: &str) -> Announced {
         let announce = AnnounceRequest::parse(query).unwrap();
         let connection = self.connect();
-        let asked = self.ask(|transaction| Request::Announce {
+        let answer = self.ask(|transaction| Request::Announce {
             connection,
             transaction,
             announce: announce.clone(),
             url_data: Vec::new(),
         });
-        match asked {
+        match answer {
             UdpResponse::Announce { announced, .. } => announced,
             other => panic!("{other:?}"),
         }

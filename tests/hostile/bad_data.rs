@@ -166,13 +166,13 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
 fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Peer) {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
-    let (was_asked, asked) = channel();
-    let was_asked = Mutex::new(was_asked);
+    let (was_requested, requested) = channel();
+    let was_requested = Mutex::new(was_requested);
     let bad = listen(&TORRENT, "bad", move |link, _| {
-        bad(link, was_asked.lock().unwrap().clone())
+        bad(link, was_requested.lock().unwrap().clone())
     });
     let mut peer = start_download(&sandbox, tracker_naming(&[bad, owner]));
-    asked.recv_timeout(PATIENCE).unwrap();
+    requested.recv_timeout(PATIENCE).unwrap();
     go.send(()).unwrap();
     let waited = peer.try_run("wait 25");
     assert_eq!(
@@ -187,45 +187,45 @@ fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) 
 
 #[test]
 fn an_owner_that_chokes_after_the_first_request_does_not_stop_a_download() {
-    completes_beside(|mut link, asked| {
+    completes_beside(|mut link, requested| {
         link.send(&[have_all(), unchoke()].concat());
         link.read_until(REQUEST);
         link.send(&frame(CHOKE, &[]));
-        let _ = asked.send(());
+        let _ = requested.send(());
         link.read_to_end();
     });
 }
 
 #[test]
 fn an_owner_that_rejects_everything_does_not_stop_a_download() {
-    completes_beside(|mut link, asked| {
+    completes_beside(|mut link, requested| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
             link.send(&frame(REJECT_REQUEST, &body));
-            let _ = asked.send(());
+            let _ = requested.send(());
         }
     });
 }
 
 #[test]
 fn an_owner_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
-    completes_beside(|mut link, asked| {
+    completes_beside(|mut link, requested| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
             link.send(&[frame(CHOKE, &[]), frame(REJECT_REQUEST, &body), unchoke()].concat());
-            let _ = asked.send(());
+            let _ = requested.send(());
         }
     });
 }
 
 #[test]
 fn an_owner_that_goes_silent_inside_a_block_does_not_stop_a_download() {
-    completes_beside(|mut link, was_asked| {
+    completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
         link.send(&whole[..whole.len() / 2]);
-        let _ = was_asked.send(());
+        let _ = was_requested.send(());
         link.read_to_end();
     });
 }
@@ -256,13 +256,13 @@ fn a_block_that_was_not_requested_ends_the_link() {
 
 #[test]
 fn a_block_sent_twice_ends_the_link_and_counts_once() {
-    let (_sandbox, mut peer) = completes_beside(|mut link, was_asked| {
+    let (_sandbox, mut peer) = completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
         link.send(&whole.repeat(2));
         link.read_to_end();
-        let _ = was_asked.send(());
+        let _ = was_requested.send(());
     });
     wait_for_log_line(&peer.log, &["ended", "a block that was not asked for"]);
     let from = peer.download("share")["from"].clone();
@@ -273,7 +273,7 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 
 #[test]
 fn a_block_that_follows_a_choke_is_late_and_no_breach() {
-    let (_sandbox, peer) = completes_beside(|mut link, was_asked| {
+    let (_sandbox, peer) = completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let body = link.read_until(REQUEST).unwrap();
         let (index, begin, length) = parse_request(&body);
@@ -281,7 +281,7 @@ fn a_block_that_follows_a_choke_is_late_and_no_breach() {
         link.send(&[frame(CHOKE, &[]), late, unchoke()].concat());
         // The leech still sends requests over this link.
         assert!(link.read_until(REQUEST).is_some());
-        let _ = was_asked.send(());
+        let _ = was_requested.send(());
         serve_all(link, &TORRENT);
     });
     assert_eq!(log_line_with(&peer.log, &["was not asked for"]), None);

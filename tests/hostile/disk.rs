@@ -190,8 +190,8 @@ fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
     shell
 }
 
-/// Starts the download on a small disk and waits until it calls its owner. None, with a report, if no
-/// file system can be mounted here.
+/// Starts the download on a small disk and waits until it calls its owner. None, with a report, if
+/// no file system can be mounted here.
 fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop> {
     let mut child = KilledOnDrop(on_small_disk(sandbox, folder).spawn().unwrap());
     let log = sandbox.path("state/peer.log");

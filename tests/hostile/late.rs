@@ -155,7 +155,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
         );
     }
     for (name, id) in [("an extended message", EXTENDED), ("an unknown id", 99)] {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut link = connect(&seed, "trickling");
         trickle(&mut link, &long(id));
         let line = end_of(&link);
@@ -163,7 +163,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
             line.contains("did not come whole in 1 seconds"),
             "{name}: {line}"
         );
-        assert!(begun.elapsed() >= SECOND, "{name}");
+        assert!(start.elapsed() >= SECOND, "{name}");
     }
     assert!(bystander.fetch(3, 0, 16).is_some() && is_open(&bystander));
 }
@@ -193,11 +193,11 @@ fn a_silent_link_ends_and_a_link_with_keep_alives_stays() {
         ..Deadlines::default()
     };
     let seed = peer(&sandbox, true, deadlines);
-    let begun = Instant::now();
+    let start = Instant::now();
     // Neither sends an extension handshake. Both sides offer extensions, but the handshake is
     // optional.
     let (mut silent, mut patient) = (connect(&seed, "silent"), connect(&seed, "patient"));
-    while begun.elapsed() < 2 * silence {
+    while start.elapsed() < 2 * silence {
         patient.send(&KEEP_ALIVE);
         assert!(read_for_a_pause(&mut patient), "{}", end_of(&patient));
     }

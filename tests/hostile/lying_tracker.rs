@@ -119,8 +119,8 @@ fn an_unusable_answer_is_shown_and_logged_with_its_reason() {
 #[test]
 fn redirects_in_a_circle_end_as_a_failed_announce() {
     let sandbox = Sandbox::new();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = asked.clone();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
     let circle = serve_requests(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
         Some(b"HTTP/1.1 302 Found\r\nLocation: /announce\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec())
@@ -129,8 +129,8 @@ fn redirects_in_a_circle_end_as_a_failed_announce() {
     let status = tracker_after_announce(&mut peer);
     assert_eq!(status["reachable"], false, "{status}");
     assert!(
-        asked.load(Ordering::SeqCst) <= 8,
-        "{asked:?} requests for one announce"
+        requests.load(Ordering::SeqCst) <= 8,
+        "{requests:?} requests for one announce"
     );
 }
 
@@ -144,8 +144,8 @@ fn no_interval_makes_a_peer_announce_without_a_pause() {
         "i9223372036854775807e",
     ] {
         let sandbox = Sandbox::new();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let (counted, body) = (asked.clone(), announce_answer(interval, b""));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (counted, body) = (requests.clone(), announce_answer(interval, b""));
         let mut peer = start_download(
             &sandbox,
             serve_requests(move |_| {
@@ -163,8 +163,8 @@ fn no_interval_makes_a_peer_announce_without_a_pause() {
             peer.run("status");
         }
         assert!(
-            asked.load(Ordering::SeqCst) <= 2,
-            "{interval}: {asked:?} announces"
+            requests.load(Ordering::SeqCst) <= 2,
+            "{interval}: {requests:?} announces"
         );
     }
 }

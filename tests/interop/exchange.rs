@@ -58,8 +58,8 @@ pub(crate) fn make_with(path: &Path, url: &str, torrent: &Path, more: &[&str]) {
         url,
     ];
     arguments.extend(more);
-    let made = run(folder, &arguments, "");
-    assert_eq!(made.code, Some(0), "{made:?}");
+    let created = run(folder, &arguments, "");
+    assert_eq!(created.code, Some(0), "{created:?}");
 }
 
 /// How clients reach the tracker.

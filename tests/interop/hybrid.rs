@@ -19,9 +19,9 @@ impl OtherClient for Hybrids {
         let make =
             json!({"do": "make", "path": path, "trackers": [url], "out": torrent, "hybrid": true});
         self.0.ask(&make);
-        let made = fs::read(torrent).unwrap();
+        let bytes = fs::read(torrent).unwrap();
         let version = b"12:meta versioni2e";
-        assert!(made.windows(version.len()).any(|bytes| bytes == version));
+        assert!(bytes.windows(version.len()).any(|bytes| bytes == version));
     }
 
     fn seed(&mut self, torrent: &Path, folder: &Path) {

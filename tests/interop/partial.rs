@@ -75,8 +75,8 @@ fn a_partial_seed_announces_paused_and_the_bytes_that_it_lacks() {
     let lacks = 2_100_006 - 100_003_u64.div_ceil(piece) * piece;
     wait_for_answer("it says that it is paused", || {
         let requests = tracker.requests();
-        let asked = requests.iter().map(|request| request.path.as_str());
-        let paused = asked.rev().find(|path| path.contains("&event=paused"))?;
+        let paths = requests.iter().map(|request| request.path.as_str());
+        let paused = paths.rev().find(|path| path.contains("&event=paused"))?;
         assert!(paused.contains(&format!("&left={lacks}&")), "{paused}");
         Some(())
     });

@@ -70,13 +70,13 @@ impl Transmission {
             .build()
             .into();
         let url = format!("http://{}/transmission/rpc", self.interface);
-        let asked = json!({"method": method, "arguments": arguments}).to_string();
-        let refusal = agent.post(&url).send(&asked)?;
+        let body = json!({"method": method, "arguments": arguments}).to_string();
+        let refusal = agent.post(&url).send(&body)?;
         let session = refusal.headers()["x-transmission-session-id"].clone();
         let request = agent
             .post(&url)
             .header("X-Transmission-Session-Id", session);
-        let response = request.send(&asked)?.body_mut().read_to_string()?;
+        let response = request.send(&body)?.body_mut().read_to_string()?;
         Ok(serde_json::from_str(&response).unwrap())
     }
 

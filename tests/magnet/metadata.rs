@@ -138,23 +138,23 @@ fn serve_metadata_and_content(link: &mut FakePeer) {
 #[test]
 fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     let sandbox = Sandbox::new();
-    let (asked, was_asked) = channel();
-    let asked = Mutex::new(asked);
+    let (requested, was_requested) = channel();
+    let requested = Mutex::new(requested);
     // The first caller gets one piece of the metadata, later callers get everything.
     let owner = listen(&LONG, "slow", move |mut link, number| {
         if number > 0 {
             return serve_metadata_and_content(&mut link);
         }
-        let asked = asked.lock().unwrap().clone();
+        let requested = requested.lock().unwrap().clone();
         serve_first_metadata_piece(&mut link);
-        asked.send(()).unwrap();
+        requested.send(()).unwrap();
         link.read_to_end();
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(&LONG, &format!("&dn=a+name{}", peer_parameter(owner)));
     let started = leech.run(&format!("download {magnet} 'here'"));
     assert_eq!(started["name"], "a name");
-    was_asked.recv_timeout(PATIENCE).unwrap();
+    was_requested.recv_timeout(PATIENCE).unwrap();
     let download = leech.download("a name");
     let (total, trouble) = (&download["bytes_total"], &download["trouble"]);
     assert_eq!(
@@ -287,7 +287,7 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     };
     // The leech asks two of them. It ends the links of others at once, to keep places for peers
     // that it calls.
-    let asked: Vec<FakePeer> = (0..2)
+    let requested: Vec<FakePeer> = (0..2)
         .map(|number| {
             let mut link = silent(number);
             assert_eq!(read_extended(&mut link).unwrap().0, OUR_METADATA);
@@ -312,7 +312,9 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     drop(open);
     leech.wait_for_state("long", "downloading");
     // The metadata has arrived: the leech does not wait for the silent peers.
-    asked.into_iter().for_each(|mut link| link.read_to_end());
+    requested
+        .into_iter()
+        .for_each(|mut link| link.read_to_end());
 }
 
 #[test]
@@ -374,9 +376,9 @@ fn metadata_is_served_at_most_twice_to_each_peer() {
         )
     };
     // All requests at once, in reverse order, and one for a piece that does not exist.
-    let mut asked: Vec<u64> = (0..count as u64).rev().collect();
-    asked.push(count as u64);
-    let all: Vec<u8> = asked.iter().flat_map(|piece| ask(*piece)).collect();
+    let mut requested: Vec<u64> = (0..count as u64).rev().collect();
+    requested.push(count as u64);
+    let all: Vec<u8> = requested.iter().flat_map(|piece| ask(*piece)).collect();
     link.send(&all);
     let mut received = vec![None; count];
     let mut rejected = Vec::new();
@@ -418,7 +420,7 @@ fn the_metadata_of_a_private_torrent_is_not_served() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     sandbox.file("secret", 100_000, 1);
-    let made = run(
+    let created = run(
         &sandbox.path(""),
         &[
             "torrent",
@@ -432,7 +434,7 @@ fn the_metadata_of_a_private_torrent_is_not_served() {
         ],
         "",
     );
-    assert_eq!(made.code, Some(0), "{made:?}");
+    assert_eq!(created.code, Some(0), "{created:?}");
     let whole = Torrent::read(&sandbox.path("s.torrent"));
     let mut seed = sandbox.debug_peer("seed", &[]);
     seed.run(

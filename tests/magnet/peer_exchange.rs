@@ -107,8 +107,8 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
     sandbox.file("secret", 100_000, 1);
     let create = "torrent create secret -o s.torrent --private -t http://127.0.0.1:1/announce";
     let words: Vec<&str> = create.split(' ').collect();
-    let made = run(&sandbox.path(""), &words, "");
-    assert_eq!(made.code, Some(0), "{made:?}");
+    let created = run(&sandbox.path(""), &words, "");
+    assert_eq!(created.code, Some(0), "{created:?}");
     let secret = Torrent::read(&sandbox.path("s.torrent"));
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {}", quoted(&sandbox.path("s.torrent"))));

@@ -62,11 +62,15 @@ fn a_file_comes_from_a_web_seed_in_long_ranges() {
     assert!(requests.iter().all(|request| request.path == "/some/file"));
     // There are 39 blocks in twenty pieces.
     assert!(requests.len() <= 10, "{requests:?}");
-    let asked: usize = requests
+    let requested: usize = requests
         .iter()
         .map(|request| request.range.map_or(0, |(from, end)| end - from))
         .sum();
-    assert_eq!(asked, TORRENT.content.len(), "a block is requested twice");
+    assert_eq!(
+        requested,
+        TORRENT.content.len(),
+        "a block is requested twice"
+    );
 }
 
 #[test]
@@ -91,10 +95,10 @@ fn files_of_a_folder_are_requested_by_their_paths_without_padding() {
     other.run(&format!("{line} --only sub/c.txt"));
     other.run("wait 50");
     assert!(fs::read(sandbox.path("other/set/sub/c.txt")).unwrap() == SET.file("sub/c.txt"));
-    let asked: Vec<String> = server.requests().iter().map(|r| r.path.clone()).collect();
+    let requested: Vec<String> = server.requests().iter().map(|r| r.path.clone()).collect();
     assert!(
-        !asked.iter().any(|path| path.ends_with("a.txt")),
-        "{asked:?}"
+        !requested.iter().any(|path| path.ends_with("a.txt")),
+        "{requested:?}"
     );
 }
 
@@ -285,13 +289,13 @@ fn a_slow_web_seed_holds_up_neither_the_download_nor_the_end_of_the_peer() {
     let serving = serve_to(&leech, &TORRENT, "source");
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    let begun = std::time::Instant::now();
+    let start = std::time::Instant::now();
     leech.process.write_line("quit");
     leech.process.line();
     leech.end();
     serving.join().unwrap();
     assert!(
-        begun.elapsed() < Duration::from_secs(15),
+        start.elapsed() < Duration::from_secs(15),
         "the peer waited for the server"
     );
 }
@@ -315,10 +319,10 @@ fn at_most_four_web_seeds_are_used_beside_peers() {
     leech.run("wait 50");
     serving.join().unwrap();
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == content.content);
-    let asked = servers
+    let requested = servers
         .iter()
         .filter(|server| !server.requests().is_empty());
-    assert!(asked.count() <= 4, "more than four at once");
+    assert!(requested.count() <= 4, "more than four at once");
 }
 
 /// A download whose partial file has the first `here` bytes.
@@ -369,9 +373,9 @@ fn a_web_seed_whose_first_byte_comes_late_is_waited_for() {
     let mut leech = start_download(&sandbox, &TORRENT, &[server.url("/")]);
     assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     let requests = server.requests();
-    let asked = requests.iter().filter_map(|request| request.range);
-    let asked: usize = asked.map(|(from, end)| end - from).sum();
-    assert_eq!(asked, TORRENT.content.len(), "{requests:?}");
+    let requested = requests.iter().filter_map(|request| request.range);
+    let requested: usize = requested.map(|(from, end)| end - from).sum();
+    assert_eq!(requested, TORRENT.content.len(), "{requests:?}");
 }
 
 #[test]
@@ -389,14 +393,14 @@ fn skipped_bytes_count_in_the_limit_and_end_with_the_download() {
         || (!server.requests().is_empty()).then_some(()),
         || "the server is not asked".to_owned(),
     );
-    let begun = std::time::Instant::now();
+    let start = std::time::Instant::now();
     assert_eq!(leech.download("share")["state"], "downloading");
     leech.run("cancel share");
     leech.process.write_line("quit");
     leech.process.line();
     leech.end();
     assert!(
-        begun.elapsed() < Duration::from_secs(15),
+        start.elapsed() < Duration::from_secs(15),
         "the peer went on reading"
     );
 }

@@ -130,12 +130,12 @@ fn a_backup_is_a_consistent_snapshot_during_writes() {
         let stop = pieceful::net::Stop::new();
         let stopping = stop.clone();
         let writer = scope.spawn(move || {
-            let mut made = 0;
+            let mut created = 0;
             while !stopping.is_stopped() {
-                nik.perform(group_request(&format!("create_group group{made}")));
-                made += 1;
+                nik.perform(group_request(&format!("create_group group{created}")));
+                created += 1;
             }
-            made
+            created
         });
         for _ in 0..10 {
             pair.backup(1);

@@ -23,16 +23,16 @@ fn a_login_goes_on_at_the_other_tracker_and_back() {
     let mut pair = Pair::new();
     let mut nik = pair.peer("nik", 1);
     create_and_log_in(&mut nik, "nik");
-    let made = nik.run("create_group lab");
-    assert_eq!(made.get("copies"), None, "both have it: {made}");
+    let created = nik.run("create_group lab");
+    assert_eq!(created.get("copies"), None, "both have it: {created}");
     let status = nik.run("status");
     assert_eq!(states(&status), ["serving", "serving"]);
     pair.kill(1);
     // The person need not do anything, and no acknowledged write is missing.
     let groups = nik.run("list_groups");
     assert_eq!(groups["groups"][0]["name"], "lab");
-    let made = nik.run("create_group second");
-    assert_eq!(made["copies"], 1, "{made}");
+    let created = nik.run("create_group second");
+    assert_eq!(created["copies"], 1, "{created}");
     let status = nik.run("status");
     assert_eq!(states(&status), ["unreachable", "serving"], "{status}");
     assert_eq!(status["trackers"][0]["lag"], 1, "{status}");
@@ -111,20 +111,20 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     pair.start_limited(1, length.div_ceil(1024));
     pair.wait_until_in_step();
     // Every command succeeds, also the one at which the disk of the first tracker is full.
-    let mut made = 0;
+    let mut created = 0;
     while !pair
         .log(1)
         .contains("accounts and groups are not served any more")
     {
-        nik.run(&format!("create_group group{made}"));
-        made += 1;
-        assert!(made < 10_000, "the disk is never full");
+        nik.run(&format!("create_group group{created}"));
+        created += 1;
+        assert!(created < 10_000, "the disk is never full");
     }
     let status = nik.run("status");
     assert_ne!(states(&status)[0], "serving", "{status}");
     nik.run("create_group last");
     let listed = nik.run("list_groups");
-    assert_eq!(listed["groups"].as_array().unwrap().len(), made + 1);
+    assert_eq!(listed["groups"].as_array().unwrap().len(), created + 1);
     // With room on the disk it serves again.
     pair.kill(1);
     pair.start(1, &[]);

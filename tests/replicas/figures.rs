@@ -26,9 +26,9 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
         let number = 1 + death % 2;
         peer.run("list_groups");
         pair.kill(number);
-        let begun = Instant::now();
+        let start = Instant::now();
         peer.run(&format!("create_group group{death}"));
-        times.push(begun.elapsed());
+        times.push(start.elapsed());
         pair.start(number, &[]);
         pair.wait_until_in_step();
     }
@@ -45,14 +45,14 @@ fn rate(pair: &Pair, name: &str) -> f64 {
     let users: Vec<User> = (0..WRITERS)
         .map(|writer| pair.user(1, &format!("{name}{writer}")))
         .collect();
-    let begun = Instant::now();
+    let start = Instant::now();
     let made: usize = thread::scope(|scope| {
         let writers: Vec<_> = users
             .into_iter()
             .map(|mut user| {
                 scope.spawn(move || {
                     let mut made = 0;
-                    while begun.elapsed() < WRITING {
+                    while start.elapsed() < WRITING {
                         user.perform(group_request(&format!("create_group {}.{made}", user.name)));
                         made += 1;
                     }
@@ -65,7 +65,7 @@ fn rate(pair: &Pair, name: &str) -> f64 {
             .map(|writer| writer.join().unwrap())
             .sum()
     });
-    made as f64 / begun.elapsed().as_secs_f64()
+    made as f64 / start.elapsed().as_secs_f64()
 }
 
 #[test]

@@ -495,7 +495,7 @@ fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
     let demanded = demanded.map(|rounds| rounds.parse::<usize>().expect("a number"));
     let (mut rng, mut kinds) = (fastrand::Rng::with_seed(100), Vec::new());
     let mut pair = Pair::new();
-    let begun = Instant::now();
+    let start = Instant::now();
     let mut done = 0;
     let written: usize = thread::scope(|scope| {
         let (mut control, mut threads) = (RoundControl { rounds: Vec::new() }, Vec::new());
@@ -506,7 +506,7 @@ fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
             threads.push(scope.spawn(move || writers.run(&rounds)));
         }
         for round in 0..demanded.unwrap_or(ROUNDS) {
-            if demanded.is_none() && begun.elapsed() > TIME && round >= FEWEST {
+            if demanded.is_none() && start.elapsed() > TIME && round >= FEWEST {
                 break;
             }
             let fault = make_fault(&mut pair, round, &mut kinds, &mut rng);
@@ -529,6 +529,6 @@ fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
     });
     println!(
         "{done} rounds, {written} writes tried, in {:?}",
-        begun.elapsed()
+        start.elapsed()
     );
 }

@@ -63,7 +63,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     pair.wait_until_in_step();
     let patient = User::log_in(pair.connect(1), "owner");
     pause(&mut pair);
-    let begun = Instant::now();
+    let start = Instant::now();
     // Two requests at the paused tracker: one user waits for the answer, one closes the connection.
     let remove = || group_request("remove_member lab eve");
     send(&patient, remove());
@@ -75,7 +75,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     owner.perform(remove());
     eve.perform(group_request("join_group lab"));
     owner.perform(group_request("accept_request lab eve"));
-    thread::sleep(PAUSE.saturating_sub(begun.elapsed()));
+    thread::sleep(PAUSE.saturating_sub(start.elapsed()));
     // While the second tracker is away, the first does not serve at once.
     pair.proxy.cut();
     pair.tracker(1).signal("-CONT");

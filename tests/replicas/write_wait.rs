@@ -18,7 +18,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
     let mut reader = pair.user(1, "reader");
     pair.wait_until_in_step();
     pair.tracker(2).signal("-STOP");
-    let begun = Instant::now();
+    let start = Instant::now();
     let request = Request {
         id: 7,
         token: Some(nik.token.clone()),
@@ -36,7 +36,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
             let mut frames = pieceful::net::FrameReader::new(&nik.connection.stream, MAX_FRAME);
             let reply = Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap();
             assert!(reply.result.is_ok() && reply.only_here, "{reply:?}");
-            begun.elapsed()
+            start.elapsed()
         });
         let mut answered = 0;
         while !waiting.is_finished() {
@@ -52,9 +52,9 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
         "only {answered} requests were answered meanwhile"
     );
     // The next write does not wait for the paused replica again.
-    let begun = Instant::now();
+    let start = Instant::now();
     let reply = ask(&mut nik, group_request("create_group second"));
-    assert!(reply.only_here && begun.elapsed() < waited, "{reply:?}");
+    assert!(reply.only_here && start.elapsed() < waited, "{reply:?}");
     pair.tracker(2).signal("-CONT");
     pair.wait_until_in_step();
     let reply = ask(&mut nik, group_request("create_group third"));

@@ -132,7 +132,7 @@ fn pieces_of_4_mib_arrive_from_two_owners() {
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("big.bin", (9 << 20) + 5, 1);
     let folder = sandbox.folder("made");
-    let made = crate::common::process::run(
+    let created = crate::common::process::run(
         &folder,
         &[
             "torrent",
@@ -151,7 +151,7 @@ fn pieces_of_4_mib_arrive_from_two_owners() {
         ],
         "",
     );
-    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert_eq!(created.code, Some(0), "{}", created.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
     // The partial files are complete: the peers only verify them. That makes two owners without
     // `send`.

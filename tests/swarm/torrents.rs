@@ -19,8 +19,8 @@ impl TorrentOfFolder {
         folder.write("b", 40_960);
         folder.write("sub/c", 16_384);
         let make = ["torrent", "create", "set", "--piece-length", "16K"];
-        let made = folder.run(&[&make, options].concat());
-        assert_eq!(made.code, Some(0), "{made:?}");
+        let created = folder.run(&[&make, options].concat());
+        assert_eq!(created.code, Some(0), "{created:?}");
         folder
     }
 
@@ -120,8 +120,8 @@ fn check_of_the_parent_folder_says_which_path_to_name() {
     assert_eq!(missing, ["error: nowhere is missing"]);
     // The same for a torrent of a single file.
     fs::rename(folder.sandbox.path("set/b"), folder.sandbox.path("one")).unwrap();
-    let made = folder.run(&["torrent", "create", "one", "-o", "set.torrent", "--force"]);
-    assert_eq!(made.code, Some(0), "{made:?}");
+    let created = folder.run(&["torrent", "create", "one", "-o", "set.torrent", "--force"]);
+    assert_eq!(created.code, Some(0), "{created:?}");
     assert_eq!(
         folder.check("one"),
         ["one is as the torrent says: its one piece verifies"]
