@@ -1,11 +1,14 @@
 //! The state of `testdata/state` in a sandbox. It is copied byte by byte, with these exceptions:
 //!
-//! | what | why | how |
-//! |---|---|---|
-//! | folders and the tracker's address in records | the sandbox has others | replaced, with a new SHA-1 at the end |
-//! | the time of the saved swarms | their peers expire | set to now, with a new SHA-256 at the end |
-//! | the times of logins | a login ends after 12 hours | begin now, signed with the cluster's key |
-//! | times of files in records | a copy has other times | kept: the peer verifies the files by their hashes |
+//! - Folders and the tracker's address in records: replaced, because the sandbox has others. The
+//!   SHA-1 at the end is computed again.
+//! - The time of the saved swarms: set to now, because their peers expire. The SHA-256 at the end is
+//!   computed again.
+//! - The times of logins: begin now, because a login ends after 12 hours. The token is signed again
+//!   with the cluster's key.
+//!
+//! The times of files in records stay, although the copies have others: the peer verifies the files
+//! by their hashes.
 
 use crate::common::process::Process;
 use crate::common::sandbox::Sandbox;
