@@ -1,43 +1,33 @@
-//! Commands in every wrong state and with every bad input: each error has its `kind` and one line that says what to do, and
-//! no password stands anywhere it can be read later.
+//! Commands about accounts and groups in every wrong state and with every bad input: each error has
+//! its `kind` and one line that says what to do, and no password is shown or stored.
 
-use crate::service::Service;
-use crate::support::Peer;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::Peer;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// The error of a command that fails.
-fn error(peer: &mut Peer, typed: &str) -> (String, String) {
-    let object = peer.try_run(typed);
-    assert_eq!(object["ok"], false, "{typed}: {object}");
-    let text = |key: &str| object["error"][key].as_str().unwrap().to_owned();
-    let message = text("message");
-    assert!(
-        !message.is_empty() && !message.contains('\n') && message.len() < 300,
-        "{typed}: {message}"
-    );
-    (text("kind"), message)
-}
-
+/// Runs a command that must fail with this kind, and with a message of less than 300 bytes that
+/// contains `says`.
 fn expect(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
-    let (found, message) = error(peer, typed);
+    let (found, message) = peer.error_of(typed);
     assert_eq!(found, kind, "{typed:?}: {message}");
+    assert!(message.len() < 300, "{typed:?}: {message}");
     assert!(
         message.contains(says),
-        "{typed:?}: {message:?} says nothing of {says:?}"
+        "{typed:?}: {message:?} lacks {says:?}"
     );
 }
 
-/// A peer with somebody logged in.
-fn peer(service: &Service, user: &str) -> Peer {
-    let mut peer = service.sandbox.peer(user);
+/// A peer whose user is logged in.
+fn logged_in_peer(tracker: &AccountTracker, user: &str) -> Peer {
+    let mut peer = tracker.sandbox.peer(user);
     peer.run(&format!("create_user {user} pw-{user}"));
     peer.run(&format!("login {user} pw-{user}"));
     peer
 }
 
-/// Every command that is asked in somebody's name, as it would work if somebody were logged in.
+/// The commands that need a login.
 const NEED_A_LOGIN: [&str; 11] = [
     "logout",
     "create_group lab",
@@ -53,13 +43,13 @@ const NEED_A_LOGIN: [&str; 11] = [
 ];
 
 #[test]
-fn who_is_not_logged_in_is_told_to_log_in() {
-    let service = Service::new();
-    let mut peer = service.sandbox.peer("nobody");
+fn commands_without_a_login_say_to_log_in() {
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nobody");
     for typed in NEED_A_LOGIN {
         expect(&mut peer, typed, "not-logged-in", "login USER");
     }
-    // And after a log-out.
+    // The same after a logout.
     peer.run("create_user nik pw-nik");
     peer.run("login nik pw-nik");
     peer.run("logout");
@@ -70,8 +60,9 @@ fn who_is_not_logged_in_is_told_to_log_in() {
 
 #[test]
 fn every_wrong_state_has_its_own_error() {
-    let service = Service::new();
-    let [mut nik, mut mayank, mut uma] = ["nik", "mayank", "uma"].map(|user| peer(&service, user));
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank, mut uma] =
+        ["nik", "mayank", "uma"].map(|user| logged_in_peer(&tracker, user));
     nik.run("create_group lab");
     for (typed, kind, says) in [
         (
@@ -148,9 +139,9 @@ fn every_wrong_state_has_its_own_error() {
 }
 
 #[test]
-fn words_too_few_and_too_many_show_the_usage() {
-    let service = Service::new();
-    let mut peer = service.sandbox.peer("nobody");
+fn too_few_or_too_many_arguments_show_the_usage() {
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nobody");
     for (command, least, most) in [
         ("create_user", 1, 2),
         ("login", 1, 2),
@@ -173,7 +164,7 @@ fn words_too_few_and_too_many_show_the_usage() {
         }
         for words in wrong {
             let mut typed = format!("{command} {words}");
-            // What would be the password that is left out.
+            // The next line would be the password that is left out.
             if words.is_empty() && matches!(command, "create_user" | "login") {
                 typed.push_str("\nsecret");
             }
@@ -192,13 +183,13 @@ fn words_too_few_and_too_many_show_the_usage() {
     ] {
         expect(&mut peer, &format!("{typed}\nsecret"), "arguments", says);
     }
-    assert_eq!(peer.try_run("status")["ok"], true, "no line is left over");
+    assert_eq!(peer.try_run("status")["ok"], true, "every line was read");
 }
 
 #[test]
-fn names_that_cannot_be_are_refused_by_the_peer() {
-    let service = Service::new();
-    let mut peer = peer(&service, "nik");
+fn invalid_names_are_refused_by_the_peer() {
+    let tracker = AccountTracker::new();
+    let mut peer = logged_in_peer(&tracker, "nik");
     let long = "x".repeat(65);
     let bad = [
         ("''", "1 to 64 characters, not 0"),
@@ -228,14 +219,15 @@ fn names_that_cannot_be_are_refused_by_the_peer() {
             format!("remove_member {name} mayank"),
             format!("remove_member lab {name}"),
         ] {
-            let (kind, message) = error(&mut peer, &typed);
+            let (kind, message) = peer.error_of(&typed);
             assert_eq!(kind, "bad-name", "{typed:?}: {message}");
+            assert!(message.len() < 300, "{typed:?}: {message}");
             assert!(message.contains(says), "{typed:?}: {message}");
             let plain = |c: char| !c.is_control() && c != '\u{202e}';
             assert!(message.chars().all(plain), "{message:?}");
         }
     }
-    // The longest that can be, and all that it may hold.
+    // The longest name, and a name with all kinds of allowed characters.
     peer.run(&format!("create_group {}", "x".repeat(64)));
     peer.run("create_group A.z_0-9");
     assert_eq!(
@@ -244,7 +236,7 @@ fn names_that_cannot_be_are_refused_by_the_peer() {
     );
 }
 
-/// All that a process may have left: the files of its folders, whole.
+/// All files below a folder, with their content.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -258,11 +250,10 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-#[test]
-fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_kept() {
-    let service = Service::new();
-    let mut peer = service.sandbox.peer_with("peer", &["--log", "debug"]);
-    let mut objects: Vec<Value> = Vec::new();
+/// Runs commands with good and bad passwords, and checks the kind of each error. Returns all
+/// objects.
+fn run_commands_with_passwords(peer: &mut Peer) -> Vec<Value> {
+    let mut objects = Vec::new();
     let long = "hunter2".repeat(200);
     for (typed, kind) in [
         ("create_user nik ''", "bad-password"),
@@ -298,13 +289,21 @@ fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_kept() {
         assert_eq!(found, kind, "{typed:?}: {object}");
         objects.push(object);
     }
+    objects
+}
+
+#[test]
+fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_stored() {
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.debug_peer("peer", &[]);
+    let objects = run_commands_with_passwords(&mut peer);
     let status = peer.run("status");
-    assert_eq!(status["user"], "nik", "no line is left over");
+    assert_eq!(status["user"], "nik", "every line was read");
     peer.process.close_stdin();
     let (status, stderr) = peer.process.wait();
     assert_eq!(status.code(), Some(1), "commands failed");
-    let token = service.token("peer");
-    let (sandbox, dump) = service.stop_and_dump();
+    let token = tracker.token("peer");
+    let (sandbox, dump) = tracker.stop_and_dump();
     let mut all = files(&sandbox.path(""));
     assert!(all.iter().any(|(name, _)| name.ends_with("tracker.log")));
     assert!(all.iter().any(|(name, _)| name.ends_with("peer.log")));
@@ -315,10 +314,10 @@ fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_kept() {
     }
     let hex: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
     for (name, bytes) in &all {
-        let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
-        assert!(!holds(b"hunter2"), "{name} holds a password");
-        assert!(!holds(&hex.as_bytes()[..32]), "{name} holds a token");
-        let kept = name.ends_with("session");
-        assert_eq!(holds(&token), kept, "{name} holds a token");
+        let contains = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+        assert!(!contains(b"hunter2"), "{name} contains a password");
+        assert!(!contains(&hex.as_bytes()[..32]), "{name} contains a token");
+        let stores_token = name.ends_with("session");
+        assert_eq!(contains(&token), stores_token, "{name} contains a token");
     }
 }

@@ -1,16 +1,19 @@
-//! The tracker's console, as its operator pipes lines into it.
+//! The tracker's console: an operator pipes lines into it.
 
-use crate::service::{Service, User, create_user, create_user_with, group, login};
-use crate::support::run;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    User, create_user_request, create_user_with_invite, group_request, login_request,
+};
+use crate::common::process::run;
 use pieceful::wire::access::Answer;
 use pieceful::wire::password::Password;
 use std::thread;
 
 #[test]
-fn it_tells_what_there_is_and_makes_accounts_and_invites() {
-    let mut service = Service::new();
-    let status = service.console("status");
-    let address = service.address().to_string();
+fn the_console_shows_the_state_and_creates_accounts_and_invites() {
+    let mut tracker = AccountTracker::new();
+    let status = tracker.console("status");
+    let address = tracker.address().to_string();
     for part in [
         address.as_str(),
         "0 users",
@@ -20,23 +23,23 @@ fn it_tells_what_there_is_and_makes_accounts_and_invites() {
     ] {
         assert!(status.contains(part), "{status}");
     }
-    service.tracker.write_line("create_user nik");
-    assert_eq!(service.console("secret of nik"), "user nik created");
-    let mut line = service.line();
+    tracker.process.write_line("create_user nik");
+    assert_eq!(tracker.console("secret of nik"), "user nik created");
+    let mut connection = tracker.connect();
     let secret = Password::new("secret of nik").unwrap();
-    let answer = line.ask(None, login("nik", &secret));
+    let answer = connection.ask(None, login_request("nik", &secret));
     assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
-    let mut uma = service.user("uma");
-    uma.does(group("create_group lab"));
-    assert_eq!(service.console("users"), "nik");
-    assert_eq!(service.tracker.line(), "uma");
-    assert_eq!(service.console("groups"), "lab  owner uma  1 member");
-    let invite = service.console("invite");
+    let mut uma = tracker.user("uma");
+    uma.perform(group_request("create_group lab"));
+    assert_eq!(tracker.console("users"), "nik");
+    assert_eq!(tracker.process.line(), "uma");
+    assert_eq!(tracker.console("groups"), "lab  owner uma  1 member");
+    let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();
     assert_eq!(code.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
-    let listed = service.console("help");
+    let listed = tracker.console("help");
     assert!(listed.starts_with("status"), "{listed}");
-    let commands: Vec<String> = (0..6).map(|_| service.tracker.line()).collect();
+    let commands: Vec<String> = (0..6).map(|_| tracker.process.line()).collect();
     for name in [
         "users",
         "groups",
@@ -48,15 +51,15 @@ fn it_tells_what_there_is_and_makes_accounts_and_invites() {
         let found = commands.iter().filter(|line| line.starts_with(name));
         assert_eq!(found.count(), 1, "{name} in {commands:?}");
     }
-    service.tracker.write_line("quit");
-    let (status, told) = service.tracker.wait();
-    assert!(status.success() && told.is_empty(), "{told}");
+    tracker.process.write_line("quit");
+    let (status, errors) = tracker.process.wait();
+    assert!(status.success() && errors.is_empty(), "{errors}");
 }
 
 #[test]
-fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
-    let mut service = Service::new();
-    service.user("nik");
+fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
+    let mut tracker = AccountTracker::new();
+    tracker.user("nik");
     let bad = [
         ("stauts", "unknown command"),
         ("status now", "has no arguments"),
@@ -70,19 +73,19 @@ fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
         ("   ", ""),
     ];
     for (line, _) in bad {
-        service.tracker.write_line(line);
+        tracker.process.write_line(line);
     }
-    assert_eq!(service.console("users"), "nik");
-    service.tracker.close_stdin();
-    // It serves on; that its input has ended it has had all the time to see.
-    let mut uma = service.user("uma");
-    uma.does(group("create_group lab"));
-    service.tracker.signal("-TERM");
-    let (status, told) = service.tracker.wait();
-    assert!(status.success(), "{told}");
+    assert_eq!(tracker.console("users"), "nik");
+    tracker.process.close_stdin();
+    // The tracker goes on serving after the end of its input.
+    let mut uma = tracker.user("uma");
+    uma.perform(group_request("create_group lab"));
+    tracker.process.signal("-TERM");
+    let (status, errors) = tracker.process.wait();
+    assert!(status.success(), "{errors}");
     let expected = bad.iter().filter(|(_, says)| !says.is_empty());
-    let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines.len(), expected.clone().count(), "{told}");
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), expected.clone().count(), "{errors}");
     for (line, (typed, says)) in lines.iter().zip(expected) {
         assert!(
             line.starts_with("error: ") && line.contains(says),
@@ -90,79 +93,86 @@ fn bad_lines_are_told_of_and_the_end_of_input_leaves_it_running() {
         );
     }
     assert!(
-        !told.contains("hunter2") && !told.contains('\u{1b}'),
-        "{told}"
+        !errors.contains("hunter2") && !errors.contains('\u{1b}'),
+        "{errors}"
     );
 }
 
 #[test]
-fn without_any_input_it_runs_and_a_dump_of_it_is_refused() {
-    let mut service = Service::new();
-    service.tracker.close_stdin();
-    let data = service.sandbox.path("data");
+fn a_tracker_without_input_runs_and_a_dump_of_its_state_is_refused() {
+    let mut tracker = AccountTracker::new();
+    tracker.process.close_stdin();
+    let data = tracker.sandbox.path("data");
     let all = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
-    let output = run(&service.sandbox.folder("dump"), &all, "");
+    let output = run(&tracker.sandbox.folder("dump"), &all, "");
     assert!(
         output.code == Some(1) && output.stdout.is_empty(),
         "{output:?}"
     );
     assert!(output.stderr.contains("in use"), "{output:?}");
-    service.user("nik");
+    tracker.user("nik");
 }
 
 #[test]
-fn where_registration_is_closed_accounts_are_by_invitation() {
-    let mut service = Service::with(&["--registration", "closed"]);
-    let mut line = service.line();
-    let refused = line.ask(None, create_user("uma")).unwrap_err();
+fn with_closed_registration_an_account_needs_an_invite() {
+    let mut tracker = AccountTracker::with(&["--registration", "closed"]);
+    let mut connection = tracker.connect();
+    let refused = connection
+        .ask(None, create_user_request("uma"))
+        .unwrap_err();
     assert_eq!(refused.kind.as_str(), "invite-needed", "{refused}");
     assert!(refused.message.as_str().contains("--invite CODE"));
-    service.tracker.write_line("create_user nik");
-    assert_eq!(service.console("pw of nik"), "user nik created");
-    User::login(service.line(), "nik");
-    let invite = service.console("invite");
+    tracker.process.write_line("create_user nik");
+    assert_eq!(tracker.console("pw of nik"), "user nik created");
+    User::log_in(tracker.connect(), "nik");
+    let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();
     for (code, kind) in [
         ("garbage", "unknown-invite"),
         ("0000-0000-0000-0000", "unknown-invite"),
     ] {
-        let refused = line.ask(None, create_user_with("uma", Some(code)));
+        let refused = connection.ask(None, create_user_with_invite("uma", Some(code)));
         assert_eq!(refused.unwrap_err().kind.as_str(), kind);
     }
-    // A name that is taken does not cost the code.
-    let refused = line.ask(None, create_user_with("nik", Some(code)));
+    // A name that is taken does not use up the code.
+    let refused = connection.ask(None, create_user_with_invite("nik", Some(code)));
     assert_eq!(refused.unwrap_err().kind.as_str(), "name-taken");
-    // Of eight who use it at once one gets an account.
-    let made: Vec<bool> = thread::scope(|scope| {
-        let users = (0..8).map(|number| (service.line(), format!("guest{number}")));
+    assert_eq!(accounts_created_at_once(&tracker, code), 1);
+    let (sandbox, dump) = tracker.stop_and_dump();
+    assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
+    // After a restart the used code is still refused, at a peer too.
+    let mut tracker = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
+    let used = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
+    assert_eq!(used["error"]["kind"], "invite-used", "{used}");
+    let invite = tracker.console("invite");
+    let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
+    let created = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
+    assert_eq!(created["ok"], true, "{created}");
+}
+
+/// The number of accounts that eight users can create when they use the same code at the same time.
+fn accounts_created_at_once(tracker: &AccountTracker, code: &str) -> usize {
+    let created: Vec<bool> = thread::scope(|scope| {
+        let users = (0..8).map(|number| (tracker.connect(), format!("guest{number}")));
         let users: Vec<_> = users
-            .map(|(mut line, name)| {
-                scope.spawn(
-                    move || match line.ask(None, create_user_with(&name, Some(code))) {
+            .map(|(mut connection, name)| {
+                scope.spawn(move || {
+                    match connection.ask(None, create_user_with_invite(&name, Some(code))) {
                         Ok(answer) => answer == Answer::Done,
                         Err(refused) => {
                             assert_eq!(refused.kind.as_str(), "invite-used", "{refused}");
                             false
                         }
-                    },
-                )
+                    }
+                })
             })
             .collect();
         users.into_iter().map(|user| user.join().unwrap()).collect()
     });
-    assert_eq!(made.iter().filter(|made| **made).count(), 1);
-    let (sandbox, dump) = service.stop_and_dump();
-    assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
-    // At a peer's prompt too, and it holds through a restart.
-    let mut service = Service::with_data(sandbox, &["--registration", "closed"]);
-    let used = line_of(&service, &format!("create_user zoe pw --invite {code}"));
-    assert_eq!(used["error"]["kind"], "invite-used", "{used}");
-    let invite = service.console("invite");
-    let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
-    let made = line_of(&service, &format!("create_user zoe pw --invite {code}"));
-    assert_eq!(made["ok"], true, "{made}");
+    created.iter().filter(|created| **created).count()
 }
 
-fn line_of(service: &Service, typed: &str) -> serde_json::Value {
-    service.sandbox.peer("zoe").try_run(typed)
+/// Runs a command at the peer of zoe.
+fn run_at_zoe(tracker: &AccountTracker, typed: &str) -> serde_json::Value {
+    tracker.sandbox.peer("zoe").try_run(typed)
 }

@@ -1,7 +1,10 @@
-//! A storm of log-ins while many peers announce: nobody's announce waits for it.
+//! A storm of logins while many peers announce: no announce waits for the logins.
 
-use crate::http::Client;
-use crate::service::{Line, Service, User, connect_from, create_user, login, password};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    ControlConnection, User, connect_from, create_user_request, login_request, password_of,
+};
+use crate::common::http_client::HttpClient;
 use pieceful::net::raise_descriptor_limit;
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::access::Answer;
@@ -12,40 +15,40 @@ use std::time::{Duration, Instant};
 
 const PEERS: u16 = 500;
 const LOGINS: u16 = 50;
-/// Threads that announce; each speaks for some of the peers.
-const SPEAKERS: u16 = 10;
-/// How long each peer waits until it announces again; real ones wait 20 times as long.
+/// The number of threads that announce. Each announces for some of the peers.
+const THREADS: u16 = 10;
+/// The time between two announces of a peer. Real peers wait 20 times as long.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The longest that an announce may wait.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// A peer that is logged in, its line to the tracker open.
-struct Peer {
+/// A peer that is logged in, with an open control connection.
+struct LoggedInPeer {
     number: u16,
     _user: User,
 }
 
-impl Peer {
-    fn new(number: u16, tracker: SocketAddr) -> Self {
-        let line = Line::over(connect_from(number, tracker)).unwrap();
+impl LoggedInPeer {
+    fn new(number: u16, address: SocketAddr) -> Self {
+        let connection = ControlConnection::over(connect_from(number, address)).unwrap();
         Self {
             number,
-            _user: User::login(line, "nik"),
+            _user: User::log_in(connection, "nik"),
         }
     }
 
     /// A connection for its announces.
-    fn connect(&self, tracker: SocketAddr) -> Client {
-        let stream = connect_from(self.number, tracker);
+    fn connect(&self, address: SocketAddr) -> HttpClient {
+        let stream = connect_from(self.number, address);
         stream.set_nodelay(true).unwrap();
-        Client {
+        HttpClient {
             stream,
             unread: Vec::new(),
         }
     }
 
-    /// How long the answer to an announce took.
-    fn announce(&self, http: &mut Client) -> Duration {
+    /// Announces, and returns the time until the answer.
+    fn announce(&self, http: &mut HttpClient) -> Duration {
         let (id, port) = (format!("{:020}", self.number), 1024 + self.number);
         let target = format!(
             "/announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id={id}&port={port}&left=1&compact=1"
@@ -59,14 +62,14 @@ impl Peer {
     }
 }
 
-/// Connects all its peers at once, which counts too, and announces for them, evenly over the interval, until told to end;
-/// gives how long each took.
-fn speak(peers: &[Peer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
+/// Connects all peers at once and announces for them, evenly over the interval, until `end` is set.
+/// Returns the time of each connection and of each announce.
+fn announce_until(peers: &[LoggedInPeer], address: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
     let mut all = Vec::new();
-    let mut connected: Vec<(&Peer, Client)> = Vec::new();
+    let mut connected: Vec<(&LoggedInPeer, HttpClient)> = Vec::new();
     for peer in peers {
         let start = Instant::now();
-        connected.push((peer, peer.connect(tracker)));
+        connected.push((peer, peer.connect(address)));
         all.push(start.elapsed());
     }
     let start = Instant::now();
@@ -83,58 +86,73 @@ fn speak(peers: &[Peer], tracker: SocketAddr, end: &AtomicBool) -> Vec<Duration>
     all
 }
 
-#[test]
-fn no_announce_waits_for_a_storm_of_logins() {
-    raise_descriptor_limit();
-    let service = Service::new();
-    service.line().ask(None, create_user("nik")).unwrap();
-    let tracker = service.address();
-    let peers: Vec<Vec<Peer>> = thread::scope(|scope| {
-        let speakers: Vec<_> = (0..SPEAKERS)
-            .map(|speaker| {
-                let numbers = (1..=PEERS).filter(move |number| number % SPEAKERS == speaker);
-                scope.spawn(move || numbers.map(|number| Peer::new(number, tracker)).collect())
+/// Logs in all peers, in one group for each thread.
+fn log_in_peers(address: SocketAddr) -> Vec<Vec<LoggedInPeer>> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let numbers = (1..=PEERS).filter(move |number| number % THREADS == thread);
+                scope.spawn(move || {
+                    numbers
+                        .map(|number| LoggedInPeer::new(number, address))
+                        .collect()
+                })
             })
             .collect();
-        let peers = speakers.into_iter();
-        peers.map(|speaker| speaker.join().unwrap()).collect()
-    });
-    let end = AtomicBool::new(false);
-    let (mut announces, mut logins) = thread::scope(|scope| {
-        let speakers: Vec<_> = peers
-            .iter()
-            .map(|peers| scope.spawn(|| speak(peers, tracker, &end)))
-            .collect();
-        // Every peer has announced at least once, about, when the storm begins.
-        thread::sleep(INTERVAL);
-        let storm: Vec<_> = (0..LOGINS)
+        let threads = threads.into_iter();
+        threads.map(|peers| peers.join().unwrap()).collect()
+    })
+}
+
+/// Logs in many times at once, each time from another address. Returns the time of each login.
+fn storm_of_logins(address: SocketAddr) -> Vec<Duration> {
+    thread::scope(|scope| {
+        let logins: Vec<_> = (0..LOGINS)
             .map(|number| {
                 scope.spawn(move || {
-                    let socket = connect_from(PEERS + 1 + number, tracker);
+                    let socket = connect_from(PEERS + 1 + number, address);
                     let start = Instant::now();
-                    let mut line = Line::over(socket).unwrap();
-                    let answer = line.ask(None, login("nik", &password("nik")));
+                    let mut connection = ControlConnection::over(socket).unwrap();
+                    let answer = connection.ask(None, login_request("nik", &password_of("nik")));
                     assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
                     start.elapsed()
                 })
             })
             .collect();
-        let logins: Vec<Duration> = storm
-            .into_iter()
-            .map(|login| login.join().unwrap())
+        let logins = logins.into_iter();
+        logins.map(|login| login.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn no_announce_waits_for_a_storm_of_logins() {
+    raise_descriptor_limit();
+    let tracker = AccountTracker::new();
+    tracker
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
+    let address = tracker.address();
+    let peers = log_in_peers(address);
+    let end = AtomicBool::new(false);
+    let (mut announces, mut logins) = thread::scope(|scope| {
+        let threads: Vec<_> = peers
+            .iter()
+            .map(|peers| scope.spawn(|| announce_until(peers, address, &end)))
             .collect();
+        // About every peer has announced once when the storm begins.
+        thread::sleep(INTERVAL);
+        let logins = storm_of_logins(address);
         end.store(true, Ordering::Relaxed);
-        let announces = speakers.into_iter();
-        let announces: Vec<Duration> = announces
-            .flat_map(|speaker| speaker.join().unwrap())
-            .collect();
+        let announces = threads.into_iter();
+        let announces: Vec<Duration> = announces.flat_map(|times| times.join().unwrap()).collect();
         (announces, logins)
     });
     announces.sort_unstable();
     logins.sort_unstable();
     let longest = *announces.last().unwrap();
     println!(
-        "{} connections and announces: half within {:.1?}, all within {longest:.1?}; {LOGINS} log-ins at once: half within {:.0?}, all within \
+        "{} connections and announces: half within {:.1?}, all within {longest:.1?}; {LOGINS} logins at once: half within {:.0?}, all within \
          {:.0?}",
         announces.len(),
         announces[announces.len() / 2],

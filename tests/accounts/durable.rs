@@ -1,11 +1,14 @@
-//! kill -9 of the tracker at random moments: what was acknowledged is there afterwards, and nothing half-done is.
+//! `kill -9` of the tracker at random moments: acknowledged writes survive, and no write is half
+//! done.
 //!
-//! Pairs of users, each on a line of its own, write as fast as they are answered and note what was acknowledged. When the
-//! tracker is killed, at most one request of each pair is in doubt. After each restart what the tracker tells both users
-//! must be what was acknowledged, with that one request either carried out or not.
+//! Pairs of users write as fast as they are answered, each over its own control connection, and
+//! note each acknowledged write. When the tracker is killed, at most one request of each pair is in
+//! doubt. After each restart the groups of a pair must be those of its acknowledged writes, with
+//! that one request either carried out or not.
 
-use crate::service::{Line, Service, User, dump, group};
-use crate::support::PATIENCE;
+use crate::common::account_tracker::{AccountTracker, dump};
+use crate::common::control_connection::{ControlConnection, User, group_request};
+use crate::common::waiting::PATIENCE;
 use pieceful::wire::access::{Answer, Ask, Standing};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,25 +18,25 @@ use std::time::Duration;
 
 const KILLS: usize = 200;
 const PAIRS: usize = 4;
-/// Groups that a pair has at a time, about.
+/// About the number of groups that a pair has at a time.
 const GROUPS: usize = 4;
 
-/// What both users of a pair are to a group.
+/// The standings of the two users of a pair in a group.
 type Standings = [Standing; 2];
 
-/// What a pair knows of its groups.
+/// The groups of a pair according to its acknowledged writes.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
     groups: BTreeMap<String, Standings>,
     made: u32,
 }
 
-/// A request: which of the pair asks, and what is typed for it.
+/// A request: the index of the user in the pair, and the command.
 type Step = (usize, String);
 
 impl Model {
-    /// Something that will be done.
-    fn draw(&self, prefix: &str, rng: &mut fastrand::Rng) -> Step {
+    /// A random request that the tracker will carry out.
+    fn random_step(&self, prefix: &str, rng: &mut fastrand::Rng) -> Step {
         use Standing::{Member, Owner, Requester, Stranger};
         let at = rng.usize(..=GROUPS);
         let Some((name, standings)) = self.groups.iter().nth(at) else {
@@ -60,28 +63,28 @@ impl Model {
         (owner, typed)
     }
 
-    /// What holds once it is done.
-    fn after(&self, (who, typed): &Step) -> Self {
+    /// The model after that request.
+    fn after(&self, (asker, typed): &Step) -> Self {
         use Standing::{Member, Owner, Requester, Stranger};
         let mut model = self.clone();
         let words: Vec<&str> = typed.split(' ').collect();
         let name = words[1].to_owned();
         if words[0] == "create_group" {
             let mut standings = [Stranger, Stranger];
-            standings[*who] = Owner;
+            standings[*asker] = Owner;
             model.groups.insert(name, standings);
             model.made += 1;
             return model;
         }
         let standings = model.groups.get_mut(&name).unwrap();
-        let other = 1 - who;
+        let other = 1 - asker;
         match words[0] {
-            "join_group" => standings[*who] = Requester,
+            "join_group" => standings[*asker] = Requester,
             "accept_request" => standings[other] = Member,
             "reject_request" | "remove_member" => standings[other] = Stranger,
-            // Hands over to the one other member.
+            // The other member becomes the owner.
             "leave_group" if standings[other] == Member => {
-                (standings[*who], standings[other]) = (Stranger, Owner);
+                (standings[*asker], standings[other]) = (Stranger, Owner);
             }
             "leave_group" => drop(model.groups.remove(&name)),
             other => panic!("{other}"),
@@ -90,21 +93,21 @@ impl Model {
     }
 }
 
-/// A pair of users, and what of theirs is acknowledged.
-struct Pair {
+/// A pair of users and their model.
+struct UserPair {
     prefix: String,
     users: [User; 2],
     model: Model,
-    /// Sent, and not answered before the tracker was killed.
+    /// The request that was sent and not answered before the tracker was killed.
     doubtful: Option<Step>,
     acknowledged: usize,
     rng: fastrand::Rng,
 }
 
-impl Pair {
-    fn new(service: &Service, number: usize) -> Self {
+impl UserPair {
+    fn new(tracker: &AccountTracker, number: usize) -> Self {
         let prefix = format!("pair{number}.");
-        let users = [0, 1].map(|user| service.user(&format!("{prefix}{user}")));
+        let users = [0, 1].map(|user| tracker.user(&format!("{prefix}{user}")));
         Self {
             prefix,
             users,
@@ -115,9 +118,9 @@ impl Pair {
         }
     }
 
-    /// What the tracker tells of the pair's groups.
-    fn told(&mut self) -> BTreeMap<String, Standings> {
-        let mut told: BTreeMap<String, Vec<Standing>> = BTreeMap::new();
+    /// The groups of the pair as the tracker lists them.
+    fn listed_groups(&mut self) -> BTreeMap<String, Standings> {
+        let mut listed: BTreeMap<String, Vec<Standing>> = BTreeMap::new();
         for user in &mut self.users {
             for entry in user.groups() {
                 let name = entry.name.to_string();
@@ -126,39 +129,39 @@ impl Pair {
                     "{name} has an owner"
                 );
                 if name.starts_with(&self.prefix) {
-                    told.entry(name).or_default().push(entry.standing);
+                    listed.entry(name).or_default().push(entry.standing);
                 }
             }
         }
-        let pairs = told.into_iter();
+        let pairs = listed.into_iter();
         pairs
             .map(|(name, standings)| (name, standings.try_into().unwrap()))
             .collect()
     }
 
-    /// Compares what the tracker tells with what was acknowledged.
+    /// Compares the listed groups with the model.
     fn check(&mut self) {
-        let told = self.told();
+        let listed = self.listed_groups();
         let doubtful = self.doubtful.take();
         if let Some(step) = &doubtful {
             let done = self.model.after(step);
-            if told == done.groups {
+            if listed == done.groups {
                 self.model = done;
             }
         }
         assert_eq!(
-            told, self.model.groups,
+            listed, self.model.groups,
             "an acknowledged write is lost, or {doubtful:?} is half-done"
         );
     }
 
-    /// Writes until the tracker is gone.
+    /// Writes until the tracker is killed.
     fn write(&mut self) {
         loop {
-            let step = self.model.draw(&self.prefix, &mut self.rng);
-            let ask: Ask = group(&step.1);
+            let step = self.model.random_step(&self.prefix, &mut self.rng);
+            let ask: Ask = group_request(&step.1);
             let user = &mut self.users[step.0];
-            match user.line.try_ask(Some(&user.token), ask) {
+            match user.connection.try_ask(Some(&user.token), ask) {
                 Ok(answer) => {
                     assert_eq!(answer, Ok(Answer::Done), "{step:?}");
                     self.model = self.model.after(&step);
@@ -172,11 +175,12 @@ impl Pair {
         }
     }
 
-    /// One life of the tracker after another, until there is none.
-    fn live(mut self, addresses: &Receiver<SocketAddr>, checked: &Sender<()>) -> usize {
+    /// Checks and writes after each start of the tracker, until no address comes. Returns the
+    /// number of acknowledged writes.
+    fn run(mut self, addresses: &Receiver<SocketAddr>, checked: &Sender<()>) -> usize {
         while let Ok(address) = addresses.recv() {
             for user in &mut self.users {
-                user.line = Line::open(address).unwrap();
+                user.connection = ControlConnection::open(address).unwrap();
             }
             self.check();
             if checked.send(()).is_err() {
@@ -188,42 +192,42 @@ impl Pair {
     }
 }
 
-/// Where the pairs hear of the tracker's next life, and where they tell that they have checked it.
-type Lives = Vec<(Sender<SocketAddr>, Receiver<()>)>;
+/// For each pair: where it gets the address of a restarted tracker, and where it reports that its
+/// check succeeded.
+type Pairs = Vec<(Sender<SocketAddr>, Receiver<()>)>;
 
-/// A new life, in which all that was acknowledged is there.
-fn begin_life(lives: &Lives, address: SocketAddr) {
-    for (life, _) in lives {
-        life.send(address).expect("the pair lives");
+/// Sends the tracker's address to all pairs and waits until all have checked their groups.
+fn check_all(pairs: &Pairs, address: SocketAddr) {
+    for (addresses, _) in pairs {
+        addresses.send(address).expect("the pair runs");
     }
-    for (_, checked) in lives {
-        checked.recv_timeout(PATIENCE).expect("the pair lives");
+    for (_, checked) in pairs {
+        checked.recv_timeout(PATIENCE).expect("the pair runs");
     }
 }
 
 #[test]
-fn what_was_acknowledged_outlives_200_kills() {
+fn acknowledged_writes_survive_200_kills() {
     let mut rng = fastrand::Rng::with_seed(200);
     let (sandbox, acknowledged) = thread::scope(|scope| {
-        let (mut service, mut lives) = (Service::new(), Lives::new());
-        let mut pairs = Vec::new();
+        let (mut tracker, mut pairs) = (AccountTracker::new(), Pairs::new());
+        let mut threads = Vec::new();
         for number in 0..PAIRS {
-            let (life, addresses) = channel();
+            let (sender, addresses) = channel();
             let (checks, checked) = channel();
-            lives.push((life, checked));
-            let pair = Pair::new(&service, number);
-            pairs.push(scope.spawn(move || pair.live(&addresses, &checks)));
+            pairs.push((sender, checked));
+            let pair = UserPair::new(&tracker, number);
+            threads.push(scope.spawn(move || pair.run(&addresses, &checks)));
         }
         for _ in 0..KILLS {
-            begin_life(&lives, service.address());
+            check_all(&pairs, tracker.address());
             thread::sleep(Duration::from_micros(rng.u64(..80_000)));
-            service = Service::again(service.kill());
+            tracker = AccountTracker::restart(tracker.kill());
         }
-        // The last restart is looked at too.
-        begin_life(&lives, service.address());
-        let sandbox = service.kill();
-        drop(lives);
-        let acknowledged = pairs.into_iter().map(|pair| pair.join().unwrap());
+        check_all(&pairs, tracker.address());
+        let sandbox = tracker.kill();
+        drop(pairs);
+        let acknowledged = threads.into_iter().map(|pair| pair.join().unwrap());
         (sandbox, acknowledged.sum::<usize>())
     });
     assert!(acknowledged > KILLS, "only {acknowledged} writes");

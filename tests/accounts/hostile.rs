@@ -1,7 +1,9 @@
-//! Bytes on a control line that are no request: an error reply or a closed line, never more, while others are served.
+//! Bad bytes on a control connection: an error reply or a closed connection, while other users are
+//! served.
 
-use crate::service::{Line, Service, User, connect_from, group};
-use crate::support::PATIENCE;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{ControlConnection, User, connect_from, group_request};
+use crate::common::waiting::PATIENCE;
 use pieceful::bencode::Item;
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, raise_descriptor_limit};
 use pieceful::wire::access::{Answer, MAX_FRAME, Reply};
@@ -9,16 +11,16 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Within how much more than its deadline a tracker under load is expected to act.
+/// The time after a deadline within which a tracker under load must act.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// A frame around that body.
+/// A frame with this body.
 fn framed(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap().to_be_bytes();
     [&length, body].concat()
 }
 
-/// A sound request with one entry put in or replaced.
+/// A valid request with entries added or replaced.
 fn with(kind: &str, entries: Vec<(&'static str, Item<'_>)>) -> Vec<u8> {
     let mut all = vec![("id", Item::from(7u32)), ("type", kind.to_owned().into())];
     for (key, item) in entries {
@@ -32,8 +34,8 @@ fn text(text: &str) -> Item<'static> {
     text.to_owned().into()
 }
 
-/// What is sent, by what is wrong with it.
-fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+/// Bad bytes, each with the name of its defect.
+fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
     let deep = [vec![b'l'; 20_000], vec![b'e'; 20_000]].concat();
     let many = [b"l".to_vec(), b"i0e".repeat(300_000), b"e".to_vec()].concat();
     let largest = vec![b'x'; MAX_FRAME as usize];
@@ -134,9 +136,9 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What comes back: a refusal, or nothing; and then the end of the line.
-fn answer(line: &TlsStream) -> Option<Reply> {
-    let mut reader = FrameReader::new(line, MAX_FRAME);
+/// The refusal that the tracker sends, or None. After it the connection must end.
+fn answer(connection: &TlsStream) -> Option<Reply> {
+    let mut reader = FrameReader::new(connection, MAX_FRAME);
     let reply = match reader.next(PATIENCE, PATIENCE) {
         Ok(body) => Reply::decode(body).expect("a reply"),
         Err(FrameIoError::TooSlow(limit)) => panic!("neither an answer nor an end in {limit:?}"),
@@ -144,31 +146,34 @@ fn answer(line: &TlsStream) -> Option<Reply> {
     };
     match reader.next(PATIENCE, PATIENCE) {
         Ok(more) => panic!("more than one answer: {more:?}"),
-        Err(FrameIoError::TooSlow(_)) => panic!("the line goes on"),
+        Err(FrameIoError::TooSlow(_)) => panic!("the connection stays open"),
         Err(_) => Some(reply),
     }
 }
 
-fn send(line: &Line, bytes: &[u8]) {
-    // The tracker may have had enough before all is sent.
-    let _ = line
+fn send(connection: &ControlConnection, bytes: &[u8]) {
+    // The tracker may close the connection before everything is sent.
+    let _ = connection
         .stream
         .write_all_until(bytes, Instant::now() + PATIENCE);
 }
 
 fn is_served(user: &mut User) -> bool {
-    matches!(user.ask(group("list_groups")), Ok(Answer::Groups(_)))
+    matches!(
+        user.ask(group_request("list_groups")),
+        Ok(Answer::Groups(_))
+    )
 }
 
 #[test]
-fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
-    let service = Service::new();
-    let mut nik = service.user("nik");
+fn bad_bytes_get_an_error_or_a_closed_connection() {
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
     let mut refused = 0;
-    for (what, bytes) in hostile() {
-        let line = service.line();
-        send(&line, &bytes);
-        if let Some(reply) = answer(&line.stream) {
+    for (what, bytes) in bad_frames() {
+        let connection = tracker.connect();
+        send(&connection, &bytes);
+        if let Some(reply) = answer(&connection.stream) {
             let error = reply.result.expect_err(what);
             assert_eq!(error.kind.as_str(), "bad-request", "{what}: {error}");
             let message = error.message.as_str();
@@ -180,12 +185,12 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
         }
         assert!(is_served(&mut nik), "{what}");
     }
-    assert!(refused >= 30, "whoever can be told is told: {refused}");
-    // Sound requests first, and all are answered before the line ends.
-    let line = service.line();
-    let sound = with("list_groups", vec![]);
-    send(&line, &[sound.repeat(100), framed(b"hello")].concat());
-    let mut reader = FrameReader::new(&line.stream, MAX_FRAME);
+    assert!(refused >= 30, "only {refused} errors were sent");
+    // Valid requests before the bad bytes are all answered.
+    let connection = tracker.connect();
+    let valid = with("list_groups", vec![]);
+    send(&connection, &[valid.repeat(100), framed(b"hello")].concat());
+    let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
     for _ in 0..100 {
         let reply = Reply::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
         assert_eq!(reply.result.unwrap_err().kind.as_str(), "not-logged-in");
@@ -196,18 +201,18 @@ fn bytes_that_are_no_request_get_an_error_or_a_closed_line() {
 }
 
 #[test]
-fn a_line_that_is_cut_off_is_nobodys_trouble() {
-    let service = Service::new();
-    let mut nik = service.user("nik");
+fn a_request_that_is_cut_off_disturbs_no_other_user() {
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
     let request = with("create_group", vec![("group", text("cut"))]);
     for length in 0..request.len() {
-        let line = service.line();
-        send(&line, &request[..length]);
-        // By turns with TLS's goodbye and without.
+        let connection = tracker.connect();
+        send(&connection, &request[..length]);
+        // With and without the closing message of TLS, by turns.
         if length % 2 == 0 {
-            drop(line);
+            drop(connection);
         } else {
-            line.stream.hang_up();
+            connection.stream.hang_up();
         }
         assert!(length % 10 != 0 || is_served(&mut nik));
     }
@@ -215,22 +220,22 @@ fn a_line_that_is_cut_off_is_nobodys_trouble() {
 }
 
 #[test]
-fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
-    let service = Service::new();
-    let mut nik = service.user("nik");
-    let line = service.line();
+fn a_frame_that_trickles_is_ended_and_delays_no_other_user() {
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    let connection = tracker.connect();
     let start = Instant::now();
     let mut frame = framed(&vec![b'x'; 1000]).into_iter();
-    // A byte each 100 ms: the whole would take 100 s, and a frame has 10.
+    // At one byte in 100 ms the frame would take 100 s. Its deadline is 10 s.
     let ended = loop {
-        let byte = frame.next().expect("it ended before all was sent");
+        let byte = frame.next().expect("the frame was accepted");
         let until = Instant::now() + PATIENCE;
-        if line.stream.write_all_until(&[byte], until).is_err() {
+        if connection.stream.write_all_until(&[byte], until).is_err() {
             break start.elapsed();
         }
         let asked = Instant::now();
         assert!(is_served(&mut nik) && asked.elapsed() < SLACK);
-        match line
+        match connection
             .stream
             .read_until(&mut [0; 100], Instant::now() + Duration::from_millis(100))
         {
@@ -243,16 +248,17 @@ fn a_frame_that_trickles_is_ended_and_keeps_nobody_waiting() {
 }
 
 #[test]
-fn lines_that_say_nothing_take_no_other_hosts_place() {
+fn silent_connections_of_one_host_take_no_place_from_others() {
     raise_descriptor_limit();
-    let service = Service::new();
-    let mut nik = service.user("nik");
-    // Some under TLS; and from another host, as many as one may have, that do not even begin it.
-    let idle: Vec<Line> = (0..50).map(|_| service.line()).collect();
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    // Some connections with TLS from one host, and as many as a host may have without a TLS
+    // handshake from another.
+    let idle: Vec<ControlConnection> = (0..50).map(|_| tracker.connect()).collect();
     let mut silent: Vec<TcpStream> = Vec::new();
-    let turned_away = loop {
+    let accepted = loop {
         assert!(silent.len() < 1100, "no cap for one host");
-        let mut stream = connect_from(1, service.address());
+        let mut stream = connect_from(1, tracker.address());
         if silent.len() < 990 {
             silent.push(stream);
             continue;
@@ -261,13 +267,13 @@ fn lines_that_say_nothing_take_no_other_hosts_place() {
         stream.set_read_timeout(Some(wait)).unwrap();
         match stream.read(&mut [0; 1]) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => silent.push(stream),
-            // Turned away.
+            // The tracker refuses the connection.
             _ => break silent.len(),
         }
     };
-    assert!((1000..1050).contains(&turned_away), "{turned_away}");
+    assert!((1000..1050).contains(&accepted), "{accepted}");
     assert!(is_served(&mut nik));
-    assert!(Line::over(connect_from(2, service.address())).is_some());
+    assert!(ControlConnection::over(connect_from(2, tracker.address())).is_some());
     drop((idle, silent));
     assert!(is_served(&mut nik));
 }

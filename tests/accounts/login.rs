@@ -1,23 +1,33 @@
-//! Log-ins: who is slowed down, what ends a session and what does not, one user at many peers.
+//! Logins: the slow-down after failed tries, the events that end a login, one user at several
+//! peers.
 
-use crate::service::{
-    Line, Service, User, connect_from, create_user, group, login, password, write,
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    ControlConnection, User, connect_from, create_user_request, group_request, login_request,
+    new_write, password_of,
 };
-use crate::support::{PATIENCE, Peer};
+use crate::common::peer::Peer;
+use crate::common::waiting::PATIENCE;
 use pieceful::wire::access::{Answer, Ask, Refused, Token};
 use pieceful::wire::password::Password;
 use std::time::{Duration, Instant};
 
-/// A try to log in from that host.
-fn from(service: &Service, host: u16, user: &str, secret: &Password) -> Result<Answer, Refused> {
-    let mut line = Line::over(connect_from(host, service.address())).unwrap();
-    line.ask(None, login(user, secret))
+/// Tries to log in from the loopback address of that host.
+fn try_login_from(
+    tracker: &AccountTracker,
+    host: u16,
+    user: &str,
+    secret: &Password,
+) -> Result<Answer, Refused> {
+    let mut connection = ControlConnection::over(connect_from(host, tracker.address())).unwrap();
+    connection.ask(None, login_request(user, secret))
 }
 
 fn wrong() -> Password {
     Password::new("guessed").unwrap()
 }
 
+/// The kind of a refusal, or `in`.
 fn kind(answer: Result<Answer, Refused>) -> String {
     match answer {
         Ok(_) => "in".to_owned(),
@@ -26,20 +36,26 @@ fn kind(answer: Result<Answer, Refused>) -> String {
 }
 
 #[test]
-fn five_failed_tries_slow_that_user_and_that_host_down() {
-    let service = Service::new();
+fn five_failed_tries_slow_down_that_user_and_that_host() {
+    let tracker = AccountTracker::new();
     for user in ["nik", "uma", "mayank"] {
-        service.line().ask(None, create_user(user)).unwrap();
+        tracker
+            .connect()
+            .ask(None, create_user_request(user))
+            .unwrap();
     }
-    let right = |host, user: &str| kind(from(&service, host, user, &password(user)));
-    // uma has logged in from there before: the failures of others do not keep her out.
+    let right = |host, user: &str| kind(try_login_from(&tracker, host, user, &password_of(user)));
+    // uma has logged in from that host before: the failures of others do not keep her out.
     assert_eq!(right(1, "uma"), "in");
     let start = Instant::now();
     for _ in 0..5 {
-        assert_eq!(kind(from(&service, 1, "nik", &wrong())), "login-refused");
+        assert_eq!(
+            kind(try_login_from(&tracker, 1, "nik", &wrong())),
+            "login-refused"
+        );
     }
-    let refused = from(&service, 1, "nik", &password("nik"));
-    // On a machine that needs a second for five tries the wait is over.
+    let refused = try_login_from(&tracker, 1, "nik", &password_of("nik"));
+    // On a slow machine that needs a second for five tries, the wait is over already.
     if start.elapsed() < Duration::from_secs(1) {
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind.as_str(), "slow-down");
@@ -48,17 +64,20 @@ fn five_failed_tries_slow_that_user_and_that_host_down() {
             "{refused}"
         );
     }
-    // The next failure doubles the wait, from its own moment on.
-    while kind(from(&service, 1, "nik", &wrong())) == "slow-down" {
+    // The next failure doubles the wait.
+    while kind(try_login_from(&tracker, 1, "nik", &wrong())) == "slow-down" {
         assert!(start.elapsed() < PATIENCE);
     }
     assert_eq!(right(1, "nik"), "slow-down", "that user");
     assert_eq!(right(1, "mayank"), "slow-down", "others from that host");
-    assert_eq!(kind(from(&service, 1, "none", &wrong())), "slow-down");
+    assert_eq!(
+        kind(try_login_from(&tracker, 1, "none", &wrong())),
+        "slow-down"
+    );
     assert_eq!(right(1, "uma"), "in");
     assert_eq!(right(2, "nik"), "in", "that user from elsewhere");
     assert_eq!(right(2, "mayank"), "in");
-    // Waiting helps.
+    // After the wait the login works.
     while right(1, "nik") != "in" {
         assert!(start.elapsed() < PATIENCE);
     }
@@ -66,12 +85,12 @@ fn five_failed_tries_slow_that_user_and_that_host_down() {
 
 #[test]
 fn a_wrong_old_password_counts_as_a_failed_try() {
-    let service = Service::new();
-    let mut nik = service.user("nik");
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
     let change = || Ask::ChangePassword {
-        write: write(),
+        write: new_write(),
         old: wrong(),
-        new: password("nik"),
+        new: password_of("nik"),
     };
     let mut tries = 0;
     while kind(nik.ask(change())) == "login-refused" {
@@ -83,46 +102,58 @@ fn a_wrong_old_password_counts_as_a_failed_try() {
 }
 
 #[test]
-fn an_unknown_user_and_a_wrong_password_look_alike() {
-    let service = Service::new();
-    service.line().ask(None, create_user("nik")).unwrap();
-    let mut told: Vec<Refused> = Vec::new();
+fn an_unknown_user_and_a_wrong_password_get_the_same_answer_in_the_same_time() {
+    let tracker = AccountTracker::new();
+    tracker
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
+    let mut answers: Vec<Refused> = Vec::new();
     let (mut unknown, mut wrongs): (Vec<Duration>, Vec<Duration>) = Default::default();
-    // Each from a host of its own, by turns.
+    // Each try comes from another host, by turns.
     for host in 0..20 {
         for (user, times) in [("none", &mut unknown), ("nik", &mut wrongs)] {
-            let mut line = Line::over(connect_from(1 + host * 2, service.address())).unwrap();
+            let mut connection =
+                ControlConnection::over(connect_from(1 + host * 2, tracker.address())).unwrap();
             let start = Instant::now();
-            told.push(line.ask(None, login(user, &wrong())).unwrap_err());
+            answers.push(
+                connection
+                    .ask(None, login_request(user, &wrong()))
+                    .unwrap_err(),
+            );
             times.push(start.elapsed());
         }
     }
-    assert!(told.iter().all(|refused| *refused == told[0]), "{told:?}");
-    assert_eq!(told[0].kind.as_str(), "login-refused");
+    assert!(
+        answers.iter().all(|refused| *refused == answers[0]),
+        "{answers:?}"
+    );
+    assert_eq!(answers[0].kind.as_str(), "login-refused");
     let median = |times: &mut Vec<Duration>| {
         times.sort_unstable();
         times[times.len() / 2]
     };
     let (unknown, wrong) = (median(&mut unknown), median(&mut wrongs));
-    // Without the work of hashing one would be a hundredth of the other.
+    // If the tracker did not hash for unknown users, that answer would take a hundredth of the
+    // time.
     assert!(
         unknown < wrong * 3 && wrong < unknown * 3,
         "{unknown:?} {wrong:?}"
     );
 }
 
-/// The kind of the error that a command gives; empty if it is done.
-fn failure(peer: &mut Peer, typed: &str) -> String {
+/// The kind of the error of a command. Empty if the command succeeds.
+fn error_kind(peer: &mut Peer, typed: &str) -> String {
     let object = peer.try_run(typed);
     let kind = object["error"]["kind"].as_str().unwrap_or_default();
     kind.to_owned()
 }
 
 #[test]
-fn one_user_at_several_peers_and_what_ends_which_session() {
-    let service = Service::new();
+fn a_logout_ends_one_login_and_a_new_password_ends_all_others() {
+    let tracker = AccountTracker::new();
     let [mut one, mut two, mut three] =
-        ["one", "two", "three"].map(|name| service.sandbox.peer(name));
+        ["one", "two", "three"].map(|name| tracker.sandbox.peer(name));
     one.run("create_user nik first");
     for peer in [&mut one, &mut two, &mut three] {
         peer.run("login nik first");
@@ -130,60 +161,60 @@ fn one_user_at_several_peers_and_what_ends_which_session() {
     }
     one.run("create_group lab");
     two.run("list_members lab");
-    // A log-out ends the session of its peer alone.
+    // A logout ends the login of its peer alone.
     three.run("logout");
-    assert_eq!(failure(&mut three, "list_groups"), "not-logged-in");
+    assert_eq!(error_kind(&mut three, "list_groups"), "not-logged-in");
     one.run("list_groups");
     three.run("login nik first");
-    // A new password ends all sessions but the one that changed it.
+    // A new password ends all logins except the one that changed it.
     one.run("change_password first second");
     one.run("list_groups");
     for peer in [&mut two, &mut three] {
-        assert_eq!(failure(peer, "create_group other"), "session-ended");
-        assert_eq!(failure(peer, "list_groups"), "not-logged-in");
+        assert_eq!(error_kind(peer, "create_group other"), "session-ended");
+        assert_eq!(error_kind(peer, "list_groups"), "not-logged-in");
         assert_eq!(peer.run("status")["user"], serde_json::Value::Null);
     }
-    assert_eq!(failure(&mut two, "login nik first"), "login-refused");
+    assert_eq!(error_kind(&mut two, "login nik first"), "login-refused");
     two.run("login nik second");
-    // Whoever is not logged in may be another user next.
+    // After its login has ended, a peer can log in another user.
     one.run("create_user uma pw");
     three.run("login uma pw");
-    assert_eq!(failure(&mut three, "login nik second"), "logged-in");
+    assert_eq!(error_kind(&mut three, "login nik second"), "logged-in");
     assert_eq!(three.run("status")["user"], "uma");
-    assert_eq!(failure(&mut three, "list_members lab"), "not-a-member");
+    assert_eq!(error_kind(&mut three, "list_members lab"), "not-a-member");
 }
 
 #[test]
-fn a_session_outlives_the_peer_and_the_tracker() {
-    let service = Service::new();
-    let mut peer = service.sandbox.peer("nik");
+fn a_login_survives_restarts_of_peer_and_tracker() {
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nik");
     peer.run("create_user nik pw");
     peer.run("login nik pw");
     peer.run("create_group lab");
     peer.process.kill();
-    let mut peer = service.sandbox.peer("nik");
+    let mut peer = tracker.sandbox.peer("nik");
     assert_eq!(peer.run("status")["user"], "nik");
     peer.run("list_members lab");
-    // The tracker's next life is at another address, which TRACKER_INFO tells.
-    let service = Service::again(service.kill());
+    // The restarted tracker has another address. TRACKER_INFO names it.
+    let tracker = AccountTracker::restart(tracker.kill());
     peer.run("list_members lab");
     peer.run("logout");
     peer.process.kill();
-    let mut peer = service.sandbox.peer("nik");
-    assert_eq!(failure(&mut peer, "list_groups"), "not-logged-in");
+    let mut peer = tracker.sandbox.peer("nik");
+    assert_eq!(error_kind(&mut peer, "list_groups"), "not-logged-in");
 }
 
 #[test]
 fn a_revoked_token_stays_revoked_after_a_restart() {
-    let service = Service::new();
-    let mut nik = service.user("nik");
-    let other = User::login(service.line(), "nik");
-    assert_eq!(nik.ask(group("logout")), Ok(Answer::Done));
-    let ended = |service: &Service, token: &Token| {
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    let other = User::log_in(tracker.connect(), "nik");
+    assert_eq!(nik.ask(group_request("logout")), Ok(Answer::Done));
+    let ended = |tracker: &AccountTracker, token: &Token| {
         let ask = Ask::ListGroups { after: None };
-        kind(service.line().ask(Some(token), ask))
+        kind(tracker.connect().ask(Some(token), ask))
     };
-    let service = Service::again(service.kill());
-    assert_eq!(ended(&service, &nik.token), "session-ended");
-    assert_eq!(ended(&service, &other.token), "in");
+    let tracker = AccountTracker::restart(tracker.kill());
+    assert_eq!(ended(&tracker, &nik.token), "session-ended");
+    assert_eq!(ended(&tracker, &other.token), "in");
 }

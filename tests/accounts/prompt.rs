@@ -1,23 +1,25 @@
-//! A person at the prompt: questions for passwords, what is kept of them, news above a line that is being typed.
+//! A person at the prompt: questions for passwords and confirmations, and news above the line that
+//! is being typed.
 
-use crate::service::{Service, create_user, group};
-use crate::terminal::Terminal;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{create_user_request, group_request};
+use crate::common::terminal::Terminal;
 use std::fs;
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
 #[test]
-fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
-    let service = Service::new();
-    let mut nik = Terminal::peer(&service.sandbox, "nik");
+fn passwords_are_typed_unseen_and_not_stored() {
+    let tracker = AccountTracker::new();
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.press("create_user nik\r");
     nik.shows("password for nik: ");
     nik.press("hidden-1\r");
     nik.shows("the same password again: ");
     nik.press("hidden-2\r");
     nik.shows("error: the two passwords differ");
-    // Either key ends the question, whatever was typed, and not the peer.
+    // Each key ends the question and not the peer.
     for key in [CTRL_C, CTRL_D] {
         nik.press("create_user nik\r");
         nik.shows("password for nik: ");
@@ -30,24 +32,24 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
     nik.press(CTRL_C);
     nik.shows("error: a password is missing");
     nik.shows("pieceful> ");
-    // Among the words of a line, quoted, mistyped, and pasted with what it is the answer to.
+    // Passwords as arguments, quoted, mistyped, and pasted after the command that asks for them.
     nik.types("create_user nik 'typed-1 and more'");
     nik.types("logni nik typed-1");
     nik.types("login nik 'typed-1");
     nik.press("change_password\rlogin nik\rtyped-1 and more\rcreate_group lab\r");
     nik.shows("group lab created");
-    // Between two prompts the terminal is not the editor's: a key pressed there is not the one it would get.
+    // The line editor reads keys only while a prompt is shown.
     nik.shows("pieceful> ");
     nik.press(CTRL_D);
     assert!(!nik.wait().success(), "commands failed");
     let shown = nik.all();
     assert!(!shown.contains("hidden"), "{shown}");
-    let history = fs::read_to_string(service.sandbox.path("nik.state/history")).unwrap();
+    let history = fs::read_to_string(tracker.sandbox.path("nik.state/history")).unwrap();
     assert!(
         history.contains("create_user nik\n") && history.contains("create_group lab"),
         "{history}"
     );
-    let log = fs::read_to_string(service.sandbox.path("nik.state/peer.log")).unwrap();
+    let log = fs::read_to_string(tracker.sandbox.path("nik.state/peer.log")).unwrap();
     for kept in [history, log] {
         assert!(
             !kept.contains("hidden") && !kept.contains("typed-1"),
@@ -57,10 +59,13 @@ fn passwords_are_asked_for_unseen_and_nothing_of_them_is_kept() {
 }
 
 #[test]
-fn the_last_member_is_asked_before_the_group_ends() {
-    let service = Service::new();
-    service.line().ask(None, create_user("nik")).unwrap();
-    let mut nik = Terminal::peer(&service.sandbox, "nik");
+fn the_last_member_must_confirm_the_end_of_a_group() {
+    let tracker = AccountTracker::new();
+    tracker
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.types("login nik 'pw of nik'");
     nik.types("create_group lab");
     for no in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
@@ -82,30 +87,33 @@ fn the_last_member_is_asked_before_the_group_ends() {
 }
 
 #[test]
-fn an_answer_is_told_above_the_line_that_is_being_typed() {
-    let service = Service::new();
-    let mut owner = service.user("nik");
-    owner.does(group("create_group lab"));
-    service.line().ask(None, create_user("uma")).unwrap();
-    let mut uma = Terminal::peer(&service.sandbox, "uma");
+fn news_appear_above_the_line_that_is_being_typed() {
+    let tracker = AccountTracker::new();
+    let mut owner = tracker.user("nik");
+    owner.perform(group_request("create_group lab"));
+    tracker
+        .connect()
+        .ask(None, create_user_request("uma"))
+        .unwrap();
+    let mut uma = Terminal::peer(&tracker.sandbox, "uma");
     uma.types("login uma 'pw of uma'");
     uma.types("join_group lab");
     uma.press("list_mem");
     uma.shows("list_mem");
-    owner.does(group("accept_request lab uma"));
+    owner.perform(group_request("accept_request lab uma"));
     uma.shows("lab: your request was accepted, you are a member");
-    // What was typed stands again below, and goes on.
+    // The typed text is shown again below the news and can be continued.
     uma.shows("pieceful> list_mem");
     uma.press("bers lab\r");
     uma.shows("nik  since");
     uma.shows("pieceful> ");
     let shown = uma.types("list_groups");
-    assert!(!shown.contains("was accepted"), "told once: {shown}");
-    // It is the session's user who is told: another one has news of their own.
-    let mut zoe = service.user("zoe");
-    zoe.does(group("join_group lab"));
+    assert!(!shown.contains("was accepted"), "shown twice: {shown}");
+    // News are for the user who is logged in: another user gets other news.
+    let mut zoe = tracker.user("zoe");
+    zoe.perform(group_request("join_group lab"));
     uma.types("logout");
     uma.types("login zoe 'pw of zoe'");
-    owner.does(group("reject_request lab zoe"));
+    owner.perform(group_request("reject_request lab zoe"));
     uma.shows("lab: your request was rejected");
 }

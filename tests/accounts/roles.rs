@@ -1,7 +1,10 @@
-//! Every control request against every role. What is not allowed changes nothing, by the tracker's whole state as `--dump`
-//! shows it, and tells nothing.
+//! Every request of a control connection for every role. A request that is not allowed changes
+//! nothing in the tracker's state (compared by `--dump`), and its refusal reveals nothing.
 
-use crate::service::{Service, User, create_user, group, login, password, write};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    User, create_user_request, group_request, login_request, new_write, password_of,
+};
 use pieceful::certificate::{Authority, MemberKey};
 use pieceful::torrent::Info;
 use pieceful::wire::PeerId;
@@ -14,11 +17,12 @@ use ring::hmac::{HMAC_SHA256, Key, sign};
 use std::fs;
 use std::num::NonZeroU16;
 
-/// Whoever has a session: what they are to the group `lab`, of which nik is the owner.
+/// The users, one for each role in the group `lab`.
 const USERS: [&str; 5] = ["uma", "rita", "mayank", "remi", "nik"];
 
-/// What is answered to each request when uma (a user), rita (who has asked to be let in), mayank (a member), remi (who was
-/// one and was removed) and nik (the owner) make it. `+` is for what is allowed; anything else is the kind of the refusal.
+/// The answer to each request of uma (a user), rita (who has asked to join), mayank (a member),
+/// remi (a member who was removed) and nik (the owner). `+` means allowed. Anything else is the
+/// kind of the refusal.
 const TABLE: &[(&str, [&str; 5])] = &[
     ("logout", ["+"; 5]),
     ("create_group new", ["+"; 5]),
@@ -87,7 +91,7 @@ const TABLE: &[(&str, [&str; 5])] = &[
     ("metainfo lab data", MEMBERS),
     ("metainfo lab nothing", members_get("unknown-share")),
     ("metainfo none data", ["unknown-group"; 5]),
-    // The one who shared it, and the owner.
+    // The publisher and the owner may withdraw a share.
     ("withdraw lab data", MEMBERS),
     (
         "withdraw lab niks",
@@ -120,16 +124,18 @@ const TABLE: &[(&str, [&str; 5])] = &[
     ("change_password wrong", ["login-refused"; 5]),
 ];
 
-/// For members.
+/// Allowed for members.
 const MEMBERS: [&str; 5] = members_get("+");
 
+/// Members get `kind`, others are not members.
 const fn members_get(kind: &'static str) -> [&'static str; 5] {
     ["not-a-member", "not-a-member", kind, "not-a-member", kind]
 }
 
-/// For the owner alone.
+/// Allowed for the owner alone.
 const OWNER: [&str; 5] = owner_gets("+");
 
+/// The owner gets `kind`, others are not the owner or not members.
 const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
     [
         "not-a-member",
@@ -140,24 +146,24 @@ const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
     ]
 }
 
-/// What a user types, as a request; what it needs of the group `lab` beyond names is `lab`.
+/// The request of a command. `lab` has what a request needs beyond names.
 fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
     let words: Vec<&str> = typed.split(' ').collect();
     let name = user.name.as_str();
     let place = || Place::new(words[2]).unwrap();
     match words[..] {
-        ["create_user", name] => create_user(name),
-        ["login"] => login(name, &password(name)),
+        ["create_user", name] => create_user_request(name),
+        ["login"] => login_request(name, &password_of(name)),
         ["change_password", old] => Ask::ChangePassword {
-            write: write(),
+            write: new_write(),
             old: match old {
-                "right" => password(name),
+                "right" => password_of(name),
                 _ => Password::new("guessed").unwrap(),
             },
             new: Password::new("another").unwrap(),
         },
         ["certify", group, ..] => {
-            // The proof is bound to the session: another's is of no use.
+            // The proof is bound to the login: a proof for another login is useless.
             let context = match words.get(2) {
                 None => user.token.as_bytes(),
                 Some(_) => b"of another session",
@@ -169,7 +175,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             }
         }
         ["publish", group, share] => Ask::Publish {
-            write: write(),
+            write: new_write(),
             group: group.parse().unwrap(),
             part: InfoPart::of(&lab.info(share), 0).unwrap(),
         },
@@ -183,7 +189,7 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             offset: 0,
         },
         ["withdraw", group, _] => Ask::Withdraw {
-            write: write(),
+            write: new_write(),
             group: group.parse().unwrap(),
             name: place(),
         },
@@ -198,12 +204,12 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
             let announces = Announces::new(PeerId([7; 20]), NonZeroU16::MIN, vec![announce]);
             Ask::Announce(announces.unwrap())
         }
-        _ => group(typed),
+        _ => group_request(typed),
     }
 }
 
-/// What is answered; where one swarm is announced to, that is what is said of it.
-fn answered(user: &mut User, ask: Ask) -> Result<Answer, Refused> {
+/// Sends a request and returns the answer. For an announce that is the answer for its only swarm.
+fn send(user: &mut User, ask: Ask) -> Result<Answer, Refused> {
     let answer = user.ask(ask)?;
     match &answer {
         Answer::Peers(peers) => match &peers.swarms[..] {
@@ -214,14 +220,14 @@ fn answered(user: &mut User, ask: Ask) -> Result<Answer, Refused> {
     }
 }
 
-/// What members know of the group `lab`.
+/// What members have of the group `lab`.
 struct Lab {
     /// The certificate of its authority.
     authority: String,
 }
 
 impl Lab {
-    /// The info dictionary of a share of that name; `open` is one for everybody.
+    /// The info dictionary of a share with this name. The share `open` belongs to no group.
     fn info(&self, name: &str) -> Vec<u8> {
         let hash = "h".repeat(20);
         let mut info = format!(
@@ -237,46 +243,46 @@ impl Lab {
     }
 }
 
-/// A tracker where every one of [`USERS`] is what it shall be.
-fn service() -> (Service, Vec<User>, Lab) {
-    let service = Service::new();
-    let mut users: Vec<User> = USERS.iter().map(|name| service.user(name)).collect();
+/// A tracker on which every one of [`USERS`] has its role.
+fn service_with_roles() -> (AccountTracker, Vec<User>, Lab) {
+    let tracker = AccountTracker::new();
+    let mut users: Vec<User> = USERS.iter().map(|name| tracker.user(name)).collect();
     let mut lab = Lab {
         authority: String::new(),
     };
-    let mut does = |user: &str, typed: &str, lab: &Lab| {
+    let mut run_as = |user: &str, typed: &str, lab: &Lab| {
         let user = users.iter_mut().find(|it| it.name == user).unwrap();
         let ask = ask(typed, user, lab);
         user.ask(ask).unwrap()
     };
-    does("nik", "create_group lab", &lab);
-    does("nik", "create_group own", &lab);
+    run_as("nik", "create_group lab", &lab);
+    run_as("nik", "create_group own", &lab);
     for user in ["mayank", "remi", "rita"] {
-        does(user, "join_group lab", &lab);
+        run_as(user, "join_group lab", &lab);
     }
-    does("nik", "accept_request lab mayank", &lab);
-    does("nik", "accept_request lab remi", &lab);
-    does("nik", "remove_member lab remi", &lab);
-    match does("nik", "certify lab", &lab) {
+    run_as("nik", "accept_request lab mayank", &lab);
+    run_as("nik", "accept_request lab remi", &lab);
+    run_as("nik", "remove_member lab remi", &lab);
+    match run_as("nik", "certify lab", &lab) {
         Answer::Certificate { authority, .. } => {
             lab.authority = String::from_utf8(authority).unwrap();
         }
         other => panic!("{other:?}"),
     }
-    does("mayank", "publish lab data", &lab);
-    does("nik", "publish lab niks", &lab);
-    (service, users, lab)
+    run_as("mayank", "publish lab data", &lab);
+    run_as("nik", "publish lab niks", &lab);
+    (tracker, users, lab)
 }
 
-/// The same users on lines to the tracker's next life.
-fn move_to(service: &Service, users: &mut [User]) {
+/// Connects the users to the restarted tracker.
+fn reconnect(tracker: &AccountTracker, users: &mut [User]) {
     for user in users {
-        user.line = service.line();
+        user.connection = tracker.connect();
     }
 }
 
-/// The refusal names nothing but what was asked about.
-fn tells_nothing(refused: &Refused, typed: &str, asker: &str) {
+/// The refusal names nothing except what the request names.
+fn assert_reveals_nothing(refused: &Refused, typed: &str, asker: &str) {
     let message = refused.message.as_str();
     for name in USERS
         .iter()
@@ -292,8 +298,8 @@ fn tells_nothing(refused: &Refused, typed: &str, asker: &str) {
 }
 
 #[test]
-fn every_request_of_the_wire_stands_in_the_table() {
-    let (_service, users, lab) = service();
+fn every_request_is_in_the_table() {
+    let (_service, users, lab) = service_with_roles();
     let nik = &users[4];
     let mut kinds: Vec<&str> = TABLE
         .iter()
@@ -301,16 +307,16 @@ fn every_request_of_the_wire_stands_in_the_table() {
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
-    // Those that `Ask` has; one that is added there belongs into the table.
+    // This is the number of requests in `Ask`. A new request belongs into the table.
     assert_eq!(kinds.len(), 20, "{kinds:?}");
 }
 
 #[test]
-fn what_a_role_may_not_do_is_refused_changes_nothing_and_tells_nothing() {
-    let (service, mut users, lab) = service();
-    let (sandbox, before) = service.stop_and_dump();
-    let service = Service::again(sandbox);
-    move_to(&service, &mut users);
+fn forbidden_requests_are_refused_change_nothing_and_reveal_nothing() {
+    let (tracker, mut users, lab) = service_with_roles();
+    let (sandbox, before) = tracker.stop_and_dump();
+    let tracker = AccountTracker::restart(sandbox);
+    reconnect(&tracker, &mut users);
     let mut refusals = 0;
     for (typed, expected) in TABLE {
         for (user, expected) in users.iter_mut().zip(expected) {
@@ -319,46 +325,47 @@ fn what_a_role_may_not_do_is_refused_changes_nothing_and_tells_nothing() {
             }
             let shown = format!("{} {typed}", user.name);
             let ask = ask(typed, user, &lab);
-            let refused = answered(user, ask).expect_err(&shown);
+            let refused = send(user, ask).expect_err(&shown);
             assert_eq!(refused.kind.as_str(), *expected, "{shown}: {refused}");
-            tells_nothing(&refused, typed, &user.name);
+            assert_reveals_nothing(&refused, typed, &user.name);
             refusals += 1;
         }
     }
     assert!(refusals > 100);
-    assert_eq!(service.stop_and_dump().1, before);
+    assert_eq!(tracker.stop_and_dump().1, before);
 }
 
 #[test]
-fn what_a_role_may_do_is_done() {
-    let (shared, mut shared_users, shared_lab) = service();
+fn allowed_requests_are_carried_out() {
+    let (shared, mut shared_users, shared_lab) = service_with_roles();
     for (typed, expected) in TABLE {
         for (at, name) in USERS.iter().enumerate() {
             if expected[at] != "+" {
                 continue;
             }
-            // What is done in the group changes what the next may do there.
+            // A request that changes the group changes what the next user may do, so it gets its
+            // own tracker.
             let reads = ["list", "certify", "metainfo"];
             let changes =
                 typed.contains(" lab") && !reads.iter().any(|read| typed.starts_with(read));
-            let mut own = changes.then(service);
+            let mut own = changes.then(service_with_roles);
             let (users, lab) = match &mut own {
                 Some((_, users, lab)) => (users, &*lab),
                 None => (&mut shared_users, &shared_lab),
             };
             let typed = typed.replace(" new", &format!(" new-of-{name}"));
             let asked = ask(&typed, &users[at], lab);
-            let answer = answered(&mut users[at], asked);
-            done(&typed, name, answer, users);
+            let answer = send(&mut users[at], asked);
+            assert_done(&typed, name, answer, users);
             if typed == "logout" {
-                users[at] = User::login(shared.line(), name);
+                users[at] = User::log_in(shared.connect(), name);
             }
         }
     }
 }
 
-/// Looks at what came of an allowed request.
-fn done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: &mut [User]) {
+/// Asserts that an allowed request had its effect.
+fn assert_done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: &mut [User]) {
     let shown = format!("{name} {typed}: {answer:?}");
     let answer = answer.expect(&shown);
     let mut standing = |user: &str, group: &str| {
@@ -367,7 +374,7 @@ fn done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: &mut [U
         let found = groups.iter().find(|entry| entry.name.to_string() == group);
         found.map(|entry| entry.standing)
     };
-    let right = match (typed, &answer) {
+    let has_effect = match (typed, &answer) {
         (_, Answer::Done) if typed.starts_with("create_group new") => {
             standing(name, &format!("new-of-{name}")) == Some(Standing::Owner)
         }
@@ -409,10 +416,10 @@ fn done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: &mut [U
         }
         _ => false,
     };
-    assert!(right, "{shown}");
+    assert!(has_effect, "{shown}");
 }
 
-/// The names of what `lab` shares.
+/// The names of the shares of `lab`.
 fn files(owner: &mut User) -> Vec<String> {
     let ask = Ask::ListFiles {
         group: "lab".parse().unwrap(),
@@ -430,29 +437,29 @@ fn files(owner: &mut User) -> Vec<String> {
     }
 }
 
-/// Tokens that prove nothing.
-fn bad_tokens(service: &Service, nik: &User) -> Vec<(&'static str, Token)> {
+/// Tokens that the tracker must refuse.
+fn bad_tokens(tracker: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)> {
     let genuine = nik.token.as_bytes();
     let mut forged = genuine.to_vec();
     forged[5] ^= 1;
-    let mut line = service.line();
-    let mut another = || match line.ask(None, login("nik", &password("nik"))) {
+    let mut connection = tracker.connect();
+    let mut another = || match connection.ask(None, login_request("nik", &password_of("nik"))) {
         Ok(Answer::Session { token, .. }) => token,
         other => panic!("{other:?}"),
     };
     let logged_out = another();
     let old = another();
-    let mut line = service.line();
+    let mut connection = tracker.connect();
     assert_eq!(
-        line.ask(Some(&logged_out), group("logout")),
+        connection.ask(Some(&logged_out), group_request("logout")),
         Ok(Answer::Done)
     );
     let change = Ask::ChangePassword {
-        write: write(),
-        old: password("nik"),
-        new: password("nik"),
+        write: new_write(),
+        old: password_of("nik"),
+        new: password_of("nik"),
     };
-    let changed = line.ask(Some(&nik.token), change);
+    let changed = connection.ask(Some(&nik.token), change);
     assert!(matches!(changed, Ok(Answer::Session { .. })), "{changed:?}");
     let token = |bytes: &[u8]| Token::new(bytes).unwrap();
     vec![
@@ -464,19 +471,19 @@ fn bad_tokens(service: &Service, nik: &User) -> Vec<(&'static str, Token)> {
             "signed by another cluster",
             signed(genuine, &Authority::generate("test").unwrap()),
         ),
-        ("expired", expired(service, genuine)),
+        ("expired", expired(tracker, genuine)),
         ("logged out", logged_out),
-        ("of another session before the password changed", old),
+        ("of another login before the password changed", old),
         (
-            "of this session before the password changed",
+            "of this login before the password changed",
             nik.token.clone(),
         ),
     ]
 }
 
-/// The token, which ended a second ago, signed by the tracker's own key.
-fn expired(service: &Service, genuine: &[u8]) -> Token {
-    let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
+/// The token with a time of end in the past, signed with the tracker's own key.
+fn expired(tracker: &AccountTracker, genuine: &[u8]) -> Token {
+    let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     let mut token = genuine.to_vec();
     let end = token.len() - 32;
     let past = 1_000_000_000_000u64.to_be_bytes();
@@ -484,6 +491,7 @@ fn expired(service: &Service, genuine: &[u8]) -> Token {
     signed(&token, &Authority::from_pem(&pem).unwrap())
 }
 
+/// The token with a new signature.
 fn signed(token: &[u8], cluster: &Authority) -> Token {
     let key = Key::new(
         HMAC_SHA256,
@@ -494,29 +502,29 @@ fn signed(token: &[u8], cluster: &Authority) -> Token {
 }
 
 #[test]
-fn without_a_session_that_holds_nothing_is_done_or_told() {
-    let (service, mut users, lab) = service();
+fn requests_without_a_valid_token_are_refused_and_reveal_nothing() {
+    let (tracker, mut users, lab) = service_with_roles();
     let nik = users.pop().unwrap();
-    let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
+    let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     let same = signed(nik.token.as_bytes(), &Authority::from_pem(&pem).unwrap());
-    assert_eq!(same, nik.token, "this test signs as the tracker does");
-    let bad = bad_tokens(&service, &nik);
-    let (sandbox, before) = service.stop_and_dump();
-    let service = Service::again(sandbox);
-    let mut line = service.line();
+    assert_eq!(same, nik.token, "the test signs like the tracker");
+    let bad = bad_tokens(&tracker, &nik);
+    let (sandbox, before) = tracker.stop_and_dump();
+    let tracker = AccountTracker::restart(sandbox);
+    let mut connection = tracker.connect();
     for (typed, _) in TABLE {
         let ask = ask(typed, &nik, &lab);
         if !ask.needs_login() {
             continue;
         }
-        let refused = line.ask(None, ask.clone()).unwrap_err();
+        let refused = connection.ask(None, ask.clone()).unwrap_err();
         assert_eq!(refused.kind.as_str(), "not-logged-in", "{typed}");
-        tells_nothing(&refused, "", "");
+        assert_reveals_nothing(&refused, "", "");
         for (what, token) in &bad {
-            let refused = line.ask(Some(token), ask.clone()).expect_err(what);
+            let refused = connection.ask(Some(token), ask.clone()).expect_err(what);
             assert_eq!(refused.kind.as_str(), "session-ended", "{typed}: {what}");
-            tells_nothing(&refused, "", "");
+            assert_reveals_nothing(&refused, "", "");
         }
     }
-    assert_eq!(service.stop_and_dump().1, before);
+    assert_eq!(tracker.stop_and_dump().1, before);
 }

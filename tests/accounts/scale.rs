@@ -1,45 +1,52 @@
-//! How fast the tracker answers with few and with many accounts. What it prints stands in benches/README.md.
+//! The time of logins and lists with few and with many accounts. `benches/README.md` has figures.
 
-use crate::service::{Line, Service, User, create_user, group, login, password};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    ControlConnection, User, create_user_request, group_request, login_request, password_of,
+};
 use pieceful::wire::access::Answer;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often each request is timed.
+/// The number of times that each request is timed.
 const ROUNDS: usize = 200;
 
-/// A tracker with so many users and groups, every group with up to ten members; and a user of the middle, logged in.
-fn filled(users: usize, groups: usize) -> (Service, User) {
-    let service = Service::new();
+/// A tracker with users and groups of up to ten members, and one user who is logged in.
+fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
+    let tracker = AccountTracker::new();
     let name = |number: usize| format!("user{number:04}");
     thread::scope(|scope| {
         for part in 0..8 {
-            let mut line = service.line();
+            let mut connection = tracker.connect();
             scope.spawn(move || {
                 for number in (part..users).step_by(8) {
-                    line.ask(None, create_user(&name(number))).unwrap();
+                    connection
+                        .ask(None, create_user_request(&name(number)))
+                        .unwrap();
                 }
             });
         }
     });
     let members = users.min(10);
     let mut all: Vec<User> = (0..members)
-        .map(|number| User::login(service.line(), &name(number * users / members)))
+        .map(|number| User::log_in(tracker.connect(), &name(number * users / members)))
         .collect();
     for number in 0..groups {
         let owner = number % members;
-        all[owner].does(group(&format!("create_group group{number:03}")));
+        all[owner].perform(group_request(&format!("create_group group{number:03}")));
         for member in (0..members).filter(|member| *member != owner) {
-            all[member].does(group(&format!("join_group group{number:03}")));
+            all[member].perform(group_request(&format!("join_group group{number:03}")));
             let user = all[member].name.clone();
-            all[owner].does(group(&format!("accept_request group{number:03} {user}")));
+            all[owner].perform(group_request(&format!(
+                "accept_request group{number:03} {user}"
+            )));
         }
     }
     let user = all.remove(members / 2);
-    (service, user)
+    (tracker, user)
 }
 
-/// The median of what it takes.
+/// The median time of a call.
 fn median(mut once: impl FnMut()) -> Duration {
     let mut all: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
@@ -52,13 +59,13 @@ fn median(mut once: impl FnMut()) -> Duration {
     all[ROUNDS / 2]
 }
 
-/// Medians of a log-in and of a list of groups.
+/// The median times of a login and of a list of groups.
 fn times(users: usize, groups: usize) -> (Duration, Duration) {
-    let (service, mut user) = filled(users, groups);
-    let mut line: Line = service.line();
-    let (name, secret) = (user.name.clone(), password(&user.name));
+    let (tracker, mut user) = filled(users, groups);
+    let mut connection: ControlConnection = tracker.connect();
+    let (name, secret) = (user.name.clone(), password_of(&user.name));
     let logins = median(|| {
-        let answer = line.ask(None, login(&name, &secret));
+        let answer = connection.ask(None, login_request(&name, &secret));
         assert!(matches!(answer, Ok(Answer::Session { .. })));
     });
     let lists = median(|| assert_eq!(user.groups().len(), groups));
@@ -72,10 +79,10 @@ fn times(users: usize, groups: usize) -> (Duration, Duration) {
 
 #[test]
 #[ignore = "a measurement"]
-fn answers_with_few_and_with_many_accounts() {
+fn logins_and_lists_stay_fast_with_many_accounts() {
     let few = times(10, 5);
     let many = times(1_000, 200);
-    assert!(many.0 < few.0 * 2, "log-ins grow slower");
+    assert!(many.0 < few.0 * 2, "logins are slower");
     // The list itself is 40 times as long.
     assert!(many.1 < few.1 + Duration::from_millis(20));
 }

@@ -1,90 +1,44 @@
-//! What an eavesdropper and other users of the machine see: nothing that is anybody's secret.
+//! Secrets: eavesdroppers and other users of the machine see no password, no token and no group
+//! name.
 
-use crate::service::Service;
-use crate::support::Peer;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::Peer;
+use crate::common::recorder::Recording;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
-/// Passes connections on to a tracker and keeps what went over them, both ways.
-struct Recorder {
-    address: SocketAddr,
-    heard: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl Recorder {
-    fn start(tracker: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let heard = Arc::default();
-        let recorder = Self {
-            address,
-            heard: Arc::clone(&heard),
-        };
-        // These threads end with the test's process, or with their connections.
-        thread::spawn(move || {
-            for near in listener.incoming() {
-                let (near, far) = (near.unwrap(), TcpStream::connect(tracker).unwrap());
-                let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
-                for (from, to) in [(near, far), back] {
-                    let heard = Arc::clone(&heard);
-                    thread::spawn(move || pass(from, to, &heard));
-                }
-            }
-        });
-        recorder
-    }
-
-    /// What was heard, one direction of a connection each.
-    fn heard(&self) -> Vec<Vec<u8>> {
-        self.heard.lock().unwrap().clone()
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream, heard: &Mutex<Vec<Vec<u8>>>) {
-    let at = {
-        let mut heard = heard.lock().unwrap();
-        heard.push(Vec::new());
-        heard.len() - 1
-    };
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
-        heard.lock().unwrap()[at].extend_from_slice(&buffer[..read]);
-        if to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Write);
-}
-
-#[test]
-fn a_recorded_tour_holds_no_password_no_token_and_no_group_name() {
-    let service = Service::new();
-    let recorder = Recorder::start(service.address());
-    fs::write(
-        service.sandbox.tracker_info(),
-        format!("{}\n", recorder.address),
-    )
-    .unwrap();
-    let [mut nik, mut mayank]: [Peer; 2] = ["nik", "mayank"].map(|name| {
-        let mut peer = service.sandbox.peer(name);
+/// Peers whose users are logged in.
+fn logged_in_peers(tracker: &AccountTracker, names: [&str; 2]) -> [Peer; 2] {
+    names.map(|name| {
+        let mut peer = tracker.sandbox.peer(name);
         peer.run(&format!("create_user {name} password-of-{name}"));
         peer.run(&format!("login {name} password-of-{name}"));
         peer
-    });
+    })
+}
+
+#[test]
+fn recorded_control_connections_contain_no_password_no_token_and_no_group_name() {
+    let tracker = AccountTracker::new();
+    let (recording, listener) = (
+        Recording::default(),
+        TcpListener::bind("127.0.0.1:0").unwrap(),
+    );
+    let address = listener.local_addr().unwrap();
+    fs::write(tracker.sandbox.tracker_info(), format!("{address}\n")).unwrap();
+    recording.record(listener, tracker.address());
+    let [mut nik, mut mayank] = logged_in_peers(&tracker, ["nik", "mayank"]);
     nik.run("create_group laboratory");
     mayank.run("join_group laboratory");
     nik.run("list_requests laboratory");
     nik.run("accept_request laboratory mayank");
     mayank.run("list_groups");
     mayank.run("list_members laboratory");
-    let mut secrets = vec![service.token("nik"), service.token("mayank")];
+    let mut secrets = vec![tracker.token("nik"), tracker.token("mayank")];
     nik.run("change_password password-of-nik password-new");
     nik.run("remove_member laboratory mayank");
-    secrets.push(service.token("nik"));
+    secrets.push(tracker.token("nik"));
     nik.run("leave_group laboratory --yes");
     mayank.run("logout");
     let words = [
@@ -96,27 +50,27 @@ fn a_recorded_tour_holds_no_password_no_token_and_no_group_name() {
         "accept_request",
     ];
     secrets.extend(words.map(|word| word.as_bytes().to_vec()));
-    let heard = recorder.heard();
-    assert!(heard.len() >= 4, "both peers, both ways");
-    for bytes in &heard {
+    let directions = recording.directions();
+    assert!(directions.len() >= 4, "both peers, both directions");
+    for bytes in &directions {
         assert!(
             bytes.len() > 500 && bytes[0] == 0x16,
             "TLS from the first byte"
         );
         for secret in &secrets {
             let found = bytes.windows(secret.len()).any(|part| part == secret);
-            assert!(!found, "{:?} was heard", String::from_utf8_lossy(secret));
+            assert!(!found, "{:?} was recorded", String::from_utf8_lossy(secret));
         }
     }
 }
 
 #[test]
-fn files_that_hold_secrets_are_their_owners_alone() {
-    let service = Service::new();
-    let mut peer = service.sandbox.peer("nik");
+fn only_its_owner_can_read_a_file_with_secrets() {
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nik");
     peer.run("create_user nik pw");
     peer.run("login nik pw");
-    let data = service.sandbox.path("data");
+    let data = tracker.sandbox.path("data");
     let registry = fs::read_dir(&data)
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -126,7 +80,7 @@ fn files_that_hold_secrets_are_their_owners_alone() {
     assert_eq!(registry.len(), 1, "{registry:?}");
     for path in [
         data.join("cluster.pem"),
-        service.sandbox.path("nik.state/session"),
+        tracker.sandbox.path("nik.state/session"),
         registry[0].clone(),
     ] {
         let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
@@ -135,14 +89,9 @@ fn files_that_hold_secrets_are_their_owners_alone() {
 }
 
 #[test]
-fn what_a_log_tells_is_who_did_what_from_where() {
-    let service = Service::new();
-    let [mut nik, mut uma]: [Peer; 2] = ["nik", "uma"].map(|name| {
-        let mut peer = service.sandbox.peer(name);
-        peer.run(&format!("create_user {name} password-of-{name}"));
-        peer.run(&format!("login {name} password-of-{name}"));
-        peer
-    });
+fn the_tracker_log_says_who_did_what_from_where() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mut uma] = logged_in_peers(&tracker, ["nik", "uma"]);
     nik.run("create_group lab");
     uma.run("join_group lab");
     nik.run("reject_request lab uma");
@@ -152,9 +101,9 @@ fn what_a_log_tells_is_who_did_what_from_where() {
     nik.run("change_password password-of-nik another");
     nik.run("leave_group lab --yes");
     nik.run("logout");
-    let log = service.sandbox.path("data/tracker.log");
+    let log = tracker.sandbox.path("data/tracker.log");
     let log = fs::read_to_string(log).unwrap();
-    for told in [
+    for end in [
         "user nik is created from 127.0.0.1",
         "nik at 127.0.0.1 logs in",
         "nik at 127.0.0.1 makes group lab",
@@ -166,9 +115,6 @@ fn what_a_log_tells_is_who_did_what_from_where() {
         "nik at 127.0.0.1 leaves lab",
         "nik at 127.0.0.1 logs out",
     ] {
-        assert!(
-            log.lines().any(|line| line.ends_with(told)),
-            "{told}: {log}"
-        );
+        assert!(log.lines().any(|line| line.ends_with(end)), "{end}: {log}");
     }
 }

@@ -1,13 +1,16 @@
-//! The course work's story: nik makes a group, mayank asks to be let in, nik sees that and accepts. Typed at a prompt, from a
-//! script, as arguments and in JSON, it comes to the same.
+//! One story in four ways: nik creates a group, mayank asks to join, and nik accepts. The results
+//! are the same from a script, as arguments, at the prompt and in JSON.
 
-use crate::service::Service;
-use crate::support::{Output, Peer, Sandbox, run};
-use crate::terminal::Terminal;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::Peer;
+use crate::common::process::{Output, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::terminal::Terminal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Who does what, and the lines that tell of it; a time is `TIME`. Passwords are asked for.
+/// User, command and the lines that the command prints, with `TIME` for each time. Commands ask for
+/// passwords.
 const STORY: &[(&str, &str, &[&str])] = &[
     (
         "nik",
@@ -69,7 +72,7 @@ const STORY: &[(&str, &str, &[&str])] = &[
     ("mayank", "list_groups", &[]),
 ];
 
-/// What is told above the prompt, or by the next `list_groups`.
+/// The news that appear above the prompt, or in the next `list_groups`.
 const NEWS: &str = "lab: your request was accepted, you are a member";
 
 fn secret(user: &str) -> String {
@@ -90,7 +93,8 @@ fn masked(line: &str) -> String {
     masked.join(" ")
 }
 
-/// Runs one step as a process of its own, which the session outlives.
+/// Runs one command in its own process and returns the lines that it prints. The login outlives the
+/// process.
 fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<String> {
     let (state, info) = (
         sandbox.path(&format!("{user}.state")),
@@ -114,40 +118,40 @@ fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<S
 }
 
 #[test]
-fn from_scripts_on_standard_input() {
-    let service = Service::new();
-    for (user, typed, told) in STORY {
+fn the_story_runs_from_scripts_on_standard_input() {
+    let tracker = AccountTracker::new();
+    for (user, typed, expected) in STORY {
         let mut input = format!("{typed}\n");
         if asks_password(typed) {
             input.push_str(&format!("{}\n", secret(user)));
         }
-        let lines = step(&service.sandbox, user, &[], &input);
-        assert_eq!(lines, *told, "{typed}");
+        let lines = step(&tracker.sandbox, user, &[], &input);
+        assert_eq!(lines, *expected, "{typed}");
     }
 }
 
 #[test]
-fn as_arguments() {
-    let service = Service::new();
-    for (user, typed, told) in STORY {
-        // Both ways: the password among the arguments, and as the next line of standard input.
+fn the_story_runs_as_arguments() {
+    let tracker = AccountTracker::new();
+    for (user, typed, expected) in STORY {
+        // One password is an argument, the others are the next line of standard input.
         let (line, input) = match *typed {
             "create_user nik" => (format!("{typed} {}", secret(user)), String::new()),
             _ if asks_password(typed) => (typed.to_string(), format!("{}\n", secret(user))),
             _ => (typed.to_string(), String::new()),
         };
-        let lines = step(&service.sandbox, user, &["-c", &line], &input);
-        assert_eq!(lines, *told, "{typed}");
+        let lines = step(&tracker.sandbox, user, &["-c", &line], &input);
+        assert_eq!(lines, *expected, "{typed}");
     }
 }
 
 #[test]
-fn at_the_prompt() {
-    let service = Service::new();
+fn the_story_runs_at_the_prompt() {
+    let tracker = AccountTracker::new();
     let mut peers: BTreeMap<&str, Terminal> = ["nik", "mayank"]
-        .map(|user| (user, Terminal::peer(&service.sandbox, user)))
+        .map(|user| (user, Terminal::peer(&tracker.sandbox, user)))
         .into();
-    for (user, typed, told) in STORY {
+    for (user, typed, expected) in STORY {
         let peer = peers.get_mut(user).unwrap();
         peer.press(&format!("{typed}\r"));
         if asks_password(typed) {
@@ -160,13 +164,13 @@ fn at_the_prompt() {
         }
         peer.shows("\n");
         let shown = masked_lines(&peer.shows("pieceful> "));
-        for line in told.iter().filter(|line| **line != NEWS) {
+        for line in expected.iter().filter(|line| **line != NEWS) {
             assert!(
                 shown.iter().any(|it| it == line),
                 "{typed}: no {line:?} in {shown:?}"
             );
         }
-        if told.is_empty() {
+        if expected.is_empty() {
             assert!(
                 shown.iter().all(|line| !line.starts_with("lab")),
                 "{shown:?}"
@@ -193,12 +197,12 @@ fn masked_lines(shown: &str) -> Vec<String> {
 }
 
 #[test]
-fn in_json() {
-    let service = Service::new();
+fn the_story_runs_in_json() {
+    let tracker = AccountTracker::new();
     let mut peers: BTreeMap<&str, Peer> = ["nik", "mayank"]
-        .map(|user| (user, service.sandbox.peer(user)))
+        .map(|user| (user, tracker.sandbox.peer(user)))
         .into();
-    for (user, typed, told) in STORY {
+    for (user, typed, expected) in STORY {
         let peer = peers.get_mut(user).unwrap();
         let mut typed = typed.to_string();
         if asks_password(&typed) {
@@ -206,12 +210,12 @@ fn in_json() {
         }
         let object = peer.run(&typed);
         assert_eq!(object["command"], typed.split([' ', '\n']).next().unwrap());
-        assert_eq!(in_words(&object, &typed), *told, "{object}");
+        assert_eq!(text_form_of(&object, &typed), *expected, "{object}");
     }
 }
 
-/// What an object says, in the words of the text form.
-fn in_words(object: &Value, typed: &str) -> Vec<String> {
+/// The lines that the text form prints for an object.
+fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
     let list = |key: &str| object[key].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let mut lines: Vec<String> = Vec::new();
@@ -256,7 +260,7 @@ fn in_words(object: &Value, typed: &str) -> Vec<String> {
         assert_eq!(object["user"], user);
         lines.insert(0, format!("logged in as {user}"));
     }
-    // What is done and gives nothing has no more to say than `ok`.
+    // The objects of these commands have nothing beyond `ok`.
     let done = match first_line.split(' ').collect::<Vec<_>>()[..] {
         ["create_user", user] => format!("user {user} created; to log in, type: login {user}"),
         ["create_group", group] => format!("group {group} created; you own it"),

@@ -1,10 +1,11 @@
-//! What a tracker tells of how much it holds and has done.
+//! The figures of a tracker: `/stats` and `/metrics`.
 
-use crate::client::{Client, Udp};
-use crate::support::Sandbox;
+use crate::common::http_client::{HttpClient, stats};
+use crate::common::sandbox::Sandbox;
+use crate::common::udp_client::UdpClient;
 use std::collections::HashMap;
 
-/// The query of an announce: a swarm, a peer, what it lacks, what it uploaded and downloaded.
+/// The query of an announce: swarm, peer, bytes left, and bytes uploaded and downloaded.
 fn query(swarm: char, peer: char, left: u64, (up, down): (u64, u64), event: &str) -> String {
     let twenty = |letter: char| String::from(letter).repeat(20);
     format!(
@@ -16,20 +17,23 @@ fn query(swarm: char, peer: char, left: u64, (up, down): (u64, u64), event: &str
 }
 
 #[test]
-fn what_is_announced_over_http_and_udp_stands_in_stats_and_in_metrics_alike() {
+fn stats_and_metrics_count_announces_over_http_and_udp_alike() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
-    let (mut http, mut udp) = (Client::new(tracker.address), Udp::new(tracker.address));
+    let (mut http, mut udp) = (
+        HttpClient::new(tracker.address),
+        UdpClient::new(tracker.address),
+    );
     let mut over_http = |query: String| {
-        assert!(http.get(&format!("/announce?{query}")).is("200"));
+        assert!(http.get(&format!("/announce?{query}")).has_status("200"));
     };
-    let mut over_udp = |query: String| drop(udp.tell(&query));
-    // Two swarms, one of peers over both; a third comes and goes.
+    let mut over_udp = |query: String| drop(udp.announce_query(&query));
+    // Two swarms, one of them with peers over both protocols. A third swarm begins and ends.
     over_http(query('a', 'p', 9, (100, 50), "&event=started"));
     over_udp(query('a', 'q', 9, (7, 7), "&event=started"));
     over_udp(query('b', 'r', 0, (0, 0), ""));
     over_http(query('c', 's', 9, (0, 0), "&event=started"));
-    // What was moved before it was heard of is not counted, what a former start moved neither.
+    // Bytes before the first announce are not counted, and a second `started` begins a new count.
     over_http(query('a', 'p', 5, (1_100, 550), ""));
     over_http(query('a', 'p', 0, (1_101, 1_050), "&event=completed"));
     over_udp(query('a', 'q', 9, (70_007, 30_007), ""));
@@ -37,8 +41,11 @@ fn what_is_announced_over_http_and_udp_stands_in_stats_and_in_metrics_alike() {
     over_udp(query('b', 'r', 0, (5_000, 0), ""));
     over_http(query('c', 's', 9, (8, 0), "&event=stopped"));
     let bytes = [1_000 + 1 + 70_000 + 5_000 + 8, 500 + 500 + 30_000];
-    assert!(http.get("/scrape?info_hash=aaaaaaaaaaaaaaaaaaaa").is("200"));
-    let stats: serde_json::Value = serde_json::from_slice(&http.get("/stats").body).unwrap();
+    assert!(
+        http.get("/scrape?info_hash=aaaaaaaaaaaaaaaaaaaa")
+            .has_status("200")
+    );
+    let stats = stats(tracker.address);
     let metrics = String::from_utf8(http.get("/metrics").body).unwrap();
     let metrics: HashMap<&str, u64> = metrics
         .lines()

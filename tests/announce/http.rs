@@ -1,6 +1,7 @@
-//! HTTP as such: connections, deadlines, malformed requests, and what is not HTTP at all.
+//! The tracker's HTTP: connections, deadlines, malformed requests, and bytes that are not HTTP.
 
-use crate::client::{Client, HASH, announce, options, tracker};
+use super::trackers::{open_options, start_tracker};
+use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
 use pieceful::certificate::Authority;
 use pieceful::net::{Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
 use pieceful::tracker::{Access, CLOSED_RUN_ONLY, Deadlines, Options, TlsService, Tracker, bind};
@@ -11,44 +12,48 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[test]
-fn connections_stay_as_http_says() {
-    let tracker = tracker();
-    let mut new = Client::new(tracker.address());
+fn connections_stay_open_or_close_as_http_demands() {
+    let tracker = start_tracker();
+    let mut new = HttpClient::new(tracker.address());
     let text = new.get("/");
-    assert!(text.is("200") && text.body.starts_with(b"pieceful "));
-    assert!(new.get("/admin").is("404"));
-    assert!(new.get(&announce('b', 1, "")).is("200"));
+    assert!(text.has_status("200") && text.body.starts_with(b"pieceful "));
+    assert!(new.get("/admin").has_status("404"));
+    assert!(new.get(&announce_target('b', 1, "")).has_status("200"));
     new.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert!(new.response().head.contains("Connection: close") && new.is_closed());
 
-    let mut old = Client::new(tracker.address());
+    let mut old = HttpClient::new(tracker.address());
     old.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert!(old.response().head.contains("Connection: keep-alive"));
     old.send("GET / HTTP/1.0\r\n\r\n");
-    assert!(old.response().is("200") && old.is_closed());
+    assert!(old.response().has_status("200") && old.is_closed());
 
-    let mut head = Client::new(tracker.address());
+    let mut head = HttpClient::new(tracker.address());
     head.send("HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
     assert!(head.head().contains("Content-Length: "));
     assert!(
-        head.response().is("200"),
+        head.response().has_status("200"),
         "no body came before the next response"
     );
 }
 
 #[test]
-fn requests_may_be_sent_ahead_and_split_anywhere() {
-    let tracker = tracker();
-    let one = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", announce('b', 1, ""));
-    let mut ahead = Client::new(tracker.address());
+fn requests_may_be_pipelined_and_split_anywhere() {
+    let tracker = start_tracker();
+    let one = format!(
+        "GET {} HTTP/1.1\r\nHost: x\r\n\r\n",
+        announce_target('b', 1, "")
+    );
+    let mut ahead = HttpClient::new(tracker.address());
     ahead.send(one.repeat(1_000));
     for _ in 0..1_000 {
-        assert!(ahead.response().is("200"));
+        assert!(ahead.response().has_status("200"));
     }
     let two = format!("{one}GET / HTTP/1.1\r\n\r\n");
-    let mut split = Client::new(tracker.address());
+    let mut split = HttpClient::new(tracker.address());
     for cut in 1..two.len() {
-        // The first answer shows that what came before the cut has been taken, where that is more than a request.
+        // If a whole request comes before the cut, its answer shows that the tracker has read those
+        // bytes.
         let (before, after) = two.split_at(cut);
         split.send(before);
         let taken = (cut >= one.len()).then(|| split.response());
@@ -58,24 +63,24 @@ fn requests_may_be_sent_ahead_and_split_anywhere() {
         let second = split.response();
         assert!(second.body.starts_with(b"pieceful "), "cut at {cut}");
     }
-    let mut bytes = Client::new(tracker.address());
+    let mut bytes = HttpClient::new(tracker.address());
     two.bytes().for_each(|byte| {
         bytes.send([byte]);
     });
-    assert!(bytes.response().is("200") && bytes.response().is("200"));
+    assert!(bytes.response().has_status("200") && bytes.response().has_status("200"));
 }
 
 #[test]
-fn a_head_that_trickles_meets_its_deadline() {
+fn a_head_that_trickles_is_refused_at_its_deadline() {
     let quick = Options {
         deadlines: Deadlines {
             head: Duration::from_millis(300),
             idle: Duration::from_millis(300),
         },
-        ..options("127.0.0.1:0")
+        ..open_options("127.0.0.1:0")
     };
     let tracker = Tracker::start(quick).unwrap();
-    let mut client = Client::new(tracker.address());
+    let mut client = HttpClient::new(tracker.address());
     let mut trickling = client.stream.try_clone().unwrap();
     let answered = Stop::new();
     let ended = answered.clone();
@@ -93,15 +98,15 @@ fn a_head_that_trickles_meets_its_deadline() {
     let response = client.response();
     answered.stop();
     trickle.join().unwrap();
-    assert!(response.is("408"), "{}", response.head);
+    assert!(response.has_status("408"), "{}", response.head);
 }
 
 #[test]
-fn a_silent_client_meets_the_deadline_of_what_it_is_at() {
+fn a_silent_client_is_ended_at_the_deadline_of_its_state() {
     let (quick, slow) = (Duration::from_millis(200), Duration::from_secs(60));
     let with = |head, idle| {
         let deadlines = Deadlines { head, idle };
-        let options = options("127.0.0.1:0");
+        let options = open_options("127.0.0.1:0");
         Tracker::start(Options {
             deadlines,
             ..options
@@ -109,23 +114,26 @@ fn a_silent_client_meets_the_deadline_of_what_it_is_at() {
         .unwrap()
     };
     let tracker = with(quick, slow);
-    assert!(Client::new(tracker.address()).is_closed(), "says nothing");
-    let mut first = Client::new(tracker.address());
-    assert!(first.send("GE").response().is("408"));
-    let mut second = Client::new(tracker.address());
+    assert!(
+        HttpClient::new(tracker.address()).is_closed(),
+        "says nothing"
+    );
+    let mut first = HttpClient::new(tracker.address());
+    assert!(first.send("GE").response().has_status("408"));
+    let mut second = HttpClient::new(tracker.address());
     second.send("GET / HTTP/1.1\r\n\r\nGE");
-    assert!(second.response().is("200") && second.response().is("408"));
-    let mut later = Client::new(tracker.address());
-    assert!(later.get("/").is("200") && later.send("GE").response().is("408"));
+    assert!(second.response().has_status("200") && second.response().has_status("408"));
+    let mut later = HttpClient::new(tracker.address());
+    assert!(later.get("/").has_status("200") && later.send("GE").response().has_status("408"));
 
     let tracker = with(slow, quick);
-    let mut idle = Client::new(tracker.address());
-    assert!(idle.get("/").is("200") && idle.is_closed());
+    let mut idle = HttpClient::new(tracker.address());
+    assert!(idle.get("/").has_status("200") && idle.is_closed());
 }
 
 #[test]
-fn what_is_not_http_is_refused_and_the_connection_ends() {
-    let tracker = tracker();
+fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
+    let tracker = start_tracker();
     let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9_000));
     for (sent, status) in [
@@ -148,15 +156,15 @@ fn what_is_not_http_is_refused_and_the_connection_ends() {
         (&long, "431"),
         (&"x".repeat(100_000), "431"),
     ] {
-        let mut client = Client::new(tracker.address());
+        let mut client = HttpClient::new(tracker.address());
         let response = client.send(sent).response();
         let shown: String = sent.chars().take(60).collect();
-        assert!(response.is(status), "{shown}: {}", response.head);
+        assert!(response.has_status(status), "{shown}: {}", response.head);
         assert!(response.head.contains("Connection: close"));
         assert!(client.is_closed(), "{shown}");
     }
     for silent in [[0, 0, 0, 2], [0x16, 3, 1, 0], [0xff; 4]] {
-        let mut client = Client::new(tracker.address());
+        let mut client = HttpClient::new(tracker.address());
         client
             .send(silent)
             .stream
@@ -165,69 +173,77 @@ fn what_is_not_http_is_refused_and_the_connection_ends() {
         assert!(client.is_closed());
     }
     assert!(
-        Client::new(tracker.address()).get("/").is("200"),
+        HttpClient::new(tracker.address())
+            .get("/")
+            .has_status("200"),
         "it lives"
     );
 }
 
 #[test]
-fn only_an_open_tracker_takes_announces() {
-    let shut = Tracker::start(Options {
+fn a_tracker_without_open_accepts_no_announces() {
+    let not_open = Tracker::start(Options {
         access: Access::NotOpen,
-        ..options("127.0.0.1:0")
+        ..open_options("127.0.0.1:0")
     });
-    let mut client = Client::new(shut.as_ref().unwrap().address());
+    let mut client = HttpClient::new(not_open.as_ref().unwrap().address());
     let reason = "this tracker serves no open swarms (start it with --open)";
-    assert_eq!(client.get(&announce('b', 1, "")).refusal(), reason);
-    assert_eq!(client.get(&format!("/scrape?{HASH}")).refusal(), reason);
+    assert_eq!(client.get(&announce_target('b', 1, "")).refusal(), reason);
+    assert_eq!(
+        client.get(&format!("/scrape?{INFO_HASH}")).refusal(),
+        reason
+    );
+}
 
+#[test]
+fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
     let authority = Authority::generate("test").unwrap();
     let identity = authority.issue(TRACKER_NAME).unwrap();
-    let echo = |line: &TlsStream, _: SocketAddr, _: Purpose| {
+    let echo = |connection: &TlsStream, _: SocketAddr, _: Purpose| {
         let mut frame = [0; 6];
         let soon = Instant::now() + Duration::from_secs(20);
-        assert_eq!(line.read_until(&mut frame, soon).unwrap(), 6);
-        line.write_all_until(&frame, soon).unwrap();
+        assert_eq!(connection.read_until(&mut frame, soon).unwrap(), 6);
+        connection.write_all_until(&frame, soon).unwrap();
     };
     let closed = Tracker::start(Options {
         access: CLOSED_RUN_ONLY,
-        tls_service: Some(TlsService {
+        control: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
             serve: Box::new(echo),
         }),
-        ..options("127.0.0.1:0")
+        ..open_options("127.0.0.1:0")
     });
     let closed = closed.unwrap();
-    let mut client = Client::new(closed.address());
-    let refusal = client.get(&announce('b', 1, "")).refusal();
+    let mut client = HttpClient::new(closed.address());
+    let refusal = client.get(&announce_target('b', 1, "")).refusal();
     assert!(
         refusal.starts_with("this tracker serves a closed run"),
         "{refusal}"
     );
     let socket = Arc::new(TcpStream::connect(closed.address()).unwrap());
     let limit = Duration::from_secs(20);
-    let (line, found) = connect_tls(socket, Some(authority.fingerprint()), limit).unwrap();
+    let (connection, found) = connect_tls(socket, Some(authority.fingerprint()), limit).unwrap();
     assert_eq!(found, authority.fingerprint());
     let soon = Instant::now() + limit;
-    line.write_all_until(b"\0\0\0\x02de", soon).unwrap();
+    connection.write_all_until(b"\0\0\0\x02de", soon).unwrap();
     let mut echoed = [0; 10];
-    assert_eq!(line.read_until(&mut echoed, soon).unwrap(), 6);
+    assert_eq!(connection.read_until(&mut echoed, soon).unwrap(), 6);
     assert_eq!(&echoed[..6], b"\0\0\0\x02de");
-    let mut plain = Client::new(closed.address());
+    let mut plain = HttpClient::new(closed.address());
     plain.send(b"\0\0\0\x02de");
     assert!(plain.is_closed(), "frames in the clear are not answered");
 }
 
 #[test]
-fn a_raised_flag_ends_everything_at_once() {
+fn a_stop_ends_tracker_and_connections_at_once() {
     let stop = Stop::new();
     let tracker = Tracker::start(Options {
         stop: stop.clone(),
-        ..options("127.0.0.1:0")
+        ..open_options("127.0.0.1:0")
     });
     let tracker = tracker.unwrap();
-    let mut idle = Client::new(tracker.address());
-    assert!(idle.get("/").is("200"));
+    let mut idle = HttpClient::new(tracker.address());
+    assert!(idle.get("/").has_status("200"));
     let raised = Instant::now();
     stop.stop();
     tracker.wait_until_stopped();
@@ -238,7 +254,7 @@ fn a_raised_flag_ends_everything_at_once() {
 
 #[test]
 fn a_port_in_use_is_named() {
-    let tracker = tracker();
+    let tracker = start_tracker();
     let address = tracker.address().to_string().parse().unwrap();
     let error = bind(&address).unwrap_err().to_string();
     assert!(

@@ -1,23 +1,25 @@
-//! What a tracker holds at most: what is past it is refused with the reason, and costs no memory.
+//! Limits on swarms and peers: the tracker refuses announces above them with a reason, and they
+//! cost no memory.
 
-use crate::client::{Client, HASH, Udp, announce};
-use crate::support::Sandbox;
+use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, stats};
+use crate::common::process::resident_kib;
+use crate::common::sandbox::Sandbox;
+use crate::common::udp_client::UdpClient;
 use pieceful::tracker::{Access, Limits, Options, Tracker, bind_with_udp};
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::udp_tracker::{Request, Response as UdpResponse};
-use std::fs;
 
-/// The announce of a leech in the swarm of that number.
-fn of_swarm(number: u32) -> String {
+/// The request target that announces a leech in swarm `number`.
+fn announce_in_swarm(number: u32) -> String {
     let hash = format!("{number:020}");
-    announce('b', 1001, "").replace(HASH, &format!("info_hash={hash}"))
+    announce_target('b', 1001, "").replace(INFO_HASH, &format!("info_hash={hash}"))
 }
 
-/// The reason for which an announce over UDP is refused; none if it is not.
-fn refused_over_udp(udp: &mut Udp, id: u8) -> Option<String> {
+/// The reason why an announce over UDP is refused. None if it is accepted.
+fn refusal_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
     let connection = udp.connect();
     let datagram = |transaction| {
-        let whole = Udp::announce_bytes(connection, id, 1001);
+        let whole = UdpClient::announce_bytes(connection, id, 1001);
         match Request::parse(&whole).unwrap() {
             Request::Announce { announce, .. } => Request::Announce {
                 connection,
@@ -47,44 +49,39 @@ fn limited(limits: Limits) -> Tracker {
 }
 
 #[test]
-fn one_address_cannot_fill_a_tracker_with_made_up_swarms() {
+fn one_address_cannot_fill_a_tracker_with_swarms() {
     const MOST: u32 = 10_000;
     const AT_ONCE: u32 = 200;
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&["--data", sandbox.folder("data").to_str().unwrap()]);
-    let mut client = Client::new(tracker.address);
+    let mut client = HttpClient::new(tracker.address);
     for first in (0..MOST).step_by(AT_ONCE as usize) {
         let batch = (first..first + AT_ONCE).map(|number| {
-            let target = of_swarm(number);
+            let target = announce_in_swarm(number);
             format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
         });
         client.send(batch.collect::<String>());
         for number in first..first + AT_ONCE {
-            let told = AnnounceResponse::parse(&client.response().body);
-            assert!(told.is_ok(), "swarm {number}: {told:?}");
+            let answer = AnnounceResponse::parse(&client.response().body);
+            assert!(answer.is_ok(), "swarm {number}: {answer:?}");
         }
     }
     let refused = "too many swarms or peers from your address; try again later";
     for number in MOST..MOST + AT_ONCE {
-        assert_eq!(client.get(&of_swarm(number)).refusal(), refused);
+        assert_eq!(client.get(&announce_in_swarm(number)).refusal(), refused);
     }
-    // Who is in one already stays, and others are as welcome as before.
-    assert!(AnnounceResponse::parse(&client.get(&of_swarm(0)).body).is_ok());
-    let mut other = Udp::from("127.0.0.2:0", tracker.address);
-    assert_eq!(refused_over_udp(&mut other, b'c'), None);
-    let stats = client.get("/stats").body;
-    let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
+    // The peer stays in its swarms, and announces from other addresses are accepted.
+    assert!(AnnounceResponse::parse(&client.get(&announce_in_swarm(0)).body).is_ok());
+    let mut other = UdpClient::bound_to("127.0.0.2:0", tracker.address);
+    assert_eq!(refusal_over_udp(&mut other, b'c'), None);
+    let stats = stats(tracker.address);
     assert_eq!(stats["swarms"], MOST + 1, "{stats}");
-    let status = fs::read_to_string(format!("/proc/{}/status", tracker.id())).unwrap();
-    let held = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kibibytes = held
-        .and_then(|line| line.split_whitespace().nth(1))
-        .unwrap();
-    assert!(kibibytes.parse::<u64>().unwrap() < 64 << 10, "{kibibytes}");
+    let kibibytes = resident_kib(tracker.id());
+    assert!(kibibytes < 64 << 10, "{kibibytes}");
 }
 
 #[test]
-fn a_full_swarm_and_a_full_tracker_refuse_over_both_protocols_with_the_reason() {
+fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
     let one = Limits {
         peers_per_swarm: 1,
         ..Limits::default()
@@ -104,13 +101,13 @@ fn a_full_swarm_and_a_full_tracker_refuse_over_both_protocols_with_the_reason() 
     ];
     for (limits, reason) in rows {
         let tracker = limited(limits);
-        let mut http = Client::new(tracker.address());
-        let mut udp = Udp::new(tracker.address());
-        // The first is let in where there is room for one.
-        let first = refused_over_udp(&mut udp, b'a');
+        let mut http = HttpClient::new(tracker.address());
+        let mut udp = UdpClient::new(tracker.address());
+        // The first peer is accepted where a swarm may have one.
+        let first = refusal_over_udp(&mut udp, b'a');
         assert_eq!(first.is_none(), limits == one, "{limits:?}: {first:?}");
-        assert_eq!(refused_over_udp(&mut udp, b'b').as_deref(), Some(reason));
-        assert_eq!(http.get(&announce('c', 1003, "")).refusal(), reason);
+        assert_eq!(refusal_over_udp(&mut udp, b'b').as_deref(), Some(reason));
+        assert_eq!(http.get(&announce_target('c', 1003, "")).refusal(), reason);
         tracker.stop();
     }
 }

@@ -1,29 +1,34 @@
-//! Private torrents (BEP 27): one tracker of their own at a time, and nobody but whom it names.
+//! Private torrents (BEP 27): a peer announces to one of the torrent's own trackers at a time, and
+//! links only to peers that this tracker names.
 
-use crate::extension::{data, give, info, link, peer_parameter};
-use crate::others::Other;
-use crate::peers::peer;
-use crate::script::*;
-use crate::support::{PATIENCE, Process, Sandbox, run};
-use crate::tiers::{announces, other_tracker, tiered};
-use crate::torrent::{Torrent, word};
+use super::tiers::{announces, other_tracker, tiered};
+use crate::common::extensions::{magnet_link, peer_parameter, serve_metadata_of};
+use crate::common::fake_peer::*;
+use crate::common::fake_tracker::FakeTracker;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::wait_for_log_line;
+use crate::common::peer::quoted;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 
 static SECRET: LazyLock<Torrent> =
     LazyLock::new(|| Torrent::new("secret", 5 * 32_768 + 1, 32_768, 9).private(1));
 
 #[test]
-fn one_tracker_of_ours_hears_of_it_and_neither_the_next_nor_those_of_tracker_info() {
+fn a_private_torrent_is_announced_to_its_first_tracker_alone() {
     let sandbox = Sandbox::new();
     let listed = sandbox.tracker(&[]);
     let (first, second) = (other_tracker(&sandbox), other_tracker(&sandbox));
     sandbox.file("seed/data", 300_000, 1);
     let url = |tracker: &Process| format!("http://{}/announce", tracker.address);
     let (one, two) = (url(&first), url(&second));
-    let made = run(
+    let created = run(
         &sandbox.path("seed"),
         &[
             "torrent",
@@ -37,8 +42,8 @@ fn one_tracker_of_ours_hears_of_it_and_neither_the_next_nor_those_of_tracker_inf
         ],
         "",
     );
-    assert_eq!(made.code, Some(0), "{made:?}");
-    let torrent = word(&sandbox.path("seed/data.torrent"));
+    assert_eq!(created.code, Some(0), "{created:?}");
+    let torrent = quoted(&sandbox.path("seed/data.torrent"));
     let mut seed = sandbox.peer("seed");
     seed.run(&format!("download {torrent}"));
     let mut leech = sandbox.peer("leech");
@@ -51,70 +56,81 @@ fn one_tracker_of_ours_hears_of_it_and_neither_the_next_nor_those_of_tracker_inf
         let (exit, stderr) = peer.process.wait();
         assert!(exit.success(), "{stderr}");
     }
-    // Each has said that it begins and that it ends.
+    // Each peer has announced its start and its end.
     assert!(announces(&first) >= 4);
     assert_eq!((announces(&second), announces(&listed)), (0, 0));
 }
 
 #[test]
-fn any_number_but_0_is_private() {
+fn any_number_except_0_makes_a_torrent_private() {
     for (number, is_private) in [(1, true), (2, true), (-1, true), (0, false)] {
         let sandbox = Sandbox::new();
-        let listed = Other::naming(&[]);
+        let listed = FakeTracker::naming(&[]);
         fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-        let own = Other::naming(&[]);
+        let own = FakeTracker::naming(&[]);
         let torrent = Torrent::new("share", 100_000, 32_768, 1).private(number);
         let torrent = tiered(&sandbox, &torrent.bytes, &[&[own.url()]]);
         let mut leech = sandbox.peer("leech");
-        leech.run(&format!("download {}", word(&torrent)));
-        own.until(|heard| !heard.is_empty());
+        leech.run(&format!("download {}", quoted(&torrent)));
+        own.wait_for_requests(|requests| !requests.is_empty());
         leech.run("quit");
         let (exit, stderr) = leech.process.wait();
         assert!(exit.success(), "{stderr}");
-        assert_eq!(listed.heard().is_empty(), is_private, "private {number}");
+        assert_eq!(listed.requests().is_empty(), is_private, "private {number}");
     }
 }
 
-#[test]
-fn when_its_tracker_fails_another_takes_its_place_and_whom_the_former_named_is_given_up() {
-    let sandbox = Sandbox::new();
+/// A peer without pieces. It reports each call and each end of a link.
+fn reporting_peer() -> (SocketAddr, Receiver<()>, Receiver<()>) {
     let (calls, called) = channel();
     let (ends, ended) = channel();
     let both = Mutex::new((calls, ends));
-    let named = listen(&SECRET, "named", move |mut wire, _| {
+    let address = listen(&SECRET, "named", move |mut link, _| {
         let (calls, ends) = both.lock().unwrap().clone();
         calls.send(()).unwrap();
-        wire.drain();
+        link.read_to_end();
         let _ = ends.send(());
     });
-    // One more is called and takes its time to answer.
+    (address, called, ended)
+}
+
+/// A peer that answers handshakes only after the sender has been dropped.
+fn late_peer() -> (SocketAddr, Sender<()>) {
     let (answers, may_answer) = channel::<()>();
     let may_answer = Mutex::new(may_answer);
-    let late = listen_raw(move |mut wire, _| {
-        assert!(wire.handshake().is_some());
+    let address = listen_tcp(move |mut link, _| {
+        assert!(link.read_handshake().is_some());
         let _ = may_answer.lock().unwrap().recv();
-        wire.send(&handshake(SECRET.info_hash, BOTH, "late"));
-        wire.drain();
+        link.send(&handshake(SECRET.info_hash, EXTENDED_AND_FAST, "late"));
+        link.read_to_end();
     });
-    let (first, second) = (Other::down(), Other::down());
+    (address, answers)
+}
+
+#[test]
+fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_it_named_are_given_up() {
+    let sandbox = Sandbox::new();
+    let (named, called, ended) = reporting_peer();
+    let (late, answers) = late_peer();
+    let (first, second) = (FakeTracker::down(), FakeTracker::down());
     first.name_often(&[named, late]);
-    let owner = sound_owner(&SECRET, "owner");
+    let owner = honest_seed(&SECRET, "owner");
     let torrent = tiered(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {} copy", word(&torrent)));
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!("download {} copy", quoted(&torrent)));
     called.recv_timeout(PATIENCE).unwrap();
-    first.until(|heard| heard.len() > 3);
-    assert_eq!(second.heard(), [""; 0], "one at a time");
+    first.wait_for_requests(|requests| requests.len() > 3);
+    assert_eq!(second.requests(), [""; 0], "one at a time");
     first.fail();
-    // As long as neither answers, nobody is given up.
-    second.until(|heard| !heard.is_empty());
+    // While no tracker answers, the leech keeps its peers.
+    second.wait_for_requests(|requests| !requests.is_empty());
     assert!(ended.try_recv().is_err());
     second.name(&[owner]);
     ended.recv_timeout(PATIENCE).unwrap();
     drop(answers);
     for given_up in [named, late] {
         let address = given_up.to_string();
-        logged(
+        wait_for_log_line(
             &leech.log,
             &[&address, "the tracker that named it has failed"],
         );
@@ -123,113 +139,115 @@ fn when_its_tracker_fails_another_takes_its_place_and_whom_the_former_named_is_g
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == SECRET.content);
     assert!(
         called.try_recv().is_err(),
-        "the one given up was called again"
+        "the leech called a peer again that it had given up"
     );
 }
 
 #[test]
-fn a_link_whose_metadata_is_private_forgets_all_but_its_own_tracker() {
+fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let listed = Arc::new(Other::down());
-    let hears = Arc::clone(&listed);
-    // The link names it, and so do the trackers.
-    let giver = listen(&SECRET, "giver", move |mut wire, _| {
+    let listed = Arc::new(FakeTracker::down());
+    let watched = Arc::clone(&listed);
+    // The magnet link and the tracker both name this peer.
+    let metadata_source = listen(&SECRET, "source", move |mut link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
-        // A tracker that has not heard that it begins need not hear that it ends.
-        hears.until(|heard| !heard.is_empty());
-        let metadata = info(&SECRET);
-        give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+        // The tracker receives `stopped` only if it has received `started`.
+        watched.wait_for_requests(|requests| !requests.is_empty());
+        serve_metadata_of(&mut link, &SECRET);
     });
-    listed.name_often(&[giver]);
+    listed.name_often(&[metadata_source]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-    let own = Other::down();
+    let own = FakeTracker::down();
     own.name_often(&[]);
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let link = link(
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let magnet = magnet_link(
         &SECRET,
-        &format!("&dn=sought&tr={}{}", own.url(), peer_parameter(giver)),
+        &format!(
+            "&dn=sought&tr={}{}",
+            own.url(),
+            peer_parameter(metadata_source)
+        ),
     );
-    leech.run(&format!("download {link}"));
-    leech.until("secret", |download| download["state"] == "downloading");
-    listed.until(|heard| {
-        heard
+    leech.run(&format!("download {magnet}"));
+    leech.wait_for_state("secret", "downloading");
+    listed.wait_for_requests(|requests| {
+        requests
             .last()
             .is_some_and(|line| line.contains("event=stopped"))
     });
-    let (told, begun) = (listed.heard().len(), own.heard().len());
-    // Whoever is to be called is called at once.
-    own.until(|heard| heard.len() > begun + 2);
+    let (announced, before) = (listed.requests().len(), own.requests().len());
+    // Two more announces: the leech would have called the peer by now.
+    own.wait_for_requests(|requests| requests.len() > before + 2);
     assert_eq!(
         calls.load(Ordering::SeqCst),
         1,
-        "the giver was called again"
+        "the leech called the peer again"
     );
-    assert_eq!(listed.heard().len(), told);
-    own.name_often(&[sound_owner(&SECRET, "owner")]);
+    assert_eq!(listed.requests().len(), announced);
+    own.name_often(&[honest_seed(&SECRET, "owner")]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    // Neither does the next start call it.
+    // Nor does it call the peer after a restart.
     leech.kill();
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.until("secret", |download| download["state"] == "complete");
-    let begun = own.heard().len();
-    own.until(|heard| heard.len() > begun);
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_state("secret", "complete");
+    let before = own.requests().len();
+    own.wait_for_requests(|requests| requests.len() > before);
     assert_eq!(
-        (listed.heard().len(), calls.load(Ordering::SeqCst)),
-        (told, 1)
+        (listed.requests().len(), calls.load(Ordering::SeqCst)),
+        (announced, 1)
     );
 }
 
 #[test]
-fn a_tracker_that_is_being_asked_as_a_link_turns_out_to_be_private_hears_that_it_ends() {
+fn a_tracker_with_an_open_announce_hears_stopped_when_the_metadata_is_private() {
     let sandbox = Sandbox::new();
-    let (listed, own) = (Other::naming(&[]), Other::down());
+    let (listed, own) = (FakeTracker::naming(&[]), FakeTracker::down());
     own.name_often(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let (held, own_held) = (listed.hold(), own.hold());
     let (gives, may_give) = channel::<()>();
     let may_give = Mutex::new(may_give);
-    let giver = listen(&SECRET, "giver", move |mut wire, _| {
+    let metadata_source = listen(&SECRET, "source", move |mut link, _| {
         let _ = may_give.lock().unwrap().recv();
-        let metadata = info(&SECRET);
-        give(&mut wire, metadata.len(), |piece| data(piece, metadata));
+        serve_metadata_of(&mut link, &SECRET);
     });
-    let mut leech = peer(&sandbox, "leech", &[]);
-    let link = link(
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    let magnet = magnet_link(
         &SECRET,
-        &format!("&tr={}{}", own.url(), peer_parameter(giver)),
+        &format!("&tr={}{}", own.url(), peer_parameter(metadata_source)),
     );
-    leech.run(&format!("download {link}"));
-    listed.until(|heard| !heard.is_empty());
-    own.until(|heard| !heard.is_empty());
+    leech.run(&format!("download {magnet}"));
+    listed.wait_for_requests(|requests| !requests.is_empty());
+    own.wait_for_requests(|requests| !requests.is_empty());
     drop(gives);
-    leech.until("secret", |download| download["state"] == "downloading");
-    // What the one answers, which it was asked before, does not bring the other back.
+    leech.wait_for_state("secret", "downloading");
+    // The answer to an earlier announce does not bring the listed tracker back.
     drop(own_held);
-    own.until(|heard| heard.len() > 2);
+    own.wait_for_requests(|requests| requests.len() > 2);
     drop(held);
-    let heard = listed.until(|heard| heard.len() > 1);
-    assert!(heard[1].contains("event=stopped"), "{heard:?}");
-    let begun = own.heard().len();
-    own.until(|heard| heard.len() > begun + 2);
-    assert_eq!(listed.heard().len(), 2);
+    let requests = listed.wait_for_requests(|requests| requests.len() > 1);
+    assert!(requests[1].contains("event=stopped"), "{requests:?}");
+    let before = own.requests().len();
+    own.wait_for_requests(|requests| requests.len() > before + 2);
+    assert_eq!(listed.requests().len(), 2);
 }
 
 #[test]
-fn a_private_torrent_without_a_tracker_says_so_though_tracker_info_names_one() {
+fn a_private_torrent_without_a_tracker_reports_that_and_ignores_tracker_info() {
     let sandbox = Sandbox::new();
-    let listed = Other::naming(&[]);
+    let listed = FakeTracker::naming(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-    let mut leech = peer(&sandbox, "leech", &[]);
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let torrent = SECRET.write(&sandbox, "secret.torrent");
-    leech.run(&format!("download {} copy", word(&torrent)));
-    leech.until("secret", |download| {
+    leech.run(&format!("download {} copy", quoted(&torrent)));
+    leech.wait_for_download("secret", |download| {
         let trouble = &download["trouble"];
         assert!(trouble != "it names no tracker, and TRACKER_INFO names none");
         trouble == "it is private, and names no tracker"
     });
-    assert_eq!(listed.heard(), [""; 0]);
+    assert_eq!(listed.requests(), [""; 0]);
 }

@@ -1,7 +1,8 @@
-//! Swarms that outlive the process, and what is done with a file that is no good.
+//! Saved swarms: they outlive a graceful restart, and a bad file of them is ignored.
 
-use crate::client::{Client, addresses};
-use crate::support::{Process, Sandbox};
+use crate::common::http_client::{HttpClient, peer_addresses, stats};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +13,7 @@ fn start(sandbox: &Sandbox, data: &Path) -> Process {
     tracker
 }
 
+/// Ends the tracker by a signal. Only SIGTERM lets it end by itself.
 fn end(tracker: Process, signal: &str) {
     tracker.signal(signal);
     let (status, stderr) = tracker.wait();
@@ -19,9 +21,7 @@ fn end(tracker: Process, signal: &str) {
 }
 
 fn stat(tracker: &Process, name: &str) -> u64 {
-    let told = Client::new(tracker.address).get("/stats");
-    let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
-    told[name].as_u64().unwrap()
+    stats(tracker.address)[name].as_u64().unwrap()
 }
 
 fn local(port: u16) -> SocketAddr {
@@ -33,7 +33,7 @@ fn a_graceful_restart_keeps_every_peer_and_its_rank() {
     let sandbox = Sandbox::new();
     let data = sandbox.folder("data");
     let tracker = start(&sandbox, &data);
-    let mut client = Client::new(tracker.address);
+    let mut client = HttpClient::new(tracker.address);
     for number in 0..100 {
         let id = char::from(b'A' + number % 50);
         let more = if number < 50 { "" } else { "&uploaded=0" };
@@ -48,34 +48,37 @@ fn a_graceful_restart_keeps_every_peer_and_its_rank() {
 
     let tracker = start(&sandbox, &data);
     assert_eq!((stat(&tracker, "peers"), stat(&tracker, "swarms")), (50, 1));
-    assert!(!data.join("swarms").exists(), "taken once");
-    let told = Client::new(tracker.address).announce('~', 2_000, "&numwant=5");
-    assert_eq!(
-        addresses(&told)[0],
-        local(1_010),
-        "who uploaded comes first"
+    assert!(
+        !data.join("swarms").exists(),
+        "the file is deleted once it has been read"
     );
-    assert_eq!(told.incomplete, Some(51));
+    let answer = HttpClient::new(tracker.address).announce('~', 2_000, "&numwant=5");
+    assert_eq!(
+        peer_addresses(&answer)[0],
+        local(1_010),
+        "the peer with the most uploaded bytes comes first"
+    );
+    assert_eq!(answer.incomplete, Some(51));
     end(tracker, "-TERM");
 }
 
 #[test]
-fn a_kill_or_a_damaged_file_leaves_an_empty_tracker_that_works() {
+fn after_a_kill_or_with_a_damaged_file_a_tracker_starts_with_empty_swarms() {
     let sandbox = Sandbox::new();
     let data = sandbox.folder("data");
     let tracker = start(&sandbox, &data);
-    Client::new(tracker.address).announce('b', 1_001, "");
+    HttpClient::new(tracker.address).announce('b', 1_001, "");
     end(tracker, "-TERM");
     let saved = fs::read(data.join("swarms")).unwrap();
     let tracker = start(&sandbox, &data);
     assert_eq!(stat(&tracker, "peers"), 1);
-    Client::new(tracker.address).announce('b', 1_001, "&event=stopped");
+    HttpClient::new(tracker.address).announce('b', 1_001, "&event=stopped");
     end(tracker, "-KILL");
     let tracker = start(&sandbox, &data);
     assert_eq!(
         stat(&tracker, "peers"),
         0,
-        "one that left does not come back"
+        "a peer that stopped does not come back"
     );
     end(tracker, "-KILL");
 
@@ -86,8 +89,8 @@ fn a_kill_or_a_damaged_file_leaves_an_empty_tracker_that_works() {
         fs::write(data.join("swarms"), damaged).unwrap();
         let tracker = start(&sandbox, &data);
         assert_eq!(stat(&tracker, "peers"), 0);
-        let told = Client::new(tracker.address).announce('b', 1_001, "");
-        assert_eq!(told.incomplete, Some(1));
+        let answer = HttpClient::new(tracker.address).announce('b', 1_001, "");
+        assert_eq!(answer.incomplete, Some(1));
         end(tracker, "-KILL");
         let log = fs::read_to_string(data.join("tracker.log")).unwrap();
         let last = log

@@ -1,30 +1,27 @@
-//! Where announces of real peers come from: whom a tracker names must be there.
+//! The source addresses of announces: a tracker names a peer by an address at which the peer
+//! listens.
 
-use crate::client::{Client, addresses, announce, udp_tracker};
-use crate::peers::TORRENT;
-use crate::script::wait_for;
-use crate::support::{Peer, Process, Sandbox};
-use crate::tiers::tiered;
-use crate::torrent::word;
+use super::tiers::tiered;
+use super::trackers::start_udp_tracker;
+use crate::common::http_client::{HttpClient, announce_target, peer_addresses};
+use crate::common::open_swarm::TORRENT;
+use crate::common::peer::{Peer, quoted};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use pieceful::tracker::Tracker;
 use pieceful::wire::AnnounceResponse;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-/// A peer that listens there and downloads a torrent of this tracker.
+/// A peer that listens at `listen` and downloads a torrent whose tracker is `tracker`.
 fn leech(sandbox: &Sandbox, listen: &str, tracker: &str) -> Peer {
     let torrent = tiered(sandbox, &TORRENT.bytes, &[&[tracker.to_owned()]]);
-    let state = sandbox.folder("state");
-    let (info, state) = (sandbox.tracker_info(), state.to_str().unwrap().to_owned());
-    let info = info.to_str().unwrap();
-    let arguments = ["peer", listen, info, "--json", "--dir", &state];
-    let process = Process::start(&sandbox.folder("work"), &arguments);
-    let mut peer = Peer { process };
-    peer.run(&format!("download {}", word(&torrent)));
+    let mut peer = sandbox.peer_at(listen, "leech", &[]);
+    peer.run(&format!("download {}", quoted(&torrent)));
     peer
 }
 
-/// Whom the tracker names to somebody who asks from there, once it names anybody.
-fn named(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
+/// The peers that the tracker names to a client at the address `from`. Waits until there is one.
+fn named_peers(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
     let from: IpAddr = from.parse().unwrap();
     let hash: String = TORRENT
         .info_hash
@@ -33,30 +30,30 @@ fn named(tracker: &Tracker, from: &str) -> Vec<SocketAddr> {
         .collect();
     wait_for(
         || {
-            let mut client = Client::new((from, tracker.address().port()).into());
-            let query = announce('z', 9, "&key=z").replace(&"a".repeat(20), &hash);
-            let told = AnnounceResponse::parse(&client.get(&query).body).unwrap();
-            Some(addresses(&told)).filter(|named| !named.is_empty())
+            let mut client = HttpClient::new((from, tracker.address().port()).into());
+            let query = announce_target('z', 9, "&key=z").replace(&"a".repeat(20), &hash);
+            let answer = AnnounceResponse::parse(&client.get(&query).body).unwrap();
+            Some(peer_addresses(&answer)).filter(|named| !named.is_empty())
         },
-        || "nobody has announced".to_owned(),
+        || "no peer has announced".to_owned(),
     )
 }
 
 #[test]
-fn a_peer_that_listens_at_one_address_is_named_by_it() {
+fn a_peer_that_listens_at_one_address_announces_from_it() {
     for scheme in ["http", "udp"] {
-        let tracker = udp_tracker("127.0.0.1:0");
+        let tracker = start_udp_tracker("127.0.0.1:0");
         let url = format!("{scheme}://{}/announce", tracker.address());
         let sandbox = Sandbox::new();
         let leech = leech(&sandbox, "127.0.0.2:0", &url);
         let address = leech.process.address;
         assert_eq!(address.ip(), IpAddr::from([127, 0, 0, 2]));
-        assert_eq!(named(&tracker, "127.0.0.1"), [address], "{scheme}");
+        assert_eq!(named_peers(&tracker, "127.0.0.1"), [address], "{scheme}");
     }
 }
 
 #[test]
-fn a_peer_is_known_over_the_families_in_which_it_listens_and_no_other() {
+fn a_tracker_names_a_peer_in_the_address_families_in_which_it_listens() {
     let localhost = ("localhost", 1).to_socket_addrs().unwrap();
     let has_both = |address: SocketAddr| address.is_ipv6();
     if !localhost.into_iter().any(has_both) {
@@ -71,20 +68,20 @@ fn a_peer_is_known_over_the_families_in_which_it_listens_and_no_other() {
             ("127.0.0.1:0", v4, v4),
             ("[::1]:0", v6, v6),
         ] {
-            let tracker = udp_tracker("[::]:0");
+            let tracker = start_udp_tracker("[::]:0");
             let port = tracker.address().port();
             let url = format!("{scheme}://localhost:{port}/announce");
             let sandbox = Sandbox::new();
             let leech = leech(&sandbox, listen, &url);
             let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), leech.process.address.port());
-            // Over IPv6 last, so that it is known there by now if it ever is.
+            // IPv6 comes last: by then the tracker knows the peer's address there, if it has one.
             for (asking, expected) in [(v4, over_v4), (v6, over_v6)] {
                 wait_for(
-                    || (named(&tracker, asking) == [at(expected)]).then_some(()),
+                    || (named_peers(&tracker, asking) == [at(expected)]).then_some(()),
                     || {
                         format!(
-                            "{scheme}, {listen}: {asking} is told {:?}",
-                            named(&tracker, asking)
+                            "{scheme}, {listen}: {asking} receives {:?}",
+                            named_peers(&tracker, asking)
                         )
                     },
                 );

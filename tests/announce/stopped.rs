@@ -1,20 +1,17 @@
-//! Shares and downloads of open swarms that a person ends.
+//! `stop_share` in open swarms: the peer leaves the swarm, forgets the share and keeps the files.
 
-use crate::client::Client;
-use crate::script::wait_for;
-use crate::support::{Peer, Process, Sandbox, run};
-use serde_json::Value;
+use crate::common::http_client::stats;
+use crate::common::peer::Peer;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use std::fs;
 
-/// Waits until so many peers are in swarms of the tracker, by what it was told.
-fn until_peers(tracker: &Process, count: u64) {
-    let told = || {
-        let told = Client::new(tracker.address).get("/stats");
-        serde_json::from_slice::<Value>(&told.body).unwrap()
-    };
+/// Waits until the tracker counts `count` peers in its swarms.
+fn wait_for_peers(tracker: &Process, count: u64) {
     wait_for(
-        || (told()["peers"] == count).then_some(()),
-        || format!("{count} awaited: {}", told()),
+        || (stats(tracker.address)["peers"] == count).then_some(()),
+        || format!("expected {count} peers: {}", stats(tracker.address)),
     );
 }
 
@@ -24,7 +21,7 @@ fn shares(peer: &mut Peer) -> usize {
 }
 
 #[test]
-fn what_is_stopped_leaves_the_swarm_is_forgotten_and_its_files_stay() {
+fn a_stopped_share_leaves_its_swarm_and_keeps_its_files() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     let data = sandbox.file("seed/data", 1_000_000, 1);
@@ -33,7 +30,7 @@ fn what_is_stopped_leaves_the_swarm_is_forgotten_and_its_files_stay() {
     let mut leech = sandbox.peer("leech");
     leech.run("download ../seed/data.torrent");
     leech.run("wait 60");
-    until_peers(&tracker, 2);
+    wait_for_peers(&tracker, 2);
     let refused = leech.try_run("cancel data");
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("stop_share - data"), "{message}");
@@ -42,31 +39,31 @@ fn what_is_stopped_leaves_the_swarm_is_forgotten_and_its_files_stay() {
         (&stopped["name"], &stopped["withdrawn"]),
         (&"data".into(), &false.into())
     );
-    until_peers(&tracker, 1);
+    wait_for_peers(&tracker, 1);
     assert!(leech.download("data").is_null() && shares(&mut leech) == 0);
     let refused = leech.try_run("stop_share - data");
     assert_eq!(refused["error"]["kind"], "no-such-share", "{refused}");
-    // Nor is it known at the next start.
+    // It is forgotten after a restart too.
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
     assert!(leech.download("data").is_null() && shares(&mut leech) == 0);
     let copy = sandbox.path("leech/data");
     assert!(fs::read(&copy).unwrap() == fs::read(&data).unwrap());
-    // What is a person's own, by its info-hash.
+    // The seed stops its own share by its info-hash.
     let status = seed.run("status");
     let info_hash = status["shares"][0]["info_hash"].as_str().unwrap();
     seed.run(&format!("stop_share - {info_hash}"));
-    until_peers(&tracker, 0);
+    wait_for_peers(&tracker, 0);
     assert!(data.exists() && shares(&mut seed) == 0);
-    // It can be shared again from either.
+    // Both peers can share it again.
     leech.run("download ../seed/data.torrent");
     assert_eq!(leech.download("data")["state"], "complete");
     seed.run("send data");
-    until_peers(&tracker, 2);
+    wait_for_peers(&tracker, 2);
 }
 
 #[test]
-fn a_download_that_is_stopped_goes_on_when_it_is_asked_for_again() {
+fn a_stopped_download_goes_on_from_its_partial_file() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     let data = sandbox.file("seed/data", 4_000_000, 1);
@@ -74,20 +71,20 @@ fn a_download_that_is_stopped_goes_on_when_it_is_asked_for_again() {
     seed.run("send data");
     let mut leech = sandbox.peer("leech");
     leech.run("download ../seed/data.torrent");
-    leech.until("data", |download| download["bytes_done"].as_u64() > Some(0));
+    leech.wait_for_download("data", |download| download["bytes_done"].as_u64() > Some(0));
     leech.run("stop_share - data");
     assert!(leech.download("data").is_null());
-    until_peers(&tracker, 1);
+    wait_for_peers(&tracker, 1);
     assert!(sandbox.path("leech/data.part").exists());
     leech.run("download ../seed/data.torrent");
-    let on = leech.until("data", |download| download["state"] != "checking");
-    assert!(on["from"]["disk"].as_u64() > Some(0), "{on}");
+    let resumed = leech.wait_for_download("data", |download| download["state"] != "checking");
+    assert!(resumed["from"]["disk"].as_u64() > Some(0), "{resumed}");
     leech.run("wait 60");
     assert!(fs::read(sandbox.path("leech/data")).unwrap() == fs::read(&data).unwrap());
 }
 
 #[test]
-fn of_two_with_one_name_the_info_hash_says_which_and_people_are_told_in_words() {
+fn of_two_shares_with_one_name_the_info_hash_selects_one() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let folder = sandbox.folder("p");

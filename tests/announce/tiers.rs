@@ -1,25 +1,27 @@
-//! Real peers with trackers of several kinds and tiers (BEP 12).
+//! Real peers with trackers in several tiers (BEP 12), over HTTP and UDP.
 
-use crate::client::Client;
-use crate::others::Other;
-use crate::peers::{TORRENT, peer, seed};
-use crate::support::{PATIENCE, Process, Sandbox};
-use crate::torrent::{Torrent, word};
+use crate::common::fake_tracker::FakeTracker;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::http_client::stats;
+use crate::common::open_swarm::{TORRENT, seed};
+use crate::common::peer::{Peer, quoted};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_until;
 use pieceful::torrent::Metainfo;
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::time::Instant;
 
 /// A sandbox with an open tracker, and a peer that shares `data` there.
-fn share() -> (Sandbox, Process, crate::support::Peer, PathBuf) {
+fn sandbox_with_share() -> (Sandbox, Process, Peer, PathBuf) {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     let data = sandbox.file("seed/data", 1_000_000, 1);
     let mut seed = sandbox.peer("seed");
     seed.run("send data");
-    // From now on TRACKER_INFO names nobody.
-    fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
+    // From now on TRACKER_INFO names no tracker.
+    fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     (sandbox, tracker, seed, data)
 }
 
@@ -38,10 +40,9 @@ pub(crate) fn tiered(sandbox: &Sandbox, torrent: &[u8], tiers: &[&[String]]) -> 
     path
 }
 
+/// The number of announces that a tracker has received.
 pub(crate) fn announces(tracker: &Process) -> u64 {
-    let told = Client::new(tracker.address).get("/stats");
-    let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
-    told["announces"].as_u64().unwrap()
+    stats(tracker.address)["announces"].as_u64().unwrap()
 }
 
 /// Another open tracker, which TRACKER_INFO does not name.
@@ -52,7 +53,7 @@ pub(crate) fn other_tracker(sandbox: &Sandbox) -> Process {
 
 #[test]
 fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
-    let (sandbox, tracker, _seed, data) = share();
+    let (sandbox, tracker, _seed, data) = sandbox_with_share();
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
     let dead_address = dead.local_addr().unwrap();
     drop(dead);
@@ -79,144 +80,156 @@ fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
     leech.run("quit");
     let (exit, stderr) = leech.process.wait();
     assert!(exit.success(), "{stderr}");
-    // The farewell went over UDP too: only the seed is left.
-    let told = Client::new(tracker.address).get("/stats");
-    let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
+    // The last announce went over UDP too: only the seed is left.
+    let counts = stats(tracker.address);
     assert_eq!(
-        (told["peers"].as_u64(), told["seeds"].as_u64()),
+        (counts["peers"].as_u64(), counts["seeds"].as_u64()),
         (Some(1), Some(1))
     );
 }
 
 #[test]
-fn one_tracker_that_is_ours_has_all_of_them_announced_to() {
-    let (sandbox, tracker, _seed, _) = share();
-    let twin = other_tracker(&sandbox);
+fn if_one_tracker_is_pieceful_the_peer_announces_to_all_tiers() {
+    let (sandbox, tracker, _seed, _) = sandbox_with_share();
+    let replica = other_tracker(&sandbox);
     let url = |tracker: &Process| format!("http://{}/announce", tracker.address);
-    let torrent = with_tiers(&sandbox, &[&[url(&tracker)], &[url(&twin)]]);
+    let torrent = with_tiers(&sandbox, &[&[url(&tracker)], &[url(&replica)]]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download {}", torrent.display()));
     leech.run("wait 50");
-    let begun = Instant::now();
-    while announces(&twin) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "the twin never heard of it");
-    }
+    wait_until("the replica receives an announce", || {
+        announces(&replica) > 0
+    });
 }
 
 #[test]
-fn a_download_into_which_nothing_comes_goes_on_to_the_next_tier_and_a_seed_does_not() {
+fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
     let sandbox = Sandbox::new();
-    let (first, second) = (Other::naming(&[]), Other::naming(&[]));
+    let (first, second) = (FakeTracker::naming(&[]), FakeTracker::naming(&[]));
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
     let mut seed = sandbox.peer("seed");
     fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
-    seed.run(&format!("download {}", word(&torrent)));
+    seed.run(&format!("download {}", quoted(&torrent)));
     seed.run("wait 50");
     let seed = seed.process.address;
-    first.until(|heard| heard.iter().any(|line| line.contains(&port(seed))));
+    first.wait_for_requests(|requests| requests.iter().any(|line| line.contains(&port(seed))));
     second.name(&[seed]);
     let mut leech = sandbox.peer("leech");
-    leech.run(&format!("download {} copy", word(&torrent)));
+    leech.run(&format!("download {} copy", quoted(&torrent)));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let leech = port(leech.process.address);
     for other in [&first, &second] {
-        assert!(other.heard().iter().any(|line| line.contains(&leech)));
+        assert!(other.requests().iter().any(|line| line.contains(&leech)));
     }
-    // The seed has been there for longer than the leech, and needed nobody else.
-    let heard = second.heard();
+    // The seed runs longer than the leech and has no need of the second tier.
+    let requests = second.requests();
     assert!(
-        heard.iter().all(|line| line.contains(&leech)),
-        "the second tier was asked without need: {heard:?}"
+        requests.iter().all(|line| line.contains(&leech)),
+        "the second tier was asked without need: {requests:?}"
     );
 }
 
+/// The port of a peer as it is in the query of an announce.
 fn port(peer: std::net::SocketAddr) -> String {
     format!("&port={}&", peer.port())
 }
 
 #[test]
-fn a_magnet_link_s_trackers_are_all_asked_at_once() {
+fn all_trackers_of_a_magnet_link_are_asked_at_once() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let (first, second) = (Other::naming(&[]), Other::naming(&[seed.process.address]));
+    let (first, second) = (
+        FakeTracker::naming(&[]),
+        FakeTracker::naming(&[seed.process.address]),
+    );
     let mut leech = sandbox.peer("leech");
     let link = magnet(&TORRENT, &[&first, &second]);
     leech.run(&format!("download {link}"));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    first.until(|heard| !heard.is_empty());
+    first.wait_for_requests(|requests| !requests.is_empty());
 }
 
 /// The magnet link of a torrent with these trackers.
-pub(crate) fn magnet(torrent: &Torrent, trackers: &[&Other]) -> String {
+pub(crate) fn magnet(torrent: &Torrent, trackers: &[&FakeTracker]) -> String {
     let trackers = trackers
         .iter()
         .map(|tracker| format!("&tr={}", tracker.url()));
-    crate::extension::link(torrent, &trackers.collect::<String>())
+    crate::common::extensions::magnet_link(torrent, &trackers.collect::<String>())
 }
 
 #[test]
-fn a_tracker_that_fails_is_left_for_the_next_and_taken_again_when_it_is_back() {
+fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
     let sandbox = Sandbox::new();
-    let (first, second) = (Other::down(), Other::naming(&[]));
+    let (first, second) = (FakeTracker::down(), FakeTracker::naming(&[]));
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
     let mut seed = sandbox.peer("seed");
     fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
-    seed.run(&format!("download {}", word(&torrent)));
-    second.until(|heard| heard.iter().any(|line| line.contains("&event=started")));
-    // It is tried again though the second one answers.
-    let tries = first.heard().len();
-    first.until(|heard| heard.len() > tries + 1);
-    assert!(second.heard().iter().all(|line| !line.contains("stopped")));
-    first.name(&[]);
-    let heard = second.until(|heard| heard.iter().any(|line| line.contains("&event=stopped")));
-    assert_eq!(heard.len(), 2, "{heard:?}");
-    let heard = first.heard();
+    seed.run(&format!("download {}", quoted(&torrent)));
+    second
+        .wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=started")));
+    // The peer tries the first one again although the second one answers.
+    let tries = first.requests().len();
+    first.wait_for_requests(|requests| requests.len() > tries + 1);
     assert!(
-        heard.iter().all(|line| line.contains("&event=started")),
-        "{heard:?}"
+        second
+            .requests()
+            .iter()
+            .all(|line| !line.contains("stopped"))
+    );
+    first.name(&[]);
+    let requests = second
+        .wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=stopped")));
+    assert_eq!(requests.len(), 2, "{requests:?}");
+    let requests = first.requests();
+    assert!(
+        requests.iter().all(|line| line.contains("&event=started")),
+        "{requests:?}"
     );
     seed.run("quit");
-    // The first is the one that hears of the end.
-    first.until(|heard| heard.iter().any(|line| line.contains("&event=stopped")));
-    assert_eq!(second.heard().len(), 2);
+    // The first tracker receives the last announce.
+    first.wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=stopped")));
+    assert_eq!(second.requests().len(), 2);
 }
 
 #[test]
-fn a_tracker_hears_its_id_again_and_its_warning_is_told_once() {
+fn a_tracker_id_is_sent_back_and_a_warning_is_logged_once() {
     let sandbox = Sandbox::new();
-    let tracker = Other::naming(&[]);
+    let tracker = FakeTracker::naming(&[]);
     let warning = "\x1b[2Jold \u{202e}client";
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e");
     let warned = format!("15:warning message{}:{warning}", warning.len());
     tracker.answer(answer(&format!("10:tracker id4:a &\x01{warned}")).as_bytes());
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[tracker.url()]]);
-    let mut leech = peer(&sandbox, "leech", &[]);
-    leech.run(&format!("download {}", word(&torrent)));
-    let heard = tracker.until(|heard| heard.len() > 2);
-    assert!(!heard[0].contains("trackerid"), "{heard:?}");
-    assert!(heard[1].contains("&trackerid=a%20%26%01"), "{heard:?}");
-    // One that names none any more is told the former.
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.run(&format!("download {}", quoted(&torrent)));
+    let requests = tracker.wait_for_requests(|requests| requests.len() > 2);
+    assert!(!requests[0].contains("trackerid"), "{requests:?}");
+    assert!(
+        requests[1].contains("&trackerid=a%20%26%01"),
+        "{requests:?}"
+    );
+    // The peer keeps the tracker id when an answer has none.
     tracker.answer(answer(&warned).as_bytes());
-    let so_far = tracker.heard().len();
-    tracker.until(|heard| heard.len() > so_far + 2);
+    let so_far = tracker.requests().len();
+    tracker.wait_for_requests(|requests| requests.len() > so_far + 2);
     leech.run("quit");
     let log = leech.log.clone();
     leech.end();
-    let heard = tracker.heard();
+    let requests = tracker.requests();
     assert!(
-        heard[1..]
+        requests[1..]
             .iter()
             .all(|line| line.contains("&trackerid=a%20%26%01")),
-        "{heard:?}"
+        "{requests:?}"
     );
-    assert!(heard.last().unwrap().contains("&event=stopped"));
+    assert!(requests.last().unwrap().contains("&event=stopped"));
     let log = fs::read_to_string(log).unwrap();
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("warns")).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("warns")).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(
-        told[0].contains("WARN") && told[0].contains(r"\u{1b}[2Jold \u{202e}client"),
-        "{told:?}"
+        warnings[0].contains("WARN") && warnings[0].contains(r"\u{1b}[2Jold \u{202e}client"),
+        "{warnings:?}"
     );
 }

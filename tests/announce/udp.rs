@@ -1,7 +1,10 @@
-//! Announces and scrapes over UDP, as they should be and as strangers send them.
+//! Announces and scrapes over UDP (BEP 15): well-formed ones, and what strangers may send.
 
-use crate::client::{Client, HASH, Udp, addresses, announce, options, tracker, udp_tracker};
-use crate::support::{Process, Sandbox};
+use super::trackers::{open_options, start_tracker, start_udp_tracker};
+use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
+use crate::common::udp_client::UdpClient;
 use pieceful::torrent::InfoHash;
 use pieceful::tracker::{Tracker, bind_with_udp};
 use pieceful::wire::udp_tracker::{ConnectionId, NO_CONNECTION, Request, Response, TransactionId};
@@ -10,19 +13,22 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 #[test]
-fn http_and_udp_swarms_are_one_over_both_families() {
+fn swarms_over_http_and_udp_are_the_same_in_both_address_families() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
-        let tracker = udp_tracker(address);
+        let tracker = start_udp_tracker(address);
         let at = |port| SocketAddr::new(tracker.address().ip(), port);
-        let (mut http, mut udp) = (Client::new(tracker.address()), Udp::new(tracker.address()));
+        let (mut http, mut udp) = (
+            HttpClient::new(tracker.address()),
+            UdpClient::new(tracker.address()),
+        );
         http.announce('b', 1001, "");
-        let told = udp.announce(b'c', 1002);
+        let answer = udp.announce(b'c', 1002);
         assert_eq!(
-            (told.peers, told.leechers, told.seeders),
+            (answer.peers, answer.leechers, answer.seeders),
             (vec![at(1001)], 2, 0)
         );
-        assert_eq!(told.interval, 120);
-        assert_eq!(addresses(&http.announce('b', 1001, "")), [at(1002)]);
+        assert_eq!(answer.interval, 120);
+        assert_eq!(peer_addresses(&http.announce('b', 1001, "")), [at(1002)]);
         let connection = udp.connect();
         let scrape = ScrapeRequest::new(vec![InfoHash([0; 20]), InfoHash([b'a'; 20])]).unwrap();
         let answer = udp.ask(|transaction| Request::Scrape {
@@ -43,33 +49,33 @@ fn http_and_udp_swarms_are_one_over_both_families() {
 }
 
 #[test]
-fn one_socket_of_both_families_tells_each_its_own() {
-    let tracker = udp_tracker("[::]:0");
+fn a_socket_of_both_families_lists_peers_of_the_client_s_family() {
+    let tracker = start_udp_tracker("[::]:0");
     let port = tracker.address().port();
-    let mut v4 = Udp::new(([127, 0, 0, 1], port).into());
-    let mut v6 = Udp::new(("::1".parse::<std::net::IpAddr>().unwrap(), port).into());
+    let mut v4 = UdpClient::new(([127, 0, 0, 1], port).into());
+    let mut v6 = UdpClient::new(("::1".parse::<std::net::IpAddr>().unwrap(), port).into());
     v4.announce(b'b', 1001);
-    let told = v6.announce(b'c', 1002);
-    assert_eq!((told.peers.len(), told.leechers), (0, 2));
-    let told = v4.announce(b'd', 1003);
-    assert_eq!(told.peers, ["127.0.0.1:1001".parse().unwrap()]);
-    let told = v6.announce(b'e', 1004);
-    assert_eq!(told.peers, ["[::1]:1002".parse().unwrap()]);
+    let answer = v6.announce(b'c', 1002);
+    assert_eq!((answer.peers.len(), answer.leechers), (0, 2));
+    let answer = v4.announce(b'd', 1003);
+    assert_eq!(answer.peers, ["127.0.0.1:1001".parse().unwrap()]);
+    let answer = v6.announce(b'e', 1004);
+    assert_eq!(answer.peers, ["[::1]:1002".parse().unwrap()]);
 }
 
 #[test]
-fn what_proves_nothing_gets_no_answer() {
-    let tracker = udp_tracker("127.0.0.1:0");
-    let mut honest = Udp::new(tracker.address());
+fn datagrams_without_a_valid_connection_id_get_no_answer() {
+    let tracker = start_udp_tracker("127.0.0.1:0");
+    let mut honest = UdpClient::new(tracker.address());
     let stolen = honest.connect();
-    let elsewhere = Udp::from("127.0.0.2:0", tracker.address());
-    let whole = Udp::announce_bytes(stolen, b'b', 1001);
+    let elsewhere = UdpClient::bound_to("127.0.0.2:0", tracker.address());
+    let whole = UdpClient::announce_bytes(stolen, b'b', 1001);
     elsewhere.socket.send(&whole).unwrap();
-    let stranger = Udp::new(tracker.address());
+    let stranger = UdpClient::new(tracker.address());
     for forged in [NO_CONNECTION, ConnectionId([0; 8]), ConnectionId([0xff; 8])] {
-        let whole = Udp::announce_bytes(forged, b'b', 1001);
+        let whole = UdpClient::announce_bytes(forged, b'b', 1001);
         for cut in 0..=whole.len() {
-            // A whole connect request is what nobody may send here: 16 bytes with the magic number and action 0.
+            // No cut is a valid connect request: 16 bytes with the magic number and action 0.
             stranger.socket.send(&whole[..cut]).unwrap();
         }
         stranger
@@ -85,7 +91,7 @@ fn what_proves_nothing_gets_no_answer() {
         connect.resize(length, 0);
         stranger.socket.send(&connect).unwrap();
     }
-    // Everything sent before this one has been looked at once the tracker has stopped.
+    // After this answer and the stop, the tracker has read everything that was sent before.
     assert_eq!(honest.announce(b'c', 1002).leechers, 1);
     tracker.stop();
     for socket in [stranger.socket, elsewhere.socket] {
@@ -96,11 +102,11 @@ fn what_proves_nothing_gets_no_answer() {
 }
 
 #[test]
-fn a_cut_announce_of_an_honest_client_is_told_what_is_wrong() {
-    let tracker = udp_tracker("127.0.0.1:0");
-    let mut client = Udp::new(tracker.address());
+fn a_cut_announce_with_a_valid_connection_id_gets_an_error() {
+    let tracker = start_udp_tracker("127.0.0.1:0");
+    let mut client = UdpClient::new(tracker.address());
     let connection = client.connect();
-    let whole = Udp::announce_bytes(connection, b'b', 1001);
+    let whole = UdpClient::announce_bytes(connection, b'b', 1001);
     for cut in 16..whole.len() {
         client.socket.send(&whole[..cut]).unwrap();
         let answer = client.receive();
@@ -115,17 +121,17 @@ fn a_cut_announce_of_an_honest_client_is_told_what_is_wrong() {
 }
 
 #[test]
-fn a_flood_of_garbage_harms_nobody() {
-    let tracker = udp_tracker("127.0.0.1:0");
-    let flood = Udp::new(tracker.address());
+fn a_flood_of_garbage_does_not_disturb_others() {
+    let tracker = start_udp_tracker("127.0.0.1:0");
+    let flood = UdpClient::new(tracker.address());
     let mut random = fastrand::Rng::with_seed(7);
-    let mut honest = Udp::new(tracker.address());
+    let mut honest = UdpClient::new(tracker.address());
     let connection = honest.connect();
-    let whole = Udp::announce_bytes(connection, b'b', 1001);
+    let whole = UdpClient::announce_bytes(connection, b'b', 1001);
     for round in 0..20_000 {
         let mut garbage = match round % 3 {
             0 => whole.clone(),
-            1 => Udp::announce_bytes(ConnectionId([7; 8]), b'x', 7),
+            1 => UdpClient::announce_bytes(ConnectionId([7; 8]), b'x', 7),
             _ => vec![0; random.usize(..300)],
         };
         match round % 3 {
@@ -133,27 +139,30 @@ fn a_flood_of_garbage_harms_nobody() {
             1 => garbage[random.usize(..16)] = random.u8(..),
             _ => random.fill(&mut garbage),
         }
-        // A full buffer drops datagrams, and is no error of the test's.
+        // A full buffer drops datagrams. That is not an error of the test.
         let _ = flood.socket.send(&garbage);
     }
-    let told = honest.announce(b'c', 1002);
-    assert!(told.leechers >= 1);
-    let mut http = Client::new(tracker.address());
-    assert!(http.get(&announce('d', 1003, "")).is("200"));
+    let answer = honest.announce(b'c', 1002);
+    assert!(answer.leechers >= 1);
+    let mut http = HttpClient::new(tracker.address());
+    assert!(http.get(&announce_target('d', 1003, "")).has_status("200"));
 }
 
 #[test]
-fn udp_is_served_with_open_alone_and_stops_at_once() {
-    let tracker = udp_tracker("127.0.0.1:0");
+fn udp_is_served_only_with_open_and_stops_at_once() {
+    let tracker = start_udp_tracker("127.0.0.1:0");
     let address = tracker.address();
-    assert!(UdpSocket::bind(address).is_err(), "it is the tracker's");
-    let told = bind_with_udp(&address.to_string().parse().unwrap());
-    assert!(told.is_err());
+    assert!(
+        UdpSocket::bind(address).is_err(),
+        "the tracker holds the port"
+    );
+    let answer = bind_with_udp(&address.to_string().parse().unwrap());
+    assert!(answer.is_err());
     let stopped = Instant::now();
     tracker.stop();
     assert!(
         stopped.elapsed() < Duration::from_secs(1),
-        "no wait ran out"
+        "the stop waits for no timeout"
     );
     drop(tracker);
     UdpSocket::bind(address).unwrap();
@@ -169,19 +178,19 @@ fn udp_is_served_with_open_alone_and_stops_at_once() {
 
     let sandbox = Sandbox::new();
     let open = sandbox.tracker(&[]);
-    let mut client = Udp::new(open.address);
+    let mut client = UdpClient::new(open.address);
     client.announce(b'b', 1001);
     let shut = Process::start(
         &sandbox.folder("shut"),
         &["tracker", "--listen", "127.0.0.1:0"],
     );
     UdpSocket::bind(shut.address).expect("without --open nothing listens");
-    let plain = self::tracker();
+    let plain = start_tracker();
     UdpSocket::bind(plain.address()).unwrap();
-    let both = Tracker::start(options("127.0.0.1:0")).unwrap();
+    let both = Tracker::start(open_options("127.0.0.1:0")).unwrap();
     assert!(
-        Client::new(both.address())
-            .get(&format!("/scrape?{HASH}"))
-            .is("200")
+        HttpClient::new(both.address())
+            .get(&format!("/scrape?{INFO_HASH}"))
+            .has_status("200")
     );
 }

@@ -1,12 +1,14 @@
-//! `cluster.pem` with real trackers: made once, private, never touched again.
+//! The key of a cluster, `cluster.pem`: one tracker creates it, only its owner can read it, and no
+//! tracker changes it.
 
-use crate::support::{Output, Process, Sandbox, run};
+use crate::common::process::{Output, Process, run};
+use crate::common::sandbox::Sandbox;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 
-/// Arguments of tracker `number` with the sandbox's TRACKER_INFO and a state folder of its own.
+/// The arguments of tracker `number` with the TRACKER_INFO `info` and the state folder `data`.
 fn arguments<'a>(info: &'a Path, number: &'a str, data: &'a Path) -> [&'a str; 7] {
     let (info, data) = (info.to_str().unwrap(), data.to_str().unwrap());
     [
@@ -27,7 +29,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// The second line of a tracker.
+/// A running tracker and its second line, the fingerprint.
 fn start(sandbox: &Sandbox, number: &str, data: &str) -> (Process, String) {
     let (info, data) = (sandbox.tracker_info(), sandbox.path(data));
     let mut tracker = Process::start(&sandbox.folder("work"), &arguments(&info, number, &data));
@@ -35,7 +37,7 @@ fn start(sandbox: &Sandbox, number: &str, data: &str) -> (Process, String) {
     (tracker, fingerprint)
 }
 
-/// A tracker that refuses to start.
+/// The output of a tracker that refuses to start.
 fn refused(sandbox: &Sandbox, number: &str) -> Output {
     let (info, data) = (sandbox.tracker_info(), sandbox.path("refused"));
     let output = run(
@@ -53,7 +55,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn the_key_is_private_and_its_fingerprint_the_second_line() {
+fn the_key_is_private_and_the_second_line_is_its_fingerprint() {
     let sandbox = sandbox();
     let (tracker, first) = start(&sandbox, "1", "data");
     let hex = first.strip_prefix("fingerprint sha256:").unwrap();
@@ -62,13 +64,13 @@ fn the_key_is_private_and_its_fingerprint_the_second_line() {
     tracker.kill();
     let (_tracker, again) = start(&sandbox, "1", "data");
     assert_eq!(again, first);
-    let (_twin, twin) = start(&sandbox, "2", "twin");
-    assert_eq!(twin, first);
-    assert!(!sandbox.path("twin/cluster.pem").exists());
+    let (_second, second) = start(&sandbox, "2", "second");
+    assert_eq!(second, first);
+    assert!(!sandbox.path("second/cluster.pem").exists());
 }
 
 #[test]
-fn without_tracker_info_it_lies_in_the_state_folder_or_where_it_is_told() {
+fn without_tracker_info_the_key_is_in_the_state_folder_or_where_an_option_says() {
     let sandbox = Sandbox::new();
     let work = sandbox.folder("work");
     let (data, named) = (sandbox.path("data"), sandbox.path("named.pem"));
@@ -84,7 +86,7 @@ fn without_tracker_info_it_lies_in_the_state_folder_or_where_it_is_told() {
 }
 
 #[test]
-fn two_that_start_at_once_are_of_one_cluster() {
+fn two_trackers_that_start_at_once_share_one_key() {
     for _ in 0..20 {
         let sandbox = sandbox();
         let (one, other) = thread::scope(|scope| {
@@ -93,17 +95,17 @@ fn two_that_start_at_once_are_of_one_cluster() {
             (one.join().unwrap(), other.join().unwrap())
         });
         assert_eq!(one, other);
-        let hidden = fs::read_dir(sandbox.path("")).unwrap();
-        let hidden = hidden.filter(|entry| {
+        let left = fs::read_dir(sandbox.path("")).unwrap();
+        let left = left.filter(|entry| {
             let name = entry.as_ref().unwrap().file_name();
             name.to_string_lossy().contains("cluster-")
         });
-        assert_eq!(hidden.count(), 0, "nothing half-made is left");
+        assert_eq!(left.count(), 0, "a temporary file is left");
     }
 }
 
 #[test]
-fn a_second_tracker_waits_for_the_first_to_make_it() {
+fn a_second_tracker_waits_until_the_first_has_created_the_key() {
     let sandbox = sandbox();
     thread::scope(|scope| {
         let second = scope.spawn(|| start(&sandbox, "2", "second").1);
@@ -113,27 +115,27 @@ fn a_second_tracker_waits_for_the_first_to_make_it() {
 }
 
 #[test]
-fn a_second_tracker_without_it_says_how_to_copy_it() {
+fn a_second_tracker_without_the_key_says_how_to_copy_it() {
     let sandbox = sandbox();
-    let told = refused(&sandbox, "2").stderr;
+    let errors = refused(&sandbox, "2").stderr;
     assert!(
-        told.contains("cluster.pem") && told.contains("scp -p"),
-        "{told}"
+        errors.contains("cluster.pem") && errors.contains("scp -p"),
+        "{errors}"
     );
     assert!(!sandbox.path("cluster.pem").exists());
 }
 
 #[test]
-fn one_that_others_may_read_or_that_is_damaged_is_refused_and_left_alone() {
+fn a_readable_or_damaged_key_is_refused_and_not_changed() {
     let sandbox = sandbox();
     let key = sandbox.path("cluster.pem");
     start(&sandbox, "1", "data").0.kill();
     let sound = fs::read(&key).unwrap();
     fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
-    let told = refused(&sandbox, "1").stderr;
+    let errors = refused(&sandbox, "1").stderr;
     assert!(
-        told.contains("0640") && told.contains("chmod 600"),
-        "{told}"
+        errors.contains("0640") && errors.contains("chmod 600"),
+        "{errors}"
     );
     assert_eq!(
         (fs::read(&key).unwrap(), mode(&key)),
@@ -148,15 +150,15 @@ fn one_that_others_may_read_or_that_is_damaged_is_refused_and_left_alone() {
     ] {
         fs::write(&key, content).unwrap();
         for number in ["1", "2"] {
-            let told = refused(&sandbox, number).stderr;
-            assert!(told.contains("cannot be used"), "{told}");
+            let errors = refused(&sandbox, number).stderr;
+            assert!(errors.contains("cannot be used"), "{errors}");
         }
         assert_eq!(fs::read(&key).unwrap(), content);
     }
 }
 
 #[test]
-fn a_tracker_of_another_cluster_than_pinned_does_not_start() {
+fn a_tracker_does_not_start_if_its_key_has_another_fingerprint_than_the_pinned_one() {
     let sandbox = sandbox();
     let (tracker, fingerprint) = start(&sandbox, "1", "data");
     tracker.kill();
@@ -167,7 +169,10 @@ fn a_tracker_of_another_cluster_than_pinned_does_not_start() {
     start(&sandbox, "1", "data").0.kill();
     let other = format!("sha256:{}", "ab".repeat(32));
     pin(&format!("fingerprint {other}"));
-    let told = refused(&sandbox, "1").stderr;
+    let errors = refused(&sandbox, "1").stderr;
     let shown = fingerprint.strip_prefix("fingerprint ").unwrap();
-    assert!(told.contains(shown) && told.contains(&other), "{told}");
+    assert!(
+        errors.contains(shown) && errors.contains(&other),
+        "{errors}"
+    );
 }

@@ -1,9 +1,11 @@
-//! Whom a peer talks to: on first use, pinned, changed.
+//! The fingerprint of a cluster: a peer trusts the first one that it sees, or the one that
+//! TRACKER_INFO pins, and no other.
 
-use crate::support::{Output, Process, Sandbox, run};
+use crate::common::process::{Output, Process, run};
+use crate::common::sandbox::Sandbox;
 use std::fs;
 
-/// A closed run of one client, by the cluster whose key lies in the sandbox under `cluster`.
+/// A closed run of one client. The key of its tracker is the sandbox's file `cluster`.
 pub(crate) struct Run<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) tracker: Process,
@@ -23,17 +25,17 @@ impl<'a> Run<'a> {
             tracker,
             fingerprint,
         };
-        run.info("");
+        run.write_info("");
         run
     }
 
-    /// Writes TRACKER_INFO.
-    fn info(&self, pin: &str) {
+    /// Writes TRACKER_INFO with the line `pin`.
+    fn write_info(&self, pin: &str) {
         let text = format!("{}\n{pin}\n", self.tracker.address);
         fs::write(self.sandbox.tracker_info(), text).unwrap();
     }
 
-    /// Client 1 of the run, with the sandbox's state folder `state`.
+    /// Runs client 1 to its end, with the sandbox's folder `state` as its state folder.
     pub(crate) fn client(&self) -> Output {
         let folder = self.sandbox.folder("client");
         fs::write(folder.join("in1.txt"), "1\nsecret-name 1\nx\n0\n").unwrap();
@@ -43,35 +45,35 @@ impl<'a> Run<'a> {
         run(&folder, &all, "")
     }
 
-    /// The run ended well.
-    pub(crate) fn ends(self) {
-        let (status, told) = self.tracker.wait();
-        assert!(status.success(), "{told}");
+    /// Waits for the end of the tracker, which must be a success.
+    pub(crate) fn wait(self) {
+        let (status, errors) = self.tracker.wait();
+        assert!(status.success(), "{errors}");
     }
 }
 
 #[test]
-fn a_first_fingerprint_is_told_once_stored_and_then_held_to() {
+fn the_first_fingerprint_is_reported_once_stored_and_then_required() {
     let sandbox = Sandbox::new();
     let stored = sandbox.path("state/cluster_fingerprint");
     let first = Run::new(&sandbox, "ours.pem");
     let ours = first.fingerprint.clone();
     let output = first.client();
     assert_eq!(output.code, Some(0), "{output:?}");
-    let told: Vec<&str> = output
+    let reports: Vec<&str> = output
         .stderr
         .lines()
         .filter(|line| line.contains(&ours) && !line.starts_with("error"))
         .collect();
-    assert_eq!(told.len(), 1, "{output:?}");
+    assert_eq!(reports.len(), 1, "{output:?}");
     assert_eq!(fs::read_to_string(&stored).unwrap().trim(), ours);
-    first.ends();
+    first.wait();
 
     let again = Run::new(&sandbox, "ours.pem");
     let output = again.client();
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(!output.stderr.contains("sha256:"), "{output:?}");
-    again.ends();
+    again.wait();
 
     let other = Run::new(&sandbox, "other.pem");
     let output = other.client();
@@ -80,27 +82,27 @@ fn a_first_fingerprint_is_told_once_stored_and_then_held_to() {
         assert!(output.stderr.contains(part), "{output:?}");
     }
     assert_eq!(fs::read_to_string(&stored).unwrap().trim(), ours);
-    // What the error says to do, done.
+    // The error says to remove the stored fingerprint.
     fs::remove_file(&stored).unwrap();
     assert_eq!(other.client().code, Some(0));
-    other.ends();
+    other.wait();
 }
 
 #[test]
-fn a_pinned_fingerprint_is_held_to_and_nothing_stored() {
+fn a_pinned_fingerprint_is_required_and_nothing_is_stored() {
     let sandbox = Sandbox::new();
     let run = Run::new(&sandbox, "ours.pem");
     let wrong = format!("sha256:{}", "0123456789abcdef".repeat(4));
-    run.info(&format!("fingerprint {wrong}"));
+    run.write_info(&format!("fingerprint {wrong}"));
     let output = run.client();
     assert_eq!(output.code, Some(1), "{output:?}");
     for part in [&wrong, &run.fingerprint] {
         assert!(output.stderr.contains(part), "{output:?}");
     }
-    run.info(&format!("fingerprint {}", run.fingerprint));
+    run.write_info(&format!("fingerprint {}", run.fingerprint));
     let output = run.client();
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(!output.stderr.contains("sha256:"), "{output:?}");
     assert!(!sandbox.path("state/cluster_fingerprint").exists());
-    run.ends();
+    run.wait();
 }

@@ -1,7 +1,9 @@
-//! The tracker's port as strangers and eavesdroppers see it.
+//! The tracker's port as strangers and eavesdroppers see it: TLS 1.3 or HTTP, and nothing in the
+//! clear.
 
-use crate::support::{PATIENCE, Sandbox};
-use crate::trust::Run;
+use super::trust::Run;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use pieceful::certificate::Authority;
 use pieceful::net::{TRACKER_NAME, TlsServer};
 use pieceful::tracker::{Deadlines, Options, TlsService, Tracker, bind};
@@ -17,7 +19,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// All that comes until the other side ends the connection, one way or another.
+/// All bytes until the other side closes or resets the connection.
 fn answer(mut stream: &TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     if let Err(error) = stream.read_to_end(&mut all) {
@@ -27,7 +29,7 @@ fn answer(mut stream: &TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn one_port_tells_tls_from_http_and_answers_no_frame_in_the_clear() {
+fn one_port_serves_tls_and_http_and_answers_no_plain_frame() {
     let sandbox = Sandbox::new();
     let run = Run::new(&sandbox, "ours.pem");
     let address = run.tracker.address;
@@ -40,7 +42,7 @@ fn one_port_tells_tls_from_http_and_answers_no_frame_in_the_clear() {
     http.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     assert!(answer(&http).starts_with(b"HTTP/1.1 200 "));
     assert_eq!(run.client().code, Some(0), "the run goes on");
-    run.ends();
+    run.wait();
 }
 
 /// The hello of a client that knows TLS 1.2 and nothing newer (RFC 5246, section 7.4.1.2).
@@ -66,7 +68,7 @@ fn tls12_hello() -> Vec<u8> {
 }
 
 #[test]
-fn a_client_of_tls_1_2_is_refused_with_the_reason() {
+fn a_client_that_knows_only_tls_1_2_is_refused_with_an_alert() {
     let sandbox = Sandbox::new();
     let run = Run::new(&sandbox, "ours.pem");
     let mut stream = connect(run.tracker.address);
@@ -80,13 +82,13 @@ fn a_client_of_tls_1_2_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_handshake_that_stalls_or_trickles_is_ended() {
+fn a_tls_handshake_that_stalls_or_trickles_is_ended() {
     let identity = Authority::generate("test")
         .unwrap()
         .issue(TRACKER_NAME)
         .unwrap();
     let tracker = Tracker::start(Options {
-        tls_service: Some(TlsService {
+        control: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
             serve: Box::new(|line, _, _| line.hang_up()),
         }),
@@ -122,7 +124,7 @@ fn a_handshake_that_stalls_or_trickles_is_ended() {
     assert!(started.elapsed() >= Duration::from_millis(300));
 }
 
-/// Passes one connection on to `to`, and gives what went each way.
+/// Accepts one connection, connects it to `to`, and returns the bytes of each direction.
 fn record(listener: &TcpListener, to: SocketAddr) -> (Vec<u8>, Vec<u8>) {
     let (near, far) = (listener.accept().unwrap().0, connect(to));
     let pass = |mut from: &TcpStream, mut to: &TcpStream| {
@@ -144,7 +146,7 @@ fn record(listener: &TcpListener, to: SocketAddr) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn whoever_records_the_line_reads_nothing_of_the_frames() {
+fn a_recorded_control_connection_shows_nothing_of_its_frames() {
     let sandbox = Sandbox::new();
     let run = Run::new(&sandbox, "ours.pem");
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -155,7 +157,7 @@ fn whoever_records_the_line_reads_nothing_of_the_frames() {
         assert_eq!(run.client().code, Some(0));
         recorded.join().unwrap()
     });
-    run.ends();
+    run.wait();
     assert!(up.len() > 500 && down.len() > 500);
     assert_eq!((up[0], down[0]), (0x16, 0x16), "TLS from the first byte");
     for bytes in [up, down] {
@@ -163,7 +165,7 @@ fn whoever_records_the_line_reads_nothing_of_the_frames() {
             let found = bytes
                 .windows(word.len())
                 .any(|window| window == word.as_bytes());
-            assert!(!found, "{word} stands in the clear");
+            assert!(!found, "{word} is in the clear");
         }
     }
 }

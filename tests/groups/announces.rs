@@ -1,8 +1,11 @@
-//! Announces of many shares in one request, and of a peer that has more shares than one request takes.
+//! Announces of several shares in one request, and of a peer with more shares than one request may
+//! have.
 
-use crate::service::{Service, User};
-use crate::support::Peer;
-use crate::team::{join, logged_in, peer, session, until, word};
+use super::team::{join, logged_in, second_login};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::User;
+use crate::common::peer::{Peer, quoted};
+use crate::common::waiting::wait_until;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
@@ -10,10 +13,16 @@ use pieceful::wire::access::{
 };
 use std::num::NonZeroU16;
 
-/// Shares a file of the service with a group; gives its info-hash.
-fn upload(service: &Service, peer: &mut Peer, group: &str, name: &str, seed: u64) -> InfoHash {
-    let path = service.sandbox.file(name, 100, seed);
-    let uploaded = peer.run(&format!("upload_file {group} {}", word(&path)));
+/// Shares a new file with a group and returns its info-hash.
+fn upload(
+    tracker: &AccountTracker,
+    peer: &mut Peer,
+    group: &str,
+    name: &str,
+    seed: u64,
+) -> InfoHash {
+    let path = tracker.sandbox.file(name, 100, seed);
+    let uploaded = peer.run(&format!("upload_file {group} {}", quoted(&path)));
     uploaded["info_hash"].as_str().unwrap().parse().unwrap()
 }
 
@@ -32,8 +41,8 @@ fn announce(user: &mut User, swarms: &[InfoHash], event: Option<AnnounceEvent>) 
     }
 }
 
-/// How many shares of `lab` have an owner, and how many somebody who fetches, now.
-fn present(peer: &mut Peer) -> (usize, usize) {
+/// The number of shares of `lab` with an owner, and with a downloader.
+fn count_owned_and_fetched(peer: &mut Peer) -> (usize, usize) {
     let listed = peer.run("list_files lab");
     let files = listed["files"].as_array().unwrap();
     let some = |key: &str| files.iter().filter(|file| file[key] == 1).count();
@@ -41,68 +50,74 @@ fn present(peer: &mut Peer) -> (usize, usize) {
 }
 
 #[test]
-fn each_announce_of_a_request_has_its_own_answer() {
-    let service = Service::with(&["--interval", "600"]);
-    let mut nik = logged_in(&service, "nik", &[]);
+fn each_share_in_an_announce_has_its_own_answer() {
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let mut nik = logged_in(&tracker, "nik", &[]);
     nik.run("create_group lab");
     nik.run("create_group other");
-    let mut mayank = logged_in(&service, "mayank", &[]);
+    let mut mayank = logged_in(&tracker, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
-    let one = upload(&service, &mut nik, "lab", "one", 1);
-    let two = upload(&service, &mut nik, "lab", "two", 2);
-    let third = upload(&service, &mut nik, "other", "third", 3);
+    let one = upload(&tracker, &mut nik, "lab", "one", 1);
+    let two = upload(&tracker, &mut nik, "lab", "two", 2);
+    let third = upload(&tracker, &mut nik, "other", "third", 3);
     let unknown = InfoHash([9; 20]);
-    until(|| present(&mut nik) == (2, 0), || "an owner".to_owned());
-    let told = |peers: &Peers| -> Vec<String> {
+    wait_until("both shares have an owner", || {
+        count_owned_and_fetched(&mut nik) == (2, 0)
+    });
+    let answers = |peers: &Peers| -> Vec<String> {
         let swarms = peers.swarms.iter().map(|swarm| match swarm {
             Ok(addresses) => addresses.len().to_string(),
             Err(refused) => refused.kind.as_str().to_owned(),
         });
         swarms.collect()
     };
-    let mut user = session(&service, "mayank");
+    let mut user = second_login(&tracker, "mayank");
     let peers = announce(&mut user, &[unknown, one, third, two], None);
     let expected = ["not-in-catalogue", "1", "not-in-catalogue", "1"];
     assert_eq!(
-        (told(&peers), peers.interval),
+        (answers(&peers), peers.interval),
         (expected.map(String::from).into(), 600)
     );
-    assert_eq!(present(&mut nik), (2, 2));
+    assert_eq!(count_owned_and_fetched(&mut nik), (2, 2));
     let peers = announce(&mut user, &[one], Some(AnnounceEvent::Stopped));
-    assert_eq!(told(&peers), ["0"]);
-    assert_eq!(present(&mut nik), (2, 1));
-    // One who is in both groups tells of one at a time.
-    let mut user = session(&service, "nik");
+    assert_eq!(answers(&peers), ["0"]);
+    assert_eq!(count_owned_and_fetched(&mut nik), (2, 1));
+    // A request may have shares of one group only, even from a member of both groups.
+    let mut user = second_login(&tracker, "nik");
     let peers = announce(&mut user, &[one, third], None);
-    assert_eq!(told(&peers)[1], "bad-request");
+    assert_eq!(answers(&peers)[1], "bad-request");
     let peers = announce(&mut user, &[unknown], None);
     assert_eq!(
-        (told(&peers), peers.interval),
+        (answers(&peers), peers.interval),
         (vec!["not-in-catalogue".into()], 0)
     );
 }
 
 #[test]
-fn a_peer_with_more_shares_than_one_request_takes_announces_all() {
-    let service = Service::with(&["--interval", "600"]);
-    let mut nik = logged_in(&service, "nik", &[]);
+fn a_peer_with_more_shares_than_one_request_may_have_announces_all() {
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let mut nik = logged_in(&tracker, "nik", &[]);
     nik.run("create_group lab");
     let count = MAX_ANNOUNCES + 20;
     for number in 0..count {
         let name = format!("many/{number}");
-        upload(&service, &mut nik, "lab", &name, number as u64);
+        upload(&tracker, &mut nik, "lab", &name, number as u64);
     }
-    let mut mayank = logged_in(&service, "mayank", &[]);
+    let mut mayank = logged_in(&tracker, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
-    let all = |peer: &mut Peer| until(|| present(peer).0 == count, || "all".to_owned());
-    all(&mut mayank);
+    let wait_for_all = |peer: &mut Peer| {
+        wait_until("all shares have an owner", || {
+            count_owned_and_fetched(peer).0 == count
+        })
+    };
+    wait_for_all(&mut mayank);
     nik.run("logout");
-    assert_eq!(present(&mut mayank), (0, 0));
+    assert_eq!(count_owned_and_fetched(&mut mayank), (0, 0));
     nik.run("login nik\npw of nik");
-    all(&mut mayank);
+    wait_for_all(&mut mayank);
     nik.run("quit");
     nik.process.wait();
-    assert_eq!(present(&mut mayank), (0, 0));
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    all(&mut nik);
+    assert_eq!(count_owned_and_fetched(&mut mayank), (0, 0));
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
+    wait_for_all(&mut nik);
 }

@@ -1,21 +1,24 @@
-//! The catalogue of a group: names, who may take a share off it, the end of the group; and where downloads may go.
+//! The catalogue of a group: names, withdrawal, the end of the group, and the destinations of
+//! downloads.
 
-use crate::service::Service;
-use crate::support::Peer;
-use crate::team::{entry, join, logged_in, refuses, share, team, until, word};
+use super::team::{catalogue_entry, join, logged_in, share_in_status, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::{Peer, quoted};
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 
 const LENGTH: usize = 700_000;
 
-/// nik who owns `lab`, mayank and uma who are members; a file of nik's that he shares as `gift`.
-fn scene() -> (Service, [Peer; 3], PathBuf) {
-    let service = Service::with(&["--interval", "1"]);
-    let mut peers = team(&service, ["nik", "mayank", "uma"]);
-    let file = service.sandbox.file("gift", LENGTH, 1);
-    peers[0].run(&format!("upload_file lab {}", word(&file)));
-    (service, peers, file)
+/// The peers of nik, who owns `lab`, and of the members mayank and uma. nik shares a file as
+/// `gift`.
+fn team_with_gift() -> (AccountTracker, [Peer; 3], PathBuf) {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let mut peers = team(&tracker, ["nik", "mayank", "uma"]);
+    let file = tracker.sandbox.file("gift", LENGTH, 1);
+    peers[0].run(&format!("upload_file lab {}", quoted(&file)));
+    (tracker, peers, file)
 }
 
 fn names(peer: &mut Peer) -> Vec<String> {
@@ -26,139 +29,125 @@ fn names(peer: &mut Peer) -> Vec<String> {
 }
 
 #[test]
-fn a_name_is_given_once_and_the_same_content_may_have_several() {
-    let (service, [mut nik, mut mayank, _], file) = scene();
-    let other = service.sandbox.file("mine/gift", LENGTH, 2);
-    refuses(
-        &mut mayank,
-        &format!("upload_file lab {}", word(&other)),
+fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
+    let (tracker, [mut nik, mut mayank, _], file) = team_with_gift();
+    let other = tracker.sandbox.file("mine/gift", LENGTH, 2);
+    mayank.assert_refused(
+        &format!("upload_file lab {}", quoted(&other)),
         "share-exists",
         "already has a share gift; rename yours",
     );
     assert!(
-        share(&mut mayank, "gift").is_null(),
-        "nothing is left of it"
+        share_in_status(&mut mayank, "gift").is_null(),
+        "the share is still in status"
     );
-    let copy = service.sandbox.path("again");
+    let copy = tracker.sandbox.path("again");
     fs::copy(&file, &copy).unwrap();
-    mayank.run(&format!("upload_file lab {}", word(&copy)));
+    mayank.run(&format!("upload_file lab {}", quoted(&copy)));
     assert_eq!(names(&mut nik), ["again", "gift"]);
-    // Exactly what the catalogue has: another owner of the same.
-    let same = service.sandbox.file("same/gift", LENGTH, 1);
-    let uploaded = mayank.run(&format!("upload_file lab {}", word(&same)));
+    // The same content under the same name: the peer becomes another owner.
+    let same = tracker.sandbox.file("same/gift", LENGTH, 1);
+    let uploaded = mayank.run(&format!("upload_file lab {}", quoted(&same)));
     assert_eq!(uploaded["again"], true);
-    until(
-        || entry(&mut nik, "gift")["complete"] == 2,
-        || "there is no second owner".to_owned(),
-    );
-    assert_eq!(entry(&mut nik, "gift")["publisher"], "nik");
-    // In another group the name is free.
+    wait_until("the share has a second owner", || {
+        catalogue_entry(&mut nik, "gift")["complete"] == 2
+    });
+    assert_eq!(catalogue_entry(&mut nik, "gift")["publisher"], "nik");
+    // The name is free in another group.
     mayank.run("create_group own");
-    mayank.run(&format!("upload_file own {}", word(&other)));
-    // Sharing what one shares already changes nothing.
-    let uploaded = nik.run(&format!("upload_file lab {}", word(&file)));
+    mayank.run(&format!("upload_file own {}", quoted(&other)));
+    // A second upload of the same share changes nothing.
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(uploaded["again"], true);
     assert_eq!(names(&mut nik), ["again", "gift"]);
 }
 
 #[test]
-fn a_share_is_stopped_by_who_has_it_and_withdrawn_by_its_publisher_or_the_owner() {
-    let (service, [mut nik, mut mayank, mut uma], file) = scene();
-    // One who has it ends his own part of it, and nobody else's.
+fn a_member_stops_his_own_share_and_the_publisher_or_the_owner_withdraws_it() {
+    let (tracker, [mut nik, mut mayank, mut uma], file) = team_with_gift();
+    // A member who has a share stops his own part of it alone.
     mayank.run("download_file lab gift");
     mayank.run("wait");
-    until(
-        || entry(&mut uma, "gift")["complete"] == 2,
-        || "there is no second owner".to_owned(),
-    );
+    wait_until("the share has a second owner", || {
+        catalogue_entry(&mut uma, "gift")["complete"] == 2
+    });
     let stopped = mayank.run("stop_share lab gift");
     assert_eq!(stopped["withdrawn"], false);
-    until(
-        || entry(&mut uma, "gift")["complete"] == 1,
-        || "it is still an owner".to_owned(),
-    );
-    assert!(share(&mut mayank, "gift").is_null());
-    assert!(service.sandbox.path("mayank/gift").exists(), "a copy stays");
-    refuses(&mut uma, "stop_share lab gift", "not-the-publisher", "gift");
-    // Who published it takes it off; what others have stays theirs, and is shared no more.
-    let theirs = service.sandbox.file("theirs", LENGTH, 3);
-    mayank.run(&format!("upload_file lab {}", word(&theirs)));
+    wait_until("the peer is no longer an owner", || {
+        catalogue_entry(&mut uma, "gift")["complete"] == 1
+    });
+    assert!(share_in_status(&mut mayank, "gift").is_null());
+    assert!(tracker.sandbox.path("mayank/gift").exists(), "a copy stays");
+    uma.assert_refused("stop_share lab gift", "not-the-publisher", "gift");
+    // The publisher withdraws a share. Copies of other members stay and are no longer served.
+    let theirs = tracker.sandbox.file("theirs", LENGTH, 3);
+    mayank.run(&format!("upload_file lab {}", quoted(&theirs)));
     uma.run("download_file lab theirs");
     uma.run("wait");
     let stopped = mayank.run("stop_share lab theirs");
     assert_eq!(stopped["withdrawn"], true);
     assert_eq!(names(&mut uma), ["gift"]);
-    refuses(
-        &mut uma,
+    uma.assert_refused(
         "download_file lab theirs elsewhere",
         "unknown-share",
         "theirs",
     );
-    until(
-        || {
-            let trouble = share(&mut uma, "theirs")["trouble"].to_string();
-            trouble.contains("not shared any more")
-        },
-        || "it is still shared".to_owned(),
-    );
+    wait_until("the share is not shared any more", || {
+        let trouble = share_in_status(&mut uma, "theirs")["trouble"].to_string();
+        trouble.contains("not shared any more")
+    });
     assert_eq!(uma.download("theirs")["state"], "complete");
-    // The owner of the group takes off what others published.
-    mayank.run(&format!("upload_file lab {}", word(&theirs)));
+    // The owner of the group withdraws shares of others.
+    mayank.run(&format!("upload_file lab {}", quoted(&theirs)));
     assert_eq!(nik.run("stop_share lab theirs")["withdrawn"], true);
-    until(
-        || {
-            let trouble = share(&mut mayank, "theirs")["trouble"].to_string();
-            trouble.contains("not shared any more")
-        },
-        || "it is still shared".to_owned(),
-    );
-    // What is stopped is stopped after a restart too, and can be shared anew.
+    wait_until("the share is not shared any more", || {
+        let trouble = share_in_status(&mut mayank, "theirs")["trouble"].to_string();
+        trouble.contains("not shared any more")
+    });
+    // A stopped share is stopped after a restart too, and can be shared again.
     nik.run("stop_share lab gift");
     assert_eq!(names(&mut nik), [""; 0]);
     nik.process.kill();
-    let mut nik = crate::team::peer(&service.sandbox, "nik", &[]);
-    assert!(share(&mut nik, "gift").is_null());
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
+    assert!(share_in_status(&mut nik, "gift").is_null());
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(names(&mut uma), ["gift"]);
 }
 
 #[test]
-fn a_group_ends_with_its_last_member_and_its_catalogue_with_it() {
-    let (service, [mut nik, mut mayank, mut uma], file) = scene();
+fn a_group_and_its_catalogue_end_with_the_last_member() {
+    let (tracker, [mut nik, mut mayank, mut uma], file) = team_with_gift();
     mayank.run("leave_group lab");
     nik.run("leave_group lab");
-    // The publisher is gone, the share is not.
+    // The publisher has left; the share stays.
     assert_eq!(names(&mut uma), ["gift"]);
-    refuses(&mut uma, "leave_group lab", "last-member", "--yes");
+    uma.assert_refused("leave_group lab", "last-member", "--yes");
     uma.run("leave_group lab --yes");
     for peer in [&mut nik, &mut mayank, &mut uma] {
-        refuses(peer, "list_files lab", "unknown-group", "lab");
+        peer.assert_refused("list_files lab", "unknown-group", "lab");
     }
-    until(
-        || {
-            let trouble = share(&mut nik, "gift")["trouble"].to_string();
-            trouble.contains("not shared any more")
-        },
-        || "it is still shared".to_owned(),
-    );
-    // A group of the same name is another one.
-    let mut eve = logged_in(&service, "eve", &[]);
+    wait_until("the share is not shared any more", || {
+        let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
+        trouble.contains("not shared any more")
+    });
+    // A new group of the same name is another group.
+    let mut eve = logged_in(&tracker, "eve", &[]);
     eve.run("create_group lab");
     assert_eq!(names(&mut eve), [""; 0]);
     join(&mut eve, &mut nik, "nik");
     assert_eq!(names(&mut nik), [""; 0]);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     eve.run("download_file lab gift");
     eve.run("wait");
 }
 
 #[test]
-fn nothing_is_overwritten_unless_it_is_the_same_or_told_so() {
-    let (service, [mut nik, mut mayank, mut uma], file) = scene();
-    let sent = |nik: &mut Peer| share(nik, "gift")["uploaded"].as_u64().unwrap();
+fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
+    let (tracker, [mut nik, mut mayank, _], file) = team_with_gift();
+    let sent = |nik: &mut Peer| share_in_status(nik, "gift")["uploaded"].as_u64().unwrap();
     let content = fs::read(&file).unwrap();
-    // The same is kept, and nothing is fetched.
-    let copy = service.sandbox.folder("mayank").join("copy");
+
+    let copy = tracker.sandbox.folder("mayank").join("copy");
     fs::write(&copy, &content).unwrap();
     let inode = |path: &PathBuf| {
         use std::os::unix::fs::MetadataExt;
@@ -169,12 +158,17 @@ fn nothing_is_overwritten_unless_it_is_the_same_or_told_so() {
     mayank.run("wait");
     assert_eq!(mayank.download("gift")["state"], "complete");
     assert_eq!((inode(&copy), sent(&mut nik)), (before, 0));
-    until(
-        || entry(&mut nik, "gift")["complete"] == 2,
-        || "it is no owner".to_owned(),
-    );
-    // Anything else stays, be it as long as the share, a folder, or a link to something.
-    let folder = service.sandbox.folder("uma");
+    wait_until("the peer is an owner", || {
+        catalogue_entry(&mut nik, "gift")["complete"] == 2
+    });
+}
+
+#[test]
+fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
+    let (tracker, [_nik, _, mut uma], file) = team_with_gift();
+    let content = fs::read(&file).unwrap();
+    // A file with the length of the share, a shorter file, folders, and a symbolic link.
+    let folder = tracker.sandbox.folder("uma");
     let mut harmed = content.clone();
     harmed[LENGTH - 1] ^= 1;
     fs::write(folder.join("harmed"), &harmed).unwrap();
@@ -192,7 +186,7 @@ fn nothing_is_overwritten_unless_it_is_the_same_or_told_so() {
         ("link", "neither replaces the other"),
     ] {
         let typed = format!("download_file lab gift {destination}");
-        refuses(&mut uma, &typed, "exists", says);
+        uma.assert_refused(&typed, "exists", says);
     }
     assert!(fs::read(folder.join("harmed")).unwrap() == harmed);
     assert_eq!(fs::read(folder.join("short")).unwrap(), b"mine");
@@ -204,12 +198,7 @@ fn nothing_is_overwritten_unless_it_is_the_same_or_told_so() {
     uma.run("download_file lab gift harmed --force");
     uma.run("wait");
     assert!(fs::read(folder.join("harmed")).unwrap() == content);
-    // Twice at once is refused, whatever is said.
-    refuses(
-        &mut uma,
-        "download_file lab gift short --force",
-        "already",
-        "harmed",
-    );
+    // A second download of the same share is refused even with `--force`.
+    uma.assert_refused("download_file lab gift short --force", "already", "harmed");
     assert_eq!(fs::read(folder.join("short")).unwrap(), b"mine");
 }

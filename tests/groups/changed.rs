@@ -1,10 +1,14 @@
-//! A share whose files change or vanish: no wrong byte goes out, others hear that it is not owned any more, `status` says so, and
-//! it comes back with the files.
+//! Shares whose files change or vanish: the peer sends no wrong byte, it is no longer listed as an
+//! owner, `status` shows the reason, and the share is served again when the files are back.
 
-use crate::service::Service;
-use crate::support::{Peer, Process, bytes};
-use crate::team::{entry, log_of, logged, peer, session, share, team, until, word};
-use crate::wire::{BLOCK, Bytes, Leech, call, call_tls, certify};
+use super::fake_member::{BLOCK, Bytes, FakeLeech, call, call_tls, certify};
+use super::team::{catalogue_entry, second_login, share_in_status, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::log::wait_for_log_line;
+use crate::common::peer::{Peer, quoted};
+use crate::common::process::Process;
+use crate::common::sandbox::bytes;
+use crate::common::waiting::{wait_for, wait_until};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -14,13 +18,13 @@ use std::thread;
 const PIECE: usize = 512 << 10;
 const LENGTH: usize = 3 * PIECE + 12_345;
 
-/// What may happen to a file, and how it is undone.
+/// A change to a file that can be undone.
 #[derive(Clone, Copy, Debug)]
 enum Harm {
-    /// Other bytes in the middle.
+    /// Other bytes inside the file.
     InPlace,
     Cut,
-    /// Another file under its name.
+    /// Another file under the same name.
     Replaced,
     Deleted,
 }
@@ -56,21 +60,21 @@ fn aside(file: &Path) -> PathBuf {
     file.with_extension("aside")
 }
 
-/// What is shared: the whole content, and the file of it that is harmed.
-struct Shared {
+/// A share and the file in it that is harmed.
+struct HarmedShare {
     info_hash: String,
     name: &'static str,
     path: PathBuf,
     content: Vec<u8>,
     harmed: PathBuf,
-    /// Where the harmed file's bytes lie in the content.
+    /// The offset of the harmed file in the content.
     at: usize,
 }
 
-impl Shared {
-    /// A file, or a folder of two.
-    fn new(service: &Service, name: &'static str, folder: bool) -> Self {
-        let (content, path) = (bytes(LENGTH, 7), service.sandbox.path(name));
+impl HarmedShare {
+    /// A share of one file, or of a folder with two files.
+    fn new(tracker: &AccountTracker, name: &'static str, folder: bool) -> Self {
+        let (content, path) = (bytes(LENGTH, 7), tracker.sandbox.path(name));
         let (harmed, at) = if folder {
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("a"), &content[..BLOCK]).unwrap();
@@ -89,20 +93,24 @@ impl Shared {
         }
     }
 
-    /// One block right, and with the rest whatever is asked for until the line ends: never a wrong byte.
-    fn drain<B: Bytes>(&self, leech: &mut Leech<B>, harm: Harm) {
+    /// Fetches a block, harms the file, and fetches blocks until the link ends. No byte may be
+    /// wrong.
+    fn harm_and_fetch_until_end<B: Bytes>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
         self.fetch(leech, 0).expect("it is served");
         harm.hurt(&self.harmed);
         let mut block = 1;
-        let ends = || {
+        let mut ends = || {
             let end = self.fetch(leech, block).is_none();
             block = block % (LENGTH / BLOCK) + 1;
             end
         };
-        until(ends, || format!("{harm:?} is not noticed"));
+        wait_for(
+            || ends().then_some(()),
+            || format!("{harm:?} is not noticed"),
+        );
     }
 
-    fn fetch<B: Bytes>(&self, leech: &mut Leech<B>, block: usize) -> Option<()> {
+    fn fetch<B: Bytes>(&self, leech: &mut FakeLeech<B>, block: usize) -> Option<()> {
         let start = block * BLOCK;
         let length = BLOCK.min(LENGTH - start);
         let (piece, begin) = (start / PIECE, start % PIECE);
@@ -114,30 +122,27 @@ impl Shared {
         Some(())
     }
 
-    /// Waits until `status` says that it is not served, and why.
-    fn is_lost(&self, peer: &mut Peer) -> String {
+    /// Waits until `status` shows the trouble of the share, and returns it.
+    fn wait_for_trouble(&self, peer: &mut Peer) -> String {
         let mut trouble = Value::Null;
-        until(
-            || {
-                trouble = share(peer, self.name)["trouble"].clone();
-                !trouble.is_null()
-            },
-            || "no trouble is seen".to_owned(),
-        );
+        wait_until("status shows trouble", || {
+            trouble = share_in_status(peer, self.name)["trouble"].clone();
+            !trouble.is_null()
+        });
         let trouble = trouble.as_str().unwrap().to_owned();
-        let shown = self.harmed.display().to_string();
+        let identity = self.harmed.display().to_string();
         assert!(
-            trouble.contains(&shown) || trouble.contains(&self.path.display().to_string()),
+            trouble.contains(&identity) || trouble.contains(&self.path.display().to_string()),
             "{trouble}"
         );
         trouble
     }
 
-    fn is_back(&self, peer: &mut Peer) {
-        until(
-            || share(peer, self.name)["trouble"].is_null(),
-            || "it is not served again".to_owned(),
-        );
+    /// Waits until the share is served again.
+    fn wait_until_served(&self, peer: &mut Peer) {
+        wait_until("the share is served again", || {
+            share_in_status(peer, self.name)["trouble"].is_null()
+        });
     }
 }
 
@@ -149,8 +154,8 @@ const HARMS: [(Harm, bool); 5] = [
     (Harm::InPlace, true),
 ];
 
-/// All at once: most of the time is waiting for the next look.
-fn each_harm(test: impl Fn(Harm, bool) + Sync) {
+/// Runs the test for each harm at the same time, because most of the time is waiting.
+fn for_each_harm(test: impl Fn(Harm, bool) + Sync) {
     thread::scope(|scope| {
         for (harm, folder) in HARMS {
             let test = &test;
@@ -160,94 +165,86 @@ fn each_harm(test: impl Fn(Harm, bool) + Sync) {
 }
 
 #[test]
-fn an_open_share_is_served_as_long_as_its_files_are_what_they_were() {
-    each_harm(|harm, folder| {
-        let service = Service::new();
-        let mut shared = Shared::new(&service, "open", folder);
-        let mut seed = peer(&service.sandbox, "seed", &[]);
-        let sent = seed.run(&format!("send {} x.torrent", word(&shared.path)));
+fn an_open_share_is_served_only_while_its_files_are_unchanged() {
+    for_each_harm(|harm, folder| {
+        let tracker = AccountTracker::new();
+        let mut shared = HarmedShare::new(&tracker, "open", folder);
+        let mut seed = tracker.sandbox.debug_peer("seed", &[]);
+        let sent = seed.run(&format!("send {} x.torrent", quoted(&shared.path)));
         shared.info_hash = sent["info_hash"].as_str().unwrap().to_owned();
         let address = seed.process.address;
-        let greet = || Leech::greet(call(address), &shared.info_hash, "leech");
-        let mut leech = greet().unwrap();
-        shared.drain(&mut leech, harm);
-        shared.is_lost(&mut seed);
-        assert!(greet().is_none(), "{harm:?}: nobody gets in");
+        let connect = || FakeLeech::greet(call(address), &shared.info_hash, "leech");
+        let mut leech = connect().unwrap();
+        shared.harm_and_fetch_until_end(&mut leech, harm);
+        shared.wait_for_trouble(&mut seed);
+        assert!(connect().is_none(), "{harm:?}: the link is refused");
         harm.undo(&shared.harmed, &shared.content[shared.at..]);
-        shared.is_back(&mut seed);
-        let mut leech = greet().unwrap();
+        shared.wait_until_served(&mut seed);
+        let mut leech = connect().unwrap();
         shared.fetch(&mut leech, 8).expect("it is served again");
     });
 }
 
 #[test]
-fn a_group_share_is_served_as_long_as_its_files_are_what_they_were() {
-    each_harm(|harm, folder| {
-        let service = Service::new();
-        let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-        let mut shared = Shared::new(&service, "gift", folder);
-        let uploaded = nik.run(&format!("upload_file lab {}", word(&shared.path)));
+fn a_group_share_is_served_only_while_its_files_are_unchanged() {
+    for_each_harm(|harm, folder| {
+        let tracker = AccountTracker::new();
+        let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+        let mut shared = HarmedShare::new(&tracker, "gift", folder);
+        let uploaded = nik.run(&format!("upload_file lab {}", quoted(&shared.path)));
         shared.info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
-        let complete = |peer: &mut Peer| entry(peer, "gift")["complete"].clone();
-        until(
-            || complete(&mut mayank) == 1,
-            || "nobody hears of the share".to_owned(),
-        );
-        let (shown, _) = certify(&mut session(&service, "mayank"), "lab");
+        let complete = |peer: &mut Peer| catalogue_entry(peer, "gift")["complete"].clone();
+        wait_until("the share has an owner", || complete(&mut mayank) == 1);
+        let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
         let address = nik.process.address;
-        let greet = || {
-            let line = call_tls(address, &shared.info_hash, Some(&shown));
-            Leech::greet(line, &shared.info_hash, "leech")
+        let connect = || {
+            let connection = call_tls(address, &shared.info_hash, Some(&identity));
+            FakeLeech::greet(connection, &shared.info_hash, "leech")
         };
-        let mut leech = greet().unwrap();
-        shared.drain(&mut leech, harm);
-        shared.is_lost(&mut nik);
-        assert!(greet().is_none(), "{harm:?}: nobody gets in");
-        until(
-            || complete(&mut mayank) == 0,
-            || "others still take it for an owner".to_owned(),
-        );
+        let mut leech = connect().unwrap();
+        shared.harm_and_fetch_until_end(&mut leech, harm);
+        shared.wait_for_trouble(&mut nik);
+        assert!(connect().is_none(), "{harm:?}: the link is refused");
+        wait_until("the share has no owner", || complete(&mut mayank) == 0);
         harm.undo(&shared.harmed, &shared.content[shared.at..]);
-        shared.is_back(&mut nik);
-        let mut leech = greet().unwrap();
+        shared.wait_until_served(&mut nik);
+        let mut leech = connect().unwrap();
         shared.fetch(&mut leech, 8).expect("it is served again");
-        until(
-            || complete(&mut mayank) == 1,
-            || "others do not hear of its return".to_owned(),
-        );
+        wait_until("the share has an owner again", || {
+            complete(&mut mayank) == 1
+        });
     });
 }
 
 #[test]
-fn a_download_waits_for_the_files_to_come_back() {
-    let service = Service::new();
-    let [mut nik, _] = team(&service, ["nik", "uma"]);
-    let path = service.sandbox.file("gift", 8 << 20, 3);
-    nik.run(&format!("upload_file lab {}", word(&path)));
-    let mut mayank = crate::team::logged_in(&service, "mayank", &["--down", "4M"]);
-    crate::team::join(&mut nik, &mut mayank, "mayank");
+fn a_download_waits_until_the_owner_s_files_are_back() {
+    let tracker = AccountTracker::new();
+    let [mut nik, _] = team(&tracker, ["nik", "uma"]);
+    let path = tracker.sandbox.file("gift", 8 << 20, 3);
+    nik.run(&format!("upload_file lab {}", quoted(&path)));
+    let mut mayank = super::team::logged_in(&tracker, "mayank", &["--down", "4M"]);
+    super::team::join(&mut nik, &mut mayank, "mayank");
     mayank.run("download_file lab gift copy");
-    mayank.until("gift", |download| {
+    mayank.wait_for_download("gift", |download| {
         download["bytes_done"].as_u64().unwrap() >= 1 << 20
     });
     let right = fs::read(&path).unwrap();
     Harm::InPlace.hurt(&path);
-    until(
-        || !share(&mut nik, "gift")["trouble"].is_null(),
-        || "no trouble is seen".to_owned(),
-    );
+    wait_until("status shows trouble", || {
+        !share_in_status(&mut nik, "gift")["trouble"].is_null()
+    });
     fs::write(&path, &right).unwrap();
     mayank.run("wait 50");
-    assert!(fs::read(service.sandbox.path("mayank/copy")).unwrap() == right);
-    let log = fs::read_to_string(log_of(&service.sandbox, "mayank")).unwrap();
+    assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == right);
+    let log = fs::read_to_string(tracker.sandbox.log("mayank")).unwrap();
     assert!(!log.contains("not verify"), "a bad piece came: {log}");
 }
 
-/// A peer that shares `gift` with `lab` and ended since.
-fn stopped_sharer(service: &Service) -> PathBuf {
-    let [mut nik] = team(service, ["nik"]);
-    let path = service.sandbox.file("gift", LENGTH, 7);
-    nik.run(&format!("upload_file lab {}", word(&path)));
+/// Lets a peer share `gift` with `lab` and ends it. Returns the path of the file.
+fn share_and_stop(tracker: &AccountTracker) -> PathBuf {
+    let [mut nik] = team(tracker, ["nik"]);
+    let path = tracker.sandbox.file("gift", LENGTH, 7);
+    nik.run(&format!("upload_file lab {}", quoted(&path)));
     nik.process.close_stdin();
     assert!(nik.process.wait().0.success());
     path
@@ -255,75 +252,68 @@ fn stopped_sharer(service: &Service) -> PathBuf {
 
 #[test]
 fn after_a_restart_a_changed_file_is_checked_and_refused() {
-    let service = Service::new();
-    let path = stopped_sharer(&service);
+    let tracker = AccountTracker::new();
+    let path = share_and_stop(&tracker);
     Harm::InPlace.hurt(&path);
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    until(
-        || {
-            let trouble = share(&mut nik, "gift")["trouble"].to_string();
-            trouble.contains("was changed after it was complete")
-        },
-        || "no trouble is seen".to_owned(),
-    );
-    let log = log_of(&service.sandbox, "nik");
-    logged(
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
+    wait_until("status shows trouble", || {
+        let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
+        trouble.contains("was changed after it was complete")
+    });
+    let log = tracker.sandbox.log("nik");
+    wait_for_log_line(
         &log,
         &["gift: changed or not known to be whole; checking it"],
     );
-    // What is what it was, but for the times, is served after the check.
+    // A file with the old content and new times is served after the check.
     nik.process.close_stdin();
     nik.process.wait();
     fs::write(&path, bytes(LENGTH, 7)).unwrap();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    until(
-        || share(&mut nik, "gift")["trouble"].is_null(),
-        || "it is not served again".to_owned(),
-    );
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
+    wait_until("the share is served again", || {
+        share_in_status(&mut nik, "gift")["trouble"].is_null()
+    });
 }
 
 #[test]
 fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again() {
-    let service = Service::new();
-    let path = stopped_sharer(&service);
-    // Only reading it could tell that it is another one.
+    let tracker = AccountTracker::new();
+    let path = share_and_stop(&tracker);
+    // Only reading the file can show that it is another one.
     let time = fs::metadata(&path).unwrap().modified().unwrap();
     Harm::InPlace.hurt(&path);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(time).unwrap();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    assert!(share(&mut nik, "gift")["trouble"].is_null());
-    let log = fs::read_to_string(log_of(&service.sandbox, "nik")).unwrap();
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
+    assert!(share_in_status(&mut nik, "gift")["trouble"].is_null());
+    let log = fs::read_to_string(tracker.sandbox.log("nik")).unwrap();
     assert!(!log.contains("checking it"), "{log}");
 }
 
 #[test]
-fn a_person_sees_what_is_not_served_and_why() {
-    let service = Service::new();
-    let path = service.sandbox.file("gift", LENGTH, 7);
+fn status_shows_a_person_which_share_is_not_served_and_why() {
+    let tracker = AccountTracker::new();
+    let path = tracker.sandbox.file("gift", LENGTH, 7);
     let (state, info) = (
-        service.sandbox.path("state"),
-        service.sandbox.tracker_info(),
+        tracker.sandbox.path("state"),
+        tracker.sandbox.tracker_info(),
     );
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let all = ["peer", "127.0.0.1:0", info, "--dir", state];
-    let mut seed = Process::start(&service.sandbox.folder("seed"), &all);
-    seed.write_line(&format!("send {} x.torrent", word(&path)));
+    let mut seed = Process::start(&tracker.sandbox.folder("seed"), &all);
+    seed.write_line(&format!("send {} x.torrent", quoted(&path)));
     assert!(seed.line().starts_with("sharing gift"));
     fs::remove_file(&path).unwrap();
     let mut line = String::new();
-    until(
-        || {
-            seed.write_line("status");
-            loop {
-                line = seed.line();
-                if line.starts_with("share ") {
-                    return line.contains("is missing");
-                }
+    wait_until("status shows the missing file", || {
+        seed.write_line("status");
+        loop {
+            line = seed.line();
+            if line.starts_with("share ") {
+                return line.contains("is missing");
             }
-        },
-        || "it is not shown".to_owned(),
-    );
+        }
+    });
     assert!(
         line.starts_with("share gift  1.5 MiB") && line.contains(&path.display().to_string()),
         "{line}"

@@ -1,73 +1,33 @@
-//! What somebody hears who records the line between two members: neither the file's name nor a byte of it.
+//! A recorded link between two members: it shows neither the name of the file nor a byte of it.
 
-use crate::service::Service;
-use crate::support::{Peer, Process};
-use crate::team::word;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::{Peer, quoted};
+use crate::common::recorder::Recording;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::net::TcpListener;
 
 const LENGTH: usize = 300_000;
 
-/// A peer that listens at another address of this machine than the tracker tells others of.
-fn hidden(service: &Service, name: &str, address: &str) -> Peer {
-    let state = service.sandbox.path(&format!("{name}.state"));
-    let info = service.sandbox.tracker_info();
-    let all = ["peer", address, info.to_str().unwrap(), "--json"];
-    let all = [&all[..], &["--dir", state.to_str().unwrap()]].concat();
-    let process = Process::start(&service.sandbox.folder(name), &all);
-    let mut peer = Peer { process };
+/// A peer that listens at `address`, which the tracker does not name to others.
+fn peer_at(tracker: &AccountTracker, name: &str, address: &str) -> Peer {
+    let mut peer = tracker.sandbox.peer_at(address, name, &[]);
     peer.run(&format!("create_user {name}\npw"));
     peer.run(&format!("login {name}\npw"));
     peer
 }
 
-type Heard = Arc<Mutex<Vec<Vec<u8>>>>;
-
-/// A peer that listens at another address than others look for it. Whoever stands there passes on and keeps what goes over
-/// the line, one direction of a connection each.
-fn recorded(service: &Service, name: &str, ip: &str, heard: &Heard) -> Peer {
-    // The port that is free where everybody listens comes first: nobody else listens at the other address.
+/// A peer that listens at `ip`, while others connect to its port at 127.0.0.1, where their
+/// connections are recorded.
+fn recorded_peer(tracker: &AccountTracker, name: &str, ip: &str, recording: &Recording) -> Peer {
+    // A port that is free at 127.0.0.1 is also free at `ip`: no other process listens there.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let peer = hidden(service, name, &format!("{ip}:{port}"));
-    let hidden = peer.process.address;
-    let heard = Arc::clone(heard);
-    // These threads end with the test's process, or with their connections.
-    thread::spawn(move || {
-        for near in listener.incoming() {
-            let (Ok(near), Ok(far)) = (near, TcpStream::connect(hidden)) else {
-                continue;
-            };
-            let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
-            for (from, to) in [(near, far), back] {
-                let heard = Arc::clone(&heard);
-                thread::spawn(move || pass(from, to, &heard));
-            }
-        }
-    });
+    let peer = peer_at(tracker, name, &format!("{ip}:{port}"));
+    recording.record(listener, peer.process.address);
     peer
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, heard: &Mutex<Vec<Vec<u8>>>) {
-    let at = {
-        let mut heard = heard.lock().unwrap();
-        heard.push(Vec::new());
-        heard.len() - 1
-    };
-    let mut buffer = [0; 16 << 10];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
-        heard.lock().unwrap()[at].extend_from_slice(&buffer[..read]);
-        if to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = to.shutdown(Shutdown::Write);
-}
-
-fn holds(bytes: &[u8], part: &[u8]) -> bool {
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
     let first = part[0];
     let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first);
     let mut starts = starts.map(|(at, _)| at);
@@ -75,23 +35,23 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 #[test]
-fn a_recorded_line_between_members_holds_neither_name_nor_content() {
-    let service = Service::new();
-    let heard = Heard::default();
-    let mut nik = recorded(&service, "niklas", "127.0.0.2", &heard);
-    let mut mayank = recorded(&service, "mayank", "127.0.0.3", &heard);
+fn a_recorded_link_between_members_contains_neither_name_nor_content() {
+    let tracker = AccountTracker::new();
+    let recording = Recording::default();
+    let mut nik = recorded_peer(&tracker, "niklas", "127.0.0.2", &recording);
+    let mut mayank = recorded_peer(&tracker, "mayank", "127.0.0.3", &recording);
     nik.run("create_group laboratory");
     mayank.run("join_group laboratory");
     nik.run("accept_request laboratory mayank");
-    let file = service.sandbox.file("secret-plans.bin", LENGTH, 1);
-    let uploaded = nik.run(&format!("upload_file laboratory {}", word(&file)));
+    let file = tracker.sandbox.file("secret-plans.bin", LENGTH, 1);
+    let uploaded = nik.run(&format!("upload_file laboratory {}", quoted(&file)));
     mayank.run("download_file laboratory secret-plans.bin");
     mayank.run("wait");
     let content = fs::read(&file).unwrap();
-    assert!(fs::read(service.sandbox.path("mayank/secret-plans.bin")).unwrap() == content);
-    let heard = heard.lock().unwrap();
-    let all: usize = heard.iter().map(Vec::len).sum();
-    assert!(all > LENGTH, "all of it went by here: {all} bytes");
+    assert!(fs::read(tracker.sandbox.path("mayank/secret-plans.bin")).unwrap() == content);
+    let directions = recording.directions();
+    let all: usize = directions.iter().map(Vec::len).sum();
+    assert!(all > LENGTH, "only {all} bytes were recorded");
     let words = [
         "secret-plans",
         "laboratory",
@@ -104,13 +64,17 @@ fn a_recorded_line_between_members_holds_neither_name_nor_content() {
         .chunks(4096)
         .map(|chunk| chunk[..24.min(chunk.len())].to_vec());
     secrets.extend(samples);
-    for bytes in heard.iter().filter(|bytes| !bytes.is_empty()) {
+    for bytes in directions.iter().filter(|bytes| !bytes.is_empty()) {
         assert_eq!(bytes[0], 0x16, "TLS from the first byte");
         for secret in &secrets {
-            assert!(!holds(bytes, secret), "{} was heard", secret.escape_ascii());
+            assert!(
+                !contains(bytes, secret),
+                "{} was recorded",
+                secret.escape_ascii()
+            );
         }
     }
-    // This is what is heard: which swarm it is.
+    // The recording shows the info-hash of the swarm.
     let info_hash = uploaded["info_hash"].as_str().unwrap().as_bytes();
-    assert!(heard.iter().any(|bytes| holds(bytes, info_hash)));
+    assert!(directions.iter().any(|bytes| contains(bytes, info_hash)));
 }

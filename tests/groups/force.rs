@@ -1,15 +1,16 @@
-//! Downloads that are to replace what stands at their destination: it stands untouched until they are whole.
+//! Downloads with `--force`: the old file or folder stays untouched until the new one is complete.
 
-use crate::service::Service;
-use crate::support::{Peer, bytes};
-use crate::team::{peer, refuses, team, word};
+use super::team::team;
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::{Peer, quoted};
+use crate::common::sandbox::bytes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 const LENGTH: usize = 1_500_000;
 
-/// All files at a path by their place below it; the file itself has none.
+/// The content of all files below a path, by their path there. A single file has an empty path.
 fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     collect(path, String::new(), &mut found);
@@ -27,35 +28,36 @@ fn collect(path: &Path, at: String, found: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// A team in which nik shares `data`, a file or a folder, and is away; mayank has something else under that name.
-struct Scene {
-    service: Service,
+/// nik shares `data`, a file or a folder, and is logged out. mayank has other content under that
+/// name.
+struct Replacement {
+    tracker: AccountTracker,
     nik: Peer,
     mayank: Peer,
     share: BTreeMap<String, Vec<u8>>,
     before: BTreeMap<String, Vec<u8>>,
 }
 
-impl Scene {
+impl Replacement {
     fn new(folder: bool) -> Self {
-        let service = Service::with(&["--interval", "1"]);
-        let [mut nik, mayank] = team(&service, ["nik", "mayank"]);
+        let tracker = AccountTracker::with(&["--interval", "1"]);
+        let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
         let (shared, there) = ("nik/data", "mayank/data");
         if folder {
-            service.sandbox.file("nik/data/a", 70_000, 1);
-            service.sandbox.file("nik/data/sub/b", LENGTH, 2);
-            service.sandbox.file("mayank/data/a", 70_000, 3);
-            service.sandbox.file("mayank/data/own/notes", 30_000, 4);
+            tracker.sandbox.file("nik/data/a", 70_000, 1);
+            tracker.sandbox.file("nik/data/sub/b", LENGTH, 2);
+            tracker.sandbox.file("mayank/data/a", 70_000, 3);
+            tracker.sandbox.file("mayank/data/own/notes", 30_000, 4);
         } else {
-            service.sandbox.file(shared, LENGTH, 1);
-            service.sandbox.file(there, LENGTH, 3);
+            tracker.sandbox.file(shared, LENGTH, 1);
+            tracker.sandbox.file(there, LENGTH, 3);
         }
-        let [share, before] = [shared, there].map(|path| contents(&service.sandbox.path(path)));
-        let path = service.sandbox.path(shared);
-        nik.run(&format!("upload_file lab {}", word(&path)));
+        let [share, before] = [shared, there].map(|path| contents(&tracker.sandbox.path(path)));
+        let path = tracker.sandbox.path(shared);
+        nik.run(&format!("upload_file lab {}", quoted(&path)));
         nik.run("logout");
         Self {
-            service,
+            tracker,
             nik,
             mayank,
             share,
@@ -63,99 +65,89 @@ impl Scene {
         }
     }
 
-    fn there(&self) -> BTreeMap<String, Vec<u8>> {
-        contents(&self.service.sandbox.path("mayank/data"))
+    /// What mayank has at the destination.
+    fn copied(&self) -> BTreeMap<String, Vec<u8>> {
+        contents(&self.tracker.sandbox.path("mayank/data"))
     }
 
     fn has_part(&self) -> bool {
-        self.service.sandbox.path("mayank/data.part").exists()
+        self.tracker.sandbox.path("mayank/data.part").exists()
     }
 
-    /// Refused, given up, ended in the middle: nothing is touched. Then it comes, whole.
-    fn play(mut self) {
-        refuses(
-            &mut self.mayank,
-            "download_file lab data",
-            "exists",
-            "--force",
-        );
-        assert!(self.there() == self.before && !self.has_part());
+    /// A refused, a cancelled and a killed download change nothing. A complete one replaces the old
+    /// content.
+    fn assert_replaced_only_when_complete(mut self) {
+        self.mayank
+            .assert_refused("download_file lab data", "exists", "--force");
+        assert!(self.copied() == self.before && !self.has_part());
         self.mayank.run("download_file lab data --force");
-        assert!(self.there() == self.before && self.has_part());
+        assert!(self.copied() == self.before && self.has_part());
         self.mayank.run("cancel data");
-        assert!(self.there() == self.before && !self.has_part());
+        assert!(self.copied() == self.before && !self.has_part());
         self.mayank.run("download_file lab data --force");
         self.mayank.process.kill();
-        let sandbox = &self.service.sandbox;
-        self.mayank = peer(sandbox, "mayank", &[]);
-        self.mayank
-            .until("data", |shown| shown["state"] == "downloading");
-        assert!(self.there() == self.before && self.has_part());
+        let sandbox = &self.tracker.sandbox;
+        self.mayank = sandbox.debug_peer("mayank", &[]);
+        self.mayank.wait_for_state("data", "downloading");
+        assert!(self.copied() == self.before && self.has_part());
         self.nik.run("login nik\npw of nik");
-        self.mayank
-            .until("data", |shown| shown["state"] == "complete");
-        assert!(self.there() == self.share && !self.has_part());
-        // It is what counts from now on.
+        self.mayank.wait_for_state("data", "complete");
+        assert!(self.copied() == self.share && !self.has_part());
+        // The new content is kept after a restart.
         self.mayank.process.kill();
-        self.mayank = peer(&self.service.sandbox, "mayank", &[]);
-        self.mayank
-            .until("data", |shown| shown["state"] == "complete");
-        assert!(self.there() == self.share && !self.has_part());
+        self.mayank = self.tracker.sandbox.debug_peer("mayank", &[]);
+        self.mayank.wait_for_state("data", "complete");
+        assert!(self.copied() == self.share && !self.has_part());
     }
 }
 
 #[test]
-fn a_file_is_replaced_by_a_whole_one() {
-    Scene::new(false).play();
+fn a_file_is_replaced_only_by_a_complete_one() {
+    Replacement::new(false).assert_replaced_only_when_complete();
 }
 
 #[test]
-fn a_folder_is_replaced_by_a_whole_one() {
-    Scene::new(true).play();
+fn a_folder_is_replaced_only_by_a_complete_one() {
+    Replacement::new(true).assert_replaced_only_when_complete();
 }
 
 #[test]
-fn what_a_crash_left_of_a_replaced_folder_goes() {
-    let mut scene = Scene::new(true);
-    scene.mayank.run("download_file lab data --force");
-    scene.mayank.process.kill();
-    // As if it had ended between the exchange of the two and the removal of the old one.
-    let path = |name: &str| scene.service.sandbox.path(name);
+fn the_rest_of_a_replaced_folder_is_removed_after_a_crash() {
+    let mut replacement = Replacement::new(true);
+    replacement.mayank.run("download_file lab data --force");
+    replacement.mayank.process.kill();
+    // The state between the exchange of the two folders and the removal of the old one.
+    let path = |name: &str| replacement.tracker.sandbox.path(name);
     fs::remove_dir_all(path("mayank/data.part")).unwrap();
     fs::rename(path("mayank/data"), path("mayank/data.part")).unwrap();
-    for (at, content) in &scene.share {
+    for (at, content) in &replacement.share {
         let file = path(&format!("mayank/data{at}"));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
     }
-    scene.mayank = peer(&scene.service.sandbox, "mayank", &[]);
-    scene
-        .mayank
-        .until("data", |shown| shown["state"] == "complete");
-    assert!(scene.there() == scene.share && !scene.has_part());
+    replacement.mayank = replacement.tracker.sandbox.debug_peer("mayank", &[]);
+    replacement.mayank.wait_for_state("data", "complete");
+    assert!(replacement.copied() == replacement.share && !replacement.has_part());
 }
 
 #[test]
 fn files_and_folders_never_replace_each_other() {
     for folder in [false, true] {
-        let mut scene = Scene::new(folder);
-        let there = scene.service.sandbox.path("mayank/data");
+        let mut replacement = Replacement::new(folder);
+        let there = replacement.tracker.sandbox.path("mayank/data");
         if folder {
             fs::remove_dir_all(&there).unwrap();
             fs::write(&there, bytes(LENGTH, 9)).unwrap();
         } else {
             fs::remove_file(&there).unwrap();
-            scene.service.sandbox.file("mayank/data/own", 1000, 9);
+            replacement.tracker.sandbox.file("mayank/data/own", 1000, 9);
         }
-        let before = scene.there();
+        let before = replacement.copied();
         for command in ["download_file lab data", "download_file lab data --force"] {
-            refuses(
-                &mut scene.mayank,
-                command,
-                "exists",
-                "neither replaces the other",
-            );
-            assert!(scene.there() == before && !scene.has_part());
+            replacement
+                .mayank
+                .assert_refused(command, "exists", "neither replaces the other");
+            assert!(replacement.copied() == before && !replacement.has_part());
         }
     }
 }

@@ -1,8 +1,12 @@
-//! Bad input to the commands about shares: each wrong state and each bad argument has its kind and one line that says what it is.
+//! Bad input to the commands about shares: each wrong state and each bad argument has its `kind`
+//! and one line that says what is wrong.
 
-use crate::service::Service;
-use crate::support::{Process, bytes};
-use crate::team::{error, logged_in, refuses, team, until, word};
+use super::team::{logged_in, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::quoted;
+use crate::common::process::{BINARY, KilledOnDrop};
+use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
@@ -14,13 +18,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 #[test]
-fn every_wrong_state_has_its_own_error() {
-    let service = Service::new();
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let mut uma = logged_in(&service, "uma", &[]);
-    let mut nobody = service.sandbox.peer("nobody");
-    let file = service.sandbox.file("gift", 100_000, 1);
-    let upload = format!("upload_file lab {}", word(&file));
+fn every_wrong_state_has_its_own_error_for_share_commands() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let mut uma = logged_in(&tracker, "uma", &[]);
+    let mut nobody = tracker.sandbox.peer("nobody");
+    let file = tracker.sandbox.file("gift", 100_000, 1);
+    let upload = format!("upload_file lab {}", quoted(&file));
     nik.run(&upload);
     for typed in [
         &upload,
@@ -28,12 +32,12 @@ fn every_wrong_state_has_its_own_error() {
         "download_file lab gift",
         "stop_share lab gift",
     ] {
-        refuses(&mut nobody, typed, "not-logged-in", "login USER");
-        refuses(&mut uma, typed, "not-a-member", "join_group asks");
+        nobody.assert_refused(typed, "not-logged-in", "login USER");
+        uma.assert_refused(typed, "not-a-member", "join_group asks");
         let none = typed.replacen(" lab", " none", 1);
-        refuses(&mut mayank, &none, "unknown-group", "list_groups shows");
+        mayank.assert_refused(&none, "unknown-group", "list_groups shows");
         let bad = typed.replacen(" lab", " 'l b'", 1);
-        refuses(&mut mayank, &bad, "bad-name", "letters a to z");
+        mayank.assert_refused(&bad, "bad-name", "letters a to z");
     }
     let long = "n".repeat(2_000);
     for name in [
@@ -46,35 +50,20 @@ fn every_wrong_state_has_its_own_error() {
     ] {
         for command in ["download_file", "stop_share"] {
             let typed = format!("{command} lab {name}");
-            let (kind, message) = error(&mut mayank, &typed);
+            let (kind, message) = mayank.error_of(&typed);
             assert_eq!(kind, "unknown-share", "{typed}: {message}");
         }
     }
-    refuses(
-        &mut mayank,
-        "stop_share lab gift",
-        "not-the-publisher",
-        "gift",
-    );
+    mayank.assert_refused("stop_share lab gift", "not-the-publisher", "gift");
     mayank.run("download_file lab gift");
-    refuses(
-        &mut mayank,
-        "download_file lab gift other",
-        "already",
-        "gift",
-    );
-    refuses(
-        &mut nik,
-        "download_file lab gift other",
-        "already",
-        "shared",
-    );
+    mayank.assert_refused("download_file lab gift other", "already", "gift");
+    nik.assert_refused("download_file lab gift other", "already", "shared");
 }
 
 #[test]
-fn words_too_few_and_too_many_show_the_usage() {
-    let service = Service::new();
-    let mut peer = service.sandbox.peer("nobody");
+fn too_few_or_too_many_arguments_show_the_usage() {
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nobody");
     for (command, least, most) in [
         ("upload_file", 2, 2),
         ("list_files", 1, 1),
@@ -83,34 +72,24 @@ fn words_too_few_and_too_many_show_the_usage() {
     ] {
         for words in ["x ".repeat(most + 1), "x ".repeat(least - 1)] {
             let typed = format!("{command} {words}");
-            refuses(
-                &mut peer,
-                typed.trim_end(),
-                "arguments",
-                &format!("usage: {command}"),
-            );
+            peer.assert_refused(typed.trim_end(), "arguments", &format!("usage: {command}"));
         }
     }
-    refuses(
-        &mut peer,
-        "upload_file lab x --force",
-        "arguments",
-        "--force",
-    );
+    peer.assert_refused("upload_file lab x --force", "arguments", "--force");
 }
 
 #[test]
-fn what_cannot_be_shared_is_refused_with_the_reason_and_leaves_nothing() {
-    let service = Service::new();
-    let [mut nik] = team(&service, ["nik"]);
+fn files_that_cannot_be_shared_are_refused_with_a_reason() {
+    let tracker = AccountTracker::new();
+    let [mut nik] = team(&tracker, ["nik"]);
     let make = |name: &str| {
-        let folder = service.sandbox.folder(name);
+        let folder = tracker.sandbox.folder(name);
         fs::write(folder.join("file"), b"x").unwrap();
         folder
     };
-    let missing = service.sandbox.path("missing");
-    let empty = service.sandbox.folder("empty");
-    let folders = service.sandbox.folder("folders");
+    let missing = tracker.sandbox.path("missing");
+    let empty = tracker.sandbox.folder("empty");
+    let folders = tracker.sandbox.folder("folders");
     fs::create_dir_all(folders.join("a/b")).unwrap();
     let linked = make("linked");
     symlink("file", linked.join("link")).unwrap();
@@ -136,42 +115,37 @@ fn what_cannot_be_shared_is_refused_with_the_reason_and_leaves_nothing() {
             &Path::new("/dev/null").to_owned(),
             "neither a file nor a folder",
         ),
-        (&service.sandbox.path(&long).join("x"), "cannot read"),
+        (&tracker.sandbox.path(&long).join("x"), "cannot read"),
     ] {
-        refuses(
-            &mut nik,
-            &format!("upload_file lab {}", word(path)),
-            "create",
-            says,
-        );
+        nik.assert_refused(&format!("upload_file lab {}", quoted(path)), "create", says);
     }
-    refuses(&mut nik, "upload_file lab ''", "arguments", "empty");
+    nik.assert_refused("upload_file lab ''", "arguments", "empty");
     assert_eq!(nik.run("list_files lab")["files"], serde_json::json!([]));
     assert_eq!(nik.run("status")["shares"], serde_json::json!([]));
 }
 
 #[test]
-fn a_folder_that_may_not_be_read_is_told() {
-    let service = Service::new();
-    let secret = service.sandbox.folder("set/secret");
+fn an_unreadable_folder_is_refused_until_it_can_be_read() {
+    let tracker = AccountTracker::new();
+    let secret = tracker.sandbox.folder("set/secret");
     fs::write(secret.join("file"), b"x").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(&secret).is_ok() {
         return println!("skipped: this user may read everything");
     }
-    let [mut nik] = team(&service, ["nik"]);
-    let upload = format!("upload_file lab {}", word(&service.sandbox.path("set")));
-    refuses(&mut nik, &upload, "create", "cannot read");
+    let [mut nik] = team(&tracker, ["nik"]);
+    let upload = format!("upload_file lab {}", quoted(&tracker.sandbox.path("set")));
+    nik.assert_refused(&upload, "create", "cannot read");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
     nik.run(&upload);
 }
 
 #[test]
 fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
-    let service = Service::new();
-    let [mut nik] = team(&service, ["nik"]);
-    // Long enough to hash that the other thread is sure to come to its turn meanwhile.
-    let path = service.sandbox.file("growing", 16 << 20, 1);
+    let tracker = AccountTracker::new();
+    let [mut nik] = team(&tracker, ["nik"]);
+    // Hashing takes so long that the other thread writes during it.
+    let path = tracker.sandbox.file("growing", 16 << 20, 1);
     let stop = AtomicBool::new(false);
     let (grows, has_grown) = channel();
     thread::scope(|scope| {
@@ -183,7 +157,7 @@ fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
             }
         });
         has_grown.recv().unwrap();
-        let upload = format!("upload_file lab {}", word(&path));
+        let upload = format!("upload_file lab {}", quoted(&path));
         let object = nik.try_run(&upload);
         stop.store(true, Ordering::Relaxed);
         assert_eq!(object["error"]["kind"], "create", "{object}");
@@ -194,20 +168,19 @@ fn a_file_that_grows_while_it_is_hashed_is_not_shared() {
 }
 
 #[test]
-fn destinations_that_cannot_be_are_refused_before_anything_is_fetched() {
-    let service = Service::new();
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let file = service.sandbox.file("gift", 100_000, 1);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+fn impossible_destinations_are_refused_before_anything_is_fetched() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.file("gift", 100_000, 1);
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     for (destination, says) in [
-        // Not even root makes a file there.
+        // Not even root can create a file there.
         ("/sys/kernel", "/sys/kernel/gift"),
         ("/sys/kernel/copy", "/sys/kernel/copy"),
         ("missing/copy", "missing"),
         (&"n".repeat(300), "n"),
     ] {
-        refuses(
-            &mut mayank,
+        mayank.assert_refused(
             &format!("download_file lab gift {destination}"),
             "storage",
             says,
@@ -221,48 +194,36 @@ fn destinations_that_cannot_be_are_refused_before_anything_is_fetched() {
     mayank.run("wait");
 }
 
-/// A process that ends with its test.
-struct Killed(std::process::Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
-fn a_destination_that_is_full_fails_the_download_with_the_reason() {
-    let service = Service::new();
-    let [mut nik, mayank] = team(&service, ["nik", "mayank"]);
-    let file = service.sandbox.path("gift");
+fn a_full_destination_fails_the_download_with_the_reason() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.path("gift");
     fs::write(&file, bytes(3 << 20, 1)).unwrap();
-    nik.run(&format!("upload_file lab {}", word(&file)));
-    // The same peer, with a small disk of its own to download to.
-    drop::<Process>(mayank.process);
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
+    // mayank's peer starts again with a file system of 1 MiB at the destination.
+    drop(mayank);
     let (folder, info) = (
-        service.sandbox.folder("small"),
-        service.sandbox.tracker_info(),
+        tracker.sandbox.folder("small"),
+        tracker.sandbox.tracker_info(),
     );
-    let state = service.sandbox.path("mayank.state");
+    let state = tracker.sandbox.path("mayank.state");
     let mount = format!(
         "mount -t tmpfs -o size=1m tmpfs {} && exec \"$@\"; echo skipped",
-        word(&folder)
+        quoted(&folder)
     );
-    let plain = crate::support::command(&folder, &[]);
+
     let mut shell = Command::new("unshare");
     shell.args(["--mount", "bash", "-c", &mount, "bash"]);
-    shell.arg(plain.get_program()).args(["peer", "127.0.0.1:0"]);
+    shell.arg(BINARY).args(["peer", "127.0.0.1:0"]);
     shell.arg(&info).arg("--dir").arg(&state).arg("--json");
-    let download = format!("download_file lab gift {}", word(&folder));
+    let download = format!("download_file lab gift {}", quoted(&folder));
     shell.args(["-c", &download, "-c", "wait 40", "-c", "show_downloads"]);
     shell.stdin(Stdio::null()).stdout(Stdio::piped());
     let Ok(child) = shell.stderr(Stdio::piped()).spawn() else {
         return println!("skipped: no unshare here");
     };
-    let mut child = Killed(child);
-    let mut text = String::new();
-    std::io::Read::read_to_string(child.0.stdout.as_mut().unwrap(), &mut text).unwrap();
+    let text = KilledOnDrop(child).output().stdout;
     if text.contains("skipped") || text.is_empty() {
         return println!("skipped: no file system can be mounted here");
     }
@@ -271,7 +232,7 @@ fn a_destination_that_is_full_fails_the_download_with_the_reason() {
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect();
     let (first, last) = (&objects[0], &objects[objects.len() - 1]);
-    // Told at the start, where the space is reserved, or when it runs out.
+    // The error comes at the start, where the space is reserved, or when the disk is full.
     let reason = match &first["error"]["message"] {
         Value::Null => &last["downloads"][0]["reason"],
         message => message,
@@ -281,8 +242,5 @@ fn a_destination_that_is_full_fails_the_download_with_the_reason() {
         reason.contains("only 1048576 free: make room") || reason.contains("full"),
         "{reason}"
     );
-    until(
-        || nik.run("status")["links"] == 0,
-        || "a link stands".to_owned(),
-    );
+    wait_until("all links have ended", || nik.run("status")["links"] == 0);
 }

@@ -1,10 +1,13 @@
-//! What comes in between: log-outs, restarts, kills in the middle of a download. It completes, and what was verified is not
-//! fetched again.
+//! Interrupted downloads: logouts, restarts and kills. The download completes, and verified pieces
+//! are not fetched again.
 
-use crate::service::Service;
-use crate::support::{Peer, bytes};
-use crate::team::{join, log_of, logged, logged_in, peer, share, team, until, word};
-use crate::wire::certify;
+use super::fake_member::{FakeLeech, call_tls, certify};
+use super::team::{join, logged_in, second_login, share_in_status, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::log::wait_for_log_line;
+use crate::common::peer::{Peer, quoted};
+use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,28 +15,28 @@ use std::path::{Path, PathBuf};
 const PIECE: usize = 512 << 10;
 const LENGTH: usize = 6 << 20;
 
-/// A tracker, nik who shares `gift`, and mayank who is in the middle of fetching it at this many bytes a second.
-struct Scene {
-    service: Service,
+/// nik shares `gift`, and mayank has downloaded a part of it.
+struct RunningDownload {
+    tracker: AccountTracker,
     nik: Peer,
     mayank: Peer,
     file: PathBuf,
 }
 
-fn scene() -> Scene {
-    let service = Service::with(&["--interval", "1"]);
-    let mut nik = logged_in(&service, "nik", &[]);
+fn start_download() -> RunningDownload {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let mut nik = logged_in(&tracker, "nik", &[]);
     nik.run("create_group lab");
-    let mut mayank = logged_in(&service, "mayank", &["--down", "2M"]);
+    let mut mayank = logged_in(&tracker, "mayank", &["--down", "2M"]);
     join(&mut nik, &mut mayank, "mayank");
-    let file = service.sandbox.file("gift", LENGTH, 5);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    let file = tracker.sandbox.file("gift", LENGTH, 5);
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     mayank.run("download_file lab gift copy");
-    mayank.until("gift", |download| {
+    mayank.wait_for_download("gift", |download| {
         number(download, "bytes_done") >= 2 * PIECE as u64
     });
-    Scene {
-        service,
+    RunningDownload {
+        tracker,
         nik,
         mayank,
         file,
@@ -45,33 +48,28 @@ fn number(object: &Value, key: &str) -> u64 {
 }
 
 fn uploaded(peer: &mut Peer) -> u64 {
-    number(&share(peer, "gift"), "uploaded")
+    number(&share_in_status(peer, "gift"), "uploaded")
 }
 
-/// Waits until no link stands at either side: what was under way is settled.
-fn at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
+/// Waits until both peers have no link and no piece is being verified. Returns the bytes sent and
+/// the bytes done.
+fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     for peer in [&mut *nik, &mut *mayank] {
-        until(
-            || peer.run("status")["links"] == 0,
-            || "a link stands".to_owned(),
-        );
+        wait_until("all links have ended", || peer.run("status")["links"] == 0);
     }
     let mut before = None;
-    // Pieces that had come whole are still being verified.
-    until(
-        || {
-            let done = number(&mayank.download("gift"), "bytes_done");
-            before.replace(done) == Some(done)
-        },
-        || "it goes on".to_owned(),
-    );
+    // Complete pieces may still be in verification.
+    wait_until("the download stops", || {
+        let done = number(&mayank.download("gift"), "bytes_done");
+        before.replace(done) == Some(done)
+    });
     (uploaded(nik), before.unwrap())
 }
 
-/// Waits for the end; the copy is right, and the sources add up.
-fn completes(service: &Service, mayank: &mut Peer, file: &Path) -> Value {
+/// Waits for the end of the download. The copy is right, and the bytes of all sources add up.
+fn assert_completes(tracker: &AccountTracker, mayank: &mut Peer, file: &Path) -> Value {
     mayank.run("wait");
-    let copy = service.sandbox.path("mayank/copy");
+    let copy = tracker.sandbox.path("mayank/copy");
     assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
     let download = mayank.download("gift");
     let from = download["from"].as_object().unwrap();
@@ -81,114 +79,112 @@ fn completes(service: &Service, mayank: &mut Peer, file: &Path) -> Value {
 }
 
 #[test]
-fn a_log_out_of_either_side_rests_a_download_and_the_next_log_in_takes_it_up() {
-    let mut scene = scene();
-    let (nik, mayank) = (&mut scene.nik, &mut scene.mayank);
+fn a_logout_of_either_side_suspends_a_download_until_the_next_login() {
+    let mut running = start_download();
+    let (nik, mayank) = (&mut running.nik, &mut running.mayank);
     mayank.run("logout");
-    let (sent, done) = at_rest(nik, mayank);
-    assert!(done < LENGTH as u64, "it is in its middle");
-    until(
-        || mayank.download("gift")["trouble"] == "suspended until mayank is logged in here",
-        || "it does not say why it rests".to_owned(),
-    );
+    let (sent, done) = wait_until_at_rest(nik, mayank);
+    assert!(done < LENGTH as u64, "the download is complete already");
+    wait_until("the trouble names the missing login", || {
+        mayank.download("gift")["trouble"] == "suspended until mayank is logged in here"
+    });
     mayank.run("login mayank\npw of mayank");
-    mayank.until("gift", |download| {
+    mayank.wait_for_download("gift", |download| {
         number(download, "bytes_done") >= done + PIECE as u64
     });
-    // The same at the other side: its share rests.
+    // A logout of the seed suspends its share.
     nik.run("logout");
-    let (sent_then, done_then) = at_rest(nik, mayank);
-    assert!(done_then < LENGTH as u64, "it is in its middle");
-    until(
-        || {
-            share(nik, "gift")["trouble"]
-                .to_string()
-                .contains("suspended until nik")
-        },
-        || "it does not say why it rests".to_owned(),
+    let (sent_then, done_then) = wait_until_at_rest(nik, mayank);
+    assert!(
+        done_then < LENGTH as u64,
+        "the download is complete already"
     );
+    wait_until("the trouble names the missing login", || {
+        share_in_status(nik, "gift")["trouble"]
+            .to_string()
+            .contains("suspended until nik")
+    });
     nik.run("login nik\npw of nik");
-    completes(&scene.service, mayank, &scene.file);
+    assert_completes(&running.tracker, mayank, &running.file);
     let again = uploaded(nik) - sent_then;
-    assert!(again <= LENGTH as u64 - done_then, "only what was lacking");
+    assert!(
+        again <= LENGTH as u64 - done_then,
+        "pieces were fetched twice"
+    );
     assert!(sent_then - sent >= done_then - done);
 }
 
 #[test]
-fn another_user_at_the_same_peer_neither_serves_nor_fetches_what_was_not_theirs() {
-    let mut scene = scene();
-    let mayank = &mut scene.mayank;
+fn another_user_at_the_same_peer_neither_serves_nor_continues_the_download() {
+    let mut running = start_download();
+    let mayank = &mut running.mayank;
     mayank.run("logout");
     mayank.run("create_user uma\npw of uma");
     mayank.run("login uma\npw of uma");
-    let (_, done) = at_rest(&mut scene.nik, mayank);
-    until(
-        || mayank.download("gift")["trouble"] == "suspended until mayank is logged in here",
-        || "it does not rest".to_owned(),
-    );
+    let (_, done) = wait_until_at_rest(&mut running.nik, mayank);
+    wait_until("the download is suspended", || {
+        mayank.download("gift")["trouble"] == "suspended until mayank is logged in here"
+    });
     assert_eq!(number(&mayank.download("gift"), "bytes_done"), done);
     mayank.run("logout");
     mayank.run("login mayank\npw of mayank");
-    completes(&scene.service, mayank, &scene.file);
+    assert_completes(&running.tracker, mayank, &running.file);
 }
 
 #[test]
-fn a_restart_of_the_fetching_peer_keeps_what_is_verified() {
-    let mut scene = scene();
-    let before = number(&scene.mayank.download("gift"), "bytes_done");
-    scene.mayank.process.kill();
-    until(
-        || scene.nik.run("status")["links"] == 0,
-        || "a link stands".to_owned(),
-    );
-    let sent = uploaded(&mut scene.nik);
-    let mut mayank = peer(&scene.service.sandbox, "mayank", &[]);
-    let download = completes(&scene.service, &mut mayank, &scene.file);
+fn a_restart_of_the_leech_keeps_verified_pieces() {
+    let mut running = start_download();
+    let before = number(&running.mayank.download("gift"), "bytes_done");
+    running.mayank.process.kill();
+    wait_until("all links have ended", || {
+        running.nik.run("status")["links"] == 0
+    });
+    let sent = uploaded(&mut running.nik);
+    let mut mayank = running.tracker.sandbox.debug_peer("mayank", &[]);
+    let download = assert_completes(&running.tracker, &mut mayank, &running.file);
     let kept = number(&download["from"], "disk");
     assert!(kept >= before, "{download}");
-    let again = uploaded(&mut scene.nik) - sent;
-    assert!(again <= LENGTH as u64 - kept, "only what was lacking");
+    let again = uploaded(&mut running.nik) - sent;
+    assert!(again <= LENGTH as u64 - kept, "pieces were fetched twice");
 }
 
 #[test]
-fn a_restart_of_the_serving_peer_is_waited_for() {
-    let mut scene = scene();
-    scene.nik.process.kill();
-    let mayank = &mut scene.mayank;
-    until(
-        || mayank.run("status")["links"] == 0,
-        || "a link stands".to_owned(),
-    );
+fn a_download_waits_for_the_restart_of_its_only_owner() {
+    let mut running = start_download();
+    running.nik.process.kill();
+    let mayank = &mut running.mayank;
+    wait_until("all links have ended", || {
+        mayank.run("status")["links"] == 0
+    });
     let mut done = 0;
-    until(
-        || {
-            let now = number(&mayank.download("gift"), "bytes_done");
-            std::mem::replace(&mut done, now) == now
-        },
-        || "it goes on".to_owned(),
-    );
-    assert!(done < LENGTH as u64, "it is in its middle");
-    let mut nik = peer(&scene.service.sandbox, "nik", &[]);
-    completes(&scene.service, mayank, &scene.file);
+    wait_until("the download stops", || {
+        let now = number(&mayank.download("gift"), "bytes_done");
+        std::mem::replace(&mut done, now) == now
+    });
+    assert!(done < LENGTH as u64, "the download is complete already");
+    let mut nik = running.tracker.sandbox.debug_peer("nik", &[]);
+    assert_completes(&running.tracker, mayank, &running.file);
     let again = uploaded(&mut nik);
-    assert!(again <= LENGTH as u64 - done, "only what was lacking");
+    assert!(again <= LENGTH as u64 - done, "pieces were fetched twice");
 }
 
 #[test]
-fn a_restart_of_the_tracker_is_not_noticed() {
-    let mut scene = scene();
-    let sandbox = scene.service.kill();
-    let service = Service::with_data(sandbox, &["--interval", "1"]);
-    // Who comes now finds those who are here.
-    let mut uma = logged_in(&service, "uma", &[]);
-    join(&mut scene.nik, &mut uma, "uma");
+fn a_restart_of_the_tracker_does_not_disturb_a_download() {
+    let mut running = start_download();
+    let sandbox = running.tracker.kill();
+    let tracker = AccountTracker::with_data(sandbox, &["--interval", "1"]);
+    // A new member finds the present owners.
+    let mut uma = logged_in(&tracker, "uma", &[]);
+    join(&mut running.nik, &mut uma, "uma");
     uma.run("download_file lab gift");
     uma.run("wait");
-    completes(&service, &mut scene.mayank, &scene.file);
-    assert!(fs::read(service.sandbox.path("uma/gift")).unwrap() == fs::read(&scene.file).unwrap());
-    // The link was the same all the time; it ended when there was no more use for it.
-    let log = fs::read_to_string(log_of(&service.sandbox, "nik")).unwrap();
-    let ended = format!("the link with {} ended", scene.mayank.process.address);
+    assert_completes(&tracker, &mut running.mayank, &running.file);
+    assert!(
+        fs::read(tracker.sandbox.path("uma/gift")).unwrap() == fs::read(&running.file).unwrap()
+    );
+    // The link stayed the same. It ended when neither side needed it.
+    let log = fs::read_to_string(tracker.sandbox.log("nik")).unwrap();
+    let ended = format!("the link with {} ended", running.mayank.process.address);
     let early = log.lines().filter(|line| line.contains(&ended));
     let early: Vec<&str> = early
         .filter(|line| !line.contains("neither side fetches anything"))
@@ -197,38 +193,35 @@ fn a_restart_of_the_tracker_is_not_noticed() {
 }
 
 #[test]
-fn a_removed_member_s_download_stops_with_the_reason() {
-    let mut scene = scene();
-    scene.nik.run("remove_member lab mayank");
+fn the_download_of_a_removed_member_fails_with_the_reason() {
+    let mut running = start_download();
+    running.nik.run("remove_member lab mayank");
     let mut failed = Value::Null;
-    until(
-        || {
-            failed = scene.mayank.download("gift");
-            failed["state"] == "failed"
-        },
-        || "it goes on".to_owned(),
-    );
+    wait_until("the download stops", || {
+        failed = running.mayank.download("gift");
+        failed["state"] == "failed"
+    });
     let reason = failed["reason"].as_str().unwrap();
     assert!(
         reason.contains("lab") && reason.contains("no group of yours has this share any more"),
         "{reason}"
     );
-    let object = scene.mayank.try_run("wait");
+    let object = running.mayank.try_run("wait");
     assert_eq!(object["error"]["kind"], "download-failed", "{object}");
-    logged(
-        &log_of(&scene.service.sandbox, "mayank"),
+    wait_for_log_line(
+        &running.tracker.sandbox.log("mayank"),
         &["gift: stopped: ", "lab"],
     );
-    assert!(!scene.service.sandbox.path("mayank/copy").exists());
-    // Let in again, he goes on where he was.
+    assert!(!running.tracker.sandbox.path("mayank/copy").exists());
+    // After he is accepted again, the download goes on with its verified pieces.
     let done = number(&failed, "bytes_done");
-    join(&mut scene.nik, &mut scene.mayank, "mayank");
-    scene.mayank.run("download_file lab gift copy");
-    let download = completes(&scene.service, &mut scene.mayank, &scene.file);
+    join(&mut running.nik, &mut running.mayank, "mayank");
+    running.mayank.run("download_file lab gift copy");
+    let download = assert_completes(&running.tracker, &mut running.mayank, &running.file);
     assert!(number(&download["from"], "disk") >= done, "{download}");
 }
 
-/// Which pieces of `content` stand in a partial copy.
+/// For each piece of `content`, whether the partial file has it.
 fn pieces(part: &Path, content: &[u8]) -> Vec<bool> {
     let part = fs::read(part).unwrap_or_default();
     let chunks = content.chunks(PIECE).enumerate();
@@ -238,24 +231,24 @@ fn pieces(part: &Path, content: &[u8]) -> Vec<bool> {
 }
 
 #[test]
-fn four_members_complete_without_the_seed_that_is_killed_after_one_and_a_half_copies() {
+fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() {
     let length = 4 * LENGTH;
     let content = bytes(length, 5);
-    let service = Service::with(&["--interval", "1"]);
-    let mut nik = logged_in(&service, "nik", &["--up", "12M"]);
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let mut nik = logged_in(&tracker, "nik", &["--up", "12M"]);
     nik.run("create_group lab");
-    let file = service.sandbox.file("gift", length, 5);
-    nik.run(&format!("upload_file lab {}", word(&file)));
+    let file = tracker.sandbox.file("gift", length, 5);
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
     let names = ["a", "b", "c", "d"];
     let mut members = names.map(|name| {
-        let mut peer = logged_in(&service, name, &["--up", "2M"]);
+        let mut peer = logged_in(&tracker, name, &["--up", "2M"]);
         join(&mut nik, &mut peer, name);
         peer
     });
     for member in &mut members {
         member.run("download_file lab gift");
     }
-    let copy = |name: &str| service.sandbox.path(&format!("{name}/gift"));
+    let copy = |name: &str| tracker.sandbox.path(&format!("{name}/gift"));
     let all_there = || {
         let mut there = vec![false; content.len().div_ceil(PIECE)];
         for name in names {
@@ -267,14 +260,16 @@ fn four_members_complete_without_the_seed_that_is_killed_after_one_and_a_half_co
         }
         there.iter().all(|piece| *piece)
     };
-    // The last piece may come to the others a little later: a swarm without it could not do without the seed.
-    until(
-        || uploaded(&mut nik) >= length as u64 * 3 / 2 && all_there(),
-        || "the seed leaves no whole copy behind".to_owned(),
-    );
+    // The members need the seed until they have every piece together.
+    wait_until("the members have every piece together", || {
+        uploaded(&mut nik) >= length as u64 * 3 / 2 && all_there()
+    });
     nik.process.kill();
-    let running = |member: &mut Peer| member.download("gift")["state"] == "downloading";
-    assert!(members.iter_mut().all(running), "all are in the middle");
+    let is_running = |member: &mut Peer| member.download("gift")["state"] == "downloading";
+    assert!(
+        members.iter_mut().all(is_running),
+        "a member is complete already"
+    );
     for (member, name) in members.iter_mut().zip(names) {
         member.run("wait");
         assert!(fs::read(copy(name)).unwrap() == content, "{name}");
@@ -282,26 +277,23 @@ fn four_members_complete_without_the_seed_that_is_killed_after_one_and_a_half_co
 }
 
 #[test]
-fn a_share_of_a_group_is_taken_up_after_a_kill_only_when_its_user_is_still_logged_in() {
-    let service = Service::with(&["--interval", "1"]);
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let file = service.sandbox.file("gift", PIECE, 5);
-    let uploaded = nik.run(&format!("upload_file lab {}", word(&file)));
+fn a_group_share_is_served_after_a_kill_only_if_its_user_is_logged_in() {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.file("gift", PIECE, 5);
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let lab = uploaded["info_hash"].as_str().unwrap();
     nik.run("logout");
     nik.process.kill();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
-    until(
-        || {
-            share(&mut nik, "gift")["trouble"]
-                .to_string()
-                .contains("suspended until nik")
-        },
-        || "it is not suspended".to_owned(),
-    );
-    let (shown, _) = certify(&mut crate::team::session(&service, "mayank"), "lab");
-    let line = crate::wire::call_tls(nik.process.address, lab, Some(&shown));
-    assert!(crate::wire::Leech::greet(line, lab, "mayank").is_none());
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
+    wait_until("the share is suspended", || {
+        share_in_status(&mut nik, "gift")["trouble"]
+            .to_string()
+            .contains("suspended until nik")
+    });
+    let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
+    let connection = call_tls(nik.process.address, lab, Some(&identity));
+    assert!(FakeLeech::greet(connection, lab, "mayank").is_none());
     nik.run("login nik\npw of nik");
     mayank.run("download_file lab gift");
     mayank.run("wait");

@@ -1,57 +1,63 @@
-//! A member whose copy is not what it was: what it sends does not verify, is asked of another, and it is not asked again.
+//! A member whose copy is damaged: its pieces do not verify, another owner sends them, and the
+//! member is not asked again.
 
-use crate::service::Service;
-use crate::team::{entry, join, log_of, logged, logged_in, share, until, word};
+use super::team::{catalogue_entry, join, logged_in, share_in_status};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::log::wait_for_log_line;
+use crate::common::peer::quoted;
+use crate::common::waiting::wait_until;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 const LENGTH: usize = 8 << 20;
 
 #[test]
-fn a_bad_piece_is_asked_of_another_owner_and_the_liar_not_asked_again() {
-    let service = Service::with(&["--interval", "1"]);
-    // Slow enough that nobody would do without the other.
-    let mut nik = logged_in(&service, "nik", &["--up", "2M"]);
+fn a_bad_piece_comes_from_another_owner_and_the_liar_is_not_asked_again() {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    // nik is so slow that the download needs both owners.
+    let mut nik = logged_in(&tracker, "nik", &["--up", "2M"]);
     nik.run("create_group lab");
     let [mut uma, mut mayank] = ["uma", "mayank"].map(|name| {
-        let mut peer = logged_in(&service, name, &[]);
+        let mut peer = logged_in(&tracker, name, &[]);
         join(&mut nik, &mut peer, name);
         peer
     });
-    let file = service.sandbox.file("gift", LENGTH, 1);
-    let same = service.sandbox.file("same/gift", LENGTH, 1);
-    nik.run(&format!("upload_file lab {}", word(&file)));
-    uma.run(&format!("upload_file lab {}", word(&same)));
-    until(
-        || entry(&mut mayank, "gift")["complete"] == 2,
-        || "there are not two owners".to_owned(),
-    );
-    // So that its peer does not notice.
+    let file = tracker.sandbox.file("gift", LENGTH, 1);
+    let same = tracker.sandbox.file("same/gift", LENGTH, 1);
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
+    uma.run(&format!("upload_file lab {}", quoted(&same)));
+    wait_until("the share has two owners", || {
+        catalogue_entry(&mut mayank, "gift")["complete"] == 2
+    });
+    // Length and time stay the same, so that uma's peer does not notice the damage.
     let harmed = File::options().write(true).open(&same).unwrap();
     let time = harmed.metadata().unwrap().modified().unwrap();
     harmed.write_all_at(&vec![0x55; LENGTH], 0).unwrap();
     harmed.set_modified(time).unwrap();
     mayank.run("download_file lab gift copy");
-    logged(
-        &log_of(&service.sandbox, "mayank"),
+    wait_for_log_line(
+        &tracker.sandbox.log("mayank"),
         &["does not verify; all of it came from one peer"],
     );
     let liar = uma.process.address;
-    logged(
-        &log_of(&service.sandbox, "mayank"),
+    wait_for_log_line(
+        &tracker.sandbox.log("mayank"),
         &[
             &format!("the link with {liar} ended: piece "),
             "does not verify",
         ],
     );
-    until(
-        || share(&mut uma, "gift")["peers"] == 0,
-        || "the liar keeps its link".to_owned(),
-    );
-    let sent = share(&mut uma, "gift")["uploaded"].clone();
+    wait_until("the liar has no link", || {
+        share_in_status(&mut uma, "gift")["peers"] == 0
+    });
+    let sent = share_in_status(&mut uma, "gift")["uploaded"].clone();
     mayank.run("wait");
-    assert!(fs::read(service.sandbox.path("mayank/copy")).unwrap() == fs::read(&file).unwrap());
+    assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == fs::read(&file).unwrap());
     let from = &mayank.download("gift")["from"];
     assert_eq!(from[nik.process.address.to_string()], LENGTH, "{from}");
-    assert_eq!(share(&mut uma, "gift")["uploaded"], sent, "asked again");
+    assert_eq!(
+        share_in_status(&mut uma, "gift")["uploaded"],
+        sent,
+        "asked again"
+    );
 }

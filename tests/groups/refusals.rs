@@ -1,10 +1,17 @@
-//! Who gets nothing of a group's swarm: everybody who is no member by his certificate, whatever else he knows. Each is refused,
-//! told nothing but why, and logged with the reason.
+//! Callers without a valid certificate of a member: the peer sends them nothing from a group's
+//! swarm and logs the reason.
 
-use crate::service::{Line, Service, User, create_user, group};
-use crate::support::Peer;
-use crate::team::{log_of, logged, peer, session, share, until, word};
-use crate::wire::{BLOCK, Leech, Shown, answer, call, call_tls, certify, handshake, public_key};
+use super::fake_member::{
+    BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, handshake, public_key,
+};
+use super::team::{second_login, share_in_status};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{
+    ControlConnection, User, create_user_request, group_request,
+};
+use crate::common::log::wait_for_log_line;
+use crate::common::peer::{Peer, quoted};
+use crate::common::waiting::wait_until;
 use pieceful::certificate::{Authority, GroupAuthority};
 use pieceful::wire::access::Ask;
 use rustls::pki_types::pem::PemObject;
@@ -21,45 +28,46 @@ fn now() -> Duration {
         .unwrap()
 }
 
-/// A tracker, nik's peer that shares in the groups `lab` and `other` and openly, and mayank's session, who is a member of `lab` alone.
-struct Scene {
-    service: Service,
+/// nik's peer shares in the groups `lab` and `other` and in an open swarm. mayank is a member of
+/// `lab` alone.
+struct TwoGroups {
+    tracker: AccountTracker,
     nik: Peer,
     mayank: User,
-    /// Info-hashes: of `lab`, of `other`, of everybody.
+    /// The info-hashes of the shares of `lab`, of `other` and of the open swarm.
     shares: [String; 3],
-    /// mayank's certificate that ended.
-    expired: Shown,
-    /// nik's certificate of `other`.
-    foreign: Shown,
+    /// mayank's certificate after its end.
+    expired: MemberIdentity,
+    /// nik's certificate for `other`.
+    foreign: MemberIdentity,
 }
 
-fn scene() -> Scene {
-    // A certificate of the shortest day there is; later ones last.
-    let service = Service::with(&["--certificate-life", "1"]);
-    let [mut owner, mut member] = ["nik", "mayank"].map(|name| service.user(name));
+fn set_up() -> TwoGroups {
+    // The first certificate holds for the shortest time. Later ones hold for the usual time.
+    let tracker = AccountTracker::with(&["--certificate-life", "1"]);
+    let [mut owner, mut member] = ["nik", "mayank"].map(|name| tracker.user(name));
     for made in ["lab", "other"] {
-        owner.does(group(&format!("create_group {made}")));
+        owner.perform(group_request(&format!("create_group {made}")));
     }
-    member.does(group("join_group lab"));
-    owner.does(group("accept_request lab mayank"));
+    member.perform(group_request("join_group lab"));
+    owner.perform(group_request("accept_request lab mayank"));
     let (expired, _) = certify(&mut member, "lab");
     let end = now() + Duration::from_secs(2);
-    let (sandbox, _) = service.stop_and_dump();
-    let service = Service::with_data(sandbox, &["--interval", "1"]);
-    let foreign = certify(&mut session(&service, "nik"), "other").0;
-    let mut nik = peer(&service.sandbox, "nik", &[]);
+    let (sandbox, _) = tracker.stop_and_dump();
+    let tracker = AccountTracker::with_data(sandbox, &["--interval", "1"]);
+    let foreign = certify(&mut second_login(&tracker, "nik"), "other").0;
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     nik.run("login nik\npw of nik");
     let shares = ["upload_file lab", "upload_file other", "send"].map(|command| {
         let name = command.replace(' ', "-");
-        let file = service.sandbox.file(&name, 100_000, name.len() as u64);
-        let done = nik.run(&format!("{command} {}", word(&file)));
+        let file = tracker.sandbox.file(&name, 100_000, name.len() as u64);
+        let done = nik.run(&format!("{command} {}", quoted(&file)));
         done["info_hash"].as_str().unwrap().to_owned()
     });
-    until(|| now() > end, || "the clock stands still".to_owned());
-    let mayank = session(&service, "mayank");
-    Scene {
-        service,
+    wait_until("the certificate has ended", || now() > end);
+    let mayank = second_login(&tracker, "mayank");
+    TwoGroups {
+        tracker,
         nik,
         mayank,
         shares,
@@ -68,66 +76,67 @@ fn scene() -> Scene {
     }
 }
 
-/// A certificate with its key that has signed itself.
-fn self_signed() -> Shown {
+/// A self-signed certificate.
+fn self_signed() -> MemberIdentity {
     let pem = GroupAuthority::generate("lab").unwrap().to_pem();
     let leaf = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap();
-    Shown {
+    MemberIdentity {
         leaf: leaf.to_vec(),
         pkcs8: key.secret_pkcs8_der().to_vec(),
     }
 }
 
-/// What the cluster's key signs for a member of that name.
-fn of_the_cluster(service: &Service) -> Shown {
-    let pem = fs::read(service.sandbox.path("data/cluster.pem")).unwrap();
+/// A certificate for mayank that the key of the cluster has signed.
+fn of_the_cluster(tracker: &AccountTracker) -> MemberIdentity {
+    let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     assert!(Authority::from_pem(&pem).is_ok());
     let cluster = GroupAuthority::from_pem(&pem).unwrap();
     let (pkcs8, public) = public_key();
     let day = Duration::from_secs(86_400);
     let leaf = cluster.issue("mayank", &public, now(), day).unwrap();
-    Shown { leaf, pkcs8 }
+    MemberIdentity { leaf, pkcs8 }
 }
 
-/// Calls over TLS with `name` as server name, asks for a swarm and a block; gives our address and all that is said.
+/// Connects over TLS with the server name `name` and asks for the swarm `asked`. Returns our
+/// address and the answer.
 fn over_tls(
     address: SocketAddr,
     name: &str,
-    shown: Option<&Shown>,
+    identity: Option<&MemberIdentity>,
     asked: &str,
 ) -> (SocketAddr, Vec<u8>) {
-    let mut line = call_tls(address, name, shown);
-    let local = line.sock.local_addr().unwrap();
-    let _ = line.write_all(&handshake(asked, "stranger"));
-    let _ = line.flush();
-    (local, answer(&mut line))
+    let mut connection = call_tls(address, name, identity);
+    let local = connection.sock.local_addr().unwrap();
+    let _ = connection.write_all(&handshake(asked, "stranger"));
+    let _ = connection.flush();
+    (local, first_bytes(&mut connection))
 }
 
-/// The same without TLS.
+/// Like [`over_tls`], without TLS.
 fn plainly(address: SocketAddr, asked: &str) -> (SocketAddr, Vec<u8>) {
-    let mut line = call(address);
-    let local = line.local_addr().unwrap();
-    line.write_all(&handshake(asked, "stranger")).unwrap();
-    (local, answer(&mut line))
+    let mut connection = call(address);
+    let local = connection.local_addr().unwrap();
+    connection.write_all(&handshake(asked, "stranger")).unwrap();
+    (local, first_bytes(&mut connection))
 }
 
 fn has_line(log: &Path, parts: &[&str]) -> bool {
     let text = fs::read_to_string(log).unwrap();
     text.lines()
-        .any(|line| parts.iter().all(|part| line.contains(part)))
+        .any(|connection| parts.iter().all(|part| connection.contains(part)))
 }
 
-#[test]
-fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
-    let mut scene = scene();
+/// A caller, what the log must say of it, and its address with the bytes that it received.
+type RefusedCall = (&'static str, &'static str, (SocketAddr, Vec<u8>));
+
+/// Calls in every way that must be refused. `right` is a valid certificate for `lab`.
+fn refused_calls(scene: &TwoGroups, right: &MemberIdentity, unknown: &str) -> Vec<RefusedCall> {
     let address = scene.nik.process.address;
     let [lab, other, open] = &scene.shares;
-    let (right, _) = certify(&mut scene.mayank, "lab");
-    let unknown = lab.replace(|digit: char| digit.is_ascii_digit(), "a");
-    let (own, cluster) = (self_signed(), of_the_cluster(&scene.service));
-    let tls = |name: &str, shown, asked: &str| over_tls(address, name, shown, asked);
-    let table = [
+    let (own, cluster) = (self_signed(), of_the_cluster(&scene.tracker));
+    let tls = |name: &str, identity, asked: &str| over_tls(address, name, identity, asked);
+    vec![
         (
             "no certificate",
             "the other side shows no certificate",
@@ -156,22 +165,22 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
         (
             "a member that names a swarm unknown here",
             "which no group of this peer has",
-            tls(&unknown, Some(&right), lab),
+            tls(unknown, Some(right), lab),
         ),
         (
             "a member that names another group's swarm",
             "it is signed by another authority",
-            tls(other, Some(&right), lab),
+            tls(other, Some(right), lab),
         ),
         (
             "a member that asks for another swarm than it named",
             "refused: called for",
-            tls(lab, Some(&right), other),
+            tls(lab, Some(right), other),
         ),
         (
             "a member that names an open swarm",
             "which no group of this peer has",
-            tls(open, Some(&right), open),
+            tls(open, Some(right), open),
         ),
         (
             "plain BEP 3 to a group's swarm",
@@ -183,19 +192,19 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
             "which is not served here",
             plainly(address, other),
         ),
-    ];
-    let log = log_of(&scene.service.sandbox, "nik");
-    // Whatever was said before has been logged once this one is.
-    let (last, _) = plainly(address, &unknown);
-    logged(&log, &[&format!("{last}: "), "is not served here"]);
-    let mut wrong: Vec<String> = Vec::new();
-    for (what, reason, (local, said)) in &table {
-        if !said.is_empty() {
-            wrong.push(format!("{what} got {} bytes", said.len()));
+    ]
+}
+
+/// The calls that got an answer or are not in the log with their reason.
+fn wrong_calls(calls: &[RefusedCall], log: &Path) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (what, reason, (local, answer)) in calls {
+        if !answer.is_empty() {
+            wrong.push(format!("{what} got {} bytes", answer.len()));
         }
-        // Not by a sleep: what ends the line is logged around that moment.
+        // The peer may write the log line a little after the end of the connection.
         let (from, start) = (format!("{local}"), std::time::Instant::now());
-        while !has_line(&log, &[&from, reason]) {
+        while !has_line(log, &[&from, reason]) {
             if start.elapsed() > Duration::from_secs(5) {
                 wrong.push(format!("{what} is not logged as {reason:?}"));
                 break;
@@ -203,43 +212,58 @@ fn who_is_no_member_by_certificate_gets_no_byte_and_is_logged() {
             std::thread::yield_now();
         }
     }
-    let status = share(&mut scene.nik, "upload_file-lab");
+    wrong
+}
+
+#[test]
+fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
+    let mut scene = set_up();
+    let address = scene.nik.process.address;
+    let (right, _) = certify(&mut scene.mayank, "lab");
+    let [lab, _, open] = scene.shares.clone();
+    let unknown = lab.replace(|digit: char| digit.is_ascii_digit(), "a");
+    let calls = refused_calls(&scene, &right, &unknown);
+    let log = scene.tracker.sandbox.log("nik");
+    // When this call is in the log, all earlier ones are.
+    let (last, _) = plainly(address, &unknown);
+    wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
+    let mut wrong = wrong_calls(&calls, &log);
+    let status = share_in_status(&mut scene.nik, "upload_file-lab");
     if status["uploaded"] != 0 || status["peers"] != 0 {
         wrong.push(status.to_string());
     }
     assert_eq!(wrong, Vec::<String>::new());
-    // All of it right, and it is served: nothing else kept those out.
-    let line = call_tls(address, lab, Some(&right));
-    let mut leech = Leech::greet(line, lab, "member").unwrap();
+    // A call with everything right is served.
+    let connection = call_tls(address, &lab, Some(&right));
+    let mut leech = FakeLeech::greet(connection, &lab, "member").unwrap();
     assert_eq!(leech.fetch(0, 0, BLOCK as u32).unwrap().len(), BLOCK);
-    let mut leech = Leech::greet(call(address), open, "anybody").unwrap();
+    let mut leech = FakeLeech::greet(call(address), &open, "anybody").unwrap();
     assert_eq!(leech.fetch(0, 0, BLOCK as u32).unwrap().len(), BLOCK);
 }
 
 #[test]
-fn whoever_is_removed_loses_its_links_and_gets_no_new_one_though_its_certificate_holds() {
-    let mut scene = scene();
+fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate_holds() {
+    let mut scene = set_up();
     let address = scene.nik.process.address;
     let lab = scene.shares[0].clone();
-    let (shown, _) = certify(&mut scene.mayank, "lab");
-    let line = call_tls(address, &lab, Some(&shown));
-    let mut leech = Leech::greet(line, &lab, "mayank").unwrap();
+    let (identity, _) = certify(&mut scene.mayank, "lab");
+    let connection = call_tls(address, &lab, Some(&identity));
+    let mut leech = FakeLeech::greet(connection, &lab, "mayank").unwrap();
     assert!(leech.fetch(0, 0, BLOCK as u32).is_some());
     scene.nik.run("remove_member lab mayank");
-    // The link ends by itself, once the peer hears of it.
-    until(
-        || leech.fetch(0, 0, BLOCK as u32).is_none(),
-        || "the link goes on".to_owned(),
-    );
-    let log = log_of(&scene.service.sandbox, "nik");
-    logged(&log, &["ended: mayank is no member any more"]);
-    let (local, said) = over_tls(address, &lab, Some(&shown), &lab);
-    assert_eq!(said, b"");
-    logged(
+    // The link ends when nik's peer receives the news.
+    wait_until("the link ends", || {
+        leech.fetch(0, 0, BLOCK as u32).is_none()
+    });
+    let log = scene.tracker.sandbox.log("nik");
+    wait_for_log_line(&log, &["ended: mayank is no member any more"]);
+    let (local, answer) = over_tls(address, &lab, Some(&identity), &lab);
+    assert_eq!(answer, b"");
+    wait_for_log_line(
         &log,
         &[&format!("{local}: refused: mayank is no member any more")],
     );
-    // Neither a new certificate nor an address.
+    // mayank gets neither a certificate nor an address.
     let refused = scene.mayank.ask(Ask::ListFiles {
         group: "lab".parse().unwrap(),
         after: None,
@@ -249,50 +273,43 @@ fn whoever_is_removed_loses_its_links_and_gets_no_new_one_though_its_certificate
 
 #[test]
 fn a_link_ends_with_its_certificate() {
-    let service = Service::with(&["--certificate-life", "4", "--interval", "1"]);
-    let mut line: Line = service.line();
-    line.ask(None, create_user("nik")).unwrap();
-    let mut nik = peer(&service.sandbox, "nik", &[]);
+    let tracker = AccountTracker::with(&["--certificate-life", "4", "--interval", "1"]);
+    let mut connection: ControlConnection = tracker.connect();
+    connection.ask(None, create_user_request("nik")).unwrap();
+    let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     nik.run("login nik\npw of nik");
     nik.run("create_group lab");
-    let mut mayank = service.user("mayank");
-    mayank.does(group("join_group lab"));
+    let mut mayank = tracker.user("mayank");
+    mayank.perform(group_request("join_group lab"));
     nik.run("accept_request lab mayank");
-    let file = service.sandbox.file("gift", 100_000, 1);
-    let lab = nik.run(&format!("upload_file lab {}", word(&file)));
+    let file = tracker.sandbox.file("gift", 100_000, 1);
+    let lab = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let lab = lab["info_hash"].as_str().unwrap();
-    let greet = |shown: &Shown| {
-        let line = call_tls(nik.process.address, lab, Some(shown));
-        Leech::greet(line, lab, "mayank")
+    let greet = |identity: &MemberIdentity| {
+        let connection = call_tls(nik.process.address, lab, Some(identity));
+        FakeLeech::greet(connection, lab, "mayank")
     };
-    let (mut leech, mut shown) = (None, None);
-    // Where the machine stands still for longer than a certificate holds, once more.
-    until(
-        || {
-            let (fresh, _) = certify(&mut mayank, "lab");
-            leech = greet(&fresh);
-            shown = Some(fresh);
-            leech.is_some()
-        },
-        || "no link".to_owned(),
-    );
+    let (mut leech, mut identity) = (None, None);
+    // On a slow machine a certificate may end before its use: then a new one is tried.
+    wait_until("a link is made", || {
+        let (fresh, _) = certify(&mut mayank, "lab");
+        leech = greet(&fresh);
+        identity = Some(fresh);
+        leech.is_some()
+    });
     let mut leech = leech.unwrap();
-    until(
-        || leech.fetch(0, 0, BLOCK as u32).is_none(),
-        || "the link goes on".to_owned(),
-    );
-    let log = log_of(&service.sandbox, "nik");
-    logged(&log, &["ended: the certificate of mayank has ended"]);
-    // It holds through its last second.
-    let shown = shown.unwrap();
-    until(|| greet(&shown).is_none(), || "it never ends".to_owned());
-    logged(&log, &["refused: ", "it expired on"]);
-    // nik's own is renewed in time, so that he goes on serving.
-    until(
-        || {
-            let (fresh, _) = certify(&mut mayank, "lab");
-            greet(&fresh).is_some()
-        },
-        || "no link with a new certificate".to_owned(),
-    );
+    wait_until("the link ends", || {
+        leech.fetch(0, 0, BLOCK as u32).is_none()
+    });
+    let log = tracker.sandbox.log("nik");
+    wait_for_log_line(&log, &["ended: the certificate of mayank has ended"]);
+    // A certificate holds through its last second.
+    let identity = identity.unwrap();
+    wait_until("the certificate is refused", || greet(&identity).is_none());
+    wait_for_log_line(&log, &["refused: ", "it expired on"]);
+    // nik's peer renews its own certificate in time and goes on serving.
+    wait_until("a link with a new certificate is made", || {
+        let (fresh, _) = certify(&mut mayank, "lab");
+        greet(&fresh).is_some()
+    });
 }

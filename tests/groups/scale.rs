@@ -1,19 +1,20 @@
-//! How fast catalogues are with few and with many shares, and how soon a tracker that keeps them is there again. What it prints
-//! stands in benches/README.md.
+//! The time to list catalogues with few and with many shares, and to restart a tracker that has
+//! them. `benches/README.md` has figures.
 
-use crate::service::{Service, User, group, write};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{User, group_request, new_write};
 use pieceful::certificate::MemberKey;
 use pieceful::wire::access::{Answer, Ask, FileEntry, KeyRequest};
 use pieceful::wire::control::InfoPart;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often each request is timed.
+/// The number of times that each request is timed.
 const ROUNDS: usize = 200;
 
-/// Has the user make a group and share so much in it.
+/// Creates a group and publishes shares in it.
 fn fill(user: &mut User, name: &str, shares: usize) {
-    user.does(group(&format!("create_group {name}")));
+    user.perform(group_request(&format!("create_group {name}")));
     let request = MemberKey::generate().unwrap();
     let request = KeyRequest(request.request(user.token.as_bytes()).unwrap());
     let label = || name.parse().unwrap();
@@ -27,7 +28,7 @@ fn fill(user: &mut User, name: &str, shares: usize) {
     let pem = String::from_utf8(authority).unwrap();
     for number in 0..shares {
         let (share, length) = (format!("share{number:05}"), number + 1);
-        // Twenty pieces' hashes, as of a share of 10 MiB.
+        // Twenty piece hashes, as in a share of 10 MiB.
         let seed = format!("{name}{share}");
         let pieces = seed.bytes().cycle().take(400);
         let mut info = format!(
@@ -38,21 +39,21 @@ fn fill(user: &mut User, name: &str, shares: usize) {
         .into_bytes();
         info.extend(pieces);
         info.extend(format!("7:privatei1e8:ssl-cert{}:{pem}e", pem.len()).bytes());
-        user.does(Ask::Publish {
-            write: write(),
+        user.perform(Ask::Publish {
+            write: new_write(),
             group: label(),
             part: InfoPart::of(&info, 0).unwrap(),
         });
     }
 }
 
-/// A tracker with so many groups of 100 shares, and one called `few` of ten; who made it is called `user`.
-fn filled(groups: usize) -> Service {
-    let service = Service::new();
+/// A tracker with groups of 100 shares, and one group `few` of ten shares whose owner is `user`.
+fn filled(groups: usize) -> AccountTracker {
+    let tracker = AccountTracker::new();
     let start = Instant::now();
     thread::scope(|scope| {
         for part in 0..8 {
-            let mut user = service.user(&format!("user{part}"));
+            let mut user = tracker.user(&format!("user{part}"));
             scope.spawn(move || {
                 for number in (part..groups).step_by(8) {
                     fill(&mut user, &format!("group{number:03}"), 100);
@@ -60,17 +61,17 @@ fn filled(groups: usize) -> Service {
             });
         }
     });
-    fill(&mut service.user("user"), "few", 10);
+    fill(&mut tracker.user("user"), "few", 10);
     let shares = groups * 100 + 10;
     let made = start.elapsed().as_secs_f64();
     println!(
         "{shares} shares in {} groups: made in {made:.0} s",
         groups + 1
     );
-    service
+    tracker
 }
 
-/// A whole catalogue, whatever the number of pages.
+/// All pages of a catalogue.
 fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     let (mut files, mut after) = (Vec::new(), None);
     loop {
@@ -88,7 +89,7 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     }
 }
 
-/// The median of what a catalogue of so many shares takes.
+/// The median time to list a catalogue with this number of shares.
 fn median(user: &mut User, name: &str, shares: usize) -> Duration {
     let mut all: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
@@ -105,33 +106,33 @@ fn median(user: &mut User, name: &str, shares: usize) -> Duration {
     all[ROUNDS / 2]
 }
 
-/// Ends the tracker with kill -9 and starts it again; gives how long it takes until its first lines are there.
-fn restart(service: Service) -> (Service, Duration) {
-    let file = service.sandbox.path("data/registry.redb");
-    let sandbox = service.kill();
+/// Kills the tracker and starts it again. Returns the time until its first lines.
+fn restart(tracker: AccountTracker) -> (AccountTracker, Duration) {
+    let file = tracker.sandbox.path("data/registry.redb");
+    let sandbox = tracker.kill();
     let start = Instant::now();
-    let service = Service::again(sandbox);
+    let tracker = AccountTracker::restart(sandbox);
     let time = start.elapsed();
     println!(
         "restart after kill -9 with {:.1} MiB: {:.2} s",
         file.metadata().unwrap().len() as f64 / f64::from(1 << 20),
         time.as_secs_f64()
     );
-    (service, time)
+    (tracker, time)
 }
 
 #[test]
 #[ignore = "a measurement"]
-fn catalogues_with_few_and_with_many_shares() {
-    let login = |service: &Service, name: &str| User::login(service.line(), name);
-    let service = filled(0);
-    let few = median(&mut login(&service, "user"), "few", 10);
-    drop(restart(service));
-    let service = filled(200);
-    let many = median(&mut login(&service, "user"), "few", 10);
-    median(&mut login(&service, "user4"), "group100", 100);
-    let (service, time) = restart(service);
-    assert_eq!(list(&mut login(&service, "user"), "few").len(), 10);
-    assert!(many < few * 2, "it grows slower");
-    assert!(time < Duration::from_secs(2), "it takes long to start");
+fn catalogues_and_restarts_stay_fast_with_many_shares() {
+    let log_in = |tracker: &AccountTracker, name: &str| User::log_in(tracker.connect(), name);
+    let tracker = filled(0);
+    let few = median(&mut log_in(&tracker, "user"), "few", 10);
+    drop(restart(tracker));
+    let tracker = filled(200);
+    let many = median(&mut log_in(&tracker, "user"), "few", 10);
+    median(&mut log_in(&tracker, "user4"), "group100", 100);
+    let (tracker, time) = restart(tracker);
+    assert_eq!(list(&mut log_in(&tracker, "user"), "few").len(), 10);
+    assert!(many < few * 2, "lists are slower");
+    assert!(time < Duration::from_secs(2), "the restart is slow");
 }

@@ -1,83 +1,92 @@
-//! The whole tour: users, a group, a share, a member let in, the catalogue, a download. Typed at a prompt, from a script, as
-//! arguments and in JSON; the copies are what was shared.
+//! One story in four ways: users, a group, a share, a new member, the catalogue, a download; at the
+//! prompt, from a script, as arguments and in JSON. The copies equal the shared file.
 
-use crate::service::Service;
-use crate::support::{Process, Sandbox, bytes, run};
-use crate::team::{entry, team, until, word};
-use crate::terminal::Terminal;
+use super::team::{catalogue_entry, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::quoted;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::{Sandbox, bytes};
+use crate::common::terminal::Terminal;
+use crate::common::waiting::wait_until;
 use pieceful::torrent::Sha1;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const LENGTH: usize = 3 << 20;
 
-/// A tracker, and a file that nik has.
-fn begin() -> (Service, PathBuf) {
-    let service = Service::new();
-    let file = service.sandbox.file("gift", LENGTH, 1);
-    (service, file)
+/// A tracker and the file that nik shares.
+fn set_up() -> (AccountTracker, PathBuf) {
+    let tracker = AccountTracker::new();
+    let file = tracker.sandbox.file("gift", LENGTH, 1);
+    (tracker, file)
 }
 
-fn same(original: &Path, copy: &Path) {
+fn assert_same(original: &Path, copy: &Path) {
     let sha1 = |path: &Path| Sha1::of(&fs::read(path).unwrap());
     assert_eq!(sha1(copy), sha1(original));
     assert_eq!(sha1(copy), Sha1::of(&bytes(LENGTH, 1)));
 }
 
-/// Whether a line of `list_files` tells of nik's share with one owner.
+/// Whether a line of `list_files` shows nik's share with one owner.
 fn is_listed(line: &str) -> bool {
     line.starts_with("gift  3.0 MiB  by nik  20") && line.contains("Z  1 complete  0 partial")
 }
 
-#[test]
-fn at_the_prompt() {
-    let (service, file) = begin();
-    let [mut nik, mut mayank] = ["nik", "mayank"].map(|user| {
-        let mut peer = Terminal::peer(&service.sandbox, user);
-        for (line, questions) in [("create_user", 2), ("login", 1)] {
-            peer.press(&format!("{line} {user}\r"));
-            for question in [format!(" {user}: "), "the same password again: ".to_owned()]
-                .iter()
-                .take(questions)
-            {
-                peer.shows(question);
-                peer.press("secret\r");
-            }
-            peer.shows("\n");
-            peer.shows("pieceful> ");
+/// A peer at a terminal, whose user has been created and logged in there.
+fn log_in_at_terminal(sandbox: &Sandbox, user: &str) -> Terminal {
+    let mut peer = Terminal::peer(sandbox, user);
+    for (command, questions) in [("create_user", 2), ("login", 1)] {
+        peer.press(&format!("{command} {user}\r"));
+        for question in [format!(" {user}: "), "the same password again: ".to_owned()]
+            .iter()
+            .take(questions)
+        {
+            peer.shows(question);
+            peer.press("secret\r");
         }
-        peer
-    });
+        peer.shows("\n");
+        peer.shows("pieceful> ");
+    }
+    peer
+}
+
+#[test]
+fn the_story_runs_at_the_prompt() {
+    let (tracker, file) = set_up();
+    let [mut nik, mut mayank] =
+        ["nik", "mayank"].map(|user| log_in_at_terminal(&tracker.sandbox, user));
     nik.types("create_group lab");
-    let told = nik.types(&format!("upload_file lab {}", word(&file)));
+    let shown = nik.types(&format!("upload_file lab {}", quoted(&file)));
     assert!(
-        told.contains("sharing gift  3.0 MiB  6 pieces  info-hash "),
-        "{told}"
+        shown.contains("sharing gift  3.0 MiB  6 pieces  info-hash "),
+        "{shown}"
     );
-    let told = mayank.types("list_files lab");
-    assert!(told.contains("error: ") && !told.contains("gift"), "{told}");
+    let shown = mayank.types("list_files lab");
+    assert!(
+        shown.contains("error: ") && !shown.contains("gift"),
+        "{shown}"
+    );
     mayank.types("join_group lab");
-    let told = nik.types("list_requests lab");
-    assert!(told.contains("mayank  asked 20"), "{told}");
+    let shown = nik.types("list_requests lab");
+    assert!(shown.contains("mayank  asked 20"), "{shown}");
     nik.types("accept_request lab mayank");
-    until(
-        || mayank.types("list_files lab").lines().any(is_listed),
-        || "it is not listed".to_owned(),
-    );
-    let told = mayank.types("download_file lab gift copy");
-    assert!(told.contains("downloading gift  info-hash "), "{told}");
-    let told = mayank.types("wait");
-    assert!(told.contains("complete gift  3.0 MiB  in "), "{told}");
-    let told = mayank.types("show_downloads");
-    assert!(told.contains("[C] [lab] gift\n"), "{told}");
-    same(&file, &service.sandbox.path("mayank/copy"));
+    wait_until("the share is listed", || {
+        mayank.types("list_files lab").lines().any(is_listed)
+    });
+    let shown = mayank.types("download_file lab gift copy");
+    assert!(shown.contains("downloading gift  info-hash "), "{shown}");
+    let shown = mayank.types("wait");
+    assert!(shown.contains("complete gift  3.0 MiB  in "), "{shown}");
+    let shown = mayank.types("show_downloads");
+    assert!(shown.contains("[C] [lab] gift\n"), "{shown}");
+    assert_same(&file, &tracker.sandbox.path("mayank/copy"));
     for mut peer in [nik, mayank] {
         peer.press("\x04");
         peer.wait();
     }
 }
 
-/// Runs what mayank types as a process of its own, to its end.
+/// Runs mayank's peer with these commands to its end.
 fn step(sandbox: &Sandbox, arguments: &[&str], input: &str) -> String {
     let (state, info) = (sandbox.path("mayank.state"), sandbox.tracker_info());
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
@@ -91,13 +100,13 @@ fn step(sandbox: &Sandbox, arguments: &[&str], input: &str) -> String {
     output.stdout
 }
 
-/// nik, who stays, gives one line after another.
-fn nik(sandbox: &Sandbox, file: &Path) -> Process {
+/// Starts nik's peer, creates the group and shares the file.
+fn start_nik(sandbox: &Sandbox, file: &Path) -> Process {
     let (state, info) = (sandbox.path("nik.state"), sandbox.tracker_info());
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let all = ["peer", "127.0.0.1:0", info, "--dir", state];
     let mut nik = Process::start(&sandbox.folder("nik"), &all);
-    for (line, told) in [
+    for (line, shown) in [
         (
             "create_user nik\nsecret",
             "user nik created; to log in, type: login nik",
@@ -105,13 +114,13 @@ fn nik(sandbox: &Sandbox, file: &Path) -> Process {
         ("login nik\nsecret", "logged in as nik"),
         ("create_group lab", "group lab created; you own it"),
         (
-            &format!("upload_file lab {}", word(file)),
+            &format!("upload_file lab {}", quoted(file)),
             "sharing gift  3.0 MiB  6 pieces",
         ),
     ] {
         nik.write_line(line);
         let line = nik.line();
-        assert!(line.starts_with(told), "{line}");
+        assert!(line.starts_with(shown), "{line}");
     }
     nik
 }
@@ -121,8 +130,8 @@ fn accept(nik: &mut Process) {
     assert_eq!(nik.line(), "mayank is now a member of lab");
 }
 
-/// What the last step of a script or of arguments printed.
-fn ended(printed: &str, file: &Path, copy: &Path) {
+/// Checks the lines that the last step printed, and the copy.
+fn assert_downloaded(printed: &str, file: &Path, copy: &Path) {
     let lines: Vec<&str> = printed.lines().collect();
     let [_, listed, started, complete, shown] = lines[..] else {
         panic!("{printed}")
@@ -134,42 +143,37 @@ fn ended(printed: &str, file: &Path, copy: &Path) {
     );
     assert!(complete.starts_with("complete gift  3.0 MiB"), "{complete}");
     assert_eq!(shown, "[C] [lab] gift");
-    same(file, copy);
+    assert_same(file, copy);
 }
 
-/// Waits, as somebody else, for the tracker to hear of the first owner.
-fn announced(service: &Service, nik: &mut Process) {
-    let mut line = String::new();
-    until(
-        || {
-            nik.write_line("list_files lab");
-            line = nik.line();
-            is_listed(line.trim_end_matches("  here"))
-        },
-        || format!("it is not listed at {}", service.address()),
-    );
+/// Waits until the tracker lists nik as an owner.
+fn wait_until_listed(nik: &mut Process) {
+    wait_until("the share is listed", || {
+        nik.write_line("list_files lab");
+        is_listed(nik.line().trim_end_matches("  here"))
+    });
 }
 
 #[test]
-fn from_scripts_on_standard_input() {
-    let (service, file) = begin();
-    let mut nik = nik(&service.sandbox, &file);
+fn the_story_runs_from_scripts_on_standard_input() {
+    let (tracker, file) = set_up();
+    let mut nik = start_nik(&tracker.sandbox, &file);
     step(
-        &service.sandbox,
+        &tracker.sandbox,
         &[],
         "create_user mayank\nsecret\nlogin mayank\nsecret\njoin_group lab\n",
     );
     accept(&mut nik);
-    announced(&service, &mut nik);
+    wait_until_listed(&mut nik);
     let script = "list_files lab\ndownload_file lab gift copy\nwait\nshow_downloads\n";
-    let printed = step(&service.sandbox, &[], script);
-    ended(&printed, &file, &service.sandbox.path("mayank/copy"));
+    let printed = step(&tracker.sandbox, &[], script);
+    assert_downloaded(&printed, &file, &tracker.sandbox.path("mayank/copy"));
 }
 
 #[test]
-fn as_arguments() {
-    let (service, file) = begin();
-    let mut nik = nik(&service.sandbox, &file);
+fn the_story_runs_as_arguments() {
+    let (tracker, file) = set_up();
+    let mut nik = start_nik(&tracker.sandbox, &file);
     let arguments = [
         "-c",
         "create_user mayank secret",
@@ -178,9 +182,9 @@ fn as_arguments() {
         "-c",
         "join_group lab",
     ];
-    step(&service.sandbox, &arguments, "secret\n");
+    step(&tracker.sandbox, &arguments, "secret\n");
     accept(&mut nik);
-    announced(&service, &mut nik);
+    wait_until_listed(&mut nik);
     let arguments = [
         "-c",
         "list_files lab",
@@ -191,15 +195,15 @@ fn as_arguments() {
         "-c",
         "show_downloads",
     ];
-    let printed = step(&service.sandbox, &arguments, "");
-    ended(&printed, &file, &service.sandbox.path("mayank/copy"));
+    let printed = step(&tracker.sandbox, &arguments, "");
+    assert_downloaded(&printed, &file, &tracker.sandbox.path("mayank/copy"));
 }
 
 #[test]
-fn in_json_and_downloaders_become_owners_by_themselves() {
-    let (service, file) = begin();
-    let [mut nik, mut mayank, mut uma] = team(&service, ["nik", "mayank", "uma"]);
-    let uploaded = nik.run(&format!("upload_file lab {}", word(&file)));
+fn the_story_runs_in_json_and_downloaders_become_owners() {
+    let (tracker, file) = set_up();
+    let [mut nik, mut mayank, mut uma] = team(&tracker, ["nik", "mayank", "uma"]);
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(
         (&uploaded["command"], &uploaded["name"], &uploaded["length"]),
         (&"upload_file".into(), &"gift".into(), &LENGTH.into())
@@ -208,11 +212,10 @@ fn in_json_and_downloaders_become_owners_by_themselves() {
         (&uploaded["pieces"], &uploaded["again"]),
         (&6.into(), &false.into())
     );
-    until(
-        || entry(&mut mayank, "gift")["complete"] == 1,
-        || "nobody hears of it".to_owned(),
-    );
-    let listed = entry(&mut mayank, "gift");
+    wait_until("the share has an owner", || {
+        catalogue_entry(&mut mayank, "gift")["complete"] == 1
+    });
+    let listed = catalogue_entry(&mut mayank, "gift");
     assert_eq!(
         (&listed["publisher"], &listed["partial"], &listed["here"]),
         (&"nik".into(), &0.into(), &false.into())
@@ -227,41 +230,40 @@ fn in_json_and_downloaders_become_owners_by_themselves() {
         (&"complete".into(), &"lab".into(), &LENGTH.into())
     );
     assert_eq!(shown["from"][nik.process.address.to_string()], LENGTH);
-    until(
-        || entry(&mut uma, "gift")["complete"] == 2,
-        || "nobody hears of the second owner".to_owned(),
-    );
-    // The first owner goes; the second is enough.
+    wait_until("the share has a second owner", || {
+        catalogue_entry(&mut uma, "gift")["complete"] == 2
+    });
+    // The second owner is enough when the first is gone.
     nik.process.kill();
     uma.run("download_file lab gift");
     uma.run("wait");
     let from = &uma.download("gift")["from"];
     assert_eq!(from[mayank.process.address.to_string()], LENGTH, "{from}");
-    same(&file, &service.sandbox.path("mayank/copy"));
-    same(&file, &service.sandbox.path("uma/gift"));
+    assert_same(&file, &tracker.sandbox.path("mayank/copy"));
+    assert_same(&file, &tracker.sandbox.path("uma/gift"));
 }
 
 #[test]
-fn a_folder_arrives_whole_and_an_empty_file_too() {
-    let service = Service::new();
-    let [mut nik, mut mayank] = team(&service, ["nik", "mayank"]);
-    let folder = service.sandbox.folder("set");
+fn a_folder_and_an_empty_file_arrive_whole() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let folder = tracker.sandbox.folder("set");
     for (name, length) in [("a", 700_000), ("sub/b", 1), ("sub/deep/c", 0)] {
-        service
+        tracker
             .sandbox
             .file(&format!("set/{name}"), length, length as u64);
     }
-    nik.run(&format!("upload_file lab {}", word(&folder)));
+    nik.run(&format!("upload_file lab {}", quoted(&folder)));
     nik.run(&format!(
         "upload_file lab {}",
-        word(&service.sandbox.file("empty", 0, 0))
+        quoted(&tracker.sandbox.file("empty", 0, 0))
     ));
     mayank.run("download_file lab set");
     mayank.run("download_file lab empty");
     mayank.run("wait");
     for name in ["set/a", "set/sub/b", "set/sub/deep/c", "empty"] {
-        let copy = service.sandbox.path(&format!("mayank/{name}"));
-        let original = service.sandbox.path(name);
+        let copy = tracker.sandbox.path(&format!("mayank/{name}"));
+        let original = tracker.sandbox.path(name);
         assert!(
             fs::read(copy).unwrap() == fs::read(original).unwrap(),
             "{name}"

@@ -1,32 +1,37 @@
-//! Owners that send wrong data, or none, beside one that is sound.
+//! Owners that send wrong data, or none, beside an honest one: the download completes, and only
+//! liars are barred.
 
-use crate::calling::{Logged, TORRENT, leech, peer};
-use crate::lying_tracker::{announce_to, downloading, naming};
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::{Torrent, word};
+use super::lying_tracker::start_download;
+use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::{log_line_with, wait_for_log_line};
+use crate::common::open_swarm::{TORRENT, leech};
+use crate::common::peer::{Peer, quoted};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
 
-/// What is sent instead of a block that was asked for.
+/// The bytes that are sent for a request (index, begin, length) of a block.
 type Twist = fn((u32, u32, u32), &[u8]) -> Vec<u8>;
 
-fn spoiled(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
+fn with_first_bit_flipped(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
     let mut block = block.to_vec();
     block[0] ^= 1;
     block
 }
 
-/// A sound owner that tells of its pieces only when told to.
+/// An honest owner that has pieces only after a signal over the channel.
 fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (go, gate): (_, Receiver<()>) = channel();
     let (owned, gate) = (torrent.clone(), Mutex::new(gate));
-    let address = listen(torrent, "sound", move |wire, _| {
+    let address = listen(torrent, "honest", move |link, _| {
         let _ = gate.lock().unwrap().recv();
-        serve(wire, &owned, |_, block| block.to_vec());
+        serve_all(link, &owned);
     });
     (address, go)
 }
@@ -39,17 +44,17 @@ fn assert_whole(sandbox: &Sandbox, torrent: &Torrent) {
 }
 
 #[test]
-fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
+fn an_owner_that_sends_a_bad_piece_is_barred_and_another_is_asked() {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let liar = listen(&TORRENT, "liar", move |wire, _| {
+    let liar = listen(&TORRENT, "liar", move |link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
-        serve(wire, &TORRENT, spoiled);
+        serve(link, &TORRENT, with_first_bit_flipped);
     });
-    let mut peer = downloading(&sandbox, naming(&[liar, owner]));
-    logged(
+    let mut peer = start_download(&sandbox, tracker_naming(&[liar, owner]));
+    wait_for_log_line(
         &peer.log,
         &[
             &format!("link with {liar} ended"),
@@ -67,31 +72,34 @@ fn one_that_sends_a_whole_bad_piece_is_barred_and_another_is_asked() {
 }
 
 #[test]
-fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
+fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
     let sandbox = Sandbox::new();
-    let liar = listen(&TORRENT, "liar", |mut wire, _| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let (index, ..) = asked(&wire.until(6).unwrap());
+    let liar = listen(&TORRENT, "liar", |mut link, _| {
+        link.send(&[have_all(), unchoke()].concat());
+        let (index, ..) = parse_request(&link.read_until(REQUEST).unwrap());
         let piece_length = if index == 19 { 20_000 } else { 32_768 };
         let blocks = (0..piece_length).step_by(BLOCK as usize).map(|begin| {
             let length = BLOCK.min(piece_length - begin);
             piece(
                 index,
                 begin,
-                &spoiled((index, begin, length), TORRENT.block(index, begin, length)),
+                &with_first_bit_flipped(
+                    (index, begin, length),
+                    TORRENT.block(index, begin, length),
+                ),
             )
         });
-        // The second request may still be on its way; a block that comes before it would be unasked.
+        // A block that comes before its request would break the protocol.
         let blocks: Vec<Vec<u8>> = blocks.collect();
         if blocks.len() > 1 {
-            wire.until(6).unwrap();
+            link.read_until(REQUEST).unwrap();
         }
-        wire.send(&blocks.concat());
+        link.send(&blocks.concat());
     });
-    let mut peer = downloading(&sandbox, naming(&[liar]));
-    logged(&peer.log, &["does not verify"]);
-    // With nobody left to call, no owner is known; a liar that is to be called again would count as one.
-    let download = peer.until("share", |download| {
+    let mut peer = start_download(&sandbox, tracker_naming(&[liar]));
+    wait_for_log_line(&peer.log, &["does not verify"]);
+    // The peer knows no owner: a liar that it may call again would count as one.
+    let download = peer.wait_for_download("share", |download| {
         download["trouble"]
             .as_str()
             .is_some_and(|trouble| trouble.contains("owner"))
@@ -104,29 +112,30 @@ fn one_that_hangs_up_after_a_bad_piece_is_barred_all_the_same() {
 }
 
 #[test]
-fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
+fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     let torrent = Torrent::new("share", 32 * BLOCK as usize, 32 * BLOCK as usize, 3);
     let sandbox = Sandbox::new();
-    // Both unchoke at once and both wait until the other one was asked too: each gets its part of the only piece.
-    let meet = Arc::new(Barrier::new(2));
+    // Both owners unchoke at once, and each waits until the other has a request too: each is asked
+    // for a part of the only piece.
+    let barrier = Arc::new(Barrier::new(2));
     let owner = |id: &'static str, twist: Twist| {
-        let (meet, owned) = (meet.clone(), torrent.clone());
-        listen(&torrent, id, move |mut wire, number| {
+        let (barrier, owned) = (barrier.clone(), torrent.clone());
+        listen(&torrent, id, move |mut link, number| {
             if number > 0 {
-                return serve(wire, &owned, twist);
+                return serve(link, &owned, twist);
             }
-            meet.wait();
-            wire.send(&[have_all(), unchoke()].concat());
-            let first = asked(&wire.until(6).unwrap());
-            meet.wait();
-            wire.send(&piece(
+            barrier.wait();
+            link.send(&[have_all(), unchoke()].concat());
+            let first = parse_request(&link.read_until(REQUEST).unwrap());
+            barrier.wait();
+            link.send(&piece(
                 first.0,
                 first.1,
                 &twist(first, owned.block(first.0, first.1, first.2)),
             ));
-            while let Some(body) = wire.until(6) {
-                let (index, begin, length) = asked(&body);
-                wire.send(&piece(
+            while let Some(body) = link.read_until(REQUEST) {
+                let (index, begin, length) = parse_request(&body);
+                link.send(&piece(
                     index,
                     begin,
                     &twist((index, begin, length), owned.block(index, begin, length)),
@@ -134,36 +143,36 @@ fn of_two_that_made_a_bad_piece_together_only_the_liar_is_barred() {
             }
         })
     };
-    let liar = owner("liar", spoiled);
-    let sound = owner("sound", |_, block| block.to_vec());
-    announce_to(&sandbox, naming(&[liar, sound]));
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let liar = owner("liar", with_first_bit_flipped);
+    let honest = owner("honest", |_, block| block.to_vec());
+    announce_to(&sandbox, tracker_naming(&[liar, honest]));
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let file = torrent.write(&sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
+    peer.run(&format!("download {} copy", quoted(&file)));
     peer.run("wait 30");
     assert_whole(&sandbox, &torrent);
-    logged(&peer.log, &["it is fetched again from one peer alone"]);
+    wait_for_log_line(&peer.log, &["it is fetched again from one peer alone"]);
     assert_eq!(
-        line_with(&peer.log, &[&sound.to_string(), "from it does not verify"]),
+        log_line_with(&peer.log, &[&honest.to_string(), "from it does not verify"]),
         None
     );
     assert_eq!(
         peer.download("share")["from"],
-        serde_json::json!({ sound.to_string(): torrent.content.len() })
+        serde_json::json!({ honest.to_string(): torrent.content.len() })
     );
 }
 
-/// Runs a download from `bad`, which gets the first requests, and then from a sound owner beside it.
-fn completes_beside(bad: impl Fn(Wire, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Logged) {
+/// Runs a download from `bad`, which gets the first requests, and then also from an honest owner.
+fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Peer) {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
-    let (was_asked, asked) = channel();
-    let was_asked = Mutex::new(was_asked);
-    let bad = listen(&TORRENT, "bad", move |wire, _| {
-        bad(wire, was_asked.lock().unwrap().clone())
+    let (was_requested, requested) = channel();
+    let was_requested = Mutex::new(was_requested);
+    let bad = listen(&TORRENT, "bad", move |link, _| {
+        bad(link, was_requested.lock().unwrap().clone())
     });
-    let mut peer = downloading(&sandbox, naming(&[bad, owner]));
-    asked.recv_timeout(crate::support::PATIENCE).unwrap();
+    let mut peer = start_download(&sandbox, tracker_naming(&[bad, owner]));
+    requested.recv_timeout(PATIENCE).unwrap();
     go.send(()).unwrap();
     let waited = peer.try_run("wait 25");
     assert_eq!(
@@ -177,68 +186,68 @@ fn completes_beside(bad: impl Fn(Wire, Sender<()>) + Send + Sync + 'static) -> (
 }
 
 #[test]
-fn one_that_chokes_after_the_first_request_does_not_stop_a_download() {
-    completes_beside(|mut wire, asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        wire.until(6);
-        wire.send(&frame(0, &[]));
-        let _ = asked.send(());
-        wire.drain();
+fn an_owner_that_chokes_after_the_first_request_does_not_stop_a_download() {
+    completes_beside(|mut link, requested| {
+        link.send(&[have_all(), unchoke()].concat());
+        link.read_until(REQUEST);
+        link.send(&frame(CHOKE, &[]));
+        let _ = requested.send(());
+        link.read_to_end();
     });
 }
 
 #[test]
-fn one_that_rejects_everything_does_not_stop_a_download() {
-    completes_beside(|mut wire, asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.until(6) {
-            wire.send(&frame(16, &body));
-            let _ = asked.send(());
+fn an_owner_that_rejects_everything_does_not_stop_a_download() {
+    completes_beside(|mut link, requested| {
+        link.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
+            link.send(&frame(REJECT_REQUEST, &body));
+            let _ = requested.send(());
         }
     });
 }
 
 #[test]
-fn one_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
-    completes_beside(|mut wire, asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.until(6) {
-            wire.send(&[frame(0, &[]), frame(16, &body), unchoke()].concat());
-            let _ = asked.send(());
+fn an_owner_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
+    completes_beside(|mut link, requested| {
+        link.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
+            link.send(&[frame(CHOKE, &[]), frame(REJECT_REQUEST, &body), unchoke()].concat());
+            let _ = requested.send(());
         }
     });
 }
 
 #[test]
-fn one_that_goes_silent_in_the_middle_of_a_block_does_not_stop_a_download() {
-    completes_beside(|mut wire, was_asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let (index, begin, length) = asked(&wire.until(6).unwrap());
+fn an_owner_that_goes_silent_inside_a_block_does_not_stop_a_download() {
+    completes_beside(|mut link, was_requested| {
+        link.send(&[have_all(), unchoke()].concat());
+        let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        wire.send(&whole[..whole.len() / 2]);
-        let _ = was_asked.send(());
-        wire.drain();
+        link.send(&whole[..whole.len() / 2]);
+        let _ = was_requested.send(());
+        link.read_to_end();
     });
 }
 
 #[test]
-fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
+fn a_block_that_was_not_requested_ends_the_link() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "eager");
-    wire.send(&[have_all(), unchoke()].concat());
-    let (index, begin, length) = asked(&wire.until(6).unwrap());
-    // Another length than was asked for is another block.
-    wire.send(&piece(
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "eager");
+    link.send(&[have_all(), unchoke()].concat());
+    let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
+    // A block of another length than requested is another block.
+    link.send(&piece(
         index,
         begin,
         &TORRENT.block(index, begin, length)[1..],
     ));
-    wire.drain();
-    logged(
+    link.read_to_end();
+    wait_for_log_line(
         &leech.log,
         &[
-            &format!("link with {} ended", wire.local()),
+            &format!("link with {} ended", link.local_address()),
             "a block that was not asked for",
         ],
     );
@@ -247,15 +256,15 @@ fn a_block_that_was_not_asked_for_ends_the_link_of_a_downloader_too() {
 
 #[test]
 fn a_block_sent_twice_ends_the_link_and_counts_once() {
-    let (_sandbox, mut peer) = completes_beside(|mut wire, was_asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let (index, begin, length) = asked(&wire.until(6).unwrap());
+    let (_sandbox, mut peer) = completes_beside(|mut link, was_requested| {
+        link.send(&[have_all(), unchoke()].concat());
+        let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        wire.send(&whole.repeat(2));
-        wire.drain();
-        let _ = was_asked.send(());
+        link.send(&whole.repeat(2));
+        link.read_to_end();
+        let _ = was_requested.send(());
     });
-    logged(&peer.log, &["ended", "a block that was not asked for"]);
+    wait_for_log_line(&peer.log, &["ended", "a block that was not asked for"]);
     let from = peer.download("share")["from"].clone();
     let counted = from.as_object().unwrap().values();
     let counted: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
@@ -263,19 +272,19 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 }
 
 #[test]
-fn a_block_that_comes_after_its_own_choke_is_late_and_no_breach() {
-    let (_sandbox, peer) = completes_beside(|mut wire, was_asked| {
-        wire.send(&[have_all(), unchoke()].concat());
-        let body = wire.until(6).unwrap();
-        let (index, begin, length) = asked(&body);
+fn a_block_that_follows_a_choke_is_late_and_no_breach() {
+    let (_sandbox, peer) = completes_beside(|mut link, was_requested| {
+        link.send(&[have_all(), unchoke()].concat());
+        let body = link.read_until(REQUEST).unwrap();
+        let (index, begin, length) = parse_request(&body);
         let late = piece(index, begin, TORRENT.block(index, begin, length));
-        wire.send(&[frame(0, &[]), late, unchoke()].concat());
-        // It is still served as anyone.
-        assert!(wire.until(6).is_some());
-        let _ = was_asked.send(());
-        serve(wire, &TORRENT, |_, block| block.to_vec());
+        link.send(&[frame(CHOKE, &[]), late, unchoke()].concat());
+        // The leech still sends requests over this link.
+        assert!(link.read_until(REQUEST).is_some());
+        let _ = was_requested.send(());
+        serve_all(link, &TORRENT);
     });
-    assert_eq!(line_with(&peer.log, &["was not asked for"]), None);
+    assert_eq!(log_line_with(&peer.log, &["was not asked for"]), None);
 }
 
 #[test]
@@ -284,11 +293,11 @@ fn pieces_that_end_inside_a_block_arrive_whole() {
     for (number, piece_length) in [1, 1_000, 16_383, 16_385, 100_000].into_iter().enumerate() {
         let length = 3 * piece_length + piece_length / 2;
         let torrent = Torrent::new("share", length, piece_length, number as u64);
-        let owner = sound_owner(&torrent, "sound");
-        announce_to(&sandbox, naming(&[owner]));
-        let mut peer = peer(&sandbox, &format!("leech{number}"), &[]);
+        let owner = honest_seed(&torrent, "honest");
+        announce_to(&sandbox, tracker_naming(&[owner]));
+        let mut peer = sandbox.debug_peer(&format!("leech{number}"), &[]);
         let file = torrent.write(&sandbox, "share.torrent");
-        peer.run(&format!("download {} copy", word(&file)));
+        peer.run(&format!("download {} copy", quoted(&file)));
         peer.run("wait 30");
         let copy = fs::read(sandbox.path(&format!("leech{number}/copy"))).unwrap();
         assert!(copy == torrent.content, "pieces of {piece_length}");

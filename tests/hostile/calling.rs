@@ -1,32 +1,29 @@
-//! Callers of a peer that has everything: what is odd but allowed, and what is too much.
+//! Callers of a seed: odd messages that are allowed, and requests that are too many.
 
-pub(crate) use crate::peers::{Logged, TORRENT, leech, peer, seed};
+use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, seed_with};
 
-use crate::peers::seed_with;
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::Torrent;
-
-/// Asks the peer for a block on a line of its own.
-pub(crate) fn assert_serves(peer: &Logged, torrent: &Torrent) {
-    let mut wire = Wire::greet(peer.process.address, torrent, BOTH, "sound");
-    assert_eq!(wire.fetch(0, 0, BLOCK).unwrap(), torrent.block(0, 0, BLOCK));
-}
+use crate::common::fake_peer::*;
+use crate::common::log::{log_line_with, wait_for_log_line};
+use crate::common::process::resident_kib;
+use crate::common::sandbox::Sandbox;
 
 #[test]
-fn what_is_odd_but_allowed_keeps_the_link() {
+fn odd_but_allowed_messages_keep_the_link() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let bitfield = frame(5, &[0x80, 0, 0]);
-    let hello = frame(20, b"\0d1:md6:ut_pexi1ee1:pi1e4:reqqi-5e1:v3:x\x1bye");
+    let bitfield = frame(BITFIELD, &[0x80, 0, 0]);
+    let hello = frame(EXTENDED, b"\0d1:md6:ut_pexi1ee1:pi1e4:reqqi-5e1:v3:x\x1bye");
     let table: [(&str, Vec<u8>); 16] = [
         ("keep-alives", KEEP_ALIVE.repeat(1000)),
-        ("an id that nobody knows", frame(99, &[1, 2, 3])),
+        ("an unknown id", frame(99, &[1, 2, 3])),
         (
-            "1 MiB under an id that nobody knows",
+            "1 MiB under an unknown id",
             frame(99, &vec![1; (1 << 20) - 1]),
         ),
-        ("an extension that was not offered", frame(20, &[7, 1, 2])),
+        (
+            "an extension that was not offered",
+            frame(EXTENDED, &[7, 1, 2]),
+        ),
         (
             "the extension handshake before the bitfield",
             [hello.clone(), bitfield.clone()].concat(),
@@ -37,7 +34,7 @@ fn what_is_odd_but_allowed_keeps_the_link() {
         ),
         (
             "a DHT port before the bitfield",
-            [frame(9, &[0x1a, 0xe1]), bitfield.clone()].concat(),
+            [frame(PORT, &[0x1a, 0xe1]), bitfield.clone()].concat(),
         ),
         (
             "a keep-alive before the bitfield",
@@ -49,19 +46,24 @@ fn what_is_odd_but_allowed_keeps_the_link() {
         ),
         (
             "bitfields that add pieces, in the place of have",
-            [frame(15, &[]), bitfield, frame(5, &[0xa0, 0, 0])].concat(),
+            [
+                frame(HAVE_NONE, &[]),
+                bitfield,
+                frame(BITFIELD, &[0xa0, 0, 0]),
+            ]
+            .concat(),
         ),
         (
             "have twice",
-            [frame(4, &[0, 0, 0, 3]), frame(4, &[0, 0, 0, 3])].concat(),
+            [frame(HAVE, &[0, 0, 0, 3]), frame(HAVE, &[0, 0, 0, 3])].concat(),
         ),
         (
             "a cancel of what was not asked for",
-            frame(8, &numbers(&[0, 0, BLOCK])),
+            frame(CANCEL, &numbers(&[0, 0, BLOCK])),
         ),
         (
             "a reject of what was not asked for",
-            frame(16, &numbers(&[0, 0, BLOCK])),
+            frame(REJECT_REQUEST, &numbers(&[0, 0, BLOCK])),
         ),
         (
             "choke, unchoke, interest and its end, twice",
@@ -72,20 +74,23 @@ fn what_is_odd_but_allowed_keeps_the_link() {
         ),
         (
             "suggest and allowed fast",
-            [frame(13, &[0; 4]), frame(17, &[0; 4])].concat(),
+            [frame(SUGGEST_PIECE, &[0; 4]), frame(ALLOWED_FAST, &[0; 4])].concat(),
         ),
-        ("have none", frame(15, &[])),
+        ("have none", frame(HAVE_NONE, &[])),
     ];
     for (number, (name, bytes)) in table.into_iter().enumerate() {
-        let mut wire = Wire::greet(
+        let mut link = FakePeer::connect(
             seed.process.address,
             &TORRENT,
-            BOTH,
+            EXTENDED_AND_FAST,
             &format!("odd{number}"),
         );
-        wire.send(&bytes);
-        let block = wire.fetch(3, 16, 100);
-        let line = line_with(&seed.log, &[&format!("link with {} ended", wire.local())]);
+        link.send(&bytes);
+        let block = link.fetch(3, 16, 100);
+        let line = log_line_with(
+            &seed.log,
+            &[&format!("link with {} ended", link.local_address())],
+        );
         assert_eq!(
             block.as_deref(),
             Some(TORRENT.block(3, 16, 100)),
@@ -95,115 +100,127 @@ fn what_is_odd_but_allowed_keeps_the_link() {
 }
 
 #[test]
-fn messages_may_come_in_single_bytes_or_all_at_once() {
+fn messages_may_be_split_anywhere_or_come_all_at_once() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
     let messages = [
         KEEP_ALIVE.to_vec(),
-        frame(20, b"\0de"),
-        frame(5, &[0x40, 0, 0]),
-        frame(4, &numbers(&[2])),
-        frame(2, &[]),
+        frame(EXTENDED, b"\0de"),
+        frame(BITFIELD, &[0x40, 0, 0]),
+        frame(HAVE, &numbers(&[2])),
+        frame(INTERESTED, &[]),
         KEEP_ALIVE.to_vec(),
         frame(99, b"unknown"),
         request(5, 0, BLOCK),
-        frame(8, &numbers(&[6, 0, 1])),
-        frame(9, &[1, 2]),
+        frame(CANCEL, &numbers(&[6, 0, 1])),
+        frame(PORT, &[1, 2]),
         request(19, BLOCK, 3616),
         KEEP_ALIVE.to_vec(),
     ];
     let messages = messages.concat();
-    let all = |id: &str| [handshake(TORRENT.info_hash, BOTH, id), messages.clone()].concat();
-    let answers = |mut wire: Wire| {
-        assert!(wire.handshake().is_some());
-        let blocks = [wire.until(7).unwrap(), wire.until(7).unwrap()];
+    let all = |id: &str| {
+        [
+            handshake(TORRENT.info_hash, EXTENDED_AND_FAST, id),
+            messages.clone(),
+        ]
+        .concat()
+    };
+    let answers = |mut link: FakePeer| {
+        assert!(link.read_handshake().is_some());
+        let blocks = [
+            link.read_until(PIECE).unwrap(),
+            link.read_until(PIECE).unwrap(),
+        ];
         assert!(
             blocks[0][8..] == *TORRENT.block(5, 0, BLOCK)
                 && blocks[1][8..] == *TORRENT.block(19, BLOCK, 3616)
         );
     };
-    let mut whole = Wire::call(seed.process.address);
+    let mut whole = FakePeer::connect_tcp(seed.process.address);
     whole.send(&all("whole"));
     answers(whole);
-    let mut bytewise = Wire::call(seed.process.address);
+    let mut bytewise = FakePeer::connect_tcp(seed.process.address);
     all("bytewise")
         .iter()
         .for_each(|byte| bytewise.send(&[*byte]));
     answers(bytewise);
     for cut in 1..all("").len() {
         let all = all(&format!("cut{cut}"));
-        let mut wire = Wire::call(seed.process.address);
-        wire.send(&all[..cut]);
-        wire.send(&all[cut..]);
-        answers(wire);
+        let mut link = FakePeer::connect_tcp(seed.process.address);
+        link.send(&all[..cut]);
+        link.send(&all[cut..]);
+        answers(link);
     }
 }
 
 #[test]
-fn ten_thousand_requests_at_once_end_the_link_and_cost_no_memory() {
+fn ten_thousand_requests_at_once_end_the_link_and_take_no_memory() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let before = resident(seed.process.id());
-    let mut greedy = Wire::greet(seed.process.address, &TORRENT, BOTH, "greedy");
+    let before = resident_kib(seed.process.id());
+    let mut greedy = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "greedy");
     greedy.send(&interested());
-    greedy.until(1).unwrap();
+    greedy.read_until(UNCHOKE).unwrap();
     greedy.send(&request(0, 0, BLOCK).repeat(10_000));
-    let address = greedy.local().to_string();
-    let line = logged(&seed.log, &[&format!("link with {address} ended")]);
+    let address = greedy.local_address().to_string();
+    let line = wait_for_log_line(&seed.log, &[&format!("link with {address} ended")]);
     assert!(line.contains("more requests than are kept"), "{line}");
     assert_serves(&seed, &TORRENT);
-    let grown = resident(seed.process.id()).saturating_sub(before);
+    let grown = resident_kib(seed.process.id()).saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB more than before");
 }
 
 #[test]
-fn one_that_reads_nothing_stops_no_other() {
+fn a_caller_that_reads_nothing_does_not_stop_others() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
-    // Each fills its own line: 1,000 blocks are 16 MiB, more than sockets hold.
-    let deaf: Vec<Wire> = (0..20)
+    // Each fills its own connection: 1,000 blocks are 16 MiB, more than the buffers of the sockets.
+    let deaf: Vec<FakePeer> = (0..20)
         .map(|number| {
-            let mut wire = Wire::greet(
+            let mut link = FakePeer::connect(
                 seed.process.address,
                 &TORRENT,
-                BOTH,
+                EXTENDED_AND_FAST,
                 &format!("deaf{number}"),
             );
-            wire.send(&interested());
-            wire.until(1).unwrap();
-            wire.send(&request(0, 0, BLOCK).repeat(1000));
-            wire
+            link.send(&interested());
+            link.read_until(UNCHOKE).unwrap();
+            link.send(&request(0, 0, BLOCK).repeat(1000));
+            link
         })
         .collect();
-    let mut sound = Wire::greet(seed.process.address, &TORRENT, BOTH, "sound");
+    let mut honest = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "honest");
     for index in 0..20 {
         assert_eq!(
-            sound.fetch(index, 0, 16).unwrap(),
+            honest.fetch(index, 0, 16).unwrap(),
             TORRENT.block(index, 0, 16)
         );
     }
-    let grown = resident(seed.process.id());
+    let grown = resident_kib(seed.process.id());
     assert!(grown < 64 << 10, "{grown} KiB");
     drop(deaf);
 }
 
 #[test]
-fn a_piece_that_is_not_here_is_rejected_and_not_made_up() {
+fn a_request_for_a_missing_piece_is_rejected() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
-    let before = resident(leech.process.id());
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, BOTH, "early");
-    wire.send(&request(4, 0, BLOCK));
-    assert_eq!(wire.until(16).unwrap(), numbers(&[4, 0, BLOCK]));
-    // Without BEP 6 there is no word for it; the link lives all the same.
-    let mut plain = Wire::greet(leech.process.address, &TORRENT, PLAIN, "plain");
-    plain.send(&[request(4, 0, BLOCK), frame(2, &[])].concat());
-    assert_eq!(plain.message().unwrap(), (1, vec![]));
-    // Nobody reads these rejects.
-    wire.send(&request(4, 0, BLOCK).repeat(400_000));
-    let mut later = Wire::greet(leech.process.address, &TORRENT, BOTH, "later");
+    let before = resident_kib(leech.process.id());
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "early");
+    link.send(&request(4, 0, BLOCK));
+    assert_eq!(
+        link.read_until(REJECT_REQUEST).unwrap(),
+        numbers(&[4, 0, BLOCK])
+    );
+    // Without BEP 6 there is no reject message. The link stays open.
+    let mut plain = FakePeer::connect(leech.process.address, &TORRENT, BEP_3_ONLY, "plain");
+    plain.send(&[request(4, 0, BLOCK), frame(INTERESTED, &[])].concat());
+    assert_eq!(plain.read_message().unwrap(), (1, vec![]));
+    // The caller does not read these rejects.
+    link.send(&request(4, 0, BLOCK).repeat(400_000));
+    let mut later = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "later");
     later.send(&interested());
-    assert_eq!(later.until(1), Some(vec![]));
-    let grown = resident(leech.process.id()).saturating_sub(before);
+    assert_eq!(later.read_until(UNCHOKE), Some(vec![]));
+    let grown = resident_kib(leech.process.id()).saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB more than before");
 }

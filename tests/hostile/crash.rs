@@ -1,12 +1,16 @@
-//! kill -9 and what stands on disk afterwards.
+//! `kill -9` and damaged state: what a peer does after a restart with its records and files as they
+//! are.
 
-use crate::calling::{Logged, TORRENT, assert_serves, peer, seed};
-use crate::disk::halfway;
-use crate::late;
-use crate::lying_tracker::{announce_to, naming};
-use crate::script::*;
-use crate::support::{PATIENCE, Sandbox};
-use crate::torrent::{Torrent, word};
+use super::disk::leech_with_eight_pieces;
+use super::late;
+use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::{log_line_with, wait_for_log_line};
+use crate::common::open_swarm::{TORRENT, assert_serves, seed};
+use crate::common::peer::{Peer, quoted};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::{PATIENCE, wait_for};
 use pieceful::peer::{Deadlines, DownloadState};
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -15,8 +19,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Bytes that a process has read, from files and sockets.
-fn read_so_far(id: u32) -> u64 {
+/// The number of bytes that a process has read from files and sockets.
+fn bytes_read_by(id: u32) -> u64 {
     let io = fs::read_to_string(format!("/proc/{id}/io")).unwrap();
     io.lines()
         .find_map(|line| line.strip_prefix("rchar: "))
@@ -25,7 +29,7 @@ fn read_so_far(id: u32) -> u64 {
         .unwrap()
 }
 
-/// What happens to the bytes of a file.
+/// A change to the bytes of a file.
 type Damage = fn(&mut Vec<u8>);
 
 fn only_file(folder: PathBuf) -> PathBuf {
@@ -37,7 +41,7 @@ fn only_file(folder: PathBuf) -> PathBuf {
         .path()
 }
 
-fn state(peer: &mut Logged, name: &str) -> String {
+fn state(peer: &mut Peer, name: &str) -> String {
     peer.download(name)["state"]
         .as_str()
         .unwrap_or("none")
@@ -45,28 +49,30 @@ fn state(peer: &mut Logged, name: &str) -> String {
 }
 
 #[test]
-fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
+fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
     let sandbox = Sandbox::new();
     let served = Arc::new(AtomicUsize::new(0));
     let counted = served.clone();
-    // Its first caller gets half of the blocks, later ones all.
-    let owner = listen(&TORRENT, "owner", move |mut wire, number| {
-        wire.send(&[have_all(), unchoke()].concat());
+    // The first caller gets half of the blocks, later callers get all.
+    let owner = listen(&TORRENT, "owner", move |mut link, number| {
+        link.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
-            let Some(body) = wire.until(6) else { return };
-            let (index, begin, length) = asked(&body);
+            let Some(body) = link.read_until(REQUEST) else {
+                return;
+            };
+            let (index, begin, length) = parse_request(&body);
             if number == 0 && sent == 20 {
-                return wire.drain();
+                return link.read_to_end();
             }
             counted.fetch_add(1, Ordering::SeqCst);
-            wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+            link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
     });
-    announce_to(&sandbox, naming(&[owner]));
-    let mut first = peer(&sandbox, "leech", &[]);
+    announce_to(&sandbox, tracker_naming(&[owner]));
+    let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
-    first.run(&format!("download {} copy", word(&file)));
-    first.until("share", |download| {
+    first.run(&format!("download {} copy", quoted(&file)));
+    first.wait_for_download("share", |download| {
         download["bytes_done"].as_u64().unwrap() >= 8 * 32_768
     });
     first.process.signal("-KILL");
@@ -76,66 +82,68 @@ fn a_download_killed_in_the_middle_goes_on_from_there_by_itself() {
                 .ok()
                 .filter(|stat| stat.contains(" Z "))
         },
-        || "it lives on".into(),
+        || "the process is still alive".into(),
     );
     drop(first);
     assert!(sandbox.path("leech/copy.part").exists() && !sandbox.path("leech/copy").exists());
-    let mut again = peer(&sandbox, "leech", &[]);
-    let download = again.until("share", |download| download["state"] == "complete");
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    let download = restarted.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     assert!(
         download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
         "{download}"
     );
-    // 40 blocks, those of the pieces that were not complete twice.
+    // There are 40 blocks. Those of incomplete pieces may be sent twice.
     let served = served.load(Ordering::SeqCst);
     assert!(served <= 20 + 40 - 16, "{served} blocks were sent");
 }
 
+/// Starts the seed of a sandbox again and waits until its share is complete.
+fn restart_seed(sandbox: &Sandbox) -> Peer {
+    let mut seed = sandbox.debug_peer("seed", &[]);
+    wait_for(
+        || (state(&mut seed, "share") == "complete").then_some(()),
+        || "it is not complete after the restart".into(),
+    );
+    seed
+}
+
 #[test]
-fn a_complete_file_is_read_again_only_if_it_changed() {
+fn a_complete_file_is_hashed_again_only_if_it_changed() {
     let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
     let sandbox = Sandbox::new();
     drop(seed(&sandbox, "seed", &torrent));
-    let mut again = peer(&sandbox, "seed", &[]);
-    wait_for(
-        || (state(&mut again, "share") == "complete").then_some(()),
-        || "it is not taken up".into(),
-    );
-    assert_serves(&again, &torrent);
-    let read = read_so_far(again.process.id());
+    let restarted = restart_seed(&sandbox);
+    assert_serves(&restarted, &torrent);
+    let read = bytes_read_by(restarted.process.id());
     assert!(read < 2 << 20, "{read} bytes were read");
-    assert_eq!(line_with(&again.log, &["checking it"]), None);
-    drop(again);
-    // Touched, but the same: read, and served.
+    assert_eq!(log_line_with(&restarted.log, &["checking it"]), None);
+    drop(restarted);
+    // A new time with the same content: the file is read and served.
     let copy = sandbox.path("seed/copy");
-    let touch = |seconds| {
-        File::options()
-            .write(true)
-            .open(&copy)
-            .unwrap()
-            .set_modified(SystemTime::now() + Duration::from_secs(seconds))
-            .unwrap()
-    };
-    touch(10);
-    let mut touched = peer(&sandbox, "seed", &[]);
-    wait_for(
-        || (state(&mut touched, "share") == "complete").then_some(()),
-        || "it is not taken up".into(),
-    );
-    logged(
+    let file = File::options().write(true).open(&copy).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(10))
+        .unwrap();
+    let touched = restart_seed(&sandbox);
+    wait_for_log_line(
         &touched.log,
         &["changed or not known to be whole; checking it"],
     );
-    assert!(read_so_far(touched.process.id()) > 8 << 20);
+    assert!(bytes_read_by(touched.process.id()) > 8 << 20);
     assert_serves(&touched, &torrent);
-    drop(touched);
-    // One bit: not served any more.
+}
+
+#[test]
+fn a_complete_file_with_one_changed_bit_is_no_longer_served() {
+    let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
+    let sandbox = Sandbox::new();
+    drop(seed(&sandbox, "seed", &torrent));
+    let copy = sandbox.path("seed/copy");
     let mut content = torrent.content.clone();
     content[5 << 20] ^= 1;
     fs::write(&copy, &content).unwrap();
-    let mut changed = peer(&sandbox, "seed", &[]);
-    let download = changed.until("share", |download| download["state"] == "failed");
+    let mut changed = sandbox.debug_peer("seed", &[]);
+    let download = changed.wait_for_state("share", "failed");
     assert!(
         download["reason"]
             .as_str()
@@ -143,14 +151,17 @@ fn a_complete_file_is_read_again_only_if_it_changed() {
             .contains("was changed after it was complete"),
         "{download}"
     );
-    let mut wire = Wire::call(changed.process.address);
-    wire.send(&handshake(torrent.info_hash, BOTH, "asker"));
-    assert!(wire.handshake().is_none());
-    assert!(fs::read(&copy).unwrap() == content, "it is the user's file");
+    let mut link = FakePeer::connect_tcp(changed.process.address);
+    link.send(&handshake(torrent.info_hash, EXTENDED_AND_FAST, "asker"));
+    assert!(link.read_handshake().is_none());
+    assert!(
+        fs::read(&copy).unwrap() == content,
+        "the file belongs to the user"
+    );
 }
 
 #[test]
-fn a_damaged_record_is_told_and_the_others_are_taken_up() {
+fn a_damaged_record_is_logged_and_the_peer_works_without_it() {
     let other = Torrent::new("other", 40_000, 16_384, 5);
     let damages: [(&str, Damage); 5] = [
         ("records", |bytes| bytes.truncate(bytes.len() / 2)),
@@ -171,16 +182,16 @@ fn a_damaged_record_is_told_and_the_others_are_taken_up() {
         let mut bytes = fs::read(&path).unwrap();
         damage(&mut bytes);
         fs::write(&path, bytes).unwrap();
-        let mut peer = peer(&sandbox, "seed", &[]);
-        logged(
+        let mut peer = sandbox.debug_peer("seed", &[]);
+        wait_for_log_line(
             &peer.log,
             &["ERROR", path.file_name().unwrap().to_str().unwrap()],
         );
         assert_eq!(state(&mut peer, "share"), "none", "damage {number}");
-        // It still does its work.
+        // The peer still works.
         let file = other.write(&sandbox, "other.torrent");
-        peer.run(&format!("download {} other", word(&file)));
-        peer.until("other", |download| download["state"] == "downloading");
+        peer.run(&format!("download {} other", quoted(&file)));
+        peer.wait_for_state("other", "downloading");
         assert!(fs::read(sandbox.path("seed/copy")).unwrap() == TORRENT.content);
     }
 }
@@ -192,36 +203,36 @@ fn record(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> PathBuf {
 }
 
 #[test]
-fn a_record_of_another_torrent_in_the_place_of_one_is_told_and_harms_neither() {
+fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     let other = Torrent::new("other", 40_000, 16_384, 5);
     let sandbox = Sandbox::new();
     let mut both = seed(&sandbox, "seed", &TORRENT);
     fs::write(sandbox.path("seed/other"), &other.content).unwrap();
     let file = other.write(&sandbox, "other.torrent");
-    both.run(&format!("download {} other", word(&file)));
-    both.until("other", |download| download["state"] == "complete");
+    both.run(&format!("download {} other", quoted(&file)));
+    both.wait_for_state("other", "complete");
     drop(both);
     let ours = record(&sandbox, "seed", &TORRENT);
     fs::copy(record(&sandbox, "seed", &other), &ours).unwrap();
-    let mut peer = peer(&sandbox, "seed", &[]);
-    logged(
+    let mut peer = sandbox.debug_peer("seed", &[]);
+    wait_for_log_line(
         &peer.log,
         &["ERROR", ours.file_name().unwrap().to_str().unwrap()],
     );
     assert_eq!(state(&mut peer, "share"), "none");
     assert_eq!(state(&mut peer, "other"), "complete");
-    let mut wire = Wire::greet(peer.process.address, &other, BOTH, "asker");
-    assert_eq!(wire.fetch(2, 0, 7_232).unwrap(), other.block(2, 0, 7_232));
-    // What the lost record was about is taken as it is, once asked for.
+    let mut link = FakePeer::connect(peer.process.address, &other, EXTENDED_AND_FAST, "asker");
+    assert_eq!(link.fetch(2, 0, 7_232).unwrap(), other.block(2, 0, 7_232));
+    // A new download takes the file of the lost record as it is.
     let file = TORRENT.write(&sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
-    peer.until("share", |download| download["state"] == "complete");
+    peer.run(&format!("download {} copy", quoted(&file)));
+    peer.wait_for_state("share", "complete");
     assert_serves(&peer, &TORRENT);
 }
 
-/// As a backup that is put back does: the length and the time are those of the record, the content is older.
+/// A restored backup: its length and time are those of the record, its content is older.
 #[test]
-fn a_record_newer_than_the_file_is_seen_by_the_files_identity() {
+fn a_replaced_file_with_the_old_length_and_time_is_checked() {
     for is_older in [true, false] {
         let sandbox = Sandbox::new();
         drop(seed(&sandbox, "seed", &TORRENT));
@@ -233,10 +244,10 @@ fn a_record_newer_than_the_file_is_seen_by_the_files_identity() {
         file.set_modified(copy.metadata().unwrap().modified().unwrap())
             .unwrap();
         fs::rename(&backup, &copy).unwrap();
-        let mut peer = peer(&sandbox, "seed", &[]);
+        let mut peer = sandbox.debug_peer("seed", &[]);
         let expected = if is_older { "failed" } else { "complete" };
-        peer.until("share", |download| download["state"] == expected);
-        logged(
+        peer.wait_for_download("share", |download| download["state"] == expected);
+        wait_for_log_line(
             &peer.log,
             &["changed or not known to be whole; checking it"],
         );
@@ -247,57 +258,58 @@ fn a_record_newer_than_the_file_is_seen_by_the_files_identity() {
 }
 
 #[test]
-fn a_record_newer_than_the_partial_file_has_the_lost_pieces_fetched_again() {
+fn pieces_lost_from_a_partial_file_are_fetched_again() {
     let sandbox = Sandbox::new();
-    let (first, go) = halfway(&sandbox);
+    let (first, go) = leech_with_eight_pieces(&sandbox);
     let part = sandbox.path("leech/copy.part");
     let time = part.metadata().unwrap().modified().unwrap();
     first.kill();
     drop(go);
-    // As it was four pieces ago.
+    // The partial file as it was four pieces ago.
     let file = File::options().write(true).open(&part).unwrap();
     let length = file.metadata().unwrap().len();
     file.set_len(4 * 32_768).unwrap();
     file.set_len(length).unwrap();
     file.set_modified(time).unwrap();
-    let mut again = peer(&sandbox, "leech", &[]);
-    let download = again.until("share", |download| download["state"] == "complete");
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    let download = restarted.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let disk = download["from"]["disk"].as_u64().unwrap_or(0);
     assert!(disk <= 4 * 32_768, "{download}");
 }
 
 #[test]
-fn a_record_older_than_the_file_costs_nothing_but_a_check() {
+fn a_record_older_than_the_file_costs_only_a_check() {
     let sandbox = Sandbox::new();
-    let (mut leech, go) = halfway(&sandbox);
+    let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     let path = record(&sandbox, "leech", &TORRENT);
     let older = fs::read(&path).unwrap();
     go.send(()).unwrap();
-    leech.until("share", |download| download["state"] == "complete");
+    leech.wait_for_state("share", "complete");
     wait_for(
         || (fs::read(&path).unwrap() != older).then_some(()),
-        || "its end is not recorded".to_owned(),
+        || "the record of the complete download is not written".to_owned(),
     );
     leech.kill();
     fs::write(&path, older).unwrap();
-    // Nobody is there to fetch from.
-    fs::write(sandbox.tracker_info(), "# nobody\n").unwrap();
-    let mut again = peer(&sandbox, "leech", &[]);
-    again.until("share", |download| download["state"] == "complete");
-    assert_serves(&again, &TORRENT);
+    // No owner can be found now.
+    fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_state("share", "complete");
+    assert_serves(&restarted, &TORRENT);
 }
 
-/// Whoever hears that it is complete may end the peer at once, and it is not to be hashed again.
+/// A person who sees that a download is complete may end the peer at once. It must not be hashed
+/// again.
 #[test]
-fn what_is_told_to_be_complete_is_recorded_as_complete() {
+fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
     let leech = late::peer(&sandbox, false, Deadlines::default());
-    let wire = late::greet(&leech, "giver");
-    let giver = thread::spawn(|| serve(wire, &TORRENT, |_, block| block.to_vec()));
+    let link = late::connect(&leech, "giver");
+    let giver = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();
     while leech.downloads()[0].state != DownloadState::Complete {
-        assert!(start.elapsed() < PATIENCE, "it does not end");
+        assert!(start.elapsed() < PATIENCE, "the download does not end");
         thread::yield_now();
     }
     let hash = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();

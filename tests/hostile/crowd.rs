@@ -1,22 +1,27 @@
-//! Many connections that do nothing.
+//! Many idle connections: honest peers are served beside them.
 
-use crate::calling::{TORRENT, assert_serves, leech, seed};
-use crate::lying_tracker::{announce_to, answer_soon, http, naming, tracker};
-use crate::script::*;
-use crate::support::Sandbox;
+use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{
+    announce_to, compact, http_response, serve_requests, tracker_naming,
+};
+use crate::common::log::log_line_with;
+use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed};
+use crate::common::process::resident_kib;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::{PATIENCE, wait_for};
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-/// How many; a sound peer must be served beside them.
+/// The number of idle connections.
 const CROWD: usize = 300;
 
 #[test]
-fn three_hundred_lines_without_a_handshake_stop_neither_seed_nor_leech() {
+fn connections_without_a_handshake_stop_neither_seed_nor_leech() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    announce_to(&sandbox, naming(&[seed.process.address]));
+    announce_to(&sandbox, tracker_naming(&[seed.process.address]));
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let crowd: Vec<TcpStream> = (0..CROWD)
         .flat_map(|_| [seed.process.address, leech.process.address])
@@ -25,95 +30,97 @@ fn three_hundred_lines_without_a_handshake_stop_neither_seed_nor_leech() {
     assert_serves(&seed, &TORRENT);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
-    assert!(resident(seed.process.id()) < 64 << 10);
+    assert!(resident_kib(seed.process.id()) < 64 << 10);
     drop(crowd);
 }
 
 #[test]
-fn three_hundred_idle_links_do_not_keep_one_from_a_seed_that_wants_something() {
+fn idle_links_at_a_seed_make_room_for_an_interested_peer() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let crowd: Vec<Wire> = (0..CROWD)
+    let crowd: Vec<FakePeer> = (0..CROWD)
         .map(|number| {
-            Wire::greet(
+            FakePeer::connect(
                 seed.process.address,
                 &TORRENT,
-                BOTH,
+                EXTENDED_AND_FAST,
                 &format!("idle{number}"),
             )
         })
         .collect();
-    // An idle one has to make room as soon as it was idle for a while.
+    // A link that has been idle for a while must make room.
     let mut tries = 0;
     let block = wait_for(
         || {
             tries += 1;
-            Wire::greet(
+            FakePeer::connect(
                 seed.process.address,
                 &TORRENT,
-                BOTH,
-                &format!("sound{tries}"),
+                EXTENDED_AND_FAST,
+                &format!("honest{tries}"),
             )
             .fetch(0, 0, BLOCK)
         },
-        || "the idle ones keep all places".into(),
+        || "idle links keep all places".into(),
     );
     assert_eq!(block, TORRENT.block(0, 0, BLOCK));
     drop(crowd);
 }
 
 #[test]
-fn three_hundred_idle_links_do_not_keep_a_leech_from_calling_an_owner() {
+fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
     let sandbox = Sandbox::new();
     let named = Arc::new(Mutex::new(Vec::new()));
     let names = named.clone();
-    // Like one of ours it asks to be asked each second.
-    announce_to(
-        &sandbox,
-        tracker(move |_| Some(http(&answer_soon(&names.lock().unwrap())))),
-    );
+    // This tracker demands an announce every second, as only a pieceful tracker may.
+    let tracker = serve_requests(move |_| {
+        let peers = compact(&names.lock().unwrap());
+        let head = format!("d8:intervali1e12:min intervali1e5:peers{}:", peers.len());
+        let body = [head.as_bytes(), &peers, b"8:piecefuli1ee"].concat();
+        Some(http_response(&body))
+    });
+    announce_to(&sandbox, tracker);
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let crowd: Vec<Wire> = (0..CROWD)
+    let crowd: Vec<FakePeer> = (0..CROWD)
         .map(|number| {
-            let mut wire = Wire::greet(
+            let mut link = FakePeer::connect(
                 leech.process.address,
                 &TORRENT,
-                BOTH,
+                EXTENDED_AND_FAST,
                 &format!("idle{number}"),
             );
-            wire.send(&frame(15, &[]));
-            wire
+            link.send(&frame(HAVE_NONE, &[]));
+            link
         })
         .collect();
-    // Only now the leech hears of the one that has something.
-    named.lock().unwrap().push(sound_owner(&TORRENT, "owner"));
+    // Now the tracker names an owner.
+    named.lock().unwrap().push(honest_seed(&TORRENT, "owner"));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     drop(crowd);
 }
 
 #[test]
-fn one_address_may_not_take_every_line() {
+fn one_address_cannot_take_all_connections() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let mut lines: Vec<TcpStream> = Vec::new();
-    while line_with(&seed.log, &[": too many connections"]).is_none() {
-        assert!(lines.len() < 1000, "no cap for one address");
-        lines.push(TcpStream::connect(seed.process.address).unwrap());
+    let mut connections: Vec<TcpStream> = Vec::new();
+    while log_line_with(&seed.log, &[": too many connections"]).is_none() {
+        assert!(connections.len() < 1000, "no cap for one address");
+        connections.push(TcpStream::connect(seed.process.address).unwrap());
     }
-    // The one that was turned away sees its line closed.
-    let mut last = lines.pop().unwrap();
-    last.set_read_timeout(Some(crate::support::PATIENCE))
-        .unwrap();
+    // The refused connection is closed.
+    let mut last = connections.pop().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(last.read(&mut [0; 1]).unwrap_or(0), 0);
-    drop(lines);
-    // Those that went make room again.
+    drop(connections);
+    // The closed connections make room again.
     wait_for(
         || {
-            let mut wire = Wire::call(seed.process.address);
-            wire.send(&handshake(TORRENT.info_hash, BOTH, "next"));
-            wire.handshake()
+            let mut link = FakePeer::connect_tcp(seed.process.address);
+            link.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "next"));
+            link.read_handshake()
         },
-        || "the lines that ended still count".into(),
+        || "closed connections still count".into(),
     );
 }

@@ -1,10 +1,14 @@
-//! Destinations that must not be written, disks that fill up, files that change while they are shared.
+//! Files and disks: destinations that must not be written, disks that fill up, files that change
+//! while they are shared.
 
-use crate::calling::{Logged, TORRENT, leech, peer, seed};
-use crate::lying_tracker::{announce_to, naming};
-use crate::script::*;
-use crate::support::{BINARY, Process, Sandbox, bytes, limited, wait_for_end};
-use crate::torrent::word;
+use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::log::{log_line_with, wait_for_log_line};
+use crate::common::open_swarm::{TORRENT, leech, seed};
+use crate::common::peer::{Peer, quoted};
+use crate::common::process::{BINARY, KilledOnDrop, limited, run, run_command};
+use crate::common::sandbox::{Sandbox, bytes};
+use crate::common::waiting::wait_for;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Write, stderr};
@@ -16,10 +20,14 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-/// Downloads to `destination`, which must be refused; gives the message.
-fn refused(peer: &mut Logged, sandbox: &Sandbox, destination: &Path) -> String {
+/// Starts a download to `destination`, which must be refused, and returns the message.
+fn refusal(peer: &mut Peer, sandbox: &Sandbox, destination: &Path) -> String {
     let file = TORRENT.write(sandbox, "share.torrent");
-    let answer = peer.try_run(&format!("download {} {}", word(&file), word(destination)));
+    let answer = peer.try_run(&format!(
+        "download {} {}",
+        quoted(&file),
+        quoted(destination)
+    ));
     let kind = answer["error"]["kind"].as_str().unwrap();
     assert!(["exists", "storage"].contains(&kind), "{answer}");
     assert_eq!(
@@ -30,30 +38,30 @@ fn refused(peer: &mut Logged, sandbox: &Sandbox, destination: &Path) -> String {
 }
 
 #[test]
-fn no_destination_is_overwritten_or_written_through_a_link() {
+fn no_destination_is_overwritten_or_written_through_a_symbolic_link() {
     let sandbox = Sandbox::new();
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let victim = sandbox.path("authorized_keys");
     fs::write(&victim, "mine").unwrap();
-    let message = refused(&mut peer, &sandbox, &victim);
+    let message = refusal(&mut peer, &sandbox, &victim);
     assert!(
         message.contains("authorized_keys exists already"),
         "{message}"
     );
-    let link = sandbox.path("link");
-    symlink(&victim, &link).unwrap();
-    assert!(refused(&mut peer, &sandbox, &link).contains("exists already"));
+    let symbolic_link = sandbox.path("link");
+    symlink(&victim, &symbolic_link).unwrap();
+    assert!(refusal(&mut peer, &sandbox, &symbolic_link).contains("exists already"));
     let dangling = sandbox.path("dangling");
     symlink(sandbox.path("nothing"), &dangling).unwrap();
-    assert!(refused(&mut peer, &sandbox, &dangling).contains("exists already"));
+    assert!(refusal(&mut peer, &sandbox, &dangling).contains("exists already"));
     symlink(&victim, sandbox.path("new.part")).unwrap();
-    let message = refused(&mut peer, &sandbox, &sandbox.path("new"));
+    let message = refusal(&mut peer, &sandbox, &sandbox.path("new"));
     assert!(
         message.contains("new.part") && message.contains("symbolic link"),
         "{message}"
     );
     fs::write(sandbox.path("other.part"), "a file of somebody else").unwrap();
-    let message = refused(&mut peer, &sandbox, &sandbox.path("other"));
+    let message = refusal(&mut peer, &sandbox, &sandbox.path("other"));
     assert!(
         message.contains("other.part") && message.contains("does not belong to this download"),
         "{message}"
@@ -63,22 +71,22 @@ fn no_destination_is_overwritten_or_written_through_a_link() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told() {
+fn a_folder_that_cannot_be_written_is_named() {
     let sandbox = Sandbox::new();
-    let mut peer = peer(&sandbox, "leech", &[]);
-    // Not even root makes a file there.
-    let message = refused(&mut peer, &sandbox, Path::new("/sys/kernel/pieceful-test"));
+    let mut peer = sandbox.debug_peer("leech", &[]);
+    // Not even root can create a file there.
+    let message = refusal(&mut peer, &sandbox, Path::new("/sys/kernel/pieceful-test"));
     assert!(message.contains("/sys/kernel"), "{message}");
-    let message = refused(&mut peer, &sandbox, &sandbox.path("missing/copy"));
+    let message = refusal(&mut peer, &sandbox, &sandbox.path("missing/copy"));
     assert!(message.contains("missing"), "{message}");
 }
 
 #[test]
-fn a_partial_file_that_another_process_writes_is_left_to_it() {
+fn a_partial_file_of_another_peer_is_not_touched() {
     let sandbox = Sandbox::new();
     let first = leech(&sandbox, "leech", &TORRENT);
-    let mut second = peer(&sandbox, "second", &[]);
-    let message = refused(&mut second, &sandbox, &sandbox.path("leech/copy"));
+    let mut second = sandbox.debug_peer("second", &[]);
+    let message = refusal(&mut second, &sandbox, &sandbox.path("leech/copy"));
     assert!(
         message.contains("copy.part is in use by another download"),
         "{message}"
@@ -88,40 +96,43 @@ fn a_partial_file_that_another_process_writes_is_left_to_it() {
     drop(first);
 }
 
-/// What `status` says of the only share.
-fn trouble(peer: &mut Logged) -> Value {
+/// The trouble of the only share in `status`.
+fn trouble(peer: &mut Peer) -> Value {
     peer.run("status")["shares"][0]["trouble"].clone()
 }
 
 #[test]
-fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_told() {
+fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_shown_as_trouble() {
     let sandbox = Sandbox::new();
     let mut seed = seed(&sandbox, "seed", &TORRENT);
-    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, "leech");
-    assert!(wire.fetch(0, 0, BLOCK).is_some());
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "leech");
+    assert!(link.fetch(0, 0, BLOCK).is_some());
     let file = File::options()
         .write(true)
         .open(sandbox.path("seed/copy"))
         .unwrap();
-    // In the middle of a block.
+    // The file now ends inside a block.
     file.set_len(32_768 * 5 + 1000).unwrap();
-    assert_eq!(wire.fetch(5, 0, BLOCK), None, "a block that is half there");
-    let told = wait_for(
-        || Some(trouble(&mut seed)).filter(|told| !told.is_null()),
-        || "status tells nothing".into(),
+    assert_eq!(link.fetch(5, 0, BLOCK), None, "a block that is half there");
+    let trouble = wait_for(
+        || Some(trouble(&mut seed)).filter(|trouble| !trouble.is_null()),
+        || "status shows no trouble".into(),
     );
-    assert!(told.as_str().unwrap().contains("was changed"), "{told}");
-    // Nothing of it is served any more, though part of it is still there.
-    let mut wire = Wire::call(seed.process.address);
-    wire.send(&handshake(TORRENT.info_hash, BOTH, "another"));
-    assert!(wire.handshake().is_none());
+    assert!(
+        trouble.as_str().unwrap().contains("was changed"),
+        "{trouble}"
+    );
+    // The seed serves nothing of it any more, although a part of it is intact.
+    let mut link = FakePeer::connect_tcp(seed.process.address);
+    link.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "another"));
+    assert!(link.read_handshake().is_none());
 }
 
 #[test]
-fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
+fn a_file_changed_while_it_is_seeded_never_reaches_a_copy() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    // So that only reading them could tell.
+    // Length and time stay the same: only reading the file can show the change.
     let file = File::options()
         .write(true)
         .open(sandbox.path("seed/copy"))
@@ -130,9 +141,9 @@ fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
     let changed = bytes(TORRENT.content.len(), 99);
     file.write_all_at(&changed, 0).unwrap();
     file.set_modified(time).unwrap();
-    announce_to(&sandbox, naming(&[seed.process.address]));
+    announce_to(&sandbox, tracker_naming(&[seed.process.address]));
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    logged(
+    wait_for_log_line(
         &leech.log,
         &[
             &format!("link with {} ended", seed.process.address),
@@ -147,10 +158,15 @@ fn bytes_changed_while_they_are_seeded_never_reach_a_copy() {
     assert!(!sandbox.path("leech/copy").exists());
 }
 
-/// The arguments of a peer that downloads to `folder/copy` and tells what came of it.
-fn downloading_to(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
+/// The arguments of a peer that downloads to `folder/copy`, waits for the end and shows its
+/// downloads.
+fn download_arguments(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
     let file = TORRENT.write(sandbox, "share.torrent");
-    let download = format!("download {} {}", word(&file), word(&folder.join("copy")));
+    let download = format!(
+        "download {} {}",
+        quoted(&file),
+        quoted(&folder.join("copy"))
+    );
     let (info, state) = (sandbox.tracker_info(), sandbox.path("state"));
     let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
     arguments.extend(["--dir", state.to_str().unwrap(), "--json", "--log", "debug"]);
@@ -158,79 +174,84 @@ fn downloading_to(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// The same on a small file system of its own, which is mounted at `folder` for this process alone.
+/// The binary with these arguments. A file system of 1 MiB is mounted at `folder` for this process
+/// alone.
 fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
-    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", word(folder));
+    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", quoted(folder));
     let mut shell = Command::new("unshare");
     shell
         .args(["--mount", "sh", "-c"])
         .arg(format!("{mount} && exec \"$0\" \"$@\""))
         .arg(BINARY)
-        .args(downloading_to(sandbox, folder))
+        .args(download_arguments(sandbox, folder))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     shell
 }
 
+/// Starts the download on a small disk and waits until it calls its owner. None, with a report, if
+/// no file system can be mounted here.
+fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop> {
+    let mut child = KilledOnDrop(on_small_disk(sandbox, folder).spawn().unwrap());
+    let log = sandbox.path("state/peer.log");
+    let started = wait_for(
+        || {
+            let called = log_line_with(&log, &["called"]).map(|_| true);
+            called.or_else(|| child.ended().map(|_| false))
+        },
+        || "the download does not start".into(),
+    );
+    if !started {
+        let why = child.output().stderr.replace('\n', "; ");
+        report_skipped(&format!("no file system can be mounted here: {why}"));
+        return None;
+    }
+    Some(child)
+}
+
 #[test]
-fn a_file_larger_than_the_system_allows_is_refused_before_it_is_begun() {
+fn a_file_larger_than_the_system_allows_is_refused_at_once() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("small");
-    let arguments = downloading_to(&sandbox, &folder);
+    let arguments = download_arguments(&sandbox, &folder);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let output = wait_for_end(limited(&folder, &arguments, 150));
+    let output = run_command(limited(&folder, &arguments, 150));
     let text = output.stdout;
     assert!(
         text.contains("\"kind\":\"storage\"") && text.contains("copy.part"),
         "{text}{}",
         output.stderr
     );
-    assert_eq!(
-        fs::read_dir(&folder).unwrap().count(),
-        0,
-        "something was left"
-    );
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "a file was left");
 }
 
 #[test]
-fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
+fn a_full_disk_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("small");
     // The owner sends nothing before the disk is full.
     let (go, gate) = channel();
     let gate = Mutex::new(gate);
-    let owner = listen(&TORRENT, "owner", move |wire, _| {
+    let owner = listen(&TORRENT, "owner", move |link, _| {
         let _: Result<(), _> = gate.lock().unwrap().recv();
-        serve(wire, &TORRENT, |_, block| block.to_vec());
+        serve_all(link, &TORRENT);
     });
-    announce_to(&sandbox, naming(&[owner]));
-    let child = on_small_disk(&sandbox, &folder).spawn().unwrap();
+    announce_to(&sandbox, tracker_naming(&[owner]));
+    let Some(child) = start_on_small_disk(&sandbox, &folder) else {
+        return;
+    };
     let log = sandbox.path("state/peer.log");
-    let mut child = Killed(Some(child));
-    let id = child.0.as_ref().unwrap().id();
-    let started = wait_for(
-        || {
-            let called = line_with(&log, &["called"]).map(|_| true);
-            called.or_else(|| child.0.as_mut().unwrap().try_wait().unwrap().map(|_| false))
-        },
-        || "it never begins".into(),
-    );
-    if !started {
-        let output = child.0.take().unwrap().wait_with_output().unwrap();
-        let why = String::from_utf8_lossy(&output.stderr).replace('\n', "; ");
-        return skipped(&format!("no file system can be mounted here: {why}"));
-    }
     let inside = Path::new("/proc")
-        .join(id.to_string())
+        .join(child.0.id().to_string())
         .join("root")
         .join(folder.strip_prefix("/").unwrap());
     assert!(inside.join("copy.part").exists());
-    // Takes what is left of it.
+    // Fills the rest of the disk.
     assert!(fs::write(inside.join("filler"), vec![1; 2 << 20]).is_err());
     go.send(()).unwrap();
-    let output = child.0.take().unwrap().wait_with_output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let output = child.output();
+    let text = output.stdout;
     let shown: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let download = &shown["downloads"][0];
     assert_eq!(download["state"], "failed", "{text}");
@@ -242,90 +263,90 @@ fn a_disk_that_fills_up_stops_the_download_with_the_reason() {
         "{download}"
     );
     assert!(
-        text.contains("\"kind\":\"download-failed\"") && !output.status.success(),
+        text.contains("\"kind\":\"download-failed\"") && output.code != Some(0),
         "{text}"
     );
-    assert_eq!(line_with(&log, &["share: complete"]), None);
+    assert_eq!(log_line_with(&log, &["share: complete"]), None);
 }
 
-/// Tells that a test proves nothing here, past the capture of its output.
-fn skipped(why: &str) {
+/// Reports that a test is skipped. The message goes past the capture of the test's output.
+fn report_skipped(why: &str) {
     let test = thread::current().name().unwrap_or_default().to_owned();
-    let told = format!("{test}: skipped: {why}\n");
-    stderr().write_all(told.as_bytes()).unwrap();
+    let report = format!("{test}: skipped: {why}\n");
+    stderr().write_all(report.as_bytes()).unwrap();
 }
 
-/// An owner that serves eight pieces, and the others once `gate` says so.
+/// An owner that serves eight pieces, and the others after a signal over `gate`.
 fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     let gate = Mutex::new(Some(gate));
-    listen(&TORRENT, "owner", move |mut wire, _| {
+    listen(&TORRENT, "owner", move |mut link, _| {
         let mut gate = gate.lock().unwrap().take();
-        wire.send(&[have_all(), unchoke()].concat());
-        while let Some(body) = wire.until(6) {
-            let (index, begin, length) = asked(&body);
+        link.send(&[have_all(), unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
+            let (index, begin, length) = parse_request(&body);
             if index >= 8
                 && let Some(gate) = gate.take()
             {
                 let _ = gate.recv();
             }
-            wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+            link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
     })
 }
 
-/// A peer that has eight pieces of `leech/copy.part`, and what lets it have the others.
-pub(crate) fn halfway(sandbox: &Sandbox) -> (Logged, Sender<()>) {
+/// A peer that has eight pieces of `leech/copy.part`. A signal over the channel lets its owner
+/// serve the others.
+pub(crate) fn leech_with_eight_pieces(sandbox: &Sandbox) -> (Peer, Sender<()>) {
     let (go, gate) = channel();
-    announce_to(sandbox, naming(&[owner_in_two_parts(gate)]));
-    let mut leech = peer(sandbox, "leech", &[]);
+    announce_to(sandbox, tracker_naming(&[owner_in_two_parts(gate)]));
+    let mut leech = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(sandbox, "share.torrent");
-    leech.run(&format!("download {} copy --sequential", word(&file)));
-    leech.until("share", |download| download["bytes_done"] == 8 * 32_768);
+    leech.run(&format!("download {} copy --sequential", quoted(&file)));
+    leech.wait_for_download("share", |download| download["bytes_done"] == 8 * 32_768);
     (leech, go)
 }
 
-/// Lets the download go on, which must fail; gives the reason.
-fn failure(leech: &mut Logged, go: &Sender<()>) -> String {
+/// Lets the download go on, which must fail, and returns the reason.
+fn reason_of_failure(leech: &mut Peer, go: &Sender<()>) -> String {
     go.send(()).unwrap();
-    let download = leech.until("share", |download| download["state"] != "downloading");
+    let download = leech.wait_for_download("share", |download| download["state"] != "downloading");
     assert_eq!(download["state"], "failed", "{download}");
-    assert_eq!(line_with(&leech.log, &["share: complete"]), None);
+    assert_eq!(log_line_with(&leech.log, &["share: complete"]), None);
     download["reason"].as_str().unwrap().to_owned()
 }
 
-/// Whoever set the limit does not matter: a write fails that nothing foretold.
 #[test]
-fn a_write_that_fails_in_the_middle_of_a_download_ends_it_with_the_reason() {
+fn a_failed_write_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
-    let (mut leech, go) = halfway(&sandbox);
-    // Past the pieces that are there; what else the peer writes is shorter.
+    let (mut leech, go) = leech_with_eight_pieces(&sandbox);
+    // The limit is above the eight pieces, and above all other files of the peer.
     let limited = Command::new("prlimit")
         .args(["--pid", &leech.process.id().to_string(), "--fsize=400000"])
         .status();
     if !limited.is_ok_and(|status| status.success()) {
-        return skipped("no prlimit here");
+        return report_skipped("no prlimit here");
     }
-    let reason = failure(&mut leech, &go);
+    let reason = reason_of_failure(&mut leech, &go);
     assert!(
         reason.contains("cannot write") && reason.contains("copy.part"),
         "{reason}"
     );
     assert!(!sandbox.path("leech/copy").exists());
     leech.kill();
-    // Without the limit it comes to its end.
-    let mut again = peer(&sandbox, "leech", &[]);
-    again.until("share", |download| download["state"] == "complete");
+    // Without the limit the download completes.
+    let mut again = sandbox.debug_peer("leech", &[]);
+    again.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 
 #[test]
-fn a_partial_file_that_is_cut_under_its_download_is_not_taken_for_whole() {
+fn a_partial_file_that_is_cut_fails_its_download() {
     let sandbox = Sandbox::new();
-    let (mut leech, go) = halfway(&sandbox);
+    let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     let part = sandbox.path("leech/copy.part");
     let file = File::options().write(true).open(&part).unwrap();
     file.set_len(1_000).unwrap();
-    let reason = failure(&mut leech, &go);
+    let reason = reason_of_failure(&mut leech, &go);
     assert!(
         reason.contains("copy.part") && reason.contains("1000"),
         "{reason}"
@@ -334,35 +355,23 @@ fn a_partial_file_that_is_cut_under_its_download_is_not_taken_for_whole() {
 }
 
 #[test]
-fn a_folder_that_is_removed_under_its_download_is_told() {
+fn a_folder_that_is_removed_fails_its_download() {
     let sandbox = Sandbox::new();
-    let (mut leech, go) = halfway(&sandbox);
+    let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     fs::remove_dir_all(sandbox.path("leech")).unwrap();
-    let reason = failure(&mut leech, &go);
+    let reason = reason_of_failure(&mut leech, &go);
     assert!(reason.contains("copy.part"), "{reason}");
     assert!(!sandbox.path("leech").exists());
-    // It goes on with its work elsewhere.
+    // The peer still works.
     assert_eq!(leech.run("status")["command"], "status");
 }
 
-/// A process that ends with its test.
-struct Killed(Option<std::process::Child>);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 #[test]
-fn a_state_folder_in_use_is_refused() {
+fn a_state_folder_in_use_is_refused_before_anything_starts() {
     let sandbox = Sandbox::new();
-    let first = peer(&sandbox, "one", &[]);
+    let _first = sandbox.debug_peer("one", &[]);
     let state = sandbox.path("one.state");
-    let output = crate::support::run(
+    let output = run(
         &sandbox.folder("two"),
         &[
             "peer",
@@ -379,5 +388,4 @@ fn a_state_folder_in_use_is_refused() {
         "{output:?}"
     );
     assert!(output.stderr.contains("one.state"), "{output:?}");
-    let _: &Process = &first.process;
 }

@@ -1,10 +1,13 @@
-//! Lines that do not begin as they should.
+//! Handshakes: connections that do not begin with one, or with one that a peer must refuse, and
+//! owners that hang up.
 
-use crate::calling::{TORRENT, assert_serves, seed};
-use crate::lying_tracker::{announce_to, naming};
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::word;
+use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, assert_serves, seed};
+use crate::common::peer::quoted;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use std::fs;
 use std::io::Read;
 use std::sync::Arc;
@@ -12,16 +15,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
-fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
+fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answer() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let sound = handshake(TORRENT.info_hash, BOTH, "stranger");
+    let valid = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "stranger");
     let changed = |at: usize, byte: u8| {
-        let mut bytes = sound.clone();
+        let mut bytes = valid.clone();
         bytes[at] = byte;
         bytes
     };
-    let other = handshake([9; 20], BOTH, "stranger");
+    let other = handshake([9; 20], EXTENDED_AND_FAST, "stranger");
     let table = [
         (
             "a name of 18 bytes",
@@ -49,7 +52,7 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
             "not a BitTorrent handshake (first byte 0x47)",
         ),
         (
-            "TLS that is none",
+            "a bad TLS record",
             b"\x16\x03\x01\x00\x04none".to_vec(),
             "refused: the other side does not speak TLS",
         ),
@@ -60,20 +63,20 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
         ),
     ];
     for (name, bytes, rule) in table {
-        let mut wire = Wire::call(seed.process.address);
-        wire.send(&bytes);
+        let mut link = FakePeer::connect_tcp(seed.process.address);
+        link.send(&bytes);
         assert_eq!(
-            wire.stream.read(&mut [0; 1]).unwrap_or(0),
+            link.stream.read(&mut [0; 1]).unwrap_or(0),
             0,
-            "{name}: it was answered"
+            "{name}: the seed answered"
         );
-        logged(&seed.log, &[&format!("{}: ", wire.local()), rule]);
+        wait_for_log_line(&seed.log, &[&format!("{}: ", link.local_address()), rule]);
     }
-    let mut wire = Wire::call(seed.process.address);
-    wire.send(&sound[..67]);
-    let address = wire.local();
-    drop(wire);
-    logged(
+    let mut link = FakePeer::connect_tcp(seed.process.address);
+    link.send(&valid[..67]);
+    let address = link.local_address();
+    drop(link);
+    wait_for_log_line(
         &seed.log,
         &[&format!("{address}: "), "the handshake did not come whole"],
     );
@@ -84,52 +87,61 @@ fn what_is_no_handshake_for_a_swarm_of_ours_is_closed_without_a_word() {
 fn a_peer_does_not_link_with_itself() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let mut wire = Wire::call(seed.process.address);
-    wire.send(&handshake(TORRENT.info_hash, BOTH, "asker"));
-    let answer = wire.handshake().unwrap();
+    let mut link = FakePeer::connect_tcp(seed.process.address);
+    link.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "asker"));
+    let answer = link.read_handshake().unwrap();
     let own_id = String::from_utf8(answer[48..].to_vec()).unwrap();
-    let mut mirror = Wire::call(seed.process.address);
-    mirror.send(&handshake(TORRENT.info_hash, BOTH, &own_id));
-    // The answer tells the caller whom it called; nothing comes after it.
-    assert_eq!(&mirror.handshake().unwrap()[48..], own_id.as_bytes());
-    assert!(mirror.message().is_none());
-    logged(
+    let mut mirror = FakePeer::connect_tcp(seed.process.address);
+    mirror.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, &own_id));
+    // The answer shows the caller that it has called itself. Nothing follows.
+    assert_eq!(&mirror.read_handshake().unwrap()[48..], own_id.as_bytes());
+    assert!(mirror.read_message().is_none());
+    wait_for_log_line(
         &seed.log,
-        &[&format!("{}: a call from ourselves", mirror.local())],
+        &[&format!(
+            "{}: a call from ourselves",
+            mirror.local_address()
+        )],
     );
 }
 
 #[test]
-fn an_id_that_is_linked_already_gets_no_second_link() {
+fn a_peer_id_gets_no_second_link() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let mut first = Wire::greet(seed.process.address, &TORRENT, BOTH, "twin");
+    let mut first = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "same id");
     assert_eq!(first.fetch(0, 0, 1).unwrap(), TORRENT.block(0, 0, 1));
     for _ in 0..3 {
-        let mut second = Wire::greet(seed.process.address, &TORRENT, BOTH, "twin");
-        second.drain();
-        logged(&seed.log, &[&second.local().to_string(), "linked already"]);
+        let mut second =
+            FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "same id");
+        second.read_to_end();
+        wait_for_log_line(
+            &seed.log,
+            &[&second.local_address().to_string(), "linked already"],
+        );
     }
     assert_eq!(first.fetch(1, 0, 1).unwrap(), TORRENT.block(1, 0, 1));
 }
 
 #[test]
-fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
+fn a_handshake_that_trickles_is_ended_at_its_deadline() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let sound = handshake(TORRENT.info_hash, BOTH, "slow");
+    let valid = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "slow");
     let start = Instant::now();
-    let mut lines: Vec<Wire> = (0..50).map(|_| Wire::call(seed.process.address)).collect();
+    let mut links: Vec<FakePeer> = (0..50)
+        .map(|_| FakePeer::connect_tcp(seed.process.address))
+        .collect();
     let mut next = 0;
     let mut open = true;
     while open {
-        for wire in &mut lines {
-            wire.send(&sound[next..=next]);
+        for link in &mut links {
+            link.send(&valid[next..=next]);
         }
         next = (next + 1).min(60);
         assert_serves(&seed, &TORRENT);
-        // The pause between two bytes of each; the end is seen by reading.
-        let first = &mut lines[0].stream;
+        // Reading makes the pause between two bytes, and shows the end of the connection.
+        let first = &mut links[0].stream;
         first
             .set_read_timeout(Some(Duration::from_millis(500)))
             .unwrap();
@@ -141,54 +153,54 @@ fn a_handshake_that_never_ends_is_cut_off_though_bytes_trickle_in() {
         });
         assert!(
             start.elapsed() < Duration::from_secs(25),
-            "it waits for ever"
+            "the seed waits for ever"
         );
     }
-    logged(&seed.log, &["the handshake did not come whole"]);
+    wait_for_log_line(&seed.log, &["the handshake did not come whole"]);
 }
 
-/// As a program does that takes obfuscated handshakes only: what it is sent means nothing to it.
+/// Like a program that accepts only obfuscated handshakes.
 #[test]
-fn who_hangs_up_at_a_plain_handshake_is_named_with_the_likely_reason() {
+fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let owner = listen_raw(move |mut wire, _| {
-        wire.handshake();
+    let owner = listen_tcp(move |mut link, _| {
+        link.read_handshake();
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    announce_to(&sandbox, naming(&[owner]));
-    // At the level that is the default.
+    announce_to(&sandbox, tracker_naming(&[owner]));
+    // A peer with the default log level.
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
-    leech.run(&format!("download {} copy", word(&file)));
+    leech.run(&format!("download {} copy", quoted(&file)));
     let why = format!(
         "{owner}: it hung up at the handshake; it does not share this, or accepts encrypted connections only"
     );
-    let download = leech.until("share", |download| {
+    let download = leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
         trouble.starts_with(&format!("no owner can be reached: {why}"))
     });
     assert_eq!(download["state"], "downloading");
     wait_for(
         || (calls.load(Ordering::SeqCst) >= 3).then_some(()),
-        || "it is not called again".to_owned(),
+        || "the owner is not called again".to_owned(),
     );
     let log = sandbox.path("leech.state/peer.log");
-    logged(&log, &["INFO", &why]);
+    wait_for_log_line(&log, &["INFO", &why]);
     let text = fs::read_to_string(log).unwrap();
     assert_eq!(text.matches(&format!("calling {why}")).count(), 1, "{text}");
 }
 
 #[test]
-fn who_takes_a_call_and_says_nothing_is_named() {
+fn an_owner_that_never_answers_the_handshake_is_named() {
     let sandbox = Sandbox::new();
-    let owner = listen_raw(|mut wire, _| while wire.message().is_some() {});
-    announce_to(&sandbox, naming(&[owner]));
+    let owner = listen_tcp(|mut link, _| while link.read_message().is_some() {});
+    announce_to(&sandbox, tracker_naming(&[owner]));
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
-    leech.run(&format!("download {} copy", word(&file)));
-    leech.until("share", |download| {
+    leech.run(&format!("download {} copy", quoted(&file)));
+    leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
         trouble.starts_with(&format!("no owner can be reached: {owner}: "))
     });

@@ -1,10 +1,12 @@
-//! Others that take too long: each ends its own link, with a log line that says what was late, and no other.
+//! Deadlines of links: a peer that is too slow loses its own link and no other, and the log says
+//! what was late.
 //!
-//! The peers here run in this process, where their deadlines can be short.
+//! The peers under test run inside the process of the test, so that their deadlines can be short.
 
-use crate::peers::TORRENT;
-use crate::script::*;
-use crate::support::Sandbox;
+use crate::common::fake_peer::*;
+use crate::common::open_swarm::TORRENT;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::{PATIENCE, wait_for};
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
     Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Options, Peer,
@@ -18,46 +20,50 @@ use std::time::{Duration, Instant};
 const SECOND: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the peers of all tests have told so far, at the level that is the default of the program.
-static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The log lines of all peers in this process so far, at the default level of the program.
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-struct Told;
+struct LineCollector;
 
-impl Log for Told {
+impl Log for LineCollector {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
 
     fn log(&self, record: &Record<'_>) {
         let line = format!("{} {}", record.level(), record.args());
-        TOLD.lock().unwrap().push(line);
+        LINES.lock().unwrap().push(line);
     }
 
     fn flush(&self) {}
 }
 
-fn told(parts: &[&str]) -> Option<String> {
-    let lines = TOLD.lock().unwrap();
+/// The first log line that contains all of `parts`.
+fn logged_line(parts: &[&str]) -> Option<String> {
+    let lines = LINES.lock().unwrap();
     let mut found = lines.iter();
     let found = found.find(|line| parts.iter().all(|part| line.contains(part)));
     found.cloned()
 }
 
-/// Waits until it is told why the link of `wire` ended.
-fn end_of(wire: &Wire) -> String {
-    let about = format!("link with {} ended", wire.local());
-    wait_for(|| told(&[&about]), || format!("nothing says {about}"))
+/// Waits for the log line that says why the link ended.
+fn end_of(link: &FakePeer) -> String {
+    let about = format!("link with {} ended", link.local_address());
+    wait_for(
+        || logged_line(&[&about]),
+        || format!("no line contains {about:?}"),
+    )
 }
 
-fn stands(wire: &Wire) -> bool {
-    told(&[&format!("link with {} ended", wire.local())]).is_none()
+fn is_open(link: &FakePeer) -> bool {
+    logged_line(&[&format!("link with {} ended", link.local_address())]).is_none()
 }
 
-/// A peer with the torrent, which is whole if it is `seeded`.
+/// A peer with the torrent: a seed if it is `seeded`, else a leech without any piece.
 pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Peer {
     static LOG: Once = Once::new();
     LOG.call_once(|| {
-        log::set_logger(&Told).unwrap();
+        log::set_logger(&LineCollector).unwrap();
         log::set_max_level(LevelFilter::Info);
     });
     let options = Options {
@@ -84,38 +90,36 @@ pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Pee
     peer.download(&torrent, wanted, &|_, _| {}).unwrap();
     wait_for(
         || (peer.downloads()[0].state != DownloadState::Checking).then_some(()),
-        || "it checks for ever".into(),
+        || "the check does not end".into(),
     );
     peer
 }
 
-pub(crate) fn greet(peer: &Peer, id: &str) -> Wire {
-    Wire::greet(peer.address(), &TORRENT, BOTH, id)
+pub(crate) fn connect(peer: &Peer, id: &str) -> FakePeer {
+    FakePeer::connect(peer.address(), &TORRENT, EXTENDED_AND_FAST, id)
 }
 
-/// Waits for the other side to say anything or to close, `PAUSE` at most; whether the line is open.
-fn listen_a_while(wire: &mut Wire) -> bool {
-    wire.stream.set_read_timeout(Some(PAUSE)).unwrap();
-    let read = wire.stream.read(&mut [0; 1 << 10]);
+/// Reads for `PAUSE` at most. Returns whether the link is still open.
+fn read_for_a_pause(link: &mut FakePeer) -> bool {
+    link.stream.set_read_timeout(Some(PAUSE)).unwrap();
+    let read = link.stream.read(&mut [0; 1 << 10]);
     let late = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
-    wire.stream
-        .set_read_timeout(Some(crate::support::PATIENCE))
-        .unwrap();
+    link.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     match read {
         Ok(read) => read > 0,
         Err(error) => late.contains(&error.kind()),
     }
 }
 
-/// Sends a byte at a time until the line is closed.
-fn trickle(wire: &mut Wire, bytes: &[u8]) {
+/// Sends one byte per pause until the link is closed, which must happen before the last byte.
+fn trickle(link: &mut FakePeer, bytes: &[u8]) {
     for byte in bytes {
-        wire.send(&[*byte]);
-        if !listen_a_while(wire) {
+        link.send(&[*byte]);
+        if !read_for_a_pause(link) {
             return;
         }
     }
-    panic!("all {} bytes were waited for", bytes.len());
+    panic!("the peer waited for all {} bytes", bytes.len());
 }
 
 fn message_within(message: Duration) -> Deadlines {
@@ -126,62 +130,62 @@ fn message_within(message: Duration) -> Deadlines {
 }
 
 #[test]
-fn a_message_that_does_not_come_whole_in_time_ends_its_link() {
+fn a_message_that_is_not_complete_in_time_ends_its_link() {
     let sandbox = Sandbox::new();
     let seed = peer(&sandbox, true, message_within(SECOND));
-    let mut bystander = greet(&seed, "bystander");
+    let mut bystander = connect(&seed, "bystander");
     let long = |id: u8| frame(id, &vec![0; 1_000]);
     let stopped = [
         ("a length", vec![0, 0]),
         ("a request", request(0, 0, BLOCK)[..9].to_vec()),
-        ("a message that nobody knows", long(99)[..500].to_vec()),
+        ("a message with an unknown id", long(99)[..500].to_vec()),
         (
             "messages and a part",
-            [frame(4, &numbers(&[1])), long(20)[..99].to_vec()].concat(),
+            [frame(HAVE, &numbers(&[1])), long(EXTENDED)[..99].to_vec()].concat(),
         ),
     ];
     for (name, bytes) in stopped {
-        let mut wire = greet(&seed, "stopped");
-        wire.send(&bytes);
-        wire.drain();
-        let line = end_of(&wire);
+        let mut link = connect(&seed, "stopped");
+        link.send(&bytes);
+        link.read_to_end();
+        let line = end_of(&link);
         assert!(
             line.contains("did not come whole in 1 seconds"),
             "{name}: {line}"
         );
     }
-    for (name, id) in [("an extended message", 20), ("one that nobody knows", 99)] {
-        let begun = Instant::now();
-        let mut wire = greet(&seed, "trickling");
-        trickle(&mut wire, &long(id));
-        let line = end_of(&wire);
+    for (name, id) in [("an extended message", EXTENDED), ("an unknown id", 99)] {
+        let start = Instant::now();
+        let mut link = connect(&seed, "trickling");
+        trickle(&mut link, &long(id));
+        let line = end_of(&link);
         assert!(
             line.contains("did not come whole in 1 seconds"),
             "{name}: {line}"
         );
-        assert!(begun.elapsed() >= SECOND, "{name}");
+        assert!(start.elapsed() >= SECOND, "{name}");
     }
-    assert!(bystander.fetch(3, 0, 16).is_some() && stands(&bystander));
+    assert!(bystander.fetch(3, 0, 16).is_some() && is_open(&bystander));
 }
 
 #[test]
-fn a_block_that_trickles_ends_its_link_and_comes_from_another() {
+fn a_block_that_trickles_ends_its_link_and_comes_from_another_owner() {
     let sandbox = Sandbox::new();
     let leech = peer(&sandbox, false, message_within(SECOND));
-    let mut wire = greet(&leech, "trickling");
-    wire.send(&[have_all(), unchoke()].concat());
-    let (index, begin, length) = asked(&wire.until(6).unwrap());
+    let mut link = connect(&leech, "trickling");
+    link.send(&[have_all(), unchoke()].concat());
+    let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
     let block = piece(index, begin, TORRENT.block(index, begin, length));
-    wire.send(&block[..100]);
-    trickle(&mut wire, &block[100..]);
-    let line = end_of(&wire);
+    link.send(&block[..100]);
+    trickle(&mut link, &block[100..]);
+    let line = end_of(&link);
     assert!(line.contains("did not come whole in 1 seconds"), "{line}");
-    serve(greet(&leech, "sound"), &TORRENT, |_, block| block.to_vec());
+    serve_all(connect(&leech, "honest"), &TORRENT);
     assert!(fs::read(sandbox.path("copy")).unwrap() == TORRENT.content);
 }
 
 #[test]
-fn a_silent_link_ends_and_one_that_sends_keep_alives_stays() {
+fn a_silent_link_ends_and_a_link_with_keep_alives_stays() {
     let sandbox = Sandbox::new();
     let silence = 3 * SECOND;
     let deadlines = Deadlines {
@@ -189,72 +193,73 @@ fn a_silent_link_ends_and_one_that_sends_keep_alives_stays() {
         ..Deadlines::default()
     };
     let seed = peer(&sandbox, true, deadlines);
-    let begun = Instant::now();
-    // Neither sends the extension handshake that both sides know of: nobody has to.
-    let (mut silent, mut patient) = (greet(&seed, "silent"), greet(&seed, "patient"));
-    while begun.elapsed() < 2 * silence {
+    let start = Instant::now();
+    // Neither sends an extension handshake. Both sides offer extensions, but the handshake is
+    // optional.
+    let (mut silent, mut patient) = (connect(&seed, "silent"), connect(&seed, "patient"));
+    while start.elapsed() < 2 * silence {
         patient.send(&KEEP_ALIVE);
-        assert!(listen_a_while(&mut patient), "{}", end_of(&patient));
+        assert!(read_for_a_pause(&mut patient), "{}", end_of(&patient));
     }
-    silent.drain();
+    silent.read_to_end();
     let line = end_of(&silent);
     assert!(line.contains("nothing came for 3 seconds"), "{line}");
-    assert!(patient.fetch(0, 0, 16).is_some() && stands(&patient));
+    assert!(patient.fetch(0, 0, 16).is_some() && is_open(&patient));
 }
 
 #[test]
-fn a_link_that_takes_nothing_of_what_it_asked_for_ends() {
+fn a_link_that_does_not_read_its_blocks_ends() {
     let sandbox = Sandbox::new();
     let deadlines = Deadlines {
         unread: SECOND,
         ..Deadlines::default()
     };
     let seed = peer(&sandbox, true, deadlines);
-    let mut bystander = greet(&seed, "bystander");
-    let mut deaf = greet(&seed, "deaf");
+    let mut bystander = connect(&seed, "bystander");
+    let mut deaf = connect(&seed, "deaf");
     deaf.send(&interested());
-    deaf.until(1).unwrap();
-    // 16 MiB are more than sockets hold.
+    deaf.read_until(UNCHOKE).unwrap();
+    // 16 MiB are more than the buffers of the sockets.
     deaf.send(&request(0, 0, BLOCK).repeat(1_000));
     let line = end_of(&deaf);
     assert!(line.contains("it does not read what it is sent"), "{line}");
-    assert!(bystander.fetch(0, 0, 16).is_some() && stands(&bystander));
+    assert!(bystander.fetch(0, 0, 16).is_some() && is_open(&bystander));
 }
 
 #[test]
-fn a_link_that_lets_requests_go_stale_again_and_again_ends() {
+fn a_link_that_leaves_requests_unanswered_again_and_again_ends() {
     let sandbox = Sandbox::new();
     let deadlines = Deadlines {
         stalls: 2,
         ..Deadlines::default()
     };
     let leech = peer(&sandbox, false, deadlines);
-    let bystander = greet(&leech, "bystander");
-    let mut wire = greet(&leech, "promising");
-    wire.send(&[have_all(), unchoke()].concat());
-    wire.drain();
-    let line = end_of(&wire);
+    let bystander = connect(&leech, "bystander");
+    let mut link = connect(&leech, "promising");
+    link.send(&[have_all(), unchoke()].concat());
+    link.read_to_end();
+    let line = end_of(&link);
     assert!(line.contains("it delivers nothing"), "{line}");
-    assert!(stands(&bystander));
-    serve(bystander, &TORRENT, |_, block| block.to_vec());
+    assert!(is_open(&bystander));
+    serve_all(bystander, &TORRENT);
     assert!(fs::read(sandbox.path("copy")).unwrap() == TORRENT.content);
 }
 
 #[test]
-fn keep_alives_go_out_when_there_is_nothing_else_to_say() {
+fn a_link_without_messages_gets_keep_alives() {
     let sandbox = Sandbox::new();
     let deadlines = Deadlines {
         keep_alive: 4 * PAUSE,
         ..Deadlines::default()
     };
     let seed = peer(&sandbox, true, deadlines);
-    let mut wire = greet(&seed, "listening");
+    let mut link = connect(&seed, "listening");
     let mut keep_alives = 0;
     while keep_alives < 3 {
         let mut prefix = [0; 4];
-        wire.stream.read_exact(&mut prefix).unwrap();
+        link.stream.read_exact(&mut prefix).unwrap();
         let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
-        wire.stream.read_exact(&mut body).unwrap();
+        link.stream.read_exact(&mut body).unwrap();
         keep_alives += usize::from(body.is_empty());
     }
 }

@@ -1,101 +1,47 @@
-//! Trackers that answer what they should not.
+//! Lying and broken trackers: their answers are refused with a reason, and other trackers and peers
+//! still work.
 
-use crate::calling::{Logged, TORRENT, leech, peer};
-use crate::script::*;
-use crate::support::{Peer, Sandbox, run};
-use crate::torrent::word;
+use crate::common::fake_peer::{honest_seed, listen_tcp};
+use crate::common::fake_tracker::{
+    announce_answer, announce_to, compact, http_response, serve_requests, tracker_naming,
+};
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, leech};
+use crate::common::peer::{Peer, quoted};
+use crate::common::process::{resident_kib, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader};
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A tracker that answers every request with `answer`; none closes without a word.
-pub(crate) fn tracker(
-    answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static,
-) -> SocketAddr {
-    listen_raw(move |mut wire, _| {
-        let mut lines = BufReader::new(wire.stream.try_clone().unwrap())
-            .lines()
-            .map_while(Result::ok);
-        let Some(first) = lines.next() else { return };
-        if lines.any(|line| line.is_empty())
-            && let Some(answer) = answer(&first)
-        {
-            wire.send(&answer);
-        }
-    })
-}
-
-pub(crate) fn http(body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
-}
-
-/// A tracker that names these peers and no other.
-pub(crate) fn naming(peers: &[SocketAddr]) -> SocketAddr {
-    let body = answer("i60e", &compact(peers));
-    tracker(move |_| Some(http(&body)))
-}
-
-fn compact(peers: &[SocketAddr]) -> Vec<u8> {
-    let entry = |peer: &SocketAddr| match peer {
-        SocketAddr::V4(peer) => {
-            [peer.ip().octets().as_slice(), &peer.port().to_be_bytes()].concat()
-        }
-        SocketAddr::V6(_) => panic!("compact peers are IPv4"),
-    };
-    peers.iter().flat_map(entry).collect()
-}
-
-fn answer(interval: &str, peers: &[u8]) -> Vec<u8> {
-    [
-        format!("d8:interval{interval}5:peers{}:", peers.len()).as_bytes(),
-        peers,
-        b"e",
-    ]
-    .concat()
-}
-
-/// An answer that asks for the next announce after a second.
-pub(crate) fn answer_soon(peers: &[SocketAddr]) -> Vec<u8> {
-    let peers = compact(peers);
-    let head = format!("d8:intervali1e12:min intervali1e5:peers{}:", peers.len());
-    [head.as_bytes(), &peers, b"8:piecefuli1ee"].concat()
-}
-
-/// Makes a tracker the only one that the peers of the sandbox know.
-pub(crate) fn announce_to(sandbox: &Sandbox, tracker: SocketAddr) {
-    fs::write(sandbox.tracker_info(), format!("{tracker}\n")).unwrap();
-}
-
-/// A peer that begins to download the torrent and asks that tracker for owners.
-pub(crate) fn downloading(sandbox: &Sandbox, tracker: SocketAddr) -> Logged {
+/// A peer that starts to download the torrent and asks `tracker` for owners.
+pub(crate) fn start_download(sandbox: &Sandbox, tracker: SocketAddr) -> Peer {
     announce_to(sandbox, tracker);
-    let mut peer = peer(sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
+    peer.run(&format!("download {} copy", quoted(&file)));
     peer
 }
 
+/// The only tracker in `status`.
 fn tracker_status(peer: &mut Peer) -> Value {
     peer.run("status")["trackers"][0].clone()
 }
 
-/// What `status` says of the tracker once it has answered or failed.
-fn outcome(peer: &mut Peer) -> Value {
+/// The only tracker in `status`, after it has answered or failed.
+fn tracker_after_announce(peer: &mut Peer) -> Value {
     wait_for(
         || Some(tracker_status(peer)).filter(|status| !status["reachable"].is_null()),
-        || "the tracker is never asked".into(),
+        || "the peer does not announce".into(),
     )
 }
 
 #[test]
-fn an_answer_that_cannot_be_used_is_told_and_harms_nobody() {
+fn an_unusable_answer_is_shown_and_logged_with_its_reason() {
     let big = [
         b"d8:intervali60e5:peers2097144:".as_slice(),
         &vec![1; 2_097_144],
@@ -107,17 +53,17 @@ fn an_answer_that_cannot_be_used_is_told_and_harms_nobody() {
     let table: Vec<(&str, Option<Vec<u8>>, &str)> = vec![
         (
             "not bencode",
-            Some(http(b"<html>sorry</html>")),
+            Some(http_response(b"<html>sorry</html>")),
             "is not bencode",
         ),
-        ("nothing", Some(http(b"")), "is not bencode"),
+        ("nothing", Some(http_response(b"")), "is not bencode"),
         (
             "20,000 lists",
-            Some(http("l".repeat(20_000).as_bytes())),
+            Some(http_response("l".repeat(20_000).as_bytes())),
             "is not bencode",
         ),
-        ("a list", Some(http(b"le")), "is not a dictionary"),
-        ("2 MiB", Some(http(&big)), "limit"),
+        ("a list", Some(http_response(b"le")), "is not a dictionary"),
+        ("2 MiB", Some(http_response(&big)), "limit"),
         (
             "a head of 2 MiB",
             Some([b"HTTP/1.1 200 OK\r\nX: ".as_slice(), &vec![b'x'; 2 << 20]].concat()),
@@ -138,52 +84,58 @@ fn an_answer_that_cannot_be_used_is_told_and_harms_nobody() {
         ),
         (
             "peers of 7 bytes",
-            Some(http(&answer("i60e", &[1; 7]))),
+            Some(http_response(&announce_answer("i60e", &[1; 7]))),
             "peers in the tracker's answer is malformed",
         ),
         (
             "an interval that is text",
-            Some(http(&answer("2:60", b""))),
+            Some(http_response(&announce_answer("2:60", b""))),
             "interval in the tracker's answer is malformed",
         ),
         (
             "an interval beyond numbers",
-            Some(http(&answer("i99999999999999999999e", b""))),
+            Some(http_response(&announce_answer(
+                "i99999999999999999999e",
+                b"",
+            ))),
             "is not bencode",
         ),
     ];
     for (name, bytes, trouble) in table {
         let sandbox = Sandbox::new();
-        let mut peer = downloading(&sandbox, tracker(move |_| bytes.clone()));
-        let status = outcome(&mut peer);
+        let mut peer = start_download(&sandbox, serve_requests(move |_| bytes.clone()));
+        let status = tracker_after_announce(&mut peer);
         assert_eq!(status["reachable"], false, "{name}: {status}");
-        let told = status["trouble"].as_str().unwrap();
-        assert!(!told.is_empty() && told.contains(trouble), "{name}: {told}");
-        logged(&peer.log, &["WARN", told]);
-        assert!(resident(peer.process.id()) < 64 << 10, "{name}");
+        let shown = status["trouble"].as_str().unwrap();
+        assert!(
+            !shown.is_empty() && shown.contains(trouble),
+            "{name}: {shown}"
+        );
+        wait_for_log_line(&peer.log, &["WARN", shown]);
+        assert!(resident_kib(peer.process.id()) < 64 << 10, "{name}");
     }
 }
 
 #[test]
-fn redirects_in_a_circle_end_and_are_told() {
+fn redirects_in_a_circle_end_as_a_failed_announce() {
     let sandbox = Sandbox::new();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = asked.clone();
-    let circle = tracker(move |_| {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
+    let circle = serve_requests(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
         Some(b"HTTP/1.1 302 Found\r\nLocation: /announce\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec())
     });
-    let mut peer = downloading(&sandbox, circle);
-    let status = outcome(&mut peer);
+    let mut peer = start_download(&sandbox, circle);
+    let status = tracker_after_announce(&mut peer);
     assert_eq!(status["reachable"], false, "{status}");
     assert!(
-        asked.load(Ordering::SeqCst) <= 8,
-        "{asked:?} requests for one announce"
+        requests.load(Ordering::SeqCst) <= 8,
+        "{requests:?} requests for one announce"
     );
 }
 
 #[test]
-fn no_interval_makes_a_peer_announce_without_pause_or_never_again() {
+fn no_interval_makes_a_peer_announce_without_a_pause() {
     for interval in [
         "i0e",
         "i-1e",
@@ -192,46 +144,50 @@ fn no_interval_makes_a_peer_announce_without_pause_or_never_again() {
         "i9223372036854775807e",
     ] {
         let sandbox = Sandbox::new();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let (counted, body) = (asked.clone(), answer(interval, b""));
-        let mut peer = downloading(
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (counted, body) = (requests.clone(), announce_answer(interval, b""));
+        let mut peer = start_download(
             &sandbox,
-            tracker(move |_| {
+            serve_requests(move |_| {
                 counted.fetch_add(1, Ordering::SeqCst);
-                Some(http(&body))
+                Some(http_response(&body))
             }),
         );
-        assert_eq!(outcome(&mut peer)["reachable"], true, "{interval}");
-        // Fifty questions of ours take longer than fifty announces without a pause.
+        assert_eq!(
+            tracker_after_announce(&mut peer)["reachable"],
+            true,
+            "{interval}"
+        );
+        // Fifty commands take longer than fifty announces without a pause.
         for _ in 0..50 {
             peer.run("status");
         }
         assert!(
-            asked.load(Ordering::SeqCst) <= 2,
-            "{interval}: {asked:?} announces"
+            requests.load(Ordering::SeqCst) <= 2,
+            "{interval}: {requests:?} announces"
         );
     }
 }
 
 #[test]
-fn a_tracker_that_never_answers_holds_up_neither_commands_nor_another_tracker() {
+fn a_tracker_that_never_answers_delays_neither_commands_nor_other_trackers() {
     let sandbox = Sandbox::new();
-    let mute = listen_raw(|mut wire, _| wire.drain());
-    let owner = sound_owner(&TORRENT, "owner");
-    let good = naming(&[owner]);
+    let mute = listen_tcp(|mut link, _| link.read_to_end());
+    let owner = honest_seed(&TORRENT, "owner");
+    let good = tracker_naming(&[owner]);
     fs::write(sandbox.tracker_info(), format!("{mute}\n{good}\n")).unwrap();
-    let mut peer = peer(&sandbox, "leech", &[]);
+    let mut peer = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
-    peer.run(&format!("download {} copy", word(&file)));
+    peer.run(&format!("download {} copy", quoted(&file)));
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 
 #[test]
-fn peers_that_cannot_be_are_passed_over_and_the_real_one_is_found() {
+fn impossible_addresses_are_skipped_and_the_real_owner_is_found() {
     let sandbox = Sandbox::new();
-    let owner = sound_owner(&TORRENT, "owner");
-    let nobody = [
+    let owner = honest_seed(&TORRENT, "owner");
+    let unreachable = [
         "0.0.0.0:0",
         "0.0.0.0:6881",
         "127.0.0.1:0",
@@ -239,22 +195,22 @@ fn peers_that_cannot_be_are_passed_over_and_the_real_one_is_found() {
         "255.255.255.255:1",
         "127.0.0.1:1",
     ];
-    let nobody: Vec<SocketAddr> = nobody
+    let unreachable: Vec<SocketAddr> = unreachable
         .iter()
         .map(|address| address.parse().unwrap())
         .collect();
-    // The peer itself is among them: it says its port when it announces.
-    let liar = tracker(move |line| {
+    // The tracker also names the peer itself, by the port in its announce.
+    let liar = serve_requests(move |line| {
         let port = line.split_once("port=").unwrap().1;
         let port = port.split(['&', ' ']).next().unwrap().parse().unwrap();
         let all = [
-            nobody.as_slice(),
+            unreachable.as_slice(),
             &[SocketAddr::from(([127, 0, 0, 1], port)), owner],
         ]
         .concat();
-        Some(http(&answer("i60e", &compact(&all))))
+        Some(http_response(&announce_answer("i60e", &compact(&all))))
     });
-    let mut peer = downloading(&sandbox, liar);
+    let mut peer = start_download(&sandbox, liar);
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let own = peer.process.address;
@@ -262,42 +218,45 @@ fn peers_that_cannot_be_are_passed_over_and_the_real_one_is_found() {
         peer.download("share")["from"],
         serde_json::json!({ owner.to_string(): TORRENT.content.len() })
     );
-    logged(&peer.log, &[&format!("{own} is this peer itself")]);
+    wait_for_log_line(&peer.log, &[&format!("{own} is this peer itself")]);
 }
 
 #[test]
-fn twenty_thousand_peers_that_are_not_there_do_not_hide_an_owner_for_ever() {
+fn twenty_thousand_unreachable_peers_do_not_hide_an_owner() {
     let sandbox = Sandbox::new();
-    let owner = sound_owner(&TORRENT, "owner");
+    let owner = honest_seed(&TORRENT, "owner");
     let mut all = vec![owner];
-    // Ports of loopback addresses on which nothing listens: each call is refused at once.
+    // Nothing listens at these loopback addresses: each call is refused at once.
     all.extend(
         (0..20_000u32)
             .map(|number| SocketAddr::from(([127, 1, (number >> 8) as u8, number as u8], 1))),
     );
-    let mut peer = downloading(&sandbox, naming(&all));
+    let mut peer = start_download(&sandbox, tracker_naming(&all));
     peer.run("wait 50");
-    assert!(resident(peer.process.id()) < 64 << 10);
+    assert!(resident_kib(peer.process.id()) < 64 << 10);
 }
 
 #[test]
-fn a_tracker_that_is_written_down_after_the_download_began_is_asked() {
+fn a_tracker_added_to_tracker_info_later_is_asked() {
     let sandbox = Sandbox::new();
     let mut peer = leech(&sandbox, "leech", &TORRENT);
-    announce_to(&sandbox, naming(&[sound_owner(&TORRENT, "owner")]));
+    announce_to(&sandbox, tracker_naming(&[honest_seed(&TORRENT, "owner")]));
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 
 #[test]
-fn a_reason_full_of_terminal_escapes_is_shown_escaped() {
+fn terminal_escapes_in_a_failure_reason_are_shown_escaped() {
     let sandbox = Sandbox::new();
     let reason = "\x1b[2J\x1b]0;owned\x07 go \u{202e}away\n\u{9b}31m";
     let body = format!("d14:failure reason{}:{reason}e", reason.len()).into_bytes();
-    announce_to(&sandbox, tracker(move |_| Some(http(&body))));
+    announce_to(
+        &sandbox,
+        serve_requests(move |_| Some(http_response(&body))),
+    );
     let file = TORRENT.write(&sandbox, "share.torrent");
     let info = sandbox.tracker_info();
-    let download = format!("download {} copy", word(&file));
+    let download = format!("download {} copy", quoted(&file));
     let arguments = [
         "peer",
         "127.0.0.1:0",

@@ -1,22 +1,26 @@
-//! Each message that breaks the protocol ends its link, and the log names the rule.
+//! Breaches of the protocol: each ends its link, and the log names the rule.
 
-use crate::calling::{TORRENT, seed};
-use crate::script::*;
-use crate::support::Sandbox;
+use crate::common::fake_peer::*;
+use crate::common::log::wait_for_log_line;
+use crate::common::open_swarm::{TORRENT, seed};
+use crate::common::process::resident_kib;
+use crate::common::sandbox::Sandbox;
 
-/// What is sent after the handshakes, and what the log must say of it.
-type Row = (&'static str, [u8; 8], Vec<u8>, &'static str);
+/// The name of a breach, the reserved bits of the handshake, the bytes that follow it, and what the
+/// log must say.
+type Breach = (&'static str, [u8; 8], Vec<u8>, &'static str);
 
-/// A length and an id, and nothing after them: more must not be needed to judge.
+/// The length and the id of a message without its body. The peer must judge by these alone.
 fn claim(length: u32, id: u8) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), &[id]].concat()
 }
 
-fn bodies(id: u8, values: &[u32]) -> Vec<u8> {
+/// A message with these numbers as its body.
+fn message_of(id: u8, values: &[u32]) -> Vec<u8> {
     frame(id, &numbers(values))
 }
 
-fn lengths() -> Vec<Row> {
+fn wrong_lengths() -> Vec<Breach> {
     let wrong = [
         (0, 2, "message 0 has length 2"),
         (1, 2, "message 1 has length 2"),
@@ -44,7 +48,7 @@ fn lengths() -> Vec<Row> {
     let rows = wrong.map(|(id, length, rule)| {
         (
             "a length that its id cannot have",
-            BOTH,
+            EXTENDED_AND_FAST,
             claim(length, id),
             rule,
         )
@@ -54,252 +58,269 @@ fn lengths() -> Vec<Row> {
         (1 << 31, "a message of 2147483648 bytes"),
         ((1 << 20) + 1, "a message of 1048577 bytes"),
     ];
-    let prefixes =
-        prefixes.map(|(length, rule)| ("a length beyond all", BOTH, claim(length, 7), rule));
+    let prefixes = prefixes.map(|(length, rule)| {
+        (
+            "a length beyond all",
+            EXTENDED_AND_FAST,
+            claim(length, 7),
+            rule,
+        )
+    });
     rows.into_iter().chain(prefixes).collect()
 }
 
-fn pieces_told() -> Vec<Row> {
-    let one = frame(5, &[0x80, 0, 0]);
+fn wrong_pieces() -> Vec<Breach> {
+    let one = frame(BITFIELD, &[0x80, 0, 0]);
     vec![
         (
             "a short bitfield",
-            BOTH,
-            frame(5, &[0, 0]),
+            EXTENDED_AND_FAST,
+            frame(BITFIELD, &[0, 0]),
             "a bitfield has 2 bytes instead of 3",
         ),
         (
             "an empty bitfield",
-            BOTH,
-            frame(5, &[]),
+            EXTENDED_AND_FAST,
+            frame(BITFIELD, &[]),
             "a bitfield has 0 bytes instead of 3",
         ),
         (
             "a long bitfield",
-            BOTH,
-            frame(5, &[0; 4]),
+            EXTENDED_AND_FAST,
+            frame(BITFIELD, &[0; 4]),
             "message 5 has length 5",
         ),
         (
             "spare bits",
-            BOTH,
-            frame(5, &[0, 0, 1]),
+            EXTENDED_AND_FAST,
+            frame(BITFIELD, &[0, 0, 1]),
             "a spare bit of the bitfield is set",
         ),
         (
             "a second bitfield without the piece of the first",
-            BOTH,
-            [one.clone(), frame(5, &[0x40, 0, 0])].concat(),
+            EXTENDED_AND_FAST,
+            [one.clone(), frame(BITFIELD, &[0x40, 0, 0])].concat(),
             "a later bitfield lacks pieces that were announced before",
         ),
         (
             "a bitfield without the piece of a have before it",
-            BOTH,
-            [bodies(4, &[1]), one.clone()].concat(),
+            EXTENDED_AND_FAST,
+            [message_of(4, &[1]), one.clone()].concat(),
             "a later bitfield lacks pieces that were announced before",
         ),
         (
             "have none after a bitfield",
-            BOTH,
-            [one, frame(15, &[])].concat(),
+            EXTENDED_AND_FAST,
+            [one, frame(HAVE_NONE, &[])].concat(),
             "a later bitfield lacks pieces that were announced before",
         ),
         (
             "have of piece 20 of 20",
-            BOTH,
-            bodies(4, &[20]),
+            EXTENDED_AND_FAST,
+            message_of(4, &[20]),
             "have for piece 20, which the share lacks",
         ),
         (
             "have of the last number",
-            BOTH,
-            bodies(4, &[u32::MAX]),
+            EXTENDED_AND_FAST,
+            message_of(4, &[u32::MAX]),
             "have for piece 4294967295, which the share lacks",
         ),
         (
             "have all without BEP 6",
-            PLAIN,
-            frame(14, &[]),
+            BEP_3_ONLY,
+            frame(HAVE_ALL, &[]),
             "the fast extension that was not agreed on",
         ),
         (
             "reject without BEP 6",
-            PLAIN,
-            bodies(16, &[0, 0, BLOCK]),
+            BEP_3_ONLY,
+            message_of(16, &[0, 0, BLOCK]),
             "the fast extension that was not agreed on",
         ),
         (
             "suggest of no piece",
-            BOTH,
-            bodies(13, &[20]),
+            EXTENDED_AND_FAST,
+            message_of(13, &[20]),
             "suggest for piece 20, which the share lacks",
         ),
         (
             "allowed fast of no piece",
-            BOTH,
-            bodies(17, &[u32::MAX]),
+            EXTENDED_AND_FAST,
+            message_of(17, &[u32::MAX]),
             "allowed fast for piece 4294967295, which the share lacks",
         ),
     ]
 }
 
-fn blocks() -> Vec<Row> {
+fn wrong_blocks() -> Vec<Breach> {
     let block = [7; BLOCK as usize];
     vec![
         (
-            "a block nobody asked for",
-            BOTH,
+            "a block that was not requested",
+            EXTENDED_AND_FAST,
             piece(0, 0, &block),
             "a block that was not asked for: piece 0, bytes 0+16384",
         ),
         (
             "a block of twice the length",
-            BOTH,
+            EXTENDED_AND_FAST,
             piece(0, 0, &[7; 2 * BLOCK as usize]),
             "a block that was not asked for: piece 0, bytes 0+32768",
         ),
         (
             "a block of piece 20 of 20",
-            BOTH,
+            EXTENDED_AND_FAST,
             piece(20, 0, &block),
             "bad block: piece 20 of 20",
         ),
         (
             "a block of a piece far outside",
-            BOTH,
+            EXTENDED_AND_FAST,
             piece(3_581_935_998, 0, &block),
             "bad block: piece 3581935998 of 20",
         ),
         (
             "a block that leaves its piece",
-            BOTH,
+            EXTENDED_AND_FAST,
             piece(0, BLOCK + 1, &block),
             "bad block: bytes 16385+16384 of a piece of 32768",
         ),
         (
             "a block whose end overflows",
-            BOTH,
+            EXTENDED_AND_FAST,
             piece(0, u32::MAX, &block),
             "bad block: bytes 4294967295+16384 of a piece of 32768",
         ),
         (
             "a whole block in the short last piece",
-            BOTH,
+            EXTENDED_AND_FAST,
             piece(19, BLOCK, &block),
             "bad block: bytes 16384+16384 of a piece of 20000",
         ),
         (
             "a request of nothing",
-            BOTH,
+            EXTENDED_AND_FAST,
             request(0, 0, 0),
             "a block of 0 bytes",
         ),
         (
             "a request over 128 KiB",
-            BOTH,
+            EXTENDED_AND_FAST,
             request(0, 0, (128 << 10) + 1),
             "a block of 131073 bytes",
         ),
         (
             "a request of 4 GiB",
-            BOTH,
+            EXTENDED_AND_FAST,
             request(0, 0, u32::MAX),
             "a block of 4294967295 bytes",
         ),
         (
             "a request that leaves its piece",
-            BOTH,
+            EXTENDED_AND_FAST,
             request(0, 32_768, 1),
             "bytes 32768+1 of a piece of 32768",
         ),
         (
             "a request whose end overflows",
-            BOTH,
+            EXTENDED_AND_FAST,
             request(0, u32::MAX, 2),
             "bytes 4294967295+2 of a piece of 32768",
         ),
         (
             "a request of no piece",
-            BOTH,
+            EXTENDED_AND_FAST,
             request(20, 0, 1),
             "piece 20 of 20",
         ),
         (
             "a cancel of no piece",
-            BOTH,
-            bodies(8, &[20, 0, 1]),
+            EXTENDED_AND_FAST,
+            message_of(8, &[20, 0, 1]),
             "piece 20 of 20",
         ),
         (
             "a reject that overflows",
-            BOTH,
-            bodies(16, &[0, u32::MAX, 2]),
+            EXTENDED_AND_FAST,
+            message_of(16, &[0, u32::MAX, 2]),
             "bytes 4294967295+2 of a piece of 32768",
         ),
     ]
 }
 
-fn extensions() -> Vec<Row> {
+fn wrong_extension_messages() -> Vec<Breach> {
     let deep = [&[0], "l".repeat(20_000).as_bytes()].concat();
     let huge = [&[0], b"d1:v99999999999:x".as_slice()].concat();
     vec![
         (
             "extended without BEP 10",
-            PLAIN,
-            frame(20, b"\0de"),
+            BEP_3_ONLY,
+            frame(EXTENDED, b"\0de"),
             "the extension protocol that was not agreed on",
         ),
         (
             "an extension handshake that is no bencode",
-            BOTH,
-            frame(20, b"\0x"),
+            EXTENDED_AND_FAST,
+            frame(EXTENDED, b"\0x"),
             "bad extension handshake",
         ),
         (
             "an extension handshake that is a list",
-            BOTH,
-            frame(20, b"\0le"),
+            EXTENDED_AND_FAST,
+            frame(EXTENDED, b"\0le"),
             "bad extension handshake",
         ),
         (
             "20,000 lists in one another",
-            BOTH,
-            frame(20, &deep),
+            EXTENDED_AND_FAST,
+            frame(EXTENDED, &deep),
             "bad extension handshake",
         ),
         (
             "a text of 99999999999 bytes",
-            BOTH,
-            frame(20, &huge),
+            EXTENDED_AND_FAST,
+            frame(EXTENDED, &huge),
             "bad extension handshake",
         ),
     ]
 }
 
 #[test]
-fn every_breach_ends_its_link_by_name_and_no_other() {
+fn every_breach_ends_its_own_link_and_is_named_in_the_log() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let before = resident(seed.process.id());
-    let mut bystander = Wire::greet(seed.process.address, &TORRENT, BOTH, "bystander");
-    let rows = [lengths(), pieces_told(), blocks(), extensions()].concat();
+    let before = resident_kib(seed.process.id());
+    let mut bystander = FakePeer::connect(
+        seed.process.address,
+        &TORRENT,
+        EXTENDED_AND_FAST,
+        "bystander",
+    );
+    let rows = [
+        wrong_lengths(),
+        wrong_pieces(),
+        wrong_blocks(),
+        wrong_extension_messages(),
+    ]
+    .concat();
     for (number, (name, reserved, bytes, rule)) in rows.into_iter().enumerate() {
-        let mut wire = Wire::greet(
+        let mut link = FakePeer::connect(
             seed.process.address,
             &TORRENT,
             reserved,
             &format!("breaker{number}"),
         );
-        wire.send(&bytes);
-        wire.drain();
-        let address = wire.local().to_string();
-        let line = logged(&seed.log, &[&format!("link with {address} ended")]);
+        link.send(&bytes);
+        link.read_to_end();
+        let address = link.local_address().to_string();
+        let line = wait_for_log_line(&seed.log, &[&format!("link with {address} ended")]);
         assert!(line.contains(rule), "{name}: {line}");
     }
     assert_eq!(
         bystander.fetch(19, BLOCK, 3616).unwrap(),
         TORRENT.block(19, BLOCK, 3616)
     );
-    let grown = resident(seed.process.id()).saturating_sub(before);
+    let grown = resident_kib(seed.process.id()).saturating_sub(before);
     assert!(grown < 8 << 10, "{grown} KiB more than before");
 }

@@ -1,22 +1,23 @@
-//! aria2: one process a torrent.
+//! aria2. Each torrent has its own process.
 
-use crate::contents::{self, NAMES, assert_same};
-use crate::exchange::{
-    Client, Over, Swarm, make, they_fetch_by_link, they_fetch_what_we_seed, until_fetched,
-    we_fetch_by_link, we_fetch_what_they_seed,
+use super::contents::{self, NAMES, assert_same};
+use super::exchange::{
+    OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer, make,
+    peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
 };
-use crate::others::{Other, Running, are_here, command, free_port, until};
-use crate::server::{Server, sound, status};
+use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
+use crate::common::process::KilledOnDrop;
+use crate::common::web_server::{WebServer, send_requested, send_status};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Its downloads end when they are complete; its seeds do not.
+/// The processes of downloads end when they are complete; those of seeds do not.
 pub(crate) struct Aria2 {
     home: PathBuf,
-    downloads: Vec<Running>,
-    seeds: Vec<Running>,
+    downloads: Vec<KilledOnDrop>,
+    seeds: Vec<KilledOnDrop>,
     logs: Vec<PathBuf>,
 }
 
@@ -30,7 +31,7 @@ impl Aria2 {
         }
     }
 
-    fn start(&mut self, torrent: &Path, folder: &Path, more: &[&str]) -> Running {
+    fn start(&mut self, torrent: &Path, folder: &Path, more: &[&str]) -> KilledOnDrop {
         let port = free_port(Ipv4Addr::LOCALHOST.into());
         let log = self.home.join(format!("{}.log", self.logs.len()));
         let mut aria2 = command("aria2c", &self.home);
@@ -44,11 +45,11 @@ impl Aria2 {
             .args(more)
             .arg(torrent);
         self.logs.push(log);
-        Running(aria2.stdout(Stdio::null()).spawn().unwrap())
+        KilledOnDrop(aria2.stdout(Stdio::null()).spawn().unwrap())
     }
 }
 
-impl Client for Aria2 {
+impl OtherClient for Aria2 {
     fn seed(&mut self, torrent: &Path, folder: &Path) {
         let seed = self.start(torrent, folder, &["--check-integrity", "--seed-ratio=0.0"]);
         self.seeds.push(seed);
@@ -59,16 +60,16 @@ impl Client for Aria2 {
         self.downloads.push(download);
     }
 
-    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
-        // What it takes for the torrent on its way is to be no file in the folder.
+    fn fetch_by_magnet_link(&mut self, link: &str, folder: &Path) {
+        // aria2 must not write the torrent into the folder of the download.
         let more = ["--seed-time=0", "--follow-torrent=mem"];
         let download = self.start(Path::new(link), folder, &more);
         self.downloads.push(download);
     }
 
-    fn until_complete(&mut self) {
+    fn wait_until_complete(&mut self) {
         for download in &mut self.downloads {
-            let status = until("aria2 ends", || download.ended());
+            let status = wait_for_answer("aria2 ends", || download.ended());
             assert!(status.success(), "{status}");
         }
     }
@@ -83,8 +84,8 @@ impl Client for Aria2 {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over)) {
-    if !are_here(&[Other::Aria2]) {
+fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+    if !are_installed(&[Program::Aria2]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -93,41 +94,40 @@ fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over)) {
 }
 
 #[test]
-fn it_fetches_what_we_seed() {
-    exchange(they_fetch_what_we_seed);
+fn aria2_fetches_from_a_peer() {
+    exchange(client_fetches_from_peer);
 }
 
 #[test]
-fn we_fetch_what_it_seeds() {
-    exchange(we_fetch_what_they_seed);
+fn a_peer_fetches_from_aria2() {
+    exchange(peer_fetches_from_client);
 }
 
 #[test]
-fn it_fetches_by_magnet_link_what_we_seed() {
-    exchange(they_fetch_by_link);
+fn aria2_fetches_by_magnet_link_from_a_peer() {
+    exchange(client_fetches_by_magnet_link);
 }
 
 #[test]
-fn we_fetch_by_magnet_link_what_it_seeds() {
-    exchange(we_fetch_by_link);
+fn a_peer_fetches_by_magnet_link_from_aria2() {
+    exchange(peer_fetches_by_magnet_link);
 }
 
-/// Torrents of nobody's swarm whose files lie on a server (BEP 19).
+/// Torrents without peers whose files are on a web seed (BEP 19).
 #[test]
-fn both_fetch_what_a_web_seed_has() {
-    if !are_here(&[Other::Aria2]) {
+fn aria2_and_a_peer_fetch_from_a_web_seed() {
+    if !are_installed(&[Program::Aria2]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
     let owned = contents::write(&swarm.sandbox);
     let served = owned.clone();
-    let server =
-        Server::start(
-            move |request, _, stream| match fs::read(served.join(&request.path[1..])) {
-                Ok(content) => sound(request, stream, &content),
-                Err(_) => status(stream, "404 Not Found"),
-            },
-        );
+    let server = WebServer::start(move |request, _, stream| {
+        match fs::read(served.join(&request.path[1..])) {
+            Ok(content) => send_requested(request, stream, &content),
+            Err(_) => send_status(stream, "404 Not Found"),
+        }
+    });
     let mut aria2 = Aria2::new(&swarm);
     let copies = swarm.sandbox.folder("copies");
     let mut leech = swarm.peer("leech", &[]);
@@ -137,7 +137,7 @@ fn both_fetch_what_a_web_seed_has() {
         make(&file, &Over::Http.url(swarm.tracker.address), &torrent);
         let mut bytes = fs::read(&torrent).unwrap();
         assert_eq!(bytes.pop(), Some(b'e'));
-        // For a folder it is what its name comes after.
+        // The URL of a folder ends before its name.
         let url = server.url(if name == "many" { "/" } else { "/{name}" });
         let url = url.replace("{name}", name);
         bytes.extend(format!("8:url-list{}:{url}e", url.len()).bytes());
@@ -145,8 +145,8 @@ fn both_fetch_what_a_web_seed_has() {
         aria2.fetch(&torrent, &copies);
         leech.run(&format!("download {}", torrent.display()));
     }
-    aria2.until_complete();
-    until_fetched(&mut leech);
+    aria2.wait_until_complete();
+    wait_for_peer(&mut leech);
     for name in NAMES {
         assert_same(&owned.join(name), &copies.join(name));
         assert_same(&owned.join(name), &swarm.sandbox.path("leech").join(name));

@@ -1,24 +1,24 @@
-//! What is shared: files and folders at the edges of pieces and blocks.
+//! The shared content: files and folders whose lengths are at the edges of pieces and blocks.
 
-use crate::others::PATIENCE;
-use crate::support::Sandbox;
+use super::programs::PATIENCE;
+use crate::common::sandbox::Sandbox;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Content by path.
+/// The content of files, by path.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The names of what [`write`] makes.
+/// The names of the files and folders that [`write`] creates.
 pub(crate) const NAMES: [&str; 4] = ["odd.bin", "many", "piece.bin", "byte.bin"];
 
-/// The file of no bytes.
+/// The empty file.
 pub(crate) const EMPTY: &str = "many/d3/empty";
 
-/// Writes into `owned`: a file whose length is no multiple of a block, a folder of a thousand small files and an empty
-/// one, exactly one piece, and one byte.
+/// Writes into `owned`: a file whose length is not a multiple of a block, a folder with a thousand
+/// small files and an empty one, a file of exactly one piece, and a file of one byte.
 pub(crate) fn write(sandbox: &Sandbox) -> PathBuf {
     sandbox.file("owned/odd.bin", 5_000_003, 1);
     for number in 0..1_000_u64 {
@@ -31,8 +31,8 @@ pub(crate) fn write(sandbox: &Sandbox) -> PathBuf {
     sandbox.path("owned")
 }
 
-/// Waits until both hold the same files with the same content, and no others: some clients say that they are done
-/// before the last of it is written.
+/// Waits until both folders have the same files with the same content. Some clients report
+/// completion before they have written the last bytes.
 pub(crate) fn assert_same(owned: &Path, copy: &Path) {
     let (owned, start) = (files(owned), Instant::now());
     loop {
@@ -56,7 +56,7 @@ fn difference(owned: &Files, copied: &Files) -> Option<String> {
     })
 }
 
-/// Every file below `root` by its path there; a single file is named by an empty one.
+/// Every file below `root` by its path there. A single file has an empty path.
 fn files(root: &Path) -> Files {
     let (mut files, mut folders) = (BTreeMap::new(), vec![root.to_owned()]);
     while let Some(path) = folders.pop() {
@@ -64,7 +64,7 @@ fn files(root: &Path) -> Files {
             let entries = fs::read_dir(&path).unwrap();
             folders.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
         } else {
-            // It may not be there yet, or be renamed this moment.
+            // The client may be renaming the file at this moment.
             let content = fs::read(&path).ok();
             let name = path.strip_prefix(root).unwrap().to_owned();
             files.extend(content.map(|content| (name, content)));

@@ -1,48 +1,51 @@
-//! A tracker of ours, peers of ours, and whoever else there is: who has what goes to the others.
+//! Exchanges between peers, with a pieceful tracker, and another client: in both directions, by
+//! torrent and by magnet link.
 
-use crate::contents::{self, EMPTY, NAMES, assert_same};
-use crate::others::until;
-use crate::support::{Peer, Process, Sandbox, run};
+use super::contents::{self, EMPTY, NAMES, assert_same};
+use super::programs::wait_for_answer;
+use crate::common::http_client::stats;
+use crate::common::peer::Peer;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
 use pieceful::torrent::Metainfo;
-use serde_json::Value;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-/// A client that nobody here wrote. A method panics where the client fails.
-pub(crate) trait Client {
-    /// Writes the `.torrent` of `path`; by a program of ours where the client has none for it.
+/// Another BitTorrent client. A method panics if the client fails.
+pub(crate) trait OtherClient {
+    /// Writes the `.torrent` of `path`. Clients that cannot do that use `pieceful torrent create`.
     fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
         make(path, url, torrent);
     }
 
-    /// Offers what lies in `folder` already.
+    /// Seeds the content that is in `folder`.
     fn seed(&mut self, torrent: &Path, folder: &Path);
 
     /// Starts a download into `folder`.
     fn fetch(&mut self, torrent: &Path, folder: &Path);
 
     /// Starts a download by magnet link into `folder`.
-    fn fetch_by_link(&mut self, link: &str, folder: &Path);
+    fn fetch_by_magnet_link(&mut self, link: &str, folder: &Path);
 
-    /// Whether a download brings a file of no bytes into being.
-    fn makes_empty_files(&self) -> bool {
+    /// Whether a download creates empty files.
+    fn creates_empty_files(&self) -> bool {
         true
     }
 
     /// Waits until everything is complete.
-    fn until_complete(&mut self);
+    fn wait_until_complete(&mut self);
 
-    /// What it found wrong with others: bad data, broken rules, bans.
+    /// What the client found wrong with its peers: bad data, breaches of the protocol, bans.
     fn complaints(&mut self) -> Vec<String>;
 }
 
-/// Has a program of ours make a `.torrent`.
+/// Writes a `.torrent` by `pieceful torrent create`.
 pub(crate) fn make(path: &Path, url: &str, torrent: &Path) {
     make_with(path, url, torrent, &[]);
 }
 
-/// The same with more options.
+/// Like [`make`], with more options.
 pub(crate) fn make_with(path: &Path, url: &str, torrent: &Path, more: &[&str]) {
     let (folder, name) = (path.parent().unwrap(), path.to_str().unwrap());
     let mut arguments = vec![
@@ -55,8 +58,8 @@ pub(crate) fn make_with(path: &Path, url: &str, torrent: &Path, more: &[&str]) {
         url,
     ];
     arguments.extend(more);
-    let made = run(folder, &arguments, "");
-    assert_eq!(made.code, Some(0), "{made:?}");
+    let created = run(folder, &arguments, "");
+    assert_eq!(created.code, Some(0), "{created:?}");
 }
 
 /// How clients reach the tracker.
@@ -67,7 +70,7 @@ pub(crate) enum Over {
 }
 
 impl Over {
-    /// The announce URL of a tracker there.
+    /// The announce URL of a tracker.
     pub(crate) fn url(self, tracker: SocketAddr) -> String {
         let scheme = match self {
             Self::Http => "http",
@@ -77,7 +80,7 @@ impl Over {
     }
 }
 
-/// A sandbox with contents and a tracker of ours.
+/// A sandbox with the shared content and a running tracker.
 pub(crate) struct Swarm {
     pub(crate) sandbox: Sandbox,
     pub(crate) tracker: Process,
@@ -86,11 +89,11 @@ pub(crate) struct Swarm {
 }
 
 impl Swarm {
-    /// On the loopback address given.
+    /// Starts a tracker at this loopback address.
     pub(crate) fn new(ip: &str) -> Self {
         let (sandbox, ip) = (Sandbox::new(), ip.parse().unwrap());
         let listen = SocketAddr::new(ip, 0).to_string();
-        // Later options count: this is where it listens.
+
         let folder = sandbox.folder("tracker");
         let arguments = [
             "tracker",
@@ -112,59 +115,37 @@ impl Swarm {
         }
     }
 
-    /// A peer of ours; it downloads into a folder of its name.
+    /// Starts a peer. It downloads into the folder `name`.
     pub(crate) fn peer(&self, name: &str, more: &[&str]) -> Peer {
-        let listen = SocketAddr::new(self.ip, 0).to_string();
-        let (state, info) = (self.state(name), self.sandbox.tracker_info());
-        let mut arguments = vec![
-            "peer",
-            &listen,
-            info.to_str().unwrap(),
-            "--json",
-            "--dir",
-            state.to_str().unwrap(),
-            "--log",
-            "debug",
-        ];
-        arguments.extend(more);
-        Peer {
-            process: Process::start(&self.sandbox.folder(name), &arguments),
-        }
+        let address = SocketAddr::new(self.ip, 0).to_string();
+        let arguments = [&["--log", "debug"], more].concat();
+        self.sandbox.peer_at(&address, name, &arguments)
     }
 
-    fn state(&self, name: &str) -> PathBuf {
-        self.sandbox.path(&format!("{name}.state"))
-    }
-
-    /// What the peer of that name has logged.
+    /// The log of the peer called `name`.
     pub(crate) fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.state(name).join("peer.log")).unwrap()
+        fs::read_to_string(self.sandbox.log(name)).unwrap()
     }
 
-    /// From now on no peer of ours knows a tracker but by a torrent.
-    pub(crate) fn hide_tracker(&self) {
-        fs::write(self.sandbox.tracker_info(), "# nobody\n").unwrap();
+    /// Removes the tracker from TRACKER_INFO: new peers find a tracker only in torrents.
+    pub(crate) fn clear_tracker_info(&self) {
+        fs::write(self.sandbox.tracker_info(), "# no tracker\n").unwrap();
     }
 
     /// A figure of the tracker's `/stats`.
     pub(crate) fn figure(&self, key: &str) -> u64 {
-        let mut response = ureq::get(format!("http://{}/stats", self.tracker.address))
-            .call()
-            .unwrap();
-        let told = response.body_mut().read_to_string().unwrap();
-        let told: Value = serde_json::from_str(&told).unwrap();
-        told[key].as_u64().unwrap()
+        stats(self.tracker.address)[key].as_u64().unwrap()
     }
 
-    /// Waits until the tracker knows so many peers, of all swarms together. It need not take each for the seed that it is,
-    /// and whoever has a hybrid is in two swarms.
-    pub(crate) fn until_known(&self, count: u64) {
-        until("the tracker hears of everybody", || {
+    /// Waits until the tracker counts at least `count` peers in all swarms together. A seed may
+    /// still be counted as a leech, and a peer with a hybrid torrent is in two swarms.
+    pub(crate) fn wait_for_announced_peers(&self, count: u64) {
+        wait_for_answer("the tracker counts all peers", || {
             (self.figure("peers") >= count).then_some(())
         });
     }
 
-    /// Has a peer of ours send something; its torrent names the tracker at `url` alone.
+    /// Lets a peer share a file or folder. Returns a torrent with the tracker `url` alone.
     pub(crate) fn send(&self, seed: &mut Peer, path: &Path, url: &str) -> PathBuf {
         let torrent = path.with_extension("torrent");
         seed.run(&format!("send {} {}", path.display(), torrent.display()));
@@ -179,32 +160,32 @@ impl Swarm {
     }
 }
 
-/// Waits until a peer of ours has completed its downloads.
-pub(crate) fn until_fetched(peer: &mut Peer) {
-    until("our downloads are complete", || {
-        let told = peer.try_run("wait 20");
-        let is_late = told["error"]["kind"] == "not-complete";
-        assert!(told["ok"] == true || is_late, "{told}");
+/// Waits until a peer has completed its downloads.
+pub(crate) fn wait_for_peer(peer: &mut Peer) {
+    wait_for_answer("the downloads of the peer are complete", || {
+        let waited = peer.try_run("wait 20");
+        let is_late = waited["error"]["kind"] == "not-complete";
+        assert!(waited["ok"] == true || is_late, "{waited}");
         (!is_late).then_some(())
     });
 }
 
-/// Every content goes from a peer of ours to the client, found by our tracker.
-pub(crate) fn they_fetch_what_we_seed(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+/// The client downloads all content from a peer that the tracker names.
+pub(crate) fn client_fetches_from_peer(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let torrents = NAMES.map(|name| swarm.send(&mut seed, &owned.join(name), &url));
-    swarm.until_known(NAMES.len() as u64);
+    swarm.wait_for_announced_peers(NAMES.len() as u64);
     let copies = swarm.sandbox.folder("copies");
     for torrent in torrents {
         client.fetch(&torrent, &copies);
     }
-    until_copied(swarm, client);
+    assert_client_has_all(swarm, client);
 }
 
-/// Every content goes from the client to a peer of ours, found by our tracker.
-pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+/// A peer downloads all content from the client that the tracker names.
+pub(crate) fn peer_fetches_from_client(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let torrents = NAMES.map(|name| {
@@ -213,17 +194,17 @@ pub(crate) fn we_fetch_what_they_seed(swarm: &Swarm, client: &mut dyn Client, ov
         client.seed(&torrent, &owned);
         torrent
     });
-    swarm.until_known(NAMES.len() as u64);
-    swarm.hide_tracker();
+    swarm.wait_for_announced_peers(NAMES.len() as u64);
+    swarm.clear_tracker_info();
     let mut leech = swarm.peer("leech", &[]);
     for torrent in torrents {
         leech.run(&format!("download {}", torrent.display()));
     }
-    until_copied_by_us(swarm, client, &mut leech);
+    assert_peer_has_all(swarm, client, &mut leech);
 }
 
 /// The magnet link of a torrent, with one tracker.
-pub(crate) fn link(torrent: &Path, url: &str) -> String {
+pub(crate) fn magnet_link(torrent: &Path, url: &str) -> String {
     let metainfo = Metainfo::parse(&fs::read(torrent).unwrap()).unwrap();
     format!(
         "magnet:?xt=urn:btih:{}&tr={url}",
@@ -231,74 +212,79 @@ pub(crate) fn link(torrent: &Path, url: &str) -> String {
     )
 }
 
-/// Files and folders go from a peer of ours to the client, which has nothing but a magnet link.
-pub(crate) fn they_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+/// The client downloads all content from a peer by magnet link.
+pub(crate) fn client_fetches_by_magnet_link(
+    swarm: &Swarm,
+    client: &mut dyn OtherClient,
+    over: Over,
+) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
-    let links = NAMES.map(|name| link(&swarm.send(&mut seed, &owned.join(name), &url), &url));
-    swarm.until_known(NAMES.len() as u64);
+    let links =
+        NAMES.map(|name| magnet_link(&swarm.send(&mut seed, &owned.join(name), &url), &url));
+    swarm.wait_for_announced_peers(NAMES.len() as u64);
     let copies = swarm.sandbox.folder("copies");
     for link in links {
-        client.fetch_by_link(&link, &copies);
+        client.fetch_by_magnet_link(&link, &copies);
     }
-    until_copied(swarm, client);
+    assert_client_has_all(swarm, client);
 }
 
-/// Files and folders go from the client to a peer of ours, which has nothing but a magnet link.
-pub(crate) fn we_fetch_by_link(swarm: &Swarm, client: &mut dyn Client, over: Over) {
+/// A peer downloads all content from the client by magnet link.
+pub(crate) fn peer_fetches_by_magnet_link(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
     let url = over.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let links = NAMES.map(|name| {
         let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
         client.make(&owned.join(name), &url, &torrent);
         client.seed(&torrent, &owned);
-        link(&torrent, &url)
+        magnet_link(&torrent, &url)
     });
-    swarm.until_known(NAMES.len() as u64);
-    swarm.hide_tracker();
+    swarm.wait_for_announced_peers(NAMES.len() as u64);
+    swarm.clear_tracker_info();
     let mut leech = swarm.peer("leech", &[]);
     for link in links {
         leech.run(&format!("download '{link}'"));
     }
-    until_copied_by_us(swarm, client, &mut leech);
+    assert_peer_has_all(swarm, client, &mut leech);
 }
 
-/// Waits until the client has every content in `copies`.
-pub(crate) fn until_copied(swarm: &Swarm, client: &mut dyn Client) {
-    client.until_complete();
+/// Waits until the client has all content in `copies`.
+pub(crate) fn assert_client_has_all(swarm: &Swarm, client: &mut dyn OtherClient) {
+    client.wait_until_complete();
     let copies = swarm.sandbox.path("copies");
-    if !client.makes_empty_files() {
+    if !client.creates_empty_files() {
         fs::write(copies.join(EMPTY), "").unwrap();
     }
     for name in NAMES {
         assert_same(&swarm.owned.join(name), &copies.join(name));
     }
-    assert_content(swarm, client, "seed");
+    assert_no_complaints(swarm, client, "seed");
 }
 
-/// Waits until our peer called `leech` has every content.
-pub(crate) fn until_copied_by_us(swarm: &Swarm, client: &mut dyn Client, leech: &mut Peer) {
-    until_fetched(leech);
+/// Waits until the peer called `leech` has all content.
+pub(crate) fn assert_peer_has_all(swarm: &Swarm, client: &mut dyn OtherClient, leech: &mut Peer) {
+    wait_for_peer(leech);
     for name in NAMES {
         assert_same(
             &swarm.owned.join(name),
             &swarm.sandbox.path("leech").join(name),
         );
     }
-    assert_content(swarm, client, "leech");
+    assert_no_complaints(swarm, client, "leech");
 }
 
-/// Neither the client nor our peers found anything wrong with each other.
-pub(crate) fn assert_content(swarm: &Swarm, client: &mut dyn Client, ours: &str) {
+/// Neither the client nor the peer called `ours` found anything wrong.
+pub(crate) fn assert_no_complaints(swarm: &Swarm, client: &mut dyn OtherClient, name: &str) {
     assert_eq!(client.complaints(), Vec::<String>::new());
-    assert_calm(swarm, ours);
+    assert_no_warnings(swarm, name);
 }
 
-/// A peer of ours found nothing wrong with others.
-pub(crate) fn assert_calm(swarm: &Swarm, ours: &str) {
-    let log = swarm.log(ours);
-    // A wait that was too short says nothing about others.
+/// The log of a peer has no warning.
+pub(crate) fn assert_no_warnings(swarm: &Swarm, name: &str) {
+    let log = swarm.log(name);
+    // A warning about a `wait` that was too short does not matter.
     let is_warning = |line: &&str| line.contains("WARN") && !line.contains("command wait failed");
     let warnings: Vec<_> = log.lines().filter(is_warning).collect();
     assert_eq!(warnings, Vec::<&str>::new());

@@ -1,26 +1,27 @@
-//! Hybrids (BEP 52) that libtorrent makes: in both directions, by their v1 half.
+//! Hybrid torrents (BEP 52) by libtorrent, downloaded in both directions by their version 1 part.
 
-use crate::contents::{self, NAMES};
-use crate::exchange::{
-    Client, Over, Swarm, link, until_copied, we_fetch_by_link, we_fetch_what_they_seed,
+use super::contents::{self, NAMES};
+use super::exchange::{
+    OtherClient, Over, Swarm, assert_client_has_all, magnet_link, peer_fetches_by_magnet_link,
+    peer_fetches_from_client,
 };
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, are_here};
+use super::libtorrent::Libtorrent;
+use super::programs::{Program, are_installed};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// libtorrent, whose torrents are hybrids.
+/// libtorrent, which writes hybrid torrents.
 struct Hybrids(Libtorrent);
 
-impl Client for Hybrids {
+impl OtherClient for Hybrids {
     fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
         let make =
             json!({"do": "make", "path": path, "trackers": [url], "out": torrent, "hybrid": true});
         self.0.ask(&make);
-        let made = fs::read(torrent).unwrap();
+        let bytes = fs::read(torrent).unwrap();
         let version = b"12:meta versioni2e";
-        assert!(made.windows(version.len()).any(|bytes| bytes == version));
+        assert!(bytes.windows(version.len()).any(|bytes| bytes == version));
     }
 
     fn seed(&mut self, torrent: &Path, folder: &Path) {
@@ -31,12 +32,12 @@ impl Client for Hybrids {
         self.0.fetch(torrent, folder);
     }
 
-    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
-        self.0.fetch_by_link(link, folder);
+    fn fetch_by_magnet_link(&mut self, link: &str, folder: &Path) {
+        self.0.fetch_by_magnet_link(link, folder);
     }
 
-    fn until_complete(&mut self) {
-        self.0.until_complete();
+    fn wait_until_complete(&mut self) {
+        self.0.wait_until_complete();
     }
 
     fn complaints(&mut self) -> Vec<String> {
@@ -44,8 +45,8 @@ impl Client for Hybrids {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over)) {
-    if !are_here(&[Other::Libtorrent]) {
+fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -54,20 +55,21 @@ fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over)) {
 }
 
 #[test]
-fn we_fetch_what_libtorrent_seeds() {
-    exchange(we_fetch_what_they_seed);
+fn a_peer_fetches_a_hybrid_torrent_from_libtorrent() {
+    exchange(peer_fetches_from_client);
 }
 
 #[test]
-fn we_fetch_by_a_link_of_the_first_version_what_libtorrent_seeds() {
-    exchange(we_fetch_by_link);
+fn a_peer_fetches_a_hybrid_torrent_from_libtorrent_by_a_version_1_magnet_link() {
+    exchange(peer_fetches_by_magnet_link);
 }
 
-/// Has a peer of ours seed what libtorrent made torrents of.
-fn they_fetch(
+/// Lets a peer seed content of which libtorrent has written the torrents, and the client download
+/// it.
+fn fetch_from_peer(
     swarm: &Swarm,
-    client: &mut dyn Client,
-    fetch: fn(&mut dyn Client, &Path, &str, &Path),
+    client: &mut dyn OtherClient,
+    fetch: fn(&mut dyn OtherClient, &Path, &str, &Path),
 ) {
     let url = Over::Http.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
@@ -75,7 +77,7 @@ fn they_fetch(
     let torrents: [PathBuf; 4] = NAMES.map(|name| {
         let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
         client.make(&owned.join(name), &url, &torrent);
-        // What is there already is not fetched.
+        // The peer has the content already and only verifies it.
         seed.run(&format!(
             "download {} {}",
             torrent.display(),
@@ -83,28 +85,28 @@ fn they_fetch(
         ));
         torrent
     });
-    swarm.until_known(NAMES.len() as u64);
+    swarm.wait_for_announced_peers(NAMES.len() as u64);
     let copies = swarm.sandbox.folder("copies");
     for torrent in &torrents {
         fetch(client, torrent, &url, &copies);
     }
-    until_copied(swarm, client);
+    assert_client_has_all(swarm, client);
 }
 
 #[test]
-fn libtorrent_fetches_what_we_seed() {
+fn libtorrent_fetches_a_hybrid_torrent_from_a_peer() {
     exchange(|swarm, client, _| {
-        they_fetch(swarm, client, |client, torrent, _, copies| {
+        fetch_from_peer(swarm, client, |client, torrent, _, copies| {
             client.fetch(torrent, copies);
         });
     });
 }
 
 #[test]
-fn libtorrent_fetches_by_a_link_of_the_first_version_what_we_seed() {
+fn libtorrent_fetches_a_hybrid_torrent_from_a_peer_by_a_version_1_magnet_link() {
     exchange(|swarm, client, _| {
-        they_fetch(swarm, client, |client, torrent, url, copies| {
-            client.fetch_by_link(&link(torrent, url), copies);
+        fetch_from_peer(swarm, client, |client, torrent, url, copies| {
+            client.fetch_by_magnet_link(&magnet_link(torrent, url), copies);
         });
     });
 }

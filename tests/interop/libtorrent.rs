@@ -1,12 +1,14 @@
-//! libtorrent, by its Python package.
+//! libtorrent, driven through its Python package.
 
-use crate::contents::{self, assert_same};
-use crate::exchange::{
-    Client, Over, Swarm, assert_calm, assert_content, link, they_fetch_by_link,
-    they_fetch_what_we_seed, until_fetched, we_fetch_by_link, we_fetch_what_they_seed,
+use super::contents::{self, assert_same};
+use super::exchange::{
+    OtherClient, Over, Swarm, assert_no_complaints, assert_no_warnings,
+    client_fetches_by_magnet_link, client_fetches_from_peer, magnet_link,
+    peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
 };
-use crate::others::{DISK, Other, PATIENCE, Running, are_here, command, python, until};
-use crate::support::Peer;
+use super::programs::{DISK, PATIENCE, Program, are_installed, command, python, wait_for_answer};
+use crate::common::peer::Peer;
+use crate::common::process::KilledOnDrop;
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -18,10 +20,11 @@ use std::sync::PoisonError;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session.py");
 
-/// A session in a process of its own, on 127.0.0.1.
+/// A libtorrent session in its own process, on 127.0.0.1.
 pub(crate) struct Libtorrent {
-    /// The first to be dropped: at the end of its input it would say goodbye to trackers, or not, as time allows.
-    _process: Running,
+    /// Dropped first, so that the process is killed. After the end of its input it might or might
+    /// not announce its end.
+    _process: KilledOnDrop,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
@@ -36,33 +39,33 @@ impl Libtorrent {
         let mut child = command.spawn().unwrap();
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self {
-            _process: Running(child),
+            _process: KilledOnDrop(child),
             stdin,
             stdout: BufReader::new(stdout),
         }
     }
 
-    /// Runs a command of the script; each has a time limit of its own.
+    /// Runs a command of the script. Each command has its own time limit.
     pub(crate) fn ask(&mut self, command: &Value) -> Value {
         writeln!(self.stdin, "{command}").unwrap();
         let mut answer = String::new();
         self.stdout.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{command}: it ended"))
+        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{command}: libtorrent ended"))
     }
 
     pub(crate) fn add(&mut self, torrent: &Path, folder: &Path) -> Value {
         self.ask(&json!({"do": "add", "torrent": torrent, "folder": folder}))
     }
 
-    /// Until every torrent is complete.
+    /// Waits until every torrent is complete.
     pub(crate) fn wait(&mut self, seconds: u64) -> Value {
-        let told = self.ask(&json!({"do": "wait", "seconds": seconds}));
-        assert_eq!(told["complete"], true, "{told:#}");
-        told
+        let status = self.ask(&json!({"do": "wait", "seconds": seconds}));
+        assert_eq!(status["complete"], true, "{status:#}");
+        status
     }
 }
 
-impl Client for Libtorrent {
+impl OtherClient for Libtorrent {
     fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
         self.ask(&json!({"do": "make", "path": path, "trackers": [url], "out": torrent}));
     }
@@ -75,18 +78,18 @@ impl Client for Libtorrent {
         self.add(torrent, folder);
     }
 
-    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
+    fn fetch_by_magnet_link(&mut self, link: &str, folder: &Path) {
         self.ask(&json!({"do": "add_link", "link": link, "folder": folder}));
     }
 
-    fn until_complete(&mut self) {
-        let told = self.wait(PATIENCE.as_secs());
-        assert_eq!(told["failed_bytes"], 0, "{told:#}");
+    fn wait_until_complete(&mut self) {
+        let status = self.wait(PATIENCE.as_secs());
+        assert_eq!(status["failed_bytes"], 0, "{status:#}");
     }
 
     fn complaints(&mut self) -> Vec<String> {
-        let told = self.wait(PATIENCE.as_secs());
-        let complaints = told["complaints"].as_array().unwrap();
+        let status = self.wait(PATIENCE.as_secs());
+        let complaints = status["complaints"].as_array().unwrap();
         complaints
             .iter()
             .map(|complaint| complaint.as_str().unwrap().to_owned())
@@ -94,14 +97,14 @@ impl Client for Libtorrent {
     }
 }
 
-type Exchange = fn(&Swarm, &mut dyn Client, Over);
+type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
 
 fn exchange(exchange: Exchange, over: Over, settings: &Value) {
     exchange_on("127.0.0.1", exchange, over, settings);
 }
 
 fn exchange_on(ip: &str, exchange: Exchange, over: Over, settings: &Value) {
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new(ip);
@@ -115,60 +118,61 @@ fn exchange_on_ipv6(exchange: Exchange, over: Over) {
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_http() {
-    exchange(they_fetch_what_we_seed, Over::Http, &json!({}));
+fn libtorrent_fetches_from_a_peer_over_http() {
+    exchange(client_fetches_from_peer, Over::Http, &json!({}));
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_udp() {
-    exchange(they_fetch_what_we_seed, Over::Udp, &json!({}));
+fn libtorrent_fetches_from_a_peer_over_udp() {
+    exchange(client_fetches_from_peer, Over::Udp, &json!({}));
 }
 
 #[test]
-fn we_fetch_what_it_seeds_over_http() {
-    exchange(we_fetch_what_they_seed, Over::Http, &json!({}));
+fn a_peer_fetches_from_libtorrent_over_http() {
+    exchange(peer_fetches_from_client, Over::Http, &json!({}));
 }
 
 #[test]
-fn we_fetch_what_it_seeds_over_udp() {
-    exchange(we_fetch_what_they_seed, Over::Udp, &json!({}));
+fn a_peer_fetches_from_libtorrent_over_udp() {
+    exchange(peer_fetches_from_client, Over::Udp, &json!({}));
 }
 
 #[test]
-fn it_fetches_by_magnet_link_what_we_seed() {
-    exchange(they_fetch_by_link, Over::Http, &json!({}));
+fn libtorrent_fetches_by_magnet_link_from_a_peer() {
+    exchange(client_fetches_by_magnet_link, Over::Http, &json!({}));
 }
 
 #[test]
-fn we_fetch_by_magnet_link_what_it_seeds() {
-    exchange(we_fetch_by_link, Over::Udp, &json!({}));
+fn a_peer_fetches_by_magnet_link_from_libtorrent() {
+    exchange(peer_fetches_by_magnet_link, Over::Udp, &json!({}));
 }
 
 #[test]
-fn on_ipv6_it_fetches_what_we_seed_over_udp() {
-    exchange_on_ipv6(they_fetch_what_we_seed, Over::Udp);
+fn libtorrent_fetches_from_a_peer_on_ipv6_over_udp() {
+    exchange_on_ipv6(client_fetches_from_peer, Over::Udp);
 }
 
 #[test]
-fn on_ipv6_we_fetch_what_it_seeds_over_udp() {
-    exchange_on_ipv6(we_fetch_what_they_seed, Over::Udp);
+fn a_peer_fetches_from_libtorrent_on_ipv6_over_udp() {
+    exchange_on_ipv6(peer_fetches_from_client, Over::Udp);
 }
 
 #[test]
-fn on_ipv6_it_fetches_by_magnet_link_what_we_seed() {
-    exchange_on_ipv6(they_fetch_by_link, Over::Udp);
+fn libtorrent_fetches_by_magnet_link_from_a_peer_on_ipv6() {
+    exchange_on_ipv6(client_fetches_by_magnet_link, Over::Udp);
 }
 
 #[test]
-fn on_ipv6_we_fetch_by_magnet_link_what_it_seeds() {
-    exchange_on_ipv6(we_fetch_by_link, Over::Http);
+fn a_peer_fetches_by_magnet_link_from_libtorrent_on_ipv6() {
+    exchange_on_ipv6(peer_fetches_by_magnet_link, Over::Http);
 }
 
-/// What takes a while, one torrent in pieces of many blocks and one of many files.
+/// Content whose download takes a while: one file of many blocks, and one folder of many files.
 const SLOW: [&str; 2] = ["odd.bin", "many"];
 
-/// A seed of ours, and torrents without a tracker. Whoever fetches them knows only whom it is told of.
-fn trackerless(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
+/// A seed, and torrents without a tracker: a leech finds peers only by peer exchange or by an
+/// address that it is given.
+fn seed_and_torrents_without_tracker(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let torrents = SLOW.map(|name| {
@@ -184,54 +188,55 @@ fn trackerless(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
         .unwrap();
         torrent
     });
-    swarm.until_known(2);
+    swarm.wait_for_announced_peers(2);
     (seed, torrents)
 }
 
 #[test]
-fn we_hear_from_it_of_another_peer() {
-    if !are_here(&[Other::Libtorrent]) {
+fn a_peer_finds_another_peer_that_libtorrent_names() {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let (seed, torrents) = trackerless(&swarm);
+    let (seed, torrents) = seed_and_torrents_without_tracker(&swarm);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
     for torrent in &torrents {
-        // Complete it would leave the seed.
+        // The limit keeps libtorrent incomplete: when complete it would end the link with the seed.
         theirs.ask(&json!({"do": "add", "torrent": torrent, "folder": copies, "limit": 2_000}));
     }
     let address = seed.process.address;
     theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
-    swarm.hide_tracker();
+    swarm.clear_tracker_info();
     let mut leech = swarm.peer("leech", &[]);
     let port = theirs.ask(&json!({"do": "listen"}))["port"].clone();
     for torrent in &torrents {
-        let link = link(torrent, "");
+        let link = magnet_link(torrent, "");
         let link = link.strip_suffix("&tr=").unwrap();
         leech.run(&format!("download '{link}&x.pe=127.0.0.1:{port}'"));
     }
-    until_fetched(&mut leech);
+    wait_for_peer(&mut leech);
     for name in SLOW {
         assert_same(
             &swarm.owned.join(name),
             &swarm.sandbox.path("leech").join(name),
         );
     }
-    // Theirs tells the seed of it too, so either may have called.
+    // libtorrent names the leech to the seed too, so that either may have called.
     let log = swarm.log("leech");
     assert!(log.contains("(pieceful "), "{log}");
-    assert_calm(&swarm, "leech");
+    assert_no_warnings(&swarm, "leech");
 }
 
 #[test]
-fn it_hears_from_us_of_another_peer() {
-    if !are_here(&[Other::Libtorrent]) {
+fn libtorrent_finds_another_peer_that_a_peer_names() {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let (seed, torrents) = trackerless(&swarm);
-    // It knows the seed by the tracker, and is too slow for theirs to be done before it hears.
+    let (seed, torrents) = seed_and_torrents_without_tracker(&swarm);
+    // This peer knows the seed by the tracker. It is so slow that libtorrent needs the seed, which
+    // only this peer names.
     let mut between = swarm.peer("between", &["--down", "10K", "--up", "10K"]);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
@@ -241,64 +246,72 @@ fn it_hears_from_us_of_another_peer() {
     }
     let address = between.process.address;
     theirs.ask(&json!({"do": "connect", "ip": address.ip(), "port": address.port()}));
-    theirs.until_complete();
+    theirs.wait_until_complete();
     for name in SLOW {
         assert_same(&swarm.owned.join(name), &copies.join(name));
     }
     assert_ne!(between.download("odd.bin")["state"], "complete");
-    assert_content(&swarm, &mut theirs, "between");
+    assert_no_complaints(&swarm, &mut theirs, "between");
     drop(seed);
 }
 
-/// By default it tries uTP first, which nobody of ours listens for, and turns our calls away while it tries.
+/// By default libtorrent tries uTP first, for which a peer does not listen, and refuses calls of
+/// the peer meanwhile.
 #[test]
-fn it_fetches_what_we_seed_after_trying_utp() {
+fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     let settings = json!({"enable_outgoing_utp": true});
-    exchange(they_fetch_what_we_seed, Over::Http, &settings);
+    exchange(client_fetches_from_peer, Over::Http, &settings);
 }
 
-/// A file with holes whose blocks lie past 32 bits, and a mark on each side of where counting could go wrong.
+/// The marks in the large file, around the offsets at which 32-bit arithmetic would overflow.
+const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LARGE - 6];
+/// The length of the large file.
+const LARGE: u64 = (4 << 30) + 54_321;
+
+fn write_large_file(path: &Path) {
+    let file = File::create(path).unwrap();
+    file.set_len(LARGE).unwrap();
+    for at in MARKS {
+        file.write_all_at(b"marked", at).unwrap();
+    }
+}
+
+/// Waits until a copy of the large file has all marks, and removes the copy.
+fn check_and_remove_large_file(path: PathBuf) {
+    let file = File::open(&path).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), LARGE);
+    for at in MARKS {
+        wait_for_answer(&format!("the mark at {at} is written"), || {
+            let mut read = [0; 6];
+            file.read_exact_at(&mut read, at).unwrap();
+            (&read == b"marked").then_some(())
+        });
+    }
+    fs::remove_file(path).unwrap();
+}
+
+/// A sparse file of more than 4 GiB with marks around the offsets at which 32-bit arithmetic would
+/// overflow.
 #[test]
 fn offsets_past_32_bits_arrive_in_both_directions() {
-    const LENGTH: u64 = (4 << 30) + 54_321;
-    const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LENGTH - 6];
-    if !are_here(&[Other::Libtorrent]) {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let _alone = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     let swarm = Swarm::new("127.0.0.1");
     let holes = swarm.owned.join("holes.bin");
     fs::create_dir(&swarm.owned).unwrap();
-    let file = File::create(&holes).unwrap();
-    file.set_len(LENGTH).unwrap();
-    for at in MARKS {
-        file.write_all_at(b"marked", at).unwrap();
-    }
-    let is_marked = |file: &File, at| {
-        let mut read = [0; 6];
-        file.read_exact_at(&mut read, at).unwrap();
-        &read == b"marked"
-    };
-    let assert_marked = |path: PathBuf| {
-        let file = File::open(&path).unwrap();
-        assert_eq!(file.metadata().unwrap().len(), LENGTH);
-        for at in MARKS {
-            until(&format!("the mark at {at} is written"), || {
-                is_marked(&file, at).then_some(())
-            });
-        }
-        fs::remove_file(path).unwrap();
-    };
+    write_large_file(&holes);
 
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &holes, &Over::Http.url(swarm.tracker.address));
-    swarm.until_known(1);
+    swarm.wait_for_announced_peers(1);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
     theirs.add(&torrent, &copies);
-    theirs.until_complete();
-    assert_content(&swarm, &mut theirs, "seed");
-    assert_marked(copies.join("holes.bin"));
+    theirs.wait_until_complete();
+    assert_no_complaints(&swarm, &mut theirs, "seed");
+    check_and_remove_large_file(copies.join("holes.bin"));
     drop(theirs);
     seed.process.write_line("quit");
     seed.process.wait();
@@ -307,20 +320,21 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     let believed =
         json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "believed": true});
     theirs.ask(&believed);
-    // The one before went without a word.
-    swarm.until_known(2);
-    swarm.hide_tracker();
+    // The killed libtorrent is still counted.
+    swarm.wait_for_announced_peers(2);
+    swarm.clear_tracker_info();
     let mut leech = swarm.peer("leech", &[]);
     leech.run(&format!("download {}", torrent.display()));
-    until_fetched(&mut leech);
-    assert_content(&swarm, &mut theirs, "leech");
-    assert_marked(swarm.sandbox.path("leech/holes.bin"));
+    wait_for_peer(&mut leech);
+    assert_no_complaints(&swarm, &mut theirs, "leech");
+    check_and_remove_large_file(swarm.sandbox.path("leech/holes.bin"));
 }
 
-/// The wire is not obfuscated here: the log says so where it calls, the download where it is called.
+/// A peer does not speak obfuscated handshakes: its log says so when libtorrent calls, and when it
+/// calls libtorrent.
 #[test]
-fn one_that_insists_on_encryption_is_refused_clearly() {
-    if !are_here(&[Other::Libtorrent]) {
+fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -328,12 +342,12 @@ fn one_that_insists_on_encryption_is_refused_clearly() {
     let settings = json!({"out_enc_policy": 0, "in_enc_policy": 0});
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
-    swarm.until_known(1);
+    swarm.wait_for_announced_peers(1);
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));
-    until("the log names what is wrong", || {
+    wait_for_answer("the log names what is wrong", || {
         let log = swarm.log("seed");
-        // One encrypted line in 256 begins as TLS does.
+        // One encrypted handshake in 256 begins like TLS.
         let named = ["encrypted ones are not understood", "does not speak TLS"];
         named.iter().any(|rule| log.contains(rule)).then_some(())
     });
@@ -344,7 +358,7 @@ fn one_that_insists_on_encryption_is_refused_clearly() {
     theirs.seed(&torrent, &swarm.owned);
     let mut leech = swarm.peer("leech", &[]);
     leech.run(&format!("download {}", torrent.display()));
-    until("the log names what may be wrong", || {
+    wait_for_answer("the log names what may be wrong", || {
         let log = swarm.log("leech");
         let named = "it hung up at the handshake";
         log.contains(named).then_some(())

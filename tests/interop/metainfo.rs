@@ -1,9 +1,9 @@
-//! Torrents, sound and with one defect each: what libtorrent makes of them, and what we do.
+//! Valid torrents, and torrents with one defect each: how pieceful and libtorrent read them.
 
-use crate::contents;
-use crate::exchange::Swarm;
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, are_here};
+use super::contents;
+use super::exchange::Swarm;
+use super::libtorrent::Libtorrent;
+use super::programs::{Program, are_installed};
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs;
@@ -26,12 +26,12 @@ fn list(values: impl IntoIterator<Item = Bencode>) -> Bencode {
     [b"l", &values[..], b"e"].concat()
 }
 
-/// A dictionary with its keys in the order given.
+/// A bencoded dictionary with its keys in the given order.
 #[derive(Clone)]
 struct Fields(Vec<(&'static str, Bencode)>);
 
 impl Fields {
-    /// Replaces a value, or adds one where the order of keys wants it.
+    /// Replaces a value, or adds one at its place in the order of keys.
     fn with(mut self, key: &'static str, value: Bencode) -> Self {
         self.0.retain(|(other, _)| *other != key);
         let at = self.0.partition_point(|(other, _)| *other < key);
@@ -100,14 +100,14 @@ fn paths(paths: &[&[&[u8]]]) -> Fields {
     folder(paths.iter().map(|path| member(path).encode()))
 }
 
-/// A `.torrent` with more than its `info`.
+/// A `.torrent` with one key beside its `info`.
 fn top(key: &'static str, value: Bencode) -> Bencode {
     let torrent = Fields(vec![("info", file().encode())]);
     torrent.with(key, value).encode()
 }
 
-/// Those that are sound to both.
-fn sound() -> Vec<(&'static str, Bencode)> {
+/// Torrents that both programs accept.
+fn valid_torrents() -> Vec<(&'static str, Bencode)> {
     let many = (0..100_000).map(|at| member(&[b"d", format!("{at}").as_bytes()]).encode());
     let many = folder(many).with("piece length", number(131_072));
     let empty = member(&[b"empty"]).with("length", number(0)).encode();
@@ -192,11 +192,11 @@ fn sound() -> Vec<(&'static str, Bencode)> {
     ]
 }
 
-/// What libtorrent does with what we refuse.
+/// What libtorrent does with a torrent that pieceful refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum They {
     Refuse,
-    /// The table in docs/peer.md says why we do not.
+    /// The table in DESIGN.md says why pieceful refuses it.
     Read,
 }
 use They::{Read, Refuse};
@@ -638,6 +638,7 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, They)> {
     ]
 }
 
+/// A folder for torrents, and the libtorrent that reads them.
 struct Corpus {
     swarm: Swarm,
     libtorrent: Libtorrent,
@@ -645,14 +646,14 @@ struct Corpus {
 
 impl Corpus {
     fn new() -> Option<Self> {
-        are_here(&[Other::Libtorrent]).then(|| {
+        are_installed(&[Program::Libtorrent]).then(|| {
             let swarm = Swarm::new("127.0.0.1");
             let libtorrent = Libtorrent::start(&swarm, &json!({}));
             Self { swarm, libtorrent }
         })
     }
 
-    /// What libtorrent says of each.
+    /// What libtorrent reads from each torrent, or why it refuses it.
     fn read<'a>(&mut self, torrents: impl Iterator<Item = &'a Bencode>) -> Vec<Value> {
         let folder = self.swarm.sandbox.folder("corpus");
         let write = |(at, bytes): (usize, &Bencode)| {
@@ -661,19 +662,19 @@ impl Corpus {
             path
         };
         let paths: Vec<PathBuf> = torrents.enumerate().map(write).collect();
-        let told = self
+        let answer = self
             .libtorrent
             .ask(&json!({"do": "read", "torrents": paths}));
-        told["read"].as_array().unwrap().clone()
+        answer["read"].as_array().unwrap().clone()
     }
 }
 
 #[test]
-fn a_sound_torrent_has_the_info_hash_that_libtorrent_gives_it_and_is_as_private() {
+fn libtorrent_reads_the_same_info_hash_and_privacy_from_valid_torrents() {
     let Some(mut corpus) = Corpus::new() else {
         return;
     };
-    let torrents = sound();
+    let torrents = valid_torrents();
     let read = corpus.read(torrents.iter().map(|(_, bytes)| bytes));
     let mut other = Vec::new();
     for ((name, bytes), theirs) in torrents.iter().zip(read) {
@@ -689,7 +690,7 @@ fn a_sound_torrent_has_the_info_hash_that_libtorrent_gives_it_and_is_as_private(
 }
 
 #[test]
-fn a_defect_is_refused_by_name_and_the_design_tells_where_libtorrent_reads_on() {
+fn each_defect_is_refused_with_its_name_and_libtorrent_reads_it_as_listed() {
     let Some(mut corpus) = Corpus::new() else {
         return;
     };
@@ -715,7 +716,7 @@ fn a_defect_is_refused_by_name_and_the_design_tells_where_libtorrent_reads_on() 
 }
 
 #[test]
-fn torrents_that_libtorrent_makes_have_its_info_hash() {
+fn torrents_by_libtorrent_have_the_same_info_hash() {
     let Some(mut corpus) = Corpus::new() else {
         return;
     };

@@ -1,9 +1,12 @@
 //! Swarms whose tracker is opentracker, over HTTP and UDP.
 
-use crate::contents::{self, NAMES, assert_same};
-use crate::exchange::{Client, Over, Swarm, assert_calm, assert_content, make, until_fetched};
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, Running, are_here, command, free_port, until};
+use super::contents::{self, NAMES, assert_same};
+use super::exchange::{
+    OtherClient, Over, Swarm, assert_no_complaints, assert_no_warnings, make, wait_for_peer,
+};
+use super::libtorrent::Libtorrent;
+use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
+use crate::common::process::KilledOnDrop;
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs::{self, Permissions};
@@ -12,15 +15,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// Debian's build serves only swarms that are listed when it starts.
+/// A running opentracker. Debian's build serves only swarms that are listed when it starts.
 struct Opentracker {
     address: SocketAddr,
-    _process: Running,
+    _process: KilledOnDrop,
 }
 
 impl Opentracker {
     fn start(swarm: &Swarm, address: SocketAddr, torrents: &[PathBuf]) -> Self {
-        // Started by root it sees nothing but this folder, as nobody.
+        // If root starts it, it runs as the user `nobody` and sees only this folder.
         let home = swarm.sandbox.folder("opentracker");
         fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
         let listed = torrents
@@ -38,12 +41,12 @@ impl Opentracker {
             .stderr(Stdio::null());
         Self {
             address,
-            _process: Running(opentracker.spawn().unwrap()),
+            _process: KilledOnDrop(opentracker.spawn().unwrap()),
         }
     }
 
-    /// Waits until it knows a seed of each torrent.
-    fn until_seeded(&self, torrents: &[PathBuf]) {
+    /// Waits until it counts a seed of each torrent.
+    fn wait_for_seeds(&self, torrents: &[PathBuf]) {
         for torrent in torrents {
             let escaped: String = info_hash(torrent)
                 .as_bytes()
@@ -51,9 +54,9 @@ impl Opentracker {
                 .map(|byte| format!("%{}", str::from_utf8(byte).unwrap()))
                 .collect();
             let url = format!("http://{}/scrape?info_hash={escaped}", self.address);
-            until("opentracker knows a seed", || {
-                let told = ureq::get(&url).call().ok()?.body_mut().read_to_vec().ok()?;
-                String::from_utf8_lossy(&told)
+            wait_for_answer("opentracker knows a seed", || {
+                let scraped = ureq::get(&url).call().ok()?.body_mut().read_to_vec().ok()?;
+                String::from_utf8_lossy(&scraped)
                     .contains("8:completei1e")
                     .then_some(())
             });
@@ -66,10 +69,11 @@ fn info_hash(torrent: &Path) -> String {
     metainfo.info().info_hash().to_string()
 }
 
-/// Every content, its torrent with opentracker as the only tracker, and that tracker. Ours is not to help.
+/// All content, its torrents with opentracker as the only tracker, and that tracker. The pieceful
+/// tracker is not used.
 fn swarm(over: Over) -> (Swarm, Opentracker, [PathBuf; 4]) {
     let swarm = Swarm::new("127.0.0.1");
-    swarm.hide_tracker();
+    swarm.clear_tracker_info();
     let owned = contents::write(&swarm.sandbox);
     let address = SocketAddr::new(swarm.ip, free_port(swarm.ip));
     let torrents = NAMES.map(|name| {
@@ -81,24 +85,26 @@ fn swarm(over: Over) -> (Swarm, Opentracker, [PathBuf; 4]) {
     (swarm, tracker, torrents)
 }
 
-fn we_seed(over: Over) {
-    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
+/// A peer seeds; another peer and libtorrent download.
+fn peer_seeds(over: Over) {
+    if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
     let (swarm, tracker, torrents) = swarm(over);
     let mut seed = swarm.peer("seed", &[]);
     for torrent in &torrents {
-        // What is there already is not fetched.
+        // The peer has the content already and only verifies it.
         let (torrent, owned) = (torrent.display(), swarm.owned.display());
         seed.run(&format!("download {torrent} {owned}"));
     }
-    tracker.until_seeded(&torrents);
+    tracker.wait_for_seeds(&torrents);
     both_fetch(&swarm, &torrents);
-    assert_calm(&swarm, "seed");
+    assert_no_warnings(&swarm, "seed");
 }
 
+/// libtorrent seeds; a peer and another libtorrent download.
 fn libtorrent_seeds(over: Over) {
-    if !are_here(&[Other::Opentracker, Other::Libtorrent]) {
+    if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
     let (swarm, tracker, torrents) = swarm(over);
@@ -106,7 +112,7 @@ fn libtorrent_seeds(over: Over) {
     for torrent in &torrents {
         seed.seed(torrent, &swarm.owned);
     }
-    tracker.until_seeded(&torrents);
+    tracker.wait_for_seeds(&torrents);
     both_fetch(&swarm, &torrents);
     assert_eq!(seed.complaints(), Vec::<String>::new());
 }
@@ -119,32 +125,32 @@ fn both_fetch(swarm: &Swarm, torrents: &[PathBuf]) {
         leech.run(&format!("download {}", torrent.display()));
         theirs.fetch(torrent, &copies);
     }
-    until_fetched(&mut leech);
-    theirs.until_complete();
+    wait_for_peer(&mut leech);
+    theirs.wait_until_complete();
     for name in NAMES {
         let owned = swarm.owned.join(name);
         assert_same(&owned, &swarm.sandbox.path("leech").join(name));
         assert_same(&owned, &copies.join(name));
     }
-    assert_content(swarm, &mut theirs, "leech");
+    assert_no_complaints(swarm, &mut theirs, "leech");
 }
 
 #[test]
-fn we_seed_and_libtorrent_and_we_fetch_over_its_http() {
-    we_seed(Over::Http);
+fn a_peer_seeds_and_libtorrent_and_a_peer_fetch_over_http() {
+    peer_seeds(Over::Http);
 }
 
 #[test]
-fn we_seed_and_libtorrent_and_we_fetch_over_its_udp() {
-    we_seed(Over::Udp);
+fn a_peer_seeds_and_libtorrent_and_a_peer_fetch_over_udp() {
+    peer_seeds(Over::Udp);
 }
 
 #[test]
-fn libtorrent_seeds_and_libtorrent_and_we_fetch_over_its_http() {
+fn libtorrent_seeds_and_libtorrent_and_a_peer_fetch_over_http() {
     libtorrent_seeds(Over::Http);
 }
 
 #[test]
-fn libtorrent_seeds_and_libtorrent_and_we_fetch_over_its_udp() {
+fn libtorrent_seeds_and_libtorrent_and_a_peer_fetch_over_udp() {
     libtorrent_seeds(Over::Udp);
 }

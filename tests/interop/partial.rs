@@ -1,16 +1,16 @@
-//! A peer of ours that has all it wanted, which is not everything (BEP 21).
+//! Partial seeds (BEP 21): a peer that has all chosen files and not the whole share.
 
-use crate::exchange::{Over, Swarm, assert_calm, until_fetched};
-use crate::libtorrent::Libtorrent;
-use crate::others::{Other, are_here, until};
-use crate::server::{Server, whole};
+use super::exchange::{Over, Swarm, assert_no_warnings, wait_for_peer};
+use super::libtorrent::Libtorrent;
+use super::programs::{Program, are_installed, wait_for_answer};
+use crate::common::web_server::{WebServer, send_whole};
 use pieceful::torrent::Metainfo;
 use serde_json::json;
 use std::fs;
 
 #[test]
-fn libtorrent_gets_from_a_partial_seed_what_that_has_and_sees_that_it_only_uploads() {
-    if !are_here(&[Other::Libtorrent]) {
+fn libtorrent_fetches_from_a_partial_seed_and_sees_that_it_only_uploads() {
+    if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -19,64 +19,64 @@ fn libtorrent_gets_from_a_partial_seed_what_that_has_and_sees_that_it_only_uploa
     let set = swarm.owned.join("set");
     let mut seed = swarm.peer("seed", &[]);
     let torrent = swarm.send(&mut seed, &set, &Over::Http.url(swarm.tracker.address));
-    swarm.until_known(1);
+    swarm.wait_for_announced_peers(1);
     let mut partial = swarm.peer("partial", &[]);
     partial.run(&format!("download {} --only a.bin", torrent.display()));
-    until_fetched(&mut partial);
+    wait_for_peer(&mut partial);
     seed.process.write_line("quit");
     seed.process.wait();
 
-    // By default it leaves who only uploads and has nothing for it.
+    // By default libtorrent ends the link with a peer that only uploads and has nothing that it
+    // lacks.
     let settings = json!({"close_redundant_connections": false});
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.add(&torrent, &swarm.sandbox.folder("copies"));
     let read = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
     let piece = read.info().lengths().piece_length();
     let needed = 1_000_003_u64.div_ceil(piece.into());
-    until(
+    wait_for_answer(
         "it has what the partial seed has, and sees what that is",
         || {
-            let told = theirs.ask(&json!({"do": "peers"}));
-            let peer = &told["peers"][0];
-            let has_all = told["have"] == needed && peer["have"] == needed;
+            let seen = theirs.ask(&json!({"do": "peers"}));
+            let peer = &seen["peers"][0];
+            let has_all = seen["have"] == needed && peer["have"] == needed;
             (has_all && peer["upload_only"] == true).then_some(())
         },
     );
     let copied = fs::read(swarm.sandbox.path("copies/set/a.bin")).unwrap();
     assert!(copied == fs::read(set.join("a.bin")).unwrap());
-    assert_calm(&swarm, "partial");
+    assert_no_warnings(&swarm, "partial");
 }
 
-/// To a tracker it is a peer that lacks something and does not ask for it.
 #[test]
-fn a_partial_seed_announces_that_it_is_paused_and_what_it_lacks() {
+fn a_partial_seed_announces_paused_and_the_bytes_that_it_lacks() {
     let swarm = Swarm::new("127.0.0.1");
     swarm.sandbox.file("owned/set/a.bin", 100_003, 1);
     swarm.sandbox.file("owned/set/b.bin", 2_000_003, 2);
     let mut seed = swarm.peer("seed", &[]);
     let port = seed.process.address.port().to_be_bytes();
-    let tracker = Server::start(move |_, _, stream| {
-        // Told by one of ours an interval may be short.
+    let tracker = WebServer::start(move |_, _, stream| {
+        // The interval may be so short because the answer is marked as one of a pieceful tracker.
         let mut body = b"d8:intervali1e5:peers6:".to_vec();
         body.extend([&[127, 0, 0, 1], &port[..], b"8:piecefuli1ee"].concat());
-        whole(stream, &body)
+        send_whole(stream, &body)
     });
     let torrent = swarm.send(
         &mut seed,
         &swarm.owned.join("set"),
         &tracker.url("/announce"),
     );
-    swarm.hide_tracker();
+    swarm.clear_tracker_info();
     let mut partial = swarm.peer("partial", &[]);
     partial.run(&format!("download {} --only a.bin", torrent.display()));
-    until_fetched(&mut partial);
+    wait_for_peer(&mut partial);
     let read = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
     let piece = u64::from(read.info().lengths().piece_length());
     let lacks = 2_100_006 - 100_003_u64.div_ceil(piece) * piece;
-    until("it says that it is paused", || {
+    wait_for_answer("it says that it is paused", || {
         let requests = tracker.requests();
-        let asked = requests.iter().map(|request| request.path.as_str());
-        let paused = asked.rev().find(|path| path.contains("&event=paused"))?;
+        let paths = requests.iter().map(|request| request.path.as_str());
+        let paused = paths.rev().find(|path| path.contains("&event=paused"))?;
         assert!(paused.contains(&format!("&left={lacks}&")), "{paused}");
         Some(())
     });

@@ -1,17 +1,19 @@
-//! rqbit: a server with every torrent of a test, told what to do over its HTTP interface.
+//! rqbit: one server for all torrents of a test, driven through its HTTP interface.
 
-use crate::exchange::{
-    Client, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
-    we_fetch_what_they_seed,
+use super::exchange::{
+    OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer,
+    peer_fetches_by_magnet_link, peer_fetches_from_client,
 };
-use crate::others::{Other, Running, are_here, command, free_port, rqbit, until};
+use super::programs::{Program, are_installed, command, free_port, rqbit, wait_for_answer};
+use crate::common::process::KilledOnDrop;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// It puts everything into one folder, which is known by the first torrent only.
+/// rqbit downloads into one folder, which the first torrent decides. So it starts with the first
+/// torrent.
 pub(crate) struct Rqbit {
     home: PathBuf,
     ip: IpAddr,
@@ -21,7 +23,7 @@ pub(crate) struct Rqbit {
 struct Server {
     interface: SocketAddr,
     folder: PathBuf,
-    _process: Running,
+    _process: KilledOnDrop,
 }
 
 impl Rqbit {
@@ -42,7 +44,7 @@ impl Rqbit {
             .args(["-v", "info", "--worker-threads", "2"])
             .args(["--http-api-listen-addr", &interface.to_string()])
             .args(["--listen-ip", &self.ip.to_string()])
-            // Without the second it tells trackers of its default.
+            // Without the second option it announces its default port.
             .args(["--listen-port", &port, "--announce-port", &port])
             .args(["--disable-dht", "--disable-dht-persistence"])
             .args(["--disable-upnp-port-forward", "--disable-lsd"])
@@ -50,8 +52,8 @@ impl Rqbit {
             .args(["server", "start", "--disable-persistence"])
             .arg(folder);
         rqbit.stdout(log).stderr(Stdio::null());
-        let running = Running(rqbit.spawn().unwrap());
-        until("rqbit listens", || {
+        let running = KilledOnDrop(rqbit.spawn().unwrap());
+        wait_for_answer("rqbit listens", || {
             ureq::get(format!("http://{interface}/")).call().ok()
         });
         Server {
@@ -61,27 +63,30 @@ impl Rqbit {
         }
     }
 
-    /// `what` is the content of a `.torrent`, or a link.
+    /// Adds a torrent. `what` is the content of a `.torrent` or a magnet link.
     fn add(&mut self, what: &[u8], folder: &Path) {
         if self.server.is_none() {
             self.server = Some(self.start(folder));
         }
         let server = self.server.as_ref().unwrap();
-        assert_eq!(server.folder, folder, "it has one folder");
+        assert_eq!(server.folder, folder, "rqbit has one folder");
         let url = format!("http://{}/torrents?overwrite=true", server.interface);
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .build()
             .into();
-        let mut told = agent.post(url).send(what).unwrap();
-        let (status, said) = (told.status(), told.body_mut().read_to_string().unwrap());
-        assert!(status.is_success(), "{said}");
+        let mut response = agent.post(url).send(what).unwrap();
+        let (status, text) = (
+            response.status(),
+            response.body_mut().read_to_string().unwrap(),
+        );
+        assert!(status.is_success(), "{text}");
     }
 
     fn ask(&self, path: &str) -> Value {
         let url = format!("http://{}{path}", self.server.as_ref().unwrap().interface);
-        let told = ureq::get(url).call().unwrap().body_mut().read_to_string();
-        serde_json::from_str(&told.unwrap()).unwrap()
+        let response = ureq::get(url).call().unwrap().body_mut().read_to_string();
+        serde_json::from_str(&response.unwrap()).unwrap()
     }
 
     fn stats(&self) -> Vec<Value> {
@@ -91,7 +96,7 @@ impl Rqbit {
     }
 }
 
-impl Client for Rqbit {
+impl OtherClient for Rqbit {
     fn seed(&mut self, torrent: &Path, folder: &Path) {
         self.add(&fs::read(torrent).unwrap(), folder);
     }
@@ -100,12 +105,12 @@ impl Client for Rqbit {
         self.add(&fs::read(torrent).unwrap(), folder);
     }
 
-    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
+    fn fetch_by_magnet_link(&mut self, link: &str, folder: &Path) {
         self.add(link.as_bytes(), folder);
     }
 
-    fn until_complete(&mut self) {
-        until("rqbit is complete", || {
+    fn wait_until_complete(&mut self) {
+        wait_for_answer("rqbit is complete", || {
             let all = self.stats();
             let is_complete = |stats: &Value| stats["finished"] == true && stats["state"] == "live";
             all.iter().all(is_complete).then_some(())
@@ -122,8 +127,8 @@ impl Client for Rqbit {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over), over: Over) {
-    if !are_here(&[Other::Rqbit]) {
+fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over), over: Over) {
+    if !are_installed(&[Program::Rqbit]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
@@ -132,31 +137,31 @@ fn exchange(exchange: fn(&Swarm, &mut dyn Client, Over), over: Over) {
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_http() {
-    exchange(they_fetch_what_we_seed, Over::Http);
+fn rqbit_fetches_from_a_peer_over_http() {
+    exchange(client_fetches_from_peer, Over::Http);
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_udp() {
-    exchange(they_fetch_what_we_seed, Over::Udp);
+fn rqbit_fetches_from_a_peer_over_udp() {
+    exchange(client_fetches_from_peer, Over::Udp);
 }
 
 #[test]
-fn we_fetch_what_it_seeds_over_http() {
-    exchange(we_fetch_what_they_seed, Over::Http);
+fn a_peer_fetches_from_rqbit_over_http() {
+    exchange(peer_fetches_from_client, Over::Http);
 }
 
 #[test]
-fn we_fetch_what_it_seeds_over_udp() {
-    exchange(we_fetch_what_they_seed, Over::Udp);
+fn a_peer_fetches_from_rqbit_over_udp() {
+    exchange(peer_fetches_from_client, Over::Udp);
 }
 
 #[test]
-fn it_fetches_by_magnet_link_what_we_seed() {
-    exchange(they_fetch_by_link, Over::Http);
+fn rqbit_fetches_by_magnet_link_from_a_peer() {
+    exchange(client_fetches_by_magnet_link, Over::Http);
 }
 
 #[test]
-fn we_fetch_by_magnet_link_what_it_seeds() {
-    exchange(we_fetch_by_link, Over::Http);
+fn a_peer_fetches_by_magnet_link_from_rqbit() {
+    exchange(peer_fetches_by_magnet_link, Over::Http);
 }

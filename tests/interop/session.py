@@ -1,7 +1,8 @@
 """A libtorrent session that a test drives.
 
-Takes one JSON object a line on standard input, {"do": COMMAND, ...}, and answers each with one on standard output.
-Ends with its input. Its only argument is an object of settings that add to those below.
+It reads commands from standard input, one JSON object per line: {"do": COMMAND, ...}. It answers each
+with one JSON object on standard output, and ends at the end of its input. The only argument is an object
+of settings that replace or extend those below.
 """
 
 import json
@@ -11,8 +12,8 @@ import time
 
 import libtorrent as lt
 
-# On one machine everyone has the same address. Nobody is to be found but by the trackers; nothing is to wait for its turn
-# or for an attempt over uTP.
+# All clients have the same address. They find each other only by trackers. No torrent waits in a
+# queue, and no call waits for an attempt over uTP.
 SETTINGS = {
     "listen_interfaces": "127.0.0.1:0",
     "allow_multiple_connections_per_ip": True,
@@ -33,7 +34,7 @@ SETTINGS = {
     "alert_queue_size": 100_000,
 }
 
-# What a peer that keeps to the rules, on a disk that works, never causes.
+# Alerts that a peer never causes if it follows the protocol and the disk works.
 COMPLAINTS = (
     lt.peer_ban_alert,
     lt.peer_error_alert,
@@ -56,11 +57,11 @@ class Session:
         self.said = []
 
     def listen(self, _):
-        """Where it listens, once it does."""
+        """The port at which it listens."""
         return {"port": self.session.listen_port(), "version": lt.__version__}
 
     def make(self, asked):
-        """Writes a .torrent of the first version, or one of both."""
+        """Writes a .torrent of version 1, or a hybrid one."""
         path = asked["path"]
         files = lt.file_storage()
         lt.add_files(files, path)
@@ -74,11 +75,12 @@ class Session:
         return {}
 
     def read(self, asked):
-        """What each .torrent is to libtorrent: its info-hash of the first version, or why it refuses it."""
+        """For each .torrent its version 1 info-hash and privacy, or the reason why libtorrent refuses it."""
         return {"read": [read(torrent) for torrent in asked["torrents"]]}
 
     def add(self, asked):
-        """Takes a torrent in; what is in its folder already is checked, or believed to be whole. `limit` is in bytes a second."""
+        """Adds a torrent. Files in its folder are checked, or taken as complete if `believed`. `limit` is
+        the download rate in bytes a second."""
         parameters = lt.load_torrent_file(asked["torrent"])
         parameters.save_path = asked["folder"]
         parameters.download_limit = asked.get("limit", -1)
@@ -89,20 +91,20 @@ class Session:
         return {"info_hash": str(handle.info_hashes().v1)}
 
     def add_link(self, asked):
-        """Takes a magnet link."""
+        """Adds a magnet link."""
         parameters = lt.parse_magnet_uri(asked["link"])
         parameters.save_path = asked["folder"]
         self.torrents.append(self.session.add_torrent(parameters))
         return {}
 
     def connect(self, asked):
-        """Calls a peer of every torrent."""
+        """Connects every torrent to a peer."""
         for torrent in self.torrents:
             torrent.connect_peer((asked["ip"], asked["port"]))
         return {}
 
     def peers(self, _):
-        """Whom the first torrent is connected with, and what they say of themselves."""
+        """The peers of the first torrent, with their numbers of pieces and whether they only upload."""
         flag = lt.peer_info.upload_only
         peers = self.torrents[0].get_peer_info()
         return {
@@ -111,35 +113,35 @@ class Session:
         }
 
     def wait(self, asked):
-        """Until every torrent is complete, or time is up. The last of it may be written a little later."""
+        """Waits until every torrent is complete or the time is up. The last bytes may be written later."""
         end = time.monotonic() + asked["seconds"]
-        self.hear_until(end, lambda: all(torrent.status().is_seeding for torrent in self.torrents))
-        return self.told()
+        self.collect_alerts_until(end, lambda: all(torrent.status().is_seeding for torrent in self.torrents))
+        return self.status()
 
     def wait_for(self, asked):
-        """Until an alert of that kind has come, or time is up."""
+        """Waits until an alert of this kind has come or the time is up."""
         end = time.monotonic() + asked["seconds"]
-        self.hear_until(end, lambda: self.count(asked["alert"]) > 0)
-        return self.told()
+        self.collect_alerts_until(end, lambda: self.count(asked["alert"]) > 0)
+        return self.status()
 
     def count(self, alert):
         return sum(kind == alert for kind, _ in self.said)
 
-    def hear_until(self, end, holds):
+    def collect_alerts_until(self, end, holds):
         while not holds():
             left = end - time.monotonic()
             if left <= 0:
                 return
-            self.hear(min(left, 0.05))
+            self.collect_alerts(min(left, 0.05))
 
-    def hear(self, seconds):
+    def collect_alerts(self, seconds):
         self.session.wait_for_alert(int(seconds * 1000) + 1)
         for alert in self.session.pop_alerts():
             self.said.append((alert.what(), alert.message()))
             if isinstance(alert, COMPLAINTS):
                 self.complaints.append(f"{alert.what()}: {alert.message()}")
 
-    def told(self):
+    def status(self):
         every = [torrent.status() for torrent in self.torrents]
         return {
             "complete": all(status.is_seeding for status in every),

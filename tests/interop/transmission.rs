@@ -1,10 +1,11 @@
-//! Transmission: its daemon, told what to do over its JSON interface.
+//! Transmission: its daemon, driven through its JSON interface.
 
-use crate::exchange::{
-    Client, Over, Swarm, they_fetch_by_link, they_fetch_what_we_seed, we_fetch_by_link,
-    we_fetch_what_they_seed,
+use super::exchange::{
+    OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer,
+    peer_fetches_by_magnet_link, peer_fetches_from_client,
 };
-use crate::others::{Other, Running, are_here, command, free_port, until};
+use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
+use crate::common::process::KilledOnDrop;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,20 +13,20 @@ use std::path::Path;
 use std::process::Stdio;
 use std::thread::{self, Builder};
 
-/// A daemon with every torrent of a test. It calls nobody on loopback, v4 or v6: others have to call it.
+/// One daemon for all torrents of a test. It calls no peer on loopback: others must call it.
 pub(crate) struct Transmission {
     interface: SocketAddr,
-    _process: Running,
+    _process: KilledOnDrop,
 }
 
 impl Transmission {
-    /// One that listens on the loopback address of the swarm.
+    /// Starts a daemon that listens at the loopback address of the swarm.
     pub(crate) fn start(swarm: &Swarm) -> Self {
         let home = swarm.sandbox.folder("transmission");
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
         let interface = SocketAddr::new(loopback, free_port(loopback));
         let settings = json!({
-            // Announces over IPv6 fail from any other than this default.
+            // Announces over IPv6 work only with this default.
             "bind-address-ipv4": if swarm.ip.is_ipv6() { "0.0.0.0" } else { "127.0.0.1" },
             "bind-address-ipv6": "::1",
             "cache-size-mb": 0,
@@ -44,41 +45,42 @@ impl Transmission {
         let mut daemon = command("transmission-daemon", &home);
         daemon.args(["--foreground", "--config-dir"]).arg(&home);
         daemon.stdout(Stdio::null()).stderr(log);
-        let running = Running(daemon.spawn().unwrap());
+        let running = KilledOnDrop(daemon.spawn().unwrap());
         let mut started = Self {
             interface,
             _process: running,
         };
-        until("Transmission listens", || {
+        wait_for_answer("Transmission listens", || {
             started.try_ask("session-get", &json!({})).ok()
         });
         started
     }
 
     fn ask(&mut self, method: &str, arguments: &Value) -> Value {
-        let told = self.try_ask(method, arguments).unwrap();
-        assert_eq!(told["result"], "success", "{method}: {told:#}");
-        told["arguments"].clone()
+        let response = self.try_ask(method, arguments).unwrap();
+        assert_eq!(response["result"], "success", "{method}: {response:#}");
+        response["arguments"].clone()
     }
 
-    /// The first answer is a refusal that names the session, which the second request repeats.
+    /// Sends a request twice: the first answer is a refusal with a session id, which the second
+    /// request must repeat.
     fn try_ask(&mut self, method: &str, arguments: &Value) -> Result<Value, ureq::Error> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .build()
             .into();
         let url = format!("http://{}/transmission/rpc", self.interface);
-        let asked = json!({"method": method, "arguments": arguments}).to_string();
-        let refusal = agent.post(&url).send(&asked)?;
+        let body = json!({"method": method, "arguments": arguments}).to_string();
+        let refusal = agent.post(&url).send(&body)?;
         let session = refusal.headers()["x-transmission-session-id"].clone();
         let request = agent
             .post(&url)
             .header("X-Transmission-Session-Id", session);
-        let told = request.send(&asked)?.body_mut().read_to_string()?;
-        Ok(serde_json::from_str(&told).unwrap())
+        let response = request.send(&body)?.body_mut().read_to_string()?;
+        Ok(serde_json::from_str(&response).unwrap())
     }
 
-    /// Whether it has a line with anybody.
+    /// Whether it has a link with a peer.
     pub(crate) fn is_connected(&mut self) -> bool {
         let torrents = self.torrents();
         torrents
@@ -96,8 +98,8 @@ impl Transmission {
             "corruptEver",
             "peersConnected",
         ];
-        let told = self.ask("torrent-get", &json!({"fields": fields}));
-        told["torrents"].as_array().unwrap().clone()
+        let response = self.ask("torrent-get", &json!({"fields": fields}));
+        response["torrents"].as_array().unwrap().clone()
     }
 
     fn add(&mut self, torrent: &Path, folder: &Path) {
@@ -106,7 +108,7 @@ impl Transmission {
     }
 }
 
-impl Client for Transmission {
+impl OtherClient for Transmission {
     fn seed(&mut self, torrent: &Path, folder: &Path) {
         self.add(torrent, folder);
     }
@@ -115,16 +117,16 @@ impl Client for Transmission {
         self.add(torrent, folder);
     }
 
-    fn fetch_by_link(&mut self, link: &str, folder: &Path) {
+    fn fetch_by_magnet_link(&mut self, link: &str, folder: &Path) {
         self.add(Path::new(link), folder);
     }
 
-    fn makes_empty_files(&self) -> bool {
+    fn creates_empty_files(&self) -> bool {
         false
     }
 
-    fn until_complete(&mut self) {
-        until("Transmission is complete", || {
+    fn wait_until_complete(&mut self) {
+        wait_for_answer("Transmission is complete", || {
             let all = self.torrents();
             // Status 6 is seeding: not stopped, waiting or checking.
             let is_complete =
@@ -140,11 +142,12 @@ impl Client for Transmission {
     }
 }
 
-type Exchange = fn(&Swarm, &mut dyn Client, Over);
+type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
 
-/// All ways at once: a daemon takes a while to announce, and unchokes every ten seconds.
-fn every_way(exchange: Exchange) {
-    if !are_here(&[Other::Transmission]) {
+/// Runs the exchange over HTTP, UDP and IPv6 at the same time, because the daemon announces late
+/// and unchokes only every ten seconds.
+fn exchange_over_all(exchange: Exchange) {
+    if !are_installed(&[Program::Transmission]) {
         return;
     }
     let one_way = |ip, over| {
@@ -165,21 +168,21 @@ fn every_way(exchange: Exchange) {
 }
 
 #[test]
-fn it_fetches_what_we_seed_over_http_udp_and_ipv6() {
-    every_way(they_fetch_what_we_seed);
+fn transmission_fetches_from_a_peer_over_http_udp_and_ipv6() {
+    exchange_over_all(client_fetches_from_peer);
 }
 
 #[test]
-fn we_fetch_what_it_seeds_over_http_udp_and_ipv6() {
-    every_way(we_fetch_what_they_seed);
+fn a_peer_fetches_from_transmission_over_http_udp_and_ipv6() {
+    exchange_over_all(peer_fetches_from_client);
 }
 
 #[test]
-fn it_fetches_by_magnet_link_what_we_seed_over_http_udp_and_ipv6() {
-    every_way(they_fetch_by_link);
+fn transmission_fetches_by_magnet_link_from_a_peer_over_http_udp_and_ipv6() {
+    exchange_over_all(client_fetches_by_magnet_link);
 }
 
 #[test]
-fn we_fetch_by_magnet_link_what_it_seeds_over_http_udp_and_ipv6() {
-    every_way(we_fetch_by_link);
+fn a_peer_fetches_by_magnet_link_from_transmission_over_http_udp_and_ipv6() {
+    exchange_over_all(peer_fetches_by_magnet_link);
 }

@@ -1,141 +1,153 @@
-//! Whom a peer serves, and what becomes of requests when it chokes.
+//! Upload slots: which peers a seed serves, and what happens to requests when it chokes.
 
-use crate::peers::{Logged, TORRENT, seed_with};
-use crate::script::*;
-use crate::support::Sandbox;
+use crate::common::fake_peer::*;
+use crate::common::open_swarm::{TORRENT, seed_with};
+use crate::common::peer::Peer;
+use crate::common::sandbox::Sandbox;
 use std::collections::HashSet;
 use std::fs;
 
-/// One slot, and so slow that requests wait long enough to be dropped: a block a second.
+/// One slot and one block per second: requests wait long enough to be dropped.
 const ONE_SLOW_SLOT: [&str; 4] = ["--upload-slots", "1", "--up", "16K"];
 
-/// Every block of the first 19 pieces.
+/// The requests for every block of the first 19 pieces.
 fn all_requests() -> Vec<[u32; 3]> {
     (0..19)
         .flat_map(|piece| [[piece, 0, BLOCK], [piece, BLOCK, BLOCK]])
         .collect()
 }
 
-fn send_all(wire: &mut Wire) {
+fn send_all(link: &mut FakePeer) {
     for [index, begin, length] in all_requests() {
-        wire.send(&request(index, begin, length));
+        link.send(&request(index, begin, length));
     }
 }
 
-/// The pieces that a caller is told it may ask for while choked.
-fn allowed_to(wire: &mut Wire) -> HashSet<u32> {
-    let numbers = (0..10).map(|_| wire.until(17).unwrap().try_into().unwrap());
+/// The pieces that a caller may request while choked (BEP 6).
+fn read_allowed_pieces(link: &mut FakePeer) -> HashSet<u32> {
+    let numbers = (0..10).map(|_| link.read_until(ALLOWED_FAST).unwrap().try_into().unwrap());
     numbers.map(u32::from_be_bytes).collect()
 }
 
-/// A caller that is known to wait for a slot.
-fn one_that_waits(seed: &Logged, id: &str) -> Wire {
-    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, id);
-    let allowed = allowed_to(&mut wire);
+/// A caller that waits for a slot: its request has been rejected.
+fn connect_and_wait_for_slot(seed: &Peer, id: &str) -> FakePeer {
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, id);
+    let allowed = read_allowed_pieces(&mut link);
     let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
-    wire.send(&[interested(), request(other, 0, 1)].concat());
-    assert_eq!(wire.message(), Some((16, numbers(&[other, 0, 1]))));
-    wire
+    link.send(&[interested(), request(other, 0, 1)].concat());
+    assert_eq!(
+        link.read_message(),
+        Some((REJECT_REQUEST, numbers(&[other, 0, 1])))
+    );
+    link
 }
 
 #[test]
-fn a_choke_rejects_what_was_asked_for_and_serves_another() {
+fn a_choke_rejects_waiting_requests_and_frees_the_slot() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &ONE_SLOW_SLOT);
-    let mut first = Wire::greet(seed.process.address, &TORRENT, BOTH, "first");
-    let allowed = allowed_to(&mut first);
+    let mut first = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "first");
+    let allowed = read_allowed_pieces(&mut first);
     first.send(&interested());
-    first.until(1).unwrap();
+    first.read_until(UNCHOKE).unwrap();
     send_all(&mut first);
-    let mut second = one_that_waits(&seed, "second");
-    // What waits is dropped when the slot is given up while another waits for it.
-    let block = first.until(7).unwrap();
-    first.send(&frame(3, &[]));
+    let mut second = connect_and_wait_for_slot(&seed, "second");
+    // The seed drops waiting requests when a peer gives up its slot and another waits for the slot.
+    let block = first.read_until(PIECE).unwrap();
+    first.send(&frame(NOT_INTERESTED, &[]));
     let mut answered = HashSet::from([block[..8].to_vec()]);
     let mut choked = false;
-    let is_allowed = |body: &[u8]| allowed.contains(&asked(&[&body[..8], &[0; 4]].concat()).0);
-    // All that is not allowed gets its reject at once; only allowed pieces may follow.
+    let is_allowed =
+        |body: &[u8]| allowed.contains(&parse_request(&[&body[..8], &[0; 4]].concat()).0);
+    // Each request for another piece is rejected at once. Only allowed pieces may still be served.
     let dropped = all_requests()
         .iter()
         .map(|request| numbers(request))
         .filter(|body| !is_allowed(body))
         .count();
     while answered.iter().filter(|body| !is_allowed(body)).count() < dropped {
-        let (id, body) = first.message().unwrap();
+        let (id, body) = first.read_message().unwrap();
         match id {
-            0 => choked = true,
-            7 => assert!(!choked || is_allowed(&body), "a block after the choke"),
-            16 => assert!(choked && !is_allowed(&body), "a reject before the choke"),
+            CHOKE => choked = true,
+            PIECE => assert!(!choked || is_allowed(&body), "a block after the choke"),
+            REJECT_REQUEST => assert!(choked && !is_allowed(&body), "a reject before the choke"),
             _ => continue,
         }
-        if id != 0 {
+        if id != CHOKE {
             assert!(answered.insert(body[..8].to_vec()), "answered twice");
         }
     }
     assert!(choked);
-    assert_eq!(second.until(1), Some(vec![]));
-    // Asked again while choked it is refused at once.
+    assert_eq!(second.read_until(UNCHOKE), Some(vec![]));
+    // A new request while choked is rejected at once.
     let refused = (0..19).find(|piece| !allowed.contains(piece));
     let again = [refused.unwrap(), 0, BLOCK];
-    first.send(&frame(6, &numbers(&again)));
-    assert_eq!(first.until(16), Some(numbers(&again)));
+    first.send(&frame(REQUEST, &numbers(&again)));
+    assert_eq!(first.read_until(REJECT_REQUEST), Some(numbers(&again)));
 }
 
 #[test]
 fn without_bep_6_a_choke_drops_requests_silently() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &ONE_SLOW_SLOT);
-    let mut plain = Wire::greet(seed.process.address, &TORRENT, PLAIN, "plain");
+    let mut plain = FakePeer::connect(seed.process.address, &TORRENT, BEP_3_ONLY, "plain");
     plain.send(&interested());
-    plain.until(1).unwrap();
+    plain.read_until(UNCHOKE).unwrap();
     send_all(&mut plain);
-    let mut second = one_that_waits(&seed, "second");
-    plain.until(7).unwrap();
-    plain.send(&frame(3, &[]));
-    second.until(1).unwrap();
-    plain.until(0).unwrap();
-    // Dropped, and told of by nothing: the next that comes is an unchoke, and after it the one block asked for since.
+    let mut second = connect_and_wait_for_slot(&seed, "second");
+    plain.read_until(PIECE).unwrap();
+    plain.send(&frame(NOT_INTERESTED, &[]));
+    second.read_until(UNCHOKE).unwrap();
+    plain.read_until(CHOKE).unwrap();
+    // The seed reports nothing about the dropped requests: the next message is an unchoke, and the
+    // one after it is the block of a new request.
     plain.send(&[request(5, 0, 7), interested()].concat());
     drop(second);
-    assert_eq!(plain.message(), Some((1, vec![])));
+    assert_eq!(plain.read_message(), Some((UNCHOKE, vec![])));
     plain.send(&request(9, 3, 77));
-    let (id, body) = plain.message().unwrap();
-    assert_eq!((id, &body[..8]), (7, &numbers(&[9, 3])[..]));
+    let (id, body) = plain.read_message().unwrap();
+    assert_eq!((id, &body[..8]), (PIECE, &numbers(&[9, 3])[..]));
 }
 
 #[test]
-fn who_is_choked_may_have_the_allowed_pieces_until_it_has_as_many() {
+fn a_choked_peer_gets_allowed_pieces_until_it_has_ten_pieces() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "1"]);
-    let mut holder = Wire::greet(seed.process.address, &TORRENT, BOTH, "holder");
+    let mut holder = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "holder");
     holder.send(&interested());
-    holder.until(1).unwrap();
-    let mut wire = Wire::greet(seed.process.address, &TORRENT, BOTH, "choked");
-    let set = allowed_to(&mut wire);
+    holder.read_until(UNCHOKE).unwrap();
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "choked");
+    let set = read_allowed_pieces(&mut link);
     let allowed: Vec<u32> = set.into_iter().collect();
     let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
-    wire.send(&request(other, 0, 9));
-    assert_eq!(wire.message(), Some((16, numbers(&[other, 0, 9]))));
-    wire.send(&request(allowed[0], 4, 9));
-    let (id, body) = wire.message().unwrap();
+    link.send(&request(other, 0, 9));
+    assert_eq!(
+        link.read_message(),
+        Some((REJECT_REQUEST, numbers(&[other, 0, 9])))
+    );
+    link.send(&request(allowed[0], 4, 9));
+    let (id, body) = link.read_message().unwrap();
     assert_eq!(
         (id, &body[8..]),
-        (7, TORRENT.block(allowed[0], 4, 9)),
+        (PIECE, TORRENT.block(allowed[0], 4, 9)),
         "an allowed piece"
     );
     for piece in 0..10 {
-        wire.send(&frame(4, &numbers(&[piece])));
+        link.send(&frame(HAVE, &numbers(&[piece])));
     }
-    wire.send(&request(allowed[0], 4, 9));
-    assert_eq!(wire.message(), Some((16, numbers(&[allowed[0], 4, 9]))));
-    // A cancelled request is answered by a reject, once.
-    holder.send(&frame(8, &numbers(&[1, 0, BLOCK])));
+    link.send(&request(allowed[0], 4, 9));
+    assert_eq!(
+        link.read_message(),
+        Some((REJECT_REQUEST, numbers(&[allowed[0], 4, 9])))
+    );
+    // A cancel of a request that was never sent is not answered.
+    holder.send(&frame(CANCEL, &numbers(&[1, 0, BLOCK])));
     holder.send(&request(1, 0, 5));
-    assert_eq!(holder.message().unwrap().0, 7);
+    assert_eq!(holder.read_message().unwrap().0, PIECE);
 }
 
 #[test]
-fn more_leeches_than_slots_all_complete() {
+fn downloads_complete_with_more_leeches_than_slots() {
     const LENGTH: usize = 6 << 20;
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);

@@ -1,9 +1,13 @@
-//! Limits on rates: kept, shared, shown, and no hindrance to a stop.
+//! Limits on rates and memory: they are kept, shared between links, and do not delay a stop.
 
-use crate::peers::{TORRENT, leech_with, seed_with};
-use crate::script::*;
-use crate::support::{Sandbox, run};
-use crate::torrent::{Torrent, word};
+use crate::common::fake_peer::*;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::log::{log_line_with, wait_for_log_line};
+use crate::common::open_swarm::{TORRENT, leech_with, seed_with, serve_to};
+use crate::common::peer::quoted;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_for;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,34 +17,34 @@ use std::time::{Duration, Instant};
 const MIB: f64 = (1 << 20) as f64;
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Waits until there are any.
-fn until_any(bytes: impl Fn() -> u64) {
-    wait_for(|| (bytes() > 0).then_some(()), || "nothing moves".into());
+/// Waits until a counter is above zero.
+fn wait_for_any(count: impl Fn() -> u64) {
+    wait_for(|| (count() > 0).then_some(()), || "nothing moves".into());
 }
 
 #[test]
-fn what_is_sent_keeps_its_limit_and_is_shared_fairly() {
+fn uploads_keep_their_limit_and_share_it_fairly() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1M"]);
     let end = Instant::now() + WINDOW + Duration::from_secs(2);
     let counts: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
     let takers = counts.iter().enumerate().map(|(number, count)| {
         let count = count.clone();
-        let mut wire = Wire::greet(
+        let mut link = FakePeer::connect(
             seed.process.address,
             &TORRENT,
-            PLAIN,
+            BEP_3_ONLY,
             &format!("taker{number}"),
         );
-        // One of them asks for long blocks, which is to be of no use.
+        // One of them requests longer blocks. That must not help it.
         let length = if number == 0 { 2 * BLOCK } else { BLOCK };
         thread::spawn(move || {
-            wire.fetch(0, 0, 1).unwrap();
-            wire.send(&request(1, 0, length).repeat(8));
+            link.fetch(0, 0, 1).unwrap();
+            link.send(&request(1, 0, length).repeat(8));
             while Instant::now() < end {
-                let block = wire.until(7).unwrap();
+                let block = link.read_until(PIECE).unwrap();
                 count.fetch_add(block.len() as u64 - 8, Ordering::Relaxed);
-                wire.send(&request(1, 0, length));
+                link.send(&request(1, 0, length));
             }
         })
     });
@@ -51,7 +55,7 @@ fn what_is_sent_keeps_its_limit_and_is_shared_fairly() {
             .map(|count| count.load(Ordering::Relaxed))
             .sum()
     };
-    until_any(sum);
+    wait_for_any(sum);
     let (start, before) = (Instant::now(), sum());
     thread::sleep(WINDOW);
     let (seconds, bytes) = (start.elapsed().as_secs_f64(), sum() - before);
@@ -66,16 +70,14 @@ fn what_is_sent_keeps_its_limit_and_is_shared_fairly() {
 }
 
 #[test]
-fn what_is_received_keeps_its_limit_and_is_shown() {
+fn downloads_keep_their_limit_and_show_their_rate() {
     let sandbox = Sandbox::new();
     let torrent = Torrent::new("share", 32 << 20, 32 << 10, 4);
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "1M"]);
     for id in ["one", "two", "three"] {
-        let wire = Wire::greet(leech.process.address, &torrent, BOTH, id);
-        let owned = torrent.clone();
-        thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+        serve_to(&leech, &torrent, id);
     }
-    leech.until("share", |download| {
+    leech.wait_for_download("share", |download| {
         download["bytes_done"].as_u64() > Some(1 << 20)
     });
     let start = Instant::now();
@@ -88,27 +90,25 @@ fn what_is_received_keeps_its_limit_and_is_shown() {
     assert!((0.9..1.1).contains(&rate), "{rate} MiB/s");
     let shown = after["rate"].as_f64().unwrap() / MIB;
     assert!((0.85..1.15).contains(&shown), "{shown} MiB/s are shown");
-    // Nobody is blamed for what we do not read.
-    assert_eq!(line_with(&leech.log, &["delivers nothing"]), None);
+    // The leech does not blame owners for data that it does not read.
+    assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
 }
 
 #[test]
-fn a_limit_far_below_what_owners_wait_for_blames_nobody_and_completes() {
+fn a_download_with_a_very_low_limit_blames_no_owner_and_completes() {
     let sandbox = Sandbox::new();
     let torrent = Torrent::new("share", 9 * BLOCK as usize, BLOCK as usize, 4);
-    // A block each two seconds for three links: each waits longer than a silent owner is waited for.
+    // One block in two seconds for all links: each link is silent for longer than an owner may be.
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "8K"]);
     for id in ["one", "two", "three", "four"] {
-        let wire = Wire::greet(leech.process.address, &torrent, BOTH, id);
-        let owned = torrent.clone();
-        thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+        serve_to(&leech, &torrent, id);
     }
     leech.run("wait 50");
-    assert_eq!(line_with(&leech.log, &["delivers nothing"]), None);
+    assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
 }
 
 #[test]
-fn a_pool_smaller_than_a_piece_completes_downloads_from_several_owners() {
+fn downloads_complete_with_less_memory_than_one_piece() {
     let sandbox = Sandbox::new();
     let torrents = [5, 6].map(|number| {
         let name = format!("share{number}");
@@ -116,12 +116,10 @@ fn a_pool_smaller_than_a_piece_completes_downloads_from_several_owners() {
     });
     let mut leech = leech_with(&sandbox, "leech", &torrents[0], &["--memory", "1M"]);
     let second = torrents[1].write(&sandbox, "second.torrent");
-    leech.run(&format!("download {} second", word(&second)));
+    leech.run(&format!("download {} second", quoted(&second)));
     for torrent in &torrents {
         for id in ["one", "two", "three", "four"] {
-            let wire = Wire::greet(leech.process.address, torrent, BOTH, id);
-            let owned = torrent.clone();
-            thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()));
+            serve_to(&leech, torrent, id);
         }
     }
     leech.run("wait 50");
@@ -136,30 +134,30 @@ fn a_stop_does_not_wait_for_a_limit() {
     let sandbox = Sandbox::new();
     let mut seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1K"]);
     let mut leech = leech_with(&sandbox, "leech", &TORRENT, &["--down", "1K"]);
-    let giver = Wire::greet(leech.process.address, &TORRENT, BOTH, "giver");
-    let asked = Arc::new(AtomicU64::new(0));
-    let counted = asked.clone();
+    let giver = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
+    let requested = Arc::new(AtomicU64::new(0));
+    let counted = requested.clone();
     thread::spawn(move || {
         serve(giver, &TORRENT, |_, block| {
             counted.fetch_add(1, Ordering::SeqCst);
             block.to_vec()
         })
     });
-    let mut taker = Wire::greet(seed.process.address, &TORRENT, BOTH, "taker");
+    let mut taker = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "taker");
     taker.fetch(0, 0, BLOCK).unwrap();
     taker.send(&request(0, 0, BLOCK).repeat(9));
-    until_any(|| asked.load(Ordering::SeqCst));
+    wait_for_any(|| requested.load(Ordering::SeqCst));
     let start = Instant::now();
     for peer in [&mut seed, &mut leech] {
         peer.run("quit");
     }
-    taker.drain();
-    logged(&leech.log, &["stopped"]);
+    taker.read_to_end();
+    wait_for_log_line(&leech.log, &["stopped"]);
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
-fn limits_that_are_none_are_a_usage_error() {
+fn invalid_limits_are_a_usage_error() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("work");
     for (option, value) in [
@@ -178,7 +176,7 @@ fn limits_that_are_none_are_a_usage_error() {
         assert!(output.stderr.contains(option), "{output:?}");
     }
     let torrent = TORRENT.write(&sandbox, "share.torrent");
-    let command = format!("download {} copy", word(&torrent));
+    let command = format!("download {} copy", quoted(&torrent));
     let output = run(
         &folder,
         &[

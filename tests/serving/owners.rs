@@ -1,99 +1,93 @@
-//! Owners that choke: those who never serve, those who stop in the middle.
+//! Owners that choke: some never serve, some stop in the middle.
 
-use crate::peers::{Logged, TORRENT, leech};
-use crate::script::*;
-use crate::support::Sandbox;
-use crate::torrent::Torrent;
+use crate::common::fake_peer::*;
+use crate::common::open_swarm::{TORRENT, leech, serve_to};
+use crate::common::sandbox::Sandbox;
 use std::fs;
-use std::thread::{self, JoinHandle};
-
-fn serve_on(peer: &Logged, torrent: &Torrent, id: &str) -> JoinHandle<()> {
-    let wire = Wire::greet(peer.process.address, torrent, BOTH, id);
-    let owned = torrent.clone();
-    thread::spawn(move || serve(wire, &owned, |_, block| block.to_vec()))
-}
+use std::thread;
 
 fn assert_whole(sandbox: &Sandbox) {
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 
-/// Answers a request.
-fn answer(wire: &mut Wire, body: &[u8]) {
-    let (index, begin, length) = asked(body);
-    wire.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+/// Sends the block of a request.
+fn answer(link: &mut FakePeer, body: &[u8]) {
+    let (index, begin, length) = parse_request(body);
+    link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
 }
 
 #[test]
-fn one_that_never_unchokes_is_asked_only_for_what_it_allows() {
+fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut miser = Wire::greet(leech.process.address, &TORRENT, BOTH, "miser");
-    miser.send(&[have_all(), frame(17, &numbers(&[3]))].concat());
+    let mut miser = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "miser");
+    miser.send(&[have_all(), frame(ALLOWED_FAST, &numbers(&[3]))].concat());
     let mut requests = Vec::new();
     for _ in 0..2 {
-        let body = miser.until(6).unwrap();
+        let body = miser.read_until(REQUEST).unwrap();
         answer(&mut miser, &body);
-        requests.push(asked(&body));
+        requests.push(parse_request(&body));
     }
     assert_eq!(requests, [(3, 0, BLOCK), (3, BLOCK, BLOCK)]);
-    let sound = serve_on(&leech, &TORRENT, "sound");
+    let honest = serve_to(&leech, &TORRENT, "honest");
     leech.run("wait 30");
     assert_whole(&sandbox);
-    sound.join().unwrap();
-    while let Some((id, body)) = miser.message() {
-        assert_ne!(id, 6, "asked while choked: {body:?}");
+    honest.join().unwrap();
+    while let Some((id, body)) = miser.read_message() {
+        assert_ne!(id, REQUEST, "asked while choked: {body:?}");
     }
     assert_eq!(
-        leech.download("share")["from"][miser.local().to_string()],
+        leech.download("share")["from"][miser.local_address().to_string()],
         32_768
     );
 }
 
 #[test]
-fn one_that_unchokes_and_delivers_nothing_does_not_hold_up_a_download() {
+fn an_owner_that_delivers_nothing_does_not_hold_up_a_download() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut snub = Wire::greet(leech.process.address, &TORRENT, BOTH, "snub");
+    let mut snub = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "snub");
     snub.send(&[have_all(), unchoke()].concat());
-    snub.until(6).unwrap();
-    let sound = serve_on(&leech, &TORRENT, "sound");
+    snub.read_until(REQUEST).unwrap();
+    let honest = serve_to(&leech, &TORRENT, "honest");
     leech.run("wait 30");
     assert_whole(&sandbox);
-    sound.join().unwrap();
+    honest.join().unwrap();
 }
 
-/// An owner that chokes after each block, with and without BEP 6, and unchokes once it has dropped what it was asked for.
-fn chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
+/// A leech completes from an owner that chokes after each block, drops all waiting requests and
+/// then unchokes.
+fn assert_completes_from_an_owner_that_chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut wire = Wire::greet(leech.process.address, &TORRENT, reserved, "fickle");
-    let has = if reserved == PLAIN {
-        frame(5, &[0xff, 0xff, 0xf0])
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, reserved, "fickle");
+    let has = if reserved == BEP_3_ONLY {
+        frame(BITFIELD, &[0xff, 0xff, 0xf0])
     } else {
         have_all()
     };
     let fickle = thread::spawn(move || {
-        wire.send(&[has, unchoke()].concat());
-        while let Some(body) = wire.until(6) {
-            // Whatever else is asked for by now is dropped by the choke.
-            wire.stream.set_nonblocking(true).unwrap();
+        link.send(&[has, unchoke()].concat());
+        while let Some(body) = link.read_until(REQUEST) {
+            // The choke below drops all other requests that have arrived by now.
+            link.stream.set_nonblocking(true).unwrap();
             let mut dropped = vec![0; 64 << 10];
-            let here = wire.stream.peek(&mut dropped).unwrap_or(0);
-            wire.stream.set_nonblocking(false).unwrap();
+            let here = link.stream.peek(&mut dropped).unwrap_or(0);
+            link.stream.set_nonblocking(false).unwrap();
             let whole = dropped[..here].chunks_exact(17);
             let whole: Vec<Vec<u8>> = whole
-                .take_while(|message| message[..5] == [0, 0, 0, 13, 6])
+                .take_while(|message| message[..5] == [0, 0, 0, 13, REQUEST])
                 .map(|message| message[5..].to_vec())
                 .collect();
-            answer(&mut wire, &body);
-            wire.send(&frame(0, &[]));
+            answer(&mut link, &body);
+            link.send(&frame(CHOKE, &[]));
             for body in whole {
-                assert_eq!(wire.until(6).as_ref(), Some(&body));
+                assert_eq!(link.read_until(REQUEST).as_ref(), Some(&body));
                 if rejects {
-                    wire.send(&frame(16, &body));
+                    link.send(&frame(REJECT_REQUEST, &body));
                 }
             }
-            wire.send(&unchoke());
+            link.send(&unchoke());
         }
     });
     leech.run("wait 50");
@@ -102,11 +96,11 @@ fn chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
 }
 
 #[test]
-fn one_that_chokes_after_each_block_is_asked_again() {
-    chokes_after_each_block(BOTH, true);
+fn an_owner_that_chokes_after_each_block_is_asked_again() {
+    assert_completes_from_an_owner_that_chokes_after_each_block(EXTENDED_AND_FAST, true);
 }
 
 #[test]
-fn one_that_chokes_after_each_block_without_bep_6_is_asked_again() {
-    chokes_after_each_block(PLAIN, false);
+fn an_owner_that_chokes_after_each_block_without_bep_6_is_asked_again() {
+    assert_completes_from_an_owner_that_chokes_after_each_block(BEP_3_ONLY, false);
 }

@@ -1,15 +1,18 @@
-//! A tracker and two peers go on with what the version before left.
+//! A tracker and two peers go on with the state that the version before wrote.
 
-use crate::fixture::{Before, copied, files, stored};
-use crate::http::Client;
-use crate::support::{PATIENCE, Peer, Sandbox, run};
+use super::fixture::{Before, copied, files, stored};
+use crate::common::http_client::stats;
+use crate::common::peer::Peer;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-/// Mayank's files that Nik has in the end, and their lines.
-const HANDED_ON: [(&str, u32); 12] = [
+/// The files of Mayank that Nik has in the end, and their numbers of lines.
+const FETCHED: [(&str, u32); 12] = [
     ("handed.txt", 600),
     ("late.txt", 600),
     ("sought.txt", 600),
@@ -25,7 +28,7 @@ const HANDED_ON: [(&str, u32); 12] = [
 ];
 
 #[test]
-fn a_tracker_has_the_accounts_groups_shares_and_swarms_that_it_had() {
+fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
     let sandbox = copied();
     let data = sandbox.path("data");
     let arguments = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
@@ -36,8 +39,7 @@ fn a_tracker_has_the_accounts_groups_shares_and_swarms_that_it_had() {
 
     let before = Before::start();
     assert_eq!(before.fingerprint, known_fingerprint());
-    let counts = Client::new(before.tracker.address).get("/stats");
-    let counts: Value = serde_json::from_slice(&counts.body).unwrap();
+    let counts = stats(before.tracker.address);
     for name in ["swarms", "peers", "seeds"] {
         assert_eq!(counts[name], 1, "{name} of {counts}");
     }
@@ -50,10 +52,10 @@ fn a_tracker_has_the_accounts_groups_shares_and_swarms_that_it_had() {
     ] {
         let mut peer = before.sandbox.peer(&format!("new-{name}"));
         if name == "nik" {
-            let refused = login(&mut peer, name, "first of nik");
+            let refused = log_in(&mut peer, name, "first of nik");
             assert_eq!(refused["error"]["kind"], "login-refused", "{refused}");
         }
-        let logged_in = login(&mut peer, name, &format!("pw of {name}"));
+        let logged_in = log_in(&mut peer, name, &format!("pw of {name}"));
         assert_eq!(logged_in["ok"], true, "{logged_in}");
         let found = column(&mut peer, "list_groups", "groups", "standing");
         assert_eq!(found, standings, "{name}");
@@ -61,7 +63,7 @@ fn a_tracker_has_the_accounts_groups_shares_and_swarms_that_it_had() {
 }
 
 #[test]
-fn a_peer_refuses_another_cluster_than_the_one_that_it_knew() {
+fn a_peer_refuses_a_cluster_other_than_the_one_it_knew() {
     let sandbox = Sandbox::new();
     let _other = sandbox.tracker(&[]);
     let state = sandbox.folder("nik.state");
@@ -70,7 +72,7 @@ fn a_peer_refuses_another_cluster_than_the_one_that_it_knew() {
         state.join("cluster_fingerprint"),
     )
     .unwrap();
-    let refused = login(&mut sandbox.peer("nik"), "nik", "pw of nik");
+    let refused = log_in(&mut sandbox.peer("nik"), "nik", "pw of nik");
     assert_eq!(refused["error"]["kind"], "untrusted", "{refused}");
 }
 
@@ -79,10 +81,10 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     let before = Before::start();
     let sandbox = &before.sandbox;
     let mut nik = sandbox.peer("nik");
-    shows_what_there_was(&mut nik);
-    shows_its_group(&mut nik);
-    check(&sandbox.path("nik"), "forced.txt", 5);
-    serves(sandbox, &mut nik);
+    assert_downloads_and_shares_are_kept(&mut nik);
+    assert_group_is_kept(&mut nik);
+    assert_lines(&sandbox.path("nik"), "forced.txt", 5);
+    assert_serves_a_new_member(sandbox, &mut nik);
 
     let started = [("part.txt", 30_000), ("extended", 40_960)].map(|(name, total)| {
         let done = nik.download(name)["bytes_done"].as_u64().unwrap();
@@ -96,7 +98,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
         "forced.txt",
         "sought.txt",
     ] {
-        nik.until(name, |download| download["state"] == "complete");
+        nik.wait_for_state(name, "complete");
     }
     let address = mayank.process.address.to_string();
     for (name, lacking) in started {
@@ -109,14 +111,15 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     let failed = nik.download("failed.txt");
     assert_eq!(failed["state"], "failed", "{failed}");
 
-    // Its folder, by now of both versions, opens again. What was in the way is gone.
+    // Both versions have now written the state folder. It opens again, and the file that was in the
+    // way of `failed.txt` is gone.
     nik.process.kill();
     fs::remove_file(sandbox.path("nik/failed.txt")).unwrap();
     let mut nik = sandbox.peer("nik");
-    nik.until("failed.txt", |download| download["state"] == "complete");
-    all_of_a_choice(&mut nik, &address);
-    for (name, lines) in HANDED_ON {
-        check(&sandbox.path("nik"), name, lines);
+    nik.wait_for_state("failed.txt", "complete");
+    extend_the_choice_to_all_files(&mut nik, &address);
+    for (name, lines) in FETCHED {
+        assert_lines(&sandbox.path("nik"), name, lines);
     }
     assert!(!sandbox.path("nik/extended/sub").exists());
     for file in files(&sandbox.path("nik")) {
@@ -126,25 +129,25 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
         assert!(!name.ends_with(".part"), "{name}");
     }
     nik.run("logout");
-    let again = login(&mut nik, "nik", "pw of nik");
+    let again = log_in(&mut nik, "nik", "pw of nik");
     assert_eq!(again["ok"], true, "{again}");
-    nik.until("late.txt", |download| download["state"] == "complete");
+    nik.wait_for_state("late.txt", "complete");
 }
 
-/// With nobody else there.
-fn shows_what_there_was(nik: &mut Peer) {
+/// Nik's downloads and shares, while no other peer runs.
+fn assert_downloads_and_shares_are_kept(nik: &mut Peer) {
     for (name, group, total) in [
         ("handed.txt", json!("lab"), 13_200),
         ("done.txt", Value::Null, 12_000),
         ("chosen", Value::Null, 12_288),
     ] {
-        let shown = nik.until(name, |download| download["state"] == "complete");
+        let shown = nik.wait_for_state(name, "complete");
         assert_eq!(shown["group"], group, "{shown}");
         assert_eq!(shown["bytes_total"], total, "{shown}");
         assert_eq!(shown["bytes_done"], total, "{shown}");
     }
-    // One with a part that was verified, one with more than what was chosen at first, and three
-    // that have only begun.
+    // `part.txt` has verified pieces, `extended` has more than its first choice, the others have
+    // nothing.
     for (name, least, total) in [
         ("part.txt", 4_096, 30_000),
         ("extended", 12_288 + 4_096, 40_960),
@@ -152,28 +155,28 @@ fn shows_what_there_was(nik: &mut Peer) {
         ("forced.txt", 0, 19_800),
         ("sought.txt", 0, 0),
     ] {
-        let shown = nik.until(name, |download| {
+        let shown = nik.wait_for_download(name, |download| {
             download["state"] == "downloading" && download["bytes_done"].as_u64() >= Some(least)
         });
         let done = shown["bytes_done"].as_u64().unwrap();
         assert_eq!(shown["bytes_total"], total, "{shown}");
         assert!(done < total || total == 0, "{shown}");
     }
-    let failed = nik.until("failed.txt", |download| download["state"] == "failed");
+    let failed = nik.wait_for_state("failed.txt", "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(
         reason.contains("failed.txt has 66 bytes where the torrent says 19800"),
         "{failed}"
     );
     for name in ["open.txt", "shared.txt", "handed.txt", "done.txt", "chosen"] {
-        serving(nik, name);
+        wait_until_served(nik, name);
     }
     let status = nik.run("status");
     assert_eq!(status["user"], "nik", "{status}");
 }
 
-/// Asks until the share of that name has been checked, and gives it.
-fn serving(peer: &mut Peer, name: &str) -> Value {
+/// Waits until the share has been checked, and returns it from `status`.
+fn wait_until_served(peer: &mut Peer, name: &str) -> Value {
     let start = Instant::now();
     loop {
         let share = share(&peer.run("status"), name);
@@ -187,8 +190,8 @@ fn serving(peer: &mut Peer, name: &str) -> Value {
     }
 }
 
-/// By the login that it had.
-fn shows_its_group(nik: &mut Peer) {
+/// The group as Nik sees it with the login that was stored.
+fn assert_group_is_kept(nik: &mut Peer) {
     let mut shows = |command: &str, list: &str, key: &str, expected: &[&str]| {
         assert_eq!(column(nik, command, list, key), expected, "{command}");
     };
@@ -201,33 +204,33 @@ fn shows_its_group(nik: &mut Peer) {
     shows("list_files lab", "files", "publisher", &publishers);
 }
 
-/// A new member gets what nobody but Nik has.
-fn serves(sandbox: &Sandbox, nik: &mut Peer) {
+/// A new member downloads files that only Nik has.
+fn assert_serves_a_new_member(sandbox: &Sandbox, nik: &mut Peer) {
     let mut vera = sandbox.peer("vera");
-    let logged_in = login(&mut vera, "vera", "pw of vera");
+    let logged_in = log_in(&mut vera, "vera", "pw of vera");
     assert_eq!(logged_in["ok"], true, "{logged_in}");
     nik.run("accept_request lab vera");
     vera.run("download_file lab shared.txt");
-    let open = serving(nik, "open.txt");
-    vera.run(&format!("download {}", link(&open)));
+    let open = wait_until_served(nik, "open.txt");
+    vera.run(&format!("download {}", magnet_link(&open)));
     vera.run("wait 60");
     for name in ["open.txt", "shared.txt"] {
-        check(&sandbox.path("vera"), name, 500);
+        assert_lines(&sandbox.path("vera"), name, 500);
     }
 }
 
-/// What is left of a finished choice of files is asked for, and no more than that is fetched.
-fn all_of_a_choice(nik: &mut Peer, from: &str) {
-    let chosen = nik.until("chosen", |download| download["state"] == "complete");
-    nik.run(&format!("download {}", link(&chosen)));
-    let whole = nik.until("chosen", |download| {
+/// Extends a finished choice of files to all files. Only the missing bytes are fetched.
+fn extend_the_choice_to_all_files(nik: &mut Peer, from: &str) {
+    let chosen = nik.wait_for_state("chosen", "complete");
+    nik.run(&format!("download {}", magnet_link(&chosen)));
+    let whole = nik.wait_for_download("chosen", |download| {
         download["state"] == "complete" && download["bytes_total"] == 49_300
     });
     assert_eq!(whole["from"][from], 49_300 - 12_288, "{whole}");
 }
 
-/// A file as `write.sh` makes it: numbered lines.
-fn check(folder: &Path, name: &str, lines: u32) {
+/// Asserts that a file has the numbered lines that `write.sh` writes.
+fn assert_lines(folder: &Path, name: &str, lines: u32) {
     let path = folder.join(name);
     let of = path.file_name().unwrap().to_str().unwrap();
     let expected: String = (1..=lines)
@@ -241,7 +244,7 @@ fn known_fingerprint() -> String {
     format!("fingerprint {}", known.trim_end())
 }
 
-/// The values of `key` in the list `list` that a command shows.
+/// The values of `key` in the list `list` of a command's object.
 fn column(peer: &mut Peer, command: &str, list: &str, key: &str) -> Vec<String> {
     let shown = peer.run(command);
     let entries = shown[list].as_array().unwrap();
@@ -255,12 +258,12 @@ fn share(status: &Value, name: &str) -> Value {
     found.cloned().unwrap_or(Value::Null)
 }
 
-fn login(peer: &mut Peer, user: &str, password: &str) -> Value {
+fn log_in(peer: &mut Peer, user: &str, password: &str) -> Value {
     peer.try_run(&format!("login {user}\n{password}"))
 }
 
-/// A magnet link to a share or download as it is shown.
-fn link(shown: &Value) -> String {
+/// The magnet link of a share or download, from its object.
+fn magnet_link(shown: &Value) -> String {
     format!(
         "magnet:?xt=urn:btih:{}",
         shown["info_hash"].as_str().unwrap()

@@ -1,13 +1,17 @@
-//! The state of `testdata/state` in a sandbox, byte by byte as it was written, but for what cannot be the same there.
+//! The state of `testdata/state` in a sandbox. It is copied byte by byte, with these exceptions:
 //!
-//! | what | why | how |
-//! |---|---|---|
-//! | folders and the tracker's address in records | the sandbox has others | replaced, with a new SHA-1 at the end |
-//! | the time of the saved swarms | peers in them expire | it is now, with a new SHA-256 at the end |
-//! | the times of logins | they hold for 12 hours | they begin now, signed with the cluster's key |
-//! | stamps of files in records | copies are other files | left: the files are verified by their hashes |
+//! - Folders and the tracker's address in records: replaced, because the sandbox has others. The
+//!   SHA-1 at the end is computed again.
+//! - The time of the saved swarms: set to now, because their peers expire. The SHA-256 at the end is
+//!   computed again.
+//! - The times of logins: begin now, because a login ends after 12 hours. The token is signed again
+//!   with the cluster's key.
+//!
+//! The times of files in records stay, although the copies have others: the peer verifies the files
+//! by their hashes.
 
-use crate::support::{Process, Sandbox};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
 use pieceful::bencode::{Item, KeyOrder, Kind, Value};
 use pieceful::certificate::Authority;
 use pieceful::torrent::Sha1;
@@ -19,20 +23,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where the state was when it was written.
+/// The folder of the state when it was written.
 const FOLDER: &str = "/tmp/before";
-/// Where the tracker was.
+/// The address of the tracker when the state was written.
 const TRACKER: &str = "127.0.0.1:5000";
 /// The length of a login's token.
-const TOKEN: usize = 109;
-/// Where its times lie: when it was issued and when it ends, in milliseconds since 1970.
+const TOKEN_LENGTH: usize = 109;
+/// The offset of its times in the token: of issue and of end, in milliseconds since 1970.
 const TOKEN_TIMES: usize = 61;
-/// Where its signature lies.
+/// The offset of its signature in the token.
 const TOKEN_SIGNATURE: usize = 77;
-/// Where the time of saved swarms lies.
+/// The offset of the time in the file of saved swarms.
 const SWARMS_TIME: usize = 18;
 
-/// A sandbox with the state in it, and the tracker that runs on its part.
+/// A sandbox with the state of the version before, and the running tracker on it.
 pub(crate) struct Before {
     pub(crate) sandbox: Sandbox,
     pub(crate) tracker: Process,
@@ -60,7 +64,7 @@ impl Before {
             let state = sandbox.path(&format!("{name}.state"));
             for kind in ["records", "magnets"] {
                 for record in files(&state.join(kind)) {
-                    change(&record, |bytes| moved(bytes, &places));
+                    change(&record, |bytes| with_places(bytes, &places));
                 }
             }
             change(&state.join("session"), |bytes| current_login(bytes, &key));
@@ -95,7 +99,7 @@ pub(crate) fn copied() -> Sandbox {
     sandbox
 }
 
-/// A file or folder of the state.
+/// A file or folder in `testdata/state`.
 pub(crate) fn stored(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join("testdata/state").join(name)
@@ -108,7 +112,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.is_file()).collect()
 }
 
-/// Copies a folder for its user alone, as the program makes what is private.
+/// Copies a folder with the permissions of private files.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     fs::set_permissions(to, Permissions::from_mode(0o700)).unwrap();
@@ -130,12 +134,12 @@ fn change(path: &Path, by: impl Fn(&[u8]) -> Vec<u8>) {
     fs::write(path, by(&fs::read(path).unwrap())).unwrap();
 }
 
-/// A record with other places in it.
-fn moved(record: &[u8], places: &[(&str, &str)]) -> Vec<u8> {
+/// A record with its folders and addresses replaced.
+fn with_places(record: &[u8], places: &[(&str, &str)]) -> Vec<u8> {
     let (body, sum) = record.split_last_chunk::<20>().unwrap();
     assert_eq!(Sha1::of(body).0, *sum);
     let value = Value::parse(body, KeyOrder::Sorted).unwrap();
-    assert_eq!(item(&value, &[]).encode(), body, "nothing else is changed");
+    assert_eq!(item(&value, &[]).encode(), body, "encoding changes nothing");
     let mut moved = item(&value, places).encode();
     moved.extend(Sha1::of(&moved).0);
     moved
@@ -164,7 +168,7 @@ fn item<'a>(value: &Value<'a>, places: &[(&str, &str)]) -> Item<'a> {
     }
 }
 
-/// Saved swarms, saved now.
+/// The saved swarms with the time of now.
 fn current_swarms(saved: &[u8]) -> Vec<u8> {
     let (content, sum) = saved.split_last_chunk::<32>().unwrap();
     assert_eq!(digest(&SHA256, content).as_ref(), sum);
@@ -175,14 +179,14 @@ fn current_swarms(saved: &[u8]) -> Vec<u8> {
     current
 }
 
-/// A login, made now.
+/// A stored login whose times begin now.
 fn current_login(session: &[u8], key: &Key) -> Vec<u8> {
-    let mark = format!("5:token{TOKEN}:");
+    let mark = format!("5:token{TOKEN_LENGTH}:");
     let at = session
         .windows(mark.len())
         .position(|part| part == mark.as_bytes());
     let (before, rest) = session.split_at(at.unwrap() + mark.len());
-    let (token, after) = rest.split_at(TOKEN);
+    let (token, after) = rest.split_at(TOKEN_LENGTH);
     let (content, signature) = token.split_at(TOKEN_SIGNATURE);
     verify(key, content, signature).unwrap();
     let now = since_1970();

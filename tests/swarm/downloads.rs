@@ -1,20 +1,37 @@
-//! What one peer sends, others have: files, folders, many at once, by whom.
+//! Downloads: what one peer sends arrives at others, as files, as folders, many at once, from
+//! several owners.
 
-use crate::support::{Peer, Process, Sandbox, bytes};
+use crate::common::peer::Peer;
+use crate::common::process::Process;
+use crate::common::sandbox::{Sandbox, bytes};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Sends a file or folder and gives its torrent.
+/// Sends a file or folder and returns the path of its torrent.
 pub fn send(peer: &mut Peer, sandbox: &Sandbox, path: &Path, torrent: &str) -> String {
     let torrent = sandbox.path(torrent).to_str().unwrap().to_owned();
     peer.run(&format!("send '{}' '{torrent}'", path.display()));
     torrent
 }
 
-/// Bytes by source, added up.
-fn from_all(download: &Value) -> u64 {
+/// A sandbox with a tracker, a file, a seed that has sent the file, and the path of its torrent.
+pub fn seeded_swarm(
+    name: &str,
+    length: usize,
+    tracker_arguments: &[&str],
+) -> (Sandbox, Process, PathBuf, Peer, String) {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(tracker_arguments);
+    let file = sandbox.file(name, length, 1);
+    let mut seed = sandbox.peer("seed");
+    let torrent = send(&mut seed, &sandbox, &file, "seed.torrent");
+    (sandbox, tracker, file, seed, torrent)
+}
+
+/// The verified bytes of a download, from all sources together.
+fn bytes_from_all_sources(download: &Value) -> u64 {
     download["from"]
         .as_object()
         .unwrap()
@@ -24,15 +41,15 @@ fn from_all(download: &Value) -> u64 {
 }
 
 #[test]
-fn four_peers_hold_one_file_and_a_third_did_not_come_from_the_first() {
+fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&["--interval", "1"]);
     let length = 64 << 20;
     let file = sandbox.file("big.bin", length, 1);
     let mut seed = sandbox.peer("seed");
     let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
-    // All three wait for the seed: on one machine the first of three to begin would have a file of this size before the
-    // others are known to it.
+    // The seed is away until all three wait for it. Otherwise, on one machine, the first leech
+    // would complete the file before it knows the others.
     seed.process.kill();
     let mut leeches: Vec<Peer> = (1..4)
         .map(|number| sandbox.peer(&format!("leech{number}")))
@@ -46,11 +63,11 @@ fn four_peers_hold_one_file_and_a_third_did_not_come_from_the_first() {
         leech.run("wait 60");
         let download = leech.download("big.bin");
         assert_eq!(
-            (&download["state"], from_all(&download)),
+            (&download["state"], bytes_from_all_sources(&download)),
             (&"complete".into(), length as u64),
             "{download}"
         );
-        all += from_all(&download);
+        all += bytes_from_all_sources(&download);
         first += download["from"][seed.process.address.to_string()]
             .as_u64()
             .unwrap_or(0);
@@ -65,7 +82,7 @@ fn four_peers_hold_one_file_and_a_third_did_not_come_from_the_first() {
 }
 
 #[test]
-fn a_folder_arrives_as_it_was_with_empty_and_executable_files() {
+fn a_folder_arrives_with_its_empty_and_executable_files() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     for number in 0..200 {
@@ -90,7 +107,7 @@ fn a_folder_arrives_as_it_was_with_empty_and_executable_files() {
 }
 
 #[test]
-fn odd_lengths_arrive_whole() {
+fn files_of_odd_lengths_arrive_whole() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let (mut seed, mut leech) = (sandbox.peer("seed"), sandbox.peer("leech"));
@@ -110,12 +127,12 @@ fn odd_lengths_arrive_whole() {
 }
 
 #[test]
-fn pieces_of_many_runs_arrive_from_two_owners() {
+fn pieces_of_4_mib_arrive_from_two_owners() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("big.bin", (9 << 20) + 5, 1);
     let folder = sandbox.folder("made");
-    let made = crate::support::run(
+    let created = crate::common::process::run(
         &folder,
         &[
             "torrent",
@@ -134,9 +151,10 @@ fn pieces_of_many_runs_arrive_from_two_owners() {
         ],
         "",
     );
-    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert_eq!(created.code, Some(0), "{}", created.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
-    // Data that is there already is found by checking, not fetched: two owners without a first seed's `send`.
+    // The partial files are complete: the peers only verify them. That makes two owners without
+    // `send`.
     let mut owners: Vec<Peer> = (0..2)
         .map(|number| sandbox.peer(&format!("owner{number}")))
         .collect();
@@ -179,7 +197,7 @@ fn twenty_downloads_at_once_complete() {
 }
 
 #[test]
-fn peers_are_shown_by_the_name_they_were_given() {
+fn a_peer_with_a_link_limit_downloads_from_a_peer_with_a_name() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("f", 3 << 20, 1);
@@ -188,7 +206,7 @@ fn peers_are_shown_by_the_name_they_were_given() {
     let mut hungry = sandbox.peer_with("hungry", &["--max-peers", "3"]);
     hungry.run(&format!("download '{torrent}'"));
     hungry.run("wait 60");
-    // Two that have everything part; one that is still empty stays linked.
+
     let status = hungry.run("status");
     assert_eq!(status["shares"][0]["name"], "f", "{status}");
     let sent = seed.run("status")["shares"][0]["uploaded"]
@@ -198,26 +216,14 @@ fn peers_are_shown_by_the_name_they_were_given() {
 }
 
 #[test]
-fn a_swarm_over_ipv6_and_a_peer_with_one_worker() {
+fn peers_with_one_worker_share_a_file_over_ipv6() {
     let sandbox = Sandbox::new();
     let arguments = ["tracker", "--listen", "[::1]:0", "--open"];
     let tracker = Process::start(&sandbox.folder("tracker"), &arguments);
     assert!(tracker.address.is_ipv6());
     fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
     let file = sandbox.file("f", 5_000_001, 1);
-    let info = sandbox.tracker_info();
-    let peer = |name: &str| {
-        let arguments = [
-            "peer",
-            "[::1]:0",
-            info.to_str().unwrap(),
-            "--json",
-            "--threads",
-            "1",
-        ];
-        let process = Process::start(&sandbox.folder(name), &arguments);
-        Peer { process }
-    };
+    let peer = |name: &str| sandbox.peer_at("[::1]:0", name, &["--threads", "1"]);
     let (mut seed, mut leech) = (peer("seed"), peer("leech"));
     let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
     leech.run(&format!("download '{torrent}'"));

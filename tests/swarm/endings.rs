@@ -1,13 +1,14 @@
-//! What is left after a download ended: for the next download, for the trackers, for the end of the process.
+//! The end of downloads and of peers: what the next download and the trackers see of it.
 
-use crate::downloads::send;
-use crate::support::{Sandbox, bytes, run};
+use super::downloads::{seeded_swarm, send};
+use crate::common::process::run;
+use crate::common::sandbox::{Sandbox, bytes};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// What a tracker's scrape says of one swarm.
+/// The body of the tracker's scrape of one swarm.
 fn scrape(tracker: SocketAddr, info_hash: &str) -> String {
     let escaped: String = info_hash
         .as_bytes()
@@ -22,16 +23,13 @@ fn scrape(tracker: SocketAddr, info_hash: &str) -> String {
 }
 
 #[test]
-fn downloads_cancelled_in_the_middle_take_nothing_from_the_next() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("big.bin", 64 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+fn cancelled_downloads_do_not_disturb_the_next_one() {
+    let (sandbox, _tracker, file, _seed, torrent) =
+        seeded_swarm("big.bin", 64 << 20, &["--interval", "1"]);
     let mut leech = sandbox.peer("leech");
     for _ in 0..4 {
         leech.run(&format!("download '{torrent}'"));
-        let download = leech.until("big.bin", |download| download["bytes_done"] != 0);
+        let download = leech.wait_for_download("big.bin", |download| download["bytes_done"] != 0);
         if download["state"] != "complete" {
             leech.try_run("cancel big.bin");
         }
@@ -45,7 +43,7 @@ fn downloads_cancelled_in_the_middle_take_nothing_from_the_next() {
 }
 
 #[test]
-fn downloads_without_an_owner_do_not_slow_one_that_has_one() {
+fn downloads_without_an_owner_do_not_slow_down_a_download_with_an_owner() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let (mut gone, mut seed) = (sandbox.peer("gone"), sandbox.peer("seed"));
@@ -66,7 +64,7 @@ fn downloads_without_an_owner_do_not_slow_one_that_has_one() {
     let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
     leech.run(&format!("download '{torrent}'"));
     let start = Instant::now();
-    leech.until("big.bin", |download| download["state"] == "complete");
+    leech.wait_for_state("big.bin", "complete");
     assert!(
         start.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -88,7 +86,7 @@ fn a_failed_download_can_be_started_again() {
         "--file-sha1",
     ];
     assert_eq!(run(&folder, &arguments, "").code, Some(0));
-    // All pieces are right, the publisher's SHA-1 of the whole file is not.
+    // All piece hashes are right; the SHA-1 of the whole file in the torrent is wrong.
     let mut torrent = fs::read(folder.join("f.torrent")).unwrap();
     let at = torrent
         .windows(8)
@@ -116,12 +114,8 @@ fn a_failed_download_can_be_started_again() {
 }
 
 #[test]
-fn trackers_hear_of_completion_and_of_the_end() {
-    let sandbox = Sandbox::new();
-    let tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 600_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+fn a_tracker_counts_completed_downloads_and_peers_that_end() {
+    let (sandbox, tracker, _file, mut seed, torrent) = seeded_swarm("f", 600_000, &[]);
     let info_hash = seed.run("status")["shares"][0]["info_hash"]
         .as_str()
         .unwrap()
@@ -131,16 +125,16 @@ fn trackers_hear_of_completion_and_of_the_end() {
     leech.run("wait 30");
     leech.process.write_line("quit");
     assert_eq!(leech.process.wait().0.code(), Some(0));
-    let told = scrape(tracker.address, &info_hash);
+    let scraped = scrape(tracker.address, &info_hash);
     assert!(
-        told.contains("8:completei1e10:downloadedi1e10:incompletei0e"),
-        "{told}"
+        scraped.contains("8:completei1e10:downloadedi1e10:incompletei0e"),
+        "{scraped}"
     );
     seed.process.write_line("quit");
     assert_eq!(seed.process.wait().0.code(), Some(0));
-    let told = scrape(tracker.address, &info_hash);
-    assert!(!told.contains("8:completei1e"), "{told}");
-    // Nobody is left to finish it: it can only be cancelled.
+    let scraped = scrape(tracker.address, &info_hash);
+    assert!(!scraped.contains("8:completei1e"), "{scraped}");
+    // No owner is left, so that the download can only be cancelled.
     let mut other = sandbox.peer("other");
     other.run(&format!("download '{torrent}'"));
     assert_eq!(other.try_run("wait 1")["ok"], false);
@@ -156,9 +150,9 @@ fn trackers_hear_of_completion_and_of_the_end() {
 }
 
 #[test]
-fn a_tracker_that_does_not_answer_does_not_hold_up_the_end() {
+fn a_peer_ends_although_its_tracker_does_not_answer() {
     let sandbox = Sandbox::new();
-    // It takes connections and never reads them.
+    // This tracker accepts connections and never reads from them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     fs::write(sandbox.tracker_info(), format!("{address}\n")).unwrap();

@@ -1,19 +1,21 @@
-//! Peers that die, return, or never come: downloads go on with whoever is left, and by themselves.
+//! Peers and trackers that are killed, return, or come late: downloads go on by themselves with the
+//! rest.
 
-use crate::downloads::send;
-use crate::support::{Peer, Sandbox};
+use super::downloads::{seeded_swarm, send};
+use crate::common::peer::Peer;
+use crate::common::sandbox::Sandbox;
 use std::fs;
 
-/// A download that is under way but cannot have finished: the seed's upload is held up by stopping its process.
-fn in_the_middle(leech: &mut Peer, name: &str) {
-    leech.until(name, |download| {
+/// Waits until the download has some bytes.
+fn wait_for_first_bytes(leech: &mut Peer, name: &str) {
+    leech.wait_for_download(name, |download| {
         let done = download["bytes_done"].as_u64().unwrap_or(0);
         done > 0 || download["state"] == "complete"
     });
 }
 
 #[test]
-fn a_seed_killed_in_the_middle_does_not_stop_a_download_with_a_second_owner() {
+fn a_killed_seed_does_not_stop_a_download_that_has_a_second_owner() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&["--interval", "1"]);
     let file = sandbox.file("big.bin", 48 << 20, 1);
@@ -22,19 +24,16 @@ fn a_seed_killed_in_the_middle_does_not_stop_a_download_with_a_second_owner() {
     send(&mut second, &sandbox, &file, "second.torrent");
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
-    in_the_middle(&mut leech, "big.bin");
+    wait_for_first_bytes(&mut leech, "big.bin");
     first.process.kill();
     leech.run("wait 60");
     assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
 }
 
 #[test]
-fn without_an_owner_wait_fails_with_the_reason_and_the_download_goes_on_when_one_returns() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("big.bin", 4 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+fn without_an_owner_wait_fails_and_the_download_goes_on_when_an_owner_returns() {
+    let (sandbox, _tracker, file, seed, torrent) =
+        seeded_swarm("big.bin", 4 << 20, &["--interval", "1"]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
@@ -49,28 +48,26 @@ fn without_an_owner_wait_fails_with_the_reason_and_the_download_goes_on_when_one
         message.contains("big.bin") && message.contains("owner"),
         "{message}"
     );
-    // The same state folder: nothing is sent again by a person.
+    // The seed has the same state folder: it shares without a second `send`.
     let _seed = sandbox.peer("seed");
     leech.run("wait 60");
     assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
 }
 
 #[test]
-fn a_killed_peer_goes_on_downloading_and_sharing_with_the_same_folder() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("big.bin", 48 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
+    let (sandbox, _tracker, file, seed, torrent) =
+        seeded_swarm("big.bin", 48 << 20, &["--interval", "1"]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
-    in_the_middle(&mut leech, "big.bin");
-    // Stopped, not killed: it keeps its links but sends no more, so that the leech dies with a part.
+    wait_for_first_bytes(&mut leech, "big.bin");
+    // A stopped seed keeps its links and sends nothing, so that the leech is killed with a partial
+    // file.
     seed.process.signal("-STOP");
     let had = leech.download("big.bin")["bytes_done"].as_u64().unwrap();
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
-    let found = leech.until("big.bin", |download| download["state"] != "checking");
+    let found = leech.wait_for_download("big.bin", |download| download["state"] != "checking");
     assert!(
         found["bytes_done"].as_u64().unwrap() >= had,
         "{had} were verified: {found}"
@@ -78,7 +75,7 @@ fn a_killed_peer_goes_on_downloading_and_sharing_with_the_same_folder() {
     seed.process.signal("-CONT");
     leech.run("wait 60");
     assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
-    // And it seeds by itself after another kill: the first seed is gone, a third peer fetches from it.
+    // After another kill the leech seeds by itself: a third peer fetches from it alone.
     seed.process.kill();
     leech.process.kill();
     let leech = sandbox.peer("leech");
@@ -91,11 +88,7 @@ fn a_killed_peer_goes_on_downloading_and_sharing_with_the_same_folder() {
 
 #[test]
 fn cancel_ends_a_download_and_leaves_nothing() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("big.bin", 4 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
+    let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("big.bin", 4 << 20, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
@@ -112,22 +105,19 @@ fn cancel_ends_a_download_and_leaves_nothing() {
             .len(),
         0
     );
-    // It can be begun anew.
+    // A new download of the same torrent can start.
     leech.run(&format!("download '{torrent}'"));
 }
 
 #[test]
-fn a_tracker_that_comes_late_or_at_another_address_is_found() {
-    let sandbox = Sandbox::new();
-    let tracker = sandbox.tracker(&["--interval", "1"]);
-    let file = sandbox.file("f", 1 << 20, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+fn a_tracker_that_returns_at_another_address_is_found() {
+    let (sandbox, tracker, _file, _seed, torrent) =
+        seeded_swarm("f", 1 << 20, &["--interval", "1"]);
     tracker.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
     assert_eq!(leech.try_run("wait 1")["ok"], false);
-    // At another port; only TRACKER_INFO tells.
+    // The tracker now has another port. Only TRACKER_INFO names it.
     let _tracker = sandbox.tracker(&["--interval", "1"]);
     leech.run("wait 60");
 }

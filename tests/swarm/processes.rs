@@ -1,7 +1,8 @@
-//! Processes as scripts see them: first lines, exit codes, streams, signals.
+//! The processes as scripts see them: first lines, exit codes, streams, signals.
 
-use crate::downloads::send;
-use crate::support::{Process, Sandbox, bytes, command, run};
+use super::downloads::{seeded_swarm, send};
+use crate::common::process::{Process, command, run};
+use crate::common::sandbox::{Sandbox, bytes};
 use nix::pty::openpty;
 use std::fs;
 use std::io::{Read, Write};
@@ -45,7 +46,7 @@ fn commands_from_a_script_succeed_or_fail_by_exit_code() {
 }
 
 #[test]
-fn json_is_one_object_a_command_after_the_first_line() {
+fn json_is_one_object_per_command_after_the_first_line() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let folder = sandbox.folder("work");
@@ -61,7 +62,7 @@ fn json_is_one_object_a_command_after_the_first_line() {
     let objects: Vec<serde_json::Value> = lines
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let told: Vec<(bool, &str)> = objects
+    let results: Vec<(bool, &str)> = objects
         .iter()
         .map(|object| {
             (
@@ -79,13 +80,13 @@ fn json_is_one_object_a_command_after_the_first_line() {
         (true, ""),
         (true, ""),
     ];
-    assert_eq!(told, expected, "{}", output.stdout);
+    assert_eq!(results, expected, "{}", output.stdout);
     assert!(output.stdout.contains(r#"{"command":"status","ok":true,"#));
     assert_eq!(output.code, Some(1));
 }
 
 #[test]
-fn the_spellings_with_torrent_mean_the_same() {
+fn torrent_set_mode_commands_mean_the_same_as_the_short_ones() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("f", 200_000, 1);
@@ -106,7 +107,7 @@ fn the_spellings_with_torrent_mean_the_same() {
 }
 
 #[test]
-fn stay_shares_until_a_signal_and_quit_ends_it_all_the_same() {
+fn a_peer_with_stay_shares_until_a_signal_or_quit() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     let file = sandbox.file("f", 300_000, 1);
@@ -126,30 +127,22 @@ fn stay_shares_until_a_signal_and_quit_ends_it_all_the_same() {
 }
 
 #[test]
-fn a_download_cut_short_by_the_end_is_named() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 300_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+fn a_peer_that_ends_names_its_incomplete_download() {
+    let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("f", 300_000, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
     leech.process.close_stdin();
-    let (status, told) = leech.process.wait();
+    let (status, errors) = leech.process.wait();
     assert!(
-        status.success() && told.contains('f') && told.lines().count() == 1,
-        "{told}"
+        status.success() && errors.contains('f') && errors.lines().count() == 1,
+        "{errors}"
     );
 }
 
 #[test]
-fn a_complete_download_is_not_cancelled_but_told_of() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 300_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+fn cancel_of_a_complete_download_says_that_it_is_complete() {
+    let (sandbox, _tracker, _file, _seed, torrent) = seeded_swarm("f", 300_000, &[]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
     leech.run("wait 60");
@@ -193,12 +186,8 @@ fn a_state_folder_in_use_is_refused() {
 }
 
 #[test]
-fn two_downloads_to_one_place_and_a_taken_name_are_refused() {
-    let sandbox = Sandbox::new();
-    let _tracker = sandbox.tracker(&[]);
-    let file = sandbox.file("f", 300_000, 1);
-    let mut seed = sandbox.peer("seed");
-    let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
+fn a_second_download_to_one_place_and_a_taken_name_are_refused() {
+    let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("f", 300_000, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
@@ -219,34 +208,36 @@ fn lines_pasted_at_the_prompt_all_run() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("work");
     let terminal = openpty(None, None).unwrap();
-    let (ours, theirs) = (terminal.master, terminal.slave);
+    let (screen, slave) = (terminal.master, terminal.slave);
     let mut command = command(&folder, &["peer", "127.0.0.1:0"]);
     command
         .env("TERM", "xterm")
-        .stdin(theirs.try_clone().unwrap())
-        .stdout(theirs.try_clone().unwrap())
-        .stderr(theirs);
+        .stdin(slave.try_clone().unwrap())
+        .stdout(slave.try_clone().unwrap())
+        .stderr(slave);
     let mut child = command.spawn().unwrap();
-    // It holds the other end of the terminal, whose end is the end of what is read below.
+    // The command holds the other end of the terminal; the loop below ends when all copies are
+    // closed.
     drop(command);
-    let mut ours = fs::File::from(ours);
-    let mut told = Vec::new();
+    let mut screen = fs::File::from(screen);
+    let mut shown = Vec::new();
     let mut pasted = false;
     let mut buffer = [0; 4096];
-    // Reading a terminal that nobody holds any more is an error.
-    while let Ok(read @ 1..) = ours.read(&mut buffer) {
-        told.extend(&buffer[..read]);
-        let text = String::from_utf8_lossy(&told);
+    // Reading fails when no process holds the other end.
+    while let Ok(read @ 1..) = screen.read(&mut buffer) {
+        shown.extend(&buffer[..read]);
+        let text = String::from_utf8_lossy(&shown);
         if !pasted && text.contains("pieceful> ") {
-            ours.write_all(b"help wait\rhelp cancel\rfrobnicate\rquit\r")
+            screen
+                .write_all(b"help wait\rhelp cancel\rfrobnicate\rquit\r")
                 .unwrap();
             pasted = true;
         } else if text.matches("pieceful> ").count() > 1 && !text.contains("help cancel") {
-            // The second line was lost: end it, so that the test fails instead of hanging.
-            ours.write_all(b"\x04").unwrap();
+            // The second line was lost: end the peer, so that the test fails instead of hanging.
+            screen.write_all(b"\x04").unwrap();
         }
     }
-    let text = String::from_utf8_lossy(&told);
+    let text = String::from_utf8_lossy(&shown);
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
     for expected in ["wait [SECONDS]: ", "cancel NAME: ", "frobnicate"] {
         assert!(text.contains(expected), "{text}");

@@ -1,20 +1,22 @@
-//! `run_local.sh` as typed, with the binary under test instead of one it builds.
+//! `run_local.sh` as a person types it, with the binary under test instead of one that it builds.
 
-use crate::support::{Sandbox, wait_for_end};
+use crate::common::process::run_command;
+use crate::common::sandbox::Sandbox;
 use std::path::Path;
 use std::process::Command;
 
-pub fn run_local(argument: &Path, settings: &[(&str, &str)]) -> crate::support::Output {
+/// Runs `run_local.sh` with one argument, and with `settings` in its environment.
+pub fn run_local(argument: &Path, settings: &[(&str, &str)]) -> crate::common::process::Output {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/run_local.sh"));
     command
         .arg(argument)
         .env("PIECEFUL", env!("CARGO_BIN_EXE_pieceful"))
         .envs(settings.iter().copied());
-    wait_for_end(command)
+    run_command(command)
 }
 
 #[test]
-fn a_file_of_ones_own_ends_on_four_peers() {
+fn a_given_file_ends_on_four_peers() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("it's a file", 7_000_001, 1);
     let output = run_local(&file, &[]);
@@ -39,7 +41,7 @@ fn a_file_of_ones_own_ends_on_four_peers() {
 }
 
 #[test]
-fn a_file_that_is_missing_is_told() {
+fn a_missing_file_is_named() {
     let output = run_local(Path::new("/no/such/file"), &[]);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("/no/such/file"), "{output:?}");
@@ -59,7 +61,7 @@ fn a_malformed_scenario_file_ends_the_run_at_once() {
 }
 
 #[test]
-fn an_empty_file_needs_no_bytes() {
+fn an_empty_file_needs_no_transfer() {
     let sandbox = Sandbox::new();
     let output = run_local(&sandbox.file("empty", 0, 1), &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -72,7 +74,7 @@ fn an_empty_file_needs_no_bytes() {
 }
 
 #[test]
-fn a_name_that_cannot_be_shared_is_told_as_to_a_person() {
+fn a_name_that_cannot_be_shared_is_reported_in_words_not_json() {
     let sandbox = Sandbox::new();
     let output = run_local(&sandbox.file("a\\b \"c\"", 10, 1), &[]);
     assert_eq!(output.code, Some(1));

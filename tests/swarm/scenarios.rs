@@ -1,11 +1,14 @@
-//! Closed runs: every scenario folder through `run_local.sh`, and the ways in which clients fail.
+//! Closed runs: each scenario in `testdata` through `run_local.sh`, and the ways in which clients
+//! fail.
 
-use crate::run_local::run_local;
-use crate::support::{Process, Sandbox, run};
+use super::run_local::run_local;
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn folders(path: &str) -> Vec<PathBuf> {
+/// What a folder of this checkout contains. Nothing, with a notice, if the folder is missing.
+fn entries(path: &str) -> Vec<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let Ok(entries) = fs::read_dir(&path) else {
         println!("skipped: there is no {}", path.display());
@@ -15,22 +18,22 @@ fn folders(path: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_scenario_gives_what_it_must() {
-    let all = folders("testdata/scenarios");
+fn every_scenario_ends_with_the_expected_files() {
+    let all = entries("testdata/scenarios");
     assert!(
         all.iter()
             .any(|folder| fs::read_dir(folder).unwrap().count() > 12),
         "one has 12 clients"
     );
-    for folder in all.into_iter().chain(folders("../shared/cases/scenarios")) {
+    for folder in all.into_iter().chain(entries("../shared/cases/scenarios")) {
         let output = run_local(&folder, &[]);
         assert_eq!(output.code, Some(0), "{}: {output:?}", folder.display());
     }
 }
 
 #[test]
-fn every_failing_scenario_fails_with_its_reason_and_the_others_finish() {
-    for folder in folders("testdata/scenarios-failing") {
+fn every_failing_scenario_reports_its_reason_and_other_clients_finish() {
+    for folder in entries("testdata/scenarios-failing") {
         let output = run_local(&folder, &[]);
         assert_eq!(output.code, Some(1), "{}: {output:?}", folder.display());
         let expected = fs::read_to_string(folder.join("expected_error.txt")).unwrap();
@@ -44,9 +47,9 @@ fn every_failing_scenario_fails_with_its_reason_and_the_others_finish() {
 }
 
 #[test]
-fn a_malformed_file_is_refused_with_its_line_before_anything_starts() {
+fn a_malformed_scenario_is_refused_with_its_line_before_anything_starts() {
     let sandbox = Sandbox::new();
-    for file in folders("testdata/scenarios-malformed") {
+    for file in entries("testdata/scenarios-malformed") {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         let line = name.split('-').nth(1).unwrap();
         let folder = sandbox.folder(&name);
@@ -76,7 +79,7 @@ fn a_malformed_file_is_refused_with_its_line_before_anything_starts() {
     }
 }
 
-/// A closed run of `count` clients whose tracker is up.
+/// A closed run whose tracker is up.
 struct Run {
     sandbox: Sandbox,
     tracker: Process,
@@ -130,40 +133,40 @@ fn a_client_that_never_reports_is_named_and_the_others_finish() {
     assert_eq!(owner.wait().0.code(), Some(0));
     let copy = fs::read_to_string(run.output(2, "a")).unwrap();
     assert_eq!(copy, "x\ny\n");
-    let (status, told) = run.tracker.wait();
+    let (status, errors) = run.tracker.wait();
     assert_eq!(status.code(), Some(1));
-    assert!(told.contains("client 3"), "{told}");
+    assert!(errors.contains("client 3"), "{errors}");
 }
 
 #[test]
-fn a_client_that_dies_is_named_and_what_it_alone_owned_fails() {
+fn a_client_that_dies_is_named_and_downloads_of_files_it_alone_owned_fail() {
     let run = Run::new(3, "10");
     let lonely = run.client(1, "1\nalone 1\nx\n0\n");
     let owner = run.client(2, "1\na 1\ny\n0\n");
     lonely.signal("-STOP");
-    // It has reported, or not even said hello; either way it answers nobody from here on.
+    // Whether or not it has reported already, it answers nothing from here on.
     let wanter = run.client(3, "0\n2\na\nalone\n");
     lonely.kill();
-    let (status, told) = wanter.wait();
-    assert_eq!(status.code(), Some(1), "{told}");
-    assert!(told.contains("alone"), "{told}");
+    let (status, errors) = wanter.wait();
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains("alone"), "{errors}");
     assert_eq!(fs::read_to_string(run.output(3, "a")).unwrap(), "y\n");
     assert!(!run.output(3, "alone").exists());
     assert_eq!(owner.wait().0.code(), Some(0));
-    let (status, told) = run.tracker.wait();
+    let (status, errors) = run.tracker.wait();
     assert_eq!(status.code(), Some(1));
     assert!(
-        told.contains("client 1") && told.contains("client 3"),
-        "{told}"
+        errors.contains("client 1") && errors.contains("client 3"),
+        "{errors}"
     );
 }
 
 #[test]
-fn a_second_client_of_one_number_is_refused() {
+fn a_second_client_with_the_same_number_is_refused() {
     let run = Run::new(2, "60");
     let first = run.client(1, "1\na 1\nx\n0\n");
     let again = run.client(1, "1\na 1\nx\n0\n");
-    // One of the two is first, the other is turned away; a client 2 ends the run.
+    // The tracker accepts one of the two and refuses the other. Client 2 lets the run end.
     let other = run.client(2, "0\n1\na\n");
     assert_eq!(other.wait().0.code(), Some(0));
     let mut codes = [first.wait().0.code(), again.wait().0.code()];

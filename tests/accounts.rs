@@ -1,0 +1,18 @@
+//! Accounts and groups end to end: the real binary, real control connections and `kill -9`.
+
+mod common;
+
+/// The tests; their files are in `tests/accounts/`.
+mod accounts {
+    mod commands;
+    mod console;
+    mod crowd;
+    mod durable;
+    mod hostile;
+    mod login;
+    mod prompt;
+    mod roles;
+    mod scale;
+    mod secrets;
+    mod story;
+}

@@ -1,0 +1,222 @@
+//! Control connections that a test opens itself: it can send what a real peer would never send.
+
+use super::waiting::PATIENCE;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
+use pieceful::net::{FrameIoError, FrameReader, TlsStream, connect_tls, write_frame};
+use pieceful::wire::access::{
+    Answer, Ask, GroupEntry, MAX_FRAME, Place, Refused, Reply, Request, Token, WriteId,
+};
+use pieceful::wire::password::Password;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A control connection.
+pub(crate) struct ControlConnection {
+    pub(crate) stream: TlsStream,
+    last_id: u32,
+}
+
+impl ControlConnection {
+    /// Connects to a tracker. None if nothing listens there.
+    pub(crate) fn open(address: SocketAddr) -> Option<Self> {
+        Self::over(TcpStream::connect(address).ok()?)
+    }
+
+    /// Does the TLS handshake over `socket`. None if the tracker does not answer.
+    pub(crate) fn over(socket: TcpStream) -> Option<Self> {
+        socket.set_nodelay(true).ok()?;
+        let (stream, _) = connect_tls(Arc::new(socket), None, PATIENCE).ok()?;
+        Some(Self { stream, last_id: 0 })
+    }
+
+    /// Sends a request and returns the answer, or an error if the connection ends first.
+    pub(crate) fn try_ask(
+        &mut self,
+        token: Option<&Token>,
+        ask: Ask,
+    ) -> Result<Result<Answer, Refused>, FrameIoError> {
+        self.last_id += 1;
+        let request = Request {
+            id: self.last_id,
+            token: token.cloned(),
+            ask,
+        };
+        let reply = self.exchange(&request.encode())?;
+        assert_eq!(reply.id, self.last_id, "{reply:?}");
+        Ok(reply.result)
+    }
+
+    /// Sends a frame with this body and returns the reply.
+    pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<Reply, FrameIoError> {
+        write_frame(&self.stream, body, MAX_FRAME, PATIENCE)?;
+        let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
+        let body = reader.next(PATIENCE, PATIENCE)?;
+        Ok(Reply::decode(body).expect("a reply"))
+    }
+
+    /// Sends a request and returns the answer, which must come.
+    pub(crate) fn ask(&mut self, token: Option<&Token>, ask: Ask) -> Result<Answer, Refused> {
+        self.try_ask(token, ask).expect("an answer")
+    }
+}
+
+impl Drop for ControlConnection {
+    fn drop(&mut self) {
+        self.stream.finish(Duration::from_millis(100));
+        self.stream.hang_up();
+    }
+}
+
+/// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another
+/// machine.
+pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
+    let [high, low] = host.to_be_bytes();
+    let (kind, none) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
+    let socket = socket::socket(AddressFamily::Inet, kind, none, None).unwrap();
+    let SocketAddr::V4(to) = to else {
+        panic!("{to} is not of IPv4")
+    };
+    socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 1, high, low, 0)).unwrap();
+    socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+    TcpStream::from(socket)
+}
+
+/// A user who is logged in over a control connection.
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) token: Token,
+    pub(crate) connection: ControlConnection,
+}
+
+impl User {
+    /// Logs in over this connection, with the password of all tests.
+    pub(crate) fn log_in(mut connection: ControlConnection, name: &str) -> Self {
+        match connection
+            .ask(None, login_request(name, &password_of(name)))
+            .unwrap()
+        {
+            Answer::Session { token, user, .. } if user.to_string() == name => Self {
+                name: name.to_owned(),
+                token,
+                connection,
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, ask: Ask) -> Result<Answer, Refused> {
+        self.connection.ask(Some(&self.token), ask)
+    }
+
+    /// Sends a request that the tracker must carry out.
+    pub(crate) fn perform(&mut self, ask: Ask) {
+        let shown = format!("{} {ask:?}", self.name);
+        assert_eq!(self.ask(ask), Ok(Answer::Done), "{shown}");
+    }
+
+    /// All groups on all pages.
+    pub(crate) fn groups(&mut self) -> Vec<GroupEntry> {
+        let (mut groups, mut after) = (Vec::new(), None);
+        loop {
+            match self.ask(Ask::ListGroups { after }) {
+                Ok(Answer::Groups(page)) => {
+                    groups.extend(page.entries);
+                    after = page.next;
+                }
+                other => panic!("{other:?}"),
+            }
+            if after.is_none() {
+                return groups;
+            }
+        }
+    }
+}
+
+/// The id of a new write.
+pub(crate) fn new_write() -> WriteId {
+    let mut id = [0; 16];
+    SystemRandom::new().fill(&mut id).unwrap();
+    WriteId(id)
+}
+
+/// The password of a user in all tests.
+pub(crate) fn password_of(user: &str) -> Password {
+    Password::new(format!("pw of {user}")).unwrap()
+}
+
+/// The request to log in.
+pub(crate) fn login_request(user: &str, password: &Password) -> Ask {
+    Ask::Login {
+        user: user.parse().unwrap(),
+        password: password.clone(),
+    }
+}
+
+/// The request to create an account with the password of all tests.
+pub(crate) fn create_user_request(user: &str) -> Ask {
+    create_user_with_invite(user, None)
+}
+
+/// Like [`create_user_request`], with an invite code.
+pub(crate) fn create_user_with_invite(user: &str, invite: Option<&str>) -> Ask {
+    Ask::CreateUser {
+        write: new_write(),
+        user: user.parse().unwrap(),
+        password: password_of(user),
+        invite: invite.map(|code| Place::new(code).unwrap()),
+    }
+}
+
+/// The request of a command as a person types it. `leave_group` with `--yes` also ends the group.
+pub(crate) fn group_request(typed: &str) -> Ask {
+    let words: Vec<&str> = typed.split(' ').collect();
+    let label = |at: usize| words[at].parse().unwrap();
+    match words[0] {
+        "create_group" => Ask::CreateGroup {
+            write: new_write(),
+            group: words[1].parse().unwrap(),
+        },
+        "join_group" => Ask::JoinGroup {
+            write: new_write(),
+            group: label(1),
+        },
+        "leave_group" => Ask::LeaveGroup {
+            write: new_write(),
+            group: label(1),
+            end: words.get(2) == Some(&"--yes"),
+        },
+        "list_groups" => Ask::ListGroups { after: None },
+        "list_members" => Ask::ListMembers {
+            group: label(1),
+            after: None,
+        },
+        "list_requests" => Ask::ListRequests {
+            group: label(1),
+            after: None,
+        },
+        "accept_request" => Ask::AcceptRequest {
+            write: new_write(),
+            group: label(1),
+            user: label(2),
+        },
+        "reject_request" => Ask::RejectRequest {
+            write: new_write(),
+            group: label(1),
+            user: label(2),
+        },
+        "remove_member" => Ask::RemoveMember {
+            write: new_write(),
+            group: label(1),
+            user: label(2),
+        },
+        "news" => Ask::News {
+            seen: Default::default(),
+            after: None,
+        },
+        "logout" => Ask::Logout { write: new_write() },
+        other => panic!("{other}"),
+    }
+}

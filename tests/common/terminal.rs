@@ -1,0 +1,146 @@
+//! A peer at a terminal: the keys that a person presses, and the text that the screen shows.
+
+use super::process::command;
+use super::sandbox::Sandbox;
+use super::waiting::PATIENCE;
+use nix::pty::{Winsize, openpty};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+/// A process at its own terminal; killed when dropped.
+pub(crate) struct Terminal {
+    child: Child,
+    keys: File,
+    screen: Arc<Screen>,
+    /// The length of the text that the test has read.
+    seen: usize,
+}
+
+/// All text that was written to the screen, without escape sequences.
+#[derive(Default)]
+struct Screen {
+    text: Mutex<String>,
+    changed: Condvar,
+}
+
+impl Terminal {
+    /// The peer called `name` of a sandbox, at its prompt.
+    pub(crate) fn peer(sandbox: &Sandbox, name: &str) -> Self {
+        let (state, info) = (
+            sandbox.path(&format!("{name}.state")),
+            sandbox.tracker_info(),
+        );
+        let mut all = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+        all.extend(["--dir", state.to_str().unwrap()]);
+        let mut terminal = Self::start(&sandbox.folder(name), &all);
+        terminal.shows("pieceful> ");
+        terminal
+    }
+
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let size = Winsize {
+            ws_row: 50,
+            ws_col: 200,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pair = openpty(Some(&size), None).unwrap();
+        let end = || Stdio::from(pair.slave.try_clone().unwrap());
+        let mut command = command(folder, arguments);
+        command.env("TERM", "xterm");
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn();
+        let keys = File::from(pair.master);
+        let screen = Arc::new(Screen::default());
+        let (mut reader, shown) = (keys.try_clone().unwrap(), Arc::clone(&screen));
+        thread::spawn(move || {
+            let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+            // Reading fails when the last process at the terminal ends.
+            while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                bytes.extend_from_slice(&buffer[..read]);
+                *shown.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
+                shown.changed.notify_all();
+            }
+        });
+        Self {
+            child: child.unwrap(),
+            keys,
+            screen,
+            seen: 0,
+        }
+    }
+
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until `text` follows the text read so far. Returns everything up to its end.
+    pub(crate) fn shows(&mut self, text: &str) -> String {
+        let start = Instant::now();
+        let mut shown = self.screen.text.lock().unwrap();
+        loop {
+            let new = shown.get(self.seen..).unwrap_or_default();
+            if let Some(at) = new.find(text) {
+                let until = at + text.len();
+                let new = new[..until].to_owned();
+                self.seen += until;
+                return new;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in {new:?}");
+            shown = self.screen.changed.wait_timeout(shown, PATIENCE).unwrap().0;
+        }
+    }
+
+    /// Types a line at the prompt. Returns everything up to the next prompt.
+    pub(crate) fn types(&mut self, line: &str) -> String {
+        self.press(line);
+        self.press("\r");
+        self.shows("\n");
+        self.shows("pieceful> ")
+    }
+
+    /// All text since the start.
+    pub(crate) fn all(&self) -> String {
+        self.screen.text.lock().unwrap().clone()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the process does not end");
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Text without escape sequences (ECMA-48, section 5.4) and carriage returns.
+fn plain(text: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), text.chars());
+    while let Some(character) = rest.next() {
+        match character {
+            '\x1b' => {
+                if rest.next() == Some('[') {
+                    let _ = rest.find(|end| ('@'..='~').contains(end));
+                }
+            }
+            '\r' | '\x07' => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}

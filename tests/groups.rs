@@ -1,0 +1,23 @@
+//! Shares of groups end to end: the real binary, real links and `kill -9`, and members and
+//! strangers whose bytes a test chooses.
+
+mod common;
+
+/// The tests; their files are in `tests/groups/`.
+mod groups {
+    mod announces;
+    mod catalogue;
+    mod changed;
+    mod eavesdropper;
+    mod extensions;
+    mod fake_member;
+    mod force;
+    mod input;
+    mod interruptions;
+    mod liar;
+    mod membership;
+    mod refusals;
+    mod scale;
+    mod team;
+    mod tour;
+}

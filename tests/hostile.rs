@@ -1,0 +1,18 @@
+//! Bad input from outside: the real binary against scripted peers, lying trackers and failing
+//! disks.
+
+mod common;
+
+/// The tests; their files are in `tests/hostile/`.
+mod hostile {
+    mod bad_data;
+    mod calling;
+    mod crash;
+    mod crowd;
+    mod disk;
+    mod handshakes;
+    mod late;
+    mod lying_tracker;
+    mod metainfo;
+    mod wire_table;
+}

@@ -1,0 +1,26 @@
+//! The real binary against other BitTorrent programs, each as seed and as leech.
+//!
+//! If a program is not installed, its tests report that on standard error and pass. They fail
+//! instead if `PIECEFUL_INTEROP` names the program (a list of `libtorrent`, `rqbit`, `aria2`,
+//! `transmission`, `opentracker`) or is `required`, which means all. `PIECEFUL_INTEROP_PYTHON`
+//! names a Python interpreter with libtorrent (`pip install libtorrent`), and
+//! `PIECEFUL_INTEROP_RQBIT` an rqbit (`cargo install rqbit`). The others are Debian's `aria2`,
+//! `transmission-cli` with `transmission-daemon`, and `opentracker`.
+
+mod common;
+
+/// The tests; their files are in `tests/interop/`.
+mod interop {
+    mod aria2;
+    mod contents;
+    mod exchange;
+    mod hybrid;
+    mod libtorrent;
+    mod metainfo;
+    mod mixed;
+    mod opentracker;
+    mod partial;
+    mod programs;
+    mod rqbit;
+    mod transmission;
+}

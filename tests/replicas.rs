@@ -1,0 +1,21 @@
+//! Trackers that replicate one registry: the real binary, real replica connections, `kill -9`, and
+//! a network that a test can cut.
+
+mod common;
+
+/// The tests; their files are in `tests/replicas/`.
+mod replicas {
+    mod backups;
+    mod conflicts;
+    mod failover;
+    mod figures;
+    mod joining;
+    mod kills;
+    mod operator;
+    mod pair;
+    mod paused;
+    mod proxy;
+    mod repeats;
+    mod strangers;
+    mod write_wait;
+}

@@ -1,0 +1,151 @@
+//! Backups by an operator, and the comparison of the registries of two trackers.
+
+use super::pair::Pair;
+use crate::common::control_connection::{User, group_request};
+use crate::common::process::Output;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+/// The path of the backup that [`take_backup`] writes.
+fn backup_path(pair: &Pair) -> PathBuf {
+    pair.sandbox.path("all.backup")
+}
+
+/// Takes a backup of the first tracker.
+fn take_backup(pair: &Pair, more: &[&str]) -> Output {
+    let (data, backup) = (pair.data(1), backup_path(pair));
+    let mut all = vec!["--data", &data, "--backup", backup.to_str().unwrap()];
+    all.extend(more);
+    pair.run(&all)
+}
+
+/// Two trackers with a group.
+fn pair_with_group() -> Pair {
+    let pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    nik.perform(group_request("create_group lab"));
+    pair
+}
+
+#[test]
+fn a_backup_is_private_and_replaces_the_last_one() {
+    let pair = pair_with_group();
+    let file = backup_path(&pair);
+    for _ in 0..2 {
+        let taken = take_backup(&pair, &[]);
+        assert_eq!(taken.code, Some(0), "{taken:?}");
+        let length = file.metadata().unwrap().len();
+        assert!(
+            taken
+                .stdout
+                .starts_with(&format!("wrote {length} bytes to ")),
+            "{taken:?}"
+        );
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empty_folder() {
+    let mut pair = pair_with_group();
+    let (data, file) = (pair.data(1), backup_path(&pair));
+    assert_eq!(take_backup(&pair, &[]).code, Some(0));
+    // The key of another cluster gets no backup, and the last backup stays.
+    let before = fs::read(&file).unwrap();
+    let other = pair.sandbox.path("other");
+    let other = other.to_str().unwrap();
+    let foreign = Pair::none();
+    let made = foreign.start_refused("1", &["--data", other, "--restore", "/nowhere"]);
+    assert_eq!(made.code, Some(1), "{made:?}");
+    let key = foreign.sandbox.path("cluster/cluster.pem");
+    let refused = take_backup(&pair, &["--cluster", key.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("fingerprint"), "{refused:?}");
+    assert!(fs::read(&file).unwrap() == before);
+    // A cut backup is refused.
+    let cut = pair.sandbox.path("cut");
+    fs::write(&cut, &before[..before.len() - 1]).unwrap();
+    let refused = pair.start_refused("1", &["--data", other, "--restore", cut.to_str().unwrap()]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("damaged"),
+        "{refused:?}"
+    );
+    // A stopped tracker makes no backup, and a folder with a registry takes none.
+    pair.quit(1);
+    let refused = take_backup(&pair, &[]);
+    assert!(
+        refused.stderr.contains("no tracker is running with"),
+        "{refused:?}"
+    );
+    let refused = pair.start_refused("1", &["--data", &data, "--restore", file.to_str().unwrap()]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("exists"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_check_names_each_difference() {
+    let mut pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    nik.perform(group_request("create_group lab"));
+    pair.wait_until_in_step();
+    pair.kill(2);
+    nik.perform(group_request("create_group more"));
+    nik.perform(group_request("leave_group lab --yes"));
+    pair.quit(1);
+    let [one, two] = [1, 2].map(|number| pair.data(number));
+    let checked = pair.run(&["--check", &one, &two]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    for part in [
+        "group more (",
+        "in the first only",
+        "group lab (",
+        "owner is ",
+        "ended is ",
+        "the second lacks 2 writes",
+    ] {
+        assert!(checked.stdout.contains(part), "{part}: {checked:?}");
+    }
+    pair.start(1, &[]);
+    pair.start(2, &[]);
+    pair.wait_until_in_step();
+    let running = pair.run(&["--check", &one, &two]);
+    assert!(
+        running.code == Some(1) && running.stderr.contains("in use"),
+        "{running:?}"
+    );
+    pair.stop_and_assert_same();
+    let nothing = pair.run(&["--check", &one, "/nowhere"]);
+    assert!(
+        nothing.stderr.contains("has no tracker's registry"),
+        "{nothing:?}"
+    );
+}
+
+#[test]
+fn a_backup_is_a_consistent_snapshot_during_writes() {
+    let pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    std::thread::scope(|scope| {
+        let stop = pieceful::net::Stop::new();
+        let stopping = stop.clone();
+        let writer = scope.spawn(move || {
+            let mut created = 0;
+            while !stopping.is_stopped() {
+                nik.perform(group_request(&format!("create_group group{created}")));
+                created += 1;
+            }
+            created
+        });
+        for _ in 0..10 {
+            pair.backup(1);
+        }
+        stop.stop();
+        assert!(writer.join().unwrap() > 0);
+    });
+    pair.wait_until_in_step();
+    pair.assert_same();
+    drop(User::log_in(pair.connect(2), "nik"));
+}

@@ -1,0 +1,81 @@
+//! A split as the operator sees it: on the console, in the metrics and in the log.
+
+use super::pair::Pair;
+use crate::common::control_connection::group_request;
+use crate::common::http_client::HttpClient;
+use crate::common::waiting::wait_until;
+
+/// The value of a sample in a tracker's metrics.
+fn metric(pair: &Pair, number: usize, sample: &str) -> Option<f64> {
+    let text = HttpClient::new(pair.address(number)).get("/metrics").body;
+    let text = String::from_utf8(text).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(sample));
+    line.map(|value| value.trim().parse().unwrap())
+}
+
+#[test]
+fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
+    let mut pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    let up = "pieceful_twin_reachable{tracker=\"2\"} ";
+    let lacks = "pieceful_twin_lacks_writes{tracker=\"2\"} ";
+    wait_until("the other tracker is reachable", || {
+        metric(&pair, 1, up) == Some(1.0)
+    });
+    wait_until("the other tracker lacks nothing", || {
+        metric(&pair, 1, lacks) == Some(0.0)
+    });
+    let offset = "pieceful_twin_clock_offset_seconds{tracker=\"2\"} ";
+    wait_until("the clock is compared", || {
+        metric(&pair, 1, offset).is_some()
+    });
+    assert!(metric(&pair, 1, offset).unwrap().abs() < 30.0);
+    let status = pair.console(1, "status");
+    assert!(status.contains("1 user"), "{status}");
+    let shown = pair.tracker(1).line();
+    assert!(
+        shown.starts_with("tracker 2  up to date  lacks 0 writes"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("last contact") && shown.contains("clock "),
+        "{shown}"
+    );
+    pair.proxy.cut();
+    wait_until("the other tracker is not reachable", || {
+        metric(&pair, 1, up) == Some(0.0)
+    });
+    nik.perform(group_request("create_group lab"));
+    assert_eq!(metric(&pair, 1, lacks), Some(1.0));
+    pair.console(1, "status");
+    let shown = pair.tracker(1).line();
+    assert!(
+        shown.starts_with("tracker 2  unreachable  lacks 1 write"),
+        "{shown}"
+    );
+    pair.proxy.mend();
+    pair.wait_until_in_step();
+    pair.quit(1);
+    pair.quit(2);
+    assert_logged_in_turn(&pair);
+}
+
+/// Each side has logged the loss and the return of the other in turn. On a busy machine there may
+/// be more than one split.
+fn assert_logged_in_turn(pair: &Pair) {
+    for (number, other) in [(1, 2), (2, 1)] {
+        let log = pair.log(number);
+        let healings: Vec<bool> = log
+            .lines()
+            .filter_map(|line| {
+                let healed = line.contains(&format!("in sync with tracker {other}"));
+                (healed || line.contains(&format!("lost tracker {other}"))).then_some(healed)
+            })
+            .collect();
+        assert!(
+            healings.len() >= 3 && healings.first() == Some(&true),
+            "{log}"
+        );
+        assert!(healings.windows(2).all(|two| two[0] != two[1]), "{log}");
+    }
+}

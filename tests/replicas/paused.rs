@@ -1,0 +1,128 @@
+//! A tracker whose process was paused: it carries out no request that was given up meanwhile, and
+//! serves only after it has caught up with the other one.
+
+use super::pair::Pair;
+use crate::common::control_connection::{User, group_request};
+use crate::common::waiting::{PATIENCE, wait_until};
+use pieceful::net::{FrameReader, write_frame};
+use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request, Standing};
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The length of the pause.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Pauses the first tracker. When this returns, none of its threads runs any more.
+fn pause(pair: &mut Pair) {
+    let tracker = pair.tracker(1);
+    tracker.signal("-STOP");
+    let tasks = format!("/proc/{}/task", tracker.id());
+    let is_stopped = |task: fs::DirEntry| {
+        let about = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which is in brackets.
+        about
+            .rsplit_once(") ")
+            .is_none_or(|(_, rest)| rest.starts_with('T'))
+    };
+    wait_until("the tracker is paused", || {
+        let mut tasks = fs::read_dir(&tasks).unwrap();
+        tasks.all(|task| task.is_ok_and(is_stopped))
+    });
+}
+
+/// Sends a request and does not wait for the answer.
+fn send(user: &User, ask: Ask) {
+    let request = Request {
+        id: 7,
+        token: Some(user.token.clone()),
+        ask,
+    };
+    write_frame(
+        &user.connection.stream,
+        &request.encode(),
+        MAX_FRAME,
+        PATIENCE,
+    )
+    .unwrap();
+}
+
+/// Reads the answer to a request.
+fn receive(user: &User) -> Reply {
+    let mut frames = FrameReader::new(&user.connection.stream, MAX_FRAME);
+    Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap()
+}
+
+#[test]
+fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
+    let mut pair = Pair::new();
+    let (mut owner, mut eve) = (pair.user(1, "owner"), pair.user(1, "eve"));
+    owner.perform(group_request("create_group lab"));
+    eve.perform(group_request("join_group lab"));
+    owner.perform(group_request("accept_request lab eve"));
+    pair.wait_until_in_step();
+    let patient = User::log_in(pair.connect(1), "owner");
+    pause(&mut pair);
+    let start = Instant::now();
+    // Two requests at the paused tracker: one user waits for the answer, one closes the connection.
+    let remove = || group_request("remove_member lab eve");
+    send(&patient, remove());
+    send(&owner, remove());
+    owner.connection.stream.hang_up();
+    // The second tracker removes eve, and then she is accepted again.
+    let mut owner = User::log_in(pair.connect(2), "owner");
+    let mut eve = User::log_in(pair.connect(2), "eve");
+    owner.perform(remove());
+    eve.perform(group_request("join_group lab"));
+    owner.perform(group_request("accept_request lab eve"));
+    thread::sleep(PAUSE.saturating_sub(start.elapsed()));
+    // While the second tracker is away, the first does not serve at once.
+    pair.proxy.cut();
+    pair.tracker(1).signal("-CONT");
+    let refused = receive(&patient).result.unwrap_err();
+    assert_eq!(refused.kind.as_str(), "starting", "{refused}");
+    pair.wait_for_log(1, "stalled for");
+    pair.proxy.mend();
+    pair.wait_until_in_step();
+    for number in [1, 2] {
+        let mut eve = User::log_in(pair.connect(number), "eve");
+        assert_eq!(eve.groups()[0].standing, Standing::Member, "at {number}");
+    }
+    let memberships = pair.assert_same()["memberships"].as_array().unwrap().len();
+    assert_eq!(memberships, 3, "the owner's, and both of eve's");
+}
+
+#[test]
+fn a_write_whose_connection_is_closed_is_not_carried_out() {
+    let mut pair = Pair::new();
+    let nik = pair.user(1, "nik");
+    pair.wait_until_in_step();
+    // This pause is too short to count as one.
+    pause(&mut pair);
+    send(&nik, group_request("create_group lab"));
+    nik.connection.stream.hang_up();
+    pair.tracker(1).signal("-CONT");
+    pair.wait_for_log(1, "has given up create_group");
+    let mut nik = User::log_in(pair.connect(1), "nik");
+    wait_until("the tracker serves", || {
+        pair.view(1).is_some_and(|it| it.serving)
+    });
+    assert!(nik.groups().is_empty());
+}
+
+#[test]
+fn catching_up_completes_over_a_very_slow_connection() {
+    let mut pair = Pair::new();
+    let mut nik = pair.user(1, "nik");
+    pair.kill(2);
+    for number in 0..60 {
+        nik.perform(group_request(&format!("create_group group{number}")));
+    }
+    // A batch takes longer than a replica connection may be silent.
+    pair.proxy.slow_down(8 << 10);
+    pair.start(2, &[]);
+    pair.wait_until_in_step();
+    assert_eq!(pair.log(2).matches("lost tracker 1").count(), 0);
+    pair.proxy.mend();
+    assert_eq!(pair.assert_same()["groups"].as_array().unwrap().len(), 60);
+}

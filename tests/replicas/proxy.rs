@@ -1,0 +1,185 @@
+//! A proxy between trackers whose connections a test can cut, hold or slow down.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// The number of bytes that pass at a time through a slow proxy.
+const SLICE: usize = 512;
+
+/// Accepts connections and forwards them to a tracker.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    shared: Arc<ProxyState>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+struct ProxyState {
+    state: Mutex<ProxyFields>,
+    changed: Condvar,
+}
+
+struct ProxyFields {
+    target: Option<SocketAddr>,
+    mode: Mode,
+    live: Vec<TcpStream>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Open,
+    /// Connections end and no new one lasts.
+    Cut,
+    /// Connections stay open and nothing passes.
+    Held,
+    /// Connections stay open. After this number of answers no more answers pass.
+    Silent(usize),
+    /// This number of bytes passes in a second, in each direction.
+    Slow(u32),
+    Ended,
+}
+
+impl Proxy {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(ProxyState {
+            state: Mutex::new(ProxyFields {
+                target: None,
+                mode: Mode::Open,
+                live: Vec::new(),
+            }),
+            changed: Condvar::new(),
+        });
+        let accepting = Arc::clone(&shared);
+        let accepting = thread::spawn(move || accept(&listener, &accepting));
+        Self {
+            address,
+            shared,
+            accepting: Some(accepting),
+        }
+    }
+
+    /// Forwards new connections to `target`.
+    pub(crate) fn lead_to(&self, target: SocketAddr) {
+        self.shared.state.lock().unwrap().target = Some(target);
+    }
+
+    /// Ends every connection, and each new one.
+    pub(crate) fn cut(&self) {
+        self.set(Mode::Cut);
+    }
+
+    /// Holds all bytes in both directions. They pass after [`Proxy::mend`].
+    pub(crate) fn hold(&self) {
+        self.set(Mode::Held);
+    }
+
+    /// Lets requests pass, and this number of answers.
+    pub(crate) fn hold_answers_after(&self, answers: usize) {
+        self.set(Mode::Silent(answers));
+    }
+
+    /// Lets `rate` bytes pass in a second.
+    pub(crate) fn slow_down(&self, rate: u32) {
+        self.set(Mode::Slow(rate));
+    }
+
+    /// Lets everything pass again.
+    pub(crate) fn mend(&self) {
+        self.set(Mode::Open);
+    }
+
+    fn set(&self, mode: Mode) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.mode = mode;
+        if matches!(mode, Mode::Cut | Mode::Ended) {
+            for socket in state.live.drain(..) {
+                let _ = socket.shutdown(Shutdown::Both);
+            }
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.set(Mode::Ended);
+        // Wakes the accept loop.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.accepting.take().unwrap().join();
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<ProxyState>) {
+    loop {
+        let (near, _) = listener.accept().unwrap();
+        let (mode, target) = {
+            let state = shared.state.lock().unwrap();
+            (state.mode, state.target)
+        };
+        match mode {
+            Mode::Ended => return,
+            Mode::Cut => continue,
+            Mode::Open | Mode::Held | Mode::Silent(_) | Mode::Slow(_) => {}
+        }
+        let Some(Ok(far)) = target.map(TcpStream::connect) else {
+            continue;
+        };
+        for socket in [&near, &far] {
+            let _ = socket.set_nodelay(true);
+        }
+        let ends = [(&near, &far, false), (&far, &near, true)].map(|(from, to, answers)| {
+            let ends = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            let shared = Arc::clone(shared);
+            (ends, shared, answers)
+        });
+        let mut state = shared.state.lock().unwrap();
+        if matches!(state.mode, Mode::Cut | Mode::Ended) {
+            continue;
+        }
+        state.live.extend([near, far]);
+        drop(state);
+        for ((from, to), shared, answers) in ends {
+            thread::spawn(move || copy(from, to, &shared, answers));
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &ProxyState, answers: bool) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let held = |state: &mut ProxyFields| match &mut state.mode {
+            Mode::Held => true,
+            Mode::Silent(0) => answers,
+            Mode::Silent(left) => {
+                *left -= usize::from(answers);
+                false
+            }
+            Mode::Open | Mode::Cut | Mode::Slow(_) | Mode::Ended => false,
+        };
+        let state = shared.state.lock().unwrap();
+        let state = shared.changed.wait_while(state, held).unwrap();
+        if matches!(state.mode, Mode::Cut | Mode::Ended) {
+            break;
+        }
+        let mode = state.mode;
+        drop(state);
+        let written = match mode {
+            Mode::Slow(rate) => buffer[..read].chunks(SLICE).try_for_each(|slice| {
+                thread::sleep(Duration::from_secs_f64(
+                    slice.len() as f64 / f64::from(rate),
+                ));
+                to.write_all(slice)
+            }),
+            _ => to.write_all(&buffer[..read]),
+        };
+        if written.is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}

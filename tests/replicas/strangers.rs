@@ -1,0 +1,258 @@
+//! Replica connections of strangers, of trackers that break the protocol, and of one with a wrong
+//! clock: they learn and change nothing that they must not, and the tracker goes on serving.
+
+use super::pair::Pair;
+use crate::common::control_connection::{User, create_user_request, group_request};
+use crate::common::waiting::{PATIENCE, wait_until};
+use pieceful::certificate::{Authority, CLUSTER_AUTHORITY};
+use pieceful::net::{
+    ClusterTls, FrameReader, Purpose, TRACKER_NAME, TlsError, TlsStream, write_frame,
+};
+use pieceful::tracker::registry::{
+    NewAccount, Origin, PasswordHash, Registry, RowId, VersionVector,
+};
+use pieceful::wire::access::MAX_FRAME;
+use pieceful::wire::replica::{Encoded, Message, PROTOCOL, TrackerNumber};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+const HOURS: Duration = Duration::from_secs(3 * 3600);
+
+/// A fake tracker: a test chooses every message that it sends.
+struct FakeReplica {
+    stream: TlsStream,
+}
+
+impl FakeReplica {
+    fn connect(pair: &Pair, tls: &ClusterTls, purpose: Purpose) -> Result<Self, TlsError> {
+        let socket = Arc::new(TcpStream::connect(pair.address(1)).unwrap());
+        let stream = tls.connect(socket, purpose, PATIENCE)?;
+        Ok(Self { stream })
+    }
+
+    /// Connects and sends the first message with this number and registry.
+    fn connect_as(pair: &Pair, number: u32, registry: &Registry) -> Self {
+        let fake = Self::connect(pair, &pair.tls(), Purpose::Replica).unwrap();
+        fake.send(&Message::Hello {
+            protocol: PROTOCOL,
+            number: TrackerNumber::new(number).unwrap(),
+            origin: registry.origin().0,
+            versions: versions(registry.version_vector()),
+            serving: true,
+        });
+        fake
+    }
+
+    fn send(&self, message: &Message) {
+        self.send_bytes(&message.encode());
+    }
+
+    fn send_bytes(&self, body: &[u8]) {
+        // The tracker may have closed the connection already.
+        let _ = write_frame(&self.stream, body, MAX_FRAME, PATIENCE);
+    }
+
+    /// Answers pings by a clock that is `ahead`, until `wanted` finds something in a message. None
+    /// at the end of the connection.
+    fn until<T>(
+        &self,
+        ahead: Duration,
+        mut wanted: impl FnMut(&Message) -> Option<T>,
+    ) -> Option<T> {
+        let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
+        loop {
+            let message = Message::decode(reader.next(PATIENCE, PATIENCE).ok()?).unwrap();
+            if let Some(found) = wanted(&message) {
+                return Some(found);
+            }
+            if let Message::Ping { clock: echo, .. } = message {
+                let clock = (since_1970() + ahead).as_millis() as u64;
+                self.send(&Message::Pong { echo, clock });
+            }
+        }
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.until(Duration::ZERO, |_| None::<()>).is_none()
+    }
+}
+
+impl Drop for FakeReplica {
+    fn drop(&mut self) {
+        self.stream.hang_up();
+    }
+}
+
+fn versions(versions: &VersionVector) -> Encoded {
+    Encoded::new(versions.encode()).unwrap()
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+}
+
+fn account(id: u8, name: &str) -> NewAccount {
+    NewAccount {
+        id: RowId([id; 16]),
+        name: name.parse().unwrap(),
+        password: PasswordHash::new("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaA").unwrap(),
+    }
+}
+
+/// A running tracker whose TRACKER_INFO lists another one that does not run.
+fn tracker_alone() -> Pair {
+    let mut pair = Pair::none();
+    pair.start(1, &["--alone"]);
+    pair
+}
+
+#[test]
+fn strangers_get_no_replica_connection() {
+    let pair = tracker_alone();
+    let authority = || Authority::generate(CLUSTER_AUTHORITY).unwrap();
+    // A tracker and an operator of another cluster.
+    let foreign = ClusterTls::new(&authority().issue(TRACKER_NAME).unwrap()).unwrap();
+    for purpose in [Purpose::Replica, Purpose::Operator] {
+        let refused = FakeReplica::connect(&pair, &foreign, purpose).map(|_| ());
+        let refused = refused.unwrap_err();
+        assert!(
+            matches!(refused, TlsError::OtherCluster { .. }),
+            "{refused}"
+        );
+    }
+    wait_until("both refusals are logged", || {
+        pair.log(1).matches("the TLS handshake with").count() == 2
+    });
+    // A control connection accepts no message of a replica connection.
+    let connection = pair.connect(1);
+    let hello = Message::Ping {
+        clock: 1,
+        versions: versions(&VersionVector::new()),
+        serving: true,
+    };
+    write_frame(&connection.stream, &hello.encode(), MAX_FRAME, PATIENCE).unwrap();
+    let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
+    let reply = String::from_utf8_lossy(reader.next(PATIENCE, PATIENCE).unwrap()).into_owned();
+    assert!(reply.contains("bad-request"), "{reply}");
+    pair.user(1, "nik");
+}
+
+#[test]
+fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
+    let pair = tracker_alone();
+    let own = pair.user(1, "nik");
+    let stranger = Registry::new(Origin([9; 16]));
+    for (logged, number) in [
+        ("has number 1, as this tracker does", 1),
+        ("has number 4, which TRACKER_INFO here does not list", 4),
+    ] {
+        assert!(FakeReplica::connect_as(&pair, number, &stranger).is_cut_off());
+        pair.wait_for_log(1, logged);
+    }
+    let other = FakeReplica::connect(&pair, &pair.tls(), Purpose::Replica).unwrap();
+    other.send(&Message::Hello {
+        protocol: PROTOCOL + 1,
+        number: TrackerNumber::new(2).unwrap(),
+        origin: [9; 16],
+        versions: versions(&VersionVector::new()),
+        serving: true,
+    });
+    assert!(other.is_cut_off());
+    pair.wait_for_log(1, "run the same version on all trackers");
+    for bytes in [
+        &b"hello"[..],
+        b"de",
+        b"d4:type4:push2:idi1e6:change3:abce",
+        b"d6:change3:abc2:idi1e4:type4:pushe",
+        b"d2:idi-1e4:type6:pushede",
+        b"d5:known3:abc2:idi1e4:type4:pulle",
+    ] {
+        let fake = FakeReplica::connect_as(&pair, 2, &stranger);
+        fake.send_bytes(bytes);
+        assert!(fake.is_cut_off(), "{:?}", String::from_utf8_lossy(bytes));
+    }
+    // Answers without a question change nothing.
+    let fake = FakeReplica::connect_as(&pair, 2, &stranger);
+    fake.send(&Message::Changes {
+        id: 77,
+        change: None,
+        more: true,
+    });
+    fake.send(&Message::Pushed { id: 1 });
+    drop(fake);
+    // The tracker waits only a moment for a silent one.
+    let silent = FakeReplica::connect(&pair, &pair.tls(), Purpose::Replica).unwrap();
+    assert!(silent.is_cut_off());
+    let silent = FakeReplica::connect(&pair, &pair.tls(), Purpose::Operator).unwrap();
+    silent.send_bytes(b"de");
+    assert!(silent.is_cut_off());
+    let mut again = User::log_in(pair.connect(1), &own.name);
+    again.perform(group_request("create_group lab"));
+}
+
+/// Pulls everything from the tracker, then pushes an account whose time is hours ahead.
+fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
+    let change = fake.until(HOURS, |message| match message {
+        Message::Ping { .. } => {
+            fake.send(&Message::Pull {
+                id: 1,
+                known: versions(&VersionVector::new()),
+            });
+            None
+        }
+        Message::Changes { change, .. } => Some(change.clone().unwrap()),
+        _ => None,
+    });
+    let change = pieceful::tracker::registry::Change::decode(change.unwrap().as_bytes()).unwrap();
+    let now = since_1970() + HOURS;
+    registry
+        .apply(registry.merge(&change, now).unwrap())
+        .unwrap();
+    let update = registry.create_account(account(3, "mayank"), now).unwrap();
+    let pushed = update.change().unwrap().encode();
+    registry.apply(update).unwrap();
+    fake.send(&Message::Push {
+        id: 1,
+        change: Encoded::new(pushed).unwrap(),
+    });
+    let confirmed = fake.until(HOURS, |message| match message {
+        Message::Pushed { id } => Some(*id),
+        _ => None,
+    });
+    assert_eq!(confirmed, Some(1));
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_hours_is_reported_and_does_no_harm() {
+    let pair = tracker_alone();
+    let mut nik = pair.user(1, "nik");
+    let mut registry = Registry::new(Origin([9; 16]));
+    let fake = FakeReplica::connect_as(&pair, 2, &registry);
+    pull_and_push_account(&fake, &mut registry);
+    pair.wait_for_log(1, "s in the future; a clock is or was wrong");
+    let answering = std::thread::scope(|scope| {
+        let fake = &fake;
+        let answering = scope.spawn(move || fake.is_cut_off());
+        pair.wait_for_log(1, "the clock of tracker 2 is");
+        fake.stream.hang_up();
+        answering.join().unwrap()
+    });
+    assert!(answering);
+    // New writes come after the writes of the wrong clock.
+    let refused = pair
+        .connect(1)
+        .ask(None, create_user_request("mayank"))
+        .unwrap_err();
+    assert_eq!(refused.kind.as_str(), "name-taken");
+    nik.perform(group_request("create_group lab"));
+    let mut olga = pair.user(1, "olga");
+    olga.perform(group_request("join_group lab"));
+    nik.perform(group_request("accept_request lab olga"));
+    nik.perform(group_request("remove_member lab olga"));
+    olga.perform(group_request("join_group lab"));
+    let pending = olga.ask(group_request("join_group lab")).unwrap_err();
+    assert_eq!(pending.kind.as_str(), "already-requested");
+}

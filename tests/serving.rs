@@ -1,0 +1,12 @@
+//! Choking, serving, limits on rates, and what peers tell each other about themselves: the real
+//! binary against itself and against scripted peers.
+
+mod common;
+
+/// The tests; their files are in `tests/serving/`.
+mod serving {
+    mod choking;
+    mod extension_handshake;
+    mod limits;
+    mod owners;
+}

@@ -1,0 +1,14 @@
+//! Open swarms end to end: the real binary, real sockets, real files and `kill -9`.
+
+mod common;
+
+/// The tests; their files are in `tests/swarm/`.
+mod swarm {
+    mod downloads;
+    mod endings;
+    mod kills;
+    mod processes;
+    mod run_local;
+    mod scenarios;
+    mod torrents;
+}
