@@ -207,7 +207,7 @@ fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
     };
     let closed = Tracker::start(Options {
         access: CLOSED_RUN_ONLY,
-        control: Some(TlsService {
+        tls_service: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
             serve: Box::new(echo),
         }),

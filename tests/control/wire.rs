@@ -88,7 +88,7 @@ fn a_tls_handshake_that_stalls_or_trickles_is_ended() {
         .issue(TRACKER_NAME)
         .unwrap();
     let tracker = Tracker::start(Options {
-        control: Some(TlsService {
+        tls_service: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
             serve: Box::new(|line, _, _| line.hang_up()),
         }),
