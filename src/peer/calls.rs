@@ -141,7 +141,7 @@ impl Call {
         };
         let called = link::call(context, socket, self.address, info_hash, Some(member));
         if let Err(CallError::Group(GroupTlsError::Refused(Alert::Group))) = &called {
-            group.doubt();
+            group.renew_certificate_soon();
         }
         called
     }

@@ -70,7 +70,7 @@ use buffers::{BlockBuffer, BufferPool, Reserved};
 use calls::Calls;
 use context::{Bounds, Context, Identity, now_ms};
 use download::already::already;
-use download::place::{is_alike, place, place_of, read_torrent};
+use download::place::{check_same_kind, place, place_of, read_torrent};
 use download::planned::{Planned, whole_at};
 use group::{GroupAnnouncer, Groups};
 use limits::Throttle;

@@ -228,8 +228,8 @@ fn a_private_torrent_without_a_tracker_says_so_though_tracker_info_names_one() {
     leech.run(&format!("download {} copy", word(&torrent)));
     leech.until("secret", |download| {
         let trouble = &download["trouble"];
-        assert!(trouble != "it names no tracker, and TRACKER_INFO names none");
-        trouble == "it is private, and names no tracker"
+        assert!(trouble != "neither the torrent nor TRACKER_INFO names a tracker");
+        trouble == "the torrent is private and names no tracker"
     });
     assert_eq!(listed.heard(), [""; 0]);
 }

@@ -232,7 +232,7 @@ fn whoever_is_removed_loses_its_links_and_gets_no_new_one_though_its_certificate
         || "the link goes on".to_owned(),
     );
     let log = log_of(&scene.service.sandbox, "nik");
-    logged(&log, &["ended: mayank is no member any more"]);
+    logged(&log, &["ended: mayank is no longer a member of the group"]);
     let (local, said) = over_tls(address, &lab, Some(&shown), &lab);
     assert_eq!(said, b"");
     logged(
@@ -282,7 +282,7 @@ fn a_link_ends_with_its_certificate() {
         || "the link goes on".to_owned(),
     );
     let log = log_of(&service.sandbox, "nik");
-    logged(&log, &["ended: the certificate of mayank has ended"]);
+    logged(&log, &["ended: the certificate of mayank has expired"]);
     // It holds through its last second.
     let shown = shown.unwrap();
     until(|| greet(&shown).is_none(), || "it never ends".to_owned());

@@ -147,7 +147,7 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
         ),
         (
             |_, _, stream| whole(stream, b"another file"),
-            "a file of 12 bytes where the torrent says 642592",
+            "the file has 12 bytes there, but 642592 in the torrent",
         ),
         (
             |request, _, stream| {
@@ -161,7 +161,7 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
                 let (from, end) = request.range.unwrap();
                 range_head(stream, from, end, TORRENT.content.len() + 1)
             },
-            "a file of 642593 bytes",
+            "the file has 642593 bytes",
         ),
         (
             |_, _, stream| {
@@ -211,16 +211,26 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
     for (server, (_, reason)) in bad.iter().zip(table) {
         logged(
             &leech.log,
-            &["WARN", "the web seed", &server.url("/f"), "is left", reason],
+            &[
+                "WARN",
+                "the web seed",
+                &server.url("/f"),
+                "is dropped",
+                reason,
+            ],
         );
     }
     logged(
         &leech.log,
-        &["ftp://127.0.0.1/f", "is left", "none that is fetched from"],
+        &[
+            "ftp://127.0.0.1/f",
+            "is dropped",
+            "none that is fetched from",
+        ],
     );
     logged(
         &leech.log,
-        &["127.0.0.1:1/f ", "is left", "only a plain file"],
+        &["127.0.0.1:1/f ", "is dropped", "only URLs without a query"],
     );
     assert_eq!(leech.download("share")["state"], "downloading");
     leech.kill();
@@ -231,7 +241,7 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
     let mut leech = download(&sandbox, &TORRENT, &urls);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    assert!(line_with(&leech.log, &[&server.url("/sound"), "is left"]).is_none());
+    assert!(line_with(&leech.log, &[&server.url("/sound"), "is dropped"]).is_none());
 }
 
 #[test]
@@ -400,7 +410,7 @@ fn one_that_lies_and_hangs_up_does_not_escape() {
     let leech = download(&sandbox, &TORRENT, &[liar.url("/f")]);
     logged(
         &leech.log,
-        &["WARN", &liar.url("/f"), "is left", "does not verify"],
+        &["WARN", &liar.url("/f"), "is dropped", "does not verify"],
     );
 }
 

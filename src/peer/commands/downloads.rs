@@ -1,4 +1,4 @@
-//! Downloads that a person asks for: of a `.torrent`, or by a magnet link.
+//! The commands that start a download: from a `.torrent` file, or by a magnet link.
 
 use crate::peer::{
     DownloadOptions, Entry, MagnetSearch, Peer, PeerError, Planned, Started, Transfer, already,
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Peer {
-    /// Starts fetching what a `.torrent` names: into the destination if that is a folder, under that
-    /// name if not. What is there already is taken as it is, if it is the share: it is hashed first,
-    /// and `progress` is called with the bytes done and all bytes.
+    /// Starts the download of a `.torrent` file: into the destination if that is a folder, else
+    /// under that name. Existing files are hashed first and kept if they are the share; `progress`
+    /// is called with the bytes done and all bytes.
     ///
     /// # Errors
-    /// When the torrent or the destination cannot be used, or it is here already.
+    /// When the torrent or the destination cannot be used, or the share is here already.
     pub fn download(
         &self,
         torrent: &Path,
@@ -39,11 +39,12 @@ impl Peer {
         Ok(started)
     }
 
-    /// Starts fetching what a magnet link names: at first its metadata, from peers that its trackers,
-    /// those of TRACKER_INFO and the link itself name, then the rest as [`Peer::download`] does.
+    /// Starts the download of a magnet link. The metadata is fetched first, from peers that the
+    /// trackers of the link, those of TRACKER_INFO and the link itself name. The rest follows as in
+    /// [`Peer::download`].
     ///
     /// # Errors
-    /// When the link or the destination cannot be used, or it is here already.
+    /// When the link or the destination cannot be used, or the share is here already.
     pub fn download_magnet(
         &self,
         link: &str,
@@ -52,8 +53,8 @@ impl Peer {
         let magnet: Magnet = link.parse()?;
         let known = self.transfers.entry(magnet.info_hash);
         match known.filter(|known| !known.has_failed()) {
-            Some(Entry::Search(known)) => return self.seek_more(&known, options),
-            Some(Entry::Transfer(known)) => return self.download_known(&known, magnet, options),
+            Some(Entry::Search(known)) => return self.extend_search(&known, options),
+            Some(Entry::Transfer(known)) => return self.extend_download(&known, magnet, options),
             None => {}
         }
         let record = MagnetRecord {
@@ -80,9 +81,9 @@ impl Peer {
         Ok(started(&search))
     }
 
-    /// The metadata of what the link names is being fetched already: once it is here, what is asked
-    /// for now is wanted too.
-    fn seek_more(
+    /// The metadata of this link is being fetched already. The search goes on with the wider
+    /// choice.
+    fn extend_search(
         &self,
         known: &Arc<MagnetSearch>,
         options: DownloadOptions,
@@ -111,8 +112,8 @@ impl Peer {
         Ok(started(&search))
     }
 
-    /// The link names a share that is here: more of it may be wanted.
-    fn download_known(
+    /// The link names a share that is here. More of its files may be wanted now.
+    fn extend_download(
         &self,
         known: &Transfer,
         magnet: Magnet,
@@ -141,7 +142,8 @@ fn started(search: &MagnetSearch) -> Started {
     }
 }
 
-/// Where the download is to go, whatever the current folder is at the next start.
+/// The absolute path of the destination, so that it does not depend on the current folder of the
+/// next start.
 fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
     let destination = destination.unwrap_or(Path::new("."));
     let file = PeerError::file(destination);

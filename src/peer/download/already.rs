@@ -1,9 +1,9 @@
-//! The errors for what is here already.
+//! The errors for a share that this peer has already.
 
 use crate::peer::{Entry, PeerError, Transfer};
 use crate::swarm::Phase;
 
-/// The error for a share that is here already.
+/// The error for an entry that exists already.
 pub(crate) fn already(other: &Entry) -> PeerError {
     match other {
         Entry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
@@ -11,7 +11,7 @@ pub(crate) fn already(other: &Entry) -> PeerError {
     }
 }
 
-/// The same for one that is known to be a transfer.
+/// The error for a transfer that exists already.
 pub(crate) fn already_here(other: &Transfer) -> PeerError {
     let files = other.info().files();
     let stored = || {
@@ -32,7 +32,7 @@ pub(crate) fn already_here(other: &Transfer) -> PeerError {
     PeerError::already(other.name(), &what, other.plan.path())
 }
 
-/// The share is at another place than the one named.
+/// The error for a share that is here, but at another place than the one named.
 pub(crate) fn elsewhere(former: &Transfer) -> PeerError {
     let mut error = already_here(former);
     if let PeerError::Already { advice, .. } = &mut error {
