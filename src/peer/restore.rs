@@ -1,6 +1,6 @@
 //! Resumes the recorded transfers and magnet searches when the peer starts.
 
-use super::{Entry, PeerError, Plan, Services, Transfer, magnet};
+use super::{PeerError, Plan, Services, SwarmEntry, Transfer, magnet};
 use crate::storage::Record;
 use crate::torrent::Metainfo;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
         let transfer = recorded_transfer(services, &record, metainfo);
         let entered = services
             .transfers
-            .enter(Entry::Transfer(Arc::clone(&transfer)));
+            .enter(SwarmEntry::Transfer(Arc::clone(&transfer)));
         if entered.is_ok() && !transfer.reopen_unchanged(&record.state) {
             to_check.push((transfer, record.state));
         }

@@ -136,7 +136,7 @@ impl RunConnection {
         self.wait(|state| state.released.then_some(()))
     }
 
-    /// Waits until the run ends. Returns what went wrong in it, one line each.
+    /// Waits until the run ends. Returns its failures.
     ///
     /// # Errors
     /// What ended the connection instead.

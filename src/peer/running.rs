@@ -1,8 +1,8 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice, Groups,
-    Identity, Limits, PeerError, Plan, STACK, Services, Sockets, Transfer, Transfers, already,
+    Account, Announcer, Bounds, Calls, Context, Deadlines, Files, FirstUseNotice, Groups, Identity,
+    Limits, PeerError, Plan, STACK, Services, Sockets, SwarmEntry, Transfer, Transfers, already,
     announce, group::close_links_of_former_members, incoming, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
@@ -28,9 +28,9 @@ const CAPS: Caps = Caps {
 /// How long a stop waits for announces in progress.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(1);
 
-/// Options of a peer.
+/// PeerOptions of a peer.
 #[derive(Debug)]
-pub struct Options {
+pub struct PeerOptions {
     /// Address to listen on. Port 0 binds a free port.
     pub listen: SocketAddr,
     /// Path of the TRACKER_INFO file, which need not exist yet.
@@ -70,7 +70,7 @@ impl Peer {
     /// # Errors
     /// When the address cannot be bound, the records cannot be opened, or the system cannot start a
     /// thread.
-    pub fn start(options: Options) -> Result<Self, PeerError> {
+    pub fn start(options: PeerOptions) -> Result<Self, PeerError> {
         let address = options.listen;
         let listener =
             TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
@@ -118,7 +118,7 @@ impl Peer {
     pub fn interrupt(&self) {
         self.context.interrupt.store(true, Ordering::SeqCst);
         for entry in self.transfers.entries() {
-            if let Entry::Search(search) = entry {
+            if let SwarmEntry::Search(search) = entry {
                 search.interrupt();
             }
         }
@@ -166,7 +166,7 @@ impl Peer {
         files: Files,
         save: impl FnOnce(&Transfer) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
-        let entry = Entry::Transfer(Arc::clone(&transfer));
+        let entry = SwarmEntry::Transfer(Arc::clone(&transfer));
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already(&other))?;
         let whole = matches!(files, Files::Whole(_));
@@ -222,7 +222,7 @@ impl Drop for Peer {
 
 /// Opens the records and builds all services. No thread runs yet, except those of the pool.
 fn compose(
-    options: Options,
+    options: PeerOptions,
     address: SocketAddr,
 ) -> Result<(Arc<Services>, StateFolder), PeerError> {
     let records = Records::open(&options.folder)?;

@@ -1,7 +1,7 @@
 //! The thread `tick`: it does the timed work of all transfers and magnet searches, and calls the
 //! addresses that are due.
 
-use super::{Calls, Entry, Services, web_seed};
+use super::{Calls, Services, SwarmEntry, web_seed};
 use std::time::Duration;
 
 /// Interval of the timed work. New addresses are called at once.
@@ -28,8 +28,8 @@ pub(super) fn run(services: &Services, calls: &Calls) {
                 check_trackers(services, &entry);
             }
             let due = match &entry {
-                Entry::Search(search) => search.next_calls(context.now()),
-                Entry::Transfer(transfer) => {
+                SwarmEntry::Search(search) => search.next_calls(context.now()),
+                SwarmEntry::Transfer(transfer) => {
                     if transfer.take_web_seeds_due() {
                         web_seed::start_threads(transfer, &services.web);
                     }
@@ -45,13 +45,15 @@ pub(super) fn run(services: &Services, calls: &Calls) {
 
 /// Looks for trackers: TRACKER_INFO may name one for a swarm that has none, and a starved download
 /// may need more of its own.
-fn check_trackers(services: &Services, entry: &Entry) {
+fn check_trackers(services: &Services, entry: &SwarmEntry) {
     let (announcer, now) = (&services.announcer, services.context.now());
     match entry {
-        Entry::Search(search) if search.is_seeking() => announcer.check_trackers(&**search, now),
-        Entry::Transfer(transfer) if transfer.is_to_be_announced() => {
+        SwarmEntry::Search(search) if search.is_seeking() => {
+            announcer.check_trackers(&**search, now)
+        }
+        SwarmEntry::Transfer(transfer) if transfer.is_to_be_announced() => {
             announcer.check_trackers(&**transfer, now);
         }
-        Entry::Search(_) | Entry::Transfer(_) => {}
+        SwarmEntry::Search(_) | SwarmEntry::Transfer(_) => {}
     }
 }

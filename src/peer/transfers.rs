@@ -8,16 +8,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// One entry of the map.
+/// A swarm that this peer takes part in.
 #[derive(Clone, Debug)]
-pub(super) enum Entry {
+pub(super) enum SwarmEntry {
     /// A magnet link without metadata.
     Search(Arc<MagnetSearch>),
     /// A share or download.
     Transfer(Arc<Transfer>),
 }
 
-impl Entry {
+impl SwarmEntry {
     pub(super) fn info_hash(&self) -> InfoHash {
         match self {
             Self::Search(search) => search.info_hash(),
@@ -113,7 +113,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Transfers {
     pub(super) context: Arc<Context>,
-    map: Mutex<HashMap<InfoHash, Entry>>,
+    map: Mutex<HashMap<InfoHash, SwarmEntry>>,
 }
 
 impl Transfers {
@@ -125,12 +125,12 @@ impl Transfers {
     }
 
     /// All entries, in no order.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<SwarmEntry> {
         lock(&self.map).values().cloned().collect()
     }
 
     /// All entries, the oldest first.
-    pub(super) fn sorted(&self) -> Vec<Entry> {
+    pub(super) fn sorted(&self) -> Vec<SwarmEntry> {
         let mut entries = self.entries();
         entries.sort_by_key(|entry| (entry.added_ms(), entry.info_hash()));
         entries
@@ -139,10 +139,10 @@ impl Transfers {
     /// All transfers, in no order.
     pub(super) fn transfers(&self) -> Vec<Arc<Transfer>> {
         let entries = self.entries().into_iter();
-        entries.filter_map(Entry::into_transfer).collect()
+        entries.filter_map(SwarmEntry::into_transfer).collect()
     }
 
-    pub(super) fn entry(&self, info_hash: InfoHash) -> Option<Entry> {
+    pub(super) fn entry(&self, info_hash: InfoHash) -> Option<SwarmEntry> {
         lock(&self.map).get(&info_hash).cloned()
     }
 
@@ -154,7 +154,7 @@ impl Transfers {
     ///
     /// # Errors
     /// The entry that has this info-hash already, if it has not failed.
-    pub(super) fn enter(&self, entry: Entry) -> Result<(), Entry> {
+    pub(super) fn enter(&self, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&entry.info_hash()) {
             Some(other) if !other.has_failed() => Err(other.clone()),
@@ -172,7 +172,7 @@ impl Transfers {
     ///
     /// # Errors
     /// The entry that is in the map instead of `former`, or `former` itself if it was cancelled.
-    pub(super) fn replace(&self, former: &Entry, entry: Entry) -> Result<(), Entry> {
+    pub(super) fn replace(&self, former: &SwarmEntry, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&former.info_hash()) {
             Some(there) if !there.is_same(former) => Err(there.clone()),
@@ -187,7 +187,7 @@ impl Transfers {
     }
 
     /// Removes an entry. Returns `false` if it was not in the map.
-    pub(super) fn forget(&self, entry: &Entry) -> bool {
+    pub(super) fn forget(&self, entry: &SwarmEntry) -> bool {
         let mut map = lock(&self.map);
         let info_hash = entry.info_hash();
         let is_there = map

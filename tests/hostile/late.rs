@@ -7,7 +7,7 @@ use crate::script::*;
 use crate::support::Sandbox;
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
-    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Options, Peer,
+    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Peer, PeerOptions,
 };
 use pieceful::storage::StateFolder;
 use std::fs;
@@ -60,7 +60,7 @@ pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Pee
         log::set_logger(&Told).unwrap();
         log::set_max_level(LevelFilter::Info);
     });
-    let options = Options {
+    let options = PeerOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         tracker_info: sandbox.tracker_info(),
         folder: StateFolder::open(&sandbox.path("state")).unwrap(),

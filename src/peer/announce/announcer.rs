@@ -5,7 +5,7 @@
 //! the bytes (`http`, `udp`).
 
 use super::http::{self, HttpTrackers};
-use super::plan::{AnnounceResult, OpenAnnounce, Plan, SwarmAtTracker};
+use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
 use super::schedule::FinalAnnounce;
 use super::udp::{self, UdpTrackers};
 use super::{
@@ -42,7 +42,7 @@ pub(crate) struct Announcer {
     pub(crate) tracker_info: PathBuf,
     http: HttpTrackers,
     udp: UdpTrackers,
-    plan: Mutex<Plan>,
+    plan: Mutex<AnnouncePlan>,
     changed: Condvar,
     /// Set when the peer stops: only final announces are made.
     ending: AtomicBool,
@@ -106,7 +106,7 @@ impl Announcer {
             self.ending.store(true, Ordering::Relaxed);
             self.changed.notify_all();
             // An announce in progress that arrives after `stopped` would list the peer again.
-            let is_in_progress = |plan: &mut Plan| plan.has_announce_in_progress();
+            let is_in_progress = |plan: &mut AnnouncePlan| plan.has_announce_in_progress();
             let waited = self
                 .changed
                 .wait_timeout_while(plan, IN_PROGRESS_WAIT, is_in_progress);
@@ -150,8 +150,8 @@ impl Announcer {
             let completed = is_completed.then_some(Event::Completed);
             for event in completed.into_iter().chain([Event::Stopped]) {
                 let left = deadline.saturating_duration_since(Instant::now());
-                let asked = self.ask(context, &tracker, &payload, Some(event), Some(left));
-                if left.is_zero() || asked.is_err() {
+                let answered = self.ask(context, &tracker, &payload, Some(event), Some(left));
+                if left.is_zero() || answered.is_err() {
                     return;
                 }
             }
@@ -210,7 +210,8 @@ impl Announcer {
     }
 
     /// Announces to the tracker at a URL. `final_limit` is the time limit of a final announce.
-    /// Other announces have the limit of their protocol, and end when the peer stops.
+    /// Other announces have the limit of their protocol; those over UDP also end when the peer
+    /// stops.
     fn ask(
         &self,
         context: &Context,

@@ -147,9 +147,9 @@ pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::A
     ureq::Agent::with_parts(config, DefaultConnector::default(), Guard::new(allows))
 }
 
-/// Whether a tracker may be at this URL. On this machine and its link only the paths of trackers
-/// are requested, because a torrent or a redirect may name anything. The URLs of TRACKER_INFO have
-/// such a path.
+/// Whether a tracker may be at this URL. On this machine and in its link-local network only the
+/// paths of trackers are requested, because a torrent or a redirect may name anything. The URLs of
+/// TRACKER_INFO have such a path.
 fn may_announce(url: &Uri, zone: Zone) -> bool {
     let path = url.path();
     zone < Zone::Machine || path.ends_with("/announce") || path.ends_with("/scrape")
@@ -239,7 +239,7 @@ mod tests {
                 return;
             };
             assert!(head.starts_with(b"GET /announce?info_hash=%01"));
-            let body = encode_failure("heard");
+            let body = encode_failure("not here");
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
             stream
                 .write_all_until(&[head.as_bytes(), &body].concat(), soon)
@@ -250,7 +250,7 @@ mod tests {
             true => Authority::generate("other").unwrap(),
             false => authority,
         };
-        write!(file, "# ours\n{}", trusted.to_pem()).unwrap();
+        write!(file, "# trusted\n{}", trusted.to_pem()).unwrap();
         let trackers = trackers(Some(file.path().as_os_str().to_owned()), listen);
         let url = format!("https://localhost:{port}/announce");
         let answer = trackers.announce(&url, &request(), None, limit);
@@ -263,7 +263,7 @@ mod tests {
     fn an_https_tracker_is_accepted_if_its_certificate_is_valid() {
         for listen in ["0.0.0.0", "127.0.0.2", "::"] {
             let answer = announce("localhost", false, listen);
-            assert_eq!(answer, Err("the tracker refuses: heard".to_owned()));
+            assert_eq!(answer, Err("the tracker refuses: not here".to_owned()));
             for (name, is_stranger) in [("localhost", true), ("elsewhere", false)] {
                 let answer = announce(name, is_stranger, listen).unwrap_err();
                 assert!(answer.contains("certificate"), "{answer}");

@@ -27,7 +27,7 @@ const PACE: Pace = Pace {
 
 /// The announces of all open swarms.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct AnnouncePlan {
     schedule: Schedule<String, SwarmAtTracker>,
     swarms: HashMap<InfoHash, AnnouncedSwarm>,
     /// The trackers that TRACKER_INFO listed when it was last read.
@@ -67,7 +67,7 @@ pub(super) struct AnnounceResult {
     pub(super) warning: Option<String>,
 }
 
-impl Default for Plan {
+impl Default for AnnouncePlan {
     fn default() -> Self {
         Self {
             schedule: Schedule::new(PACE),
@@ -77,7 +77,7 @@ impl Default for Plan {
     }
 }
 
-impl Plan {
+impl AnnouncePlan {
     /// Sets the trackers that TRACKER_INFO lists.
     pub(super) fn set_listed_trackers(&mut self, urls: Vec<String>) {
         self.listed_trackers = urls;
@@ -160,8 +160,8 @@ impl Plan {
         let tiers = &swarm.tiers;
         let wanted = tiers.wanted(|url| has_failed(&self.schedule, info_hash, url));
         let mut wanted = BTreeSet::from_iter(wanted);
-        // Checked here, whenever TRACKER_INFO was read: a private torrent is announced to its own
-        // trackers only.
+        // TRACKER_INFO may have been read before the torrent was known to be private. A private
+        // torrent is announced to its own trackers only.
         if !tiers.is_private() {
             wanted.extend(self.listed_trackers.iter().cloned());
         }
@@ -237,7 +237,7 @@ impl Plan {
                 result.replaces_peers = peer_update == PeerUpdate::Replace;
                 let warning = &mut result.warning;
                 self.schedule.update_due(due, |at| {
-                    // A tracker that sends no id means the former one (BEP 3).
+                    // An answer without an id means that the former id stays valid.
                     at.tracker_id = response.tracker_id.or(at.tracker_id.take());
                     let is_new = |now: &String| Some(now) != at.warning.as_ref();
                     *warning = response.warning.filter(is_new);
@@ -260,7 +260,7 @@ impl Plan {
         self.schedule.end();
     }
 
-    /// Whether [`Plan::end`] was called.
+    /// Whether [`AnnouncePlan::end`] was called.
     pub(super) fn has_ended(&self) -> bool {
         self.schedule.has_ended()
     }

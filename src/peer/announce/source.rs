@@ -51,7 +51,7 @@ impl AnnounceSource {
     pub(super) fn address_for(self, tracker: IpAddr) -> IpAddr {
         let tracker = tracker.to_canonical();
         // Other machines cannot be reached from a loopback address, nor from a link-local address
-        // without its link.
+        // without its interface.
         let is_bound_to_link =
             matches!(self.listen, IpAddr::V6(listen) if listen.is_unicast_link_local());
         let leads_there = !self.listen.is_loopback() || tracker.is_loopback();
@@ -66,8 +66,8 @@ impl AnnounceSource {
     }
 
     /// Announces over each family in which the peer can be reached. The other family is used only
-    /// if none of these answers: then at least this peer learns of others. The peers of two answers
-    /// are merged; the rest is taken from the first answer.
+    /// if none of these answers: then this peer at least receives the addresses of others. The
+    /// peers of two answers are merged; the rest is taken from the first answer.
     ///
     /// # Errors
     /// The most informative reason, if no answer arrived.

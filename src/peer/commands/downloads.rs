@@ -1,8 +1,8 @@
 //! The commands that start a download: from a `.torrent` file, or by a magnet link.
 
 use crate::peer::{
-    DownloadOptions, Entry, MagnetSearch, Peer, PeerError, Planned, Started, Transfer, already,
-    magnet::seek, now_ms, place_of, read_torrent,
+    DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry, Transfer,
+    already, magnet::seek, now_ms, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
 use crate::torrent::Magnet;
@@ -28,7 +28,7 @@ impl Peer {
         }
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(metainfo.info(), place.path());
-        let planned = Planned {
+        let planned = PlannedDownload {
             metainfo,
             place,
             choice: options.choice,
@@ -53,8 +53,10 @@ impl Peer {
         let magnet: Magnet = link.parse()?;
         let known = self.transfers.entry(magnet.info_hash);
         match known.filter(|known| !known.has_failed()) {
-            Some(Entry::Search(known)) => return self.extend_search(&known, options),
-            Some(Entry::Transfer(known)) => return self.extend_download(&known, magnet, options),
+            Some(SwarmEntry::Search(known)) => return self.extend_search(&known, options),
+            Some(SwarmEntry::Transfer(known)) => {
+                return self.extend_download(&known, magnet, options);
+            }
             None => {}
         }
         let record = MagnetRecord {
@@ -70,7 +72,7 @@ impl Peer {
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
-        let entry = Entry::Search(Arc::clone(&search));
+        let entry = SwarmEntry::Search(Arc::clone(&search));
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already(&other))?;
         if let Err(error) = self.context.records.save_magnet(&search.record) {
@@ -90,7 +92,7 @@ impl Peer {
     ) -> Result<Started, PeerError> {
         let destination = absolute_destination(options.destination.as_deref())?;
         let choice = known.choice.and(&options.choice);
-        let former = Entry::Search(Arc::clone(known));
+        let former = SwarmEntry::Search(Arc::clone(known));
         if destination != known.record.destination || choice == known.choice {
             return Err(already(&former));
         }
@@ -104,7 +106,7 @@ impl Peer {
         let handed_on = known.contacts(|contacts| contacts.handed_on());
         search.contacts(|contacts| contacts.take_over(handed_on));
         self.context.records.save_magnet(&search.record)?;
-        let entry = Entry::Search(Arc::clone(&search));
+        let entry = SwarmEntry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
         replaced.map_err(|other| already(&other))?;
         known.fail("more of it is wanted from now on");
@@ -122,7 +124,7 @@ impl Peer {
         let metainfo = known.plan.metainfo.clone();
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(known.info(), place.path());
-        let planned = Planned {
+        let planned = PlannedDownload {
             metainfo,
             place,
             choice: options.choice,

@@ -2,8 +2,8 @@
 
 use super::stopping::{STOPPED, stop_complete};
 use crate::peer::{
-    AccountError, Entry, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
-    Transfer, already, check_same_kind, place, whole_at,
+    AccountError, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
+    SwarmEntry, Transfer, already, check_same_kind, place, whole_at,
 };
 use crate::storage::{
     CreateOptions, Download, FileLayout, Mode, Others, RecordKind, Store, StoreError,
@@ -202,14 +202,14 @@ impl Peer {
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
                 return Err(match &entry {
-                    Entry::Transfer(other) if !is_of(other, Some(&membership.user)) => {
+                    SwarmEntry::Transfer(other) if !is_of(other, Some(&membership.user)) => {
                         of_another(other)
                     }
                     _ => already(&entry),
                 });
             }
             // The user has access again: share the copy that is here.
-            if let Entry::Transfer(other) = entry
+            if let SwarmEntry::Transfer(other) = entry
                 && is_of(&other, Some(&membership.user))
                 && other.plan.path() == started.path
                 && other.restore()
@@ -301,7 +301,7 @@ impl Peer {
             transfer.fail(STOPPED);
         }
         self.transfers
-            .forget(&Entry::Transfer(Arc::clone(transfer)));
+            .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
         Ok(self.context.records.remove(transfer.info_hash())?)
     }
 

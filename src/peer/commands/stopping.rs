@@ -3,7 +3,7 @@
 //!
 //! `groups` ends the shares of groups, because it also asks their catalogue.
 
-use crate::peer::{Entry, Peer, PeerError, Transfer};
+use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
 use crate::storage::{RecordKind, remove_parts_file};
 use crate::swarm::Phase;
 
@@ -30,9 +30,9 @@ impl Peer {
     /// # Errors
     /// When no share or download has that name, or several have it.
     pub fn stop_open_share(&self, name: &str) -> Result<(), PeerError> {
-        let is_open = |entry: &Entry| match entry {
-            Entry::Search(_) => true,
-            Entry::Transfer(transfer) => transfer.plan.group.is_none() && transfer.plan.listed,
+        let is_open = |entry: &SwarmEntry| match entry {
+            SwarmEntry::Search(_) => true,
+            SwarmEntry::Transfer(transfer) => transfer.plan.group.is_none() && transfer.plan.listed,
         };
         let open = self.transfers.entries().into_iter().filter(is_open);
         let mut called = open.filter(|entry| entry.is_called(name));
@@ -50,13 +50,13 @@ impl Peer {
     /// replaced its magnet search meanwhile, the download is ended too.
     fn end_with_successor(
         &self,
-        mut entry: Entry,
-        end: impl Fn(&Entry) -> Result<bool, PeerError>,
+        mut entry: SwarmEntry,
+        end: impl Fn(&SwarmEntry) -> Result<bool, PeerError>,
     ) -> Result<(), PeerError> {
         loop {
             let was_there = end(&entry)?;
             match (&entry, self.transfers.entry(entry.info_hash())) {
-                (Entry::Search(_), Some(next)) if !was_there => entry = next,
+                (SwarmEntry::Search(_), Some(next)) if !was_there => entry = next,
                 _ => break,
             }
         }
@@ -64,14 +64,14 @@ impl Peer {
         Ok(())
     }
 
-    fn cancel_one(&self, entry: &Entry) -> Result<bool, PeerError> {
+    fn cancel_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let download = match entry {
-            Entry::Search(_) => None,
-            Entry::Transfer(transfer) => transfer.download().or_else(|| transfer.open_part()),
+            SwarmEntry::Search(_) => None,
+            SwarmEntry::Transfer(transfer) => transfer.download().or_else(|| transfer.open_part()),
         };
         entry.fail("cancelled");
         let was_there = self.forget(entry)?;
-        if let Entry::Transfer(transfer) = entry {
+        if let SwarmEntry::Transfer(transfer) = entry {
             transfer.wait_for_workers();
         }
         if let Some(download) = download {
@@ -80,8 +80,8 @@ impl Peer {
         Ok(was_there)
     }
 
-    fn stop_one(&self, entry: &Entry) -> Result<bool, PeerError> {
-        let Entry::Transfer(transfer) = entry else {
+    fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
+        let SwarmEntry::Transfer(transfer) = entry else {
             entry.fail(STOPPED);
             return self.forget(entry);
         };
@@ -103,7 +103,7 @@ impl Peer {
     }
 
     /// Removes an entry from the map and deletes its records. Returns whether it was in the map.
-    fn forget(&self, entry: &Entry) -> Result<bool, PeerError> {
+    fn forget(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let was_there = self.transfers.forget(entry);
         let records = &self.context.records;
         records.remove(entry.info_hash())?;
@@ -121,13 +121,13 @@ pub(super) fn stop_complete(transfer: &Transfer) {
 }
 
 /// Whether the entry is a download that is not complete. Waits for one that is being finished.
-fn is_unfinished(entry: &Entry) -> bool {
+fn is_unfinished(entry: &SwarmEntry) -> bool {
     match entry {
-        Entry::Search(_) => true,
-        Entry::Transfer(transfer) if transfer.plan.is_download() => {
+        SwarmEntry::Search(_) => true,
+        SwarmEntry::Transfer(transfer) if transfer.plan.is_download() => {
             let phase = transfer.wait_until_finished();
             !phase.was_complete() && phase != Phase::Retired
         }
-        Entry::Transfer(_) => false,
+        SwarmEntry::Transfer(_) => false,
     }
 }

@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 /// Progress of an unlisted download.
 #[derive(Clone, Debug)]
-pub struct Unlisted {
+pub struct UnlistedProgress {
     /// Its state.
     pub state: DownloadState,
     /// Pieces verified so far.
     pub verified: u32,
     /// What prevents it from completing.
-    pub missing: Missing,
+    pub missing: MissingPieces,
 }
 
 /// What prevents an unlisted download from completing, given all living owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum MissingPieces {
     /// Nothing: it is complete, or the owners can still send the missing pieces.
     Nothing,
     /// No link to these owners exists.
@@ -70,7 +70,7 @@ impl Peer {
     }
 
     /// The progress of a download. `owners` lists all living owners, without this peer.
-    pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<Unlisted> {
+    pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<UnlistedProgress> {
         let transfer = self.transfers.transfer(info_hash)?;
         let (state, verified, missing) = transfer.look(|core| {
             let linked: HashSet<SocketAddr> = core
@@ -86,13 +86,13 @@ impl Peer {
             let is_waiting =
                 core.phase().fetches() && core.with_workers() == 0 && without_owner > 0;
             let missing = match (is_waiting, unlinked.is_empty()) {
-                (true, false) => Missing::Links(unlinked),
-                (true, true) if all_have_announced => Missing::Owners(without_owner),
-                _ => Missing::Nothing,
+                (true, false) => MissingPieces::Links(unlinked),
+                (true, true) if all_have_announced => MissingPieces::Owners(without_owner),
+                _ => MissingPieces::Nothing,
             };
             (shown(core.phase()), core.owned().count(), missing)
         });
-        Some(Unlisted {
+        Some(UnlistedProgress {
             state,
             verified,
             missing,

@@ -1,6 +1,6 @@
 //! What a person sees of a running peer: its downloads, links and trackers.
 
-use crate::peer::{DownloadStatus, Entry, LinkStatus, Peer, Status, TrackerStatus, announce};
+use crate::peer::{DownloadStatus, LinkStatus, Peer, Status, SwarmEntry, TrackerStatus, announce};
 use std::time::Duration;
 
 impl Peer {
@@ -8,8 +8,8 @@ impl Peer {
     pub fn downloads(&self) -> Vec<DownloadStatus> {
         let entries = self.transfers.sorted().into_iter();
         let downloads = entries.filter_map(|entry| match entry {
-            Entry::Search(search) => Some(search.status()),
-            Entry::Transfer(transfer) => (transfer.plan.is_download() && transfer.plan.listed)
+            SwarmEntry::Search(search) => Some(search.status()),
+            SwarmEntry::Transfer(transfer) => (transfer.plan.is_download() && transfer.plan.listed)
                 .then(|| transfer.download_status()),
         });
         downloads.collect()
@@ -18,7 +18,7 @@ impl Peer {
     /// All links.
     pub fn links(&self) -> Vec<LinkStatus> {
         let transfers = self.transfers.sorted().into_iter();
-        let transfers = transfers.filter_map(Entry::into_transfer);
+        let transfers = transfers.filter_map(SwarmEntry::into_transfer);
         transfers
             .flat_map(|transfer| transfer.link_statuses())
             .collect()

@@ -1,13 +1,13 @@
 //! The errors for a share that this peer has already.
 
-use crate::peer::{Entry, PeerError, Transfer};
+use crate::peer::{PeerError, SwarmEntry, Transfer};
 use crate::swarm::Phase;
 
 /// The error for an entry that exists already.
-pub(crate) fn already(other: &Entry) -> PeerError {
+pub(crate) fn already(other: &SwarmEntry) -> PeerError {
     match other {
-        Entry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
-        Entry::Transfer(transfer) => already_here(transfer),
+        SwarmEntry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
+        SwarmEntry::Transfer(transfer) => already_here(transfer),
     }
 }
 

@@ -8,8 +8,8 @@
 //! The record is written before the files are touched, and restored if the files cannot be used. So
 //! a crash at any step leaves a record that the next start can resume.
 
-use super::{already_here, elsewhere, planned::Planned};
-use crate::peer::{Entry, FileChoice, PeerError, Services, Transfer, Transfers};
+use super::{already_here, elsewhere, planned::PlannedDownload};
+use crate::peer::{FileChoice, PeerError, Services, SwarmEntry, Transfer, Transfers};
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
 use crate::torrent::{PieceSet, Selection};
@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The reason for ending the links of the former transfer, which wanted less.
-const MORE: &str = "more of it is wanted from now on";
+const EXTENDED: &str = "more of it is wanted from now on";
 
-impl Planned {
+impl PlannedDownload {
     /// A transfer of the same share has failed. Its choice is still wanted, so that nothing is left
     /// half fetched in its folder. Returns also whether some of its files are under the final name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
@@ -71,7 +71,7 @@ impl Planned {
                 ..choice
             },
             peers: known_peers.chain(more).cloned().collect(),
-            replaces: Some(Entry::Transfer(Arc::clone(former))),
+            replaces: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let record = Record {
             only: extended.choice.patterns(),
@@ -99,7 +99,7 @@ fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), Pe
         let seen = context.changes.count();
         let (phase, is_set_aside) = transfer.decide(|core, now| {
             let phase = core.phase().clone();
-            (phase, core.set_aside(MORE, now))
+            (phase, core.set_aside(EXTENDED, now))
         });
         match phase {
             Phase::Complete if is_set_aside => {
@@ -148,8 +148,8 @@ fn resume_former(
         return Ok(());
     }
     // Its successor may have ended, or may still be in the map.
-    match transfers.enter(Entry::Transfer(Arc::clone(former))) {
-        Err(Entry::Transfer(other)) if Arc::ptr_eq(&other, former) => {}
+    match transfers.enter(SwarmEntry::Transfer(Arc::clone(former))) {
+        Err(SwarmEntry::Transfer(other)) if Arc::ptr_eq(&other, former) => {}
         Err(_) => return Ok(()),
         Ok(()) => {}
     }

@@ -1,7 +1,7 @@
 //! Starts one download: its place, its chosen files, and the files that exist already.
 
 use super::{already, named_peers, place::check_same_kind};
-use crate::peer::{Entry, FileChoice, Files, PeerError, Plan, Services, Transfer, Transfers};
+use crate::peer::{FileChoice, Files, PeerError, Plan, Services, SwarmEntry, Transfer, Transfers};
 use crate::storage::{
     Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
 };
@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// A download before it starts.
-pub(crate) struct Planned {
+pub(crate) struct PlannedDownload {
     pub(crate) metainfo: Metainfo,
     pub(crate) place: Place,
     pub(crate) choice: FileChoice,
     /// The peers that a magnet link names.
     pub(crate) peers: Vec<String>,
     /// The entry that this download replaces: a magnet search, or a download of fewer files.
-    pub(crate) replaces: Option<Entry>,
+    pub(crate) replaces: Option<SwarmEntry>,
 }
 
-impl Planned {
+impl PlannedDownload {
     /// Opens the files, writes the record and starts the transfer. A share that is here already is
     /// extended.
     pub(crate) fn start(
@@ -35,20 +35,20 @@ impl Planned {
         }
         let known = services.transfers.entry(self.metainfo.info().info_hash());
         let in_place = match known.filter(|_| self.replaces.is_none()) {
-            Some(Entry::Transfer(known)) if !known.has_failed() => {
+            Some(SwarmEntry::Transfer(known)) if !known.has_failed() => {
                 return self.extend(services, &known, progress);
             }
-            Some(Entry::Transfer(known)) => {
+            Some(SwarmEntry::Transfer(known)) => {
                 let in_place;
                 (self, in_place) = self.inherit_choice(&known);
                 in_place
             }
-            Some(search @ Entry::Search(_)) if !search.has_failed() => {
+            Some(search @ SwarmEntry::Search(_)) if !search.has_failed() => {
                 // Patterns that choose no file are an error, even if the share is here.
                 Selection::of(self.metainfo.info(), &self.choice.only)?;
                 return Err(already(&search));
             }
-            Some(Entry::Search(_)) | None => false,
+            Some(SwarmEntry::Search(_)) | None => false,
         };
         self.begin(services, progress, in_place, None)
     }
@@ -64,11 +64,11 @@ impl Planned {
     ) -> Result<(), PeerError> {
         let former = self.replaces.clone();
         let interrupt = match &former {
-            Some(Entry::Search(search)) => &search.interrupt,
-            Some(Entry::Transfer(_)) | None => &services.context.interrupt,
+            Some(SwarmEntry::Search(search)) => &search.interrupt,
+            Some(SwarmEntry::Transfer(_)) | None => &services.context.interrupt,
         };
         // The former entry was cancelled meanwhile.
-        if former.as_ref().is_some_and(Entry::has_failed) {
+        if former.as_ref().is_some_and(SwarmEntry::has_failed) {
             return Err(PeerError::Stopping);
         }
         let mut opened = self.open(in_place, progress, interrupt)?;
@@ -82,7 +82,7 @@ impl Planned {
     }
 
     /// Makes the transfer for the opened files.
-    fn into_transfer(self, services: &Services, opened: &Opened) -> Arc<Transfer> {
+    fn into_transfer(self, services: &Services, opened: &OpenedFiles) -> Arc<Transfer> {
         let is_private = self.metainfo.info().private();
         let plan = Plan::new(self.metainfo, RecordKind::Download(self.place));
         let plan = Plan {
@@ -94,7 +94,7 @@ impl Planned {
             added_ms: self
                 .replaces
                 .as_ref()
-                .map_or(plan.added_ms, Entry::added_ms),
+                .map_or(plan.added_ms, SwarmEntry::added_ms),
             ..plan
         };
         let transfer = services.new_transfer(plan);
@@ -106,16 +106,16 @@ impl Planned {
 }
 
 /// Copies the known peers and the counters of the former entry.
-fn inherit(transfer: &Transfer, former: &Entry) {
+fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     let is_private = transfer.info().private();
     let candidates = former.contacts(|known| match former {
         // A private torrent calls only peers that its own tracker returned (BEP 27).
-        Entry::Search(_) if is_private => known.barred_alone(),
+        SwarmEntry::Search(_) if is_private => known.barred_alone(),
         _ => known.handed_on(),
     });
     match former {
-        Entry::Search(_) => transfer.contacts(|contacts| contacts.take_over(candidates)),
-        Entry::Transfer(former) => transfer.take_over(former, candidates),
+        SwarmEntry::Search(_) => transfer.contacts(|contacts| contacts.take_over(candidates)),
+        SwarmEntry::Transfer(former) => transfer.take_over(former, candidates),
     }
 }
 
@@ -123,10 +123,13 @@ fn inherit(transfer: &Transfer, former: &Entry) {
 fn enter(
     transfers: &Transfers,
     transfer: &Arc<Transfer>,
-    former: Option<Entry>,
-    opened: Opened,
+    former: Option<SwarmEntry>,
+    opened: OpenedFiles,
 ) -> Result<(), PeerError> {
-    let (info_hash, entry) = (transfer.info_hash(), Entry::Transfer(Arc::clone(transfer)));
+    let (info_hash, entry) = (
+        transfer.info_hash(),
+        SwarmEntry::Transfer(Arc::clone(transfer)),
+    );
     let entered = match &former {
         None => transfers.enter(entry.clone()),
         Some(former) => transfers.replace(former, entry.clone()),
@@ -151,7 +154,7 @@ fn enter(
     let whole = matches!(opened.files, Files::Whole(_));
     drop(opened.files);
     // The magnet search has called the named peers already.
-    if !matches!(former, Some(Entry::Search(_))) {
+    if !matches!(former, Some(SwarmEntry::Search(_))) {
         named_peers::call(transfer.clone(), &transfer.plan.peers);
     }
     if whole {
@@ -164,7 +167,7 @@ fn enter(
     begun.map_err(PeerError::Thread)
 }
 
-impl Planned {
+impl PlannedDownload {
     /// Opens files under the final name, if some wanted files are there and none of them is another
     /// file. `in_place` says that this is known.
     fn open_in_place(
@@ -173,7 +176,7 @@ impl Planned {
         selection: &Arc<Selection>,
         in_place: bool,
         interrupt: &AtomicBool,
-    ) -> Result<Option<Opened>, StoreError> {
+    ) -> Result<Option<OpenedFiles>, StoreError> {
         let mode = Mode::extend(layout, &self.place);
         let opened = mode.and_then(|mode| Download::open(layout.clone(), &self.place, mode));
         let download = match opened {
@@ -189,10 +192,10 @@ impl Planned {
         let is_its_own =
             |good: &PieceSet| good.count() > 0 && download.check_in_place(good).is_ok();
         match good {
-            Ok(known) if in_place || is_its_own(&known) => Ok(Some(Opened {
+            Ok(known) if in_place || is_its_own(&known) => Ok(Some(OpenedFiles {
                 extends: true,
                 known,
-                ..Opened::partial(download, selection)
+                ..OpenedFiles::partial(download, selection)
             })),
             other => {
                 download.undo();
@@ -208,12 +211,12 @@ impl Planned {
         in_place: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
-    ) -> Result<Opened, PeerError> {
+    ) -> Result<OpenedFiles, PeerError> {
         let info = Arc::new(self.metainfo.info().clone());
         let selection = Arc::new(Selection::of(&info, &self.choice.only)?);
         let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&selection));
         let path = match Download::open(layout.clone(), &self.place, Mode::New) {
-            Ok(download) => return Ok(Opened::partial(download, &selection)),
+            Ok(download) => return Ok(OpenedFiles::partial(download, &selection)),
             Err(StoreError::Exists(path)) => path,
             Err(error) => return Err(error.into()),
         };
@@ -221,7 +224,7 @@ impl Planned {
             // The whole share is here, so everything counts as wanted.
             self.choice.only.clear();
             let selection = Arc::new(Selection::all(&info));
-            return Ok(Opened::new(
+            return Ok(OpenedFiles::new(
                 Files::Whole(Arc::new(store)),
                 &info,
                 &selection,
@@ -239,15 +242,15 @@ impl Planned {
             download.undo();
             return Err(error.into());
         }
-        Ok(Opened {
+        Ok(OpenedFiles {
             replaces: true,
-            ..Opened::partial(download, &selection)
+            ..OpenedFiles::partial(download, &selection)
         })
     }
 }
 
 /// The open files of a download that is about to start.
-struct Opened {
+struct OpenedFiles {
     files: Files,
     selection: Arc<Selection>,
     /// They replace the existing files under the final name once they are complete.
@@ -258,7 +261,7 @@ struct Opened {
     known: PieceSet,
 }
 
-impl Opened {
+impl OpenedFiles {
     fn new(files: Files, info: &Info, selection: &Arc<Selection>) -> Self {
         Self {
             files,

@@ -152,7 +152,7 @@ impl GroupClient {
             for ((due, swarm), answer) in due.iter().zip(&mut swarms).zip(peers.swarms) {
                 match answer {
                     Err(refused) => swarm.refused = Some(refused),
-                    // Use the addresses of one tracker before the next one has answered.
+                    // Use the addresses of one tracker before the next one answers.
                     Ok(addresses) if certified && !is_stopped(due) => {
                         swarm.is_listed = true;
                         due.payload.transfer.add_peers(addresses);

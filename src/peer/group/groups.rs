@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long a certificate counts as new. A peer that rejects a newer one is probably out of date
-/// itself.
+/// How long a certificate counts as new. A peer that rejects a new certificate is probably out of
+/// date itself.
 const NEW: Duration = Duration::from_secs(60);
 
 /// A group and one of its members, who uses this peer.
@@ -23,15 +23,15 @@ pub(crate) struct Group {
 
 #[derive(Debug, Default)]
 struct State {
-    tls: Option<Certified>,
+    tls: Option<CertifiedTls>,
     /// When another certificate is fetched, since 1970.
     renew: Duration,
     barred: HashSet<String>,
 }
 
-/// The certificate that other members see, and the authority that issued it.
+/// TLS with the certificate that other members see, and the authority that issued it.
 #[derive(Debug)]
-struct Certified {
+struct CertifiedTls {
     tls: GroupTls,
     authority: Fingerprint,
     /// When it was fetched, since 1970.
@@ -62,7 +62,7 @@ impl Group {
     /// this one is new.
     pub(crate) fn renew_certificate_soon(&self) {
         let mut state = lock(&self.state);
-        let is_new = |certified: &Certified| since_1970().saturating_sub(certified.at) < NEW;
+        let is_new = |certified: &CertifiedTls| since_1970().saturating_sub(certified.at) < NEW;
         if !state.tls.as_ref().is_some_and(is_new) {
             state.renew = Duration::ZERO;
         }
@@ -134,7 +134,7 @@ impl Groups {
         let mut state = lock(&group.state);
         // A quarter of its lifetime is left to retry when a tracker does not answer.
         state.renew = at + end.saturating_sub(at) * 3 / 4;
-        state.tls = Some(Certified {
+        state.tls = Some(CertifiedTls {
             tls,
             authority: certificate.fingerprint(),
             at,

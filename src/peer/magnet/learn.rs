@@ -1,7 +1,8 @@
 //! Starts magnet searches, and turns a search into a download.
 
 use crate::peer::{
-    Entry, FileChoice, MagnetSearch, PeerError, Planned, Services, download::named_peers, place,
+    FileChoice, MagnetSearch, PeerError, PlannedDownload, Services, SwarmEntry,
+    download::named_peers, place,
 };
 use crate::torrent::{Info, Metainfo};
 use crate::wire::Event;
@@ -22,7 +23,10 @@ pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
         let info_hash = record.magnet.info_hash;
         let choice = FileChoice::recorded(&record.only, record.sequential, record.force);
         let search = services.new_search(record, choice);
-        match services.transfers.enter(Entry::Search(Arc::clone(&search))) {
+        match services
+            .transfers
+            .enter(SwarmEntry::Search(Arc::clone(&search)))
+        {
             Ok(()) => seek(&search),
             Err(_) => context.records.remove_magnet(info_hash)?,
         }
@@ -68,12 +72,12 @@ fn become_download(
     let magnet = &search.record.magnet;
     let metainfo =
         Metainfo::new(info, search.tiers().to_vec()).with_web_seeds(magnet.web_seeds.clone());
-    let planned = Planned {
+    let planned = PlannedDownload {
         place: place(&metainfo, Some(&search.record.destination))?,
         metainfo,
         choice: search.choice.clone(),
         peers: magnet.peers.clone(),
-        replaces: Some(Entry::Search(Arc::clone(search))),
+        replaces: Some(SwarmEntry::Search(Arc::clone(search))),
     };
     log::info!("{}: the metadata is complete", search.name());
     planned.start(services, &|_, _| {})?;

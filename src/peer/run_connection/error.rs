@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub enum RunConnectionError {
     /// The tracker cannot be reached, or is not trusted.
     #[error(transparent)]
-    NoLine(#[from] TrustError),
+    NoConnection(#[from] TrustError),
     /// The system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] Arc<io::Error>),

@@ -275,6 +275,6 @@ fn a_tracker_that_closes_or_sends_invalid_frames_ends_the_connection() {
     let refused = connect(address, ClientNumber::MIN, NonZeroU16::MIN);
     assert!(matches!(
         refused,
-        Err(RunConnectionError::NoLine(TrustError::Connect { .. }))
+        Err(RunConnectionError::NoConnection(TrustError::Connect { .. }))
     ));
 }

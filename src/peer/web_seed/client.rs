@@ -42,7 +42,7 @@ pub(super) enum WebError {
     #[error("the URL is not a valid http:// or https:// URL")]
     Url,
     #[error(
-        "{host} is {zone}: only URLs without a query are requested there, and nothing on the local link"
+        "{host} is {zone}: only URLs without a query are requested there, and none in the link-local network"
     )]
     Near { host: String, zone: Zone },
     #[error("the file has {found} bytes there, but {expected} in the torrent")]
@@ -121,8 +121,8 @@ impl WebClient {
                 continue;
             }
             let (position, end) = match status {
-                200 => (0, whole(headers, length)?),
-                206 => ranged(headers, from, end, length)?,
+                200 => (0, full_body_end(headers, length)?),
+                206 => range_bounds(headers, from, end, length)?,
                 408 | 425 | 429 | 500..=599 => return Err(WebError::Busy(status)),
                 _ => return Err(WebError::Status(status)),
             };
@@ -299,7 +299,7 @@ fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
 }
 
 /// The end of a response that holds the whole file.
-fn whole(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
+fn full_body_end(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
     is_plain(headers)?;
     let found = text(headers, "content-length").map(str::parse);
     match found {
@@ -312,7 +312,12 @@ fn whole(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
 }
 
 /// The start and end of a response that holds a range.
-fn ranged(headers: &HeaderMap, from: u64, end: u64, length: u64) -> Result<(u64, u64), WebError> {
+fn range_bounds(
+    headers: &HeaderMap,
+    from: u64,
+    end: u64,
+    length: u64,
+) -> Result<(u64, u64), WebError> {
     is_plain(headers)?;
     let range = text(headers, "content-range").unwrap_or_default();
     let other = || WebError::Range(range.chars().take(80).collect());
@@ -368,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_range_must_be_the_requested_one() {
-        let of = |range: &str| ranged(&headers("content-range", range), 10, 20, 100);
+        let of = |range: &str| range_bounds(&headers("content-range", range), 10, 20, 100);
         assert_eq!(of("bytes 10-19/100").unwrap(), (10, 20));
         assert_eq!(of("bytes 10-14/*").unwrap(), (10, 15));
         for other in [
@@ -388,9 +393,9 @@ mod tests {
             other_file,
             Err(WebError::Length { found: 101, .. })
         ));
-        let encoded = whole(&headers("content-encoding", "gzip"), 1);
+        let encoded = full_body_end(&headers("content-encoding", "gzip"), 1);
         assert!(matches!(encoded, Err(WebError::Encoded(_))));
-        let other_file = whole(&headers("content-length", "5"), 6);
+        let other_file = full_body_end(&headers("content-length", "5"), 6);
         assert!(matches!(other_file, Err(WebError::Length { .. })));
     }
 
@@ -414,8 +419,8 @@ mod tests {
     fn server(redirects: &'static [(&str, &str)]) -> (u16, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
+        let requested = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requested);
         // The thread ends with the test process.
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
@@ -437,12 +442,12 @@ mod tests {
                 stream.write_all((answer + end).as_bytes()).unwrap();
             }
         });
-        (port, asked)
+        (port, requested)
     }
 
     #[test]
     fn on_this_machine_only_urls_without_a_query_are_requested_in_any_spelling() {
-        let (port, asked) = server(&[
+        let (port, requested) = server(&[
             ("/to", "/file"),
             ("/query", "/x?order"),
             ("/other", "http://127.1:PORT/x?order"),
@@ -472,13 +477,16 @@ mod tests {
             let led = open(&format!("http://127.0.0.1:PORT/{path}"));
             assert!(matches!(led, Err(WebError::Redirect(_))), "{path}");
         }
-        let asked = asked.lock().unwrap();
-        assert!(!asked.iter().any(|path| path.contains('?')), "{asked:?}");
+        let requested = requested.lock().unwrap();
+        assert!(
+            !requested.iter().any(|path| path.contains('?')),
+            "{requested:?}"
+        );
     }
 
     #[test]
     fn a_call_never_reaches_a_nearer_zone_than_allowed() {
-        let (port, asked) = server(&[]);
+        let (port, requested) = server(&[]);
         let client = WebClient::default();
         let call = |nearest| client.call(&format!("http://localhost:{port}/file"), nearest, 0, 1);
         for farther in [Zone::World, Zone::Network] {
@@ -491,7 +499,7 @@ mod tests {
                 })
             ));
         }
-        assert!(asked.lock().unwrap().is_empty());
+        assert!(requested.lock().unwrap().is_empty());
         assert_eq!(call(Zone::Machine).unwrap().1, Zone::Machine);
     }
 }

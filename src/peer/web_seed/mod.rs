@@ -223,7 +223,7 @@ enum FetchStep {
 }
 
 impl WebSeedFetch<'_> {
-    /// Registers the web seed at the core. Returns `false` if the download has ended.
+    /// Registers the web seed with the core. Returns `false` if the download has ended.
     fn begin(&mut self) -> bool {
         let id = self.seed.id;
         !self.transfer.context.stop.is_stopped()
@@ -321,7 +321,7 @@ impl WebSeedFetch<'_> {
                 }
             };
             if !self.skip_to(&mut body, part.offset, range)? {
-                // The response may still reach another wanted block.
+                // The response may still contain another wanted block.
                 self.body = Some((part.index, body));
                 return Ok(match self.transfer.fetches() {
                     true => FetchStep::Next,
@@ -336,7 +336,7 @@ impl WebSeedFetch<'_> {
         let arrived = self
             .transfer
             .decide(|core, now| core.on_block(id, Some(source), range, buffer, now));
-        // It is no protocol violation: the block was requested too long ago.
+        // An error means that the block was requested too long ago, not that the server misbehaves.
         if arrived.map_err(|_| WebError::Slow)?.is_none() {
             self.seed.delivered += u64::from(range.length());
         }

@@ -10,7 +10,7 @@ const NEVER: &str = "no announce is due";
 
 /// A plan with one transfer at trackers `a`, `b` and so on, and a time in seconds.
 struct PlanTest {
-    plan: Plan,
+    plan: AnnouncePlan,
     swarm: Arc<dyn Announced>,
     start: Instant,
     now: Instant,
@@ -69,7 +69,7 @@ impl PlanTest {
         let start = Instant::now();
         let tiers = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
         Self {
-            plan: Plan::default(),
+            plan: AnnouncePlan::default(),
             swarm: Arc::new(Share { tiers, tier_policy }),
             start,
             now: start,
@@ -77,9 +77,9 @@ impl PlanTest {
         }
     }
 
-    fn list_in_tracker_info(&mut self, ours: &[&str]) {
-        let ours = ours.iter().map(|url| (*url).to_owned());
-        self.plan.set_listed_trackers(ours.collect());
+    fn list_in_tracker_info(&mut self, urls: &[&str]) {
+        let urls = urls.iter().map(|url| (*url).to_owned());
+        self.plan.set_listed_trackers(urls.collect());
     }
 
     fn hash(&self) -> InfoHash {
@@ -101,9 +101,9 @@ impl PlanTest {
         let stays = self.plan.confirm(&due, self.now);
         self.plan.schedule.check();
         stays.then(|| {
-            let told = (due.tracker.clone(), due.event);
+            let response = (due.tracker.clone(), due.event);
             self.taken.push(due);
-            told
+            response
         })
     }
 
@@ -208,8 +208,8 @@ fn a_download_without_peers_announces_sooner_but_not_below_the_shortest_interval
         let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
         test.announce(STARTED);
         test.take();
-        let told = answer(interval, min_interval);
-        test.settle("a", STARTED, Ok(told), true);
+        let response = answer(interval, min_interval);
+        test.settle("a", STARTED, Ok(response), true);
         assert_eq!(test.pause(), due, "{interval}, {min_interval:?}");
     }
 }
@@ -257,11 +257,11 @@ fn a_starved_download_announces_to_the_next_tracker_too() {
     test.announce(STARTED);
     test.answered("a", STARTED);
     let hash = test.hash();
-    let mut need = |seconds| {
+    let mut extend = |seconds| {
         let now = test.at(seconds).now;
         test.plan.extend_if_starved(hash, true, now)
     };
-    assert_eq!([need(0), need(9), need(10)], [false, false, true]);
+    assert_eq!([extend(0), extend(9), extend(10)], [false, false, true]);
     test.answered("b", STARTED);
     assert_eq!(test.tasks(), "ab");
 }
@@ -296,14 +296,14 @@ fn trackers_removed_from_tracker_info_are_left() {
     test.announce(STARTED);
     assert_eq!(test.tasks(), "aop");
     test.list_in_tracker_info(&["q"]);
-    let mut told: Vec<_> = std::iter::from_fn(|| {
+    let mut response: Vec<_> = std::iter::from_fn(|| {
         // A task that ends while it waits is not announced.
         (0..4).find_map(|_| test.take())
     })
     .map(|(url, _)| url)
     .collect();
-    told.sort();
-    assert_eq!(told.concat(), "aq");
+    response.sort();
+    assert_eq!(response.concat(), "aq");
     assert_eq!(test.tasks(), "aq");
 }
 

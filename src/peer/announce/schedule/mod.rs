@@ -49,7 +49,7 @@
 //! | | |
 //! |---|---|
 //! | 1 | A task is in the queue, at the time when it is next due, exactly if it has such a time. |
-//! | 2 | A task with an announce in progress is not due. Announces of a swarm to a tracker never overlap. |
+//! | 2 | A task with an announce in progress is not due, so its announces never overlap. |
 //! | 3 | No two announces in progress have the same ticket. |
 //! | 4 | A swarm without a task is removed. |
 

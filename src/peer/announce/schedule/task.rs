@@ -74,12 +74,12 @@ impl<P> Task<P> {
         self.trouble.as_deref()
     }
 
-    /// Whether the task ends when `stopped` was tried.
+    /// Whether the task ends once `stopped` was tried.
     pub(crate) fn is_leaving(&self) -> bool {
         matches!(self.state, State::Leaving { .. })
     }
 
-    /// Whether the task is suspended when `stopped` was tried.
+    /// Whether the task is suspended once `stopped` was tried.
     pub(super) fn is_stopping(&self) -> bool {
         self.state == State::Stopping
     }

@@ -131,9 +131,9 @@ impl Steps {
 
 /// Runs the steps of `before` and then those of each case, and checks the state.
 fn check_states(before: &str, cases: &[(&str, &str)]) {
-    for (steps, shown) in cases {
+    for (steps, expected) in cases {
         let steps = format!("{before} {steps}");
-        assert_eq!(Steps::run(&steps).state_text(), *shown, "{steps}");
+        assert_eq!(Steps::run(&steps).state_text(), *expected, "{steps}");
     }
 }
 

@@ -16,21 +16,21 @@ fn tracker(
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
     let url = format!("udp://{}/announce?a=b", socket.local_addr().unwrap());
-    let heard = thread::spawn(move || {
-        let (mut heard, mut datagram) = (Vec::new(), [0; 2_000]);
+    let requests = thread::spawn(move || {
+        let (mut requests, mut datagram) = (Vec::new(), [0; 2_000]);
         loop {
             let (length, from) = socket.recv_from(&mut datagram).unwrap();
             let request = Request::parse(&datagram[..length]).unwrap();
             for answer in answers(&request) {
                 socket.send_to(&answer, from).unwrap();
             }
-            heard.push(request);
-            if matches!(heard.last(), Some(Request::Announce { .. })) {
-                return heard;
+            requests.push(request);
+            if matches!(requests.last(), Some(Request::Announce { .. })) {
+                return requests;
             }
         }
     });
-    (url, heard)
+    (url, requests)
 }
 
 fn encode(response: &Response, family: Family) -> Vec<u8> {
@@ -74,7 +74,7 @@ fn an_announce_over_either_family_returns_peers() {
         ("127.0.0.1:0", "10.0.0.1:6881", Family::V4),
         ("[::1]:0", "[2001:db8::1]:6881", Family::V6),
     ] {
-        let (url, heard) = tracker(address, move |request| {
+        let (url, requests) = tracker(address, move |request| {
             let answer = encode(&honest(request, peer), family);
             // Noise before it: cut short, foreign, of another transaction, of another kind.
             let mut other = answer.clone();
@@ -99,19 +99,19 @@ fn an_announce_over_either_family_returns_peers() {
             Duration::from_secs(60),
             "the interval has a lower limit"
         );
-        let heard = heard.join().unwrap();
+        let requests = requests.join().unwrap();
         assert!(
-            matches!(&heard[..], [Request::Connect { .. }, Request::Announce { connection, url_data, .. }]
+            matches!(&requests[..], [Request::Connect { .. }, Request::Announce { connection, url_data, .. }]
                 if connection.0 == *b"identity" && url_data == b"/announce?a=b"),
-            "{heard:?}"
+            "{requests:?}"
         );
-        assert_ne!(heard[0].transaction(), heard[1].transaction());
+        assert_ne!(requests[0].transaction(), requests[1].transaction());
     }
 }
 
 #[test]
 fn a_refusal_is_an_error_with_its_message() {
-    let (url, heard) = tracker("127.0.0.1:0", |request| {
+    let (url, requests) = tracker("127.0.0.1:0", |request| {
         let transaction = request.transaction();
         let response = match request {
             Request::Announce { .. } => Response::Error {
@@ -126,7 +126,7 @@ fn a_refusal_is_an_error_with_its_message() {
         ask(&url, ANSWER),
         Err("the tracker refuses: not here".to_owned())
     );
-    heard.join().unwrap();
+    requests.join().unwrap();
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_or_to_the_interval_without_p
 #[test]
 fn a_change_at_a_tracker_is_noticed_once() {
     let trouble = || AnnounceNotice::Trouble("silent".to_owned());
-    let over = || AnnounceNotice::Ended("withdrawn".to_owned());
+    let ended = || AnnounceNotice::Ended("withdrawn".to_owned());
     for (steps, notices) in [
         ("begin take ok 100 take ok", vec![AnnounceNotice::Answers]),
         ("begin take fail 1 take fail", vec![trouble()]),
@@ -70,8 +70,8 @@ fn a_change_at_a_tracker_is_noticed_once() {
             "begin take ok leave take fail",
             vec![AnnounceNotice::Answers],
         ),
-        ("begin take over", vec![over()]),
-        ("begin take leave over", vec![over()]),
+        ("begin take over", vec![ended()]),
+        ("begin take leave over", vec![ended()]),
         ("begin take leave unlisted", vec![]),
         ("begin take suspend over", vec![]),
     ] {
@@ -112,12 +112,12 @@ fn final_announces_go_to_trackers_that_list_the_swarm() {
         );
         let announces = test.schedule.take_final_announces();
         test.schedule.check();
-        let farewell = |is_completed| FinalAnnounce {
+        let final_announce = |is_completed| FinalAnnounce {
             tracker: "t",
             payload: "kept",
             is_completed,
         };
-        let expected: Vec<_> = is_completed.map(farewell).into_iter().collect();
+        let expected: Vec<_> = is_completed.map(final_announce).into_iter().collect();
         assert_eq!(announces, expected, "{steps}");
         assert!(test.schedule.has_ended() && !test.schedule.contains(SWARM));
         // Announces in progress may end after that.
@@ -204,7 +204,7 @@ fn the_invariants_hold_whatever_happens() {
         "take", "take", "withdraw", "ok", "ok", "fail", "unlisted", "over", "1", "100",
     ];
     let mut random = fastrand::Rng::with_seed(1);
-    let mut shown = BTreeSet::new();
+    let mut states = BTreeSet::new();
     let mut test = Steps::new();
     for _ in 0..20_000 {
         let step = STEPS[random.usize(..STEPS.len())];
@@ -215,7 +215,7 @@ fn the_invariants_hold_whatever_happens() {
         test.step(step);
         test.schedule.check();
         let state = test.state_text();
-        shown.insert(state.split(' ').next().unwrap().to_owned());
+        states.insert(state.split(' ').next().unwrap().to_owned());
     }
-    assert_eq!(shown.len(), 9, "not every state was reached: {shown:?}");
+    assert_eq!(states.len(), 9, "not every state was reached: {states:?}");
 }
