@@ -212,8 +212,8 @@ fn of_several_that_lie_reject_or_are_silent_none_keeps_it_from_a_sound_one() {
     let mut leech = peer(&sandbox, "leech", &[]);
     leech.run(&format!("download {}", link(&TORRENT, &bad)));
     for reason in [
-        format!("{liar}: its metadata does not have the hash"),
-        format!("{refuses}: no metadata: it will not send piece 0"),
+        format!("{liar}: its metadata has another hash"),
+        format!("{refuses}: no metadata: it refused to send piece 0"),
         format!("{short}: no metadata: metadata: piece 0 of the metadata with 1 bytes where 500"),
         format!("{huge}: no metadata: metadata: metadata of 16777217 bytes"),
         format!("{knows_nothing}: no metadata: it has no metadata"),

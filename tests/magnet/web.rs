@@ -225,7 +225,7 @@ fn a_useless_or_lying_one_is_left_and_a_sound_one_takes_its_place() {
         &[
             "ftp://127.0.0.1/f",
             "is dropped",
-            "none that is fetched from",
+            "not a valid http:// or https:// URL",
         ],
     );
     logged(

@@ -172,7 +172,7 @@ impl Announcer {
             log_result(&due, &result);
             if let Some(swarm) = result.swarm {
                 if result.replaces_peers {
-                    swarm.give_up_peers("the tracker that returned its address has failed");
+                    swarm.give_up_peers("the tracker that named it has failed");
                 }
                 swarm.add_peers(result.peers);
             }
