@@ -26,7 +26,7 @@ pub(crate) struct TrackerAnswer {
     pub(crate) interval: Duration,
     /// The shortest interval that the tracker accepts. Without one, `interval` is the shortest.
     pub(crate) min_interval: Option<Duration>,
-    /// The download has no owner to ask.
+    /// The download has no peer to request from.
     pub(crate) lacks_peers: bool,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum AnnounceOutcome {
     /// The announce failed. The next attempt follows after the pause for failures.
     Failed {
         trouble: String,
-        /// The download has no owner to ask.
+        /// The download has no peer to request from.
         lacks_peers: bool,
     },
     /// The tracker does not list the swarm at present. `started` is sent after this pause.

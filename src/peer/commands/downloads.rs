@@ -109,7 +109,7 @@ impl Peer {
         let entry = SwarmEntry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
         replaced.map_err(|other| already(&other))?;
-        known.fail("more of it is wanted from now on");
+        known.fail("a download of more of its files replaces it");
         seek(&search);
         Ok(started(&search))
     }

@@ -340,7 +340,7 @@ fn save(transfer: &Transfer) -> Result<(), PeerError> {
 /// The error for a share that belongs to another user of this peer, who is not logged in. It is not
 /// served now.
 fn of_another(other: &Transfer) -> PeerError {
-    let what = "here for another user, who is not logged in";
+    let what = "here for another user who is not logged in";
     PeerError::already(other.name(), what, other.plan.path())
 }
 

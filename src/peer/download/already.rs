@@ -38,11 +38,11 @@ pub(crate) fn elsewhere(former: &Transfer) -> PeerError {
     if let PeerError::Already { advice, .. } = &mut error {
         let end = match former.phase() {
             Phase::Complete | Phase::Withdrawn { .. } => {
-                format!("end that with stop_share - {}", former.name())
+                format!("run stop_share - {}", former.name())
             }
-            _ => format!("give that up with cancel {}", former.name()),
+            _ => format!("run cancel {}", former.name()),
         };
-        *advice = format!("; for more of its files name that place, for another place {end} first");
+        *advice = format!("; to add files, name that place; to use another place, {end} first");
     }
     error
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The reason for ending the links of the former transfer, which wanted less.
-const EXTENDED: &str = "more of it is wanted from now on";
+const EXTENDED: &str = "a download of more of its files replaces it";
 
 impl PlannedDownload {
     /// A transfer of the same share has failed. Its choice is still wanted, so that nothing is left

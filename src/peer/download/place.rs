@@ -63,7 +63,7 @@ pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<P
     let unusable = || {
         file(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "no name for a file or folder",
+            "not a valid name of a file or folder",
         ))
     };
     let folder = absolute.parent().ok_or_else(unusable)?.to_owned();

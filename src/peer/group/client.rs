@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Interval at which the peer checks whether the user of a group has logged in.
-const SUSPENDED: Duration = Duration::from_secs(1);
+const LOGIN_CHECK: Duration = Duration::from_secs(1);
 /// The interval of a peer that does not listen, in seconds: it has nothing to announce.
-const NOWHERE: u32 = 60;
+const NOT_LISTENING: u32 = 60;
 
 /// The trackers of a group, for one user and the swarms of one authority. One request can announce
 /// all of these swarms.
@@ -217,7 +217,7 @@ impl GroupClient {
             None => {
                 on_peers(Peers {
                     swarms: (0..count).map(|_| Ok(Vec::new())).collect(),
-                    interval: NOWHERE,
+                    interval: NOT_LISTENING,
                     barred: Vec::new(),
                 });
                 Ok(None)
@@ -248,7 +248,7 @@ pub(super) fn suspended_until(user: &Label) -> String {
 
 fn suspended(group: &Group) -> AnnounceOutcome {
     AnnounceOutcome::Unlisted {
-        pause: SUSPENDED,
+        pause: LOGIN_CHECK,
         trouble: Some(suspended_until(&group.membership.user)),
     }
 }

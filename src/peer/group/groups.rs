@@ -141,7 +141,7 @@ impl Groups {
         });
         drop(state);
         log::info!(
-            "{} has a certificate of {} for {} s",
+            "{} received a certificate of the group {}, valid for {} s",
             group.membership.user,
             group.membership.group,
             end.saturating_sub(at).as_secs()

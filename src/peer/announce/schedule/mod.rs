@@ -62,13 +62,13 @@ use crate::torrent::InfoHash;
 use crate::wire::Event;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
-pub(crate) use task::Task;
+pub(crate) use task::AnnounceTask;
 
 /// All tasks. `T` names a tracker, `P` is the announcer's own data for a swarm at a tracker.
 #[derive(Debug)]
 pub(crate) struct Schedule<T, P> {
     pace: Pace,
-    swarms: HashMap<InfoHash, BTreeMap<T, Task<P>>>,
+    swarms: HashMap<InfoHash, BTreeMap<T, AnnounceTask<P>>>,
     /// The tasks that wait, ordered by time.
     queue: BTreeSet<(Instant, InfoHash, T)>,
     /// The ticket that was issued last.
@@ -113,7 +113,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
             return;
         }
         let former = self.change(info_hash, tracker, |task| (false, task.in_progress()));
-        let task = Task::new(payload, former.flatten(), now);
+        let task = AnnounceTask::new(payload, former.flatten(), now);
         if let Some(due) = task.next() {
             self.queue.insert((due, info_hash, tracker.clone()));
         }
@@ -187,7 +187,10 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     }
 
     /// The tasks of a swarm, with their trackers.
-    pub(crate) fn tasks_of(&self, info_hash: InfoHash) -> impl Iterator<Item = (&T, &Task<P>)> {
+    pub(crate) fn tasks_of(
+        &self,
+        info_hash: InfoHash,
+    ) -> impl Iterator<Item = (&T, &AnnounceTask<P>)> {
         self.swarms.get(&info_hash).into_iter().flatten()
     }
 
@@ -197,12 +200,12 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     }
 
     /// The task of a swarm at a tracker.
-    pub(crate) fn task(&self, info_hash: InfoHash, tracker: &T) -> Option<&Task<P>> {
+    pub(crate) fn task(&self, info_hash: InfoHash, tracker: &T) -> Option<&AnnounceTask<P>> {
         self.swarms.get(&info_hash)?.get(tracker)
     }
 
     /// All tasks, with their trackers.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = (&T, &Task<P>)> {
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (&T, &AnnounceTask<P>)> {
         self.swarms.values().flatten()
     }
 
@@ -294,7 +297,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     fn change_taken<R>(
         &mut self,
         due: &DueAnnounce<T, P>,
-        change: impl FnOnce(&mut Task<P>) -> (bool, R),
+        change: impl FnOnce(&mut AnnounceTask<P>) -> (bool, R),
     ) -> Option<R> {
         let task = self.task(due.info_hash, &due.tracker);
         task.filter(|task| task.ticket() == Some(due.ticket))?;
@@ -306,7 +309,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     fn change_all(
         &mut self,
         info_hash: Option<InfoHash>,
-        mut change: impl FnMut(&T, &mut Task<P>) -> bool,
+        mut change: impl FnMut(&T, &mut AnnounceTask<P>) -> bool,
     ) {
         let swarms: Vec<InfoHash> = match info_hash {
             Some(info_hash) => vec![info_hash],
@@ -328,7 +331,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         &mut self,
         info_hash: InfoHash,
         tracker: &T,
-        change: impl FnOnce(&mut Task<P>) -> (bool, R),
+        change: impl FnOnce(&mut AnnounceTask<P>) -> (bool, R),
     ) -> Option<R> {
         let tasks = self.swarms.get_mut(&info_hash)?;
         let task = tasks.get_mut(tracker)?;

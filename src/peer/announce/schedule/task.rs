@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// One swarm at one tracker. `P` is the announcer's own data for it.
 #[derive(Debug)]
-pub(crate) struct Task<P> {
+pub(crate) struct AnnounceTask<P> {
     pub(crate) payload: P,
     state: State,
     due: Instant,
@@ -45,7 +45,7 @@ pub(super) struct AnnounceInProgress {
     is_former: bool,
 }
 
-impl<P> Task<P> {
+impl<P> AnnounceTask<P> {
     /// A task that starts now, or when the announce of the former task has ended.
     pub(super) fn new(payload: P, in_progress: Option<AnnounceInProgress>, now: Instant) -> Self {
         let is_former = true;
