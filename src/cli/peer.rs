@@ -11,7 +11,7 @@ use super::prompt::{InputLines, NextInput};
 use super::signals::wait_for_stop;
 use super::{logging, scenario, signals, state_folder};
 use crate::net::Stop;
-use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Options, Peer};
+use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Peer, PeerOptions};
 use crate::storage::StateKind;
 use crate::wire::HostPort;
 use std::io::{self, BufReader};
@@ -44,7 +44,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         signals.remove_when_killed(folder.path());
     }
     let stop = signals.stop;
-    let options = Options {
+    let options = PeerOptions {
         listen,
         tracker_info: arguments.tracker_info.clone(),
         folder,

@@ -1,7 +1,7 @@
 //! The calls of this peer: a thread for each, which then is the link's reading thread.
 
 use super::link::{self, CallError, Greeted, MemberCall};
-use super::{Entry, LinkStream, STACK, Services, Sockets, join, magnet};
+use super::{LinkStream, STACK, Services, Sockets, SwarmEntry, join, magnet};
 use crate::net::{GroupTlsError, Refusal as Alert};
 use crate::swarm::{Contacts, Unreached};
 use crate::system::lock;
@@ -34,7 +34,7 @@ impl Calls {
     }
 
     /// Calls an address on a thread of its own.
-    pub(super) fn spawn(&self, entry: &Entry, address: SocketAddr) {
+    pub(super) fn spawn(&self, entry: &SwarmEntry, address: SocketAddr) {
         let mut threads = lock(&self.threads);
         threads.retain(|thread| !thread.is_finished());
         let call = Call {
@@ -70,7 +70,7 @@ impl Calls {
 struct Call {
     services: Arc<Services>,
     sockets: Arc<Sockets>,
-    entry: Entry,
+    entry: SwarmEntry,
     address: SocketAddr,
 }
 
@@ -107,8 +107,8 @@ impl Call {
 
     fn begin(&self, greeted: Greeted) {
         match (&self.entry, &greeted.stream) {
-            (Entry::Transfer(transfer), _) => join(transfer, greeted),
-            (Entry::Search(search), LinkStream::Plain(stream)) => {
+            (SwarmEntry::Transfer(transfer), _) => join(transfer, greeted),
+            (SwarmEntry::Search(search), LinkStream::Plain(stream)) => {
                 let _registered = self.sockets.register(stream);
                 let metadata = magnet::fetch(search, stream, self.address, true, &greeted.theirs);
                 if let Some(metadata) = metadata {
@@ -116,7 +116,7 @@ impl Call {
                 }
             }
             // No magnet link names a swarm of a group.
-            (Entry::Search(_), LinkStream::Group { .. }) => {}
+            (SwarmEntry::Search(_), LinkStream::Group { .. }) => {}
         }
     }
 
@@ -127,8 +127,8 @@ impl Call {
         let context = &self.services.context;
         let info_hash = self.entry.info_hash();
         let membership = match &self.entry {
-            Entry::Transfer(transfer) => transfer.plan.group.as_ref().zip(Some(transfer)),
-            Entry::Search(_) => None,
+            SwarmEntry::Transfer(transfer) => transfer.plan.group.as_ref().zip(Some(transfer)),
+            SwarmEntry::Search(_) => None,
         };
         let Some((membership, transfer)) = membership else {
             return link::call(context, socket, self.address, info_hash, None);
@@ -141,7 +141,7 @@ impl Call {
         };
         let called = link::call(context, socket, self.address, info_hash, Some(member));
         if let Err(CallError::Group(GroupTlsError::Refused(Alert::Group))) = &called {
-            group.doubt();
+            group.renew_certificate_soon();
         }
         called
     }
@@ -151,10 +151,10 @@ impl Drop for Call {
     fn drop(&mut self) {
         let (address, now) = (self.address, self.services.context.now());
         match &self.entry {
-            Entry::Search(search) => {
+            SwarmEntry::Search(search) => {
                 search.contacts(|contacts| contacts.on_call_ended(address, false, now));
             }
-            Entry::Transfer(transfer) => transfer.on_call_ended(address),
+            SwarmEntry::Transfer(transfer) => transfer.on_call_ended(address),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Callers: from an accepted connection to a link, or to a connection that fetches metadata.
 
 use super::link::{self, Served, Turned};
-use super::{Entry, LinkStream, Services, Sockets, join, magnet};
+use super::{LinkStream, Services, Sockets, SwarmEntry, join, magnet};
 use crate::certificate::Member;
 use crate::net::{GroupTls, Incoming};
 use crate::torrent::InfoHash;
@@ -22,8 +22,8 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
         served(services, theirs.info_hash, is_member),
         &greeted.stream,
     ) {
-        (Some(Entry::Transfer(transfer)), _) => join(&transfer, greeted),
-        (Some(Entry::Search(search)), LinkStream::Plain(stream)) => {
+        (Some(SwarmEntry::Transfer(transfer)), _) => join(&transfer, greeted),
+        (Some(SwarmEntry::Search(search)), LinkStream::Plain(stream)) => {
             let _registered = sockets.register(stream);
             if let Some(metadata) = magnet::fetch(&search, stream, address, false, theirs) {
                 magnet::learn(services, &search, metadata);
@@ -35,11 +35,11 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
 
 /// What a caller may have: an open swarm, or, as a member, one of a group. A magnet search lets
 /// callers in too, because they may have the metadata.
-fn served(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<Entry> {
+fn served(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<SwarmEntry> {
     let entry = services.transfers.entry(info_hash)?;
     let is_served = match &entry {
-        Entry::Search(search) => !is_member && search.is_seeking(),
-        Entry::Transfer(transfer) => {
+        SwarmEntry::Search(search) => !is_member && search.is_seeking(),
+        SwarmEntry::Transfer(transfer) => {
             transfer.plan.group.is_some() == is_member && services.context.owned.serves(info_hash)
         }
     };
@@ -57,8 +57,8 @@ impl Served for Services {
         let entry = served(self, info_hash, member.is_some());
         let entry = entry.ok_or(Turned::NotServed(info_hash))?;
         let membership = match &entry {
-            Entry::Search(_) => None,
-            Entry::Transfer(transfer) => transfer.plan.group.as_ref(),
+            SwarmEntry::Search(_) => None,
+            SwarmEntry::Transfer(transfer) => transfer.plan.group.as_ref(),
         };
         match (membership, member) {
             (Some(membership), Some(member))

@@ -51,13 +51,13 @@ mod zone;
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use commands::groups::{ListedFile, Uploaded};
 pub use commands::sending::Sent;
-pub use commands::unlisted::{Missing, Unlisted};
+pub use commands::unlisted::{MissingPieces, UnlistedProgress};
 pub use download::place::Started;
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice};
 pub use limits::{Deadlines, Limits};
 pub use run_connection::{Owners, RunConnection, RunConnectionError};
-pub use running::{Options, Peer};
+pub use running::{Peer, PeerOptions};
 pub use status::{
     ControlStatus, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerState,
     TrackerStatus,
@@ -70,8 +70,8 @@ use buffers::{BlockBuffer, BufferPool, Reserved};
 use calls::Calls;
 use context::{Bounds, Context, Identity, now_ms};
 use download::already::already;
-use download::place::{is_alike, place, place_of, read_torrent};
-use download::planned::{Planned, whole_at};
+use download::place::{check_same_kind, place, place_of, read_torrent};
+use download::planned::{PlannedDownload, whole_at};
 use group::{GroupAnnouncer, Groups};
 use limits::Throttle;
 use link::{
@@ -83,6 +83,6 @@ use services::Services;
 use sockets::Sockets;
 use trackers::Trackers;
 use transfer::{Files, Membership, Plan, Transfer, join, shown};
-use transfers::{Entry, Transfers};
+use transfers::{SwarmEntry, Transfers};
 use web_seed::WebClient;
 use zone::{Guard, Refused, Zone};

@@ -1,18 +1,18 @@
-//! What was recorded is taken up again when the peer starts.
+//! Resumes the recorded transfers and magnet searches when the peer starts.
 
-use super::{Entry, PeerError, Plan, Services, Transfer, magnet};
+use super::{PeerError, Plan, Services, SwarmEntry, Transfer, magnet};
 use crate::storage::Record;
 use crate::torrent::Metainfo;
 use std::sync::Arc;
 
-/// Takes up all that was recorded: what is complete and unchanged at once, the rest, which has to
-/// be checked, in the background.
+/// Resumes everything that is recorded. Complete and unchanged shares are served at once. The
+/// others are checked in the background.
 ///
 /// # Errors
-/// When a record cannot be removed, or the system gives no thread.
+/// When a record cannot be removed, or the system cannot start a thread.
 pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
     let context = &services.context;
-    let mut found = Vec::new();
+    let mut to_check = Vec::new();
     for loaded in context.records.load_all() {
         let (record, metainfo) = match loaded {
             Ok(loaded) => loaded,
@@ -21,21 +21,21 @@ pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
                 continue;
             }
         };
-        let transfer = recorded(services, &record, metainfo);
+        let transfer = recorded_transfer(services, &record, metainfo);
         let entered = services
             .transfers
-            .enter(Entry::Transfer(Arc::clone(&transfer)));
+            .enter(SwarmEntry::Transfer(Arc::clone(&transfer)));
         if entered.is_ok() && !transfer.reopen_unchanged(&record.state) {
-            found.push((transfer, record.state));
+            to_check.push((transfer, record.state));
         }
     }
     magnet::restore(services)?;
-    if found.is_empty() {
+    if to_check.is_empty() {
         return Ok(());
     }
     let stop = context.stop.clone();
     let spawned = context.tasks.spawn("restore", move || {
-        for (transfer, recorded) in found {
+        for (transfer, recorded) in to_check {
             if stop.is_stopped() {
                 return;
             }
@@ -45,7 +45,7 @@ pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
     spawned.map_err(PeerError::Thread)
 }
 
-fn recorded(services: &Services, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
+fn recorded_transfer(services: &Services, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
     let transfer = services.new_transfer(Plan::recorded(record, metainfo));
     transfer.go_on_from(&record.sources);
     transfer

@@ -1,10 +1,10 @@
 //! The control connection of a client to the tracker of a closed run.
 //!
 //! In scope: requests of many threads over one connection, pings, waiting for the release and for
-//! the end of the run. Every wait ends when the connection does: a tracker that is silent for 20 s
-//! is dead. Out of scope: what to report and what to fetch; trying again.
+//! the end of the run. Every wait ends when the connection ends: a tracker that is silent for
+//! [`SILENCE`] counts as dead. Out of scope: what is reported and fetched, and retries.
 //!
-//! One thread reads, one sends pings; each request is written by the thread that makes it. Locks:
+//! One thread reads, one sends pings. Each request is written by the thread that makes it. Locks:
 //! `writing` alone, while the socket is written to; `state` alone, never over I/O.
 
 mod error;
@@ -29,39 +29,40 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often a ping tells the tracker that this client lives.
+/// Interval of the pings that report this client as alive.
 const PING: Duration = Duration::from_secs(2);
-/// How long the tracker, which answers pings, may be silent.
+/// How long the tracker may be silent. It answers pings.
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long a frame may take to be sent or, once begun, to arrive.
 const FRAME: Duration = Duration::from_secs(10);
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
-/// The number of requests for whose answers no thread waits.
-const UNHEARD: u32 = 0;
-/// The stack of each thread of a connection, in bytes.
+/// The id of requests without a waiting thread.
+const NO_WAITER: u32 = 0;
+/// Stack size of each thread of a connection, in bytes.
 const STACK: usize = 256 << 10;
 
 /// An open connection to the tracker of a closed run. Dropping it closes it.
 #[derive(Debug)]
 pub struct RunConnection {
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionShared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// The other clients that have a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners {
-    /// Where the living ones listen: first those that have all of it, then those that have a part.
+    /// The addresses of the living owners: first those that have all of the file, then those that
+    /// have a part.
     pub addresses: Vec<SocketAddr>,
-    /// How many of them have all of it.
+    /// The number of owners that have all of it.
     pub whole: u32,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ConnectionShared {
     stream: TlsStream,
-    /// Whether frames may still be written: not after a frame that was cut short.
+    /// Whether frames may still be written. Not after a frame that was cut short.
     writing: Mutex<bool>,
     state: Mutex<State>,
     changed: Condvar,
@@ -71,7 +72,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     last_id: u32,
-    /// The requests for which a thread waits, and their answers once they have arrived.
+    /// The requests with a waiting thread, and their answers once they have arrived.
     answers: HashMap<u32, Option<Answer>>,
     released: bool,
     ended: Option<Vec<Line>>,
@@ -91,7 +92,7 @@ impl RunConnection {
     ) -> Result<Self, RunConnectionError> {
         let stream = trust.connect(tracker)?;
         let failed = |source: io::Error| RunConnectionError::Thread(Arc::new(source));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ConnectionShared {
             stream,
             writing: Mutex::new(true),
             state: Mutex::default(),
@@ -103,10 +104,10 @@ impl RunConnection {
             threads: Vec::new(),
         };
         connection
-            .spawn("control-read", Shared::read)
+            .spawn("control-read", ConnectionShared::read)
             .map_err(failed)?;
         connection
-            .spawn("control-ping", Shared::ping)
+            .spawn("control-ping", ConnectionShared::ping)
             .map_err(failed)?;
         connection.ask_ok(Ask::Hello { client, port })?;
         Ok(connection)
@@ -135,7 +136,7 @@ impl RunConnection {
         self.wait(|state| state.released.then_some(()))
     }
 
-    /// Waits until the run ends. Returns what went wrong in it, one line each.
+    /// Waits until the run ends. Returns its failures.
     ///
     /// # Errors
     /// What ended the connection instead.
@@ -143,16 +144,17 @@ impl RunConnection {
         self.wait(|state| state.ended.clone())
     }
 
-    /// The error that any further request would get: the run or the connection has ended.
+    /// The error of any further request, if the run or the connection has ended.
     pub fn ended(&self) -> Option<RunConnectionError> {
         lock(&self.shared.state).broken.clone()
     }
 
-    /// The info dictionary of the file of that name. From then on the tracker counts this client
-    /// among those that have a part of it.
+    /// The info dictionary of the file with that name. From now on the tracker counts this client
+    /// as an owner of a part of it.
     ///
     /// # Errors
-    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has it; else see [`RunConnectionError`].
+    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has it; else see
+    /// [`RunConnectionError`].
     pub fn lookup(&self, name: &FileName) -> Result<Info, RunConnectionError> {
         let mut parts = InfoParts::new();
         loop {
@@ -236,7 +238,7 @@ impl RunConnection {
                 return Err(error);
             }
             state.last_id = match state.last_id.wrapping_add(1) {
-                UNHEARD => 1,
+                NO_WAITER => 1,
                 id => id,
             };
             let id = state.last_id;
@@ -262,11 +264,11 @@ impl RunConnection {
         }
     }
 
-    fn wait<T>(&self, mut found: impl FnMut(&State) -> Option<T>) -> Result<T, RunConnectionError> {
+    fn wait<T>(&self, mut ready: impl FnMut(&State) -> Option<T>) -> Result<T, RunConnectionError> {
         let mut state = lock(&self.shared.state);
         loop {
-            if let Some(found) = found(&state) {
-                return Ok(found);
+            if let Some(ready) = ready(&state) {
+                return Ok(ready);
             }
             if let Some(error) = state.broken.clone() {
                 return Err(error);
@@ -277,7 +279,7 @@ impl RunConnection {
         }
     }
 
-    fn spawn(&mut self, name: &str, run: fn(&Shared)) -> io::Result<()> {
+    fn spawn(&mut self, name: &str, run: fn(&ConnectionShared)) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new()
             .name(name.into())
@@ -297,8 +299,8 @@ impl Drop for RunConnection {
     }
 }
 
-impl Shared {
-    /// Ends the connection for this reason, unless it has ended for another one.
+impl ConnectionShared {
+    /// Ends the connection, with this error unless it has ended already.
     fn end(&self, error: RunConnectionError) {
         let mut state = lock(&self.state);
         state.broken.get_or_insert(error);
@@ -316,7 +318,7 @@ impl Shared {
             return;
         }
         if let Err(error) = write_frame(&self.stream, &body, MAX_FRAME, FRAME) {
-            // The end of the run may be on its way to the reading thread: only that thread ends the
+            // The reading thread may still receive the end of the run, so only that thread ends the
             // connection.
             log::debug!("cannot write to the control connection: {error}");
             *writing = false;
@@ -327,7 +329,7 @@ impl Shared {
     fn ping(&self) {
         while !self.stop.wait(PING) {
             self.send(&Request {
-                id: UNHEARD,
+                id: NO_WAITER,
                 ask: Ask::Ping,
             });
         }
@@ -348,7 +350,7 @@ impl Shared {
                     return self.end(RunConnectionError::Ended(failures));
                 }
                 Ok(Notice::Answer { id, answer }) => {
-                    // Its thread has given up: the answer came too late.
+                    // Otherwise the answer came too late: its thread no longer waits.
                     if let Some(waiting) = lock(&self.state).answers.get_mut(&id) {
                         *waiting = Some(answer);
                     }

@@ -1,9 +1,9 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice, Groups,
-    Identity, Limits, PeerError, Plan, STACK, Services, Sockets, Transfer, Transfers, already,
-    announce, group::look_at_links, incoming, restore::restore, tick, watch,
+    Account, Announcer, Bounds, Calls, Context, Deadlines, Files, FirstUseNotice, Groups, Identity,
+    Limits, PeerError, Plan, STACK, Services, Sockets, SwarmEntry, Transfer, Transfers, already,
+    announce, group::close_links_of_former_members, incoming, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
@@ -19,35 +19,35 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-/// How many connections others may hold, in all and from one address.
+/// Limits on incoming connections, in all and per address.
 const CAPS: Caps = Caps {
     total: 1_000,
     per_address: 500,
 };
 
-/// How long a stop waits for announces that are under way.
-const ANNOUNCED: Duration = Duration::from_secs(1);
+/// How long a stop waits for announces in progress.
+const ANNOUNCE_WAIT: Duration = Duration::from_secs(1);
 
-/// What a peer is started with.
+/// PeerOptions of a peer.
 #[derive(Debug)]
-pub struct Options {
-    /// Where to listen; port 0 binds a free one.
+pub struct PeerOptions {
+    /// Address to listen on. Port 0 binds a free port.
     pub listen: SocketAddr,
-    /// The TRACKER_INFO file, which need not exist yet.
+    /// Path of the TRACKER_INFO file, which need not exist yet.
     pub tracker_info: PathBuf,
-    /// Where the peer keeps what it must remember.
+    /// The state folder.
     pub folder: StateFolder,
-    /// What others see it called; may be empty.
+    /// The name that other peers see. It may be empty.
     pub name: String,
-    /// How many pieces are hashed and written at once.
+    /// The number of pieces that are hashed and written at once.
     pub threads: usize,
-    /// The most links of one share.
+    /// The maximum number of links of one share.
     pub max_peers: usize,
-    /// Is told of a cluster that is met for the first time.
+    /// Called when the peer meets a cluster for the first time.
     pub first_use: FirstUseNotice,
-    /// How much it gives and takes.
+    /// Limits on rates, slots and memory.
     pub limits: Limits,
-    /// How long the other sides of its links may take.
+    /// How long remote peers may take.
     pub deadlines: Deadlines,
 }
 
@@ -59,18 +59,18 @@ pub struct Peer {
     pub(super) services: Arc<Services>,
     calls: Arc<Calls>,
     server: Server,
-    /// Disconnected once no thread announces any more.
-    announced: Receiver<()>,
+    /// Disconnected when the last announce thread has ended.
+    announcers_ended: Receiver<()>,
     folder: StateFolder,
 }
 
 impl Peer {
-    /// Binds, and takes up what the folder remembers, in the background.
+    /// Binds the address, and resumes the recorded transfers in the background.
     ///
     /// # Errors
-    /// When the address cannot be bound, the records cannot be opened, or the system gives no
+    /// When the address cannot be bound, the records cannot be opened, or the system cannot start a
     /// thread.
-    pub fn start(options: Options) -> Result<Self, PeerError> {
+    pub fn start(options: PeerOptions) -> Result<Self, PeerError> {
         let address = options.listen;
         let listener =
             TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
@@ -83,49 +83,49 @@ impl Peer {
         let accept = move |caller: Incoming| incoming::accept(&serving, &sockets, caller);
         let server = Server::start("link", listener, CAPS, STACK, handshake, accept);
         let server = server.map_err(PeerError::Thread)?;
-        let (announcing, announced) = bounded(0);
+        let (alive, announcers_ended) = bounded(0);
         let peer = Self {
             context: Arc::clone(&services.context),
             transfers: Arc::clone(&services.transfers),
             services,
             calls: Arc::new(calls),
             server,
-            announced,
+            announcers_ended,
             folder,
         };
-        peer.spawn_own(announcing).map_err(PeerError::Thread)?;
+        peer.spawn_threads(alive).map_err(PeerError::Thread)?;
         restore(&peer.services)?;
         log::info!("listening on {address}");
         Ok(peer)
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.context.identity.address
     }
 
-    /// The folder it keeps its state in.
+    /// Its state folder.
     pub fn folder(&self) -> &StateFolder {
         &self.folder
     }
 
-    /// Its user at the trackers.
+    /// Its user account.
     pub fn account(&self) -> &Account {
         &self.services.account
     }
 
-    /// Ends hashing that a command waits for, at a person's wish to stop.
+    /// Ends the hashing that a command waits for. A person asked to stop.
     pub fn interrupt(&self) {
         self.context.interrupt.store(true, Ordering::SeqCst);
         for entry in self.transfers.entries() {
-            if let Entry::Search(search) = entry {
+            if let SwarmEntry::Search(search) = entry {
                 search.interrupt();
             }
         }
     }
 
-    /// Tells the trackers, ends all links and threads and leaves the records as they should be
-    /// found again.
+    /// Sends `stopped` to the trackers, ends all links and threads, and writes the records for the
+    /// next start.
     pub fn stop(&self) {
         self.interrupt();
         let (context, services) = (&self.context, &self.services);
@@ -135,22 +135,23 @@ impl Peer {
         context.stop.stop();
         context.ticks.now();
         services.web.shut_down();
-        services.announcer.farewell(context);
-        services.group_announcer.farewell(services.group_client());
+        services.announcer.send_final_announces(context);
+        services
+            .group_announcer
+            .send_final_announces(services.group_client());
         for transfer in self.transfers.transfers() {
             transfer.close_links("the peer stops");
         }
         self.server.stop();
         self.calls.join();
         context.tasks.join();
-        // One that waits for a tracker which does not answer holds nothing, and must not hold up
-        // the end.
-        let _ = self.announced.recv_timeout(ANNOUNCED);
+        // A thread that waits for a silent tracker holds nothing, and must not delay the end.
+        let _ = self.announcers_ended.recv_timeout(ANNOUNCE_WAIT);
         context.changes.notify();
         log::info!("stopped");
     }
 
-    /// A transfer that is still to be entered into the map.
+    /// Makes a transfer. It is not in the map yet.
     pub(super) fn new_transfer(&self, plan: Plan) -> Result<Arc<Transfer>, PeerError> {
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
@@ -158,19 +159,19 @@ impl Peer {
         Ok(self.services.new_transfer(plan))
     }
 
-    /// Puts a transfer with its open files into the map, keeps it, and begins with it.
-    pub(super) fn take_up(
+    /// Puts a transfer with its open files into the map, calls `save` to record it, and starts it.
+    pub(super) fn start_transfer(
         &self,
         transfer: Arc<Transfer>,
         files: Files,
-        keep: impl FnOnce(&Transfer) -> Result<(), PeerError>,
+        save: impl FnOnce(&Transfer) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
-        let entry = Entry::Transfer(Arc::clone(&transfer));
+        let entry = SwarmEntry::Transfer(Arc::clone(&transfer));
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already(&other))?;
         let whole = matches!(files, Files::Whole(_));
         transfer.set_files(files);
-        if let Err(error) = keep(&transfer) {
+        if let Err(error) = save(&transfer) {
             self.transfers.forget(&entry);
             return Err(error);
         }
@@ -185,20 +186,21 @@ impl Peer {
         Ok(())
     }
 
-    /// Starts the threads that run as long as the peer. Those that announce hold `alive`.
-    fn spawn_own(&self, alive: Sender<()>) -> io::Result<()> {
+    /// Starts the threads that run until the peer stops. The announce threads hold `alive`.
+    fn spawn_threads(&self, alive: Sender<()>) -> io::Result<()> {
         let tasks = &self.context.tasks;
         let (services, calls) = (Arc::clone(&self.services), Arc::clone(&self.calls));
         tasks.spawn("tick", move || tick::run(&services, &calls))?;
         let transfers = Arc::clone(&self.transfers);
         tasks.spawn("watch", move || watch::run(&transfers))?;
         let services = Arc::clone(&self.services);
-        // Not joined: it may wait for a tracker that does not answer, and holds nothing.
+        // Not joined: it may wait for a silent tracker, and it holds nothing.
         let thread = thread::Builder::new().name("group-announce".to_owned());
         thread.spawn(move || {
             let group_client = services.group_client();
-            let look = || look_at_links(&services.transfers, &services.groups);
-            services.group_announcer.run(&group_client, &look);
+            let check_links =
+                || close_links_of_former_members(&services.transfers, &services.groups);
+            services.group_announcer.run(&group_client, &check_links);
         })?;
         for number in 1..=announce::THREADS {
             let (services, alive) = (Arc::clone(&self.services), alive.clone());
@@ -218,9 +220,9 @@ impl Drop for Peer {
     }
 }
 
-/// Opens the records and makes everything that has no thread yet.
+/// Opens the records and builds all services. No thread runs yet, except those of the pool.
 fn compose(
-    options: Options,
+    options: PeerOptions,
     address: SocketAddr,
 ) -> Result<(Arc<Services>, StateFolder), PeerError> {
     let records = Records::open(&options.folder)?;

@@ -1,4 +1,4 @@
-//! Everything that a peer has, made once at its start.
+//! All services of a peer, made once at its start.
 
 use super::group::{GroupClient, MemberAnnouncer};
 use super::{
@@ -8,7 +8,7 @@ use super::{
 use crate::storage::MagnetRecord;
 use std::sync::Arc;
 
-/// One of it exists as long as the peer.
+/// There is one for each running peer.
 #[derive(Debug)]
 pub(super) struct Services {
     pub(super) context: Arc<Context>,
@@ -21,7 +21,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// A transfer that is still to be entered into the map.
+    /// Makes a transfer. It is not in the map yet.
     pub(super) fn new_transfer(&self, plan: Plan) -> Arc<Transfer> {
         let trackers: Arc<dyn Trackers<Transfer>> = match &plan.group {
             Some(membership) => Arc::new(MemberAnnouncer {
@@ -34,13 +34,13 @@ impl Services {
         Transfer::new(&self.context, trackers, plan)
     }
 
-    /// A magnet search that is still to be entered into the map.
+    /// Makes a magnet search. It is not in the map yet.
     pub(super) fn new_search(&self, record: MagnetRecord, choice: FileChoice) -> Arc<MagnetSearch> {
         let trackers = Arc::clone(&self.announcer);
         Arc::new(MagnetSearch::new(&self.context, trackers, record, choice))
     }
 
-    /// What makes the announces of groups.
+    /// Makes the client that sends the announces of groups.
     pub(super) fn group_client(&self) -> GroupClient {
         GroupClient {
             peer_id: self.context.identity.peer_id,

@@ -1,36 +1,37 @@
-//! The thread that looks at the clock: transfers do what is due, and new addresses are called.
+//! The thread `tick`: it does the timed work of all transfers and magnet searches, and calls the
+//! addresses that are due.
 
-use super::{Calls, Entry, Services, web_seed};
+use super::{Calls, Services, SwarmEntry, web_seed};
 use std::time::Duration;
 
-/// How often the clock is looked at; new addresses are called at once.
+/// Interval of the timed work. New addresses are called at once.
 const TICK: Duration = Duration::from_millis(100);
-/// How often TRACKER_INFO is read for what has no tracker yet, and downloads that get nothing are
-/// looked for.
-const TRACKERS: Duration = Duration::from_secs(2);
+/// Interval at which TRACKER_INFO is read for swarms without a tracker, and starved downloads get
+/// more trackers.
+const TRACKER_CHECK: Duration = Duration::from_secs(2);
 
-/// Ticks until the peer stops. Runs on the thread `tick`.
+/// Runs until the peer stops.
 pub(super) fn run(services: &Services, calls: &Calls) {
     let context = &services.context;
-    let mut looked = context.now();
+    let mut last_check = context.now();
     loop {
         context.ticks.wait(TICK);
         if context.stop.is_stopped() {
             return;
         }
-        let look = context.now().saturating_sub(looked) >= TRACKERS;
-        if look {
-            looked = context.now();
+        let is_check_due = context.now().saturating_sub(last_check) >= TRACKER_CHECK;
+        if is_check_due {
+            last_check = context.now();
         }
         for entry in services.transfers.entries() {
-            if look {
-                look_at_trackers(services, &entry);
+            if is_check_due {
+                check_trackers(services, &entry);
             }
             let due = match &entry {
-                Entry::Search(search) => search.next_calls(context.now()),
-                Entry::Transfer(transfer) => {
+                SwarmEntry::Search(search) => search.next_calls(context.now()),
+                SwarmEntry::Transfer(transfer) => {
                     if transfer.take_web_seeds_due() {
-                        web_seed::ask_all(transfer, &services.web);
+                        web_seed::start_threads(transfer, &services.web);
                     }
                     transfer.tick()
                 }
@@ -42,14 +43,17 @@ pub(super) fn run(services: &Services, calls: &Calls) {
     }
 }
 
-/// TRACKER_INFO may by now name a tracker for what has none; a download may need more of its own.
-fn look_at_trackers(services: &Services, entry: &Entry) {
+/// Looks for trackers: TRACKER_INFO may name one for a swarm that has none, and a starved download
+/// may need more of its own.
+fn check_trackers(services: &Services, entry: &SwarmEntry) {
     let (announcer, now) = (&services.announcer, services.context.now());
     match entry {
-        Entry::Search(search) if search.is_seeking() => announcer.look_at(&**search, now),
-        Entry::Transfer(transfer) if transfer.is_to_be_announced() => {
-            announcer.look_at(&**transfer, now);
+        SwarmEntry::Search(search) if search.is_seeking() => {
+            announcer.check_trackers(&**search, now)
         }
-        Entry::Search(_) | Entry::Transfer(_) => {}
+        SwarmEntry::Transfer(transfer) if transfer.is_to_be_announced() => {
+            announcer.check_trackers(&**transfer, now);
+        }
+        SwarmEntry::Search(_) | SwarmEntry::Transfer(_) => {}
     }
 }

@@ -1,4 +1,4 @@
-//! The map of everything this peer shares, downloads or searches, by info-hash.
+//! The map of all transfers and magnet searches, by info-hash.
 
 use super::{Context, MagnetSearch, Transfer};
 use crate::swarm::Contacts;
@@ -8,16 +8,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// One entry of the map.
+/// A swarm that this peer takes part in.
 #[derive(Clone, Debug)]
-pub(super) enum Entry {
+pub(super) enum SwarmEntry {
     /// A magnet link without metadata.
     Search(Arc<MagnetSearch>),
     /// A share or download.
     Transfer(Arc<Transfer>),
 }
 
-impl Entry {
+impl SwarmEntry {
     pub(super) fn info_hash(&self) -> InfoHash {
         match self {
             Self::Search(search) => search.info_hash(),
@@ -25,7 +25,7 @@ impl Entry {
         }
     }
 
-    /// What a person calls it.
+    /// The name that a person uses for it.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Search(search) => search.name(),
@@ -33,7 +33,7 @@ impl Entry {
         }
     }
 
-    /// Whether another try may take its place.
+    /// Whether another attempt may replace it.
     pub(super) fn has_failed(&self) -> bool {
         match self {
             Self::Search(search) => search.has_failed(),
@@ -41,7 +41,7 @@ impl Entry {
         }
     }
 
-    /// Where it is or will be.
+    /// Its path on disk, now or when it is complete.
     pub(super) fn path(&self) -> PathBuf {
         match self {
             Self::Search(search) => search.record.destination.clone(),
@@ -49,7 +49,7 @@ impl Entry {
         }
     }
 
-    /// When it was first asked for, in milliseconds since 1970.
+    /// When a person first asked for it, in milliseconds since 1970.
     pub(super) fn added_ms(&self) -> u64 {
         match self {
             Self::Search(search) => search.record.added_ms,
@@ -57,7 +57,7 @@ impl Entry {
         }
     }
 
-    /// Whether a person may mean it by `name`.
+    /// Whether `name` names it: by its name or its info-hash.
     pub(super) fn is_called(&self, name: &str) -> bool {
         match self {
             Self::Search(search) => search.name() == name || search.info_hash().to_string() == name,
@@ -65,7 +65,7 @@ impl Entry {
         }
     }
 
-    /// Looks at or changes whom it calls.
+    /// Reads or changes the addresses that it calls.
     pub(super) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
         match self {
             Self::Search(search) => search.contacts(act),
@@ -73,7 +73,7 @@ impl Entry {
         }
     }
 
-    /// Ends it for this reason; what is on disk stays for another try.
+    /// Ends it, with `reason`. Its files stay for another attempt.
     pub(super) fn fail(&self, reason: &str) {
         match self {
             Self::Search(search) => search.fail(reason),
@@ -81,7 +81,7 @@ impl Entry {
         }
     }
 
-    /// The share or download, if it is one.
+    /// The transfer, if it is one.
     pub(super) fn into_transfer(self) -> Option<Arc<Transfer>> {
         match self {
             Self::Search(_) => None,
@@ -89,7 +89,7 @@ impl Entry {
         }
     }
 
-    fn is(&self, other: &Self) -> bool {
+    fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Search(one), Self::Search(other)) => Arc::ptr_eq(one, other),
             (Self::Transfer(one), Self::Transfer(other)) => Arc::ptr_eq(one, other),
@@ -97,7 +97,8 @@ impl Entry {
         }
     }
 
-    /// Whether it is out of the map: then it does not come back by itself.
+    /// Marks a transfer as removed from the map or put back. A removed one does not restart by
+    /// itself.
     fn set_retired(&self, retired: bool) {
         if let Self::Transfer(transfer) = self {
             transfer.decide(|core, now| match retired {
@@ -108,11 +109,11 @@ impl Entry {
     }
 }
 
-/// All of them.
+/// All transfers and magnet searches of the peer.
 #[derive(Debug)]
 pub(super) struct Transfers {
     pub(super) context: Arc<Context>,
-    map: Mutex<HashMap<InfoHash, Entry>>,
+    map: Mutex<HashMap<InfoHash, SwarmEntry>>,
 }
 
 impl Transfers {
@@ -123,25 +124,25 @@ impl Transfers {
         }
     }
 
-    /// Everything, in no order.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    /// All entries, in no order.
+    pub(super) fn entries(&self) -> Vec<SwarmEntry> {
         lock(&self.map).values().cloned().collect()
     }
 
-    /// Everything, the oldest first.
-    pub(super) fn sorted(&self) -> Vec<Entry> {
+    /// All entries, the oldest first.
+    pub(super) fn sorted(&self) -> Vec<SwarmEntry> {
         let mut entries = self.entries();
         entries.sort_by_key(|entry| (entry.added_ms(), entry.info_hash()));
         entries
     }
 
-    /// All shares and downloads, in no order.
+    /// All transfers, in no order.
     pub(super) fn transfers(&self) -> Vec<Arc<Transfer>> {
         let entries = self.entries().into_iter();
-        entries.filter_map(Entry::into_transfer).collect()
+        entries.filter_map(SwarmEntry::into_transfer).collect()
     }
 
-    pub(super) fn entry(&self, info_hash: InfoHash) -> Option<Entry> {
+    pub(super) fn entry(&self, info_hash: InfoHash) -> Option<SwarmEntry> {
         lock(&self.map).get(&info_hash).cloned()
     }
 
@@ -149,11 +150,11 @@ impl Transfers {
         self.entry(info_hash)?.into_transfer()
     }
 
-    /// Takes an entry in.
+    /// Adds an entry. A failed one with the same info-hash is replaced.
     ///
     /// # Errors
-    /// The entry of that info-hash that is here already, if it has not failed.
-    pub(super) fn enter(&self, entry: Entry) -> Result<(), Entry> {
+    /// The entry that has this info-hash already, if it has not failed.
+    pub(super) fn enter(&self, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&entry.info_hash()) {
             Some(other) if !other.has_failed() => Err(other.clone()),
@@ -167,15 +168,15 @@ impl Transfers {
         }
     }
 
-    /// Puts an entry in the place of another.
+    /// Replaces the entry `former`.
     ///
     /// # Errors
-    /// What is there by now, if that is another entry; the former one itself if it was cancelled.
-    pub(super) fn replace(&self, former: &Entry, entry: Entry) -> Result<(), Entry> {
+    /// The entry that is in the map instead of `former`, or `former` itself if it was cancelled.
+    pub(super) fn replace(&self, former: &SwarmEntry, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&former.info_hash()) {
-            Some(there) if !there.is(former) => Err(there.clone()),
-            // Under the lock of the map: a cancel of the former one finds the new one from now on.
+            Some(there) if !there.is_same(former) => Err(there.clone()),
+            // Done under the lock of the map, so that a cancel of `former` finds the new entry.
             Some(_) if !former.has_failed() => {
                 map.insert(entry.info_hash(), entry);
                 former.set_retired(true);
@@ -185,11 +186,13 @@ impl Transfers {
         }
     }
 
-    /// Takes an entry out; `false` if another has its place, or none.
-    pub(super) fn forget(&self, entry: &Entry) -> bool {
+    /// Removes an entry. Returns `false` if it was not in the map.
+    pub(super) fn forget(&self, entry: &SwarmEntry) -> bool {
         let mut map = lock(&self.map);
         let info_hash = entry.info_hash();
-        let is_there = map.get(&info_hash).is_some_and(|there| there.is(entry));
+        let is_there = map
+            .get(&info_hash)
+            .is_some_and(|there| there.is_same(entry));
         if is_there {
             map.remove(&info_hash);
         }

@@ -1,36 +1,37 @@
-//! The thread that looks at the files of whole shares now and then: one whose files change or
-//! vanish is not served until they are again what was verified.
+//! The thread `watch`: it checks regularly whether the files of complete shares are unchanged. A
+//! share whose files change or vanish is not served until the files are again what was verified.
 //!
-//! What becomes of such a share is decided in `transfer::lost`. Downloads under way are not looked
-//! at: they are written here, and what does not verify never counts.
+//! `transfer::lost` decides what happens to such a share. Downloads in progress are not checked:
+//! this peer writes their files itself, and pieces that do not verify never count.
 
 use super::Transfers;
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
 use std::time::Duration;
 
-/// How often files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
-/// How many files one look takes; the next goes on after them.
-const FILES: usize = 2_000;
+/// Interval of the checks.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Files per check. The next check continues after them.
+const FILES_PER_CHECK: usize = 2_000;
 
-/// Looks until the peer stops. Runs on the thread `watch`.
+/// Runs until the peer stops.
 pub(super) fn run(transfers: &Transfers) {
     let mut next = None;
-    while !transfers.context.stop.wait(LOOK) {
-        next = look(transfers, next);
+    while !transfers.context.stop.wait(INTERVAL) {
+        next = check(transfers, next);
     }
 }
 
-/// Looks at some files, from that one of that share on; returns where the next look is to begin.
-fn look(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(InfoHash, usize)> {
+/// Checks some files, starting with file `next.1` of share `next.0`. Returns where the next check
+/// starts.
+fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(InfoHash, usize)> {
     let mut transfers = transfers.transfers();
     transfers.sort_by_key(|transfer| transfer.info_hash());
     if let Some((first, _)) = next {
         let before = transfers.partition_point(|transfer| transfer.info_hash() < first);
         transfers.rotate_left(before);
     }
-    let mut left = FILES;
+    let mut left = FILES_PER_CHECK;
     for transfer in transfers {
         let info_hash = transfer.info_hash();
         let start = next.filter(|(first, _)| *first == info_hash);

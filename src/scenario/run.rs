@@ -8,7 +8,8 @@ use super::{Scenario, output_name};
 use crate::certificate::Fingerprint;
 use crate::net::Stop;
 use crate::peer::{
-    DownloadState, FirstUse, Missing, Peer, PeerError, RunConnection, RunConnectionError, Trust,
+    DownloadState, FirstUse, MissingPieces, Peer, PeerError, RunConnection, RunConnectionError,
+    Trust,
 };
 use crate::storage::Place;
 use crate::torrent::{FileName, Info, InfoHash, MetainfoError};
@@ -229,12 +230,12 @@ fn reach_tracker(
                 for address in addresses {
                     match RunConnection::connect(address, task.client, port, &trust) {
                         Ok(connection) => return Ok(connection),
-                        Err(RunConnectionError::NoLine(error)) if error.may_pass() => {
+                        Err(RunConnectionError::NoConnection(error)) if error.may_pass() => {
                             trouble = error.to_string();
                         }
                         Err(
                             error @ (RunConnectionError::Refused { .. }
-                            | RunConnectionError::NoLine(_)),
+                            | RunConnectionError::NoConnection(_)),
                         ) => return Err(error.into()),
                         Err(error) => trouble = error.to_string(),
                     }
@@ -380,10 +381,10 @@ impl WantedFile {
             .unlisted(self.info_hash, &self.owners)
             .map(|now| now.missing);
         Ok(match missing {
-            Some(Missing::Owners(count)) => {
+            Some(MissingPieces::Owners(count)) => {
                 WantedState::Failed(format!("no living owner of {count} of its segments"))
             }
-            Some(Missing::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE => {
+            Some(MissingPieces::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE => {
                 let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
                 WantedState::Failed(format!(
                     "its owners cannot be reached: {}",

@@ -246,8 +246,8 @@ fn a_private_torrent_without_a_tracker_reports_that_and_ignores_tracker_info() {
     leech.run(&format!("download {} copy", quoted(&torrent)));
     leech.wait_for_download("secret", |download| {
         let trouble = &download["trouble"];
-        assert!(trouble != "it names no tracker, and TRACKER_INFO names none");
-        trouble == "it is private, and names no tracker"
+        assert!(trouble != "neither the torrent nor TRACKER_INFO names a tracker");
+        trouble == "the torrent is private and names no tracker"
     });
     assert_eq!(listed.requests(), [""; 0]);
 }

@@ -256,7 +256,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
         leech.fetch(0, 0, BLOCK as u32).is_none()
     });
     let log = scene.tracker.sandbox.log("nik");
-    wait_for_log_line(&log, &["ended: mayank is no member any more"]);
+    wait_for_log_line(&log, &["ended: mayank is no longer a member of the group"]);
     let (local, answer) = over_tls(address, &lab, Some(&identity), &lab);
     assert_eq!(answer, b"");
     wait_for_log_line(
@@ -302,7 +302,7 @@ fn a_link_ends_with_its_certificate() {
         leech.fetch(0, 0, BLOCK as u32).is_none()
     });
     let log = tracker.sandbox.log("nik");
-    wait_for_log_line(&log, &["ended: the certificate of mayank has ended"]);
+    wait_for_log_line(&log, &["ended: the certificate of mayank has expired"]);
     // A certificate holds through its last second.
     let identity = identity.unwrap();
     wait_until("the certificate is refused", || greet(&identity).is_none());

@@ -9,7 +9,7 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_for};
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
-    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Options, Peer,
+    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Peer, PeerOptions,
 };
 use pieceful::storage::StateFolder;
 use std::fs;
@@ -66,7 +66,7 @@ pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Pee
         log::set_logger(&LineCollector).unwrap();
         log::set_max_level(LevelFilter::Info);
     });
-    let options = Options {
+    let options = PeerOptions {
         listen: ([127, 0, 0, 1], 0).into(),
         tracker_info: sandbox.tracker_info(),
         folder: StateFolder::open(&sandbox.path("state")).unwrap(),

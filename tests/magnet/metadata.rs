@@ -216,8 +216,8 @@ fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
         serve_metadata(&mut link, 500, |_| metadata_piece(1, &bytes(20_000, 1)));
     });
     [
-        (liar, "its metadata does not have the hash"),
-        (refuses, "no metadata: it will not send piece 0"),
+        (liar, "its metadata has another hash"),
+        (refuses, "no metadata: it refused to send piece 0"),
         (short, "no metadata: metadata: piece 0 has 1 bytes, not 500"),
         (huge, "no metadata: metadata: its size is 16777217 bytes"),
         (knows_nothing, "no metadata: it has no metadata"),

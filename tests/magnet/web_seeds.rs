@@ -156,7 +156,7 @@ fn bad_answers() -> Vec<(Answer, &'static str)> {
         ),
         (
             |_, _, stream| send_whole(stream, b"another file"),
-            "a file of 12 bytes where the torrent says 642592",
+            "the file has 12 bytes there, but 642592 in the torrent",
         ),
         (
             |request, _, stream| {
@@ -170,7 +170,7 @@ fn bad_answers() -> Vec<(Answer, &'static str)> {
                 let (from, end) = request.range.unwrap();
                 send_range_head(stream, from, end, TORRENT.content.len() + 1)
             },
-            "a file of 642593 bytes",
+            "the file has 642593 bytes",
         ),
         (
             |_, _, stream| {
@@ -225,16 +225,26 @@ fn useless_or_lying_web_seeds_are_dropped_and_an_honest_one_replaces_them() {
     for (server, (_, reason)) in bad.iter().zip(&table) {
         wait_for_log_line(
             &leech.log,
-            &["WARN", "the web seed", &server.url("/f"), "is left", reason],
+            &[
+                "WARN",
+                "the web seed",
+                &server.url("/f"),
+                "is dropped",
+                reason,
+            ],
         );
     }
     wait_for_log_line(
         &leech.log,
-        &["ftp://127.0.0.1/f", "is left", "none that is fetched from"],
+        &[
+            "ftp://127.0.0.1/f",
+            "is dropped",
+            "not a valid http:// or https:// URL",
+        ],
     );
     wait_for_log_line(
         &leech.log,
-        &["127.0.0.1:1/f ", "is left", "only a plain file"],
+        &["127.0.0.1:1/f ", "is dropped", "only URLs without a query"],
     );
     assert_eq!(leech.download("share")["state"], "downloading");
     leech.kill();
@@ -246,7 +256,7 @@ fn useless_or_lying_web_seeds_are_dropped_and_an_honest_one_replaces_them() {
     let mut leech = start_download(&sandbox, &TORRENT, &urls);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    assert!(log_line_with(&leech.log, &[&server.url("/honest"), "is left"]).is_none());
+    assert!(log_line_with(&leech.log, &[&server.url("/honest"), "is dropped"]).is_none());
 }
 
 #[test]
@@ -418,7 +428,7 @@ fn a_web_seed_that_lies_and_hangs_up_is_dropped() {
     let leech = start_download(&sandbox, &TORRENT, &[liar.url("/f")]);
     wait_for_log_line(
         &leech.log,
-        &["WARN", &liar.url("/f"), "is left", "does not verify"],
+        &["WARN", &liar.url("/f"), "is dropped", "does not verify"],
     );
 }
 

@@ -1,6 +1,6 @@
-//! What is announced to the trackers of an open swarm: a share, a download, or a magnet search.
+//! What is announced to the trackers of an open swarm: a transfer or a magnet search.
 
-use super::Reading;
+use super::TierPolicy;
 use crate::peer::{MagnetSearch, Transfer};
 use crate::swarm::Phase;
 use crate::torrent::{BLOCK, InfoHash};
@@ -9,12 +9,12 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A download into which something came so lately gets what it needs.
-const LATELY: Duration = Duration::from_secs(2);
+/// A download that received data within this time is not starved.
+const STARVED_AFTER: Duration = Duration::from_secs(2);
 
 /// The contents of one announce.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct AnnounceContents {
     /// Bytes of blocks sent since the start.
     pub(crate) uploaded: u64,
     /// Bytes of blocks received since the start.
@@ -28,26 +28,27 @@ pub(crate) struct Snapshot {
 pub(crate) trait Announced: Debug + Send + Sync {
     fn info_hash(&self) -> InfoHash;
 
-    /// The name that a person knows it by.
+    /// The name that a person uses for it.
     fn name(&self) -> &str;
 
     /// The trackers of its metainfo or magnet link, in tiers (BEP 12).
     fn tiers(&self) -> &[Vec<String>];
 
-    /// To how many of these trackers it is announced.
-    fn reading(&self) -> Reading;
+    /// Which of these trackers it is announced to.
+    fn tier_policy(&self) -> TierPolicy;
 
-    /// The contents of an announce made now, where `event` is due. A partial seed announces `paused` (BEP 21).
-    fn snapshot(&self, event: Option<Event>) -> Snapshot;
+    /// The contents of an announce made now, where `event` is due. A partial seed announces
+    /// `paused` (BEP 21).
+    fn contents(&self, event: Option<Event>) -> AnnounceContents;
 
-    /// Whether it has no peer to ask for anything.
-    fn is_hungry(&self) -> bool;
+    /// Whether it downloads and has no peer to request from.
+    fn lacks_peers(&self) -> bool;
 
-    /// Whether it downloads and nothing has arrived lately; `now` is the peer's clock.
-    fn starves(&self, now: Duration) -> bool;
+    /// Whether it downloads and nothing has arrived lately. `now` is the peer's clock.
+    fn is_starved(&self, now: Duration) -> bool;
 
-    /// Takes addresses of peers that a tracker returned.
-    fn found(&self, peers: Vec<SocketAddr>);
+    /// Adds addresses of peers that a tracker returned or a person named.
+    fn add_peers(&self, peers: Vec<SocketAddr>);
 
     /// Ends all links and forgets the peers known so far.
     fn give_up_peers(&self, reason: &str);
@@ -66,20 +67,20 @@ impl Announced for Transfer {
         self.plan.metainfo.trackers()
     }
 
-    fn reading(&self) -> Reading {
+    fn tier_policy(&self) -> TierPolicy {
         match self.info().private() {
-            true => Reading::One,
-            false => Reading::InOrder,
+            true => TierPolicy::One,
+            false => TierPolicy::InOrder,
         }
     }
 
-    fn snapshot(&self, event: Option<Event>) -> Snapshot {
+    fn contents(&self, event: Option<Event>) -> AnnounceContents {
         let total = self.info().lengths().total();
         let wants_all = self.plan.selection.is_all();
         self.look(|core| {
             let phase = core.phase();
             let is_partial_seed = *phase == Phase::Complete && !wants_all;
-            Snapshot {
+            AnnounceContents {
                 uploaded: self.uploaded_bytes(),
                 downloaded: core.progress().downloaded(),
                 left: match phase {
@@ -96,15 +97,15 @@ impl Announced for Transfer {
         })
     }
 
-    fn is_hungry(&self) -> bool {
+    fn lacks_peers(&self) -> bool {
         self.look(|core| core.phase().fetches() && !core.has_source())
     }
 
-    fn starves(&self, now: Duration) -> bool {
-        self.look(|core| core.phase().fetches() && core.progress().idle(now) >= LATELY)
+    fn is_starved(&self, now: Duration) -> bool {
+        self.look(|core| core.phase().fetches() && core.progress().idle(now) >= STARVED_AFTER)
     }
 
-    fn found(&self, peers: Vec<SocketAddr>) {
+    fn add_peers(&self, peers: Vec<SocketAddr>) {
         self.add_candidates(peers);
     }
 
@@ -126,29 +127,30 @@ impl Announced for MagnetSearch {
         self.tiers()
     }
 
-    fn reading(&self) -> Reading {
-        Reading::All
+    fn tier_policy(&self) -> TierPolicy {
+        TierPolicy::All
     }
 
-    fn snapshot(&self, event: Option<Event>) -> Snapshot {
-        Snapshot {
+    fn contents(&self, event: Option<Event>) -> AnnounceContents {
+        AnnounceContents {
             uploaded: 0,
             downloaded: 0,
-            // The length is not known; a peer without anything left would be taken for a seed.
+            // The length is unknown. With nothing left, the trackers would take this peer for a
+            // seed.
             left: u64::from(BLOCK),
             event,
         }
     }
 
-    fn is_hungry(&self) -> bool {
+    fn lacks_peers(&self) -> bool {
         self.is_seeking()
     }
 
-    fn starves(&self, _: Duration) -> bool {
+    fn is_starved(&self, _: Duration) -> bool {
         false
     }
 
-    fn found(&self, peers: Vec<SocketAddr>) {
+    fn add_peers(&self, peers: Vec<SocketAddr>) {
         self.add_candidates(peers);
     }
 

@@ -1,14 +1,17 @@
 //! Announces open swarms to their trackers (BEP 3, BEP 15).
 //!
-//! A few threads of its own work through what is due, so that a tracker that does not answer holds
-//! up no other for long. TRACKER_INFO is read again before each announce. Out of scope: what is due
-//! (`plan`), and the bytes (`http`, `udp`).
+//! A few threads make the due announces, so that a silent tracker does not delay the others for
+//! long. TRACKER_INFO is read again before each announce. Out of scope: what is due (`plan`), and
+//! the bytes (`http`, `udp`).
 
 use super::http::{self, HttpTrackers};
-use super::plan::{AtTracker, Due, Found, Plan};
-use super::schedule::Farewell;
+use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
+use super::schedule::FinalAnnounce;
 use super::udp::{self, UdpTrackers};
-use super::{Announced, Context, Notice, Reading, Source, TrackerStatus, Trackers, tracker_info};
+use super::{
+    AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy, TrackerStatus, Trackers,
+    tracker_info,
+};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
@@ -21,34 +24,34 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many threads announce.
+/// The number of threads that announce.
 pub(crate) const THREADS: usize = 4;
-/// How long the farewell to all trackers may take at the end, and to one.
-const FAREWELL: Duration = Duration::from_secs(3);
-/// How long the farewell waits for announces that are under way.
-const UNDER_WAY: Duration = Duration::from_secs(1);
+/// How long the final announces to all trackers may take together.
+const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
+/// How long the final announces wait for announces in progress.
+const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait for something to become due.
 const LONG: Duration = Duration::from_secs(60);
-/// How many peers are asked for.
+/// The number of peers that an announce asks for.
 const NUM_WANT: u32 = 50;
 
-/// What is announced where, and when next.
+/// Makes the announces of all open swarms.
 #[derive(Debug)]
 pub(crate) struct Announcer {
-    /// Where the cluster's trackers are written.
+    /// The TRACKER_INFO file.
     pub(crate) tracker_info: PathBuf,
     http: HttpTrackers,
     udp: UdpTrackers,
-    plan: Mutex<Plan>,
+    plan: Mutex<AnnouncePlan>,
     changed: Condvar,
-    /// Only the farewell is still said.
+    /// Set when the peer stops: only final announces are made.
     ending: AtomicBool,
 }
 
 impl Announcer {
-    /// For a peer that listens there.
+    /// An announcer for a peer that listens on `listen`.
     pub(crate) fn new(tracker_info: PathBuf, listen: IpAddr) -> Self {
-        let source = Source::new(listen);
+        let source = AnnounceSource::new(listen);
         Self {
             tracker_info,
             http: HttpTrackers::new(source),
@@ -59,120 +62,130 @@ impl Announcer {
         }
     }
 
-    /// Why no tracker is known, for whoever needs one.
+    /// The error text for a command that needs a tracker when none is known.
     pub(crate) fn no_tracker(&self) -> String {
         tracker_info::no_tracker(&self.tracker_info)
     }
 
-    /// What a magnet link names turned out to be private: from now on one of its own trackers alone
-    /// hears of it (BEP 27).
-    pub(crate) fn keep_to_one(&self, info_hash: InfoHash) {
-        lock(&self.plan).keep_to_one(info_hash, Instant::now());
+    /// The torrent of a magnet link is private: from now on only one of its own trackers is
+    /// announced to (BEP 27).
+    pub(crate) fn set_private(&self, info_hash: InfoHash) {
+        lock(&self.plan).set_private(info_hash, Instant::now());
         self.changed.notify_all();
     }
 
-    /// Looks whether TRACKER_INFO by now names a tracker for a swarm that has none, and has more of
-    /// a download's trackers asked once nothing has come for a while. Called every few seconds.
-    pub(crate) fn look_at(&self, swarm: &dyn Announced, clock: Duration) {
+    /// Looks in TRACKER_INFO for a tracker of a swarm that has none, and announces a starved
+    /// download to more of its trackers. Called every few seconds.
+    pub(crate) fn check_trackers(&self, swarm: &dyn Announced, clock: Duration) {
         let (info_hash, now) = (swarm.info_hash(), Instant::now());
-        let nothing_comes = swarm.starves(clock);
+        let is_starved = swarm.is_starved(clock);
         let lacks_tracker = lock(&self.plan).lacks_tracker(info_hash);
         if lacks_tracker {
             self.read_tracker_info(info_hash);
-            lock(&self.plan).follow(info_hash, now);
+            lock(&self.plan).update_tasks(info_hash, now);
             return self.changed.notify_all();
         }
-        let takes_more = lock(&self.plan).need(info_hash, nothing_comes, now);
-        if takes_more {
-            log::info!("{}: nothing comes; more trackers are asked", swarm.name());
+        let is_extended = lock(&self.plan).extend_if_starved(info_hash, is_starved, now);
+        if is_extended {
+            log::info!(
+                "{}: no data arrives; announcing to more trackers",
+                swarm.name()
+            );
             self.changed.notify_all();
         }
     }
 
-    /// Tells all trackers that the peer ends, without waiting for longer than a moment. Nothing is
+    /// Sends `stopped` to all trackers, for all swarms, within [`FINAL_ANNOUNCES`]. Nothing is
     /// announced after that.
-    pub(crate) fn farewell(&self, context: &Context) {
-        let mut by_url: BTreeMap<String, Vec<Farewell<String, AtTracker>>> = BTreeMap::new();
+    pub(crate) fn send_final_announces(&self, context: &Context) {
+        let mut by_url: BTreeMap<String, Vec<FinalAnnounce<String, SwarmAtTracker>>> =
+            BTreeMap::new();
         {
             let mut plan = lock(&self.plan);
             plan.end();
             self.ending.store(true, Ordering::Relaxed);
             self.changed.notify_all();
-            // A word under way that came after the farewell would bring the peer back.
-            let speaking = |plan: &mut Plan| plan.is_under_way();
-            let waited = self.changed.wait_timeout_while(plan, UNDER_WAY, speaking);
+            // An announce in progress that arrives after `stopped` would list the peer again.
+            let is_in_progress = |plan: &mut AnnouncePlan| plan.has_announce_in_progress();
+            let waited = self
+                .changed
+                .wait_timeout_while(plan, IN_PROGRESS_WAIT, is_in_progress);
             let mut plan = recover(waited).0;
-            for told in plan.farewell() {
-                by_url.entry(told.tracker.clone()).or_default().push(told);
+            for announce in plan.take_final_announces() {
+                by_url
+                    .entry(announce.tracker.clone())
+                    .or_default()
+                    .push(announce);
             }
         }
         self.changed.notify_all();
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + FINAL_ANNOUNCES;
         thread::scope(|scope| {
-            for told in by_url.into_values() {
-                let thread = thread::Builder::new().name("farewell".to_owned());
-                let spawned =
-                    thread.spawn_scoped(scope, move || self.tell_end(context, told, deadline));
+            for announces in by_url.into_values() {
+                let thread = thread::Builder::new().name("final-announces".to_owned());
+                let spawned = thread.spawn_scoped(scope, move || {
+                    self.send_final_to(context, announces, deadline)
+                });
                 if let Err(error) = spawned {
-                    log::warn!("trackers are not told of the end: {error}");
+                    log::warn!("the final announces to a tracker are not sent: {error}");
                 }
             }
         });
     }
 
-    /// Tells one tracker that the peer ends, until it does not answer.
-    fn tell_end(
+    /// Sends the final announces to one tracker. Stops at the first one that gets no answer.
+    fn send_final_to(
         &self,
         context: &Context,
-        told: Vec<Farewell<String, AtTracker>>,
+        announces: Vec<FinalAnnounce<String, SwarmAtTracker>>,
         deadline: Instant,
     ) {
-        for Farewell {
+        for FinalAnnounce {
             tracker,
             payload,
             is_completed,
-        } in told
+        } in announces
         {
-            // A download that has just become complete is told before the end is.
+            // `completed` is sent before `stopped` if the tracker has not received it.
             let completed = is_completed.then_some(Event::Completed);
             for event in completed.into_iter().chain([Event::Stopped]) {
                 let left = deadline.saturating_duration_since(Instant::now());
-                let asked = self.ask(context, &tracker, &payload, Some(event), Some(left));
-                if left.is_zero() || asked.is_err() {
+                let answered = self.ask(context, &tracker, &payload, Some(event), Some(left));
+                if left.is_zero() || answered.is_err() {
                     return;
                 }
             }
         }
     }
 
-    /// Works on what is due until the peer stops. Runs on the threads `announce-N`.
+    /// Makes the due announces until the peer stops. Runs on the threads `announce-N`.
     pub(crate) fn run(&self, context: &Context) {
         while let Some(due) = self.next_due() {
-            // TRACKER_INFO may have been written or changed since.
+            // TRACKER_INFO may have changed since.
             self.read_tracker_info(due.info_hash);
             if !lock(&self.plan).confirm(&due, Instant::now()) {
                 self.changed.notify_all();
                 continue;
             }
             let outcome = self.ask(context, &due.tracker, &due.payload, due.event, None);
-            let found = self.settle(&due, outcome);
-            report(&due, &found);
-            if let Some(swarm) = found.swarm {
-                if found.instead {
+            let result = self.settle(&due, outcome);
+            log_result(&due, &result);
+            if let Some(swarm) = result.swarm {
+                if result.replaces_peers {
                     swarm.give_up_peers("the tracker that named it has failed");
                 }
-                swarm.found(found.peers);
+                swarm.add_peers(result.peers);
             }
         }
     }
 
-    /// Every tracker known, by its latest answer.
+    /// All known trackers, each with its latest answer.
     pub(crate) fn status(&self) -> Vec<TrackerStatus> {
         lock(&self.plan).status()
     }
 
-    /// An announce that is due, under way from now on; waits for one. `None` at the end.
-    fn next_due(&self) -> Option<Due> {
+    /// Waits for a due announce and returns it. `None` when the peer stops.
+    fn next_due(&self) -> Option<OpenAnnounce> {
         let mut plan = lock(&self.plan);
         loop {
             if plan.has_ended() {
@@ -188,53 +201,61 @@ impl Announcer {
         }
     }
 
-    /// Reads the cluster's own trackers, unless the swarm is not for them.
+    /// Reads TRACKER_INFO, unless the swarm is private.
     fn read_tracker_info(&self, info_hash: InfoHash) {
-        if !lock(&self.plan).keeps_to_one(info_hash) {
-            let ours = tracker_info::tracker_urls(&self.tracker_info);
-            lock(&self.plan).list(ours);
+        if !lock(&self.plan).is_private(info_hash) {
+            let urls = tracker_info::tracker_urls(&self.tracker_info);
+            lock(&self.plan).set_listed_trackers(urls);
         }
     }
 
-    /// Announces to the tracker at a URL. It takes as long as one of its kind may or until the peer
-    /// ends, or, as the peer ends, no longer than `farewell`.
+    /// Announces to the tracker at a URL. `final_limit` is the time limit of a final announce.
+    /// Other announces have the limit of their protocol; those over UDP also end when the peer
+    /// stops.
     fn ask(
         &self,
         context: &Context,
         url: &str,
-        at: &AtTracker,
+        at: &SwarmAtTracker,
         event: Option<Event>,
-        farewell: Option<Duration>,
+        final_limit: Option<Duration>,
     ) -> Result<AnnounceResponse, String> {
-        let request = request(context, &*at.swarm, event).ok_or("no port to be reached at")?;
+        let request = request(context, &*at.swarm, event)
+            .ok_or("this peer has no port that others can connect to")?;
         match url.split_once("://") {
             Some(("http" | "https", _)) => {
-                let limit = farewell.unwrap_or(http::ANSWER);
+                let limit = final_limit.unwrap_or(http::ANSWER);
                 let tracker_id = at.tracker_id.as_deref();
                 self.http.announce(url, &request, tracker_id, limit)
             }
             Some(("udp", _)) => {
-                let gives_up = || farewell.is_none() && self.ending.load(Ordering::Relaxed);
-                let limit = farewell.unwrap_or(udp::ANSWER);
-                self.udp.announce(url, &request, limit, &gives_up)
+                let is_cancelled = || final_limit.is_none() && self.ending.load(Ordering::Relaxed);
+                let limit = final_limit.unwrap_or(udp::ANSWER);
+                self.udp.announce(url, &request, limit, &is_cancelled)
             }
-            _ => Err("only http://, https:// and udp:// trackers are announced to".to_owned()),
+            _ => {
+                Err("the URL of the tracker must begin with http://, https:// or udp://".to_owned())
+            }
         }
     }
 
-    /// Notes how an announce went. Returns what it brought.
-    fn settle(&self, due: &Due, outcome: Result<AnnounceResponse, String>) -> Found {
-        let is_hungry = due.payload.swarm.is_hungry();
-        let found = lock(&self.plan).settle(due, outcome, is_hungry, Instant::now());
+    /// Records the outcome of an announce. Returns what follows from it.
+    fn settle(
+        &self,
+        due: &OpenAnnounce,
+        outcome: Result<AnnounceResponse, String>,
+    ) -> AnnounceResult {
+        let lacks_peers = due.payload.swarm.lacks_peers();
+        let result = lock(&self.plan).settle(due, outcome, lacks_peers, Instant::now());
         self.changed.notify_all();
-        found
+        result
     }
 }
 
 impl<S: Announced + 'static> Trackers<S> for Announcer {
     fn announce(&self, swarm: Arc<S>, event: Option<Event>) {
         let swarm: Arc<dyn Announced> = swarm;
-        if swarm.reading() != Reading::One {
+        if swarm.tier_policy() != TierPolicy::One {
             self.read_tracker_info(swarm.info_hash());
         }
         lock(&self.plan).announce(&swarm, event, Instant::now());
@@ -256,14 +277,14 @@ impl<S: Announced + 'static> Trackers<S> for Announcer {
     }
 }
 
-fn report(due: &Due, found: &Found) {
+fn log_result(due: &OpenAnnounce, result: &AnnounceResult) {
     let (name, url) = (due.payload.swarm.name(), &due.tracker);
-    match &found.notice {
-        Some(Notice::Answers) => log::info!("{name}: {url} answers"),
-        Some(Notice::Trouble(trouble)) => log::warn!("{name}: {url}: {trouble}"),
-        Some(Notice::Over(_)) | None => {}
+    match &result.notice {
+        Some(AnnounceNotice::Answers) => log::info!("{name}: {url} answers"),
+        Some(AnnounceNotice::Trouble(trouble)) => log::warn!("{name}: {url}: {trouble}"),
+        Some(AnnounceNotice::Ended(_)) | None => {}
     }
-    if let Some(warning) = &found.warning {
+    if let Some(warning) = &result.warning {
         log::warn!("{name}: {url}: the tracker warns: {warning}");
     }
 }
@@ -274,15 +295,15 @@ fn request(
     event: Option<Event>,
 ) -> Option<AnnounceRequest> {
     let identity = &context.identity;
-    let snapshot = swarm.snapshot(event);
+    let contents = swarm.contents(event);
     Some(AnnounceRequest {
         info_hash: swarm.info_hash(),
         peer_id: identity.peer_id,
         port: NonZeroU16::new(identity.address.port())?,
-        uploaded: snapshot.uploaded,
-        downloaded: snapshot.downloaded,
-        left: snapshot.left,
-        event: snapshot.event,
+        uploaded: contents.uploaded,
+        downloaded: contents.downloaded,
+        left: contents.left,
+        event: contents.event,
         num_want: Some(if event == Some(Event::Stopped) {
             0
         } else {

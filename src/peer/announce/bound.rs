@@ -1,6 +1,6 @@
-//! Lines of an HTTP client that leave from a certain address, which the client itself cannot have.
+//! HTTP connections that leave from a chosen local address. The HTTP client cannot do that itself.
 
-use super::{Source, canonical};
+use super::{AnnounceSource, canonical};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
@@ -15,22 +15,25 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
-/// How long a line may take to come about where nothing else says so.
-const USUAL: Duration = Duration::from_secs(5);
+/// How long connecting may take if the request has no time limit.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Connects from where the peer listens.
+/// Connects from the address that the peer listens on.
 #[derive(Debug)]
-pub(super) struct FromSource(pub(super) Source);
+pub(super) struct BoundConnector(pub(super) AnnounceSource);
 
-impl Connector for FromSource {
-    type Out = Line;
+impl Connector for BoundConnector {
+    type Out = BoundTransport;
 
     fn connect(
         &self,
         details: &ConnectionDetails<'_>,
         _: Option<()>,
-    ) -> Result<Option<Line>, Error> {
-        let limit = details.timeout.not_zero().map_or(USUAL, |limit| *limit);
+    ) -> Result<Option<BoundTransport>, Error> {
+        let limit = details
+            .timeout
+            .not_zero()
+            .map_or(DEFAULT_LIMIT, |limit| *limit);
         let deadline = Instant::now() + limit;
         let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
         for to in &details.addrs {
@@ -38,13 +41,13 @@ impl Connector for FromSource {
             if left.is_zero() {
                 break;
             }
-            // Half of what is left, so that another address has a chance.
-            match line(self.0, canonical(*to), left / 2) {
+            // Half of the time that is left, so that another address has a chance.
+            match connect_from(self.0, canonical(*to), left / 2) {
                 Ok(stream) => {
                     let config = details.config;
                     let (input, output) = (config.input_buffer_size(), config.output_buffer_size());
                     let buffers = LazyBuffers::new(input, output);
-                    return Ok(Some(Line { stream, buffers }));
+                    return Ok(Some(BoundTransport { stream, buffers }));
                 }
                 Err(error) => failed = error,
             }
@@ -53,14 +56,14 @@ impl Connector for FromSource {
     }
 }
 
-/// Connects to an address, within that time.
-fn line(source: Source, to: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+/// Connects to an address within `limit`.
+fn connect_from(source: AnnounceSource, to: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
     let family = match to {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    let own = SocketAddr::new(source.towards(to.ip()), 0);
+    let own = SocketAddr::new(source.address_for(to.ip()), 0);
     bind(socket.as_raw_fd(), &SockaddrStorage::from(own))?;
     // On Linux this bounds `connect` too (socket(7)).
     let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
@@ -76,14 +79,14 @@ fn line(source: Source, to: SocketAddr, limit: Duration) -> io::Result<TcpStream
     Ok(stream)
 }
 
-/// A line of the client's.
+/// A connection of the HTTP client.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct BoundTransport {
     stream: TcpStream,
     buffers: LazyBuffers,
 }
 
-impl Transport for Line {
+impl Transport for BoundTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -94,7 +97,7 @@ impl Transport for Line {
         self.stream.set_write_timeout(limit)?;
         let output = self.buffers.output().get(..amount).unwrap_or_default();
         let written = self.stream.write_all(output);
-        written.map_err(|error| told(error, timeout))
+        written.map_err(|error| timeout_or_io(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
@@ -102,13 +105,13 @@ impl Transport for Line {
         let limit = timeout.not_zero().map(|limit| *limit);
         self.stream.set_read_timeout(limit)?;
         let read = self.stream.read(self.buffers.input_append_buf());
-        let read = read.map_err(|error| told(error, timeout))?;
+        let read = read.map_err(|error| timeout_or_io(error, timeout))?;
         self.buffers.input_appended(read);
         Ok(read > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        // Between two requests nothing is to come: neither bytes nor an end.
+        // Between two requests an open connection has neither bytes nor an end to read.
         let waits = |stream: &TcpStream| {
             stream.set_nonblocking(true)?;
             let next = stream.peek(&mut [0]);
@@ -119,7 +122,7 @@ impl Transport for Line {
     }
 }
 
-fn told(error: io::Error, timeout: NextTimeout) -> Error {
+fn timeout_or_io(error: io::Error, timeout: NextTimeout) -> Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
         _ => Error::Io(error),
@@ -131,12 +134,12 @@ mod tests {
     use super::*;
     use std::net::{IpAddr, TcpListener};
 
-    fn from(listen: &str) -> Source {
-        Source::new(listen.parse().unwrap())
+    fn from(listen: &str) -> AnnounceSource {
+        AnnounceSource::new(listen.parse().unwrap())
     }
 
     #[test]
-    fn a_line_comes_from_the_address_that_the_peer_listens_at() {
+    fn a_connection_comes_from_the_address_that_the_peer_listens_on() {
         for (listen, at, expected) in [
             ("127.0.0.2", "127.0.0.1:0", "127.0.0.2"),
             ("127.0.0.2", "[::1]:0", "::1"),
@@ -145,38 +148,38 @@ mod tests {
         ] {
             let listener = TcpListener::bind(at).unwrap();
             let to = listener.local_addr().unwrap();
-            let line = line(from(listen), to, USUAL).unwrap();
+            let connection = connect_from(from(listen), to, DEFAULT_LIMIT).unwrap();
             let (_, caller) = listener.accept().unwrap();
             assert_eq!(caller.ip(), expected.parse::<IpAddr>().unwrap());
-            assert_eq!(line.local_addr().unwrap(), caller);
+            assert_eq!(connection.local_addr().unwrap(), caller);
         }
     }
 
     #[test]
-    fn nobody_there_and_an_address_that_is_not_ours_are_told() {
+    fn a_closed_port_and_a_foreign_local_address_are_errors() {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = gone.local_addr().unwrap();
         drop(gone);
-        let refused = line(from("127.0.0.2"), to, USUAL).unwrap_err();
+        let refused = connect_from(from("127.0.0.2"), to, DEFAULT_LIMIT).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        let elsewhere = line(from("192.0.2.1"), to, USUAL).unwrap_err();
+        let elsewhere = connect_from(from("192.0.2.1"), to, DEFAULT_LIMIT).unwrap_err();
         assert_eq!(elsewhere.kind(), ErrorKind::AddrNotAvailable);
     }
 
     #[test]
-    fn a_line_that_does_not_come_about_is_given_up_in_time() {
-        // A listener takes a few callers ahead of its `accept`, and lets the others wait.
+    fn connecting_ends_at_its_time_limit() {
+        // The kernel accepts a few connections ahead of `accept`, and lets the others wait.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
         let to = listener.local_addr().unwrap();
-        let mut lines = Vec::new();
+        let mut connections = Vec::new();
         let limit = Duration::from_millis(300);
         let error = loop {
-            match line(from("127.0.0.2"), to, limit) {
-                Ok(line) => lines.push(line),
+            match connect_from(from("127.0.0.2"), to, limit) {
+                Ok(connection) => connections.push(connection),
                 Err(error) => break error,
             }
-            assert!(lines.len() < 100, "all of them came about");
+            assert!(connections.len() < 100, "all were accepted");
         };
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }

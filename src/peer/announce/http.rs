@@ -1,6 +1,6 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
-use super::{Failure, Source, bound::FromSource};
+use super::{AnnounceFailure, AnnounceSource, bound::BoundConnector};
 use crate::peer::{Guard, Refused, Zone};
 use crate::wire::udp_tracker::Family;
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
@@ -17,45 +17,46 @@ use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector}
 
 /// How long a tracker may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// How long an announce may take over a second family, however long the first took.
-const LEAST: Duration = Duration::from_secs(1);
-/// Names the file with the certificate authorities that are trusted; as other programs have it.
+/// The minimum time for an announce over the second family, however long the first one took.
+const SECOND_FAMILY: Duration = Duration::from_secs(1);
+/// The environment variable that names the file of trusted certificate authorities. Other programs
+/// use the same one.
 pub(crate) const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
-/// Where systems keep that file otherwise: Debian, Arch and Alpine; Fedora; openSUSE; others.
+/// Default locations of that file: Debian, Arch and Alpine; Fedora; openSUSE; others.
 const AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// The longest such file that is read, in bytes.
+/// The maximum number of bytes read of such a file.
 const MAX_AUTHORITIES: u64 = 16 << 20;
 
-/// A client that keeps connections open between announces.
+/// An HTTP client that keeps connections open between announces.
 #[derive(Debug)]
 pub(super) struct HttpTrackers {
-    source: Source,
+    source: AnnounceSource,
     client: OnceLock<Client>,
 }
 
 #[derive(Debug)]
 struct Client {
-    /// One for each family, as one alone would take a line of the other family that stands.
+    /// One for each family: a single one would reuse an open connection of the other family.
     v4: ureq::Agent,
     v6: ureq::Agent,
     has_authorities: bool,
 }
 
 impl HttpTrackers {
-    /// For a peer that announces from there.
-    pub(super) fn new(source: Source) -> Self {
+    /// A client that announces from `source`.
+    pub(super) fn new(source: AnnounceSource) -> Self {
         Self {
             source,
             client: OnceLock::new(),
         }
     }
 
-    /// Announces, within `limit`; `tracker_id` is what the tracker wanted to hear again.
+    /// Announces, within `limit`. `tracker_id` is the id that the tracker returned before.
     pub(super) fn announce(
         &self,
         url: &str,
@@ -81,34 +82,38 @@ impl HttpTrackers {
                 Family::V6 => &client.v6,
             };
             let left = deadline.saturating_duration_since(Instant::now());
-            exchange(agent, &url, left.max(LEAST))
+            exchange(agent, &url, left.max(SECOND_FAMILY))
         })
     }
 }
 
-/// Fetches an answer.
-fn exchange(agent: &ureq::Agent, url: &str, limit: Duration) -> Result<AnnounceResponse, Failure> {
+/// Sends the request and parses the answer.
+fn exchange(
+    agent: &ureq::Agent,
+    url: &str,
+    limit: Duration,
+) -> Result<AnnounceResponse, AnnounceFailure> {
     let call = agent.get(url).config().timeout_global(Some(limit)).build();
     let mut response = call.call().map_err(|error| failure(&error))?;
     let status = response.status();
     if !status.is_success() {
-        return Err(Failure::Final(format!("HTTP status {status}")));
+        return Err(AnnounceFailure::Final(format!("HTTP status {status}")));
     }
     let body = response.body_mut().with_config().limit(MAX_RESPONSE as u64);
     let body = body
         .read_to_vec()
-        .map_err(|error| Failure::Final(error.to_string()))?;
-    AnnounceResponse::parse(&body).map_err(|error| Failure::Final(error.to_string()))
+        .map_err(|error| AnnounceFailure::Final(error.to_string()))?;
+    AnnounceResponse::parse(&body).map_err(|error| AnnounceFailure::Final(error.to_string()))
 }
 
 impl Client {
-    fn new(source: Source, authorities: Vec<Certificate<'static>>) -> Self {
+    fn new(source: AnnounceSource, authorities: Vec<Certificate<'static>>) -> Self {
         let (tls, has_authorities) = tls(authorities);
         let agent = |family| {
             let config = Self::config(tls.clone(), family);
             match source.is_single() {
                 true => {
-                    let connector = FromSource(source).chain(RustlsConnector::default());
+                    let connector = BoundConnector(source).chain(RustlsConnector::default());
                     ureq::Agent::with_parts(config, connector, Guard::new(may_announce))
                 }
                 false => guarded(config, may_announce),
@@ -136,30 +141,30 @@ impl Client {
     }
 }
 
-/// A client that calls no other addresses than `allows` says, wherever names and redirects lead.
+/// A client that connects only to addresses that `allows` accepts, also after name look-ups and
+/// redirects.
 pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::Agent {
     ureq::Agent::with_parts(config, DefaultConnector::default(), Guard::new(allows))
 }
 
-/// Whether a tracker may be there. On this machine and its link a request is one for what trackers
-/// answer, or none at all: a torrent or a redirect may name anything. TRACKER_INFO's are announced
-/// to at this path anyway.
+/// Whether a tracker may be at this URL. On this machine and in its link-local network only the
+/// paths of trackers are requested, because a torrent or a redirect may name anything. The URLs of
+/// TRACKER_INFO have such a path.
 fn may_announce(url: &Uri, zone: Zone) -> bool {
     let path = url.path();
     zone < Zone::Machine || path.ends_with("/announce") || path.ends_with("/scrape")
 }
 
-fn failure(error: &ureq::Error) -> Failure {
+fn failure(error: &ureq::Error) -> AnnounceFailure {
     match (Refused::from_error(error), error) {
-        // Another address may be one that may be asked.
-        (Some(refused), _) => Failure::Unheard(refused.to_string()),
-        (None, ureq::Error::HostNotFound) => Failure::NoAddress(error.to_string()),
-        (None, error) => Failure::Unheard(error.to_string()),
+        // Another address may be allowed.
+        (Some(refused), _) => AnnounceFailure::NoAnswer(refused.to_string()),
+        (None, ureq::Error::HostNotFound) => AnnounceFailure::NoAddress(error.to_string()),
+        (None, error) => AnnounceFailure::NoAnswer(error.to_string()),
     }
 }
 
-/// TLS towards servers that this system's certificate authorities vouch for; and whether there are
-/// any.
+/// TLS that trusts this system's certificate authorities, and whether there are any.
 pub(crate) fn trusted_tls() -> (TlsConfig, bool) {
     tls(authorities(std::env::var_os(AUTHORITIES_VARIABLE)))
 }
@@ -174,8 +179,8 @@ fn tls(authorities: Vec<Certificate<'static>>) -> (TlsConfig, bool) {
     (tls, has_authorities)
 }
 
-/// The certificate authorities in the file named, else those that this system trusts; none if their
-/// file is nowhere. What in it is no certificate is passed over.
+/// The certificate authorities in the file named, else those that this system trusts. Empty if no
+/// file is found. Other content of the file is ignored.
 fn authorities(named: Option<OsString>) -> Vec<Certificate<'static>> {
     let places = match named.filter(|name| !name.is_empty()) {
         Some(name) => vec![PathBuf::from(name)],
@@ -209,15 +214,15 @@ mod tests {
     use std::time::Instant;
 
     fn trackers(named: Option<OsString>, listen: &str) -> HttpTrackers {
-        let source = Source::new(listen.parse().unwrap());
+        let source = AnnounceSource::new(listen.parse().unwrap());
         HttpTrackers {
             source,
             client: OnceLock::from(Client::new(source, authorities(named))),
         }
     }
 
-    /// The answer to an announce at a tracker under TLS whose certificate is for `name`, by a peer
-    /// that trusts those who signed it or, if it is a stranger, another.
+    /// The answer to an announce to a TLS tracker whose certificate is for `name`. The peer trusts
+    /// the authority that signed it or, for a stranger, another one.
     fn announce(name: &str, is_stranger: bool, listen: &str) -> Result<AnnounceResponse, String> {
         let authority = Authority::generate("test").unwrap();
         let server = TlsServer::new(authority.issue(name).unwrap()).unwrap();
@@ -226,17 +231,18 @@ mod tests {
         let limit = Duration::from_secs(20);
         let serving = thread::spawn(move || {
             let stream = Arc::new(listener.accept().unwrap().0);
-            let Ok(line) = server.accept(stream, limit) else {
+            let Ok(stream) = server.accept(stream, limit) else {
                 return;
             };
             let (mut head, soon) = ([0; 2_000], Instant::now() + limit);
-            let Ok(1..) = line.read_until(&mut head, soon) else {
+            let Ok(1..) = stream.read_until(&mut head, soon) else {
                 return;
             };
             assert!(head.starts_with(b"GET /announce?info_hash=%01"));
-            let body = encode_failure("heard");
+            let body = encode_failure("not here");
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            line.write_all_until(&[head.as_bytes(), &body].concat(), soon)
+            stream
+                .write_all_until(&[head.as_bytes(), &body].concat(), soon)
                 .unwrap();
         });
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -244,32 +250,32 @@ mod tests {
             true => Authority::generate("other").unwrap(),
             false => authority,
         };
-        write!(file, "# ours\n{}", trusted.to_pem()).unwrap();
+        write!(file, "# trusted\n{}", trusted.to_pem()).unwrap();
         let trackers = trackers(Some(file.path().as_os_str().to_owned()), listen);
         let url = format!("https://localhost:{port}/announce");
-        let told = trackers.announce(&url, &request(), None, limit);
+        let answer = trackers.announce(&url, &request(), None, limit);
         drop(trackers);
         serving.join().unwrap();
-        told
+        answer
     }
 
     #[test]
-    fn an_https_tracker_is_heard_if_its_certificate_is_good() {
+    fn an_https_tracker_is_accepted_if_its_certificate_is_valid() {
         for listen in ["0.0.0.0", "127.0.0.2", "::"] {
-            let told = announce("localhost", false, listen);
-            assert_eq!(told, Err("the tracker refuses: heard".to_owned()));
+            let answer = announce("localhost", false, listen);
+            assert_eq!(answer, Err("the tracker refuses: not here".to_owned()));
             for (name, is_stranger) in [("localhost", true), ("elsewhere", false)] {
-                let told = announce(name, is_stranger, listen).unwrap_err();
-                assert!(told.contains("certificate"), "{told}");
+                let answer = announce(name, is_stranger, listen).unwrap_err();
+                assert!(answer.contains("certificate"), "{answer}");
             }
         }
     }
 
     #[test]
-    fn on_this_machine_nothing_but_announces_is_asked_for() {
+    fn on_this_machine_only_announces_are_requested() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // Neither by the client that chooses no address of its own nor by the one that does.
+        // Both with a chosen local address and without.
         let all = ["0.0.0.0", "127.0.0.2"].map(|listen| trackers(None, listen));
         let announce = |url: &str| {
             let [any, bound] = all.each_ref().map(|trackers| {
@@ -297,11 +303,14 @@ mod tests {
                 "/x?/announce",
                 "/xannounce",
             ] {
-                let told = announce(&format!("http://{host}:{port}{path}"));
-                assert!(told.contains("nothing is asked"), "{host}{path}: {told}");
+                let answer = announce(&format!("http://{host}:{port}{path}"));
+                assert!(
+                    answer.contains("nothing is asked"),
+                    "{host}{path}: {answer}"
+                );
             }
         }
-        // Neither by a redirect.
+        // Also after a redirect.
         for trackers in all {
             let listener = listener.try_clone().unwrap();
             let serving = thread::spawn(move || {
@@ -311,29 +320,29 @@ mod tests {
                 let answer =
                     "HTTP/1.1 302 Found\r\nLocation: /admin?x\r\nContent-Length: 0\r\n\r\n";
                 stream.write_all(answer.as_bytes()).unwrap();
-                // The next request on the line, or its end.
+                // The next request on the connection, or its end.
                 let more = std::io::Read::read(&mut stream, &mut [0; 2_000]);
                 assert!(head[..length].starts_with(b"GET /key/announce?info_hash=%01"));
                 more.unwrap_or(0)
             });
             let url = format!("http://127.0.0.1:{port}/key/announce");
-            let told = trackers.announce(&url, &request(), None, ANSWER);
-            let told = told.unwrap_err();
-            assert!(told.contains("nothing is asked"), "{told}");
+            let answer = trackers.announce(&url, &request(), None, ANSWER);
+            let answer = answer.unwrap_err();
+            assert!(answer.contains("nothing is asked"), "{answer}");
             drop(trackers);
             assert_eq!(serving.join().unwrap(), 0, "/admin was asked for");
         }
     }
 
     #[test]
-    fn without_authorities_https_is_refused_with_what_to_do() {
+    fn without_authorities_https_fails_with_advice() {
         let nowhere = tempfile::tempdir().unwrap().path().join("none");
-        let told = trackers(Some(nowhere.into()), "0.0.0.0").announce(
+        let answer = trackers(Some(nowhere.into()), "0.0.0.0").announce(
             "https://localhost:1/announce",
             &request(),
             None,
             ANSWER,
         );
-        assert!(told.unwrap_err().contains("SSL_CERT_FILE"));
+        assert!(answer.unwrap_err().contains("SSL_CERT_FILE"));
     }
 }

@@ -1,10 +1,11 @@
-//! Announces to trackers: who we are, what we have, who else is there.
+//! Announces to trackers: a peer reports what it has and receives the addresses of other peers.
 //!
-//! `schedule` decides when what is announced; it serves open swarms and those of groups
-//! (`crate::peer::group`), each with a `pace` of its own. For open swarms (BEP 3, BEP 15), `tiers`
-//! chooses among the trackers of a torrent, `plan` joins that and TRACKER_INFO with the schedule,
-//! and `announcer` has the threads that make the announces, over `http` and `udp`, from an address
-//! that `source` chooses. `announced` is what a swarm is for all of them.
+//! `schedule` decides when what is announced, for open swarms and for those of groups
+//! (`crate::peer::group`), each with its own `pace`. For open swarms (BEP 3, BEP 15), `tiers`
+//! chooses among the trackers of a torrent, `plan` combines these and TRACKER_INFO with the
+//! schedule, and `announcer` runs the threads that make the announces, over `http` and `udp`, from
+//! an address that `source` chooses. `announced` is the trait of everything that is announced in
+//! open swarms.
 
 mod announced;
 mod announcer;
@@ -23,10 +24,10 @@ mod udp;
 pub(super) use announced::Announced;
 pub(super) use announcer::{Announcer, THREADS};
 pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
-pub(super) use pace::{Answer, Notice, Outcome, Pace};
-pub(super) use schedule::{Due, Schedule};
-pub(super) use tiers::Reading;
+pub(super) use pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
+pub(super) use schedule::{DueAnnounce, Schedule};
+pub(super) use tiers::TierPolicy;
 pub(super) use tracker_info::{tracker_urls, url_of};
 
 use super::{Context, TrackerStatus, Trackers};
-use source::{Failure, Source, canonical};
+use source::{AnnounceFailure, AnnounceSource, canonical};

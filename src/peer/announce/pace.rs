@@ -1,88 +1,89 @@
-//! How often announces are made, and what comes of one: all that differs between transports.
+//! How often announces are made, and how one can end.
 
 use std::time::{Duration, Instant};
 
-/// The rules of one kind of tracker.
+/// The pace of announces to one kind of tracker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// A download that has no owner to ask announces this often, unless the tracker asks for longer
-    /// pauses.
-    pub(crate) hungry: Duration,
-    /// The pause after a failure; it doubles with each, up to the second.
+    /// The interval while a download has no peer to request from, unless the tracker asks for a
+    /// longer one.
+    pub(crate) without_peers: Duration,
+    /// The pause after the first failure, and the longest one. The pause doubles with each failure.
     pub(crate) retry: (Duration, Duration),
-    /// When an event is sent that came up while another announce was under way.
-    pub(crate) news: Duration,
-    /// The longest pause after a failure while a tracker that lists the swarm is to hear an event.
-    pub(crate) retry_news: Duration,
-    /// The most swarms of one tracker that one request announces.
+    /// The delay before an event is sent that came up during another announce.
+    pub(crate) event_delay: Duration,
+    /// The longest pause after a failure while an event is to be sent to a tracker that lists the
+    /// swarm.
+    pub(crate) event_retry: Duration,
+    /// The maximum number of swarms that one request announces.
     pub(crate) batch: usize,
 }
 
-/// What a tracker that lists a swarm wants.
+/// The answer of a tracker that lists the swarm.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
-    /// The pause until the next announce.
+pub(crate) struct TrackerAnswer {
+    /// The interval that the tracker asks for.
     pub(crate) interval: Duration,
-    /// The shortest pause that it accepts; the interval, if it does not say.
+    /// The shortest interval that the tracker accepts. Without one, `interval` is the shortest.
     pub(crate) min_interval: Option<Duration>,
-    /// The download has no owner to ask.
-    pub(crate) is_hungry: bool,
+    /// The download has no peer to request from.
+    pub(crate) lacks_peers: bool,
 }
 
 /// How an announce ended.
 #[derive(Clone, Debug)]
-pub(crate) enum Outcome {
-    /// The tracker took it.
-    Answered(Answer),
-    /// The tracker did not take it, and is tried again after the pause for failures.
+pub(crate) enum AnnounceOutcome {
+    /// The tracker lists the swarm.
+    Answered(TrackerAnswer),
+    /// The announce failed. The next attempt follows after the pause for failures.
     Failed {
         trouble: String,
-        /// The download has no owner to ask.
-        is_hungry: bool,
+        /// The download has no peer to request from.
+        lacks_peers: bool,
     },
-    /// The tracker does not list the swarm at present, and hears `started` after this pause.
+    /// The tracker does not list the swarm at present. `started` is sent after this pause.
     Unlisted {
         pause: Duration,
-        /// What a person is to know, if it is anything new.
+        /// What to report to a person, if there is anything new.
         trouble: Option<String>,
     },
-    /// The swarm is not to be announced there any more, for this reason.
-    Over(String),
+    /// The swarm must not be announced there any longer, for this reason.
+    Ended(String),
 }
 
 /// What is new after an announce.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum AnnounceNotice {
     /// The tracker answers for the first time, or again.
     Answers,
-    /// There is trouble with the tracker, and it is not what it was.
+    /// There is new trouble with the tracker.
     Trouble(String),
-    /// The task has ended, for the reason that the outcome gave.
-    Over(String),
+    /// The task has ended, for the reason in the outcome.
+    Ended(String),
 }
 
 impl Pace {
-    /// The pause after so many failures in a row.
-    pub(super) fn after_failures(&self, failures: u32, is_hungry: bool) -> Duration {
+    /// The pause after this number of failures in a row.
+    pub(super) fn after_failures(&self, failures: u32, lacks_peers: bool) -> Duration {
         let (first, longest) = self.retry;
         let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(8));
-        match is_hungry {
-            true => doubled.min(longest).min(self.hungry),
+        match lacks_peers {
+            true => doubled.min(longest).min(self.without_peers),
             false => doubled.min(longest),
         }
     }
 }
 
-impl Answer {
-    /// The soonest that an announce without an event may be made.
-    pub(super) fn soonest(&self, now: Instant) -> Instant {
+impl TrackerAnswer {
+    /// The earliest time for an announce without an event.
+    pub(super) fn earliest(&self, now: Instant) -> Instant {
         now + self.shortest()
     }
 
     /// When the next announce is due.
     pub(super) fn due(&self, pace: &Pace, now: Instant) -> Instant {
-        now + match self.is_hungry {
-            true => self.shortest().max(pace.hungry).min(self.interval),
+        now + match self.lacks_peers {
+            true => self.shortest().max(pace.without_peers).min(self.interval),
             false => self.interval,
         }
     }

@@ -1,13 +1,13 @@
-//! Open swarms, the trackers that each has by now, and when what is announced to them; the time is
-//! handed in.
+//! The open swarms, their current trackers, and when each is announced. The caller passes the time
+//! in.
 //!
-//! A swarm is announced to trackers that it names, which ones [`Tiers`] says, and, unless it is
-//! private (BEP 27), to all of TRACKER_INFO. Out of scope: how announces are made (`announcer`),
-//! and what is due when (`schedule`).
+//! A swarm is announced to the trackers of its torrent that [`Tiers`] chooses and, unless it is
+//! private (BEP 27), to all trackers of TRACKER_INFO. Out of scope: how announces are made
+//! (`announcer`), and what is due when (`schedule`).
 
-use super::pace::{Answer, Notice, Outcome, Pace};
-use super::schedule::{self, Farewell, Schedule};
-use super::tiers::{Heard, Reading, Tiers};
+use super::pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
+use super::schedule::{self, FinalAnnounce, Schedule};
+use super::tiers::{PeerUpdate, TierPolicy, Tiers};
 use super::{Announced, TrackerStatus};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceResponse, Event};
@@ -16,133 +16,141 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often is announced to trackers over HTTP and UDP.
+/// The pace of announces over HTTP and UDP.
 const PACE: Pace = Pace {
-    hungry: Duration::from_secs(5),
+    without_peers: Duration::from_secs(5),
     retry: (Duration::from_secs(1), Duration::from_secs(60)),
-    news: Duration::from_secs(1),
-    retry_news: Duration::from_secs(1),
+    event_delay: Duration::from_secs(1),
+    event_retry: Duration::from_secs(1),
     batch: 1,
 };
 
-/// All open swarms.
+/// The announces of all open swarms.
 #[derive(Debug)]
-pub(super) struct Plan {
-    schedule: Schedule<String, AtTracker>,
-    swarms: HashMap<InfoHash, Swarm>,
-    /// The trackers of TRACKER_INFO, as it was last read.
-    ours: Vec<String>,
+pub(super) struct AnnouncePlan {
+    schedule: Schedule<String, SwarmAtTracker>,
+    swarms: HashMap<InfoHash, AnnouncedSwarm>,
+    /// The trackers that TRACKER_INFO listed when it was last read.
+    listed_trackers: Vec<String>,
 }
 
-/// A swarm that is announced, whether it has a tracker or not.
+/// A swarm that is announced, even while it has no tracker.
 #[derive(Debug)]
-struct Swarm {
+struct AnnouncedSwarm {
     announced: Arc<dyn Announced>,
     tiers: Tiers,
 }
 
-/// What is kept of a swarm at one tracker.
+/// A swarm at one tracker.
 #[derive(Clone, Debug)]
-pub(super) struct AtTracker {
+pub(super) struct SwarmAtTracker {
     pub(super) swarm: Arc<dyn Announced>,
-    /// What the tracker wants to hear again.
+    /// The id that the tracker returned, to be sent back to it.
     pub(super) tracker_id: Option<Vec<u8>>,
     warning: Option<String>,
 }
 
-/// An announce that is to be made, to the tracker at a URL.
-pub(super) type Due = schedule::Due<String, AtTracker>;
+/// A due announce, to the tracker at a URL.
+pub(super) type OpenAnnounce = schedule::DueAnnounce<String, SwarmAtTracker>;
 
-/// What an announce brought.
+/// What follows from the outcome of an announce.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Whose peers they are; none if the swarm is announced no longer.
+pub(super) struct AnnounceResult {
+    /// The swarm that gets the peers. `None` if it is no longer announced.
     pub(super) swarm: Option<Arc<dyn Announced>>,
-    /// Peers.
+    /// The peers that the tracker returned.
     pub(super) peers: Vec<SocketAddr>,
-    /// Those who were found before are given up for them.
-    pub(super) instead: bool,
-    pub(super) notice: Option<Notice>,
-    /// What the tracker warns of, if it did not before.
+    /// The peers known before are dropped.
+    pub(super) replaces_peers: bool,
+    pub(super) notice: Option<AnnounceNotice>,
+    /// A new warning of the tracker.
     pub(super) warning: Option<String>,
 }
 
-impl Default for Plan {
+impl Default for AnnouncePlan {
     fn default() -> Self {
         Self {
             schedule: Schedule::new(PACE),
             swarms: HashMap::new(),
-            ours: Vec::new(),
+            listed_trackers: Vec::new(),
         }
     }
 }
 
-impl Plan {
-    /// TRACKER_INFO names these trackers by now.
-    pub(super) fn list(&mut self, ours: Vec<String>) {
-        self.ours = ours;
+impl AnnouncePlan {
+    /// Sets the trackers that TRACKER_INFO lists.
+    pub(super) fn set_listed_trackers(&mut self, urls: Vec<String>) {
+        self.listed_trackers = urls;
     }
 
-    /// Has a swarm announced to its trackers as soon as possible, and from then on.
+    /// Announces a swarm to its trackers as soon as possible, and then regularly.
     pub(super) fn announce(
         &mut self,
         swarm: &Arc<dyn Announced>,
         event: Option<Event>,
         now: Instant,
     ) {
-        let (info_hash, reading) = (swarm.info_hash(), swarm.reading());
-        let known = self.swarms.entry(info_hash).or_insert_with(|| Swarm {
-            announced: Arc::clone(swarm),
-            tiers: Tiers::new(swarm.tiers(), reading),
-        });
-        // One by magnet link gives way to another once it has its metadata.
+        let (info_hash, tier_policy) = (swarm.info_hash(), swarm.tier_policy());
+        let known = self
+            .swarms
+            .entry(info_hash)
+            .or_insert_with(|| AnnouncedSwarm {
+                announced: Arc::clone(swarm),
+                tiers: Tiers::new(swarm.tiers(), tier_policy),
+            });
+        // A transfer replaces a magnet search once the metadata is complete.
         known.announced = Arc::clone(swarm);
-        let update = |at: &mut AtTracker| at.swarm = Arc::clone(swarm);
+        let update = |at: &mut SwarmAtTracker| at.swarm = Arc::clone(swarm);
         self.schedule.update(info_hash, update);
-        self.schedule.tell(info_hash, event, now);
-        match reading {
-            Reading::One => self.keep_to_one(info_hash, now),
-            Reading::InOrder | Reading::All => self.follow(info_hash, now),
+        self.schedule.announce_soon(info_hash, event, now);
+        match tier_policy {
+            TierPolicy::One => self.set_private(info_hash, now),
+            TierPolicy::InOrder | TierPolicy::All => self.update_tasks(info_hash, now),
         }
     }
 
-    /// A torrent turned out to be private.
-    pub(super) fn keep_to_one(&mut self, info_hash: InfoHash, now: Instant) {
+    /// Marks the torrent as private.
+    pub(super) fn set_private(&mut self, info_hash: InfoHash, now: Instant) {
         let Self {
             schedule, swarms, ..
         } = self;
         if let Some(swarm) = swarms.get_mut(&info_hash) {
             let has_failed = |url: &str| has_failed(schedule, info_hash, url);
-            swarm.tiers.keep_to_one(has_failed);
+            swarm.tiers.set_private(has_failed);
         }
-        self.follow(info_hash, now);
+        self.update_tasks(info_hash, now);
     }
 
-    /// Whether a torrent is known to be private.
-    pub(super) fn keeps_to_one(&self, info_hash: InfoHash) -> bool {
+    /// Whether the torrent is known to be private.
+    pub(super) fn is_private(&self, info_hash: InfoHash) -> bool {
         let swarm = self.swarms.get(&info_hash);
-        swarm.is_some_and(|swarm| swarm.tiers.keeps_to_one())
+        swarm.is_some_and(|swarm| swarm.tiers.is_private())
     }
 
-    /// Whether a swarm is to be announced and has no tracker; TRACKER_INFO may come to name one.
+    /// Whether a swarm has no tracker. TRACKER_INFO may name one later.
     pub(super) fn lacks_tracker(&self, info_hash: InfoHash) -> bool {
-        self.swarms.contains_key(&info_hash) && !self.schedule.has(info_hash)
+        self.swarms.contains_key(&info_hash) && !self.schedule.contains(info_hash)
     }
 
-    /// Something comes into a download or nothing does. Returns whether it is announced to more of
-    /// its trackers from now on.
-    pub(super) fn need(&mut self, info_hash: InfoHash, nothing_comes: bool, now: Instant) -> bool {
+    /// Records whether a download is starved. Returns whether it is announced to more of its
+    /// trackers from now on.
+    pub(super) fn extend_if_starved(
+        &mut self,
+        info_hash: InfoHash,
+        is_starved: bool,
+        now: Instant,
+    ) -> bool {
         let swarm = self.swarms.get_mut(&info_hash);
-        let wants_more = swarm.is_some_and(|swarm| swarm.tiers.need(nothing_comes, now));
-        if wants_more {
-            self.follow(info_hash, now);
+        let is_extended = swarm.is_some_and(|swarm| swarm.tiers.extend_if_starved(is_starved, now));
+        if is_extended {
+            self.update_tasks(info_hash, now);
         }
-        wants_more
+        is_extended
     }
 
-    /// Begins at the trackers that a swarm is to be announced to by now, and ends at those that it
-    /// is not.
-    pub(super) fn follow(&mut self, info_hash: InfoHash, now: Instant) {
+    /// Starts tasks at the trackers that a swarm is to be announced to now, and ends its other
+    /// tasks.
+    pub(super) fn update_tasks(&mut self, info_hash: InfoHash, now: Instant) {
         let Some(swarm) = self.swarms.get(&info_hash) else {
             return;
         };
@@ -152,12 +160,13 @@ impl Plan {
         let tiers = &swarm.tiers;
         let wanted = tiers.wanted(|url| has_failed(&self.schedule, info_hash, url));
         let mut wanted = BTreeSet::from_iter(wanted);
-        // Whenever they were read: nobody but its own tracker hears of a private torrent.
-        if !tiers.keeps_to_one() {
-            wanted.extend(self.ours.iter().cloned());
+        // TRACKER_INFO may have been read before the torrent was known to be private. A private
+        // torrent is announced to its own trackers only.
+        if !tiers.is_private() {
+            wanted.extend(self.listed_trackers.iter().cloned());
         }
         for url in &wanted {
-            let at = AtTracker {
+            let at = SwarmAtTracker {
                 swarm: Arc::clone(&swarm.announced),
                 tracker_id: None,
                 warning: None,
@@ -168,24 +177,24 @@ impl Plan {
         self.schedule.leave_unless(info_hash, is_wanted, now);
     }
 
-    /// Tells the trackers that have heard of a swarm that it ends here, and forgets it.
+    /// Forgets a swarm. The trackers that may list it receive `stopped`.
     pub(super) fn leave(&mut self, info_hash: InfoHash, now: Instant) {
         self.swarms.remove(&info_hash);
         self.schedule.leave(info_hash, now);
     }
 
-    /// An announce that is due, or when one is.
-    pub(super) fn take(&mut self, now: Instant) -> Result<Due, Option<Instant>> {
+    /// Takes a due announce. If there is none, returns when the next one is due.
+    pub(super) fn take(&mut self, now: Instant) -> Result<OpenAnnounce, Option<Instant>> {
         let due = self.schedule.take(now).pop();
         due.ok_or_else(|| self.schedule.next())
     }
 
-    /// Whether an announce that was taken is still to be made, given what TRACKER_INFO says by now.
-    pub(super) fn confirm(&mut self, due: &Due, now: Instant) -> bool {
+    /// Whether a taken announce is still to be made, given the current TRACKER_INFO.
+    pub(super) fn confirm(&mut self, due: &OpenAnnounce, now: Instant) -> bool {
         if due.event == Some(Event::Stopped) {
             return true;
         }
-        self.follow(due.info_hash, now);
+        self.update_tasks(due.info_hash, now);
         let task = self.schedule.task(due.info_hash, &due.tracker);
         let stays = task.is_some_and(|task| !task.is_leaving());
         if !stays {
@@ -194,79 +203,82 @@ impl Plan {
         stays
     }
 
-    /// An announce has ended.
+    /// Handles the outcome of an announce.
     pub(super) fn settle(
         &mut self,
-        due: &Due,
+        due: &OpenAnnounce,
         outcome: Result<AnnounceResponse, String>,
-        is_hungry: bool,
+        lacks_peers: bool,
         now: Instant,
-    ) -> Found {
+    ) -> AnnounceResult {
         let (info_hash, url) = (due.info_hash, due.tracker.as_str());
-        let mut found = Found::default();
-        let mut heard = Heard::PassedOver;
+        let mut result = AnnounceResult::default();
+        let mut peer_update = PeerUpdate::Ignore;
         if let Some(swarm) = self.swarms.get_mut(&info_hash)
             && due.event != Some(Event::Stopped)
         {
-            found.swarm = Some(Arc::clone(&swarm.announced));
+            result.swarm = Some(Arc::clone(&swarm.announced));
             match &outcome {
-                Ok(response) => heard = swarm.tiers.answered(url, response.pieceful),
-                Err(_) => swarm.tiers.failed(url),
+                Ok(response) => peer_update = swarm.tiers.on_answer(url, response.pieceful),
+                Err(_) => swarm.tiers.on_failure(url),
             }
         }
         let outcome = match outcome {
             Ok(response) => {
-                let answer = Answer {
+                let answer = TrackerAnswer {
                     interval: response.interval,
                     min_interval: response.min_interval,
-                    is_hungry,
+                    lacks_peers,
                 };
-                if heard != Heard::PassedOver {
+                if peer_update != PeerUpdate::Ignore {
                     let peers = response.peers.into_iter();
-                    found.peers = peers.map(|peer| peer.address).collect();
+                    result.peers = peers.map(|peer| peer.address).collect();
                 }
-                found.instead = heard == Heard::Instead;
-                let warning = &mut found.warning;
-                self.schedule.keep(due, |at| {
-                    // One that names no id any more still means the one it named.
+                result.replaces_peers = peer_update == PeerUpdate::Replace;
+                let warning = &mut result.warning;
+                self.schedule.update_due(due, |at| {
+                    // An answer without an id means that the former id stays valid.
                     at.tracker_id = response.tracker_id.or(at.tracker_id.take());
                     let is_new = |now: &String| Some(now) != at.warning.as_ref();
                     *warning = response.warning.filter(is_new);
                     at.warning = warning.clone().or(at.warning.take());
                 });
-                Outcome::Answered(answer)
+                AnnounceOutcome::Answered(answer)
             }
-            Err(trouble) => Outcome::Failed { trouble, is_hungry },
+            Err(trouble) => AnnounceOutcome::Failed {
+                trouble,
+                lacks_peers,
+            },
         };
-        found.notice = self.schedule.settle(due, outcome, now);
-        self.follow(info_hash, now);
-        found
+        result.notice = self.schedule.settle(due, outcome, now);
+        self.update_tasks(info_hash, now);
+        result
     }
 
-    /// The peer ends: nothing is announced from now on but the farewell.
+    /// The peer stops: only final announces are made from now on.
     pub(super) fn end(&mut self) {
         self.schedule.end();
     }
 
-    /// Whether nothing is announced any more.
+    /// Whether [`AnnouncePlan::end`] was called.
     pub(super) fn has_ended(&self) -> bool {
         self.schedule.has_ended()
     }
 
-    /// Whether an announce is under way.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.schedule.is_under_way()
+    /// Whether an announce is in progress.
+    pub(super) fn has_announce_in_progress(&self) -> bool {
+        self.schedule.has_announce_in_progress()
     }
 
-    /// What trackers are still to hear at the end.
-    pub(super) fn farewell(&mut self) -> Vec<Farewell<String, AtTracker>> {
-        self.schedule.farewell()
+    /// Ends everything. Returns the final announces.
+    pub(super) fn take_final_announces(&mut self) -> Vec<FinalAnnounce<String, SwarmAtTracker>> {
+        self.schedule.take_final_announces()
     }
 
-    /// Every tracker known, by its latest answer.
+    /// All known trackers, each with its latest answer.
     pub(super) fn status(&self) -> Vec<TrackerStatus> {
         let mut trackers: BTreeMap<&str, TrackerStatus> = BTreeMap::new();
-        for (url, task) in self.schedule.all() {
+        for (url, task) in self.schedule.tasks() {
             let former = trackers.remove(url.as_str()).unwrap_or_default();
             let trouble = || task.trouble().map(str::to_owned);
             let status = TrackerStatus {
@@ -280,16 +292,16 @@ impl Plan {
         trackers.into_values().collect()
     }
 
-    /// The latest trouble of a swarm with its trackers, if none of them answers. None as long as it
-    /// was not announced.
+    /// The latest trouble with the trackers of a swarm, if none of them answers. `None` before the
+    /// first announce.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let swarm = self.swarms.get(&info_hash)?;
-        let tasks = self.schedule.of(info_hash);
+        let tasks = self.schedule.tasks_of(info_hash);
         let mut tasks = tasks.filter(|(_, task)| !task.is_leaving()).peekable();
         if tasks.peek().is_none() {
-            let none = match swarm.tiers.keeps_to_one() {
-                true => "it is private, and names no tracker",
-                false => "it names no tracker, and TRACKER_INFO names none",
+            let none = match swarm.tiers.is_private() {
+                true => "the torrent is private and names no tracker",
+                false => "neither the torrent nor TRACKER_INFO names a tracker",
             };
             return Some(none.to_owned());
         }
@@ -305,8 +317,8 @@ impl Plan {
     }
 }
 
-/// Whether the last announce there failed.
-fn has_failed(schedule: &Schedule<String, AtTracker>, info_hash: InfoHash, url: &str) -> bool {
+/// Whether the last announce to this tracker failed.
+fn has_failed(schedule: &Schedule<String, SwarmAtTracker>, info_hash: InfoHash, url: &str) -> bool {
     let task = schedule.task(info_hash, &url.to_owned());
     task.is_some_and(|task| task.reached() == Some(false))
 }

@@ -1,57 +1,57 @@
-//! Where announces leave from. What a tracker writes down is the address that an announce comes
-//! from, so it should be one at which this peer listens: the address of `--listen` where that is a
-//! single one, and the family of addresses in any case. One that listens in both families announces
-//! over both, as far as the tracker has addresses of both (BEP 7).
+//! The local address that announces leave from. Trackers record the address that an announce comes
+//! from, so this peer should listen there: the address of `--listen` if that is a single one, and
+//! an address of the same family in any case. A peer that listens in both families announces over
+//! both, if the tracker has addresses of both (BEP 7).
 //!
-//! In scope: the choice, and what becomes of two answers. Sockets are `http` and `udp`'s matter.
+//! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 
 use crate::wire::AnnounceResponse;
 use crate::wire::udp_tracker::Family;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where the peer listens, as far as it matters for announces.
+/// The address that the peer listens on, in canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Source {
+pub(super) struct AnnounceSource {
     listen: IpAddr,
 }
 
-/// Why an announce over one family brought no answer.
+/// Why an announce over one family failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The tracker has no address in it.
+pub(super) enum AnnounceFailure {
+    /// The tracker has no address in this family.
     NoAddress(String),
-    /// Nobody answered.
-    Unheard(String),
-    /// The tracker has spoken, or the peer ends: there is nothing else to try.
+    /// No answer arrived.
+    NoAnswer(String),
+    /// The tracker refused, or the peer stops: nothing else is tried.
     Final(String),
 }
 
-impl Failure {
+impl AnnounceFailure {
     fn reason(self) -> String {
         match self {
-            Self::NoAddress(reason) | Self::Unheard(reason) | Self::Final(reason) => reason,
+            Self::NoAddress(reason) | Self::NoAnswer(reason) | Self::Final(reason) => reason,
         }
     }
 }
 
-impl Source {
-    /// A peer that listens there.
+impl AnnounceSource {
+    /// A peer that listens on `listen`.
     pub(super) fn new(listen: IpAddr) -> Self {
         Self {
             listen: listen.to_canonical(),
         }
     }
 
-    /// Whether it listens at one address alone.
+    /// Whether it listens on a single address.
     pub(super) fn is_single(self) -> bool {
         !self.listen.is_unspecified()
     }
 
-    /// The address to call `tracker` from; unspecified where the system is to choose it.
-    pub(super) fn towards(self, tracker: IpAddr) -> IpAddr {
+    /// The local address for a connection to `tracker`; unspecified where the system chooses it.
+    pub(super) fn address_for(self, tracker: IpAddr) -> IpAddr {
         let tracker = tracker.to_canonical();
-        // Nobody elsewhere can be called from this machine's own addresses, or from a link's
-        // without naming the link.
+        // Other machines cannot be reached from a loopback address, nor from a link-local address
+        // without its interface.
         let is_bound_to_link =
             matches!(self.listen, IpAddr::V6(listen) if listen.is_unicast_link_local());
         let leads_there = !self.listen.is_loopback() || tracker.is_loopback();
@@ -65,52 +65,54 @@ impl Source {
         }
     }
 
-    /// Announces over each family in which the peer can be reached; over the other one only where
-    /// none of these answers, as that at least names others. The peers of two answers are all of
-    /// them; for the rest the first counts.
+    /// Announces over each family in which the peer can be reached. The other family is used only
+    /// if none of these answers: then this peer at least receives the addresses of others. The
+    /// peers of two answers are merged; the rest is taken from the first answer.
     ///
     /// # Errors
-    /// The reason that says most where no answer came.
+    /// The most informative reason, if no answer arrived.
     pub(super) fn announce(
         self,
-        mut over: impl FnMut(Family) -> Result<AnnounceResponse, Failure>,
+        mut over: impl FnMut(Family) -> Result<AnnounceResponse, AnnounceFailure>,
     ) -> Result<AnnounceResponse, String> {
-        // Each with whether it is its own.
+        // Each with whether the peer can be reached in it.
         let families = match self.listen {
             IpAddr::V4(_) => [(Family::V4, true), (Family::V6, false)],
-            // As systems have it, a socket at all addresses of IPv6 takes calls over IPv4 too.
+            // A socket on all IPv6 addresses usually also accepts IPv4.
             IpAddr::V6(listen) if listen.is_unspecified() => {
                 [(Family::V4, true), (Family::V6, true)]
             }
             IpAddr::V6(_) => [(Family::V6, true), (Family::V4, false)],
         };
-        let mut told: Option<AnnounceResponse> = None;
+        let mut answer: Option<AnnounceResponse> = None;
         let mut failures = Vec::new();
         for (family, is_own) in families {
-            let settled =
-                told.is_some() || failures.iter().any(|it| matches!(it, Failure::Final(_)));
+            let settled = answer.is_some()
+                || failures
+                    .iter()
+                    .any(|it| matches!(it, AnnounceFailure::Final(_)));
             if settled && !is_own {
                 break;
             }
-            match (over(family), &mut told) {
-                (Ok(more), Some(told)) => told.peers.extend(more.peers),
-                (Ok(first), None) => told = Some(first),
+            match (over(family), &mut answer) {
+                (Ok(more), Some(answer)) => answer.peers.extend(more.peers),
+                (Ok(first), None) => answer = Some(first),
                 (Err(failure), _) => failures.push(failure),
             }
         }
-        let says_most = |failure: &Failure| match failure {
-            Failure::Final(_) => 0,
-            Failure::Unheard(_) => 1,
-            Failure::NoAddress(_) => 2,
+        let least_informative = |failure: &AnnounceFailure| match failure {
+            AnnounceFailure::Final(_) => 0,
+            AnnounceFailure::NoAnswer(_) => 1,
+            AnnounceFailure::NoAddress(_) => 2,
         };
-        told.ok_or_else(|| {
-            let failure = failures.into_iter().min_by_key(says_most);
-            failure.map(Failure::reason).unwrap_or_default()
+        answer.ok_or_else(|| {
+            let failure = failures.into_iter().min_by_key(least_informative);
+            failure.map(AnnounceFailure::reason).unwrap_or_default()
         })
     }
 }
 
-/// The same address, in its own family where it is one of IPv4 in the form of IPv6.
+/// The address in canonical form: an IPv4-mapped IPv6 address becomes IPv4.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
@@ -122,15 +124,15 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
     use crate::wire::SwarmPeer;
-    use Failure::{Final, NoAddress, Unheard};
+    use AnnounceFailure::{Final, NoAddress, NoAnswer};
     use std::time::Duration;
 
-    fn source(listen: &str) -> Source {
-        Source::new(listen.parse().unwrap())
+    fn source(listen: &str) -> AnnounceSource {
+        AnnounceSource::new(listen.parse().unwrap())
     }
 
     #[test]
-    fn an_announce_leaves_from_where_the_peer_listens_if_the_way_leads_there() {
+    fn an_announce_leaves_from_the_listening_address_if_the_tracker_can_be_reached_from_it() {
         for (listen, tracker, from) in [
             ("0.0.0.0", "192.0.2.1", "0.0.0.0"),
             ("0.0.0.0", "2001:db8::1", "::"),
@@ -150,7 +152,7 @@ mod tests {
             ("fe80::5", "fe80::1", "::"),
         ] {
             let from: IpAddr = from.parse().unwrap();
-            let chosen = source(listen).towards(tracker.parse().unwrap());
+            let chosen = source(listen).address_for(tracker.parse().unwrap());
             assert_eq!(chosen, from, "{listen} to {tracker}");
         }
         assert!(source("127.0.0.1").is_single());
@@ -174,39 +176,37 @@ mod tests {
         }
     }
 
-    /// Which families were tried, in order, and the ports of the peers or the reason why there are
-    /// none.
+    /// The families that were tried, in order, and the ports of the returned peers or the error.
     fn announced(
         listen: &str,
-        v4: Result<u16, Failure>,
-        v6: Result<u16, Failure>,
+        v4: Result<u16, AnnounceFailure>,
+        v6: Result<u16, AnnounceFailure>,
     ) -> (Vec<Family>, Result<Vec<u16>, String>) {
         let mut tried = Vec::new();
-        let told = source(listen).announce(|family| {
+        let result = source(listen).announce(|family| {
             tried.push(family);
-            let told = if family == Family::V4 { &v4 } else { &v6 };
-            told.clone().map(answer)
+            let answered = if family == Family::V4 { &v4 } else { &v6 };
+            answered.clone().map(answer)
         });
-        let ports = |told: AnnounceResponse| {
+        let ports = |response: AnnounceResponse| {
             assert_eq!(
-                told.interval.as_secs(),
-                u64::from(told.peers[0].address.port())
+                response.interval.as_secs(),
+                u64::from(response.peers[0].address.port())
             );
-            let peers = told.peers.iter();
+            let peers = response.peers.iter();
             peers.map(|peer| peer.address.port()).collect()
         };
-        (tried, told.map(ports))
+        (tried, result.map(ports))
     }
 
     #[test]
-    fn it_is_announced_over_all_families_in_which_the_peer_listens_and_over_no_other_without_need()
-    {
+    fn announces_use_all_families_in_which_the_peer_listens_and_others_only_if_these_fail() {
         let (v4, v6) = (Family::V4, Family::V6);
         let none = || Err(NoAddress("none".to_owned()));
-        let silent = || Err(Unheard("silent".to_owned()));
+        let silent = || Err(NoAnswer("silent".to_owned()));
         let refused = || Err(Final("refused".to_owned()));
         let error = |reason: &str| Err(reason.to_owned());
-        for (listen, over_v4, over_v6, tried, told) in [
+        for (listen, over_v4, over_v6, tried, expected) in [
             ("0.0.0.0", Ok(4), Ok(6), vec![v4], Ok(vec![4])),
             ("10.0.0.5", Ok(4), Ok(6), vec![v4], Ok(vec![4])),
             ("0.0.0.0", none(), Ok(6), vec![v4, v6], Ok(vec![6])),
@@ -223,7 +223,11 @@ mod tests {
             ("::", silent(), refused(), vec![v4, v6], error("refused")),
         ] {
             let case = format!("{listen} {over_v4:?} {over_v6:?}");
-            assert_eq!(announced(listen, over_v4, over_v6), (tried, told), "{case}");
+            assert_eq!(
+                announced(listen, over_v4, over_v6),
+                (tried, expected),
+                "{case}"
+            );
         }
     }
 }

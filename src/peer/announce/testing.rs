@@ -1,4 +1,4 @@
-//! What the tests of both transports announce.
+//! An announce for the tests of both transports.
 
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, PeerId};

@@ -1,56 +1,61 @@
-//! Which of a torrent's trackers are announced to (BEP 12, BEP 27).
+//! Which trackers of a torrent are announced to (BEP 12, BEP 27).
 //!
-//! BEP 12 is read in two ways. As it is written: the trackers are asked in order, each tier in a random one, and the first that
-//! answers is announced to alone, and moves to the front of its tier; those that failed before it are tried again later. The
-//! other reading announces to all. Here a torrent is announced as it is written, as long as that serves it:
+//! BEP 12 has two interpretations. The literal one: the trackers are tried in order, each tier in a
+//! random order. Only the first that answers is announced to, and it moves to the front of its
+//! tier. Those that failed before it are tried again later. The other interpretation announces to
+//! all trackers. Here the literal one applies, with these exceptions:
 //!
-//! - A download into which nothing comes for a while ([`Tiers::need`]) announces to twice as many as before, then to twice as many
-//!   again, as another tracker may know another swarm. Who seeds, or gets what it wants, does not ask others without need.
-//! - A magnet link starts with all that it names: it gives them no order, and anybody may have the metadata.
-//! - Trackers of ours do not tell each other who is in a swarm: those of TRACKER_INFO are announced to in any case, and once a
-//!   tracker of a torrent says that it is one of ours, so are all that the torrent names.
+//! - A starved download ([`Tiers::extend_if_starved`]) announces to twice as many trackers, and
+//!   doubles again while it is starved, because another tracker may know other peers. Seeds and
+//!   downloads that receive data use no further trackers.
+//! - A magnet link starts with all its trackers: it does not order them, and any peer may have the
+//!   metadata.
+//! - Trackers of this product do not share the peers of open swarms with each other. So the
+//!   trackers of TRACKER_INFO are always announced to. Once a tracker of a torrent reports that it
+//!   is such a tracker, all trackers of the torrent are announced to.
 //!
-//! A private torrent (BEP 27) is announced to one tracker only, whosesoever it is, and to another only once that one fails. Who
-//! came from the former one is then given up.
+//! A private torrent (BEP 27) is announced to one tracker only, whichever it is, and to another
+//! only when that one fails. The peers that the former tracker returned are then dropped.
 //!
-//! In scope: the choice. The time and how it goes are handed in; when what is announced is `schedule.rs`'s matter.
+//! In scope: the choice. The caller passes in the time and the results. Out of scope: when an
+//! announce is made (`schedule`).
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How long nothing comes into a download before more trackers are announced to. In ten seconds owners that are there are
-/// found, called, and have looked once at whom to unchoke.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a download is starved before it announces to more trackers. In ten seconds it finds and
+/// calls the existing seeds, and each seed has run its choker once.
+const STARVED_LIMIT: Duration = Duration::from_secs(10);
 
-/// How a torrent's trackers are taken.
+/// Which of its trackers a torrent is announced to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// In order until so many have answered: one, and more as there is need.
+pub(crate) enum TierPolicy {
+    /// In order, until enough have answered: one at first, more for a starved download.
     InOrder,
-    /// All of them.
+    /// All trackers.
     All,
-    /// One, until it fails (BEP 27).
+    /// One tracker until it fails (BEP 27).
     One,
 }
 
-/// The trackers of one torrent, in the order in which they are asked.
+/// The trackers of one torrent, in the order in which they are tried.
 #[derive(Debug)]
 pub(super) struct Tiers {
     tiers: Vec<Vec<String>>,
-    reading: Reading,
-    /// How many that do not fail are announced to, read in order.
-    enough: usize,
-    /// Since when nothing has come, or more were taken for it.
-    in_need: Option<Instant>,
-    /// Of a private torrent: the one it is announced to, once that has answered.
-    used: Option<String>,
-    /// Of a private torrent: those that failed since one answered.
+    policy: TierPolicy,
+    /// With `InOrder`: the number of working trackers to announce to.
+    target: usize,
+    /// When the download became starved, or was last extended for it.
+    starved_since: Option<Instant>,
+    /// Of a private torrent: the tracker it is announced to, once that has answered.
+    current: Option<String>,
+    /// Of a private torrent: the trackers that failed since one answered.
     failed: HashSet<String>,
 }
 
 impl Tiers {
-    /// The tiers of a metainfo, each shuffled. Of a URL that stands twice the first counts.
-    pub(super) fn new(tiers: &[Vec<String>], reading: Reading) -> Self {
+    /// The tiers of a metainfo, each shuffled. Of duplicate URLs the first counts.
+    pub(super) fn new(tiers: &[Vec<String>], policy: TierPolicy) -> Self {
         let mut seen = HashSet::new();
         let tiers = tiers.iter().map(|tier| {
             let urls = tier.iter().filter(|url| seen.insert(url.as_str()));
@@ -60,102 +65,104 @@ impl Tiers {
         });
         Self {
             tiers: tiers.collect(),
-            reading,
-            enough: 1,
-            in_need: None,
-            used: None,
+            policy,
+            target: 1,
+            starved_since: None,
+            current: None,
             failed: HashSet::new(),
         }
     }
 
-    /// The torrent turned out to be private, as a magnet link does not tell; `has_failed` says of trackers whether they did.
-    pub(super) fn keep_to_one(&mut self, has_failed: impl Fn(&str) -> bool) {
-        if self.reading != Reading::One {
-            self.reading = Reading::One;
+    /// Marks the torrent as private, which a magnet link does not say. `has_failed` returns whether
+    /// the last announce to a tracker failed.
+    pub(super) fn set_private(&mut self, has_failed: impl Fn(&str) -> bool) {
+        if self.policy != TierPolicy::One {
+            self.policy = TierPolicy::One;
             let all = self.tiers.iter().flatten();
             self.failed = all.filter(|url| has_failed(url)).cloned().collect();
         }
     }
 
-    /// Whether the torrent is private, so that nobody but one of its own trackers may hear of it.
-    pub(super) fn keeps_to_one(&self) -> bool {
-        self.reading == Reading::One
+    /// Whether the torrent is private: only its own trackers may know of it.
+    pub(super) fn is_private(&self) -> bool {
+        self.policy == TierPolicy::One
     }
 
-    /// Looked at now, something comes into the download or nothing does; says whether more trackers are wanted for it.
-    pub(super) fn need(&mut self, nothing_comes: bool, now: Instant) -> bool {
-        if !nothing_comes {
-            self.in_need = None;
+    /// Records whether the download is starved. Returns whether more trackers are wanted for it.
+    pub(super) fn extend_if_starved(&mut self, is_starved: bool, now: Instant) -> bool {
+        if !is_starved {
+            self.starved_since = None;
             return false;
         }
-        let since = *self.in_need.get_or_insert(now);
+        let since = *self.starved_since.get_or_insert(now);
         let all = self.tiers.iter().map(Vec::len).sum();
-        if self.reading != Reading::InOrder
-            || self.enough >= all
-            || now.saturating_duration_since(since) < PATIENCE
+        if self.policy != TierPolicy::InOrder
+            || self.target >= all
+            || now.saturating_duration_since(since) < STARVED_LIMIT
         {
             return false;
         }
-        // What was taken stays: who came from there may need us.
-        self.enough = self.enough.saturating_mul(2).min(all);
-        self.in_need = Some(now);
+        // The number never shrinks: peers from the added trackers may need this one.
+        self.target = self.target.saturating_mul(2).min(all);
+        self.starved_since = Some(now);
         true
     }
 
-    /// A tracker has answered, and said whether it is one of ours.
-    pub(super) fn answered(&mut self, url: &str, is_ours: bool) -> Heard {
-        if self.reading == Reading::One {
-            return self.one_answered(url);
+    /// Handles an answer. `is_pieceful`: the tracker reports that it is one of this product.
+    pub(super) fn on_answer(&mut self, url: &str, is_pieceful: bool) -> PeerUpdate {
+        if self.policy == TierPolicy::One {
+            return self.on_answer_to_private(url);
         }
         for tier in &mut self.tiers {
             if let Some(at) = tier.iter().position(|known| known == url) {
                 if let Some(before) = tier.get_mut(..=at) {
                     before.rotate_right(1);
                 }
-                if is_ours {
-                    self.reading = Reading::All;
+                if is_pieceful {
+                    self.policy = TierPolicy::All;
                 }
             }
         }
-        Heard::Taken
+        PeerUpdate::Add
     }
 
-    fn one_answered(&mut self, url: &str) -> Heard {
-        // What was asked before the torrent was known to be private may be no tracker of its own.
+    fn on_answer_to_private(&mut self, url: &str) -> PeerUpdate {
+        // An announce made before the torrent was known to be private may have gone to a tracker
+        // that is not its own.
         let is_own = self.tiers.iter().flatten().any(|own| own == url);
-        if !is_own || self.one().is_some_and(|one| one != url) {
-            return Heard::PassedOver;
+        if !is_own || self.current_or_next().is_some_and(|one| one != url) {
+            return PeerUpdate::Ignore;
         }
         self.failed.clear();
-        match self.used.replace(url.to_owned()) {
-            Some(former) if former != url => Heard::Instead,
-            _ => Heard::Taken,
+        match self.current.replace(url.to_owned()) {
+            Some(former) if former != url => PeerUpdate::Replace,
+            _ => PeerUpdate::Add,
         }
     }
 
-    /// A tracker gave no answer.
-    pub(super) fn failed(&mut self, url: &str) {
-        if self.reading == Reading::One {
+    /// Handles a failed announce.
+    pub(super) fn on_failure(&mut self, url: &str) {
+        if self.policy == TierPolicy::One {
             self.failed.insert(url.to_owned());
         }
     }
 
-    /// The trackers to announce to, given which of them failed the last time: those failed too, as each is tried again
-    /// later and comes before the one that answers instead of it.
+    /// The trackers to announce to, given those whose last announce failed. It includes failed
+    /// trackers that come before the working ones, because they are tried again later.
     pub(super) fn wanted(&self, has_failed: impl Fn(&str) -> bool) -> Vec<String> {
         let all = self.tiers.iter().flatten();
-        let mut enough = match (self.reading, self.one()) {
-            (Reading::InOrder, _) => self.enough,
-            (Reading::One, Some(one)) => return vec![one.to_owned()],
-            // Where all have failed, all are tried again until one answers.
-            (Reading::One, None) | (Reading::All, _) => usize::MAX,
+        let mut missing = match (self.policy, self.current_or_next()) {
+            (TierPolicy::InOrder, _) => self.target,
+            (TierPolicy::One, Some(one)) => return vec![one.to_owned()],
+            // If all have failed, all are tried again until one answers.
+            (TierPolicy::One, None) | (TierPolicy::All, _) => usize::MAX,
         };
         let mut wanted = Vec::new();
         for url in all {
             wanted.push(url.clone());
             if !has_failed(url) {
-                enough -= 1;
-                if enough == 0 {
+                missing -= 1;
+                if missing == 0 {
                     break;
                 }
             }
@@ -163,36 +170,37 @@ impl Tiers {
         wanted
     }
 
-    /// The tracker that a private torrent is announced to; none if all have failed.
-    fn one(&self) -> Option<&str> {
+    /// The tracker of a private torrent. `None` if all have failed.
+    fn current_or_next(&self) -> Option<&str> {
         let all = self.tiers.iter().flatten();
-        let mut sound = self.used.iter().chain(all).map(String::as_str);
-        sound.find(|url| !self.failed.contains(*url))
+        let mut candidates = self.current.iter().chain(all).map(String::as_str);
+        candidates.find(|url| !self.failed.contains(*url))
     }
 }
 
-/// What an answer means for a torrent's peers.
+/// What an answer does to the known peers of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// It names some.
-    Taken,
-    /// It does not count: a private torrent is announced elsewhere by now.
-    PassedOver,
-    /// It takes the place of the tracker of a private torrent that failed: whoever that one named is given up (BEP 27).
-    Instead,
+pub(super) enum PeerUpdate {
+    /// Its peers are added.
+    Add,
+    /// It is ignored: a private torrent is announced to another tracker by now.
+    Ignore,
+    /// Its peers replace the known ones: they came from the failed tracker of a private torrent
+    /// (BEP 27).
+    Replace,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(tiers: &[&[&str]], reading: Reading) -> Tiers {
+    fn tiers_with(tiers: &[&[&str]], policy: TierPolicy) -> Tiers {
         let tier = |tier: &&[&str]| tier.iter().map(|url| (*url).to_owned()).collect();
-        Tiers::new(&tiers.iter().map(tier).collect::<Vec<_>>(), reading)
+        Tiers::new(&tiers.iter().map(tier).collect::<Vec<_>>(), policy)
     }
 
     fn tiers(tiers: &[&[&str]]) -> Tiers {
-        read(tiers, Reading::InOrder)
+        tiers_with(tiers, TierPolicy::InOrder)
     }
 
     fn wanted(tiers: &Tiers, failed: &[&str]) -> String {
@@ -200,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_fails_leads_to_the_next_and_one_that_answers_ends_the_search() {
+    fn trackers_are_added_in_order_until_one_works() {
         let tiers = tiers(&[&["a"], &["b"], &["c", "a"]]);
         assert_eq!(wanted(&tiers, &[]), "a");
         assert_eq!(wanted(&tiers, &["a"]), "ab");
@@ -215,17 +223,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tier_is_shuffled_and_who_answers_moves_to_its_front() {
+    fn a_tier_is_shuffled_and_the_tracker_that_answers_moves_to_its_front() {
         let mut orders = HashSet::new();
         for _ in 0..1_000 {
             let mut tiers = tiers(&[&["a", "b", "c"], &["d"]]);
             let order = wanted(&tiers, &["a", "b", "c", "d"]);
             assert!(order.ends_with('d'));
-            tiers.answered(&order[2..3], false);
+            tiers.on_answer(&order[2..3], false);
             let moved = [&order[2..3], &order[..2], "d"].concat();
             assert_eq!(wanted(&tiers, &["a", "b", "c", "d"]), moved);
             assert_eq!(wanted(&tiers, &[&order[..1]]), order[2..3]);
-            tiers.answered("d", false);
+            tiers.on_answer("d", false);
             assert_eq!(
                 wanted(&tiers, &["a", "b", "c", "d"]),
                 moved,
@@ -237,22 +245,22 @@ mod tests {
     }
 
     #[test]
-    fn trackers_of_ours_are_all_announced_to() {
+    fn all_trackers_are_announced_to_once_one_is_pieceful() {
         let mut tiers = tiers(&[&["a"], &["b"], &["c"]]);
-        tiers.answered("elsewhere", true);
+        tiers.on_answer("elsewhere", true);
         assert_eq!(wanted(&tiers, &[]), "a");
-        tiers.answered("b", true);
+        tiers.on_answer("b", true);
         assert_eq!(wanted(&tiers, &[]), "abc");
-        tiers.answered("a", false);
+        tiers.on_answer("a", false);
         assert_eq!(wanted(&tiers, &[]), "abc");
     }
 
     #[test]
-    fn a_download_into_which_nothing_comes_goes_on_to_twice_as_many_each_time() {
+    fn a_starved_download_doubles_its_trackers_each_time() {
         let mut tiers = tiers(&[&["a"], &["b"], &["c"], &["d"], &["e"]]);
         let start = Instant::now();
-        let mut after = |seconds, nothing| {
-            let more = tiers.need(nothing, start + Duration::from_secs(seconds));
+        let mut after = |seconds, is_starved| {
+            let more = tiers.extend_if_starved(is_starved, start + Duration::from_secs(seconds));
             (more, wanted(&tiers, &["b"]))
         };
         assert_eq!(after(0, true), (false, "a".into()));
@@ -273,52 +281,60 @@ mod tests {
     }
 
     #[test]
-    fn a_magnet_link_s_are_all_asked_until_its_torrent_is_private() {
-        let mut tiers = read(&[&["a"], &["b"], &["c"]], Reading::All);
+    fn a_magnet_link_announces_to_all_trackers_until_its_torrent_is_private() {
+        let mut tiers = tiers_with(&[&["a"], &["b"], &["c"]], TierPolicy::All);
         assert_eq!(wanted(&tiers, &[]), "abc");
-        assert_eq!(tiers.answered("c", false), Heard::Taken);
-        assert!(!tiers.keeps_to_one());
-        tiers.keep_to_one(|url| url == "a");
-        assert!(tiers.keeps_to_one());
+        assert_eq!(tiers.on_answer("c", false), PeerUpdate::Add);
+        assert!(!tiers.is_private());
+        tiers.set_private(|url| url == "a");
+        assert!(tiers.is_private());
         assert_eq!(wanted(&tiers, &["a"]), "b");
     }
 
     #[test]
-    fn a_private_torrent_has_one_tracker_at_a_time_and_another_once_it_fails() {
-        let mut tiers = read(&[&["a"], &["b"], &["c"]], Reading::One);
-        assert_eq!(tiers.answered("a", true), Heard::Taken);
+    fn a_private_torrent_has_one_tracker_and_another_when_that_fails() {
+        let mut tiers = tiers_with(&[&["a"], &["b"], &["c"]], TierPolicy::One);
+        assert_eq!(tiers.on_answer("a", true), PeerUpdate::Add);
         let start = Instant::now();
         assert!(
             ![0, 9, 99]
                 .iter()
-                .any(|times| tiers.need(true, start + PATIENCE * *times))
+                .any(|times| tiers.extend_if_starved(true, start + STARVED_LIMIT * *times))
         );
-        assert_eq!(wanted(&tiers, &[]), "a", "ours too is one");
-        tiers.failed("a");
+        assert_eq!(
+            wanted(&tiers, &[]),
+            "a",
+            "a pieceful tracker makes no difference"
+        );
+        tiers.on_failure("a");
         assert_eq!(wanted(&tiers, &["a"]), "b");
-        tiers.failed("b");
+        tiers.on_failure("b");
         assert_eq!(wanted(&tiers, &[]), "c");
-        assert_eq!(tiers.answered("a", false), Heard::PassedOver);
-        assert_eq!(tiers.answered("c", false), Heard::Instead);
+        assert_eq!(tiers.on_answer("a", false), PeerUpdate::Ignore);
+        assert_eq!(tiers.on_answer("c", false), PeerUpdate::Replace);
         assert_eq!(wanted(&tiers, &[]), "c", "the first that failed is left");
-        assert_eq!(tiers.answered("c", false), Heard::Taken);
+        assert_eq!(tiers.on_answer("c", false), PeerUpdate::Add);
         for url in ["c", "a", "b"] {
             assert!(wanted(&tiers, &[]) == url);
-            tiers.failed(url);
+            tiers.on_failure(url);
         }
         assert_eq!(wanted(&tiers, &[]), "abc", "all are tried again");
-        assert_eq!(tiers.answered("c", false), Heard::Taken, "it is the same");
+        assert_eq!(
+            tiers.on_answer("c", false),
+            PeerUpdate::Add,
+            "the same tracker"
+        );
         assert_eq!(wanted(&tiers, &["a", "b", "c"]), "c");
     }
 
     #[test]
-    fn a_private_torrent_s_first_answer_gives_up_nobody() {
-        let mut tiers = read(&[&["a"], &["b"]], Reading::One);
-        tiers.failed("a");
-        assert_eq!(tiers.answered("b", false), Heard::Taken);
-        let mut tiers = read(&[&["a"], &["b"]], Reading::One);
-        ["a", "b"].into_iter().for_each(|url| tiers.failed(url));
-        assert_eq!(tiers.answered("b", false), Heard::Taken);
-        assert_eq!(tiers.answered("a", false), Heard::PassedOver);
+    fn the_first_answer_of_a_private_torrent_replaces_no_peers() {
+        let mut tiers = tiers_with(&[&["a"], &["b"]], TierPolicy::One);
+        tiers.on_failure("a");
+        assert_eq!(tiers.on_answer("b", false), PeerUpdate::Add);
+        let mut tiers = tiers_with(&[&["a"], &["b"]], TierPolicy::One);
+        ["a", "b"].into_iter().for_each(|url| tiers.on_failure(url));
+        assert_eq!(tiers.on_answer("b", false), PeerUpdate::Add);
+        assert_eq!(tiers.on_answer("a", false), PeerUpdate::Ignore);
     }
 }

@@ -13,12 +13,12 @@ pub(crate) fn tracker_urls(tracker_info: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The announce URL of a tracker of ours at `HOST:PORT`.
+/// The announce URL of a cluster's tracker at `HOST:PORT`.
 pub(crate) fn url_of(tracker: &str) -> String {
     format!("http://{tracker}/announce")
 }
 
-/// Why the file names no tracker, for whoever needs one.
+/// The error text for a command that needs a tracker when the file names none.
 pub(crate) fn no_tracker(tracker_info: &Path) -> String {
     let path = tracker_info.display();
     match std::fs::read_to_string(tracker_info) {
@@ -28,7 +28,7 @@ pub(crate) fn no_tracker(tracker_info: &Path) -> String {
         Ok(text) => match text.parse::<TrackerInfo>() {
             Err(error) => format!("no tracker is known: {path}: {error}"),
             Ok(_) => format!(
-                "no tracker is known: {path} names none; write a line HOST:PORT for each into it"
+                "no tracker is known: {path} names none; write a line HOST:PORT for each tracker into it"
             ),
         },
     }

@@ -1,12 +1,12 @@
 //! Announces over UDP (BEP 15).
 //!
-//! Each announce asks for a connection id anew: trackers of others are announced to once in
-//! minutes, an id may be used for one. What BEP 15 asks of who gets no answer, to send again after
-//! 15, 30, 60 ... seconds, holds for each tracker's address, whichever torrents are announced
-//! there, and is bounded by two minutes: who waits for an hour as the standard has it finds nobody
-//! when the tracker is back.
+//! Each announce asks for a new connection id: an id is valid for a minute, and announces to one
+//! tracker are minutes apart. After a missing answer BEP 15 sends again after 15, 30, 60, ...
+//! seconds. Here this pause is kept per tracker address, for all torrents together. It is limited
+//! to two minutes: with the hour of the standard, peers would stay away long after the tracker is
+//! back.
 
-use super::{Failure, Source, canonical};
+use super::{AnnounceFailure, AnnounceSource, canonical};
 use crate::system::lock;
 use crate::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
 use crate::wire::{AnnounceRequest, AnnounceResponse, HostPort};
@@ -17,56 +17,56 @@ use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long all of an announce may take.
+/// How long a whole announce may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(20);
-/// How long an answer to one datagram is waited for.
+/// How long to wait for the answer to one datagram.
 const WAIT: Duration = Duration::from_secs(15);
-/// The longest time between two tries at an address that does not answer.
-const LONGEST: Duration = Duration::from_secs(120);
-/// How often a wait looks whether the peer ends.
-const LOOK: Duration = Duration::from_millis(250);
-/// How many addresses of a host are tried in one family.
+/// The longest pause before a silent address is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// Interval at which a wait checks whether the peer stops.
+const STOP_CHECK: Duration = Duration::from_millis(250);
+/// The maximum number of addresses tried of a host, per family.
 const MAX_ADDRESSES: usize = 4;
-/// Room for the answer: more peers than any tracker sends.
-const ROOM: usize = 16 << 10;
+/// Size of the receive buffer. No tracker returns more peers.
+const RECEIVE_BUFFER: usize = 16 << 10;
 
-/// What is known of trackers that do not answer.
+/// The UDP client. It remembers which tracker addresses are silent.
 #[derive(Debug)]
 pub(super) struct UdpTrackers {
-    source: Source,
-    silent: Mutex<HashMap<SocketAddr, Silence>>,
+    source: AnnounceSource,
+    silent: Mutex<HashMap<SocketAddr, SilentPeriod>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Silence {
+struct SilentPeriod {
     until: Instant,
     times: u32,
 }
 
 impl UdpTrackers {
-    /// For a peer that announces from there.
-    pub(super) fn new(source: Source) -> Self {
+    /// A client that announces from `source`.
+    pub(super) fn new(source: AnnounceSource) -> Self {
         Self {
             source,
             silent: Mutex::default(),
         }
     }
 
-    /// Announces, within `limit`; `gives_up` says whether the peer ends.
+    /// Announces, within `limit`. `is_cancelled` returns whether the peer stops.
     pub(super) fn announce(
         &self,
         url: &str,
         announce: &AnnounceRequest,
         limit: Duration,
-        gives_up: &dyn Fn() -> bool,
+        is_cancelled: &dyn Fn() -> bool,
     ) -> Result<AnnounceResponse, String> {
-        let (host, url_data) = target(url)?;
+        let (host, url_data) = parse_url(url)?;
         let deadline = Instant::now() + limit;
         let addresses = (host.host.as_str(), host.port).to_socket_addrs();
         let addresses = addresses.map_err(|error| format!("{}: {error}", host.host))?;
         let addresses: Vec<SocketAddr> = addresses.map(canonical).collect();
         self.source.announce(|family| {
-            let mut trouble = Failure::NoAddress(format!("{} has no address", host.host));
+            let mut trouble = AnnounceFailure::NoAddress(format!("{} has no address", host.host));
             let addresses = addresses.iter().copied();
             let of_family = addresses.filter(|address| Family::of(address.ip()) == family);
             for address in of_family.take(MAX_ADDRESSES) {
@@ -74,12 +74,12 @@ impl UdpTrackers {
                     source: self.source,
                     address,
                     deadline,
-                    gives_up,
+                    is_cancelled,
                 };
                 match self.ask(&exchange, announce, url_data) {
-                    Err(failure @ Failure::Final(_)) => return Err(failure),
+                    Err(failure @ AnnounceFailure::Final(_)) => return Err(failure),
                     Err(failure) => trouble = failure,
-                    told => return told,
+                    answered => return answered,
                 }
             }
             Err(trouble)
@@ -91,23 +91,23 @@ impl UdpTrackers {
         exchange: &Exchange<'_>,
         announce: &AnnounceRequest,
         url_data: &str,
-    ) -> Result<AnnounceResponse, Failure> {
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
         let (address, begun) = (exchange.address, Instant::now());
         let silence = lock(&self.silent).get(&address).copied();
         let left = silence.map_or(Duration::ZERO, |silence| {
             silence.until.saturating_duration_since(begun)
         });
         if !left.is_zero() {
-            return Err(exchange.silent());
+            return Err(exchange.no_answer());
         }
         let answered = exchange.announce(announce, url_data);
         let mut silent = lock(&self.silent);
         match &answered {
-            Err(Failure::Unheard(_)) => {
+            Err(AnnounceFailure::NoAnswer(_)) => {
                 let times = silence.map_or(0, |silence| silence.times);
-                let until = begun + pause(times);
+                let until = begun + pause_after(times);
                 let times = times.saturating_add(1);
-                silent.insert(address, Silence { until, times });
+                silent.insert(address, SilentPeriod { until, times });
             }
             _ => {
                 silent.remove(&address);
@@ -117,31 +117,30 @@ impl UdpTrackers {
     }
 }
 
-/// How long after a try that was not answered the next may be, after so many of them (BEP 15, "time
-/// outs": 15 x 2^n).
-fn pause(times: u32) -> Duration {
-    WAIT.saturating_mul(1 << times.min(8)).min(LONGEST)
+/// The pause after this number of unanswered attempts (BEP 15, "time outs": 15 x 2^n).
+fn pause_after(times: u32) -> Duration {
+    WAIT.saturating_mul(1 << times.min(8)).min(LONGEST_PAUSE)
 }
 
-/// The tracker's host and port, and what BEP 41 calls URL data: path and query.
-fn target(url: &str) -> Result<(HostPort, &str), String> {
+/// The tracker's host and port, and the URL data of BEP 41: path and query.
+fn parse_url(url: &str) -> Result<(HostPort, &str), String> {
     let rest = url.strip_prefix("udp://").unwrap_or(url);
     let rest = rest.split('#').next().unwrap_or_default();
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, url_data) = rest.split_at_checked(end).unwrap_or((rest, ""));
     let host: HostPort = host.parse().map_err(|error| format!("{error}"))?;
     if host.port == 0 {
-        return Err("port 0 cannot be announced to".to_owned());
+        return Err("the tracker's URL has port 0".to_owned());
     }
     Ok((host, if url_data == "/" { "" } else { url_data }))
 }
 
 /// One announce to one address.
 struct Exchange<'a> {
-    source: Source,
+    source: AnnounceSource,
     address: SocketAddr,
     deadline: Instant,
-    gives_up: &'a dyn Fn() -> bool,
+    is_cancelled: &'a dyn Fn() -> bool,
 }
 
 impl Exchange<'_> {
@@ -149,13 +148,13 @@ impl Exchange<'_> {
         &self,
         announce: &AnnounceRequest,
         url_data: &str,
-    ) -> Result<AnnounceResponse, Failure> {
-        // A socket of its own for each: a port that is hard to guess, and word of a port that
-        // nobody listens on.
-        let own = SocketAddr::new(self.source.towards(self.address.ip()), 0);
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
+        // A new socket for each announce: its port is hard to guess, and it receives the error of a
+        // closed port.
+        let own = SocketAddr::new(self.source.address_for(self.address.ip()), 0);
         let socket = UdpSocket::bind(own).and_then(|socket| {
             socket.connect(self.address)?;
-            socket.set_read_timeout(Some(LOOK))?;
+            socket.set_read_timeout(Some(STOP_CHECK))?;
             Ok(socket)
         });
         let socket = socket.map_err(|error| self.failed(&error))?;
@@ -183,21 +182,21 @@ impl Exchange<'_> {
         Ok(announced?.into_response())
     }
 
-    /// Sends a request and waits for its answer; whatever else comes in is passed over.
+    /// Sends a request and waits for its answer. Other datagrams are ignored.
     fn exchange<T>(
         &self,
         socket: &UdpSocket,
         request: &Request,
         answer: impl Fn(Response) -> Option<T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, AnnounceFailure> {
         let family = Family::of(self.address.ip());
         let until = self.deadline.min(Instant::now() + WAIT);
         let sent = socket.send(&request.encode());
         sent.map_err(|error| self.failed(&error))?;
-        let mut datagram = [0; ROOM];
+        let mut datagram = [0; RECEIVE_BUFFER];
         while Instant::now() < until {
-            if (self.gives_up)() {
-                return Err(Failure::Final("the peer ends".to_owned()));
+            if (self.is_cancelled)() {
+                return Err(AnnounceFailure::Final("the peer stops".to_owned()));
             }
             let length = match socket.recv(&mut datagram) {
                 Ok(length) => length,
@@ -212,7 +211,9 @@ impl Exchange<'_> {
             match Response::parse(datagram, family) {
                 Ok(response) if response.transaction() != request.transaction() => {}
                 Ok(Response::Error { message, .. }) => {
-                    return Err(Failure::Final(format!("the tracker refuses: {message}")));
+                    return Err(AnnounceFailure::Final(format!(
+                        "the tracker refuses: {message}"
+                    )));
                 }
                 Ok(response) => {
                     if let Some(answer) = answer(response) {
@@ -222,22 +223,22 @@ impl Exchange<'_> {
                 Err(error) => log::debug!("{}: {error}", self.address),
             }
         }
-        Err(self.silent())
+        Err(self.no_answer())
     }
 
-    fn silent(&self) -> Failure {
-        Failure::Unheard(format!("{} does not answer over UDP", self.address))
+    fn no_answer(&self) -> AnnounceFailure {
+        AnnounceFailure::NoAnswer(format!("{} does not answer over UDP", self.address))
     }
 
-    fn failed(&self, error: &std::io::Error) -> Failure {
-        Failure::Unheard(format!("{}: {error}", self.address))
+    fn failed(&self, error: &std::io::Error) -> AnnounceFailure {
+        AnnounceFailure::NoAnswer(format!("{}: {error}", self.address))
     }
 }
 
-fn transaction() -> Result<TransactionId, Failure> {
+fn transaction() -> Result<TransactionId, AnnounceFailure> {
     let random = generate(&SystemRandom::new());
-    let random =
-        random.map_err(|_| Failure::Final("the system gives no random bytes".to_owned()))?;
+    let random = random
+        .map_err(|_| AnnounceFailure::Final("the system provides no random bytes".to_owned()))?;
     Ok(TransactionId(random.expose()))
 }
 

@@ -1,8 +1,8 @@
-//! Downloads that a person asks for: of a `.torrent`, or by a magnet link.
+//! The commands that start a download: from a `.torrent` file, or by a magnet link.
 
 use crate::peer::{
-    DownloadOptions, Entry, MagnetSearch, Peer, PeerError, Planned, Started, Transfer, already,
-    magnet::seek, now_ms, place_of, read_torrent,
+    DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry, Transfer,
+    already, magnet::seek, now_ms, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
 use crate::torrent::Magnet;
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Peer {
-    /// Starts fetching what a `.torrent` names: into the destination if that is a folder, under that
-    /// name if not. What is there already is taken as it is, if it is the share: it is hashed first,
-    /// and `progress` is called with the bytes done and all bytes.
+    /// Starts the download of a `.torrent` file: into the destination if that is a folder, else
+    /// under that name. Existing files are hashed first and kept if they are the share; `progress`
+    /// is called with the bytes done and all bytes.
     ///
     /// # Errors
-    /// When the torrent or the destination cannot be used, or it is here already.
+    /// When the torrent or the destination cannot be used, or the share is here already.
     pub fn download(
         &self,
         torrent: &Path,
@@ -28,7 +28,7 @@ impl Peer {
         }
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(metainfo.info(), place.path());
-        let planned = Planned {
+        let planned = PlannedDownload {
             metainfo,
             place,
             choice: options.choice,
@@ -39,11 +39,12 @@ impl Peer {
         Ok(started)
     }
 
-    /// Starts fetching what a magnet link names: at first its metadata, from peers that its trackers,
-    /// those of TRACKER_INFO and the link itself name, then the rest as [`Peer::download`] does.
+    /// Starts the download of a magnet link. The metadata is fetched first, from peers that the
+    /// trackers of the link, those of TRACKER_INFO and the link itself name. The rest follows as in
+    /// [`Peer::download`].
     ///
     /// # Errors
-    /// When the link or the destination cannot be used, or it is here already.
+    /// When the link or the destination cannot be used, or the share is here already.
     pub fn download_magnet(
         &self,
         link: &str,
@@ -52,8 +53,10 @@ impl Peer {
         let magnet: Magnet = link.parse()?;
         let known = self.transfers.entry(magnet.info_hash);
         match known.filter(|known| !known.has_failed()) {
-            Some(Entry::Search(known)) => return self.seek_more(&known, options),
-            Some(Entry::Transfer(known)) => return self.download_known(&known, magnet, options),
+            Some(SwarmEntry::Search(known)) => return self.extend_search(&known, options),
+            Some(SwarmEntry::Transfer(known)) => {
+                return self.extend_download(&known, magnet, options);
+            }
             None => {}
         }
         let record = MagnetRecord {
@@ -69,7 +72,7 @@ impl Peer {
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
-        let entry = Entry::Search(Arc::clone(&search));
+        let entry = SwarmEntry::Search(Arc::clone(&search));
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already(&other))?;
         if let Err(error) = self.context.records.save_magnet(&search.record) {
@@ -80,16 +83,16 @@ impl Peer {
         Ok(started(&search))
     }
 
-    /// The metadata of what the link names is being fetched already: once it is here, what is asked
-    /// for now is wanted too.
-    fn seek_more(
+    /// The metadata of this link is being fetched already. The search goes on with the wider
+    /// choice.
+    fn extend_search(
         &self,
         known: &Arc<MagnetSearch>,
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let destination = absolute_destination(options.destination.as_deref())?;
         let choice = known.choice.and(&options.choice);
-        let former = Entry::Search(Arc::clone(known));
+        let former = SwarmEntry::Search(Arc::clone(known));
         if destination != known.record.destination || choice == known.choice {
             return Err(already(&former));
         }
@@ -103,16 +106,16 @@ impl Peer {
         let handed_on = known.contacts(|contacts| contacts.handed_on());
         search.contacts(|contacts| contacts.take_over(handed_on));
         self.context.records.save_magnet(&search.record)?;
-        let entry = Entry::Search(Arc::clone(&search));
+        let entry = SwarmEntry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
         replaced.map_err(|other| already(&other))?;
-        known.fail("more of it is wanted from now on");
+        known.fail("a download of more of its files replaces it");
         seek(&search);
         Ok(started(&search))
     }
 
-    /// The link names a share that is here: more of it may be wanted.
-    fn download_known(
+    /// The link names a share that is here. More of its files may be wanted now.
+    fn extend_download(
         &self,
         known: &Transfer,
         magnet: Magnet,
@@ -121,7 +124,7 @@ impl Peer {
         let metainfo = known.plan.metainfo.clone();
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(known.info(), place.path());
-        let planned = Planned {
+        let planned = PlannedDownload {
             metainfo,
             place,
             choice: options.choice,
@@ -141,7 +144,8 @@ fn started(search: &MagnetSearch) -> Started {
     }
 }
 
-/// Where the download is to go, whatever the current folder is at the next start.
+/// The absolute path of the destination, so that it does not depend on the current folder of the
+/// next start.
 fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
     let destination = destination.unwrap_or(Path::new("."));
     let file = PeerError::file(destination);

@@ -1,9 +1,9 @@
-//! What a person does with the shares of groups.
+//! The commands for groups: log-in, and the shares of groups.
 
-use super::stopping::{STOPPED, leave_whole};
+use super::stopping::{STOPPED, stop_complete};
 use crate::peer::{
-    AccountError, Entry, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
-    Transfer, already, is_alike, place, whole_at,
+    AccountError, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
+    SwarmEntry, Transfer, already, check_same_kind, place, whole_at,
 };
 use crate::storage::{
     CreateOptions, Download, FileLayout, Mode, Others, RecordKind, Store, StoreError,
@@ -16,7 +16,7 @@ use crate::wire::password::Password;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A share that a group has by now.
+/// A share that was added to a group's catalogue.
 #[derive(Clone, Debug)]
 pub struct Uploaded {
     /// Its name in the catalogue.
@@ -27,87 +27,89 @@ pub struct Uploaded {
     pub length: u64,
     /// Its number of pieces.
     pub pieces: u32,
-    /// Whether somebody had shared the same already: it is shared from here too.
+    /// Whether the catalogue had the same content already. It is shared from here too.
     pub again: bool,
 }
 
 /// A share in a group's catalogue.
 #[derive(Clone, Debug)]
 pub struct ListedFile {
-    /// What the catalogue says.
+    /// The entry of the catalogue.
     pub entry: FileEntry,
-    /// Whether it is shared or downloaded here.
+    /// Whether this peer shares or downloads it.
     pub here: bool,
 }
 
 impl Peer {
-    /// Logs in; what is shared and downloaded in groups in that user's name goes on.
+    /// Logs in. The user's transfers in groups go on.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
-        let session = self.account().login(user, password)?;
-        self.services.group_announcer.wake();
-        Ok(session)
+        let login = self.account().login(user, password)?;
+        self.services.group_announcer.resume();
+        Ok(login)
     }
 
-    /// Logs out; what is shared and downloaded in groups in that user's name rests until the next log-in.
+    /// Logs out. The user's transfers in groups are suspended until the next log-in.
     ///
     /// # Errors
-    /// See [`AccountError`]; the session is as it was.
+    /// See [`AccountError`]; the login is as it was.
     pub fn logout(&self) -> Result<LoggedOut, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
-        let is_theirs = |membership: &Membership| membership.user == user;
-        self.end_session("its user has logged out", is_theirs, || {
+        let is_of_user = |membership: &Membership| membership.user == user;
+        self.end_login("its user has logged out", is_of_user, || {
             self.account().logout()
         })
     }
 
-    /// Leaves a group; as its last member only if `end` says so, which ends the group. Nothing of it is shared or
-    /// downloaded here any more.
+    /// Leaves a group, and ends its transfers here. The last member can leave only with `end`,
+    /// which ends the group.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn leave_group(&self, label: &Label, end: bool) -> Result<(), AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
-        let is_it = |it: &Membership| it.user == user && it.group == *label;
-        self.end_session("its user has left the group", is_it, || {
+        let is_left =
+            |membership: &Membership| membership.user == user && membership.group == *label;
+        self.end_login("its user has left the group", is_left, || {
             self.account().leave_group(label.clone(), end)
         })
     }
 
-    /// Does what ends somebody's part in these groups, for this reason: the trackers are told first, as nobody can say it
-    /// any more afterwards, and what is under way ends with it. If it is not done, all of it goes on.
-    fn end_session<T>(
+    /// Runs `end`, which ends a login or a membership. The trackers receive `stopped` first,
+    /// because nothing can be announced for the user afterwards. The links of the affected groups
+    /// end with `reason`. If `end` fails, everything goes on.
+    fn end_login<T>(
         &self,
         reason: &str,
-        whose: impl Fn(&Membership) -> bool,
+        is_affected: impl Fn(&Membership) -> bool,
         end: impl FnOnce() -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
-        self.services.group_announcer.rest(&whose);
+        self.services.group_announcer.suspend(&is_affected);
         let ended = end();
         if ended.is_ok() {
             for group in self.services.groups.all() {
-                if whose(&group.membership) {
+                if is_affected(&group.membership) {
                     group.suspend();
                 }
             }
             for transfer in self.transfers.transfers() {
-                if transfer.plan.group.as_ref().is_some_and(&whose) {
+                if transfer.plan.group.as_ref().is_some_and(&is_affected) {
                     transfer.close_links(reason);
                 }
             }
         }
-        self.services.group_announcer.wake();
+        self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
     }
 
-    /// Hashes a file or folder, puts it into a group's catalogue, remembers and offers it. `progress` is told bytes done
-    /// and all bytes.
+    /// Hashes a file or folder, adds it to a group's catalogue, records it and shares it.
+    /// `progress` is called with the bytes done and all bytes.
     ///
     /// # Errors
-    /// When the user may not, something cannot be read or written, or the peer is stopping.
+    /// When the user lacks the right, something cannot be read or written, or the peer is stopping.
     pub fn upload_file(
         &self,
         group: &Label,
@@ -134,7 +136,7 @@ impl Peer {
             pieces: info.lengths().pieces(),
             again: false,
         };
-        // What is to be served must be there before others learn of it.
+        // The files must be open before others learn of the share.
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.stamps()?;
         store.seal(&stamps);
@@ -153,10 +155,10 @@ impl Peer {
             group: Some(membership),
             ..Plan::new(metainfo, RecordKind::Share(path.clone()))
         })?;
-        match self.take_up(transfer, Files::Whole(Arc::new(store)), keep) {
-            // What is offered from that place already goes on as it is.
+        match self.start_transfer(transfer, Files::Whole(Arc::new(store)), save) {
+            // The same path is shared already: that transfer goes on unchanged.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
-            taken_up => taken_up?,
+            started => started?,
         }
         Ok(uploaded)
     }
@@ -178,12 +180,13 @@ impl Peer {
         Ok(listed.collect())
     }
 
-    /// Starts fetching a share of a group: into `destination` if that is a folder, under that name if not; without one
-    /// into the current folder. A file that is there is kept if it has the same content, and with `force` replaced if not, once
-    /// the download is whole; until then, and if it fails, it stands as it was.
+    /// Starts the download of a group's share: into `destination` if that is a folder, else under
+    /// that name; without a destination, into the current folder. An existing file with the same
+    /// content is kept. With `force`, other content is replaced once the download is complete;
+    /// until then, and if the download fails, it stays unchanged.
     ///
     /// # Errors
-    /// When the user may not, the destination cannot be used, or it is here already.
+    /// When the user lacks the right, the destination cannot be used, or the share is here already.
     pub fn download_file(
         &self,
         group: &Label,
@@ -199,19 +202,19 @@ impl Peer {
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
                 return Err(match &entry {
-                    Entry::Transfer(other) if !is_of(other, Some(&membership.user)) => {
+                    SwarmEntry::Transfer(other) if !is_of(other, Some(&membership.user)) => {
                         of_another(other)
                     }
                     _ => already(&entry),
                 });
             }
-            // Its user may have it again: what is here is shared from here.
-            if let Entry::Transfer(other) = entry
+            // The user has access again: share the copy that is here.
+            if let SwarmEntry::Transfer(other) = entry
                 && is_of(&other, Some(&membership.user))
                 && other.plan.path() == started.path
                 && other.restore()
             {
-                self.services.group_announcer.wake();
+                self.services.group_announcer.resume();
                 return Ok(started);
             }
         }
@@ -223,7 +226,7 @@ impl Peer {
                 match whole_at(&info, &path, &|_, _| {}, &self.context.interrupt)? {
                     Some(store) => Files::Whole(Arc::new(store)),
                     None => {
-                        is_alike(&info, &path)?;
+                        check_same_kind(&info, &path)?;
                         if !force {
                             return Err(PeerError::OtherContent(path));
                         }
@@ -240,15 +243,15 @@ impl Peer {
             replaces,
             ..Plan::new(metainfo, RecordKind::Download(place))
         })?;
-        self.take_up(transfer, files, keep)?;
+        self.start_transfer(transfer, files, save)?;
         Ok(started)
     }
 
-    /// Ends the sharing of a share, or a download, of a group from here; and takes it off the group's catalogue if the
-    /// user published it or owns the group. Says whether it is off the catalogue.
+    /// Ends a share or download of a group at this peer, and withdraws it from the catalogue if the
+    /// user published it or owns the group. Returns whether it was withdrawn.
     ///
     /// # Errors
-    /// When it is neither here nor the user's to withdraw.
+    /// When this peer does not have it and the user may not withdraw it.
     pub fn stop_share(&self, group: &Label, name: &str) -> Result<bool, PeerError> {
         let membership = self.membership(group)?;
         let info = self.account().metainfo(&membership.group, name);
@@ -259,7 +262,7 @@ impl Peer {
         });
         let (same, others): (Vec<_>, Vec<_>) =
             of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
-        // What the catalogue has under the name now may be another share than the one that came from here.
+        // The catalogue may list another share under this name than the one that this peer has.
         let here = if same.is_empty() {
             let called = others.into_iter().filter(|other| other.name() == name);
             called.collect()
@@ -293,12 +296,12 @@ impl Peer {
 
     fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
         if transfer.wait_until_finished().was_complete() {
-            leave_whole(transfer);
+            stop_complete(transfer);
         } else {
             transfer.fail(STOPPED);
         }
         self.transfers
-            .forget(&Entry::Transfer(Arc::clone(transfer)));
+            .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
         Ok(self.context.records.remove(transfer.info_hash())?)
     }
 
@@ -309,37 +312,39 @@ impl Peer {
         Ok(Membership { user, group })
     }
 
-    /// What others decided about the user, as [`crate::peer::Account::news`] has it; who is a member again shares again what is here.
+    /// The decisions of others about the user; see [`crate::peer::Account::news`]. A user who is a
+    /// member again shares again.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
         let news = self.account().news()?;
         if news.iter().any(|entry| entry.outcome == Outcome::Accepted) {
-            self.services.group_announcer.wake();
+            self.services.group_announcer.resume();
         }
         Ok(news)
     }
 
-    /// Whether the catalogue has exactly this under its name.
+    /// Whether the catalogue lists exactly this content under its name.
     fn is_in_catalogue(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
         let other = self.account().metainfo(group, info.name().as_str())?;
         Ok(other.info_hash() == info.info_hash())
     }
 }
 
-/// Remembers a transfer for the next start.
-fn keep(transfer: &Transfer) -> Result<(), PeerError> {
+/// Records a transfer for the next start.
+fn save(transfer: &Transfer) -> Result<(), PeerError> {
     Ok(transfer.save()?)
 }
 
-/// It is here for a user who is not logged in, so that it is not shared now.
+/// The error for a share that belongs to another user of this peer, who is not logged in. It is not
+/// served now.
 fn of_another(other: &Transfer) -> PeerError {
-    let what = "here for another user, who is not logged in";
+    let what = "here for another user who is not logged in";
     PeerError::already(other.name(), what, other.plan.path())
 }
 
-/// Whether it is shared and downloaded in that user's name.
+/// Whether the transfer runs for this user.
 fn is_of(transfer: &Transfer, user: Option<&Label>) -> bool {
     transfer.plan.group.as_ref().map(|it| &it.user) == user
 }

@@ -1,4 +1,4 @@
-//! What a person does with a peer, as methods of [`super::Peer`].
+//! The commands of a person, as methods of [`super::Peer`].
 
 mod downloads;
 pub(super) mod groups;

@@ -1,4 +1,5 @@
-//! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
+//! The command `send`: it hashes a file or folder, writes its `.torrent` file and shares it in an
+//! open swarm.
 
 use crate::peer::{Files, Peer, PeerError, Plan, Transfer, announce, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
@@ -7,14 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What `send` did.
+/// The result of `send`.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// The name of the share.
     pub name: String,
     /// Its swarm.
     pub info_hash: InfoHash,
-    /// The `.torrent` that was written.
+    /// The `.torrent` file that was written.
     pub torrent: PathBuf,
     /// Its length in bytes.
     pub length: u64,
@@ -23,11 +24,12 @@ pub struct Sent {
 }
 
 impl Peer {
-    /// Hashes a file or folder, writes its `.torrent`, remembers and offers it. `progress` is told bytes done and all
-    /// bytes. An existing file that is not the same torrent is left alone.
+    /// Hashes a file or folder, writes its `.torrent` file, records it and shares it. `progress` is
+    /// called with the bytes done and all bytes. An existing file that is not the same torrent is
+    /// left unchanged.
     ///
     /// # Errors
-    /// When there is no tracker to name, something cannot be read or written, or the peer is stopping.
+    /// When no tracker is known, something cannot be read or written, or the peer is stopping.
     pub fn send(
         &self,
         path: &Path,
@@ -39,7 +41,8 @@ impl Peer {
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
         }
-        // Told before the hashing, which may take long; what is there may still turn out to be the same torrent.
+        // Checked before the hashing, which may take long. The existing file may be the same
+        // torrent.
         if torrent.symlink_metadata().is_ok() {
             read_torrent(torrent)?;
         }
@@ -65,44 +68,48 @@ impl Peer {
         store.seal(&stamps);
         let plan = Plan::new(metainfo, RecordKind::Share(path.clone()));
         let transfer = self.new_transfer(plan)?;
-        let keep = |transfer: &Transfer| {
+        let save = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;
             Ok(transfer.save()?)
         };
-        let taken_up = self.take_up(transfer, Files::Whole(Arc::new(store)), keep);
-        // What is offered from that place already goes on as it is.
-        if let Err(PeerError::Already { path: other, .. }) = &taken_up
+        let started = self.start_transfer(transfer, Files::Whole(Arc::new(store)), save);
+        // The same path is shared already: that transfer goes on unchanged.
+        if let Err(PeerError::Already { path: other, .. }) = &started
             && *other == path
             && let Some(other) = self.transfers.transfer(sent.info_hash)
         {
             write_torrent(torrent, &other.plan.metainfo)?;
             return Ok(sent);
         }
-        taken_up.map(|()| sent)
+        started.map(|()| sent)
     }
 }
 
-/// Writes a `.torrent` whole or not at all. The same torrent is replaced, any other file is not.
+/// Writes a `.torrent` file completely or not at all. It replaces the same torrent, but no other
+/// file.
 fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
     let file = PeerError::file(path);
     if path.symlink_metadata().is_ok() {
         let same = read_torrent(path)
             .is_ok_and(|other| other.info().info_hash() == metainfo.info().info_hash());
         if !same {
-            let taken = "exists already and is another; name another file for the torrent";
+            let taken = "another file with this name exists; name another file for the torrent";
             return Err(file(io::Error::new(io::ErrorKind::AlreadyExists, taken)));
         }
     }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    // The temporary file's name is nobody's matter.
+    // The error does not mention the temporary file.
     let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
         .map_err(|error| file(error.kind().into()))?;
     io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
-    // A torrent is to be handed on; the temporary file was the owner's alone.
-    let shown = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    temporary.as_file().set_permissions(shown).map_err(file)?;
+    // Others may read a torrent. The temporary file was readable by its owner only.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    temporary
+        .as_file()
+        .set_permissions(readable)
+        .map_err(file)?;
     temporary.persist(path).map_err(|error| file(error.error))?;
     Ok(())
 }

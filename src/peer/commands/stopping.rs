@@ -1,19 +1,21 @@
-//! The end of an open share or download at a person's wish: it leaves the swarm and is forgotten.
+//! The commands `cancel`, and `stop_share` in open swarms: the peer leaves the swarm and forgets
+//! the transfer.
 //!
-//! What a group shares ends in `groups`, as its catalogue is asked too.
+//! `groups` ends the shares of groups, because it also asks their catalogue.
 
-use crate::peer::{Entry, Peer, PeerError, Transfer};
+use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
 use crate::storage::{RecordKind, remove_parts_file};
 use crate::swarm::Phase;
 
-/// The reason that its links and its status give.
+/// The reason that links and status show.
 pub(super) const STOPPED: &str = "its sharing was stopped here";
 
 impl Peer {
-    /// Ends a download and removes what is there of it; a complete one or a share is not touched.
+    /// Ends an unfinished download and removes its files. Complete downloads and shares are not
+    /// touched.
     ///
     /// # Errors
-    /// When there is no unfinished download of that name.
+    /// When no unfinished download has that name.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
         let mut called = self.transfers.entries().into_iter();
         let found = called.find(|entry| entry.is_called(name) && is_unfinished(entry));
@@ -21,16 +23,16 @@ impl Peer {
         self.end_with_successor(found, |entry| self.cancel_one(entry))
     }
 
-    /// Ends the sharing of what is shared or downloaded here in an open swarm: trackers are told, and
-    /// nothing of it is remembered. Its files stay, those of an unfinished download as they are, so
-    /// that another download to the same place goes on.
+    /// Ends a share or download in an open swarm: the trackers receive `stopped`, and the record is
+    /// removed. Files stay, those of an unfinished download too, so that another download to the
+    /// same place can go on.
     ///
     /// # Errors
-    /// When nothing is called so, or more than one.
+    /// When no share or download has that name, or several have it.
     pub fn stop_open_share(&self, name: &str) -> Result<(), PeerError> {
-        let is_open = |entry: &Entry| match entry {
-            Entry::Search(_) => true,
-            Entry::Transfer(transfer) => transfer.plan.group.is_none() && transfer.plan.listed,
+        let is_open = |entry: &SwarmEntry| match entry {
+            SwarmEntry::Search(_) => true,
+            SwarmEntry::Transfer(transfer) => transfer.plan.group.is_none() && transfer.plan.listed,
         };
         let open = self.transfers.entries().into_iter().filter(is_open);
         let mut called = open.filter(|entry| entry.is_called(name));
@@ -44,17 +46,17 @@ impl Peer {
         self.end_with_successor(found, |entry| self.stop_one(entry))
     }
 
-    /// Ends an entry; `end` returns whether it was in the map still. A download that has come in the
-    /// place of its search meanwhile is meant too.
+    /// Ends an entry. `end` returns whether the entry was still in the map. If a download has
+    /// replaced its magnet search meanwhile, the download is ended too.
     fn end_with_successor(
         &self,
-        mut entry: Entry,
-        end: impl Fn(&Entry) -> Result<bool, PeerError>,
+        mut entry: SwarmEntry,
+        end: impl Fn(&SwarmEntry) -> Result<bool, PeerError>,
     ) -> Result<(), PeerError> {
         loop {
             let was_there = end(&entry)?;
             match (&entry, self.transfers.entry(entry.info_hash())) {
-                (Entry::Search(_), Some(next)) if !was_there => entry = next,
+                (SwarmEntry::Search(_), Some(next)) if !was_there => entry = next,
                 _ => break,
             }
         }
@@ -62,14 +64,14 @@ impl Peer {
         Ok(())
     }
 
-    fn cancel_one(&self, entry: &Entry) -> Result<bool, PeerError> {
+    fn cancel_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let download = match entry {
-            Entry::Search(_) => None,
-            Entry::Transfer(transfer) => transfer.download().or_else(|| transfer.open_part()),
+            SwarmEntry::Search(_) => None,
+            SwarmEntry::Transfer(transfer) => transfer.download().or_else(|| transfer.open_part()),
         };
         entry.fail("cancelled");
         let was_there = self.forget(entry)?;
-        if let Entry::Transfer(transfer) = entry {
+        if let SwarmEntry::Transfer(transfer) = entry {
             transfer.wait_for_workers();
         }
         if let Some(download) = download {
@@ -78,21 +80,21 @@ impl Peer {
         Ok(was_there)
     }
 
-    fn stop_one(&self, entry: &Entry) -> Result<bool, PeerError> {
-        let Entry::Transfer(transfer) = entry else {
+    fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
+        let SwarmEntry::Transfer(transfer) = entry else {
             entry.fail(STOPPED);
             return self.forget(entry);
         };
-        let whole = transfer.wait_until_finished().was_complete();
-        if whole {
-            leave_whole(transfer);
+        let is_complete = transfer.wait_until_finished().was_complete();
+        if is_complete {
+            stop_complete(transfer);
         } else {
             transfer.fail(STOPPED);
             transfer.wait_for_workers();
         }
         let was_there = self.forget(entry)?;
         if let RecordKind::Download(place) = &transfer.plan.kind
-            && whole
+            && is_complete
             && !transfer.plan.selection.is_all()
         {
             remove_parts_file(transfer.info(), place)?;
@@ -100,8 +102,8 @@ impl Peer {
         Ok(was_there)
     }
 
-    /// Takes an entry out of the map, and its records away; returns whether it was in the map.
-    fn forget(&self, entry: &Entry) -> Result<bool, PeerError> {
+    /// Removes an entry from the map and deletes its records. Returns whether it was in the map.
+    fn forget(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let was_there = self.transfers.forget(entry);
         let records = &self.context.records;
         records.remove(entry.info_hash())?;
@@ -110,22 +112,22 @@ impl Peer {
     }
 }
 
-/// Serves what is complete no longer, and tells its trackers.
-pub(super) fn leave_whole(transfer: &Transfer) {
-    // A caller is not let in from now on.
+/// Ends a complete share: it is served no longer, and its trackers receive `stopped`.
+pub(super) fn stop_complete(transfer: &Transfer) {
+    // Callers are refused from now on.
     transfer.decide(|core, now| core.withdraw(STOPPED, now));
     transfer.leave();
     transfer.close_files();
 }
 
-/// Whether it is a download that is not complete. One that is being finished comes to its end first.
-fn is_unfinished(entry: &Entry) -> bool {
+/// Whether the entry is a download that is not complete. Waits for one that is being finished.
+fn is_unfinished(entry: &SwarmEntry) -> bool {
     match entry {
-        Entry::Search(_) => true,
-        Entry::Transfer(transfer) if transfer.plan.is_download() => {
+        SwarmEntry::Search(_) => true,
+        SwarmEntry::Transfer(transfer) if transfer.plan.is_download() => {
             let phase = transfer.wait_until_finished();
             !phase.was_complete() && phase != Phase::Retired
         }
-        Entry::Transfer(_) => false,
+        SwarmEntry::Transfer(_) => false,
     }
 }

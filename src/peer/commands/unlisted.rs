@@ -1,4 +1,5 @@
-//! Shares and downloads of a closed run: no tracker announces them, no record keeps them; owners are named by the run.
+//! Shares and downloads of a closed run. They are not announced and not recorded; the run names the
+//! owners.
 
 use crate::peer::{DownloadState, Files, Peer, PeerError, Plan, shown};
 use crate::storage::{Download, FileLayout, Mode, Place, RecordKind, Store};
@@ -8,43 +9,43 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How far an unlisted download is.
+/// Progress of an unlisted download.
 #[derive(Clone, Debug)]
-pub struct Unlisted {
+pub struct UnlistedProgress {
     /// Its state.
     pub state: DownloadState,
     /// Pieces verified so far.
     pub verified: u32,
-    /// What it lacks.
-    pub missing: Missing,
+    /// What prevents it from completing.
+    pub missing: MissingPieces,
 }
 
-/// What an unlisted download lacks, given all living owners.
+/// What prevents an unlisted download from completing, given all living owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// Nothing, or what can still come.
+pub enum MissingPieces {
+    /// Nothing: it is complete, or the owners can still send the missing pieces.
     Nothing,
-    /// These owners are not linked.
+    /// No link to these owners exists.
     Links(Vec<SocketAddr>),
-    /// All owners are linked and none of them has these many pieces.
+    /// All owners are linked, and none of them has this number of pieces.
     Owners(u32),
 }
 
 impl Peer {
-    /// Offers a file to whoever is told of it.
+    /// Serves a file to peers that call.
     ///
     /// # Errors
-    /// When the file cannot be opened or is offered already.
+    /// When the file cannot be opened or is served already.
     pub fn offer_unlisted(&self, info: Info, path: &Path) -> Result<(), PeerError> {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         store.stamps()?;
         let kind = RecordKind::Share(path.to_owned());
         let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
-        self.take_up(transfer, Files::Whole(Arc::new(store)), |_| Ok(()))
+        self.start_transfer(transfer, Files::Whole(Arc::new(store)), |_| Ok(()))
     }
 
-    /// Fetches a file from the owners named later.
+    /// Downloads a file from owners that are named later.
     ///
     /// # Errors
     /// When the place cannot be used or the file is here already.
@@ -54,10 +55,10 @@ impl Peer {
         let kind = RecordKind::Download(place);
         let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
-        self.take_up(transfer, Files::Partial(Arc::new(download)), |_| Ok(()))
+        self.start_transfer(transfer, Files::Partial(Arc::new(download)), |_| Ok(()))
     }
 
-    /// Names owners of a share.
+    /// Adds owners of a share.
     pub fn name_owners(&self, info_hash: InfoHash, owners: &[SocketAddr]) {
         if let Some(transfer) = self.transfers.transfer(info_hash) {
             let others = owners
@@ -68,8 +69,8 @@ impl Peer {
         }
     }
 
-    /// How far a download is; `owners` are all that live, without ourselves.
-    pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<Unlisted> {
+    /// The progress of a download. `owners` lists all living owners, without this peer.
+    pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<UnlistedProgress> {
         let transfer = self.transfers.transfer(info_hash)?;
         let (state, verified, missing) = transfer.look(|core| {
             let linked: HashSet<SocketAddr> = core
@@ -81,16 +82,17 @@ impl Peer {
                 unlinked.filter(|owner| !linked.contains(owner)).collect();
             let without_owner = core.picker().without_owner().count() as u32;
             let mut links = core.links();
-            let heard_of_all = links.all(|(id, _)| core.picker().has_announced(id));
-            let waits = core.phase().fetches() && core.with_workers() == 0 && without_owner > 0;
-            let missing = match (waits, unlinked.is_empty()) {
-                (true, false) => Missing::Links(unlinked),
-                (true, true) if heard_of_all => Missing::Owners(without_owner),
-                _ => Missing::Nothing,
+            let all_have_announced = links.all(|(id, _)| core.picker().has_announced(id));
+            let is_waiting =
+                core.phase().fetches() && core.with_workers() == 0 && without_owner > 0;
+            let missing = match (is_waiting, unlinked.is_empty()) {
+                (true, false) => MissingPieces::Links(unlinked),
+                (true, true) if all_have_announced => MissingPieces::Owners(without_owner),
+                _ => MissingPieces::Nothing,
             };
             (shown(core.phase()), core.owned().count(), missing)
         });
-        Some(Unlisted {
+        Some(UnlistedProgress {
             state,
             verified,
             missing,

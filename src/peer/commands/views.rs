@@ -1,6 +1,6 @@
-//! What a person is shown of a running peer: its downloads, links and trackers.
+//! What a person sees of a running peer: its downloads, links and trackers.
 
-use crate::peer::{DownloadStatus, Entry, LinkStatus, Peer, Status, TrackerStatus, announce};
+use crate::peer::{DownloadStatus, LinkStatus, Peer, Status, SwarmEntry, TrackerStatus, announce};
 use std::time::Duration;
 
 impl Peer {
@@ -8,8 +8,8 @@ impl Peer {
     pub fn downloads(&self) -> Vec<DownloadStatus> {
         let entries = self.transfers.sorted().into_iter();
         let downloads = entries.filter_map(|entry| match entry {
-            Entry::Search(search) => Some(search.status()),
-            Entry::Transfer(transfer) => (transfer.plan.is_download() && transfer.plan.listed)
+            SwarmEntry::Search(search) => Some(search.status()),
+            SwarmEntry::Transfer(transfer) => (transfer.plan.is_download() && transfer.plan.listed)
                 .then(|| transfer.download_status()),
         });
         downloads.collect()
@@ -18,13 +18,13 @@ impl Peer {
     /// All links.
     pub fn links(&self) -> Vec<LinkStatus> {
         let transfers = self.transfers.sorted().into_iter();
-        let transfers = transfers.filter_map(Entry::into_transfer);
+        let transfers = transfers.filter_map(SwarmEntry::into_transfer);
         transfers
             .flat_map(|transfer| transfer.link_statuses())
             .collect()
     }
 
-    /// The peer as a whole.
+    /// The status of the whole peer.
     pub fn status(&self) -> Status {
         let transfers = self.transfers.sorted().into_iter();
         let shares = transfers.filter_map(|entry| entry.into_transfer()?.share_status());
@@ -39,7 +39,8 @@ impl Peer {
         }
     }
 
-    /// The trackers of TRACKER_INFO, in their order and asked now, then others that are announced to.
+    /// The trackers of TRACKER_INFO in their order, asked now, then the other trackers that this
+    /// peer announces to.
     fn trackers(&self) -> Vec<TrackerStatus> {
         let mut announced = self.services.announcer.status();
         let listed = self.account().trackers().into_iter().map(|control| {
@@ -57,12 +58,12 @@ impl Peer {
         trackers
     }
 
-    /// How many changes of downloads there were; see [`Peer::wait_for_change`].
+    /// The number of state changes of downloads so far; see [`Peer::wait_for_change`].
     pub fn changes(&self) -> u64 {
         self.context.changes.count()
     }
 
-    /// Waits until a download changed its state after the count `seen`, `limit` at most.
+    /// Waits until the number of changes exceeds `seen`, or until `limit` has passed.
     pub fn wait_for_change(&self, seen: u64, limit: Duration) {
         self.context.changes.wait(seen, limit);
     }

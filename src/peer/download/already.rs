@@ -1,17 +1,17 @@
-//! The errors for what is here already.
+//! The errors for a share that this peer has already.
 
-use crate::peer::{Entry, PeerError, Transfer};
+use crate::peer::{PeerError, SwarmEntry, Transfer};
 use crate::swarm::Phase;
 
-/// The error for a share that is here already.
-pub(crate) fn already(other: &Entry) -> PeerError {
+/// The error for an entry that exists already.
+pub(crate) fn already(other: &SwarmEntry) -> PeerError {
     match other {
-        Entry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
-        Entry::Transfer(transfer) => already_here(transfer),
+        SwarmEntry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
+        SwarmEntry::Transfer(transfer) => already_here(transfer),
     }
 }
 
-/// The same for one that is known to be a transfer.
+/// The error for a transfer that exists already.
 pub(crate) fn already_here(other: &Transfer) -> PeerError {
     let files = other.info().files();
     let stored = || {
@@ -32,17 +32,17 @@ pub(crate) fn already_here(other: &Transfer) -> PeerError {
     PeerError::already(other.name(), &what, other.plan.path())
 }
 
-/// The share is at another place than the one named.
+/// The error for a share that is here, but at another place than the one named.
 pub(crate) fn elsewhere(former: &Transfer) -> PeerError {
     let mut error = already_here(former);
     if let PeerError::Already { advice, .. } = &mut error {
         let end = match former.phase() {
             Phase::Complete | Phase::Withdrawn { .. } => {
-                format!("end that with stop_share - {}", former.name())
+                format!("run stop_share - {}", former.name())
             }
-            _ => format!("give that up with cancel {}", former.name()),
+            _ => format!("run cancel {}", former.name()),
         };
-        *advice = format!("; for more of its files name that place, for another place {end} first");
+        *advice = format!("; to add files, name that place; to use another place, {end} first");
     }
     error
 }

@@ -1,40 +1,42 @@
-//! More of a share that is here: from now on the union of what was chosen before and what is asked for now is wanted.
+//! Asking again for a share that is here: from now on the union of the former choice and the new
+//! one is wanted.
 //!
-//! In scope: what asking again for the same share does to its transfer. Another transfer takes its place, and starts with
-//! the pieces that are known to be good. Files of a finished choice stay under the final name (`storage/extend.rs`).
+//! In scope: what asking again for the same share does to its transfer. A new transfer replaces it,
+//! and starts with the pieces that are known to be good. Files of a finished choice stay under the
+//! final name (`storage/extend.rs`).
 //!
-//! The record is written before the files are touched. It is written back if they cannot be used. So a crash at any step
-//! leaves a record that goes on.
+//! The record is written before the files are touched, and restored if the files cannot be used. So
+//! a crash at any step leaves a record that the next start can resume.
 
-use super::{already_here, elsewhere, planned::Planned};
-use crate::peer::{Entry, FileChoice, PeerError, Services, Transfer, Transfers};
+use super::{already_here, elsewhere, planned::PlannedDownload};
+use crate::peer::{FileChoice, PeerError, Services, SwarmEntry, Transfer, Transfers};
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
 use crate::torrent::{PieceSet, Selection};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why links end that were made while less was wanted.
-const MORE: &str = "more of it is wanted from now on";
+/// The reason for ending the links of the former transfer, which wanted less.
+const EXTENDED: &str = "a download of more of its files replaces it";
 
-impl Planned {
-    /// A transfer of the same share has failed. What it wanted is wanted still, so that nothing is left half fetched in its
-    /// folder. Returns as well whether some of its files are under the final name.
-    pub(crate) fn go_on_with(self, former: &Transfer) -> (Self, bool) {
+impl PlannedDownload {
+    /// A transfer of the same share has failed. Its choice is still wanted, so that nothing is left
+    /// half fetched in its folder. Returns also whether some of its files are under the final name.
+    pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
         let here = matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
         if !here || former.plan.group.is_some() {
             return (self, false);
         }
         let choice = FileChoice {
-            // It is not inherited: it must be given each time.
+            // `force` must be given each time.
             force: self.choice.force,
             ..former.plan.choice.and(&self.choice)
         };
         (Self { choice, ..self }, former.plan.extends)
     }
 
-    /// The share is downloaded here, or is being: what is asked for is wanted too. That is a
-    /// download like any other, of all that is wanted by now.
+    /// Extends a download of the same share, running or complete. The result is a normal download
+    /// with the union of both choices.
     pub(crate) fn extend(
         self,
         services: &Services,
@@ -42,7 +44,7 @@ impl Planned {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
         let choice = former.plan.choice.and(&self.choice);
-        // Patterns that choose no file are an error, whatever is here.
+        // Patterns that choose no file are an error, even if the share is here.
         Selection::of(self.metainfo.info(), &self.choice.only)?;
         let RecordKind::Download(place) = &former.plan.kind else {
             return Err(already_here(former));
@@ -55,7 +57,7 @@ impl Planned {
         if *place != self.place {
             return Err(elsewhere(former));
         }
-        let (recorded, known) = set_aside(former)?;
+        let (recorded, known) = stop_for_extension(former)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
         let in_place = former.plan.extends || complete;
         let known_peers = former.plan.peers.iter();
@@ -69,7 +71,7 @@ impl Planned {
                 ..choice
             },
             peers: known_peers.chain(more).cloned().collect(),
-            replaces: Some(Entry::Transfer(Arc::clone(former))),
+            replaces: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let record = Record {
             only: extended.choice.patterns(),
@@ -83,31 +85,30 @@ impl Planned {
         let begun = updated.map_err(PeerError::from);
         let begun = begun.and_then(|()| extended.begin(services, progress, in_place, Some(known)));
         if begun.is_err() {
-            go_on_as_recorded(former, &services.transfers, recorded)?;
+            resume_former(former, &services.transfers, recorded)?;
         }
         begun
     }
 }
 
-/// Ends what is under way, and lets go of the files. What is being checked or finished comes to its end
-/// first. Gives what its record says, and the pieces that are good and hold nothing of files that were
-/// left out.
-fn set_aside(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> {
+/// Stops the transfer and closes its files. Waits for checking and finishing. Returns the state for
+/// its record, and the good pieces that hold no bytes of unwanted files.
+fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> {
     let context = &transfer.context;
     let recorded = loop {
         let seen = context.changes.count();
-        let (phase, is_aside) = transfer.decide(|core, now| {
+        let (phase, is_set_aside) = transfer.decide(|core, now| {
             let phase = core.phase().clone();
-            (phase, core.set_aside(MORE, now))
+            (phase, core.set_aside(EXTENDED, now))
         });
         match phase {
-            Phase::Complete if is_aside => {
+            Phase::Complete if is_set_aside => {
                 let sealed = transfer.sealed();
                 break sealed.map_or(RecordState::Partial, |stamps| RecordState::Complete {
                     stamps,
                 });
             }
-            _ if is_aside => break RecordState::Partial,
+            _ if is_set_aside => break RecordState::Partial,
             Phase::Checking | Phase::Finishing => {}
             _ => return Err(already_here(transfer)),
         }
@@ -128,7 +129,8 @@ fn set_aside(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> 
     if let Some(store) = unchanged {
         let owned = transfer.look(|core| core.owned().clone());
         let good = lengths.all_pieces().filter(|piece| owned.contains(*piece));
-        // Parts of the mixed ones move from the parts file to files.
+        // The bytes of mixed pieces move from the parts file to files, so these pieces are checked
+        // again.
         for piece in good.filter(|piece| !store.is_mixed(*piece)) {
             known.insert(piece);
         }
@@ -136,8 +138,8 @@ fn set_aside(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> 
     Ok((recorded, known))
 }
 
-/// Nothing came of the extension: a transfer that was set aside goes on as before.
-fn go_on_as_recorded(
+/// The extension failed: the former transfer resumes.
+fn resume_former(
     former: &Arc<Transfer>,
     transfers: &Transfers,
     recorded: RecordState,
@@ -145,9 +147,9 @@ fn go_on_as_recorded(
     if former.has_failed() {
         return Ok(());
     }
-    // Its successor may have come and gone, or be here still.
-    match transfers.enter(Entry::Transfer(Arc::clone(former))) {
-        Err(Entry::Transfer(other)) if Arc::ptr_eq(&other, former) => {}
+    // Its successor may have ended, or may still be in the map.
+    match transfers.enter(SwarmEntry::Transfer(Arc::clone(former))) {
+        Err(SwarmEntry::Transfer(other)) if Arc::ptr_eq(&other, former) => {}
         Err(_) => return Ok(()),
         Ok(()) => {}
     }

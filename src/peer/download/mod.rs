@@ -1,4 +1,4 @@
-//! From a metainfo to a download that runs.
+//! Starts downloads: from a metainfo to a running transfer.
 
 pub(super) mod already;
 pub(super) mod extend;

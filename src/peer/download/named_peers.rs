@@ -1,30 +1,31 @@
-//! Peers that a person or a magnet link names, as `HOST:PORT`.
+//! Peers that a person or a magnet link names as `HOST:PORT`.
 
 use crate::peer::Announced;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-/// The most addresses of one name that are called.
+/// The maximum number of addresses used of one host name.
 const ADDRESSES: usize = 4;
 
-/// Has a swarm call them. Names are looked up in the background, which may take long.
+/// Adds the peers to a swarm, which calls them. Host names are looked up in the background, because
+/// that may take long.
 pub(crate) fn call(swarm: Arc<dyn Announced>, peers: &[String]) {
     let literal = peers.iter().filter_map(|peer| peer.parse().ok());
     let literal: Vec<SocketAddr> = literal.collect();
     if literal.len() == peers.len() {
         if !literal.is_empty() {
-            swarm.found(literal);
+            swarm.add_peers(literal);
         }
         return;
     }
-    let (looked_up, peers) = (Arc::clone(&swarm), peers.to_vec());
-    // Not joined: a look-up may take long, and holds nothing.
+    let (swarm_of_thread, peers) = (Arc::clone(&swarm), peers.to_vec());
+    // Not joined: a look-up may take long, and the thread holds nothing.
     let thread = std::thread::Builder::new().name("look-up".to_owned());
     let spawned = thread.spawn(move || {
         for peer in peers {
             match peer.to_socket_addrs() {
-                Ok(addresses) => looked_up.found(addresses.take(ADDRESSES).collect()),
-                Err(error) => log::info!("{}: {peer}: {error}", looked_up.name()),
+                Ok(addresses) => swarm_of_thread.add_peers(addresses.take(ADDRESSES).collect()),
+                Err(error) => log::info!("{}: {peer}: {error}", swarm_of_thread.name()),
             }
         }
     });

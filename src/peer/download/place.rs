@@ -1,4 +1,4 @@
-//! Where a download goes, and the `.torrent` files that people name.
+//! The place of a download, and reading the `.torrent` files that people name.
 
 use crate::peer::{PeerError, Transfers};
 use crate::storage::{Place, RecordKind};
@@ -6,14 +6,14 @@ use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// What `download` began.
+/// A download that was started.
 #[derive(Clone, Debug)]
 pub struct Started {
     /// The name of the share.
     pub name: String,
-    /// Its swarm.
+    /// The info-hash of its swarm.
     pub info_hash: InfoHash,
-    /// Where it will be.
+    /// Its path when it is complete.
     pub path: PathBuf,
 }
 
@@ -28,8 +28,9 @@ impl Started {
     }
 }
 
-/// Where a share is to go. The folder that it is here already is its place itself, not a folder to
-/// put it in: naming a new one twice means the same place.
+/// The place for a share. If the destination is the folder that the share already has here, that
+/// folder is the place itself, not a parent folder. So naming a new folder twice means the same
+/// place.
 pub(crate) fn place_of(
     transfers: &Transfers,
     metainfo: &Metainfo,
@@ -45,7 +46,8 @@ pub(crate) fn place_of(
     place(metainfo, destination)
 }
 
-/// The place that a destination means: a folder to put the share in, or its own path.
+/// The place that a destination means: a folder that will contain the share, or the share's own
+/// path.
 pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<Place, PeerError> {
     let name = metainfo.info().name().as_str();
     let destination = destination.unwrap_or(Path::new("."));
@@ -61,7 +63,7 @@ pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<P
     let unusable = || {
         file(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "no name for a file or folder",
+            "not a valid name of a file or folder",
         ))
     };
     let folder = absolute.parent().ok_or_else(unusable)?.to_owned();
@@ -75,12 +77,12 @@ pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<P
     })
 }
 
-/// Reads a `.torrent`.
+/// Reads a `.torrent` file.
 pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
     let file = PeerError::file(path);
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(path).map_err(file)?;
-    // One byte more than is taken, so that a larger file is seen to be one.
+    // Reads one byte more than the limit, so that the parser rejects a longer file.
     opened
         .take(MAX_METAINFO as u64 + 1)
         .read_to_end(&mut bytes)
@@ -91,8 +93,8 @@ pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
     })
 }
 
-/// Whether what is there may give way to that share at all: a file to a file, a folder to a folder.
-pub(crate) fn is_alike(info: &Info, path: &Path) -> Result<(), PeerError> {
+/// Checks that the share can replace what is at `path`: a file replaces a file, a folder a folder.
+pub(crate) fn check_same_kind(info: &Info, path: &Path) -> Result<(), PeerError> {
     let found = path.symlink_metadata().map_err(PeerError::file(path))?;
     let kind = found.file_type();
     let found = match (kind.is_file(), kind.is_dir(), kind.is_symlink()) {

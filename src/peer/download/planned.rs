@@ -1,7 +1,7 @@
-//! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
+//! Starts one download: its place, its chosen files, and the files that exist already.
 
-use super::{already, named_peers, place::is_alike};
-use crate::peer::{Entry, FileChoice, Files, PeerError, Plan, Services, Transfer, Transfers};
+use super::{already, named_peers, place::check_same_kind};
+use crate::peer::{FileChoice, Files, PeerError, Plan, Services, SwarmEntry, Transfer, Transfers};
 use crate::storage::{
     Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
 };
@@ -11,19 +11,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// A download that is about to be.
-pub(crate) struct Planned {
+/// A download before it starts.
+pub(crate) struct PlannedDownload {
     pub(crate) metainfo: Metainfo,
     pub(crate) place: Place,
     pub(crate) choice: FileChoice,
-    /// Peers that a magnet link named.
+    /// The peers that a magnet link names.
     pub(crate) peers: Vec<String>,
-    /// What this one goes on with: a search, or a download of fewer files.
-    pub(crate) replaces: Option<Entry>,
+    /// The entry that this download replaces: a magnet search, or a download of fewer files.
+    pub(crate) replaces: Option<SwarmEntry>,
 }
 
-impl Planned {
-    /// Opens its files, records it and begins with it. A share that is here already is extended.
+impl PlannedDownload {
+    /// Opens the files, writes the record and starts the transfer. A share that is here already is
+    /// extended.
     pub(crate) fn start(
         mut self,
         services: &Services,
@@ -34,25 +35,26 @@ impl Planned {
         }
         let known = services.transfers.entry(self.metainfo.info().info_hash());
         let in_place = match known.filter(|_| self.replaces.is_none()) {
-            Some(Entry::Transfer(known)) if !known.has_failed() => {
+            Some(SwarmEntry::Transfer(known)) if !known.has_failed() => {
                 return self.extend(services, &known, progress);
             }
-            Some(Entry::Transfer(known)) => {
+            Some(SwarmEntry::Transfer(known)) => {
                 let in_place;
-                (self, in_place) = self.go_on_with(&known);
+                (self, in_place) = self.inherit_choice(&known);
                 in_place
             }
-            Some(search @ Entry::Search(_)) if !search.has_failed() => {
-                // Patterns that choose no file are an error, whatever is here.
+            Some(search @ SwarmEntry::Search(_)) if !search.has_failed() => {
+                // Patterns that choose no file are an error, even if the share is here.
                 Selection::of(self.metainfo.info(), &self.choice.only)?;
                 return Err(already(&search));
             }
-            Some(Entry::Search(_)) | None => false,
+            Some(SwarmEntry::Search(_)) | None => false,
         };
         self.begin(services, progress, in_place, None)
     }
 
-    /// The same, where a part of it is known to be `in_place`, or pieces are `known` to be good.
+    /// Starts the download. `in_place`: a part of it is known to be under the final name. `known`:
+    /// pieces that are known to be good.
     pub(crate) fn begin(
         mut self,
         services: &Services,
@@ -62,11 +64,11 @@ impl Planned {
     ) -> Result<(), PeerError> {
         let former = self.replaces.clone();
         let interrupt = match &former {
-            Some(Entry::Search(search)) => &search.interrupt,
-            Some(Entry::Transfer(_)) | None => &services.context.interrupt,
+            Some(SwarmEntry::Search(search)) => &search.interrupt,
+            Some(SwarmEntry::Transfer(_)) | None => &services.context.interrupt,
         };
-        // Cancelled meanwhile.
-        if former.as_ref().is_some_and(Entry::has_failed) {
+        // The former entry was cancelled meanwhile.
+        if former.as_ref().is_some_and(SwarmEntry::has_failed) {
             return Err(PeerError::Stopping);
         }
         let mut opened = self.open(in_place, progress, interrupt)?;
@@ -74,13 +76,13 @@ impl Planned {
             opened.known = known;
         }
         let transfer = self.into_transfer(services, &opened);
-        // A cancel finds its files.
+        // Set before the transfer enters the map, so that a cancel finds its files.
         transfer.set_files(opened.files.clone());
         enter(&services.transfers, &transfer, former, opened)
     }
 
-    /// The transfer of the opened files.
-    fn into_transfer(self, services: &Services, opened: &Opened) -> Arc<Transfer> {
+    /// Makes the transfer for the opened files.
+    fn into_transfer(self, services: &Services, opened: &OpenedFiles) -> Arc<Transfer> {
         let is_private = self.metainfo.info().private();
         let plan = Plan::new(self.metainfo, RecordKind::Download(self.place));
         let plan = Plan {
@@ -92,7 +94,7 @@ impl Planned {
             added_ms: self
                 .replaces
                 .as_ref()
-                .map_or(plan.added_ms, Entry::added_ms),
+                .map_or(plan.added_ms, SwarmEntry::added_ms),
             ..plan
         };
         let transfer = services.new_transfer(plan);
@@ -103,29 +105,31 @@ impl Planned {
     }
 }
 
-/// Goes on with the peers that the former entry knew, and with what it counted.
-fn inherit(transfer: &Transfer, former: &Entry) {
+/// Copies the known peers and the counters of the former entry.
+fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     let is_private = transfer.info().private();
     let candidates = former.contacts(|known| match former {
-        // Of a private torrent nobody is called but whom its own tracker names (BEP 27).
-        Entry::Search(_) if is_private => known.barred_alone(),
+        // A private torrent calls only peers that its own tracker returned (BEP 27).
+        SwarmEntry::Search(_) if is_private => known.barred_alone(),
         _ => known.handed_on(),
     });
     match former {
-        Entry::Search(_) => transfer.contacts(|contacts| contacts.take_over(candidates)),
-        Entry::Transfer(former) => transfer.take_over(former, candidates),
+        SwarmEntry::Search(_) => transfer.contacts(|contacts| contacts.take_over(candidates)),
+        SwarmEntry::Transfer(former) => transfer.take_over(former, candidates),
     }
 }
 
-/// Puts a new transfer into the map, in the place of the former entry if there is one, and begins
-/// with it.
+/// Puts a new transfer into the map, in place of the former entry if there is one, and starts it.
 fn enter(
     transfers: &Transfers,
     transfer: &Arc<Transfer>,
-    former: Option<Entry>,
-    opened: Opened,
+    former: Option<SwarmEntry>,
+    opened: OpenedFiles,
 ) -> Result<(), PeerError> {
-    let (info_hash, entry) = (transfer.info_hash(), Entry::Transfer(Arc::clone(transfer)));
+    let (info_hash, entry) = (
+        transfer.info_hash(),
+        SwarmEntry::Transfer(Arc::clone(transfer)),
+    );
     let entered = match &former {
         None => transfers.enter(entry.clone()),
         Some(former) => transfers.replace(former, entry.clone()),
@@ -135,7 +139,7 @@ fn enter(
         return Err(already(&other));
     }
     let saved = transfer.save();
-    // Cancelled before there was a record, or meanwhile, it leaves none.
+    // If it was cancelled meanwhile, no record may stay.
     if transfer.has_failed() {
         if transfers.entry(info_hash).is_none() {
             transfers.context.records.remove(info_hash)?;
@@ -149,8 +153,8 @@ fn enter(
     }
     let whole = matches!(opened.files, Files::Whole(_));
     drop(opened.files);
-    // Those of a magnet link are called already.
-    if !matches!(former, Some(Entry::Search(_))) {
+    // The magnet search has called the named peers already.
+    if !matches!(former, Some(SwarmEntry::Search(_))) {
         named_peers::call(transfer.clone(), &transfer.plan.peers);
     }
     if whole {
@@ -163,16 +167,16 @@ fn enter(
     begun.map_err(PeerError::Thread)
 }
 
-impl Planned {
-    /// The files, if some of those that are wanted are under the final name, and none of them is another. `in_place` says that
-    /// this is known.
-    fn begun_at(
+impl PlannedDownload {
+    /// Opens files under the final name, if some wanted files are there and none of them is another
+    /// file. `in_place` says that this is known.
+    fn open_in_place(
         &self,
         layout: &FileLayout,
         selection: &Arc<Selection>,
         in_place: bool,
         interrupt: &AtomicBool,
-    ) -> Result<Option<Opened>, StoreError> {
+    ) -> Result<Option<OpenedFiles>, StoreError> {
         let mode = Mode::extend(layout, &self.place);
         let opened = mode.and_then(|mode| Download::open(layout.clone(), &self.place, mode));
         let download = match opened {
@@ -184,14 +188,14 @@ impl Planned {
             true => Ok(PieceSet::empty(download.store().info().lengths())),
             false => verify_needed(download.store(), selection, interrupt),
         };
-        // What has no good piece may be anybody's folder.
+        // A folder without a good piece may belong to something else.
         let is_its_own =
             |good: &PieceSet| good.count() > 0 && download.check_in_place(good).is_ok();
         match good {
-            Ok(known) if in_place || is_its_own(&known) => Ok(Some(Opened {
+            Ok(known) if in_place || is_its_own(&known) => Ok(Some(OpenedFiles {
                 extends: true,
                 known,
-                ..Opened::partial(download, selection)
+                ..OpenedFiles::partial(download, selection)
             })),
             other => {
                 download.undo();
@@ -200,64 +204,64 @@ impl Planned {
         }
     }
 
-    /// Opens the files of a new download, a partial one, or, where something is under the final name, that. `in_place` says
-    /// that it is a part of this download.
+    /// Opens the files of a new download, or those of a partial one, or those that are under the
+    /// final name. `in_place` says that the latter are a part of this download.
     fn open(
         &mut self,
         in_place: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
-    ) -> Result<Opened, PeerError> {
+    ) -> Result<OpenedFiles, PeerError> {
         let info = Arc::new(self.metainfo.info().clone());
         let selection = Arc::new(Selection::of(&info, &self.choice.only)?);
         let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&selection));
         let path = match Download::open(layout.clone(), &self.place, Mode::New) {
-            Ok(download) => return Ok(Opened::partial(download, &selection)),
+            Ok(download) => return Ok(OpenedFiles::partial(download, &selection)),
             Err(StoreError::Exists(path)) => path,
             Err(error) => return Err(error.into()),
         };
         if let Some(store) = whole_at(&info, &path, progress, interrupt)? {
-            // All of it, whatever was wanted.
+            // The whole share is here, so everything counts as wanted.
             self.choice.only.clear();
             let selection = Arc::new(Selection::all(&info));
-            return Ok(Opened::new(
+            return Ok(OpenedFiles::new(
                 Files::Whole(Arc::new(store)),
                 &info,
                 &selection,
             ));
         }
-        if let Some(begun) = self.begun_at(&layout, &selection, in_place, interrupt)? {
+        if let Some(begun) = self.open_in_place(&layout, &selection, in_place, interrupt)? {
             return Ok(begun);
         }
         if !self.choice.force {
             return Err(PeerError::OtherContent(path));
         }
-        is_alike(&info, &path)?;
+        check_same_kind(&info, &path)?;
         let download = Download::open(layout, &self.place, Mode::Replace(Others::Kept))?;
         if let Err(error) = download.copy_replaced(interrupt) {
             download.undo();
             return Err(error.into());
         }
-        Ok(Opened {
+        Ok(OpenedFiles {
             replaces: true,
-            ..Opened::partial(download, &selection)
+            ..OpenedFiles::partial(download, &selection)
         })
     }
 }
 
-/// The open files of a download.
-struct Opened {
+/// The open files of a download that is about to start.
+struct OpenedFiles {
     files: Files,
     selection: Arc<Selection>,
-    /// They replace what is under the final name once they are whole.
+    /// They replace the existing files under the final name once they are complete.
     replaces: bool,
-    /// What is under the final name is a part of them.
+    /// The files under the final name are a part of this download.
     extends: bool,
-    /// Pieces that were found to be good.
+    /// Pieces that are known to be good.
     known: PieceSet,
 }
 
-impl Opened {
+impl OpenedFiles {
     fn new(files: Files, info: &Info, selection: &Arc<Selection>) -> Self {
         Self {
             files,
@@ -273,7 +277,7 @@ impl Opened {
         Self::new(Files::Partial(Arc::new(download)), &info, selection)
     }
 
-    /// Nothing came of it: what was there before stays.
+    /// The download does not start: restores what was there before.
     fn undo(self) {
         if let Files::Partial(download) = self.files {
             download.undo();
@@ -281,7 +285,7 @@ impl Opened {
     }
 }
 
-/// The needed pieces that are good.
+/// The needed pieces that verify.
 fn verify_needed(
     store: &Store,
     selection: &Selection,
@@ -293,14 +297,14 @@ fn verify_needed(
     verify(store, pieces, threads, interrupt, &|_| {})
 }
 
-/// The files at a place, if they are the share.
+/// The files at `path`, if they are the whole share.
 pub(crate) fn whole_at(
     info: &Arc<Info>,
     path: &Path,
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &AtomicBool,
 ) -> Result<Option<Store>, StoreError> {
-    // Something else than the share's files is there.
+    // Other files are there.
     let Ok(store) = Store::open(FileLayout::all(Arc::clone(info)), path) else {
         return Ok(None);
     };

@@ -1,12 +1,12 @@
-//! Announces to the swarms of groups, over the control connection of whoever is logged in.
+//! Announces to the swarms of groups, over the control connection of the user who is logged in.
 //!
-//! In scope: the one thread that makes announces, which also ends links with those who are members
-//! no longer. Out of scope: what is due when (`crate::peer::announce`), what one announce says and
-//! what follows from its answer (`attempt`).
+//! In scope: the one thread that sends announces and also ends links to former members. Out of
+//! scope: what is due when (`crate::peer::announce`), the contents of an announce and what follows
+//! from its answer (`client`).
 
-use super::client::{Due, GroupTrackers, OfGroup, suspended_until};
+use super::client::{GroupAnnounce, GroupTrackers, GroupTransfer, suspended_until};
 use super::{Group, GroupClient};
-use crate::peer::announce::{Notice, Outcome, Pace, Schedule};
+use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, Pace, Schedule};
 use crate::peer::{Account, Membership, Trackers, Transfer};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
@@ -16,30 +16,31 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often is announced to groups. What came up meanwhile goes at once, but not over the pause
-/// after a failure.
+/// The pace of announces to groups. An event that came up during an announce is sent at once, but
+/// not before the pause after a failure ends.
 const PACE: Pace = Pace {
-    hungry: Duration::from_secs(3),
+    without_peers: Duration::from_secs(3),
     retry: (Duration::from_secs(1), RETRY),
-    news: Duration::ZERO,
-    retry_news: RETRY,
+    event_delay: Duration::ZERO,
+    event_retry: RETRY,
     batch: MAX_ANNOUNCES,
 };
 /// The longest pause after a failure.
 const RETRY: Duration = Duration::from_secs(60);
-/// The longest time between two looks at who is logged in and at the links.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often it is asked whether what is complete may be shared again that may not be now.
-const OUTSIDE: Duration = Duration::from_secs(30);
-/// How long the farewell may take.
-const FAREWELL: Duration = Duration::from_secs(3);
-/// How long a log-out waits until trackers have heard of it.
-const REST: Duration = Duration::from_secs(2);
+/// The longest time between two checks of the login and the links.
+const CHECK: Duration = Duration::from_secs(1);
+/// Interval at which the peer asks whether a complete share that may not be shared now may be
+/// shared again.
+const WITHDRAWN_RETRY: Duration = Duration::from_secs(30);
+/// How long the final announces may take.
+const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
+/// How long a log-out waits until the trackers have received `stopped`.
+const SUSPEND_LIMIT: Duration = Duration::from_secs(2);
 
-/// What is announced, and when next.
+/// The announces of all groups, and when each is due.
 #[derive(Debug)]
 pub(crate) struct GroupAnnouncer {
-    schedule: Mutex<Schedule<GroupTrackers, OfGroup>>,
+    schedule: Mutex<Schedule<GroupTrackers, GroupTransfer>>,
     changed: Condvar,
 }
 
@@ -53,109 +54,114 @@ impl Default for GroupAnnouncer {
 }
 
 impl GroupAnnouncer {
-    /// Announces a transfer as soon as possible, and from then on.
+    /// Announces a transfer as soon as possible, and then regularly.
     fn announce(&self, transfer: Arc<Transfer>, group: &Arc<Group>, event: Option<Event>) {
         // Groups have no partial seeds.
         let event = event.filter(|event| *event != Event::Paused);
         let (info_hash, now) = (transfer.info_hash(), Instant::now());
         let group = Arc::clone(group);
-        let of_group = OfGroup { transfer, group };
+        let group_transfer = GroupTransfer { transfer, group };
         let mut schedule = lock(&self.schedule);
-        schedule.tell(info_hash, event, now);
-        let is_another = |of: &OfGroup| !Arc::ptr_eq(&of.transfer, &of_group.transfer);
-        let begins_anew = schedule
-            .of(info_hash)
-            .any(|(_, task)| is_another(&task.payload));
-        if begins_anew {
-            // The same share, begun anew.
+        schedule.announce_soon(info_hash, event, now);
+        let is_of_other_transfer =
+            |of: &GroupTransfer| !Arc::ptr_eq(&of.transfer, &group_transfer.transfer);
+        let is_restarted = schedule
+            .tasks_of(info_hash)
+            .any(|(_, task)| is_of_other_transfer(&task.payload));
+        if is_restarted {
+            // The same share in a new transfer.
             schedule.leave(info_hash, now);
         }
-        schedule.begin(info_hash, &of_group.trackers(), of_group, now);
+        schedule.begin(info_hash, &group_transfer.trackers(), group_transfer, now);
         drop(schedule);
         self.changed.notify_all();
     }
 
-    /// Somebody has logged in: what was suspended may go on.
-    pub(crate) fn wake(&self) {
-        lock(&self.schedule).wake(Instant::now());
+    /// Resumes suspended announces, after a log-in.
+    pub(crate) fn resume(&self) {
+        lock(&self.schedule).resume(Instant::now());
         self.changed.notify_all();
     }
 
-    /// Has a tracker told that what is shared and downloaded in these groups stops, while that may still be said in its
-    /// user's name; waits for that, but not for long. None of it is announced until [`GroupAnnouncer::wake`].
-    pub(crate) fn rest(&self, whose: impl Fn(&Membership) -> bool) {
+    /// Sends `stopped` for the transfers of the affected memberships while their user can still
+    /// announce. Waits for that, but at most [`SUSPEND_LIMIT`]. Nothing of them is announced until
+    /// [`GroupAnnouncer::resume`].
+    pub(crate) fn suspend(&self, is_affected: impl Fn(&Membership) -> bool) {
         let mut schedule = lock(&self.schedule);
-        schedule.rest(|of| whose(&of.group.membership), Instant::now());
+        schedule.suspend(|of| is_affected(&of.group.membership), Instant::now());
         self.changed.notify_all();
         let stopping = |schedule: &mut Schedule<_, _>| schedule.is_stopping();
-        let waited = self.changed.wait_timeout_while(schedule, REST, stopping);
+        let waited = self
+            .changed
+            .wait_timeout_while(schedule, SUSPEND_LIMIT, stopping);
         if recover(waited).1.timed_out() {
-            log::info!("trackers were not told in time that sharing stops");
+            log::info!("trackers did not receive in time that the sharing stops");
         }
     }
 
-    /// Has a tracker told that a transfer ends here, if one has heard of it, and forgets it.
+    /// Sends `stopped` for a transfer to the trackers that may list it, and forgets it.
     fn leave(&self, info_hash: InfoHash) {
         lock(&self.schedule).leave(info_hash, Instant::now());
         self.changed.notify_all();
     }
 
-    /// The latest trouble with it, if there is one.
+    /// The latest trouble with the trackers of a swarm.
     fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let schedule = lock(&self.schedule);
-        let mut tasks = schedule.of(info_hash);
+        let mut tasks = schedule.tasks_of(info_hash);
         tasks.find_map(|(_, task)| Some(task.trouble()?.to_owned()))
     }
 
-    /// Tells that everything ends here, without waiting for longer than a moment. Nothing is announced after that.
-    pub(crate) fn farewell(&self, group_client: GroupClient) {
-        let mut told = lock(&self.schedule).farewell();
+    /// Sends `stopped` for everything, within [`FINAL_ANNOUNCES`]. Nothing is announced after that.
+    pub(crate) fn send_final_announces(&self, group_client: GroupClient) {
+        let mut announces = lock(&self.schedule).take_final_announces();
         self.changed.notify_all();
-        if told.is_empty() {
+        if announces.is_empty() {
             return;
         }
-        told.sort_by(|one, other| one.tracker.cmp(&other.tracker));
+        announces.sort_by(|one, other| one.tracker.cmp(&other.tracker));
         let (done, finished) = crossbeam::channel::bounded::<()>(0);
         let spawned = thread::Builder::new()
-            .name("farewell".to_owned())
+            .name("final-announces".to_owned())
             .spawn(move || {
                 let done = done;
-                let groups = told.chunk_by(|one, next| one.tracker == next.tracker);
+                let groups = announces.chunk_by(|one, next| one.tracker == next.tracker);
                 for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
                     let stopped = batch
                         .iter()
-                        .map(|told| (&*told.payload.transfer, Some(Event::Stopped)));
-                    if group_client.say(stopped, drop).is_err() {
+                        .map(|announce| (&*announce.payload.transfer, Some(Event::Stopped)));
+                    if group_client.announce(stopped, drop).is_err() {
                         break;
                     }
                 }
                 drop(done);
             });
         match spawned {
-            // One that waits for a tracker which does not answer holds nothing, and must not hold up the end.
-            Ok(_) => drop(finished.recv_timeout(FAREWELL)),
-            Err(error) => log::warn!("trackers are not told of the end: {error}"),
+            // A thread that waits for a silent tracker holds nothing, and must not delay the end.
+            Ok(_) => drop(finished.recv_timeout(FINAL_ANNOUNCES)),
+            Err(error) => log::warn!("the final announces to the trackers are not sent: {error}"),
         }
     }
 
-    /// Works on what is due until the peer stops. Runs on the thread `group-announce`.
+    /// Makes the due announces until the peer stops. Runs on the thread `group-announce`.
     ///
-    /// Calls `look` once a second, also while nothing is due.
-    pub(crate) fn run(&self, group_client: &GroupClient, look: &dyn Fn()) {
-        let mut looked = Instant::now();
+    /// Calls `check_links` once a second, even if nothing is due.
+    pub(crate) fn run(&self, group_client: &GroupClient, check_links: &dyn Fn()) {
+        let mut last_check = Instant::now();
         while let Some(due) = self.next_due() {
-            if looked.elapsed() >= LOOK {
-                look();
-                looked = Instant::now();
+            if last_check.elapsed() >= CHECK {
+                check_links();
+                last_check = Instant::now();
             }
-            for (due, outcome) in due.iter().zip(group_client.attempt(&due)) {
+            for (due, outcome) in due.iter().zip(group_client.announce_due(&due)) {
                 self.settle(due, outcome);
             }
         }
     }
 
-    /// What is due of one group, as much as one request takes; nothing for now, or `None` at the end.
-    fn next_due(&self) -> Option<Vec<Due>> {
+    /// The due announces of one group, as many as one request takes. Empty if nothing is due within
+    /// a second; `None` at the end.
+    fn next_due(&self) -> Option<Vec<GroupAnnounce>> {
         let mut schedule = lock(&self.schedule);
         let begun = Instant::now();
         loop {
@@ -164,37 +170,39 @@ impl GroupAnnouncer {
             }
             let now = Instant::now();
             let due = schedule.take(now);
-            if !due.is_empty() || now.duration_since(begun) >= LOOK {
+            if !due.is_empty() || now.duration_since(begun) >= CHECK {
                 return Some(due);
             }
             let next = schedule.next();
-            let pause = next.map_or(LOOK, |next| next.saturating_duration_since(now));
-            let waited = self.changed.wait_timeout(schedule, pause.min(LOOK));
+            let pause = next.map_or(CHECK, |next| next.saturating_duration_since(now));
+            let waited = self.changed.wait_timeout(schedule, pause.min(CHECK));
             schedule = recover(waited).0;
         }
     }
 
-    fn settle(&self, due: &Due, outcome: Outcome) {
+    fn settle(&self, due: &GroupAnnounce, outcome: AnnounceOutcome) {
         let transfer = &due.payload.transfer;
         let outcome = match outcome {
-            // What becomes of the transfer takes its own locks.
-            Outcome::Over(reason) if transfer.withdraw(&reason) => Outcome::Unlisted {
-                pause: OUTSIDE,
-                trouble: None,
-            },
+            // Outside the lock of the schedule, because this takes locks of the transfer.
+            AnnounceOutcome::Ended(reason) if transfer.withdraw(&reason) => {
+                AnnounceOutcome::Unlisted {
+                    pause: WITHDRAWN_RETRY,
+                    trouble: None,
+                }
+            }
             outcome => outcome,
         };
         let notice = lock(&self.schedule).settle(due, outcome, Instant::now());
         self.changed.notify_all();
         match notice {
-            Some(Notice::Over(reason)) => transfer.fail(&reason),
-            Some(Notice::Trouble(trouble)) => log::warn!("{}: {trouble}", transfer.name()),
-            Some(Notice::Answers) | None => {}
+            Some(AnnounceNotice::Ended(reason)) => transfer.fail(&reason),
+            Some(AnnounceNotice::Trouble(trouble)) => log::warn!("{}: {trouble}", transfer.name()),
+            Some(AnnounceNotice::Answers) | None => {}
         }
     }
 }
 
-/// The trackers of one group, for the shares and downloads of one of its members.
+/// The trackers of one group, for the transfers of one of its members.
 #[derive(Debug)]
 pub(crate) struct MemberAnnouncer {
     pub(crate) announcer: Arc<GroupAnnouncer>,

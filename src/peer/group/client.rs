@@ -1,12 +1,12 @@
-//! One announce to the swarms of a group: what it says, and what follows from the answer.
+//! One announce to the swarms of a group: its contents, and what follows from the answer.
 //!
-//! What is due of one group at a time goes into one request, over a control connection that stays
-//! open. A certificate is fetched in time.
+//! All due announces of one group go into one request, over a control connection that stays open.
+//! Certificates are renewed in time.
 
 use super::{Group, Groups};
 use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
-use crate::peer::announce::{self, Answer, Outcome};
+use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer};
 use crate::peer::{Account, AccountError, Membership, Transfer};
 use crate::wire::access::{Announce, AnnounceEvent, Announces, ErrorKind, Peers, Refused};
 use crate::wire::name::Label;
@@ -16,30 +16,30 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often it is looked whether the user of a group has logged in.
-const SUSPENDED: Duration = Duration::from_secs(1);
-/// The interval of a peer that listens nowhere, in seconds: it has nothing to announce.
-const NOWHERE: u32 = 60;
+/// Interval at which the peer checks whether the user of a group has logged in.
+const LOGIN_CHECK: Duration = Duration::from_secs(1);
+/// The interval of a peer that does not listen, in seconds: it has nothing to announce.
+const NOT_LISTENING: u32 = 60;
 
-/// The trackers of a group, as one user asks them about the swarms of one authority: one request may
-/// announce all of these.
+/// The trackers of a group, for one user and the swarms of one authority. One request can announce
+/// all of these swarms.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct GroupTrackers {
     membership: Membership,
     authority: Option<Fingerprint>,
 }
 
-/// What is kept of a swarm that is announced to them.
+/// A transfer that is announced to these trackers, and its group.
 #[derive(Clone, Debug)]
-pub(super) struct OfGroup {
+pub(super) struct GroupTransfer {
     pub(super) transfer: Arc<Transfer>,
     pub(super) group: Arc<Group>,
 }
 
 /// An announce that is due.
-pub(super) type Due = announce::Due<GroupTrackers, OfGroup>;
+pub(super) type GroupAnnounce = announce::DueAnnounce<GroupTrackers, GroupTransfer>;
 
-impl OfGroup {
+impl GroupTransfer {
     pub(super) fn trackers(&self) -> GroupTrackers {
         GroupTrackers {
             membership: self.group.membership.clone(),
@@ -48,41 +48,41 @@ impl OfGroup {
     }
 }
 
-/// Makes announces, in the name of the user who is logged in.
+/// Makes announces as the user who is logged in.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupClient {
     pub(crate) peer_id: PeerId,
-    /// Where this peer listens.
+    /// The address that this peer listens on.
     pub(crate) address: SocketAddr,
     pub(crate) account: Arc<Account>,
     pub(crate) groups: Arc<Groups>,
 }
 
-/// What trackers answered to one announce.
+/// The answers of the trackers for one swarm.
 #[derive(Default)]
-struct Heard {
-    /// One of them took it.
-    taken: bool,
-    /// Who else is in the swarm, as long as we have no certificate to show to them.
+struct SwarmAnswer {
+    /// At least one tracker listed the swarm.
+    is_listed: bool,
+    /// The other peers of the swarm, kept here while there is no certificate for links to them.
     addresses: Vec<SocketAddr>,
     refused: Option<Refused>,
 }
 
-/// The same for all announces of one request.
-struct Answers {
-    heard: Vec<Heard>,
+/// The answers of the trackers to one request.
+struct RequestAnswer {
+    swarms: Vec<SwarmAnswer>,
     interval: Duration,
-    /// Why some trackers did not answer, if so.
+    /// Why some trackers did not answer, if any.
     trouble: Option<String>,
-    /// Why there is no certificate to show to those named, if there is none.
-    uncertified: Option<Outcome>,
+    /// Why there is no certificate for links to the peers, if there is none.
+    uncertified: Option<AnnounceOutcome>,
 }
 
 impl GroupClient {
-    /// Makes the announces, with a certificate at hand, and acts on the answers. All of `due` is of
-    /// one group.
-    pub(super) fn attempt(&self, due: &[Due]) -> Vec<Outcome> {
-        let all = |outcome: Outcome| vec![outcome; due.len()];
+    /// Makes the announces, fetches a certificate if needed, and acts on the answers. All of `due`
+    /// belongs to one group.
+    pub(super) fn announce_due(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
+        let all = |outcome: AnnounceOutcome| vec![outcome; due.len()];
         let Some(first) = due.first() else {
             return Vec::new();
         };
@@ -96,79 +96,83 @@ impl GroupClient {
             }
             return all(suspended(group));
         }
-        let goes_on = due.iter().any(|due| !stops(due));
+        let goes_on = due.iter().any(|due| !is_stopped(due));
         if goes_on
             && group.needs_certificate()
             && let Err(error) = self.groups.certify(&self.account, group)
         {
-            return all(failed(group, &error));
+            return all(outcome_of_error(group, &error));
         }
-        let answers = match self.ask(due, group) {
+        let answers = match self.request(due, group) {
             Ok(answers) => answers,
-            Err(error) => return all(failed(group, &error)),
+            Err(error) => return all(outcome_of_error(group, &error)),
         };
-        let taken = |is_hungry| {
-            Outcome::Answered(Answer {
+        let listed = |lacks_peers| {
+            AnnounceOutcome::Answered(TrackerAnswer {
                 interval: answers.interval,
                 min_interval: Some(Duration::ZERO),
-                is_hungry,
+                lacks_peers,
             })
         };
-        let outcomes = due.iter().zip(answers.heard).map(|(due, heard)| {
+        let outcomes = due.iter().zip(answers.swarms).map(|(due, swarm)| {
             let (trouble, uncertified) = (&answers.trouble, &answers.uncertified);
-            match (heard.taken, heard.refused, trouble, uncertified) {
-                (true, _, _, Some(outcome)) if !stops(due) => outcome.clone(),
-                (true, ..) if stops(due) => taken(false),
+            match (swarm.is_listed, swarm.refused, trouble, uncertified) {
+                (true, _, _, Some(outcome)) if !is_stopped(due) => outcome.clone(),
+                (true, ..) if is_stopped(due) => listed(false),
                 (true, ..) => {
                     due.payload.transfer.restore();
-                    due.payload.transfer.found(heard.addresses);
-                    taken(due.payload.transfer.is_hungry())
+                    due.payload.transfer.add_peers(swarm.addresses);
+                    listed(due.payload.transfer.lacks_peers())
                 }
-                // A tracker that does not answer may know better.
-                (_, Some(refused), Some(trouble), _) => untaken(format!("{refused}; {trouble}")),
-                (_, Some(refused), None, _) => failed(group, &AccountError::Refused(refused)),
-                (false, None, ..) => untaken(trouble.clone().unwrap_or_default()),
+                // A tracker that does not answer may have newer data.
+                (_, Some(refused), Some(trouble), _) => {
+                    failed_with(format!("{refused}; {trouble}"))
+                }
+                (_, Some(refused), None, _) => {
+                    outcome_of_error(group, &AccountError::Refused(refused))
+                }
+                (false, None, ..) => failed_with(trouble.clone().unwrap_or_default()),
             }
         });
         outcomes.collect()
     }
 
     /// Makes the announces and collects the answers of all trackers.
-    fn ask(&self, due: &[Due], group: &Group) -> Result<Answers, AccountError> {
+    fn request(&self, due: &[GroupAnnounce], group: &Group) -> Result<RequestAnswer, AccountError> {
         let authority = due.first().and_then(|due| due.tracker.authority);
         let (mut interval, mut barred) = (u32::MAX, Vec::new());
-        let mut heard: Vec<Heard> = due.iter().map(|_| Heard::default()).collect();
-        let said = due.iter().map(|due| (&*due.payload.transfer, due.event));
-        let trouble = self.say(said, |peers| {
+        let mut swarms: Vec<SwarmAnswer> = due.iter().map(|_| SwarmAnswer::default()).collect();
+        let announces = due.iter().map(|due| (&*due.payload.transfer, due.event));
+        let trouble = self.announce(announces, |peers| {
             if peers.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(peers.interval.max(1));
             }
             barred.extend(peers.barred);
             let certified = group.tls(authority).is_some();
-            for ((due, heard), swarm) in due.iter().zip(&mut heard).zip(peers.swarms) {
-                match swarm {
-                    Err(refused) => heard.refused = Some(refused),
-                    // What one tracker knows is of use before the next has answered.
-                    Ok(addresses) if certified && !stops(due) => {
-                        heard.taken = true;
-                        due.payload.transfer.found(addresses);
+            for ((due, swarm), answer) in due.iter().zip(&mut swarms).zip(peers.swarms) {
+                match answer {
+                    Err(refused) => swarm.refused = Some(refused),
+                    // Use the addresses of one tracker before the next one answers.
+                    Ok(addresses) if certified && !is_stopped(due) => {
+                        swarm.is_listed = true;
+                        due.payload.transfer.add_peers(addresses);
                     }
                     Ok(addresses) => {
-                        heard.taken = true;
-                        heard.addresses.extend(addresses);
+                        swarm.is_listed = true;
+                        swarm.addresses.extend(addresses);
                     }
                 }
             }
         })?;
-        let mut goes_on = due.iter().zip(&heard);
-        let goes_on = goes_on.any(|(due, heard)| heard.taken && !stops(due));
-        // The group of the share is the asker's, but the certificate is of another one: that of an
-        // earlier group of that name.
+        let mut goes_on = due.iter().zip(&swarms);
+        let goes_on = goes_on.any(|(due, swarm)| swarm.is_listed && !is_stopped(due));
+        // The trackers list the share in the user's group, but the certificate at hand belongs to
+        // another group: an earlier one with the same name.
         let uncertified = if goes_on && group.tls(authority).is_none() {
             match self.groups.certify(&self.account, group) {
-                Err(error) => Some(failed(group, &error)),
-                Ok(_) if group.tls(authority).is_none() => Some(untaken(format!(
-                    "{} is another group now than the one that has this share",
+                Err(error) => Some(outcome_of_error(group, &error)),
+                Ok(_) if group.tls(authority).is_none() => Some(failed_with(format!(
+                    "the group {} was replaced by another group; this share belongs to the former one",
                     group.membership.group
                 ))),
                 Ok(_) => None,
@@ -176,32 +180,32 @@ impl GroupClient {
         } else {
             None
         };
-        if heard.iter().any(|heard| heard.taken) {
-            group.bar(&barred);
+        if swarms.iter().any(|swarm| swarm.is_listed) {
+            group.set_barred(&barred);
         }
-        Ok(Answers {
-            heard,
+        Ok(RequestAnswer {
+            swarms,
             interval: Duration::from_secs(interval.into()),
             trouble,
             uncertified,
         })
     }
 
-    /// Sends announces of one group to all trackers; `found` gets what each answers. Returns why some
-    /// did not answer, if so.
-    pub(super) fn say<'a>(
+    /// Sends announces of one group to all trackers, and calls `on_peers` with each answer. Returns
+    /// why some did not answer, if any.
+    pub(super) fn announce<'a>(
         &self,
-        said: impl Iterator<Item = (&'a Transfer, Option<Event>)>,
-        mut found: impl FnMut(Peers),
+        announces: impl Iterator<Item = (&'a Transfer, Option<Event>)>,
+        mut on_peers: impl FnMut(Peers),
     ) -> Result<Option<String>, AccountError> {
-        let swarms = said.map(|(transfer, event)| {
-            let amounts = transfer.snapshot(None);
+        let swarms = announces.map(|(transfer, event)| {
+            let amounts = transfer.contents(None);
             Announce {
                 info_hash: transfer.info_hash(),
                 uploaded: amounts.uploaded,
                 downloaded: amounts.downloaded,
                 left: amounts.left,
-                event: event.and_then(on_wire),
+                event: event.and_then(to_wire_event),
             }
         });
         let swarms: Vec<_> = swarms.collect();
@@ -209,11 +213,11 @@ impl GroupClient {
         let announces = NonZeroU16::new(self.address.port())
             .and_then(|port| Announces::new(self.peer_id, port, swarms));
         match announces {
-            Some(announces) => self.account.announce(announces, found),
+            Some(announces) => self.account.announce(announces, on_peers),
             None => {
-                found(Peers {
+                on_peers(Peers {
                     swarms: (0..count).map(|_| Ok(Vec::new())).collect(),
-                    interval: NOWHERE,
+                    interval: NOT_LISTENING,
                     barred: Vec::new(),
                 });
                 Ok(None)
@@ -222,12 +226,12 @@ impl GroupClient {
     }
 }
 
-fn stops(due: &Due) -> bool {
+fn is_stopped(due: &GroupAnnounce) -> bool {
     due.event == Some(Event::Stopped)
 }
 
-/// An event as the control connection has it.
-fn on_wire(event: Event) -> Option<AnnounceEvent> {
+/// The event in the form of a control connection.
+fn to_wire_event(event: Event) -> Option<AnnounceEvent> {
     match event {
         Event::Started => Some(AnnounceEvent::Started),
         Event::Completed => Some(AnnounceEvent::Completed),
@@ -237,41 +241,41 @@ fn on_wire(event: Event) -> Option<AnnounceEvent> {
     }
 }
 
-/// Why nothing is announced in the name of a user.
+/// Why nothing is announced for a user.
 pub(super) fn suspended_until(user: &Label) -> String {
     format!("suspended until {user} is logged in here")
 }
 
-fn suspended(group: &Group) -> Outcome {
-    Outcome::Unlisted {
-        pause: SUSPENDED,
+fn suspended(group: &Group) -> AnnounceOutcome {
+    AnnounceOutcome::Unlisted {
+        pause: LOGIN_CHECK,
         trouble: Some(suspended_until(&group.membership.user)),
     }
 }
 
-/// No tracker took it.
-fn untaken(trouble: String) -> Outcome {
-    Outcome::Failed {
+/// The outcome if no tracker accepted the announce.
+fn failed_with(trouble: String) -> AnnounceOutcome {
+    AnnounceOutcome::Failed {
         trouble,
-        is_hungry: false,
+        lacks_peers: false,
     }
 }
 
-fn failed(group: &Group, error: &AccountError) -> Outcome {
+fn outcome_of_error(group: &Group, error: &AccountError) -> AnnounceOutcome {
     match error.refusal() {
-        // One share may be off the catalogue while others of the group are on it.
+        // One share may be withdrawn while others of the group are listed.
         Some(ErrorKind::NotInCatalogue) => {
-            group.doubt();
-            Outcome::Over(format!("{}: {error}", group.membership.group))
+            group.renew_certificate_soon();
+            AnnounceOutcome::Ended(format!("{}: {error}", group.membership.group))
         }
         Some(ErrorKind::NotAMember | ErrorKind::UnknownGroup) => {
             group.suspend();
-            Outcome::Over(format!("{}: {error}", group.membership.group))
+            AnnounceOutcome::Ended(format!("{}: {error}", group.membership.group))
         }
         Some(ErrorKind::NotLoggedIn | ErrorKind::SessionEnded | ErrorKind::AccountGone) => {
             group.suspend();
             suspended(group)
         }
-        _ => untaken(error.to_string()),
+        _ => failed_with(error.to_string()),
     }
 }

@@ -1,4 +1,5 @@
-//! What this peer shows to other members of each group, and whom it has no link with.
+//! The certificates that this peer shows to other members of each group, and the users that it
+//! refuses.
 
 use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
 use crate::net::GroupTls;
@@ -9,10 +10,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long a certificate counts as new: whoever doubts it sooner is more likely to be behind himself.
-const DOUBT: Duration = Duration::from_secs(60);
+/// How long a certificate counts as new. A peer that rejects a new certificate is probably out of
+/// date itself.
+const NEW: Duration = Duration::from_secs(60);
 
-/// One group, as one user is in it.
+/// A group and one of its members, who uses this peer.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) membership: Membership,
@@ -21,15 +23,15 @@ pub(crate) struct Group {
 
 #[derive(Debug, Default)]
 struct State {
-    tls: Option<Certified>,
-    /// From when on another certificate is fetched, since 1970.
+    tls: Option<CertifiedTls>,
+    /// When another certificate is fetched, since 1970.
     renew: Duration,
     barred: HashSet<String>,
 }
 
-/// What is shown to other members, and by which authority's word.
+/// TLS with the certificate that other members see, and the authority that issued it.
 #[derive(Debug)]
-struct Certified {
+struct CertifiedTls {
     tls: GroupTls,
     authority: Fingerprint,
     /// When it was fetched, since 1970.
@@ -37,8 +39,8 @@ struct Certified {
 }
 
 impl Group {
-    /// What handshakes for shares of that authority are done with; none while its user is not logged in, before there is a
-    /// certificate, or if the group that bears the name now has another authority.
+    /// The TLS configuration for shares of this authority. `None` while the user is not logged in,
+    /// before there is a certificate, or if the group of this name now has another authority.
     pub(crate) fn tls(&self, authority: Option<Fingerprint>) -> Option<GroupTls> {
         let state = lock(&self.state);
         let certified = state.tls.as_ref();
@@ -46,28 +48,28 @@ impl Group {
         certified.map(|certified| certified.tls.clone())
     }
 
-    /// Whether somebody of that name is to have no link.
+    /// Whether links to this user are refused.
     pub(crate) fn is_barred(&self, user: &str) -> bool {
         lock(&self.state).barred.contains(user)
     }
 
-    /// Has no certificate any more, until another one is fetched.
+    /// Drops the certificate, until another one is fetched.
     pub(crate) fn suspend(&self) {
         lock(&self.state).tls = None;
     }
 
-    /// What it shows may not be what the group wants any more: another certificate is fetched before the next announce, unless
+    /// The certificate may be out of date: another one is fetched before the next announce, unless
     /// this one is new.
-    pub(crate) fn doubt(&self) {
+    pub(crate) fn renew_certificate_soon(&self) {
         let mut state = lock(&self.state);
-        let is_new = |certified: &Certified| since_1970().saturating_sub(certified.at) < DOUBT;
+        let is_new = |certified: &CertifiedTls| since_1970().saturating_sub(certified.at) < NEW;
         if !state.tls.as_ref().is_some_and(is_new) {
             state.renew = Duration::ZERO;
         }
     }
 
-    pub(super) fn bar(&self, users: &[Label]) {
-        // As their certificates name them.
+    pub(super) fn set_barred(&self, users: &[Label]) {
+        // In the form that their certificates use.
         let users = users.iter().map(|user| user.to_string());
         let users = users.map(|user| member_name(&user).into_owned());
         lock(&self.state).barred = users.collect();
@@ -82,7 +84,7 @@ impl Group {
 /// All groups of this peer, and its key.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    /// Made anew at each start; only its public half leaves the process.
+    /// Made at each start. Only its public half leaves the process.
     key: MemberKey,
     groups: Mutex<HashMap<Membership, Arc<Group>>>,
 }
@@ -95,7 +97,7 @@ impl Groups {
         }
     }
 
-    /// The group of that membership.
+    /// The group of a membership.
     pub(crate) fn of(&self, membership: &Membership) -> Arc<Group> {
         let mut groups = lock(&self.groups);
         let group = groups.entry(membership.clone()).or_insert_with(|| {
@@ -107,13 +109,13 @@ impl Groups {
         Arc::clone(group)
     }
 
-    /// All of them.
+    /// All groups.
     pub(crate) fn all(&self) -> Vec<Arc<Group>> {
         let groups = lock(&self.groups);
         groups.values().cloned().collect()
     }
 
-    /// Fetches a certificate for our key; gives that of the group's authority.
+    /// Fetches a certificate for this peer's key. Returns that of the group's authority.
     pub(crate) fn certify(
         &self,
         account: &Account,
@@ -130,16 +132,16 @@ impl Groups {
         let end = validity.not_after.since_1970();
         let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
         let mut state = lock(&group.state);
-        // A quarter of its life is left for a tracker that does not answer.
+        // A quarter of its lifetime is left to retry when a tracker does not answer.
         state.renew = at + end.saturating_sub(at) * 3 / 4;
-        state.tls = Some(Certified {
+        state.tls = Some(CertifiedTls {
             tls,
             authority: certificate.fingerprint(),
             at,
         });
         drop(state);
         log::info!(
-            "{} has a certificate of {} for {} s",
+            "{} received a certificate of the group {}, valid for {} s",
             group.membership.user,
             group.membership.group,
             end.saturating_sub(at).as_secs()

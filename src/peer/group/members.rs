@@ -1,11 +1,11 @@
-//! Links with those who are members no longer.
+//! Links to former members.
 
 use super::Groups;
 use crate::peer::Transfers;
 use crate::system::since_1970;
 
-/// Ends links whose other side is no member any more, or whose certificate has ended.
-pub(crate) fn look_at_links(transfers: &Transfers, groups: &Groups) {
+/// Ends links to users who are no longer members, and links whose certificate has expired.
+pub(crate) fn close_links_of_former_members(transfers: &Transfers, groups: &Groups) {
     let now = since_1970();
     for transfer in transfers.transfers() {
         let Some(membership) = &transfer.plan.group else {
@@ -17,9 +17,12 @@ pub(crate) fn look_at_links(transfers: &Transfers, groups: &Groups) {
                 continue;
             };
             if group.is_barred(&member.user) {
-                link.close(format!("{} is no member any more", member.user));
+                link.close(format!(
+                    "{} is no longer a member of the group",
+                    member.user
+                ));
             } else if member.validity.not_after.since_1970() <= now {
-                link.close(format!("the certificate of {} has ended", member.user));
+                link.close(format!("the certificate of {} has expired", member.user));
             }
         }
     }

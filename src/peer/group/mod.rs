@@ -1,8 +1,8 @@
 //! The groups whose shares this peer has.
 //!
-//! `groups` holds the certificates and who is barred, `announcer` decides what is announced when,
-//! `attempt` makes one announce and acts on its answer, `members` ends links with those who are
-//! members no longer. Out of scope: commands, the handshakes (`net`), and what a tracker decides.
+//! `groups` holds the certificates and the barred users, `announcer` decides what is announced
+//! when, `client` makes announces and acts on the answers, `members` ends links to former members.
+//! Out of scope: commands, the handshakes (`net`), and what a tracker decides.
 
 mod announcer;
 mod client;
@@ -12,4 +12,4 @@ mod members;
 pub(super) use announcer::{GroupAnnouncer, MemberAnnouncer};
 pub(super) use client::GroupClient;
 pub(super) use groups::{Group, Groups};
-pub(super) use members::look_at_links;
+pub(super) use members::close_links_of_former_members;

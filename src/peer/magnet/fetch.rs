@@ -1,11 +1,11 @@
-//! One line on which nothing but metadata is fetched (BEP 9, BEP 10), from its handshake to its end.
+//! One link that only fetches metadata (BEP 9, BEP 10), from its handshake to its end.
 //!
-//! All of the metadata comes from one peer, so that a peer that sends what does not have the hash is
-//! known, and barred. Out of scope: what becomes of the metadata (`commands`).
+//! All metadata comes from one peer. So a peer whose metadata does not have the right hash is
+//! known, and is barred. Out of scope: what is done with the metadata (`learn`).
 
 use crate::bencode;
 use crate::net::write_all_by;
-use crate::peer::search::{MetadataSlot, Turned};
+use crate::peer::search::{MetadataSlot, SlotRefused};
 use crate::peer::{
     Front, LinkStream, METADATA, MagnetSearch, MessageReader, Patience, ReadError,
     extension_handshake,
@@ -20,33 +20,33 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a peer may take until it has said what it can do, and then until the next piece of the
-/// metadata is here.
+/// How long a peer may take to send its extension handshake.
 const GREETING: Duration = Duration::from_secs(10);
+/// How long a peer may take for the next piece of the metadata.
 const NEXT_PIECE: Duration = Duration::from_secs(10);
-/// How long all pieces together may take, for each of them.
+/// Time for all pieces together, per piece.
 const PER_PIECE: Duration = Duration::from_secs(1);
-/// How long a peer that sent other metadata is left alone, and the host of a caller that was let
-/// deliver and did not.
-const BARRED: Duration = Duration::from_secs(600);
-const GAVE_NOTHING: Duration = Duration::from_secs(60);
-/// After this long a peer is called again that had to wait for others.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long a peer is barred that sent metadata with another hash.
+const BAR_WRONG_HASH: Duration = Duration::from_secs(600);
+/// How long the host of a caller is barred that was chosen to deliver metadata and did not.
+const BAR_NO_METADATA: Duration = Duration::from_secs(60);
+/// Pause before a peer is called again that was refused because others were delivering.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Why a line brought no metadata.
+/// Why a link delivered no metadata.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    #[error("it knows no extension protocol")]
+    #[error("it does not support the extension protocol")]
     NoExtensions,
     #[error("it has no metadata")]
     HasNone,
-    #[error("it will not send piece {0} of the metadata")]
+    #[error("it refused to send piece {0} of the metadata")]
     Rejected(u32),
     #[error("{0}")]
-    Turned(#[from] Turned),
-    #[error("its metadata does not have the hash")]
+    Refused(#[from] SlotRefused),
+    #[error("its metadata has another hash")]
     WrongHash,
-    #[error("a block that was not asked for")]
+    #[error("it sent a block that was not requested")]
     Block,
     #[error("{0}")]
     Read(#[from] ReadError),
@@ -58,18 +58,18 @@ enum FetchError {
     Send(#[from] io::Error),
 }
 
-/// Fetches metadata over a line on which both handshakes were said, to the end of the line. Returns
-/// the metadata, which has the hash.
+/// Fetches metadata over a link after both handshakes, and closes the link. Returns the metadata,
+/// which has the right hash.
 pub(crate) fn fetch(
     search: &MagnetSearch,
     stream: &Arc<TcpStream>,
     address: SocketAddr,
     outgoing: bool,
-    theirs: &Handshake,
+    handshake: &Handshake,
 ) -> Option<Vec<u8>> {
     let name = search.name();
     let entered = match is_barred(search, address) {
-        true => Err(Turned::Barred),
+        true => Err(SlotRefused::Barred),
         false => {
             let now = search.context.now();
             search.sources.enter(stream, address.ip(), outgoing, now)
@@ -77,48 +77,48 @@ pub(crate) fn fetch(
     };
     let slot = match entered {
         Ok(slot) => slot,
-        Err(turned) => {
-            log::debug!("{name}: {address}: {turned}");
+        Err(refused) => {
+            log::debug!("{name}: {address}: {refused}");
             return None;
         }
     };
     let link = LinkStream::Plain(Arc::clone(stream));
-    let mut line = Line {
+    let mut fetch = MetadataFetch {
         search,
         slot,
         stream,
         address,
         deadline: Instant::now() + GREETING,
-        next_piece: Instant::now() + GREETING,
-        told: ExtensionHandshake::default(),
+        piece_deadline: Instant::now() + GREETING,
+        remote: ExtensionHandshake::default(),
         assembly: None,
     };
-    let fetched = line.run(&link, theirs);
+    let fetched = fetch.run(&link, handshake);
     let _ = stream.shutdown(std::net::Shutdown::Both);
-    // Ended here, its end is no fault of the other side.
+    // If this peer closed all links, the error is not the remote peer's fault.
     let fetched = match fetched {
         Err(error) if search.sources.is_over() && !matches!(error, FetchError::WrongHash) => {
-            Err(Turned::NotNeeded.into())
+            Err(SlotRefused::NotNeeded.into())
         }
         fetched => fetched,
     };
     let now = search.context.now();
-    if !outgoing && line.slot.has_begun() {
+    if !outgoing && fetch.slot.has_begun() {
         let pause = match fetched {
-            Ok(_) | Err(FetchError::Turned(_)) => Duration::ZERO,
-            Err(FetchError::WrongHash) => BARRED,
-            Err(_) => GAVE_NOTHING,
+            Ok(_) | Err(FetchError::Refused(_)) => Duration::ZERO,
+            Err(FetchError::WrongHash) => BAR_WRONG_HASH,
+            Err(_) => BAR_NO_METADATA,
         };
         search.sources.bar(address.ip(), now, now + pause);
     }
     match fetched {
         Ok(metadata) => {
-            log::info!("{name}: {address} gave the metadata");
+            log::info!("{name}: {address} delivered the metadata");
             search.contacts(|contacts| contacts.on_proved(address));
             Some(metadata)
         }
         Err(error) => {
-            note_failure(search, address, line.told.port, &error);
+            note_failure(search, address, fetch.remote.port, &error);
             None
         }
     }
@@ -128,16 +128,16 @@ pub(crate) fn fetch(
 fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, error: &FetchError) {
     let (name, now) = (search.name(), search.context.now());
     match error {
-        FetchError::Turned(Turned::Barred) => {}
-        FetchError::Turned(_) => {
-            search.contacts(|contacts| contacts.release_until(address, now + AGAIN));
+        FetchError::Refused(SlotRefused::Barred) => {}
+        FetchError::Refused(_) => {
+            search.contacts(|contacts| contacts.release_until(address, now + RETRY));
         }
         FetchError::WrongHash => {
             log::warn!("{name}: {address}: {error}");
             let listens = port.map(|port| SocketAddr::new(address.ip(), port));
             search.contacts(|contacts| {
                 for address in [Some(address), listens].into_iter().flatten() {
-                    contacts.bar(address, now + BARRED);
+                    contacts.bar(address, now + BAR_WRONG_HASH);
                 }
             });
         }
@@ -153,26 +153,28 @@ fn is_barred(search: &MagnetSearch, address: SocketAddr) -> bool {
     search.contacts(|contacts| contacts.is_barred(address, now))
 }
 
-/// One line that is to deliver metadata.
-struct Line<'a> {
+/// A link that is to deliver metadata.
+struct MetadataFetch<'a> {
     search: &'a MagnetSearch,
     slot: MetadataSlot<'a>,
     stream: &'a TcpStream,
     address: SocketAddr,
-    /// When it has to be over, and when the next piece has to be here.
+    /// Time limit for the whole exchange.
     deadline: Instant,
-    next_piece: Instant,
-    told: ExtensionHandshake,
+    /// Time limit for the next piece.
+    piece_deadline: Instant,
+    /// The extension handshakes that the remote peer sent, merged.
+    remote: ExtensionHandshake,
     assembly: Option<Assembly>,
 }
 
-impl Line<'_> {
-    fn run(&mut self, link: &LinkStream, theirs: &Handshake) -> Result<Vec<u8>, FetchError> {
-        if !theirs.extensions {
+impl MetadataFetch<'_> {
+    fn run(&mut self, link: &LinkStream, handshake: &Handshake) -> Result<Vec<u8>, FetchError> {
+        if !handshake.extensions {
             return Err(FetchError::NoExtensions);
         }
         let mut hello = Vec::new();
-        if theirs.fast {
+        if handshake.fast {
             Message::HaveNone.encode_into(&mut hello);
         }
         let payload = extension_handshake(&self.search.context, false).encode();
@@ -184,15 +186,15 @@ impl Line<'_> {
             silence: GREETING + NEXT_PIECE,
             until: None,
         };
-        // What it has of the share is no matter yet, and may be long.
+        // The bitfield is not needed, and may be long.
         let mut messages = MessageReader::new(link, patience, None)?;
         loop {
-            messages.set_until(self.deadline.min(self.next_piece));
+            messages.set_until(self.deadline.min(self.piece_deadline));
             match messages.wait()? {
                 Front::Block(_) => return Err(FetchError::Block),
                 Front::Message => {
                     if let Message::Extended { id, payload } = messages.message()?
-                        && let Some(metadata) = self.extended(id, payload)?
+                        && let Some(metadata) = self.on_extended(id, payload)?
                     {
                         return Ok(metadata);
                     }
@@ -201,50 +203,50 @@ impl Line<'_> {
         }
     }
 
-    /// Takes a message of an extension; gives the metadata once it is here.
-    fn extended(&mut self, id: u8, payload: &[u8]) -> Result<Option<Vec<u8>>, FetchError> {
+    /// Handles an extension message. Returns the metadata once it is complete.
+    fn on_extended(&mut self, id: u8, payload: &[u8]) -> Result<Option<Vec<u8>>, FetchError> {
         match id {
             0 => {
-                self.told.update(ExtensionHandshake::parse(payload)?);
+                self.remote.update(ExtensionHandshake::parse(payload)?);
                 if self.assembly.is_none() {
-                    self.begin()?;
+                    self.begin_fetch()?;
                 }
-                self.ask()?;
+                self.request_pieces()?;
                 Ok(None)
             }
-            METADATA => self.metadata(payload),
+            METADATA => self.on_metadata(payload),
             _ => Ok(None),
         }
     }
 
-    /// The other side said what it has: whether it is asked.
-    fn begin(&mut self) -> Result<(), FetchError> {
-        let size = match (self.told.metadata, self.told.metadata_size) {
+    /// Handles the first extension handshake: decides whether this peer is asked for metadata.
+    fn begin_fetch(&mut self) -> Result<(), FetchError> {
+        let size = match (self.remote.metadata, self.remote.metadata_size) {
             (Some(1..), Some(size @ 1..)) => size,
             _ => return Err(FetchError::HasNone),
         };
         let assembly = Assembly::new(size)?;
-        let listens = self.told.port;
+        let listens = self.remote.port;
         let listens = listens.map(|port| SocketAddr::new(self.address.ip(), port));
         if listens.is_some_and(|address| is_barred(self.search, address)) {
-            return Err(Turned::Barred.into());
+            return Err(SlotRefused::Barred.into());
         }
         self.slot.begin()?;
-        self.next_piece = Instant::now() + NEXT_PIECE;
+        self.piece_deadline = Instant::now() + NEXT_PIECE;
         self.deadline = Instant::now() + GREETING + PER_PIECE * assembly.count();
         self.assembly = Some(assembly);
         Ok(())
     }
 
-    fn metadata(&mut self, payload: &[u8]) -> Result<Option<Vec<u8>>, FetchError> {
+    fn on_metadata(&mut self, payload: &[u8]) -> Result<Option<Vec<u8>>, FetchError> {
         match MetadataMessage::parse(payload)? {
             Some(MetadataMessage::Data { piece, bytes, .. }) => {
                 let assembly = self.assembly.as_mut();
                 let assembly = assembly.ok_or(MetadataError::Unasked(piece))?;
                 let added = assembly.add(piece, bytes)?;
-                self.next_piece = Instant::now() + NEXT_PIECE;
+                self.piece_deadline = Instant::now() + NEXT_PIECE;
                 let Some(metadata) = added else {
-                    self.ask()?;
+                    self.request_pieces()?;
                     return Ok(None);
                 };
                 if Sha1::of(&metadata).0 != self.search.info_hash().0 {
@@ -253,24 +255,24 @@ impl Line<'_> {
                 Ok(Some(metadata))
             }
             Some(MetadataMessage::Reject(piece)) => Err(FetchError::Rejected(piece)),
-            // We have none ourselves.
+            // This peer has no metadata.
             Some(MetadataMessage::Request(piece)) => {
-                self.say(MetadataMessage::Reject(piece))?;
+                self.send_metadata(MetadataMessage::Reject(piece))?;
                 Ok(None)
             }
             None => Ok(None),
         }
     }
 
-    fn ask(&mut self) -> Result<(), FetchError> {
+    fn request_pieces(&mut self) -> Result<(), FetchError> {
         while let Some(piece) = self.assembly.as_mut().and_then(Assembly::ask) {
-            self.say(MetadataMessage::Request(piece))?;
+            self.send_metadata(MetadataMessage::Request(piece))?;
         }
         Ok(())
     }
 
-    fn say(&self, message: MetadataMessage<'_>) -> Result<(), FetchError> {
-        let Some(id @ 1..) = self.told.metadata else {
+    fn send_metadata(&self, message: MetadataMessage<'_>) -> Result<(), FetchError> {
+        let Some(id @ 1..) = self.remote.metadata else {
             return Ok(());
         };
         let (mut bytes, payload) = (Vec::new(), message.encode());

@@ -1,14 +1,15 @@
-//! The life of a search: it begins at a command or a restart, and ends as a transfer.
+//! Starts magnet searches, and turns a search into a download.
 
 use crate::peer::{
-    Entry, FileChoice, MagnetSearch, PeerError, Planned, Services, download::named_peers, place,
+    FileChoice, MagnetSearch, PeerError, PlannedDownload, Services, SwarmEntry,
+    download::named_peers, place,
 };
 use crate::torrent::{Info, Metainfo};
 use crate::wire::Event;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Takes up the downloads by magnet link that were recorded, but for those whose metadata had come.
+/// Resumes the recorded magnet searches, except those whose metadata has arrived.
 pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
     let context = &services.context;
     for loaded in context.records.load_magnets() {
@@ -22,7 +23,10 @@ pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
         let info_hash = record.magnet.info_hash;
         let choice = FileChoice::recorded(&record.only, record.sequential, record.force);
         let search = services.new_search(record, choice);
-        match services.transfers.enter(Entry::Search(Arc::clone(&search))) {
+        match services
+            .transfers
+            .enter(SwarmEntry::Search(Arc::clone(&search)))
+        {
             Ok(()) => seek(&search),
             Err(_) => context.records.remove_magnet(info_hash)?,
         }
@@ -30,18 +34,19 @@ pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
     Ok(())
 }
 
-/// Metadata has come from a line, and has the hash: the first to come is made into a download.
+/// A link delivered metadata with the right hash. The first metadata that arrives becomes a
+/// download.
 pub(crate) fn learn(services: &Arc<Services>, search: &Arc<MagnetSearch>, metadata: Vec<u8>) {
-    if !search.found_metadata() {
+    if !search.accept_metadata() {
         return;
     }
-    let (services, found) = (Arc::clone(services), Arc::clone(search));
+    let (services, search_of_thread) = (Arc::clone(services), Arc::clone(search));
     let context = Arc::clone(&services.context);
-    // What comes now may take long: whole files that are there already are hashed.
+    // The next steps may take long: existing files are hashed.
     let spawned = context.tasks.spawn("metadata", move || {
-        match become_download(&services, &found, &metadata) {
+        match become_download(&services, &search_of_thread, &metadata) {
             Ok(()) | Err(PeerError::Stopping) => {}
-            Err(error) => found.fail(&error.to_string()),
+            Err(error) => search_of_thread.fail(&error.to_string()),
         }
     });
     if let Err(error) = spawned {
@@ -62,24 +67,24 @@ fn become_download(
         return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));
     }
     if info.private() {
-        services.announcer.keep_to_one(search.info_hash());
+        services.announcer.set_private(search.info_hash());
     }
     let magnet = &search.record.magnet;
     let metainfo =
         Metainfo::new(info, search.tiers().to_vec()).with_web_seeds(magnet.web_seeds.clone());
-    let planned = Planned {
+    let planned = PlannedDownload {
         place: place(&metainfo, Some(&search.record.destination))?,
         metainfo,
         choice: search.choice.clone(),
         peers: magnet.peers.clone(),
-        replaces: Some(Entry::Search(Arc::clone(search))),
+        replaces: Some(SwarmEntry::Search(Arc::clone(search))),
     };
-    log::info!("{}: the metadata is here", search.name());
+    log::info!("{}: the metadata is complete", search.name());
     planned.start(services, &|_, _| {})?;
     Ok(search.context.records.remove_magnet(search.info_hash())?)
 }
 
-/// Begins to look for the metadata.
+/// Starts the search for the metadata.
 pub(crate) fn seek(search: &Arc<MagnetSearch>) {
     search.announce(Event::Started);
     named_peers::call(search.clone(), &search.record.magnet.peers);

@@ -1,8 +1,9 @@
-//! Downloads by magnet link (BEP 9). A magnet search (`crate::peer::search`) announces, calls and
-//! lets callers in, but only for metadata. When it has the metadata, a transfer takes its place.
+//! Downloads by magnet link (BEP 9). A magnet search (`crate::peer::search`) announces itself,
+//! calls peers and accepts callers, but only for metadata. When it has the metadata, a transfer
+//! replaces it.
 //!
-//! `fetch` runs one connection that delivers metadata. `learn` starts searches and turns a search
-//! into a download.
+//! `fetch` runs one link that delivers metadata. `learn` starts searches and turns a search into a
+//! download.
 
 mod fetch;
 mod learn;

@@ -7,37 +7,37 @@ use crate::wire::control::{ControlError, ErrorKind, Line, PartError};
 use std::io;
 use std::sync::Arc;
 
-/// Why a request failed or the connection ended. All threads that wait on a connection get the same
-/// error, hence the shared sources.
+/// Why a request failed or the connection ended. All waiting threads get the same error, so the
+/// sources are shared.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RunConnectionError {
     /// The tracker cannot be reached, or is not trusted.
     #[error(transparent)]
-    NoLine(#[from] TrustError),
-    /// The system gives no thread.
+    NoConnection(#[from] TrustError),
+    /// The system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] Arc<io::Error>),
-    /// The connection broke: the tracker is gone or silent.
+    /// The connection broke: the tracker is dead or silent.
     #[error("the connection to the tracker is lost: {0}")]
     Lost(#[source] Arc<FrameIoError>),
-    /// The frame holds no message.
-    #[error("the tracker sent no control message: {0}")]
+    /// The frame holds no valid message.
+    #[error("the tracker sent an invalid control message: {0}")]
     Message(#[from] ControlError),
     /// The tracker answered with an error.
     #[error("the tracker refuses: {message}")]
     Refused {
-        /// What kind of error.
+        /// The kind of error.
         kind: ErrorKind,
         /// The error for a person.
         message: Line,
     },
     /// No answer arrived in time.
-    #[error("the tracker does not answer to {0}")]
+    #[error("the tracker did not answer {0} in time")]
     NoAnswer(&'static str),
     /// The answer does not fit the request.
-    #[error("the tracker gave an answer that does not belong to {0}")]
+    #[error("the tracker sent a wrong answer to {0}")]
     OtherAnswer(&'static str),
-    /// The parts of an info dictionary do not fit together, or it is too large to be sent.
+    /// The parts of an info dictionary do not fit together, or it is too large to send.
     #[error(transparent)]
     Part(#[from] PartError),
     /// The tracker sent an info dictionary that is not valid.
@@ -46,7 +46,7 @@ pub enum RunConnectionError {
     /// The run has ended, with these failures.
     #[error("the run has ended")]
     Ended(Vec<Line>),
-    /// This side stopped it.
-    #[error("the connection to the tracker was closed here")]
+    /// This client closed the connection.
+    #[error("this client closed the connection to the tracker")]
     Stopped,
 }

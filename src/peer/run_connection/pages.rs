@@ -1,12 +1,12 @@
-//! Info dictionaries packed into requests, each small enough for a frame.
+//! Packs info dictionaries into requests, each small enough for a frame.
 
 use crate::torrent::Info;
 use crate::wire::control::{InfoPart, MAX_PAGE, MAX_PART, PartError};
 
-/// Bytes of keys and numbers around one part in its message.
+/// Maximum size of the keys and numbers around one part in a message, in bytes.
 const OVERHEAD: usize = 64;
 
-/// The parts of all of `infos` in order, as many to a request as fit.
+/// The parts of all `infos` in order, as many per request as fit.
 pub(super) fn of_infos(infos: &[Info]) -> impl Iterator<Item = Result<Vec<InfoPart>, PartError>> {
     let mut parts = infos
         .iter()
@@ -51,7 +51,7 @@ mod tests {
     use crate::wire::frame;
 
     #[test]
-    fn many_small_and_some_large_fit_frames_and_come_back_in_order() {
+    fn many_small_and_some_large_dictionaries_fit_frames_and_keep_their_order() {
         let mut text = String::from("2503\n");
         for file in 0..2500 {
             text += &format!("f{file} 0\n");

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A tracker for a run of that many clients.
+/// A tracker of a run with this number of clients.
 struct Tracker {
     run: Arc<RunningRun>,
     server: Server,
@@ -148,7 +148,7 @@ fn many_threads_ask_at_once_and_get_their_own_answers() {
 }
 
 #[test]
-fn refusals_say_why() {
+fn refusals_have_a_kind_and_a_reason() {
     let tracker = Tracker::of(1, LONG);
     let connection = tracker.connect(1).unwrap();
     let refused = |result: Result<(), RunConnectionError>| match result {
@@ -176,7 +176,7 @@ fn refusals_say_why() {
 }
 
 #[test]
-fn two_contents_under_one_name_end_everyones_run() {
+fn two_contents_under_one_name_end_the_run_for_all_clients() {
     let tracker = Tracker::of(3, LONG);
     let connections = [1, 2, 3].map(|client| tracker.connect(client).unwrap());
     connections[1]
@@ -193,7 +193,7 @@ fn two_contents_under_one_name_end_everyones_run() {
 }
 
 #[test]
-fn clients_that_die_or_do_not_report_are_named_and_the_rest_finish() {
+fn dead_and_silent_clients_are_named_and_the_others_finish() {
     let tracker = Tracker::of(4, Duration::from_secs(1));
     let dead = tracker.connect(1).unwrap();
     let late = tracker.connect(2).unwrap();
@@ -214,7 +214,7 @@ fn clients_that_die_or_do_not_report_are_named_and_the_rest_finish() {
 }
 
 #[test]
-fn a_stop_wakes_whoever_waits() {
+fn a_stop_ends_all_waits() {
     let tracker = Tracker::of(2, LONG);
     let connection = tracker.connect(1).unwrap();
     connection.report(&[], &[]).unwrap();
@@ -236,7 +236,7 @@ fn a_stop_wakes_whoever_waits() {
 }
 
 #[test]
-fn a_tracker_that_goes_or_talks_nonsense_ends_the_connection() {
+fn a_tracker_that_closes_or_sends_invalid_frames_ends_the_connection() {
     for (sent, expected) in [
         (
             &b""[..],
@@ -244,7 +244,7 @@ fn a_tracker_that_goes_or_talks_nonsense_ends_the_connection() {
         ),
         (
             b"\0\0\0\x05hello",
-            "the tracker sent no control message: unexpected byte in bencode at byte 0",
+            "the tracker sent an invalid control message: unexpected byte in bencode at byte 0",
         ),
         (
             b"\xff\xff\xff\xff",
@@ -275,6 +275,6 @@ fn a_tracker_that_goes_or_talks_nonsense_ends_the_connection() {
     let refused = connect(address, ClientNumber::MIN, NonZeroU16::MIN);
     assert!(matches!(
         refused,
-        Err(RunConnectionError::NoLine(TrustError::Connect { .. }))
+        Err(RunConnectionError::NoConnection(TrustError::Connect { .. }))
     ));
 }

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a person sees as long as there is no metadata.
+/// What a person sees while there is no metadata.
 const LOOKING: &str = "looking for the metadata";
-/// How many calls for metadata of one share are under way at a time.
-const MOST_CALLS: usize = 8;
+/// The maximum number of simultaneous calls for the metadata of one share.
+const MAX_CALLS: usize = 8;
 
 /// The search for the metadata of one magnet link.
 #[derive(Debug)]
@@ -24,12 +24,12 @@ pub(crate) struct MagnetSearch {
     trackers: Arc<dyn Trackers<Self>>,
     pub(crate) record: MagnetRecord,
     pub(crate) choice: FileChoice,
-    /// As the link calls it, or its info-hash.
+    /// The name in the link, or its info-hash.
     name: FileName,
-    /// A link gives no order: its trackers are one tier.
+    /// A magnet link does not order its trackers: they are one tier.
     tiers: Vec<Vec<String>>,
     pub(crate) sources: MetadataSources,
-    /// Raised to end the hashing of what is there already, for this download alone.
+    /// Set to end the hashing of existing files for this download only.
     pub(crate) interrupt: AtomicBool,
     state: Mutex<State>,
 }
@@ -42,18 +42,19 @@ struct State {
     ended: Option<Duration>,
 }
 
-/// Where a search is: `Seeking` to `Found` to a transfer in its place, or to `Failed` from either.
+/// The phase of a search: from `Seeking` to `Found`, after which a transfer replaces the search.
+/// Both may change to `Failed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Seeking,
-    /// The metadata is here and is being made into a download.
+    /// The metadata is complete and is being made into a download.
     Found,
-    /// It ended for this reason.
+    /// It ended, for this reason.
     Failed(String),
 }
 
 impl MagnetSearch {
-    /// A search for what the record's link names.
+    /// Makes a search for the link of the record.
     pub(crate) fn new(
         context: &Arc<Context>,
         trackers: Arc<dyn Trackers<Self>>,
@@ -85,22 +86,22 @@ impl MagnetSearch {
         self.record.magnet.info_hash
     }
 
-    /// The name that its link gives, or its info-hash.
+    /// The name in its link, or its info-hash.
     pub(crate) fn name(&self) -> &str {
         self.name.as_str()
     }
 
-    /// The trackers of its link.
+    /// The trackers of its link, as tiers.
     pub(crate) fn tiers(&self) -> &[Vec<String>] {
         &self.tiers
     }
 
-    /// Announces it as soon as possible, and from then on.
+    /// Announces it as soon as possible, and then regularly.
     pub(crate) fn announce(self: &Arc<Self>, event: Event) {
         self.trackers.announce(Arc::clone(self), Some(event));
     }
 
-    /// Addresses that a tracker returned or a person named; they are called at once.
+    /// Adds addresses that a tracker returned or a person named. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
         self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
         self.context.ticks.now();
@@ -111,12 +112,12 @@ impl MagnetSearch {
         lock(&self.state).phase == Phase::Seeking
     }
 
-    /// Whether another try may take its place.
+    /// Whether another attempt may replace it.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Failed(_))
     }
 
-    /// Looks at or changes whom it calls.
+    /// Reads or changes the addresses that it calls.
     pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
         act(&mut lock(&self.state).contacts)
     }
@@ -125,13 +126,14 @@ impl MagnetSearch {
     pub(crate) fn next_calls(&self, now: Duration) -> Vec<SocketAddr> {
         let mut state = lock(&self.state);
         match state.phase {
-            Phase::Seeking => state.contacts.next_calls((0, 0), MOST_CALLS, now),
+            Phase::Seeking => state.contacts.next_calls((0, 0), MAX_CALLS, now),
             Phase::Found | Phase::Failed(_) => Vec::new(),
         }
     }
 
-    /// The metadata has come and has the hash. Returns whether it is the first to come.
-    pub(crate) fn found_metadata(&self) -> bool {
+    /// Ends the seeking: metadata with the right hash has arrived. Returns `false` if that was so
+    /// already, or the search has failed.
+    pub(crate) fn accept_metadata(&self) -> bool {
         {
             let mut state = lock(&self.state);
             if state.phase != Phase::Seeking {
@@ -143,7 +145,7 @@ impl MagnetSearch {
         true
     }
 
-    /// Ends all that is done to find the metadata, or to make it into a download.
+    /// Ends the search, or the making of its download.
     pub(crate) fn fail(&self, reason: &str) {
         {
             let mut state = lock(&self.state);
@@ -160,12 +162,12 @@ impl MagnetSearch {
         self.context.changes.notify();
     }
 
-    /// Ends the hashing of what is there already.
+    /// Ends the hashing of existing files.
     pub(crate) fn interrupt(&self) {
         self.interrupt.store(true, Ordering::Relaxed);
     }
 
-    /// What a person sees of it.
+    /// The status that a person sees.
     pub(crate) fn status(&self) -> DownloadStatus {
         let tracker_trouble = self.trackers.trouble(self.info_hash());
         let state = lock(&self.state);

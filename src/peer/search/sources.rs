@@ -1,8 +1,9 @@
-//! Which lines may deliver the metadata of a magnet link: how many in all, how many of one host, how
-//! many of those who call. Peers of this machine differ by their ports alone: as one host they count
-//! in nothing but the number of callers.
+//! Which links may deliver the metadata of a magnet link. The number of links is limited in all,
+//! per host, and for callers. Peers on this machine differ only by port, so loopback counts as one
+//! host only in the limit on callers.
 //!
-//! In scope: the counting, and the end of all such lines at once. Out of scope: what goes over them (`magnet/fetch.rs`).
+//! In scope: counting, and ending all these links at once. Out of scope: the messages on them
+//! (`magnet/fetch.rs`).
 
 use crate::base::AddressPrefix;
 use crate::system::lock;
@@ -11,28 +12,31 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How many lines may give metadata of one share at a time: what is kept of them is bounded so. One host has one of them.
-const MOST_FETCHING: usize = 4;
-/// How many of those may be lines that others opened: strangers who call leave room for whom we call.
-const MOST_BY_CALLERS: usize = 2;
-/// How many lines that others opened may stand, in all and of one host, until it is known what they have.
-const MOST_CALLERS: usize = 32;
-const MOST_CALLERS_OF_ONE: usize = 8;
-/// How many hosts are remembered as barred.
-const MOST_BARRED: usize = 1_000;
+/// The maximum number of links that deliver metadata of one share at a time, one per host. It
+/// bounds the memory for partial metadata.
+const MAX_DELIVERING: usize = 4;
+/// The maximum number of callers among those links, so that callers leave room for peers that we
+/// call.
+const MAX_DELIVERING_CALLERS: usize = 2;
+/// The maximum number of links to callers before it is known whether they have metadata.
+const MAX_CALLERS: usize = 32;
+/// The same limit for one host.
+const MAX_CALLERS_PER_HOST: usize = 8;
+/// The maximum number of barred hosts that are remembered.
+const MAX_BARRED: usize = 1_000;
 
-/// Why a line is not let in, or may not give.
+/// Why a link is not accepted, or may not deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Turned {
-    #[error("others give metadata already")]
+pub(crate) enum SlotRefused {
+    #[error("enough other peers deliver the metadata")]
     Busy,
-    #[error("the metadata is not needed any more")]
+    #[error("the metadata is no longer needed")]
     NotNeeded,
-    #[error("its host gave nothing, or other metadata, a while ago")]
+    #[error("its host recently delivered no metadata, or wrong metadata")]
     Barred,
 }
 
-/// The lines of one magnet link.
+/// The links of one magnet search.
 #[derive(Debug, Default)]
 pub(crate) struct MetadataSources {
     state: Mutex<State>,
@@ -41,21 +45,22 @@ pub(crate) struct MetadataSources {
 #[derive(Debug, Default)]
 struct State {
     next: u64,
-    lines: HashMap<u64, Line>,
-    /// Hosts whose calls are not taken, and until when.
+    links: HashMap<u64, MetadataLink>,
+    /// Hosts whose calls are refused, and until when.
     barred: HashMap<IpAddr, Duration>,
     over: bool,
 }
 
 #[derive(Debug)]
-struct Line {
+struct MetadataLink {
     host: IpAddr,
     outgoing: bool,
-    gives: bool,
+    /// Whether it may deliver metadata.
+    delivers: bool,
     stream: Arc<TcpStream>,
 }
 
-/// A line that was let in, until it is dropped.
+/// An accepted link. Dropping it frees its place.
 #[derive(Debug)]
 pub(crate) struct MetadataSlot<'a> {
     sources: &'a MetadataSources,
@@ -63,104 +68,104 @@ pub(crate) struct MetadataSlot<'a> {
 }
 
 impl MetadataSources {
-    /// Lets a line in, if there is room for it.
+    /// Accepts a link, if there is room for it.
     pub(crate) fn enter(
         &self,
         stream: &Arc<TcpStream>,
         address: IpAddr,
         outgoing: bool,
         now: Duration,
-    ) -> Result<MetadataSlot<'_>, Turned> {
+    ) -> Result<MetadataSlot<'_>, SlotRefused> {
         let host = AddressPrefix::of(address).ip();
         let mut state = lock(&self.state);
         if state.over {
-            return Err(Turned::NotNeeded);
+            return Err(SlotRefused::NotNeeded);
         }
         if !outgoing {
             let barred = state.barred.get(&host).filter(|_| !host.is_loopback());
             if barred.is_some_and(|until| *until > now) {
-                return Err(Turned::Barred);
+                return Err(SlotRefused::Barred);
             }
-            let callers = || state.lines.values().filter(|line| !line.outgoing);
-            let of_one = callers().filter(|line| line.host == host).count();
-            if callers().count() >= MOST_CALLERS || of_one >= MOST_CALLERS_OF_ONE {
-                return Err(Turned::Busy);
+            let callers = || state.links.values().filter(|link| !link.outgoing);
+            let of_one = callers().filter(|link| link.host == host).count();
+            if callers().count() >= MAX_CALLERS || of_one >= MAX_CALLERS_PER_HOST {
+                return Err(SlotRefused::Busy);
             }
         }
         let number = state.next;
         state.next += 1;
-        let line = Line {
+        let link = MetadataLink {
             host,
             outgoing,
-            gives: false,
+            delivers: false,
             stream: Arc::clone(stream),
         };
-        state.lines.insert(number, line);
+        state.links.insert(number, link);
         Ok(MetadataSlot {
             sources: self,
             number,
         })
     }
 
-    /// Takes no calls of that host until then.
+    /// Refuses calls from a host until `until`.
     pub(crate) fn bar(&self, address: IpAddr, now: Duration, until: Duration) {
         let mut state = lock(&self.state);
         state.barred.retain(|_, until| *until > now);
-        if state.barred.len() < MOST_BARRED {
+        if state.barred.len() < MAX_BARRED {
             state.barred.insert(AddressPrefix::of(address).ip(), until);
         }
     }
 
-    /// Ends all lines; no further one is let in.
+    /// Ends all links, and accepts no more.
     pub(crate) fn end(&self) {
         let mut state = lock(&self.state);
         state.over = true;
-        for line in state.lines.values() {
-            let _ = line.stream.shutdown(Shutdown::Both);
+        for link in state.links.values() {
+            let _ = link.stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Whether the lines were ended.
+    /// Whether [`MetadataSources::end`] was called.
     pub(crate) fn is_over(&self) -> bool {
         lock(&self.state).over
     }
 }
 
 impl MetadataSlot<'_> {
-    /// Lets it give from now on, if there is room for it.
-    pub(crate) fn begin(&self) -> Result<(), Turned> {
+    /// Lets the link deliver metadata from now on, if there is room for it.
+    pub(crate) fn begin(&self) -> Result<(), SlotRefused> {
         let mut state = lock(&self.sources.state);
         if state.over {
-            return Err(Turned::NotNeeded);
+            return Err(SlotRefused::NotNeeded);
         }
-        let Some(line) = state.lines.get(&self.number) else {
-            return Err(Turned::NotNeeded);
+        let Some(link) = state.links.get(&self.number) else {
+            return Err(SlotRefused::NotNeeded);
         };
-        let giving = || state.lines.values().filter(|line| line.gives);
-        let by_callers = giving().filter(|line| !line.outgoing).count();
-        let full = giving().count() >= MOST_FETCHING
-            || !line.outgoing && by_callers >= MOST_BY_CALLERS
-            || !line.host.is_loopback() && giving().any(|other| other.host == line.host);
+        let delivering = || state.links.values().filter(|link| link.delivers);
+        let by_callers = delivering().filter(|link| !link.outgoing).count();
+        let full = delivering().count() >= MAX_DELIVERING
+            || !link.outgoing && by_callers >= MAX_DELIVERING_CALLERS
+            || !link.host.is_loopback() && delivering().any(|other| other.host == link.host);
         if full {
-            return Err(Turned::Busy);
+            return Err(SlotRefused::Busy);
         }
-        if let Some(line) = state.lines.get_mut(&self.number) {
-            line.gives = true;
+        if let Some(link) = state.links.get_mut(&self.number) {
+            link.delivers = true;
         }
         Ok(())
     }
 
-    /// Whether it was let give.
+    /// Whether the link was allowed to deliver.
     pub(crate) fn has_begun(&self) -> bool {
         let state = lock(&self.sources.state);
-        let line = state.lines.get(&self.number);
-        line.is_some_and(|line| line.gives)
+        let link = state.links.get(&self.number);
+        link.is_some_and(|link| link.delivers)
     }
 }
 
 impl Drop for MetadataSlot<'_> {
     fn drop(&mut self) {
-        lock(&self.sources.state).lines.remove(&self.number);
+        lock(&self.sources.state).links.remove(&self.number);
     }
 }
 
@@ -183,43 +188,51 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
 
     #[test]
-    fn one_host_gives_once_and_callers_leave_room_for_whom_we_call() {
+    fn one_host_delivers_once_and_callers_leave_room_for_peers_that_we_call() {
         let (stream, _other) = pair();
         let sources = MetadataSources::default();
         let enter = |address, outgoing| sources.enter(&stream, ip(address), outgoing, NOW).unwrap();
         let stranger = ["192.0.2.1"; 4].map(|address| enter(address, false));
         assert_eq!(stranger[0].begin(), Ok(()));
         assert!(stranger[0].has_begun() && !stranger[1].has_begun());
-        for line in &stranger[1..] {
-            assert_eq!(line.begin(), Err(Turned::Busy));
+        for link in &stranger[1..] {
+            assert_eq!(link.begin(), Err(SlotRefused::Busy));
         }
         let (second, third) = (enter("192.0.2.2", false), enter("192.0.2.3", false));
-        assert_eq!((second.begin(), third.begin()), (Ok(()), Err(Turned::Busy)));
+        assert_eq!(
+            (second.begin(), third.begin()),
+            (Ok(()), Err(SlotRefused::Busy))
+        );
         let called = ["192.0.2.4", "2001:db8::1", "2001:db8::2", "192.0.2.5"];
         let called = called.map(|address| enter(address, true));
         let begun = called.each_ref().map(MetadataSlot::begin);
         assert_eq!(
             begun,
-            [Ok(()), Ok(()), Err(Turned::Busy), Err(Turned::Busy)]
+            [
+                Ok(()),
+                Ok(()),
+                Err(SlotRefused::Busy),
+                Err(SlotRefused::Busy)
+            ]
         );
         drop(stranger);
-        assert_eq!(third.begin(), Ok(()), "a place that was given back");
-        assert_eq!(called[3].begin(), Err(Turned::Busy));
+        assert_eq!(third.begin(), Ok(()), "a slot is free again");
+        assert_eq!(called[3].begin(), Err(SlotRefused::Busy));
     }
 
     #[test]
-    fn callers_are_bounded_and_whoever_was_barred_is_not_taken() {
+    fn callers_are_limited_and_barred_hosts_are_refused() {
         let (stream, _other) = pair();
         let sources = MetadataSources::default();
         let enter = |address: IpAddr, now| sources.enter(&stream, address, false, now);
-        let one: Vec<_> = (0..MOST_CALLERS_OF_ONE)
+        let one: Vec<_> = (0..MAX_CALLERS_PER_HOST)
             .map(|_| enter(ip("192.0.2.1"), NOW).unwrap())
             .collect();
-        assert_eq!(enter(ip("192.0.2.1"), NOW).unwrap_err(), Turned::Busy);
-        let others: Vec<_> = (one.len()..MOST_CALLERS)
+        assert_eq!(enter(ip("192.0.2.1"), NOW).unwrap_err(), SlotRefused::Busy);
+        let others: Vec<_> = (one.len()..MAX_CALLERS)
             .map(|number| enter(IpAddr::from([10, 0, 0, number as u8]), NOW).unwrap())
             .collect();
-        assert_eq!(enter(ip("192.0.2.2"), NOW).unwrap_err(), Turned::Busy);
+        assert_eq!(enter(ip("192.0.2.2"), NOW).unwrap_err(), SlotRefused::Busy);
         assert!(sources.enter(&stream, ip("192.0.2.1"), true, NOW).is_ok());
         drop((one, others));
         for (liar, same) in [
@@ -227,7 +240,7 @@ mod tests {
             ("2001:db8::1", "2001:db8::2"),
         ] {
             sources.bar(ip(liar), NOW, NOW * 2);
-            assert_eq!(enter(ip(same), NOW).unwrap_err(), Turned::Barred);
+            assert_eq!(enter(ip(same), NOW).unwrap_err(), SlotRefused::Barred);
             assert!(enter(ip(same), NOW * 2).is_ok());
         }
         sources.bar(ip("127.0.0.1"), NOW, NOW * 2);
@@ -235,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_all_lines_are_ended_and_no_other_is_let_in() {
+    fn the_end_closes_all_links_and_no_other_is_accepted() {
         let ((stream, mut other), sources) = (pair(), MetadataSources::default());
-        let line = sources.enter(&stream, ip("192.0.2.1"), true, NOW).unwrap();
+        let link = sources.enter(&stream, ip("192.0.2.1"), true, NOW).unwrap();
         sources.end();
         assert_eq!(other.read(&mut [0]).unwrap(), 0);
-        assert_eq!(line.begin(), Err(Turned::NotNeeded));
+        assert_eq!(link.begin(), Err(SlotRefused::NotNeeded));
         let late = sources.enter(&stream, ip("192.0.2.2"), true, NOW);
-        assert_eq!(late.unwrap_err(), Turned::NotNeeded);
+        assert_eq!(late.unwrap_err(), SlotRefused::NotNeeded);
     }
 }

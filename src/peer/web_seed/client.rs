@@ -1,8 +1,8 @@
-//! Reading a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that know
+//! Reads a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that support
 //! neither or lie.
 //!
-//! In scope: what an answer must be so that its bytes can be those that were asked for. Out of
-//! scope: which bytes are asked for, and whether they are right.
+//! In scope: which responses can contain the requested bytes. Out of scope: which bytes are
+//! requested, and whether they verify.
 
 use crate::peer::{
     Refused, Zone, announce::AUTHORITIES_VARIABLE, announce::guarded, announce::trusted_tls,
@@ -13,21 +13,21 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Uri};
 
-/// How long looking up a name may take, and calling an address; both bound how long a stop waits.
+/// How long a name look-up and a connection attempt may each take. Both delay a stop.
 const CALL: Duration = Duration::from_secs(3);
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
-/// A block that has begun must be here whole after this long.
-pub(super) const WHOLE: Duration = Duration::from_secs(60);
-/// How many redirects are followed in a row.
-const MOST_REDIRECTS: usize = 5;
-/// How much is read at once of what is passed over, in bytes.
-const SKIPPED: usize = 16 << 10;
+/// How long a block may take once it has begun to arrive.
+pub(super) const BLOCK_LIMIT: Duration = Duration::from_secs(60);
+/// The maximum number of redirects in a row.
+const MAX_REDIRECTS: usize = 5;
+/// The maximum number of bytes skipped in one read.
+const SKIP_SIZE: usize = 16 << 10;
 
-/// Why a server gives no bytes.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
-    /// It did not answer, or broke off: another try may go better.
+    /// No response, or it broke off: another attempt may succeed.
     #[error("{0}")]
     Transport(String),
     #[error("HTTP status {0}")]
@@ -36,24 +36,26 @@ pub(super) enum WebError {
     Slow,
     #[error("it broke off after {0} bytes")]
     Short(u64),
-    /// It is of no use.
+    /// The server is of no use for this share.
     #[error("HTTP status {0}")]
     Status(u16),
-    #[error("the URL is none that is fetched from")]
+    #[error("the URL is not a valid http:// or https:// URL")]
     Url,
-    #[error("{host} is {zone}: only a plain file is asked for there, and on this link nothing")]
+    #[error(
+        "{host} is {zone}: only URLs without a query are requested there, and none in the link-local network"
+    )]
     Near { host: String, zone: Zone },
-    #[error("a file of {found} bytes where the torrent says {expected}")]
+    #[error("the file has {found} bytes there, but {expected} in the torrent")]
     Length { found: u64, expected: u64 },
-    #[error("it answers with another range than it was asked for: {0}")]
+    #[error("it answered with another range than the requested one: {0}")]
     Range(String),
-    #[error("it knows no ranges, and too much would have to be passed over")]
+    #[error("it does not support ranges, and too much data would have to be skipped")]
     NoRanges,
     #[error("it sends the file encoded as {0}")]
     Encoded(String),
-    #[error("a redirect to {0}, which is not followed")]
+    #[error("it redirects to {0}, which is not followed")]
     Redirect(String),
-    #[error("more than {MOST_REDIRECTS} redirects")]
+    #[error("more than {MAX_REDIRECTS} redirects")]
     Redirects,
     #[error(
         "no file with this system's certificate authorities is found; name one in {AUTHORITIES_VARIABLE}"
@@ -62,8 +64,8 @@ pub(super) enum WebError {
 }
 
 impl WebError {
-    /// Whether another try may go better.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether another attempt may succeed.
+    pub(super) fn is_temporary(&self) -> bool {
         matches!(
             self,
             Self::Transport(_) | Self::Busy(_) | Self::Slow | Self::Short(_)
@@ -71,28 +73,28 @@ impl WebError {
     }
 }
 
-/// A client that keeps connections open between requests.
+/// An HTTP client that keeps connections open between requests.
 #[derive(Debug, Default)]
 pub(crate) struct WebClient {
     agents: OnceLock<(Mutex<Option<Agents>>, bool)>,
 }
 
-/// One for each zone that web seeds may be in, in their order, which calls no other. None for
-/// [`Zone::Link`], where nothing is asked.
+/// One agent for each zone that web seeds may be in, ordered by zone. Each connects only to its
+/// zone. [`Zone::Link`] has none: nothing is requested there.
 type Agents = [ureq::Agent; 3];
 
-/// An answer that is being read.
+/// A response that is being read.
 pub(super) struct Body {
     reader: ureq::BodyReader<'static>,
-    /// Where in the file the next byte lies.
+    /// The offset of the next byte in the file.
     position: u64,
-    /// Where in the file it ends.
+    /// The offset in the file at which it ends.
     end: u64,
 }
 
 impl WebClient {
-    /// Asks for bytes `from` to `end`, without that one, of a file of `length` bytes. What is given
-    /// begins at `from`, or, from a server that knows no ranges, at the start of the file.
+    /// Requests bytes `from` to `end` (exclusive) of a file of `length` bytes. The body begins at
+    /// `from`, or at the start of the file if the server does not support ranges.
     pub(super) fn open(
         &self,
         url: &str,
@@ -101,9 +103,9 @@ impl WebClient {
         length: u64,
     ) -> Result<Body, WebError> {
         let mut url = url.to_owned();
-        // What the torrent names may be anywhere.
+        // The URLs of the torrent may be in any zone.
         let mut nearest = Zone::Machine;
-        for hops in 0..=MOST_REDIRECTS {
+        for hops in 0..=MAX_REDIRECTS {
             uri(&url)?;
             let (response, zone) = match self.call(&url, nearest, from, end) {
                 Err(WebError::Near { .. }) if hops > 0 => return Err(WebError::Redirect(url)),
@@ -113,14 +115,14 @@ impl WebClient {
             if matches!(status, 301 | 302 | 303 | 307 | 308) {
                 let to = redirected(&url, headers)?;
                 uri(&to).map_err(|_| WebError::Redirect(to.clone()))?;
-                // Nobody leads us nearer to this machine than they are.
+                // A redirect must not lead nearer to this machine than the server that sent it.
                 nearest = zone;
                 url = to;
                 continue;
             }
             let (position, end) = match status {
-                200 => (0, whole(headers, length)?),
-                206 => ranged(headers, from, end, length)?,
+                200 => (0, full_body_end(headers, length)?),
+                206 => range_bounds(headers, from, end, length)?,
                 408 | 425 | 429 | 500..=599 => return Err(WebError::Busy(status)),
                 _ => return Err(WebError::Status(status)),
             };
@@ -134,7 +136,7 @@ impl WebClient {
         Err(WebError::Redirects)
     }
 
-    /// Ends all requests under way; further ones fail.
+    /// Ends all requests in progress. Further requests fail.
     pub(crate) fn shut_down(&self) {
         let (agents, _) = self.agents.get_or_init(|| (Mutex::new(None), false));
         let agents = lock(agents).take();
@@ -143,8 +145,8 @@ impl WebClient {
         }
     }
 
-    /// Asks, unless that is nearer than `nearest`, or near and for more than a plain file. Gives
-    /// the zone of who answers, too.
+    /// Sends a request, unless the server is nearer than `nearest`, or near and the URL has a
+    /// query. Returns the zone of the server too.
     fn call(
         &self,
         url: &str,
@@ -179,8 +181,8 @@ impl WebClient {
             match agent.get(url).header("range", &range).call() {
                 Ok(response) => return Ok((response, zone)),
                 Err(ureq::Error::BadUri(_)) => return Err(WebError::Url),
-                // Where it is shows when its name is looked up; each agent looks for itself, and
-                // goes nowhere else.
+                // The zone is known only after the name look-up. Each agent looks the name up
+                // itself, and connects only to its own zone.
                 Err(error) => match Refused::from_error(&error) {
                     Some(refused) if refused.zone > zone => zone = refused.zone,
                     _ => return Err(WebError::Transport(error.to_string())),
@@ -217,28 +219,28 @@ fn agents() -> (Agents, bool) {
 }
 
 impl Body {
-    /// Whether it comes to that byte of the file without much being passed over; or at all, where
-    /// the server sends nothing but whole files.
+    /// Whether the response contains this byte of the file. Reading up to it may skip much if the
+    /// server sends only whole files.
     pub(super) fn reaches(&self, offset: u64) -> bool {
         (self.position..self.end).contains(&offset)
     }
 
-    /// How much is to be passed over next to come to byte `offset`; none if it is there.
-    pub(super) fn before(&self, offset: u64) -> Option<u32> {
-        let left = offset.saturating_sub(self.position).min(SKIPPED as u64);
+    /// The number of bytes to skip next to reach byte `offset`. `None` if it is reached.
+    pub(super) fn bytes_to_skip(&self, offset: u64) -> Option<u32> {
+        let left = offset.saturating_sub(self.position).min(SKIP_SIZE as u64);
         u32::try_from(left).ok().filter(|left| *left > 0)
     }
 
-    /// Passes over what [`Body::before`] said, by then.
-    pub(super) fn pass(&mut self, bytes: u32, deadline: Instant) -> Result<(), WebError> {
-        let mut passed = [0; SKIPPED];
-        let part = passed.get_mut(..bytes as usize).unwrap_or_default();
+    /// Skips the number of bytes that [`Body::bytes_to_skip`] returned, until `deadline`.
+    pub(super) fn skip(&mut self, bytes: u32, deadline: Instant) -> Result<(), WebError> {
+        let mut skipped = [0; SKIP_SIZE];
+        let part = skipped.get_mut(..bytes as usize).unwrap_or_default();
         self.fill(part, deadline)
     }
 
-    /// Fills `buffer` with the bytes that come next.
+    /// Fills `buffer` with the next bytes.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<(), WebError> {
-        self.fill(buffer, Instant::now() + WHOLE)
+        self.fill(buffer, Instant::now() + BLOCK_LIMIT)
     }
 
     fn fill(&mut self, mut room: &mut [u8], deadline: Instant) -> Result<(), WebError> {
@@ -258,7 +260,7 @@ impl Body {
         Ok(())
     }
 
-    /// Takes note of the end, if it is there, so that the connection serves the next request.
+    /// Reads the end of the body if it is reached, so that the connection can be reused.
     pub(super) fn finish(&mut self) {
         if self.position >= self.end {
             let _ = self.reader.read(&mut [0]);
@@ -278,8 +280,8 @@ fn host(uri: &Uri) -> &str {
     uri.host().unwrap_or_default()
 }
 
-/// Where a redirect leads to (RFC 9110, 10.2.2): a whole URL, or a path from the root or beside the
-/// one that was asked for.
+/// The target of a redirect (RFC 9110, 10.2.2): a full URL, a path from the root, or a path
+/// relative to the requested one.
 fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
     let location = text(headers, "location").unwrap_or_default();
     let (scheme, rest) = url.split_once("://").ok_or(WebError::Url)?;
@@ -296,8 +298,8 @@ fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
     }
 }
 
-/// The end of an answer that holds the whole file.
-fn whole(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
+/// The end of a response that holds the whole file.
+fn full_body_end(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
     is_plain(headers)?;
     let found = text(headers, "content-length").map(str::parse);
     match found {
@@ -309,8 +311,13 @@ fn whole(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
     }
 }
 
-/// Where an answer that holds a range begins and ends.
-fn ranged(headers: &HeaderMap, from: u64, end: u64, length: u64) -> Result<(u64, u64), WebError> {
+/// The start and end of a response that holds a range.
+fn range_bounds(
+    headers: &HeaderMap,
+    from: u64,
+    end: u64,
+    length: u64,
+) -> Result<(u64, u64), WebError> {
     is_plain(headers)?;
     let range = text(headers, "content-range").unwrap_or_default();
     let other = || WebError::Range(range.chars().take(80).collect());
@@ -365,8 +372,8 @@ mod tests {
     }
 
     #[test]
-    fn a_range_must_be_the_one_that_was_asked_for() {
-        let of = |range: &str| ranged(&headers("content-range", range), 10, 20, 100);
+    fn a_range_must_be_the_requested_one() {
+        let of = |range: &str| range_bounds(&headers("content-range", range), 10, 20, 100);
         assert_eq!(of("bytes 10-19/100").unwrap(), (10, 20));
         assert_eq!(of("bytes 10-14/*").unwrap(), (10, 15));
         for other in [
@@ -386,14 +393,14 @@ mod tests {
             other_file,
             Err(WebError::Length { found: 101, .. })
         ));
-        let encoded = whole(&headers("content-encoding", "gzip"), 1);
+        let encoded = full_body_end(&headers("content-encoding", "gzip"), 1);
         assert!(matches!(encoded, Err(WebError::Encoded(_))));
-        let other_file = whole(&headers("content-length", "5"), 6);
+        let other_file = full_body_end(&headers("content-length", "5"), 6);
         assert!(matches!(other_file, Err(WebError::Length { .. })));
     }
 
     #[test]
-    fn a_redirect_leads_where_it_says() {
+    fn redirects_are_resolved() {
         let to = |location: &str| redirected("http://h:1/a/b?c", &headers("location", location));
         for (location, url) in [
             ("https://other/x", "https://other/x"),
@@ -407,14 +414,14 @@ mod tests {
         assert!(uri("ftp://h/").is_err());
     }
 
-    /// A server that gives a redirect to each path that it knows, and to all others a file of one
-    /// byte; and what it was asked for.
+    /// A server that redirects the listed paths and serves a file of one byte for all others.
+    /// Returns the requested paths too.
     fn server(redirects: &'static [(&str, &str)]) -> (u16, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&asked);
-        // It ends with the process of the tests.
+        let requested = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requested);
+        // The thread ends with the test process.
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let mut head = [0; 2_000];
@@ -422,7 +429,7 @@ mod tests {
                 let head = String::from_utf8_lossy(&head[..length]).into_owned();
                 let path = head.split(' ').nth(1).unwrap().to_owned();
                 let redirect = redirects.iter().find(|(from, _)| *from == path);
-                told.lock().unwrap().push(path);
+                log.lock().unwrap().push(path);
                 let answer = match redirect {
                     Some((_, to)) => {
                         let to = to.replace("PORT", &port.to_string());
@@ -435,12 +442,12 @@ mod tests {
                 stream.write_all((answer + end).as_bytes()).unwrap();
             }
         });
-        (port, asked)
+        (port, requested)
     }
 
     #[test]
-    fn on_this_machine_only_plain_files_are_asked_for_however_it_is_spelled() {
-        let (port, asked) = server(&[
+    fn on_this_machine_only_urls_without_a_query_are_requested_in_any_spelling() {
+        let (port, requested) = server(&[
             ("/to", "/file"),
             ("/query", "/x?order"),
             ("/other", "http://127.1:PORT/x?order"),
@@ -470,13 +477,16 @@ mod tests {
             let led = open(&format!("http://127.0.0.1:PORT/{path}"));
             assert!(matches!(led, Err(WebError::Redirect(_))), "{path}");
         }
-        let asked = asked.lock().unwrap();
-        assert!(!asked.iter().any(|path| path.contains('?')), "{asked:?}");
+        let requested = requested.lock().unwrap();
+        assert!(
+            !requested.iter().any(|path| path.contains('?')),
+            "{requested:?}"
+        );
     }
 
     #[test]
-    fn nobody_leads_nearer_than_they_are() {
-        let (port, asked) = server(&[]);
+    fn a_call_never_reaches_a_nearer_zone_than_allowed() {
+        let (port, requested) = server(&[]);
         let client = WebClient::default();
         let call = |nearest| client.call(&format!("http://localhost:{port}/file"), nearest, 0, 1);
         for farther in [Zone::World, Zone::Network] {
@@ -489,7 +499,7 @@ mod tests {
                 })
             ));
         }
-        assert!(asked.lock().unwrap().is_empty());
+        assert!(requested.lock().unwrap().is_empty());
         assert_eq!(call(Zone::Machine).unwrap().1, Zone::Machine);
     }
 }

@@ -1,8 +1,8 @@
-//! Web seeds (BEP 19): HTTP servers that have a share, asked beside peers.
+//! Web seeds (BEP 19): HTTP servers that have a share and are used beside peers.
 //!
-//! In scope: a thread for each web seed that is in use, which takes blocks of the picker like a
-//! link, fetches them in long stretches and hands them on like blocks of a peer, to be verified
-//! like them; when a web seed is left. Out of scope: HTTP itself (`client.rs`).
+//! In scope: one thread for each web seed in use. It takes blocks from the picker like a link,
+//! fetches them in long ranges and passes them to the core like blocks of a peer, to be verified.
+//! Also in scope: when a web seed is dropped. Out of scope: HTTP itself (`client.rs`).
 
 mod client;
 
@@ -12,68 +12,71 @@ pub(super) use client::WebClient;
 use crate::swarm::{LinkId, Source, Trust};
 use crate::system::lock;
 use crate::torrent::{self, BlockRange};
-use client::{Body, WHOLE, WebError};
+use client::{BLOCK_LIMIT, Body, WebError};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How many web seeds of one share are asked at a time; the others take the place of those that are
-/// left.
-const MOST_AT_ONCE: usize = 4;
-/// The most blocks asked of one at a time: 4 MiB.
+/// The maximum number of web seeds of one share in use at a time. Others replace those that are
+/// dropped.
+const MAX_AT_ONCE: usize = 4;
+/// The maximum number of blocks requested of one at a time: 4 MiB.
 const LARGEST_WINDOW: u32 = 256;
-/// After so many failures in a row others that wait come first.
-const MOST_FAILURES: u32 = 5;
-/// How long one that failed so often rests when its turn comes again.
-const REST: Duration = Duration::from_secs(60);
-/// The pause after the first failure; it doubles with each.
+/// After this number of failures in a row the waiting web seeds are tried first.
+const MAX_FAILURES: u32 = 5;
+/// Pause before a web seed that failed that often is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+/// The pause after the first failure. It doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// While there is nothing to ask for, it is looked for again so soon.
+/// Interval at which blocks are looked for while there is nothing to request, and at which waits
+/// check for the end of the download.
 const IDLE: Duration = Duration::from_millis(100);
-/// A server that knows no ranges may be read through once; for each wanted byte that came, so many
-/// more may be passed over: 4 MiB a block.
-const PASSED_FOR_EACH: u64 = 256;
-/// What is passed over must come at least so fast: this much within the time that a block may take.
-const PASSED_IN_TIME: u64 = 1 << 20;
+/// A server without ranges may be read through once. In addition this number of bytes may be
+/// skipped for each wanted byte that arrived: 4 MiB for each block.
+const SKIPPED_PER_WANTED: u64 = 256;
+/// Minimum rate of skipped data: this number of bytes within [`BLOCK_LIMIT`].
+const MIN_SKIPPED: u64 = 1 << 20;
 
-/// Why a web seed is not asked any more.
+/// Why a web seed is not used any longer.
 #[derive(Debug, thiserror::Error)]
-enum Left {
-    /// There is nothing left to ask for, or no time.
+enum DropReason {
+    /// Nothing is left to fetch, or the peer stops.
     #[error("the download has ended")]
     Ended,
     #[error("a piece from it does not verify")]
-    Lied,
+    BadPiece,
     #[error("{0}")]
     Useless(#[source] WebError),
-    #[error("{MOST_FAILURES} failures in a row, the last one: {0}")]
+    #[error("{MAX_FAILURES} failures in a row, the last one: {0}")]
     Failing(#[source] WebError),
 }
 
-/// Has the web seeds of a transfer asked for what is missing.
-pub(super) fn ask_all(transfer: &Arc<Transfer>, client: &Arc<WebClient>) {
+/// Starts threads that fetch missing blocks of a transfer from its web seeds.
+pub(super) fn start_threads(transfer: &Arc<Transfer>, client: &Arc<WebClient>) {
     let urls = transfer.plan.metainfo.web_seeds();
     if urls.is_empty() || transfer.plan.group.is_some() {
         return;
     }
     let context = &transfer.context;
-    let waiting = urls.iter().map(|url| Seed::new(url, context.next_link()));
-    let waiting = Arc::new(Waiting {
+    let waiting = urls
+        .iter()
+        .map(|url| WebSeed::new(url, context.next_link()));
+    let waiting = Arc::new(WaitingSeeds {
         seeds: Mutex::new(waiting.collect()),
         client: Arc::clone(client),
     });
-    for _ in 0..urls.len().min(MOST_AT_ONCE) {
+    for _ in 0..urls.len().min(MAX_AT_ONCE) {
         let (fetching, waiting) = (Arc::clone(transfer), Arc::clone(&waiting));
         let spawned = context
             .tasks
             .spawn("web-seed", move || waiting.work(&fetching));
         if let Err(error) = spawned {
-            log::warn!("{}: a web seed is not asked: {error}", transfer.name());
+            log::warn!("{}: a web seed cannot be used: {error}", transfer.name());
         }
     }
 }
 
-/// Waits; `false` if nothing is fetched any more by then.
+/// Waits. Returns `false` if the download has ended meanwhile.
 fn pause(transfer: &Transfer, pause: Duration) -> bool {
     let until = Instant::now() + pause;
     while Instant::now() < until {
@@ -84,68 +87,69 @@ fn pause(transfer: &Transfer, pause: Duration) -> bool {
     true
 }
 
-/// The web seeds of one share that no thread asks at present.
+/// The web seeds of one share that no thread uses at present.
 #[derive(Debug)]
-struct Waiting {
+struct WaitingSeeds {
     client: Arc<WebClient>,
-    seeds: Mutex<VecDeque<Seed>>,
+    seeds: Mutex<VecDeque<WebSeed>>,
 }
 
 /// A web seed of a share.
 #[derive(Debug)]
-struct Seed {
+struct WebSeed {
     url: String,
-    /// The number under which blocks are asked of it.
+    /// The id under which the core requests blocks from it.
     id: LinkId,
     source: Source,
-    /// It failed again and again when it was last asked.
+    /// It failed [`MAX_FAILURES`] times in a row when it was last used.
     failed: bool,
-    /// Bytes that were passed over, and wanted ones that it gave.
-    passed: u64,
-    given: u64,
+    /// Bytes that were skipped.
+    skipped: u64,
+    /// Wanted bytes that arrived.
+    delivered: u64,
 }
 
-impl Seed {
+impl WebSeed {
     fn new(url: &str, id: LinkId) -> Self {
         Self {
             url: url.to_owned(),
             id,
-            source: Source::Web(id, shown(url).into()),
+            source: Source::Web(id, public_url(url).into()),
             failed: false,
-            passed: 0,
-            given: 0,
+            skipped: 0,
+            delivered: 0,
         }
     }
 }
 
-impl Waiting {
-    /// Asks one after the other until the download ends or none is of use.
+impl WaitingSeeds {
+    /// Uses one web seed after the other until the download ends or none is left.
     fn work(&self, transfer: &Arc<Transfer>) {
-        // Not in the loop's head: there the lock would be held all along.
+        // Not in the condition of the loop: there the lock would be held during the body.
         let next = || lock(&self.seeds).pop_front();
         while let Some(mut seed) = next() {
-            if seed.failed && !pause(transfer, REST) {
+            if seed.failed && !pause(transfer, RETRY_PAUSE) {
                 return;
             }
-            let left = ask(transfer, &self.client, &mut seed);
-            let (name, seen) = (transfer.name(), &seed.source);
-            match left {
-                Left::Ended => return,
-                Left::Failing(_) => {
-                    log::info!("{name}: the web seed {seen}: {left}");
+            let reason = use_until_dropped(transfer, &self.client, &mut seed);
+            let (name, url) = (transfer.name(), &seed.source);
+            match reason {
+                DropReason::Ended => return,
+                DropReason::Failing(_) => {
+                    log::info!("{name}: the web seed {url}: {reason}");
                     seed.failed = true;
                     lock(&self.seeds).push_back(seed);
                 }
-                Left::Lied | Left::Useless(_) => {
-                    log::warn!("{name}: the web seed {seen} is left: {left}");
+                DropReason::BadPiece | DropReason::Useless(_) => {
+                    log::warn!("{name}: the web seed {url} is dropped: {reason}");
                 }
             }
         }
     }
 }
 
-/// A URL as others may see it, without what may be secret.
-fn shown(url: &str) -> String {
+/// A URL that other people may see, without parts that may be secret.
+fn public_url(url: &str) -> String {
     let plain = url.split(['?', '#']).next().unwrap_or_default();
     match plain.split_once("://") {
         Some((scheme, rest)) => {
@@ -157,64 +161,69 @@ fn shown(url: &str) -> String {
     }
 }
 
-/// Asks one web seed until it is left.
-fn ask(transfer: &Arc<Transfer>, client: &WebClient, seed: &mut Seed) -> Left {
+/// Uses one web seed until it is dropped.
+fn use_until_dropped(
+    transfer: &Arc<Transfer>,
+    client: &WebClient,
+    seed: &mut WebSeed,
+) -> DropReason {
     let mut failures = 0;
     loop {
-        let given = seed.given;
-        let mut session = Session {
+        let delivered = seed.delivered;
+        let mut fetch = WebSeedFetch {
             transfer,
             client,
             seed,
             body: None,
         };
-        if !session.begin() {
-            return Left::Ended;
+        if !fetch.begin() {
+            return DropReason::Ended;
         }
-        let ended = session.run();
-        session.end();
-        // What it gave last may still turn out to be wrong.
+        let ended = fetch.run();
+        fetch.end();
+        // The last blocks may still fail to verify.
         transfer.wait_for_workers();
         let trust = transfer.look(|core| core.trust(seed.id));
         let error = match ended {
-            _ if trust == Trust::Lost => return Left::Lied,
-            Ok(()) => return Left::Ended,
-            Err(error) if !error.is_passing() => return Left::Useless(error),
+            _ if trust == Trust::Lost => return DropReason::BadPiece,
+            Ok(()) => return DropReason::Ended,
+            Err(error) if !error.is_temporary() => return DropReason::Useless(error),
             Err(error) => error,
         };
         log::info!("{}: the web seed {}: {error}", transfer.name(), seed.source);
-        // One that may be lying does not get round it by hanging up.
-        let is_of_use = seed.given > given && trust == Trust::Full;
+        // A web seed that is suspected of bad data cannot reset the count by closing the
+        // connection.
+        let is_of_use = seed.delivered > delivered && trust == Trust::Full;
         failures = if is_of_use { 1 } else { failures + 1 };
-        if failures >= MOST_FAILURES {
-            return Left::Failing(error);
+        if failures >= MAX_FAILURES {
+            return DropReason::Failing(error);
         }
         if !pause(transfer, FIRST_PAUSE * (1 << (failures - 1))) {
-            return Left::Ended;
+            return DropReason::Ended;
         }
     }
 }
 
-/// From one failure to the next.
-struct Session<'a> {
+/// Fetching from a web seed, from one failure to the next.
+struct WebSeedFetch<'a> {
     transfer: &'a Arc<Transfer>,
     client: &'a WebClient,
-    seed: &'a mut Seed,
-    /// An answer that is being read, and of which file.
+    seed: &'a mut WebSeed,
+    /// The response that is being read, and the index of its file.
     body: Option<(usize, Body)>,
 }
 
-/// What has come of a block.
+/// What follows after a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// The next one is to be fetched.
+enum FetchStep {
+    /// Fetch the next block.
     Next,
-    /// Nothing is fetched any more.
-    Over,
+    /// The download has ended.
+    Ended,
 }
 
-impl Session<'_> {
-    /// Enters it among those that blocks are asked of; `false` once nothing is fetched any more.
+impl WebSeedFetch<'_> {
+    /// Registers the web seed with the core. Returns `false` if the download has ended.
     fn begin(&mut self) -> bool {
         let id = self.seed.id;
         !self.transfer.context.stop.is_stopped()
@@ -223,7 +232,7 @@ impl Session<'_> {
                 .decide(|core, _| core.on_server_up(id, LARGEST_WINDOW))
     }
 
-    /// What it was asked for is free for others.
+    /// Releases its requested blocks for other sources.
     fn end(&mut self) {
         let id = self.seed.id;
         self.transfer.decide(|core, _| core.on_server_down(id));
@@ -245,7 +254,7 @@ impl Session<'_> {
             blocks.sort_by_key(|block| lengths.range_offset(*block));
             let mut blocks = blocks.as_slice();
             while let [first, rest @ ..] = blocks {
-                // How far one request reaches.
+                // The end of the contiguous range that starts here.
                 let start = lengths.range_offset(*first);
                 let end_of =
                     |block: &BlockRange| lengths.range_offset(*block) + u64::from(block.length());
@@ -255,7 +264,7 @@ impl Session<'_> {
                     joined.then_some(*end)
                 });
                 let end = stretch.last().unwrap_or(end_of(first));
-                if self.fetch(*first, start, end)? == Step::Over {
+                if self.fetch(*first, start, end)? == FetchStep::Ended {
                     return Ok(());
                 }
                 blocks = rest;
@@ -263,7 +272,7 @@ impl Session<'_> {
         }
     }
 
-    /// What to ask for now; none once it is over.
+    /// The blocks to request now. `None` if the download has ended.
     fn next_blocks(&self) -> Option<Vec<BlockRange>> {
         let (id, mut blocks) = (self.seed.id, Vec::new());
         let goes_on = !self.transfer.context.stop.is_stopped()
@@ -273,14 +282,14 @@ impl Session<'_> {
         goes_on.then_some(blocks)
     }
 
-    /// Fetches a block, which begins at byte `start` of the share, with a request that reaches to
+    /// Fetches a block, which begins at byte `start` of the share, with a request that ends at byte
     /// `end`.
-    fn fetch(&mut self, range: BlockRange, start: u64, end: u64) -> Result<Step, WebError> {
+    fn fetch(&mut self, range: BlockRange, start: u64, end: u64) -> Result<FetchStep, WebError> {
         if !self.is_awaited(range) {
-            return Ok(Step::Next);
+            return Ok(FetchStep::Next);
         }
-        if !self.keep_limit(range.length()) {
-            return Ok(Step::Over);
+        if !self.wait_for_limit(range.length()) {
+            return Ok(FetchStep::Ended);
         }
         let mut buffer = self.transfer.context.buffers.buffer();
         buffer.set_length(range.length());
@@ -311,12 +320,12 @@ impl Session<'_> {
                     self.client.open(&url, part.offset, last, file.length)?
                 }
             };
-            if !self.pass_over(&mut body, part.offset, range)? {
-                // The answer may come to another block that is wanted.
+            if !self.skip_to(&mut body, part.offset, range)? {
+                // The response may still contain another wanted block.
                 self.body = Some((part.index, body));
                 return Ok(match self.transfer.fetches() {
-                    true => Step::Next,
-                    false => Step::Over,
+                    true => FetchStep::Next,
+                    false => FetchStep::Ended,
                 });
             }
             body.read(room)?;
@@ -327,53 +336,54 @@ impl Session<'_> {
         let arrived = self
             .transfer
             .decide(|core, now| core.on_block(id, Some(source), range, buffer, now));
-        // Not a breach of its own: it was asked too long ago.
+        // An error means that the block was requested too long ago, not that the server misbehaves.
         if arrived.map_err(|_| WebError::Slow)?.is_none() {
-            self.seed.given += u64::from(range.length());
+            self.seed.delivered += u64::from(range.length());
         }
-        Ok(Step::Next)
+        Ok(FetchStep::Next)
     }
 
-    /// Reads on to byte `offset` of a file; `false` if the block is not wanted any more by then.
-    /// What is passed over counts like any other byte, in the limit and as a sign of life.
-    fn pass_over(
+    /// Skips to byte `offset` of a file. Returns `false` if the block is no longer wanted then.
+    /// Skipped bytes count in the rate limit and as a sign of life.
+    fn skip_to(
         &mut self,
         body: &mut Body,
         offset: u64,
         range: BlockRange,
     ) -> Result<bool, WebError> {
         let total = self.transfer.info().lengths().total();
-        let (mut left, mut passed) = (WHOLE, 0);
-        while let Some(part) = body.before(offset) {
-            let most = self.seed.given.saturating_mul(PASSED_FOR_EACH);
-            self.seed.passed = self.seed.passed.saturating_add(part.into());
-            if self.seed.passed > most.saturating_add(total) {
+        let (mut left, mut skipped) = (BLOCK_LIMIT, 0);
+        while let Some(part) = body.bytes_to_skip(offset) {
+            let most = self.seed.delivered.saturating_mul(SKIPPED_PER_WANTED);
+            self.seed.skipped = self.seed.skipped.saturating_add(part.into());
+            if self.seed.skipped > most.saturating_add(total) {
                 return Err(WebError::NoRanges);
             }
-            if !self.is_awaited(range) || !self.keep_limit(part) {
+            if !self.is_awaited(range) || !self.wait_for_limit(part) {
                 return Ok(false);
             }
-            // The time that we wait ourselves is not its own.
+            // Our own waiting time does not count.
             let begun = Instant::now();
-            body.pass(part, begun + left)?;
+            body.skip(part, begun + left)?;
             left = left.saturating_sub(begun.elapsed());
-            passed += u64::from(part);
-            if passed >= PASSED_IN_TIME {
-                (left, passed) = (WHOLE, 0);
+            skipped += u64::from(part);
+            if skipped >= MIN_SKIPPED {
+                (left, skipped) = (BLOCK_LIMIT, 0);
             }
         }
         Ok(true)
     }
 
-    /// Whether a block that it was asked for is still to come from it.
+    /// Whether the core still waits for this block from it.
     fn is_awaited(&self, range: BlockRange) -> bool {
         let id = self.seed.id;
         !self.transfer.context.stop.is_stopped()
             && self.transfer.look(|core| core.awaits(id, range))
     }
 
-    /// Waits until so many bytes may be read, if reading is limited; `false` if it is over by then.
-    fn keep_limit(&self, bytes: u32) -> bool {
+    /// Waits until `bytes` bytes may be read under the rate limit. Returns `false` if the download
+    /// has ended meanwhile.
+    fn wait_for_limit(&self, bytes: u32) -> bool {
         let Some(limit) = &self.transfer.context.bounds.down else {
             return true;
         };
@@ -384,7 +394,7 @@ impl Session<'_> {
             if self.transfer.context.stop.wait(left.min(IDLE)) || !self.transfer.fetches() {
                 return false;
             }
-            // What we do not read on purpose is not late.
+            // A delay caused by our rate limit is not the server's fault.
             let id = self.seed.id;
             self.transfer.decide(|core, now| core.excuse(id, now));
         }
@@ -397,13 +407,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_secret_in_a_url_is_not_shown() {
-        for (url, seen) in [
+    fn a_public_url_has_no_secret_parts() {
+        for (url, expected) in [
             ("http://u:p@h:1/a/b?key=x#y", "http://h:1/a/b"),
             ("https://h", "https://h/"),
             ("x?y", "x"),
         ] {
-            assert_eq!(shown(url), seen);
+            assert_eq!(public_url(url), expected);
         }
     }
 }

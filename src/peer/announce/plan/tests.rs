@@ -1,28 +1,28 @@
-//! What is due when, and what is told to whom, by a clock of the tests' own.
+//! When announces are due and to which trackers, with a clock that the tests set.
 
 mod private;
 
 use super::*;
-use crate::peer::announce::announced::Snapshot;
+use crate::peer::announce::announced::AnnounceContents;
 use crate::wire::SwarmPeer;
 
-const NEVER: &str = "there is nothing to take on";
+const NEVER: &str = "no announce is due";
 
-/// A plan with one transfer at trackers `a`, `b` and so on, at a time that is counted in seconds.
-struct Clocked {
-    plan: Plan,
+/// A plan with one transfer at trackers `a`, `b` and so on, and a time in seconds.
+struct PlanTest {
+    plan: AnnouncePlan,
     swarm: Arc<dyn Announced>,
     start: Instant,
     now: Instant,
-    /// What is under way.
-    taken: Vec<Due>,
+    /// The announces in progress.
+    taken: Vec<OpenAnnounce>,
 }
 
-/// A share at these trackers.
+/// A share with these trackers.
 #[derive(Debug)]
 struct Share {
     tiers: Vec<Vec<String>>,
-    reading: Reading,
+    tier_policy: TierPolicy,
 }
 
 impl Announced for Share {
@@ -38,12 +38,12 @@ impl Announced for Share {
         &self.tiers
     }
 
-    fn reading(&self) -> Reading {
-        self.reading
+    fn tier_policy(&self) -> TierPolicy {
+        self.tier_policy
     }
 
-    fn snapshot(&self, event: Option<Event>) -> Snapshot {
-        Snapshot {
+    fn contents(&self, event: Option<Event>) -> AnnounceContents {
+        AnnounceContents {
             uploaded: 0,
             downloaded: 0,
             left: 0,
@@ -51,35 +51,35 @@ impl Announced for Share {
         }
     }
 
-    fn is_hungry(&self) -> bool {
+    fn lacks_peers(&self) -> bool {
         false
     }
 
-    fn starves(&self, _: Duration) -> bool {
+    fn is_starved(&self, _: Duration) -> bool {
         false
     }
 
-    fn found(&self, _: Vec<SocketAddr>) {}
+    fn add_peers(&self, _: Vec<SocketAddr>) {}
 
     fn give_up_peers(&self, _: &str) {}
 }
 
-impl Clocked {
-    fn new(tiers: &[&str], reading: Reading) -> Self {
+impl PlanTest {
+    fn new(tiers: &[&str], tier_policy: TierPolicy) -> Self {
         let start = Instant::now();
         let tiers = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
         Self {
-            plan: Plan::default(),
-            swarm: Arc::new(Share { tiers, reading }),
+            plan: AnnouncePlan::default(),
+            swarm: Arc::new(Share { tiers, tier_policy }),
             start,
             now: start,
             taken: Vec::new(),
         }
     }
 
-    fn list(&mut self, ours: &[&str]) {
-        let ours = ours.iter().map(|url| (*url).to_owned());
-        self.plan.list(ours.collect());
+    fn list_in_tracker_info(&mut self, urls: &[&str]) {
+        let urls = urls.iter().map(|url| (*url).to_owned());
+        self.plan.set_listed_trackers(urls.collect());
     }
 
     fn hash(&self) -> InfoHash {
@@ -95,55 +95,55 @@ impl Clocked {
         self.plan.announce(&self.swarm, event, self.now);
     }
 
-    /// What is due now, taken on and confirmed: the tracker and the event.
+    /// Takes and confirms a due announce. Returns the tracker and the event.
     fn take(&mut self) -> Option<(String, Option<Event>)> {
         let due = self.plan.take(self.now).ok()?;
         let stays = self.plan.confirm(&due, self.now);
         self.plan.schedule.check();
         stays.then(|| {
-            let told = (due.tracker.clone(), due.event);
+            let response = (due.tracker.clone(), due.event);
             self.taken.push(due);
-            told
+            response
         })
     }
 
-    /// In how many seconds something is due.
+    /// The number of seconds until the next announce is due.
     fn pause(&mut self) -> u64 {
         let next = self.plan.take(self.now).expect_err(NEVER).expect(NEVER);
         (next - self.now).as_secs()
     }
 
-    /// What is under way at a tracker, and longest, ends.
+    /// Ends the oldest announce in progress to a tracker with this outcome.
     fn settle(
         &mut self,
         url: &str,
         event: Option<Event>,
         outcome: Result<AnnounceResponse, String>,
-        hungry: bool,
-    ) -> Found {
-        let is_it = |due: &Due| due.tracker == url && due.event == event;
+        lacks_peers: bool,
+    ) -> AnnounceResult {
+        let is_it = |due: &OpenAnnounce| due.tracker == url && due.event == event;
         let at = self.taken.iter().position(is_it).expect(NEVER);
         let due = self.taken.remove(at);
-        let found = self.plan.settle(&due, outcome, hungry, self.now);
+        let result = self.plan.settle(&due, outcome, lacks_peers, self.now);
         self.plan.schedule.check();
-        found
+        result
     }
 
-    /// Takes on what is due, which must be this, and has it answered.
-    fn told(&mut self, url: &str, event: Option<Event>) -> Found {
+    /// Takes the due announce, which must be this one, and answers it.
+    fn answered(&mut self, url: &str, event: Option<Event>) -> AnnounceResult {
         assert_eq!(self.take(), Some((url.to_owned(), event)));
         self.settle(url, event, Ok(answer(100, None)), false)
     }
 
-    /// The same with no answer.
-    fn missed(&mut self, url: &str, event: Option<Event>, hungry: bool) {
+    /// The same without an answer.
+    fn unanswered(&mut self, url: &str, event: Option<Event>, lacks_peers: bool) {
         assert_eq!(self.take(), Some((url.to_owned(), event)));
-        self.settle(url, event, Err("silent".to_owned()), hungry);
+        self.settle(url, event, Err("silent".to_owned()), lacks_peers);
     }
 
-    /// All that is announced, in order; in capitals what ends.
+    /// All tasks, in order; those that are leaving in capitals.
     fn tasks(&self) -> String {
-        let tasks = self.plan.schedule.all();
+        let tasks = self.plan.schedule.tasks();
         let mut urls: Vec<_> = tasks
             .map(|(url, task)| match task.is_leaving() {
                 true => url.to_uppercase(),
@@ -177,27 +177,27 @@ const COMPLETED: Option<Event> = Some(Event::Completed);
 const STOPPED: Option<Event> = Some(Event::Stopped);
 
 #[test]
-fn a_tracker_hears_of_the_beginning_first_then_of_what_came_since_and_then_by_its_interval() {
-    let mut clocked = Clocked::new(&["a"], Reading::InOrder);
-    clocked.announce(STARTED);
-    assert_eq!(clocked.take(), Some(("a".into(), STARTED)));
-    assert_eq!(clocked.take(), None, "it is under way");
-    clocked.announce(COMPLETED);
-    let found = clocked.settle("a", STARTED, Ok(answer(100, None)), false);
-    assert_eq!((found.peers.len(), found.instead), (1, false));
-    assert_eq!(clocked.pause(), 1);
-    clocked.at(1).told("a", COMPLETED);
-    assert_eq!(clocked.pause(), 100);
-    clocked.at(101).told("a", None);
-    // What is news does not wait for the interval, what is none does.
-    clocked.at(110).announce(COMPLETED);
-    clocked.told("a", COMPLETED);
-    clocked.announce(None);
-    assert_eq!(clocked.pause(), 100);
+fn a_tracker_receives_started_then_the_pending_event_then_announces_at_its_interval() {
+    let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
+    test.announce(STARTED);
+    assert_eq!(test.take(), Some(("a".into(), STARTED)));
+    assert_eq!(test.take(), None, "it is in progress");
+    test.announce(COMPLETED);
+    let result = test.settle("a", STARTED, Ok(answer(100, None)), false);
+    assert_eq!((result.peers.len(), result.replaces_peers), (1, false));
+    assert_eq!(test.pause(), 1);
+    test.at(1).answered("a", COMPLETED);
+    assert_eq!(test.pause(), 100);
+    test.at(101).answered("a", None);
+    // An event does not wait for the interval; an announce without one does.
+    test.at(110).announce(COMPLETED);
+    test.answered("a", COMPLETED);
+    test.announce(None);
+    assert_eq!(test.pause(), 100);
 }
 
 #[test]
-fn who_has_nobody_to_ask_comes_sooner_but_not_sooner_than_the_tracker_lets_it() {
+fn a_download_without_peers_announces_sooner_but_not_below_the_shortest_interval() {
     for (interval, min_interval, due) in [
         (100, None, 100),
         (100, Some(30), 30),
@@ -205,143 +205,143 @@ fn who_has_nobody_to_ask_comes_sooner_but_not_sooner_than_the_tracker_lets_it() 
         (3, Some(1), 3),
         (100, Some(200), 100),
     ] {
-        let mut clocked = Clocked::new(&["a"], Reading::InOrder);
-        clocked.announce(STARTED);
-        clocked.take();
-        let told = answer(interval, min_interval);
-        clocked.settle("a", STARTED, Ok(told), true);
-        assert_eq!(clocked.pause(), due, "{interval}, {min_interval:?}");
+        let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
+        test.announce(STARTED);
+        test.take();
+        let response = answer(interval, min_interval);
+        test.settle("a", STARTED, Ok(response), true);
+        assert_eq!(test.pause(), due, "{interval}, {min_interval:?}");
     }
 }
 
 #[test]
 fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
-    for (hungry, pauses) in [
+    for (lacks_peers, pauses) in [
         (false, [1, 2, 4, 8, 16, 32, 60, 60]),
         (true, [1, 2, 4, 5, 5, 5, 5, 5]),
     ] {
-        let mut clocked = Clocked::new(&["a"], Reading::InOrder);
-        clocked.announce(STARTED);
+        let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
+        test.announce(STARTED);
         let mut at = 0;
         for pause in pauses {
-            clocked.missed("a", STARTED, hungry);
-            assert_eq!(clocked.pause(), pause);
+            test.unanswered("a", STARTED, lacks_peers);
+            assert_eq!(test.pause(), pause);
             at += pause;
-            clocked.at(at);
+            test.at(at);
         }
-        clocked.told("a", STARTED);
-        clocked.at(at + 100).missed("a", None, hungry);
-        assert_eq!(clocked.pause(), 1);
+        test.answered("a", STARTED);
+        test.at(at + 100).unanswered("a", None, lacks_peers);
+        assert_eq!(test.pause(), 1);
     }
 }
 
 #[test]
-fn one_that_fails_is_tried_again_beside_the_next_which_is_told_the_end_when_it_is_back() {
-    let mut clocked = Clocked::new(&["a", "b", "c"], Reading::InOrder);
-    clocked.announce(STARTED);
-    clocked.missed("a", STARTED, false);
-    assert_eq!(clocked.tasks(), "ab");
-    clocked.told("b", STARTED);
-    assert_eq!((clocked.tasks(), clocked.pause()), ("ab".into(), 1));
-    clocked.at(1).missed("a", STARTED, false);
-    clocked.at(3).told("a", STARTED);
-    assert_eq!(clocked.tasks(), "aB");
-    // Once, whether it hears of it or not.
-    clocked.missed("b", STOPPED, false);
-    assert_eq!((clocked.tasks(), clocked.pause()), ("a".into(), 100));
+fn a_failed_tracker_is_tried_again_beside_the_next_which_is_left_when_it_works_again() {
+    let mut test = PlanTest::new(&["a", "b", "c"], TierPolicy::InOrder);
+    test.announce(STARTED);
+    test.unanswered("a", STARTED, false);
+    assert_eq!(test.tasks(), "ab");
+    test.answered("b", STARTED);
+    assert_eq!((test.tasks(), test.pause()), ("ab".into(), 1));
+    test.at(1).unanswered("a", STARTED, false);
+    test.at(3).answered("a", STARTED);
+    assert_eq!(test.tasks(), "aB");
+    // `stopped` is sent once, whether it arrives or not.
+    test.unanswered("b", STOPPED, false);
+    assert_eq!((test.tasks(), test.pause()), ("a".into(), 100));
 }
 
 #[test]
-fn a_download_in_need_has_the_next_told_as_well() {
-    let mut clocked = Clocked::new(&["a", "b"], Reading::InOrder);
-    clocked.announce(STARTED);
-    clocked.told("a", STARTED);
-    let hash = clocked.hash();
-    let mut need = |seconds| {
-        let now = clocked.at(seconds).now;
-        clocked.plan.need(hash, true, now)
+fn a_starved_download_announces_to_the_next_tracker_too() {
+    let mut test = PlanTest::new(&["a", "b"], TierPolicy::InOrder);
+    test.announce(STARTED);
+    test.answered("a", STARTED);
+    let hash = test.hash();
+    let mut extend = |seconds| {
+        let now = test.at(seconds).now;
+        test.plan.extend_if_starved(hash, true, now)
     };
-    assert_eq!([need(0), need(9), need(10)], [false, false, true]);
-    clocked.told("b", STARTED);
-    assert_eq!(clocked.tasks(), "ab");
+    assert_eq!([extend(0), extend(9), extend(10)], [false, false, true]);
+    test.answered("b", STARTED);
+    assert_eq!(test.tasks(), "ab");
 }
 
 #[test]
-fn who_leaves_tells_those_who_have_heard_of_it_or_may_have() {
-    let mut clocked = Clocked::new(&[], Reading::InOrder);
-    clocked.list(&["a", "b", "c"]);
-    clocked.announce(STARTED);
-    // One has answered, one is being asked, one was not.
-    let (first, _) = clocked.take().unwrap();
-    clocked.settle(&first, STARTED, Ok(answer(100, None)), false);
-    let (second, _) = clocked.take().unwrap();
-    clocked.plan.leave(clocked.hash(), clocked.now);
+fn leaving_sends_stopped_to_trackers_that_may_list_the_swarm() {
+    let mut test = PlanTest::new(&[], TierPolicy::InOrder);
+    test.list_in_tracker_info(&["a", "b", "c"]);
+    test.announce(STARTED);
+    // One tracker has answered, one announce is in progress, one was not made.
+    let (first, _) = test.take().unwrap();
+    test.settle(&first, STARTED, Ok(answer(100, None)), false);
+    let (second, _) = test.take().unwrap();
+    test.plan.leave(test.hash(), test.now);
     let both: String = {
         let mut both = [first.to_uppercase(), second.to_uppercase()];
         both.sort();
         both.concat()
     };
-    assert_eq!(clocked.tasks(), both);
-    clocked.told(&first, STOPPED);
-    assert_eq!(clocked.take(), None, "the word under way comes first");
-    clocked.settle(&second, STARTED, Ok(answer(100, None)), false);
-    clocked.at(1).told(&second, STOPPED);
-    assert_eq!(clocked.tasks(), "");
+    assert_eq!(test.tasks(), both);
+    test.answered(&first, STOPPED);
+    assert_eq!(test.take(), None, "the announce in progress comes first");
+    test.settle(&second, STARTED, Ok(answer(100, None)), false);
+    test.at(1).answered(&second, STOPPED);
+    assert_eq!(test.tasks(), "");
 }
 
 #[test]
-fn trackers_that_tracker_info_does_not_name_any_more_are_left() {
-    let mut clocked = Clocked::new(&["a"], Reading::InOrder);
-    clocked.list(&["o", "p"]);
-    clocked.announce(STARTED);
-    assert_eq!(clocked.tasks(), "aop");
-    clocked.list(&["q"]);
-    let mut told: Vec<_> = std::iter::from_fn(|| {
-        // What is left while it waits is not announced.
-        (0..4).find_map(|_| clocked.take())
+fn trackers_removed_from_tracker_info_are_left() {
+    let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
+    test.list_in_tracker_info(&["o", "p"]);
+    test.announce(STARTED);
+    assert_eq!(test.tasks(), "aop");
+    test.list_in_tracker_info(&["q"]);
+    let mut response: Vec<_> = std::iter::from_fn(|| {
+        // A task that ends while it waits is not announced.
+        (0..4).find_map(|_| test.take())
     })
     .map(|(url, _)| url)
     .collect();
-    told.sort();
-    assert_eq!(told.concat(), "aq");
-    assert_eq!(clocked.tasks(), "aq");
+    response.sort();
+    assert_eq!(response.concat(), "aq");
+    assert_eq!(test.tasks(), "aq");
 }
 
-/// A magnet link that names these, with `o` in TRACKER_INFO: each was asked for the first time, none
-/// has answered.
-fn asked_link(tiers: &[&str]) -> Clocked {
-    let mut clocked = Clocked::new(tiers, Reading::All);
-    clocked.list(&["o"]);
-    clocked.announce(STARTED);
-    while clocked.take().is_some() {}
-    clocked
+/// A magnet link with these trackers, and `o` in TRACKER_INFO. The first announce to each is in
+/// progress.
+fn magnet_link(tiers: &[&str]) -> PlanTest {
+    let mut test = PlanTest::new(tiers, TierPolicy::All);
+    test.list_in_tracker_info(&["o"]);
+    test.announce(STARTED);
+    while test.take().is_some() {}
+    test
 }
 
 #[test]
-fn peers_go_to_the_download_that_took_the_place_of_a_search() {
-    let mut clocked = asked_link(&["a"]);
+fn peers_go_to_the_download_that_replaced_a_search() {
+    let mut test = magnet_link(&["a"]);
     let download: Arc<dyn Announced> = Arc::new(Share {
         tiers: vec![vec!["a".to_owned()]],
-        reading: Reading::InOrder,
+        tier_policy: TierPolicy::InOrder,
     });
-    clocked.plan.announce(&download, STARTED, clocked.now);
-    let found = clocked.settle("a", STARTED, Ok(answer(100, None)), false);
-    assert!(Arc::ptr_eq(&found.swarm.unwrap(), &download));
-    clocked.plan.leave(clocked.hash(), clocked.now);
-    let found = clocked.settle("o", STARTED, Ok(answer(100, None)), false);
-    assert!(found.swarm.is_none(), "nobody has use for them");
+    test.plan.announce(&download, STARTED, test.now);
+    let result = test.settle("a", STARTED, Ok(answer(100, None)), false);
+    assert!(Arc::ptr_eq(&result.swarm.unwrap(), &download));
+    test.plan.leave(test.hash(), test.now);
+    let result = test.settle("o", STARTED, Ok(answer(100, None)), false);
+    assert!(result.swarm.is_none(), "no transfer uses them");
 }
 
 #[test]
-fn what_is_left_does_not_come_back_by_a_look_at_tracker_info() {
-    let mut clocked = Clocked::new(&[], Reading::InOrder);
-    clocked.announce(STARTED);
-    assert!(clocked.plan.lacks_tracker(clocked.hash()));
-    clocked.list(&["o"]);
-    clocked.plan.follow(clocked.hash(), clocked.now);
-    assert!(!clocked.plan.lacks_tracker(clocked.hash()));
-    clocked.plan.leave(clocked.hash(), clocked.now);
-    assert!(!clocked.plan.lacks_tracker(clocked.hash()));
-    clocked.plan.follow(clocked.hash(), clocked.now);
-    assert_eq!(clocked.tasks(), "");
+fn reading_tracker_info_does_not_restart_a_swarm_that_has_left() {
+    let mut test = PlanTest::new(&[], TierPolicy::InOrder);
+    test.announce(STARTED);
+    assert!(test.plan.lacks_tracker(test.hash()));
+    test.list_in_tracker_info(&["o"]);
+    test.plan.update_tasks(test.hash(), test.now);
+    assert!(!test.plan.lacks_tracker(test.hash()));
+    test.plan.leave(test.hash(), test.now);
+    assert!(!test.plan.lacks_tracker(test.hash()));
+    test.plan.update_tasks(test.hash(), test.now);
+    assert_eq!(test.tasks(), "");
 }

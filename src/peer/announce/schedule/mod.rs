@@ -1,9 +1,9 @@
-//! What is announced to which tracker, and when next: a pure state machine.
+//! Decides what is announced to which tracker, and when: a pure state machine.
 //!
-//! In scope: what each tracker of each swarm is to hear, when, and how often. Out of scope:
-//! sockets, threads, locks and clocks; what a swarm is and how a tracker is reached, which are type
-//! parameters; which trackers a swarm has, which the caller decides (`tiers`). What differs between
-//! kinds of trackers is a [`Pace`].
+//! In scope: which announce each tracker gets for each swarm, when, and how often. Out of scope:
+//! sockets, threads, locks and clocks; what a swarm is and how a tracker is reached (both are type
+//! parameters); which trackers a swarm has (the caller decides, see `tiers`). A [`Pace`] holds what
+//! differs between kinds of trackers.
 //!
 //! # States of a task
 //! A task is one swarm at one tracker.
@@ -11,74 +11,74 @@
 //! | state | what the tracker knows | due |
 //! |---|---|---|
 //! | `New` | nothing of the swarm | `started` |
-//! | `Listed` | the swarm | what is new, or an announce without an event by the interval |
+//! | `Listed` | the swarm | the pending event, or an announce without an event at the interval |
 //! | `Stopping` | the swarm | `stopped` |
-//! | `Asleep` | nothing, if `stopped` reached it | nothing |
-//! | `Leaving` | the swarm, or perhaps the announce that was under way | `stopped` |
+//! | `Suspended` | nothing, if `stopped` reached it | nothing |
+//! | `Leaving` | the swarm, or perhaps the announce in progress | `stopped` |
 //!
 //! # Transitions
 //! | from | on | to |
 //! |---|---|---|
 //! | no task | `begin` | `New` |
-//! | `New` | an answer to `started` | `Listed`, with the event that came since as its news |
+//! | `New` | an answer to `started` | `Listed`, with the event that came up meanwhile pending |
 //! | `New` | a failure | `New`, after a pause that doubles |
-//! | `New` | `tell` | `New`, which keeps the event for later |
-//! | `Listed` | `tell` | `Listed`, due now |
-//! | `Listed` | an answer | `Listed`, due by the interval; at once if there is more to tell |
+//! | `New` | `announce_soon` | `New`, with the event pending |
+//! | `Listed` | `announce_soon` | `Listed`, due now |
+//! | `Listed` | an answer | `Listed`, due at the interval; at once if an event is pending |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
-//! | `New`, `Listed` | "not listed at present" | `New`, after the pause that the outcome names |
-//! | `New`, `Listed` | "not to be announced any more" | no task |
-//! | `Listed` | `rest` | `Stopping` |
-//! | `New` | `rest` | `Asleep` |
-//! | `Stopping` | `stopped` was tried | `Asleep` |
-//! | `Stopping`, `Asleep` | an answer to what was under way before | `Stopping` |
-//! | `Stopping`, `Asleep` | `wake` | `New` |
+//! | `New`, `Listed` | the outcome `Unlisted` | `New`, after the pause in the outcome |
+//! | `New`, `Listed` | the outcome `Ended` | no task |
+//! | `Listed` | `suspend` | `Stopping` |
+//! | `New` | `suspend` | `Suspended` |
+//! | `Stopping` | `stopped` was tried | `Suspended` |
+//! | `Stopping`, `Suspended` | an answer to an earlier announce | `Stopping` |
+//! | `Stopping`, `Suspended` | `resume` | `New` |
 //! | `Listed`, `Stopping` | `leave` | `Leaving` |
-//! | `New`, `Asleep` | `leave` | no task; `Leaving` if an announce is under way |
-//! | `Leaving` | `stopped` was tried, or "not listed" | no task |
-//! | `Leaving` | an answer or a failure of what was under way before | `Leaving` |
-//! | `Leaving` | `begin` | `New`; it waits for the end of the announce under way, if there is one |
+//! | `New`, `Suspended` | `leave` | no task; `Leaving` if an announce is in progress |
+//! | `Leaving` | `stopped` was tried, or the outcome `Unlisted` | no task |
+//! | `Leaving` | an answer to or failure of an earlier announce | `Leaving` |
+//! | `Leaving` | `begin` | `New`; it waits for the end of an announce in progress |
 //!
-//! An announce that is under way is no state: whatever happens to a task may happen to it meanwhile
-//! too. Its ticket tells its end from that of one that an earlier task made there. A new task waits
-//! for an announce of the task before, so that its `started` cannot overtake its `stopped`. An outcome says
-//! what the tracker knows from now on, whatever came before, and peers do not pass through here: so
-//! a tracker that speaks unasked needs no other transitions.
+//! An announce in progress is not a state: a task may change in any way meanwhile. The ticket of an
+//! announce tells whether it belongs to the current task or to a former one at the same tracker. A
+//! new task waits for the announce of the former task, so that its `started` cannot overtake the
+//! `stopped` of the former. An outcome contains what the tracker knows from now on, whatever came
+//! before. Peers are not handled here.
 //!
 //! # Invariants
 //! | | |
 //! |---|---|
-//! | 1 | A task is in the queue, at the time when it is next due, exactly if it has one. |
-//! | 2 | A task with an announce under way is not due. So no tracker is asked twice at once about a swarm. |
-//! | 3 | No two announces under way have the same ticket. |
-//! | 4 | A swarm without a task is not kept. |
+//! | 1 | A task is in the queue, at the time when it is next due, exactly if it has such a time. |
+//! | 2 | A task with an announce in progress is not due, so its announces never overlap. |
+//! | 3 | No two announces in progress have the same ticket. |
+//! | 4 | A swarm without a task is removed. |
 
 mod task;
 #[cfg(test)]
 mod tests;
 
-use super::pace::{Notice, Outcome, Pace};
+use super::pace::{AnnounceNotice, AnnounceOutcome, Pace};
 use crate::torrent::InfoHash;
 use crate::wire::Event;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
-pub(crate) use task::Task;
+pub(crate) use task::AnnounceTask;
 
-/// All that is announced. `T` names a tracker, `P` is what the announcer keeps of a swarm there.
+/// All tasks. `T` names a tracker, `P` is the announcer's own data for a swarm at a tracker.
 #[derive(Debug)]
 pub(crate) struct Schedule<T, P> {
     pace: Pace,
-    swarms: HashMap<InfoHash, BTreeMap<T, Task<P>>>,
-    /// The tasks that wait, the next one first.
+    swarms: HashMap<InfoHash, BTreeMap<T, AnnounceTask<P>>>,
+    /// The tasks that wait, ordered by time.
     queue: BTreeSet<(Instant, InfoHash, T)>,
-    /// The latest ticket.
+    /// The ticket that was issued last.
     ticket: u64,
     has_ended: bool,
 }
 
 /// An announce that is to be made.
 #[derive(Clone, Debug)]
-pub(crate) struct Due<T, P> {
+pub(crate) struct DueAnnounce<T, P> {
     pub(crate) info_hash: InfoHash,
     pub(crate) tracker: T,
     pub(crate) payload: P,
@@ -86,12 +86,12 @@ pub(crate) struct Due<T, P> {
     ticket: u64,
 }
 
-/// What a tracker hears at the end.
+/// The final announce to a tracker: `stopped`.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Farewell<T, P> {
+pub(crate) struct FinalAnnounce<T, P> {
     pub(crate) tracker: T,
     pub(crate) payload: P,
-    /// The download has just become complete, which the tracker has not heard yet.
+    /// `completed` is to be sent first: the tracker has not received it.
     pub(crate) is_completed: bool,
 }
 
@@ -106,14 +106,14 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         }
     }
 
-    /// Has a swarm announced to a tracker from now on. One that is announced there goes on.
+    /// Starts to announce a swarm to a tracker. A task that exists already goes on.
     pub(crate) fn begin(&mut self, info_hash: InfoHash, tracker: &T, payload: P, now: Instant) {
-        let there = self.task(info_hash, tracker);
-        if self.has_ended || there.is_some_and(|task| !task.is_leaving()) {
+        let existing = self.task(info_hash, tracker);
+        if self.has_ended || existing.is_some_and(|task| !task.is_leaving()) {
             return;
         }
-        let former = self.change(info_hash, tracker, |task| (false, task.under_way()));
-        let task = Task::new(payload, former.flatten(), now);
+        let former = self.change(info_hash, tracker, |task| (false, task.in_progress()));
+        let task = AnnounceTask::new(payload, former.flatten(), now);
         if let Some(due) = task.next() {
             self.queue.insert((due, info_hash, tracker.clone()));
         }
@@ -121,16 +121,21 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         tasks.insert(tracker.clone(), task);
     }
 
-    /// Tells all trackers of a swarm of an event; or, without one, has it announced now.
-    pub(crate) fn tell(&mut self, info_hash: InfoHash, event: Option<Event>, now: Instant) {
+    /// Makes an announce due now at all trackers of a swarm, with `event` if there is one.
+    pub(crate) fn announce_soon(
+        &mut self,
+        info_hash: InfoHash,
+        event: Option<Event>,
+        now: Instant,
+    ) {
         self.change_all(Some(info_hash), |_, task| {
-            task.tell(event, now);
+            task.announce_soon(event, now);
             true
         });
     }
 
-    /// Ends the tasks of a swarm at trackers that are not `wanted`. Those that have heard of it
-    /// hear `stopped`.
+    /// Ends the tasks of a swarm at trackers that are not `wanted`. Trackers that may list the
+    /// swarm receive `stopped`.
     pub(crate) fn leave_unless(
         &mut self,
         info_hash: InfoHash,
@@ -142,36 +147,36 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         });
     }
 
-    /// Ends all tasks of a swarm. The trackers that have heard of it hear `stopped`.
+    /// Ends all tasks of a swarm. Trackers that may list it receive `stopped`.
     pub(crate) fn leave(&mut self, info_hash: InfoHash, now: Instant) {
         self.leave_unless(info_hash, |_| false, now);
     }
 
-    /// Tells the trackers of these tasks that what they list stops; nothing else is announced to
-    /// them until they are woken.
-    pub(crate) fn rest(&mut self, whose: impl Fn(&P) -> bool, now: Instant) {
+    /// Suspends these tasks: `stopped` is sent where the tracker lists the swarm, and nothing else
+    /// until [`Schedule::resume`].
+    pub(crate) fn suspend(&mut self, is_affected: impl Fn(&P) -> bool, now: Instant) {
         self.change_all(None, |_, task| {
-            if whose(&task.payload) {
-                task.rest(now);
+            if is_affected(&task.payload) {
+                task.suspend(now);
             }
             true
         });
     }
 
-    /// Whether a tracker is still to hear that what rests has stopped.
+    /// Whether `stopped` is still to be sent for a suspended task.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.all().any(|(_, task)| task.is_stopping())
+        self.tasks().any(|(_, task)| task.is_stopping())
     }
 
-    /// Has everything announced now, and what rests from the beginning.
-    pub(crate) fn wake(&mut self, now: Instant) {
+    /// Makes all tasks due now. Suspended ones start with `started`.
+    pub(crate) fn resume(&mut self, now: Instant) {
         self.change_all(None, |_, task| {
-            task.wake(now);
+            task.resume(now);
             true
         });
     }
 
-    /// Changes what is kept of a swarm at its trackers, but for those that it leaves.
+    /// Changes the payloads of a swarm's tasks, except those that are leaving.
     pub(crate) fn update(&mut self, info_hash: InfoHash, update: impl Fn(&mut P)) {
         let tasks = self.swarms.get_mut(&info_hash).into_iter();
         for task in tasks.flat_map(BTreeMap::values_mut) {
@@ -182,33 +187,36 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     }
 
     /// The tasks of a swarm, with their trackers.
-    pub(crate) fn of(&self, info_hash: InfoHash) -> impl Iterator<Item = (&T, &Task<P>)> {
+    pub(crate) fn tasks_of(
+        &self,
+        info_hash: InfoHash,
+    ) -> impl Iterator<Item = (&T, &AnnounceTask<P>)> {
         self.swarms.get(&info_hash).into_iter().flatten()
     }
 
-    /// Whether a swarm is announced anywhere, or still leaves.
-    pub(crate) fn has(&self, info_hash: InfoHash) -> bool {
+    /// Whether a swarm has a task, also one that is leaving.
+    pub(crate) fn contains(&self, info_hash: InfoHash) -> bool {
         self.swarms.contains_key(&info_hash)
     }
 
-    /// A swarm at a tracker.
-    pub(crate) fn task(&self, info_hash: InfoHash, tracker: &T) -> Option<&Task<P>> {
+    /// The task of a swarm at a tracker.
+    pub(crate) fn task(&self, info_hash: InfoHash, tracker: &T) -> Option<&AnnounceTask<P>> {
         self.swarms.get(&info_hash)?.get(tracker)
     }
 
     /// All tasks, with their trackers.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&T, &Task<P>)> {
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (&T, &AnnounceTask<P>)> {
         self.swarms.values().flatten()
     }
 
-    /// When something is next due.
+    /// When the next task is due.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(due, ..)| *due)
     }
 
-    /// What is due at one tracker, as much as one request takes. It is under way from now on, until
-    /// it is settled or withdrawn.
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<Due<T, P>> {
+    /// Takes the due announces at one tracker, as many as one request holds. They are in progress
+    /// until they are settled or withdrawn.
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<DueAnnounce<T, P>> {
         let due = self.queue.iter().take_while(|(due, ..)| *due <= now);
         let first = self.queue.first().map(|(.., tracker)| tracker);
         let batch = due.filter(|(.., tracker)| Some(tracker) == first);
@@ -221,7 +229,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
                 let event = task.take(ticket);
                 (true, (task.payload.clone(), event))
             })?;
-            Some(Due {
+            Some(DueAnnounce {
                 info_hash,
                 tracker,
                 payload,
@@ -232,74 +240,76 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         taken.collect()
     }
 
-    /// An announce is not made after all.
-    pub(crate) fn withdraw(&mut self, due: &Due<T, P>) {
+    /// The announce is not made after all.
+    pub(crate) fn withdraw(&mut self, due: &DueAnnounce<T, P>) {
         self.change_taken(due, |task| (task.withdraw(), ()));
     }
 
-    /// An announce has ended. Returns what is new; nothing if its task is another by now.
+    /// Handles the outcome of an announce. Returns what is new, or `None` if the task was replaced
+    /// meanwhile.
     pub(crate) fn settle(
         &mut self,
-        due: &Due<T, P>,
-        outcome: Outcome,
+        due: &DueAnnounce<T, P>,
+        outcome: AnnounceOutcome,
         now: Instant,
-    ) -> Option<Notice> {
+    ) -> Option<AnnounceNotice> {
         let pace = self.pace;
         self.change_taken(due, |task| task.settle(outcome, &pace, now))?
     }
 
-    /// Changes what is kept of a swarm at the tracker that an announce is under way to.
-    pub(crate) fn keep(&mut self, due: &Due<T, P>, keep: impl FnOnce(&mut P)) {
-        self.change_taken(due, |task| (true, keep(&mut task.payload)));
+    /// Changes the payload of the task of an announce in progress.
+    pub(crate) fn update_due(&mut self, due: &DueAnnounce<T, P>, update: impl FnOnce(&mut P)) {
+        self.change_taken(due, |task| (true, update(&mut task.payload)));
     }
 
-    /// Nothing is begun from now on.
+    /// From now on no task is started.
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
     }
 
-    /// Whether nothing is begun any more.
+    /// Whether [`Schedule::end`] was called.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Whether an announce is under way.
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.all().any(|(_, task)| task.ticket().is_some())
+    /// Whether an announce is in progress.
+    pub(crate) fn has_announce_in_progress(&self) -> bool {
+        self.tasks().any(|(_, task)| task.ticket().is_some())
     }
 
-    /// Ends everything. Returns what the trackers that list a swarm are still to hear.
-    pub(crate) fn farewell(&mut self) -> Vec<Farewell<T, P>> {
+    /// Ends everything. Returns the final announces, for the trackers that list a swarm.
+    pub(crate) fn take_final_announces(&mut self) -> Vec<FinalAnnounce<T, P>> {
         self.end();
         self.queue.clear();
         let tasks = self.swarms.drain().flat_map(|(_, tasks)| tasks);
-        let told = tasks.filter_map(|(tracker, task)| {
-            let is_completed = task.farewell()?;
-            Some(Farewell {
+        let announces = tasks.filter_map(|(tracker, task)| {
+            let is_completed = task.final_announce()?;
+            Some(FinalAnnounce {
                 tracker,
                 payload: task.payload,
                 is_completed,
             })
         });
-        told.collect()
+        announces.collect()
     }
 
-    /// Changes the task of an announce that is under way, unless that is another by now.
+    /// Changes the task of an announce in progress, unless the task was replaced meanwhile.
     fn change_taken<R>(
         &mut self,
-        due: &Due<T, P>,
-        change: impl FnOnce(&mut Task<P>) -> (bool, R),
+        due: &DueAnnounce<T, P>,
+        change: impl FnOnce(&mut AnnounceTask<P>) -> (bool, R),
     ) -> Option<R> {
         let task = self.task(due.info_hash, &due.tracker);
         task.filter(|task| task.ticket() == Some(due.ticket))?;
         self.change(due.info_hash, &due.tracker, change)
     }
 
-    /// Changes all tasks of a swarm, or of all, and ends those for which `change` returns `false`.
+    /// Changes all tasks of a swarm, or of all swarms. Ends those for which `change` returns
+    /// `false`.
     fn change_all(
         &mut self,
         info_hash: Option<InfoHash>,
-        mut change: impl FnMut(&T, &mut Task<P>) -> bool,
+        mut change: impl FnMut(&T, &mut AnnounceTask<P>) -> bool,
     ) {
         let swarms: Vec<InfoHash> = match info_hash {
             Some(info_hash) => vec![info_hash],
@@ -307,7 +317,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         };
         for info_hash in swarms {
             let trackers: Vec<T> = self
-                .of(info_hash)
+                .tasks_of(info_hash)
                 .map(|(tracker, _)| tracker.clone())
                 .collect();
             for tracker in trackers {
@@ -316,12 +326,12 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         }
     }
 
-    /// Changes a task, which ends if `change` returns `false`; the queue follows.
+    /// Changes a task and updates the queue. Ends the task if `change` returns `false`.
     fn change<R>(
         &mut self,
         info_hash: InfoHash,
         tracker: &T,
-        change: impl FnOnce(&mut Task<P>) -> (bool, R),
+        change: impl FnOnce(&mut AnnounceTask<P>) -> (bool, R),
     ) -> Option<R> {
         let tasks = self.swarms.get_mut(&info_hash)?;
         let task = tasks.get_mut(tracker)?;
@@ -351,7 +361,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         let mut waiting = BTreeSet::new();
         let mut tickets = BTreeSet::new();
         for (info_hash, tasks) in &self.swarms {
-            assert!(!tasks.is_empty(), "4: {info_hash} is kept");
+            assert!(!tasks.is_empty(), "4: {info_hash} has no task");
             for (tracker, task) in tasks {
                 if let Some(ticket) = task.ticket() {
                     assert!(task.next().is_none(), "2: {tracker:?} is due");

@@ -1,73 +1,75 @@
-//! One swarm at one tracker: its state, and every transition of it.
+//! One swarm at one tracker: its state and all its transitions.
 
-use crate::peer::announce::pace::{Answer, Notice, Outcome, Pace};
+use crate::peer::announce::pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
 use crate::wire::Event;
 use std::time::Instant;
 
-/// One swarm at one tracker. `P` is what the announcer keeps of it.
+/// One swarm at one tracker. `P` is the announcer's own data for it.
 #[derive(Debug)]
-pub(crate) struct Task<P> {
+pub(crate) struct AnnounceTask<P> {
     pub(crate) payload: P,
     state: State,
     due: Instant,
-    /// Not before this, whatever is due: the tracker said so.
+    /// The earliest time for an announce, which the tracker asked for.
     not_before: Instant,
-    under_way: Option<Said>,
+    in_progress: Option<AnnounceInProgress>,
     failures: u32,
     reached: Option<bool>,
     trouble: Option<String>,
 }
 
-/// What the tracker knows, and what it is to hear.
+/// What the tracker knows, and what is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It has not heard of the swarm: `started` is due, and then this.
-    New { then: Option<Event> },
-    /// It lists the swarm. This is still to be told.
-    Listed { news: Option<Event> },
-    /// `stopped` is due, after which the task sleeps.
+    /// It does not know the swarm: `started` is due, and then the pending event.
+    New { pending: Option<Event> },
+    /// It lists the swarm. The pending event is to be sent.
+    Listed { pending: Option<Event> },
+    /// `stopped` is due. Then the task is suspended.
     Stopping,
-    /// Nothing is due until the task is woken.
-    Asleep,
-    /// `stopped` is due, after which the task ends.
+    /// Nothing is due until the task is resumed.
+    Suspended,
+    /// `stopped` is due. Then the task ends.
     Leaving {
         /// The tracker is known to list the swarm.
         is_listed: bool,
     },
 }
 
-/// An announce that is under way.
+/// An announce in progress.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said {
+pub(super) struct AnnounceInProgress {
     ticket: u64,
     event: Option<Event>,
-    /// The task before made it.
+    /// It belongs to the former task.
     is_former: bool,
 }
 
-impl<P> Task<P> {
-    /// A task that begins now, or when the announce under way has ended, which the task before
-    /// made.
-    pub(super) fn new(payload: P, under_way: Option<Said>, now: Instant) -> Self {
+impl<P> AnnounceTask<P> {
+    /// A task that starts now, or when the announce of the former task has ended.
+    pub(super) fn new(payload: P, in_progress: Option<AnnounceInProgress>, now: Instant) -> Self {
         let is_former = true;
         Self {
             payload,
-            state: State::New { then: None },
+            state: State::New { pending: None },
             due: now,
             not_before: now,
-            under_way: under_way.map(|said| Said { is_former, ..said }),
+            in_progress: in_progress.map(|announce| AnnounceInProgress {
+                is_former,
+                ..announce
+            }),
             failures: 0,
             reached: None,
             trouble: None,
         }
     }
 
-    /// Whether the tracker took the latest announce; none before the first has ended.
+    /// Whether the latest announce got an answer. `None` before the first one has ended.
     pub(crate) fn reached(&self) -> Option<bool> {
         self.reached
     }
 
-    /// The latest trouble, if there is one.
+    /// The latest trouble with the tracker.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -77,53 +79,53 @@ impl<P> Task<P> {
         matches!(self.state, State::Leaving { .. })
     }
 
-    /// Whether the task sleeps once `stopped` was tried.
+    /// Whether the task is suspended once `stopped` was tried.
     pub(super) fn is_stopping(&self) -> bool {
         self.state == State::Stopping
     }
 
-    /// The announce that is under way.
-    pub(super) fn under_way(&self) -> Option<Said> {
-        self.under_way
+    /// The announce in progress.
+    pub(super) fn in_progress(&self) -> Option<AnnounceInProgress> {
+        self.in_progress
     }
 
-    /// The ticket of the announce that is under way.
+    /// The ticket of the announce in progress.
     pub(super) fn ticket(&self) -> Option<u64> {
-        self.under_way.map(|said| said.ticket)
+        self.in_progress.map(|announce| announce.ticket)
     }
 
-    /// When the next announce is due; never while one is under way or the task sleeps.
+    /// When the next announce is due. `None` while one is in progress or the task is suspended.
     pub(super) fn next(&self) -> Option<Instant> {
-        let waits = self.under_way.is_none() && self.state != State::Asleep;
+        let waits = self.in_progress.is_none() && self.state != State::Suspended;
         waits.then(|| self.due.max(self.not_before))
     }
 
-    /// What is due.
+    /// The event of the next announce.
     fn event(&self) -> Option<Event> {
         match self.state {
             State::New { .. } => Some(Event::Started),
-            State::Listed { news } => news,
-            State::Asleep => None,
+            State::Listed { pending } => pending,
+            State::Suspended => None,
             State::Stopping | State::Leaving { .. } => Some(Event::Stopped),
         }
     }
 
-    /// What the tracker hears last: whether that is `completed` before `stopped`. `None` if it does
+    /// The final announce: whether `completed` comes before `stopped`. `None` if the tracker does
     /// not list the swarm.
-    pub(super) fn farewell(&self) -> Option<bool> {
+    pub(super) fn final_announce(&self) -> Option<bool> {
         match self.state {
-            State::Listed { news } => {
-                Some(news == Some(Event::Completed) && self.under_way.is_none())
+            State::Listed { pending } => {
+                Some(pending == Some(Event::Completed) && self.in_progress.is_none())
             }
             State::Stopping | State::Leaving { is_listed: true } => Some(false),
-            State::New { .. } | State::Asleep | State::Leaving { is_listed: false } => None,
+            State::New { .. } | State::Suspended | State::Leaving { is_listed: false } => None,
         }
     }
 
-    /// The announce that is due is under way from now on.
+    /// Starts the due announce, and returns its event.
     pub(super) fn take(&mut self, ticket: u64) -> Option<Event> {
         let event = self.event();
-        self.under_way = Some(Said {
+        self.in_progress = Some(AnnounceInProgress {
             ticket,
             event,
             is_former: false,
@@ -131,125 +133,136 @@ impl<P> Task<P> {
         event
     }
 
-    /// The announce under way was not made. Returns whether the task goes on.
+    /// The announce in progress is not made. Returns whether the task goes on.
     pub(super) fn withdraw(&mut self) -> bool {
-        self.under_way = None;
+        self.in_progress = None;
         self.state != State::Leaving { is_listed: false }
     }
 
-    /// This event came up; or, without one, an announce is due now.
-    pub(super) fn tell(&mut self, event: Option<Event>, now: Instant) {
+    /// Makes an announce due now, with `event` if there is one.
+    pub(super) fn announce_soon(&mut self, event: Option<Event>, now: Instant) {
         match &mut self.state {
-            // A tracker hears `started` first, and then whatever came since.
-            State::New { then } => {
+            // `started` is sent first, and then the pending event.
+            State::New { pending } => {
                 let event = event.filter(|event| *event != Event::Started);
-                *then = event.or(*then);
+                *pending = event.or(*pending);
             }
-            State::Listed { news } => {
-                *news = event.or(*news);
+            State::Listed { pending } => {
+                *pending = event.or(*pending);
                 self.due = now;
-                // An interval is for peers with nothing to tell.
+                // The interval of a tracker applies to announces without an event.
                 if event.is_some() {
                     self.not_before = now;
                 }
             }
-            State::Stopping | State::Asleep | State::Leaving { .. } => {}
+            State::Stopping | State::Suspended | State::Leaving { .. } => {}
         }
     }
 
-    /// The swarm is announced there no longer. Returns whether the tracker is still to hear of
-    /// that.
+    /// Ends the announces of the swarm there. Returns whether `stopped` is still to be sent.
     pub(super) fn leave(&mut self, now: Instant) -> bool {
         let is_listed = match self.state {
             State::Listed { .. } | State::Stopping => true,
-            State::New { .. } | State::Asleep => false,
+            State::New { .. } | State::Suspended => false,
             State::Leaving { is_listed } => is_listed,
         };
         self.state = State::Leaving { is_listed };
-        self.is_due(now);
-        // One that is under way may have been heard already.
-        is_listed || self.under_way.is_some()
+        self.make_due(now);
+        // An announce in progress may have reached the tracker already.
+        is_listed || self.in_progress.is_some()
     }
 
-    /// Nothing is announced until the task is woken, but for `stopped` where the tracker lists it.
-    pub(super) fn rest(&mut self, now: Instant) {
+    /// Suspends the task. `stopped` is sent first if the tracker lists the swarm.
+    pub(super) fn suspend(&mut self, now: Instant) {
         self.state = match self.state {
-            State::New { .. } | State::Asleep => State::Asleep,
+            State::New { .. } | State::Suspended => State::Suspended,
             State::Listed { .. } | State::Stopping => State::Stopping,
             leaving @ State::Leaving { .. } => leaving,
         };
-        self.is_due(now);
+        self.make_due(now);
     }
 
-    /// An announce is due now, and what sleeps begins anew.
-    pub(super) fn wake(&mut self, now: Instant) {
-        if matches!(self.state, State::Stopping | State::Asleep) {
-            self.state = State::New { then: None };
+    /// Makes an announce due now. A suspended task starts again as `New`.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if matches!(self.state, State::Stopping | State::Suspended) {
+            self.state = State::New { pending: None };
         }
         self.due = now;
     }
 
-    /// The announce under way has ended. Returns whether the task goes on, and what is new.
+    /// Handles the outcome of the announce in progress. Returns whether the task goes on, and what
+    /// is new.
     pub(super) fn settle(
         &mut self,
-        outcome: Outcome,
+        outcome: AnnounceOutcome,
         pace: &Pace,
         now: Instant,
-    ) -> (bool, Option<Notice>) {
-        let under_way = self.under_way.take();
-        let is_former = under_way.is_some_and(|said| said.is_former);
-        let said = under_way.and_then(|said| said.event);
-        let has_stopped = said == Some(Event::Stopped);
+    ) -> (bool, Option<AnnounceNotice>) {
+        let in_progress = self.in_progress.take();
+        let is_former = in_progress.is_some_and(|announce| announce.is_former);
+        let sent = in_progress.and_then(|announce| announce.event);
+        let has_stopped = sent == Some(Event::Stopped);
         match (self.state, outcome) {
-            // Said or not, it is not tried again.
+            // It is not tried again, whether it arrived or not.
             (State::Leaving { .. }, _) if has_stopped => return (false, None),
-            (State::Leaving { .. }, Outcome::Unlisted { .. }) => return (false, None),
-            (State::Stopping | State::Asleep, _) if has_stopped => self.state = State::Asleep,
-            (State::Stopping | State::Asleep, Outcome::Answered(_)) => {
-                // What was under way has made it known once more.
+            (State::Leaving { .. }, AnnounceOutcome::Unlisted { .. }) => return (false, None),
+            (State::Stopping | State::Suspended, _) if has_stopped => self.state = State::Suspended,
+            (State::Stopping | State::Suspended, AnnounceOutcome::Answered(_)) => {
+                // The earlier announce has listed the swarm once more.
                 self.state = State::Stopping;
-                self.is_due(now);
+                self.make_due(now);
             }
-            (State::Stopping | State::Asleep, _) => {}
-            // Woken before it was asleep, it says `started` next.
+            (State::Stopping | State::Suspended, _) => {}
+            // It was resumed during `stopped`: `started` is next.
             (State::New { .. }, _) if has_stopped || is_former => {}
-            (_, Outcome::Answered(answer)) => {
-                return (true, self.answered(said, &answer, pace, now));
+            (_, AnnounceOutcome::Answered(answer)) => {
+                return (true, self.on_answer(sent, &answer, pace, now));
             }
-            (_, Outcome::Failed { trouble, is_hungry }) => {
+            (
+                _,
+                AnnounceOutcome::Failed {
+                    trouble,
+                    lacks_peers,
+                },
+            ) => {
                 self.failures = self.failures.saturating_add(1);
                 self.reached = Some(false);
-                self.due = now + pace.after_failures(self.failures, is_hungry);
-                self.hurry(now + pace.retry_news);
-                return (true, self.note(trouble));
+                self.due = now + pace.after_failures(self.failures, lacks_peers);
+                self.limit_event_delay(now + pace.event_retry);
+                return (true, self.record_trouble(trouble));
             }
-            (state, Outcome::Unlisted { pause, trouble }) => {
-                let then = match state {
-                    State::New { then } => then,
-                    State::Listed { news } => news,
+            (state, AnnounceOutcome::Unlisted { pause, trouble }) => {
+                let pending = match state {
+                    State::New { pending } => pending,
+                    State::Listed { pending } => pending,
                     _ => None,
                 };
-                self.state = State::New { then };
+                self.state = State::New { pending };
                 self.due = now + pause;
-                return (true, trouble.and_then(|trouble| self.note(trouble)));
+                return (
+                    true,
+                    trouble.and_then(|trouble| self.record_trouble(trouble)),
+                );
             }
-            (_, Outcome::Over(reason)) => return (false, Some(Notice::Over(reason))),
+            (_, AnnounceOutcome::Ended(reason)) => {
+                return (false, Some(AnnounceNotice::Ended(reason)));
+            }
         }
         (true, None)
     }
 
-    /// The tracker lists the swarm, and has heard `said`.
-    fn answered(
+    /// Handles an answer: the tracker lists the swarm, and has received `sent`.
+    fn on_answer(
         &mut self,
-        said: Option<Event>,
-        answer: &Answer,
+        sent: Option<Event>,
+        answer: &TrackerAnswer,
         pace: &Pace,
         now: Instant,
-    ) -> Option<Notice> {
+    ) -> Option<AnnounceNotice> {
         self.state = match self.state {
-            State::New { then } if said == Some(Event::Started) => State::Listed { news: then },
-            // What came up while this one was under way is still to be told.
-            State::Listed { news } if news == said => State::Listed { news: None },
+            State::New { pending } if sent == Some(Event::Started) => State::Listed { pending },
+            // An event that came up meanwhile stays pending.
+            State::Listed { pending } if pending == sent => State::Listed { pending: None },
             State::Leaving { .. } => State::Leaving { is_listed: true },
             state => state,
         };
@@ -257,37 +270,37 @@ impl<P> Task<P> {
         self.due = answer.due(pace, now);
         self.not_before = match self.event() {
             Some(_) => now,
-            None => answer.soonest(now),
+            None => answer.earliest(now),
         };
         match self.state {
-            // Woken meanwhile, it begins anew.
-            State::New { .. } => self.is_due(now),
-            _ => self.hurry(now + pace.news),
+            // It was resumed meanwhile and starts again.
+            State::New { .. } => self.make_due(now),
+            _ => self.limit_event_delay(now + pace.event_delay),
         }
-        let is_news = self.trouble.take().is_some() || self.reached.is_none();
+        let is_new = self.trouble.take().is_some() || self.reached.is_none();
         self.reached = Some(true);
-        is_news.then_some(Notice::Answers)
+        is_new.then_some(AnnounceNotice::Answers)
     }
 
-    /// What is to be told to a tracker that lists the swarm is told by then.
-    fn hurry(&mut self, by: Instant) {
+    /// Makes a pending event due by then, if the tracker lists the swarm.
+    fn limit_event_delay(&mut self, by: Instant) {
         let is_listed = match self.state {
-            State::Listed { news } => news.is_some(),
+            State::Listed { pending } => pending.is_some(),
             State::Leaving { is_listed } => is_listed,
-            State::New { .. } | State::Stopping | State::Asleep => false,
+            State::New { .. } | State::Stopping | State::Suspended => false,
         };
         if is_listed {
             self.due = self.due.min(by);
         }
     }
 
-    fn note(&mut self, trouble: String) -> Option<Notice> {
-        let is_news = self.trouble.as_ref() != Some(&trouble);
+    fn record_trouble(&mut self, trouble: String) -> Option<AnnounceNotice> {
+        let is_new = self.trouble.as_ref() != Some(&trouble);
         self.trouble = Some(trouble.clone());
-        is_news.then_some(Notice::Trouble(trouble))
+        is_new.then_some(AnnounceNotice::Trouble(trouble))
     }
 
-    fn is_due(&mut self, now: Instant) {
+    fn make_due(&mut self, now: Instant) {
         (self.due, self.not_before) = (now, now);
     }
 

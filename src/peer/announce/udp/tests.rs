@@ -1,11 +1,12 @@
-//! Announces to trackers that answer, lie, refuse and are silent, on loopback.
+//! Announces on loopback to trackers that answer, lie, refuse or are silent.
 
 use super::*;
 use crate::peer::announce::testing::request;
 use crate::wire::udp_tracker::Announced;
 use std::thread;
 
-/// A tracker that answers each request with these datagrams, until it has heard an announce; gives what it heard.
+/// A tracker that answers each request with these datagrams until it has received an announce. The
+/// thread returns the requests.
 fn tracker(
     address: &str,
     answers: impl Fn(&Request) -> Vec<Vec<u8>> + Send + 'static,
@@ -15,21 +16,21 @@ fn tracker(
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
     let url = format!("udp://{}/announce?a=b", socket.local_addr().unwrap());
-    let heard = thread::spawn(move || {
-        let (mut heard, mut datagram) = (Vec::new(), [0; 2_000]);
+    let requests = thread::spawn(move || {
+        let (mut requests, mut datagram) = (Vec::new(), [0; 2_000]);
         loop {
             let (length, from) = socket.recv_from(&mut datagram).unwrap();
             let request = Request::parse(&datagram[..length]).unwrap();
             for answer in answers(&request) {
                 socket.send_to(&answer, from).unwrap();
             }
-            heard.push(request);
-            if matches!(heard.last(), Some(Request::Announce { .. })) {
-                return heard;
+            requests.push(request);
+            if matches!(requests.last(), Some(Request::Announce { .. })) {
+                return requests;
             }
         }
     });
-    (url, heard)
+    (url, requests)
 }
 
 fn encode(response: &Response, family: Family) -> Vec<u8> {
@@ -38,7 +39,7 @@ fn encode(response: &Response, family: Family) -> Vec<u8> {
     out
 }
 
-/// What an honest tracker answers that knows one peer.
+/// The answer of an honest tracker that knows one peer.
 fn honest(request: &Request, peer: &str) -> Response {
     let transaction = request.transaction();
     match request {
@@ -59,18 +60,23 @@ fn honest(request: &Request, peer: &str) -> Response {
 }
 
 fn ask(url: &str, limit: Duration) -> Result<AnnounceResponse, String> {
-    UdpTrackers::new(Source::new([0, 0, 0, 0].into())).announce(url, &request(), limit, &|| false)
+    UdpTrackers::new(AnnounceSource::new([0, 0, 0, 0].into())).announce(
+        url,
+        &request(),
+        limit,
+        &|| false,
+    )
 }
 
 #[test]
-fn an_announce_over_either_family_brings_peers() {
+fn an_announce_over_either_family_returns_peers() {
     for (address, peer, family) in [
         ("127.0.0.1:0", "10.0.0.1:6881", Family::V4),
         ("[::1]:0", "[2001:db8::1]:6881", Family::V6),
     ] {
-        let (url, heard) = tracker(address, move |request| {
+        let (url, requests) = tracker(address, move |request| {
             let answer = encode(&honest(request, peer), family);
-            // Noise before it: cut, foreign, of another transaction, of another kind.
+            // Noise before it: cut short, foreign, of another transaction, of another kind.
             let mut other = answer.clone();
             other[4] ^= 1;
             let mut kind = answer.clone();
@@ -85,27 +91,27 @@ fn an_announce_over_either_family_brings_peers() {
                 answer,
             ]
         });
-        let told = ask(&url, ANSWER).unwrap();
-        assert_eq!(told.peers.len(), 1);
-        assert_eq!(told.peers[0].address, peer.parse().unwrap());
+        let answer = ask(&url, ANSWER).unwrap();
+        assert_eq!(answer.peers.len(), 1);
+        assert_eq!(answer.peers[0].address, peer.parse().unwrap());
         assert_eq!(
-            told.interval,
+            answer.interval,
             Duration::from_secs(60),
-            "not as often as that"
+            "the interval has a lower limit"
         );
-        let heard = heard.join().unwrap();
+        let requests = requests.join().unwrap();
         assert!(
-            matches!(&heard[..], [Request::Connect { .. }, Request::Announce { connection, url_data, .. }]
+            matches!(&requests[..], [Request::Connect { .. }, Request::Announce { connection, url_data, .. }]
                 if connection.0 == *b"identity" && url_data == b"/announce?a=b"),
-            "{heard:?}"
+            "{requests:?}"
         );
-        assert_ne!(heard[0].transaction(), heard[1].transaction());
+        assert_ne!(requests[0].transaction(), requests[1].transaction());
     }
 }
 
 #[test]
-fn a_refusal_is_told() {
-    let (url, heard) = tracker("127.0.0.1:0", |request| {
+fn a_refusal_is_an_error_with_its_message() {
+    let (url, requests) = tracker("127.0.0.1:0", |request| {
         let transaction = request.transaction();
         let response = match request {
             Request::Announce { .. } => Response::Error {
@@ -120,14 +126,14 @@ fn a_refusal_is_told() {
         ask(&url, ANSWER),
         Err("the tracker refuses: not here".to_owned())
     );
-    heard.join().unwrap();
+    requests.join().unwrap();
 }
 
 #[test]
-fn one_that_does_not_answer_is_left_alone_for_longer_each_time() {
+fn a_silent_tracker_is_left_alone_for_longer_each_time() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", silent.local_addr().unwrap());
-    let trackers = UdpTrackers::new(Source::new([0, 0, 0, 0].into()));
+    let trackers = UdpTrackers::new(AnnounceSource::new([0, 0, 0, 0].into()));
     let ask = || trackers.announce(&url, &request(), Duration::from_millis(1), &|| false);
     assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
     assert!(ask().unwrap_err().ends_with("does not answer over UDP"));
@@ -141,28 +147,28 @@ fn one_that_does_not_answer_is_left_alone_for_longer_each_time() {
         silent.recv(&mut datagram).is_err(),
         "nothing was sent the second time"
     );
-    let pauses: Vec<u64> = (0..6).map(|times| pause(times).as_secs()).collect();
+    let pauses: Vec<u64> = (0..6).map(|times| pause_after(times).as_secs()).collect();
     assert_eq!(pauses, [15, 30, 60, 120, 120, 120]);
-    assert_eq!(pause(u32::MAX), LONGEST);
+    assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
 }
 
 #[test]
-fn the_end_of_the_peer_ends_a_wait() {
+fn a_wait_ends_when_the_peer_stops() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", silent.local_addr().unwrap());
     let begun = Instant::now();
-    let told = UdpTrackers::new(Source::new([0, 0, 0, 0].into())).announce(
+    let answer = UdpTrackers::new(AnnounceSource::new([0, 0, 0, 0].into())).announce(
         &url,
         &request(),
         ANSWER,
         &|| true,
     );
-    assert_eq!(told, Err("the peer ends".to_owned()));
+    assert_eq!(answer, Err("the peer stops".to_owned()));
     assert!(begun.elapsed() < WAIT);
 }
 
 #[test]
-fn a_port_that_nobody_listens_on_is_known_at_once() {
+fn a_closed_port_is_reported_at_once() {
     let free = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", free.local_addr().unwrap());
     drop(free);
@@ -172,14 +178,14 @@ fn a_port_that_nobody_listens_on_is_known_at_once() {
 }
 
 #[test]
-fn urls_are_taken_apart() {
+fn urls_are_parsed() {
     for (url, host, url_data) in [
         ("udp://a:1", "a:1", ""),
         ("udp://a.example:6969/", "a.example:6969", ""),
         ("udp://[::1]:80/announce", "[::1]:80", "/announce"),
         ("udp://1.2.3.4:5?x=/y#z", "1.2.3.4:5", "?x=/y"),
     ] {
-        let (found, data) = target(url).unwrap();
+        let (found, data) = parse_url(url).unwrap();
         assert_eq!((found.to_string().as_str(), data), (host, url_data));
     }
     for url in [
@@ -190,6 +196,6 @@ fn urls_are_taken_apart() {
         "udp://a:0",
         "udp://",
     ] {
-        assert!(target(url).is_err(), "{url}");
+        assert!(parse_url(url).is_err(), "{url}");
     }
 }
