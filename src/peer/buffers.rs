@@ -7,8 +7,8 @@
 //! The pool grows by need. A far, fat link has many blocks under way, and they are reserved, but
 //! few of them are here at a time. Where many are here, the disk or the processor is what others
 //! wait for, and more blocks under way are of no use: over
-//! [`USUAL`], blocks are reserved only as long as no more than a third of what is reserved was here lately. Buffers are made when
-//! a block arrives and none is free. What no download has needed for [`LONG`] is freed, and all
+//! [`BASE_BLOCKS`], blocks are reserved only as long as no more than a third of what is reserved was here lately. Buffers are made when
+//! a block arrives and none is free. What no download has needed for [`IDLE_TIME`] is freed, and all
 //! that is free at once when no download has anything reserved.
 
 use crate::swarm::Budget;
@@ -20,30 +20,30 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How many blocks may be reserved in all downloads whether they are here or under way: 12 MiB.
-const USUAL: u32 = 768;
+const BASE_BLOCKS: u32 = 768;
 /// Over how many blocks, and at most twice as many, it counts how many were here: 8 MiB.
-const ROUND: u32 = 512;
+const SAMPLE_BLOCKS: u32 = 512;
 /// A buffer that was free for this long, and at most twice as long, is freed.
-const LONG: Duration = Duration::from_secs(5);
+const IDLE_TIME: Duration = Duration::from_secs(5);
 
 /// The buffers of one peer.
 #[derive(Debug)]
 pub(super) struct BufferPool {
     /// How many blocks may be reserved in all downloads.
-    most: u32,
+    max_blocks: u32,
     reserved: AtomicU32,
     /// Downloads that hold some of it.
     holders: AtomicU32,
-    filled: Filled,
-    free: Mutex<Free>,
+    filled: FilledCounts,
+    free: Mutex<FreeBuffers>,
 }
 
 /// The most buffers that were filled at one time while the last blocks came.
 #[derive(Debug, Default)]
-struct Filled {
+struct FilledCounts {
     /// Now.
     now: AtomicU32,
-    /// Of the latest [`ROUND`] blocks, or fewer, and of those before.
+    /// Of the latest [`SAMPLE_BLOCKS`] blocks, or fewer, and of those before.
     newer: AtomicU32,
     older: AtomicU32,
     /// Blocks since the start.
@@ -53,7 +53,7 @@ struct Filled {
 /// Buffers that nobody uses. The latest to come is the first to go, so that those that are not
 /// needed stay at the bottom.
 #[derive(Debug)]
-struct Free {
+struct FreeBuffers {
     buffers: Vec<Box<[u8]>>,
     /// The fewest there were since that time.
     fewest: usize,
@@ -63,16 +63,16 @@ struct Free {
 impl BufferPool {
     /// A pool of so many bytes at most; its buffers are made as they are first needed.
     pub(super) fn new(bytes: u64) -> Arc<Self> {
-        let free = Free {
+        let free = FreeBuffers {
             buffers: Vec::new(),
             fewest: 0,
             since: Instant::now(),
         };
         Arc::new(Self {
-            most: u32::try_from(bytes / u64::from(BLOCK)).unwrap_or(u32::MAX),
+            max_blocks: u32::try_from(bytes / u64::from(BLOCK)).unwrap_or(u32::MAX),
             reserved: AtomicU32::new(0),
             holders: AtomicU32::new(0),
-            filled: Filled::default(),
+            filled: FilledCounts::default(),
             free: Mutex::new(free),
         })
     }
@@ -81,13 +81,13 @@ impl BufferPool {
     /// Beyond an even share among all that hold some it gets none, but enough for one run it always
     /// gets once others return theirs.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
-        let even = self.most / self.holders.load(Ordering::Relaxed).max(1);
-        if *held > 0 && (held.saturating_add(count) > even || !self.may_hold(count)) {
+        let even = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
+        if *held > 0 && (held.saturating_add(count) > even || !self.may_grow(count)) {
             return false;
         }
         let add = |reserved: u32| {
             let sum = reserved.checked_add(count);
-            sum.filter(|sum| *sum <= self.most)
+            sum.filter(|sum| *sum <= self.max_blocks)
         };
         let got = self
             .reserved
@@ -110,7 +110,7 @@ impl BufferPool {
             self.holders
                 .fetch_sub(u32::from(*held == 0), Ordering::Relaxed);
             if before == count {
-                let freed = lock(&self.free).empty();
+                let freed = lock(&self.free).take_all();
                 drop(freed);
             }
         }
@@ -128,9 +128,9 @@ impl BufferPool {
     }
 
     /// Whether so many blocks more may be reserved, as far as what is here tells.
-    fn may_hold(&self, count: u32) -> bool {
+    fn may_grow(&self, count: u32) -> bool {
         let reserved = self.reserved.load(Ordering::Relaxed).saturating_add(count);
-        reserved <= USUAL || self.filled.most() <= reserved / 3
+        reserved <= BASE_BLOCKS || self.filled.recent_max() <= reserved / 3
     }
 
     /// Takes a buffer back; frees it if nothing is reserved.
@@ -143,27 +143,27 @@ impl BufferPool {
     }
 }
 
-impl Filled {
+impl FilledCounts {
     fn add(&self) {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         let before = self.newer.fetch_max(now, Ordering::Relaxed);
         if self
             .blocks
             .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(ROUND)
+            .is_multiple_of(SAMPLE_BLOCKS)
         {
             self.older.store(before.max(now), Ordering::Relaxed);
             self.newer.store(now, Ordering::Relaxed);
         }
     }
 
-    fn most(&self) -> u32 {
+    fn recent_max(&self) -> u32 {
         let older = self.older.load(Ordering::Relaxed);
         older.max(self.newer.load(Ordering::Relaxed))
     }
 }
 
-impl Free {
+impl FreeBuffers {
     fn take(&mut self) -> Option<Box<[u8]>> {
         let buffer = self.buffers.pop();
         self.fewest = self.fewest.min(self.buffers.len());
@@ -173,7 +173,7 @@ impl Free {
     /// Returns those that nobody has needed for long.
     fn put(&mut self, buffer: Box<[u8]>, now: Instant) -> Vec<Box<[u8]>> {
         self.buffers.push(buffer);
-        if now.saturating_duration_since(self.since) < LONG {
+        if now.saturating_duration_since(self.since) < IDLE_TIME {
             return Vec::new();
         }
         let unneeded = self.buffers.drain(..self.fewest.min(self.buffers.len()));
@@ -183,7 +183,7 @@ impl Free {
     }
 
     /// Returns all of them.
-    fn empty(&mut self) -> Vec<Box<[u8]>> {
+    fn take_all(&mut self) -> Vec<Box<[u8]>> {
         self.fewest = 0;
         std::mem::take(&mut self.buffers)
     }
@@ -191,12 +191,12 @@ impl Free {
 
 /// What one download has reserved of the pool; it is given back when dropped.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub(super) struct Reservation {
     pool: Arc<BufferPool>,
     blocks: u32,
 }
 
-impl Reserved {
+impl Reservation {
     /// Nothing is reserved yet.
     pub(super) fn of(pool: &Arc<BufferPool>) -> Self {
         Self {
@@ -206,7 +206,7 @@ impl Reserved {
     }
 }
 
-impl Budget for Reserved {
+impl Budget for Reservation {
     fn reserve(&mut self, blocks: u32) -> bool {
         self.pool.reserve(&mut self.blocks, blocks)
     }
@@ -220,7 +220,7 @@ impl Budget for Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let all = self.blocks;
         self.release(all);
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn holders_share_the_pool_evenly_and_one_run_is_always_possible() {
-        for blocks in [USUAL, 16 * USUAL] {
+        for blocks in [BASE_BLOCKS, 16 * BASE_BLOCKS] {
             let pool = pool(blocks);
             let (mut first, mut second) = (0, 0);
             assert!(pool.reserve(&mut first, blocks) && !pool.reserve(&mut first, 1));
@@ -325,7 +325,7 @@ mod tests {
         while pool.reserve(&mut held, 32) {
             here.extend(iter::repeat_with(|| pool.buffer()).take(32));
         }
-        assert_eq!(held, USUAL);
+        assert_eq!(held, BASE_BLOCKS);
         let mut other = 0;
         assert!(
             pool.reserve(&mut other, 32),
@@ -334,12 +334,12 @@ mod tests {
         assert!(!pool.reserve(&mut other, 32));
         here.truncate(100);
         grow(&mut held);
-        assert_eq!(held, USUAL, "a moment ago they were here");
-        for _ in 0..2 * ROUND {
+        assert_eq!(held, BASE_BLOCKS, "a moment ago they were here");
+        for _ in 0..2 * SAMPLE_BLOCKS {
             drop(pool.buffer());
         }
         grow(&mut held);
-        assert!(held > USUAL);
+        assert!(held > BASE_BLOCKS);
     }
 
     #[test]
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn what_nobody_needs_for_long_is_freed() {
         let begun = Instant::now();
-        let mut free = Free {
+        let mut free = FreeBuffers {
             buffers: iter::repeat_with(Box::default).take(10).collect(),
             fewest: 10,
             since: begun,
@@ -386,7 +386,7 @@ mod tests {
         // Four are in use now and then.
         let mut turn = |number: u32| {
             let taken: Vec<_> = iter::repeat_with(|| free.take().unwrap()).take(4).collect();
-            let now = begun + LONG * number / 2;
+            let now = begun + IDLE_TIME * number / 2;
             let freed = taken.into_iter().map(|buffer| free.put(buffer, now).len());
             (freed.sum::<usize>(), free.buffers.len())
         };

@@ -1,7 +1,7 @@
 //! The calls of this peer: a thread for each, which then is the link's reading thread.
 
-use super::link::{self, CallError, Greeted, MemberCall};
-use super::{Entry, LinkStream, STACK, Services, Sockets, join, magnet};
+use super::link::{self, CallError, GroupAccess, PeerConnection};
+use super::{Entry, IO_STACK, LinkStream, Services, Sockets, magnet, run_link};
 use crate::net::{GroupTlsError, Refusal as Alert};
 use crate::swarm::{Contacts, Unreached};
 use crate::system::lock;
@@ -49,7 +49,7 @@ impl Calls {
         }
         let thread = thread::Builder::new()
             .name("call".to_owned())
-            .stack_size(STACK);
+            .stack_size(IO_STACK);
         match thread.spawn(move || call.run()) {
             Ok(thread) => threads.push(thread),
             Err(error) => log::warn!("{}: cannot call {address}: {error}", entry.name()),
@@ -79,14 +79,16 @@ impl Call {
     fn run(&self) {
         let address = self.address;
         match self.greet() {
-            Ok(greeted) if greeted.theirs.peer_id == self.services.context.identity.peer_id => {
+            Ok(connection)
+                if connection.handshake.peer_id == self.services.context.identity.peer_id =>
+            {
                 log::debug!("{address} is this peer itself");
                 self.entry
                     .contacts(|contacts| contacts.bar(address, Duration::MAX));
             }
-            Ok(greeted) => {
+            Ok(connection) => {
                 self.entry.contacts(Contacts::on_answer);
-                self.begin(greeted);
+                self.begin(connection);
             }
             Err(error) => {
                 let why = Unreached {
@@ -105,12 +107,13 @@ impl Call {
         }
     }
 
-    fn begin(&self, greeted: Greeted) {
-        match (&self.entry, &greeted.stream) {
-            (Entry::Transfer(transfer), _) => join(transfer, greeted),
+    fn begin(&self, connection: PeerConnection) {
+        match (&self.entry, &connection.stream) {
+            (Entry::Transfer(transfer), _) => run_link(transfer, connection),
             (Entry::Search(search), LinkStream::Plain(stream)) => {
                 let _registered = self.sockets.register(stream);
-                let metadata = magnet::fetch(search, stream, self.address, true, &greeted.theirs);
+                let metadata =
+                    magnet::fetch(search, stream, self.address, true, &connection.handshake);
                 if let Some(metadata) = metadata {
                     magnet::learn(&self.services, search, metadata);
                 }
@@ -121,7 +124,7 @@ impl Call {
     }
 
     /// Connects, and exchanges handshakes.
-    fn greet(&self) -> Result<Greeted, CallError> {
+    fn greet(&self) -> Result<PeerConnection, CallError> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?);
         let _registered = self.sockets.register(&socket);
         let context = &self.services.context;
@@ -131,15 +134,16 @@ impl Call {
             Entry::Search(_) => None,
         };
         let Some((membership, transfer)) = membership else {
-            return link::call(context, socket, self.address, info_hash, None);
+            return link::initiate_handshake(context, socket, self.address, info_hash, None);
         };
         let group = self.services.groups.of(membership);
         let tls = group.tls(transfer.authority());
-        let member = MemberCall {
+        let member = GroupAccess {
             tls: tls.ok_or(CallError::Suspended)?,
             is_barred: &|user| group.is_barred(user),
         };
-        let called = link::call(context, socket, self.address, info_hash, Some(member));
+        let called =
+            link::initiate_handshake(context, socket, self.address, info_hash, Some(member));
         if let Err(CallError::Group(GroupTlsError::Refused(Alert::Group))) = &called {
             group.doubt();
         }

@@ -43,7 +43,7 @@ pub(super) struct Ticks {
 
 impl Ticks {
     /// Has the next tick come at once.
-    pub(super) fn now(&self) {
+    pub(super) fn trigger(&self) {
         *lock(&self.early) = true;
         self.due.notify_all();
     }

@@ -2,7 +2,7 @@
 //! serves, its clock and its end. It knows no transfer, link or tracker.
 
 use super::{
-    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, owned::Owned,
+    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, owned::OwnedMap,
     tasks::Tasks,
 };
 use crate::net::{Pool, Stop};
@@ -31,7 +31,7 @@ pub(super) struct Identity {
 
 /// What links may take: places, rates, memory, time.
 #[derive(Debug)]
-pub(super) struct Bounds {
+pub(super) struct LinkLimits {
     /// The most links of one share.
     pub(super) max_peers: usize,
     pub(super) upload_slots: UploadSlots,
@@ -43,7 +43,7 @@ pub(super) struct Bounds {
     pub(super) deadlines: Deadlines,
 }
 
-impl Bounds {
+impl LinkLimits {
     pub(super) fn new(max_peers: usize, limits: Limits, deadlines: Deadlines) -> Self {
         Self {
             max_peers: max_peers.max(1),
@@ -63,11 +63,11 @@ impl Bounds {
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) identity: Identity,
-    pub(super) bounds: Arc<Bounds>,
+    pub(super) link_limits: Arc<LinkLimits>,
     pub(super) buffers: Arc<BufferPool>,
     pub(super) tasks: Tasks,
     pub(super) records: Records,
-    pub(super) owned: Owned,
+    pub(super) owned: OwnedMap,
     pub(super) changes: Changes,
     pub(super) ticks: Ticks,
     pub(super) stop: Stop,
@@ -78,14 +78,19 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(identity: Identity, bounds: Bounds, pool: Pool, records: Records) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        link_limits: LinkLimits,
+        pool: Pool,
+        records: Records,
+    ) -> Self {
         Self {
             identity,
-            buffers: BufferPool::new(bounds.memory),
-            bounds: Arc::new(bounds),
+            buffers: BufferPool::new(link_limits.memory),
+            link_limits: Arc::new(link_limits),
             tasks: Tasks::new(pool),
             records,
-            owned: Owned::default(),
+            owned: OwnedMap::default(),
             changes: Changes::default(),
             ticks: Ticks::default(),
             stop: Stop::new(),
@@ -101,7 +106,7 @@ impl Context {
     }
 
     /// A number that no other link of this peer has.
-    pub(super) fn next_link(&self) -> LinkId {
+    pub(super) fn next_link_id(&self) -> LinkId {
         LinkId(self.links.fetch_add(1, Ordering::Relaxed))
     }
 

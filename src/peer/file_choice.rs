@@ -26,7 +26,7 @@ pub struct FileChoice {
 
 impl FileChoice {
     /// As a record keeps them. Patterns that are none any more mean nothing.
-    pub(super) fn recorded(only: &[String], sequential: bool, force: bool) -> Self {
+    pub(super) fn from_record(only: &[String], sequential: bool, force: bool) -> Self {
         Self {
             only: only.iter().filter_map(|text| text.parse().ok()).collect(),
             sequential,
@@ -35,7 +35,7 @@ impl FileChoice {
     }
 
     /// These and others: what either means.
-    pub(super) fn and(&self, more: &Self) -> Self {
+    pub(super) fn union(&self, more: &Self) -> Self {
         // No pattern means everything.
         let mut only = Vec::new();
         if !self.only.is_empty() && !more.only.is_empty() {

@@ -1,7 +1,7 @@
 //! Callers: from an accepted connection to a link, or to a connection that fetches metadata.
 
-use super::link::{self, Served, Turned};
-use super::{Entry, LinkStream, Services, Sockets, join, magnet};
+use super::link::{self, AdmissionError, ServedSwarms};
+use super::{Entry, LinkStream, Services, Sockets, magnet, run_link};
 use crate::certificate::Member;
 use crate::net::{GroupTls, Incoming};
 use crate::torrent::InfoHash;
@@ -12,24 +12,24 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
     let Incoming {
         stream, address, ..
     } = incoming;
-    let greeted = match link::answer(&services.context, &**services, stream, address) {
-        Ok(greeted) => greeted,
+    let connection = match link::accept_handshake(&services.context, &**services, stream, address) {
+        Ok(connection) => connection,
         Err(error) => return log::log!(error.level(), "{address}: {error}"),
     };
-    let theirs = &greeted.theirs;
-    let is_member = greeted.member.is_some();
+    let handshake = &connection.handshake;
+    let is_member = connection.member.is_some();
     match (
-        served(services, theirs.info_hash, is_member),
-        &greeted.stream,
+        served(services, handshake.info_hash, is_member),
+        &connection.stream,
     ) {
-        (Some(Entry::Transfer(transfer)), _) => join(&transfer, greeted),
+        (Some(Entry::Transfer(transfer)), _) => run_link(&transfer, connection),
         (Some(Entry::Search(search)), LinkStream::Plain(stream)) => {
             let _registered = sockets.register(stream);
-            if let Some(metadata) = magnet::fetch(&search, stream, address, false, theirs) {
+            if let Some(metadata) = magnet::fetch(&search, stream, address, false, handshake) {
                 magnet::learn(services, &search, metadata);
             }
         }
-        _ => log::info!("{address}: {} went away", theirs.info_hash),
+        _ => log::info!("{address}: {} went away", handshake.info_hash),
     }
 }
 
@@ -46,16 +46,20 @@ fn served(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<E
     is_served.then_some(entry)
 }
 
-impl Served for Services {
+impl ServedSwarms for Services {
     fn tls(&self, info_hash: InfoHash) -> Option<GroupTls> {
         let transfer = served(self, info_hash, true)?.into_transfer()?;
         let membership = transfer.plan.group.as_ref()?;
         self.groups.of(membership).tls(transfer.authority())
     }
 
-    fn admits(&self, info_hash: InfoHash, member: Option<&Member>) -> Result<(), Turned> {
+    fn check_admission(
+        &self,
+        info_hash: InfoHash,
+        member: Option<&Member>,
+    ) -> Result<(), AdmissionError> {
         let entry = served(self, info_hash, member.is_some());
-        let entry = entry.ok_or(Turned::NotServed(info_hash))?;
+        let entry = entry.ok_or(AdmissionError::NotServed(info_hash))?;
         let membership = match &entry {
             Entry::Search(_) => None,
             Entry::Transfer(transfer) => transfer.plan.group.as_ref(),
@@ -64,7 +68,7 @@ impl Served for Services {
             (Some(membership), Some(member))
                 if self.groups.of(membership).is_barred(&member.user) =>
             {
-                Err(Turned::Barred(member.user.clone()))
+                Err(AdmissionError::Barred(member.user.clone()))
             }
             _ => Ok(()),
         }

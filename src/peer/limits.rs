@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 /// The most memory for blocks that are under way, unless asked otherwise: what fills links of 125
 /// MB/s and 1 s in all, twice.
-const MEMORY: u64 = 256 << 20;
+const DEFAULT_MEMORY: u64 = 256 << 20;
 /// The part of the machine's memory that is taken at most, unless asked otherwise.
-const PART: u64 = 8;
+const MEMORY_DIVISOR: u64 = 8;
 /// The least memory for blocks that are under way: two runs.
-const LEAST: u64 = 1 << 20;
+const MIN_MEMORY: u64 = 1 << 20;
 
 /// How much a peer sends, reads and keeps in memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,8 +31,12 @@ pub struct Limits {
 
 impl Limits {
     pub(super) fn memory(&self) -> u64 {
-        let usual = || memory().map_or(MEMORY, |all| (all / PART).min(MEMORY));
-        self.memory.unwrap_or_else(usual).max(LEAST)
+        let usual = || {
+            memory().map_or(DEFAULT_MEMORY, |all| {
+                (all / MEMORY_DIVISOR).min(DEFAULT_MEMORY)
+            })
+        };
+        self.memory.unwrap_or_else(usual).max(MIN_MEMORY)
     }
 
     pub(super) fn slots(&self) -> UploadSlots {
@@ -107,8 +111,8 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(of(Some(3 << 20)).memory(), 3 << 20);
-        assert_eq!(of(Some(0)).memory(), LEAST);
-        assert!((LEAST..=MEMORY).contains(&of(None).memory()));
+        assert_eq!(of(Some(0)).memory(), MIN_MEMORY);
+        assert!((MIN_MEMORY..=DEFAULT_MEMORY).contains(&of(None).memory()));
     }
 
     #[test]

@@ -66,23 +66,24 @@ pub use trust::{FirstUse, Trust, TrustError};
 
 // What most files of this room use: they name it `super::X` or `crate::peer::X`.
 use announce::{Announced, Announcer};
-use buffers::{BlockBuffer, BufferPool, Reserved};
+use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
-use context::{Bounds, Context, Identity, now_ms};
+use context::{Context, Identity, LinkLimits, now_ms};
 use download::already::already;
 use download::place::{is_alike, place, place_of, read_torrent};
 use download::planned::{Planned, whole_at};
 use group::{GroupAnnouncer, Groups};
 use limits::Throttle;
 use link::{
-    Ended, Front, Greeted, LARGEST_WINDOW, Link, LinkStream, METADATA, Means, MessageReader, PEX,
-    Patience, ReadError, STACK, Sink, Uploads, extension_handshake,
+    EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID, MessageReader,
+    MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, Upcoming, UploadSource,
+    extension_handshake,
 };
 use search::MagnetSearch;
 use services::Services;
 use sockets::Sockets;
 use trackers::Trackers;
-use transfer::{Files, Membership, Plan, Transfer, join, shown};
+use transfer::{Membership, OpenFiles, Transfer, TransferPlan, download_state, run_link};
 use transfers::{Entry, Transfers};
 use web_seed::WebClient;
-use zone::{Guard, Refused, Zone};
+use zone::{ForbiddenZone, Zone, ZoneResolver};

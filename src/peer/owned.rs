@@ -11,24 +11,24 @@ use std::sync::Mutex;
 
 /// All shares that are served.
 #[derive(Debug, Default)]
-pub(super) struct Owned {
-    shares: Mutex<HashMap<InfoHash, Segments>>,
+pub(super) struct OwnedMap {
+    shares: Mutex<HashMap<InfoHash, OwnedPieces>>,
 }
 
 /// What is owned of one share.
 #[derive(Debug)]
-struct Segments {
+struct OwnedPieces {
     pieces: PieceSet,
     /// Pieces in the order they were verified since the share came in. Links send their `have`s
     /// from it.
     journal: Vec<PieceIndex>,
 }
 
-impl Owned {
+impl OwnedMap {
     /// Serves a share from now on.
     pub(super) fn insert(&self, info_hash: InfoHash, pieces: PieceSet) {
         let journal = Vec::new();
-        lock(&self.shares).insert(info_hash, Segments { pieces, journal });
+        lock(&self.shares).insert(info_hash, OwnedPieces { pieces, journal });
     }
 
     /// Serves it no longer.
@@ -43,33 +43,37 @@ impl Owned {
 
     /// A piece is verified and written.
     pub(super) fn publish(&self, info_hash: InfoHash, piece: PieceIndex) {
-        if let Some(segments) = lock(&self.shares).get_mut(&info_hash)
-            && segments.pieces.insert(piece)
+        if let Some(share) = lock(&self.shares).get_mut(&info_hash)
+            && share.pieces.insert(piece)
         {
-            segments.journal.push(piece);
+            share.journal.push(piece);
         }
     }
 
     /// Whether a piece may be served.
-    pub(super) fn has(&self, info_hash: InfoHash, piece: PieceIndex) -> bool {
+    pub(super) fn contains(&self, info_hash: InfoHash, piece: PieceIndex) -> bool {
         lock(&self.shares)
             .get(&info_hash)
-            .is_some_and(|segments| segments.pieces.contains(piece))
+            .is_some_and(|share| share.pieces.contains(piece))
     }
 
     /// All pieces owned now, and the place in the journal where further ones will be.
     pub(super) fn snapshot(&self, info_hash: InfoHash) -> Option<(PieceSet, usize)> {
         let shares = lock(&self.shares);
-        let segments = shares.get(&info_hash)?;
-        Some((segments.pieces.clone(), segments.journal.len()))
+        let share = shares.get(&info_hash)?;
+        Some((share.pieces.clone(), share.journal.len()))
     }
 
     /// The pieces that came since `place` in the journal; `place` moves on.
-    pub(super) fn since(&self, info_hash: InfoHash, place: &mut usize) -> Vec<PieceIndex> {
+    pub(super) fn published_since(
+        &self,
+        info_hash: InfoHash,
+        place: &mut usize,
+    ) -> Vec<PieceIndex> {
         let shares = lock(&self.shares);
         let journal = shares
             .get(&info_hash)
-            .map(|segments| segments.journal.as_slice())
+            .map(|share| share.journal.as_slice())
             .unwrap_or_default();
         let new = journal.get(*place..).unwrap_or_default().to_vec();
         *place += new.len();

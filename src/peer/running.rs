@@ -1,9 +1,9 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Bounds, Calls, Context, Deadlines, Entry, Files, FirstUseNotice, Groups,
-    Identity, Limits, PeerError, Plan, STACK, Services, Sockets, Transfer, Transfers, already,
-    announce, group::look_at_links, incoming, restore::restore, tick, watch,
+    Account, Announcer, Calls, Context, Deadlines, Entry, FirstUseNotice, Groups, IO_STACK,
+    Identity, Limits, LinkLimits, OpenFiles, PeerError, Services, Sockets, Transfer, TransferPlan,
+    Transfers, already, announce, group::look_at_links, incoming, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
@@ -81,7 +81,7 @@ impl Peer {
         let calls = Calls::new(Arc::clone(&services), Arc::clone(&sockets));
         let serving = Arc::clone(&services);
         let accept = move |caller: Incoming| incoming::accept(&serving, &sockets, caller);
-        let server = Server::start("link", listener, CAPS, STACK, handshake, accept);
+        let server = Server::start("link", listener, CAPS, IO_STACK, handshake, accept);
         let server = server.map_err(PeerError::Thread)?;
         let (announcing, announced) = bounded(0);
         let peer = Self {
@@ -133,7 +133,7 @@ impl Peer {
             return;
         }
         context.stop.stop();
-        context.ticks.now();
+        context.ticks.trigger();
         services.web.shut_down();
         services.announcer.farewell(context);
         services.group_announcer.farewell(services.group_client());
@@ -151,7 +151,7 @@ impl Peer {
     }
 
     /// A transfer that is still to be entered into the map.
-    pub(super) fn new_transfer(&self, plan: Plan) -> Result<Arc<Transfer>, PeerError> {
+    pub(super) fn new_transfer(&self, plan: TransferPlan) -> Result<Arc<Transfer>, PeerError> {
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
@@ -162,13 +162,13 @@ impl Peer {
     pub(super) fn take_up(
         &self,
         transfer: Arc<Transfer>,
-        files: Files,
+        files: OpenFiles,
         keep: impl FnOnce(&Transfer) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
         let entry = Entry::Transfer(Arc::clone(&transfer));
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already(&other))?;
-        let whole = matches!(files, Files::Whole(_));
+        let whole = matches!(files, OpenFiles::Whole(_));
         transfer.set_files(files);
         if let Err(error) = keep(&transfer) {
             self.transfers.forget(&entry);
@@ -235,8 +235,8 @@ fn compose(
         address,
         name: options.name,
     };
-    let bounds = Bounds::new(options.max_peers, options.limits, options.deadlines);
-    let context = Arc::new(Context::new(identity, bounds, pool, records));
+    let link_limits = LinkLimits::new(options.max_peers, options.limits, options.deadlines);
+    let context = Arc::new(Context::new(identity, link_limits, pool, records));
     let services = Arc::new(Services {
         transfers: Arc::new(Transfers::new(Arc::clone(&context))),
         context,

@@ -19,14 +19,14 @@ struct State {
 }
 
 /// A socket in the registry, until it is dropped.
-pub(super) struct Registered<'a> {
+pub(super) struct RegisteredSocket<'a> {
     sockets: &'a Sockets,
     number: u64,
 }
 
 impl Sockets {
     /// Registers a socket until the guard is dropped; after [`Sockets::shut`] it is ended at once.
-    pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Registered<'_> {
+    pub(super) fn register(&self, stream: &Arc<TcpStream>) -> RegisteredSocket<'_> {
         let mut state = lock(&self.state);
         let number = state.next;
         state.next += 1;
@@ -34,7 +34,7 @@ impl Sockets {
         if state.is_shut {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        Registered {
+        RegisteredSocket {
             sockets: self,
             number,
         }
@@ -50,7 +50,7 @@ impl Sockets {
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for RegisteredSocket<'_> {
     fn drop(&mut self) {
         lock(&self.sockets.state).open.remove(&self.number);
     }

@@ -123,7 +123,7 @@ impl<'a> Trust<'a> {
     ) -> Result<TlsStream, TrustError> {
         let stored = match self.pinned {
             Some(_) => None,
-            None => self.known.load().map_err(known)?,
+            None => self.known.load().map_err(cluster_file_error)?,
         };
         let connected = TcpStream::connect_timeout(&address, connection);
         let socket = connected.map_err(|source| TrustError::Connect {
@@ -137,7 +137,7 @@ impl<'a> Trust<'a> {
             path: self.known.path().to_owned(),
         };
         let met = connect_tls(Arc::new(socket), self.pinned.or(stored), handshake);
-        let (line, fingerprint) = met.map_err(|error| match (error, self.pinned) {
+        let (stream, fingerprint) = met.map_err(|error| match (error, self.pinned) {
             (TlsError::OtherCluster { expected, found }, Some(_)) => TrustError::Pinned {
                 address,
                 expected,
@@ -151,7 +151,10 @@ impl<'a> Trust<'a> {
         })?;
         if self.pinned.or(stored).is_none() {
             // Another line may have been opened meanwhile, to whomever.
-            let first = self.known.store_first(fingerprint).map_err(known)?;
+            let first = self
+                .known
+                .store_first(fingerprint)
+                .map_err(cluster_file_error)?;
             if first != fingerprint {
                 return Err(changed(first, fingerprint));
             }
@@ -162,18 +165,18 @@ impl<'a> Trust<'a> {
                 path: self.known.path(),
             });
         }
-        Ok(line)
+        Ok(stream)
     }
 }
 
 impl TrustError {
     /// Whether another try may go better without anybody doing anything.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Tls { .. })
     }
 }
 
-fn known(error: KnownClusterError) -> TrustError {
+fn cluster_file_error(error: KnownClusterError) -> TrustError {
     TrustError::Known(Arc::new(error))
 }
 
@@ -224,7 +227,7 @@ mod tests {
             } => (*expected, *found),
             other => panic!("{other}"),
         };
-        assert!(expected == first && found != first && !error.may_pass());
+        assert!(expected == first && found != first && !error.is_transient());
         let told = error.to_string();
         for part in [
             expected.to_string(),

@@ -18,20 +18,25 @@ use ureq::unversioned::transport::NextTimeout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Zone {
     /// Anywhere.
-    World,
+    Internet,
     /// In a private network (RFC 1918, 4193, 6598).
-    Network,
+    PrivateNetwork,
     /// On this machine.
-    Machine,
+    ThisMachine,
     /// On this link alone (RFC 3927, 4291), where clouds keep what only the machine itself may
     /// know; or no address of anything.
-    Link,
+    LinkLocal,
 }
 
 impl Zone {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Self; 4] = [Self::World, Self::Network, Self::Machine, Self::Link];
+    const ALL: [Self; 4] = [
+        Self::Internet,
+        Self::PrivateNetwork,
+        Self::ThisMachine,
+        Self::LinkLocal,
+    ];
 
     /// The zone of an address.
     pub(super) fn of(address: IpAddr) -> Self {
@@ -39,38 +44,38 @@ impl Zone {
             IpAddr::V4(address) => {
                 let [first, second, ..] = address.octets();
                 if address.is_loopback() {
-                    Self::Machine
+                    Self::ThisMachine
                 } else if first == 0 || address.is_link_local() || address.is_broadcast() {
-                    Self::Link
+                    Self::LinkLocal
                 } else if address.is_private() || first == 100 && second & 0xc0 == 64 {
-                    Self::Network
+                    Self::PrivateNetwork
                 } else {
-                    Self::World
+                    Self::Internet
                 }
             }
-            IpAddr::V6(address) if address.is_loopback() => Self::Machine,
-            IpAddr::V6(address) if is_mapped_otherwise(address) => Self::Link,
+            IpAddr::V6(address) if address.is_loopback() => Self::ThisMachine,
+            IpAddr::V6(address) if is_ipv4_compatible(address) => Self::LinkLocal,
             IpAddr::V6(address) if address.is_unspecified() || address.is_unicast_link_local() => {
-                Self::Link
+                Self::LinkLocal
             }
-            IpAddr::V6(address) if address.is_unique_local() => Self::Network,
-            IpAddr::V6(_) => Self::World,
+            IpAddr::V6(address) if address.is_unique_local() => Self::PrivateNetwork,
+            IpAddr::V6(_) => Self::Internet,
         }
     }
 }
 
 /// `::a.b.c.d`, which was given up, and names no machine.
-fn is_mapped_otherwise(address: Ipv6Addr) -> bool {
+fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
     address.segments().starts_with(&[0; 6])
 }
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::World => "anywhere",
-            Self::Network => "in a private network",
-            Self::Machine => "on this machine",
-            Self::Link => "on this link alone",
+            Self::Internet => "anywhere",
+            Self::PrivateNetwork => "in a private network",
+            Self::ThisMachine => "on this machine",
+            Self::LinkLocal => "on this link alone",
         })
     }
 }
@@ -78,13 +83,13 @@ impl fmt::Display for Zone {
 /// A host has no address that may be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{host} is {zone}, where nothing is asked for this at another's word")]
-pub(super) struct Refused {
+pub(super) struct ForbiddenZone {
     host: String,
     /// Where it is.
     pub(super) zone: Zone,
 }
 
-impl Refused {
+impl ForbiddenZone {
     /// What a failed request was refused for, if it was.
     pub(super) fn from_error(error: &Error) -> Option<&Self> {
         match error {
@@ -96,12 +101,12 @@ impl Refused {
 
 /// A resolver that gives no address outside what is allowed for a URL.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct ZoneResolver {
     allows: fn(&Uri, Zone) -> bool,
     inner: DefaultResolver,
 }
 
-impl Guard {
+impl ZoneResolver {
     /// Gives only addresses of which `allows` says so.
     pub(super) fn new(allows: fn(&Uri, Zone) -> bool) -> Self {
         Self {
@@ -111,7 +116,7 @@ impl Guard {
     }
 }
 
-impl Resolver for Guard {
+impl Resolver for ZoneResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -129,7 +134,7 @@ impl Resolver for Guard {
             }
         }
         match refused {
-            Some(zone) if allowed.is_empty() => Err(Error::Other(Box::new(Refused {
+            Some(zone) if allowed.is_empty() => Err(Error::Other(Box::new(ForbiddenZone {
                 host: uri.host().unwrap_or_default().to_owned(),
                 zone,
             }))),
@@ -146,16 +151,19 @@ mod tests {
     fn each_address_has_its_zone() {
         let table = [
             (
-                Zone::World,
+                Zone::Internet,
                 "8.8.8.8 100.128.0.1 172.32.0.1 2001:db8::1 ::ffff:8.8.8.8",
             ),
             (
-                Zone::Network,
+                Zone::PrivateNetwork,
                 "10.0.0.1 192.168.1.1 172.16.0.1 100.64.0.1 fd00::1 ::ffff:10.0.0.1",
             ),
-            (Zone::Machine, "127.0.0.1 127.255.0.1 ::1 ::ffff:127.0.0.1"),
             (
-                Zone::Link,
+                Zone::ThisMachine,
+                "127.0.0.1 127.255.0.1 ::1 ::ffff:127.0.0.1",
+            ),
+            (
+                Zone::LinkLocal,
                 "0.0.0.0 0.1.2.3 169.254.169.254 255.255.255.255 :: fe80::1 ::127.0.0.1 ::ffff:0.0.0.0",
             ),
         ];

@@ -215,7 +215,7 @@ fn reach_tracker(peer: &Peer, part: &Part<'_>, stop: &Stop) -> Result<RunConnect
                 for address in addresses {
                     match RunConnection::connect(address, part.client, port, &trust) {
                         Ok(line) => return Ok(line),
-                        Err(RunConnectionError::NoLine(error)) if error.may_pass() => {
+                        Err(RunConnectionError::NoLine(error)) if error.is_transient() => {
                             trouble = error.to_string();
                         }
                         Err(

@@ -76,7 +76,7 @@ impl Announced for Transfer {
     fn snapshot(&self, event: Option<Event>) -> Snapshot {
         let total = self.info().lengths().total();
         let wants_all = self.plan.selection.is_all();
-        self.look(|core| {
+        self.inspect(|core| {
             let phase = core.phase();
             let is_partial_seed = *phase == Phase::Complete && !wants_all;
             Snapshot {
@@ -97,11 +97,11 @@ impl Announced for Transfer {
     }
 
     fn is_hungry(&self) -> bool {
-        self.look(|core| core.phase().fetches() && !core.has_source())
+        self.inspect(|core| core.phase().fetches() && !core.has_source())
     }
 
     fn starves(&self, now: Duration) -> bool {
-        self.look(|core| core.phase().fetches() && core.progress().idle(now) >= LATELY)
+        self.inspect(|core| core.phase().fetches() && core.progress().idle(now) >= LATELY)
     }
 
     fn found(&self, peers: Vec<SocketAddr>) {

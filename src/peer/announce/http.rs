@@ -1,7 +1,7 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
 use super::{Failure, Source, bound::FromSource};
-use crate::peer::{Guard, Refused, Zone};
+use crate::peer::{ForbiddenZone, Zone, ZoneResolver};
 use crate::wire::udp_tracker::Family;
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
 use std::ffi::OsString;
@@ -109,7 +109,7 @@ impl Client {
             match source.is_single() {
                 true => {
                     let connector = FromSource(source).chain(RustlsConnector::default());
-                    ureq::Agent::with_parts(config, connector, Guard::new(may_announce))
+                    ureq::Agent::with_parts(config, connector, ZoneResolver::new(may_announce))
                 }
                 false => guarded(config, may_announce),
             }
@@ -138,7 +138,11 @@ impl Client {
 
 /// A client that calls no other addresses than `allows` says, wherever names and redirects lead.
 pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::Agent {
-    ureq::Agent::with_parts(config, DefaultConnector::default(), Guard::new(allows))
+    ureq::Agent::with_parts(
+        config,
+        DefaultConnector::default(),
+        ZoneResolver::new(allows),
+    )
 }
 
 /// Whether a tracker may be there. On this machine and its link a request is one for what trackers
@@ -146,11 +150,11 @@ pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::A
 /// to at this path anyway.
 fn may_announce(url: &Uri, zone: Zone) -> bool {
     let path = url.path();
-    zone < Zone::Machine || path.ends_with("/announce") || path.ends_with("/scrape")
+    zone < Zone::ThisMachine || path.ends_with("/announce") || path.ends_with("/scrape")
 }
 
 fn failure(error: &ureq::Error) -> Failure {
-    match (Refused::from_error(error), error) {
+    match (ForbiddenZone::from_error(error), error) {
         // Another address may be one that may be asked.
         (Some(refused), _) => Failure::Unheard(refused.to_string()),
         (None, ureq::Error::HostNotFound) => Failure::NoAddress(error.to_string()),

@@ -2,8 +2,8 @@
 
 use super::stopping::{STOPPED, leave_whole};
 use crate::peer::{
-    AccountError, Entry, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
-    Transfer, already, is_alike, place, whole_at,
+    AccountError, Entry, LoggedIn, LoggedOut, Membership, OpenFiles, Peer, PeerError, Started,
+    Transfer, TransferPlan, already, is_alike, place, whole_at,
 };
 use crate::storage::{
     CreateOptions, Download, FileLayout, Mode, Others, RecordKind, Store, StoreError,
@@ -149,11 +149,11 @@ impl Peer {
             Err(error) => return Err(error.into()),
         }
         let metainfo = Metainfo::new(info, Vec::new());
-        let transfer = self.new_transfer(Plan {
+        let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
-            ..Plan::new(metainfo, RecordKind::Share(path.clone()))
+            ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
         })?;
-        match self.take_up(transfer, Files::Whole(Arc::new(store)), keep) {
+        match self.take_up(transfer, OpenFiles::Whole(Arc::new(store)), keep) {
             // What is offered from that place already goes on as it is.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
             taken_up => taken_up?,
@@ -221,7 +221,7 @@ impl Peer {
         let files = match Download::open(layout.clone(), &place, Mode::New) {
             Err(StoreError::Exists(path)) => {
                 match whole_at(&info, &path, &|_, _| {}, &self.context.interrupt)? {
-                    Some(store) => Files::Whole(Arc::new(store)),
+                    Some(store) => OpenFiles::Whole(Arc::new(store)),
                     None => {
                         is_alike(&info, &path)?;
                         if !force {
@@ -229,16 +229,16 @@ impl Peer {
                         }
                         replaces = true;
                         let mode = Mode::Replace(Others::Removed);
-                        Files::Partial(Arc::new(Download::open(layout, &place, mode)?))
+                        OpenFiles::Partial(Arc::new(Download::open(layout, &place, mode)?))
                     }
                 }
             }
-            opened => Files::Partial(Arc::new(opened?)),
+            opened => OpenFiles::Partial(Arc::new(opened?)),
         };
-        let transfer = self.new_transfer(Plan {
+        let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
             replaces,
-            ..Plan::new(metainfo, RecordKind::Download(place))
+            ..TransferPlan::new(metainfo, RecordKind::Download(place))
         })?;
         self.take_up(transfer, files, keep)?;
         Ok(started)

@@ -1,6 +1,6 @@
 //! Sharing in open swarms: a file or folder is hashed, its `.torrent` is written, and it is offered.
 
-use crate::peer::{Files, Peer, PeerError, Plan, Transfer, announce, read_torrent};
+use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo};
 use std::io;
@@ -63,13 +63,13 @@ impl Peer {
         };
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.seal(&stamps);
-        let plan = Plan::new(metainfo, RecordKind::Share(path.clone()));
+        let plan = TransferPlan::new(metainfo, RecordKind::Share(path.clone()));
         let transfer = self.new_transfer(plan)?;
         let keep = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;
             Ok(transfer.save()?)
         };
-        let taken_up = self.take_up(transfer, Files::Whole(Arc::new(store)), keep);
+        let taken_up = self.take_up(transfer, OpenFiles::Whole(Arc::new(store)), keep);
         // What is offered from that place already goes on as it is.
         if let Err(PeerError::Already { path: other, .. }) = &taken_up
             && *other == path

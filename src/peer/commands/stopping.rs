@@ -65,7 +65,7 @@ impl Peer {
     fn cancel_one(&self, entry: &Entry) -> Result<bool, PeerError> {
         let download = match entry {
             Entry::Search(_) => None,
-            Entry::Transfer(transfer) => transfer.download().or_else(|| transfer.open_part()),
+            Entry::Transfer(transfer) => transfer.download().or_else(|| transfer.reopen_partial()),
         };
         entry.fail("cancelled");
         let was_there = self.forget(entry)?;

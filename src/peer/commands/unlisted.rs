@@ -1,6 +1,6 @@
 //! Shares and downloads of a closed run: no tracker announces them, no record keeps them; owners are named by the run.
 
-use crate::peer::{DownloadState, Files, Peer, PeerError, Plan, shown};
+use crate::peer::{DownloadState, OpenFiles, Peer, PeerError, TransferPlan, download_state};
 use crate::storage::{Download, FileLayout, Mode, Place, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
@@ -39,9 +39,9 @@ impl Peer {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         store.stamps()?;
         let kind = RecordKind::Share(path.to_owned());
-        let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let plan = TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
-        self.take_up(transfer, Files::Whole(Arc::new(store)), |_| Ok(()))
+        self.take_up(transfer, OpenFiles::Whole(Arc::new(store)), |_| Ok(()))
     }
 
     /// Fetches a file from the owners named later.
@@ -52,9 +52,9 @@ impl Peer {
         let layout = FileLayout::all(Arc::new(info.clone()));
         let download = Download::open(layout, &place, Mode::New)?;
         let kind = RecordKind::Download(place);
-        let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let plan = TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
-        self.take_up(transfer, Files::Partial(Arc::new(download)), |_| Ok(()))
+        self.take_up(transfer, OpenFiles::Partial(Arc::new(download)), |_| Ok(()))
     }
 
     /// Names owners of a share.
@@ -71,7 +71,7 @@ impl Peer {
     /// How far a download is; `owners` are all that live, without ourselves.
     pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<Unlisted> {
         let transfer = self.transfers.transfer(info_hash)?;
-        let (state, verified, missing) = transfer.look(|core| {
+        let (state, verified, missing) = transfer.inspect(|core| {
             let linked: HashSet<SocketAddr> = core
                 .links()
                 .filter_map(|(_, link)| link.listens_at())
@@ -88,7 +88,7 @@ impl Peer {
                 (true, true) if heard_of_all => Missing::Owners(without_owner),
                 _ => Missing::Nothing,
             };
-            (shown(core.phase()), core.owned().count(), missing)
+            (download_state(core.phase()), core.owned().count(), missing)
         });
         Some(Unlisted {
             state,

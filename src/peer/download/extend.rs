@@ -28,7 +28,7 @@ impl Planned {
         let choice = FileChoice {
             // It is not inherited: it must be given each time.
             force: self.choice.force,
-            ..former.plan.choice.and(&self.choice)
+            ..former.plan.choice.union(&self.choice)
         };
         (Self { choice, ..self }, former.plan.extends)
     }
@@ -41,7 +41,7 @@ impl Planned {
         former: &Arc<Transfer>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
-        let choice = former.plan.choice.and(&self.choice);
+        let choice = former.plan.choice.union(&self.choice);
         // Patterns that choose no file are an error, whatever is here.
         Selection::of(self.metainfo.info(), &self.choice.only)?;
         let RecordKind::Download(place) = &former.plan.kind else {
@@ -126,7 +126,7 @@ fn set_aside(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> 
         _ => true,
     });
     if let Some(store) = unchanged {
-        let owned = transfer.look(|core| core.owned().clone());
+        let owned = transfer.inspect(|core| core.owned().clone());
         let good = lengths.all_pieces().filter(|piece| owned.contains(*piece));
         // Parts of the mixed ones move from the parts file to files.
         for piece in good.filter(|piece| !store.is_mixed(*piece)) {
@@ -156,5 +156,5 @@ fn go_on_as_recorded(
         ..former.to_record()
     };
     transfers.context.records.update(&record)?;
-    former.go_on(recorded).map_err(PeerError::Thread)
+    former.resume(recorded).map_err(PeerError::Thread)
 }

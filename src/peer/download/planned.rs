@@ -1,7 +1,9 @@
 //! From a metainfo to a download that runs: where it goes, what of it is wanted, what is there already.
 
 use super::{already, named_peers, place::is_alike};
-use crate::peer::{Entry, FileChoice, Files, PeerError, Plan, Services, Transfer, Transfers};
+use crate::peer::{
+    Entry, FileChoice, OpenFiles, PeerError, Services, Transfer, TransferPlan, Transfers,
+};
 use crate::storage::{
     Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
 };
@@ -82,8 +84,8 @@ impl Planned {
     /// The transfer of the opened files.
     fn into_transfer(self, services: &Services, opened: &Opened) -> Arc<Transfer> {
         let is_private = self.metainfo.info().private();
-        let plan = Plan::new(self.metainfo, RecordKind::Download(self.place));
-        let plan = Plan {
+        let plan = TransferPlan::new(self.metainfo, RecordKind::Download(self.place));
+        let plan = TransferPlan {
             selection: Arc::clone(&opened.selection),
             replaces: opened.replaces,
             extends: opened.extends,
@@ -147,7 +149,7 @@ fn enter(
         opened.undo();
         return Err(error.into());
     }
-    let whole = matches!(opened.files, Files::Whole(_));
+    let whole = matches!(opened.files, OpenFiles::Whole(_));
     drop(opened.files);
     // Those of a magnet link are called already.
     if !matches!(former, Some(Entry::Search(_))) {
@@ -221,7 +223,7 @@ impl Planned {
             self.choice.only.clear();
             let selection = Arc::new(Selection::all(&info));
             return Ok(Opened::new(
-                Files::Whole(Arc::new(store)),
+                OpenFiles::Whole(Arc::new(store)),
                 &info,
                 &selection,
             ));
@@ -247,7 +249,7 @@ impl Planned {
 
 /// The open files of a download.
 struct Opened {
-    files: Files,
+    files: OpenFiles,
     selection: Arc<Selection>,
     /// They replace what is under the final name once they are whole.
     replaces: bool,
@@ -258,7 +260,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(files: Files, info: &Info, selection: &Arc<Selection>) -> Self {
+    fn new(files: OpenFiles, info: &Info, selection: &Arc<Selection>) -> Self {
         Self {
             files,
             selection: Arc::clone(selection),
@@ -270,12 +272,12 @@ impl Opened {
 
     fn partial(download: Download, selection: &Arc<Selection>) -> Self {
         let info = Arc::clone(download.store().info());
-        Self::new(Files::Partial(Arc::new(download)), &info, selection)
+        Self::new(OpenFiles::Partial(Arc::new(download)), &info, selection)
     }
 
     /// Nothing came of it: what was there before stays.
     fn undo(self) {
-        if let Files::Partial(download) = self.files {
+        if let OpenFiles::Partial(download) = self.files {
             download.undo();
         }
     }

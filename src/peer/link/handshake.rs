@@ -1,7 +1,7 @@
 //! The exchange of handshakes (BEP 3) on a new connection: the caller speaks first.
 //!
 //! In scope: both sides of the exchange, in open swarms and, inside TLS between members, in those of
-//! groups. Out of scope: which swarms this peer serves ([`Served`]), and what the connection
+//! groups. Out of scope: which swarms this peer serves ([`ServedSwarms`]), and what the connection
 //! becomes: a link, or a connection for metadata.
 
 use super::LinkStream;
@@ -19,18 +19,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// A connection on which both sides sent their handshake.
-pub(crate) struct Greeted {
+pub(crate) struct PeerConnection {
     pub(crate) stream: LinkStream,
     /// Who the other peer is, in a group's swarm.
     pub(crate) member: Option<Member>,
     pub(crate) address: SocketAddr,
     /// Whether this peer called.
     pub(crate) outgoing: bool,
-    pub(crate) theirs: Handshake,
+    pub(crate) handshake: Handshake,
 }
 
 /// How to call a peer of a group's swarm.
-pub(crate) struct MemberCall<'a> {
+pub(crate) struct GroupAccess<'a> {
     pub(crate) tls: GroupTls,
     /// Whether a user is a member no longer.
     pub(crate) is_barred: &'a dyn Fn(&str) -> bool,
@@ -62,25 +62,25 @@ pub(crate) enum CallError {
 ///
 /// # Errors
 /// See [`CallError`]; the connection is of no use.
-pub(crate) fn call(
+pub(crate) fn initiate_handshake(
     context: &Context,
     socket: Arc<TcpStream>,
     address: SocketAddr,
     info_hash: InfoHash,
-    member: Option<MemberCall<'_>>,
-) -> Result<Greeted, CallError> {
-    let limit = context.bounds.deadlines.handshake;
+    member: Option<GroupAccess<'_>>,
+) -> Result<PeerConnection, CallError> {
+    let limit = context.link_limits.deadlines.handshake;
     let ours = context.handshake(info_hash).encode();
     let mut answer = [0; HANDSHAKE];
     let (stream, member) = match member {
-        Some(MemberCall { tls, is_barred }) => {
-            let line = tls.connect(Arc::clone(&socket), info_hash, limit)?;
-            if is_barred(&line.member.user) {
-                return Err(CallError::Barred(line.member.user));
+        Some(GroupAccess { tls, is_barred }) => {
+            let member_connection = tls.connect(Arc::clone(&socket), info_hash, limit)?;
+            if is_barred(&member_connection.member.user) {
+                return Err(CallError::Barred(member_connection.member.user));
             }
-            line.exchange(&ours, &mut answer, limit)?;
-            let (line, member) = (Box::new(line.stream), line.member);
-            (LinkStream::Group { line, socket }, Some(member))
+            member_connection.exchange(&ours, &mut answer, limit)?;
+            let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
+            (LinkStream::Group { tls, socket }, Some(member))
         }
         None => {
             let exchanged = write_all_by(&socket, &ours, limit)
@@ -89,16 +89,16 @@ pub(crate) fn call(
             (LinkStream::Plain(socket), None)
         }
     };
-    let theirs = Handshake::parse(&answer)?;
-    if theirs.info_hash != info_hash {
+    let handshake = Handshake::parse(&answer)?;
+    if handshake.info_hash != info_hash {
         return Err(CallError::OtherSwarm);
     }
-    Ok(Greeted {
+    Ok(PeerConnection {
         stream,
         member,
         address,
         outgoing: true,
-        theirs,
+        handshake,
     })
 }
 
@@ -112,20 +112,24 @@ fn no_answer(error: io::Error) -> CallError {
 }
 
 /// The swarms that this peer serves, as a caller may reach them.
-pub(crate) trait Served {
+pub(crate) trait ServedSwarms {
     /// The certificates for a swarm of a group; `None` if no such swarm is served here.
     fn tls(&self, info_hash: InfoHash) -> Option<GroupTls>;
 
     /// Whether a caller is let in; one without a certificate to open swarms only.
     ///
     /// # Errors
-    /// See [`Turned`].
-    fn admits(&self, info_hash: InfoHash, member: Option<&Member>) -> Result<(), Turned>;
+    /// See [`AdmissionError`].
+    fn check_admission(
+        &self,
+        info_hash: InfoHash,
+        member: Option<&Member>,
+    ) -> Result<(), AdmissionError>;
 }
 
 /// Why a caller is not let in, although it speaks the protocol.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Turned {
+pub(crate) enum AdmissionError {
     #[error("asks for {0}, which is not served here")]
     NotServed(InfoHash),
     #[error("refused: {0} is no member any more")]
@@ -134,7 +138,7 @@ pub(crate) enum Turned {
 
 /// Why a caller got no handshake, or nothing after it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AnswerError {
+pub(crate) enum AcceptError {
     #[error("no handshake: {0}")]
     Silent(#[source] io::Error),
     #[error(
@@ -150,14 +154,14 @@ pub(crate) enum AnswerError {
     #[error("refused: called for {0} and asks for {1}")]
     OtherSwarm(InfoHash, InfoHash),
     #[error(transparent)]
-    Turned(#[from] Turned),
+    AdmissionError(#[from] AdmissionError),
     #[error("answering the handshake failed: {0}")]
     Answer(#[source] io::Error),
     #[error("a call from ourselves")]
     Ourselves,
 }
 
-impl AnswerError {
+impl AcceptError {
     /// How much of a person's attention it deserves.
     pub(crate) fn level(&self) -> Level {
         match self {
@@ -171,78 +175,83 @@ impl AnswerError {
 /// swarm served here gets no byte.
 ///
 /// # Errors
-/// See [`AnswerError`]; the connection is to be closed.
-pub(crate) fn answer(
+/// See [`AcceptError`]; the connection is to be closed.
+pub(crate) fn accept_handshake(
     context: &Context,
-    served: &dyn Served,
+    served: &dyn ServedSwarms,
     socket: Arc<TcpStream>,
     address: SocketAddr,
-) -> Result<Greeted, AnswerError> {
+) -> Result<PeerConnection, AcceptError> {
     // The first byte alone shows what the caller speaks; a stranger need not send 68 to be turned
     // away.
     let mut first = [0];
-    let limit = context.bounds.deadlines.handshake;
-    read_exact_by(&socket, &mut first, limit).map_err(AnswerError::Silent)?;
-    let (stream, member, theirs) = match first {
+    let limit = context.link_limits.deadlines.handshake;
+    read_exact_by(&socket, &mut first, limit).map_err(AcceptError::Silent)?;
+    let (stream, member, handshake) = match first {
         [FIRST_BYTE] => {
-            let theirs = answer_plain(context, served, &socket)?;
-            (LinkStream::Plain(socket), None, theirs)
+            let handshake = accept_open(context, served, &socket)?;
+            (LinkStream::Plain(socket), None, handshake)
         }
-        [TLS_FIRST_BYTE] => answer_member(context, served, socket)?,
-        [other] => return Err(AnswerError::FirstByte(other)),
+        [TLS_FIRST_BYTE] => accept_member(context, served, socket)?,
+        [other] => return Err(AcceptError::FirstByte(other)),
     };
     // After the answer, from which our own calling thread learns whom it called.
-    if theirs.peer_id == context.identity.peer_id {
-        return Err(AnswerError::Ourselves);
+    if handshake.peer_id == context.identity.peer_id {
+        return Err(AcceptError::Ourselves);
     }
-    Ok(Greeted {
+    Ok(PeerConnection {
         stream,
         member,
         address,
         outgoing: false,
-        theirs,
+        handshake,
     })
 }
 
 /// An open swarm. A caller that names a group's swarm is answered like one that names no swarm.
-fn answer_plain(
+fn accept_open(
     context: &Context,
-    served: &dyn Served,
+    served: &dyn ServedSwarms,
     socket: &TcpStream,
-) -> Result<Handshake, AnswerError> {
-    let limit = context.bounds.deadlines.handshake;
+) -> Result<Handshake, AcceptError> {
+    let limit = context.link_limits.deadlines.handshake;
     let mut bytes = [FIRST_BYTE; HANDSHAKE];
     if let Some(rest) = bytes.get_mut(1..) {
-        read_exact_by(socket, rest, limit).map_err(AnswerError::Cut)?;
+        read_exact_by(socket, rest, limit).map_err(AcceptError::Cut)?;
     }
-    let theirs = Handshake::parse(&bytes)?;
-    served.admits(theirs.info_hash, None)?;
-    let ours = context.handshake(theirs.info_hash).encode();
-    write_all_by(socket, &ours, limit).map_err(AnswerError::Answer)?;
-    Ok(theirs)
+    let handshake = Handshake::parse(&bytes)?;
+    served.check_admission(handshake.info_hash, None)?;
+    let ours = context.handshake(handshake.info_hash).encode();
+    write_all_by(socket, &ours, limit).map_err(AcceptError::Answer)?;
+    Ok(handshake)
 }
 
 /// A group's swarm: TLS between members, then BEP 3 as anywhere.
-fn answer_member(
+fn accept_member(
     context: &Context,
-    served: &dyn Served,
+    served: &dyn ServedSwarms,
     socket: Arc<TcpStream>,
-) -> Result<(LinkStream, Option<Member>, Handshake), AnswerError> {
-    let limit = context.bounds.deadlines.handshake;
+) -> Result<(LinkStream, Option<Member>, Handshake), AcceptError> {
+    let limit = context.link_limits.deadlines.handshake;
     let tls = |info_hash| served.tls(info_hash);
-    let line = accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit)?;
+    let member_connection = accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit)?;
     let deadline = Instant::now() + limit;
     let mut bytes = [0; HANDSHAKE];
-    let read = line.stream.read_exact_until(&mut bytes, deadline);
-    read.map_err(AnswerError::Cut)?;
-    let theirs = Handshake::parse(&bytes)?;
-    if theirs.info_hash != line.info_hash {
-        return Err(AnswerError::OtherSwarm(line.info_hash, theirs.info_hash));
+    let read = member_connection
+        .stream
+        .read_exact_until(&mut bytes, deadline);
+    read.map_err(AcceptError::Cut)?;
+    let handshake = Handshake::parse(&bytes)?;
+    if handshake.info_hash != member_connection.info_hash {
+        return Err(AcceptError::OtherSwarm(
+            member_connection.info_hash,
+            handshake.info_hash,
+        ));
     }
-    served.admits(theirs.info_hash, Some(&line.member))?;
-    let ours = context.handshake(theirs.info_hash).encode();
-    let answered = line.stream.write_all_until(&ours, deadline);
-    answered.map_err(AnswerError::Answer)?;
-    let (line, member) = (Box::new(line.stream), line.member);
-    Ok((LinkStream::Group { line, socket }, Some(member), theirs))
+    served.check_admission(handshake.info_hash, Some(&member_connection.member))?;
+    let ours = context.handshake(handshake.info_hash).encode();
+    let answered = member_connection.stream.write_all_until(&ours, deadline);
+    answered.map_err(AcceptError::Answer)?;
+    let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
+    Ok((LinkStream::Group { tls, socket }, Some(member), handshake))
 }

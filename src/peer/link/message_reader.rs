@@ -36,25 +36,25 @@ impl ReadError {
 
 /// How long the other side may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ReadTimeouts {
     /// For a message that has begun to be here whole.
     pub(crate) message: Duration,
     /// Between two bytes.
     pub(crate) silence: Duration,
     /// For everything.
-    pub(crate) until: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
 }
 
-impl Patience {
+impl ReadTimeouts {
     /// How long one read waits at most, until it is seen what is late.
-    fn look(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         (self.message.min(self.silence) / 6).max(Duration::from_millis(1))
     }
 }
 
 /// What stands at the front of the stream.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Front {
+pub(crate) enum Upcoming {
     /// A message; [`MessageReader::message`] gives it.
     Message,
     /// The header of a block, which was taken off; the block itself follows.
@@ -65,7 +65,7 @@ pub(crate) enum Front {
 #[derive(Debug)]
 pub(crate) struct MessageReader<'a> {
     stream: &'a LinkStream,
-    patience: Patience,
+    timeouts: ReadTimeouts,
     /// The longest bitfield that is kept, in bytes; none lets every bitfield pass unread.
     bitfield: Option<usize>,
     /// What was read; before `at` it is understood.
@@ -79,14 +79,14 @@ impl<'a> MessageReader<'a> {
     /// Reads from a stream on which both handshakes were exchanged.
     pub(crate) fn new(
         stream: &'a LinkStream,
-        patience: Patience,
+        timeouts: ReadTimeouts,
         bitfield: Option<usize>,
     ) -> Result<Self, ReadError> {
-        let prepared = stream.prepare(patience.look());
+        let prepared = stream.prepare(timeouts.poll_interval());
         prepared.map_err(ReadError::Socket)?;
         Ok(Self {
             stream,
-            patience,
+            timeouts,
             bitfield,
             bytes: Vec::with_capacity(AHEAD),
             at: 0,
@@ -95,25 +95,25 @@ impl<'a> MessageReader<'a> {
     }
 
     /// Everything must have come by then.
-    pub(crate) fn set_until(&mut self, until: Instant) {
-        self.patience.until = Some(until);
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.timeouts.deadline = Some(deadline);
     }
 
     /// Waits for the next message that is known here.
     ///
     /// # Errors
     /// When none comes whole and in time.
-    pub(crate) fn wait(&mut self) -> Result<Front, ReadError> {
+    pub(crate) fn wait(&mut self) -> Result<Upcoming, ReadError> {
         self.begun = None;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let longest = self.bitfield.unwrap_or(usize::MAX);
             match decode(rest, longest)? {
-                Step::Message(..) => return Ok(Front::Message),
+                Step::Message(..) => return Ok(Upcoming::Message),
                 Step::Piece(ask) => {
                     self.bytes.drain(..self.at + PIECE_HEADER);
                     self.at = 0;
-                    return Ok(Front::Block(ask));
+                    return Ok(Upcoming::Block(ask));
                 }
                 Step::Unknown(length) => {
                     self.skip(length)?;
@@ -176,7 +176,7 @@ impl<'a> MessageReader<'a> {
             let room = rest.len();
             let mut slices = [IoSliceMut::new(rest), IoSliceMut::new(&mut header)];
             let stream = self.stream;
-            let read = read(&self.patience, begun, |wait| {
+            let read = read(&self.timeouts, begun, |wait| {
                 stream.read_vectored(&mut slices, wait)
             })?;
             let ahead = header.get(..read.saturating_sub(room));
@@ -198,7 +198,7 @@ impl<'a> MessageReader<'a> {
             self.bytes.resize(needed.max(AHEAD), 0);
             let room = self.bytes.get_mut(have..).unwrap_or_default();
             let stream = self.stream;
-            let read = read(&self.patience, self.begun, |wait| stream.read(room, wait));
+            let read = read(&self.timeouts, self.begun, |wait| stream.read(room, wait));
             self.bytes.truncate(have + *read.as_ref().unwrap_or(&0));
             read?;
         }
@@ -226,30 +226,33 @@ impl<'a> MessageReader<'a> {
 /// One read, of a message that began at `begun` if it did. The call gives up after a while, so that
 /// it is seen what is late.
 fn read(
-    patience: &Patience,
+    timeouts: &ReadTimeouts,
     begun: Option<Instant>,
     mut call: impl FnMut(Duration) -> io::Result<usize>,
 ) -> Result<usize, ReadError> {
     let since = Instant::now();
     loop {
-        if begun.is_some_and(|begun| begun.elapsed() > patience.message) {
-            return Err(ReadError::Slow(patience.message));
+        if begun.is_some_and(|begun| begun.elapsed() > timeouts.message) {
+            return Err(ReadError::Slow(timeouts.message));
         }
-        if patience.until.is_some_and(|until| Instant::now() >= until) {
+        if timeouts
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
             return Err(ReadError::Late);
         }
-        return match call(patience.look()) {
+        return match call(timeouts.poll_interval()) {
             Ok(0) => Err(ReadError::Closed),
             Ok(read) => Ok(read),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => continue,
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                    if since.elapsed() < patience.silence =>
+                    if since.elapsed() < timeouts.silence =>
                 {
                     continue;
                 }
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    Err(ReadError::Silent(patience.silence))
+                    Err(ReadError::Silent(timeouts.silence))
                 }
                 // Under TLS: nobody says goodbye there, as BEP 3 knows where messages end.
                 io::ErrorKind::UnexpectedEof => Err(ReadError::Closed),

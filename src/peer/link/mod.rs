@@ -2,11 +2,11 @@
 //!
 //! A link has two threads of its own with small stacks: one reads (and owns the link from its start
 //! to its end), one writes. Neither holds a lock over I/O. What is to be written waits in the
-//! [`Outbox`]. A link knows its number, a [`Sink`] for what arrives, [`Uploads`] for what goes out,
+//! [`Outbox`]. A link knows its number, a [`MessageSink`] for what arrives, [`UploadSource`] for what goes out,
 //! buffers and deadlines. It decides nothing: `swarm::Core` does.
 
 mod batch;
-mod ended;
+mod end_reason;
 mod handshake;
 mod message_reader;
 mod outbox;
@@ -18,14 +18,17 @@ mod stream;
 mod terms;
 mod writer;
 
-pub(super) use ended::Ended;
-pub(super) use handshake::{CallError, Greeted, MemberCall, Served, Turned, answer, call};
-pub(super) use message_reader::{Front, MessageReader, Patience, ReadError};
-use outbox::{Next, Outbox};
-pub(super) use reader::{Means, serve};
-pub(super) use sink::{Sink, Uploads};
+pub(super) use end_reason::EndReason;
+pub(super) use handshake::{
+    AdmissionError, CallError, GroupAccess, PeerConnection, ServedSwarms, accept_handshake,
+    initiate_handshake,
+};
+pub(super) use message_reader::{MessageReader, ReadError, ReadTimeouts, Upcoming};
+use outbox::{NextOutput, Outbox};
+pub(super) use reader::{LinkResources, serve};
+pub(super) use sink::{MessageSink, UploadSource};
 pub(super) use state::Link;
 pub(super) use stream::LinkStream;
 use stream::WriteError;
 use terms::MAX_REQUEST_QUEUE;
-pub(super) use terms::{LARGEST_WINDOW, METADATA, PEX, STACK, extension_handshake};
+pub(super) use terms::{IO_STACK, MAX_WINDOW, METADATA_ID, PEX_ID, extension_handshake};

@@ -20,18 +20,18 @@ const MAX_WAITING: usize = 256 << 10;
 /// Filled by whoever has something to say, emptied by the writing thread.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    waiting: Mutex<Waiting>,
+    queues: Mutex<Queues>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Queues {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
     metadata: MetadataQueue,
     /// What is reserved of the limit for the block at the front, and when the last part of it is
     /// due.
-    paid: u32,
+    reserved: u32,
     due: Option<Instant>,
     haves: bool,
     closed: bool,
@@ -53,7 +53,7 @@ struct MetadataQueue {
 
 /// What is to be sent next; nothing at all is a keep-alive.
 #[derive(Debug)]
-pub(super) struct Next {
+pub(super) struct NextOutput {
     /// Messages, encoded.
     pub(super) bytes: Vec<u8>,
     /// Whether the journal holds new pieces to tell of.
@@ -65,44 +65,44 @@ pub(super) struct Next {
 impl Outbox {
     /// Queues messages.
     pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
-        self.change(|waiting| {
-            if waiting.bytes.len() > MAX_WAITING {
-                waiting.closed = true;
+        self.change(|queues| {
+            if queues.bytes.len() > MAX_WAITING {
+                queues.closed = true;
                 return;
             }
             let messages = messages.into_iter();
-            messages.for_each(|message| message.encode_into(&mut waiting.bytes));
+            messages.for_each(|message| message.encode_into(&mut queues.bytes));
         });
     }
 
     /// Pieces were verified that the other side is to be told of.
     pub(crate) fn notify_haves(&self) {
-        self.change(|waiting| waiting.haves = true);
+        self.change(|queues| queues.haves = true);
     }
 
     /// Queues a block; what is more than can wait is dropped.
     pub(crate) fn push_block(&self, range: BlockRange) {
-        self.change(|waiting| {
-            if waiting.blocks.len() < MAX_REQUEST_QUEUE {
-                waiting.blocks.push_back(range);
+        self.change(|queues| {
+            if queues.blocks.len() < MAX_REQUEST_QUEUE {
+                queues.blocks.push_back(range);
             }
         });
     }
 
     /// Whether no further block can wait.
     pub(super) fn is_full(&self) -> bool {
-        lock(&self.waiting).blocks.len() >= MAX_REQUEST_QUEUE
+        lock(&self.queues).blocks.len() >= MAX_REQUEST_QUEUE
     }
 
     /// Serves the other side's requests from now on.
     pub(crate) fn unchoke(&self) {
-        self.change(|waiting| Message::Unchoke.encode_into(&mut waiting.bytes));
+        self.change(|queues| Message::Unchoke.encode_into(&mut queues.bytes));
     }
 
     /// Serves the other side's requests no more; those that wait are dropped. Between two sides
     /// that know BEP 6 each is rejected after the choke, and those for `allowed` pieces stay.
     pub(crate) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
-        self.change(|Waiting { bytes, blocks, .. }| {
+        self.change(|Queues { bytes, blocks, .. }| {
             Message::Choke.encode_into(bytes);
             blocks.retain(|block| {
                 let stays = fast && allowed.contains(&block.piece());
@@ -116,32 +116,29 @@ impl Outbox {
 
     /// Takes a queued block back; `false` if it is not there any more.
     pub(super) fn cancel_block(&self, range: BlockRange) -> bool {
-        let mut waiting = lock(&self.waiting);
-        let at = waiting.blocks.iter().position(|queued| *queued == range);
-        at.and_then(|at| waiting.blocks.remove(at)).is_some()
+        let mut queues = lock(&self.queues);
+        let at = queues.blocks.iter().position(|queued| *queued == range);
+        at.and_then(|at| queues.blocks.remove(at)).is_some()
     }
 
     /// Queues a piece of metadata; `false` if too many were asked for: nobody needs all of it more
     /// than twice.
     pub(crate) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
-        let mut waiting = lock(&self.waiting);
-        if waiting.metadata.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
+        let mut queues = lock(&self.queues);
+        if queues.metadata.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
             return false;
         }
-        waiting.metadata.asked += 1;
-        waiting
-            .metadata
-            .info
-            .get_or_insert_with(|| Arc::clone(info));
-        waiting.metadata.pieces.push_back((id, piece));
-        drop(waiting);
+        queues.metadata.asked += 1;
+        queues.metadata.info.get_or_insert_with(|| Arc::clone(info));
+        queues.metadata.pieces.push_back((id, piece));
+        drop(queues);
         self.changed.notify_all();
         true
     }
 
     /// Ends the writing thread.
     pub(crate) fn close(&self) {
-        self.change(|waiting| waiting.closed = true);
+        self.change(|queues| queues.closed = true);
     }
 
     /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in.
@@ -152,28 +149,28 @@ impl Outbox {
         spare: Vec<u8>,
         limit: Option<&Throttle>,
         keep_alive: Duration,
-    ) -> Option<Next> {
-        let mut waiting = lock(&self.waiting);
-        waiting.busy = None;
+    ) -> Option<NextOutput> {
+        let mut queues = lock(&self.queues);
+        queues.busy = None;
         let begun = Instant::now();
         let mut now = begun;
         loop {
-            if waiting.closed {
+            if queues.closed {
                 return None;
             }
-            let metadata = waiting.metadata_due(limit, now);
+            let metadata = queues.metadata_due(limit, now);
             if metadata.is_some_and(|due| due <= now) {
-                waiting.take_metadata();
+                queues.take_metadata();
             }
-            let due = waiting.block_due(limit, now);
+            let due = queues.block_due(limit, now);
             let ready = due.is_some_and(|due| due <= now);
             let silent = now.saturating_duration_since(begun) >= keep_alive;
-            if ready || silent || waiting.haves || !waiting.bytes.is_empty() {
-                waiting.busy = Some(now);
-                let block = ready.then(|| waiting.pop_block()).flatten();
-                return Some(Next {
-                    bytes: std::mem::replace(&mut waiting.bytes, spare),
-                    haves: std::mem::take(&mut waiting.haves),
+            if ready || silent || queues.haves || !queues.bytes.is_empty() {
+                queues.busy = Some(now);
+                let block = ready.then(|| queues.pop_block()).flatten();
+                return Some(NextOutput {
+                    bytes: std::mem::replace(&mut queues.bytes, spare),
+                    haves: std::mem::take(&mut queues.haves),
                     block,
                 });
             }
@@ -184,8 +181,8 @@ impl Outbox {
                 .fold(end, Instant::min);
             let waited = self
                 .changed
-                .wait_timeout(waiting, until.saturating_duration_since(now));
-            (waiting, _) = recover(waited);
+                .wait_timeout(queues, until.saturating_duration_since(now));
+            (queues, _) = recover(waited);
             now = Instant::now();
         }
     }
@@ -195,26 +192,26 @@ impl Outbox {
         let pause = due.saturating_duration_since(Instant::now());
         let waited = self
             .changed
-            .wait_timeout_while(lock(&self.waiting), pause, |waiting| !waiting.closed);
+            .wait_timeout_while(lock(&self.queues), pause, |queues| !queues.closed);
         recover(waited).0.closed
     }
 
     /// How long the writing thread has been busy with one thing: long means that the other side
     /// does not read.
     pub(crate) fn busy_for(&self) -> Duration {
-        lock(&self.waiting)
+        lock(&self.queues)
             .busy
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Changes what waits, and wakes the writing thread.
-    fn change(&self, act: impl FnOnce(&mut Waiting)) {
-        act(&mut lock(&self.waiting));
+    fn change(&self, act: impl FnOnce(&mut Queues)) {
+        act(&mut lock(&self.queues));
         self.changed.notify_all();
     }
 }
 
-impl Waiting {
+impl Queues {
     /// When the block at the front may be sent, if there is one. What is more than 16 KiB is
     /// reserved in parts, so that whoever asks for long blocks gets no more than others.
     fn block_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
@@ -222,11 +219,11 @@ impl Waiting {
         let Some(limit) = limit else { return Some(now) };
         loop {
             match self.due {
-                Some(due) if due > now || self.paid >= length => return Some(due),
+                Some(due) if due > now || self.reserved >= length => return Some(due),
                 _ => {
-                    let part = length.saturating_sub(self.paid).min(BLOCK);
+                    let part = length.saturating_sub(self.reserved).min(BLOCK);
                     self.due = Some(limit.reserve(part));
-                    self.paid += part;
+                    self.reserved += part;
                 }
             }
         }
@@ -266,7 +263,7 @@ impl Waiting {
     }
 
     fn pop_block(&mut self) -> Option<BlockRange> {
-        (self.paid, self.due) = (0, None);
+        (self.reserved, self.due) = (0, None);
         self.blocks.pop_front()
     }
 }
@@ -318,10 +315,10 @@ mod tests {
         let outbox = Outbox::default();
         for _ in 0..10_000 {
             outbox.push_block(block(&lengths, 0));
-            let waiting = lock(&outbox.waiting).blocks.len();
-            assert_eq!(outbox.is_full(), waiting == MAX_REQUEST_QUEUE);
+            let queues = lock(&outbox.queues).blocks.len();
+            assert_eq!(outbox.is_full(), queues == MAX_REQUEST_QUEUE);
         }
-        assert_eq!(lock(&outbox.waiting).blocks.len(), MAX_REQUEST_QUEUE);
+        assert_eq!(lock(&outbox.queues).blocks.len(), MAX_REQUEST_QUEUE);
     }
 
     #[test]

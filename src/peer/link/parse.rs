@@ -1,6 +1,6 @@
 //! From messages of the wire to what they mean for the share at hand.
 
-use super::{Ended, METADATA, PEX};
+use super::{EndReason, METADATA_ID, PEX_ID};
 use crate::swarm::{Breach, Received, Remote};
 use crate::torrent::{BlockRange, Lengths, PieceSet};
 use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
@@ -8,7 +8,7 @@ use crate::wire::peer::{Ask, Message};
 
 /// A message that was checked against the share and what both sides agreed on.
 #[derive(Debug)]
-pub(super) enum Parsed<'a> {
+pub(super) enum ParsedMessage<'a> {
     /// It is for the swarm.
     Swarm(Received<'a>),
     /// It takes back a request, which waits at this link if anywhere.
@@ -28,13 +28,13 @@ pub(super) fn parse<'a>(
     remote: &Remote,
     lengths: &Lengths,
     is_first: bool,
-) -> Result<Parsed<'a>, Ended> {
-    let piece = |told, index| lengths.piece(index).ok_or(Ended::NoPiece(told, index));
+) -> Result<ParsedMessage<'a>, EndReason> {
+    let piece = |told, index| lengths.piece(index).ok_or(EndReason::NoPiece(told, index));
     let block = |asked: Ask| lengths.range(asked.index, asked.begin, asked.length);
     let all = |pieces| Received::Pieces { pieces, is_first };
     let is_fast = remote.fast;
-    Ok(Parsed::Swarm(match message {
-        Message::KeepAlive | Message::Port(_) => return Ok(Parsed::Nothing),
+    Ok(ParsedMessage::Swarm(match message {
+        Message::KeepAlive | Message::Port(_) => return Ok(ParsedMessage::Nothing),
         Message::Choke => Received::Choke,
         Message::Unchoke => Received::Unchoke,
         Message::Interested => Received::Interested,
@@ -45,7 +45,7 @@ pub(super) fn parse<'a>(
         Message::HaveNone if is_fast && !is_first => return Err(Breach::TakenBack.into()),
         Message::HaveNone if is_fast => all(PieceSet::empty(lengths)),
         Message::Request(asked) => Received::Request(block(asked)?),
-        Message::Cancel(asked) => return Ok(Parsed::Cancel(block(asked)?)),
+        Message::Cancel(asked) => return Ok(ParsedMessage::Cancel(block(asked)?)),
         Message::Reject(asked) if is_fast => Received::Reject(block(asked)?),
         Message::Suggest(index) if is_fast => Received::Suggest(piece("suggest", index)?),
         Message::AllowedFast(index) if is_fast => {
@@ -55,16 +55,18 @@ pub(super) fn parse<'a>(
         | Message::HaveNone
         | Message::Reject(_)
         | Message::Suggest(_)
-        | Message::AllowedFast(_) => return Err(Ended::NotFast),
-        Message::Extended { .. } if !remote.extensions => return Err(Ended::NotExtended),
+        | Message::AllowedFast(_) => return Err(EndReason::FastNotAgreed),
+        Message::Extended { .. } if !remote.extensions => {
+            return Err(EndReason::ExtensionsNotAgreed);
+        }
         Message::Extended { id, payload } => match id {
             HANDSHAKE_ID => Received::Handshake(ExtensionHandshake::parse(payload)?),
-            METADATA => return Ok(Parsed::Metadata(payload)),
-            PEX => Received::PeerExchange(payload),
+            METADATA_ID => return Ok(ParsedMessage::Metadata(payload)),
+            PEX_ID => Received::PeerExchange(payload),
             // No extension was offered under another id.
-            _ => return Ok(Parsed::Nothing),
+            _ => return Ok(ParsedMessage::Nothing),
         },
-        // Blocks come by another way: see `Front::Block`.
-        Message::Piece { .. } => return Ok(Parsed::Nothing),
+        // Blocks come by another way: see `Upcoming::Block`.
+        Message::Piece { .. } => return Ok(ParsedMessage::Nothing),
     }))
 }

@@ -8,7 +8,7 @@ use crate::wire::metadata::MetadataError;
 use std::sync::Arc;
 
 /// Takes what arrives over links.
-pub(crate) trait Sink: Send + Sync {
+pub(crate) trait MessageSink: Send + Sync {
     /// A message came.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ pub(crate) trait Sink: Send + Sync {
 }
 
 /// Gives what goes out over links.
-pub(crate) trait Uploads: Send + Sync {
+pub(crate) trait UploadSource: Send + Sync {
     /// The pieces that were verified since `place` in the journal; `place` moves on.
     fn haves_since(&self, place: &mut usize) -> Vec<PieceIndex>;
 

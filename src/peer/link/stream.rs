@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 /// A side that takes nothing for so long is given up; one that takes little is seen to by the clock
 /// before that.
-const TAKEN: Duration = Duration::from_secs(150);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Why writing ended.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub(crate) enum LinkStream {
     /// Inside TLS.
     Group {
         /// The line.
-        line: Box<TlsStream>,
+        tls: Box<TlsStream>,
         /// What it goes over.
         socket: Arc<TcpStream>,
     },
@@ -59,7 +59,7 @@ impl LinkStream {
     pub(super) fn read(&self, room: &mut [u8], wait: Duration) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read(room),
-            Self::Group { line, .. } => line.read_until(room, Instant::now() + wait),
+            Self::Group { tls, .. } => tls.read_until(room, Instant::now() + wait),
         }
     }
 
@@ -70,7 +70,7 @@ impl LinkStream {
     ) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read_vectored(room),
-            Self::Group { line, .. } => line.read_vectored_until(room, Instant::now() + wait),
+            Self::Group { tls, .. } => tls.read_vectored_until(room, Instant::now() + wait),
         }
     }
 
@@ -78,9 +78,9 @@ impl LinkStream {
     pub(super) fn write(&self, batch: &mut Batch, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(socket) => (&**socket).write_all(bytes),
-            Self::Group { line, .. } => {
+            Self::Group { tls, .. } => {
                 batch.append(bytes);
-                batch.flush_full(|bytes| write_encrypted(line, bytes))
+                batch.flush_full(|bytes| write_encrypted(tls, bytes))
             }
         }
     }
@@ -89,7 +89,7 @@ impl LinkStream {
     pub(super) fn flush(&self, batch: &mut Batch) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
-            Self::Group { line, .. } => batch.flush(|bytes| write_encrypted(line, bytes)),
+            Self::Group { tls, .. } => batch.flush(|bytes| write_encrypted(tls, bytes)),
         }
     }
 
@@ -114,7 +114,7 @@ impl LinkStream {
                 };
                 send_plain(socket, header, spans.map(vouched))
             }
-            Self::Group { line, .. } => {
+            Self::Group { tls, .. } => {
                 batch.append(header);
                 for span in spans {
                     let span = span?;
@@ -122,7 +122,7 @@ impl LinkStream {
                     // After the reading: what was read is what was verified.
                     store.vouch(&span)?;
                 }
-                Ok(batch.flush_full(|bytes| write_encrypted(line, bytes))?)
+                Ok(batch.flush_full(|bytes| write_encrypted(tls, bytes))?)
             }
         }
     }
@@ -134,8 +134,8 @@ impl LinkStream {
     }
 }
 
-fn write_encrypted(line: &TlsStream, bytes: &[u8]) -> io::Result<()> {
-    line.write_all_until(bytes, Instant::now() + TAKEN)
+fn write_encrypted(tls: &TlsStream, bytes: &[u8]) -> io::Result<()> {
+    tls.write_all_until(bytes, Instant::now() + WRITE_TIMEOUT)
 }
 
 fn read_span(span: &Span, batch: &mut Batch) -> Result<(), WriteError> {

@@ -1,22 +1,27 @@
 //! The writing thread of a link: messages first, then one block at a time.
 
 use super::batch::Batch;
-use super::{Link, Next, Uploads, WriteError};
-use crate::peer::Bounds;
+use super::{Link, NextOutput, UploadSource, WriteError};
+use crate::peer::LinkLimits;
 use crate::torrent::BlockRange;
 use crate::wire::peer::{Message, piece_header};
 use std::time::Duration;
 
 /// Sends until the outbox is closed or the stream breaks. `told` is the place in the journal up to
 /// which the other side knows of our pieces.
-pub(super) fn write(uploads: &dyn Uploads, link: &Link, bounds: &Bounds, mut told: usize) {
+pub(super) fn write(
+    uploads: &dyn UploadSource,
+    link: &Link,
+    link_limits: &LinkLimits,
+    mut told: usize,
+) {
     let (mut spare, mut batch) = (Vec::new(), Batch::default());
     // What waits in the batch goes out before anything is waited for.
     let patience = |batch: &Batch| match batch.is_empty() {
-        true => bounds.deadlines.keep_alive,
+        true => link_limits.deadlines.keep_alive,
         false => Duration::ZERO,
     };
-    let (outbox, up) = (link.outbox(), bounds.up.as_ref());
+    let (outbox, up) = (link.outbox(), link_limits.up.as_ref());
     while let Some(next) = outbox.next(spare, up, patience(&batch)) {
         spare = match send(uploads, link, next, &mut batch, &mut told) {
             Ok(spare) => spare,
@@ -34,13 +39,13 @@ pub(super) fn write(uploads: &dyn Uploads, link: &Link, bounds: &Bounds, mut tol
 }
 
 fn send(
-    uploads: &dyn Uploads,
+    uploads: &dyn UploadSource,
     link: &Link,
-    next: Next,
+    next: NextOutput,
     batch: &mut Batch,
     told: &mut usize,
 ) -> Result<Vec<u8>, WriteError> {
-    let Next {
+    let NextOutput {
         mut bytes,
         haves,
         block,
@@ -74,7 +79,7 @@ fn send(
 }
 
 fn send_block(
-    uploads: &dyn Uploads,
+    uploads: &dyn UploadSource,
     link: &Link,
     batch: &mut Batch,
     block: BlockRange,

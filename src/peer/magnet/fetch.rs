@@ -7,7 +7,7 @@ use crate::bencode;
 use crate::net::write_all_by;
 use crate::peer::search::{MetadataSlot, Turned};
 use crate::peer::{
-    Front, LinkStream, METADATA, MagnetSearch, MessageReader, Patience, ReadError,
+    LinkStream, METADATA_ID, MagnetSearch, MessageReader, ReadError, ReadTimeouts, Upcoming,
     extension_handshake,
 };
 use crate::torrent::Sha1;
@@ -179,18 +179,18 @@ impl Line<'_> {
         let (id, payload) = (0, payload.as_slice());
         Message::Extended { id, payload }.encode_into(&mut hello);
         self.send(&hello)?;
-        let patience = Patience {
+        let timeouts = ReadTimeouts {
             message: GREETING + NEXT_PIECE,
             silence: GREETING + NEXT_PIECE,
-            until: None,
+            deadline: None,
         };
         // What it has of the share is no matter yet, and may be long.
-        let mut messages = MessageReader::new(link, patience, None)?;
+        let mut messages = MessageReader::new(link, timeouts, None)?;
         loop {
-            messages.set_until(self.deadline.min(self.next_piece));
+            messages.set_deadline(self.deadline.min(self.next_piece));
             match messages.wait()? {
-                Front::Block(_) => return Err(FetchError::Block),
-                Front::Message => {
+                Upcoming::Block(_) => return Err(FetchError::Block),
+                Upcoming::Message => {
                     if let Message::Extended { id, payload } = messages.message()?
                         && let Some(metadata) = self.extended(id, payload)?
                     {
@@ -212,7 +212,7 @@ impl Line<'_> {
                 self.ask()?;
                 Ok(None)
             }
-            METADATA => self.metadata(payload),
+            METADATA_ID => self.metadata(payload),
             _ => Ok(None),
         }
     }
@@ -280,7 +280,7 @@ impl Line<'_> {
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), FetchError> {
-        let limit = self.search.context.bounds.deadlines.handshake;
+        let limit = self.search.context.link_limits.deadlines.handshake;
         Ok(write_all_by(self.stream, bytes, limit)?)
     }
 }

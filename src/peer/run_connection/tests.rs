@@ -179,7 +179,9 @@ fn refusals_say_why() {
 fn two_contents_under_one_name_end_everyones_run() {
     let tracker = Tracker::of(3, LONG);
     let connections = [1, 2, 3].map(|client| tracker.connect(client).unwrap());
-    connections[1].report(&infos("1\nf 1\na\n0\n"), &[]).unwrap();
+    connections[1]
+        .report(&infos("1\nf 1\na\n0\n"), &[])
+        .unwrap();
     let _ = connections[2].report(&infos("1\nf 1\nb\n0\n"), &[]);
     let failures = ["clients 2 and 3 own different content under the name f"];
     for connection in &connections {

@@ -7,8 +7,8 @@ use crate::wire::Event;
 impl Transfer {
     /// Announces it as soon as possible, and from then on.
     pub(crate) fn announce(&self, event: Option<Event>) {
-        if let Some(shared) = self.shared() {
-            self.trackers.announce(shared, event);
+        if let Some(transfer) = self.to_arc() {
+            self.trackers.announce(transfer, event);
         }
     }
 
@@ -28,7 +28,7 @@ impl Transfer {
     /// Whether trackers of an open swarm are to hear of it.
     pub(crate) fn is_to_be_announced(&self) -> bool {
         let is_open = self.plan.listed && self.plan.group.is_none();
-        is_open && self.look(|core| core.phase().serves())
+        is_open && self.inspect(|core| core.phase().serves())
     }
 
     /// Its user may have it: if it was withdrawn, it is shared again. Returns whether it was.

@@ -1,6 +1,6 @@
 //! From the files on disk to a transfer that is served.
 
-use super::files::Files;
+use super::files::OpenFiles;
 use super::transfer::Transfer;
 use crate::storage::{
     Download, RecordKind, RecordState, Stamp, Store, StoreError, remove_replaced, verify,
@@ -25,7 +25,7 @@ impl Transfer {
         };
         store.seal(stamps);
         let owned = self.unchanged_pieces(&store);
-        self.set_files(Files::Whole(Arc::new(store)));
+        self.set_files(OpenFiles::Whole(Arc::new(store)));
         self.begin(owned, true);
         true
     }
@@ -33,7 +33,7 @@ impl Transfer {
     /// Whether what verifies is all that was wanted. Pieces that hold something of other files too
     /// may lack that; they are done without as long as the wanted files are as they were `sealed`:
     /// then it is not these that do not verify.
-    pub(crate) fn is_enough(
+    pub(crate) fn has_all_wanted(
         &self,
         store: &Store,
         good: &PieceSet,
@@ -72,22 +72,22 @@ impl Transfer {
 
     /// Goes on with what was recorded: at once with what is complete and unchanged, else once it
     /// was checked in the background.
-    pub(crate) fn go_on(self: &Arc<Self>, recorded: RecordState) -> io::Result<()> {
+    pub(crate) fn resume(self: &Arc<Self>, recorded: RecordState) -> io::Result<()> {
         if self.reopen_unchanged(&recorded) {
             return Ok(());
         }
         let transfer = Arc::clone(self);
         self.context.tasks.spawn("restore", move || {
-            transfer.reopen_or_lose(&recorded);
+            transfer.reopen_or_fail(&recorded);
         })
     }
 
     /// Opens the files of a recorded transfer and begins with what of them can be trusted; ends it
     /// if that cannot be.
-    pub(crate) fn reopen_or_lose(self: &Arc<Self>, recorded: &RecordState) {
+    pub(crate) fn reopen_or_fail(self: &Arc<Self>, recorded: &RecordState) {
         match self.reopen(recorded) {
             Ok(()) | Err(StoreError::Stopped) => {}
-            Err(error) => self.on_changed_before(recorded, &error.to_string()),
+            Err(error) => self.on_changed_since_record(recorded, &error.to_string()),
         }
     }
 
@@ -102,14 +102,14 @@ impl Transfer {
                     // recorded as partial.
                     let renamed = !self.plan.extends
                         && whole.symlink_metadata().is_ok()
-                        && (!self.plan.replaces || self.stands_whole(&whole)?);
+                        && (!self.plan.replaces || self.is_whole_share(&whole)?);
                     if !renamed {
                         let download = Arc::new(self.plan.open_download(self.info(), place)?);
-                        self.set_files(Files::Partial(download));
+                        self.set_files(OpenFiles::Partial(download));
                         return self.check(PieceSet::empty(self.info().lengths()));
                     }
                     if self.plan.replaces {
-                        remove_replaced(self.info(), place, self.plan.others());
+                        remove_replaced(self.info(), place, self.plan.extra_files());
                     }
                 }
                 whole
@@ -119,11 +119,11 @@ impl Transfer {
     }
 
     /// Whether what stands there is the share, and not what a download of it is to replace.
-    fn stands_whole(&self, path: &Path) -> Result<bool, StoreError> {
+    fn is_whole_share(&self, path: &Path) -> Result<bool, StoreError> {
         let Ok(store) = self.plan.open_whole(self.info(), path) else {
             return Ok(false);
         };
-        Ok(self.verified(&store)? == *self.plan.selection.needed())
+        Ok(self.verify_files(&store)? == *self.plan.selection.needed())
     }
 
     fn reopen_whole(
@@ -141,17 +141,17 @@ impl Transfer {
                 "{}: changed or not known to be whole; checking it",
                 self.name()
             );
-            let good = self.verified(&store)?;
+            let good = self.verify_files(&store)?;
             let sealed = match recorded {
                 RecordState::Complete { stamps } => Some(stamps.as_slice()),
                 _ => None,
             };
-            if !self.is_enough(&store, &good, sealed) {
+            if !self.has_all_wanted(&store, &good, sealed) {
                 return Err(StoreError::Changed(path.to_owned()));
             }
             owned = good;
         }
-        self.set_files(Files::Whole(store));
+        self.set_files(OpenFiles::Whole(store));
         // One that was stopped meanwhile has a record of its end, or none.
         if self.begin(owned, true) && !unchanged {
             self.record();
@@ -164,7 +164,7 @@ impl Transfer {
         let Some(download) = self.download() else {
             return Ok(());
         };
-        let owned = self.verified_beside(download.store(), known)?;
+        let owned = self.verify_unknown(download.store(), known)?;
         download.check_in_place(&owned)?;
         // It may be finished at once, by the only one that holds it.
         drop(download);
@@ -172,12 +172,12 @@ impl Transfer {
         Ok(())
     }
 
-    pub(crate) fn verified(&self, store: &Store) -> Result<PieceSet, StoreError> {
-        self.verified_beside(store, PieceSet::empty(self.info().lengths()))
+    pub(crate) fn verify_files(&self, store: &Store) -> Result<PieceSet, StoreError> {
+        self.verify_unknown(store, PieceSet::empty(self.info().lengths()))
     }
 
     /// Hashes what is not known to be good; gives all that is.
-    fn verified_beside(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
+    fn verify_unknown(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
         let (threads, interrupt) = (processors(), &self.context.interrupt);
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
@@ -207,7 +207,7 @@ impl Transfer {
     }
 
     /// The partial data of a download that let go of it.
-    pub(crate) fn open_part(&self) -> Option<Arc<Download>> {
+    pub(crate) fn reopen_partial(&self) -> Option<Arc<Download>> {
         let RecordKind::Download(place) = &self.plan.kind else {
             return None;
         };

@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 /// What changes of a transfer, behind its lock.
 #[derive(Debug)]
-pub(super) struct Swarm {
+pub(super) struct SwarmState {
     pub(super) core: Core<BlockBuffer>,
     /// The connections of links. One stays until its threads have ended.
     pub(super) links: HashMap<LinkId, Arc<Link>>,
 }
 
 /// Does what takes longer than a look behind a lock.
-pub(super) trait Worker {
+pub(super) trait EffectHandler {
     /// Has a run hashed and written, of which these are all blocks.
     fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>);
 
@@ -43,15 +43,15 @@ pub(super) trait Worker {
 /// What is left to be done once the transfer's lock is free.
 #[derive(Debug, Default)]
 #[must_use]
-pub(super) struct Later {
+pub(super) struct DeferredEffects {
     calls: Vec<SocketAddr>,
     closed: Vec<(Arc<Link>, CloseReason)>,
     stalled: Vec<Arc<Link>>,
-    work: Vec<Work>,
+    work: Vec<DeferredWork>,
 }
 
 #[derive(Debug)]
-enum Work {
+enum DeferredWork {
     Hash(Run, Vec<Block<BlockBuffer>>),
     SayUploadOnly(Arc<Link>),
     Announce(Event),
@@ -59,7 +59,7 @@ enum Work {
     Failed(String),
 }
 
-impl Swarm {
+impl SwarmState {
     /// No link is open yet.
     pub(super) fn new(core: Core<BlockBuffer>) -> Self {
         Self {
@@ -69,9 +69,9 @@ impl Swarm {
     }
 
     /// Carries out what can be done behind the lock.
-    pub(super) fn carry_out(&mut self, context: &Context, info_hash: InfoHash) -> Later {
+    pub(super) fn carry_out(&mut self, context: &Context, info_hash: InfoHash) -> DeferredEffects {
         let Self { core, links } = self;
-        let mut later = Later::default();
+        let mut deferred = DeferredEffects::default();
         let mut effects = core.take_effects().peekable();
         while let Some(effect) = effects.next() {
             match effect {
@@ -114,24 +114,24 @@ impl Swarm {
                 }
                 Effect::Offer(owned) => context.owned.insert(info_hash, owned),
                 Effect::Withhold => context.owned.remove(info_hash),
-                Effect::Connect(address) => later.calls.push(address),
+                Effect::Connect(address) => deferred.calls.push(address),
                 Effect::Close(id, reason) => {
-                    later
+                    deferred
                         .closed
                         .extend(links.get(&id).cloned().map(|it| (it, reason)));
                 }
-                Effect::Stalled(id) => later.stalled.extend(links.get(&id).cloned()),
+                Effect::Stalled(id) => deferred.stalled.extend(links.get(&id).cloned()),
                 Effect::SendHandshake(id) => {
                     let link = links.get(&id).cloned();
-                    later.work.extend(link.map(Work::SayUploadOnly));
+                    deferred.work.extend(link.map(DeferredWork::SayUploadOnly));
                 }
-                Effect::Hash(run, blocks) => later.work.push(Work::Hash(run, blocks)),
-                Effect::Announce(event) => later.work.push(Work::Announce(event)),
-                Effect::Complete => later.work.push(Work::Finish),
-                Effect::Failed(reason) => later.work.push(Work::Failed(reason)),
+                Effect::Hash(run, blocks) => deferred.work.push(DeferredWork::Hash(run, blocks)),
+                Effect::Announce(event) => deferred.work.push(DeferredWork::Announce(event)),
+                Effect::Complete => deferred.work.push(DeferredWork::Finish),
+                Effect::Failed(reason) => deferred.work.push(DeferredWork::Failed(reason)),
             }
         }
-        later
+        deferred
     }
 }
 
@@ -143,25 +143,27 @@ fn send(links: &HashMap<LinkId, Arc<Link>>, id: LinkId, messages: impl Iterator<
     }
 }
 
-impl Later {
+impl DeferredEffects {
     /// The addresses to call.
     pub(super) fn take_calls(&mut self) -> Vec<SocketAddr> {
         std::mem::take(&mut self.calls)
     }
 
     /// Does it.
-    pub(super) fn carry_out(self, worker: &dyn Worker) {
-        self.stalled.iter().for_each(|link| worker.on_stalled(link));
+    pub(super) fn carry_out(self, handler: &dyn EffectHandler) {
+        self.stalled
+            .iter()
+            .for_each(|link| handler.on_stalled(link));
         for (link, reason) in self.closed {
             link.close(reason.to_string());
         }
         for work in self.work {
             match work {
-                Work::Hash(run, blocks) => worker.hash(run, blocks),
-                Work::SayUploadOnly(link) => worker.say_upload_only(&link),
-                Work::Announce(event) => worker.announce(event),
-                Work::Finish => worker.finish(),
-                Work::Failed(reason) => worker.on_failed(&reason),
+                DeferredWork::Hash(run, blocks) => handler.hash(run, blocks),
+                DeferredWork::SayUploadOnly(link) => handler.say_upload_only(&link),
+                DeferredWork::Announce(event) => handler.announce(event),
+                DeferredWork::Finish => handler.finish(),
+                DeferredWork::Failed(reason) => handler.on_failed(&reason),
             }
         }
     }

@@ -24,11 +24,11 @@ enum FinishError {
 /// Finishes a download on a thread of its own, since hashing and syncing large files would keep a
 /// worker from all other downloads.
 pub(super) fn spawn(transfer: &Transfer) {
-    let Some(shared) = transfer.shared() else {
+    let Some(for_task) = transfer.to_arc() else {
         return;
     };
     let tasks = &transfer.context.tasks;
-    let spawned = tasks.spawn("finish", move || complete(&shared));
+    let spawned = tasks.spawn("finish", move || complete(&for_task));
     if let Err(error) = spawned {
         transfer.fail(&format!("cannot start a thread: {error}"));
     }
@@ -88,7 +88,7 @@ impl Transfer {
     /// Waits until no worker writes to it any more.
     pub(crate) fn wait_for_workers(&self) {
         let until = self.context.now() + WORKERS;
-        while self.look(|core| core.with_workers()) > 0 && self.context.now() < until {
+        while self.inspect(|core| core.with_workers()) > 0 && self.context.now() < until {
             self.context.stop.wait(Duration::from_millis(5));
         }
     }

@@ -2,7 +2,7 @@
 //! pool's workers.
 
 use super::transfer::Transfer;
-use crate::peer::{BlockBuffer, Uploads};
+use crate::peer::{BlockBuffer, UploadSource};
 use crate::storage::{Download, Fresh, Store, StoreError};
 use crate::swarm::{Block, Run, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
@@ -13,12 +13,12 @@ const READ_BACK: usize = 64 << 10;
 
 /// Blocks that are with a worker; their buffers are given back when this is dropped, whatever
 /// became of the job.
-struct Held<'a> {
+struct BlocksWithWorker<'a> {
     transfer: &'a Transfer,
     blocks: u32,
 }
 
-impl Drop for Held<'_> {
+impl Drop for BlocksWithWorker<'_> {
     fn drop(&mut self) {
         let blocks = self.blocks;
         self.transfer
@@ -28,15 +28,15 @@ impl Drop for Held<'_> {
 
 /// Has a worker hash and write a run of which all blocks are here.
 pub(super) fn submit(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
-    if let Some(shared) = transfer.shared() {
+    if let Some(for_task) = transfer.to_arc() {
         let tasks = &transfer.context.tasks;
-        tasks.submit(move || finish_run(&shared, run, blocks));
+        tasks.submit(move || finish_run(&for_task, run, blocks));
     }
 }
 
 /// Hashes and writes a run, and publishes the piece if it was the last one.
 fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
-    let held = Held {
+    let held = BlocksWithWorker {
         transfer,
         blocks: run.blocks,
     };
@@ -92,11 +92,11 @@ fn hash_and_write(
         return Ok(None);
     };
     slices.iter().for_each(|block| hasher.update(block));
-    hash_on(transfer, download.store(), run, hasher)
+    hash_following_runs(transfer, download.store(), run, hasher)
 }
 
 /// Hashes the runs after `run` that are on disk already.
-fn hash_on(
+fn hash_following_runs(
     transfer: &Transfer,
     store: &Store,
     run: Run,

@@ -2,7 +2,7 @@
 
 use super::metadata_quota::most_pieces;
 use super::transfer::Transfer;
-use crate::peer::{Link, PEX, extension_handshake};
+use crate::peer::{Link, PEX_ID, extension_handshake};
 use crate::swarm::LinkId;
 use crate::system::lock;
 use crate::torrent::MAX_METAINFO;
@@ -29,7 +29,7 @@ impl Transfer {
         ExtensionHandshake {
             metadata: handshake.metadata.filter(|_| serves),
             metadata_size: size.filter(|_| serves),
-            pex: self.plan.exchanges_peers().then_some(PEX),
+            pex: self.plan.exchanges_peers().then_some(PEX_ID),
             ..handshake
         }
     }
@@ -47,7 +47,7 @@ impl Transfer {
         let Some(MetadataMessage::Request(piece)) = MetadataMessage::parse(payload)? else {
             return Ok(());
         };
-        let takes = self.look(|core| core.link(id).and_then(|link| link.handshake().metadata));
+        let takes = self.inspect(|core| core.link(id).and_then(|link| link.handshake().metadata));
         let (Some(number @ 1..), Some(link)) = (takes, self.link(id)) else {
             return Ok(());
         };

@@ -8,6 +8,7 @@
 
 mod announcing;
 mod checking;
+mod effect_handler;
 mod effects;
 mod files;
 mod finishing;
@@ -21,10 +22,9 @@ mod record;
 mod report;
 #[expect(clippy::module_inception, reason = "the type that the room is about")]
 mod transfer;
-mod working;
 
-pub(super) use files::Files;
-pub(super) use joining::join;
-pub(super) use plan::{Membership, Plan};
-pub(super) use report::shown;
+pub(super) use files::OpenFiles;
+pub(super) use joining::run_link;
+pub(super) use plan::{Membership, TransferPlan};
+pub(super) use report::download_state;
 pub(super) use transfer::Transfer;

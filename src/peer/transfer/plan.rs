@@ -25,7 +25,7 @@ impl From<(Label, Label)> for Membership {
 
 /// The plan of one share or download.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct TransferPlan {
     pub(crate) metainfo: Metainfo,
     /// Whether it offers what its user has or fetches what its user wants.
     pub(crate) kind: RecordKind,
@@ -48,7 +48,7 @@ pub(crate) struct Plan {
     pub(crate) added_ms: u64,
 }
 
-impl Plan {
+impl TransferPlan {
     /// All of a share, in an open swarm, asked for now.
     pub(crate) fn new(metainfo: Metainfo, kind: RecordKind) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Plan {
 
     /// What was recorded before.
     pub(crate) fn recorded(record: &Record, metainfo: Metainfo) -> Self {
-        let choice = FileChoice::recorded(&record.only, record.sequential, false);
+        let choice = FileChoice::from_record(&record.only, record.sequential, false);
         // The patterns meant some file when they were taken.
         let selection = match Selection::of(metainfo.info(), &choice.only) {
             Ok(selection) => selection,
@@ -147,7 +147,7 @@ impl Plan {
 
     /// What becomes of what it replaces: whoever insisted on a group's share was told that all of
     /// it goes.
-    pub(super) fn others(&self) -> Others {
+    pub(super) fn extra_files(&self) -> Others {
         match self.group {
             Some(_) => Others::Removed,
             None => Others::Kept,
@@ -175,7 +175,7 @@ impl Plan {
         let layout = self.layout(info);
         let mode = match (self.extends, self.replaces) {
             (true, _) => Mode::extend(&layout, place)?,
-            (false, true) => Mode::Replace(self.others()),
+            (false, true) => Mode::Replace(self.extra_files()),
             (false, false) => Mode::New,
         };
         Download::open(layout, place, mode)

@@ -38,7 +38,7 @@ impl Transfer {
             Phase::Checking if !plan.is_download() => whole(),
             Phase::Checking | Phase::Fetching { .. } | Phase::Retired => RecordState::Partial,
         };
-        let mut sources: Vec<(String, u64)> = self.look(|core| {
+        let mut sources: Vec<(String, u64)> = self.inspect(|core| {
             let sources = core.progress().sources();
             sources
                 .map(|(source, bytes)| (source.to_owned(), bytes))

@@ -7,7 +7,7 @@ use crate::torrent::PieceSet;
 use std::time::Duration;
 
 /// A phase as a person sees it.
-pub(crate) fn shown(phase: &Phase) -> DownloadState {
+pub(crate) fn download_state(phase: &Phase) -> DownloadState {
     match phase {
         Phase::Checking => DownloadState::Checking,
         Phase::Fetching { .. } | Phase::Finishing => DownloadState::Downloading,
@@ -23,7 +23,7 @@ impl Transfer {
         let tracker_trouble = self.tracker_trouble();
         let suspended = self.suspended();
         let now = self.context.now();
-        self.look(|core| {
+        self.inspect(|core| {
             let (progress, elapsed) = (core.progress(), core.elapsed(now));
             let sources = progress.sources();
             let sources = sources.map(|(source, bytes)| (source.to_owned(), bytes));
@@ -39,7 +39,7 @@ impl Transfer {
                 info_hash: self.info_hash(),
                 name: self.name().to_owned(),
                 group: group.map(|membership| membership.group.to_string()),
-                state: shown(core.phase()),
+                state: download_state(core.phase()),
                 bytes_done: progress.verified(),
                 bytes_total: self.plan.selection.bytes(),
                 elapsed,
@@ -69,7 +69,7 @@ impl Transfer {
             name: self.name().to_owned(),
             length: self.info().lengths().total(),
             uploaded: self.uploaded_bytes(),
-            peers: self.look(|core| core.links().len()),
+            peers: self.inspect(|core| core.links().len()),
             trouble,
         })
     }
@@ -84,7 +84,7 @@ impl Transfer {
     pub(crate) fn link_statuses(&self) -> Vec<LinkStatus> {
         let total = self.info().lengths().pieces();
         let open = self.links();
-        let mut statuses: Vec<LinkStatus> = self.look(|core| {
+        let mut statuses: Vec<LinkStatus> = self.inspect(|core| {
             let known = open
                 .iter()
                 .filter_map(|link| Some((link, core.link(link.id())?)));

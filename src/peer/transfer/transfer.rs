@@ -1,11 +1,11 @@
 //! One share or download of this peer: its plan, its files, and a lock around one core.
 
-use super::effects::{Later, Swarm};
-use super::files::{Files, TransferFiles};
+use super::effects::{DeferredEffects, SwarmState};
+use super::files::{OpenFiles, TransferFiles};
 use super::metadata_quota::MetadataQuota;
-use super::plan::Plan;
+use super::plan::TransferPlan;
 use crate::certificate::Fingerprint;
-use crate::peer::{BlockBuffer, Context, LARGEST_WINDOW, Link, Reserved, Trackers};
+use crate::peer::{BlockBuffer, Context, Link, MAX_WINDOW, Reservation, Trackers};
 use crate::storage::{Download, FileHashes, Stamp, Store};
 use crate::swarm::{Candidates, Contacts, Core, LinkId, Order, Phase, Terms};
 use crate::system::lock;
@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(crate) struct Transfer {
     pub(crate) context: Arc<Context>,
     pub(super) trackers: Arc<dyn Trackers<Self>>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: TransferPlan,
     info: Arc<Info>,
     authority: Option<Fingerprint>,
     pub(super) files: TransferFiles,
@@ -30,8 +30,8 @@ pub(crate) struct Transfer {
     pub(super) metadata_quota: Mutex<MetadataQuota>,
     /// It has begun to fetch, and its web seeds are not asked yet.
     web_seeds_due: AtomicBool,
-    swarm: Mutex<Swarm>,
-    me: Weak<Self>,
+    swarm: Mutex<SwarmState>,
+    weak_self: Weak<Self>,
 }
 
 impl Transfer {
@@ -39,9 +39,9 @@ impl Transfer {
     pub(crate) fn new(
         context: &Arc<Context>,
         trackers: Arc<dyn Trackers<Self>>,
-        plan: Plan,
+        plan: TransferPlan,
     ) -> Arc<Self> {
-        let (info, bounds) = (Arc::new(plan.info().clone()), &context.bounds);
+        let (info, link_limits) = (Arc::new(plan.info().clone()), &context.link_limits);
         let file_hashes = FileHashes::new(&info);
         let terms = Terms {
             info_hash: info.info_hash(),
@@ -54,15 +54,15 @@ impl Transfer {
                 (false, true) => Order::InOrderAmongSeeds,
                 (false, false) => Order::RarestFirst,
             },
-            max_peers: bounds.max_peers,
-            upload_slots: bounds.upload_slots,
-            largest_window: LARGEST_WINDOW,
-            max_stalls: bounds.deadlines.stalls,
-            max_unread: bounds.deadlines.unread,
+            max_peers: link_limits.max_peers,
+            upload_slots: link_limits.upload_slots,
+            largest_window: MAX_WINDOW,
+            max_stalls: link_limits.deadlines.stalls,
+            max_unread: link_limits.deadlines.unread,
         };
-        let budget = Box::new(Reserved::of(&context.buffers));
+        let budget = Box::new(Reservation::of(&context.buffers));
         let core = Core::new(terms, budget, fastrand::u64(..), context.now());
-        Arc::new_cyclic(|me| Self {
+        Arc::new_cyclic(|weak_self| Self {
             context: Arc::clone(context),
             trackers,
             authority: plan.authority(),
@@ -73,8 +73,8 @@ impl Transfer {
             uploaded: AtomicU64::new(0),
             metadata_quota: Mutex::default(),
             web_seeds_due: AtomicBool::new(false),
-            swarm: Mutex::new(Swarm::new(core)),
-            me: Weak::clone(me),
+            swarm: Mutex::new(SwarmState::new(core)),
+            weak_self: Weak::clone(weak_self),
         })
     }
 
@@ -96,18 +96,18 @@ impl Transfer {
     }
 
     /// Itself, for threads that work for it; none while it is being dropped.
-    pub(super) fn shared(&self) -> Option<Arc<Self>> {
-        self.me.upgrade()
+    pub(super) fn to_arc(&self) -> Option<Arc<Self>> {
+        self.weak_self.upgrade()
     }
 
     /// Where it is in its life.
     pub(crate) fn phase(&self) -> Phase {
-        self.look(|core| core.phase().clone())
+        self.inspect(|core| core.phase().clone())
     }
 
     /// Whether missing pieces are fetched.
     pub(crate) fn fetches(&self) -> bool {
-        self.look(|core| core.phase().fetches())
+        self.inspect(|core| core.phase().fetches())
     }
 
     /// Whether another try may take its place.
@@ -119,39 +119,42 @@ impl Transfer {
     }
 
     /// Looks at what the core knows.
-    pub(crate) fn look<R>(&self, at: impl FnOnce(&Core<BlockBuffer>) -> R) -> R {
+    pub(crate) fn inspect<R>(&self, at: impl FnOnce(&Core<BlockBuffer>) -> R) -> R {
         at(&lock(&self.swarm).core)
     }
 
     /// Has the core decide something, at the time that is handed to it, and carries out what it
     /// asks for.
     pub(crate) fn decide<R>(&self, act: impl FnOnce(&mut Core<BlockBuffer>, Duration) -> R) -> R {
-        let (result, later) = self.with_swarm(|Swarm { core, .. }, now| act(core, now));
-        later.carry_out(self);
+        let (result, deferred) = self.with_swarm(|SwarmState { core, .. }, now| act(core, now));
+        deferred.carry_out(self);
         result
     }
 
     /// Does what is due by the clock. Returns the addresses to call now.
     pub(crate) fn tick(&self) -> Vec<SocketAddr> {
-        let ((), mut later) = self.with_swarm(|Swarm { core, links }, now| {
+        let ((), mut deferred) = self.with_swarm(|SwarmState { core, links }, now| {
             core.on_tick(now, |id| match links.get(&id) {
                 Some(link) => link.activity(now),
                 None => Default::default(),
             });
         });
-        let calls = later.take_calls();
-        later.carry_out(self);
+        let calls = deferred.take_calls();
+        deferred.carry_out(self);
         calls
     }
 
     /// Changes the links along with the core; what remains to be done takes no lock of this
     /// transfer.
-    pub(super) fn with_swarm<R>(&self, act: impl FnOnce(&mut Swarm, Duration) -> R) -> (R, Later) {
+    pub(super) fn with_swarm<R>(
+        &self,
+        act: impl FnOnce(&mut SwarmState, Duration) -> R,
+    ) -> (R, DeferredEffects) {
         let mut swarm = lock(&self.swarm);
         // The time is read behind the lock, so that it never goes back for the core.
         let result = act(&mut swarm, self.context.now());
-        let later = swarm.carry_out(&self.context, self.info_hash());
-        (result, later)
+        let deferred = swarm.carry_out(&self.context, self.info_hash());
+        (result, deferred)
     }
 
     /// All connections that are open.
@@ -172,7 +175,7 @@ impl Transfer {
     /// Addresses that a tracker or a person names; they are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
         self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
-        self.context.ticks.now();
+        self.context.ticks.trigger();
     }
 
     /// Ends all links.
@@ -203,7 +206,7 @@ impl Transfer {
     }
 
     /// Opens its files.
-    pub(crate) fn set_files(&self, files: Files) {
+    pub(crate) fn set_files(&self, files: OpenFiles) {
         self.files.open(files);
     }
 
@@ -225,7 +228,7 @@ impl Transfer {
     /// Goes on with what another counted, in whose place it is, and with the peers that it knew.
     pub(crate) fn take_over(&self, former: &Self, candidates: Candidates) {
         self.add_uploaded(former.uploaded_bytes());
-        let (sources, downloaded) = former.look(|core| {
+        let (sources, downloaded) = former.inspect(|core| {
             let progress = core.progress();
             let sources = progress.sources();
             let sources = sources.map(|(source, bytes)| (source.to_owned(), bytes));
@@ -235,7 +238,7 @@ impl Transfer {
     }
 
     /// Goes on with who delivered what is here, as it was recorded.
-    pub(crate) fn go_on_from(&self, sources: &[(String, u64)]) {
+    pub(crate) fn restore_sources(&self, sources: &[(String, u64)]) {
         let sources = sources.iter().cloned().collect();
         self.decide(|core, _| core.take_over(Candidates::default(), sources, 0));
     }
@@ -243,7 +246,7 @@ impl Transfer {
     /// It has begun to fetch: its web seeds are due.
     pub(super) fn set_web_seeds_due(&self) {
         self.web_seeds_due.store(true, Ordering::Relaxed);
-        self.context.ticks.now();
+        self.context.ticks.trigger();
     }
 
     /// Whether its web seeds are due; only once for each beginning.

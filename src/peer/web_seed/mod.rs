@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// left.
 const MOST_AT_ONCE: usize = 4;
 /// The most blocks asked of one at a time: 4 MiB.
-const LARGEST_WINDOW: u32 = 256;
+const MAX_WINDOW: u32 = 256;
 /// After so many failures in a row others that wait come first.
 const MOST_FAILURES: u32 = 5;
 /// How long one that failed so often rests when its turn comes again.
@@ -57,7 +57,9 @@ pub(super) fn ask_all(transfer: &Arc<Transfer>, client: &Arc<WebClient>) {
         return;
     }
     let context = &transfer.context;
-    let waiting = urls.iter().map(|url| Seed::new(url, context.next_link()));
+    let waiting = urls
+        .iter()
+        .map(|url| Seed::new(url, context.next_link_id()));
     let waiting = Arc::new(Waiting {
         seeds: Mutex::new(waiting.collect()),
         client: Arc::clone(client),
@@ -175,7 +177,7 @@ fn ask(transfer: &Arc<Transfer>, client: &WebClient, seed: &mut Seed) -> Left {
         session.end();
         // What it gave last may still turn out to be wrong.
         transfer.wait_for_workers();
-        let trust = transfer.look(|core| core.trust(seed.id));
+        let trust = transfer.inspect(|core| core.trust(seed.id));
         let error = match ended {
             _ if trust == Trust::Lost => return Left::Lied,
             Ok(()) => return Left::Ended,
@@ -220,7 +222,7 @@ impl Session<'_> {
         !self.transfer.context.stop.is_stopped()
             && self
                 .transfer
-                .decide(|core, _| core.on_server_up(id, LARGEST_WINDOW))
+                .decide(|core, _| core.on_server_up(id, MAX_WINDOW))
     }
 
     /// What it was asked for is free for others.
@@ -369,12 +371,12 @@ impl Session<'_> {
     fn is_awaited(&self, range: BlockRange) -> bool {
         let id = self.seed.id;
         !self.transfer.context.stop.is_stopped()
-            && self.transfer.look(|core| core.awaits(id, range))
+            && self.transfer.inspect(|core| core.awaits(id, range))
     }
 
     /// Waits until so many bytes may be read, if reading is limited; `false` if it is over by then.
     fn keep_limit(&self, bytes: u32) -> bool {
-        let Some(limit) = &self.transfer.context.bounds.down else {
+        let Some(limit) = &self.transfer.context.link_limits.down else {
             return true;
         };
         let due = limit.reserve(bytes);

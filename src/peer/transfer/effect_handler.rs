@@ -1,13 +1,13 @@
 //! What a transfer does when its core asks for it.
 
-use super::effects::Worker;
+use super::effects::EffectHandler;
 use super::transfer::Transfer;
 use super::{finishing, hashing};
 use crate::peer::{BlockBuffer, Link};
 use crate::swarm::{Block, Run};
 use crate::wire::Event;
 
-impl Worker for Transfer {
+impl EffectHandler for Transfer {
     fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>) {
         hashing::submit(self, run, blocks);
     }
@@ -18,7 +18,7 @@ impl Worker for Transfer {
 
     fn announce(&self, event: Event) {
         // It may have been stopped meanwhile, and have left the trackers.
-        if self.plan.listed && self.look(|core| core.phase().serves()) {
+        if self.plan.listed && self.inspect(|core| core.phase().serves()) {
             self.announce(Some(event));
         }
     }
