@@ -1,15 +1,17 @@
-//! The pool of block buffers. It bounds memory whatever the size of files and pieces.
+//! The pool of block buffers. It bounds memory, whatever the size of files and pieces.
 //!
-//! Before a run of blocks is begun its buffers are reserved here, so that a run that was begun can
-//! always end. A buffer goes from the socket to the hash to the file and back into the pool;
-//! nothing is allocated for a block.
+//! A download reserves the buffers of a run of blocks here before it begins the run. So every run
+//! that was begun can end. A buffer is filled from the socket, hashed, written to the file and
+//! returned to the pool; blocks need no allocation.
 //!
-//! The pool grows by need. A far, fat link has many blocks under way, and they are reserved, but
-//! few of them are here at a time. Where many are here, the disk or the processor is what others
-//! wait for, and more blocks under way are of no use: over
-//! [`BASE_BLOCKS`], blocks are reserved only as long as no more than a third of what is reserved was here lately. Buffers are made when
-//! a block arrives and none is free. What no download has needed for [`IDLE_TIME`] is freed, and all
-//! that is free at once when no download has anything reserved.
+//! The pool grows on demand. A link with a large bandwidth-delay product has many blocks reserved,
+//! but few of them have arrived and are in memory at a time. If many are in memory, the disk or the
+//! processor is the bottleneck, and more blocks in flight would not help. So above [`BASE_BLOCKS`],
+//! blocks are reserved only while at most a third of the reserved blocks were recently in memory.
+//!
+//! A buffer is allocated when a block arrives and no buffer is free. Buffers that no download has
+//! needed for [`IDLE_TIME`] are freed. All free buffers are freed when no download has a
+//! reservation.
 
 use crate::swarm::Budget;
 use crate::system::lock;
@@ -19,49 +21,50 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How many blocks may be reserved in all downloads whether they are here or under way: 12 MiB.
+/// The number of blocks that all downloads together may reserve without the condition on blocks in
+/// memory: 12 MiB.
 const BASE_BLOCKS: u32 = 768;
-/// Over how many blocks, and at most twice as many, it counts how many were here: 8 MiB.
+/// The number of blocks in one sampling period of [`FilledCounts`]: 8 MiB.
 const SAMPLE_BLOCKS: u32 = 512;
-/// A buffer that was free for this long, and at most twice as long, is freed.
+/// Buffers that stayed free for this long are freed. It may take twice as long.
 const IDLE_TIME: Duration = Duration::from_secs(5);
 
-/// The buffers of one peer.
+/// The buffer pool of one peer.
 #[derive(Debug)]
 pub(super) struct BufferPool {
-    /// How many blocks may be reserved in all downloads.
+    /// The maximum number of blocks that all downloads together may reserve.
     max_blocks: u32,
     reserved: AtomicU32,
-    /// Downloads that hold some of it.
+    /// The number of downloads that have reserved some.
     holders: AtomicU32,
     filled: FilledCounts,
     free: Mutex<FreeBuffers>,
 }
 
-/// The most buffers that were filled at one time while the last blocks came.
+/// The maximum number of filled buffers at a time, over the last one to two sampling periods.
 #[derive(Debug, Default)]
 struct FilledCounts {
-    /// Now.
+    /// Filled buffers now.
     now: AtomicU32,
-    /// Of the latest [`SAMPLE_BLOCKS`] blocks, or fewer, and of those before.
+    /// The maximum of the current period, and that of the period before.
     newer: AtomicU32,
     older: AtomicU32,
     /// Blocks since the start.
     blocks: AtomicU32,
 }
 
-/// Buffers that nobody uses. The latest to come is the first to go, so that those that are not
+/// Free buffers, as a stack: the buffer returned last is used first. So the buffers that are not
 /// needed stay at the bottom.
 #[derive(Debug)]
 struct FreeBuffers {
     buffers: Vec<Box<[u8]>>,
-    /// The fewest there were since that time.
+    /// The fewest buffers on the stack since `since`.
     fewest: usize,
     since: Instant,
 }
 
 impl BufferPool {
-    /// A pool of so many bytes at most; its buffers are made as they are first needed.
+    /// A pool of at most `bytes` bytes. Buffers are allocated when they are first needed.
     pub(super) fn new(bytes: u64) -> Arc<Self> {
         let free = FreeBuffers {
             buffers: Vec::new(),
@@ -77,31 +80,31 @@ impl BufferPool {
         })
     }
 
-    /// Reserves `count` blocks for a download that holds `held` already, and counts them there.
-    /// Beyond an even share among all that hold some it gets none, but enough for one run it always
-    /// gets once others return theirs.
+    /// Reserves `count` blocks for a download that has reserved `held` already, and adds them to
+    /// `held`. A download gets at most an even_share share among all that have reserved some. The blocks
+    /// of its first run it gets as soon as enough of the pool is free.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
-        let even = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
-        if *held > 0 && (held.saturating_add(count) > even || !self.may_grow(count)) {
+        let even_share = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
+        if *held > 0 && (held.saturating_add(count) > even_share || !self.may_grow(count)) {
             return false;
         }
         let add = |reserved: u32| {
             let sum = reserved.checked_add(count);
             sum.filter(|sum| *sum <= self.max_blocks)
         };
-        let got = self
+        let is_reserved = self
             .reserved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
             .is_ok();
-        if got {
+        if is_reserved {
             self.holders
                 .fetch_add(u32::from(*held == 0), Ordering::Relaxed);
             *held += count;
         }
-        got
+        is_reserved
     }
 
-    /// Gives back `count` of the blocks that a download holds, at most all of them.
+    /// Returns `count` of the blocks that a download has reserved, at most all of them.
     pub(super) fn release(&self, held: &mut u32, count: u32) {
         let count = count.min(*held);
         if count > 0 {
@@ -116,7 +119,7 @@ impl BufferPool {
         }
     }
 
-    /// A buffer of one block.
+    /// A buffer for one block.
     pub(super) fn buffer(self: &Arc<Self>) -> BlockBuffer {
         self.filled.add();
         let free = lock(&self.free).take();
@@ -127,13 +130,13 @@ impl BufferPool {
         }
     }
 
-    /// Whether so many blocks more may be reserved, as far as what is here tells.
+    /// Whether `count` more blocks may be reserved, judging by how many were recently in memory.
     fn may_grow(&self, count: u32) -> bool {
         let reserved = self.reserved.load(Ordering::Relaxed).saturating_add(count);
         reserved <= BASE_BLOCKS || self.filled.recent_max() <= reserved / 3
     }
 
-    /// Takes a buffer back; frees it if nothing is reserved.
+    /// Takes a buffer back. Frees it if no download has a reservation.
     fn put(&self, buffer: Box<[u8]>) {
         self.filled.now.fetch_sub(1, Ordering::Relaxed);
         if self.reserved.load(Ordering::Relaxed) > 0 {
@@ -170,7 +173,7 @@ impl FreeBuffers {
         buffer
     }
 
-    /// Returns those that nobody has needed for long.
+    /// Returns the buffers that stayed free for a whole [`IDLE_TIME`].
     fn put(&mut self, buffer: Box<[u8]>, now: Instant) -> Vec<Box<[u8]>> {
         self.buffers.push(buffer);
         if now.saturating_duration_since(self.since) < IDLE_TIME {
@@ -182,14 +185,14 @@ impl FreeBuffers {
         unneeded
     }
 
-    /// Returns all of them.
+    /// Empties the stack.
     fn take_all(&mut self) -> Vec<Box<[u8]>> {
         self.fewest = 0;
         std::mem::take(&mut self.buffers)
     }
 }
 
-/// What one download has reserved of the pool; it is given back when dropped.
+/// The blocks that one download has reserved. Dropping it returns them.
 #[derive(Debug)]
 pub(super) struct Reservation {
     pool: Arc<BufferPool>,
@@ -197,7 +200,7 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Nothing is reserved yet.
+    /// An empty reservation.
     pub(super) fn of(pool: &Arc<BufferPool>) -> Self {
         Self {
             pool: Arc::clone(pool),
@@ -227,7 +230,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A buffer for one block; it returns to its pool when dropped.
+/// A buffer for one block. Dropping it returns it to the pool.
 #[derive(Debug)]
 pub(super) struct BlockBuffer {
     bytes: Box<[u8]>,
@@ -236,7 +239,7 @@ pub(super) struct BlockBuffer {
 }
 
 impl BlockBuffer {
-    /// Makes it as long as a block of `length` bytes, at most [`BLOCK`].
+    /// Sets its length to that of a block of `length` bytes, at most [`BLOCK`].
     pub(super) fn set_length(&mut self, length: u32) {
         self.length = (length as usize).min(self.bytes.len());
     }
@@ -267,7 +270,7 @@ mod tests {
     use super::*;
     use std::iter;
 
-    /// A pool of so many blocks.
+    /// A pool of `blocks` blocks.
     fn pool(blocks: u32) -> Arc<BufferPool> {
         BufferPool::new(u64::from(blocks) * u64::from(BLOCK))
     }
@@ -298,29 +301,28 @@ mod tests {
     }
 
     #[test]
-    fn many_holders_get_a_run_each_and_no_more_than_the_pool_has() {
+    fn each_holder_gets_one_run_while_the_pool_has_room() {
         let pool = pool(8 * 32);
         let mut helds = [0; 10];
         let served = helds.iter_mut().map(|held| pool.reserve(held, 32));
-        assert_eq!(served.filter(|got| *got).count(), 8);
+        assert_eq!(served.filter(|is_reserved| *is_reserved).count(), 8);
         assert!(!helds.iter_mut().any(|held| pool.reserve(held, 32)));
         pool.release(&mut helds[0], 32);
         assert!(pool.reserve(&mut helds[9], 32));
         pool.release(&mut helds[1], 32);
-        assert!(!pool.reserve(&mut helds[2], 32), "it has a run");
+        assert!(!pool.reserve(&mut helds[2], 32), "it has one run already");
         assert!(pool.reserve(&mut helds[8], 32));
     }
 
     #[test]
-    fn it_grows_while_blocks_are_under_way_and_not_while_they_wait_here() {
+    fn the_pool_grows_for_blocks_in_flight_and_not_for_blocks_in_memory() {
         let pool = pool(16_384);
         let mut held = 0;
         let grow = |held: &mut u32| while pool.reserve(held, 32) {};
         grow(&mut held);
-        assert_eq!(held, 16_384, "all of it is under way");
+        assert_eq!(held, 16_384, "all of it is in flight");
         pool.release(&mut held, 16_384);
-        // The blocks of an own run are here each time before the next is begun: the disk does not
-        // follow.
+        // All blocks of a run are in memory before the next run begins: the disk is too slow.
         let mut here = Vec::new();
         while pool.reserve(&mut held, 32) {
             here.extend(iter::repeat_with(|| pool.buffer()).take(32));
@@ -334,7 +336,7 @@ mod tests {
         assert!(!pool.reserve(&mut other, 32));
         here.truncate(100);
         grow(&mut held);
-        assert_eq!(held, BASE_BLOCKS, "a moment ago they were here");
+        assert_eq!(held, BASE_BLOCKS, "they were in memory a moment ago");
         for _ in 0..2 * SAMPLE_BLOCKS {
             drop(pool.buffer());
         }
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_comes_back() {
+    fn a_dropped_buffer_returns_to_the_pool() {
         let pool = pool(64);
         let mut held = 0;
         assert!(pool.reserve(&mut held, 32));
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_once_nothing_is_reserved() {
+    fn no_buffer_is_kept_without_a_reservation() {
         let pool = pool(64);
         let mut held = 0;
         assert!(pool.reserve(&mut held, 32));
@@ -376,14 +378,14 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_for_long_is_freed() {
+    fn buffers_that_stay_free_are_freed() {
         let begun = Instant::now();
         let mut free = FreeBuffers {
             buffers: iter::repeat_with(Box::default).take(10).collect(),
             fewest: 10,
             since: begun,
         };
-        // Four are in use now and then.
+        // Four buffers are in use now and then.
         let mut turn = |number: u32| {
             let taken: Vec<_> = iter::repeat_with(|| free.take().unwrap()).take(4).collect();
             let now = begun + IDLE_TIME * number / 2;

@@ -1,4 +1,5 @@
-//! The calls of this peer: a thread for each, which then is the link's reading thread.
+//! Calls to other peers. Each call has its own thread, which becomes the reading thread of the
+//! link.
 
 use super::link::{self, CallError, GroupAccess, PeerConnection};
 use super::{Entry, IO_STACK, LinkStream, Services, Sockets, magnet, run_link};
@@ -11,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many calls of ours may be under way or have become links at once.
+/// The maximum number of calling threads, including those that run a link.
 const MAX_CALLS: usize = 1_000;
-/// How long a connection may take, which also bounds how long a stop waits for it.
+/// Time limit of a TCP connection attempt. Stopping the peer may wait as long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// The calling threads.
+/// Starts and joins the calling threads.
 #[derive(Debug)]
 pub(super) struct Calls {
     services: Arc<Services>,
@@ -33,7 +34,7 @@ impl Calls {
         }
     }
 
-    /// Calls an address on a thread of its own.
+    /// Calls an address on a new thread.
     pub(super) fn spawn(&self, entry: &Entry, address: SocketAddr) {
         let mut threads = lock(&self.threads);
         threads.retain(|thread| !thread.is_finished());
@@ -56,7 +57,7 @@ impl Calls {
         }
     }
 
-    /// Ends calls under way and waits for all threads; links must have been closed.
+    /// Aborts calls and joins all threads. The links must be closed already.
     pub(super) fn join(&self) {
         self.sockets.shut();
         let ended = std::mem::take(&mut *lock(&self.threads));
@@ -66,7 +67,7 @@ impl Calls {
     }
 }
 
-/// One call. The address is free for another when it is dropped.
+/// One call. Dropping it makes the address available for another call.
 struct Call {
     services: Arc<Services>,
     sockets: Arc<Sockets>,
@@ -75,10 +76,10 @@ struct Call {
 }
 
 impl Call {
-    /// Calls the address and serves the link until it ends.
+    /// Calls the address and runs the link until it ends.
     fn run(&self) {
         let address = self.address;
-        match self.greet() {
+        match self.connect() {
             Ok(connection)
                 if connection.handshake.peer_id == self.services.context.identity.peer_id =>
             {
@@ -88,7 +89,7 @@ impl Call {
             }
             Ok(connection) => {
                 self.entry.contacts(Contacts::on_answer);
-                self.begin(connection);
+                self.run_connection(connection);
             }
             Err(error) => {
                 let why = Unreached {
@@ -99,15 +100,15 @@ impl Call {
                 let is_first = self
                     .entry
                     .contacts(|contacts| contacts.on_unreached(address, now, why));
-                // A person may do something about this one; but an address that is called in vain
-                // is called many times.
+                // The user may be able to fix the cause, so the first failure is logged at info
+                // level. The same address may fail often.
                 let level = if is_first { Level::Info } else { Level::Debug };
                 log::log!(level, "{}: calling {address}: {error}", self.entry.name());
             }
         }
     }
 
-    fn begin(&self, connection: PeerConnection) {
+    fn run_connection(&self, connection: PeerConnection) {
         match (&self.entry, &connection.stream) {
             (Entry::Transfer(transfer), _) => run_link(transfer, connection),
             (Entry::Search(search), LinkStream::Plain(stream)) => {
@@ -118,13 +119,13 @@ impl Call {
                     magnet::learn(&self.services, search, metadata);
                 }
             }
-            // No magnet link names a swarm of a group.
+            // A magnet link never names a group swarm.
             (Entry::Search(_), LinkStream::Group { .. }) => {}
         }
     }
 
-    /// Connects, and exchanges handshakes.
-    fn greet(&self) -> Result<PeerConnection, CallError> {
+    /// Connects and exchanges handshakes.
+    fn connect(&self) -> Result<PeerConnection, CallError> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?);
         let _registered = self.sockets.register(&socket);
         let context = &self.services.context;

@@ -1,4 +1,4 @@
-//! Callers: from an accepted connection to a link, or to a connection that fetches metadata.
+//! Accepted connections: from the handshake to a link, or to fetching metadata.
 
 use super::link::{self, AdmissionError, ServedSwarms};
 use super::{Entry, LinkStream, Services, Sockets, magnet, run_link};
@@ -7,7 +7,7 @@ use crate::net::{GroupTls, Incoming};
 use crate::torrent::InfoHash;
 use std::sync::Arc;
 
-/// Serves a caller until its link ends.
+/// Handles an accepted connection until its link ends.
 pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Incoming) {
     let Incoming {
         stream, address, ..
@@ -19,7 +19,7 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
     let handshake = &connection.handshake;
     let is_member = connection.member.is_some();
     match (
-        served(services, handshake.info_hash, is_member),
+        joinable(services, handshake.info_hash, is_member),
         &connection.stream,
     ) {
         (Some(Entry::Transfer(transfer)), _) => run_link(&transfer, connection),
@@ -29,13 +29,16 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
                 magnet::learn(services, &search, metadata);
             }
         }
-        _ => log::info!("{address}: {} went away", handshake.info_hash),
+        _ => log::info!(
+            "{address}: {} is no longer served here",
+            handshake.info_hash
+        ),
     }
 }
 
-/// What a caller may have: an open swarm, or, as a member, one of a group. A magnet search lets
-/// callers in too, because they may have the metadata.
-fn served(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<Entry> {
+/// What a caller may join: an open swarm, or as a member a group swarm. Magnet searches accept
+/// callers too, because a caller may have the metadata.
+fn joinable(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<Entry> {
     let entry = services.transfers.entry(info_hash)?;
     let is_served = match &entry {
         Entry::Search(search) => !is_member && search.is_seeking(),
@@ -48,7 +51,7 @@ fn served(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<E
 
 impl ServedSwarms for Services {
     fn tls(&self, info_hash: InfoHash) -> Option<GroupTls> {
-        let transfer = served(self, info_hash, true)?.into_transfer()?;
+        let transfer = joinable(self, info_hash, true)?.into_transfer()?;
         let membership = transfer.plan.group.as_ref()?;
         self.groups.of(membership).tls(transfer.authority())
     }
@@ -58,7 +61,7 @@ impl ServedSwarms for Services {
         info_hash: InfoHash,
         member: Option<&Member>,
     ) -> Result<(), AdmissionError> {
-        let entry = served(self, info_hash, member.is_some());
+        let entry = joinable(self, info_hash, member.is_some());
         let entry = entry.ok_or(AdmissionError::NotServed(info_hash))?;
         let membership = match &entry {
             Entry::Search(_) => None,

@@ -1,17 +1,18 @@
-//! A running peer: listener, links, downloads, uploads, owned segments, its line to the trackers.
+//! A running peer: its listener, links, downloads, uploads and owned pieces, and its connections to
+//! trackers.
 //!
-//! In scope: everything that happens after a command was understood. Out of scope: what a person
-//! types or sees (`cli`), and the decisions of a swarm (`swarm`), which are taken there from what
-//! is handed in here.
+//! In scope: everything that happens after a command was parsed. Out of scope: the command line
+//! (`cli`), and the decisions of a swarm (`swarm`), which this module feeds with events.
 //!
-//! From the top:
-//! - `commands`, and `running`, which starts and stops all of it;
-//! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: what begins and what is due;
-//! - `services`: everything that a peer has, made once;
-//! - `account`, `announce`, `group`, `web_seed`, `watch`: what works for transfers;
+//! Layers, from the top:
+//! - `commands`, and `running`, which starts and stops the peer;
+//! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: events that start links and
+//!   transfers, and the clock;
+//! - `services`: the objects that exist once per peer;
+//! - `account`, `announce`, `group`, `web_seed`, `watch`: work on behalf of transfers;
 //! - `transfers`: the map of transfers and magnet searches;
-//! - `transfer`, a lock around one `swarm::Core` and its files; `search`, a magnet link while its
-//!   metadata is being fetched. They know their trackers only as the trait in `trackers`;
+//! - `transfer`: one `swarm::Core` behind a lock, with its files; `search`: a magnet link while its
+//!   metadata is being fetched. Both know their trackers only as the trait in `trackers`;
 //! - `link`: the input and output of one connection;
 //! - `context`, `buffers`, `owned` and other leaves.
 
@@ -64,7 +65,7 @@ pub use status::{
 };
 pub use trust::{FirstUse, Trust, TrustError};
 
-// What most files of this room use: they name it `super::X` or `crate::peer::X`.
+// Shared inside this module: files name these `super::X` or `crate::peer::X`.
 use announce::{Announced, Announcer};
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;

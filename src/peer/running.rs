@@ -180,7 +180,7 @@ impl Peer {
         }
         transfer.begin(PieceSet::full(transfer.info().lengths()), true);
         if transfer.plan.is_download() {
-            transfer.record();
+            transfer.update_record();
         }
         Ok(())
     }

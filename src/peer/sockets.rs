@@ -1,11 +1,12 @@
-//! The sockets of calls and of lines that fetch metadata, in reach of a stop.
+//! The sockets that must be closed when the peer stops and no link owns: of calls, and of
+//! connections that fetch metadata.
 
 use crate::system::lock;
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Sockets that [`Sockets::shut`] ends.
+/// The registered sockets. [`Sockets::shut`] closes them.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     state: Mutex<State>,
@@ -18,14 +19,15 @@ struct State {
     is_shut: bool,
 }
 
-/// A socket in the registry, until it is dropped.
+/// Keeps a socket registered until it is dropped.
 pub(super) struct RegisteredSocket<'a> {
     sockets: &'a Sockets,
     number: u64,
 }
 
 impl Sockets {
-    /// Registers a socket until the guard is dropped; after [`Sockets::shut`] it is ended at once.
+    /// Registers a socket until the guard is dropped. After [`Sockets::shut`] the socket is closed
+    /// at once.
     pub(super) fn register(&self, stream: &Arc<TcpStream>) -> RegisteredSocket<'_> {
         let mut state = lock(&self.state);
         let number = state.next;
@@ -40,7 +42,7 @@ impl Sockets {
         }
     }
 
-    /// Ends all of them, and those still to come.
+    /// Closes all registered sockets, and all that are registered later.
     pub(super) fn shut(&self) {
         let mut state = lock(&self.state);
         state.is_shut = true;

@@ -1,10 +1,10 @@
-//! How near the machines are that others have this peer ask over HTTP: a torrent, a magnet link or
-//! a redirect names URLs, and what answers on this machine, or in its network alone, may take a
-//! request as an order.
+//! Limits which machines a peer contacts over HTTP when a torrent, a magnet link or a redirect
+//! names a URL. A service on this machine or in a private network may trust all requests that come
+//! from there (server-side request forgery).
 //!
-//! In scope: the zones of addresses, and a resolver that gives an HTTP client no others than it may
-//! have; what counts is the address that is called, however its name is spelled. Out of scope:
-//! which zone is allowed for what (`web`, `announce`).
+//! In scope: the zones of addresses, and a resolver that returns only addresses of allowed zones to
+//! the HTTP client. The address that is called counts, not the spelling of the host name. Out of
+//! scope: which zones are allowed (see `web_seed` and `announce`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,17 +14,17 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Where an address is, from afar to near.
+/// How near an address is, from far to near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Zone {
-    /// Anywhere.
+    /// Any other address.
     Internet,
     /// In a private network (RFC 1918, 4193, 6598).
     PrivateNetwork,
-    /// On this machine.
+    /// The loopback addresses.
     ThisMachine,
-    /// On this link alone (RFC 3927, 4291), where clouds keep what only the machine itself may
-    /// know; or no address of anything.
+    /// On the local link only (RFC 3927, 4291), where cloud providers publish secrets of the
+    /// machine; also addresses that name no host.
     LinkLocal,
 }
 
@@ -38,7 +38,7 @@ impl Zone {
         Self::LinkLocal,
     ];
 
-    /// The zone of an address.
+    /// Returns the zone of an address.
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {
@@ -64,7 +64,7 @@ impl Zone {
     }
 }
 
-/// `::a.b.c.d`, which was given up, and names no machine.
+/// Whether it is a deprecated IPv4-compatible address (`::a.b.c.d`), which names no host.
 fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
     address.segments().starts_with(&[0; 6])
 }
@@ -75,22 +75,22 @@ impl fmt::Display for Zone {
             Self::Internet => "anywhere",
             Self::PrivateNetwork => "in a private network",
             Self::ThisMachine => "on this machine",
-            Self::LinkLocal => "on this link alone",
+            Self::LinkLocal => "a link-local address",
         })
     }
 }
 
-/// A host has no address that may be asked.
+/// A host has no address in an allowed zone.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} is {zone}, where nothing is asked for this at another's word")]
+#[error("{host} is {zone}, where a URL from a torrent, a magnet link or a redirect may not lead")]
 pub(super) struct ForbiddenZone {
     host: String,
-    /// Where it is.
+    /// The nearest zone of its addresses.
     pub(super) zone: Zone,
 }
 
 impl ForbiddenZone {
-    /// What a failed request was refused for, if it was.
+    /// The refusal because of which a request failed, if there was one.
     pub(super) fn from_error(error: &Error) -> Option<&Self> {
         match error {
             Error::Other(other) => other.downcast_ref(),
@@ -99,7 +99,7 @@ impl ForbiddenZone {
     }
 }
 
-/// A resolver that gives no address outside what is allowed for a URL.
+/// A resolver that returns only addresses that are allowed for a URL.
 #[derive(Debug)]
 pub(super) struct ZoneResolver {
     allows: fn(&Uri, Zone) -> bool,
@@ -107,7 +107,7 @@ pub(super) struct ZoneResolver {
 }
 
 impl ZoneResolver {
-    /// Gives only addresses of which `allows` says so.
+    /// Returns only addresses for which `allows` returns `true`.
     pub(super) fn new(allows: fn(&Uri, Zone) -> bool) -> Self {
         Self {
             allows,

@@ -435,7 +435,7 @@ fn metadata_that_cannot_be_taken_ends_the_download_with_the_reason() {
     let failed = leech.until("x", |download| download["state"] == "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("the metadata cannot be taken: unsafe name"),
+        reason.starts_with("the metadata cannot be used: unsafe name"),
         "{reason}"
     );
     for (line, kind) in [

@@ -330,7 +330,7 @@ impl Peer {
 
 /// Remembers a transfer for the next start.
 fn keep(transfer: &Transfer) -> Result<(), PeerError> {
-    Ok(transfer.save()?)
+    Ok(transfer.create_record()?)
 }
 
 /// It is here for a user who is not logged in, so that it is not shared now.

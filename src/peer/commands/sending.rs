@@ -67,7 +67,7 @@ impl Peer {
         let transfer = self.new_transfer(plan)?;
         let keep = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;
-            Ok(transfer.save()?)
+            Ok(transfer.create_record()?)
         };
         let taken_up = self.take_up(transfer, OpenFiles::Whole(Arc::new(store)), keep);
         // What is offered from that place already goes on as it is.

@@ -114,7 +114,7 @@ impl Peer {
 pub(super) fn leave_whole(transfer: &Transfer) {
     // A caller is not let in from now on.
     transfer.decide(|core, now| core.withdraw(STOPPED, now));
-    transfer.leave();
+    transfer.leave_swarm();
     transfer.close_files();
 }
 

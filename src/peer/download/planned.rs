@@ -136,7 +136,7 @@ fn enter(
         opened.undo();
         return Err(already(&other));
     }
-    let saved = transfer.save();
+    let saved = transfer.create_record();
     // Cancelled before there was a record, or meanwhile, it leaves none.
     if transfer.has_failed() {
         if transfers.entry(info_hash).is_none() {
@@ -158,7 +158,7 @@ fn enter(
     if whole {
         let needed = transfer.plan.selection.needed().clone();
         transfer.begin(needed, true);
-        transfer.record();
+        transfer.update_record();
         return Ok(());
     }
     let begun = Arc::clone(transfer).check_and_begin(opened.known);

@@ -8,7 +8,8 @@ use crate::wire::metadata::MetadataError;
 use crate::wire::peer::Ask;
 use std::io;
 
-/// Why a link ended, seen from its reading thread. Each names the rule that was broken, if one was.
+/// Why a link ended, as seen by its reading thread. A protocol error names the rule that the remote
+/// peer broke.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndReason {
     #[error("{0}")]
@@ -33,14 +34,14 @@ pub(crate) enum EndReason {
     Breach(#[from] Breach),
     #[error("more requests than are kept")]
     TooManyRequests,
-    #[error("the system gave no thread: {0}")]
+    #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
-    #[error("ended here")]
+    #[error("closed by this peer")]
     ClosedHere,
 }
 
 impl EndReason {
-    /// Whether the other side broke the protocol.
+    /// Whether the remote peer broke the protocol.
     pub(crate) fn is_breach(&self) -> bool {
         match self {
             Self::Read(error) => error.is_breach(),

@@ -1,8 +1,8 @@
-//! The exchange of handshakes (BEP 3) on a new connection: the caller speaks first.
+//! The exchange of BEP 3 handshakes on a new connection. The caller sends first.
 //!
-//! In scope: both sides of the exchange, in open swarms and, inside TLS between members, in those of
-//! groups. Out of scope: which swarms this peer serves ([`ServedSwarms`]), and what the connection
-//! becomes: a link, or a connection for metadata.
+//! In scope: both sides of the exchange, for open swarms (plain TCP) and for group swarms (TLS
+//! between members). Out of scope: which swarms this peer serves ([`ServedSwarms`]), and whether
+//! the connection becomes a link or fetches metadata.
 
 use super::LinkStream;
 use crate::certificate::Member;
@@ -18,25 +18,25 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A connection on which both sides sent their handshake.
+/// A connection on which both sides have sent their handshakes.
 pub(crate) struct PeerConnection {
     pub(crate) stream: LinkStream,
-    /// Who the other peer is, in a group's swarm.
+    /// The other peer's user; only in a group swarm.
     pub(crate) member: Option<Member>,
     pub(crate) address: SocketAddr,
-    /// Whether this peer called.
+    /// Whether this peer is the caller.
     pub(crate) outgoing: bool,
     pub(crate) handshake: Handshake,
 }
 
-/// How to call a peer of a group's swarm.
+/// What a call into a group swarm needs.
 pub(crate) struct GroupAccess<'a> {
     pub(crate) tls: GroupTls,
-    /// Whether a user is a member no longer.
+    /// Whether a user has been removed from the group.
     pub(crate) is_barred: &'a dyn Fn(&str) -> bool,
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     #[error(transparent)]
@@ -50,18 +50,18 @@ pub(crate) enum CallError {
          understood here"
     )]
     HungUp,
-    #[error("it answers for another swarm")]
+    #[error("it answered for another swarm")]
     OtherSwarm,
     #[error("{0} is no member any more")]
     Barred(String),
-    #[error("nobody of the group is logged in here")]
+    #[error("no member of the group is logged in here")]
     Suspended,
 }
 
 /// Sends our handshake on a connection that we opened, and reads the answer.
 ///
 /// # Errors
-/// See [`CallError`]; the connection is of no use.
+/// See [`CallError`]. The caller closes the connection.
 pub(crate) fn initiate_handshake(
     context: &Context,
     socket: Arc<TcpStream>,
@@ -70,7 +70,7 @@ pub(crate) fn initiate_handshake(
     member: Option<GroupAccess<'_>>,
 ) -> Result<PeerConnection, CallError> {
     let limit = context.link_limits.deadlines.handshake;
-    let ours = context.handshake(info_hash).encode();
+    let our_handshake = context.handshake(info_hash).encode();
     let mut answer = [0; HANDSHAKE];
     let (stream, member) = match member {
         Some(GroupAccess { tls, is_barred }) => {
@@ -78,14 +78,14 @@ pub(crate) fn initiate_handshake(
             if is_barred(&member_connection.member.user) {
                 return Err(CallError::Barred(member_connection.member.user));
             }
-            member_connection.exchange(&ours, &mut answer, limit)?;
+            member_connection.exchange(&our_handshake, &mut answer, limit)?;
             let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
             (LinkStream::Group { tls, socket }, Some(member))
         }
         None => {
-            let exchanged = write_all_by(&socket, &ours, limit)
+            let exchanged = write_all_by(&socket, &our_handshake, limit)
                 .and_then(|()| read_exact_by(&socket, &mut answer, limit));
-            exchanged.map_err(no_answer)?;
+            exchanged.map_err(call_error)?;
             (LinkStream::Plain(socket), None)
         }
     };
@@ -102,7 +102,7 @@ pub(crate) fn initiate_handshake(
     })
 }
 
-fn no_answer(error: io::Error) -> CallError {
+fn call_error(error: io::Error) -> CallError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
@@ -111,12 +111,13 @@ fn no_answer(error: io::Error) -> CallError {
     }
 }
 
-/// The swarms that this peer serves, as a caller may reach them.
+/// The swarms that this peer serves, and the callers that it accepts.
 pub(crate) trait ServedSwarms {
-    /// The certificates for a swarm of a group; `None` if no such swarm is served here.
+    /// The TLS configuration for a group swarm; `None` if this peer does not serve that swarm.
     fn tls(&self, info_hash: InfoHash) -> Option<GroupTls>;
 
-    /// Whether a caller is let in; one without a certificate to open swarms only.
+    /// Checks whether a caller may join the swarm. A caller without a certificate (`member` is
+    /// `None`) may join open swarms only.
     ///
     /// # Errors
     /// See [`AdmissionError`].
@@ -127,7 +128,7 @@ pub(crate) trait ServedSwarms {
     ) -> Result<(), AdmissionError>;
 }
 
-/// Why a caller is not let in, although it speaks the protocol.
+/// Why a caller that speaks the protocol is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdmissionError {
     #[error("asks for {0}, which is not served here")]
@@ -136,7 +137,7 @@ pub(crate) enum AdmissionError {
     Barred(String),
 }
 
-/// Why a caller got no handshake, or nothing after it.
+/// Why the handshake with a caller failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AcceptError {
     #[error("no handshake: {0}")]
@@ -162,7 +163,7 @@ pub(crate) enum AcceptError {
 }
 
 impl AcceptError {
-    /// How much of a person's attention it deserves.
+    /// The log level of the error.
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Silent(_) | Self::Ourselves => Level::Debug,
@@ -171,19 +172,19 @@ impl AcceptError {
     }
 }
 
-/// Reads the handshake of a caller, and answers it. A caller that does not begin a handshake for a
-/// swarm served here gets no byte.
+/// Reads the handshake of a caller and answers it. This peer sends nothing until the caller has
+/// named a swarm that is served here.
 ///
 /// # Errors
-/// See [`AcceptError`]; the connection is to be closed.
+/// See [`AcceptError`]. The caller of this function closes the connection.
 pub(crate) fn accept_handshake(
     context: &Context,
     served: &dyn ServedSwarms,
     socket: Arc<TcpStream>,
     address: SocketAddr,
 ) -> Result<PeerConnection, AcceptError> {
-    // The first byte alone shows what the caller speaks; a stranger need not send 68 to be turned
-    // away.
+    // The first byte shows the protocol. So a connection of another protocol is refused before it
+    // has sent 68 bytes.
     let mut first = [0];
     let limit = context.link_limits.deadlines.handshake;
     read_exact_by(&socket, &mut first, limit).map_err(AcceptError::Silent)?;
@@ -195,7 +196,8 @@ pub(crate) fn accept_handshake(
         [TLS_FIRST_BYTE] => accept_member(context, served, socket)?,
         [other] => return Err(AcceptError::FirstByte(other)),
     };
-    // After the answer, from which our own calling thread learns whom it called.
+    // This check comes after the answer: our own calling thread reads the answer to learn that it
+    // has called itself.
     if handshake.peer_id == context.identity.peer_id {
         return Err(AcceptError::Ourselves);
     }
@@ -208,7 +210,8 @@ pub(crate) fn accept_handshake(
     })
 }
 
-/// An open swarm. A caller that names a group's swarm is answered like one that names no swarm.
+/// Accepts a caller of an open swarm. A caller that names a group swarm is refused like one that
+/// names an unknown swarm, so that it learns nothing.
 fn accept_open(
     context: &Context,
     served: &dyn ServedSwarms,
@@ -221,12 +224,12 @@ fn accept_open(
     }
     let handshake = Handshake::parse(&bytes)?;
     served.check_admission(handshake.info_hash, None)?;
-    let ours = context.handshake(handshake.info_hash).encode();
-    write_all_by(socket, &ours, limit).map_err(AcceptError::Answer)?;
+    let our_handshake = context.handshake(handshake.info_hash).encode();
+    write_all_by(socket, &our_handshake, limit).map_err(AcceptError::Answer)?;
     Ok(handshake)
 }
 
-/// A group's swarm: TLS between members, then BEP 3 as anywhere.
+/// Accepts a caller of a group swarm: TLS between members first, then the BEP 3 handshake.
 fn accept_member(
     context: &Context,
     served: &dyn ServedSwarms,
@@ -249,8 +252,10 @@ fn accept_member(
         ));
     }
     served.check_admission(handshake.info_hash, Some(&member_connection.member))?;
-    let ours = context.handshake(handshake.info_hash).encode();
-    let answered = member_connection.stream.write_all_until(&ours, deadline);
+    let our_handshake = context.handshake(handshake.info_hash).encode();
+    let answered = member_connection
+        .stream
+        .write_all_until(&our_handshake, deadline);
     answered.map_err(AcceptError::Answer)?;
     let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
     Ok((LinkStream::Group { tls, socket }, Some(member), handshake))

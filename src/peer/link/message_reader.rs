@@ -1,16 +1,17 @@
-//! Messages off a stream, whole and in time: for links, and for lines that fetch metadata.
+//! Reads whole messages from a stream, with time limits. Used by links, and by connections that
+//! fetch metadata.
 
 use super::LinkStream;
 use crate::wire::peer::{Ask, Message, MessageError, PIECE_HEADER, Step, decode};
 use std::io::{self, IoSliceMut};
 use std::time::{Duration, Instant};
 
-/// How much is read ahead of what is needed, at most.
-const AHEAD: usize = 4 << 10;
+/// The number of bytes that one read may take beyond the current message.
+const READ_AHEAD: usize = 4 << 10;
 /// The id of a bitfield (BEP 3).
 const BITFIELD: u8 = 5;
 
-/// Why no further message comes.
+/// Why reading ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     #[error("closed by the other side")]
@@ -21,43 +22,43 @@ pub(crate) enum ReadError {
     Silent(Duration),
     #[error("a message did not come whole in {} seconds", .0.as_secs())]
     Slow(Duration),
-    #[error("it took too long")]
+    #[error("the whole exchange took too long")]
     Late,
     #[error("bad message: {0}")]
     Message(#[from] MessageError),
 }
 
 impl ReadError {
-    /// Whether the other side broke the protocol.
+    /// Whether the remote peer broke the protocol.
     pub(super) fn is_breach(&self) -> bool {
         matches!(self, Self::Slow(_) | Self::Message(_))
     }
 }
 
-/// How long the other side may take.
+/// How long the remote peer may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadTimeouts {
-    /// For a message that has begun to be here whole.
+    /// For the rest of a message whose first bytes have arrived.
     pub(crate) message: Duration,
-    /// Between two bytes.
+    /// Between two reads that return bytes.
     pub(crate) silence: Duration,
     /// For everything.
     pub(crate) deadline: Option<Instant>,
 }
 
 impl ReadTimeouts {
-    /// How long one read waits at most, until it is seen what is late.
+    /// How long one read call may block. Time limits are checked between the calls.
     fn poll_interval(&self) -> Duration {
         (self.message.min(self.silence) / 6).max(Duration::from_millis(1))
     }
 }
 
-/// What stands at the front of the stream.
+/// What comes next on the stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Upcoming {
-    /// A message; [`MessageReader::message`] gives it.
+    /// A message. [`MessageReader::message`] returns it.
     Message,
-    /// The header of a block, which was taken off; the block itself follows.
+    /// The header of a block. The reader has consumed it; the block itself follows.
     Block(Ask),
 }
 
@@ -66,17 +67,17 @@ pub(crate) enum Upcoming {
 pub(crate) struct MessageReader<'a> {
     stream: &'a LinkStream,
     timeouts: ReadTimeouts,
-    /// The longest bitfield that is kept, in bytes; none lets every bitfield pass unread.
+    /// The longest bitfield that is accepted, in bytes. With `None`, all bitfields are skipped.
     bitfield: Option<usize>,
-    /// What was read; before `at` it is understood.
+    /// Bytes that were read. Those before `at` are consumed.
     bytes: Vec<u8>,
     at: usize,
-    /// When we began to wait for the rest of the message that is being read.
+    /// When the message that is being read began to arrive.
     begun: Option<Instant>,
 }
 
 impl<'a> MessageReader<'a> {
-    /// Reads from a stream on which both handshakes were exchanged.
+    /// A reader for a stream on which both sides have sent their handshakes.
     pub(crate) fn new(
         stream: &'a LinkStream,
         timeouts: ReadTimeouts,
@@ -88,21 +89,21 @@ impl<'a> MessageReader<'a> {
             stream,
             timeouts,
             bitfield,
-            bytes: Vec::with_capacity(AHEAD),
+            bytes: Vec::with_capacity(READ_AHEAD),
             at: 0,
             begun: None,
         })
     }
 
-    /// Everything must have come by then.
+    /// Sets the time by which everything must have arrived.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.timeouts.deadline = Some(deadline);
     }
 
-    /// Waits for the next message that is known here.
+    /// Waits for the next message of a known type, and skips others.
     ///
     /// # Errors
-    /// When none comes whole and in time.
+    /// When no whole message arrives in time.
     pub(crate) fn wait(&mut self) -> Result<Upcoming, ReadError> {
         self.begun = None;
         loop {
@@ -130,10 +131,10 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// The message that [`MessageReader::wait`] found; it counts as read.
+    /// Returns the message that [`MessageReader::wait`] has found, and consumes it.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the bytes are not a valid message.
     pub(crate) fn message(&mut self) -> Result<Message<'_>, ReadError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match decode(rest, self.bitfield.unwrap_or(usize::MAX))? {
@@ -145,7 +146,7 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// Takes what was read ahead of a block; returns how many bytes those are.
+    /// Moves the bytes of a block that were read ahead into `block`. Returns their number.
     pub(crate) fn take_ahead(&mut self, block: &mut [u8]) -> usize {
         let got = self.bytes.len().min(block.len());
         if let (Some(start), Some(here)) = (block.get_mut(..got), self.bytes.get(..got)) {
@@ -155,16 +156,16 @@ impl<'a> MessageReader<'a> {
         got
     }
 
-    /// For how long the message that is being read has been coming.
-    pub(crate) fn spent(&self) -> Duration {
+    /// How long the current message has been arriving.
+    pub(crate) fn arriving_for(&self) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
-    /// Reads the rest of a block, along with the header of what follows. It was coming for `spent`
-    /// before.
+    /// Reads the rest of a block, and in the same system call the header of the message that
+    /// follows. The block has been arriving for `spent` already.
     ///
     /// # Errors
-    /// When it does not come whole and in time.
+    /// When the block does not arrive whole and in time.
     pub(crate) fn read_block(
         &mut self,
         mut rest: &mut [u8],
@@ -186,7 +187,7 @@ impl<'a> MessageReader<'a> {
         Ok(())
     }
 
-    /// Reads until `needed` bytes are there, perhaps some more.
+    /// Reads until at least `needed` bytes are buffered.
     fn fill(&mut self, needed: usize) -> Result<(), ReadError> {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -195,7 +196,7 @@ impl<'a> MessageReader<'a> {
             if have > 0 {
                 self.begun.get_or_insert_with(Instant::now);
             }
-            self.bytes.resize(needed.max(AHEAD), 0);
+            self.bytes.resize(needed.max(READ_AHEAD), 0);
             let room = self.bytes.get_mut(have..).unwrap_or_default();
             let stream = self.stream;
             let read = read(&self.timeouts, self.begun, |wait| stream.read(room, wait));
@@ -205,7 +206,7 @@ impl<'a> MessageReader<'a> {
         Ok(())
     }
 
-    /// Lets a message pass without keeping it.
+    /// Skips a message of `length` bytes without buffering it.
     fn skip(&mut self, length: usize) -> Result<(), ReadError> {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -223,8 +224,8 @@ impl<'a> MessageReader<'a> {
     }
 }
 
-/// One read, of a message that began at `begun` if it did. The call gives up after a while, so that
-/// it is seen what is late.
+/// One read. `begun` is the time at which the current message began to arrive, if it did. Each
+/// `call` blocks for a limited time, so that the time limits are checked.
 fn read(
     timeouts: &ReadTimeouts,
     begun: Option<Instant>,
@@ -254,7 +255,8 @@ fn read(
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                     Err(ReadError::Silent(timeouts.silence))
                 }
-                // Under TLS: nobody says goodbye there, as BEP 3 knows where messages end.
+                // TLS reports this if no close notification came. BEP 3 messages carry their
+                // length, so none is needed.
                 io::ErrorKind::UnexpectedEof => Err(ReadError::Closed),
                 _ => Err(ReadError::Socket(error)),
             },

@@ -1,4 +1,4 @@
-//! From messages of the wire to what they mean for the share at hand.
+//! Converts wire messages to what they mean for one share, and checks them against it.
 
 use super::{EndReason, METADATA_ID, PEX_ID};
 use crate::swarm::{Breach, Received, Remote};
@@ -6,30 +6,31 @@ use crate::torrent::{BlockRange, Lengths, PieceSet};
 use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
 use crate::wire::peer::{Ask, Message};
 
-/// A message that was checked against the share and what both sides agreed on.
+/// A message that is valid for the share and for the extensions that both sides support.
 #[derive(Debug)]
 pub(super) enum ParsedMessage<'a> {
-    /// It is for the swarm.
+    /// A message for the core.
     Swarm(Received<'a>),
-    /// It takes back a request, which waits at this link if anywhere.
+    /// Cancels a request, which may be queued at this link.
     Cancel(BlockRange),
-    /// It is about metadata (BEP 9).
+    /// A metadata message (BEP 9).
     Metadata(&'a [u8]),
-    /// Nothing is to be done about it.
+    /// Needs no action.
     Nothing,
 }
 
-/// Parses a message; `is_first` says that none but greetings came before it.
+/// Checks a message against the share. `is_first` says that no message came before it except those
+/// that `reader::may_precede_bitfield` allows.
 ///
 /// # Errors
-/// When it breaks the protocol.
+/// When the message breaks the protocol.
 pub(super) fn parse<'a>(
     message: Message<'a>,
     remote: &Remote,
     lengths: &Lengths,
     is_first: bool,
 ) -> Result<ParsedMessage<'a>, EndReason> {
-    let piece = |told, index| lengths.piece(index).ok_or(EndReason::NoPiece(told, index));
+    let piece = |name, index| lengths.piece(index).ok_or(EndReason::NoPiece(name, index));
     let block = |asked: Ask| lengths.range(asked.index, asked.begin, asked.length);
     let all = |pieces| Received::Pieces { pieces, is_first };
     let is_fast = remote.fast;
@@ -63,10 +64,10 @@ pub(super) fn parse<'a>(
             HANDSHAKE_ID => Received::Handshake(ExtensionHandshake::parse(payload)?),
             METADATA_ID => return Ok(ParsedMessage::Metadata(payload)),
             PEX_ID => Received::PeerExchange(payload),
-            // No extension was offered under another id.
+            // We offer no other extension.
             _ => return Ok(ParsedMessage::Nothing),
         },
-        // Blocks come by another way: see `Upcoming::Block`.
+        // The reader handles blocks: see `Upcoming::Block`.
         Message::Piece { .. } => return Ok(ParsedMessage::Nothing),
     }))
 }

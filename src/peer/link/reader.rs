@@ -1,5 +1,5 @@
-//! The reading thread of a link: the other side's messages, and its blocks straight into their
-//! buffers.
+//! The reading thread of a link. It passes messages to the swarm, and reads blocks from the socket
+//! directly into their buffers.
 
 use super::parse::{ParsedMessage, parse};
 use super::{
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// What a link is run with.
+/// What a link needs to run.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkResources {
     pub(crate) lengths: Lengths,
@@ -21,13 +21,13 @@ pub(crate) struct LinkResources {
     pub(crate) buffers: Arc<BufferPool>,
 }
 
-/// Runs a link to its end; the writing thread is ended and joined before this returns. `told` is
-/// the place in the journal up to which the other side knows of our pieces.
+/// Runs a link until it ends. Joins the writing thread before it returns. `journal_position` is the
+/// position in the journal of owned pieces up to which the remote peer knows them.
 pub(crate) fn serve<S: MessageSink + UploadSource + 'static>(
     swarm: &Arc<S>,
     link: &Arc<Link>,
     resources: &LinkResources,
-    told: usize,
+    journal_position: usize,
 ) -> EndReason {
     let writer = {
         let (swarm, link, link_limits) = (
@@ -37,7 +37,7 @@ pub(crate) fn serve<S: MessageSink + UploadSource + 'static>(
         );
         let name = thread::current().name().unwrap_or("link").to_owned() + "-write";
         let thread = thread::Builder::new().name(name).stack_size(IO_STACK);
-        thread.spawn(move || writer::write(&*swarm, &link, &link_limits, told))
+        thread.spawn(move || writer::write(&*swarm, &link, &link_limits, journal_position))
     };
     let writer = match writer {
         Ok(writer) => writer,
@@ -63,9 +63,9 @@ struct Reader<'a, S> {
     sink: &'a S,
     link: &'a Link,
     resources: &'a LinkResources,
-    /// A buffer for the next block.
+    /// A buffer for the next block, returned by the swarm because it did not need the last block.
     spare: Option<BlockBuffer>,
-    /// No message has come yet.
+    /// Whether the next message may still be a bitfield.
     is_first: bool,
 }
 
@@ -91,7 +91,7 @@ impl<S: MessageSink> Reader<'_, S> {
                 Upcoming::Message => {
                     let message = messages.message()?;
                     let is_first = self.is_first;
-                    self.is_first &= opens_before_pieces(&message);
+                    self.is_first &= may_precede_bitfield(&message);
                     self.act(message, is_first)?;
                 }
             }
@@ -106,7 +106,7 @@ impl<S: MessageSink> Reader<'_, S> {
             &self.resources.lengths,
             is_first,
         )? {
-            ParsedMessage::Swarm(_) if is_request && self.link.is_flooded() => {
+            ParsedMessage::Swarm(_) if is_request && self.link.has_too_many_requests() => {
                 Err(EndReason::TooManyRequests)
             }
             ParsedMessage::Swarm(message) => Ok(self.sink.on_message(self.link.id(), message)?),
@@ -121,7 +121,7 @@ impl<S: MessageSink> Reader<'_, S> {
         }
     }
 
-    /// Reads a block into its buffer and hands it on.
+    /// Reads a block into its buffer and passes it to the swarm.
     fn block(&mut self, messages: &mut MessageReader<'_>, ask: Ask) -> Result<(), EndReason> {
         let lengths = &self.resources.lengths;
         let range = lengths.range(ask.index, ask.begin, ask.length)?;
@@ -132,7 +132,7 @@ impl<S: MessageSink> Reader<'_, S> {
         let mut buffer = spare.unwrap_or_else(|| self.resources.buffers.buffer());
         buffer.set_length(range.length());
         let got = messages.take_ahead(&mut buffer);
-        let spent = messages.spent();
+        let spent = messages.arriving_for();
         self.keep_limit(range.length())?;
         messages.read_block(buffer.get_mut(got..).unwrap_or_default(), spent)?;
         let unneeded = self.sink.on_block(self.link.id(), range, buffer);
@@ -140,7 +140,7 @@ impl<S: MessageSink> Reader<'_, S> {
         Ok(())
     }
 
-    /// Waits until so many bytes may be read, if reading is limited.
+    /// Waits until the rate limit, if there is one, lets `bytes` be read.
     fn keep_limit(&self, bytes: u32) -> Result<(), EndReason> {
         let Some(limit) = &self.resources.link_limits.down else {
             return Ok(());
@@ -153,10 +153,10 @@ impl<S: MessageSink> Reader<'_, S> {
     }
 }
 
-/// Whether the message may stand before the one that tells of all pieces. BEP 3 has the bitfield
-/// directly after the handshake; BEP 10 allows its own handshake at once too, which widespread
-/// programs send first, as some do the port.
-fn opens_before_pieces(message: &Message<'_>) -> bool {
+/// Whether the message may come before the bitfield. BEP 3 requires the bitfield directly after the
+/// handshake. BEP 10 allows the extension handshake first, and widespread clients send it first;
+/// some send the port first.
+fn may_precede_bitfield(message: &Message<'_>) -> bool {
     matches!(
         message,
         Message::KeepAlive | Message::Port(_) | Message::Extended { .. }

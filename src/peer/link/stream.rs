@@ -1,4 +1,4 @@
-//! What a link goes over: a plain socket, or TLS between members of a group.
+//! The byte stream of a link: a plain socket, or TLS between members of a group.
 
 use super::batch::Batch;
 use crate::net::TlsStream;
@@ -13,44 +13,45 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// "More follows": the header of a piece leaves with the first bytes of its block.
+/// More bytes follow, so the kernel sends the header of a piece with the first bytes of its block.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
-/// A side that takes nothing for so long is given up; one that takes little is seen to by the clock
-/// before that.
+/// How long one TLS write may take. A remote peer that reads slowly is usually disconnected before
+/// that, by the core (`Deadlines::unread`).
 const WRITE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// Why writing ended.
+/// Why writing failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
     #[error("{0}")]
     Socket(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("the file under the share was cut short")]
+    #[error("the file is shorter than when it was verified")]
     Cut,
 }
 
-/// A connection that one thread reads while another writes.
+/// A connection that one thread reads while another thread writes.
 #[derive(Debug)]
 pub(crate) enum LinkStream {
-    /// BEP 3 as it is.
+    /// Plain BEP 3.
     Plain(Arc<TcpStream>),
-    /// Inside TLS.
+    /// BEP 3 inside TLS.
     Group {
-        /// The line.
+        /// The TLS stream.
         tls: Box<TlsStream>,
-        /// What it goes over.
+        /// The socket under it, which can be shut down while another thread uses the TLS stream.
         socket: Arc<TcpStream>,
     },
 }
 
 impl LinkStream {
-    /// Ends it at once, both ways; whoever reads or writes meets a closed socket.
+    /// Closes both directions at once. Blocked reads and writes fail.
     pub(super) fn shut(&self) {
         let _ = self.socket().shutdown(Shutdown::Both);
     }
 
-    /// Requests are small and must not wait for one another; a read waits so long at most.
+    /// Disables Nagle's algorithm, because requests are small and urgent. Sets how long one read
+    /// may block.
     pub(super) fn prepare(&self, wait: Duration) -> io::Result<()> {
         self.socket().set_nodelay(true)?;
         self.socket().set_read_timeout(Some(wait))
@@ -74,7 +75,7 @@ impl LinkStream {
         }
     }
 
-    /// Sends messages; under TLS they may wait in `batch` until it is flushed.
+    /// Sends messages. Under TLS they may stay in `batch` until [`LinkStream::flush`].
     pub(super) fn write(&self, batch: &mut Batch, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(socket) => (&**socket).write_all(bytes),
@@ -85,7 +86,7 @@ impl LinkStream {
         }
     }
 
-    /// Sends what waits in `batch`.
+    /// Sends the bytes in `batch`.
     pub(super) fn flush(&self, batch: &mut Batch) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
@@ -93,9 +94,10 @@ impl LinkStream {
         }
     }
 
-    /// Sends the header of a piece and its block, `length` bytes from `offset` on, as long as the
-    /// files are those that were verified. On a plain link the block goes straight from the page
-    /// cache: nothing is read into this process. Under TLS it is read into `batch`.
+    /// Sends the header of a piece and its block: `length` bytes of the share from `offset`. Fails
+    /// if the files have changed since they were verified. On a plain link `sendfile` sends the
+    /// block from the page cache, without reading it into this process. Under TLS the block is read
+    /// into `batch`.
     pub(super) fn send_block(
         &self,
         batch: &mut Batch,
@@ -119,7 +121,7 @@ impl LinkStream {
                 for span in spans {
                     let span = span?;
                     read_span(&span, batch)?;
-                    // After the reading: what was read is what was verified.
+                    // This check comes after reading, so that the bytes read are those that were verified.
                     store.vouch(&span)?;
                 }
                 Ok(batch.flush_full(|bytes| write_encrypted(tls, bytes))?)
@@ -158,7 +160,7 @@ fn send_plain(
 ) -> Result<(), WriteError> {
     let mut sent = 0;
     while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {
-        sent += retry(|| socket::send(socket.as_raw_fd(), rest, MSG_MORE))?;
+        sent += retry_interrupted(|| socket::send(socket.as_raw_fd(), rest, MSG_MORE))?;
     }
     for span in spans {
         match span? {
@@ -180,7 +182,8 @@ fn send_plain(
                 let mut at = i64::try_from(offset).map_err(|_| WriteError::Cut)?;
                 let mut left = length as usize;
                 while left > 0 {
-                    let sent = retry(|| sendfile64(socket, &file, Some(&mut at), left))?;
+                    let sent =
+                        retry_interrupted(|| sendfile64(socket, &file, Some(&mut at), left))?;
                     if sent == 0 {
                         return Err(WriteError::Cut);
                     }
@@ -192,7 +195,7 @@ fn send_plain(
     Ok(())
 }
 
-fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+fn retry_interrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}

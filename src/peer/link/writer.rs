@@ -1,4 +1,4 @@
-//! The writing thread of a link: messages first, then one block at a time.
+//! The writing thread of a link. It sends queued messages first, then one block at a time.
 
 use super::batch::Batch;
 use super::{Link, NextOutput, UploadSource, WriteError};
@@ -7,23 +7,23 @@ use crate::torrent::BlockRange;
 use crate::wire::peer::{Message, piece_header};
 use std::time::Duration;
 
-/// Sends until the outbox is closed or the stream breaks. `told` is the place in the journal up to
-/// which the other side knows of our pieces.
+/// Sends until the outbox is closed or the stream fails. `journal_position` is the position in the
+/// journal of owned pieces up to which the remote peer knows them.
 pub(super) fn write(
     uploads: &dyn UploadSource,
     link: &Link,
     link_limits: &LinkLimits,
-    mut told: usize,
+    mut journal_position: usize,
 ) {
     let (mut spare, mut batch) = (Vec::new(), Batch::default());
-    // What waits in the batch goes out before anything is waited for.
-    let patience = |batch: &Batch| match batch.is_empty() {
+    // If the batch holds bytes, do not wait for more output: send them now.
+    let max_wait = |batch: &Batch| match batch.is_empty() {
         true => link_limits.deadlines.keep_alive,
         false => Duration::ZERO,
     };
     let (outbox, up) = (link.outbox(), link_limits.up.as_ref());
-    while let Some(next) = outbox.next(spare, up, patience(&batch)) {
-        spare = match send(uploads, link, next, &mut batch, &mut told) {
+    while let Some(next) = outbox.next(spare, up, max_wait(&batch)) {
+        spare = match send(uploads, link, next, &mut batch, &mut journal_position) {
             Ok(spare) => spare,
             Err(WriteError::Socket(error)) => {
                 return link.close(format!("writing failed: {error}"));
@@ -34,7 +34,7 @@ pub(super) fn write(
             }
         };
     }
-    // Whoever else closes an outbox gives the reason first.
+    // This reason counts only if the outbox was closed without one: it had overflowed.
     link.close("it does not read what it is sent");
 }
 
@@ -43,7 +43,7 @@ fn send(
     link: &Link,
     next: NextOutput,
     batch: &mut Batch,
-    told: &mut usize,
+    journal_position: &mut usize,
 ) -> Result<Vec<u8>, WriteError> {
     let NextOutput {
         mut bytes,
@@ -51,7 +51,7 @@ fn send(
         block,
     } = next;
     if haves {
-        for piece in uploads.haves_since(told) {
+        for piece in uploads.haves_since(journal_position) {
             Message::Have(piece.number()).encode_into(&mut bytes);
         }
     }

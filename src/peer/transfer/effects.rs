@@ -1,5 +1,5 @@
-//! What a core asks for is carried out here: messages to links at once, behind the transfer's lock,
-//! so that each link gets them in their order; what may take longer after it.
+//! Carries out the effects of a core. Messages are queued at once, under the transfer's lock, so
+//! that each link gets them in order. Slow effects are carried out after the lock is released.
 
 use crate::peer::{BlockBuffer, Context, Link};
 use crate::swarm::{Block, CloseReason, Core, Effect, LinkId, Outgoing, Run};
@@ -11,36 +11,36 @@ use std::iter;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What changes of a transfer, behind its lock.
+/// The core of a transfer and its links, behind the transfer's lock.
 #[derive(Debug)]
 pub(super) struct SwarmState {
     pub(super) core: Core<BlockBuffer>,
-    /// The connections of links. One stays until its threads have ended.
+    /// The open links. A link is removed after its threads have ended.
     pub(super) links: HashMap<LinkId, Arc<Link>>,
 }
 
-/// Does what takes longer than a look behind a lock.
+/// Carries out the effects that must not run under the transfer's lock.
 pub(super) trait EffectHandler {
-    /// Has a run hashed and written, of which these are all blocks.
+    /// Hashes and writes a run. `blocks` are all its blocks.
     fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>);
 
-    /// Says on a link that we only upload from now on.
-    fn say_upload_only(&self, link: &Link);
+    /// Sends on a link that this peer only uploads from now on (BEP 21).
+    fn send_upload_only(&self, link: &Link);
 
     /// Announces the share.
     fn announce(&self, event: Event);
 
-    /// Has the files checked, and gives them their final names.
+    /// Verifies the files and gives them their final names.
     fn finish(&self);
 
-    /// The share has stopped for good.
+    /// Handles a transfer that has failed.
     fn on_failed(&self, reason: &str);
 
-    /// A link delivers nothing.
+    /// Logs a link that delivers nothing.
     fn on_stalled(&self, link: &Link);
 }
 
-/// What is left to be done once the transfer's lock is free.
+/// The effects to carry out after the transfer's lock is released.
 #[derive(Debug, Default)]
 #[must_use]
 pub(super) struct DeferredEffects {
@@ -53,14 +53,14 @@ pub(super) struct DeferredEffects {
 #[derive(Debug)]
 enum DeferredWork {
     Hash(Run, Vec<Block<BlockBuffer>>),
-    SayUploadOnly(Arc<Link>),
+    SendUploadOnly(Arc<Link>),
     Announce(Event),
     Finish,
     Failed(String),
 }
 
 impl SwarmState {
-    /// No link is open yet.
+    /// A core without links.
     pub(super) fn new(core: Core<BlockBuffer>) -> Self {
         Self {
             core,
@@ -68,7 +68,7 @@ impl SwarmState {
         }
     }
 
-    /// Carries out what can be done behind the lock.
+    /// Carries out the effects that are allowed under the lock, and returns the others.
     pub(super) fn carry_out(&mut self, context: &Context, info_hash: InfoHash) -> DeferredEffects {
         let Self { core, links } = self;
         let mut deferred = DeferredEffects::default();
@@ -76,7 +76,7 @@ impl SwarmState {
         while let Some(effect) = effects.next() {
             match effect {
                 Effect::Send(id, first) => {
-                    // Messages in a row for one link take its lock once.
+                    // Consecutive messages for one link take its outbox lock once.
                     let rest = iter::from_fn(|| {
                         match effects
                             .next_if(|next| matches!(next, Effect::Send(to, _) if *to == id))
@@ -123,7 +123,7 @@ impl SwarmState {
                 Effect::Stalled(id) => deferred.stalled.extend(links.get(&id).cloned()),
                 Effect::SendHandshake(id) => {
                     let link = links.get(&id).cloned();
-                    deferred.work.extend(link.map(DeferredWork::SayUploadOnly));
+                    deferred.work.extend(link.map(DeferredWork::SendUploadOnly));
                 }
                 Effect::Hash(run, blocks) => deferred.work.push(DeferredWork::Hash(run, blocks)),
                 Effect::Announce(event) => deferred.work.push(DeferredWork::Announce(event)),
@@ -135,7 +135,7 @@ impl SwarmState {
     }
 }
 
-/// Queues messages for a link, if it is still there.
+/// Queues messages for a link, if it is still open.
 fn send(links: &HashMap<LinkId, Arc<Link>>, id: LinkId, messages: impl Iterator<Item = Outgoing>) {
     match links.get(&id) {
         Some(link) => link.send(messages.map(Message::from)),
@@ -144,12 +144,12 @@ fn send(links: &HashMap<LinkId, Arc<Link>>, id: LinkId, messages: impl Iterator<
 }
 
 impl DeferredEffects {
-    /// The addresses to call.
+    /// Removes and returns the addresses to call.
     pub(super) fn take_calls(&mut self) -> Vec<SocketAddr> {
         std::mem::take(&mut self.calls)
     }
 
-    /// Does it.
+    /// Carries out the effects.
     pub(super) fn carry_out(self, handler: &dyn EffectHandler) {
         self.stalled
             .iter()
@@ -160,7 +160,7 @@ impl DeferredEffects {
         for work in self.work {
             match work {
                 DeferredWork::Hash(run, blocks) => handler.hash(run, blocks),
-                DeferredWork::SayUploadOnly(link) => handler.say_upload_only(&link),
+                DeferredWork::SendUploadOnly(link) => handler.send_upload_only(&link),
                 DeferredWork::Announce(event) => handler.announce(event),
                 DeferredWork::Finish => handler.finish(),
                 DeferredWork::Failed(reason) => handler.on_failed(&reason),

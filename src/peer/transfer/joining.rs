@@ -1,5 +1,5 @@
-//! From the handshakes of both sides to a link that runs, and what the link and the swarm have to
-//! do with each other.
+//! The life of a link in a transfer, from the end of the handshake to the end of the link, and the
+//! messages between the two.
 
 use super::effects::SwarmState;
 use super::transfer::Transfer;
@@ -14,7 +14,7 @@ use crate::wire::peer::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Runs a link from here to its end, if the swarm admits it.
+/// Runs a link until it ends, if the core admits it.
 pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
     let (address, outgoing, name) = (connection.address, connection.outgoing, transfer.name());
     let link = match admit(transfer, connection) {
@@ -27,13 +27,15 @@ pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
     let client = link.remote().peer_id.client();
     log::info!("{name}: {way} {address} ({client})");
     let ended = match send_opening_messages(transfer, &link) {
-        Some(told) => link::serve(transfer, &link, &transfer.resources(), told),
+        Some(journal_position) => {
+            link::serve(transfer, &link, &transfer.resources(), journal_position)
+        }
         None => EndReason::ClosedHere,
     };
     on_link_ended(transfer, &link, &ended);
 }
 
-/// Lets a link in.
+/// Has the core admit the link.
 fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, Refusal> {
     let id = transfer.context.next_link_id();
     let remote = Remote {
@@ -45,7 +47,8 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, R
     };
     let (stream, member) = (connection.stream, connection.member);
     let (admitted, deferred) = transfer.with_swarm(|SwarmState { core, links }, now| {
-        // Behind the lock: a stop that comes later finds the link, and closes it.
+        // This check is under the lock, so that a stop either is seen here or finds the link and closes
+        // it.
         if transfer.context.stop.is_stopped() {
             return Err(Refusal::NotServed);
         }
@@ -65,11 +68,11 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, R
     admitted
 }
 
-/// The messages that open a link: our pieces first (BEP 3), then the extension handshake (BEP 10)
-/// and what may be asked for while choked (BEP 6). Returns the place in the journal of owned pieces
-/// up to which they tell; none if nothing is served any more.
+/// Sends the first messages of a link: our pieces (BEP 3), the extension handshake (BEP 10), and
+/// allowed-fast pieces (BEP 6). Returns the position in the journal of owned pieces up to which the
+/// messages report them; `None` if the share is no longer served.
 fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
-    let (owned, told) = transfer.context.owned.snapshot(transfer.info_hash())?;
+    let (owned, journal_position) = transfer.context.owned.snapshot(transfer.info_hash())?;
     let remote = link.remote();
     link.send(match (remote.fast, owned.is_full(), owned.is_empty()) {
         (true, true, _) => Some(Message::HaveAll),
@@ -84,10 +87,10 @@ fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
     let allowed = link.allowed_fast().iter();
     let allowed = allowed.filter(|piece| owned.contains(**piece));
     link.send(allowed.map(|piece| Message::AllowedFast(piece.number())));
-    Some(told)
+    Some(journal_position)
 }
 
-/// A link has ended.
+/// Removes a link whose threads have ended.
 fn on_link_ended(transfer: &Transfer, link: &Link, ended: &EndReason) {
     let (id, name) = (link.id(), transfer.name());
     let reason = link.reason().unwrap_or_else(|| ended.to_string());
@@ -117,12 +120,12 @@ impl Transfer {
         }
     }
 
-    /// The thread that called the address has ended.
+    /// Reports that the thread that called the address has ended.
     pub(crate) fn on_call_ended(&self, address: SocketAddr) {
         self.decide(|core, now| core.on_call_ended(address, now));
     }
 
-    /// The address that stands for the other side of a link in what a person sees.
+    /// The address of a remote peer in messages to people: where it listens, if that is known.
     pub(super) fn shown_address(&self, link: &Link) -> SocketAddr {
         let shown = self.inspect(|core| core.link(link.id()).map(|known| known.shown_address()));
         shown.unwrap_or(link.remote().address)

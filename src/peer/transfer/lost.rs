@@ -1,4 +1,4 @@
-//! A whole share whose files are not what was verified, and how it comes back.
+//! Complete shares whose files have changed since they were verified ("lost"), and how they return.
 
 use super::files::{OpenFiles, ScanResult, StampScan};
 use super::transfer::Transfer;
@@ -8,8 +8,8 @@ use crate::torrent::PieceSet;
 use std::sync::Arc;
 
 impl Transfer {
-    /// Its files are not what was verified, or cannot be read: of a whole share nothing more is
-    /// served.
+    /// Handles files that have changed since they were verified, or cannot be read. A complete
+    /// share is no longer served.
     pub(crate) fn on_files_unservable(&self, reason: &str) {
         let (was_lost, is_lost) = self.decide(|core, now| {
             let was_lost = matches!(core.phase(), Phase::Lost { .. });
@@ -27,13 +27,13 @@ impl Transfer {
         }
         log::warn!("{}: not served any more: {reason}", self.name());
         self.files.close();
-        self.leave();
-        // From here on it may come back: not before it is gone.
+        self.leave_swarm();
+        // Scans may bring the share back from now on, after it has left the swarm.
         self.files.set_idle();
         self.context.changes.notify();
     }
 
-    /// At the start the files of a share that was whole are not what was recorded.
+    /// At the start of the peer: the files of a complete share differ from its record.
     pub(super) fn on_changed_since_record(&self, recorded: &RecordState, reason: &str) {
         let RecordState::Complete { stamps } = recorded else {
             return self.fail(reason);
@@ -44,8 +44,9 @@ impl Transfer {
         self.context.changes.notify();
     }
 
-    /// Looks whether the files are what was verified again: as they were then, or by their hashes.
-    /// Returns at how many it looked, no more than `count`, and whether there are more of them.
+    /// Does one step of a scan of the files of a lost share. If all files have the stamps with
+    /// which they were verified, the share is served again; if they have changed, they are hashed.
+    /// Scans at most `count` files. Returns the number of scanned files and whether more remain.
     pub(crate) fn scan_lost(&self, count: usize) -> (usize, bool) {
         let Some(scan) = self.files.take_scan() else {
             return (0, false);
@@ -89,7 +90,7 @@ impl Transfer {
         })
     }
 
-    /// All files are there, and look like this.
+    /// Acts on the stamps of a complete scan.
     fn on_scanned(&self, store: Store, stamps: Vec<Stamp>) {
         match self.files.on_scanned(&stamps) {
             ScanResult::AsSealed => {
@@ -98,7 +99,7 @@ impl Transfer {
             }
             ScanResult::Wait => {}
             ScanResult::Hash => {
-                let reason = "changed, and being checked";
+                let reason = "the files have changed and are being checked";
                 self.decide(|core, now| core.on_still_lost(reason, now));
                 let Some(transfer) = self.to_arc() else {
                     return;
@@ -130,8 +131,8 @@ impl Transfer {
         self.context.changes.notify();
     }
 
-    /// The files, open and sealed, are what was verified: it goes on. Another download may have
-    /// taken its place, or it may be shared no longer: then nothing happens.
+    /// Serves the share again with these verified, open and sealed files. Does nothing if the share
+    /// was replaced or removed in the meantime.
     fn regain(&self, store: Store, owned: PieceSet) {
         if !self.decide(|core, now| core.regain(now)) {
             return;
@@ -140,7 +141,7 @@ impl Transfer {
         self.files.open(OpenFiles::Whole(Arc::new(store)));
         log::info!("{}: served again", self.name());
         if self.begin(owned, true) {
-            self.record();
+            self.update_record();
         }
     }
 }

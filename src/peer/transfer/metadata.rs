@@ -1,4 +1,4 @@
-//! What this peer says of itself on its links (BEP 10), and metadata that it serves there (BEP 9).
+//! The extension handshake of a transfer (BEP 10), and the metadata that it serves (BEP 9).
 
 use super::metadata_quota::most_pieces;
 use super::transfer::Transfer;
@@ -11,7 +11,7 @@ use crate::wire::metadata::{MetadataError, MetadataMessage, metadata_piece};
 use crate::wire::peer::Message;
 
 impl Transfer {
-    /// Says what we are on a link of this share.
+    /// Sends our extension handshake on a link of this transfer.
     pub(super) fn send_handshake(&self, link: &Link, only_uploads: bool) {
         let payload = self.handshake(only_uploads).encode();
         link.send([Message::Extended {
@@ -20,8 +20,8 @@ impl Transfer {
         }]);
     }
 
-    /// Metadata goes out in open swarms only: a peer that may have a private torrent has it from
-    /// its tracker, as other programs see it too.
+    /// Metadata is served in public open swarms only. A peer that may have a private torrent gets
+    /// it from its tracker, and other clients do the same.
     fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
         let handshake = extension_handshake(&self.context, only_uploads);
         let serves = self.serves_metadata();
@@ -42,7 +42,7 @@ impl Transfer {
             && info.raw().len() <= MAX_METAINFO
     }
 
-    /// The other side of a link says something about metadata.
+    /// Handles a metadata message.
     pub(super) fn serve_metadata(&self, id: LinkId, payload: &[u8]) -> Result<(), MetadataError> {
         let Some(MetadataMessage::Request(piece)) = MetadataMessage::parse(payload)? else {
             return Ok(());

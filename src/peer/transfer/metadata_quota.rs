@@ -1,4 +1,4 @@
-//! How much metadata of a share one host may have.
+//! How much metadata of one share each host may fetch.
 
 use crate::base::AddressPrefix;
 use crate::wire::metadata::METADATA_PIECE;
@@ -6,21 +6,23 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How often one host may have all metadata of a share, and how many pieces at least, in which
-/// time.
+/// Per window, a host may fetch [`COPIES`] times the whole metadata, and at least [`LEAST_PIECES`]
+/// pieces.
 const COPIES: u32 = 8;
 const LEAST_PIECES: u32 = 64;
 const WINDOW: Duration = Duration::from_secs(600);
-/// How many hosts are given metadata in that time.
+/// The number of hosts that may fetch metadata in one window.
 const MOST_HOSTS: usize = 1_000;
 
-/// How many pieces of metadata of `length` bytes one host may have in the window.
+/// The number of metadata pieces that one host may fetch in one window, for metadata of `length`
+/// bytes.
 pub(crate) fn most_pieces(length: usize) -> u32 {
     let total = u32::try_from(length.div_ceil(METADATA_PIECE)).unwrap_or(u32::MAX);
     total.saturating_mul(COPIES).max(LEAST_PIECES)
 }
 
-/// How much metadata of a share went to whom lately, whatever lines they had.
+/// The number of metadata pieces of one share that each host has fetched in the current window,
+/// over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct MetadataQuota {
     since: Duration,
@@ -28,7 +30,8 @@ pub(crate) struct MetadataQuota {
 }
 
 impl MetadataQuota {
-    /// Whether a host may have one more piece, of `most` in the window; counts it if so.
+    /// Counts one more piece for a host if it has fetched fewer than `most`. Returns whether it may
+    /// have it.
     pub(crate) fn allows(&mut self, address: IpAddr, most: u32, now: Duration) -> bool {
         if now.saturating_sub(self.since) >= WINDOW {
             self.since = now;
@@ -50,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_given_so_many_pieces_in_a_while_and_no_more() {
+    fn each_host_gets_a_fixed_number_of_pieces_per_window() {
         let mut quota = MetadataQuota::default();
         let host: IpAddr = [192, 0, 2, 1].into();
         let count = |quota: &mut MetadataQuota, host, now| {

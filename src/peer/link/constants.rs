@@ -1,23 +1,25 @@
-//! The bounds of a link, and our side of the extension protocol (BEP 10).
+//! The constants of a link, and our side of the extension protocol (BEP 10).
 
 use crate::peer::Context;
 use crate::wire::extension::ExtensionHandshake;
 
-/// The stack of a link's threads, in bytes.
+/// The stack size of threads that do network I/O, in bytes.
 pub(crate) const IO_STACK: usize = 256 << 10;
-/// The most blocks asked of one link at a time: 64 MiB, which is twice what is on its way at 125
-/// MB/s with a round trip of 250 ms.
+/// The maximum number of blocks requested of one link at a time. 64 MiB is twice the
+/// bandwidth-delay product of 125 MB/s and 250 ms.
 pub(crate) const MAX_WINDOW: u32 = 4_096;
-/// How many requests of another are kept, as the extension handshake says.
+/// The number of open requests that our extension handshake allows the remote peer.
 pub(super) const REQUEST_QUEUE: u32 = MAX_WINDOW;
-/// How many requests are kept of one that does not heed that.
+/// The number of open requests at which a link is closed, for remote peers that ignore
+/// [`REQUEST_QUEUE`].
 pub(super) const MAX_REQUEST_QUEUE: usize = 5_120;
-/// The id of `ut_metadata` messages to us (BEP 9).
+/// The extension id of `ut_metadata` messages to us (BEP 9).
 pub(crate) const METADATA_ID: u8 = 2;
-/// The id of `ut_pex` messages to us (BEP 11).
+/// The extension id of `ut_pex` messages to us (BEP 11).
 pub(crate) const PEX_ID: u8 = 3;
 
-/// What we say of ourselves on any link. It offers to take messages about metadata, and no others.
+/// The part of our extension handshake that is the same on all connections. It offers metadata
+/// messages only.
 pub(crate) fn extension_handshake(context: &Context, upload_only: bool) -> ExtensionHandshake {
     let identity = &context.identity;
     ExtensionHandshake {
