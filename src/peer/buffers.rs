@@ -49,7 +49,7 @@ struct FilledCounts {
     /// The maximum of the current period, and that of the period before.
     newer: AtomicU32,
     older: AtomicU32,
-    /// Blocks since the start.
+    /// Buffers filled since the start.
     blocks: AtomicU32,
 }
 
@@ -58,7 +58,7 @@ struct FilledCounts {
 #[derive(Debug)]
 struct FreeBuffers {
     buffers: Vec<Box<[u8]>>,
-    /// The fewest buffers on the stack since `since`.
+    /// The smallest number of buffers on the stack since `since`.
     fewest: usize,
     since: Instant,
 }
@@ -81,8 +81,9 @@ impl BufferPool {
     }
 
     /// Reserves `count` blocks for a download that has reserved `held` already, and adds them to
-    /// `held`. A download gets at most an even_share share among all that have reserved some. The blocks
-    /// of its first run it gets as soon as enough of the pool is free.
+    /// `held`. A download gets at most an even share among all that have reserved some. The even
+    /// share does not limit its first run, which needs only enough free blocks. Returns whether the
+    /// blocks are reserved.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
         let even_share = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
         if *held > 0 && (held.saturating_add(count) > even_share || !self.may_grow(count)) {

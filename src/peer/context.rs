@@ -39,7 +39,7 @@ pub(super) struct LinkLimits {
     /// Rate limits of sent and received blocks, if there are any.
     pub(super) up: Option<Throttle>,
     pub(super) down: Option<Throttle>,
-    /// The maximum number of bytes of blocks in flight, over all downloads.
+    /// The maximum number of bytes that all downloads together may reserve for blocks.
     pub(super) memory: u64,
     pub(super) deadlines: Deadlines,
 }
@@ -57,7 +57,7 @@ impl LinkLimits {
     }
 }
 
-/// Exists once per peer.
+/// The state that all parts of a peer share. There is one per peer.
 ///
 /// Lock order, outermost first: the map of transfers, a transfer, `owned`, an outbox, a rate limit,
 /// `changes`. No lock is held during I/O.

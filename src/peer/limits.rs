@@ -5,12 +5,12 @@ use crate::system::{lock, memory};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The default maximum of memory for blocks in flight: twice what fills links of 125 MB/s in total
-/// with a delay of 1 s.
+/// The default maximum of memory for blocks that are being downloaded: twice the bandwidth-delay
+/// product of 125 MB/s in total and 1 s.
 const DEFAULT_MEMORY: u64 = 256 << 20;
 /// The divisor of the machine's memory: by default an eighth of it is used at most.
 const MEMORY_DIVISOR: u64 = 8;
-/// The minimum of memory for blocks in flight: two runs.
+/// The minimum of memory for blocks that are being downloaded: two runs.
 const MIN_MEMORY: u64 = 1 << 20;
 
 /// The user's settings.
@@ -23,8 +23,8 @@ pub struct Limits {
     pub up: Option<u64>,
     /// The maximum number of bytes of blocks received per second, over all links.
     pub down: Option<u64>,
-    /// The maximum number of bytes of blocks in flight, at least 1 MiB. By default an eighth of the
-    /// machine's memory, at most 256 MiB.
+    /// The maximum number of bytes of memory for blocks that are being downloaded, at least 1 MiB.
+    /// By default an eighth of the machine's memory, at most 256 MiB.
     pub memory: Option<u64>,
 }
 

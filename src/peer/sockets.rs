@@ -1,5 +1,5 @@
-//! The sockets that must be closed when the peer stops and no link owns: of calls, and of
-//! connections that fetch metadata.
+//! The open sockets of calls, and of connections that fetch metadata. No link owns them yet, so
+//! they are registered here, where a stop of the peer can close them.
 
 use crate::system::lock;
 use std::collections::HashMap;

@@ -42,7 +42,7 @@ pub(crate) struct ReadTimeouts {
     pub(crate) message: Duration,
     /// Between two reads that return bytes.
     pub(crate) silence: Duration,
-    /// For everything.
+    /// The time by which everything must have arrived.
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct MessageReader<'a> {
     stream: &'a LinkStream,
     timeouts: ReadTimeouts,
     /// The longest bitfield that is accepted, in bytes. With `None`, all bitfields are skipped.
-    bitfield: Option<usize>,
+    max_bitfield: Option<usize>,
     /// Bytes that were read. Those before `at` are consumed.
     bytes: Vec<u8>,
     at: usize,
@@ -81,14 +81,14 @@ impl<'a> MessageReader<'a> {
     pub(crate) fn new(
         stream: &'a LinkStream,
         timeouts: ReadTimeouts,
-        bitfield: Option<usize>,
+        max_bitfield: Option<usize>,
     ) -> Result<Self, ReadError> {
         let prepared = stream.prepare(timeouts.poll_interval());
         prepared.map_err(ReadError::Socket)?;
         Ok(Self {
             stream,
             timeouts,
-            bitfield,
+            max_bitfield,
             bytes: Vec::with_capacity(READ_AHEAD),
             at: 0,
             begun: None,
@@ -108,7 +108,7 @@ impl<'a> MessageReader<'a> {
         self.begun = None;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let longest = self.bitfield.unwrap_or(usize::MAX);
+            let longest = self.max_bitfield.unwrap_or(usize::MAX);
             match decode(rest, longest)? {
                 Step::Message(..) => return Ok(Upcoming::Message),
                 Step::Piece(ask) => {
@@ -121,7 +121,7 @@ impl<'a> MessageReader<'a> {
                     self.begun = None;
                 }
                 Step::Incomplete(length)
-                    if self.bitfield.is_none() && rest.get(4) == Some(&BITFIELD) =>
+                    if self.max_bitfield.is_none() && rest.get(4) == Some(&BITFIELD) =>
                 {
                     self.skip(length)?;
                     self.begun = None;
@@ -137,7 +137,7 @@ impl<'a> MessageReader<'a> {
     /// When the bytes are not a valid message.
     pub(crate) fn message(&mut self) -> Result<Message<'_>, ReadError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        match decode(rest, self.bitfield.unwrap_or(usize::MAX))? {
+        match decode(rest, self.max_bitfield.unwrap_or(usize::MAX))? {
             Step::Message(message, length) => {
                 self.at += length;
                 Ok(message)

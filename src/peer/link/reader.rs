@@ -48,7 +48,7 @@ pub(crate) fn serve<S: MessageSink + UploadSource + 'static>(
         link,
         resources,
         spare: None,
-        is_first: true,
+        may_be_bitfield: true,
     };
     let ended = match reader.run() {
         Ok(()) => EndReason::ClosedHere,
@@ -66,7 +66,7 @@ struct Reader<'a, S> {
     /// A buffer for the next block, returned by the swarm because it did not need the last block.
     spare: Option<BlockBuffer>,
     /// Whether the next message may still be a bitfield.
-    is_first: bool,
+    may_be_bitfield: bool,
 }
 
 impl<S: MessageSink> Reader<'_, S> {
@@ -85,26 +85,26 @@ impl<S: MessageSink> Reader<'_, S> {
         loop {
             match messages.wait()? {
                 Upcoming::Block(ask) => {
-                    self.is_first = false;
-                    self.block(&mut messages, ask)?;
+                    self.may_be_bitfield = false;
+                    self.read_block(&mut messages, ask)?;
                 }
                 Upcoming::Message => {
                     let message = messages.message()?;
-                    let is_first = self.is_first;
-                    self.is_first &= may_precede_bitfield(&message);
-                    self.act(message, is_first)?;
+                    let may_be_bitfield = self.may_be_bitfield;
+                    self.may_be_bitfield &= may_precede_bitfield(&message);
+                    self.handle(message, may_be_bitfield)?;
                 }
             }
         }
     }
 
-    fn act(&self, message: Message<'_>, is_first: bool) -> Result<(), EndReason> {
+    fn handle(&self, message: Message<'_>, may_be_bitfield: bool) -> Result<(), EndReason> {
         let is_request = matches!(message, Message::Request(_));
         match parse(
             message,
             self.link.remote(),
             &self.resources.lengths,
-            is_first,
+            may_be_bitfield,
         )? {
             ParsedMessage::Swarm(_) if is_request && self.link.has_too_many_requests() => {
                 Err(EndReason::TooManyRequests)
@@ -122,7 +122,7 @@ impl<S: MessageSink> Reader<'_, S> {
     }
 
     /// Reads a block into its buffer and passes it to the swarm.
-    fn block(&mut self, messages: &mut MessageReader<'_>, ask: Ask) -> Result<(), EndReason> {
+    fn read_block(&mut self, messages: &mut MessageReader<'_>, ask: Ask) -> Result<(), EndReason> {
         let lengths = &self.resources.lengths;
         let range = lengths.range(ask.index, ask.begin, ask.length)?;
         if range.length() > BLOCK {
@@ -133,7 +133,7 @@ impl<S: MessageSink> Reader<'_, S> {
         buffer.set_length(range.length());
         let got = messages.take_ahead(&mut buffer);
         let spent = messages.arriving_for();
-        self.keep_limit(range.length())?;
+        self.wait_for_limit(range.length())?;
         messages.read_block(buffer.get_mut(got..).unwrap_or_default(), spent)?;
         let unneeded = self.sink.on_block(self.link.id(), range, buffer);
         self.spare = unneeded.map_err(|_| EndReason::Unrequested(ask))?;
@@ -141,7 +141,7 @@ impl<S: MessageSink> Reader<'_, S> {
     }
 
     /// Waits until the rate limit, if there is one, lets `bytes` be read.
-    fn keep_limit(&self, bytes: u32) -> Result<(), EndReason> {
+    fn wait_for_limit(&self, bytes: u32) -> Result<(), EndReason> {
         let Some(limit) = &self.resources.link_limits.down else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A link whose threads may still be running.
+/// A link, from its admission until its threads have ended.
 #[derive(Debug)]
 pub(crate) struct Link {
     id: LinkId,

@@ -27,7 +27,7 @@ pub(super) enum WriteError {
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("the file is shorter than when it was verified")]
-    Cut,
+    FileTooShort,
 }
 
 /// A connection that one thread reads while another thread writes.
@@ -109,19 +109,19 @@ impl LinkStream {
         let spans = store.spans(offset, length)?;
         match self {
             Self::Plain(socket) => {
-                let vouched = |span: Result<Span, StoreError>| {
+                let checked_span = |span: Result<Span, StoreError>| {
                     let span = span?;
                     store.vouch(&span)?;
                     Ok(span)
                 };
-                send_plain(socket, header, spans.map(vouched))
+                send_plain(socket, header, spans.map(checked_span))
             }
             Self::Group { tls, .. } => {
                 batch.append(header);
                 for span in spans {
                     let span = span?;
                     read_span(&span, batch)?;
-                    // This check comes after reading, so that the bytes read are those that were verified.
+                    // Checks after reading, so that the bytes read are those that were verified.
                     store.vouch(&span)?;
                 }
                 Ok(batch.flush_full(|bytes| write_encrypted(tls, bytes))?)
@@ -148,7 +148,7 @@ fn read_span(span: &Span, batch: &mut Batch) -> Result<(), WriteError> {
         return Ok(());
     };
     match file.read_exact_at(room, *offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::Cut),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::FileTooShort),
         read => Ok(read?),
     }
 }
@@ -179,13 +179,13 @@ fn send_plain(
                 length,
                 ..
             } => {
-                let mut at = i64::try_from(offset).map_err(|_| WriteError::Cut)?;
+                let mut at = i64::try_from(offset).map_err(|_| WriteError::FileTooShort)?;
                 let mut left = length as usize;
                 while left > 0 {
                     let sent =
                         retry_interrupted(|| sendfile64(socket, &file, Some(&mut at), left))?;
                     if sent == 0 {
-                        return Err(WriteError::Cut);
+                        return Err(WriteError::FileTooShort);
                     }
                     left = left.saturating_sub(sent);
                 }

@@ -84,7 +84,7 @@ fn send_block(
     batch: &mut Batch,
     block: BlockRange,
 ) -> Result<(), WriteError> {
-    let store = uploads.store().ok_or(WriteError::Cut)?;
+    let store = uploads.store().ok_or(WriteError::FileTooShort)?;
     let offset = store.info().lengths().range_offset(block);
     let header = piece_header(block.into());
     link.stream()

@@ -42,12 +42,12 @@ impl Transfer {
         is_back
     }
 
-    /// Stops serving it, because its user has left the group or the share is no longer in the
-    /// catalogue. Returns whether it stays in the map of transfers, so that it can be restored. A
-    /// complete share stays, because the files belong to the user.
+    /// Stops serving it, because its user is no longer a member of the group or the share is no
+    /// longer in the catalogue. Returns whether it stays in the map of transfers, so that it can be
+    /// restored. A complete share stays, because the files belong to the user.
     pub(crate) fn withdraw(&self, reason: &str) -> bool {
         match self.phase() {
-            // They are not announced, and show their own reason.
+            // These phases are not announced and have their own reason.
             Phase::Lost { .. } | Phase::Failed { .. } | Phase::Withdrawn { .. } => return true,
             Phase::Complete => {}
             _ => return false,

@@ -33,7 +33,7 @@ struct State {
 struct LostFiles {
     /// The stamps found by the last scan. Files that have changed since then are still being
     /// written and are not hashed yet.
-    seen: Option<Vec<Stamp>>,
+    last_scan: Option<Vec<Stamp>>,
     /// The stamps with which the files were hashed and did not match.
     mismatch: Option<Vec<Stamp>>,
     /// Whether a thread is hashing the files or taking the share out of its swarm.
@@ -58,8 +58,7 @@ pub(super) enum ScanResult {
     AsSealed,
     /// The files are still being written, or are known not to match.
     Wait,
-    /// The files have changed since they were hashed last and are no longer being written. They are
-    /// worth hashing.
+    /// The files are unchanged since the last scan and have not been hashed in this state.
     Hash,
 }
 
@@ -131,8 +130,8 @@ impl TransferFiles {
         lock(&self.state).lost.is_busy = false;
     }
 
-    /// Takes the unfinished scan, if there is one. Returns `None` while a thread works on the
-    /// files.
+    /// Takes the unfinished scan, `Some(None)` if there is none. Returns `None` while a thread
+    /// works on the files.
     pub(super) fn take_scan(&self) -> Option<Option<StampScan>> {
         let mut state = lock(&self.state);
         let is_busy = state.lost.is_busy;
@@ -152,7 +151,7 @@ impl TransferFiles {
         if sealed.as_deref() == Some(stamps) {
             return ScanResult::AsSealed;
         }
-        let before = lost.seen.replace(stamps.to_vec());
+        let before = lost.last_scan.replace(stamps.to_vec());
         if before.as_deref() != Some(stamps) || lost.mismatch.as_deref() == Some(stamps) {
             return ScanResult::Wait;
         }
@@ -160,7 +159,7 @@ impl TransferFiles {
         ScanResult::Hash
     }
 
-    /// Reports that the files were hashed with these stamps and did not match.
+    /// Reports that the files with these stamps were hashed and are not the share.
     pub(super) fn on_mismatch(&self, stamps: Vec<Stamp>) {
         let lost = &mut lock(&self.state).lost;
         lost.is_busy = false;

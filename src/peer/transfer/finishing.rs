@@ -49,15 +49,15 @@ fn complete(transfer: &Transfer) {
     if transfer.phase() != Phase::Finishing {
         return;
     }
-    // Announced before the phase changes: the peer may be stopped as soon as a person sees the
-    // download as complete.
+    // Announced before the phase changes, so that the trackers know it even if the peer is stopped
+    // as soon as a person sees that the download is complete.
     if transfer.plan.listed {
         transfer.announce(Some(match transfer.plan.selection.is_all() {
             true => Event::Completed,
             false => Event::Paused,
         }));
     }
-    // Recorded before the phase changes, for the same reason.
+    // Recorded before the phase changes too.
     transfer.files.set_sealed(store.sealed());
     transfer.update_record();
     transfer.decide(|core, now| core.on_finished(now));
@@ -93,7 +93,8 @@ impl Transfer {
         }
     }
 
-    /// Waits until a download with all pieces is complete or has failed, for [`FINISH_TIMEOUT`] at most.
+    /// Waits until a download with all pieces is complete or has failed, for [`FINISH_TIMEOUT`] at
+    /// most.
     pub(crate) fn wait_until_finished(&self) -> Phase {
         let until = self.context.now() + FINISH_TIMEOUT;
         loop {

@@ -47,7 +47,7 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, R
     };
     let (stream, member) = (connection.stream, connection.member);
     let (admitted, deferred) = transfer.with_swarm(|SwarmState { core, links }, now| {
-        // This check is under the lock, so that a stop either is seen here or finds the link and closes
+        // This check is under the lock. So a stop is either seen here, or finds the link and closes
         // it.
         if transfer.context.stop.is_stopped() {
             return Err(Refusal::NotServed);

@@ -53,22 +53,22 @@ impl Transfer {
         };
         let opened = scan.map_or_else(|| self.open_scan(), Ok);
         let files = self.info().files().len();
-        let mut looked = 0;
-        let seen = opened.and_then(|mut scan| {
-            looked = count.min(files.saturating_sub(scan.next));
+        let mut scanned = 0;
+        let step = opened.and_then(|mut scan| {
+            scanned = count.min(files.saturating_sub(scan.next));
             let StampScan {
                 store,
                 stamps,
                 next,
             } = &mut scan;
-            let goes_on = store.stamps_from(*next, count, stamps)?;
-            *next = goes_on.unwrap_or(files);
-            Ok((scan, goes_on.is_some()))
+            let next_file = store.stamps_from(*next, count, stamps)?;
+            *next = next_file.unwrap_or(files);
+            Ok((scan, next_file.is_some()))
         });
-        match seen {
+        match step {
             Ok((scan, true)) => {
                 self.files.put_scan(scan);
-                return (looked, true);
+                return (scanned, true);
             }
             Ok((StampScan { store, stamps, .. }, false)) => {
                 store.seal(&stamps);
@@ -79,7 +79,7 @@ impl Transfer {
                 self.decide(|core, now| core.on_still_lost(&error.to_string(), now));
             }
         }
-        (looked, false)
+        (scanned, false)
     }
 
     fn open_scan(&self) -> Result<StampScan, StoreError> {

@@ -1,6 +1,6 @@
 //! The extension handshake of a transfer (BEP 10), and the metadata that it serves (BEP 9).
 
-use super::metadata_quota::most_pieces;
+use super::metadata_quota::max_pieces;
 use super::transfer::Transfer;
 use crate::peer::{Link, PEX_ID, extension_handshake};
 use crate::swarm::LinkId;
@@ -53,13 +53,13 @@ impl Transfer {
         };
         let exists = metadata_piece(self.info().raw(), piece).is_some();
         let ip = link.remote().address.ip();
-        let is_allowed = || {
-            let (most, now) = (most_pieces(self.info().raw().len()), self.context.now());
-            lock(&self.metadata_quota).allows(ip, most, now)
+        let try_take = || {
+            let (limit, now) = (max_pieces(self.info().raw().len()), self.context.now());
+            lock(&self.metadata_quota).try_take(ip, limit, now)
         };
         if !(self.serves_metadata()
             && exists
-            && is_allowed()
+            && try_take()
             && link.send_metadata(self.info(), number, piece))
         {
             let payload = MetadataMessage::Reject(piece).encode();
