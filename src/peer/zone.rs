@@ -29,7 +29,7 @@ pub(super) enum Zone {
 }
 
 impl Zone {
-    /// All of them.
+    /// All zones, from far to near.
     #[cfg(test)]
     const ALL: [Self; 4] = [
         Self::Internet,
@@ -82,7 +82,7 @@ impl fmt::Display for Zone {
 
 /// A host has no address in an allowed zone.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} is {zone}, where a URL from a torrent, a magnet link or a redirect may not lead")]
+#[error("{host} is {zone}, and this URL may not lead there")]
 pub(super) struct ForbiddenZone {
     host: String,
     /// The nearest zone of its addresses.
@@ -90,7 +90,7 @@ pub(super) struct ForbiddenZone {
 }
 
 impl ForbiddenZone {
-    /// The refusal because of which a request failed, if there was one.
+    /// The `ForbiddenZone` in the error of a failed request, if there is one.
     pub(super) fn from_error(error: &Error) -> Option<&Self> {
         match error {
             Error::Other(other) => other.downcast_ref(),

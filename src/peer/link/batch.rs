@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_arrives_in_order_and_in_whole_records_while_more_follows() {
+    fn bytes_are_sent_in_order_and_in_whole_tls_records() {
         let mut batch = Batch::default();
         let (mut expected, mut got, mut calls) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..40u8 {

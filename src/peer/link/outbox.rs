@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choke_drops_requests_with_rejects_where_those_are_known() {
+    fn a_choke_drops_requests_and_rejects_them_under_the_fast_extension() {
         let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
         let pieces: Vec<BlockRange> = (0..4).map(|piece| block(&lengths, piece)).collect();
         let allowed = [pieces[2].piece()];
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_waits_for_its_part_of_the_limit_as_blocks_do() {
+    fn metadata_counts_against_the_rate_limit() {
         let head = b"d6:lengthi16384000e4:name1:x12:piece lengthi16384e6:pieces20000:";
         let raw = [&head[..], &[7; 20_000], b"e"].concat();
         let info = Arc::new(Info::parse(&raw).unwrap());
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_do_not_wait_behind_a_block_that_has_to() {
+    fn messages_overtake_a_block_that_waits_for_the_rate_limit() {
         let lengths = Lengths::new(1 << 20, 1 << 20).unwrap();
         let limit = Throttle::new(64 << 10);
         let outbox = Outbox::default();

@@ -31,7 +31,7 @@ pub(super) fn parse<'a>(
     is_first: bool,
 ) -> Result<ParsedMessage<'a>, EndReason> {
     let piece = |name, index| lengths.piece(index).ok_or(EndReason::NoPiece(name, index));
-    let block = |asked: Ask| lengths.range(asked.index, asked.begin, asked.length);
+    let block = |request: Ask| lengths.range(request.index, request.begin, request.length);
     let all = |pieces| Received::Pieces { pieces, is_first };
     let is_fast = remote.fast;
     Ok(ParsedMessage::Swarm(match message {
@@ -45,9 +45,9 @@ pub(super) fn parse<'a>(
         Message::HaveAll if is_fast => all(PieceSet::full(lengths)),
         Message::HaveNone if is_fast && !is_first => return Err(Breach::TakenBack.into()),
         Message::HaveNone if is_fast => all(PieceSet::empty(lengths)),
-        Message::Request(asked) => Received::Request(block(asked)?),
-        Message::Cancel(asked) => return Ok(ParsedMessage::Cancel(block(asked)?)),
-        Message::Reject(asked) if is_fast => Received::Reject(block(asked)?),
+        Message::Request(request) => Received::Request(block(request)?),
+        Message::Cancel(request) => return Ok(ParsedMessage::Cancel(block(request)?)),
+        Message::Reject(request) if is_fast => Received::Reject(block(request)?),
         Message::Suggest(index) if is_fast => Received::Suggest(piece("suggest", index)?),
         Message::AllowedFast(index) if is_fast => {
             Received::AllowedFast(piece("allowed fast", index)?)
