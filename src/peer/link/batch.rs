@@ -11,7 +11,7 @@ const TLS_RECORD: usize = 16 << 10;
 /// TLS record. Sent alone, it would need a second record of a few bytes, and one more system call.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Keeps its largest length so far. So its new bytes are zeroed once, and not for every block.
+    /// Does not shrink while the link is busy, so that it is zeroed once and not for every block.
     bytes: Vec<u8>,
     filled: usize,
 }
@@ -32,7 +32,7 @@ impl Batch {
         self.bytes.get_mut(start..self.filled).unwrap_or_default()
     }
 
-    /// Adds `bytes`.
+    /// Appends `bytes`.
     pub(super) fn append(&mut self, bytes: &[u8]) {
         self.room(bytes.len()).copy_from_slice(bytes);
     }

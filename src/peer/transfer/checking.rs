@@ -42,8 +42,8 @@ impl Transfer {
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
         let mut bad = pieces.filter(|piece| needed.contains(*piece) && !good.contains(*piece));
-        let excuses = sealed.is_some_and(|sealed| store.has_files_unchanged(sealed));
-        bad.all(|piece| excuses && store.is_mixed(piece))
+        let wanted_files_unchanged = sealed.is_some_and(|sealed| store.has_files_unchanged(sealed));
+        bad.all(|piece| wanted_files_unchanged && store.is_mixed(piece))
     }
 
     /// The needed pieces that can be read, for files that are unchanged since they were verified.

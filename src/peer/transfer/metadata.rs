@@ -47,25 +47,26 @@ impl Transfer {
         let Some(MetadataMessage::Request(piece)) = MetadataMessage::parse(payload)? else {
             return Ok(());
         };
-        let takes = self.inspect(|core| core.link(id).and_then(|link| link.handshake().metadata));
-        let (Some(number @ 1..), Some(link)) = (takes, self.link(id)) else {
+        let their_id =
+            self.inspect(|core| core.link(id).and_then(|link| link.handshake().metadata));
+        let (Some(extension_id @ 1..), Some(link)) = (their_id, self.link(id)) else {
             return Ok(());
         };
         let exists = metadata_piece(self.info().raw(), piece).is_some();
         let ip = link.remote().address.ip();
-        let try_take = || {
+        let fits_quota = || {
             let (limit, now) = (max_pieces(self.info().raw().len()), self.context.now());
             lock(&self.metadata_quota).try_take(ip, limit, now)
         };
         if !(self.serves_metadata()
             && exists
-            && try_take()
-            && link.send_metadata(self.info(), number, piece))
+            && fits_quota()
+            && link.send_metadata(self.info(), extension_id, piece))
         {
             let payload = MetadataMessage::Reject(piece).encode();
             let payload = payload.as_slice();
             link.send([Message::Extended {
-                id: number,
+                id: extension_id,
                 payload,
             }]);
         }

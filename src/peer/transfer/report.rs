@@ -133,7 +133,7 @@ fn trouble(
         Lack::Nothing => trouble,
         Lack::Pieces => Some("no connected peer has the missing pieces".to_owned()),
         Lack::SoundPeers => {
-            Some("every known owner sent bad data and is barred for some minutes".to_owned())
+            Some("every owner sent bad data and is barred for some minutes".to_owned())
         }
         Lack::Peers => tracker_trouble.or_else(|| Some("no owner is known yet".to_owned())),
         Lack::Links => {
