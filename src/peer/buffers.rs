@@ -304,15 +304,15 @@ mod tests {
     #[test]
     fn each_holder_gets_one_run_while_the_pool_has_room() {
         let pool = pool(8 * 32);
-        let mut helds = [0; 10];
-        let served = helds.iter_mut().map(|held| pool.reserve(held, 32));
+        let mut holders = [0; 10];
+        let served = holders.iter_mut().map(|held| pool.reserve(held, 32));
         assert_eq!(served.filter(|is_reserved| *is_reserved).count(), 8);
-        assert!(!helds.iter_mut().any(|held| pool.reserve(held, 32)));
-        pool.release(&mut helds[0], 32);
-        assert!(pool.reserve(&mut helds[9], 32));
-        pool.release(&mut helds[1], 32);
-        assert!(!pool.reserve(&mut helds[2], 32), "it has one run already");
-        assert!(pool.reserve(&mut helds[8], 32));
+        assert!(!holders.iter_mut().any(|held| pool.reserve(held, 32)));
+        pool.release(&mut holders[0], 32);
+        assert!(pool.reserve(&mut holders[9], 32));
+        pool.release(&mut holders[1], 32);
+        assert!(!pool.reserve(&mut holders[2], 32), "it has one run already");
+        assert!(pool.reserve(&mut holders[8], 32));
     }
 
     #[test]
