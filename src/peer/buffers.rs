@@ -1,15 +1,17 @@
-//! The pool of block buffers. It bounds memory whatever the size of files and pieces.
+//! The pool of block buffers. It bounds memory, whatever the size of files and pieces.
 //!
-//! Before a run of blocks is begun its buffers are reserved here, so that a run that was begun can
-//! always end. A buffer goes from the socket to the hash to the file and back into the pool;
-//! nothing is allocated for a block.
+//! A download reserves the buffers of a run of blocks here before it begins the run. So every run
+//! that was begun can end. A buffer is filled from the socket, hashed, written to the file and
+//! returned to the pool; blocks need no allocation.
 //!
-//! The pool grows by need. A far, fat link has many blocks under way, and they are reserved, but
-//! few of them are here at a time. Where many are here, the disk or the processor is what others
-//! wait for, and more blocks under way are of no use: over
-//! [`USUAL`], blocks are reserved only as long as no more than a third of what is reserved was here lately. Buffers are made when
-//! a block arrives and none is free. What no download has needed for [`LONG`] is freed, and all
-//! that is free at once when no download has anything reserved.
+//! The pool grows on demand. A link with a large bandwidth-delay product has many blocks reserved,
+//! but few of them have arrived and are in memory at a time. If many are in memory, the disk or the
+//! processor is the bottleneck, and more blocks in flight would not help. So above [`BASE_BLOCKS`],
+//! blocks are reserved only while at most a third of the reserved blocks were recently in memory.
+//!
+//! A buffer is allocated when a block arrives and no buffer is free. Buffers that no download has
+//! needed for [`IDLE_TIME`] are freed. All free buffers are freed when no download has a
+//! reservation.
 
 use crate::swarm::Budget;
 use crate::system::lock;
@@ -19,89 +21,91 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How many blocks may be reserved in all downloads whether they are here or under way: 12 MiB.
-const USUAL: u32 = 768;
-/// Over how many blocks, and at most twice as many, it counts how many were here: 8 MiB.
-const ROUND: u32 = 512;
-/// A buffer that was free for this long, and at most twice as long, is freed.
-const LONG: Duration = Duration::from_secs(5);
+/// The number of blocks that all downloads together may reserve without the condition on blocks in
+/// memory: 12 MiB.
+const BASE_BLOCKS: u32 = 768;
+/// The number of blocks in one sampling period of [`FilledCounts`]: 8 MiB.
+const SAMPLE_BLOCKS: u32 = 512;
+/// Buffers that stayed free for this long are freed. It may take twice as long.
+const IDLE_TIME: Duration = Duration::from_secs(5);
 
-/// The buffers of one peer.
+/// The buffer pool of one peer.
 #[derive(Debug)]
 pub(super) struct BufferPool {
-    /// How many blocks may be reserved in all downloads.
-    most: u32,
+    /// The maximum number of blocks that all downloads together may reserve.
+    max_blocks: u32,
     reserved: AtomicU32,
-    /// Downloads that hold some of it.
+    /// The number of downloads that have reserved some.
     holders: AtomicU32,
-    filled: Filled,
-    free: Mutex<Free>,
+    filled: FilledCounts,
+    free: Mutex<FreeBuffers>,
 }
 
-/// The most buffers that were filled at one time while the last blocks came.
+/// The maximum number of filled buffers at a time, over the last one to two sampling periods.
 #[derive(Debug, Default)]
-struct Filled {
-    /// Now.
+struct FilledCounts {
+    /// Filled buffers now.
     now: AtomicU32,
-    /// Of the latest [`ROUND`] blocks, or fewer, and of those before.
+    /// The maximum of the current period, and that of the period before.
     newer: AtomicU32,
     older: AtomicU32,
-    /// Blocks since the start.
+    /// Buffers filled since the start.
     blocks: AtomicU32,
 }
 
-/// Buffers that nobody uses. The latest to come is the first to go, so that those that are not
+/// Free buffers, as a stack: the buffer returned last is used first. So the buffers that are not
 /// needed stay at the bottom.
 #[derive(Debug)]
-struct Free {
+struct FreeBuffers {
     buffers: Vec<Box<[u8]>>,
-    /// The fewest there were since that time.
+    /// The smallest number of buffers on the stack since `since`.
     fewest: usize,
     since: Instant,
 }
 
 impl BufferPool {
-    /// A pool of so many bytes at most; its buffers are made as they are first needed.
+    /// A pool of at most `bytes` bytes. Buffers are allocated when they are first needed.
     pub(super) fn new(bytes: u64) -> Arc<Self> {
-        let free = Free {
+        let free = FreeBuffers {
             buffers: Vec::new(),
             fewest: 0,
             since: Instant::now(),
         };
         Arc::new(Self {
-            most: u32::try_from(bytes / u64::from(BLOCK)).unwrap_or(u32::MAX),
+            max_blocks: u32::try_from(bytes / u64::from(BLOCK)).unwrap_or(u32::MAX),
             reserved: AtomicU32::new(0),
             holders: AtomicU32::new(0),
-            filled: Filled::default(),
+            filled: FilledCounts::default(),
             free: Mutex::new(free),
         })
     }
 
-    /// Reserves `count` blocks for a download that holds `held` already, and counts them there.
-    /// Beyond an even share among all that hold some it gets none, but enough for one run it always
-    /// gets once others return theirs.
+    /// Reserves `count` blocks for a download that has reserved `held` already, and adds them to
+    /// `held`. A download gets at most an even share among all that have reserved some. The even
+    /// share does not limit its first run, which needs only enough free blocks. Returns whether the
+    /// blocks are reserved.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
-        let even = self.most / self.holders.load(Ordering::Relaxed).max(1);
-        if *held > 0 && (held.saturating_add(count) > even || !self.may_hold(count)) {
+        let even_share = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
+        if *held > 0 && (held.saturating_add(count) > even_share || !self.may_grow(count)) {
             return false;
         }
         let add = |reserved: u32| {
             let sum = reserved.checked_add(count);
-            sum.filter(|sum| *sum <= self.most)
+            sum.filter(|sum| *sum <= self.max_blocks)
         };
-        let got = self
+        let is_reserved = self
             .reserved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
             .is_ok();
-        if got {
+        if is_reserved {
             self.holders
                 .fetch_add(u32::from(*held == 0), Ordering::Relaxed);
             *held += count;
         }
-        got
+        is_reserved
     }
 
-    /// Gives back `count` of the blocks that a download holds, at most all of them.
+    /// Returns `count` of the blocks that a download has reserved, at most all of them.
     pub(super) fn release(&self, held: &mut u32, count: u32) {
         let count = count.min(*held);
         if count > 0 {
@@ -110,13 +114,13 @@ impl BufferPool {
             self.holders
                 .fetch_sub(u32::from(*held == 0), Ordering::Relaxed);
             if before == count {
-                let freed = lock(&self.free).empty();
+                let freed = lock(&self.free).take_all();
                 drop(freed);
             }
         }
     }
 
-    /// A buffer of one block.
+    /// A buffer for one block.
     pub(super) fn buffer(self: &Arc<Self>) -> BlockBuffer {
         self.filled.add();
         let free = lock(&self.free).take();
@@ -127,13 +131,13 @@ impl BufferPool {
         }
     }
 
-    /// Whether so many blocks more may be reserved, as far as what is here tells.
-    fn may_hold(&self, count: u32) -> bool {
+    /// Whether `count` more blocks may be reserved, judging by how many were recently in memory.
+    fn may_grow(&self, count: u32) -> bool {
         let reserved = self.reserved.load(Ordering::Relaxed).saturating_add(count);
-        reserved <= USUAL || self.filled.most() <= reserved / 3
+        reserved <= BASE_BLOCKS || self.filled.recent_max() <= reserved / 3
     }
 
-    /// Takes a buffer back; frees it if nothing is reserved.
+    /// Takes a buffer back. Frees it if no download has a reservation.
     fn put(&self, buffer: Box<[u8]>) {
         self.filled.now.fetch_sub(1, Ordering::Relaxed);
         if self.reserved.load(Ordering::Relaxed) > 0 {
@@ -143,37 +147,37 @@ impl BufferPool {
     }
 }
 
-impl Filled {
+impl FilledCounts {
     fn add(&self) {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         let before = self.newer.fetch_max(now, Ordering::Relaxed);
         if self
             .blocks
             .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(ROUND)
+            .is_multiple_of(SAMPLE_BLOCKS)
         {
             self.older.store(before.max(now), Ordering::Relaxed);
             self.newer.store(now, Ordering::Relaxed);
         }
     }
 
-    fn most(&self) -> u32 {
+    fn recent_max(&self) -> u32 {
         let older = self.older.load(Ordering::Relaxed);
         older.max(self.newer.load(Ordering::Relaxed))
     }
 }
 
-impl Free {
+impl FreeBuffers {
     fn take(&mut self) -> Option<Box<[u8]>> {
         let buffer = self.buffers.pop();
         self.fewest = self.fewest.min(self.buffers.len());
         buffer
     }
 
-    /// Returns those that nobody has needed for long.
+    /// Returns the buffers that stayed free for a whole [`IDLE_TIME`].
     fn put(&mut self, buffer: Box<[u8]>, now: Instant) -> Vec<Box<[u8]>> {
         self.buffers.push(buffer);
-        if now.saturating_duration_since(self.since) < LONG {
+        if now.saturating_duration_since(self.since) < IDLE_TIME {
             return Vec::new();
         }
         let unneeded = self.buffers.drain(..self.fewest.min(self.buffers.len()));
@@ -182,22 +186,22 @@ impl Free {
         unneeded
     }
 
-    /// Returns all of them.
-    fn empty(&mut self) -> Vec<Box<[u8]>> {
+    /// Empties the stack.
+    fn take_all(&mut self) -> Vec<Box<[u8]>> {
         self.fewest = 0;
         std::mem::take(&mut self.buffers)
     }
 }
 
-/// What one download has reserved of the pool; it is given back when dropped.
+/// The blocks that one download has reserved. Dropping it returns them.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub(super) struct Reservation {
     pool: Arc<BufferPool>,
     blocks: u32,
 }
 
-impl Reserved {
-    /// Nothing is reserved yet.
+impl Reservation {
+    /// An empty reservation.
     pub(super) fn of(pool: &Arc<BufferPool>) -> Self {
         Self {
             pool: Arc::clone(pool),
@@ -206,7 +210,7 @@ impl Reserved {
     }
 }
 
-impl Budget for Reserved {
+impl Budget for Reservation {
     fn reserve(&mut self, blocks: u32) -> bool {
         self.pool.reserve(&mut self.blocks, blocks)
     }
@@ -220,14 +224,14 @@ impl Budget for Reserved {
     }
 }
 
-impl Drop for Reserved {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let all = self.blocks;
         self.release(all);
     }
 }
 
-/// A buffer for one block; it returns to its pool when dropped.
+/// A buffer for one block. Dropping it returns it to the pool.
 #[derive(Debug)]
 pub(super) struct BlockBuffer {
     bytes: Box<[u8]>,
@@ -236,7 +240,7 @@ pub(super) struct BlockBuffer {
 }
 
 impl BlockBuffer {
-    /// Makes it as long as a block of `length` bytes, at most [`BLOCK`].
+    /// Sets its length to that of a block of `length` bytes, at most [`BLOCK`].
     pub(super) fn set_length(&mut self, length: u32) {
         self.length = (length as usize).min(self.bytes.len());
     }
@@ -267,7 +271,7 @@ mod tests {
     use super::*;
     use std::iter;
 
-    /// A pool of so many blocks.
+    /// A pool of `blocks` blocks.
     fn pool(blocks: u32) -> Arc<BufferPool> {
         BufferPool::new(u64::from(blocks) * u64::from(BLOCK))
     }
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn holders_share_the_pool_evenly_and_one_run_is_always_possible() {
-        for blocks in [USUAL, 16 * USUAL] {
+        for blocks in [BASE_BLOCKS, 16 * BASE_BLOCKS] {
             let pool = pool(blocks);
             let (mut first, mut second) = (0, 0);
             assert!(pool.reserve(&mut first, blocks) && !pool.reserve(&mut first, 1));
@@ -298,34 +302,33 @@ mod tests {
     }
 
     #[test]
-    fn many_holders_get_a_run_each_and_no_more_than_the_pool_has() {
+    fn each_holder_gets_one_run_while_the_pool_has_room() {
         let pool = pool(8 * 32);
-        let mut helds = [0; 10];
-        let served = helds.iter_mut().map(|held| pool.reserve(held, 32));
-        assert_eq!(served.filter(|got| *got).count(), 8);
-        assert!(!helds.iter_mut().any(|held| pool.reserve(held, 32)));
-        pool.release(&mut helds[0], 32);
-        assert!(pool.reserve(&mut helds[9], 32));
-        pool.release(&mut helds[1], 32);
-        assert!(!pool.reserve(&mut helds[2], 32), "it has a run");
-        assert!(pool.reserve(&mut helds[8], 32));
+        let mut holders = [0; 10];
+        let served = holders.iter_mut().map(|held| pool.reserve(held, 32));
+        assert_eq!(served.filter(|is_reserved| *is_reserved).count(), 8);
+        assert!(!holders.iter_mut().any(|held| pool.reserve(held, 32)));
+        pool.release(&mut holders[0], 32);
+        assert!(pool.reserve(&mut holders[9], 32));
+        pool.release(&mut holders[1], 32);
+        assert!(!pool.reserve(&mut holders[2], 32), "it has one run already");
+        assert!(pool.reserve(&mut holders[8], 32));
     }
 
     #[test]
-    fn it_grows_while_blocks_are_under_way_and_not_while_they_wait_here() {
+    fn the_pool_grows_for_blocks_in_flight_and_not_for_blocks_in_memory() {
         let pool = pool(16_384);
         let mut held = 0;
         let grow = |held: &mut u32| while pool.reserve(held, 32) {};
         grow(&mut held);
-        assert_eq!(held, 16_384, "all of it is under way");
+        assert_eq!(held, 16_384, "all of it is in flight");
         pool.release(&mut held, 16_384);
-        // The blocks of an own run are here each time before the next is begun: the disk does not
-        // follow.
+        // All blocks of a run are in memory before the next run begins: the disk is too slow.
         let mut here = Vec::new();
         while pool.reserve(&mut held, 32) {
             here.extend(iter::repeat_with(|| pool.buffer()).take(32));
         }
-        assert_eq!(held, USUAL);
+        assert_eq!(held, BASE_BLOCKS);
         let mut other = 0;
         assert!(
             pool.reserve(&mut other, 32),
@@ -334,16 +337,16 @@ mod tests {
         assert!(!pool.reserve(&mut other, 32));
         here.truncate(100);
         grow(&mut held);
-        assert_eq!(held, USUAL, "a moment ago they were here");
-        for _ in 0..2 * ROUND {
+        assert_eq!(held, BASE_BLOCKS, "they were in memory a moment ago");
+        for _ in 0..2 * SAMPLE_BLOCKS {
             drop(pool.buffer());
         }
         grow(&mut held);
-        assert!(held > USUAL);
+        assert!(held > BASE_BLOCKS);
     }
 
     #[test]
-    fn a_buffer_comes_back() {
+    fn a_dropped_buffer_returns_to_the_pool() {
         let pool = pool(64);
         let mut held = 0;
         assert!(pool.reserve(&mut held, 32));
@@ -357,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_once_nothing_is_reserved() {
+    fn no_buffer_is_kept_without_a_reservation() {
         let pool = pool(64);
         let mut held = 0;
         assert!(pool.reserve(&mut held, 32));
@@ -376,17 +379,17 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_needs_for_long_is_freed() {
+    fn buffers_that_stay_free_are_freed() {
         let begun = Instant::now();
-        let mut free = Free {
+        let mut free = FreeBuffers {
             buffers: iter::repeat_with(Box::default).take(10).collect(),
             fewest: 10,
             since: begun,
         };
-        // Four are in use now and then.
+        // Four buffers are in use now and then.
         let mut turn = |number: u32| {
             let taken: Vec<_> = iter::repeat_with(|| free.take().unwrap()).take(4).collect();
-            let now = begun + LONG * number / 2;
+            let now = begun + IDLE_TIME * number / 2;
             let freed = taken.into_iter().map(|buffer| free.put(buffer, now).len());
             (freed.sum::<usize>(), free.buffers.len())
         };

@@ -1,7 +1,8 @@
-//! The calls of this peer: a thread for each, which then is the link's reading thread.
+//! Calls to other peers. Each call has its own thread, which becomes the reading thread of the
+//! link.
 
-use super::link::{self, CallError, Greeted, MemberCall};
-use super::{LinkStream, STACK, Services, Sockets, SwarmEntry, join, magnet};
+use super::link::{self, CallError, GroupAccess, PeerConnection};
+use super::{IO_STACK, LinkStream, Services, Sockets, SwarmEntry, magnet, run_link};
 use crate::net::{GroupTlsError, Refusal as Alert};
 use crate::swarm::{Contacts, Unreached};
 use crate::system::lock;
@@ -11,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How many calls of ours may be under way or have become links at once.
+/// The maximum number of calling threads, including those that run a link.
 const MAX_CALLS: usize = 1_000;
-/// How long a connection may take, which also bounds how long a stop waits for it.
+/// Time limit of a TCP connection attempt. Stopping the peer may wait as long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
-/// The calling threads.
+/// Starts and joins the calling threads.
 #[derive(Debug)]
 pub(super) struct Calls {
     services: Arc<Services>,
@@ -33,7 +34,7 @@ impl Calls {
         }
     }
 
-    /// Calls an address on a thread of its own.
+    /// Calls an address on a new thread.
     pub(super) fn spawn(&self, entry: &SwarmEntry, address: SocketAddr) {
         let mut threads = lock(&self.threads);
         threads.retain(|thread| !thread.is_finished());
@@ -49,14 +50,14 @@ impl Calls {
         }
         let thread = thread::Builder::new()
             .name("call".to_owned())
-            .stack_size(STACK);
+            .stack_size(IO_STACK);
         match thread.spawn(move || call.run()) {
             Ok(thread) => threads.push(thread),
             Err(error) => log::warn!("{}: cannot call {address}: {error}", entry.name()),
         }
     }
 
-    /// Ends calls under way and waits for all threads; links must have been closed.
+    /// Aborts calls and joins all threads. The links must be closed already.
     pub(super) fn join(&self) {
         self.sockets.shut();
         let ended = std::mem::take(&mut *lock(&self.threads));
@@ -66,7 +67,7 @@ impl Calls {
     }
 }
 
-/// One call. The address is free for another when it is dropped.
+/// One call. Dropping it makes the address available for another call.
 struct Call {
     services: Arc<Services>,
     sockets: Arc<Sockets>,
@@ -75,18 +76,20 @@ struct Call {
 }
 
 impl Call {
-    /// Calls the address and serves the link until it ends.
+    /// Calls the address and runs the link until it ends.
     fn run(&self) {
         let address = self.address;
-        match self.greet() {
-            Ok(greeted) if greeted.theirs.peer_id == self.services.context.identity.peer_id => {
+        match self.connect() {
+            Ok(connection)
+                if connection.handshake.peer_id == self.services.context.identity.peer_id =>
+            {
                 log::debug!("{address} is this peer itself");
                 self.entry
                     .contacts(|contacts| contacts.bar(address, Duration::MAX));
             }
-            Ok(greeted) => {
+            Ok(connection) => {
                 self.entry.contacts(Contacts::on_answer);
-                self.begin(greeted);
+                self.run_connection(connection);
             }
             Err(error) => {
                 let why = Unreached {
@@ -97,31 +100,32 @@ impl Call {
                 let is_first = self
                     .entry
                     .contacts(|contacts| contacts.on_unreached(address, now, why));
-                // A person may do something about this one; but an address that is called in vain
-                // is called many times.
+                // The user may be able to fix the cause, so the first failure is logged at info
+                // level. The same address may fail often.
                 let level = if is_first { Level::Info } else { Level::Debug };
                 log::log!(level, "{}: calling {address}: {error}", self.entry.name());
             }
         }
     }
 
-    fn begin(&self, greeted: Greeted) {
-        match (&self.entry, &greeted.stream) {
-            (SwarmEntry::Transfer(transfer), _) => join(transfer, greeted),
+    fn run_connection(&self, connection: PeerConnection) {
+        match (&self.entry, &connection.stream) {
+            (SwarmEntry::Transfer(transfer), _) => run_link(transfer, connection),
             (SwarmEntry::Search(search), LinkStream::Plain(stream)) => {
                 let _registered = self.sockets.register(stream);
-                let metadata = magnet::fetch(search, stream, self.address, true, &greeted.theirs);
+                let metadata =
+                    magnet::fetch(search, stream, self.address, true, &connection.handshake);
                 if let Some(metadata) = metadata {
                     magnet::learn(&self.services, search, metadata);
                 }
             }
-            // No magnet link names a swarm of a group.
+            // A magnet link never names a group swarm.
             (SwarmEntry::Search(_), LinkStream::Group { .. }) => {}
         }
     }
 
-    /// Connects, and exchanges handshakes.
-    fn greet(&self) -> Result<Greeted, CallError> {
+    /// Connects and exchanges handshakes.
+    fn connect(&self) -> Result<PeerConnection, CallError> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?);
         let _registered = self.sockets.register(&socket);
         let context = &self.services.context;
@@ -131,15 +135,16 @@ impl Call {
             SwarmEntry::Search(_) => None,
         };
         let Some((membership, transfer)) = membership else {
-            return link::call(context, socket, self.address, info_hash, None);
+            return link::initiate_handshake(context, socket, self.address, info_hash, None);
         };
         let group = self.services.groups.of(membership);
         let tls = group.tls(transfer.authority());
-        let member = MemberCall {
+        let member = GroupAccess {
             tls: tls.ok_or(CallError::Suspended)?,
             is_barred: &|user| group.is_barred(user),
         };
-        let called = link::call(context, socket, self.address, info_hash, Some(member));
+        let called =
+            link::initiate_handshake(context, socket, self.address, info_hash, Some(member));
         if let Err(CallError::Group(GroupTlsError::Refused(Alert::Group))) = &called {
             group.renew_certificate_soon();
         }

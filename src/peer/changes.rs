@@ -1,5 +1,5 @@
-//! Notification of changes: commands wait for a transfer to change its state, the clock's thread
-//! waits for its next tick.
+//! Notifications: commands wait for a transfer to change its state, and the clock's thread waits
+//! for its next tick.
 
 use crate::system::{lock, recover};
 use std::sync::{Condvar, Mutex};
@@ -13,7 +13,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// A transfer has changed its state.
+    /// Reports that a transfer has changed its state.
     pub(super) fn notify(&self) {
         *lock(&self.count) += 1;
         self.changed.notify_all();
@@ -24,7 +24,7 @@ impl Changes {
         *lock(&self.count)
     }
 
-    /// Waits until there were more than `seen` changes, `limit` at most.
+    /// Waits until there were more than `seen` changes, or for `limit`.
     pub(super) fn wait(&self, seen: u64, limit: Duration) {
         let count = lock(&self.count);
         drop(
@@ -34,7 +34,7 @@ impl Changes {
     }
 }
 
-/// The next tick of the clock's thread, which others may have come early.
+/// The next tick of the clock's thread. Other threads may bring it forward.
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
     early: Mutex<bool>,
@@ -42,13 +42,13 @@ pub(super) struct Ticks {
 }
 
 impl Ticks {
-    /// Has the next tick come at once.
-    pub(super) fn now(&self) {
+    /// Makes the next tick happen now.
+    pub(super) fn trigger(&self) {
         *lock(&self.early) = true;
         self.due.notify_all();
     }
 
-    /// Waits for the next tick, `pause` at most.
+    /// Waits for the next tick, at most `pause`.
     pub(super) fn wait(&self, pause: Duration) {
         let early = lock(&self.early);
         let waited = self.due.wait_timeout_while(early, pause, |early| !*early);

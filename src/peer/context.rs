@@ -1,8 +1,8 @@
-//! What every part of a peer may use: who it is, its limits, its buffers and threads, what it
-//! serves, its clock and its end. It knows no transfer, link or tracker.
+//! What every part of a peer may use: the peer's identity, limits, buffers, threads, owned map,
+//! clock and stop flag. It knows no transfers, links or trackers.
 
 use super::{
-    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, owned::Owned,
+    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, owned::OwnedMap,
     tasks::Tasks,
 };
 use crate::net::{Pool, Stop};
@@ -17,33 +17,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How others see this peer.
+/// How this peer presents itself.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) peer_id: PeerId,
-    /// Only trackers learn it; they know us by it at another address (BEP 7).
+    /// Sent to trackers only, which recognise this peer by it after its address has changed (BEP
+    /// 7).
     pub(super) key: String,
-    /// Where we listen.
+    /// The address of our listener.
     pub(super) address: SocketAddr,
-    /// What our user calls this peer; may be empty.
+    /// The name that the user gave this peer; may be empty.
     pub(super) name: String,
 }
 
-/// What links may take: places, rates, memory, time.
+/// The limits that all links share: number, rates, memory, time.
 #[derive(Debug)]
-pub(super) struct Bounds {
-    /// The most links of one share.
+pub(super) struct LinkLimits {
+    /// The maximum number of links of one transfer.
     pub(super) max_peers: usize,
     pub(super) upload_slots: UploadSlots,
-    /// What is sent and what is read, if that is limited.
+    /// Rate limits of sent and received blocks, if there are any.
     pub(super) up: Option<Throttle>,
     pub(super) down: Option<Throttle>,
-    /// Bytes of blocks that are under way, over all downloads.
+    /// The maximum number of bytes that all downloads together may reserve for blocks.
     pub(super) memory: u64,
     pub(super) deadlines: Deadlines,
 }
 
-impl Bounds {
+impl LinkLimits {
     pub(super) fn new(max_peers: usize, limits: Limits, deadlines: Deadlines) -> Self {
         Self {
             max_peers: max_peers.max(1),
@@ -56,36 +57,41 @@ impl Bounds {
     }
 }
 
-/// One of it exists as long as the peer.
+/// The state that all parts of a peer share. There is one per peer.
 ///
-/// Order of locks, outermost first: the map of transfers, a transfer's own state, `owned`, an
-/// outbox, a limit, `changes`. No lock is held over I/O.
+/// Lock order, outermost first: the map of transfers, a transfer, `owned`, an outbox, a rate limit,
+/// `changes`. No lock is held during I/O.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) identity: Identity,
-    pub(super) bounds: Arc<Bounds>,
+    pub(super) link_limits: Arc<LinkLimits>,
     pub(super) buffers: Arc<BufferPool>,
     pub(super) tasks: Tasks,
     pub(super) records: Records,
-    pub(super) owned: Owned,
+    pub(super) owned: OwnedMap,
     pub(super) changes: Changes,
     pub(super) ticks: Ticks,
     pub(super) stop: Stop,
-    /// Raised to end hashing early.
+    /// Set to end hashing early.
     pub(super) interrupt: AtomicBool,
     epoch: Instant,
     links: AtomicU64,
 }
 
 impl Context {
-    pub(super) fn new(identity: Identity, bounds: Bounds, pool: Pool, records: Records) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        link_limits: LinkLimits,
+        pool: Pool,
+        records: Records,
+    ) -> Self {
         Self {
             identity,
-            buffers: BufferPool::new(bounds.memory),
-            bounds: Arc::new(bounds),
+            buffers: BufferPool::new(link_limits.memory),
+            link_limits: Arc::new(link_limits),
             tasks: Tasks::new(pool),
             records,
-            owned: Owned::default(),
+            owned: OwnedMap::default(),
             changes: Changes::default(),
             ticks: Ticks::default(),
             stop: Stop::new(),
@@ -95,17 +101,17 @@ impl Context {
         }
     }
 
-    /// The time as the decisions of `swarm` take it.
+    /// Time since the start of the peer: the clock of `swarm`.
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
     }
 
-    /// A number that no other link of this peer has.
-    pub(super) fn next_link(&self) -> LinkId {
+    /// A new link id, unique within this peer.
+    pub(super) fn next_link_id(&self) -> LinkId {
         LinkId(self.links.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Our handshake in a swarm (BEP 3).
+    /// Our handshake for a swarm (BEP 3).
     pub(super) fn handshake(&self, info_hash: InfoHash) -> Handshake {
         Handshake {
             info_hash,
@@ -115,7 +121,7 @@ impl Context {
         }
     }
 
-    /// Whether work that nobody waits for any longer is to end.
+    /// Whether background work should end early, because the peer is stopping.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed) || self.stop.is_stopped()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a command of a peer.
+//! The errors of a peer's commands.
 
 use super::AccountError;
 use crate::certificate::CertificateError;
@@ -8,18 +8,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Why a command of a peer failed. Each has a [`PeerError::kind`] for scripts.
+/// Why a command of a peer failed. [`PeerError::kind`] is for scripts.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
     /// The address to listen on cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system gave no thread.
+    /// The system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
     /// A file that a command names cannot be read or written.
@@ -27,10 +27,10 @@ pub enum PeerError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A `.torrent` that cannot be taken.
+    /// A `.torrent` file that is not valid.
     #[error("{}: {source}", path.display())]
     Torrent {
         /// The file.
@@ -41,70 +41,71 @@ pub enum PeerError {
     /// Patterns that choose no file.
     #[error(transparent)]
     NothingChosen(#[from] NothingChosen),
-    /// Text that is no magnet link, or one that cannot be followed.
+    /// Text that is not a valid or supported magnet link.
     #[error(transparent)]
     Magnet(#[from] MagnetError),
-    /// Metadata that has the hash of a magnet link and cannot be taken all the same.
-    #[error("the metadata cannot be taken: {0}")]
+    /// Metadata that has the info-hash of a magnet link but is not valid.
+    #[error("the metadata cannot be used: {0}")]
     Metadata(#[source] MetainfoError),
-    /// No tracker is known, so nobody would hear of a share.
+    /// No tracker is known, so no peer would learn of the share.
     #[error("{0}")]
     NoTracker(String),
-    /// Making a metainfo failed.
+    /// The metainfo of a share cannot be made.
     #[error(transparent)]
     Create(#[from] CreateError),
     /// The files of a share or download cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What a command said could not be recorded.
+    /// The result of a command cannot be recorded in the state folder.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The same content is shared or downloaded already.
+    /// The same content is already shared or being downloaded.
     #[error("{name} is already {what} here: {}{advice}", path.display())]
     Already {
         /// The share's name.
         name: String,
-        /// "shared" or "downloading", and how much of it.
+        /// "shared" or "downloading", and how much of the share.
         what: String,
-        /// Where it is or will be.
+        /// Its current or future path.
         path: PathBuf,
-        /// What can be done, if more was asked for.
+        /// What the user can do, if the command asked for more files.
         advice: String,
     },
-    /// No download of that name.
+    /// No download has that name.
     #[error("there is no download called {0:?}; show_downloads lists them")]
     NoSuchDownload(String),
-    /// Nothing of that name is shared or downloaded in an open swarm.
+    /// No share or download in an open swarm has that name.
     #[error(
-        "nothing called {0:?} is shared or downloaded here in an open swarm; status lists all, and stop_share GROUP NAME ends what is a group's"
+        "no share or download in an open swarm is called {0:?}; status lists all, and stop_share GROUP NAME ends a group's share"
     )]
     NoSuchShare(String),
     /// Several shares have that name.
     #[error("more than one share is called {0:?}; name one by its info-hash: {1}")]
     SeveralShares(String, String),
-    /// A torrent that only members of a group can download.
-    #[error("{} is of a group, and only its members can have it: log in and use download_file", .0.display())]
+    /// A torrent of a group, which only members can download.
+    #[error("{} belongs to a group, and only its members can download it: log in and use download_file", .0.display())]
     OfGroup(PathBuf),
-    /// Something else stands at the destination.
-    #[error("{} exists already and is not what the share is: move it away, choose another destination, or say --force to replace it", .0.display())]
+    /// Other content exists at the destination.
+    #[error("{} exists already and differs from the share: move it away, choose another destination, or use --force to replace it", .0.display())]
     OtherContent(PathBuf),
-    /// Something of another kind stands at the destination; not even `--force` replaces it.
+    /// A file exists where a folder is to be written, or the reverse. `--force` does not replace it
+    /// either.
     #[error("{} is {found} and the share is {share}: neither replaces the other; move it away or choose another destination", path.display())]
     OtherKind {
         /// The destination.
         path: PathBuf,
-        /// What it is.
+        /// What exists there: a file or a folder.
         found: &'static str,
-        /// What the share is.
+        /// The share: a file or a folder.
         share: &'static str,
     },
-    /// No key can be made.
+    /// The peer's key cannot be generated.
     #[error("cannot make a key: {0}")]
     Key(#[source] CertificateError),
-    /// Something about the user, accounts or groups.
+    /// An error of the user's account or groups.
     #[error(transparent)]
     Account(#[from] Box<AccountError>),
-    /// The peer is ending.
+    /// The peer is stopping.
     #[error("the peer is stopping")]
     Stopping,
 }
@@ -116,7 +117,7 @@ impl From<AccountError> for PeerError {
 }
 
 impl PeerError {
-    /// For a file that a command names.
+    /// Wraps an I/O error of a file that a command names.
     pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
         |source| Self::File {
             path: path.to_owned(),
@@ -124,7 +125,7 @@ impl PeerError {
         }
     }
 
-    /// For what is here already.
+    /// For content that is already shared or being downloaded.
     pub(super) fn already(name: &str, what: &str, path: PathBuf) -> Self {
         Self::Already {
             name: name.to_owned(),
@@ -134,7 +135,7 @@ impl PeerError {
         }
     }
 
-    /// The error's word in JSON, of a closed list.
+    /// The `kind` of the error in JSON output, from a closed list.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "listen",

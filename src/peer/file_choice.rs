@@ -1,32 +1,33 @@
-//! What of a share is wanted, and in which order.
+//! Which files of a share to download, in which order.
 
 use crate::torrent::Glob;
 use std::path::PathBuf;
 
-/// How a download is wanted.
+/// The options of a download.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DownloadOptions {
-    /// A folder to put it in, or the new file or folder's own path; by default the current folder.
+    /// An existing folder to put it in, or the new path of the file or folder. By default the
+    /// current folder.
     pub destination: Option<PathBuf>,
-    /// What of it is wanted, and in which order.
+    /// Which files to download, in which order.
     pub choice: FileChoice,
 }
 
-/// What of a share is wanted, and in which order.
+/// Which files of a share to download, in which order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FileChoice {
-    /// Files that one of these means; none for all files.
+    /// Patterns of the wanted files. If empty, all files are wanted.
     pub only: Vec<Glob>,
-    /// Pieces in their order instead of the rarest first.
+    /// Fetches pieces in ascending order instead of rarest first.
     pub sequential: bool,
-    /// What stands at its place and is not the share gives way to it once that is whole; what of it
-    /// verifies is copied, and files in a folder that are none of the share's are kept.
+    /// Replaces other content at the destination once the download is complete. Pieces of it that
+    /// verify are copied. In a folder, files that do not belong to the share are kept.
     pub force: bool,
 }
 
 impl FileChoice {
-    /// As a record keeps them. Patterns that are none any more mean nothing.
-    pub(super) fn recorded(only: &[String], sequential: bool, force: bool) -> Self {
+    /// The choice in a record. Patterns that are no longer valid are ignored.
+    pub(super) fn from_record(only: &[String], sequential: bool, force: bool) -> Self {
         Self {
             only: only.iter().filter_map(|text| text.parse().ok()).collect(),
             sequential,
@@ -34,9 +35,9 @@ impl FileChoice {
         }
     }
 
-    /// These and others: what either means.
-    pub(super) fn and(&self, more: &Self) -> Self {
-        // No pattern means everything.
+    /// The union of two choices.
+    pub(super) fn union(&self, more: &Self) -> Self {
+        // An empty list means all files.
         let mut only = Vec::new();
         if !self.only.is_empty() && !more.only.is_empty() {
             only.clone_from(&self.only);

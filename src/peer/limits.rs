@@ -1,38 +1,41 @@
-//! How much a peer sends, reads and keeps in memory over all its links, and how long the other side
-//! of a link may take.
+//! Limits over all links of a peer: rates, memory, and how long a remote peer may take.
 
 use crate::swarm::{Bucket, UploadSlots};
 use crate::system::{lock, memory};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The most memory for blocks that are under way, unless asked otherwise: what fills links of 125
-/// MB/s and 1 s in all, twice.
-const MEMORY: u64 = 256 << 20;
-/// The part of the machine's memory that is taken at most, unless asked otherwise.
-const PART: u64 = 8;
-/// The least memory for blocks that are under way: two runs.
-const LEAST: u64 = 1 << 20;
+/// The default maximum of memory for blocks that are being downloaded: twice the bandwidth-delay
+/// product of 125 MB/s in total and 1 s.
+const DEFAULT_MEMORY: u64 = 256 << 20;
+/// The divisor of the machine's memory: by default an eighth of it is used at most.
+const MEMORY_DIVISOR: u64 = 8;
+/// The minimum of memory for blocks that are being downloaded: two runs.
+const MIN_MEMORY: u64 = 1 << 20;
 
-/// How much a peer sends, reads and keeps in memory.
+/// The user's settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// How many peers of one share are served at a time; by default as many as the rate allows, at
-    /// least eight.
+    /// The number of peers of one share that are served at a time. By default it follows the rate;
+    /// at least eight.
     pub upload_slots: Option<usize>,
-    /// The most bytes of blocks a second that are sent, over all links.
+    /// The maximum number of bytes of blocks sent per second, over all links.
     pub up: Option<u64>,
-    /// The most bytes of blocks a second that are read, over all links.
+    /// The maximum number of bytes of blocks received per second, over all links.
     pub down: Option<u64>,
-    /// The most bytes of memory for blocks that are under way, at least 1 MiB; by default an eighth
-    /// of the machine's memory, at most 256 MiB.
+    /// The maximum number of bytes of memory for blocks that are being downloaded, at least 1 MiB.
+    /// By default an eighth of the machine's memory, at most 256 MiB.
     pub memory: Option<u64>,
 }
 
 impl Limits {
     pub(super) fn memory(&self) -> u64 {
-        let usual = || memory().map_or(MEMORY, |all| (all / PART).min(MEMORY));
-        self.memory.unwrap_or_else(usual).max(LEAST)
+        let usual = || {
+            memory().map_or(DEFAULT_MEMORY, |all| {
+                (all / MEMORY_DIVISOR).min(DEFAULT_MEMORY)
+            })
+        };
+        self.memory.unwrap_or_else(usual).max(MIN_MEMORY)
     }
 
     pub(super) fn slots(&self) -> UploadSlots {
@@ -43,7 +46,7 @@ impl Limits {
     }
 }
 
-/// A limit that threads wait for. Its lock is held for a sum; a thread that waits holds none.
+/// A rate limit. Threads compute under its lock when they may go on, and wait without holding it.
 #[derive(Debug)]
 pub(super) struct Throttle {
     epoch: Instant,
@@ -58,28 +61,29 @@ impl Throttle {
         }
     }
 
-    /// Reserves up to a block; returns from when on it may move.
+    /// Reserves up to one block. Returns the time from which these bytes may be sent or received.
     pub(super) fn reserve(&self, bytes: u32) -> Instant {
         let mut bucket = lock(&self.bucket);
         self.epoch + bucket.reserve(self.epoch.elapsed(), bytes)
     }
 }
 
-/// The times of links. A message or a silence that is late is seen within a sixth of its time more.
+/// Time limits of links. Violations are noticed up to a sixth of the limit later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For the first byte of a call, and for a handshake, however it trickles.
+    /// For the first byte of an accepted connection, and for a whole handshake.
     pub handshake: Duration,
-    /// For a message that has begun to be here whole. What a limit of ours holds up is not counted.
+    /// For the rest of a message that has begun to arrive. Pauses of our own rate limit are not
+    /// counted.
     pub message: Duration,
-    /// Between two bytes of the other side (BEP 3: keep-alives come every two minutes).
+    /// Between two bytes from the remote peer (BEP 3: keep-alives are sent every two minutes).
     pub silence: Duration,
-    /// For the other side to take what it is sent next.
+    /// For the remote peer to read what we send.
     pub unread: Duration,
-    /// How often in a row its requests may go stale, each time for 6 s.
+    /// The number of times in a row that its requests may go stale, after 6 s each.
     pub stalls: u32,
-    /// After so long without a message we send a keep-alive (BEP 3: links end after two minutes of
-    /// silence).
+    /// Time without output after which we send a keep-alive (BEP 3: links are closed after two
+    /// minutes of silence).
     pub keep_alive: Duration,
 }
 
@@ -101,18 +105,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_bounded_by_what_was_asked_for_or_by_the_machine() {
+    fn memory_is_bounded_by_the_setting_or_by_the_machine() {
         let of = |memory| Limits {
             memory,
             ..Limits::default()
         };
         assert_eq!(of(Some(3 << 20)).memory(), 3 << 20);
-        assert_eq!(of(Some(0)).memory(), LEAST);
-        assert!((LEAST..=MEMORY).contains(&of(None).memory()));
+        assert_eq!(of(Some(0)).memory(), MIN_MEMORY);
+        assert!((MIN_MEMORY..=DEFAULT_MEMORY).contains(&of(None).memory()));
     }
 
     #[test]
-    fn silence_and_keep_alives_stand_on_either_side_of_two_minutes() {
+    fn keep_alive_is_under_two_minutes_and_silence_over_two_minutes() {
         let deadlines = Deadlines::default();
         let two_minutes = Duration::from_secs(120);
         assert!(deadlines.keep_alive < two_minutes && two_minutes < deadlines.silence);

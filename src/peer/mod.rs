@@ -1,17 +1,18 @@
-//! A running peer: listener, links, downloads, uploads, owned segments, its line to the trackers.
+//! A running peer: its listener, links, downloads, uploads and owned pieces, and its connections to
+//! trackers.
 //!
-//! In scope: everything that happens after a command was understood. Out of scope: what a person
-//! types or sees (`cli`), and the decisions of a swarm (`swarm`), which are taken there from what
-//! is handed in here.
+//! In scope: everything that happens after a command was parsed. Out of scope: the command line
+//! (`cli`), and the decisions of a swarm (`swarm`), which this module feeds with events.
 //!
-//! From the top:
-//! - `commands`, and `running`, which starts and stops all of it;
-//! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: what begins and what is due;
-//! - `services`: everything that a peer has, made once;
-//! - `account`, `announce`, `group`, `web_seed`, `watch`: what works for transfers;
+//! Layers, from the top:
+//! - `commands`, and `running`, which starts and stops the peer;
+//! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: events that start links and
+//!   transfers, and the clock;
+//! - `services`: the objects that exist once per peer;
+//! - `account`, `announce`, `group`, `web_seed`, `watch`: work on behalf of transfers;
 //! - `transfers`: the map of transfers and magnet searches;
-//! - `transfer`, a lock around one `swarm::Core` and its files; `search`, a magnet link while its
-//!   metadata is being fetched. They know their trackers only as the trait in `trackers`;
+//! - `transfer`: one `swarm::Core` behind a lock, with its files; `search`: a magnet link while its
+//!   metadata is being fetched. Both know their trackers only as the trait in `trackers`;
 //! - `link`: the input and output of one connection;
 //! - `context`, `buffers`, `owned` and other leaves.
 
@@ -64,25 +65,26 @@ pub use status::{
 };
 pub use trust::{FirstUse, Trust, TrustError};
 
-// What most files of this room use: they name it `super::X` or `crate::peer::X`.
+// Shared inside this module: files name these `super::X` or `crate::peer::X`.
 use announce::{Announced, Announcer};
-use buffers::{BlockBuffer, BufferPool, Reserved};
+use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
-use context::{Bounds, Context, Identity, now_ms};
+use context::{Context, Identity, LinkLimits, now_ms};
 use download::already::already;
 use download::place::{check_same_kind, place, place_of, read_torrent};
 use download::planned::{PlannedDownload, whole_at};
 use group::{GroupAnnouncer, Groups};
 use limits::Throttle;
 use link::{
-    Ended, Front, Greeted, LARGEST_WINDOW, Link, LinkStream, METADATA, Means, MessageReader, PEX,
-    Patience, ReadError, STACK, Sink, Uploads, extension_handshake,
+    EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID, MessageReader,
+    MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, Upcoming, UploadSource,
+    extension_handshake,
 };
 use search::MagnetSearch;
 use services::Services;
 use sockets::Sockets;
 use trackers::Trackers;
-use transfer::{Files, Membership, Plan, Transfer, join, shown};
+use transfer::{Membership, OpenFiles, Transfer, TransferPlan, download_state, run_link};
 use transfers::{SwarmEntry, Transfers};
 use web_seed::WebClient;
-use zone::{Guard, Refused, Zone};
+use zone::{ForbiddenZone, Zone, ZoneResolver};

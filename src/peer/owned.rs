@@ -1,37 +1,37 @@
-//! The owned segments: which pieces of which share may be served now.
+//! The owned map: which pieces of which share this peer serves.
 //!
-//! One map behind one lock. The listener asks it whether a swarm is served here, the writing
-//! threads of links whether a block may go out, and workers publish verified pieces in it. The lock
-//! is held for a look-up or an insertion only.
+//! One map behind one lock. The listener checks whether a swarm is served. Writing threads of links
+//! check whether a block may be sent. Workers publish verified pieces. The lock is held for one
+//! look-up or insertion.
 
 use crate::system::lock;
 use crate::torrent::{InfoHash, PieceIndex, PieceSet};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-/// All shares that are served.
+/// All shares that this peer serves.
 #[derive(Debug, Default)]
-pub(super) struct Owned {
-    shares: Mutex<HashMap<InfoHash, Segments>>,
+pub(super) struct OwnedMap {
+    shares: Mutex<HashMap<InfoHash, OwnedPieces>>,
 }
 
-/// What is owned of one share.
+/// The owned pieces of one share.
 #[derive(Debug)]
-struct Segments {
+struct OwnedPieces {
     pieces: PieceSet,
-    /// Pieces in the order they were verified since the share came in. Links send their `have`s
-    /// from it.
+    /// The pieces verified since the share was inserted, in that order. Links send their `have`
+    /// messages from it.
     journal: Vec<PieceIndex>,
 }
 
-impl Owned {
-    /// Serves a share from now on.
+impl OwnedMap {
+    /// Begins to serve a share.
     pub(super) fn insert(&self, info_hash: InfoHash, pieces: PieceSet) {
         let journal = Vec::new();
-        lock(&self.shares).insert(info_hash, Segments { pieces, journal });
+        lock(&self.shares).insert(info_hash, OwnedPieces { pieces, journal });
     }
 
-    /// Serves it no longer.
+    /// Stops serving a share.
     pub(super) fn remove(&self, info_hash: InfoHash) {
         lock(&self.shares).remove(&info_hash);
     }
@@ -41,38 +41,42 @@ impl Owned {
         lock(&self.shares).contains_key(&info_hash)
     }
 
-    /// A piece is verified and written.
+    /// Adds a piece that was verified and written.
     pub(super) fn publish(&self, info_hash: InfoHash, piece: PieceIndex) {
-        if let Some(segments) = lock(&self.shares).get_mut(&info_hash)
-            && segments.pieces.insert(piece)
+        if let Some(share) = lock(&self.shares).get_mut(&info_hash)
+            && share.pieces.insert(piece)
         {
-            segments.journal.push(piece);
+            share.journal.push(piece);
         }
     }
 
     /// Whether a piece may be served.
-    pub(super) fn has(&self, info_hash: InfoHash, piece: PieceIndex) -> bool {
+    pub(super) fn contains(&self, info_hash: InfoHash, piece: PieceIndex) -> bool {
         lock(&self.shares)
             .get(&info_hash)
-            .is_some_and(|segments| segments.pieces.contains(piece))
+            .is_some_and(|share| share.pieces.contains(piece))
     }
 
-    /// All pieces owned now, and the place in the journal where further ones will be.
+    /// All pieces owned now, and the current end of the journal.
     pub(super) fn snapshot(&self, info_hash: InfoHash) -> Option<(PieceSet, usize)> {
         let shares = lock(&self.shares);
-        let segments = shares.get(&info_hash)?;
-        Some((segments.pieces.clone(), segments.journal.len()))
+        let share = shares.get(&info_hash)?;
+        Some((share.pieces.clone(), share.journal.len()))
     }
 
-    /// The pieces that came since `place` in the journal; `place` moves on.
-    pub(super) fn since(&self, info_hash: InfoHash, place: &mut usize) -> Vec<PieceIndex> {
+    /// The pieces added to the journal since `position`. Advances `position` past them.
+    pub(super) fn published_since(
+        &self,
+        info_hash: InfoHash,
+        position: &mut usize,
+    ) -> Vec<PieceIndex> {
         let shares = lock(&self.shares);
         let journal = shares
             .get(&info_hash)
-            .map(|segments| segments.journal.as_slice())
+            .map(|share| share.journal.as_slice())
             .unwrap_or_default();
-        let new = journal.get(*place..).unwrap_or_default().to_vec();
-        *place += new.len();
+        let new = journal.get(*position..).unwrap_or_default().to_vec();
+        *position += new.len();
         new
     }
 }

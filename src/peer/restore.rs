@@ -1,6 +1,6 @@
 //! Resumes the recorded transfers and magnet searches when the peer starts.
 
-use super::{PeerError, Plan, Services, SwarmEntry, Transfer, magnet};
+use super::{PeerError, Services, SwarmEntry, Transfer, TransferPlan, magnet};
 use crate::storage::Record;
 use crate::torrent::Metainfo;
 use std::sync::Arc;
@@ -39,14 +39,14 @@ pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
             if stop.is_stopped() {
                 return;
             }
-            transfer.reopen_or_lose(&recorded);
+            transfer.reopen_or_fail(&recorded);
         }
     });
     spawned.map_err(PeerError::Thread)
 }
 
 fn recorded_transfer(services: &Services, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
-    let transfer = services.new_transfer(Plan::recorded(record, metainfo));
-    transfer.go_on_from(&record.sources);
+    let transfer = services.new_transfer(TransferPlan::recorded(record, metainfo));
+    transfer.restore_sources(&record.sources);
     transfer
 }

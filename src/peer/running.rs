@@ -1,9 +1,10 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Bounds, Calls, Context, Deadlines, Files, FirstUseNotice, Groups, Identity,
-    Limits, PeerError, Plan, STACK, Services, Sockets, SwarmEntry, Transfer, Transfers, already,
-    announce, group::close_links_of_former_members, incoming, restore::restore, tick, watch,
+    Account, Announcer, Calls, Context, Deadlines, FirstUseNotice, Groups, IO_STACK, Identity,
+    Limits, LinkLimits, OpenFiles, PeerError, Services, Sockets, SwarmEntry, Transfer,
+    TransferPlan, Transfers, already, announce, group::close_links_of_former_members, incoming,
+    restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{Caps, Incoming, Pool, Server};
@@ -81,7 +82,7 @@ impl Peer {
         let calls = Calls::new(Arc::clone(&services), Arc::clone(&sockets));
         let serving = Arc::clone(&services);
         let accept = move |caller: Incoming| incoming::accept(&serving, &sockets, caller);
-        let server = Server::start("link", listener, CAPS, STACK, handshake, accept);
+        let server = Server::start("link", listener, CAPS, IO_STACK, handshake, accept);
         let server = server.map_err(PeerError::Thread)?;
         let (alive, announcers_ended) = bounded(0);
         let peer = Self {
@@ -133,7 +134,7 @@ impl Peer {
             return;
         }
         context.stop.stop();
-        context.ticks.now();
+        context.ticks.trigger();
         services.web.shut_down();
         services.announcer.send_final_announces(context);
         services
@@ -152,7 +153,7 @@ impl Peer {
     }
 
     /// Makes a transfer. It is not in the map yet.
-    pub(super) fn new_transfer(&self, plan: Plan) -> Result<Arc<Transfer>, PeerError> {
+    pub(super) fn new_transfer(&self, plan: TransferPlan) -> Result<Arc<Transfer>, PeerError> {
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
@@ -163,13 +164,13 @@ impl Peer {
     pub(super) fn start_transfer(
         &self,
         transfer: Arc<Transfer>,
-        files: Files,
+        files: OpenFiles,
         save: impl FnOnce(&Transfer) -> Result<(), PeerError>,
     ) -> Result<(), PeerError> {
         let entry = SwarmEntry::Transfer(Arc::clone(&transfer));
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already(&other))?;
-        let whole = matches!(files, Files::Whole(_));
+        let whole = matches!(files, OpenFiles::Whole(_));
         transfer.set_files(files);
         if let Err(error) = save(&transfer) {
             self.transfers.forget(&entry);
@@ -181,7 +182,7 @@ impl Peer {
         }
         transfer.begin(PieceSet::full(transfer.info().lengths()), true);
         if transfer.plan.is_download() {
-            transfer.record();
+            transfer.update_record();
         }
         Ok(())
     }
@@ -237,8 +238,8 @@ fn compose(
         address,
         name: options.name,
     };
-    let bounds = Bounds::new(options.max_peers, options.limits, options.deadlines);
-    let context = Arc::new(Context::new(identity, bounds, pool, records));
+    let link_limits = LinkLimits::new(options.max_peers, options.limits, options.deadlines);
+    let context = Arc::new(Context::new(identity, link_limits, pool, records));
     let services = Arc::new(Services {
         transfers: Arc::new(Transfers::new(Arc::clone(&context))),
         context,

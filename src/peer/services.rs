@@ -2,8 +2,8 @@
 
 use super::group::{GroupClient, MemberAnnouncer};
 use super::{
-    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, Plan, Trackers,
-    Transfer, Transfers, WebClient,
+    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, Trackers,
+    Transfer, TransferPlan, Transfers, WebClient,
 };
 use crate::storage::MagnetRecord;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) struct Services {
 
 impl Services {
     /// Makes a transfer. It is not in the map yet.
-    pub(super) fn new_transfer(&self, plan: Plan) -> Arc<Transfer> {
+    pub(super) fn new_transfer(&self, plan: TransferPlan) -> Arc<Transfer> {
         let trackers: Arc<dyn Trackers<Transfer>> = match &plan.group {
             Some(membership) => Arc::new(MemberAnnouncer {
                 announcer: Arc::clone(&self.group_announcer),

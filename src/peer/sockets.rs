@@ -1,11 +1,12 @@
-//! The sockets of calls and of lines that fetch metadata, in reach of a stop.
+//! The open sockets of calls, and of connections that fetch metadata. No link owns them yet, so
+//! they are registered here, where a stop of the peer can close them.
 
 use crate::system::lock;
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Sockets that [`Sockets::shut`] ends.
+/// The registered sockets. [`Sockets::shut`] closes them.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     state: Mutex<State>,
@@ -18,15 +19,16 @@ struct State {
     is_shut: bool,
 }
 
-/// A socket in the registry, until it is dropped.
-pub(super) struct Registered<'a> {
+/// Keeps a socket registered until it is dropped.
+pub(super) struct RegisteredSocket<'a> {
     sockets: &'a Sockets,
     number: u64,
 }
 
 impl Sockets {
-    /// Registers a socket until the guard is dropped; after [`Sockets::shut`] it is ended at once.
-    pub(super) fn register(&self, stream: &Arc<TcpStream>) -> Registered<'_> {
+    /// Registers a socket until the guard is dropped. After [`Sockets::shut`] the socket is closed
+    /// at once.
+    pub(super) fn register(&self, stream: &Arc<TcpStream>) -> RegisteredSocket<'_> {
         let mut state = lock(&self.state);
         let number = state.next;
         state.next += 1;
@@ -34,13 +36,13 @@ impl Sockets {
         if state.is_shut {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        Registered {
+        RegisteredSocket {
             sockets: self,
             number,
         }
     }
 
-    /// Ends all of them, and those still to come.
+    /// Closes all registered sockets, and all that are registered later.
     pub(super) fn shut(&self) {
         let mut state = lock(&self.state);
         state.is_shut = true;
@@ -50,7 +52,7 @@ impl Sockets {
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for RegisteredSocket<'_> {
     fn drop(&mut self) {
         lock(&self.sockets.state).open.remove(&self.number);
     }

@@ -1,65 +1,66 @@
-//! What a running peer tells of itself.
+//! The status of a running peer.
 
 use crate::torrent::InfoHash;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How far a download is.
+/// The state of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DownloadState {
-    /// What is here already is being checked.
+    /// Existing files are being verified.
     Checking,
-    /// Under way, or waiting for an owner.
+    /// Pieces are being fetched, or a peer that has them is awaited.
     Downloading,
-    /// Every piece is here, verified and under its final name.
+    /// Every wanted piece is verified, and the files have their final names.
     Complete,
-    /// It stopped for this reason.
+    /// It stopped, for this reason.
     Failed(String),
 }
 
 /// One download.
 #[derive(Clone, Debug)]
 pub struct DownloadStatus {
-    /// Which swarm.
+    /// Its swarm.
     pub info_hash: InfoHash,
-    /// The name of the file or folder, as the torrent gives it: not fit for a terminal before it is
-    /// escaped.
+    /// The name of the file or folder, as given in the torrent. Escape it before it is printed on a
+    /// terminal.
     pub name: String,
     /// The group it belongs to; `None` for an open swarm.
     pub group: Option<String>,
-    /// How far it is.
+    /// Its state.
     pub state: DownloadState,
-    /// Verified bytes.
+    /// The number of verified bytes.
     pub bytes_done: u64,
-    /// All bytes.
+    /// The number of wanted bytes.
     pub bytes_total: u64,
-    /// Time since its start (of this process), up to its end.
+    /// Time from its start in this process to its end.
     pub elapsed: Duration,
-    /// Bytes a second that arrive now; the mean over the whole time once it has ended.
+    /// Bytes received per second now; after its end, the mean over the whole time.
     pub rate: u64,
-    /// Links that stand now.
+    /// The number of open links.
     pub peers: usize,
-    /// Verified bytes by source, most first. What was on disk at the start counts as source "disk".
+    /// Verified bytes per source, largest first. Bytes that were on disk at the start have the
+    /// source "disk".
     pub from: Vec<(String, u64)>,
-    /// Where the finished file or folder stands or will stand.
+    /// The final path of the file or folder.
     pub path: PathBuf,
-    /// Why nothing moves, if so: the latest trouble with trackers or owners.
+    /// Why it makes no progress, if it does not: the latest problem with trackers or peers.
     pub trouble: Option<String>,
 }
 
-/// One share: what this peer serves, its own or downloaded.
+/// A share that this peer serves: its own, or a complete download.
 #[derive(Clone, Debug)]
 pub struct ShareStatus {
-    /// Which swarm.
+    /// Its swarm.
     pub info_hash: InfoHash,
     /// The name of the file or folder.
     pub name: String,
-    /// All bytes.
+    /// Its length in bytes.
     pub length: u64,
     /// Bytes served since the process started.
     pub uploaded: u64,
-    /// Links that stand now.
+    /// The number of open links.
     pub peers: usize,
     /// Why it is not served, if so.
     pub trouble: Option<String>,
@@ -70,15 +71,15 @@ pub struct ShareStatus {
 pub struct LinkStatus {
     /// The name of the share.
     pub share: String,
-    /// Where the other side is.
+    /// The address of the other peer.
     pub address: SocketAddr,
-    /// What its owner calls it, if it said so.
+    /// The name that its user gave it, if it sent one.
     pub name: Option<String>,
-    /// Its program.
+    /// Its client program.
     pub client: String,
-    /// Whether we called.
+    /// Whether this peer opened the connection.
     pub outgoing: bool,
-    /// Pieces it has, of all.
+    /// The number of pieces that it has, and of all pieces.
     pub pieces: (u32, u32),
     /// Bytes of blocks received from it.
     pub downloaded: u64,
@@ -86,27 +87,28 @@ pub struct LinkStatus {
     pub uploaded: u64,
 }
 
-/// One tracker and how it answered last.
+/// A tracker and the result of the last announce to it.
 #[derive(Clone, Debug, Default)]
 pub struct TrackerStatus {
     /// Its announce URL.
     pub url: String,
     /// Whether the last announce was answered; `None` before the first.
     pub reachable: Option<bool>,
-    /// The latest failure.
+    /// The latest error.
     pub trouble: Option<String>,
-    /// How it does for accounts and groups, if TRACKER_INFO lists it.
+    /// Its state for accounts and groups, if TRACKER_INFO lists it.
     pub control: Option<ControlStatus>,
 }
 
-/// How a tracker of TRACKER_INFO does for accounts and groups.
+/// The state of a tracker of TRACKER_INFO for accounts and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlStatus {
     /// Its `HOST:PORT`.
     pub tracker: String,
-    /// Whether it answers.
+    /// Whether it answers requests.
     pub state: TrackerState,
-    /// Writes that it lacks, as the trackers that answer know; none if none of them knows.
+    /// The number of registry writes that it has not received yet, according to the other trackers;
+    /// `None` if none of them knows.
     pub lag: Option<u64>,
     /// Why it does not answer.
     pub trouble: Option<String>,
@@ -115,18 +117,18 @@ pub struct ControlStatus {
 /// Whether a tracker answers for accounts and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackerState {
-    /// It does.
+    /// It answers and serves requests.
     Serving,
-    /// It answers that it does not: it has just started, or has old data.
+    /// It answers that it does not serve yet: it has just started, or its data is old.
     NotServing,
     /// It does not answer.
     Unreachable,
-    /// It is of another cluster.
+    /// It belongs to another cluster.
     Untrusted,
 }
 
 impl TrackerState {
-    /// Its word in JSON.
+    /// The state in JSON output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Serving => "serving",
@@ -140,18 +142,18 @@ impl TrackerState {
 /// The peer as a whole.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Where it listens.
+    /// The address of its listener.
     pub address: SocketAddr,
-    /// What its owner calls it.
+    /// The name that its user gave it.
     pub name: String,
-    /// Who is logged in here.
+    /// The logged-in user.
     pub user: Option<String>,
-    /// What it serves.
+    /// The shares that it serves.
     pub shares: Vec<ShareStatus>,
-    /// What it downloads or downloaded.
+    /// Its downloads, finished ones too.
     pub downloads: Vec<DownloadStatus>,
-    /// Trackers it announces to.
+    /// The trackers that it announces to.
     pub trackers: Vec<TrackerStatus>,
-    /// Links that stand now.
+    /// The number of open links.
     pub links: usize,
 }

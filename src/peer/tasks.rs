@@ -1,5 +1,5 @@
-//! The threads of a peer that compute and write: the fixed pool for pieces, and a thread of its own
-//! for each long task (checking, restoring, finishing, a web seed).
+//! The threads of a peer that compute and write: the fixed pool for pieces, and one thread for each
+//! long task (checking, restoring, finishing, a web seed).
 
 use crate::net::Pool;
 use crate::system::lock;
@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
-/// All of them. [`Tasks::join`] ends them.
+/// The pool, and the threads of long tasks. [`Tasks::join`] ends them.
 #[derive(Debug)]
 pub(super) struct Tasks {
     pool: Pool,
@@ -27,10 +27,10 @@ impl Tasks {
         self.pool.submit(job);
     }
 
-    /// Runs a long task on a thread of its own.
+    /// Runs a long task on its own thread.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the system cannot start a thread.
     pub(super) fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
         let mut threads = lock(&self.threads);
@@ -39,7 +39,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// Waits for all of them. Long tasks must have been told to stop.
+    /// Waits for all threads. Long tasks must have been asked to stop.
     pub(super) fn join(&self) {
         let ended = std::mem::take(&mut *lock(&self.threads));
         for thread in ended {

@@ -1,7 +1,8 @@
-//! Which cluster a peer talks to: the one that TRACKER_INFO pins, else the one it talked to first.
+//! Which cluster of trackers a peer trusts: the one that TRACKER_INFO pins, otherwise the one of
+//! the first connection (trust on first use).
 //!
-//! In scope: opening a line under TLS and refusing a tracker of another cluster before anything is
-//! said to it. Out of scope: what is said then.
+//! In scope: opening a TLS connection to a tracker, and refusing a tracker of another cluster
+//! before any data is sent. Out of scope: the data.
 
 use crate::certificate::Fingerprint;
 use crate::net::{TlsError, TlsStream, connect_tls};
@@ -12,85 +13,86 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a connection to a tracker may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long its handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time limit of the TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit of the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a peer goes by when it meets a tracker.
+/// Decides which trackers are trusted.
 pub struct Trust<'a> {
     pinned: Option<Fingerprint>,
     known: KnownCluster,
     first_use: &'a (dyn Fn(FirstUse<'_>) + Sync),
 }
 
-/// A cluster was met for the first time, and stored.
+/// The first connection to a cluster. Its fingerprint has been stored.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstUse<'a> {
     /// The tracker.
     pub address: SocketAddr,
     /// Its cluster.
     pub fingerprint: Fingerprint,
-    /// Where that is stored.
+    /// The file in which the fingerprint is stored.
     pub path: &'a Path,
 }
 
-/// Why there is no line to a tracker. Nothing was sent over it.
+/// Why a control connection cannot be opened. No data was sent over it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TrustError {
-    /// It cannot be reached.
+    /// The tracker cannot be reached.
     #[error("cannot reach the tracker at {address}: {source}")]
     Connect {
-        /// Where it should be.
+        /// The tracker's address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// It is no tracker, or shows no usable certificate.
-    #[error("the tracker at {address} cannot be talked to: {source}")]
+    /// The other side is not a tracker, or its certificate is not valid.
+    #[error("the TLS connection to the tracker at {address} failed: {source}")]
     Tls {
-        /// Where it is.
+        /// The tracker's address.
         address: SocketAddr,
-        /// What went wrong.
+        /// The error.
         source: Arc<TlsError>,
     },
-    /// It is of another cluster than TRACKER_INFO says.
+    /// The tracker's fingerprint is not the one that TRACKER_INFO pins.
     #[error(
         "the tracker at {address} has the fingerprint {found}, but TRACKER_INFO pins {expected}: nothing was sent to it; \
          if the cluster's key was replaced on purpose, correct the fingerprint line"
     )]
     Pinned {
-        /// Where it is.
+        /// The tracker's address.
         address: SocketAddr,
-        /// What TRACKER_INFO says.
+        /// The pinned fingerprint.
         expected: Fingerprint,
-        /// What it shows.
+        /// The tracker's fingerprint.
         found: Fingerprint,
     },
-    /// It is of another cluster than the one met first.
+    /// The tracker's fingerprint is not the one that was stored at first use.
     #[error(
         "the tracker at {address} has the fingerprint {found}, but {expected} was stored at first use: nothing was sent to \
-         it, as somebody may be passing for the tracker; if its owner says that the cluster's key was replaced, remove {}",
+         it, because it may be an impostor; if the operator confirms that the cluster's key was replaced, remove {}",
         .path.display()
     )]
     Changed {
-        /// Where it is.
+        /// The tracker's address.
         address: SocketAddr,
-        /// What was stored.
+        /// The stored fingerprint.
         expected: Fingerprint,
-        /// What it shows.
+        /// The tracker's fingerprint.
         found: Fingerprint,
-        /// Where the other was stored.
+        /// The file in which the fingerprint is stored.
         path: PathBuf,
     },
-    /// What was met first cannot be read or stored.
+    /// The stored fingerprint cannot be read or written.
     #[error(transparent)]
     Known(Arc<KnownClusterError>),
 }
 
 impl<'a> Trust<'a> {
-    /// Goes by what TRACKER_INFO pins, else by what is stored in the state folder; `first_use` is
-    /// called once something was stored there.
+    /// Trusts the `pinned` fingerprint of TRACKER_INFO, otherwise the one stored in the state
+    /// folder. If none is stored, trusts the first tracker, stores its fingerprint and calls
+    /// `first_use`.
     pub fn new(
         pinned: Option<Fingerprint>,
         folder: &Path,
@@ -103,15 +105,15 @@ impl<'a> Trust<'a> {
         }
     }
 
-    /// Opens a line to a tracker of the cluster that is trusted.
+    /// Opens a TLS connection to a tracker of the trusted cluster.
     ///
     /// # Errors
     /// See [`TrustError`].
     pub fn connect(&self, address: SocketAddr) -> Result<TlsStream, TrustError> {
-        self.connect_within(address, CONNECT, HANDSHAKE)
+        self.connect_within(address, CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT)
     }
 
-    /// The same where connection and handshake may take these times.
+    /// The same with other time limits.
     ///
     /// # Errors
     /// See [`TrustError`].
@@ -123,7 +125,7 @@ impl<'a> Trust<'a> {
     ) -> Result<TlsStream, TrustError> {
         let stored = match self.pinned {
             Some(_) => None,
-            None => self.known.load().map_err(known)?,
+            None => self.known.load().map_err(cluster_file_error)?,
         };
         let connected = TcpStream::connect_timeout(&address, connection);
         let socket = connected.map_err(|source| TrustError::Connect {
@@ -136,8 +138,8 @@ impl<'a> Trust<'a> {
             found,
             path: self.known.path().to_owned(),
         };
-        let met = connect_tls(Arc::new(socket), self.pinned.or(stored), handshake);
-        let (line, fingerprint) = met.map_err(|error| match (error, self.pinned) {
+        let opened = connect_tls(Arc::new(socket), self.pinned.or(stored), handshake);
+        let (stream, fingerprint) = opened.map_err(|error| match (error, self.pinned) {
             (TlsError::OtherCluster { expected, found }, Some(_)) => TrustError::Pinned {
                 address,
                 expected,
@@ -150,30 +152,35 @@ impl<'a> Trust<'a> {
             },
         })?;
         if self.pinned.or(stored).is_none() {
-            // Another line may have been opened meanwhile, to whomever.
-            let first = self.known.store_first(fingerprint).map_err(known)?;
+            // Another connection may have stored a fingerprint in the meantime.
+            let first = self
+                .known
+                .store_first(fingerprint)
+                .map_err(cluster_file_error)?;
             if first != fingerprint {
                 return Err(changed(first, fingerprint));
             }
-            log::info!("{address} is the first tracker met, of the cluster {fingerprint}");
+            log::info!(
+                "{address} is the first tracker connected to; its cluster {fingerprint} is trusted from now on"
+            );
             (self.first_use)(FirstUse {
                 address,
                 fingerprint,
                 path: self.known.path(),
             });
         }
-        Ok(line)
+        Ok(stream)
     }
 }
 
 impl TrustError {
-    /// Whether another try may go better without anybody doing anything.
-    pub fn may_pass(&self) -> bool {
+    /// Whether a later attempt may succeed without any change by a person.
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Tls { .. })
     }
 }
 
-fn known(error: KnownClusterError) -> TrustError {
+fn cluster_file_error(error: KnownClusterError) -> TrustError {
     TrustError::Known(Arc::new(error))
 }
 
@@ -184,7 +191,7 @@ mod tests {
     use std::net::TcpListener;
     use std::sync::Mutex;
 
-    /// A tracker of a new cluster that says nothing.
+    /// A tracker of a new cluster. It only accepts the TLS handshake.
     fn tracker() -> Server {
         let (tls, caps) = (
             tls_testing::server(),
@@ -199,16 +206,16 @@ mod tests {
             listener,
             caps,
             256 << 10,
-            HANDSHAKE,
+            HANDSHAKE_TIMEOUT,
             move |incoming: Incoming| {
-                let _ = tls.accept(incoming.stream, HANDSHAKE);
+                let _ = tls.accept(incoming.stream, HANDSHAKE_TIMEOUT);
             },
         );
         server.unwrap()
     }
 
     #[test]
-    fn first_use_then_the_same_then_a_changed_one() {
+    fn only_the_cluster_of_the_first_connection_is_trusted_unless_another_is_pinned() {
         let (ours, other) = (tracker(), tracker());
         let folder = tempfile::tempdir().unwrap();
         let met = Mutex::new(Vec::new());
@@ -224,27 +231,27 @@ mod tests {
             } => (*expected, *found),
             other => panic!("{other}"),
         };
-        assert!(expected == first && found != first && !error.may_pass());
-        let told = error.to_string();
+        assert!(expected == first && found != first && !error.is_transient());
+        let message = error.to_string();
         for part in [
             expected.to_string(),
             found.to_string(),
             "cluster_fingerprint".into(),
         ] {
-            assert!(told.contains(&part), "{told}");
+            assert!(message.contains(&part), "{message}");
         }
-        // A pin is what a person said; what was met first does not count beside it.
+        // A pin is a person's decision, so it overrides the stored fingerprint.
         trust(Some(found)).connect(other.address()).unwrap();
         let error = trust(Some(found)).connect(ours.address()).unwrap_err();
         assert!(matches!(error, TrustError::Pinned { .. }), "{error}");
         trust(None).connect(ours.address()).unwrap();
-        assert_eq!(met.lock().unwrap().len(), 1, "told once");
+        assert_eq!(met.lock().unwrap().len(), 1, "reported once");
     }
 
     #[test]
-    fn what_is_stored_but_damaged_is_no_reason_to_trust_anybody() {
+    fn a_damaged_fingerprint_file_is_an_error_and_no_first_use() {
         let folder = tempfile::tempdir().unwrap();
-        let first_use = |_: FirstUse<'_>| panic!("nobody was met");
+        let first_use = |_: FirstUse<'_>| panic!("no tracker was connected to");
         let trust = Trust::new(None, folder.path(), &first_use);
         std::fs::write(KnownCluster::new(folder.path()).path(), "x").unwrap();
         let error = trust.connect(tracker().address()).unwrap_err();

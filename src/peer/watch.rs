@@ -44,11 +44,11 @@ fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(Info
                 match store.look(start, left) {
                     Ok(Some(file)) => return Some((info_hash, file)),
                     Ok(None) => {}
-                    Err(error) => transfer.cannot_serve(&error.to_string()),
+                    Err(error) => transfer.on_files_unservable(&error.to_string()),
                 }
             }
             (Phase::Lost { .. }, _) => {
-                let (looked, goes_on) = transfer.look_for_lost(left);
+                let (looked, goes_on) = transfer.scan_lost(left);
                 if goes_on {
                     return Some((info_hash, 0));
                 }

@@ -1,10 +1,10 @@
-//! How near the machines are that others have this peer ask over HTTP: a torrent, a magnet link or
-//! a redirect names URLs, and what answers on this machine, or in its network alone, may take a
-//! request as an order.
+//! Limits which machines a peer contacts over HTTP when a torrent, a magnet link or a redirect
+//! names a URL. A service on this machine or in a private network may trust all requests that come
+//! from there (server-side request forgery).
 //!
-//! In scope: the zones of addresses, and a resolver that gives an HTTP client no others than it may
-//! have; what counts is the address that is called, however its name is spelled. Out of scope:
-//! which zone is allowed for what (`web`, `announce`).
+//! In scope: the zones of addresses, and a resolver that returns only addresses of allowed zones to
+//! the HTTP client. The address that is called counts, not the spelling of the host name. Out of
+//! scope: which zones are allowed (see `web_seed` and `announce`).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,78 +14,83 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// Where an address is, from afar to near.
+/// How near an address is, from far to near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Zone {
-    /// Anywhere.
-    World,
+    /// Any other address.
+    Internet,
     /// In a private network (RFC 1918, 4193, 6598).
-    Network,
-    /// On this machine.
-    Machine,
-    /// On this link alone (RFC 3927, 4291), where clouds keep what only the machine itself may
-    /// know; or no address of anything.
-    Link,
+    PrivateNetwork,
+    /// The loopback addresses.
+    ThisMachine,
+    /// On the local link only (RFC 3927, 4291), where cloud providers publish secrets of the
+    /// machine; also addresses that name no host.
+    LinkLocal,
 }
 
 impl Zone {
-    /// All of them.
+    /// All zones, from far to near.
     #[cfg(test)]
-    const ALL: [Self; 4] = [Self::World, Self::Network, Self::Machine, Self::Link];
+    const ALL: [Self; 4] = [
+        Self::Internet,
+        Self::PrivateNetwork,
+        Self::ThisMachine,
+        Self::LinkLocal,
+    ];
 
-    /// The zone of an address.
+    /// Returns the zone of an address.
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {
                 let [first, second, ..] = address.octets();
                 if address.is_loopback() {
-                    Self::Machine
+                    Self::ThisMachine
                 } else if first == 0 || address.is_link_local() || address.is_broadcast() {
-                    Self::Link
+                    Self::LinkLocal
                 } else if address.is_private() || first == 100 && second & 0xc0 == 64 {
-                    Self::Network
+                    Self::PrivateNetwork
                 } else {
-                    Self::World
+                    Self::Internet
                 }
             }
-            IpAddr::V6(address) if address.is_loopback() => Self::Machine,
-            IpAddr::V6(address) if is_mapped_otherwise(address) => Self::Link,
+            IpAddr::V6(address) if address.is_loopback() => Self::ThisMachine,
+            IpAddr::V6(address) if is_ipv4_compatible(address) => Self::LinkLocal,
             IpAddr::V6(address) if address.is_unspecified() || address.is_unicast_link_local() => {
-                Self::Link
+                Self::LinkLocal
             }
-            IpAddr::V6(address) if address.is_unique_local() => Self::Network,
-            IpAddr::V6(_) => Self::World,
+            IpAddr::V6(address) if address.is_unique_local() => Self::PrivateNetwork,
+            IpAddr::V6(_) => Self::Internet,
         }
     }
 }
 
-/// `::a.b.c.d`, which was given up, and names no machine.
-fn is_mapped_otherwise(address: Ipv6Addr) -> bool {
+/// Whether it is a deprecated IPv4-compatible address (`::a.b.c.d`), which names no host.
+fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
     address.segments().starts_with(&[0; 6])
 }
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::World => "anywhere",
-            Self::Network => "in a private network",
-            Self::Machine => "on this machine",
-            Self::Link => "on this link alone",
+            Self::Internet => "anywhere",
+            Self::PrivateNetwork => "in a private network",
+            Self::ThisMachine => "on this machine",
+            Self::LinkLocal => "a link-local address",
         })
     }
 }
 
-/// A host has no address that may be asked.
+/// A host has no address in an allowed zone.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} is {zone}, where nothing is asked for this at another's word")]
-pub(super) struct Refused {
+#[error("{host} is {zone}, and this URL may not lead there")]
+pub(super) struct ForbiddenZone {
     host: String,
-    /// Where it is.
+    /// The nearest zone of its addresses.
     pub(super) zone: Zone,
 }
 
-impl Refused {
-    /// What a failed request was refused for, if it was.
+impl ForbiddenZone {
+    /// The `ForbiddenZone` in the error of a failed request, if there is one.
     pub(super) fn from_error(error: &Error) -> Option<&Self> {
         match error {
             Error::Other(other) => other.downcast_ref(),
@@ -94,15 +99,15 @@ impl Refused {
     }
 }
 
-/// A resolver that gives no address outside what is allowed for a URL.
+/// A resolver that returns only addresses that are allowed for a URL.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct ZoneResolver {
     allows: fn(&Uri, Zone) -> bool,
     inner: DefaultResolver,
 }
 
-impl Guard {
-    /// Gives only addresses of which `allows` says so.
+impl ZoneResolver {
+    /// Returns only addresses for which `allows` returns `true`.
     pub(super) fn new(allows: fn(&Uri, Zone) -> bool) -> Self {
         Self {
             allows,
@@ -111,7 +116,7 @@ impl Guard {
     }
 }
 
-impl Resolver for Guard {
+impl Resolver for ZoneResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -129,7 +134,7 @@ impl Resolver for Guard {
             }
         }
         match refused {
-            Some(zone) if allowed.is_empty() => Err(Error::Other(Box::new(Refused {
+            Some(zone) if allowed.is_empty() => Err(Error::Other(Box::new(ForbiddenZone {
                 host: uri.host().unwrap_or_default().to_owned(),
                 zone,
             }))),
@@ -146,16 +151,19 @@ mod tests {
     fn each_address_has_its_zone() {
         let table = [
             (
-                Zone::World,
+                Zone::Internet,
                 "8.8.8.8 100.128.0.1 172.32.0.1 2001:db8::1 ::ffff:8.8.8.8",
             ),
             (
-                Zone::Network,
+                Zone::PrivateNetwork,
                 "10.0.0.1 192.168.1.1 172.16.0.1 100.64.0.1 fd00::1 ::ffff:10.0.0.1",
             ),
-            (Zone::Machine, "127.0.0.1 127.255.0.1 ::1 ::ffff:127.0.0.1"),
             (
-                Zone::Link,
+                Zone::ThisMachine,
+                "127.0.0.1 127.255.0.1 ::1 ::ffff:127.0.0.1",
+            ),
+            (
+                Zone::LinkLocal,
                 "0.0.0.0 0.1.2.3 169.254.169.254 255.255.255.255 :: fe80::1 ::127.0.0.1 ::ffff:0.0.0.0",
             ),
         ];

@@ -230,7 +230,7 @@ fn reach_tracker(
                 for address in addresses {
                     match RunConnection::connect(address, task.client, port, &trust) {
                         Ok(connection) => return Ok(connection),
-                        Err(RunConnectionError::NoConnection(error)) if error.may_pass() => {
+                        Err(RunConnectionError::NoConnection(error)) if error.is_transient() => {
                             trouble = error.to_string();
                         }
                         Err(

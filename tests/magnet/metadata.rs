@@ -465,7 +465,7 @@ fn unusable_metadata_fails_the_download_with_the_reason() {
     let failed = leech.wait_for_state("x", "failed");
     let reason = failed["reason"].as_str().unwrap();
     assert!(
-        reason.starts_with("the metadata cannot be taken: unsafe name"),
+        reason.starts_with("the metadata cannot be used: unsafe name"),
         "{reason}"
     );
     for (line, kind) in [

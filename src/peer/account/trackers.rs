@@ -316,7 +316,7 @@ impl ClusterTrackers {
         for address in found {
             let mut connection = match ControlConnection::open(trust, address, patience) {
                 Ok(connection) => connection,
-                Err(error) if error.may_pass() => {
+                Err(error) if error.is_transient() => {
                     trouble = Trouble::Silent {
                         what: error.to_string(),
                         sent: false,

@@ -77,7 +77,7 @@ impl Announced for Transfer {
     fn contents(&self, event: Option<Event>) -> AnnounceContents {
         let total = self.info().lengths().total();
         let wants_all = self.plan.selection.is_all();
-        self.look(|core| {
+        self.inspect(|core| {
             let phase = core.phase();
             let is_partial_seed = *phase == Phase::Complete && !wants_all;
             AnnounceContents {
@@ -98,11 +98,11 @@ impl Announced for Transfer {
     }
 
     fn lacks_peers(&self) -> bool {
-        self.look(|core| core.phase().fetches() && !core.has_source())
+        self.inspect(|core| core.phase().fetches() && !core.has_source())
     }
 
     fn is_starved(&self, now: Duration) -> bool {
-        self.look(|core| core.phase().fetches() && core.progress().idle(now) >= STARVED_AFTER)
+        self.inspect(|core| core.phase().fetches() && core.progress().idle(now) >= STARVED_AFTER)
     }
 
     fn add_peers(&self, peers: Vec<SocketAddr>) {

@@ -1,7 +1,7 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
 use super::{AnnounceFailure, AnnounceSource, bound::BoundConnector};
-use crate::peer::{Guard, Refused, Zone};
+use crate::peer::{ForbiddenZone, Zone, ZoneResolver};
 use crate::wire::udp_tracker::Family;
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
 use std::ffi::OsString;
@@ -114,7 +114,7 @@ impl Client {
             match source.is_single() {
                 true => {
                     let connector = BoundConnector(source).chain(RustlsConnector::default());
-                    ureq::Agent::with_parts(config, connector, Guard::new(may_announce))
+                    ureq::Agent::with_parts(config, connector, ZoneResolver::new(may_announce))
                 }
                 false => guarded(config, may_announce),
             }
@@ -144,7 +144,11 @@ impl Client {
 /// A client that connects only to addresses that `allows` accepts, also after name look-ups and
 /// redirects.
 pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::Agent {
-    ureq::Agent::with_parts(config, DefaultConnector::default(), Guard::new(allows))
+    ureq::Agent::with_parts(
+        config,
+        DefaultConnector::default(),
+        ZoneResolver::new(allows),
+    )
 }
 
 /// Whether a tracker may be at this URL. On this machine and in its link-local network only the
@@ -152,11 +156,11 @@ pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::A
 /// TRACKER_INFO have such a path.
 fn may_announce(url: &Uri, zone: Zone) -> bool {
     let path = url.path();
-    zone < Zone::Machine || path.ends_with("/announce") || path.ends_with("/scrape")
+    zone < Zone::ThisMachine || path.ends_with("/announce") || path.ends_with("/scrape")
 }
 
 fn failure(error: &ureq::Error) -> AnnounceFailure {
-    match (Refused::from_error(error), error) {
+    match (ForbiddenZone::from_error(error), error) {
         // Another address may be allowed.
         (Some(refused), _) => AnnounceFailure::NoAnswer(refused.to_string()),
         (None, ureq::Error::HostNotFound) => AnnounceFailure::NoAddress(error.to_string()),
@@ -305,7 +309,7 @@ mod tests {
             ] {
                 let answer = announce(&format!("http://{host}:{port}{path}"));
                 assert!(
-                    answer.contains("nothing is asked"),
+                    answer.contains("may not lead there"),
                     "{host}{path}: {answer}"
                 );
             }
@@ -328,7 +332,7 @@ mod tests {
             let url = format!("http://127.0.0.1:{port}/key/announce");
             let answer = trackers.announce(&url, &request(), None, ANSWER);
             let answer = answer.unwrap_err();
-            assert!(answer.contains("nothing is asked"), "{answer}");
+            assert!(answer.contains("may not lead there"), "{answer}");
             drop(trackers);
             assert_eq!(serving.join().unwrap(), 0, "/admin was asked for");
         }

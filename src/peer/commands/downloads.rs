@@ -91,7 +91,7 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let destination = absolute_destination(options.destination.as_deref())?;
-        let choice = known.choice.and(&options.choice);
+        let choice = known.choice.union(&options.choice);
         let former = SwarmEntry::Search(Arc::clone(known));
         if destination != known.record.destination || choice == known.choice {
             return Err(already(&former));

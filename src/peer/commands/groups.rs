@@ -2,8 +2,8 @@
 
 use super::stopping::{STOPPED, stop_complete};
 use crate::peer::{
-    AccountError, Files, LoggedIn, LoggedOut, Membership, Peer, PeerError, Plan, Started,
-    SwarmEntry, Transfer, already, check_same_kind, place, whole_at,
+    AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, Peer, PeerError, Started, SwarmEntry,
+    Transfer, TransferPlan, already, check_same_kind, place, whole_at,
 };
 use crate::storage::{
     CreateOptions, Download, FileLayout, Mode, Others, RecordKind, Store, StoreError,
@@ -151,11 +151,11 @@ impl Peer {
             Err(error) => return Err(error.into()),
         }
         let metainfo = Metainfo::new(info, Vec::new());
-        let transfer = self.new_transfer(Plan {
+        let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
-            ..Plan::new(metainfo, RecordKind::Share(path.clone()))
+            ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
         })?;
-        match self.start_transfer(transfer, Files::Whole(Arc::new(store)), save) {
+        match self.start_transfer(transfer, OpenFiles::Whole(Arc::new(store)), save) {
             // The same path is shared already: that transfer goes on unchanged.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
             started => started?,
@@ -224,7 +224,7 @@ impl Peer {
         let files = match Download::open(layout.clone(), &place, Mode::New) {
             Err(StoreError::Exists(path)) => {
                 match whole_at(&info, &path, &|_, _| {}, &self.context.interrupt)? {
-                    Some(store) => Files::Whole(Arc::new(store)),
+                    Some(store) => OpenFiles::Whole(Arc::new(store)),
                     None => {
                         check_same_kind(&info, &path)?;
                         if !force {
@@ -232,16 +232,16 @@ impl Peer {
                         }
                         replaces = true;
                         let mode = Mode::Replace(Others::Removed);
-                        Files::Partial(Arc::new(Download::open(layout, &place, mode)?))
+                        OpenFiles::Partial(Arc::new(Download::open(layout, &place, mode)?))
                     }
                 }
             }
-            opened => Files::Partial(Arc::new(opened?)),
+            opened => OpenFiles::Partial(Arc::new(opened?)),
         };
-        let transfer = self.new_transfer(Plan {
+        let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
             replaces,
-            ..Plan::new(metainfo, RecordKind::Download(place))
+            ..TransferPlan::new(metainfo, RecordKind::Download(place))
         })?;
         self.start_transfer(transfer, files, save)?;
         Ok(started)
@@ -334,7 +334,7 @@ impl Peer {
 
 /// Records a transfer for the next start.
 fn save(transfer: &Transfer) -> Result<(), PeerError> {
-    Ok(transfer.save()?)
+    Ok(transfer.create_record()?)
 }
 
 /// The error for a share that belongs to another user of this peer, who is not logged in. It is not

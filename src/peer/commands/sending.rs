@@ -1,7 +1,7 @@
 //! The command `send`: it hashes a file or folder, writes its `.torrent` file and shares it in an
 //! open swarm.
 
-use crate::peer::{Files, Peer, PeerError, Plan, Transfer, announce, read_torrent};
+use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo};
 use std::io;
@@ -66,13 +66,13 @@ impl Peer {
         };
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.seal(&stamps);
-        let plan = Plan::new(metainfo, RecordKind::Share(path.clone()));
+        let plan = TransferPlan::new(metainfo, RecordKind::Share(path.clone()));
         let transfer = self.new_transfer(plan)?;
         let save = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;
-            Ok(transfer.save()?)
+            Ok(transfer.create_record()?)
         };
-        let started = self.start_transfer(transfer, Files::Whole(Arc::new(store)), save);
+        let started = self.start_transfer(transfer, OpenFiles::Whole(Arc::new(store)), save);
         // The same path is shared already: that transfer goes on unchanged.
         if let Err(PeerError::Already { path: other, .. }) = &started
             && *other == path

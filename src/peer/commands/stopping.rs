@@ -67,7 +67,9 @@ impl Peer {
     fn cancel_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let download = match entry {
             SwarmEntry::Search(_) => None,
-            SwarmEntry::Transfer(transfer) => transfer.download().or_else(|| transfer.open_part()),
+            SwarmEntry::Transfer(transfer) => {
+                transfer.download().or_else(|| transfer.reopen_partial())
+            }
         };
         entry.fail("cancelled");
         let was_there = self.forget(entry)?;
@@ -116,7 +118,7 @@ impl Peer {
 pub(super) fn stop_complete(transfer: &Transfer) {
     // Callers are refused from now on.
     transfer.decide(|core, now| core.withdraw(STOPPED, now));
-    transfer.leave();
+    transfer.leave_swarm();
     transfer.close_files();
 }
 

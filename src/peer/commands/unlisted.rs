@@ -1,7 +1,7 @@
 //! Shares and downloads of a closed run. They are not announced and not recorded; the run names the
 //! owners.
 
-use crate::peer::{DownloadState, Files, Peer, PeerError, Plan, shown};
+use crate::peer::{DownloadState, OpenFiles, Peer, PeerError, TransferPlan, download_state};
 use crate::storage::{Download, FileLayout, Mode, Place, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
@@ -40,9 +40,9 @@ impl Peer {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         store.stamps()?;
         let kind = RecordKind::Share(path.to_owned());
-        let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let plan = TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
-        self.start_transfer(transfer, Files::Whole(Arc::new(store)), |_| Ok(()))
+        self.start_transfer(transfer, OpenFiles::Whole(Arc::new(store)), |_| Ok(()))
     }
 
     /// Downloads a file from owners that are named later.
@@ -53,9 +53,9 @@ impl Peer {
         let layout = FileLayout::all(Arc::new(info.clone()));
         let download = Download::open(layout, &place, Mode::New)?;
         let kind = RecordKind::Download(place);
-        let plan = Plan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let plan = TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
-        self.start_transfer(transfer, Files::Partial(Arc::new(download)), |_| Ok(()))
+        self.start_transfer(transfer, OpenFiles::Partial(Arc::new(download)), |_| Ok(()))
     }
 
     /// Adds owners of a share.
@@ -72,7 +72,7 @@ impl Peer {
     /// The progress of a download. `owners` lists all living owners, without this peer.
     pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<UnlistedProgress> {
         let transfer = self.transfers.transfer(info_hash)?;
-        let (state, verified, missing) = transfer.look(|core| {
+        let (state, verified, missing) = transfer.inspect(|core| {
             let linked: HashSet<SocketAddr> = core
                 .links()
                 .filter_map(|(_, link)| link.listens_at())
@@ -90,7 +90,7 @@ impl Peer {
                 (true, true) if all_have_announced => MissingPieces::Owners(without_owner),
                 _ => MissingPieces::Nothing,
             };
-            (shown(core.phase()), core.owned().count(), missing)
+            (download_state(core.phase()), core.owned().count(), missing)
         });
         Some(UnlistedProgress {
             state,

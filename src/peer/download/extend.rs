@@ -30,7 +30,7 @@ impl PlannedDownload {
         let choice = FileChoice {
             // `force` must be given each time.
             force: self.choice.force,
-            ..former.plan.choice.and(&self.choice)
+            ..former.plan.choice.union(&self.choice)
         };
         (Self { choice, ..self }, former.plan.extends)
     }
@@ -43,7 +43,7 @@ impl PlannedDownload {
         former: &Arc<Transfer>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
-        let choice = former.plan.choice.and(&self.choice);
+        let choice = former.plan.choice.union(&self.choice);
         // Patterns that choose no file are an error, even if the share is here.
         Selection::of(self.metainfo.info(), &self.choice.only)?;
         let RecordKind::Download(place) = &former.plan.kind else {
@@ -127,7 +127,7 @@ fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), Pe
         _ => true,
     });
     if let Some(store) = unchanged {
-        let owned = transfer.look(|core| core.owned().clone());
+        let owned = transfer.inspect(|core| core.owned().clone());
         let good = lengths.all_pieces().filter(|piece| owned.contains(*piece));
         // The bytes of mixed pieces move from the parts file to files, so these pieces are checked
         // again.
@@ -158,5 +158,5 @@ fn resume_former(
         ..former.to_record()
     };
     transfers.context.records.update(&record)?;
-    former.go_on(recorded).map_err(PeerError::Thread)
+    former.resume(recorded).map_err(PeerError::Thread)
 }

@@ -1,7 +1,9 @@
 //! Starts one download: its place, its chosen files, and the files that exist already.
 
 use super::{already, named_peers, place::check_same_kind};
-use crate::peer::{FileChoice, Files, PeerError, Plan, Services, SwarmEntry, Transfer, Transfers};
+use crate::peer::{
+    FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
+};
 use crate::storage::{
     Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
 };
@@ -84,8 +86,8 @@ impl PlannedDownload {
     /// Makes the transfer for the opened files.
     fn into_transfer(self, services: &Services, opened: &OpenedFiles) -> Arc<Transfer> {
         let is_private = self.metainfo.info().private();
-        let plan = Plan::new(self.metainfo, RecordKind::Download(self.place));
-        let plan = Plan {
+        let plan = TransferPlan::new(self.metainfo, RecordKind::Download(self.place));
+        let plan = TransferPlan {
             selection: Arc::clone(&opened.selection),
             replaces: opened.replaces,
             extends: opened.extends,
@@ -138,7 +140,7 @@ fn enter(
         opened.undo();
         return Err(already(&other));
     }
-    let saved = transfer.save();
+    let saved = transfer.create_record();
     // If it was cancelled meanwhile, no record may stay.
     if transfer.has_failed() {
         if transfers.entry(info_hash).is_none() {
@@ -151,7 +153,7 @@ fn enter(
         opened.undo();
         return Err(error.into());
     }
-    let whole = matches!(opened.files, Files::Whole(_));
+    let whole = matches!(opened.files, OpenFiles::Whole(_));
     drop(opened.files);
     // The magnet search has called the named peers already.
     if !matches!(former, Some(SwarmEntry::Search(_))) {
@@ -160,7 +162,7 @@ fn enter(
     if whole {
         let needed = transfer.plan.selection.needed().clone();
         transfer.begin(needed, true);
-        transfer.record();
+        transfer.update_record();
         return Ok(());
     }
     let begun = Arc::clone(transfer).check_and_begin(opened.known);
@@ -225,7 +227,7 @@ impl PlannedDownload {
             self.choice.only.clear();
             let selection = Arc::new(Selection::all(&info));
             return Ok(OpenedFiles::new(
-                Files::Whole(Arc::new(store)),
+                OpenFiles::Whole(Arc::new(store)),
                 &info,
                 &selection,
             ));
@@ -251,7 +253,7 @@ impl PlannedDownload {
 
 /// The open files of a download that is about to start.
 struct OpenedFiles {
-    files: Files,
+    files: OpenFiles,
     selection: Arc<Selection>,
     /// They replace the existing files under the final name once they are complete.
     replaces: bool,
@@ -262,7 +264,7 @@ struct OpenedFiles {
 }
 
 impl OpenedFiles {
-    fn new(files: Files, info: &Info, selection: &Arc<Selection>) -> Self {
+    fn new(files: OpenFiles, info: &Info, selection: &Arc<Selection>) -> Self {
         Self {
             files,
             selection: Arc::clone(selection),
@@ -274,12 +276,12 @@ impl OpenedFiles {
 
     fn partial(download: Download, selection: &Arc<Selection>) -> Self {
         let info = Arc::clone(download.store().info());
-        Self::new(Files::Partial(Arc::new(download)), &info, selection)
+        Self::new(OpenFiles::Partial(Arc::new(download)), &info, selection)
     }
 
     /// The download does not start: restores what was there before.
     fn undo(self) {
-        if let Files::Partial(download) = self.files {
+        if let OpenFiles::Partial(download) = self.files {
             download.undo();
         }
     }

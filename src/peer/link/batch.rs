@@ -1,28 +1,28 @@
-//! What the writing thread of a link under TLS has read and not yet encrypted.
+//! Plaintext that the writing thread of a TLS link has gathered and not yet encrypted.
 
 use std::io;
 
-/// How many bytes are gathered at most before they are sent.
-const FULL: usize = 64 << 10;
-/// How much plaintext one record of TLS takes (RFC 8446, section 5.1).
-const RECORD: usize = 16 << 10;
+/// The number of bytes that are gathered before they are sent.
+const FLUSH_BYTES: usize = 64 << 10;
+/// The largest plaintext of one TLS record (RFC 8446, section 5.1).
+const TLS_RECORD: usize = 16 << 10;
 
-/// Messages and blocks that go out together. A block and its header are a little more than one
-/// record takes: each alone would cost a second record of a few bytes, and a system call.
+/// Messages and blocks that are sent together. A block with its header is slightly larger than one
+/// TLS record. Sent alone, it would need a second record of a few bytes, and one more system call.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Grows to what was needed so far, so that it is cleared once and not for every block.
+    /// Does not shrink while the link is busy, so that it is zeroed once and not for every block.
     bytes: Vec<u8>,
     filled: usize,
 }
 
 impl Batch {
-    /// Whether nothing waits to be sent.
+    /// Whether the batch is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
-    /// Room for the next `length` bytes, which the caller fills.
+    /// Appends `length` bytes and returns them. The caller fills them.
     pub(super) fn room(&mut self, length: usize) -> &mut [u8] {
         let start = self.filled;
         self.filled += length;
@@ -32,34 +32,35 @@ impl Batch {
         self.bytes.get_mut(start..self.filled).unwrap_or_default()
     }
 
-    /// Adds `bytes`.
+    /// Appends `bytes`.
     pub(super) fn append(&mut self, bytes: &[u8]) {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
 
-    /// Sends all by `write`.
+    /// Passes all bytes to `write` and empties the batch.
     pub(super) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let written = match self.bytes.get(..self.filled) {
             None | Some([]) => Ok(()),
             Some(bytes) => write(bytes),
         };
-        // A link with little to say keeps no room for much.
-        if self.filled < RECORD {
+        // Frees the memory of links that send little.
+        if self.filled < TLS_RECORD {
             self.bytes = Vec::new();
         }
         self.filled = 0;
         written
     }
 
-    /// Sends by `write` what fills records, once that is much; the rest goes with what follows.
+    /// Once the batch is full, passes the part that fills whole TLS records to `write`. The rest
+    /// stays in the batch and goes out with the next bytes.
     pub(super) fn flush_full(
         &mut self,
         write: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        if self.filled < FULL {
+        if self.filled < FLUSH_BYTES {
             return Ok(());
         }
-        let whole = self.filled - self.filled % RECORD;
+        let whole = self.filled - self.filled % TLS_RECORD;
         let written = write(self.bytes.get(..whole).unwrap_or_default());
         self.bytes.copy_within(whole..self.filled, 0);
         self.filled -= whole;
@@ -72,13 +73,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_arrives_in_order_and_in_whole_records_while_more_follows() {
+    fn bytes_are_sent_in_order_and_in_whole_tls_records() {
         let mut batch = Batch::default();
         let (mut expected, mut got, mut calls) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..40u8 {
-            let block = vec![number; RECORD];
+            let block = vec![number; TLS_RECORD];
             batch.append(&[number; 13]);
-            batch.room(RECORD).copy_from_slice(&block);
+            batch.room(TLS_RECORD).copy_from_slice(&block);
             expected.extend_from_slice(&[number; 13]);
             expected.extend_from_slice(&block);
             let write = |bytes: &[u8]| {
@@ -87,10 +88,10 @@ mod tests {
                 Ok(())
             };
             batch.flush_full(write).unwrap();
-            assert!(batch.filled < FULL);
+            assert!(batch.filled < FLUSH_BYTES);
         }
-        assert!(calls.iter().all(|call| *call == FULL), "{calls:?}");
-        assert!(!batch.is_empty() && batch.bytes.len() <= FULL + RECORD + 13);
+        assert!(calls.iter().all(|call| *call == FLUSH_BYTES), "{calls:?}");
+        assert!(!batch.is_empty() && batch.bytes.len() <= FLUSH_BYTES + TLS_RECORD + 13);
         let write = |bytes: &[u8]| {
             got.extend_from_slice(bytes);
             Ok(())

@@ -1,8 +1,8 @@
-//! The exchange of handshakes (BEP 3) on a new connection: the caller speaks first.
+//! The exchange of BEP 3 handshakes on a new connection. The caller sends first.
 //!
-//! In scope: both sides of the exchange, in open swarms and, inside TLS between members, in those of
-//! groups. Out of scope: which swarms this peer serves ([`Served`]), and what the connection
-//! becomes: a link, or a connection for metadata.
+//! In scope: both sides of the exchange, for open swarms (plain TCP) and for group swarms (TLS
+//! between members). Out of scope: which swarms this peer serves ([`ServedSwarms`]), and whether
+//! the connection becomes a link or fetches metadata.
 
 use super::LinkStream;
 use crate::certificate::Member;
@@ -18,25 +18,25 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A connection on which both sides sent their handshake.
-pub(crate) struct Greeted {
+/// A connection on which both sides have sent their handshakes.
+pub(crate) struct PeerConnection {
     pub(crate) stream: LinkStream,
-    /// Who the other peer is, in a group's swarm.
+    /// The other peer's user; only in a group swarm.
     pub(crate) member: Option<Member>,
     pub(crate) address: SocketAddr,
-    /// Whether this peer called.
+    /// Whether this peer is the caller.
     pub(crate) outgoing: bool,
-    pub(crate) theirs: Handshake,
+    pub(crate) handshake: Handshake,
 }
 
-/// How to call a peer of a group's swarm.
-pub(crate) struct MemberCall<'a> {
+/// What a call into a group swarm needs.
+pub(crate) struct GroupAccess<'a> {
     pub(crate) tls: GroupTls,
-    /// Whether a user is a member no longer.
+    /// Whether a user has been removed from the group.
     pub(crate) is_barred: &'a dyn Fn(&str) -> bool,
 }
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     #[error(transparent)]
@@ -50,59 +50,59 @@ pub(crate) enum CallError {
          understood here"
     )]
     HungUp,
-    #[error("it answers for another swarm")]
+    #[error("it answered for another swarm")]
     OtherSwarm,
     #[error("{0} is no member any more")]
     Barred(String),
-    #[error("nobody of the group is logged in here")]
+    #[error("no member of the group is logged in here")]
     Suspended,
 }
 
 /// Sends our handshake on a connection that we opened, and reads the answer.
 ///
 /// # Errors
-/// See [`CallError`]; the connection is of no use.
-pub(crate) fn call(
+/// See [`CallError`]. The caller closes the connection.
+pub(crate) fn initiate_handshake(
     context: &Context,
     socket: Arc<TcpStream>,
     address: SocketAddr,
     info_hash: InfoHash,
-    member: Option<MemberCall<'_>>,
-) -> Result<Greeted, CallError> {
-    let limit = context.bounds.deadlines.handshake;
-    let ours = context.handshake(info_hash).encode();
+    member: Option<GroupAccess<'_>>,
+) -> Result<PeerConnection, CallError> {
+    let limit = context.link_limits.deadlines.handshake;
+    let our_handshake = context.handshake(info_hash).encode();
     let mut answer = [0; HANDSHAKE];
     let (stream, member) = match member {
-        Some(MemberCall { tls, is_barred }) => {
-            let line = tls.connect(Arc::clone(&socket), info_hash, limit)?;
-            if is_barred(&line.member.user) {
-                return Err(CallError::Barred(line.member.user));
+        Some(GroupAccess { tls, is_barred }) => {
+            let member_connection = tls.connect(Arc::clone(&socket), info_hash, limit)?;
+            if is_barred(&member_connection.member.user) {
+                return Err(CallError::Barred(member_connection.member.user));
             }
-            line.exchange(&ours, &mut answer, limit)?;
-            let (line, member) = (Box::new(line.stream), line.member);
-            (LinkStream::Group { line, socket }, Some(member))
+            member_connection.exchange(&our_handshake, &mut answer, limit)?;
+            let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
+            (LinkStream::Group { tls, socket }, Some(member))
         }
         None => {
-            let exchanged = write_all_by(&socket, &ours, limit)
+            let exchanged = write_all_by(&socket, &our_handshake, limit)
                 .and_then(|()| read_exact_by(&socket, &mut answer, limit));
-            exchanged.map_err(no_answer)?;
+            exchanged.map_err(call_error)?;
             (LinkStream::Plain(socket), None)
         }
     };
-    let theirs = Handshake::parse(&answer)?;
-    if theirs.info_hash != info_hash {
+    let handshake = Handshake::parse(&answer)?;
+    if handshake.info_hash != info_hash {
         return Err(CallError::OtherSwarm);
     }
-    Ok(Greeted {
+    Ok(PeerConnection {
         stream,
         member,
         address,
         outgoing: true,
-        theirs,
+        handshake,
     })
 }
 
-fn no_answer(error: io::Error) -> CallError {
+fn call_error(error: io::Error) -> CallError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::ConnectionReset
@@ -111,30 +111,35 @@ fn no_answer(error: io::Error) -> CallError {
     }
 }
 
-/// The swarms that this peer serves, as a caller may reach them.
-pub(crate) trait Served {
-    /// The certificates for a swarm of a group; `None` if no such swarm is served here.
+/// The swarms that this peer serves, and the callers that it accepts.
+pub(crate) trait ServedSwarms {
+    /// The TLS configuration for a group swarm; `None` if this peer does not serve that swarm.
     fn tls(&self, info_hash: InfoHash) -> Option<GroupTls>;
 
-    /// Whether a caller is let in; one without a certificate to open swarms only.
+    /// Checks whether a caller may join the swarm. A caller without a certificate (`member` is
+    /// `None`) may join open swarms only.
     ///
     /// # Errors
-    /// See [`Turned`].
-    fn admits(&self, info_hash: InfoHash, member: Option<&Member>) -> Result<(), Turned>;
+    /// See [`AdmissionError`].
+    fn check_admission(
+        &self,
+        info_hash: InfoHash,
+        member: Option<&Member>,
+    ) -> Result<(), AdmissionError>;
 }
 
-/// Why a caller is not let in, although it speaks the protocol.
+/// Why a caller that speaks the protocol is refused.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Turned {
+pub(crate) enum AdmissionError {
     #[error("asks for {0}, which is not served here")]
     NotServed(InfoHash),
     #[error("refused: {0} is no member any more")]
     Barred(String),
 }
 
-/// Why a caller got no handshake, or nothing after it.
+/// Why the handshake with a caller failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AnswerError {
+pub(crate) enum AcceptError {
     #[error("no handshake: {0}")]
     Silent(#[source] io::Error),
     #[error(
@@ -150,15 +155,15 @@ pub(crate) enum AnswerError {
     #[error("refused: called for {0} and asks for {1}")]
     OtherSwarm(InfoHash, InfoHash),
     #[error(transparent)]
-    Turned(#[from] Turned),
+    AdmissionError(#[from] AdmissionError),
     #[error("answering the handshake failed: {0}")]
     Answer(#[source] io::Error),
     #[error("a call from ourselves")]
     Ourselves,
 }
 
-impl AnswerError {
-    /// How much of a person's attention it deserves.
+impl AcceptError {
+    /// The log level of the error.
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Silent(_) | Self::Ourselves => Level::Debug,
@@ -167,82 +172,91 @@ impl AnswerError {
     }
 }
 
-/// Reads the handshake of a caller, and answers it. A caller that does not begin a handshake for a
-/// swarm served here gets no byte.
+/// Reads the handshake of a caller and answers it. This peer sends nothing until the caller has
+/// named a swarm that is served here.
 ///
 /// # Errors
-/// See [`AnswerError`]; the connection is to be closed.
-pub(crate) fn answer(
+/// See [`AcceptError`]. The caller of this function closes the connection.
+pub(crate) fn accept_handshake(
     context: &Context,
-    served: &dyn Served,
+    served: &dyn ServedSwarms,
     socket: Arc<TcpStream>,
     address: SocketAddr,
-) -> Result<Greeted, AnswerError> {
-    // The first byte alone shows what the caller speaks; a stranger need not send 68 to be turned
-    // away.
+) -> Result<PeerConnection, AcceptError> {
+    // The first byte shows the protocol. So a connection of another protocol is refused before it
+    // has sent 68 bytes.
     let mut first = [0];
-    let limit = context.bounds.deadlines.handshake;
-    read_exact_by(&socket, &mut first, limit).map_err(AnswerError::Silent)?;
-    let (stream, member, theirs) = match first {
+    let limit = context.link_limits.deadlines.handshake;
+    read_exact_by(&socket, &mut first, limit).map_err(AcceptError::Silent)?;
+    let (stream, member, handshake) = match first {
         [FIRST_BYTE] => {
-            let theirs = answer_plain(context, served, &socket)?;
-            (LinkStream::Plain(socket), None, theirs)
+            let handshake = accept_open(context, served, &socket)?;
+            (LinkStream::Plain(socket), None, handshake)
         }
-        [TLS_FIRST_BYTE] => answer_member(context, served, socket)?,
-        [other] => return Err(AnswerError::FirstByte(other)),
+        [TLS_FIRST_BYTE] => accept_member(context, served, socket)?,
+        [other] => return Err(AcceptError::FirstByte(other)),
     };
-    // After the answer, from which our own calling thread learns whom it called.
-    if theirs.peer_id == context.identity.peer_id {
-        return Err(AnswerError::Ourselves);
+    // This check comes after the answer: our own calling thread reads the answer to learn that it
+    // has called itself.
+    if handshake.peer_id == context.identity.peer_id {
+        return Err(AcceptError::Ourselves);
     }
-    Ok(Greeted {
+    Ok(PeerConnection {
         stream,
         member,
         address,
         outgoing: false,
-        theirs,
+        handshake,
     })
 }
 
-/// An open swarm. A caller that names a group's swarm is answered like one that names no swarm.
-fn answer_plain(
+/// Accepts a caller of an open swarm. A caller that names a group swarm is refused like one that
+/// names an unknown swarm, so that it learns nothing.
+fn accept_open(
     context: &Context,
-    served: &dyn Served,
+    served: &dyn ServedSwarms,
     socket: &TcpStream,
-) -> Result<Handshake, AnswerError> {
-    let limit = context.bounds.deadlines.handshake;
+) -> Result<Handshake, AcceptError> {
+    let limit = context.link_limits.deadlines.handshake;
     let mut bytes = [FIRST_BYTE; HANDSHAKE];
     if let Some(rest) = bytes.get_mut(1..) {
-        read_exact_by(socket, rest, limit).map_err(AnswerError::Cut)?;
+        read_exact_by(socket, rest, limit).map_err(AcceptError::Cut)?;
     }
-    let theirs = Handshake::parse(&bytes)?;
-    served.admits(theirs.info_hash, None)?;
-    let ours = context.handshake(theirs.info_hash).encode();
-    write_all_by(socket, &ours, limit).map_err(AnswerError::Answer)?;
-    Ok(theirs)
+    let handshake = Handshake::parse(&bytes)?;
+    served.check_admission(handshake.info_hash, None)?;
+    let our_handshake = context.handshake(handshake.info_hash).encode();
+    write_all_by(socket, &our_handshake, limit).map_err(AcceptError::Answer)?;
+    Ok(handshake)
 }
 
-/// A group's swarm: TLS between members, then BEP 3 as anywhere.
-fn answer_member(
+/// Accepts a caller of a group swarm: TLS between members first, then the BEP 3 handshake.
+fn accept_member(
     context: &Context,
-    served: &dyn Served,
+    served: &dyn ServedSwarms,
     socket: Arc<TcpStream>,
-) -> Result<(LinkStream, Option<Member>, Handshake), AnswerError> {
-    let limit = context.bounds.deadlines.handshake;
+) -> Result<(LinkStream, Option<Member>, Handshake), AcceptError> {
+    let limit = context.link_limits.deadlines.handshake;
     let tls = |info_hash| served.tls(info_hash);
-    let line = accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit)?;
+    let member_connection = accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit)?;
     let deadline = Instant::now() + limit;
     let mut bytes = [0; HANDSHAKE];
-    let read = line.stream.read_exact_until(&mut bytes, deadline);
-    read.map_err(AnswerError::Cut)?;
-    let theirs = Handshake::parse(&bytes)?;
-    if theirs.info_hash != line.info_hash {
-        return Err(AnswerError::OtherSwarm(line.info_hash, theirs.info_hash));
+    let read = member_connection
+        .stream
+        .read_exact_until(&mut bytes, deadline);
+    read.map_err(AcceptError::Cut)?;
+    let handshake = Handshake::parse(&bytes)?;
+    if handshake.info_hash != member_connection.info_hash {
+        return Err(AcceptError::OtherSwarm(
+            member_connection.info_hash,
+            handshake.info_hash,
+        ));
     }
-    served.admits(theirs.info_hash, Some(&line.member))?;
-    let ours = context.handshake(theirs.info_hash).encode();
-    let answered = line.stream.write_all_until(&ours, deadline);
-    answered.map_err(AnswerError::Answer)?;
-    let (line, member) = (Box::new(line.stream), line.member);
-    Ok((LinkStream::Group { line, socket }, Some(member), theirs))
+    served.check_admission(handshake.info_hash, Some(&member_connection.member))?;
+    let our_handshake = context.handshake(handshake.info_hash).encode();
+    let answered = member_connection
+        .stream
+        .write_all_until(&our_handshake, deadline);
+    answered.map_err(AcceptError::Answer)?;
+    let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
+    Ok((LinkStream::Group { tls, socket }, Some(member), handshake))
 }

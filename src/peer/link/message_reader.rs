@@ -1,16 +1,17 @@
-//! Messages off a stream, whole and in time: for links, and for lines that fetch metadata.
+//! Reads whole messages from a stream, with time limits. Used by links, and by connections that
+//! fetch metadata.
 
 use super::LinkStream;
 use crate::wire::peer::{Ask, Message, MessageError, PIECE_HEADER, Step, decode};
 use std::io::{self, IoSliceMut};
 use std::time::{Duration, Instant};
 
-/// How much is read ahead of what is needed, at most.
-const AHEAD: usize = 4 << 10;
+/// The number of bytes that one read may take beyond the current message.
+const READ_AHEAD: usize = 4 << 10;
 /// The id of a bitfield (BEP 3).
 const BITFIELD: u8 = 5;
 
-/// Why no further message comes.
+/// Why reading ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
     #[error("closed by the other side")]
@@ -21,43 +22,43 @@ pub(crate) enum ReadError {
     Silent(Duration),
     #[error("a message did not come whole in {} seconds", .0.as_secs())]
     Slow(Duration),
-    #[error("it took too long")]
+    #[error("the whole exchange took too long")]
     Late,
     #[error("bad message: {0}")]
     Message(#[from] MessageError),
 }
 
 impl ReadError {
-    /// Whether the other side broke the protocol.
+    /// Whether the remote peer broke the protocol.
     pub(super) fn is_breach(&self) -> bool {
         matches!(self, Self::Slow(_) | Self::Message(_))
     }
 }
 
-/// How long the other side may take.
+/// How long the remote peer may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// For a message that has begun to be here whole.
+pub(crate) struct ReadTimeouts {
+    /// For the rest of a message whose first bytes have arrived.
     pub(crate) message: Duration,
-    /// Between two bytes.
+    /// Between two reads that return bytes.
     pub(crate) silence: Duration,
-    /// For everything.
-    pub(crate) until: Option<Instant>,
+    /// The time by which everything must have arrived.
+    pub(crate) deadline: Option<Instant>,
 }
 
-impl Patience {
-    /// How long one read waits at most, until it is seen what is late.
-    fn look(&self) -> Duration {
+impl ReadTimeouts {
+    /// How long one read call may block. Time limits are checked between the calls.
+    fn poll_interval(&self) -> Duration {
         (self.message.min(self.silence) / 6).max(Duration::from_millis(1))
     }
 }
 
-/// What stands at the front of the stream.
+/// What comes next on the stream.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Front {
-    /// A message; [`MessageReader::message`] gives it.
+pub(crate) enum Upcoming {
+    /// A message. [`MessageReader::message`] returns it.
     Message,
-    /// The header of a block, which was taken off; the block itself follows.
+    /// The header of a block. The reader has consumed it; the block itself follows.
     Block(Ask),
 }
 
@@ -65,62 +66,62 @@ pub(crate) enum Front {
 #[derive(Debug)]
 pub(crate) struct MessageReader<'a> {
     stream: &'a LinkStream,
-    patience: Patience,
-    /// The longest bitfield that is kept, in bytes; none lets every bitfield pass unread.
-    bitfield: Option<usize>,
-    /// What was read; before `at` it is understood.
+    timeouts: ReadTimeouts,
+    /// The longest bitfield that is accepted, in bytes. With `None`, all bitfields are skipped.
+    max_bitfield: Option<usize>,
+    /// Bytes that were read. Those before `at` are consumed.
     bytes: Vec<u8>,
     at: usize,
-    /// When we began to wait for the rest of the message that is being read.
+    /// When the message that is being read began to arrive.
     begun: Option<Instant>,
 }
 
 impl<'a> MessageReader<'a> {
-    /// Reads from a stream on which both handshakes were exchanged.
+    /// A reader for a stream on which both sides have sent their handshakes.
     pub(crate) fn new(
         stream: &'a LinkStream,
-        patience: Patience,
-        bitfield: Option<usize>,
+        timeouts: ReadTimeouts,
+        max_bitfield: Option<usize>,
     ) -> Result<Self, ReadError> {
-        let prepared = stream.prepare(patience.look());
+        let prepared = stream.prepare(timeouts.poll_interval());
         prepared.map_err(ReadError::Socket)?;
         Ok(Self {
             stream,
-            patience,
-            bitfield,
-            bytes: Vec::with_capacity(AHEAD),
+            timeouts,
+            max_bitfield,
+            bytes: Vec::with_capacity(READ_AHEAD),
             at: 0,
             begun: None,
         })
     }
 
-    /// Everything must have come by then.
-    pub(crate) fn set_until(&mut self, until: Instant) {
-        self.patience.until = Some(until);
+    /// Sets the time by which everything must have arrived.
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.timeouts.deadline = Some(deadline);
     }
 
-    /// Waits for the next message that is known here.
+    /// Waits for the next message of a known type, and skips others.
     ///
     /// # Errors
-    /// When none comes whole and in time.
-    pub(crate) fn wait(&mut self) -> Result<Front, ReadError> {
+    /// When no whole message arrives in time.
+    pub(crate) fn wait(&mut self) -> Result<Upcoming, ReadError> {
         self.begun = None;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let longest = self.bitfield.unwrap_or(usize::MAX);
+            let longest = self.max_bitfield.unwrap_or(usize::MAX);
             match decode(rest, longest)? {
-                Step::Message(..) => return Ok(Front::Message),
+                Step::Message(..) => return Ok(Upcoming::Message),
                 Step::Piece(ask) => {
                     self.bytes.drain(..self.at + PIECE_HEADER);
                     self.at = 0;
-                    return Ok(Front::Block(ask));
+                    return Ok(Upcoming::Block(ask));
                 }
                 Step::Unknown(length) => {
                     self.skip(length)?;
                     self.begun = None;
                 }
                 Step::Incomplete(length)
-                    if self.bitfield.is_none() && rest.get(4) == Some(&BITFIELD) =>
+                    if self.max_bitfield.is_none() && rest.get(4) == Some(&BITFIELD) =>
                 {
                     self.skip(length)?;
                     self.begun = None;
@@ -130,13 +131,13 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// The message that [`MessageReader::wait`] found; it counts as read.
+    /// Returns the message that [`MessageReader::wait`] has found, and consumes it.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the bytes are not a valid message.
     pub(crate) fn message(&mut self) -> Result<Message<'_>, ReadError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        match decode(rest, self.bitfield.unwrap_or(usize::MAX))? {
+        match decode(rest, self.max_bitfield.unwrap_or(usize::MAX))? {
             Step::Message(message, length) => {
                 self.at += length;
                 Ok(message)
@@ -145,7 +146,7 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// Takes what was read ahead of a block; returns how many bytes those are.
+    /// Moves the bytes of a block that were read ahead into `block`. Returns their number.
     pub(crate) fn take_ahead(&mut self, block: &mut [u8]) -> usize {
         let got = self.bytes.len().min(block.len());
         if let (Some(start), Some(here)) = (block.get_mut(..got), self.bytes.get(..got)) {
@@ -155,16 +156,16 @@ impl<'a> MessageReader<'a> {
         got
     }
 
-    /// For how long the message that is being read has been coming.
-    pub(crate) fn spent(&self) -> Duration {
+    /// How long the current message has been arriving.
+    pub(crate) fn arriving_for(&self) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
-    /// Reads the rest of a block, along with the header of what follows. It was coming for `spent`
-    /// before.
+    /// Reads the rest of a block, and in the same system call the header of the message that
+    /// follows. The block has been arriving for `spent` already.
     ///
     /// # Errors
-    /// When it does not come whole and in time.
+    /// When the block does not arrive whole and in time.
     pub(crate) fn read_block(
         &mut self,
         mut rest: &mut [u8],
@@ -176,7 +177,7 @@ impl<'a> MessageReader<'a> {
             let room = rest.len();
             let mut slices = [IoSliceMut::new(rest), IoSliceMut::new(&mut header)];
             let stream = self.stream;
-            let read = read(&self.patience, begun, |wait| {
+            let read = read(&self.timeouts, begun, |wait| {
                 stream.read_vectored(&mut slices, wait)
             })?;
             let ahead = header.get(..read.saturating_sub(room));
@@ -186,7 +187,7 @@ impl<'a> MessageReader<'a> {
         Ok(())
     }
 
-    /// Reads until `needed` bytes are there, perhaps some more.
+    /// Reads until at least `needed` bytes are buffered.
     fn fill(&mut self, needed: usize) -> Result<(), ReadError> {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -195,17 +196,17 @@ impl<'a> MessageReader<'a> {
             if have > 0 {
                 self.begun.get_or_insert_with(Instant::now);
             }
-            self.bytes.resize(needed.max(AHEAD), 0);
+            self.bytes.resize(needed.max(READ_AHEAD), 0);
             let room = self.bytes.get_mut(have..).unwrap_or_default();
             let stream = self.stream;
-            let read = read(&self.patience, self.begun, |wait| stream.read(room, wait));
+            let read = read(&self.timeouts, self.begun, |wait| stream.read(room, wait));
             self.bytes.truncate(have + *read.as_ref().unwrap_or(&0));
             read?;
         }
         Ok(())
     }
 
-    /// Lets a message pass without keeping it.
+    /// Skips a message of `length` bytes without buffering it.
     fn skip(&mut self, length: usize) -> Result<(), ReadError> {
         self.bytes.drain(..self.at);
         self.at = 0;
@@ -223,35 +224,39 @@ impl<'a> MessageReader<'a> {
     }
 }
 
-/// One read, of a message that began at `begun` if it did. The call gives up after a while, so that
-/// it is seen what is late.
+/// One read. `begun` is the time at which the current message began to arrive, if it did. Each
+/// `call` blocks for a limited time, so that the time limits are checked.
 fn read(
-    patience: &Patience,
+    timeouts: &ReadTimeouts,
     begun: Option<Instant>,
     mut call: impl FnMut(Duration) -> io::Result<usize>,
 ) -> Result<usize, ReadError> {
     let since = Instant::now();
     loop {
-        if begun.is_some_and(|begun| begun.elapsed() > patience.message) {
-            return Err(ReadError::Slow(patience.message));
+        if begun.is_some_and(|begun| begun.elapsed() > timeouts.message) {
+            return Err(ReadError::Slow(timeouts.message));
         }
-        if patience.until.is_some_and(|until| Instant::now() >= until) {
+        if timeouts
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
             return Err(ReadError::Late);
         }
-        return match call(patience.look()) {
+        return match call(timeouts.poll_interval()) {
             Ok(0) => Err(ReadError::Closed),
             Ok(read) => Ok(read),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => continue,
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                    if since.elapsed() < patience.silence =>
+                    if since.elapsed() < timeouts.silence =>
                 {
                     continue;
                 }
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    Err(ReadError::Silent(patience.silence))
+                    Err(ReadError::Silent(timeouts.silence))
                 }
-                // Under TLS: nobody says goodbye there, as BEP 3 knows where messages end.
+                // TLS reports this if no close notification came. BEP 3 messages carry their
+                // length, so none is needed.
                 io::ErrorKind::UnexpectedEof => Err(ReadError::Closed),
                 _ => Err(ReadError::Socket(error)),
             },

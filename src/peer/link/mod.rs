@@ -1,12 +1,15 @@
-//! A link: one BEP 3 connection to one peer in one swarm, and nothing but its input and output.
+//! A link: one BEP 3 connection to one peer in one swarm. This module does its input and output.
 //!
-//! A link has two threads of its own with small stacks: one reads (and owns the link from its start
-//! to its end), one writes. Neither holds a lock over I/O. What is to be written waits in the
-//! [`Outbox`]. A link knows its number, a [`Sink`] for what arrives, [`Uploads`] for what goes out,
-//! buffers and deadlines. It decides nothing: `swarm::Core` does.
+//! Each link has two threads with small stacks. The reading thread owns the link from its start to
+//! its end; the writing thread sends. Neither holds a lock during I/O. Data to send waits in the
+//! [`Outbox`].
+//!
+//! A link knows its id, a [`MessageSink`] for what arrives, an [`UploadSource`] for what it sends,
+//! buffers and time limits. It decides nothing: `swarm::Core` does.
 
 mod batch;
-mod ended;
+mod constants;
+mod end_reason;
 mod handshake;
 mod message_reader;
 mod outbox;
@@ -15,17 +18,19 @@ mod reader;
 mod sink;
 mod state;
 mod stream;
-mod terms;
 mod writer;
 
-pub(super) use ended::Ended;
-pub(super) use handshake::{CallError, Greeted, MemberCall, Served, Turned, answer, call};
-pub(super) use message_reader::{Front, MessageReader, Patience, ReadError};
-use outbox::{Next, Outbox};
-pub(super) use reader::{Means, serve};
-pub(super) use sink::{Sink, Uploads};
+use constants::MAX_REQUEST_QUEUE;
+pub(super) use constants::{IO_STACK, MAX_WINDOW, METADATA_ID, PEX_ID, extension_handshake};
+pub(super) use end_reason::EndReason;
+pub(super) use handshake::{
+    AdmissionError, CallError, GroupAccess, PeerConnection, ServedSwarms, accept_handshake,
+    initiate_handshake,
+};
+pub(super) use message_reader::{MessageReader, ReadError, ReadTimeouts, Upcoming};
+use outbox::{NextOutput, Outbox};
+pub(super) use reader::{LinkResources, serve};
+pub(super) use sink::{MessageSink, UploadSource};
 pub(super) use state::Link;
 pub(super) use stream::LinkStream;
 use stream::WriteError;
-use terms::MAX_REQUEST_QUEUE;
-pub(super) use terms::{LARGEST_WINDOW, METADATA, PEX, STACK, extension_handshake};

@@ -1,8 +1,9 @@
-//! What a link's writing thread has to send: control messages, `have`s and blocks that were asked
-//! for.
+//! The queue of a link's writing thread: control messages, `have` messages, and blocks that the
+//! remote peer requested.
 //!
-//! Whether a request is served is decided before it comes here. A choke drops what waits, behind
-//! the same lock: what was asked for before a choke and what comes after it is told apart exactly.
+//! The core decides whether a request is served, before the block is queued here. A choke drops the
+//! queued blocks under the same lock that queues them. So each request is clearly before or after
+//! the choke.
 
 use super::MAX_REQUEST_QUEUE;
 use crate::peer::Throttle;
@@ -14,95 +15,96 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Control bytes that may wait; a side that lets more pile up reads nothing.
-const MAX_WAITING: usize = 256 << 10;
+/// The maximum number of queued control bytes. If a remote peer reads so slowly that more are
+/// queued, the link is closed.
+const MAX_QUEUED_BYTES: usize = 256 << 10;
 
-/// Filled by whoever has something to say, emptied by the writing thread.
+/// Any thread adds to it; the writing thread empties it.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    waiting: Mutex<Waiting>,
+    queues: Mutex<Queues>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Queues {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
     metadata: MetadataQueue,
-    /// What is reserved of the limit for the block at the front, and when the last part of it is
-    /// due.
-    paid: u32,
+    /// The bytes of the front block that are already reserved from the rate limit, and the time at
+    /// which the last reserved part may be sent.
+    reserved: u32,
     due: Option<Instant>,
     haves: bool,
     closed: bool,
-    /// Since when the writing thread has been busy with one thing.
-    busy: Option<Instant>,
+    /// When the writing thread took what it is sending now.
+    sending_since: Option<Instant>,
 }
 
-/// Pieces of metadata that were asked for.
+/// Pieces of metadata that the remote peer requested.
 #[derive(Debug, Default)]
 struct MetadataQueue {
-    /// Each with the id of the extension at the other side.
+    /// Each with the extension id that the remote peer uses for metadata.
     pieces: VecDeque<(u8, u32)>,
     info: Option<Arc<Info>>,
-    /// How many were asked for so far.
-    asked: usize,
-    /// When the piece at the front is due by the limit, once it was reserved.
+    /// The number of requests since the link began.
+    requested: usize,
+    /// When the front piece may be sent. Set once its bytes are reserved from the rate limit.
     due: Option<Instant>,
 }
 
-/// What is to be sent next; nothing at all is a keep-alive.
+/// What to send next. If all fields are empty, a keep-alive is due.
 #[derive(Debug)]
-pub(super) struct Next {
-    /// Messages, encoded.
+pub(super) struct NextOutput {
+    /// Encoded messages.
     pub(super) bytes: Vec<u8>,
-    /// Whether the journal holds new pieces to tell of.
+    /// Whether the journal holds new pieces to send `have` messages for.
     pub(super) haves: bool,
-    /// A block that was asked for.
+    /// A block that the remote peer requested.
     pub(super) block: Option<BlockRange>,
 }
 
 impl Outbox {
-    /// Queues messages.
+    /// Queues messages. Closes the outbox if too much is queued.
     pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
-        self.change(|waiting| {
-            if waiting.bytes.len() > MAX_WAITING {
-                waiting.closed = true;
+        self.change(|queues| {
+            if queues.bytes.len() > MAX_QUEUED_BYTES {
+                queues.closed = true;
                 return;
             }
             let messages = messages.into_iter();
-            messages.for_each(|message| message.encode_into(&mut waiting.bytes));
+            messages.for_each(|message| message.encode_into(&mut queues.bytes));
         });
     }
 
-    /// Pieces were verified that the other side is to be told of.
+    /// Has the writing thread send `have` messages for newly verified pieces.
     pub(crate) fn notify_haves(&self) {
-        self.change(|waiting| waiting.haves = true);
+        self.change(|queues| queues.haves = true);
     }
 
-    /// Queues a block; what is more than can wait is dropped.
+    /// Queues a block, unless the queue is full.
     pub(crate) fn push_block(&self, range: BlockRange) {
-        self.change(|waiting| {
-            if waiting.blocks.len() < MAX_REQUEST_QUEUE {
-                waiting.blocks.push_back(range);
+        self.change(|queues| {
+            if queues.blocks.len() < MAX_REQUEST_QUEUE {
+                queues.blocks.push_back(range);
             }
         });
     }
 
-    /// Whether no further block can wait.
+    /// Whether the queue of blocks is full.
     pub(super) fn is_full(&self) -> bool {
-        lock(&self.waiting).blocks.len() >= MAX_REQUEST_QUEUE
+        lock(&self.queues).blocks.len() >= MAX_REQUEST_QUEUE
     }
 
-    /// Serves the other side's requests from now on.
+    /// Queues an unchoke.
     pub(crate) fn unchoke(&self) {
-        self.change(|waiting| Message::Unchoke.encode_into(&mut waiting.bytes));
+        self.change(|queues| Message::Unchoke.encode_into(&mut queues.bytes));
     }
 
-    /// Serves the other side's requests no more; those that wait are dropped. Between two sides
-    /// that know BEP 6 each is rejected after the choke, and those for `allowed` pieces stay.
+    /// Queues a choke and drops the queued blocks. With the fast extension (BEP 6) a reject follows
+    /// for each dropped block, and blocks of `allowed` pieces stay queued.
     pub(crate) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
-        self.change(|Waiting { bytes, blocks, .. }| {
+        self.change(|Queues { bytes, blocks, .. }| {
             Message::Choke.encode_into(bytes);
             blocks.retain(|block| {
                 let stays = fast && allowed.contains(&block.piece());
@@ -114,66 +116,63 @@ impl Outbox {
         });
     }
 
-    /// Takes a queued block back; `false` if it is not there any more.
+    /// Removes a queued block. Returns `false` if it was not queued.
     pub(super) fn cancel_block(&self, range: BlockRange) -> bool {
-        let mut waiting = lock(&self.waiting);
-        let at = waiting.blocks.iter().position(|queued| *queued == range);
-        at.and_then(|at| waiting.blocks.remove(at)).is_some()
+        let mut queues = lock(&self.queues);
+        let at = queues.blocks.iter().position(|queued| *queued == range);
+        at.and_then(|at| queues.blocks.remove(at)).is_some()
     }
 
-    /// Queues a piece of metadata; `false` if too many were asked for: nobody needs all of it more
-    /// than twice.
+    /// Queues a piece of metadata. Returns `false` if the remote peer has requested more than twice
+    /// the whole metadata.
     pub(crate) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
-        let mut waiting = lock(&self.waiting);
-        if waiting.metadata.asked >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
+        let mut queues = lock(&self.queues);
+        if queues.metadata.requested >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
             return false;
         }
-        waiting.metadata.asked += 1;
-        waiting
-            .metadata
-            .info
-            .get_or_insert_with(|| Arc::clone(info));
-        waiting.metadata.pieces.push_back((id, piece));
-        drop(waiting);
+        queues.metadata.requested += 1;
+        queues.metadata.info.get_or_insert_with(|| Arc::clone(info));
+        queues.metadata.pieces.push_back((id, piece));
+        drop(queues);
         self.changed.notify_all();
         true
     }
 
     /// Ends the writing thread.
     pub(crate) fn close(&self) {
-        self.change(|waiting| waiting.closed = true);
+        self.change(|queues| queues.closed = true);
     }
 
-    /// Waits for the next thing to send; `None` at the end. `spare` is an empty buffer to swap in.
-    /// A block has to wait for its part of `limit`; messages do not wait behind it. After
-    /// `keep_alive` without anything a keep-alive is due.
+    /// Waits for the next thing to send; returns `None` once the outbox is closed. `spare` is an
+    /// empty buffer to swap in. A block waits for the rate `limit`; messages do not wait behind it.
+    /// After `keep_alive` without output, a keep-alive is due.
     pub(super) fn next(
         &self,
         spare: Vec<u8>,
         limit: Option<&Throttle>,
         keep_alive: Duration,
-    ) -> Option<Next> {
-        let mut waiting = lock(&self.waiting);
-        waiting.busy = None;
+    ) -> Option<NextOutput> {
+        let mut queues = lock(&self.queues);
+        queues.sending_since = None;
         let begun = Instant::now();
         let mut now = begun;
         loop {
-            if waiting.closed {
+            if queues.closed {
                 return None;
             }
-            let metadata = waiting.metadata_due(limit, now);
+            let metadata = queues.metadata_due(limit, now);
             if metadata.is_some_and(|due| due <= now) {
-                waiting.take_metadata();
+                queues.take_metadata();
             }
-            let due = waiting.block_due(limit, now);
+            let due = queues.block_due(limit, now);
             let ready = due.is_some_and(|due| due <= now);
             let silent = now.saturating_duration_since(begun) >= keep_alive;
-            if ready || silent || waiting.haves || !waiting.bytes.is_empty() {
-                waiting.busy = Some(now);
-                let block = ready.then(|| waiting.pop_block()).flatten();
-                return Some(Next {
-                    bytes: std::mem::replace(&mut waiting.bytes, spare),
-                    haves: std::mem::take(&mut waiting.haves),
+            if ready || silent || queues.haves || !queues.bytes.is_empty() {
+                queues.sending_since = Some(now);
+                let block = ready.then(|| queues.pop_block()).flatten();
+                return Some(NextOutput {
+                    bytes: std::mem::replace(&mut queues.bytes, spare),
+                    haves: std::mem::take(&mut queues.haves),
                     block,
                 });
             }
@@ -184,56 +183,57 @@ impl Outbox {
                 .fold(end, Instant::min);
             let waited = self
                 .changed
-                .wait_timeout(waiting, until.saturating_duration_since(now));
-            (waiting, _) = recover(waited);
+                .wait_timeout(queues, until.saturating_duration_since(now));
+            (queues, _) = recover(waited);
             now = Instant::now();
         }
     }
 
-    /// Waits until `due`, or shorter if the link is closed; says whether it is.
-    pub(super) fn is_closed_by(&self, due: Instant) -> bool {
+    /// Waits until `due`, or until the link is closed. Returns whether it is closed.
+    pub(super) fn wait_until_closed(&self, due: Instant) -> bool {
         let pause = due.saturating_duration_since(Instant::now());
         let waited = self
             .changed
-            .wait_timeout_while(lock(&self.waiting), pause, |waiting| !waiting.closed);
+            .wait_timeout_while(lock(&self.queues), pause, |queues| !queues.closed);
         recover(waited).0.closed
     }
 
-    /// How long the writing thread has been busy with one thing: long means that the other side
-    /// does not read.
+    /// How long the writing thread has been sending one thing. A long time means that the remote
+    /// peer does not read.
     pub(crate) fn busy_for(&self) -> Duration {
-        lock(&self.waiting)
-            .busy
+        lock(&self.queues)
+            .sending_since
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Changes what waits, and wakes the writing thread.
-    fn change(&self, act: impl FnOnce(&mut Waiting)) {
-        act(&mut lock(&self.waiting));
+    /// Changes the queues and wakes the writing thread.
+    fn change(&self, act: impl FnOnce(&mut Queues)) {
+        act(&mut lock(&self.queues));
         self.changed.notify_all();
     }
 }
 
-impl Waiting {
-    /// When the block at the front may be sent, if there is one. What is more than 16 KiB is
-    /// reserved in parts, so that whoever asks for long blocks gets no more than others.
+impl Queues {
+    /// When the front block may be sent, if there is one. A block longer than 16 KiB is reserved in
+    /// parts, so that a peer that requests long blocks gets no larger share of the rate than
+    /// others.
     fn block_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
         let length = self.blocks.front()?.length();
         let Some(limit) = limit else { return Some(now) };
         loop {
             match self.due {
-                Some(due) if due > now || self.paid >= length => return Some(due),
+                Some(due) if due > now || self.reserved >= length => return Some(due),
                 _ => {
-                    let part = length.saturating_sub(self.paid).min(BLOCK);
+                    let part = length.saturating_sub(self.reserved).min(BLOCK);
                     self.due = Some(limit.reserve(part));
-                    self.paid += part;
+                    self.reserved += part;
                 }
             }
         }
     }
 
-    /// When the piece of metadata at the front may be sent, if there is one and nothing else waits.
-    /// It counts like a block.
+    /// When the front piece of metadata may be sent, if there is one and no message is queued. It
+    /// counts against the rate limit like a block.
     fn metadata_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
         let (_, piece) = self.metadata.pieces.front()?;
         if !self.bytes.is_empty() {
@@ -246,7 +246,7 @@ impl Waiting {
         Some(*self.metadata.due.get_or_insert_with(reserve))
     }
 
-    /// Lets one piece of metadata out, so that what is encoded stays little.
+    /// Encodes one piece of metadata only, so that few encoded bytes are queued.
     fn take_metadata(&mut self) {
         self.metadata.due = None;
         if let Some((id, piece)) = self.metadata.pieces.pop_front()
@@ -266,7 +266,7 @@ impl Waiting {
     }
 
     fn pop_block(&mut self) -> Option<BlockRange> {
-        (self.paid, self.due) = (0, None);
+        (self.reserved, self.due) = (0, None);
         self.blocks.pop_front()
     }
 }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choke_drops_requests_with_rejects_where_those_are_known() {
+    fn a_choke_drops_requests_and_rejects_them_under_the_fast_extension() {
         let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
         let pieces: Vec<BlockRange> = (0..4).map(|piece| block(&lengths, piece)).collect();
         let allowed = [pieces[2].piece()];
@@ -318,14 +318,14 @@ mod tests {
         let outbox = Outbox::default();
         for _ in 0..10_000 {
             outbox.push_block(block(&lengths, 0));
-            let waiting = lock(&outbox.waiting).blocks.len();
-            assert_eq!(outbox.is_full(), waiting == MAX_REQUEST_QUEUE);
+            let queues = lock(&outbox.queues).blocks.len();
+            assert_eq!(outbox.is_full(), queues == MAX_REQUEST_QUEUE);
         }
-        assert_eq!(lock(&outbox.waiting).blocks.len(), MAX_REQUEST_QUEUE);
+        assert_eq!(lock(&outbox.queues).blocks.len(), MAX_REQUEST_QUEUE);
     }
 
     #[test]
-    fn metadata_waits_for_its_part_of_the_limit_as_blocks_do() {
+    fn metadata_counts_against_the_rate_limit() {
         let head = b"d6:lengthi16384000e4:name1:x12:piece lengthi16384e6:pieces20000:";
         let raw = [&head[..], &[7; 20_000], b"e"].concat();
         let info = Arc::new(Info::parse(&raw).unwrap());
@@ -334,7 +334,7 @@ mod tests {
         let queued = (0..9).take_while(|_| outbox.push_metadata(&info, 2, 0));
         assert_eq!(queued.count(), 4, "all of it twice");
         let begun = Instant::now();
-        // Each is a quarter of a second; messages do not wait for it.
+        // Each piece takes a quarter of a second. Messages do not wait for it.
         for number in 0..4 {
             outbox.send([Message::Interested]);
             let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
@@ -348,13 +348,13 @@ mod tests {
     }
 
     #[test]
-    fn messages_do_not_wait_behind_a_block_that_has_to() {
+    fn messages_overtake_a_block_that_waits_for_the_rate_limit() {
         let lengths = Lengths::new(1 << 20, 1 << 20).unwrap();
         let limit = Throttle::new(64 << 10);
         let outbox = Outbox::default();
         outbox.unchoke();
         assert!(outbox.next(Vec::new(), Some(&limit), LONG).is_some());
-        // Eight parts of 16 KiB, each a quarter of a second.
+        // Eight parts of 16 KiB, a quarter of a second each.
         let long = lengths.range(0, 0, 128 << 10).unwrap();
         outbox.push_block(long);
         let begun = Instant::now();

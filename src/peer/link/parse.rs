@@ -1,40 +1,41 @@
-//! From messages of the wire to what they mean for the share at hand.
+//! Converts wire messages to what they mean for one share, and checks them against it.
 
-use super::{Ended, METADATA, PEX};
+use super::{EndReason, METADATA_ID, PEX_ID};
 use crate::swarm::{Breach, Received, Remote};
 use crate::torrent::{BlockRange, Lengths, PieceSet};
 use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
 use crate::wire::peer::{Ask, Message};
 
-/// A message that was checked against the share and what both sides agreed on.
+/// A message that is valid for the share and for the extensions that both sides support.
 #[derive(Debug)]
-pub(super) enum Parsed<'a> {
-    /// It is for the swarm.
+pub(super) enum ParsedMessage<'a> {
+    /// A message for the core.
     Swarm(Received<'a>),
-    /// It takes back a request, which waits at this link if anywhere.
+    /// Cancels a request, which may be queued at this link.
     Cancel(BlockRange),
-    /// It is about metadata (BEP 9).
+    /// A metadata message (BEP 9).
     Metadata(&'a [u8]),
-    /// Nothing is to be done about it.
+    /// Needs no action.
     Nothing,
 }
 
-/// Parses a message; `is_first` says that none but greetings came before it.
+/// Checks a message against the share. `is_first` says that no message came before it except those
+/// that `reader::may_precede_bitfield` allows.
 ///
 /// # Errors
-/// When it breaks the protocol.
+/// When the message breaks the protocol.
 pub(super) fn parse<'a>(
     message: Message<'a>,
     remote: &Remote,
     lengths: &Lengths,
     is_first: bool,
-) -> Result<Parsed<'a>, Ended> {
-    let piece = |told, index| lengths.piece(index).ok_or(Ended::NoPiece(told, index));
-    let block = |asked: Ask| lengths.range(asked.index, asked.begin, asked.length);
+) -> Result<ParsedMessage<'a>, EndReason> {
+    let piece = |name, index| lengths.piece(index).ok_or(EndReason::NoPiece(name, index));
+    let block = |request: Ask| lengths.range(request.index, request.begin, request.length);
     let all = |pieces| Received::Pieces { pieces, is_first };
     let is_fast = remote.fast;
-    Ok(Parsed::Swarm(match message {
-        Message::KeepAlive | Message::Port(_) => return Ok(Parsed::Nothing),
+    Ok(ParsedMessage::Swarm(match message {
+        Message::KeepAlive | Message::Port(_) => return Ok(ParsedMessage::Nothing),
         Message::Choke => Received::Choke,
         Message::Unchoke => Received::Unchoke,
         Message::Interested => Received::Interested,
@@ -44,9 +45,9 @@ pub(super) fn parse<'a>(
         Message::HaveAll if is_fast => all(PieceSet::full(lengths)),
         Message::HaveNone if is_fast && !is_first => return Err(Breach::TakenBack.into()),
         Message::HaveNone if is_fast => all(PieceSet::empty(lengths)),
-        Message::Request(asked) => Received::Request(block(asked)?),
-        Message::Cancel(asked) => return Ok(Parsed::Cancel(block(asked)?)),
-        Message::Reject(asked) if is_fast => Received::Reject(block(asked)?),
+        Message::Request(request) => Received::Request(block(request)?),
+        Message::Cancel(request) => return Ok(ParsedMessage::Cancel(block(request)?)),
+        Message::Reject(request) if is_fast => Received::Reject(block(request)?),
         Message::Suggest(index) if is_fast => Received::Suggest(piece("suggest", index)?),
         Message::AllowedFast(index) if is_fast => {
             Received::AllowedFast(piece("allowed fast", index)?)
@@ -55,16 +56,18 @@ pub(super) fn parse<'a>(
         | Message::HaveNone
         | Message::Reject(_)
         | Message::Suggest(_)
-        | Message::AllowedFast(_) => return Err(Ended::NotFast),
-        Message::Extended { .. } if !remote.extensions => return Err(Ended::NotExtended),
+        | Message::AllowedFast(_) => return Err(EndReason::FastNotAgreed),
+        Message::Extended { .. } if !remote.extensions => {
+            return Err(EndReason::ExtensionsNotAgreed);
+        }
         Message::Extended { id, payload } => match id {
             HANDSHAKE_ID => Received::Handshake(ExtensionHandshake::parse(payload)?),
-            METADATA => return Ok(Parsed::Metadata(payload)),
-            PEX => Received::PeerExchange(payload),
-            // No extension was offered under another id.
-            _ => return Ok(Parsed::Nothing),
+            METADATA_ID => return Ok(ParsedMessage::Metadata(payload)),
+            PEX_ID => Received::PeerExchange(payload),
+            // We offer no other extension.
+            _ => return Ok(ParsedMessage::Nothing),
         },
-        // Blocks come by another way: see `Front::Block`.
-        Message::Piece { .. } => return Ok(Parsed::Nothing),
+        // The reader handles blocks: see `Upcoming::Block`.
+        Message::Piece { .. } => return Ok(ParsedMessage::Nothing),
     }))
 }

@@ -1,50 +1,57 @@
-//! The reading thread of a link: the other side's messages, and its blocks straight into their
-//! buffers.
+//! The reading thread of a link. It passes messages to the swarm, and reads blocks from the socket
+//! directly into their buffers.
 
-use super::parse::{Parsed, parse};
-use super::{Ended, Front, Link, MessageReader, Patience, STACK, Sink, Uploads, writer};
-use crate::peer::{BlockBuffer, Bounds, BufferPool};
+use super::parse::{ParsedMessage, parse};
+use super::{
+    EndReason, IO_STACK, Link, MessageReader, MessageSink, ReadTimeouts, Upcoming, UploadSource,
+    writer,
+};
+use crate::peer::{BlockBuffer, BufferPool, LinkLimits};
 use crate::torrent::{BLOCK, Lengths, PieceSet};
 use crate::wire::peer::{Ask, Message};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-/// What a link is run with.
+/// What a link needs to run.
 #[derive(Clone, Debug)]
-pub(crate) struct Means {
+pub(crate) struct LinkResources {
     pub(crate) lengths: Lengths,
-    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) link_limits: Arc<LinkLimits>,
     pub(crate) buffers: Arc<BufferPool>,
 }
 
-/// Runs a link to its end; the writing thread is ended and joined before this returns. `told` is
-/// the place in the journal up to which the other side knows of our pieces.
-pub(crate) fn serve<S: Sink + Uploads + 'static>(
+/// Runs a link until it ends. Joins the writing thread before it returns. `journal_position` is the
+/// position in the journal of owned pieces up to which the remote peer knows them.
+pub(crate) fn serve<S: MessageSink + UploadSource + 'static>(
     swarm: &Arc<S>,
     link: &Arc<Link>,
-    means: &Means,
-    told: usize,
-) -> Ended {
+    resources: &LinkResources,
+    journal_position: usize,
+) -> EndReason {
     let writer = {
-        let (swarm, link, bounds) = (Arc::clone(swarm), Arc::clone(link), means.bounds.clone());
+        let (swarm, link, link_limits) = (
+            Arc::clone(swarm),
+            Arc::clone(link),
+            resources.link_limits.clone(),
+        );
         let name = thread::current().name().unwrap_or("link").to_owned() + "-write";
-        let thread = thread::Builder::new().name(name).stack_size(STACK);
-        thread.spawn(move || writer::write(&*swarm, &link, &bounds, told))
+        let thread = thread::Builder::new().name(name).stack_size(IO_STACK);
+        thread.spawn(move || writer::write(&*swarm, &link, &link_limits, journal_position))
     };
     let writer = match writer {
         Ok(writer) => writer,
-        Err(error) => return Ended::Thread(error),
+        Err(error) => return EndReason::Thread(error),
     };
     let mut reader = Reader {
         sink: &**swarm,
         link,
-        means,
+        resources,
         spare: None,
-        is_first: true,
+        may_be_bitfield: true,
     };
     let ended = match reader.run() {
-        Ok(()) => Ended::Here,
+        Ok(()) => EndReason::ClosedHere,
         Err(ended) => ended,
     };
     link.close(ended.to_string());
@@ -55,89 +62,101 @@ pub(crate) fn serve<S: Sink + Uploads + 'static>(
 struct Reader<'a, S> {
     sink: &'a S,
     link: &'a Link,
-    means: &'a Means,
-    /// A buffer for the next block.
+    resources: &'a LinkResources,
+    /// A buffer for the next block, returned by the swarm because it did not need the last block.
     spare: Option<BlockBuffer>,
-    /// No message has come yet.
-    is_first: bool,
+    /// Whether the next message may still be a bitfield.
+    may_be_bitfield: bool,
 }
 
-impl<S: Sink> Reader<'_, S> {
-    fn run(&mut self) -> Result<(), Ended> {
-        let (lengths, deadlines) = (self.means.lengths, &self.means.bounds.deadlines);
-        let patience = Patience {
+impl<S: MessageSink> Reader<'_, S> {
+    fn run(&mut self) -> Result<(), EndReason> {
+        let (lengths, deadlines) = (
+            self.resources.lengths,
+            &self.resources.link_limits.deadlines,
+        );
+        let timeouts = ReadTimeouts {
             message: deadlines.message,
             silence: deadlines.silence,
-            until: None,
+            deadline: None,
         };
         let bitfield = PieceSet::bytes_for(lengths.pieces());
-        let mut messages = MessageReader::new(self.link.stream(), patience, Some(bitfield))?;
+        let mut messages = MessageReader::new(self.link.stream(), timeouts, Some(bitfield))?;
         loop {
             match messages.wait()? {
-                Front::Block(ask) => {
-                    self.is_first = false;
-                    self.block(&mut messages, ask)?;
+                Upcoming::Block(ask) => {
+                    self.may_be_bitfield = false;
+                    self.read_block(&mut messages, ask)?;
                 }
-                Front::Message => {
+                Upcoming::Message => {
                     let message = messages.message()?;
-                    let is_first = self.is_first;
-                    self.is_first &= opens_before_pieces(&message);
-                    self.act(message, is_first)?;
+                    let may_be_bitfield = self.may_be_bitfield;
+                    self.may_be_bitfield &= may_precede_bitfield(&message);
+                    self.handle(message, may_be_bitfield)?;
                 }
             }
         }
     }
 
-    fn act(&self, message: Message<'_>, is_first: bool) -> Result<(), Ended> {
+    fn handle(&self, message: Message<'_>, may_be_bitfield: bool) -> Result<(), EndReason> {
         let is_request = matches!(message, Message::Request(_));
-        match parse(message, self.link.remote(), &self.means.lengths, is_first)? {
-            Parsed::Swarm(_) if is_request && self.link.is_flooded() => Err(Ended::Flood),
-            Parsed::Swarm(message) => Ok(self.sink.on_message(self.link.id(), message)?),
-            Parsed::Cancel(block) => {
+        match parse(
+            message,
+            self.link.remote(),
+            &self.resources.lengths,
+            may_be_bitfield,
+        )? {
+            ParsedMessage::Swarm(_) if is_request && self.link.has_too_many_requests() => {
+                Err(EndReason::TooManyRequests)
+            }
+            ParsedMessage::Swarm(message) => Ok(self.sink.on_message(self.link.id(), message)?),
+            ParsedMessage::Cancel(block) => {
                 self.link.on_cancel(block);
                 Ok(())
             }
-            Parsed::Metadata(payload) => Ok(self.sink.on_metadata(self.link.id(), payload)?),
-            Parsed::Nothing => Ok(()),
+            ParsedMessage::Metadata(payload) => {
+                Ok(self.sink.on_metadata(self.link.id(), payload)?)
+            }
+            ParsedMessage::Nothing => Ok(()),
         }
     }
 
-    /// Reads a block into its buffer and hands it on.
-    fn block(&mut self, messages: &mut MessageReader<'_>, ask: Ask) -> Result<(), Ended> {
-        let lengths = &self.means.lengths;
+    /// Reads a block into its buffer and passes it to the swarm.
+    fn read_block(&mut self, messages: &mut MessageReader<'_>, ask: Ask) -> Result<(), EndReason> {
+        let lengths = &self.resources.lengths;
         let range = lengths.range(ask.index, ask.begin, ask.length)?;
         if range.length() > BLOCK {
-            return Err(Ended::Unasked(ask));
+            return Err(EndReason::Unrequested(ask));
         }
         let spare = self.spare.take();
-        let mut buffer = spare.unwrap_or_else(|| self.means.buffers.buffer());
+        let mut buffer = spare.unwrap_or_else(|| self.resources.buffers.buffer());
         buffer.set_length(range.length());
         let got = messages.take_ahead(&mut buffer);
-        let spent = messages.spent();
-        self.keep_limit(range.length())?;
+        let spent = messages.arriving_for();
+        self.wait_for_limit(range.length())?;
         messages.read_block(buffer.get_mut(got..).unwrap_or_default(), spent)?;
         let unneeded = self.sink.on_block(self.link.id(), range, buffer);
-        self.spare = unneeded.map_err(|_| Ended::Unasked(ask))?;
+        self.spare = unneeded.map_err(|_| EndReason::Unrequested(ask))?;
         Ok(())
     }
 
-    /// Waits until so many bytes may be read, if reading is limited.
-    fn keep_limit(&self, bytes: u32) -> Result<(), Ended> {
-        let Some(limit) = &self.means.bounds.down else {
+    /// Waits until the rate limit, if there is one, lets `bytes` be read.
+    fn wait_for_limit(&self, bytes: u32) -> Result<(), EndReason> {
+        let Some(limit) = &self.resources.link_limits.down else {
             return Ok(());
         };
         let due = limit.reserve(bytes);
         if due > Instant::now() && self.link.pause_until(due) {
-            return Err(Ended::Here);
+            return Err(EndReason::ClosedHere);
         }
         Ok(())
     }
 }
 
-/// Whether the message may stand before the one that tells of all pieces. BEP 3 has the bitfield
-/// directly after the handshake; BEP 10 allows its own handshake at once too, which widespread
-/// programs send first, as some do the port.
-fn opens_before_pieces(message: &Message<'_>) -> bool {
+/// Whether the message may come before the bitfield. BEP 3 requires the bitfield directly after the
+/// handshake. BEP 10 allows the extension handshake first, and widespread clients send it first;
+/// some send the port first.
+fn may_precede_bitfield(message: &Message<'_>) -> bool {
     matches!(
         message,
         Message::KeepAlive | Message::Port(_) | Message::Extended { .. }

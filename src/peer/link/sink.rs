@@ -1,4 +1,4 @@
-//! What a link knows of the swarm it is in.
+//! What a link needs of its swarm.
 
 use crate::peer::BlockBuffer;
 use crate::storage::Store;
@@ -7,24 +7,24 @@ use crate::torrent::{BlockRange, PieceIndex};
 use crate::wire::metadata::MetadataError;
 use std::sync::Arc;
 
-/// Takes what arrives over links.
-pub(crate) trait Sink: Send + Sync {
-    /// A message came.
+/// Receives what arrives over links.
+pub(crate) trait MessageSink: Send + Sync {
+    /// Handles a message.
     ///
     /// # Errors
-    /// When it breaks the protocol: the link ends.
+    /// When the message breaks the protocol. The link then ends.
     fn on_message(&self, link: LinkId, message: Received<'_>) -> Result<(), Breach>;
 
-    /// A message about metadata came (BEP 9).
+    /// Handles a metadata message (BEP 9).
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not a valid metadata message.
     fn on_metadata(&self, link: LinkId, payload: &[u8]) -> Result<(), MetadataError>;
 
-    /// A block came. Returns its buffer if it is not needed.
+    /// Handles a block. Returns the buffer if the block is not needed.
     ///
     /// # Errors
-    /// When it was not asked for: the link ends.
+    /// When the block was not requested. The link then ends.
     fn on_block(
         &self,
         link: LinkId,
@@ -33,20 +33,21 @@ pub(crate) trait Sink: Send + Sync {
     ) -> Result<Option<BlockBuffer>, Unasked>;
 }
 
-/// Gives what goes out over links.
-pub(crate) trait Uploads: Send + Sync {
-    /// The pieces that were verified since `place` in the journal; `place` moves on.
-    fn haves_since(&self, place: &mut usize) -> Vec<PieceIndex>;
+/// Provides what links send.
+pub(crate) trait UploadSource: Send + Sync {
+    /// The pieces verified since `position` in the journal of owned pieces. Advances `position`
+    /// past them.
+    fn haves_since(&self, position: &mut usize) -> Vec<PieceIndex>;
 
-    /// Whether a piece may go out now.
+    /// Whether a piece may be sent now.
     fn serves(&self, piece: PieceIndex) -> bool;
 
-    /// The files to read from; none once they are closed.
+    /// The files to read from; `None` once they are closed.
     fn store(&self) -> Option<Arc<Store>>;
 
-    /// A block of so many bytes went out.
+    /// Counts the bytes of a block that was sent.
     fn on_sent(&self, bytes: u32);
 
-    /// The files cannot be read, or are not what was verified.
+    /// Handles files that cannot be read or have changed since they were verified.
     fn on_unservable(&self, reason: &str);
 }

@@ -1,5 +1,5 @@
-//! A link, as both of its threads and its swarm know it: the connection, what waits to be sent, and
-//! what went over it.
+//! The state of a link that its two threads and its swarm share: the connection, the outbox and the
+//! traffic counters.
 
 use super::{LinkStream, Outbox};
 use crate::certificate::Member;
@@ -11,36 +11,36 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// An open link.
+/// A link, from its admission until its threads have ended.
 #[derive(Debug)]
 pub(crate) struct Link {
     id: LinkId,
     stream: LinkStream,
-    /// Who the other side is, in a group's swarm.
+    /// The other peer's user; only in a group swarm.
     member: Option<Member>,
     remote: Remote,
     outbox: Outbox,
-    /// Pieces that the other side may ask for while choked.
+    /// Pieces that the remote peer may request while choked (BEP 6).
     allowed_fast: Vec<PieceIndex>,
     traffic: Traffic,
-    /// Why it was ended from here, if it was.
+    /// The first reason for which this peer closed it, if it did.
     reason: Mutex<Option<String>>,
 }
 
-/// What went over a link.
+/// What was sent and received over a link.
 #[derive(Debug)]
 struct Traffic {
     since: Instant,
-    /// Its reading thread waits for its part of a limit.
+    /// Whether the reading thread is waiting for the rate limit.
     paused: AtomicBool,
-    /// Bytes of blocks that went out.
+    /// Bytes of blocks sent.
     sent: AtomicU64,
-    /// When the last one went out, in milliseconds from the start of the link.
+    /// When the last block was sent, in milliseconds since the start of the link.
     last_sent: AtomicU64,
 }
 
 impl Link {
-    /// A link that was admitted under this number.
+    /// A link that the core has admitted under `id`.
     pub(crate) fn new(
         id: LinkId,
         stream: LinkStream,
@@ -73,12 +73,12 @@ impl Link {
         &self.remote
     }
 
-    /// Who the other side is, in a group's swarm.
+    /// The other peer's user; only in a group swarm.
     pub(crate) fn member(&self) -> Option<&Member> {
         self.member.as_ref()
     }
 
-    /// Pieces that the other side may ask for while choked (BEP 6).
+    /// Pieces that the remote peer may request while choked (BEP 6).
     pub(crate) fn allowed_fast(&self) -> &[PieceIndex] {
         &self.allowed_fast
     }
@@ -96,45 +96,45 @@ impl Link {
         self.outbox.send(messages);
     }
 
-    /// Pieces were verified that the other side is to be told of.
+    /// Has the writing thread send `have` messages for newly verified pieces.
     pub(crate) fn notify_haves(&self) {
         self.outbox.notify_haves();
     }
 
-    /// Queues a block that the other side asked for.
+    /// Queues a block that the remote peer requested.
     pub(crate) fn serve(&self, block: BlockRange) {
         self.outbox.push_block(block);
     }
 
-    /// Queues a piece of metadata; `false` if too many were asked for.
+    /// Queues a piece of metadata. Returns `false` if the remote peer has requested too many.
     pub(crate) fn send_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
         self.outbox.push_metadata(info, id, piece)
     }
 
-    /// Chokes the other side: what it asked for is dropped, but for what it may ask for all the
-    /// same.
+    /// Chokes the remote peer. Its queued requests are dropped, except those for allowed-fast
+    /// pieces.
     pub(crate) fn choke(&self) {
         self.outbox.choke(self.remote.fast, &self.allowed_fast);
     }
 
-    /// Unchokes the other side.
+    /// Unchokes the remote peer.
     pub(crate) fn unchoke(&self) {
         self.outbox.unchoke();
     }
 
-    /// Ends the link: both threads meet a closed socket. The first reason counts.
+    /// Closes the link: the sockets close, so both threads end. Only the first reason is kept.
     pub(crate) fn close(&self, reason: impl Into<String>) {
         lock(&self.reason).get_or_insert_with(|| reason.into());
         self.outbox.close();
         self.stream.shut();
     }
 
-    /// Why it was ended from here.
+    /// Why this peer closed it, if it did.
     pub(crate) fn reason(&self) -> Option<String> {
         lock(&self.reason).clone()
     }
 
-    /// What it moved, for the core, whose clock shows `now`.
+    /// What the link has moved, for a core whose clock shows `now`.
     pub(crate) fn activity(&self, now: Duration) -> Activity {
         let traffic = &self.traffic;
         let sent = traffic.sent.load(Ordering::Relaxed);
@@ -151,20 +151,20 @@ impl Link {
         }
     }
 
-    /// More is asked for than is kept.
-    pub(super) fn is_flooded(&self) -> bool {
+    /// Whether the remote peer has more requests open than the queue holds.
+    pub(super) fn has_too_many_requests(&self) -> bool {
         self.outbox.is_full()
     }
 
-    /// The other side takes a request back. BEP 6: each request gets its block or a reject, a
-    /// cancelled one too.
+    /// Handles a `cancel`. Under BEP 6 every request gets its block or a reject, a cancelled one
+    /// too.
     pub(super) fn on_cancel(&self, block: BlockRange) {
         if self.outbox.cancel_block(block) && self.remote.fast {
             self.outbox.send([Message::Reject(block.into())]);
         }
     }
 
-    /// A block went out.
+    /// Counts a block that was sent.
     pub(super) fn on_sent(&self, length: u32) {
         let since = self.traffic.since.elapsed().as_millis();
         let since = u64::try_from(since).unwrap_or(u64::MAX);
@@ -174,11 +174,11 @@ impl Link {
             .fetch_add(length.into(), Ordering::Relaxed);
     }
 
-    /// Does not read until `due`, or shorter if the link is closed; returns whether it is.
+    /// Pauses reading until `due`, or until the link is closed. Returns whether it is closed.
     pub(super) fn pause_until(&self, due: Instant) -> bool {
         let paused = &self.traffic.paused;
         paused.store(true, Ordering::Relaxed);
-        let is_closed = self.outbox.is_closed_by(due);
+        let is_closed = self.outbox.wait_until_closed(due);
         paused.store(false, Ordering::Relaxed);
         is_closed
     }

@@ -1,4 +1,4 @@
-//! What a link goes over: a plain socket, or TLS between members of a group.
+//! The byte stream of a link: a plain socket, or TLS between members of a group.
 
 use super::batch::Batch;
 use crate::net::TlsStream;
@@ -13,44 +13,45 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// "More follows": the header of a piece leaves with the first bytes of its block.
+/// More bytes follow, so the kernel sends the header of a piece with the first bytes of its block.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
-/// A side that takes nothing for so long is given up; one that takes little is seen to by the clock
-/// before that.
-const TAKEN: Duration = Duration::from_secs(150);
+/// How long one TLS write may take. A remote peer that reads slowly is usually disconnected before
+/// that, by the core (`Deadlines::unread`).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// Why writing ended.
+/// Why writing failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
     #[error("{0}")]
     Socket(#[from] io::Error),
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("the file under the share was cut short")]
-    Cut,
+    #[error("the file is shorter than when it was verified")]
+    FileTooShort,
 }
 
-/// A connection that one thread reads while another writes.
+/// A connection that one thread reads while another thread writes.
 #[derive(Debug)]
 pub(crate) enum LinkStream {
-    /// BEP 3 as it is.
+    /// Plain BEP 3.
     Plain(Arc<TcpStream>),
-    /// Inside TLS.
+    /// BEP 3 inside TLS.
     Group {
-        /// The line.
-        line: Box<TlsStream>,
-        /// What it goes over.
+        /// The TLS stream.
+        tls: Box<TlsStream>,
+        /// The socket under it, which can be shut down while another thread uses the TLS stream.
         socket: Arc<TcpStream>,
     },
 }
 
 impl LinkStream {
-    /// Ends it at once, both ways; whoever reads or writes meets a closed socket.
+    /// Closes both directions at once. Blocked reads and writes fail.
     pub(super) fn shut(&self) {
         let _ = self.socket().shutdown(Shutdown::Both);
     }
 
-    /// Requests are small and must not wait for one another; a read waits so long at most.
+    /// Disables Nagle's algorithm, because requests are small and urgent. Sets how long one read
+    /// may block.
     pub(super) fn prepare(&self, wait: Duration) -> io::Result<()> {
         self.socket().set_nodelay(true)?;
         self.socket().set_read_timeout(Some(wait))
@@ -59,7 +60,7 @@ impl LinkStream {
     pub(super) fn read(&self, room: &mut [u8], wait: Duration) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read(room),
-            Self::Group { line, .. } => line.read_until(room, Instant::now() + wait),
+            Self::Group { tls, .. } => tls.read_until(room, Instant::now() + wait),
         }
     }
 
@@ -70,32 +71,33 @@ impl LinkStream {
     ) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read_vectored(room),
-            Self::Group { line, .. } => line.read_vectored_until(room, Instant::now() + wait),
+            Self::Group { tls, .. } => tls.read_vectored_until(room, Instant::now() + wait),
         }
     }
 
-    /// Sends messages; under TLS they may wait in `batch` until it is flushed.
+    /// Sends messages. Under TLS they may stay in `batch` until [`LinkStream::flush`].
     pub(super) fn write(&self, batch: &mut Batch, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(socket) => (&**socket).write_all(bytes),
-            Self::Group { line, .. } => {
+            Self::Group { tls, .. } => {
                 batch.append(bytes);
-                batch.flush_full(|bytes| write_encrypted(line, bytes))
+                batch.flush_full(|bytes| write_encrypted(tls, bytes))
             }
         }
     }
 
-    /// Sends what waits in `batch`.
+    /// Sends the bytes in `batch`.
     pub(super) fn flush(&self, batch: &mut Batch) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
-            Self::Group { line, .. } => batch.flush(|bytes| write_encrypted(line, bytes)),
+            Self::Group { tls, .. } => batch.flush(|bytes| write_encrypted(tls, bytes)),
         }
     }
 
-    /// Sends the header of a piece and its block, `length` bytes from `offset` on, as long as the
-    /// files are those that were verified. On a plain link the block goes straight from the page
-    /// cache: nothing is read into this process. Under TLS it is read into `batch`.
+    /// Sends the header of a piece and its block: `length` bytes of the share from `offset`. Fails
+    /// if the files have changed since they were verified. On a plain link `sendfile` sends the
+    /// block from the page cache, without reading it into this process. Under TLS the block is read
+    /// into `batch`.
     pub(super) fn send_block(
         &self,
         batch: &mut Batch,
@@ -107,22 +109,22 @@ impl LinkStream {
         let spans = store.spans(offset, length)?;
         match self {
             Self::Plain(socket) => {
-                let vouched = |span: Result<Span, StoreError>| {
+                let checked_span = |span: Result<Span, StoreError>| {
                     let span = span?;
                     store.vouch(&span)?;
                     Ok(span)
                 };
-                send_plain(socket, header, spans.map(vouched))
+                send_plain(socket, header, spans.map(checked_span))
             }
-            Self::Group { line, .. } => {
+            Self::Group { tls, .. } => {
                 batch.append(header);
                 for span in spans {
                     let span = span?;
                     read_span(&span, batch)?;
-                    // After the reading: what was read is what was verified.
+                    // Checks after reading, so that the bytes read are those that were verified.
                     store.vouch(&span)?;
                 }
-                Ok(batch.flush_full(|bytes| write_encrypted(line, bytes))?)
+                Ok(batch.flush_full(|bytes| write_encrypted(tls, bytes))?)
             }
         }
     }
@@ -134,8 +136,8 @@ impl LinkStream {
     }
 }
 
-fn write_encrypted(line: &TlsStream, bytes: &[u8]) -> io::Result<()> {
-    line.write_all_until(bytes, Instant::now() + TAKEN)
+fn write_encrypted(tls: &TlsStream, bytes: &[u8]) -> io::Result<()> {
+    tls.write_all_until(bytes, Instant::now() + WRITE_TIMEOUT)
 }
 
 fn read_span(span: &Span, batch: &mut Batch) -> Result<(), WriteError> {
@@ -146,7 +148,7 @@ fn read_span(span: &Span, batch: &mut Batch) -> Result<(), WriteError> {
         return Ok(());
     };
     match file.read_exact_at(room, *offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::Cut),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(WriteError::FileTooShort),
         read => Ok(read?),
     }
 }
@@ -158,7 +160,7 @@ fn send_plain(
 ) -> Result<(), WriteError> {
     let mut sent = 0;
     while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {
-        sent += retry(|| socket::send(socket.as_raw_fd(), rest, MSG_MORE))?;
+        sent += retry_interrupted(|| socket::send(socket.as_raw_fd(), rest, MSG_MORE))?;
     }
     for span in spans {
         match span? {
@@ -177,12 +179,13 @@ fn send_plain(
                 length,
                 ..
             } => {
-                let mut at = i64::try_from(offset).map_err(|_| WriteError::Cut)?;
+                let mut at = i64::try_from(offset).map_err(|_| WriteError::FileTooShort)?;
                 let mut left = length as usize;
                 while left > 0 {
-                    let sent = retry(|| sendfile64(socket, &file, Some(&mut at), left))?;
+                    let sent =
+                        retry_interrupted(|| sendfile64(socket, &file, Some(&mut at), left))?;
                     if sent == 0 {
-                        return Err(WriteError::Cut);
+                        return Err(WriteError::FileTooShort);
                     }
                     left = left.saturating_sub(sent);
                 }
@@ -192,7 +195,7 @@ fn send_plain(
     Ok(())
 }
 
-fn retry(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
+fn retry_interrupted(mut call: impl FnMut() -> nix::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}

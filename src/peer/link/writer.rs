@@ -1,24 +1,29 @@
-//! The writing thread of a link: messages first, then one block at a time.
+//! The writing thread of a link. It sends queued messages first, then one block at a time.
 
 use super::batch::Batch;
-use super::{Link, Next, Uploads, WriteError};
-use crate::peer::Bounds;
+use super::{Link, NextOutput, UploadSource, WriteError};
+use crate::peer::LinkLimits;
 use crate::torrent::BlockRange;
 use crate::wire::peer::{Message, piece_header};
 use std::time::Duration;
 
-/// Sends until the outbox is closed or the stream breaks. `told` is the place in the journal up to
-/// which the other side knows of our pieces.
-pub(super) fn write(uploads: &dyn Uploads, link: &Link, bounds: &Bounds, mut told: usize) {
+/// Sends until the outbox is closed or the stream fails. `journal_position` is the position in the
+/// journal of owned pieces up to which the remote peer knows them.
+pub(super) fn write(
+    uploads: &dyn UploadSource,
+    link: &Link,
+    link_limits: &LinkLimits,
+    mut journal_position: usize,
+) {
     let (mut spare, mut batch) = (Vec::new(), Batch::default());
-    // What waits in the batch goes out before anything is waited for.
-    let patience = |batch: &Batch| match batch.is_empty() {
-        true => bounds.deadlines.keep_alive,
+    // If the batch holds bytes, do not wait for more output: send them now.
+    let max_wait = |batch: &Batch| match batch.is_empty() {
+        true => link_limits.deadlines.keep_alive,
         false => Duration::ZERO,
     };
-    let (outbox, up) = (link.outbox(), bounds.up.as_ref());
-    while let Some(next) = outbox.next(spare, up, patience(&batch)) {
-        spare = match send(uploads, link, next, &mut batch, &mut told) {
+    let (outbox, up) = (link.outbox(), link_limits.up.as_ref());
+    while let Some(next) = outbox.next(spare, up, max_wait(&batch)) {
+        spare = match send(uploads, link, next, &mut batch, &mut journal_position) {
             Ok(spare) => spare,
             Err(WriteError::Socket(error)) => {
                 return link.close(format!("writing failed: {error}"));
@@ -29,24 +34,24 @@ pub(super) fn write(uploads: &dyn Uploads, link: &Link, bounds: &Bounds, mut tol
             }
         };
     }
-    // Whoever else closes an outbox gives the reason first.
+    // This reason counts only if the outbox was closed without one: it had overflowed.
     link.close("it does not read what it is sent");
 }
 
 fn send(
-    uploads: &dyn Uploads,
+    uploads: &dyn UploadSource,
     link: &Link,
-    next: Next,
+    next: NextOutput,
     batch: &mut Batch,
-    told: &mut usize,
+    journal_position: &mut usize,
 ) -> Result<Vec<u8>, WriteError> {
-    let Next {
+    let NextOutput {
         mut bytes,
         haves,
         block,
     } = next;
     if haves {
-        for piece in uploads.haves_since(told) {
+        for piece in uploads.haves_since(journal_position) {
             Message::Have(piece.number()).encode_into(&mut bytes);
         }
     }
@@ -74,12 +79,12 @@ fn send(
 }
 
 fn send_block(
-    uploads: &dyn Uploads,
+    uploads: &dyn UploadSource,
     link: &Link,
     batch: &mut Batch,
     block: BlockRange,
 ) -> Result<(), WriteError> {
-    let store = uploads.store().ok_or(WriteError::Cut)?;
+    let store = uploads.store().ok_or(WriteError::FileTooShort)?;
     let offset = store.info().lengths().range_offset(block);
     let header = piece_header(block.into());
     link.stream()

@@ -7,7 +7,7 @@ use crate::bencode;
 use crate::net::write_all_by;
 use crate::peer::search::{MetadataSlot, SlotRefused};
 use crate::peer::{
-    Front, LinkStream, METADATA, MagnetSearch, MessageReader, Patience, ReadError,
+    LinkStream, METADATA_ID, MagnetSearch, MessageReader, ReadError, ReadTimeouts, Upcoming,
     extension_handshake,
 };
 use crate::torrent::Sha1;
@@ -181,18 +181,18 @@ impl MetadataFetch<'_> {
         let (id, payload) = (0, payload.as_slice());
         Message::Extended { id, payload }.encode_into(&mut hello);
         self.send(&hello)?;
-        let patience = Patience {
+        let timeouts = ReadTimeouts {
             message: GREETING + NEXT_PIECE,
             silence: GREETING + NEXT_PIECE,
-            until: None,
+            deadline: None,
         };
         // The bitfield is not needed, and may be long.
-        let mut messages = MessageReader::new(link, patience, None)?;
+        let mut messages = MessageReader::new(link, timeouts, None)?;
         loop {
-            messages.set_until(self.deadline.min(self.piece_deadline));
+            messages.set_deadline(self.deadline.min(self.piece_deadline));
             match messages.wait()? {
-                Front::Block(_) => return Err(FetchError::Block),
-                Front::Message => {
+                Upcoming::Block(_) => return Err(FetchError::Block),
+                Upcoming::Message => {
                     if let Message::Extended { id, payload } = messages.message()?
                         && let Some(metadata) = self.on_extended(id, payload)?
                     {
@@ -214,7 +214,7 @@ impl MetadataFetch<'_> {
                 self.request_pieces()?;
                 Ok(None)
             }
-            METADATA => self.on_metadata(payload),
+            METADATA_ID => self.on_metadata(payload),
             _ => Ok(None),
         }
     }
@@ -282,7 +282,7 @@ impl MetadataFetch<'_> {
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), FetchError> {
-        let limit = self.search.context.bounds.deadlines.handshake;
+        let limit = self.search.context.link_limits.deadlines.handshake;
         Ok(write_all_by(self.stream, bytes, limit)?)
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
             }
         };
         let info_hash = record.magnet.info_hash;
-        let choice = FileChoice::recorded(&record.only, record.sequential, record.force);
+        let choice = FileChoice::from_record(&record.only, record.sequential, record.force);
         let search = services.new_search(record, choice);
         match services
             .transfers

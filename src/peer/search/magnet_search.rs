@@ -104,7 +104,7 @@ impl MagnetSearch {
     /// Adds addresses that a tracker returned or a person named. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
         self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
-        self.context.ticks.now();
+        self.context.ticks.trigger();
     }
 
     /// Whether the metadata is still being looked for.

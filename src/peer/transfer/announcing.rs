@@ -1,23 +1,23 @@
-//! When a transfer is announced, and what its trackers may do to it.
+//! The announces of a transfer, and the changes that its trackers may make to it.
 
 use super::transfer::Transfer;
 use crate::swarm::Phase;
 use crate::wire::Event;
 
 impl Transfer {
-    /// Announces it as soon as possible, and from then on.
+    /// Announces it as soon as possible, and regularly from then on.
     pub(crate) fn announce(&self, event: Option<Event>) {
-        if let Some(shared) = self.shared() {
-            self.trackers.announce(shared, event);
+        if let Some(transfer) = self.to_arc() {
+            self.trackers.announce(transfer, event);
         }
     }
 
-    /// Its trackers learn that it ends here.
-    pub(crate) fn leave(&self) {
+    /// Reports to the trackers that the transfer ends at this peer.
+    pub(crate) fn leave_swarm(&self) {
         self.trackers.leave(self.info_hash());
     }
 
-    /// The latest trouble with its trackers.
+    /// The latest error of its trackers.
     pub(super) fn tracker_trouble(&self) -> Option<String> {
         match self.plan.listed {
             true => self.trackers.trouble(self.info_hash()),
@@ -25,13 +25,14 @@ impl Transfer {
         }
     }
 
-    /// Whether trackers of an open swarm are to hear of it.
+    /// Whether it is announced to the trackers of an open swarm.
     pub(crate) fn is_to_be_announced(&self) -> bool {
         let is_open = self.plan.listed && self.plan.group.is_none();
-        is_open && self.look(|core| core.phase().serves())
+        is_open && self.inspect(|core| core.phase().serves())
     }
 
-    /// Its user may have it: if it was withdrawn, it is shared again. Returns whether it was.
+    /// Serves a withdrawn share again, because its user may share it again. Returns whether it was
+    /// withdrawn.
     pub(crate) fn restore(&self) -> bool {
         let is_back = self.decide(|core, now| core.restore(now));
         if is_back {
@@ -41,11 +42,12 @@ impl Transfer {
         is_back
     }
 
-    /// Its user may no longer have it, or it is off the catalogue. Returns whether it stays in the
-    /// map, so that it can be restored: a complete share does, because the file is its user's.
+    /// Stops serving it, because its user is no longer a member of the group or the share is no
+    /// longer in the catalogue. Returns whether it stays in the map of transfers, so that it can be
+    /// restored. A complete share stays, because the files belong to the user.
     pub(crate) fn withdraw(&self, reason: &str) -> bool {
         match self.phase() {
-            // These are not announced, and report their own reason.
+            // These phases are not announced and have their own reason.
             Phase::Lost { .. } | Phase::Failed { .. } | Phase::Withdrawn { .. } => return true,
             Phase::Complete => {}
             _ => return false,

@@ -1,6 +1,6 @@
-//! From the files on disk to a transfer that is served.
+//! Opens and verifies the files on disk, and begins to serve and fetch.
 
-use super::files::Files;
+use super::files::OpenFiles;
 use super::transfer::Transfer;
 use crate::storage::{
     Download, RecordKind, RecordState, Stamp, Store, StoreError, remove_replaced, verify,
@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Transfer {
-    /// Begins at once with a recorded transfer that was complete and whose files are unchanged;
-    /// says whether it is one.
+    /// Begins at once if the recorded transfer was complete and its files are unchanged. Returns
+    /// whether it did.
     pub(crate) fn reopen_unchanged(self: &Arc<Self>, recorded: &RecordState) -> bool {
         let RecordState::Complete { stamps } = recorded else {
             return false;
@@ -25,15 +25,15 @@ impl Transfer {
         };
         store.seal(stamps);
         let owned = self.unchanged_pieces(&store);
-        self.set_files(Files::Whole(Arc::new(store)));
+        self.set_files(OpenFiles::Whole(Arc::new(store)));
         self.begin(owned, true);
         true
     }
 
-    /// Whether what verifies is all that was wanted. Pieces that hold something of other files too
-    /// may lack that; they are done without as long as the wanted files are as they were `sealed`:
-    /// then it is not these that do not verify.
-    pub(crate) fn is_enough(
+    /// Whether all wanted data is good. A piece that also holds data of unwanted files may be
+    /// missing, if the wanted files still have their `sealed` stamps: then the missing data belongs
+    /// to the unwanted files.
+    pub(crate) fn has_all_wanted(
         &self,
         store: &Store,
         good: &PieceSet,
@@ -42,11 +42,11 @@ impl Transfer {
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
         let mut bad = pieces.filter(|piece| needed.contains(*piece) && !good.contains(*piece));
-        let excuses = sealed.is_some_and(|sealed| store.has_files_unchanged(sealed));
-        bad.all(|piece| excuses && store.is_mixed(piece))
+        let wanted_files_unchanged = sealed.is_some_and(|sealed| store.has_files_unchanged(sealed));
+        bad.all(|piece| wanted_files_unchanged && store.is_mixed(piece))
     }
 
-    /// What is owned of files that are as they were.
+    /// The needed pieces that can be read, for files that are unchanged since they were verified.
     pub(crate) fn unchanged_pieces(&self, store: &Store) -> PieceSet {
         let lengths = self.info().lengths();
         let needed = self.plan.selection.needed();
@@ -58,8 +58,8 @@ impl Transfer {
         owned
     }
 
-    /// Finds out, in the background, what of an opened download is there already beside what is
-    /// known to be good, and fetches the rest.
+    /// Verifies in the background the pieces of an opened download that are not in `known`, then
+    /// begins and fetches the missing ones.
     pub(crate) fn check_and_begin(self: Arc<Self>, known: PieceSet) -> io::Result<()> {
         let context = Arc::clone(&self.context);
         context
@@ -70,24 +70,24 @@ impl Transfer {
             })
     }
 
-    /// Goes on with what was recorded: at once with what is complete and unchanged, else once it
-    /// was checked in the background.
-    pub(crate) fn go_on(self: &Arc<Self>, recorded: RecordState) -> io::Result<()> {
+    /// Resumes a recorded transfer: at once if it was complete and its files are unchanged,
+    /// otherwise after a check in the background.
+    pub(crate) fn resume(self: &Arc<Self>, recorded: RecordState) -> io::Result<()> {
         if self.reopen_unchanged(&recorded) {
             return Ok(());
         }
         let transfer = Arc::clone(self);
         self.context.tasks.spawn("restore", move || {
-            transfer.reopen_or_lose(&recorded);
+            transfer.reopen_or_fail(&recorded);
         })
     }
 
-    /// Opens the files of a recorded transfer and begins with what of them can be trusted; ends it
-    /// if that cannot be.
-    pub(crate) fn reopen_or_lose(self: &Arc<Self>, recorded: &RecordState) {
+    /// Opens the files of a recorded transfer, verifies what is not known to be good, and begins.
+    /// Fails the transfer if the files cannot be used.
+    pub(crate) fn reopen_or_fail(self: &Arc<Self>, recorded: &RecordState) {
         match self.reopen(recorded) {
             Ok(()) | Err(StoreError::Stopped) => {}
-            Err(error) => self.on_changed_before(recorded, &error.to_string()),
+            Err(error) => self.on_changed_since_record(recorded, &error.to_string()),
         }
     }
 
@@ -98,18 +98,18 @@ impl Transfer {
                 let whole = place.path();
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
                 if !known_complete {
-                    // A crash between the renaming and the recording leaves a whole file that is
-                    // recorded as partial.
+                    // After a crash between renaming and recording, the complete file is recorded
+                    // as partial.
                     let renamed = !self.plan.extends
                         && whole.symlink_metadata().is_ok()
-                        && (!self.plan.replaces || self.stands_whole(&whole)?);
+                        && (!self.plan.replaces || self.is_whole_share(&whole)?);
                     if !renamed {
                         let download = Arc::new(self.plan.open_download(self.info(), place)?);
-                        self.set_files(Files::Partial(download));
+                        self.set_files(OpenFiles::Partial(download));
                         return self.check(PieceSet::empty(self.info().lengths()));
                     }
                     if self.plan.replaces {
-                        remove_replaced(self.info(), place, self.plan.others());
+                        remove_replaced(self.info(), place, self.plan.extra_files());
                     }
                 }
                 whole
@@ -118,12 +118,13 @@ impl Transfer {
         self.reopen_whole(&whole, recorded)
     }
 
-    /// Whether what stands there is the share, and not what a download of it is to replace.
-    fn stands_whole(&self, path: &Path) -> Result<bool, StoreError> {
+    /// Whether the files at `path` are the share, and not other content that the download will
+    /// replace.
+    fn is_whole_share(&self, path: &Path) -> Result<bool, StoreError> {
         let Ok(store) = self.plan.open_whole(self.info(), path) else {
             return Ok(false);
         };
-        Ok(self.verified(&store)? == *self.plan.selection.needed())
+        Ok(self.verify_files(&store)? == *self.plan.selection.needed())
     }
 
     fn reopen_whole(
@@ -141,43 +142,45 @@ impl Transfer {
                 "{}: changed or not known to be whole; checking it",
                 self.name()
             );
-            let good = self.verified(&store)?;
+            let good = self.verify_files(&store)?;
             let sealed = match recorded {
                 RecordState::Complete { stamps } => Some(stamps.as_slice()),
                 _ => None,
             };
-            if !self.is_enough(&store, &good, sealed) {
+            if !self.has_all_wanted(&store, &good, sealed) {
                 return Err(StoreError::Changed(path.to_owned()));
             }
             owned = good;
         }
-        self.set_files(Files::Whole(store));
-        // One that was stopped meanwhile has a record of its end, or none.
+        self.set_files(OpenFiles::Whole(store));
+        // If the transfer was stopped in the meantime, its record was changed or removed: do not
+        // write it.
         if self.begin(owned, true) && !unchanged {
-            self.record();
+            self.update_record();
         }
         Ok(())
     }
 
-    /// Checks what is not known of an opened download and begins.
+    /// Verifies the pieces that are not in `known`, then begins.
     fn check(self: &Arc<Self>, known: PieceSet) -> Result<(), StoreError> {
         let Some(download) = self.download() else {
             return Ok(());
         };
-        let owned = self.verified_beside(download.store(), known)?;
+        let owned = self.verify_unknown(download.store(), known)?;
         download.check_in_place(&owned)?;
-        // It may be finished at once, by the only one that holds it.
+        // The download may be finished at once, and finishing needs the only reference to it.
         drop(download);
         self.begin(owned, false);
         Ok(())
     }
 
-    pub(crate) fn verified(&self, store: &Store) -> Result<PieceSet, StoreError> {
-        self.verified_beside(store, PieceSet::empty(self.info().lengths()))
+    pub(crate) fn verify_files(&self, store: &Store) -> Result<PieceSet, StoreError> {
+        self.verify_unknown(store, PieceSet::empty(self.info().lengths()))
     }
 
-    /// Hashes what is not known to be good; gives all that is.
-    fn verified_beside(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
+    /// Verifies the needed pieces that are not in `known`. Returns `known` and the pieces found
+    /// good.
+    fn verify_unknown(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
         let (threads, interrupt) = (processors(), &self.context.interrupt);
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
@@ -190,8 +193,8 @@ impl Transfer {
         Ok(known)
     }
 
-    /// Serves what is owned, and fetches what is not. `is_whole` says that the files are in their
-    /// final place. Returns whether it does; it may have been stopped meanwhile.
+    /// Begins to serve the owned pieces and to fetch the missing ones. `is_whole` says that the
+    /// files have their final names. Returns `false` if the transfer was stopped in the meantime.
     pub(crate) fn begin(&self, owned: PieceSet, is_whole: bool) -> bool {
         let checked = Checked {
             owned,
@@ -206,8 +209,8 @@ impl Transfer {
         begins
     }
 
-    /// The partial data of a download that let go of it.
-    pub(crate) fn open_part(&self) -> Option<Arc<Download>> {
+    /// Opens the partial data of a download whose files were closed.
+    pub(crate) fn reopen_partial(&self) -> Option<Arc<Download>> {
         let RecordKind::Download(place) = &self.plan.kind else {
             return None;
         };

@@ -1,5 +1,5 @@
-//! What a core asks for is carried out here: messages to links at once, behind the transfer's lock,
-//! so that each link gets them in their order; what may take longer after it.
+//! Carries out the effects of a core. Messages are queued at once, under the transfer's lock, so
+//! that each link gets them in order. Slow effects are carried out after the lock is released.
 
 use crate::peer::{BlockBuffer, Context, Link};
 use crate::swarm::{Block, CloseReason, Core, Effect, LinkId, Outgoing, Run};
@@ -11,56 +11,56 @@ use std::iter;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What changes of a transfer, behind its lock.
+/// The core of a transfer and its links, behind the transfer's lock.
 #[derive(Debug)]
-pub(super) struct Swarm {
+pub(super) struct SwarmState {
     pub(super) core: Core<BlockBuffer>,
-    /// The connections of links. One stays until its threads have ended.
+    /// The open links. A link is removed after its threads have ended.
     pub(super) links: HashMap<LinkId, Arc<Link>>,
 }
 
-/// Does what takes longer than a look behind a lock.
-pub(super) trait Worker {
-    /// Has a run hashed and written, of which these are all blocks.
+/// Carries out the effects that must not run under the transfer's lock.
+pub(super) trait EffectHandler {
+    /// Hashes and writes a run. `blocks` are all its blocks.
     fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>);
 
-    /// Says on a link that we only upload from now on.
-    fn say_upload_only(&self, link: &Link);
+    /// Sends on a link that this peer only uploads from now on (BEP 21).
+    fn send_upload_only(&self, link: &Link);
 
     /// Announces the share.
     fn announce(&self, event: Event);
 
-    /// Has the files checked, and gives them their final names.
+    /// Verifies the files and gives them their final names.
     fn finish(&self);
 
-    /// The share has stopped for good.
+    /// Handles a transfer that has failed.
     fn on_failed(&self, reason: &str);
 
-    /// A link delivers nothing.
+    /// Logs a link that delivers nothing.
     fn on_stalled(&self, link: &Link);
 }
 
-/// What is left to be done once the transfer's lock is free.
+/// The effects to carry out after the transfer's lock is released.
 #[derive(Debug, Default)]
 #[must_use]
-pub(super) struct Later {
+pub(super) struct DeferredEffects {
     calls: Vec<SocketAddr>,
     closed: Vec<(Arc<Link>, CloseReason)>,
     stalled: Vec<Arc<Link>>,
-    work: Vec<Work>,
+    work: Vec<DeferredWork>,
 }
 
 #[derive(Debug)]
-enum Work {
+enum DeferredWork {
     Hash(Run, Vec<Block<BlockBuffer>>),
-    SayUploadOnly(Arc<Link>),
+    SendUploadOnly(Arc<Link>),
     Announce(Event),
     Finish,
     Failed(String),
 }
 
-impl Swarm {
-    /// No link is open yet.
+impl SwarmState {
+    /// A core without links.
     pub(super) fn new(core: Core<BlockBuffer>) -> Self {
         Self {
             core,
@@ -68,15 +68,15 @@ impl Swarm {
         }
     }
 
-    /// Carries out what can be done behind the lock.
-    pub(super) fn carry_out(&mut self, context: &Context, info_hash: InfoHash) -> Later {
+    /// Carries out the effects that are allowed under the lock, and returns the others.
+    pub(super) fn carry_out(&mut self, context: &Context, info_hash: InfoHash) -> DeferredEffects {
         let Self { core, links } = self;
-        let mut later = Later::default();
+        let mut deferred = DeferredEffects::default();
         let mut effects = core.take_effects().peekable();
         while let Some(effect) = effects.next() {
             match effect {
                 Effect::Send(id, first) => {
-                    // Messages in a row for one link take its lock once.
+                    // Consecutive messages for one link take its outbox lock once.
                     let rest = iter::from_fn(|| {
                         match effects
                             .next_if(|next| matches!(next, Effect::Send(to, _) if *to == id))
@@ -114,28 +114,28 @@ impl Swarm {
                 }
                 Effect::Offer(owned) => context.owned.insert(info_hash, owned),
                 Effect::Withhold => context.owned.remove(info_hash),
-                Effect::Connect(address) => later.calls.push(address),
+                Effect::Connect(address) => deferred.calls.push(address),
                 Effect::Close(id, reason) => {
-                    later
+                    deferred
                         .closed
                         .extend(links.get(&id).cloned().map(|it| (it, reason)));
                 }
-                Effect::Stalled(id) => later.stalled.extend(links.get(&id).cloned()),
+                Effect::Stalled(id) => deferred.stalled.extend(links.get(&id).cloned()),
                 Effect::SendHandshake(id) => {
                     let link = links.get(&id).cloned();
-                    later.work.extend(link.map(Work::SayUploadOnly));
+                    deferred.work.extend(link.map(DeferredWork::SendUploadOnly));
                 }
-                Effect::Hash(run, blocks) => later.work.push(Work::Hash(run, blocks)),
-                Effect::Announce(event) => later.work.push(Work::Announce(event)),
-                Effect::Complete => later.work.push(Work::Finish),
-                Effect::Failed(reason) => later.work.push(Work::Failed(reason)),
+                Effect::Hash(run, blocks) => deferred.work.push(DeferredWork::Hash(run, blocks)),
+                Effect::Announce(event) => deferred.work.push(DeferredWork::Announce(event)),
+                Effect::Complete => deferred.work.push(DeferredWork::Finish),
+                Effect::Failed(reason) => deferred.work.push(DeferredWork::Failed(reason)),
             }
         }
-        later
+        deferred
     }
 }
 
-/// Queues messages for a link, if it is still there.
+/// Queues messages for a link, if it is still open.
 fn send(links: &HashMap<LinkId, Arc<Link>>, id: LinkId, messages: impl Iterator<Item = Outgoing>) {
     match links.get(&id) {
         Some(link) => link.send(messages.map(Message::from)),
@@ -143,25 +143,27 @@ fn send(links: &HashMap<LinkId, Arc<Link>>, id: LinkId, messages: impl Iterator<
     }
 }
 
-impl Later {
-    /// The addresses to call.
+impl DeferredEffects {
+    /// Removes and returns the addresses to call.
     pub(super) fn take_calls(&mut self) -> Vec<SocketAddr> {
         std::mem::take(&mut self.calls)
     }
 
-    /// Does it.
-    pub(super) fn carry_out(self, worker: &dyn Worker) {
-        self.stalled.iter().for_each(|link| worker.on_stalled(link));
+    /// Carries out the effects.
+    pub(super) fn carry_out(self, handler: &dyn EffectHandler) {
+        self.stalled
+            .iter()
+            .for_each(|link| handler.on_stalled(link));
         for (link, reason) in self.closed {
             link.close(reason.to_string());
         }
         for work in self.work {
             match work {
-                Work::Hash(run, blocks) => worker.hash(run, blocks),
-                Work::SayUploadOnly(link) => worker.say_upload_only(&link),
-                Work::Announce(event) => worker.announce(event),
-                Work::Finish => worker.finish(),
-                Work::Failed(reason) => worker.on_failed(&reason),
+                DeferredWork::Hash(run, blocks) => handler.hash(run, blocks),
+                DeferredWork::SendUploadOnly(link) => handler.send_upload_only(&link),
+                DeferredWork::Announce(event) => handler.announce(event),
+                DeferredWork::Finish => handler.finish(),
+                DeferredWork::Failed(reason) => handler.on_failed(&reason),
             }
         }
     }

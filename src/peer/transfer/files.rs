@@ -1,4 +1,5 @@
-//! The open files of a transfer, and what is known of them when they are not what was verified.
+//! The open files of a transfer, and what is known of the files of a lost share. A share is lost
+//! when its files differ from what was verified.
 
 use crate::storage::{Download, Stamp, Store};
 use crate::system::lock;
@@ -6,14 +7,14 @@ use std::sync::{Arc, Mutex};
 
 /// The open files of a transfer.
 #[derive(Clone, Debug)]
-pub(crate) enum Files {
-    /// All that is wanted is there.
+pub(crate) enum OpenFiles {
+    /// All wanted files are complete.
     Whole(Arc<Store>),
-    /// Some is still to be written.
+    /// Some data is missing.
     Partial(Arc<Download>),
 }
 
-/// The files of one transfer, behind a lock that is held for a look or a change only.
+/// The files of one transfer. The lock is held briefly, never during I/O.
 #[derive(Debug, Default)]
 pub(super) struct TransferFiles {
     state: Mutex<State>,
@@ -21,50 +22,51 @@ pub(super) struct TransferFiles {
 
 #[derive(Debug, Default)]
 struct State {
-    open: Option<Files>,
-    /// How the files of a whole share were when they were verified.
+    open: Option<OpenFiles>,
+    /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<Stamp>>,
-    watch: Watch,
+    lost: LostFiles,
 }
 
-/// What was found of a share whose files are not what was verified.
+/// What is known of the files of a lost share.
 #[derive(Debug, Default)]
-struct Watch {
-    /// How they were at the last look: what is still being written is not worth hashing.
-    seen: Option<Vec<Stamp>>,
-    /// How they were when they were hashed and were something else.
-    wrong: Option<Vec<Stamp>>,
-    /// They are being hashed, or the share is just being taken out.
+struct LostFiles {
+    /// The stamps found by the last scan. Files that have changed since then are still being
+    /// written and are not hashed yet.
+    last_scan: Option<Vec<Stamp>>,
+    /// The stamps with which the files were hashed and did not match.
+    mismatch: Option<Vec<Stamp>>,
+    /// Whether a thread is hashing the files or taking the share out of its swarm.
     is_busy: bool,
-    /// Files that are opened and looked at, some at a time.
-    looking: Option<Looking>,
+    /// The unfinished scan, if there is one.
+    scan: Option<StampScan>,
 }
 
-/// A look at all files of a share, which takes several turns.
+/// A scan of the stamps of all files. It is done in several steps.
 #[derive(Debug)]
-pub(super) struct Looking {
+pub(super) struct StampScan {
     pub(super) store: Store,
     pub(super) stamps: Vec<Stamp>,
-    /// The file at which it goes on.
+    /// The index of the next file.
     pub(super) next: usize,
 }
 
-/// What a look at all files of a lost share means.
+/// The result of a scan of a lost share's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    /// They are as they were when they were verified.
+pub(super) enum ScanResult {
+    /// The files have the stamps with which they were verified.
     AsSealed,
-    /// They are still being written, or known to be something else.
+    /// The files are still being written, or are known not to match.
     Wait,
-    /// They have changed and are at rest: they are worth hashing.
+    /// The files are unchanged since the last scan and have not been hashed in this state.
     Hash,
 }
 
 impl TransferFiles {
-    /// Opens them; if they are sealed, that is how they count from now on.
-    pub(super) fn open(&self, files: Files) {
+    /// Takes opened files. If they are sealed, takes their stamps too.
+    pub(super) fn open(&self, files: OpenFiles) {
         let mut state = lock(&self.state);
-        if let Files::Whole(store) = &files
+        if let OpenFiles::Whole(store) = &files
             && let Some(sealed) = store.sealed()
         {
             state.sealed = Some(sealed);
@@ -72,100 +74,100 @@ impl TransferFiles {
         state.open = Some(files);
     }
 
-    /// What is read from, once they are open.
+    /// The files to read from, once they are open.
     pub(super) fn store(&self) -> Option<Arc<Store>> {
         lock(&self.state).open.as_ref().map(|files| match files {
-            Files::Whole(store) => Arc::clone(store),
-            Files::Partial(download) => Arc::clone(download.store()),
+            OpenFiles::Whole(store) => Arc::clone(store),
+            OpenFiles::Partial(download) => Arc::clone(download.store()),
         })
     }
 
-    /// What is written to, as long as they are written.
+    /// The files to write to, while the download is not complete.
     pub(super) fn download(&self) -> Option<Arc<Download>> {
         match &lock(&self.state).open {
-            Some(Files::Partial(download)) => Some(Arc::clone(download)),
+            Some(OpenFiles::Partial(download)) => Some(Arc::clone(download)),
             _ => None,
         }
     }
 
-    /// They are no longer written, only read. Returns what was written to.
+    /// Ends writing: the files are only read from now on. Returns the download that was written to.
     pub(super) fn end_writing(&self) -> Option<Arc<Download>> {
         let mut state = lock(&self.state);
-        let Some(Files::Partial(download)) = &state.open else {
+        let Some(OpenFiles::Partial(download)) = &state.open else {
             return None;
         };
         let download = Arc::clone(download);
-        state.open = Some(Files::Whole(Arc::clone(download.store())));
+        state.open = Some(OpenFiles::Whole(Arc::clone(download.store())));
         Some(download)
     }
 
-    /// Lets go of them, so that another transfer may have them.
+    /// Closes the files, so that another transfer can open them.
     pub(super) fn close(&self) {
-        // Closing may take long on some file systems: not under the lock.
+        // Closing is slow on some file systems, so the lock is released first.
         let _files = lock(&self.state).open.take();
     }
 
-    /// How they were when they were verified.
+    /// The stamps with which the files were verified.
     pub(super) fn sealed(&self) -> Option<Vec<Stamp>> {
         lock(&self.state).sealed.clone()
     }
 
-    /// They were verified, and were like this.
+    /// Sets the stamps with which the files were verified.
     pub(super) fn set_sealed(&self, sealed: Option<Vec<Stamp>>) {
         lock(&self.state).sealed = sealed;
     }
 
-    /// They are no longer what was verified. Until [`TransferFiles::end_work`] nobody looks at
-    /// them.
+    /// Begins to take the share out of its swarm. No scan begins until [`TransferFiles::set_idle`].
     pub(super) fn begin_loss(&self) {
-        lock(&self.state).watch = Watch {
+        lock(&self.state).lost = LostFiles {
             is_busy: true,
-            ..Watch::default()
+            ..LostFiles::default()
         };
     }
 
-    /// Who has worked on them has done.
-    pub(super) fn end_work(&self) {
-        lock(&self.state).watch.is_busy = false;
+    /// Reports that the thread that worked on the files has ended.
+    pub(super) fn set_idle(&self) {
+        lock(&self.state).lost.is_busy = false;
     }
 
-    /// The next turn of a look: what was begun, if anything; `None` while somebody works on them.
-    pub(super) fn take_look(&self) -> Option<Option<Looking>> {
+    /// Takes the unfinished scan, `Some(None)` if there is none. Returns `None` while a thread
+    /// works on the files.
+    pub(super) fn take_scan(&self) -> Option<Option<StampScan>> {
         let mut state = lock(&self.state);
-        let is_busy = state.watch.is_busy;
-        (!is_busy).then(|| state.watch.looking.take())
+        let is_busy = state.lost.is_busy;
+        (!is_busy).then(|| state.lost.scan.take())
     }
 
-    /// The look goes on at another turn.
-    pub(super) fn put_look(&self, looking: Looking) {
-        lock(&self.state).watch.looking = Some(looking);
+    /// Stores an unfinished scan for its next step.
+    pub(super) fn put_scan(&self, scan: StampScan) {
+        lock(&self.state).lost.scan = Some(scan);
     }
 
-    /// All files were looked at, and are like this. If they are to be hashed, they count as being
-    /// worked on from now on.
-    pub(super) fn on_looked(&self, stamps: &[Stamp]) -> Look {
+    /// Evaluates the stamps of a complete scan. After [`ScanResult::Hash`], the caller hashes the
+    /// files and reports the end.
+    pub(super) fn on_scanned(&self, stamps: &[Stamp]) -> ScanResult {
         let mut guard = lock(&self.state);
-        let State { sealed, watch, .. } = &mut *guard;
+        let State { sealed, lost, .. } = &mut *guard;
         if sealed.as_deref() == Some(stamps) {
-            return Look::AsSealed;
+            return ScanResult::AsSealed;
         }
-        let before = watch.seen.replace(stamps.to_vec());
-        if before.as_deref() != Some(stamps) || watch.wrong.as_deref() == Some(stamps) {
-            return Look::Wait;
+        let before = lost.last_scan.replace(stamps.to_vec());
+        if before.as_deref() != Some(stamps) || lost.mismatch.as_deref() == Some(stamps) {
+            return ScanResult::Wait;
         }
-        watch.is_busy = true;
-        Look::Hash
+        lost.is_busy = true;
+        ScanResult::Hash
     }
 
-    /// They were hashed like this, and are something else.
-    pub(super) fn on_wrong(&self, stamps: Vec<Stamp>) {
-        let watch = &mut lock(&self.state).watch;
-        watch.is_busy = false;
-        watch.wrong = Some(stamps);
+    /// Reports that the files with these stamps were hashed and are not the share.
+    pub(super) fn on_mismatch(&self, stamps: Vec<Stamp>) {
+        let lost = &mut lock(&self.state).lost;
+        lost.is_busy = false;
+        lost.mismatch = Some(stamps);
     }
 
-    /// What was found so far does not count any more.
-    pub(super) fn forget_looks(&self) {
-        lock(&self.state).watch = Watch::default();
+    /// Drops all results of scans.
+    pub(super) fn forget_scans(&self) {
+        lock(&self.state).lost = LostFiles::default();
     }
 }

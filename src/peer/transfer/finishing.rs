@@ -1,4 +1,4 @@
-//! The end of a download: whole files are checked, and get their final names.
+//! The end of a download: whole files are verified and get their final names.
 
 use super::transfer::Transfer;
 use crate::storage::{BadFile, Download, Store, StoreError};
@@ -7,12 +7,12 @@ use crate::wire::Event;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a cancelled download waits for workers that still write to it.
-const WORKERS: Duration = Duration::from_secs(5);
-/// How long a cancel waits for one that is being finished.
-const FINISH: Duration = Duration::from_secs(60);
+/// How long a cancel waits for workers that still write to the download.
+const WORKERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a cancel waits for a download that is being finished.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why a download of which every piece is here cannot be finished.
+/// Why a download with all pieces cannot be finished.
 #[derive(Debug, thiserror::Error)]
 enum FinishError {
     #[error("{} has SHA-1 {} where the torrent says {}", .0.path.display(), .0.found, .0.expected)]
@@ -21,20 +21,20 @@ enum FinishError {
     Store(#[from] StoreError),
 }
 
-/// Finishes a download on a thread of its own, since hashing and syncing large files would keep a
-/// worker from all other downloads.
+/// Finishes a download on its own thread. Hashing and syncing large files on a pool worker would
+/// delay all other downloads.
 pub(super) fn spawn(transfer: &Transfer) {
-    let Some(shared) = transfer.shared() else {
+    let Some(for_task) = transfer.to_arc() else {
         return;
     };
     let tasks = &transfer.context.tasks;
-    let spawned = tasks.spawn("finish", move || complete(&shared));
+    let spawned = tasks.spawn("finish", move || complete(&for_task));
     if let Err(error) = spawned {
         transfer.fail(&format!("cannot start a thread: {error}"));
     }
 }
 
-/// Checks whole files where the torrent can, and gives them their final name.
+/// Verifies whole files, if the torrent gives their SHA-1, and gives them their final names.
 fn complete(transfer: &Transfer) {
     let Some(download) = transfer.files.end_writing() else {
         return;
@@ -42,24 +42,24 @@ fn complete(transfer: &Transfer) {
     let store = Arc::clone(download.store());
     match finish(transfer, download, &store) {
         Ok(()) => {}
-        // The next start finds every piece and comes here again.
+        // All pieces are recorded as partial data. The next start finishes the download.
         Err(FinishError::Store(StoreError::Stopped)) => return,
         Err(error) => return transfer.fail(&error.to_string()),
     }
     if transfer.phase() != Phase::Finishing {
         return;
     }
-    // Whoever sees that it is complete may end the peer at once, and trackers shall have heard of
-    // it by then.
+    // Announced before the phase changes, so that the trackers know it even if the peer is stopped
+    // as soon as a person sees that the download is complete.
     if transfer.plan.listed {
         transfer.announce(Some(match transfer.plan.selection.is_all() {
             true => Event::Completed,
             false => Event::Paused,
         }));
     }
-    // And a record that it is whole is there before anybody can know.
+    // Recorded before the phase changes too.
     transfer.files.set_sealed(store.sealed());
-    transfer.record();
+    transfer.update_record();
     transfer.decide(|core, now| core.on_finished(now));
     log::info!("{}: complete", transfer.name());
     transfer.context.changes.notify();
@@ -76,7 +76,7 @@ fn finish(
             return Err(FinishError::Bad(bad));
         }
     }
-    // All pieces are here: no worker begins to write any more.
+    // All pieces are owned, so no worker begins to write.
     transfer.wait_for_workers();
     let in_use = || StoreError::InUse(store.path().to_owned());
     Arc::into_inner(download).ok_or_else(in_use)?.finish()?;
@@ -85,17 +85,18 @@ fn finish(
 }
 
 impl Transfer {
-    /// Waits until no worker writes to it any more.
+    /// Waits until no worker writes to the download, for [`WORKERS_TIMEOUT`] at most.
     pub(crate) fn wait_for_workers(&self) {
-        let until = self.context.now() + WORKERS;
-        while self.look(|core| core.with_workers()) > 0 && self.context.now() < until {
+        let until = self.context.now() + WORKERS_TIMEOUT;
+        while self.inspect(|core| core.with_workers()) > 0 && self.context.now() < until {
             self.context.stop.wait(Duration::from_millis(5));
         }
     }
 
-    /// Waits for a download of which every piece is here to be complete or to fail.
+    /// Waits until a download with all pieces is complete or has failed, for [`FINISH_TIMEOUT`] at
+    /// most.
     pub(crate) fn wait_until_finished(&self) -> Phase {
-        let until = self.context.now() + FINISH;
+        let until = self.context.now() + FINISH_TIMEOUT;
         loop {
             let seen = self.context.changes.count();
             let phase = self.phase();

@@ -1,24 +1,24 @@
-//! The way of a piece after its blocks have arrived: SHA-1, file, owned map, `have`. Runs on the
-//! pool's workers.
+//! What happens to a piece after its blocks have arrived: hash, write to the file, publish in the
+//! owned map, send `have` messages. Done by the workers of the pool.
 
 use super::transfer::Transfer;
-use crate::peer::{BlockBuffer, Uploads};
+use crate::peer::{BlockBuffer, UploadSource};
 use crate::storage::{Download, Fresh, Store, StoreError};
 use crate::swarm::{Block, Run, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 
-/// How much is read back at a time when a run was written before its turn to be hashed came, in
-/// bytes.
+/// The number of bytes read at a time when a run is read back. That is necessary when it was
+/// written before the runs in front of it were hashed.
 const READ_BACK: usize = 64 << 10;
 
-/// Blocks that are with a worker; their buffers are given back when this is dropped, whatever
-/// became of the job.
-struct Held<'a> {
+/// Blocks that a worker holds. Dropping it returns their reservation, whatever the result of the
+/// job.
+struct BlocksWithWorker<'a> {
     transfer: &'a Transfer,
     blocks: u32,
 }
 
-impl Drop for Held<'_> {
+impl Drop for BlocksWithWorker<'_> {
     fn drop(&mut self) {
         let blocks = self.blocks;
         self.transfer
@@ -26,17 +26,17 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Has a worker hash and write a run of which all blocks are here.
+/// Has a worker hash and write a run whose blocks have all arrived.
 pub(super) fn submit(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
-    if let Some(shared) = transfer.shared() {
+    if let Some(for_task) = transfer.to_arc() {
         let tasks = &transfer.context.tasks;
-        tasks.submit(move || finish_run(&shared, run, blocks));
+        tasks.submit(move || finish_run(&for_task, run, blocks));
     }
 }
 
-/// Hashes and writes a run, and publishes the piece if it was the last one.
+/// Hashes and writes a run. Publishes the piece if all its runs are done.
 fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
-    let held = Held {
+    let held = BlocksWithWorker {
         transfer,
         blocks: run.blocks,
     };
@@ -47,7 +47,7 @@ fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
     let done = match finished {
         Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
             publish(transfer, run.piece, &sources);
-            // While its blocks are in memory.
+            // Whole files are hashed now, while the blocks are in memory.
             hash_files(transfer, run, &blocks)
         }
         Ok(Some((_, sources))) => {
@@ -64,7 +64,7 @@ fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
     }
 }
 
-/// Returns the hash of the whole piece and its sources once its last run was hashed.
+/// Writes a run. Returns the hash of the whole piece and its sources once all its runs are hashed.
 fn hash_and_write(
     transfer: &Transfer,
     download: &Download,
@@ -78,7 +78,7 @@ fn hash_and_write(
         let mut hasher = Hasher::new();
         slices.iter().for_each(|block| hasher.update(block));
         let hash = hasher.finish();
-        // What does not verify is not written at all.
+        // A piece that does not verify is not written.
         if hash == transfer.info().piece_hash(run.piece) {
             download.write(offset, &slices)?;
         }
@@ -92,11 +92,11 @@ fn hash_and_write(
         return Ok(None);
     };
     slices.iter().for_each(|block| hasher.update(block));
-    hash_on(transfer, download.store(), run, hasher)
+    hash_following_runs(transfer, download.store(), run, hasher)
 }
 
-/// Hashes the runs after `run` that are on disk already.
-fn hash_on(
+/// Hashes the runs after `run` that are already on disk.
+fn hash_following_runs(
     transfer: &Transfer,
     store: &Store,
     run: Run,
@@ -143,13 +143,13 @@ fn read_back(
     Ok(())
 }
 
-/// A piece is verified and written: from now on it is served.
+/// Publishes a piece that was verified and written. From now on it is served.
 fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     transfer.decide(|core, now| core.on_piece_written(piece, sources, now));
 }
 
-/// Hashes whole files on, where the torrent has their SHA-1; `blocks` are those of the run that was
-/// written last.
+/// Advances the SHA-1 of whole files, if the torrent gives it. `blocks` are those of the run that
+/// was written last.
 fn hash_files(
     transfer: &Transfer,
     run: Run,
@@ -166,7 +166,8 @@ fn hash_files(
     hashes.advance(&store, fresh, |piece| transfer.serves(piece))
 }
 
-/// A piece does not verify: it is fetched again, and who is to blame is left alone.
+/// Has a piece that does not verify fetched again. Bars the peer that all of it came from, if there
+/// is one.
 fn reject(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     let verdict = transfer.decide(|core, now| core.on_piece_failed(piece, sources, now));
     let what = match verdict {

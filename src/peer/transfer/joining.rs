@@ -1,9 +1,11 @@
-//! From the handshakes of both sides to a link that runs, and what the link and the swarm have to
-//! do with each other.
+//! The life of a link in a transfer, from the end of the handshake to the end of the link, and the
+//! messages between the two.
 
-use super::effects::Swarm;
+use super::effects::SwarmState;
 use super::transfer::Transfer;
-use crate::peer::{BlockBuffer, Ended, Greeted, Link, Means, Sink, Uploads, link};
+use crate::peer::{
+    BlockBuffer, EndReason, Link, LinkResources, MessageSink, PeerConnection, UploadSource, link,
+};
 use crate::storage::Store;
 use crate::swarm::{Breach, LinkId, Received, Refusal, Remote, Unasked};
 use crate::torrent::{BlockRange, PieceIndex};
@@ -12,10 +14,10 @@ use crate::wire::peer::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Runs a link from here to its end, if the swarm admits it.
-pub(crate) fn join(transfer: &Arc<Transfer>, greeted: Greeted) {
-    let (address, outgoing, name) = (greeted.address, greeted.outgoing, transfer.name());
-    let link = match admit(transfer, greeted) {
+/// Runs a link until it ends, if the core admits it.
+pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
+    let (address, outgoing, name) = (connection.address, connection.outgoing, transfer.name());
+    let link = match admit(transfer, connection) {
         Ok(link) => link,
         Err(refusal) => {
             return log::debug!("{name}: {address}: {refusal}");
@@ -24,26 +26,29 @@ pub(crate) fn join(transfer: &Arc<Transfer>, greeted: Greeted) {
     let way = if outgoing { "called" } else { "was called by" };
     let client = link.remote().peer_id.client();
     log::info!("{name}: {way} {address} ({client})");
-    let ended = match introduce(transfer, &link) {
-        Some(told) => link::serve(transfer, &link, &transfer.means(), told),
-        None => Ended::Here,
+    let ended = match send_opening_messages(transfer, &link) {
+        Some(journal_position) => {
+            link::serve(transfer, &link, &transfer.resources(), journal_position)
+        }
+        None => EndReason::ClosedHere,
     };
-    part(transfer, &link, &ended);
+    on_link_ended(transfer, &link, &ended);
 }
 
-/// Lets a link in.
-fn admit(transfer: &Transfer, greeted: Greeted) -> Result<Arc<Link>, Refusal> {
-    let id = transfer.context.next_link();
+/// Has the core admit the link.
+fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, Refusal> {
+    let id = transfer.context.next_link_id();
     let remote = Remote {
-        address: greeted.address,
-        outgoing: greeted.outgoing,
-        peer_id: greeted.theirs.peer_id,
-        fast: greeted.theirs.fast,
-        extensions: greeted.theirs.extensions,
+        address: connection.address,
+        outgoing: connection.outgoing,
+        peer_id: connection.handshake.peer_id,
+        fast: connection.handshake.fast,
+        extensions: connection.handshake.extensions,
     };
-    let (stream, member) = (greeted.stream, greeted.member);
-    let (admitted, later) = transfer.with_swarm(|Swarm { core, links }, now| {
-        // Behind the lock: a stop that comes later finds the link, and closes it.
+    let (stream, member) = (connection.stream, connection.member);
+    let (admitted, deferred) = transfer.with_swarm(|SwarmState { core, links }, now| {
+        // This check is under the lock. So a stop is either seen here, or finds the link and closes
+        // it.
         if transfer.context.stop.is_stopped() {
             return Err(Refusal::NotServed);
         }
@@ -59,15 +64,15 @@ fn admit(transfer: &Transfer, greeted: Greeted) -> Result<Arc<Link>, Refusal> {
         links.insert(id, Arc::clone(&link));
         Ok(link)
     });
-    later.carry_out(transfer);
+    deferred.carry_out(transfer);
     admitted
 }
 
-/// The messages that open a link: our pieces first (BEP 3), then the extension handshake (BEP 10)
-/// and what may be asked for while choked (BEP 6). Returns the place in the journal of owned pieces
-/// up to which they tell; none if nothing is served any more.
-fn introduce(transfer: &Transfer, link: &Link) -> Option<usize> {
-    let (owned, told) = transfer.context.owned.snapshot(transfer.info_hash())?;
+/// Sends the first messages of a link: our pieces (BEP 3), the extension handshake (BEP 10), and
+/// allowed-fast pieces (BEP 6). Returns the position in the journal of owned pieces up to which the
+/// messages report them; `None` if the share is no longer served.
+fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
+    let (owned, journal_position) = transfer.context.owned.snapshot(transfer.info_hash())?;
     let remote = link.remote();
     link.send(match (remote.fast, owned.is_full(), owned.is_empty()) {
         (true, true, _) => Some(Message::HaveAll),
@@ -76,27 +81,27 @@ fn introduce(transfer: &Transfer, link: &Link) -> Option<usize> {
         _ => Some(Message::Bitfield(owned.as_bitfield())),
     });
     if remote.extensions {
-        let only_uploads = transfer.look(|core| core.phase().only_uploads());
+        let only_uploads = transfer.inspect(|core| core.phase().only_uploads());
         transfer.send_handshake(link, only_uploads);
     }
     let allowed = link.allowed_fast().iter();
     let allowed = allowed.filter(|piece| owned.contains(**piece));
     link.send(allowed.map(|piece| Message::AllowedFast(piece.number())));
-    Some(told)
+    Some(journal_position)
 }
 
-/// A link has ended.
-fn part(transfer: &Transfer, link: &Link, ended: &Ended) {
+/// Removes a link whose threads have ended.
+fn on_link_ended(transfer: &Transfer, link: &Link, ended: &EndReason) {
     let (id, name) = (link.id(), transfer.name());
     let reason = link.reason().unwrap_or_else(|| ended.to_string());
-    let (listens_at, later) = transfer.with_swarm(|Swarm { core, links }, now| {
+    let (listens_at, deferred) = transfer.with_swarm(|SwarmState { core, links }, now| {
         links.remove(&id);
         let known = core.link(id);
         let listens_at = known.and_then(|link| link.listens_at());
         core.on_link_down(id, link.activity(now), now);
         listens_at
     });
-    later.carry_out(transfer);
+    deferred.carry_out(transfer);
     let shown = listens_at.unwrap_or(link.remote().address);
     log::info!("{name}: the link with {shown} ended: {reason}");
     if let Some(address) = listens_at
@@ -107,32 +112,32 @@ fn part(transfer: &Transfer, link: &Link, ended: &Ended) {
 }
 
 impl Transfer {
-    fn means(&self) -> Means {
-        Means {
+    fn resources(&self) -> LinkResources {
+        LinkResources {
             lengths: *self.info().lengths(),
-            bounds: Arc::clone(&self.context.bounds),
+            link_limits: Arc::clone(&self.context.link_limits),
             buffers: Arc::clone(&self.context.buffers),
         }
     }
 
-    /// The thread that called the address has ended.
+    /// Reports that the thread that called the address has ended.
     pub(crate) fn on_call_ended(&self, address: SocketAddr) {
         self.decide(|core, now| core.on_call_ended(address, now));
     }
 
-    /// The address that stands for the other side of a link in what a person sees.
+    /// The address of a remote peer in messages to people: where it listens, if that is known.
     pub(super) fn shown_address(&self, link: &Link) -> SocketAddr {
-        let shown = self.look(|core| core.link(link.id()).map(|known| known.shown_address()));
+        let shown = self.inspect(|core| core.link(link.id()).map(|known| known.shown_address()));
         shown.unwrap_or(link.remote().address)
     }
 }
 
-impl Sink for Transfer {
+impl MessageSink for Transfer {
     fn on_message(&self, link: LinkId, message: Received<'_>) -> Result<(), Breach> {
         let names_peers = matches!(message, Received::PeerExchange(_));
         self.decide(|core, now| core.on_message(link, message, now))?;
         if names_peers && self.plan.exchanges_peers() {
-            self.context.ticks.now();
+            self.context.ticks.trigger();
         }
         Ok(())
     }
@@ -151,13 +156,13 @@ impl Sink for Transfer {
     }
 }
 
-impl Uploads for Transfer {
+impl UploadSource for Transfer {
     fn haves_since(&self, place: &mut usize) -> Vec<PieceIndex> {
-        self.context.owned.since(self.info_hash(), place)
+        self.context.owned.published_since(self.info_hash(), place)
     }
 
     fn serves(&self, piece: PieceIndex) -> bool {
-        self.context.owned.has(self.info_hash(), piece)
+        self.context.owned.contains(self.info_hash(), piece)
     }
 
     fn store(&self) -> Option<Arc<Store>> {
@@ -169,6 +174,6 @@ impl Uploads for Transfer {
     }
 
     fn on_unservable(&self, reason: &str) {
-        self.cannot_serve(reason);
+        self.on_files_unservable(reason);
     }
 }

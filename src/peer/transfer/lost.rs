@@ -1,6 +1,6 @@
-//! A whole share whose files are not what was verified, and how it comes back.
+//! Complete shares whose files have changed since they were verified ("lost"), and how they return.
 
-use super::files::{Files, Look, Looking};
+use super::files::{OpenFiles, ScanResult, StampScan};
 use super::transfer::Transfer;
 use crate::storage::{RecordState, Stamp, Store, StoreError};
 use crate::swarm::Phase;
@@ -8,9 +8,9 @@ use crate::torrent::PieceSet;
 use std::sync::Arc;
 
 impl Transfer {
-    /// Its files are not what was verified, or cannot be read: of a whole share nothing more is
-    /// served.
-    pub(crate) fn cannot_serve(&self, reason: &str) {
+    /// Handles files that have changed since they were verified, or cannot be read. A complete
+    /// share is no longer served.
+    pub(crate) fn on_files_unservable(&self, reason: &str) {
         let (was_lost, is_lost) = self.decide(|core, now| {
             let was_lost = matches!(core.phase(), Phase::Lost { .. });
             let is_lost = core.on_unservable(reason, now);
@@ -27,14 +27,14 @@ impl Transfer {
         }
         log::warn!("{}: not served any more: {reason}", self.name());
         self.files.close();
-        self.leave();
-        // From here on it may come back: not before it is gone.
-        self.files.end_work();
+        self.leave_swarm();
+        // Scans may bring the share back from now on, after it has left the swarm.
+        self.files.set_idle();
         self.context.changes.notify();
     }
 
-    /// At the start the files of a share that was whole are not what was recorded.
-    pub(super) fn on_changed_before(&self, recorded: &RecordState, reason: &str) {
+    /// At the start of the peer: the files of a complete share differ from its record.
+    pub(super) fn on_changed_since_record(&self, recorded: &RecordState, reason: &str) {
         let RecordState::Complete { stamps } = recorded else {
             return self.fail(reason);
         };
@@ -44,101 +44,104 @@ impl Transfer {
         self.context.changes.notify();
     }
 
-    /// Looks whether the files are what was verified again: as they were then, or by their hashes.
-    /// Returns at how many it looked, no more than `count`, and whether there are more of them.
-    pub(crate) fn look_for_lost(&self, count: usize) -> (usize, bool) {
-        let Some(looking) = self.files.take_look() else {
+    /// Does one step of a scan of the files of a lost share. If all files have the stamps with
+    /// which they were verified, the share is served again; if they have changed, they are hashed.
+    /// Scans at most `count` files. Returns the number of scanned files and whether more remain.
+    pub(crate) fn scan_lost(&self, count: usize) -> (usize, bool) {
+        let Some(scan) = self.files.take_scan() else {
             return (0, false);
         };
-        let opened = looking.map_or_else(|| self.open_to_look(), Ok);
+        let opened = scan.map_or_else(|| self.open_scan(), Ok);
         let files = self.info().files().len();
-        let mut looked = 0;
-        let seen = opened.and_then(|mut looking| {
-            looked = count.min(files.saturating_sub(looking.next));
-            let Looking {
+        let mut scanned = 0;
+        let step = opened.and_then(|mut scan| {
+            scanned = count.min(files.saturating_sub(scan.next));
+            let StampScan {
                 store,
                 stamps,
                 next,
-            } = &mut looking;
-            let goes_on = store.stamps_from(*next, count, stamps)?;
-            *next = goes_on.unwrap_or(files);
-            Ok((looking, goes_on.is_some()))
+            } = &mut scan;
+            let next_file = store.stamps_from(*next, count, stamps)?;
+            *next = next_file.unwrap_or(files);
+            Ok((scan, next_file.is_some()))
         });
-        match seen {
-            Ok((looking, true)) => {
-                self.files.put_look(looking);
-                return (looked, true);
+        match step {
+            Ok((scan, true)) => {
+                self.files.put_scan(scan);
+                return (scanned, true);
             }
-            Ok((Looking { store, stamps, .. }, false)) => {
+            Ok((StampScan { store, stamps, .. }, false)) => {
                 store.seal(&stamps);
-                self.on_looked(store, stamps);
+                self.on_scanned(store, stamps);
             }
             Err(error) => {
-                self.files.forget_looks();
+                self.files.forget_scans();
                 self.decide(|core, now| core.on_still_lost(&error.to_string(), now));
             }
         }
-        (looked, false)
+        (scanned, false)
     }
 
-    fn open_to_look(&self) -> Result<Looking, StoreError> {
-        Ok(Looking {
+    fn open_scan(&self) -> Result<StampScan, StoreError> {
+        Ok(StampScan {
             store: Store::open(self.plan.layout(self.info()), &self.plan.path())?,
             stamps: Vec::new(),
             next: 0,
         })
     }
 
-    /// All files are there, and look like this.
-    fn on_looked(&self, store: Store, stamps: Vec<Stamp>) {
-        match self.files.on_looked(&stamps) {
-            Look::AsSealed => {
+    /// Acts on the stamps of a complete scan.
+    fn on_scanned(&self, store: Store, stamps: Vec<Stamp>) {
+        match self.files.on_scanned(&stamps) {
+            ScanResult::AsSealed => {
                 let owned = self.unchanged_pieces(&store);
                 self.regain(store, owned);
             }
-            Look::Wait => {}
-            Look::Hash => {
-                let reason = "changed, and being checked";
+            ScanResult::Wait => {}
+            ScanResult::Hash => {
+                let reason = "the files have changed and are being checked";
                 self.decide(|core, now| core.on_still_lost(reason, now));
-                let Some(shared) = self.shared() else { return };
+                let Some(transfer) = self.to_arc() else {
+                    return;
+                };
                 let spawned = self.context.tasks.spawn("check", move || {
-                    shared.check_lost(store, stamps);
+                    transfer.check_lost(store, stamps);
                 });
                 if let Err(error) = spawned {
                     log::warn!("{}: cannot be checked: {error}", self.name());
-                    self.files.end_work();
+                    self.files.set_idle();
                 }
             }
         }
     }
 
     fn check_lost(&self, store: Store, stamps: Vec<Stamp>) {
-        let verified = self.verified(&store);
+        let verified = self.verify_files(&store);
         let sealed = self.files.sealed();
         let error = match verified {
-            Ok(owned) if self.is_enough(&store, &owned, sealed.as_deref()) => {
+            Ok(owned) if self.has_all_wanted(&store, &owned, sealed.as_deref()) => {
                 return self.regain(store, owned);
             }
             Ok(_) => StoreError::Changed(self.plan.path()),
             Err(error) => error,
         };
-        self.files.on_wrong(stamps);
+        self.files.on_mismatch(stamps);
         self.decide(|core, now| core.on_still_lost(&error.to_string(), now));
         log::warn!("{}: not served: {error}", self.name());
         self.context.changes.notify();
     }
 
-    /// The files, open and sealed, are what was verified: it goes on. Another download may have
-    /// taken its place, or it may be shared no longer: then nothing happens.
+    /// Serves the share again with these verified, open and sealed files. Does nothing if the share
+    /// was replaced or removed in the meantime.
     fn regain(&self, store: Store, owned: PieceSet) {
         if !self.decide(|core, now| core.regain(now)) {
             return;
         }
-        self.files.forget_looks();
-        self.files.open(Files::Whole(Arc::new(store)));
+        self.files.forget_scans();
+        self.files.open(OpenFiles::Whole(Arc::new(store)));
         log::info!("{}: served again", self.name());
         if self.begin(owned, true) {
-            self.record();
+            self.update_record();
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What this peer says of itself on its links (BEP 10), and metadata that it serves there (BEP 9).
+//! The extension handshake of a transfer (BEP 10), and the metadata that it serves (BEP 9).
 
-use super::metadata_quota::most_pieces;
+use super::metadata_quota::max_pieces;
 use super::transfer::Transfer;
-use crate::peer::{Link, PEX, extension_handshake};
+use crate::peer::{Link, PEX_ID, extension_handshake};
 use crate::swarm::LinkId;
 use crate::system::lock;
 use crate::torrent::MAX_METAINFO;
@@ -11,7 +11,7 @@ use crate::wire::metadata::{MetadataError, MetadataMessage, metadata_piece};
 use crate::wire::peer::Message;
 
 impl Transfer {
-    /// Says what we are on a link of this share.
+    /// Sends our extension handshake on a link of this transfer.
     pub(super) fn send_handshake(&self, link: &Link, only_uploads: bool) {
         let payload = self.handshake(only_uploads).encode();
         link.send([Message::Extended {
@@ -20,8 +20,8 @@ impl Transfer {
         }]);
     }
 
-    /// Metadata goes out in open swarms only: a peer that may have a private torrent has it from
-    /// its tracker, as other programs see it too.
+    /// Metadata is served in public open swarms only. A peer that may have a private torrent gets
+    /// it from its tracker, and other clients do the same.
     fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
         let handshake = extension_handshake(&self.context, only_uploads);
         let serves = self.serves_metadata();
@@ -29,7 +29,7 @@ impl Transfer {
         ExtensionHandshake {
             metadata: handshake.metadata.filter(|_| serves),
             metadata_size: size.filter(|_| serves),
-            pex: self.plan.exchanges_peers().then_some(PEX),
+            pex: self.plan.exchanges_peers().then_some(PEX_ID),
             ..handshake
         }
     }
@@ -42,30 +42,31 @@ impl Transfer {
             && info.raw().len() <= MAX_METAINFO
     }
 
-    /// The other side of a link says something about metadata.
+    /// Handles a metadata message.
     pub(super) fn serve_metadata(&self, id: LinkId, payload: &[u8]) -> Result<(), MetadataError> {
         let Some(MetadataMessage::Request(piece)) = MetadataMessage::parse(payload)? else {
             return Ok(());
         };
-        let takes = self.look(|core| core.link(id).and_then(|link| link.handshake().metadata));
-        let (Some(number @ 1..), Some(link)) = (takes, self.link(id)) else {
+        let their_id =
+            self.inspect(|core| core.link(id).and_then(|link| link.handshake().metadata));
+        let (Some(extension_id @ 1..), Some(link)) = (their_id, self.link(id)) else {
             return Ok(());
         };
         let exists = metadata_piece(self.info().raw(), piece).is_some();
         let ip = link.remote().address.ip();
-        let is_allowed = || {
-            let (most, now) = (most_pieces(self.info().raw().len()), self.context.now());
-            lock(&self.metadata_quota).allows(ip, most, now)
+        let fits_quota = || {
+            let (limit, now) = (max_pieces(self.info().raw().len()), self.context.now());
+            lock(&self.metadata_quota).try_take(ip, limit, now)
         };
         if !(self.serves_metadata()
             && exists
-            && is_allowed()
-            && link.send_metadata(self.info(), number, piece))
+            && fits_quota()
+            && link.send_metadata(self.info(), extension_id, piece))
         {
             let payload = MetadataMessage::Reject(piece).encode();
             let payload = payload.as_slice();
             link.send([Message::Extended {
-                id: number,
+                id: extension_id,
                 payload,
             }]);
         }

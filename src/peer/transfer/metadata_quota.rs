@@ -1,4 +1,5 @@
-//! How much metadata of a share one host may have.
+//! How much metadata of one share each host may fetch. A host is what [`AddressPrefix`] makes of an
+//! address.
 
 use crate::base::AddressPrefix;
 use crate::wire::metadata::METADATA_PIECE;
@@ -6,21 +7,23 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How often one host may have all metadata of a share, and how many pieces at least, in which
-/// time.
+/// Per window, a host may fetch [`COPIES`] times the whole metadata, and at least [`MIN_PIECES`]
+/// pieces.
 const COPIES: u32 = 8;
-const LEAST_PIECES: u32 = 64;
+const MIN_PIECES: u32 = 64;
 const WINDOW: Duration = Duration::from_secs(600);
-/// How many hosts are given metadata in that time.
-const MOST_HOSTS: usize = 1_000;
+/// The number of hosts that may fetch metadata in one window.
+const MAX_HOSTS: usize = 1_000;
 
-/// How many pieces of metadata of `length` bytes one host may have in the window.
-pub(crate) fn most_pieces(length: usize) -> u32 {
+/// The number of metadata pieces that one host may fetch in one window, for metadata of `length`
+/// bytes.
+pub(crate) fn max_pieces(length: usize) -> u32 {
     let total = u32::try_from(length.div_ceil(METADATA_PIECE)).unwrap_or(u32::MAX);
-    total.saturating_mul(COPIES).max(LEAST_PIECES)
+    total.saturating_mul(COPIES).max(MIN_PIECES)
 }
 
-/// How much metadata of a share went to whom lately, whatever lines they had.
+/// The number of metadata pieces of one share that each host has fetched in the current window,
+/// over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct MetadataQuota {
     since: Duration,
@@ -28,18 +31,19 @@ pub(crate) struct MetadataQuota {
 }
 
 impl MetadataQuota {
-    /// Whether a host may have one more piece, of `most` in the window; counts it if so.
-    pub(crate) fn allows(&mut self, address: IpAddr, most: u32, now: Duration) -> bool {
+    /// Counts one more piece for a host, if it has fetched fewer than `limit` and there are not too
+    /// many hosts. Returns whether it may have the piece.
+    pub(crate) fn try_take(&mut self, address: IpAddr, limit: u32, now: Duration) -> bool {
         if now.saturating_sub(self.since) >= WINDOW {
             self.since = now;
             self.pieces.clear();
         }
         let host = AddressPrefix::of(address).ip();
-        if self.pieces.len() >= MOST_HOSTS && !self.pieces.contains_key(&host) {
+        if self.pieces.len() >= MAX_HOSTS && !self.pieces.contains_key(&host) {
             return false;
         }
         let pieces = self.pieces.entry(host).or_default();
-        let allowed = *pieces < most;
+        let allowed = *pieces < limit;
         *pieces += u32::from(allowed);
         allowed
     }
@@ -50,11 +54,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_given_so_many_pieces_in_a_while_and_no_more() {
+    fn each_host_gets_a_fixed_number_of_pieces_per_window() {
         let mut quota = MetadataQuota::default();
         let host: IpAddr = [192, 0, 2, 1].into();
         let count = |quota: &mut MetadataQuota, host, now| {
-            (0..10).filter(|_| quota.allows(host, 3, now)).count()
+            (0..10).filter(|_| quota.try_take(host, 3, now)).count()
         };
         assert_eq!(count(&mut quota, host, WINDOW), 3);
         assert_eq!(
@@ -63,10 +67,10 @@ mod tests {
         );
         assert_eq!(count(&mut quota, [192, 0, 2, 2].into(), WINDOW), 3);
         assert_eq!(count(&mut quota, host, WINDOW * 2), 3);
-        for number in 0..2 * MOST_HOSTS as u32 {
+        for number in 0..2 * MAX_HOSTS as u32 {
             let host = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-            quota.allows(host, 3, WINDOW * 2);
+            quota.try_take(host, 3, WINDOW * 2);
         }
-        assert_eq!(quota.pieces.len(), MOST_HOSTS);
+        assert_eq!(quota.pieces.len(), MAX_HOSTS);
     }
 }

@@ -1,13 +1,16 @@
-//! One share or download of this peer: files, and a lock around one `swarm::Core`.
+//! A transfer: one share or download of this peer. It has one `swarm::Core` behind a lock, and
+//! files.
 //!
-//! `transfer` holds it, by its `plan` and with its `files`. `effects` carries out what the core
-//! decides, with `working` for what takes longer. Links come in through `joining`; blocks that have
-//! arrived go through `hashing`; the end of a download is `finishing`. `checking` leads from files
-//! on disk to a transfer that is served, `lost` deals with files that change. What others see is in
-//! `announcing`, `metadata` and `report`, what the state folder keeps in `record`.
+//! - `transfer` is the type, with its `plan` and `files`.
+//! - `effects` carries out what the core decides; `effect_handler` does the slow part.
+//! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
+//! - `checking` opens and verifies files on disk; `lost` handles files that change.
+//! - `announcing`, `metadata` and `report` are what trackers, peers and people see.
+//! - `record` is what the state folder keeps.
 
 mod announcing;
 mod checking;
+mod effect_handler;
 mod effects;
 mod files;
 mod finishing;
@@ -19,12 +22,11 @@ mod metadata_quota;
 mod plan;
 mod record;
 mod report;
-#[expect(clippy::module_inception, reason = "the type that the room is about")]
+#[expect(clippy::module_inception, reason = "the main type of the module")]
 mod transfer;
-mod working;
 
-pub(super) use files::Files;
-pub(super) use joining::join;
-pub(super) use plan::{Membership, Plan};
-pub(super) use report::shown;
+pub(super) use files::OpenFiles;
+pub(super) use joining::run_link;
+pub(super) use plan::{Membership, TransferPlan};
+pub(super) use report::download_state;
 pub(super) use transfer::Transfer;

@@ -1,4 +1,4 @@
-//! What a share or download is, which never changes: its metainfo, its place, what of it is wanted.
+//! The constant properties of a transfer: metainfo, path, wanted files.
 
 use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::peer::{FileChoice, now_ms};
@@ -10,7 +10,7 @@ use crate::wire::name::Label;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A user in a group.
+/// A user as a member of a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Membership {
     pub(crate) user: Label,
@@ -23,33 +23,34 @@ impl From<(Label, Label)> for Membership {
     }
 }
 
-/// The plan of one share or download.
+/// The constant properties of a share or download.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct TransferPlan {
     pub(crate) metainfo: Metainfo,
-    /// Whether it offers what its user has or fetches what its user wants.
+    /// Whether it is a share (with the path) or a download (with its destination).
     pub(crate) kind: RecordKind,
-    /// Whether trackers and the state folder are told of it; a closed run does neither.
+    /// Whether it is announced to trackers and recorded in the state folder. Transfers of a closed
+    /// run are neither.
     pub(crate) listed: bool,
-    /// Whether, once complete, it may take the place of what is under its name.
+    /// Whether the complete download replaces other content at its destination (`--force`).
     pub(crate) replaces: bool,
-    /// Whether files under its final name are a part of it: a choice of files that was finished and
-    /// has been extended.
+    /// Whether the files at the destination are part of it: a finished choice of files that was
+    /// extended.
     pub(crate) extends: bool,
-    /// The group whose share it is, and the user who has it here; `None` in an open swarm.
+    /// The group of the share and its member here; `None` in an open swarm.
     pub(crate) group: Option<Membership>,
-    /// What of it is wanted, and how.
+    /// Which files are wanted, and in which order.
     pub(crate) choice: FileChoice,
-    /// The files that are wanted.
+    /// The wanted files.
     pub(crate) selection: Arc<Selection>,
-    /// Peers that a magnet link named.
+    /// Addresses of peers from the magnet link.
     pub(crate) peers: Vec<String>,
-    /// When it was first asked for, in milliseconds since 1970.
+    /// When it was added, in milliseconds since 1970.
     pub(crate) added_ms: u64,
 }
 
-impl Plan {
-    /// All of a share, in an open swarm, asked for now.
+impl TransferPlan {
+    /// All of a share in an open swarm, added now.
     pub(crate) fn new(metainfo: Metainfo, kind: RecordKind) -> Self {
         Self {
             selection: Arc::new(Selection::all(metainfo.info())),
@@ -65,7 +66,7 @@ impl Plan {
         }
     }
 
-    /// The same of a closed run: neither announced nor recorded.
+    /// The same for a closed run: neither announced nor recorded.
     pub(crate) fn unlisted(metainfo: Metainfo, kind: RecordKind) -> Self {
         Self {
             listed: false,
@@ -73,14 +74,14 @@ impl Plan {
         }
     }
 
-    /// What was recorded before.
+    /// The plan of a recorded transfer.
     pub(crate) fn recorded(record: &Record, metainfo: Metainfo) -> Self {
-        let choice = FileChoice::recorded(&record.only, record.sequential, false);
-        // The patterns meant some file when they were taken.
+        let choice = FileChoice::from_record(&record.only, record.sequential, false);
+        // The patterns matched some file when they were recorded.
         let selection = match Selection::of(metainfo.info(), &choice.only) {
             Ok(selection) => selection,
             Err(error) => {
-                log::error!("{}: {error}; all of it is fetched", metainfo.info().name());
+                log::error!("{}: {error}; all files are fetched", metainfo.info().name());
                 Selection::all(metainfo.info())
             }
         };
@@ -112,7 +113,7 @@ impl Plan {
         matches!(self.kind, RecordKind::Download(_))
     }
 
-    /// Where its file or folder is or will be.
+    /// The current or future path of its file or folder.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.kind {
             RecordKind::Share(path) => path.clone(),
@@ -120,7 +121,7 @@ impl Plan {
         }
     }
 
-    /// Whether a person may mean it by `name`.
+    /// Whether a command that names `name` means this transfer.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         let file = match &self.kind {
             RecordKind::Share(path) => path.file_name().and_then(|file| file.to_str()),
@@ -129,25 +130,25 @@ impl Plan {
         self.name() == name || file == Some(name) || self.info_hash().to_string() == name
     }
 
-    /// By which authority's certificates its links are made: a group that comes to bear the same
-    /// name has another one.
+    /// The fingerprint of the authority whose certificates its links use. A later group of the same
+    /// name has another authority.
     pub(super) fn authority(&self) -> Option<Fingerprint> {
         let authority = self.info().ssl_cert()?;
         let authority = GroupCertificate::from_pem(authority.as_bytes()).ok()?;
         Some(authority.fingerprint())
     }
 
-    /// Whether peers of this share may name each other: in open swarms that are not private (BEP
-    /// 27).
+    /// Whether links of this transfer use peer exchange: only open swarms that are not private do
+    /// (BEP 27).
     pub(super) fn exchanges_peers(&self) -> bool {
         let info = self.info();
         let open = self.listed && self.group.is_none() && info.ssl_cert().is_none();
         open && !info.private()
     }
 
-    /// What becomes of what it replaces: whoever insisted on a group's share was told that all of
-    /// it goes.
-    pub(super) fn others(&self) -> Others {
+    /// What to do with the extra files of a folder that it replaces. A user who forced the download
+    /// of a group's share was warned that they are removed.
+    pub(super) fn extra_files(&self) -> Others {
         match self.group {
             Some(_) => Others::Removed,
             None => Others::Kept,
@@ -159,7 +160,7 @@ impl Plan {
         FileLayout::chosen(Arc::clone(info), Arc::clone(&self.selection))
     }
 
-    /// Opens files that are whole; each must be there with its length.
+    /// Opens complete files. Fails if one is missing or has another length.
     pub(super) fn open_whole(&self, info: &Arc<Info>, path: &Path) -> Result<Store, StoreError> {
         let store = Store::open(self.layout(info), path)?;
         store.stamps()?;
@@ -175,7 +176,7 @@ impl Plan {
         let layout = self.layout(info);
         let mode = match (self.extends, self.replaces) {
             (true, _) => Mode::extend(&layout, place)?,
-            (false, true) => Mode::Replace(self.others()),
+            (false, true) => Mode::Replace(self.extra_files()),
             (false, false) => Mode::New,
         };
         Download::open(layout, place, mode)

@@ -1,29 +1,29 @@
-//! What the state folder keeps of a transfer.
+//! The record of a transfer in the state folder.
 
 use super::transfer::Transfer;
 use crate::storage::{Record, RecordError, RecordState};
 use crate::swarm::Phase;
 
 impl Transfer {
-    /// Keeps what of it is known for the next start, for the first time.
-    pub(crate) fn save(&self) -> Result<(), RecordError> {
+    /// Writes the first record of a transfer.
+    pub(crate) fn create_record(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
         records.save(&self.to_record(), &self.plan.metainfo)
     }
 
-    /// Writes to the state folder what is to be known after a restart.
-    pub(crate) fn record(&self) {
+    /// Updates the record of a transfer.
+    pub(crate) fn update_record(&self) {
         if !self.plan.listed {
             return;
         }
         if let Err(error) = self.context.records.update(&self.to_record()) {
-            log::error!("{}: cannot be recorded: {error}", self.name());
+            log::error!("{}: cannot write its record: {error}", self.name());
         }
     }
 
-    /// What the state folder keeps of it.
+    /// The current record.
     pub(crate) fn to_record(&self) -> Record {
-        // Never as they are now: nobody has verified that.
+        // The sealed stamps, not the current ones: the current content is not verified.
         let whole = || match self.files.sealed() {
             Some(stamps) => RecordState::Complete { stamps },
             None => RecordState::Partial,
@@ -31,14 +31,14 @@ impl Transfer {
         let plan = &self.plan;
         let state = match self.phase() {
             Phase::Failed { reason } => RecordState::Failed { reason },
-            // Sealed at its end only, when the files have their final names.
+            // Files are sealed after they have their final names.
             Phase::Complete | Phase::Withdrawn { .. } | Phase::Lost { .. } | Phase::Finishing => {
                 whole()
             }
             Phase::Checking if !plan.is_download() => whole(),
             Phase::Checking | Phase::Fetching { .. } | Phase::Retired => RecordState::Partial,
         };
-        let mut sources: Vec<(String, u64)> = self.look(|core| {
+        let mut sources: Vec<(String, u64)> = self.inspect(|core| {
             let sources = core.progress().sources();
             sources
                 .map(|(source, bytes)| (source.to_owned(), bytes))

@@ -1,4 +1,4 @@
-//! What a transfer tells of itself to whoever asks.
+//! The status of a transfer.
 
 use super::transfer::Transfer;
 use crate::peer::{BlockBuffer, DownloadState, DownloadStatus, LinkStatus, ShareStatus};
@@ -6,14 +6,14 @@ use crate::swarm::{Core, Lack, Phase};
 use crate::torrent::PieceSet;
 use std::time::Duration;
 
-/// A phase as a person sees it.
-pub(crate) fn shown(phase: &Phase) -> DownloadState {
+/// The download state that is shown for a phase.
+pub(crate) fn download_state(phase: &Phase) -> DownloadState {
     match phase {
         Phase::Checking => DownloadState::Checking,
         Phase::Fetching { .. } | Phase::Finishing => DownloadState::Downloading,
         Phase::Complete | Phase::Withdrawn { .. } => DownloadState::Complete,
         Phase::Lost { reason } | Phase::Failed { reason } => DownloadState::Failed(reason.clone()),
-        Phase::Retired => DownloadState::Failed("another has taken its place".to_owned()),
+        Phase::Retired => DownloadState::Failed("another download has replaced it".to_owned()),
     }
 }
 
@@ -23,7 +23,7 @@ impl Transfer {
         let tracker_trouble = self.tracker_trouble();
         let suspended = self.suspended();
         let now = self.context.now();
-        self.look(|core| {
+        self.inspect(|core| {
             let (progress, elapsed) = (core.progress(), core.elapsed(now));
             let sources = progress.sources();
             let sources = sources.map(|(source, bytes)| (source.to_owned(), bytes));
@@ -39,7 +39,7 @@ impl Transfer {
                 info_hash: self.info_hash(),
                 name: self.name().to_owned(),
                 group: group.map(|membership| membership.group.to_string()),
-                state: shown(core.phase()),
+                state: download_state(core.phase()),
                 bytes_done: progress.verified(),
                 bytes_total: self.plan.selection.bytes(),
                 elapsed,
@@ -52,7 +52,7 @@ impl Transfer {
         })
     }
 
-    /// What is served of it; `None` for a download that was never complete.
+    /// The status of a share; `None` for a download that was never complete.
     pub(crate) fn share_status(&self) -> Option<ShareStatus> {
         let suspended = self.suspended();
         let is_own = !self.plan.is_download();
@@ -69,35 +69,35 @@ impl Transfer {
             name: self.name().to_owned(),
             length: self.info().lengths().total(),
             uploaded: self.uploaded_bytes(),
-            peers: self.look(|core| core.links().len()),
+            peers: self.inspect(|core| core.links().len()),
             trouble,
         })
     }
 
-    /// Why it rests, if it is of a group and its user is not logged in here.
+    /// Why the transfer is suspended: it belongs to a group, and its member is not logged in here.
     fn suspended(&self) -> Option<String> {
         let has_failed = matches!(self.phase(), Phase::Failed { .. });
         self.trackers.suspended().filter(|_| !has_failed)
     }
 
-    /// Its links, by address.
+    /// The status of each link, sorted by address.
     pub(crate) fn link_statuses(&self) -> Vec<LinkStatus> {
         let total = self.info().lengths().pieces();
         let open = self.links();
-        let mut statuses: Vec<LinkStatus> = self.look(|core| {
+        let mut statuses: Vec<LinkStatus> = self.inspect(|core| {
             let known = open
                 .iter()
                 .filter_map(|link| Some((link, core.link(link.id())?)));
             let statuses = known.map(|(link, known)| {
-                let told = known.handshake();
+                let extension = known.handshake();
                 let remote = known.remote();
                 let user = || link.member().map(|member| member.user.clone());
                 let pieces = core.picker().pieces_of(link.id());
                 LinkStatus {
                     share: self.name().to_owned(),
                     address: known.shown_address(),
-                    name: told.name.clone().or_else(user),
-                    client: told
+                    name: extension.name.clone().or_else(user),
+                    client: extension
                         .client
                         .clone()
                         .unwrap_or_else(|| remote.peer_id.client()),
@@ -118,7 +118,7 @@ fn withdrawn(reason: &str) -> String {
     format!("not shared any more: {reason}")
 }
 
-/// What keeps a download from getting on, or a share from being served.
+/// Why a download makes no progress, or why a share is not served.
 fn trouble(
     core: &Core<BlockBuffer>,
     tracker_trouble: Option<String>,
@@ -133,7 +133,7 @@ fn trouble(
         Lack::Nothing => trouble,
         Lack::Pieces => Some("no connected peer has the missing pieces".to_owned()),
         Lack::SoundPeers => {
-            Some("every owner sent bad data and is left alone for some minutes".to_owned())
+            Some("every owner sent bad data and is barred for some minutes".to_owned())
         }
         Lack::Peers => tracker_trouble.or_else(|| Some("no owner is known yet".to_owned())),
         Lack::Links => {

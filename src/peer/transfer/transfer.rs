@@ -1,11 +1,11 @@
-//! One share or download of this peer: its plan, its files, and a lock around one core.
+//! A transfer: one core behind a lock, with its plan and files.
 
-use super::effects::{Later, Swarm};
-use super::files::{Files, TransferFiles};
+use super::effects::{DeferredEffects, SwarmState};
+use super::files::{OpenFiles, TransferFiles};
 use super::metadata_quota::MetadataQuota;
-use super::plan::Plan;
+use super::plan::TransferPlan;
 use crate::certificate::Fingerprint;
-use crate::peer::{BlockBuffer, Context, LARGEST_WINDOW, Link, Reserved, Trackers};
+use crate::peer::{BlockBuffer, Context, Link, MAX_WINDOW, Reservation, Trackers};
 use crate::storage::{Download, FileHashes, Stamp, Store};
 use crate::swarm::{Candidates, Contacts, Core, LinkId, Order, Phase, Terms};
 use crate::system::lock;
@@ -20,18 +20,18 @@ use std::time::Duration;
 pub(crate) struct Transfer {
     pub(crate) context: Arc<Context>,
     pub(super) trackers: Arc<dyn Trackers<Self>>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: TransferPlan,
     info: Arc<Info>,
     authority: Option<Fingerprint>,
     pub(super) files: TransferFiles,
-    /// Where the metainfo carries the SHA-1 of whole files.
+    /// Hashers of whole files, if the metainfo gives their SHA-1.
     pub(super) file_hashes: Option<FileHashes>,
     uploaded: AtomicU64,
     pub(super) metadata_quota: Mutex<MetadataQuota>,
-    /// It has begun to fetch, and its web seeds are not asked yet.
+    /// Whether it has begun to fetch and its web seeds have not been asked yet.
     web_seeds_due: AtomicBool,
-    swarm: Mutex<Swarm>,
-    me: Weak<Self>,
+    swarm: Mutex<SwarmState>,
+    weak_self: Weak<Self>,
 }
 
 impl Transfer {
@@ -39,9 +39,9 @@ impl Transfer {
     pub(crate) fn new(
         context: &Arc<Context>,
         trackers: Arc<dyn Trackers<Self>>,
-        plan: Plan,
+        plan: TransferPlan,
     ) -> Arc<Self> {
-        let (info, bounds) = (Arc::new(plan.info().clone()), &context.bounds);
+        let (info, link_limits) = (Arc::new(plan.info().clone()), &context.link_limits);
         let file_hashes = FileHashes::new(&info);
         let terms = Terms {
             info_hash: info.info_hash(),
@@ -54,15 +54,15 @@ impl Transfer {
                 (false, true) => Order::InOrderAmongSeeds,
                 (false, false) => Order::RarestFirst,
             },
-            max_peers: bounds.max_peers,
-            upload_slots: bounds.upload_slots,
-            largest_window: LARGEST_WINDOW,
-            max_stalls: bounds.deadlines.stalls,
-            max_unread: bounds.deadlines.unread,
+            max_peers: link_limits.max_peers,
+            upload_slots: link_limits.upload_slots,
+            largest_window: MAX_WINDOW,
+            max_stalls: link_limits.deadlines.stalls,
+            max_unread: link_limits.deadlines.unread,
         };
-        let budget = Box::new(Reserved::of(&context.buffers));
+        let budget = Box::new(Reservation::of(&context.buffers));
         let core = Core::new(terms, budget, fastrand::u64(..), context.now());
-        Arc::new_cyclic(|me| Self {
+        Arc::new_cyclic(|weak_self| Self {
             context: Arc::clone(context),
             trackers,
             authority: plan.authority(),
@@ -73,8 +73,8 @@ impl Transfer {
             uploaded: AtomicU64::new(0),
             metadata_quota: Mutex::default(),
             web_seeds_due: AtomicBool::new(false),
-            swarm: Mutex::new(Swarm::new(core)),
-            me: Weak::clone(me),
+            swarm: Mutex::new(SwarmState::new(core)),
+            weak_self: Weak::clone(weak_self),
         })
     }
 
@@ -90,27 +90,27 @@ impl Transfer {
         self.plan.name()
     }
 
-    /// By which authority's certificates its links are made.
+    /// The fingerprint of the authority whose certificates its links use.
     pub(crate) fn authority(&self) -> Option<Fingerprint> {
         self.authority
     }
 
-    /// Itself, for threads that work for it; none while it is being dropped.
-    pub(super) fn shared(&self) -> Option<Arc<Self>> {
-        self.me.upgrade()
+    /// A shared reference to itself for background threads; `None` while it is being dropped.
+    pub(super) fn to_arc(&self) -> Option<Arc<Self>> {
+        self.weak_self.upgrade()
     }
 
-    /// Where it is in its life.
+    /// The current phase.
     pub(crate) fn phase(&self) -> Phase {
-        self.look(|core| core.phase().clone())
+        self.inspect(|core| core.phase().clone())
     }
 
     /// Whether missing pieces are fetched.
     pub(crate) fn fetches(&self) -> bool {
-        self.look(|core| core.phase().fetches())
+        self.inspect(|core| core.phase().fetches())
     }
 
-    /// Whether another try may take its place.
+    /// Whether it was withdrawn, lost or failed. Then another transfer may replace it.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(
             self.phase(),
@@ -118,114 +118,116 @@ impl Transfer {
         )
     }
 
-    /// Looks at what the core knows.
-    pub(crate) fn look<R>(&self, at: impl FnOnce(&Core<BlockBuffer>) -> R) -> R {
+    /// Reads the state of the core.
+    pub(crate) fn inspect<R>(&self, at: impl FnOnce(&Core<BlockBuffer>) -> R) -> R {
         at(&lock(&self.swarm).core)
     }
 
-    /// Has the core decide something, at the time that is handed to it, and carries out what it
-    /// asks for.
+    /// Calls `act` with the core and the current time, and carries out the effects.
     pub(crate) fn decide<R>(&self, act: impl FnOnce(&mut Core<BlockBuffer>, Duration) -> R) -> R {
-        let (result, later) = self.with_swarm(|Swarm { core, .. }, now| act(core, now));
-        later.carry_out(self);
+        let (result, deferred) = self.with_swarm(|SwarmState { core, .. }, now| act(core, now));
+        deferred.carry_out(self);
         result
     }
 
-    /// Does what is due by the clock. Returns the addresses to call now.
+    /// Handles a clock tick. Returns the addresses to call now.
     pub(crate) fn tick(&self) -> Vec<SocketAddr> {
-        let ((), mut later) = self.with_swarm(|Swarm { core, links }, now| {
+        let ((), mut deferred) = self.with_swarm(|SwarmState { core, links }, now| {
             core.on_tick(now, |id| match links.get(&id) {
                 Some(link) => link.activity(now),
                 None => Default::default(),
             });
         });
-        let calls = later.take_calls();
-        later.carry_out(self);
+        let calls = deferred.take_calls();
+        deferred.carry_out(self);
         calls
     }
 
-    /// Changes the links along with the core; what remains to be done takes no lock of this
-    /// transfer.
-    pub(super) fn with_swarm<R>(&self, act: impl FnOnce(&mut Swarm, Duration) -> R) -> (R, Later) {
+    /// Calls `act` with the core and the links, and carries out the effects that are allowed under
+    /// the lock. The caller carries out the deferred effects, after the lock is released.
+    pub(super) fn with_swarm<R>(
+        &self,
+        act: impl FnOnce(&mut SwarmState, Duration) -> R,
+    ) -> (R, DeferredEffects) {
         let mut swarm = lock(&self.swarm);
-        // The time is read behind the lock, so that it never goes back for the core.
+        // The time is read under the lock, so that the core never sees it go back.
         let result = act(&mut swarm, self.context.now());
-        let later = swarm.carry_out(&self.context, self.info_hash());
-        (result, later)
+        let deferred = swarm.carry_out(&self.context, self.info_hash());
+        (result, deferred)
     }
 
-    /// All connections that are open.
+    /// All open links.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         lock(&self.swarm).links.values().cloned().collect()
     }
 
-    /// The connection of a link, if it is open.
+    /// An open link.
     pub(super) fn link(&self, id: LinkId) -> Option<Arc<Link>> {
         lock(&self.swarm).links.get(&id).cloned()
     }
 
-    /// Looks at or changes whom it calls.
+    /// Reads or changes the addresses that the core may call.
     pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
         act(lock(&self.swarm).core.contacts_mut())
     }
 
-    /// Addresses that a tracker or a person names; they are called at once.
+    /// Adds addresses from a tracker or a person. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
         self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
-        self.context.ticks.now();
+        self.context.ticks.trigger();
     }
 
-    /// Ends all links.
+    /// Closes all links.
     pub(crate) fn close_links(&self, reason: &str) {
         self.decide(|core, _| core.close_links(reason));
     }
 
-    /// Ends it with a reason; what is on disk stays for another try.
+    /// Ends the transfer with an error. Its data on disk is kept for another attempt.
     pub(crate) fn fail(&self, reason: &str) {
-        // Its files are free for another try before anybody can know of the failure.
+        // The files are closed first: after the phase has changed, another transfer may open them.
         self.files.close();
         self.decide(|core, now| core.fail(reason, now));
     }
 
-    /// What is written to, as long as it is written.
+    /// The files to write to, while the download is not complete.
     pub(crate) fn download(&self) -> Option<Arc<Download>> {
         self.files.download()
     }
 
-    /// What is read from, once it is open.
+    /// The files to read from, once they are open.
     pub(crate) fn store(&self) -> Option<Arc<Store>> {
         self.files.store()
     }
 
-    /// How its files were when they were verified, if they are whole.
+    /// The stamps with which its files were verified, if they are complete.
     pub(crate) fn sealed(&self) -> Option<Vec<Stamp>> {
         self.files.sealed()
     }
 
-    /// Opens its files.
-    pub(crate) fn set_files(&self, files: Files) {
+    /// Takes opened files.
+    pub(crate) fn set_files(&self, files: OpenFiles) {
         self.files.open(files);
     }
 
-    /// Lets go of its files, so that another transfer may have them.
+    /// Closes its files, so that another transfer can open them.
     pub(crate) fn close_files(&self) {
         self.files.close();
     }
 
-    /// Bytes of blocks sent since the start.
+    /// Bytes of blocks sent since the start of this process.
     pub(crate) fn uploaded_bytes(&self) -> u64 {
         self.uploaded.load(Ordering::Relaxed)
     }
 
-    /// So many bytes of blocks were sent.
+    /// Counts bytes of sent blocks.
     pub(super) fn add_uploaded(&self, bytes: u64) {
         self.uploaded.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Goes on with what another counted, in whose place it is, and with the peers that it knew.
+    /// Takes over the counters and known peers of the transfer that this one replaces.
     pub(crate) fn take_over(&self, former: &Self, candidates: Candidates) {
         self.add_uploaded(former.uploaded_bytes());
-        let (sources, downloaded) = former.look(|core| {
+        let (sources, downloaded) = former.inspect(|core| {
             let progress = core.progress();
             let sources = progress.sources();
             let sources = sources.map(|(source, bytes)| (source.to_owned(), bytes));
@@ -234,19 +236,19 @@ impl Transfer {
         self.decide(|core, _| core.take_over(candidates, sources, downloaded));
     }
 
-    /// Goes on with who delivered what is here, as it was recorded.
-    pub(crate) fn go_on_from(&self, sources: &[(String, u64)]) {
+    /// Restores the recorded byte counts per source.
+    pub(crate) fn restore_sources(&self, sources: &[(String, u64)]) {
         let sources = sources.iter().cloned().collect();
         self.decide(|core, _| core.take_over(Candidates::default(), sources, 0));
     }
 
-    /// It has begun to fetch: its web seeds are due.
+    /// Requests its web seeds, after it has begun to fetch.
     pub(super) fn set_web_seeds_due(&self) {
         self.web_seeds_due.store(true, Ordering::Relaxed);
-        self.context.ticks.now();
+        self.context.ticks.trigger();
     }
 
-    /// Whether its web seeds are due; only once for each beginning.
+    /// Whether its web seeds are due. Returns `true` once after each request.
     pub(crate) fn take_web_seeds_due(&self) -> bool {
         self.web_seeds_due.swap(false, Ordering::Relaxed)
     }

@@ -5,7 +5,7 @@
 //! requested, and whether they verify.
 
 use crate::peer::{
-    Refused, Zone, announce::AUTHORITIES_VARIABLE, announce::guarded, announce::trusted_tls,
+    ForbiddenZone, Zone, announce::AUTHORITIES_VARIABLE, announce::guarded, announce::trusted_tls,
 };
 use crate::system::lock;
 use std::io::{self, Read};
@@ -80,7 +80,7 @@ pub(crate) struct WebClient {
 }
 
 /// One agent for each zone that web seeds may be in, ordered by zone. Each connects only to its
-/// zone. [`Zone::Link`] has none: nothing is requested there.
+/// zone. [`Zone::LinkLocal`] has none: nothing is requested there.
 type Agents = [ureq::Agent; 3];
 
 /// A response that is being read.
@@ -104,7 +104,7 @@ impl WebClient {
     ) -> Result<Body, WebError> {
         let mut url = url.to_owned();
         // The URLs of the torrent may be in any zone.
-        let mut nearest = Zone::Machine;
+        let mut nearest = Zone::ThisMachine;
         for hops in 0..=MAX_REDIRECTS {
             uri(&url)?;
             let (response, zone) = match self.call(&url, nearest, from, end) {
@@ -168,13 +168,13 @@ impl WebClient {
             return Err(WebError::NoAuthorities);
         }
         let range = format!("bytes={from}-{}", end.saturating_sub(1));
-        let mut zone = Zone::World;
+        let mut zone = Zone::Internet;
         loop {
             let near = || WebError::Near {
                 host: uri(url).map_or_else(|_| String::new(), |uri| host(&uri).to_owned()),
                 zone,
             };
-            if zone > nearest || zone > Zone::World && url.contains('?') {
+            if zone > nearest || zone > Zone::Internet && url.contains('?') {
                 return Err(near());
             }
             let agent = agents.get(zone as usize).ok_or_else(near)?;
@@ -183,7 +183,7 @@ impl WebClient {
                 Err(ureq::Error::BadUri(_)) => return Err(WebError::Url),
                 // The zone is known only after the name look-up. Each agent looks the name up
                 // itself, and connects only to its own zone.
-                Err(error) => match Refused::from_error(&error) {
+                Err(error) => match ForbiddenZone::from_error(&error) {
                     Some(refused) if refused.zone > zone => zone = refused.zone,
                     _ => return Err(WebError::Transport(error.to_string())),
                 },
@@ -211,9 +211,9 @@ fn agents() -> (Agents, bool) {
         guarded(config, allows)
     };
     let agents = [
-        agent(|_, zone| zone == Zone::World),
-        agent(|_, zone| zone == Zone::Network),
-        agent(|_, zone| zone == Zone::Machine),
+        agent(|_, zone| zone == Zone::Internet),
+        agent(|_, zone| zone == Zone::PrivateNetwork),
+        agent(|_, zone| zone == Zone::ThisMachine),
     ];
     (agents, has_authorities)
 }
@@ -489,17 +489,17 @@ mod tests {
         let (port, requested) = server(&[]);
         let client = WebClient::default();
         let call = |nearest| client.call(&format!("http://localhost:{port}/file"), nearest, 0, 1);
-        for farther in [Zone::World, Zone::Network] {
+        for farther in [Zone::Internet, Zone::PrivateNetwork] {
             let near = call(farther).map(drop);
             assert!(matches!(
                 near,
                 Err(WebError::Near {
-                    zone: Zone::Machine,
+                    zone: Zone::ThisMachine,
                     ..
                 })
             ));
         }
         assert!(requested.lock().unwrap().is_empty());
-        assert_eq!(call(Zone::Machine).unwrap().1, Zone::Machine);
+        assert_eq!(call(Zone::ThisMachine).unwrap().1, Zone::ThisMachine);
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// dropped.
 const MAX_AT_ONCE: usize = 4;
 /// The maximum number of blocks requested of one at a time: 4 MiB.
-const LARGEST_WINDOW: u32 = 256;
+const MAX_WINDOW: u32 = 256;
 /// After this number of failures in a row the waiting web seeds are tried first.
 const MAX_FAILURES: u32 = 5;
 /// Pause before a web seed that failed that often is tried again.
@@ -60,7 +60,7 @@ pub(super) fn start_threads(transfer: &Arc<Transfer>, client: &Arc<WebClient>) {
     let context = &transfer.context;
     let waiting = urls
         .iter()
-        .map(|url| WebSeed::new(url, context.next_link()));
+        .map(|url| WebSeed::new(url, context.next_link_id()));
     let waiting = Arc::new(WaitingSeeds {
         seeds: Mutex::new(waiting.collect()),
         client: Arc::clone(client),
@@ -183,7 +183,7 @@ fn use_until_dropped(
         fetch.end();
         // The last blocks may still fail to verify.
         transfer.wait_for_workers();
-        let trust = transfer.look(|core| core.trust(seed.id));
+        let trust = transfer.inspect(|core| core.trust(seed.id));
         let error = match ended {
             _ if trust == Trust::Lost => return DropReason::BadPiece,
             Ok(()) => return DropReason::Ended,
@@ -229,7 +229,7 @@ impl WebSeedFetch<'_> {
         !self.transfer.context.stop.is_stopped()
             && self
                 .transfer
-                .decide(|core, _| core.on_server_up(id, LARGEST_WINDOW))
+                .decide(|core, _| core.on_server_up(id, MAX_WINDOW))
     }
 
     /// Releases its requested blocks for other sources.
@@ -378,13 +378,13 @@ impl WebSeedFetch<'_> {
     fn is_awaited(&self, range: BlockRange) -> bool {
         let id = self.seed.id;
         !self.transfer.context.stop.is_stopped()
-            && self.transfer.look(|core| core.awaits(id, range))
+            && self.transfer.inspect(|core| core.awaits(id, range))
     }
 
     /// Waits until `bytes` bytes may be read under the rate limit. Returns `false` if the download
     /// has ended meanwhile.
     fn wait_for_limit(&self, bytes: u32) -> bool {
-        let Some(limit) = &self.transfer.context.bounds.down else {
+        let Some(limit) = &self.transfer.context.link_limits.down else {
             return true;
         };
         let due = limit.reserve(bytes);

@@ -8,9 +8,10 @@ use crate::wire::metadata::MetadataError;
 use crate::wire::peer::Ask;
 use std::io;
 
-/// Why a link ended, seen from its reading thread. Each names the rule that was broken, if one was.
+/// Why a link ended, as seen by its reading thread. A protocol error names the rule that the remote
+/// peer broke.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Ended {
+pub(crate) enum EndReason {
     #[error("{0}")]
     Read(#[from] ReadError),
     #[error("bad bitfield: {0}")]
@@ -20,11 +21,11 @@ pub(crate) enum Ended {
     #[error("bad block: {0}")]
     Block(#[from] BlockError),
     #[error("a block that was not asked for: piece {}, bytes {}+{}", .0.index, .0.begin, .0.length)]
-    Unasked(Ask),
+    Unrequested(Ask),
     #[error("a message of the fast extension that was not agreed on")]
-    NotFast,
+    FastNotAgreed,
     #[error("a message of the extension protocol that was not agreed on")]
-    NotExtended,
+    ExtensionsNotAgreed,
     #[error("bad extension handshake: {0}")]
     Extension(#[from] bencode::Error),
     #[error("bad message about metadata: {0}")]
@@ -32,19 +33,19 @@ pub(crate) enum Ended {
     #[error("{0}")]
     Breach(#[from] Breach),
     #[error("more requests than are kept")]
-    Flood,
-    #[error("the system gave no thread: {0}")]
+    TooManyRequests,
+    #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
-    #[error("ended here")]
-    Here,
+    #[error("closed by this peer")]
+    ClosedHere,
 }
 
-impl Ended {
-    /// Whether the other side broke the protocol.
+impl EndReason {
+    /// Whether the remote peer broke the protocol.
     pub(crate) fn is_breach(&self) -> bool {
         match self {
             Self::Read(error) => error.is_breach(),
-            Self::Thread(_) | Self::Here => false,
+            Self::Thread(_) | Self::ClosedHere => false,
             _ => true,
         }
     }

@@ -1,24 +1,24 @@
-//! What a transfer does when its core asks for it.
+//! The effects of a core that are carried out after the transfer's lock is released.
 
-use super::effects::Worker;
+use super::effects::EffectHandler;
 use super::transfer::Transfer;
 use super::{finishing, hashing};
 use crate::peer::{BlockBuffer, Link};
 use crate::swarm::{Block, Run};
 use crate::wire::Event;
 
-impl Worker for Transfer {
+impl EffectHandler for Transfer {
     fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>) {
         hashing::submit(self, run, blocks);
     }
 
-    fn say_upload_only(&self, link: &Link) {
+    fn send_upload_only(&self, link: &Link) {
         self.send_handshake(link, true);
     }
 
     fn announce(&self, event: Event) {
-        // It may have been stopped meanwhile, and have left the trackers.
-        if self.plan.listed && self.look(|core| core.phase().serves()) {
+        // It may have been stopped in the meantime and have left its trackers.
+        if self.plan.listed && self.inspect(|core| core.phase().serves()) {
             self.announce(Some(event));
         }
     }
@@ -29,13 +29,13 @@ impl Worker for Transfer {
 
     fn on_failed(&self, reason: &str) {
         log::error!("{}: stopped: {reason}", self.name());
-        self.leave();
-        self.record();
+        self.leave_swarm();
+        self.update_record();
         self.context.changes.notify();
     }
 
     fn on_stalled(&self, link: &Link) {
         let (name, address) = (self.name(), self.shown_address(link));
-        log::info!("{name}: {address} delivers nothing; others are asked");
+        log::info!("{name}: {address} delivers nothing; its blocks are requested from others");
     }
 }

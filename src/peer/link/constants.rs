@@ -1,0 +1,35 @@
+//! The constants of a link, and our side of the extension protocol (BEP 10).
+
+use crate::peer::Context;
+use crate::wire::extension::ExtensionHandshake;
+
+/// The stack size of threads that do network I/O, in bytes.
+pub(crate) const IO_STACK: usize = 256 << 10;
+/// The maximum number of blocks requested of one link at a time. 64 MiB is twice the
+/// bandwidth-delay product of 125 MB/s and 250 ms.
+pub(crate) const MAX_WINDOW: u32 = 4_096;
+/// The number of open requests that our extension handshake allows the remote peer.
+pub(super) const REQUEST_QUEUE: u32 = MAX_WINDOW;
+/// The number of open requests at which a link is closed, for remote peers that ignore
+/// [`REQUEST_QUEUE`].
+pub(super) const MAX_REQUEST_QUEUE: usize = 5_120;
+/// The extension id of `ut_metadata` messages to us (BEP 9).
+pub(crate) const METADATA_ID: u8 = 2;
+/// The extension id of `ut_pex` messages to us (BEP 11).
+pub(crate) const PEX_ID: u8 = 3;
+
+/// The part of our extension handshake that is the same on all connections. It offers metadata
+/// messages only.
+pub(crate) fn extension_handshake(context: &Context, upload_only: bool) -> ExtensionHandshake {
+    let identity = &context.identity;
+    ExtensionHandshake {
+        client: Some(concat!("pieceful ", env!("CARGO_PKG_VERSION")).to_owned()),
+        name: Some(identity.name.clone()).filter(|name| !name.is_empty()),
+        request_queue: Some(REQUEST_QUEUE),
+        port: Some(identity.address.port()),
+        upload_only: upload_only.then_some(true),
+        metadata: Some(METADATA_ID),
+        metadata_size: None,
+        pex: None,
+    }
+}
