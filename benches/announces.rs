@@ -12,7 +12,9 @@
 //! serves these swarms (see `benches/opentracker.sh`).
 
 use pieceful::torrent::InfoHash;
-use pieceful::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
+use pieceful::wire::udp_tracker::{
+    AddressFamily, ConnectionId, TransactionId, UdpRequest, UdpResponse,
+};
 use pieceful::wire::{AnnounceRequest, PeerId};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -222,7 +224,7 @@ impl Udp {
             (self.connection, self.connected) = (connect(&self.socket), Instant::now());
         }
         for number in number..number + at_once {
-            let request = Request::Announce {
+            let request = UdpRequest::Announce {
                 connection: self.connection,
                 transaction: TransactionId(number.to_be_bytes()),
                 announce: announce(number),
@@ -239,12 +241,12 @@ impl Udp {
 fn connect(socket: &UdpSocket) -> ConnectionId {
     let transaction = TransactionId(*b"conn");
     socket
-        .send(&Request::Connect { transaction }.encode())
+        .send(&UdpRequest::Connect { transaction }.encode())
         .unwrap();
     let mut datagram = [0; 2_000];
     let length = socket.recv(&mut datagram).unwrap();
-    match Response::parse(&datagram[..length], Family::V4) {
-        Ok(Response::Connect { connection, .. }) => connection,
+    match UdpResponse::parse(&datagram[..length], AddressFamily::V4) {
+        Ok(UdpResponse::Connect { connection, .. }) => connection,
         other => panic!("{other:?}"),
     }
 }

@@ -9,7 +9,7 @@ use super::outcome::AccountOutcome;
 use super::output::Output;
 use super::prompt::{InputLines, NextInput};
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
-use crate::wire::access::ErrorKind;
+use crate::wire::access::AccessErrorKind;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 
@@ -134,7 +134,7 @@ impl AccountRunner<'_> {
         };
         let question =
             format!("you are the last member of {group}; leaving ends the group. Leave? [y/N] ");
-        if refused.kind != ErrorKind::LastMember || !self.lines.can_ask() {
+        if refused.kind != AccessErrorKind::LastMember || !self.lines.can_ask() {
             return Ok(left?);
         }
         match self.lines.ask(&question) {

@@ -338,7 +338,7 @@ mod tests {
                 "download x --only /a",
                 "download",
                 "arguments",
-                "a pattern is held against paths inside the share",
+                "a pattern is compared with paths inside the share",
             ),
             (
                 "torrent -setMode fly x",

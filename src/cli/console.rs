@@ -9,8 +9,8 @@ use super::prompt::{InputLines, NextInput};
 use super::words;
 use crate::net::Stop;
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
-use crate::tracker::{OperatorAccess, Registration, Written};
-use crate::wire::access::Refused;
+use crate::tracker::{Durability, OperatorAccess, Registration};
+use crate::wire::access::AccessRefusal;
 use crate::wire::name::{NameError, UserName};
 use crate::wire::password::{Password, PasswordError};
 use std::io::{self, BufReader};
@@ -66,7 +66,7 @@ enum ConsoleError {
     #[error("{0}")]
     NoPassword(String),
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] AccessRefusal),
 }
 
 impl Console {
@@ -191,8 +191,8 @@ impl Console {
 }
 
 /// Writes a note if no other tracker has stored the write yet.
-fn note_if_only_here(written: Written, output: &Output) {
-    if written == Written::OnlyHere {
+fn note_if_only_here(written: Durability, output: &Output) {
+    if written == Durability::OnlyHere {
         output.note(
             "only this tracker has stored this so far; the others copy it when they are back",
         );

@@ -2,7 +2,7 @@
 
 use super::commands::CommandEntry;
 use crate::peer::{DownloadStatus, LinkStatus, ListedFile, Sent, Started, Status, Uploaded};
-use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
+use crate::wire::access::{DecisionEntry, GroupEntry, MemberEntry, RequestEntry};
 use crate::wire::name::Label;
 
 /// The result of a command.
@@ -42,13 +42,16 @@ pub(super) enum AccountOutcome {
     /// A command without data: one line that says what was done.
     Done(String),
     /// `login`.
-    LoggedIn { user: Label, news: Vec<NewsEntry> },
+    LoggedIn {
+        user: Label,
+        news: Vec<DecisionEntry>,
+    },
     /// `logout`: at the trackers too (`everywhere`), or only at this peer.
     LoggedOut { user: Label, everywhere: bool },
     /// `list_groups`.
     Groups {
         groups: Vec<GroupEntry>,
-        news: Vec<NewsEntry>,
+        news: Vec<DecisionEntry>,
     },
     /// `list_members`.
     Members(Vec<MemberEntry>),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The most connections that a server holds open at the same time.
 #[derive(Clone, Copy, Debug)]
-pub struct Caps {
+pub struct ConnectionCaps {
     /// From all addresses together.
     pub total: usize,
     /// From one [`AddressPrefix`].
@@ -19,7 +19,7 @@ pub struct Caps {
 /// The connections that are open now.
 #[derive(Debug)]
 pub(super) struct Connections {
-    caps: Caps,
+    caps: ConnectionCaps,
     open: Mutex<OpenSockets>,
     removed: Condvar,
 }
@@ -33,7 +33,7 @@ struct OpenSockets {
 
 impl Connections {
     /// No connection yet.
-    pub(super) fn new(caps: Caps) -> Self {
+    pub(super) fn new(caps: ConnectionCaps) -> Self {
         Self {
             caps,
             open: Mutex::default(),

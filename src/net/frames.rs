@@ -13,10 +13,10 @@ const CHUNK_BYTES: usize = 16 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum FrameIoError {
     /// The other side closed the connection between two frames.
-    #[error("the line was closed")]
+    #[error("the other side closed the connection")]
     Closed,
     /// The connection ended inside a frame, or without the `close_notify` of TLS.
-    #[error("the line was cut off")]
+    #[error("the connection broke off")]
     CutOff,
     /// No frame began to arrive in time, or a frame took too long to arrive or to be sent.
     #[error("no whole frame within {} s", .0.as_secs_f64())]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// An accepted connection, as its handler receives it.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct IncomingConnection {
     /// The socket. The server keeps a second handle, so that it can shut the socket down when it
     /// stops.
     pub stream: Arc<TcpStream>,

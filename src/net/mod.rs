@@ -16,18 +16,18 @@ mod server;
 mod stop;
 mod tls;
 
-pub use connections::Caps;
+pub use connections::ConnectionCaps;
 pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
 pub use descriptors::raise_descriptor_limit;
 pub use frames::{FrameIoError, FrameReader, write_frame};
-pub use incoming::Incoming;
-pub use names::Names;
-pub use pool::Pool;
-pub use server::{Serve, Server, reachable};
+pub use incoming::IncomingConnection;
+pub use names::HostNames;
+pub use pool::WorkerPool;
+pub use server::{Serve, Server, reachable_address};
 pub use stop::Stop;
 #[cfg(test)]
 pub(crate) use tls::testing as tls_testing;
 pub use tls::{
-    ClusterTls, GroupTls, GroupTlsError, MemberConnection, Purpose, Refusal, TLS_FIRST_BYTE,
-    TRACKER_NAME, TlsError, TlsServer, TlsStream, accept_group, connect_tls,
+    ClusterTls, ConnectionPurpose, GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE,
+    TRACKER_NAME, TlsError, TlsRefusal, TlsServer, TlsStream, accept_group, connect_tls,
 };

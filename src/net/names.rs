@@ -19,7 +19,7 @@ const STACK_BYTES: usize = 256 << 10;
 
 /// Looks up host names and keeps the addresses found last.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct HostNames {
     hosts: Mutex<HashMap<HostPort, KnownHost>>,
 }
 
@@ -30,7 +30,7 @@ struct KnownHost {
     running: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
 }
 
-impl Names {
+impl HostNames {
     /// The addresses of a host: looked up within `limit`, or those found last. An IP address is
     /// returned as it is.
     ///
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_hanging_resolver_costs_the_limit_and_the_addresses_found_last_are_used() {
-        let names = Names::default();
+        let names = HostNames::default();
         let (release, hangs) = channel::<()>();
         let hang = move || {
             let _ = hangs.recv();
@@ -152,7 +152,7 @@ mod tests {
                 host: host.into(),
                 port: 5000,
             };
-            let addresses = Names::default().addresses(&host, Duration::ZERO);
+            let addresses = HostNames::default().addresses(&host, Duration::ZERO);
             assert_eq!(addresses.unwrap(), [found]);
         }
     }

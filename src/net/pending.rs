@@ -4,7 +4,7 @@
 //! In scope: which connection has something to read, whether the listening socket has a new one,
 //! and which has been silent for too long. Out of scope: accepting, reading, serving.
 
-use super::incoming::Incoming;
+use super::incoming::IncomingConnection;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +22,7 @@ pub(super) struct PendingConnections {
     listener: TcpListener,
     silence_limit: Duration,
     /// By their numbers, which count up: the oldest connection is first.
-    silent: BTreeMap<u64, Incoming>,
+    silent: BTreeMap<u64, IncomingConnection>,
     events: [EpollEvent; BATCH],
 }
 
@@ -32,9 +32,9 @@ pub(super) struct PendingEvents {
     /// There may be a connection to accept.
     pub(super) may_accept: bool,
     /// Connections that have bytes to read or have ended.
-    pub(super) readable: Vec<(u64, Incoming)>,
+    pub(super) readable: Vec<(u64, IncomingConnection)>,
     /// Connections that were silent for too long.
-    pub(super) timed_out: Vec<(u64, Incoming)>,
+    pub(super) timed_out: Vec<(u64, IncomingConnection)>,
 }
 
 impl PendingConnections {
@@ -65,7 +65,7 @@ impl PendingConnections {
     ///
     /// # Errors
     /// The system cannot watch the socket.
-    pub(super) fn watch(&mut self, number: u64, incoming: Incoming) -> io::Result<()> {
+    pub(super) fn watch(&mut self, number: u64, incoming: IncomingConnection) -> io::Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, number);
         self.epoll.add(&*incoming.stream, event)?;
         self.silent.insert(number, incoming);
@@ -77,7 +77,7 @@ impl PendingConnections {
     ///
     /// # Errors
     /// The error of the system.
-    pub(super) fn unwatch(&self, incoming: &Incoming) -> io::Result<()> {
+    pub(super) fn unwatch(&self, incoming: &IncomingConnection) -> io::Result<()> {
         Ok(self.epoll.delete(&*incoming.stream)?)
     }
 
@@ -111,7 +111,7 @@ impl PendingConnections {
     }
 
     /// Stops listening and returns all connections.
-    pub(super) fn close(self) -> BTreeMap<u64, Incoming> {
+    pub(super) fn close(self) -> BTreeMap<u64, IncomingConnection> {
         self.silent
     }
 

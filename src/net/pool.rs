@@ -16,13 +16,13 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The queue has no cap. Its length is bounded because each job holds a block buffer, and the
 /// number of buffers is bounded.
 #[derive(Debug)]
-pub struct Pool {
+pub struct WorkerPool {
     queue: Mutex<Option<Sender<Job>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     size: usize,
 }
 
-impl Pool {
+impl WorkerPool {
     /// The default number of workers: two per processor, at least four.
     pub fn default_size() -> usize {
         processors().saturating_mul(2).max(4)
@@ -54,7 +54,7 @@ impl Pool {
         self.size
     }
 
-    /// Queues a job. After [`Pool::stop`] the job is dropped.
+    /// Queues a job. After [`WorkerPool::stop`] the job is dropped.
     pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
         let queue = lock(&self.queue);
         if let Some(queue) = queue.as_ref() {
@@ -72,7 +72,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for WorkerPool {
     fn drop(&mut self) {
         self.stop();
     }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn every_job_queued_before_the_stop_runs_even_if_another_job_panics() {
-        let pool = Pool::start("test", 3).unwrap();
+        let pool = WorkerPool::start("test", 3).unwrap();
         let done = Arc::new(AtomicUsize::new(0));
         for number in 0..100 {
             let done = done.clone();

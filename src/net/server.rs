@@ -5,8 +5,8 @@
 //! request itself, because handing a connection to another thread costs more than such a request.
 
 use super::Stop;
-use super::connections::{Caps, Connections};
-use super::incoming::Incoming;
+use super::connections::{ConnectionCaps, Connections};
+use super::incoming::IncomingConnection;
 use super::pending::PendingConnections;
 use crate::system::lock;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
@@ -34,16 +34,16 @@ pub trait Serve: Send + Sync + 'static {
     /// Serves a connection on the accept thread, if it can do so without waiting. Returns whether
     /// it did; the connection is then closed. `peeked` is the start of the bytes that have arrived.
     /// They are still unread.
-    fn serve_inline(&self, _incoming: &Incoming, _peeked: &[u8]) -> bool {
+    fn serve_inline(&self, _incoming: &IncomingConnection, _peeked: &[u8]) -> bool {
         false
     }
 
     /// Serves a connection on its own thread. The connection ends when this returns.
-    fn serve(&self, incoming: Incoming);
+    fn serve(&self, incoming: IncomingConnection);
 }
 
-impl<F: Fn(Incoming) + Send + Sync + 'static> Serve for F {
-    fn serve(&self, incoming: Incoming) {
+impl<F: Fn(IncomingConnection) + Send + Sync + 'static> Serve for F {
+    fn serve(&self, incoming: IncomingConnection) {
         self(incoming);
     }
 }
@@ -75,7 +75,7 @@ impl Server {
     pub fn start(
         name: &str,
         listener: TcpListener,
-        caps: Caps,
+        caps: ConnectionCaps,
         stack_bytes: usize,
         silence_limit: Duration,
         serve: impl Serve,
@@ -122,7 +122,8 @@ impl Server {
         };
         self.dispatcher.stop.stop();
         // A connection to our own port wakes the accept thread.
-        let _ = TcpStream::connect_timeout(&reachable(self.address), Duration::from_secs(1));
+        let _ =
+            TcpStream::connect_timeout(&reachable_address(self.address), Duration::from_secs(1));
         let _ = accept_thread.join();
         self.dispatcher.connections.close_all(STOP_LIMIT);
     }
@@ -145,8 +146,8 @@ impl fmt::Debug for Dispatcher {
 
 /// A channel without buffer to connection threads that wait for their next connection.
 struct IdleThreads {
-    sender: Sender<(u64, Incoming)>,
-    receiver: Receiver<(u64, Incoming)>,
+    sender: Sender<(u64, IncomingConnection)>,
+    receiver: Receiver<(u64, IncomingConnection)>,
 }
 
 impl Dispatcher {
@@ -199,7 +200,7 @@ impl Dispatcher {
             return;
         };
         let accepted = Instant::now();
-        let incoming = Incoming {
+        let incoming = IncomingConnection {
             stream,
             address,
             accepted,
@@ -213,7 +214,7 @@ impl Dispatcher {
     fn on_readable(
         self: &Arc<Self>,
         number: u64,
-        incoming: Incoming,
+        incoming: IncomingConnection,
         pending: &PendingConnections,
         threads: &IdleThreads,
     ) {
@@ -251,7 +252,7 @@ impl Dispatcher {
     fn hand_over(
         self: &Arc<Self>,
         number: u64,
-        incoming: Incoming,
+        incoming: IncomingConnection,
         threads: &IdleThreads,
     ) -> io::Result<()> {
         let first = match threads.sender.try_send((number, incoming)) {
@@ -280,7 +281,7 @@ impl Dispatcher {
 
 /// The address by which this machine reaches a socket bound to `address`: loopback for the
 /// unspecified address.
-pub fn reachable(address: SocketAddr) -> SocketAddr {
+pub fn reachable_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -304,12 +305,12 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::Shutdown;
 
-    const LARGE_CAPS: Caps = Caps {
+    const LARGE_CAPS: ConnectionCaps = ConnectionCaps {
         total: 10,
         per_address: 10,
     };
 
-    fn echo(caps: Caps) -> Server {
+    fn echo(caps: ConnectionCaps) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Server::start(
             "echo",
@@ -317,7 +318,7 @@ mod tests {
             caps,
             64 << 10,
             STOP_LIMIT,
-            |incoming: Incoming| {
+            |incoming: IncomingConnection| {
                 let (mut byte, mut stream) = ([0], &*incoming.stream);
                 while matches!(stream.read(&mut byte), Ok(1)) {
                     stream.write_all(&byte).unwrap();
@@ -329,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_connection_beyond_the_cap_is_refused_and_a_stop_closes_open_connections() {
-        let server = echo(Caps {
+        let server = echo(ConnectionCaps {
             total: 2,
             per_address: 2,
         });
@@ -353,14 +354,14 @@ mod tests {
     struct InlineEcho;
 
     impl Serve for InlineEcho {
-        fn serve_inline(&self, incoming: &Incoming, peeked: &[u8]) -> bool {
+        fn serve_inline(&self, incoming: &IncomingConnection, peeked: &[u8]) -> bool {
             let mut stream = &*incoming.stream;
             peeked.len() == 1
                 && stream.read_exact(&mut [0]).is_ok()
                 && stream.write_all(peeked).is_ok()
         }
 
-        fn serve(&self, incoming: Incoming) {
+        fn serve(&self, incoming: IncomingConnection) {
             let mut stream = &*incoming.stream;
             let _ = stream.write_all(thread::current().name().unwrap_or_default().as_bytes());
         }
@@ -428,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_has_ended_no_longer_counts_against_the_caps() {
-        let server = echo(Caps {
+        let server = echo(ConnectionCaps {
             total: 1,
             per_address: 1,
         });

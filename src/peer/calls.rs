@@ -3,8 +3,8 @@
 
 use super::link::{self, CallError, GroupAccess, PeerConnection};
 use super::{IO_STACK, LinkStream, Services, Sockets, SwarmEntry, magnet, run_link};
-use crate::net::{GroupTlsError, Refusal as Alert};
-use crate::swarm::{Contacts, Unreached};
+use crate::net::{GroupTlsError, TlsRefusal as Alert};
+use crate::swarm::{CallFailure, Contacts};
 use crate::system::lock;
 use log::Level;
 use std::net::{SocketAddr, TcpStream};
@@ -92,14 +92,14 @@ impl Call {
                 self.run_connection(connection);
             }
             Err(error) => {
-                let why = Unreached {
+                let why = CallFailure {
                     reason: format!("{address}: {error}"),
                     hung_up: matches!(error, CallError::HungUp),
                 };
                 let now = self.services.context.now();
                 let is_first = self
                     .entry
-                    .contacts(|contacts| contacts.on_unreached(address, now, why));
+                    .contacts(|contacts| contacts.on_call_failed(address, now, why));
                 // The user may be able to fix the cause, so the first failure is logged at info
                 // level. The same address may fail often.
                 let level = if is_first { Level::Info } else { Level::Debug };

@@ -5,7 +5,7 @@ use super::{
     BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, owned::OwnedMap,
     tasks::Tasks,
 };
-use crate::net::{Pool, Stop};
+use crate::net::{Stop, WorkerPool};
 use crate::storage::Records;
 use crate::swarm::{LinkId, UploadSlots};
 use crate::system::since_1970;
@@ -82,7 +82,7 @@ impl Context {
     pub(super) fn new(
         identity: Identity,
         link_limits: LinkLimits,
-        pool: Pool,
+        pool: WorkerPool,
         records: Records,
     ) -> Self {
         Self {

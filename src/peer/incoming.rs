@@ -3,13 +3,13 @@
 use super::link::{self, AdmissionError, ServedSwarms};
 use super::{LinkStream, Services, Sockets, SwarmEntry, magnet, run_link};
 use crate::certificate::Member;
-use crate::net::{GroupTls, Incoming};
+use crate::net::{GroupTls, IncomingConnection};
 use crate::torrent::InfoHash;
 use std::sync::Arc;
 
 /// Handles an accepted connection until its link ends.
-pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Incoming) {
-    let Incoming {
+pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: IncomingConnection) {
+    let IncomingConnection {
         stream, address, ..
     } = incoming;
     let connection = match link::accept_handshake(&services.context, &**services, stream, address) {

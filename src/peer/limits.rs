@@ -1,6 +1,6 @@
 //! Limits over all links of a peer: rates, memory, and how long a remote peer may take.
 
-use crate::swarm::{Bucket, UploadSlots};
+use crate::swarm::{TokenBucket, UploadSlots};
 use crate::system::{lock, memory};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -50,14 +50,14 @@ impl Limits {
 #[derive(Debug)]
 pub(super) struct Throttle {
     epoch: Instant,
-    bucket: Mutex<Bucket>,
+    bucket: Mutex<TokenBucket>,
 }
 
 impl Throttle {
     pub(super) fn new(bytes_per_second: u64) -> Self {
         Self {
             epoch: Instant::now(),
-            bucket: Mutex::new(Bucket::new(bytes_per_second)),
+            bucket: Mutex::new(TokenBucket::new(bytes_per_second)),
         }
     }
 

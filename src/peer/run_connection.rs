@@ -19,7 +19,8 @@ use crate::net::{FrameReader, Stop, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::torrent::{FileName, Info, InfoHash};
 use crate::wire::control::{
-    Answer, Ask, ClientNumber, InfoParts, Line, MAX_FRAME, MAX_PAGE, Notice, Request,
+    ClientNumber, InfoAssembly, MAX_FRAME, MAX_PAGE, RunAnswer, RunNotice, RunRequest,
+    RunRequestMessage, TextLine,
 };
 use std::collections::HashMap;
 use std::io;
@@ -73,9 +74,9 @@ struct ConnectionShared {
 struct State {
     last_id: u32,
     /// The requests with a waiting thread, and their answers once they have arrived.
-    answers: HashMap<u32, Option<Answer>>,
+    answers: HashMap<u32, Option<RunAnswer>>,
     released: bool,
-    ended: Option<Vec<Line>>,
+    ended: Option<Vec<TextLine>>,
     broken: Option<RunConnectionError>,
 }
 
@@ -109,7 +110,7 @@ impl RunConnection {
         connection
             .spawn("control-ping", ConnectionShared::ping)
             .map_err(failed)?;
-        connection.ask_ok(Ask::Hello { client, port })?;
+        connection.ask_ok(RunRequest::Hello { client, port })?;
         Ok(connection)
     }
 
@@ -119,13 +120,13 @@ impl RunConnection {
     /// See [`RunConnectionError`].
     pub fn report(&self, owned: &[Info], wanted: &[FileName]) -> Result<(), RunConnectionError> {
         for parts in pages::of_infos(owned) {
-            self.ask_ok(Ask::Own { parts: parts? })?;
+            self.ask_ok(RunRequest::Own { parts: parts? })?;
         }
         for names in wanted.chunks(MAX_PAGE) {
             let names = names.to_vec();
-            self.ask_ok(Ask::Want { names })?;
+            self.ask_ok(RunRequest::Want { names })?;
         }
-        self.ask_ok(Ask::Reported)
+        self.ask_ok(RunRequest::Reported)
     }
 
     /// Waits until the tracker releases all clients.
@@ -140,7 +141,7 @@ impl RunConnection {
     ///
     /// # Errors
     /// What ended the connection instead.
-    pub fn wait_end(&self) -> Result<Vec<Line>, RunConnectionError> {
+    pub fn wait_end(&self) -> Result<Vec<TextLine>, RunConnectionError> {
         self.wait(|state| state.ended.clone())
     }
 
@@ -156,14 +157,14 @@ impl RunConnection {
     /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has it; else see
     /// [`RunConnectionError`].
     pub fn lookup(&self, name: &FileName) -> Result<Info, RunConnectionError> {
-        let mut parts = InfoParts::new();
+        let mut parts = InfoAssembly::new();
         loop {
             let (name, offset) = (name.clone(), parts.offset());
-            let ask = Ask::Lookup {
+            let ask = RunRequest::Lookup {
                 name: name.clone(),
                 offset,
             };
-            let Answer::Info { part } = self.ask(ask)? else {
+            let RunAnswer::Info { part } = self.ask(ask)? else {
                 return Err(RunConnectionError::OtherAnswer("lookup"));
             };
             if let Some(raw) = parts.add(&part)? {
@@ -181,8 +182,8 @@ impl RunConnection {
     /// # Errors
     /// See [`RunConnectionError`].
     pub fn owners(&self, info_hash: InfoHash) -> Result<Owners, RunConnectionError> {
-        match self.ask(Ask::Owners { info_hash })? {
-            Answer::Owners { addresses, whole } => Ok(Owners { addresses, whole }),
+        match self.ask(RunRequest::Owners { info_hash })? {
+            RunAnswer::Owners { addresses, whole } => Ok(Owners { addresses, whole }),
             _ => Err(RunConnectionError::OtherAnswer("owners")),
         }
     }
@@ -193,7 +194,7 @@ impl RunConnection {
     /// See [`RunConnectionError`].
     pub fn complete(&self, name: &FileName) -> Result<(), RunConnectionError> {
         let name = name.clone();
-        self.ask_ok(Ask::Complete { name })
+        self.ask_ok(RunRequest::Complete { name })
     }
 
     /// Reports that a wanted file cannot be fetched, and why.
@@ -201,8 +202,8 @@ impl RunConnection {
     /// # Errors
     /// See [`RunConnectionError`].
     pub fn failed(&self, name: &FileName, reason: &str) -> Result<(), RunConnectionError> {
-        let (name, reason) = (name.clone(), Line::new(reason));
-        self.ask_ok(Ask::Failed { name, reason })
+        let (name, reason) = (name.clone(), TextLine::new(reason));
+        self.ask_ok(RunRequest::Failed { name, reason })
     }
 
     /// Reports that every wanted file is complete or has failed.
@@ -210,7 +211,7 @@ impl RunConnection {
     /// # Errors
     /// See [`RunConnectionError`].
     pub fn finished(&self) -> Result<(), RunConnectionError> {
-        match self.ask_ok(Ask::Finished) {
+        match self.ask_ok(RunRequest::Finished) {
             // The last client to finish may receive the end of the run first.
             Err(RunConnectionError::Ended(_)) => Ok(()),
             answered => answered,
@@ -222,15 +223,15 @@ impl RunConnection {
         self.shared.end(RunConnectionError::Stopped);
     }
 
-    fn ask_ok(&self, ask: Ask) -> Result<(), RunConnectionError> {
+    fn ask_ok(&self, ask: RunRequest) -> Result<(), RunConnectionError> {
         let kind = ask.kind();
         match self.ask(ask)? {
-            Answer::Ok => Ok(()),
+            RunAnswer::Ok => Ok(()),
             _ => Err(RunConnectionError::OtherAnswer(kind)),
         }
     }
 
-    fn ask(&self, ask: Ask) -> Result<Answer, RunConnectionError> {
+    fn ask(&self, ask: RunRequest) -> Result<RunAnswer, RunConnectionError> {
         let kind = ask.kind();
         let id = {
             let mut state = lock(&self.shared.state);
@@ -245,7 +246,7 @@ impl RunConnection {
             state.answers.insert(id, None);
             id
         };
-        self.shared.send(&Request { id, ask });
+        self.shared.send(&RunRequestMessage { id, ask });
         let waiting = |state: &mut State| {
             state.answers.get(&id).is_none_or(Option::is_none) && state.broken.is_none()
         };
@@ -253,7 +254,7 @@ impl RunConnection {
         let waited = changed.wait_timeout_while(lock(&self.shared.state), ANSWER, waiting);
         let mut state = recover(waited).0;
         match state.answers.remove(&id).flatten() {
-            Some(Answer::Error { kind, message }) => {
+            Some(RunAnswer::Error { kind, message }) => {
                 Err(RunConnectionError::Refused { kind, message })
             }
             Some(answer) => Ok(answer),
@@ -310,7 +311,7 @@ impl ConnectionShared {
         self.stream.hang_up();
     }
 
-    fn send(&self, request: &Request) {
+    fn send(&self, request: &RunRequestMessage) {
         let body = request.encode();
         let writing = self.writing.lock();
         let mut writing = recover(writing);
@@ -328,9 +329,9 @@ impl ConnectionShared {
 
     fn ping(&self) {
         while !self.stop.wait(PING) {
-            self.send(&Request {
+            self.send(&RunRequestMessage {
                 id: NO_WAITER,
-                ask: Ask::Ping,
+                ask: RunRequest::Ping,
             });
         }
     }
@@ -341,15 +342,15 @@ impl ConnectionShared {
             let notice = reader
                 .next(SILENCE, FRAME)
                 .map_err(|error| RunConnectionError::Lost(Arc::new(error)))
-                .and_then(|body| Ok(Notice::decode(body)?));
+                .and_then(|body| Ok(RunNotice::decode(body)?));
             match notice {
                 Err(error) => return self.end(error),
-                Ok(Notice::Release) => lock(&self.state).released = true,
-                Ok(Notice::End { failures }) => {
+                Ok(RunNotice::Release) => lock(&self.state).released = true,
+                Ok(RunNotice::End { failures }) => {
                     lock(&self.state).ended = Some(failures.clone());
                     return self.end(RunConnectionError::Ended(failures));
                 }
-                Ok(Notice::Answer { id, answer }) => {
+                Ok(RunNotice::Answer { id, answer }) => {
                     // Otherwise the answer came too late: its thread no longer waits.
                     if let Some(waiting) = lock(&self.state).answers.get_mut(&id) {
                         *waiting = Some(answer);

@@ -7,7 +7,7 @@ use super::{
     restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
-use crate::net::{Caps, Incoming, Pool, Server};
+use crate::net::{ConnectionCaps, IncomingConnection, Server, WorkerPool};
 use crate::storage::{Records, StateFolder};
 use crate::torrent::PieceSet;
 use crate::wire::PeerId;
@@ -21,7 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Limits on incoming connections, in all and per address.
-const CAPS: Caps = Caps {
+const CAPS: ConnectionCaps = ConnectionCaps {
     total: 1_000,
     per_address: 500,
 };
@@ -81,7 +81,7 @@ impl Peer {
         let sockets = Arc::new(Sockets::default());
         let calls = Calls::new(Arc::clone(&services), Arc::clone(&sockets));
         let serving = Arc::clone(&services);
-        let accept = move |caller: Incoming| incoming::accept(&serving, &sockets, caller);
+        let accept = move |caller: IncomingConnection| incoming::accept(&serving, &sockets, caller);
         let server = Server::start("link", listener, CAPS, IO_STACK, handshake, accept);
         let server = server.map_err(PeerError::Thread)?;
         let (alive, announcers_ended) = bounded(0);
@@ -230,7 +230,7 @@ fn compose(
     let info = options.tracker_info.clone();
     let account = Account::open(info, options.folder.path(), options.first_use);
     let account = account.map_err(Box::new)?;
-    let pool = Pool::start("piece", options.threads).map_err(PeerError::Thread)?;
+    let pool = WorkerPool::start("piece", options.threads).map_err(PeerError::Thread)?;
     let alphanumerics = std::iter::repeat_with(fastrand::alphanumeric);
     let identity = Identity {
         peer_id: PeerId::new(std::array::from_fn(|_| fastrand::alphanumeric() as u8)),

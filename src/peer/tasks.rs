@@ -1,7 +1,7 @@
 //! The threads of a peer that compute and write: the fixed pool for pieces, and one thread for each
 //! long task (checking, restoring, finishing, a web seed).
 
-use crate::net::Pool;
+use crate::net::WorkerPool;
 use crate::system::lock;
 use std::io;
 use std::sync::Mutex;
@@ -10,12 +10,12 @@ use std::thread::{self, JoinHandle};
 /// The pool, and the threads of long tasks. [`Tasks::join`] ends them.
 #[derive(Debug)]
 pub(super) struct Tasks {
-    pool: Pool,
+    pool: WorkerPool,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Tasks {
-    pub(super) fn new(pool: Pool) -> Self {
+    pub(super) fn new(pool: WorkerPool) -> Self {
         Self {
             pool,
             threads: Mutex::default(),

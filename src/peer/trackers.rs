@@ -1,7 +1,7 @@
 //! The trackers of one swarm, as its transfer or magnet search sees them.
 
 use crate::torrent::InfoHash;
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// No function here waits for a tracker: other threads send the announces.
 pub(super) trait Trackers<S>: Debug + Send + Sync {
     /// Announces a swarm as soon as possible, and then regularly.
-    fn announce(&self, swarm: Arc<S>, event: Option<Event>);
+    fn announce(&self, swarm: Arc<S>, event: Option<AnnounceEvent>);
 
     /// Sends `stopped` to the trackers that know of a swarm, and forgets it.
     fn leave(&self, info_hash: InfoHash);

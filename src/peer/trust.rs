@@ -187,7 +187,7 @@ fn cluster_file_error(error: KnownClusterError) -> TrustError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Caps, Incoming, Server, tls_testing};
+    use crate::net::{ConnectionCaps, IncomingConnection, Server, tls_testing};
     use std::net::TcpListener;
     use std::sync::Mutex;
 
@@ -195,7 +195,7 @@ mod tests {
     fn tracker() -> Server {
         let (tls, caps) = (
             tls_testing::server(),
-            Caps {
+            ConnectionCaps {
                 total: 10,
                 per_address: 10,
             },
@@ -207,7 +207,7 @@ mod tests {
             caps,
             256 << 10,
             HANDSHAKE_TIMEOUT,
-            move |incoming: Incoming| {
+            move |incoming: IncomingConnection| {
                 let _ = tls.accept(incoming.stream, HANDSHAKE_TIMEOUT);
             },
         );

@@ -41,7 +41,7 @@ fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(Info
         }
         match (transfer.phase(), transfer.store()) {
             (Phase::Complete | Phase::Withdrawn { .. }, Some(store)) => {
-                match store.look(start, left) {
+                match store.check_paths(start, left) {
                     Ok(Some(file)) => return Some((info_hash, file)),
                     Ok(None) => {}
                     Err(error) => transfer.on_files_unservable(&error.to_string()),

@@ -11,10 +11,10 @@ use crate::peer::{
     DownloadState, FirstUse, MissingPieces, Peer, PeerError, RunConnection, RunConnectionError,
     Trust,
 };
-use crate::storage::Place;
+use crate::storage::Destination;
 use crate::torrent::{FileName, Info, InfoHash, MetainfoError};
 use crate::wire::TrackerInfo;
-use crate::wire::control::{ClientNumber, ErrorKind};
+use crate::wire::control::{ClientNumber, RunErrorKind};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -279,7 +279,7 @@ impl From<RunConnectionError> for StartError {
     fn from(error: RunConnectionError) -> Self {
         match error {
             RunConnectionError::Refused {
-                kind: ErrorKind::NoOwner,
+                kind: RunErrorKind::NoOwner,
                 ..
             } => Self::File("no living owner".to_owned()),
             other => Self::Run(other.into()),
@@ -308,7 +308,7 @@ fn start_download(
     }
     let info = connection.lookup(name)?;
     let info_hash = info.info_hash();
-    let place = Place {
+    let place = Destination {
         folder: task.out.to_owned(),
         name: file_name.to_string(),
     };

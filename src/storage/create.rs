@@ -6,7 +6,7 @@
 use super::layout::FileLayout;
 use super::source_files::{SourceFile, list_source_files};
 use super::verify::{HashJob, hash_jobs};
-use super::{CreateError, Stamp, Store, StoreError};
+use super::{CreateError, FileStamp, Store, StoreError};
 use crate::system::{lock, processors, recover};
 use crate::torrent::{Info, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NewFile, NewInfo, Sha1};
 use std::path::Path;
@@ -59,7 +59,7 @@ pub fn create_stamped(
     options: &CreateOptions<'_>,
     progress: &(dyn Fn(u64, u64) + Sync),
     stop: &AtomicBool,
-) -> Result<(Info, Vec<Stamp>), CreateError> {
+) -> Result<(Info, Vec<FileStamp>), CreateError> {
     let source = list_source_files(path)?;
     let file = |file: &SourceFile| NewFile {
         path: file.path.clone(),
@@ -104,7 +104,7 @@ pub fn create_stamped(
 struct ShareHashes {
     pieces: Vec<Sha1>,
     files: Vec<Option<Sha1>>,
-    stamps: Vec<Stamp>,
+    stamps: Vec<FileStamp>,
 }
 
 fn hash_all(

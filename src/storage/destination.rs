@@ -12,14 +12,14 @@ pub(super) const MAX_NAME_LENGTH: usize = 255;
 
 /// The final path of a download.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Destination {
     /// The folder that will contain it. It must exist.
     pub folder: PathBuf,
     /// The name of the file or folder.
     pub name: String,
 }
 
-impl Place {
+impl Destination {
     /// The final path.
     pub fn path(&self) -> PathBuf {
         self.folder.join(&self.name)
@@ -60,7 +60,7 @@ mod tests {
         let hash = InfoHash([0xab; 20]);
         let partial_name = |name: String| {
             let folder = PathBuf::new();
-            Place { folder, name }.partial_name(hash)
+            Destination { folder, name }.partial_name(hash)
         };
         assert_eq!(partial_name("a".into()), "a.part");
         assert_eq!(partial_name("x".repeat(250)).len(), 255);

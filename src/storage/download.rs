@@ -12,11 +12,11 @@ use super::layout::{FileKind, FileLayout};
 use super::partial;
 use super::parts_file::PartsFile;
 use super::rename::{rename_new, rename_over};
-use super::replace::{Others, remove_old_folder};
+use super::replace::{ExtraFiles, remove_old_folder};
 use super::root::Root;
 use super::tree::{Access, Folder, has_layout, lock};
 use super::verify::verify;
-use super::{Place, Store, StoreError};
+use super::{Destination, Store, StoreError};
 use crate::system::processors;
 use crate::torrent::{FileName, Layout, PieceSet};
 use std::path::PathBuf;
@@ -28,20 +28,20 @@ const COPIED_AT_ONCE: usize = 1 << 20;
 
 /// How a finished download gets its final name.
 #[derive(Clone, Debug)]
-pub enum Mode {
+pub enum DownloadMode {
     /// It is renamed to its final name, which must be free.
     New,
     /// Its files are moved into the folder under the final name, next to those in place.
     Extend(Arc<InPlace>),
     /// It replaces the file or folder under its final name.
-    Replace(Others),
+    Replace(ExtraFiles),
 }
 
 /// An open download. Its files are locked until it is dropped.
 #[derive(Debug)]
 pub struct Download {
     store: Arc<Store>,
-    mode: Mode,
+    mode: DownloadMode,
     /// The folder that contains the partial and the final file or folder.
     parent: Folder,
     /// The name of the partial file or folder, then the final name.
@@ -53,12 +53,15 @@ pub struct Download {
     is_new: bool,
 }
 
-impl Mode {
+impl DownloadMode {
     /// Extends the folder under the final name, if there is one. Otherwise this is a new download.
     ///
     /// # Errors
     /// [`StoreError::Exists`] names a file whose length is not that of the wanted file.
-    pub fn extend(layout: &FileLayout, destination: &Place) -> Result<Self, StoreError> {
+    pub fn extend_or_new(
+        layout: &FileLayout,
+        destination: &Destination,
+    ) -> Result<Self, StoreError> {
         let found = InPlace::find(layout, destination)?;
         Ok(found.map_or(Self::New, |found| Self::Extend(Arc::new(found))))
     }
@@ -82,7 +85,11 @@ impl Download {
     /// When the final name is taken ([`StoreError::Exists`]); the partial file is in use, is a link
     /// or does not belong to this download; there is no space or no permission; or the folder does
     /// not exist.
-    pub fn open(layout: FileLayout, destination: &Place, mode: Mode) -> Result<Self, StoreError> {
+    pub fn open(
+        layout: FileLayout,
+        destination: &Destination,
+        mode: DownloadMode,
+    ) -> Result<Self, StoreError> {
         FileName::new(&destination.name)?;
         let parent = destination.open_folder()?;
         let (info, name) = (Arc::clone(layout.info()), destination.name.clone());
@@ -103,8 +110,8 @@ impl Download {
             Err(error) => (None, Some(error)),
         };
         let in_place = match &mode {
-            Mode::Extend(in_place) => Some(Arc::clone(in_place)),
-            Mode::New | Mode::Replace(_) => None,
+            DownloadMode::Extend(in_place) => Some(Arc::clone(in_place)),
+            DownloadMode::New | DownloadMode::Replace(_) => None,
         };
         let needed_parts_file = parts_file.clone().filter(|_| is_mixed);
         let download = Self {
@@ -241,12 +248,12 @@ impl Download {
         }
         let path = parent.path().join(name);
         let replaced = match &self.mode {
-            Mode::Extend(in_place) => {
+            DownloadMode::Extend(in_place) => {
                 extend::move_files(store, in_place, parent, partial)?;
                 store.set_finished(in_place.root().renamed_to(path.clone())?);
                 return Ok(path);
             }
-            Mode::Replace(extra_files)
+            DownloadMode::Replace(extra_files)
                 if parent
                     .entry(name)?
                     .is_some_and(|entry| has_layout(&entry, layout)) =>
@@ -254,7 +261,7 @@ impl Download {
                 let old = rename_over(parent, partial, name, layout)?;
                 old.map(|old| (parent.path().join(old), *extra_files))
             }
-            Mode::New | Mode::Replace(_) => {
+            DownloadMode::New | DownloadMode::Replace(_) => {
                 rename_new((parent, partial), (parent, name), layout)?;
                 None
             }
@@ -279,7 +286,7 @@ impl Download {
     /// Undoes [`Download::open`]. What existed before it stays.
     pub fn undo(&self) {
         // Pieces of the files in place are served with bytes of the parts file.
-        let is_extended = matches!(self.mode, Mode::Extend(_));
+        let is_extended = matches!(self.mode, DownloadMode::Extend(_));
         let parts_file = self.needed_parts_file().filter(|_| !is_extended);
         if self.is_new
             && let Err(error) = self.remove(parts_file)

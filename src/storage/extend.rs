@@ -86,7 +86,7 @@ pub(super) fn move_files(
 fn check_edges(store: &Store) -> Result<(), StoreError> {
     let layout = store.layout();
     let is_in_place = |index: &usize| store.is_in_place(*index);
-    store.look(0, usize::MAX)?;
+    store.check_paths(0, usize::MAX)?;
     let file_of = |piece| layout.files_of(piece).find(is_in_place);
     let edges = layout.needed_pieces().filter(|piece| {
         let mut files = layout.files_of(*piece);

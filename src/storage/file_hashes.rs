@@ -19,7 +19,7 @@ const MAX_STEP: u64 = 4 << 20;
 
 /// Bytes of a share that are verified, written, and still in memory.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Fresh<'a> {
+pub struct CachedBlocks<'a> {
     /// Offset of the first byte in the share.
     pub offset: u64,
     /// The bytes, in consecutive blocks.
@@ -78,7 +78,7 @@ impl FileHashes {
     pub fn advance(
         &self,
         store: &Store,
-        cached: Fresh<'_>,
+        cached: CachedBlocks<'_>,
         owned: impl Fn(PieceIndex) -> bool,
     ) -> Result<(), StoreError> {
         let mut cursor = match self.cursor.try_lock() {
@@ -105,7 +105,7 @@ impl FileHashes {
     /// When reading fails. [`StoreError::Stopped`] once `stop` is set.
     pub fn finish(&self, store: &Store, stop: &AtomicBool) -> Result<Vec<BadFile>, StoreError> {
         let mut cursor = lock(&self.cursor);
-        while cursor.step(store, Fresh::default(), &|_| true)? > 0 {
+        while cursor.step(store, CachedBlocks::default(), &|_| true)? > 0 {
             if stop.load(Ordering::Relaxed) {
                 return Err(StoreError::Stopped);
             }
@@ -125,7 +125,7 @@ impl Cursor {
     fn step(
         &mut self,
         store: &Store,
-        cached: Fresh<'_>,
+        cached: CachedBlocks<'_>,
         owned: &dyn Fn(PieceIndex) -> bool,
     ) -> Result<u64, StoreError> {
         let lengths = store.info().lengths();
@@ -177,7 +177,7 @@ impl Cursor {
     }
 }
 
-impl Fresh<'_> {
+impl CachedBlocks<'_> {
     /// Hashes up to `most` bytes from `offset` on, if they are in these blocks. Returns their
     /// number.
     fn hash(&self, offset: u64, most: u64, hasher: &mut Hasher) -> u64 {
@@ -205,7 +205,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
-    const NONE: Fresh<'static> = Fresh {
+    const NONE: CachedBlocks<'static> = CachedBlocks {
         offset: 0,
         blocks: &[],
     };
@@ -274,7 +274,7 @@ mod tests {
         let blocks: Vec<&[u8]> = bytes.chunks(16_384).collect();
         let hash_all = |offset: u64, blocks: &[&[u8]]| {
             let hashes = FileHashes::new(&info).unwrap();
-            let cached = Fresh { offset, blocks };
+            let cached = CachedBlocks { offset, blocks };
             hashes.advance(&store, cached, |_| true).unwrap();
             hashes.finish(&store, &AtomicBool::new(false)).unwrap()
         };

@@ -4,7 +4,7 @@
 use super::layout::FileLayout;
 use super::root::Root;
 use super::tree::{Access, metadata};
-use super::{Place, Stamp, StoreError};
+use super::{Destination, FileStamp, StoreError};
 use crate::torrent::Layout;
 
 /// The files that are in place.
@@ -12,7 +12,7 @@ use crate::torrent::Layout;
 pub struct InPlace {
     root: Root,
     /// The stamp of each file when it was found. `None` for a file that is not in place.
-    stamps: Vec<Option<Stamp>>,
+    stamps: Vec<Option<FileStamp>>,
 }
 
 impl InPlace {
@@ -24,7 +24,7 @@ impl InPlace {
     /// of the wanted file.
     pub(super) fn find(
         layout: &FileLayout,
-        destination: &Place,
+        destination: &Destination,
     ) -> Result<Option<Self>, StoreError> {
         let parent = destination.open_folder()?;
         match parent.entry(&destination.name)? {
@@ -47,7 +47,7 @@ impl InPlace {
             if metadata.len() != layout.length(index) {
                 return Err(StoreError::Exists(path()));
             }
-            *stamp = Some(Stamp::of(&metadata));
+            *stamp = Some(FileStamp::of(&metadata));
         }
         Ok(Some(Self { root, stamps }))
     }
@@ -58,7 +58,7 @@ impl InPlace {
     }
 
     /// The stamp of a file when it was found. `None` if it is not in place.
-    pub(super) fn stamp(&self, index: usize) -> Option<Stamp> {
+    pub(super) fn stamp(&self, index: usize) -> Option<FileStamp> {
         self.stamps.get(index).copied().flatten()
     }
 }

@@ -2,7 +2,7 @@
 //! opens no file.
 
 use super::StoreError;
-use crate::torrent::{FilePath, Info, Layout, PieceIndex, Selection, parts};
+use crate::torrent::{FilePath, Info, Layout, PieceIndex, Selection, file_parts};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -150,7 +150,7 @@ impl FileLayout {
             length,
             total,
         })?;
-        Ok(parts(&self.info, offset, length).map(|part| {
+        Ok(file_parts(&self.info, offset, length).map(|part| {
             let kind = self.kind(part.index);
             let file = self.info.files().get(part.index);
             // The parts file uses offsets in the share.

@@ -2,7 +2,7 @@
 
 use super::{FileError, whole_file};
 use crate::bencode::{Item, KeyOrder, Value};
-use crate::wire::access::{Seen, Token};
+use crate::wire::access::{SeenDecisions, Token};
 use crate::wire::name::Label;
 use std::path::{Path, PathBuf};
 
@@ -10,23 +10,23 @@ use std::path::{Path, PathBuf};
 const FILE_NAME: &str = "session";
 /// Longest accepted file, in bytes.
 const MAX_FILE_LENGTH: u64 = 1 << 20;
-/// Number of earlier users whose [`Seen`] is kept.
+/// Number of earlier users whose [`SeenDecisions`] is kept.
 const MAX_EARLIER_USERS: usize = 16;
 
 /// The stored login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredSession {
+pub struct StoredLogin {
     /// The name of the account.
     pub user: Label,
     /// The token that proves the login. `None` after the login has ended.
     pub token: Option<Token>,
     /// Which decisions about this user the peer has seen.
-    pub seen: Seen,
+    pub seen: SeenDecisions,
     /// The same for users who were logged in earlier, the most recent first.
-    pub earlier_users: Vec<(Label, Seen)>,
+    pub earlier_users: Vec<(Label, SeenDecisions)>,
 }
 
-impl StoredSession {
+impl StoredLogin {
     /// Starts a login. Takes over what users have seen from the login before.
     pub fn begin(user: Label, token: Token, before: Option<Self>) -> Self {
         let mut earlier_users = Vec::new();
@@ -48,13 +48,13 @@ impl StoredSession {
 
 /// The file with a peer's login.
 #[derive(Clone, Debug)]
-pub struct SessionFile {
+pub struct LoginFile {
     path: PathBuf,
 }
 
 /// Why the login cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum SessionFileError {
+pub enum LoginFileError {
     /// This program did not write the file, or it was changed.
     #[error("{} is damaged: remove it and log in again", .0.display())]
     Damaged(PathBuf),
@@ -63,7 +63,7 @@ pub enum SessionFileError {
     Io(#[from] FileError),
 }
 
-impl SessionFile {
+impl LoginFile {
     /// The file in this state folder. Only this process may use the folder.
     pub fn new(folder: &Path) -> Self {
         Self {
@@ -74,11 +74,11 @@ impl SessionFile {
     /// The stored login. `None` before the first login.
     ///
     /// # Errors
-    /// See [`SessionFileError`]. The file is not changed.
-    pub fn load(&self) -> Result<Option<StoredSession>, SessionFileError> {
+    /// See [`LoginFileError`]. The file is not changed.
+    pub fn load(&self) -> Result<Option<StoredLogin>, LoginFileError> {
         let read = whole_file::read(&self.path, MAX_FILE_LENGTH);
         let bytes = read.map_err(FileError::at("read", &self.path))?;
-        let damaged = || SessionFileError::Damaged(self.path.clone());
+        let damaged = || LoginFileError::Damaged(self.path.clone());
         bytes
             .map(|bytes| decode(&bytes).ok_or_else(damaged))
             .transpose()
@@ -87,14 +87,14 @@ impl SessionFile {
     /// Replaces the stored login. The new one survives a crash.
     ///
     /// # Errors
-    /// See [`SessionFileError`].
-    pub fn store(&self, login: &StoredSession) -> Result<(), SessionFileError> {
+    /// See [`LoginFileError`].
+    pub fn store(&self, login: &StoredLogin) -> Result<(), LoginFileError> {
         let written = whole_file::replace(&self.path, &encode(login));
         Ok(written.map_err(FileError::at("write", &self.path))?)
     }
 }
 
-fn encode(login: &StoredSession) -> Vec<u8> {
+fn encode(login: &StoredLogin) -> Vec<u8> {
     let mut entries = vec![
         ("seen", Item::from(login.seen.as_bytes())),
         ("user", login.user.to_string().into()),
@@ -111,7 +111,7 @@ fn encode(login: &StoredSession) -> Vec<u8> {
     Item::dictionary(entries).encode()
 }
 
-fn decode(bytes: &[u8]) -> Option<StoredSession> {
+fn decode(bytes: &[u8]) -> Option<StoredLogin> {
     let value = Value::parse(bytes, KeyOrder::Sorted).ok()?;
     let entries = value.dictionary()?;
     let token = match entries.value("token") {
@@ -122,10 +122,10 @@ fn decode(bytes: &[u8]) -> Option<StoredSession> {
         let users = list.list()?.iter();
         users.map(read_earlier_user).collect::<Option<Vec<_>>>()
     });
-    Some(StoredSession {
+    Some(StoredLogin {
         user: entries.value("user")?.text()?.parse().ok()?,
         token,
-        seen: Seen::new(entries.value("seen")?.bytes()?.to_vec())?,
+        seen: SeenDecisions::new(entries.value("seen")?.bytes()?.to_vec())?,
         earlier_users: match earlier_users {
             None => Vec::new(),
             Some(users) => users?,
@@ -133,11 +133,11 @@ fn decode(bytes: &[u8]) -> Option<StoredSession> {
     })
 }
 
-fn read_earlier_user(value: &Value<'_>) -> Option<(Label, Seen)> {
+fn read_earlier_user(value: &Value<'_>) -> Option<(Label, SeenDecisions)> {
     match value.list()? {
         [user, seen] => Some((
             user.text()?.parse().ok()?,
-            Seen::new(seen.bytes()?.to_vec())?,
+            SeenDecisions::new(seen.bytes()?.to_vec())?,
         )),
         _ => None,
     }
@@ -151,13 +151,13 @@ mod tests {
     #[test]
     fn a_stored_login_is_loaded_again_and_its_file_is_private() {
         let folder = tempfile::tempdir().unwrap();
-        let file = SessionFile::new(folder.path());
+        let file = LoginFile::new(folder.path());
         assert_eq!(file.load().unwrap(), None);
-        let mut login = StoredSession {
+        let mut login = StoredLogin {
             user: "nik~00ab12ff".parse().unwrap(),
             token: Token::new(b"secret"),
-            seen: Seen::new(vec![1, 2]).unwrap(),
-            earlier_users: vec![("uma".parse().unwrap(), Seen::new(vec![3]).unwrap())],
+            seen: SeenDecisions::new(vec![1, 2]).unwrap(),
+            earlier_users: vec![("uma".parse().unwrap(), SeenDecisions::new(vec![3]).unwrap())],
         };
         file.store(&login).unwrap();
         assert_eq!(file.load().unwrap().as_ref(), Some(&login));
@@ -173,15 +173,15 @@ mod tests {
     fn what_each_user_has_seen_is_kept_over_logins_of_others() {
         let label = |name: &str| name.parse::<Label>().unwrap();
         let token = || Token::new(b"secret").unwrap();
-        let mut login = StoredSession::begin(label("nik"), token(), None);
-        assert_eq!(login.seen, Seen::default());
-        login.seen = Seen::new(vec![1]).unwrap();
-        let uma = StoredSession::begin(label("uma"), token(), Some(login));
-        assert_eq!(uma.seen, Seen::default());
-        let mut nik = StoredSession::begin(label("nik"), token(), Some(uma));
-        assert_eq!(nik.seen, Seen::new(vec![1]).unwrap());
+        let mut login = StoredLogin::begin(label("nik"), token(), None);
+        assert_eq!(login.seen, SeenDecisions::default());
+        login.seen = SeenDecisions::new(vec![1]).unwrap();
+        let uma = StoredLogin::begin(label("uma"), token(), Some(login));
+        assert_eq!(uma.seen, SeenDecisions::default());
+        let mut nik = StoredLogin::begin(label("nik"), token(), Some(uma));
+        assert_eq!(nik.seen, SeenDecisions::new(vec![1]).unwrap());
         for number in 0..2 * MAX_EARLIER_USERS {
-            nik = StoredSession::begin(label(&format!("user{number}")), token(), Some(nik));
+            nik = StoredLogin::begin(label(&format!("user{number}")), token(), Some(nik));
         }
         assert_eq!(nik.earlier_users.len(), MAX_EARLIER_USERS);
     }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_reported_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
-        let file = SessionFile::new(folder.path());
+        let file = LoginFile::new(folder.path());
         for bytes in [
             &b""[..],
             b"hello",
@@ -199,7 +199,7 @@ mod tests {
         ] {
             std::fs::write(&file.path, bytes).unwrap();
             let error = file.load().unwrap_err();
-            assert!(matches!(error, SessionFileError::Damaged(_)), "{error}");
+            assert!(matches!(error, LoginFileError::Damaged(_)), "{error}");
             assert_eq!(std::fs::read(&file.path).unwrap(), bytes);
         }
     }

@@ -71,25 +71,25 @@ pub use create_error::CreateError;
 pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseContents, DatabaseError, RestoreError, read_backup,
 };
-pub use destination::Place;
-pub use download::{Download, Mode};
+pub use destination::Destination;
+pub use download::{Download, DownloadMode};
 pub use error::StoreError;
 pub use file_error::FileError;
-pub use file_hashes::{BadFile, FileHashes, Fresh};
+pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};
 pub use in_place::InPlace;
 pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use layout::FileLayout;
-pub use login::{SessionFile, SessionFileError, StoredSession};
+pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use records::Records;
-pub use replace::{Others, remove_replaced};
+pub use replace::{ExtraFiles, remove_replaced};
 pub use running_tracker::RunningTracker;
-pub use stamp::Stamp;
-pub use store::{Span, Store};
+pub use stamp::FileStamp;
+pub use store::{Store, StoredSpan};
 pub use swarms_file::SwarmsFile;
 pub use verify::verify;
 

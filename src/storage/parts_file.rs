@@ -4,7 +4,7 @@
 //! open.
 
 use super::StoreError;
-use super::destination::{MAX_NAME_LENGTH, Place, longest_prefix};
+use super::destination::{Destination, MAX_NAME_LENGTH, longest_prefix};
 use super::tree::{Access, Folder, lock, metadata};
 use crate::torrent::Info;
 use std::fs::File;
@@ -106,7 +106,7 @@ impl PartsFile {
 ///
 /// # Errors
 /// When it cannot be removed.
-pub fn remove_parts_file(info: &Info, destination: &Place) -> Result<(), StoreError> {
+pub fn remove_parts_file(info: &Info, destination: &Destination) -> Result<(), StoreError> {
     match destination.open_folder() {
         Ok(parent) => parent.remove_file(&name(info, &destination.name)),
         Err(StoreError::Missing(_)) => Ok(()),

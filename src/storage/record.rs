@@ -3,7 +3,7 @@
 //! The encoding also contains the SHA-1 of the `.torrent` file that belongs to the record.
 
 use super::record_codec::{open, path_item, read_path, read_texts, seal, texts};
-use super::{Place, RecordError, Stamp};
+use super::{Destination, FileStamp, RecordError};
 use crate::bencode::{Dictionary, Item, Value};
 use crate::torrent::{FileName, InfoHash, Sha1};
 use crate::wire::name::Label;
@@ -45,7 +45,7 @@ pub enum RecordKind {
     /// The user's own file or folder. It is never moved.
     Share(PathBuf),
     /// The destination of a download. It exists when the download is complete.
-    Download(Place),
+    Download(Destination),
 }
 
 /// How complete a share is.
@@ -56,7 +56,7 @@ pub enum RecordState {
     /// Complete at the time of these stamps.
     Complete {
         /// The stamps of the files, see [`super::Store::stamps`].
-        stamps: Vec<Stamp>,
+        stamps: Vec<FileStamp>,
     },
     /// It failed.
     Failed {
@@ -112,7 +112,7 @@ impl Record {
         match &self.state {
             RecordState::Partial => {}
             RecordState::Complete { stamps } => {
-                let stamps: Vec<u8> = stamps.iter().flat_map(Stamp::encode).collect();
+                let stamps: Vec<u8> = stamps.iter().flat_map(FileStamp::encode).collect();
                 entries.push(("complete", stamps.into()));
             }
             RecordState::Failed { reason } => entries.push(("failed", reason.as_str().into())),
@@ -184,7 +184,7 @@ fn read_kind(fields: &Dictionary<'_>) -> Option<RecordKind> {
             let name = fields.value("name")?.text()?;
             let name = FileName::new(name).ok()?.as_str().to_owned();
             let folder = read_path(folder)?;
-            RecordKind::Download(Place { folder, name })
+            RecordKind::Download(Destination { folder, name })
         }
         _ => return None,
     })
@@ -194,11 +194,11 @@ fn read_state(fields: &Dictionary<'_>) -> Option<RecordState> {
     Some(match (fields.value("complete"), fields.value("failed")) {
         (None, None) => RecordState::Partial,
         (Some(stamps), None) => {
-            let (stamps, []) = stamps.bytes()?.as_chunks::<{ Stamp::ENCODED }>() else {
+            let (stamps, []) = stamps.bytes()?.as_chunks::<{ FileStamp::ENCODED }>() else {
                 return None;
             };
             RecordState::Complete {
-                stamps: stamps.iter().map(Stamp::decode).collect(),
+                stamps: stamps.iter().map(FileStamp::decode).collect(),
             }
         }
         (None, Some(reason)) => RecordState::Failed {
@@ -216,7 +216,7 @@ pub(super) mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     pub(in crate::storage) fn records() -> Vec<Record> {
-        let stamp = Stamp {
+        let stamp = FileStamp {
             length: 7,
             modified_ns: -1,
             inode: 9,
@@ -226,7 +226,7 @@ pub(super) mod tests {
             extends: true,
             group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
             info_hash: InfoHash([7; 20]),
-            kind: RecordKind::Download(Place {
+            kind: RecordKind::Download(Destination {
                 folder: PathBuf::from(OsStr::from_bytes(b"/not \xff text")),
                 name: "set".into(),
             }),
@@ -276,7 +276,7 @@ pub(super) mod tests {
         );
         let bytes = [body.as_bytes(), &Sha1::of(body.as_bytes()).0].concat();
         let (record, torrent) = Record::decode(&bytes, Path::new("x")).unwrap();
-        let destination = Place {
+        let destination = Destination {
             folder: "/a".into(),
             name: "x".into(),
         };

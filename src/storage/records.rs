@@ -253,7 +253,7 @@ fn sync(folder: &Path) -> Result<(), RecordError> {
 mod tests {
     use super::super::record::tests::records;
     use super::super::testing::info_of;
-    use super::super::{RecordState, Stamp};
+    use super::super::{FileStamp, RecordState};
     use super::*;
 
     struct Fixture {
@@ -293,7 +293,7 @@ mod tests {
         let after = Records::open(&folder).unwrap();
         let loaded = after.load_all().pop().unwrap().unwrap();
         assert_eq!(loaded, (record.clone(), metainfo.clone()));
-        let stamps = vec![Stamp {
+        let stamps = vec![FileStamp {
             length: 4,
             modified_ns: 5,
             inode: 6,

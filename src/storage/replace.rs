@@ -1,22 +1,22 @@
 //! Removing a folder that a download replaced.
 
-use super::Place;
+use super::Destination;
 use crate::torrent::{Info, Layout};
 use std::io;
 use std::path::Path;
 
 /// What to do with the files of a replaced folder that the new folder does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Others {
+pub enum ExtraFiles {
     /// Remove them with the old folder.
-    Removed,
+    Remove,
     /// Move them into the new folder.
-    Kept,
+    Keep,
 }
 
 /// Removes the old folder after a crash: the replacement is complete, but the process ended before
 /// it removed the old folder.
-pub fn remove_replaced(info: &Info, destination: &Place, extra_files: Others) {
+pub fn remove_replaced(info: &Info, destination: &Destination, extra_files: ExtraFiles) {
     // A file is replaced in one step. An old folder has the name of the partial folder, because the
     // two were exchanged.
     if info.layout() == Layout::Folder {
@@ -30,10 +30,10 @@ pub fn remove_replaced(info: &Info, destination: &Place, extra_files: Others) {
 }
 
 /// Removes a replaced folder. Only logs an error, because the download itself is complete.
-pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: Others) {
+pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: ExtraFiles) {
     let moved = match extra_files {
-        Others::Removed => Ok(()),
-        Others::Kept => move_extra_files(old, new),
+        ExtraFiles::Remove => Ok(()),
+        ExtraFiles::Keep => move_extra_files(old, new),
     };
     if let Err(error) = moved.and_then(|()| std::fs::remove_dir_all(old)) {
         log::warn!(

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// Length, modification time and inode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     /// Length in bytes.
     pub length: u64,
     /// When its content changed last, in nanoseconds since 1970.
@@ -15,7 +15,7 @@ pub struct Stamp {
     pub inode: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     /// Length of an encoded stamp in bytes.
     pub(super) const ENCODED: usize = 24;
 
@@ -40,7 +40,7 @@ impl Stamp {
         bytes
     }
 
-    /// Reads the bytes that [`Stamp::encode`] returned.
+    /// Reads the bytes that [`FileStamp::encode`] returned.
     pub(super) fn decode(bytes: &[u8; Self::ENCODED]) -> Self {
         let (words, _) = bytes.as_chunks::<8>();
         let word = |at: usize| words.get(at).copied().unwrap_or_default();
@@ -58,11 +58,11 @@ mod tests {
 
     #[test]
     fn a_decoded_value_equals_the_encoded_one() {
-        let stamp = Stamp {
+        let stamp = FileStamp {
             length: 1,
             modified_ns: -2,
             inode: u64::MAX,
         };
-        assert_eq!(Stamp::decode(&stamp.encode()), stamp);
+        assert_eq!(FileStamp::decode(&stamp.encode()), stamp);
     }
 }

@@ -17,7 +17,7 @@ use super::open_files::OpenFiles;
 use super::parts_file::PartsFile;
 use super::root::Root;
 use super::tree::{Access, metadata};
-use super::{Stamp, StoreError};
+use super::{FileStamp, StoreError};
 use crate::torrent::{Info, PieceIndex};
 use std::fs::{self, File};
 use std::io;
@@ -40,13 +40,13 @@ pub struct Store {
     /// `None` if no needed piece contains bytes of unwanted files, or if the parts file is missing.
     parts_file: Option<Arc<PartsFile>>,
     /// The stamp that each file had when it was verified. The parts file is last.
-    sealed: OnceLock<Vec<Option<Stamp>>>,
+    sealed: OnceLock<Vec<Option<FileStamp>>>,
     open_files: OpenFiles,
 }
 
 /// A range of the share's bytes as stored on disk.
 #[derive(Clone, Debug)]
-pub enum Span {
+pub enum StoredSpan {
     /// Bytes of a file.
     File {
         /// The open file, for `sendfile` or reads at an offset.
@@ -164,12 +164,12 @@ impl Store {
         &self,
         offset: u64,
         length: u64,
-    ) -> Result<impl Iterator<Item = Result<Span, StoreError>> + '_, StoreError> {
+    ) -> Result<impl Iterator<Item = Result<StoredSpan, StoreError>> + '_, StoreError> {
         let segments = self.layout.segments(offset, length)?;
         Ok(segments.map(|segment| {
             Ok(match self.file(&segment)? {
-                None => Span::Padding(segment.length),
-                Some(file) => Span::File {
+                None => StoredSpan::Padding(segment.length),
+                Some(file) => StoredSpan::File {
                     file,
                     offset: segment.offset,
                     length: segment.length,
@@ -184,7 +184,7 @@ impl Store {
     ///
     /// # Errors
     /// When a file is missing, cannot be opened, or does not have the length that the torrent says.
-    pub fn stamps(&self) -> Result<Vec<Stamp>, StoreError> {
+    pub fn stamps(&self) -> Result<Vec<FileStamp>, StoreError> {
         let mut stamps = Vec::new();
         self.stamps_from(0, usize::MAX, &mut stamps)?;
         Ok(stamps)
@@ -199,7 +199,7 @@ impl Store {
         &self,
         start: usize,
         count: usize,
-        stamps: &mut Vec<Stamp>,
+        stamps: &mut Vec<FileStamp>,
     ) -> Result<Option<usize>, StoreError> {
         let files = self.layout.count();
         let end = start.saturating_add(count).min(files);
@@ -212,13 +212,13 @@ impl Store {
         }
         if let Some(parts_file) = &self.parts_file {
             let path = || parts_file.path().to_owned();
-            stamps.push(Stamp::of(&metadata(parts_file.file(), path)?));
+            stamps.push(FileStamp::of(&metadata(parts_file.file(), path)?));
         }
         Ok(None)
     }
 
     /// Whether the wanted files have the given stamps. Ignores the parts file.
-    pub fn has_files_unchanged(&self, stamps: &[Stamp]) -> bool {
+    pub fn are_files_unchanged(&self, stamps: &[FileStamp]) -> bool {
         let files = self.layout.wanted_files().count();
         let then = stamps.get(..files);
         let now = self.stamps();
@@ -226,12 +226,12 @@ impl Store {
     }
 
     /// Whether all files, including the parts file, have the given stamps.
-    pub fn unchanged(&self, stamps: &[Stamp]) -> bool {
+    pub fn are_all_unchanged(&self, stamps: &[FileStamp]) -> bool {
         self.stamps().is_ok_and(|now| now == stamps)
     }
 
     /// Whether a piece cannot be read because the parts file is missing.
-    pub fn lacks(&self, piece: PieceIndex) -> bool {
+    pub fn cannot_read(&self, piece: PieceIndex) -> bool {
         self.parts_file.is_none() && self.is_mixed(piece)
     }
 
@@ -243,7 +243,7 @@ impl Store {
     /// Records permanently that the files were verified with these `stamps` (see
     /// [`Store::stamps`]). The caller takes the stamps before it verifies the files, so that a
     /// change during verification is detected later.
-    pub fn seal(&self, stamps: &[Stamp]) {
+    pub fn seal(&self, stamps: &[FileStamp]) {
         let files = self.layout.count();
         let mut sealed = vec![None; files + 1];
         let indices = self.layout.wanted_files();
@@ -257,7 +257,7 @@ impl Store {
     }
 
     /// The stamps passed to [`Store::seal`]. `None` before that call.
-    pub fn sealed(&self) -> Option<Vec<Stamp>> {
+    pub fn sealed(&self) -> Option<Vec<FileStamp>> {
         let sealed = self.sealed.get()?;
         Some(sealed.iter().copied().flatten().collect())
     }
@@ -266,15 +266,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Changed`] if the stamp differs. Another error if the file cannot be examined.
-    pub fn vouch(&self, span: &Span) -> Result<(), StoreError> {
-        let Span::File { file, index, .. } = span else {
+    pub fn check_span(&self, span: &StoredSpan) -> Result<(), StoreError> {
+        let StoredSpan::File { file, index, .. } = span else {
             return Ok(());
         };
         let Some(sealed) = self.sealed_file(*index) else {
             return Ok(());
         };
         let path = || self.file_path(*index);
-        if Stamp::of(&metadata(file, path)?) == sealed {
+        if FileStamp::of(&metadata(file, path)?) == sealed {
             Ok(())
         } else {
             Err(StoreError::Changed(path()))
@@ -287,7 +287,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] or [`StoreError::Changed`] for a file that fails the check. Another
     /// error if a file cannot be examined.
-    pub fn look(&self, start: usize, count: usize) -> Result<Option<usize>, StoreError> {
+    pub fn check_paths(&self, start: usize, count: usize) -> Result<Option<usize>, StoreError> {
         let files = self.layout.count();
         let end = start.saturating_add(count).min(files);
         for index in (start..end).filter(|index| self.layout.is_wanted(*index)) {
@@ -301,7 +301,7 @@ impl Store {
                 Some(_) => fs::symlink_metadata(&path),
             };
             let metadata = metadata.map_err(|error| StoreError::io("examine", &path, error))?;
-            if Stamp::of(&metadata) != sealed {
+            if FileStamp::of(&metadata) != sealed {
                 return Err(StoreError::Changed(path));
             }
         }
@@ -310,8 +310,8 @@ impl Store {
 
     /// The stamp of file `index`, which is open as `file`. An error if its length is not that in
     /// the torrent.
-    pub(super) fn stamp(&self, index: usize, file: &File) -> Result<Stamp, StoreError> {
-        let stamp = Stamp::of(&metadata(file, || self.file_path(index))?);
+    pub(super) fn stamp(&self, index: usize, file: &File) -> Result<FileStamp, StoreError> {
+        let stamp = FileStamp::of(&metadata(file, || self.file_path(index))?);
         let expected = self.layout.length(index);
         if stamp.length != expected {
             return Err(StoreError::Length {
@@ -379,13 +379,13 @@ impl Store {
         }
     }
 
-    fn in_place_stamp(&self, index: usize) -> Option<Stamp> {
+    fn in_place_stamp(&self, index: usize) -> Option<FileStamp> {
         let in_place = self.in_place.as_ref()?;
         let stamp = in_place.stamp(index)?;
         self.finished.get().is_none().then_some(stamp)
     }
 
-    fn sealed_file(&self, index: usize) -> Option<Stamp> {
+    fn sealed_file(&self, index: usize) -> Option<FileStamp> {
         let place = match self.layout.kind(index) {
             FileKind::LeftOut => self.layout.count(),
             FileKind::Wanted | FileKind::Padding => index,

@@ -1,6 +1,8 @@
 //! Shares for the tests of this module.
 
-use super::{CreateOptions, Download, FileLayout, Mode, Place, Store, StoreError, create};
+use super::{
+    CreateOptions, Destination, Download, DownloadMode, FileLayout, Store, StoreError, create,
+};
 use crate::torrent::{FileName, FilePath, Info};
 use std::fs;
 use std::path::Path;
@@ -49,12 +51,19 @@ pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
 }
 
 /// A new download of all files.
-pub(super) fn download(info: &Arc<Info>, destination: &Place) -> Result<Download, StoreError> {
-    Download::open(FileLayout::all(Arc::clone(info)), destination, Mode::New)
+pub(super) fn download(
+    info: &Arc<Info>,
+    destination: &Destination,
+) -> Result<Download, StoreError> {
+    Download::open(
+        FileLayout::all(Arc::clone(info)),
+        destination,
+        DownloadMode::New,
+    )
 }
 
-pub(super) fn destination(folder: &TempDir, name: &str) -> Place {
-    Place {
+pub(super) fn destination(folder: &TempDir, name: &str) -> Destination {
+    Destination {
         folder: folder.path().to_owned(),
         name: name.into(),
     }

@@ -1,6 +1,6 @@
 //! Pieces that are being fetched, divided into runs of blocks.
 //!
-//! A run is the unit that is buffered and written: at most [`RUN_BLOCKS`] consecutive blocks of a
+//! A run is the unit that is buffered and written: at most [`MAX_RUN_BLOCKS`] consecutive blocks of a
 //! piece. A piece of the usual 512 KiB is one run. A piece of 64 MiB is 128 runs, so that the
 //! buffers stay bounded whatever the piece length.
 
@@ -9,11 +9,11 @@ use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
 use std::time::Duration;
 
 /// The largest number of blocks in one run: 512 KiB.
-pub const RUN_BLOCKS: u32 = 32;
+pub const MAX_RUN_BLOCKS: u32 = 32;
 
-/// A run: `blocks` consecutive blocks of a piece, the first of which is [`Run::first_block`].
+/// A run: `blocks` consecutive blocks of a piece, the first of which is [`BlockRun::first_block`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Run {
+pub struct BlockRun {
     /// The piece.
     pub piece: PieceIndex,
     /// Position of the run in the piece, from 0.
@@ -22,25 +22,27 @@ pub struct Run {
     pub blocks: u32,
 }
 
-impl Run {
+impl BlockRun {
     /// Number of runs in a piece.
     pub fn count(lengths: &Lengths, piece: PieceIndex) -> u32 {
-        lengths.blocks(piece).div_ceil(RUN_BLOCKS)
+        lengths.blocks(piece).div_ceil(MAX_RUN_BLOCKS)
     }
 
     /// Run `number` of a piece.
     pub fn numbered(lengths: &Lengths, piece: PieceIndex, number: u32) -> Self {
-        let left = lengths.blocks(piece).saturating_sub(number * RUN_BLOCKS);
+        let left = lengths
+            .blocks(piece)
+            .saturating_sub(number * MAX_RUN_BLOCKS);
         Self {
             piece,
             number,
-            blocks: left.min(RUN_BLOCKS),
+            blocks: left.min(MAX_RUN_BLOCKS),
         }
     }
 
     /// The run that a block belongs to.
     pub fn containing(lengths: &Lengths, block: BlockRange) -> Self {
-        Self::numbered(lengths, block.piece(), block.number() / RUN_BLOCKS)
+        Self::numbered(lengths, block.piece(), block.number() / MAX_RUN_BLOCKS)
     }
 
     /// Whether the piece has no other run.
@@ -62,7 +64,7 @@ impl Run {
 
     /// The number of its first block.
     pub fn first_block(&self) -> u32 {
-        self.number * RUN_BLOCKS
+        self.number * MAX_RUN_BLOCKS
     }
 }
 
@@ -109,15 +111,16 @@ pub(super) struct FreshArrival {
     /// link that had lost it to others.
     pub(super) also_requested_from: [Option<LinkId>; 2],
     /// The run, if this was its last block.
-    pub(super) completed: Option<Run>,
+    pub(super) completed: Option<BlockRun>,
 }
 
 impl ActivePiece {
     /// No block is requested yet. If `single_link` is given, that link alone delivers the piece.
     pub(super) fn new(piece: PieceIndex, lengths: &Lengths, single_link: Option<LinkId>) -> Self {
         let blocks = lengths.blocks(piece);
-        let runs = (0..blocks.div_ceil(RUN_BLOCKS))
-            .map(|run| vec![BlockState::Free; RUN_BLOCKS.min(blocks - run * RUN_BLOCKS) as usize]);
+        let runs = (0..blocks.div_ceil(MAX_RUN_BLOCKS)).map(|run| {
+            vec![BlockState::Free; MAX_RUN_BLOCKS.min(blocks - run * MAX_RUN_BLOCKS) as usize]
+        });
         Self {
             piece,
             runs: runs.collect(),
@@ -165,9 +168,9 @@ impl ActivePiece {
     }
 
     /// The next run to begin.
-    pub(super) fn next_run(&self) -> Option<Run> {
+    pub(super) fn next_run(&self) -> Option<BlockRun> {
         let blocks = self.runs.get(self.begun as usize)?;
-        Some(Run {
+        Some(BlockRun {
             piece: self.piece,
             number: self.begun,
             blocks: blocks.len() as u32,
@@ -262,9 +265,9 @@ impl ActivePiece {
 
     /// Whether a block would be of use if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, number: u32) -> bool {
-        let run = number / RUN_BLOCKS;
+        let run = number / MAX_RUN_BLOCKS;
         let blocks = self.runs.get(run as usize);
-        let block = blocks.and_then(|blocks| blocks.get((number % RUN_BLOCKS) as usize));
+        let block = blocks.and_then(|blocks| blocks.get((number % MAX_RUN_BLOCKS) as usize));
         run < self.begun
             && self.is_open_to(link)
             && block.is_some_and(|it| *it != BlockState::Arrived)
@@ -273,12 +276,12 @@ impl ActivePiece {
     /// A block arrived from `link`. Returns `None` if the block arrived before, or if its run has
     /// not begun: then the request is older than this fetch of the piece.
     pub(super) fn on_block(&mut self, link: LinkId, number: u32) -> Option<FreshArrival> {
-        let run = number / RUN_BLOCKS;
+        let run = number / MAX_RUN_BLOCKS;
         if run >= self.begun {
             return None;
         }
         let blocks = self.runs.get_mut(run as usize)?;
-        let block = blocks.get_mut((number % RUN_BLOCKS) as usize)?;
+        let block = blocks.get_mut((number % MAX_RUN_BLOCKS) as usize)?;
         let also_requested_from = match *block {
             BlockState::Arrived => return None,
             BlockState::Free => {
@@ -295,7 +298,7 @@ impl ActivePiece {
             self.sources.push(link);
         }
         let is_whole = blocks.iter().all(|block| *block == BlockState::Arrived);
-        let completed = is_whole.then_some(Run {
+        let completed = is_whole.then_some(BlockRun {
             piece: self.piece,
             number: run,
             blocks: blocks.len() as u32,
@@ -345,10 +348,10 @@ impl ActivePiece {
 
     /// The runs that were begun and lack blocks.
     #[cfg(test)]
-    pub(super) fn unfinished_runs(&self) -> Vec<Run> {
+    pub(super) fn unfinished_runs(&self) -> Vec<BlockRun> {
         let begun = self.runs.iter().take(self.begun as usize).enumerate();
         let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != BlockState::Arrived));
-        let runs = unfinished.map(|(number, blocks)| Run {
+        let runs = unfinished.map(|(number, blocks)| BlockRun {
             piece: self.piece,
             number: number as u32,
             blocks: blocks.len() as u32,
@@ -372,8 +375,9 @@ impl ActivePiece {
     }
 
     fn free_block(&mut self, link: LinkId, number: u32) {
-        let run = self.runs.get_mut((number / RUN_BLOCKS) as usize);
-        let Some(block) = run.and_then(|run| run.get_mut((number % RUN_BLOCKS) as usize)) else {
+        let run = self.runs.get_mut((number / MAX_RUN_BLOCKS) as usize);
+        let Some(block) = run.and_then(|run| run.get_mut((number % MAX_RUN_BLOCKS) as usize))
+        else {
             return;
         };
         if let BlockState::Requested { first, at, second } = *block {

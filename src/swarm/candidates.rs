@@ -115,7 +115,7 @@ impl Candidates {
     /// The link with the address was of use: earlier failures are forgotten. A handshake alone does
     /// not count. Otherwise we would call every second, for ever, an address that answers and then
     /// hangs up.
-    pub fn on_proved(&mut self, address: SocketAddr) {
+    pub fn on_useful(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;
         }
@@ -164,7 +164,7 @@ impl Candidates {
     }
 
     /// The addresses for a successor. Each may be called at once, except those that are barred.
-    pub fn handed_on(&self) -> Self {
+    pub fn for_successor(&self) -> Self {
         let fresh = |candidate: &Candidate| Candidate {
             state: match candidate.state {
                 State::Barred(until) => State::Barred(until),
@@ -181,7 +181,7 @@ impl Candidates {
     }
 
     /// The barred addresses only.
-    pub fn barred_alone(&self) -> Self {
+    pub fn only_barred(&self) -> Self {
         let barred = self
             .addresses
             .iter()
@@ -262,7 +262,7 @@ mod tests {
         candidates.on_linked(address(2));
         candidates.on_failed(address(3), Duration::ZERO, &mut rng);
         assert_eq!(candidates.next(Duration::ZERO, &mut rng), None);
-        let mut after = candidates.handed_on();
+        let mut after = candidates.for_successor();
         let called = [(); 3].map(|()| after.next(Duration::ZERO, &mut rng));
         assert_eq!(called.iter().flatten().count(), 2);
         assert!(!called.contains(&Some(address(1))));
@@ -273,7 +273,7 @@ mod tests {
                 .all(|port| candidates.may_call(address(*port)))
         );
         assert!(!candidates.may_call(address(1)) && !candidates.may_call(address(9)));
-        let mut barred = candidates.barred_alone();
+        let mut barred = candidates.only_barred();
         assert_eq!(barred.known().count(), 0);
         assert!(barred.is_barred(address(1), Duration::ZERO));
         assert_eq!(barred.next(Duration::ZERO, &mut rng), None);
@@ -295,7 +295,7 @@ mod tests {
         }
         candidates.next(now, &mut rng);
         candidates.on_linked(address(1));
-        candidates.on_proved(address(1));
+        candidates.on_useful(address(1));
         candidates.on_failed(address(1), now, &mut rng);
         assert!(candidates.next_due().unwrap() - now <= FIRST_PAUSE);
     }

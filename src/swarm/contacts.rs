@@ -19,7 +19,7 @@ pub struct Contacts {
     /// Addresses that are being called or were linked by a call.
     calls: HashSet<SocketAddr>,
     /// Why the last call failed. `None` if it was answered.
-    unreached: Option<String>,
+    last_failure: Option<String>,
     /// Addresses that hung up after our handshake.
     hung_up: HashSet<SocketAddr>,
     rng: Rng,
@@ -31,7 +31,7 @@ impl Contacts {
         Self {
             candidates: Candidates::default(),
             calls: HashSet::new(),
-            unreached: None,
+            last_failure: None,
             hung_up: HashSet::new(),
             rng: Rng::with_seed(seed),
         }
@@ -47,14 +47,14 @@ impl Contacts {
         self.candidates.add_from_peer(address);
     }
 
-    /// The addresses for a successor: see [`Candidates::handed_on`].
-    pub fn handed_on(&self) -> Candidates {
-        self.candidates.handed_on()
+    /// The addresses for a successor: see [`Candidates::for_successor`].
+    pub fn for_successor(&self) -> Candidates {
+        self.candidates.for_successor()
     }
 
     /// The barred addresses only.
-    pub fn barred_alone(&self) -> Candidates {
-        self.candidates.barred_alone()
+    pub fn only_barred(&self) -> Candidates {
+        self.candidates.only_barred()
     }
 
     /// Continues with the addresses of a predecessor.
@@ -63,27 +63,27 @@ impl Contacts {
     }
 
     /// Forgets all addresses except the barred ones.
-    pub fn give_up(&mut self) {
-        self.candidates = self.candidates.barred_alone();
+    pub fn forget_unbarred(&mut self) {
+        self.candidates = self.candidates.only_barred();
     }
 
     /// The address answered the handshake.
     pub fn on_answer(&mut self) {
-        self.unreached = None;
+        self.last_failure = None;
     }
 
     /// A call failed. The address is called again later. Returns whether it hung up after our
     /// handshake for the first time. The number of such addresses kept is bounded by
     /// [`MAX_CANDIDATES`].
-    pub fn on_unreached(&mut self, address: SocketAddr, now: Duration, why: Unreached) -> bool {
+    pub fn on_call_failed(&mut self, address: SocketAddr, now: Duration, why: CallFailure) -> bool {
         self.on_failed(address, now);
-        self.unreached = Some(why.reason);
+        self.last_failure = Some(why.reason);
         why.hung_up && self.hung_up.len() < MAX_CANDIDATES && self.hung_up.insert(address)
     }
 
     /// Why the last call failed, if it did.
-    pub fn unreached(&self) -> Option<&str> {
-        self.unreached.as_deref()
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
     }
 
     /// The call failed or the link ended. The address is called again later.
@@ -97,8 +97,8 @@ impl Contacts {
     }
 
     /// The link with the address was of use.
-    pub fn on_proved(&mut self, address: SocketAddr) {
-        self.candidates.on_proved(address);
+    pub fn on_useful(&mut self, address: SocketAddr) {
+        self.candidates.on_useful(address);
     }
 
     /// The link with the address is gone, or was a second one. The address may be called again
@@ -175,7 +175,7 @@ impl Contacts {
 
 /// Why a call failed.
 #[derive(Clone, Debug)]
-pub struct Unreached {
+pub struct CallFailure {
     /// As shown to a user.
     pub reason: String,
     /// The other side hung up after our handshake.

@@ -8,7 +8,7 @@
 //!
 //! Out of scope: sockets, files, certificates, trackers, and buffers (`B` holds the bytes of a
 //! block, [`Budget`] counts them). A web seed is a link that has every piece. It requests its
-//! blocks itself ([`Core::next_for_server`]), because one HTTP request covers a long range.
+//! blocks itself ([`Core::next_for_web_seed`]), because one HTTP request covers a long range.
 
 mod assembly;
 mod block;
@@ -26,22 +26,22 @@ mod tests;
 mod web_seeds;
 
 pub use assembly::Budget;
-pub use block::{Block, Source, Sources, add_sources};
-pub use config::{Checked, Terms};
-pub use effect::{CloseReason, Effect, Outgoing};
-pub use link::{Activity, Link, Remote};
-pub use message::{Breach, Received, Unasked};
-pub use peers::Refusal;
+pub use block::{PendingBlock, Source, Sources, add_sources};
+pub use config::{CheckResult, SwarmConfig};
+pub use effect::{CloseReason, Effect, OutgoingMessage};
+pub use link::{Link, LinkActivity, RemotePeer};
+pub use message::{ProtocolViolation, ReceivedMessage, UnrequestedBlock};
+pub use peers::LinkRefusal;
 pub use phase::Phase;
 pub use progress::Progress;
-pub use web_seeds::Trust;
+pub use web_seeds::WebSeedTrust;
 
 use super::contacts::Contacts;
 #[cfg(test)]
 use super::mutation::{Mutation, is_planted};
-use super::{Candidates, LinkId, Picker, Run, Verdict};
+use super::{BlockRun, Candidates, LinkId, Picker, Verdict};
 use crate::torrent::{BlockRange, Hasher, PieceIndex, PieceSet};
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use fetch::{Fetch, IncomingBlock};
 use peers::Peers;
 use phase::{Lifecycle, Transition};
@@ -56,23 +56,23 @@ const BAR_TIME: Duration = Duration::from_secs(600);
 
 /// Whether a download has a source for what it misses, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lack {
+pub enum SourceStatus {
     /// Some source has a missing piece.
-    Nothing,
+    HasSource,
     /// There are links, but none has a missing piece.
-    Pieces,
+    NoLinkHasMissingPieces,
     /// Every known peer is barred for bad data.
-    SoundPeers,
+    AllPeersBarred,
     /// No peer is known.
-    Peers,
+    NoPeerKnown,
     /// Peers are known, but none is linked.
-    Links,
+    NoLink,
 }
 
 /// One swarm at a peer.
 #[derive(Debug)]
 pub struct Core<B> {
-    terms: Terms,
+    config: SwarmConfig,
     lifecycle: Lifecycle,
     peers: Peers,
     fetch: Fetch<B>,
@@ -82,15 +82,15 @@ pub struct Core<B> {
 
 impl<B: Debug> Core<B> {
     /// A share whose files are being checked. Equal seeds give equal choices.
-    pub fn new(terms: Terms, budget: Box<dyn Budget>, seed: u64, now: Duration) -> Self {
-        let lengths = terms.lengths;
+    pub fn new(config: SwarmConfig, budget: Box<dyn Budget>, seed: u64, now: Duration) -> Self {
+        let lengths = config.lengths;
         let picker = Picker::new(lengths, PieceSet::empty(&lengths), seed);
         Self {
             lifecycle: Lifecycle::new(now),
-            peers: Peers::new(&terms, seed),
+            peers: Peers::new(&config, seed),
             fetch: Fetch::new(picker, lengths, budget, now),
             effects: Vec::new(),
-            terms,
+            config,
             seed,
         }
     }
@@ -104,8 +104,8 @@ impl<B: Debug> Core<B> {
 
     /// The files were checked: serves the owned pieces and fetches the needed ones. Returns `false`
     /// if the phase does not allow it, because the share was stopped meanwhile.
-    pub fn begin(&mut self, checked: Checked, now: Duration) -> bool {
-        let Checked {
+    pub fn begin(&mut self, checked: CheckResult, now: Duration) -> bool {
+        let CheckResult {
             owned,
             needed,
             is_whole,
@@ -117,12 +117,12 @@ impl<B: Debug> Core<B> {
         self.peers.remove_all_early(self.fetch.picker_mut(), now);
         // A share in its final place fetches nothing more, even if pieces are missing.
         let needed = if is_whole { owned.clone() } else { needed };
-        let lengths = self.terms.lengths;
+        let lengths = self.config.lengths;
         let mut picker = Picker::with_needed(lengths, owned.clone(), needed, self.seed);
-        picker.set_order(self.terms.order);
+        picker.set_order(self.config.order);
         self.fetch.begin(picker);
         self.effects.push(Effect::Offer(owned));
-        self.effects.push(Effect::Announce(Event::Started));
+        self.effects.push(Effect::Announce(AnnounceEvent::Started));
         self.complete_if_all_owned(now);
         true
     }
@@ -234,19 +234,24 @@ impl<B: Debug> Core<B> {
     ///
     /// # Errors
     /// Why the link is refused.
-    pub fn on_link_up(&mut self, id: LinkId, remote: Remote, now: Duration) -> Result<(), Refusal> {
+    pub fn on_link_up(
+        &mut self,
+        id: LinkId,
+        remote: RemotePeer,
+        now: Duration,
+    ) -> Result<(), LinkRefusal> {
         if !self.phase().serves() {
             self.peers.on_not_served(&remote, now);
-            return Err(Refusal::NotServed);
+            return Err(LinkRefusal::NotServed);
         }
-        let (terms, picker) = (&self.terms, self.fetch.picker_mut());
+        let (config, picker) = (&self.config, self.fetch.picker_mut());
         let link = (id, remote);
         self.peers
-            .on_link_up(link, terms, picker, now, &mut self.effects)
+            .on_link_up(link, config, picker, now, &mut self.effects)
     }
 
     /// A link has ended.
-    pub fn on_link_down(&mut self, id: LinkId, activity: Activity, now: Duration) {
+    pub fn on_link_down(&mut self, id: LinkId, activity: LinkActivity, now: Duration) {
         let picker = self.fetch.picker_mut();
         if self.peers.on_link_down(id, activity, picker, now) {
             self.serve(now);
@@ -265,9 +270,9 @@ impl<B: Debug> Core<B> {
     pub fn on_message(
         &mut self,
         id: LinkId,
-        message: Received<'_>,
+        message: ReceivedMessage<'_>,
         now: Duration,
-    ) -> Result<(), Breach> {
+    ) -> Result<(), ProtocolViolation> {
         let Some(link) = self.peers.links().get(&id) else {
             return Ok(());
         };
@@ -275,50 +280,50 @@ impl<B: Debug> Core<B> {
         let (serves, fetches) = (self.phase().serves(), self.phase().fetches());
         let picker = self.fetch.picker_mut();
         match message {
-            Received::Choke => {
+            ReceivedMessage::Choke => {
                 picker.on_choke(id, !is_fast);
                 self.peers.on_choke(id);
             }
-            Received::Unchoke => picker.on_unchoke(id),
-            Received::Interested | Received::NotInterested => {
-                let is_interested = message == Received::Interested;
+            ReceivedMessage::Unchoke => picker.on_unchoke(id),
+            ReceivedMessage::Interested | ReceivedMessage::NotInterested => {
+                let is_interested = message == ReceivedMessage::Interested;
                 self.peers.on_interested(id, is_interested);
                 self.serve(now);
                 return Ok(());
             }
-            Received::Have(piece) => picker.on_have(id, piece),
-            Received::Pieces {
+            ReceivedMessage::Have(piece) => picker.on_have(id, piece),
+            ReceivedMessage::Pieces {
                 pieces,
                 is_first: true,
             } => picker.on_pieces(id, pieces),
-            Received::Pieces { pieces, .. } => {
+            ReceivedMessage::Pieces { pieces, .. } => {
                 // If the peer takes a piece back, nothing changes.
                 if !picker.on_pieces_again(id, &pieces) {
-                    return Err(Breach::TakenBack);
+                    return Err(ProtocolViolation::TakenBack);
                 }
             }
-            Received::Reject(block) => picker.on_reject(id, block),
-            Received::AllowedFast(piece) => picker.on_allowed_fast(id, piece),
-            Received::Suggest(piece) => {
+            ReceivedMessage::Reject(block) => picker.on_reject(id, block),
+            ReceivedMessage::AllowedFast(piece) => picker.on_allowed_fast(id, piece),
+            ReceivedMessage::Suggest(piece) => {
                 picker.on_suggest(id, piece);
                 return Ok(());
             }
-            Received::Request(block) => {
+            ReceivedMessage::Request(block) => {
                 let effects = &mut self.effects;
                 self.peers.on_request(id, block, picker, serves, effects);
                 return Ok(());
             }
-            Received::Handshake(handshake) => {
+            ReceivedMessage::Handshake(handshake) => {
                 let (told, effects) = ((id, handshake), &mut self.effects);
                 let peers = &mut self.peers;
-                if !peers.on_handshake(told, &self.terms, picker, now, effects) {
+                if !peers.on_handshake(told, &self.config, picker, now, effects) {
                     return Ok(());
                 }
             }
-            Received::PeerExchange(payload) if self.terms.exchanges_peers => {
+            ReceivedMessage::PeerExchange(payload) if self.config.exchanges_peers => {
                 return self.peers.on_peer_exchange(id, payload, fetches, now);
             }
-            Received::PeerExchange(_) => return Ok(()),
+            ReceivedMessage::PeerExchange(_) => return Ok(()),
         }
         self.follow_up(id, now);
         Ok(())
@@ -336,7 +341,7 @@ impl<B: Debug> Core<B> {
         range: BlockRange,
         buffer: B,
         now: Duration,
-    ) -> Result<Option<B>, Unasked> {
+    ) -> Result<Option<B>, UnrequestedBlock> {
         let incoming = IncomingBlock {
             id,
             source,
@@ -356,13 +361,13 @@ impl<B: Debug> Core<B> {
 
     /// A worker has written a run of a piece of several runs. Returns the hasher if the worker is
     /// to hash the run. Otherwise the run waits on disk for its turn.
-    pub fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
+    pub fn on_run_written(&mut self, run: BlockRun, blocks: &[PendingBlock<B>]) -> Option<Hasher> {
         self.fetch.on_run_written(run, blocks)
     }
 
     /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to read
     /// `next` back and hash it too.
-    pub fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
+    pub fn on_run_hashed(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
         self.fetch.on_run_hashed(next, hasher)
     }
 
@@ -415,28 +420,28 @@ impl<B: Debug> Core<B> {
     // Web seeds.
 
     /// A web seed is used from now on. Returns `false` if nothing is fetched any more.
-    pub fn on_server_up(&mut self, id: LinkId, largest_window: u32) -> bool {
+    pub fn on_web_seed_up(&mut self, id: LinkId, largest_window: u32) -> bool {
         let fetches = self.phase().fetches();
         if fetches {
-            self.fetch.on_server_up(id, largest_window);
+            self.fetch.on_web_seed_up(id, largest_window);
         }
         fetches
     }
 
     /// A web seed is no longer used, at least for a while. Others may fetch its blocks.
-    pub fn on_server_down(&mut self, id: LinkId) {
-        self.fetch.on_server_down(id);
+    pub fn on_web_seed_down(&mut self, id: LinkId) {
+        self.fetch.on_web_seed_down(id);
     }
 
     /// A web seed has delivered everything that was requested: appends what to request next.
     /// Returns `false` if it is not to be used any more.
-    pub fn next_for_server(
+    pub fn next_for_web_seed(
         &mut self,
         id: LinkId,
         now: Duration,
         out: &mut Vec<BlockRange>,
     ) -> bool {
-        self.phase().fetches() && self.fetch.next_for_server(id, now, out)
+        self.phase().fetches() && self.fetch.next_for_web_seed(id, now, out)
     }
 
     /// Whether a block that was requested from a web seed is still wanted from it.
@@ -445,43 +450,43 @@ impl<B: Debug> Core<B> {
     }
 
     /// We do not read from a web seed for now, to keep a rate limit: it is not late.
-    pub fn excuse(&mut self, id: LinkId, now: Duration) {
-        self.fetch.picker_mut().excuse(id, now);
-        self.fetch.progress_mut().excuse(now);
+    pub fn mark_not_late(&mut self, id: LinkId, now: Duration) {
+        self.fetch.picker_mut().mark_not_late(id, now);
+        self.fetch.progress_mut().mark_not_late(now);
     }
 
     /// Whether a web seed is trusted.
-    pub fn trust(&self, id: LinkId) -> Trust {
+    pub fn trust(&self, id: LinkId) -> WebSeedTrust {
         self.fetch.web_seeds().trust(id)
     }
 
     // The clock.
 
     /// Does what is due. `activity` returns what the connection of a link knows.
-    pub fn on_tick(&mut self, now: Duration, activity: impl Fn(LinkId) -> Activity) {
+    pub fn on_tick(&mut self, now: Duration, activity: impl Fn(LinkId) -> LinkActivity) {
         if !self.phase().serves() {
             return;
         }
-        let (terms, effects) = (&self.terms, &mut self.effects);
+        let (config, effects) = (&self.config, &mut self.effects);
         let picker = self.fetch.picker_mut();
-        if self.peers.observe(activity, terms, picker, now, effects) {
-            self.fetch.progress_mut().excuse(now);
+        if self.peers.observe(activity, config, picker, now, effects) {
+            self.fetch.progress_mut().mark_not_late(now);
         }
         self.serve(now);
-        let (terms, effects) = (&self.terms, &mut self.effects);
-        if terms.exchanges_peers {
+        let (config, effects) = (&self.config, &mut self.effects);
+        if config.exchanges_peers {
             self.peers.exchange(self.fetch.picker(), now, effects);
         }
         let links = self.peers.links_mut();
         self.fetch
-            .take_from_stalled(links, terms.max_stalls, now, effects);
+            .take_from_stalled(links, config.max_stalls, now, effects);
         self.fetch.end_interest(links, effects);
         self.request_idle(now);
         self.fetch.abandon_idle(now, &mut self.effects);
         let fetches = self.phase().fetches();
         let idle = fetches.then(|| self.progress().idle(now));
         self.peers
-            .connect(&self.terms, idle, now, &mut self.effects);
+            .connect(&self.config, idle, now, &mut self.effects);
     }
 
     // Contacts.
@@ -498,7 +503,7 @@ impl<B: Debug> Core<B> {
 
     /// Ends all links and forgets all known addresses, except the barred ones.
     pub fn give_up_peers(&mut self, reason: &str, now: Duration) {
-        self.contacts_mut().give_up();
+        self.contacts_mut().forget_unbarred();
         self.close_links(reason);
         self.peers.remove_all_early(self.fetch.picker_mut(), now);
         self.serve(now);
@@ -569,14 +574,14 @@ impl<B: Debug> Core<B> {
     }
 
     /// Whether the download has a source, and if not, why.
-    pub fn lack(&self, now: Duration) -> Lack {
+    pub fn source_status(&self, now: Duration) -> SourceStatus {
         let (has_web_seeds, contacts) = (!self.fetch.web_seeds().is_empty(), self.contacts());
         match (self.peers.links().is_empty(), contacts.known()) {
-            _ if has_web_seeds || self.has_source() => Lack::Nothing,
-            (false, _) => Lack::Pieces,
-            (true, 0) if contacts.has_barred(now) => Lack::SoundPeers,
-            (true, 0) => Lack::Peers,
-            (true, _) => Lack::Links,
+            _ if has_web_seeds || self.has_source() => SourceStatus::HasSource,
+            (false, _) => SourceStatus::NoLinkHasMissingPieces,
+            (true, 0) if contacts.has_barred(now) => SourceStatus::AllPeersBarred,
+            (true, 0) => SourceStatus::NoPeerKnown,
+            (true, _) => SourceStatus::NoLink,
         }
     }
 
@@ -592,7 +597,7 @@ impl<B: Debug> Core<B> {
         if self.phase().fetches() {
             self.fetch.check();
         }
-        assert!(self.links().len() <= self.terms.max_peers);
+        assert!(self.links().len() <= self.config.max_peers);
     }
 
     // Helpers.

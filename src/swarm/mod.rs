@@ -26,19 +26,19 @@ mod simulation;
 mod token_bucket;
 mod window;
 
-pub use active::{RUN_BLOCKS, Run};
+pub use active::{BlockRun, MAX_RUN_BLOCKS};
 pub use allowed_fast::allowed_fast;
 pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use choke::{ChokeChange, Choker, PeerTraffic, UploadSlots};
-pub use contacts::{Contacts, MAX_CALLS, Unreached};
+pub use contacts::{CallFailure, Contacts, MAX_CALLS};
 pub use core::{
-    Activity, Block, Breach, Budget, Checked, CloseReason, Core, Effect, Lack, Link, Outgoing,
-    Phase, Progress, Received, Refusal, Remote, Source, Sources, Terms, Trust, Unasked,
-    add_sources,
+    Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity, LinkRefusal,
+    OutgoingMessage, PendingBlock, Phase, Progress, ProtocolViolation, ReceivedMessage, RemotePeer,
+    Source, SourceStatus, Sources, SwarmConfig, UnrequestedBlock, WebSeedTrust, add_sources,
 };
 pub use link_id::LinkId;
 pub use peer_exchange::{ContactChanges, PeerExchange, TooOften};
-pub use picker::{Arrival, Order, Picker, Verdict};
+pub use picker::{Arrival, Picker, PieceOrder, Verdict};
 pub use rate::Rate;
-pub use token_bucket::{Bucket, MAX_RATE_LIMIT, MIN_RATE_LIMIT};
+pub use token_bucket::{MAX_RATE_LIMIT, MIN_RATE_LIMIT, TokenBucket};
 pub use window::Window;

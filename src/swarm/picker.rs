@@ -32,7 +32,7 @@ pub use pieces::Verdict;
 use super::active::ActivePiece;
 #[cfg(test)]
 use super::mutation::{Mutation, is_planted};
-use super::{LinkId, RUN_BLOCKS, Run};
+use super::{BlockRun, LinkId, MAX_RUN_BLOCKS};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use link::PickerLink;
 use pieces::Pieces;
@@ -43,7 +43,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// The block was never requested from this link: a breach of the protocol.
-    Unasked,
+    Unrequested,
     /// The block is no longer needed. Its bytes are dropped.
     Late,
     /// The block is wanted.
@@ -51,13 +51,13 @@ pub enum Arrival {
         /// Links at which the same request is to be cancelled.
         cancel: [Option<LinkId>; 2],
         /// The run, if this was its last missing block.
-        completed: Option<Run>,
+        completed: Option<BlockRun>,
     },
 }
 
 /// Which waiting piece is begun next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum PieceOrder {
     /// The piece with the fewest owners; among equals a random one.
     #[default]
     RarestFirst,
@@ -74,7 +74,7 @@ pub enum Order {
 pub struct Picker {
     pieces: Pieces,
     links: BTreeMap<LinkId, PickerLink>,
-    order: Order,
+    order: PieceOrder,
 }
 
 impl Picker {
@@ -89,7 +89,7 @@ impl Picker {
         Self {
             pieces: Pieces::new(lengths, owned, needed, seed),
             links: BTreeMap::new(),
-            order: Order::default(),
+            order: PieceOrder::default(),
         }
     }
 
@@ -99,7 +99,7 @@ impl Picker {
     }
 
     /// Changes which waiting piece is begun next.
-    pub fn set_order(&mut self, order: Order) {
+    pub fn set_order(&mut self, order: PieceOrder) {
         self.order = order;
     }
 
@@ -251,9 +251,9 @@ impl Picker {
     }
 
     /// Nothing arrived because we did not read: the link is not late.
-    pub fn excuse(&mut self, id: LinkId, now: Duration) {
+    pub fn mark_not_late(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.requests.excuse(now);
+            link.requests.mark_not_late(now);
         }
     }
 
@@ -289,7 +289,7 @@ impl Picker {
             let is_late = |_, requested| now >= requested + Duration::from_millis(200);
             pieces.take_late(link, &is_late, free_window, out);
         }
-        let fast = window >= RUN_BLOCKS as usize / 2;
+        let fast = window >= MAX_RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + free_window).saturating_sub(out.len());
             // A seed first delivers what no other link has: other links can deliver the rest of an
@@ -332,9 +332,9 @@ impl Picker {
     fn is_in_order(&self) -> bool {
         let is_seed = |link: &PickerLink| link.pieces.is_full() && link.next_in_range.is_none();
         match self.order {
-            Order::RarestFirst => false,
-            Order::InOrder => true,
-            Order::InOrderAmongSeeds => self.links.values().all(is_seed),
+            PieceOrder::RarestFirst => false,
+            PieceOrder::InOrder => true,
+            PieceOrder::InOrderAmongSeeds => self.links.values().all(is_seed),
         }
     }
 
@@ -360,7 +360,7 @@ impl Picker {
     pub fn on_block(&mut self, id: LinkId, range: BlockRange, now: Duration) -> Arrival {
         let link = self.links.get_mut(&id);
         if !link.is_some_and(|link| link.requests.on_block(range, now)) {
-            return Arrival::Unasked;
+            return Arrival::Unrequested;
         }
         let Some(arrived) = self.pieces.on_block(id, range) else {
             return Arrival::Late;
@@ -505,7 +505,7 @@ impl Picker {
 
     /// The runs that were begun and lack blocks.
     #[cfg(test)]
-    pub(crate) fn unfinished_runs(&self) -> Vec<Run> {
+    pub(crate) fn unfinished_runs(&self) -> Vec<BlockRun> {
         let active = self.pieces.active.values();
         active.flat_map(|active| active.unfinished_runs()).collect()
     }

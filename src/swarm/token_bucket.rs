@@ -20,13 +20,13 @@ pub const MAX_RATE_LIMIT: u64 = 1 << 40;
 
 /// The token bucket of one direction.
 #[derive(Debug)]
-pub struct Bucket {
+pub struct TokenBucket {
     bytes_per_second: f64,
     /// The time at which everything reserved so far has moved.
     free_at: Duration,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A bucket for this rate, clamped to [`MIN_RATE_LIMIT`] and [`MAX_RATE_LIMIT`].
     pub fn new(bytes_per_second: u64) -> Self {
         Self {
@@ -54,7 +54,7 @@ mod tests {
     /// `late` microseconds longer. It reserves the next block 20 microseconds later. Returns which
     /// link moved a block at which time.
     fn moved(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
-        let mut bucket = Bucket::new(rate);
+        let mut bucket = TokenBucket::new(rate);
         let mut rng = fastrand::Rng::with_seed(rate);
         let start = Duration::from_secs(7);
         let mut wakes = |now: Duration, due: Duration| {
@@ -113,14 +113,14 @@ mod tests {
 
     #[test]
     fn idle_time_is_not_saved_up_and_the_limit_stays_in_its_bounds() {
-        let mut bucket = Bucket::new(1 << 20);
+        let mut bucket = TokenBucket::new(1 << 20);
         let now = Duration::from_secs(3_600);
         let mut at_once = 0;
         while bucket.reserve(now, BLOCK) <= now {
             at_once += 1;
         }
         assert!((1..=8).contains(&at_once), "{at_once} blocks at once");
-        let mut slowest = Bucket::new(0);
+        let mut slowest = TokenBucket::new(0);
         slowest.reserve(now, BLOCK);
         let due = slowest.reserve(now, BLOCK);
         assert_eq!((due - now).as_secs(), 15);

@@ -37,7 +37,7 @@ pub enum GlobError {
     #[error("a pattern has at most {MAX_PATTERN} bytes")]
     TooLong,
     /// It starts with `/`, which no path of a share does.
-    #[error("a pattern is held against paths inside the share and does not start with /")]
+    #[error("a pattern is compared with paths inside the share and does not start with /")]
     Absolute,
 }
 

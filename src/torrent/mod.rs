@@ -30,4 +30,4 @@ pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
-pub use web_seed::{FilePart, parts, url_at};
+pub use web_seed::{FilePart, file_parts, web_seed_url};

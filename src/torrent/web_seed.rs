@@ -18,7 +18,7 @@ pub struct FilePart {
 /// The URL of a file at a web seed, or `None` if the URL of the web seed is not an HTTP URL. A URL
 /// that ends in `/` is the folder that contains the share. Any other URL is that of a single file,
 /// or that of such a folder without its `/`.
-pub fn url_at(info: &Info, web_seed: &str, index: usize) -> Option<String> {
+pub fn web_seed_url(info: &Info, web_seed: &str, index: usize) -> Option<String> {
     let (scheme, rest) = web_seed.split_once("://")?;
     let http = ["http", "https"]
         .iter()
@@ -46,7 +46,7 @@ pub fn url_at(info: &Info, web_seed: &str, index: usize) -> Option<String> {
 }
 
 /// The parts of files in the `length` bytes from `offset` of the share, in order.
-pub fn parts(info: &Info, offset: u64, length: u64) -> impl Iterator<Item = FilePart> {
+pub fn file_parts(info: &Info, offset: u64, length: u64) -> impl Iterator<Item = FilePart> {
     let end = offset.saturating_add(length);
     let files = info.files();
     let first = files.partition_point(|file| file.offset + file.length <= offset);
@@ -98,7 +98,7 @@ mod tests {
             (&file, "http://h/\r\nX: y", 0, None),
             (&file, "x", 0, None),
         ] {
-            assert_eq!(url_at(info, base, index).as_deref(), url, "{base}");
+            assert_eq!(web_seed_url(info, base, index).as_deref(), url, "{base}");
         }
     }
 
@@ -110,7 +110,7 @@ mod tests {
             length,
         };
         let folder = folder();
-        let parts = |offset, length| super::parts(&folder, offset, length).collect::<Vec<_>>();
+        let parts = |offset, length| super::file_parts(&folder, offset, length).collect::<Vec<_>>();
         assert_eq!(parts(0, 5), [part(0, 0, 2), part(2, 0, 3)]);
         assert_eq!(parts(1, 2), [part(0, 1, 1), part(2, 0, 1)]);
         assert_eq!(parts(3, 1), [part(2, 1, 1)]);

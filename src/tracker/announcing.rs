@@ -1,13 +1,13 @@
 //! An announce in the form that a swarm handles, and the reasons to refuse one.
 
-use crate::wire::{AnnounceRequest, Event, PeerId};
+use crate::wire::{AnnounceEvent, AnnounceRequest, PeerId};
 use ring::digest::{SHA256, digest};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Address families that an answer may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum AnswerFamilies {
     /// Both families, the announcing peer's own first.
     Both,
     /// Only the announcing peer's own family, as over UDP (BEP 15).
@@ -16,7 +16,7 @@ pub enum Reach {
 
 /// Why an announce is refused. Its text is the tracker's `failure reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AnnounceRefusal {
     /// The id belongs to a peer at another address, and the announce does not show that peer's
     /// `key`.
     #[error(
@@ -43,7 +43,7 @@ pub(super) struct PeerAnnounce {
     /// Where the peer listens: the source address of the announce with the announced port.
     pub(super) address: SocketAddr,
     pub(super) is_seed: bool,
-    pub(super) event: Option<Event>,
+    pub(super) event: Option<AnnounceEvent>,
     /// Bytes since the peer's start, as it reports them.
     pub(super) uploaded: u64,
     pub(super) downloaded: u64,
@@ -85,7 +85,7 @@ const SEEKERS: [&[u8]; 2] = [b"A2-", b"-rQ"];
 /// would never get the metadata from a swarm of seeds. It does not count as a seed by its first
 /// announce.
 fn may_seek_metadata(request: &AnnounceRequest) -> bool {
-    let first = request.event == Some(Event::Started) && request.downloaded == 0;
+    let first = request.event == Some(AnnounceEvent::Started) && request.downloaded == 0;
     let id = &request.peer_id.0;
     first && SEEKERS.iter().any(|seeker| id.starts_with(seeker))
 }
@@ -124,11 +124,20 @@ mod tests {
             let from = [10, 0, 0, 1].into();
             PeerAnnounce::new(&request, from, false, Duration::ZERO, Duration::ZERO).is_seed
         };
-        assert!(!is_seed(b"A2-1-36-0-0123456789", Some(Event::Started)));
-        assert!(!is_seed(b"-rQ9100-0123456789ab", Some(Event::Started)));
+        assert!(!is_seed(
+            b"A2-1-36-0-0123456789",
+            Some(AnnounceEvent::Started)
+        ));
+        assert!(!is_seed(
+            b"-rQ9100-0123456789ab",
+            Some(AnnounceEvent::Started)
+        ));
         assert!(is_seed(b"A2-1-36-0-0123456789", None));
         assert!(is_seed(b"-rQ9100-0123456789ab", None));
-        assert!(is_seed(b"-LT2110-0123456789ab", Some(Event::Started)));
+        assert!(is_seed(
+            b"-LT2110-0123456789ab",
+            Some(AnnounceEvent::Started)
+        ));
     }
 
     #[test]

@@ -23,14 +23,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time limits of an HTTP client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
+pub struct HttpDeadlines {
     /// For a whole request head to arrive, even in small pieces, and for responses to be read.
     pub head: Duration,
     /// For the next request to begin.
     pub idle: Duration,
 }
 
-impl Default for Deadlines {
+impl Default for HttpDeadlines {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
@@ -77,7 +77,7 @@ pub(super) fn serve(
     stream: &TcpStream,
     from: IpAddr,
     service: &Service,
-    deadlines: Deadlines,
+    deadlines: HttpDeadlines,
     epoch: Instant,
 ) -> io::Result<()> {
     let mut reader = DeadlineReader::new(stream, deadlines.head);
@@ -161,7 +161,7 @@ fn is_http(byte: u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b'\r' | b'\n')
 }
 
-fn send(mut stream: &TcpStream, out: &mut Vec<u8>, deadlines: Deadlines) -> io::Result<()> {
+fn send(mut stream: &TcpStream, out: &mut Vec<u8>, deadlines: HttpDeadlines) -> io::Result<()> {
     // One call is nearly always enough. Only the rest needs a deadline.
     let sent = stream.write(out)?;
     if let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
@@ -175,7 +175,7 @@ fn refuse(
     stream: &TcpStream,
     error: HttpError,
     out: &mut Vec<u8>,
-    deadlines: Deadlines,
+    deadlines: HttpDeadlines,
 ) -> io::Result<()> {
     error.write(out);
     send(stream, out, deadlines)?;

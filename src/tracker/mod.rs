@@ -32,30 +32,31 @@ pub use access::{
     AccessSettings, INVITE_LIFETIME, InviteCode, OperatorAccess, Registration, RegistryCounts,
 };
 use announcing::PeerAnnounce;
-pub use announcing::{Reach, Refusal};
+pub use announcing::{AnnounceRefusal, AnswerFamilies};
 pub use closed_run::{
     CLIENT_TIMEOUT, CLOSED_RUN_ONLY, ClosedRun, DEFAULT_WAIT, HELLO_TIMEOUT, NO_LIVING_OWNER,
     RunConnectionId, RunEffect, RunHost, RunOptions, RunOutcome, RunningRun,
 };
-pub use connection::Deadlines;
+pub use connection::HttpDeadlines;
 use endpoint::{Endpoint, RunningFile};
 pub use endpoint::{EndpointOptions, NodeError};
 pub use node::{Node, NodeOptions};
 use operator::serve_operator;
 pub use operator::{OperatorError, fetch_backup};
-pub use quotas::Limits;
 use quotas::Quotas;
+pub use quotas::SwarmLimits;
 pub use replicas::MAX_TRACKERS;
 use replicas::{ReplicaConnections, numbers, serve_replica};
 pub use saved::SavedError;
 use saved::{MAX_SAVED, SavedSwarm, SavedSwarms};
 pub use server::{
-    DEFAULT_INTERVAL, Options, ServeTls, TlsService, Tracker, TrackerError, bind, bind_with_udp,
+    DEFAULT_INTERVAL, ServeTls, TlsService, Tracker, TrackerError, TrackerOptions, bind,
+    bind_with_udp,
 };
-pub use service::Access;
+pub use service::AnnouncePolicy;
 use service::Service;
 pub(crate) use store::blob_named_by;
-pub use store::{OpenError, RegistryStore, StoreOptions, WriteError, Written};
+pub use store::{Durability, OpenError, RegistryStore, StoreOptions, WriteError};
 use swarm::{Renewal, Swarm, Traffic};
 pub use swarms::Swarms;
 use threads::Threads;

@@ -12,12 +12,12 @@
 
 use super::access::{AccessSettings, OperatorAccess, Registrar, serve_peer};
 use super::{
-    Access, Endpoint, EndpointOptions, NodeError, Options, RegistryStore, ReplicaConnections,
-    RunningFile, ServeTls, StoreOptions, TlsService, Tracker, numbers, serve_operator,
-    serve_replica,
+    AnnouncePolicy, Endpoint, EndpointOptions, NodeError, RegistryStore, ReplicaConnections,
+    RunningFile, ServeTls, StoreOptions, TlsService, Tracker, TrackerOptions, numbers,
+    serve_operator, serve_replica,
 };
 use crate::certificate::Fingerprint;
-use crate::net::{Purpose, Stop};
+use crate::net::{ConnectionPurpose, Stop};
 use crate::storage::{Database, SwarmsFile};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -83,14 +83,14 @@ impl Node {
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
-        let tracker = Tracker::start(Options {
+        let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
             udp: endpoint.udp,
             swarms: Some(SwarmsFile::new(&endpoint.folder)),
             interval: settings.announce_interval,
             access: match open {
-                true => Access::Open,
-                false => Access::NotOpen,
+                true => AnnouncePolicy::Open,
+                false => AnnouncePolicy::NotOpen,
             },
             tls_service: Some(TlsService {
                 tls: endpoint.tls,
@@ -98,7 +98,7 @@ impl Node {
             }),
             cluster: Some(Arc::clone(&store)),
             stop: endpoint.stop.clone(),
-            ..Options::new(endpoint.listener)
+            ..TrackerOptions::new(endpoint.listener)
         })?;
         let replicas = options.tracker_info.map(|info| {
             ReplicaConnections::start(
@@ -161,8 +161,8 @@ impl Drop for Node {
 fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
     Box::new(move |connection, from, purpose| match purpose {
-        Purpose::Peer => serve_peer(&registrar, connection, from),
-        Purpose::Replica => serve_replica(&store, connection, from),
-        Purpose::Operator => serve_operator(&store, connection, from),
+        ConnectionPurpose::Peer => serve_peer(&registrar, connection, from),
+        ConnectionPurpose::Replica => serve_replica(&store, connection, from),
+        ConnectionPurpose::Operator => serve_operator(&store, connection, from),
     })
 }

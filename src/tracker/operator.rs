@@ -6,11 +6,11 @@
 
 use super::store::RegistryStore;
 use crate::net::{
-    ClusterTls, FrameIoError, FrameReader, Purpose, TlsError, TlsStream, write_frame,
+    ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TlsError, TlsStream, write_frame,
 };
 use crate::storage::{BackupError, read_backup};
-use crate::wire::control::{ControlError, Line, MAX_FRAME};
-use crate::wire::operator::{MAX_PART, Message};
+use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
+use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::unistd::linkat;
 use std::fs::{self, File, Permissions};
@@ -49,7 +49,7 @@ pub enum OperatorError {
     OtherAnswer,
     /// The tracker refused, for this reason.
     #[error("{0}")]
-    Refused(Line),
+    Refused(TextLine),
     /// The backup file cannot be written.
     #[error("cannot write {}: {source}", .path.display())]
     File {
@@ -75,19 +75,19 @@ pub(super) fn serve_operator(store: &RegistryStore, stream: &TlsStream, from: So
 
 fn answer(store: &RegistryStore, stream: &TlsStream) -> Result<(), OperatorError> {
     let mut reader = FrameReader::new(stream, MAX_FRAME);
-    match Message::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
-        Message::Backup => {}
+    match OperatorMessage::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
+        OperatorMessage::Backup => {}
         _ => return Err(OperatorError::OtherAnswer),
     }
     let mut parts = PartWriter {
         stream,
-        waiting: Vec::with_capacity(MAX_PART),
+        waiting: Vec::with_capacity(MAX_BACKUP_PART),
     };
     let last = match store.back_up(&mut parts) {
-        Ok(()) => Message::End,
+        Ok(()) => OperatorMessage::End,
         Err(error) => {
             log::error!("cannot make a backup: {error}");
-            Message::Refused(Line::new(&format!(
+            OperatorMessage::Refused(TextLine::new(&format!(
                 "the tracker cannot make a backup: {error}"
             )))
         }
@@ -108,10 +108,10 @@ struct PartWriter<'a> {
 
 impl Write for PartWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.waiting.len() == MAX_PART {
+        if self.waiting.len() == MAX_BACKUP_PART {
             self.flush()?;
         }
-        let room = MAX_PART - self.waiting.len();
+        let room = MAX_BACKUP_PART - self.waiting.len();
         let taken = bytes.get(..room).unwrap_or(bytes);
         self.waiting.extend_from_slice(taken);
         Ok(taken.len())
@@ -121,9 +121,9 @@ impl Write for PartWriter<'_> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let part = Message::Part(std::mem::replace(
+        let part = OperatorMessage::Part(std::mem::replace(
             &mut self.waiting,
-            Vec::with_capacity(MAX_PART),
+            Vec::with_capacity(MAX_BACKUP_PART),
         ));
         write_frame(self.stream, &part.encode(), MAX_FRAME, FRAME_TIMEOUT).map_err(io::Error::other)
     }
@@ -141,7 +141,11 @@ pub fn fetch_backup(
 ) -> Result<u64, OperatorError> {
     let connected = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
     let socket = connected.map_err(|error| OperatorError::Connect(address, error))?;
-    let stream = tls.connect(Arc::new(socket), Purpose::Operator, HANDSHAKE_TIMEOUT);
+    let stream = tls.connect(
+        Arc::new(socket),
+        ConnectionPurpose::Operator,
+        HANDSHAKE_TIMEOUT,
+    );
     let stream = stream.map_err(|error| OperatorError::Tls(address, error))?;
     let fetched = fetch(&stream, file);
     stream.hang_up();
@@ -158,18 +162,23 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         _ => Path::new("."),
     };
     let file = UnnamedFile::in_folder(folder).map_err(unwritten)?;
-    write_frame(stream, &Message::Backup.encode(), MAX_FRAME, FRAME_TIMEOUT)?;
+    write_frame(
+        stream,
+        &OperatorMessage::Backup.encode(),
+        MAX_FRAME,
+        FRAME_TIMEOUT,
+    )?;
     let mut reader = FrameReader::new(stream, MAX_FRAME);
     let mut length = 0u64;
     loop {
-        match Message::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
-            Message::Part(bytes) => {
+        match OperatorMessage::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
+            OperatorMessage::Part(bytes) => {
                 file.as_file().write_all(&bytes).map_err(unwritten)?;
                 length = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
-            Message::End => break,
-            Message::Refused(reason) => return Err(OperatorError::Refused(reason)),
-            Message::Backup => return Err(OperatorError::OtherAnswer),
+            OperatorMessage::End => break,
+            OperatorMessage::Refused(reason) => return Err(OperatorError::Refused(reason)),
+            OperatorMessage::Backup => return Err(OperatorError::OtherAnswer),
         }
     }
     file.as_file().sync_all().map_err(unwritten)?;

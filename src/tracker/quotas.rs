@@ -1,7 +1,7 @@
 //! Quotas: limits on the memory that swarms and peers use, in total, for each swarm and for each
 //! address.
 
-use super::announcing::Refusal;
+use super::announcing::AnnounceRefusal;
 use crate::base::AddressPrefix;
 use crate::system::lock;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard};
 /// The limits of a tracker. A peer takes about 300 bytes, a swarm about 500 more. An address is an
 /// IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SwarmLimits {
     /// All swarms.
     pub swarms: usize,
     /// Peers in all swarms.
@@ -25,7 +25,7 @@ pub struct Limits {
     pub peers_per_address: usize,
 }
 
-impl Default for Limits {
+impl Default for SwarmLimits {
     fn default() -> Self {
         Self {
             swarms: 50_000,
@@ -37,7 +37,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl SwarmLimits {
     /// The limits for swarms of groups. Their number has no limit, because each belongs to a share
     /// that a member published.
     pub fn for_groups() -> Self {
@@ -53,7 +53,7 @@ impl Limits {
 /// peer is added or removed, not when a peer announces again.
 #[derive(Debug)]
 pub(super) struct Quotas {
-    limits: Limits,
+    limits: SwarmLimits,
     swarms: AtomicUsize,
     peers: AtomicUsize,
     by_address: Mutex<HashMap<AddressPrefix, AddressUsage>>,
@@ -66,7 +66,7 @@ struct AddressUsage {
 }
 
 impl Quotas {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: SwarmLimits) -> Self {
         Self {
             limits,
             swarms: AtomicUsize::new(0),
@@ -84,9 +84,13 @@ impl Quotas {
     }
 
     /// Counts a new peer of `address` in a swarm that has `size` peers.
-    pub(super) fn add_peer(&self, address: AddressPrefix, size: usize) -> Result<(), Refusal> {
+    pub(super) fn add_peer(
+        &self,
+        address: AddressPrefix,
+        size: usize,
+    ) -> Result<(), AnnounceRefusal> {
         if size >= self.limits.peers_per_swarm {
-            return Err(Refusal::SwarmFull);
+            return Err(AnnounceRefusal::SwarmFull);
         }
         self.reserve(address, address, 0)
     }
@@ -96,7 +100,7 @@ impl Quotas {
         &self,
         founder: AddressPrefix,
         address: AddressPrefix,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AnnounceRefusal> {
         self.reserve(founder, address, 1)
     }
 
@@ -113,20 +117,20 @@ impl Quotas {
         founder: AddressPrefix,
         address: AddressPrefix,
         swarms: usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AnnounceRefusal> {
         let mut by_address = self.by_address();
         // The totals change only under this lock. They are atomic so that they can be read without
         // it.
         if self.peers() >= self.limits.peers
             || self.swarms().saturating_add(swarms) > self.limits.swarms
         {
-            return Err(Refusal::TrackerFull);
+            return Err(AnnounceRefusal::TrackerFull);
         }
         let usage_of = |address| by_address.get(&address).copied().unwrap_or_default();
         if usage_of(address).peers >= self.limits.peers_per_address
             || usage_of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
         {
-            return Err(Refusal::AddressFull);
+            return Err(AnnounceRefusal::AddressFull);
         }
         by_address.entry(address).or_default().peers += 1;
         by_address.entry(founder).or_default().swarms += swarms;

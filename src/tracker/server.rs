@@ -3,9 +3,12 @@
 //! In scope: binding, telling kinds of connection apart by their first byte, removing silent peers,
 //! keeping the swarms over a restart, stopping. Out of scope: arguments and signals.
 
-use super::connection::{self, Deadlines};
-use super::{Access, Limits, MAX_SAVED, RegistryStore, Service, Swarms, UdpServer};
-use crate::net::{Caps, Incoming, Purpose, Serve, Server, Stop, TlsServer, TlsStream};
+use super::connection::{self, HttpDeadlines};
+use super::{AnnouncePolicy, MAX_SAVED, RegistryStore, Service, SwarmLimits, Swarms, UdpServer};
+use crate::net::{
+    ConnectionCaps, ConnectionPurpose, IncomingConnection, Serve, Server, Stop, TlsServer,
+    TlsStream,
+};
 use crate::storage::SwarmsFile;
 use crate::system::{lock, since_1970};
 use crate::wire::HostPort;
@@ -36,13 +39,13 @@ pub struct TlsService {
 }
 
 /// Serves a TLS connection according to its purpose.
-pub type ServeTls = Box<dyn Fn(&TlsStream, SocketAddr, Purpose) + Send + Sync>;
+pub type ServeTls = Box<dyn Fn(&TlsStream, SocketAddr, ConnectionPurpose) + Send + Sync>;
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
 const TLS_FIRST_BYTE: u8 = 0x16;
 
 /// Options of a tracker.
-pub struct Options {
+pub struct TrackerOptions {
     /// Position of its address in TRACKER_INFO, counted from 1. For the log.
     pub number: u32,
     /// Its listening socket, from [`bind`].
@@ -57,7 +60,7 @@ pub struct Options {
     /// seconds, at least one.
     pub interval: Duration,
     /// Which peers may announce and scrape.
-    pub access: Access,
+    pub access: AnnouncePolicy,
     /// TLS connections. Without it none are accepted.
     pub tls_service: Option<TlsService>,
     /// The registry of its cluster, if it serves groups.
@@ -65,14 +68,14 @@ pub struct Options {
     /// Stops the tracker when raised.
     pub stop: Stop,
     /// Limits of swarms and peers.
-    pub limits: Limits,
+    pub limits: SwarmLimits,
     /// Limits of connections.
-    pub caps: Caps,
+    pub caps: ConnectionCaps,
     /// Deadlines of HTTP clients and TLS handshakes.
-    pub deadlines: Deadlines,
+    pub deadlines: HttpDeadlines,
 }
 
-impl Options {
+impl TrackerOptions {
     /// Default options: tracker number 1 on `listener`, without open swarms.
     pub fn new(listener: TcpListener) -> Self {
         Self {
@@ -81,16 +84,16 @@ impl Options {
             udp: None,
             swarms: None,
             interval: DEFAULT_INTERVAL,
-            access: Access::NotOpen,
+            access: AnnouncePolicy::NotOpen,
             tls_service: None,
             cluster: None,
             stop: Stop::new(),
-            limits: Limits::default(),
-            caps: Caps {
+            limits: SwarmLimits::default(),
+            caps: ConnectionCaps {
                 total: 2_000,
                 per_address: 1_000,
             },
-            deadlines: Deadlines::default(),
+            deadlines: HttpDeadlines::default(),
         }
     }
 }
@@ -176,8 +179,8 @@ impl Tracker {
     ///
     /// # Errors
     /// [`TrackerError::Start`].
-    pub fn start(options: Options) -> Result<Self, TrackerError> {
-        let Options {
+    pub fn start(options: TrackerOptions) -> Result<Self, TrackerError> {
+        let TrackerOptions {
             number,
             listener,
             interval,
@@ -189,7 +192,7 @@ impl Tracker {
         } = options;
         let swarms = Swarms::new(interval, options.limits);
         let epoch = Instant::now();
-        let kept = options.swarms.filter(|_| access == Access::Open);
+        let kept = options.swarms.filter(|_| access == AnnouncePolicy::Open);
         if let Some(file) = &kept {
             restore(&swarms, file, epoch);
         }
@@ -214,7 +217,7 @@ impl Tracker {
         );
         let server = server.map_err(TrackerError::Start)?;
         let address = server.address();
-        let udp = options.udp.filter(|_| access == Access::Open);
+        let udp = options.udp.filter(|_| access == AnnouncePolicy::Open);
         let udp = udp.map(|socket| {
             UdpServer::start(socket, Arc::clone(&service), epoch, stop.clone())
                 .map_err(TrackerError::Start)
@@ -318,12 +321,12 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
 struct Acceptor {
     service: Arc<Service>,
     tls_service: Option<TlsService>,
-    deadlines: Deadlines,
+    deadlines: HttpDeadlines,
     epoch: Instant,
 }
 
 impl Serve for Acceptor {
-    fn serve_inline(&self, incoming: &Incoming, received: &[u8]) -> bool {
+    fn serve_inline(&self, incoming: &IncomingConnection, received: &[u8]) -> bool {
         let (from, now) = (incoming.address.ip(), self.epoch.elapsed());
         match connection::serve_at_once(&incoming.stream, received, from, &self.service, now) {
             Ok(served) => served,
@@ -337,7 +340,7 @@ impl Serve for Acceptor {
         }
     }
 
-    fn serve(&self, incoming: Incoming) {
+    fn serve(&self, incoming: IncomingConnection) {
         let address = incoming.address;
         match &self.tls_service {
             Some(service) if first_byte_is(&incoming.stream, TLS_FIRST_BYTE) => {

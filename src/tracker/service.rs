@@ -5,10 +5,10 @@
 
 use super::http::{self, Request};
 use super::monitoring;
-use super::{Reach, RegistryStore, Swarms};
+use super::{AnswerFamilies, RegistryStore, Swarms};
 use crate::wire::{
-    AnnounceRequest, AnnounceResponse, Event, PeerList, ScrapeRequest, ScrapeResponse,
-    encode_failure,
+    AnnounceEvent, AnnounceRequest, AnnounceResponse, PeerListFormat, ScrapeRequest,
+    ScrapeResponse, encode_failure,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Which peers may announce and scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum AnnouncePolicy {
     /// All peers, in any swarm.
     Open,
     /// None: the tracker was started without `--open`.
@@ -28,7 +28,7 @@ pub enum Access {
 /// Answers requests from the swarms.
 pub(super) struct Service {
     pub(super) swarms: Swarms,
-    pub(super) access: Access,
+    pub(super) access: AnnouncePolicy,
     pub(super) cluster: Option<Arc<RegistryStore>>,
 }
 
@@ -85,7 +85,7 @@ impl Service {
         request: &AnnounceRequest,
         from: IpAddr,
         now: Duration,
-        reach: Reach,
+        reach: AnswerFamilies,
     ) -> Result<AnnounceResponse, String> {
         self.admit()?;
         let cluster = self.cluster.as_ref();
@@ -96,10 +96,10 @@ impl Service {
         let response = response.map_err(|refusal| refusal.to_string())?;
         if let Some(event) = request.event {
             let what = match event {
-                Event::Started => "joins",
-                Event::Completed => "has all of",
-                Event::Stopped => "leaves",
-                Event::Paused => "has what it wants of",
+                AnnounceEvent::Started => "joins",
+                AnnounceEvent::Completed => "has all of",
+                AnnounceEvent::Stopped => "leaves",
+                AnnounceEvent::Paused => "has what it wants of",
             };
             let (id, swarm, port) = (request.peer_id, request.info_hash, request.port);
             log::debug!("peer {id} at {from} port {port} {what} {swarm}");
@@ -116,11 +116,11 @@ impl Service {
     fn announce_query(&self, query: &str, from: IpAddr, now: Duration) -> Result<Vec<u8>, String> {
         self.admit()?;
         let request = AnnounceRequest::parse(query).map_err(|error| error.to_string())?;
-        let response = self.announce(&request, from, now, Reach::Both)?;
+        let response = self.announce(&request, from, now, AnswerFamilies::Both)?;
         Ok(response.encode(if request.compact {
-            PeerList::Compact
+            PeerListFormat::Compact
         } else {
-            PeerList::Dictionaries
+            PeerListFormat::Dictionaries
         }))
     }
 
@@ -132,15 +132,15 @@ impl Service {
 
     fn admit(&self) -> Result<(), String> {
         match self.access {
-            Access::Open => Ok(()),
-            Access::NotOpen => {
+            AnnouncePolicy::Open => Ok(()),
+            AnnouncePolicy::NotOpen => {
                 Err("this tracker serves no open swarms (start it with --open)".into())
             }
-            Access::Nothing(why) => Err(why.into()),
+            AnnouncePolicy::Nothing(why) => Err(why.into()),
         }
     }
 
     fn shows_counts(&self) -> bool {
-        !matches!(self.access, Access::Nothing(_))
+        !matches!(self.access, AnnouncePolicy::Nothing(_))
     }
 }

@@ -28,7 +28,7 @@ use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
 use crate::system::{recover, since_1970};
 use crate::torrent::{Info, InfoHash};
-use crate::wire::replica::{Message, TrackerNumber};
+use crate::wire::replica::{ReplicaMessage, TrackerNumber};
 use opening::{load, spare};
 use saving::{Save, Saves};
 use std::collections::{BTreeSet, HashMap};
@@ -43,7 +43,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) enum Outgoing {
     /// A message.
-    Message(Message),
+    Message(ReplicaMessage),
     /// The part of a blob from this byte on. It is read just before it is sent.
     Blob(InfoHash, u32),
 }
@@ -89,7 +89,7 @@ pub enum WriteError {
 
 /// Where a write is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum Durability {
     /// At as many trackers as possible: two, or the only one that is listed.
     Safe,
     /// Only here so far, although other trackers are listed.
@@ -241,7 +241,7 @@ impl RegistryStore {
     pub(super) fn write(
         &self,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Written, WriteError> {
+    ) -> Result<Durability, WriteError> {
         self.write_with(None, operation)
     }
 
@@ -250,7 +250,7 @@ impl RegistryStore {
         &self,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Written, WriteError> {
+    ) -> Result<Durability, WriteError> {
         let blobs = info.map(|info| (info.info_hash(), info.raw().to_vec()));
         let (done, single, reports) = {
             let now = moment(self.shared.epoch);
@@ -266,8 +266,8 @@ impl RegistryStore {
         };
         reports.iter().for_each(log_report);
         match done.recv_timeout(DISK_TIMEOUT) {
-            Ok(Copies::OnlyHere) if !single => Ok(Written::OnlyHere),
-            Ok(_) => Ok(Written::Safe),
+            Ok(Copies::OnlyHere) if !single => Ok(Durability::OnlyHere),
+            Ok(_) => Ok(Durability::Safe),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 Err(WriteError::NotSaved)
             }
@@ -305,7 +305,7 @@ impl RegistryStore {
     }
 
     /// A message has arrived over a connection.
-    pub(super) fn on_message(&self, connection: ReplicaConnectionId, message: Message) {
+    pub(super) fn on_message(&self, connection: ReplicaConnectionId, message: ReplicaMessage) {
         self.shared
             .apply(|replica, now| replica.on_message(connection, message, now));
     }

@@ -8,7 +8,7 @@ mod peer;
 
 use super::announcing::PeerAnnounce;
 use crate::base::AddressPrefix;
-use crate::wire::{Event, PeerId, SwarmCounts, SwarmPeer};
+use crate::wire::{AnnounceEvent, PeerId, SwarmCounts, SwarmPeer};
 use best::BestUploaders;
 use peer::Peer;
 use std::collections::HashMap;
@@ -94,7 +94,7 @@ impl Swarm {
         }
         let (traffic, rank) = (known.update(peer), known.rank());
         self.traffic += traffic;
-        if peer.event == Some(Event::Stopped) {
+        if peer.event == Some(AnnounceEvent::Stopped) {
             return Ok(self.remove(&peer.id).map(Renewal::Left));
         }
         if let Some(rank) = rank.filter(|_| traffic.uploaded > 0) {
@@ -223,7 +223,7 @@ impl Swarm {
     }
 
     fn count_completion(&mut self, peer: &PeerAnnounce) {
-        if peer.is_seed && peer.event == Some(Event::Completed) {
+        if peer.is_seed && peer.event == Some(AnnounceEvent::Completed) {
             self.downloaded = self.downloaded.saturating_add(1);
         }
     }

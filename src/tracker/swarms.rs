@@ -7,14 +7,14 @@
 //! Locks: a shard's, then that of the quotas. Never two shards at once.
 
 use super::{
-    Limits, PeerAnnounce, Quotas, Reach, Refusal, Renewal, SavedError, SavedSwarm, SavedSwarms,
-    Stats, Swarm, Totals, Traffic,
+    AnnounceRefusal, AnswerFamilies, PeerAnnounce, Quotas, Renewal, SavedError, SavedSwarm,
+    SavedSwarms, Stats, Swarm, SwarmLimits, Totals, Traffic,
 };
 use crate::base::AddressPrefix;
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::wire::{
-    AnnounceRequest, AnnounceResponse, Event, MAX_NUM_WANT, ScrapeRequest, ScrapeResponse,
+    AnnounceEvent, AnnounceRequest, AnnounceResponse, MAX_NUM_WANT, ScrapeRequest, ScrapeResponse,
     SwarmCounts,
 };
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ pub struct Swarms {
 
 impl Swarms {
     /// No swarms yet. `interval` is the announce interval for `pieceful` peers.
-    pub fn new(interval: Duration, limits: Limits) -> Self {
+    pub fn new(interval: Duration, limits: SwarmLimits) -> Self {
         Self {
             interval,
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
@@ -59,19 +59,19 @@ impl Swarms {
     /// Handles an announce from `from` and returns its answer.
     ///
     /// # Errors
-    /// Any [`Refusal`]. Nothing has changed then.
+    /// Any [`AnnounceRefusal`]. Nothing has changed then.
     pub fn announce(
         &self,
         now: Duration,
         request: &AnnounceRequest,
         from: IpAddr,
-        reach: Reach,
-    ) -> Result<AnnounceResponse, Refusal> {
+        reach: AnswerFamilies,
+    ) -> Result<AnnounceResponse, AnnounceRefusal> {
         let (interval, lifetime) = self.interval_and_lifetime(request.pieceful);
-        let family = reach == Reach::OwnFamily;
+        let family = reach == AnswerFamilies::OwnFamily;
         let peer = PeerAnnounce::new(request, from, family, now, now + lifetime);
         let amount = match request.event {
-            Some(Event::Stopped) => 0,
+            Some(AnnounceEvent::Stopped) => 0,
             _ => request
                 .num_want
                 .unwrap_or(DEFAULT_NUM_WANT)
@@ -246,11 +246,11 @@ impl Swarms {
         shard: &mut HashMap<InfoHash, Swarm>,
         info_hash: &InfoHash,
         peer: &PeerAnnounce,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), AnnounceRefusal> {
         let renewed = match shard.get_mut(info_hash) {
             Some(swarm) => {
                 let seeds = swarm.seeds();
-                let renewed = swarm.renew(peer).map_err(|_| Refusal::IdTaken)?;
+                let renewed = swarm.renew(peer).map_err(|_| AnnounceRefusal::IdTaken)?;
                 self.totals.seeds_changed(seeds, swarm.seeds());
                 let Traffic {
                     uploaded,
@@ -271,7 +271,7 @@ impl Swarms {
                     self.quotas.remove_swarm(swarm.remove().founder);
                 }
             }
-            None if peer.event == Some(Event::Stopped) => {}
+            None if peer.event == Some(AnnounceEvent::Stopped) => {}
             None => {
                 let origin = AddressPrefix::of(peer.address.ip());
                 match shard.entry(*info_hash) {

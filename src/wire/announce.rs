@@ -36,7 +36,7 @@ pub struct AnnounceRequest {
     /// is `u64::MAX`, so that the peer does not count as a seed.
     pub left: u64,
     /// The reason for the announce. `None` for a periodic announce.
-    pub event: Option<Event>,
+    pub event: Option<AnnounceEvent>,
     /// The number of peers that it asks for. `None` leaves the number to the tracker. After parsing
     /// at most [`MAX_NUM_WANT`].
     pub num_want: Option<u32>,
@@ -55,7 +55,7 @@ pub struct AnnounceRequest {
 
 /// The reason for an announce (BEP 3, "event").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum AnnounceEvent {
     /// The first announce.
     Started,
     /// The download has just completed.
@@ -176,7 +176,7 @@ impl AnnounceRequest {
     }
 }
 
-impl Event {
+impl AnnounceEvent {
     const ALL: [Self; 3] = [Self::Started, Self::Completed, Self::Stopped];
 
     fn word(self) -> &'static str {
@@ -251,11 +251,13 @@ impl<'a> Values<'a> {
         port.and_then(NonZeroU16::new).ok_or(AnnounceError::Port)
     }
 
-    fn event(&self) -> Result<Option<Event>, AnnounceError> {
+    fn event(&self) -> Result<Option<AnnounceEvent>, AnnounceError> {
         match self.value("event") {
             None | Some("" | "empty" | "paused") => Ok(None),
             Some(word) => {
-                let event = Event::ALL.into_iter().find(|event| event.word() == word);
+                let event = AnnounceEvent::ALL
+                    .into_iter()
+                    .find(|event| event.word() == word);
                 event.map(Some).ok_or(AnnounceError::Event)
             }
         }
@@ -344,7 +346,7 @@ mod tests {
                     uploaded: u64::MAX,
                     downloaded: 1,
                     left: 2,
-                    event: Some(Event::Started),
+                    event: Some(AnnounceEvent::Started),
                     num_want: Some(MAX_NUM_WANT),
                     key: Some(b"1a+\n".to_vec()),
                     pieceful: true,
@@ -358,7 +360,7 @@ mod tests {
             ),
             (
                 AnnounceRequest {
-                    event: Some(Event::Completed),
+                    event: Some(AnnounceEvent::Completed),
                     compact: false,
                     no_peer_id: true,
                     num_want: Some(0),
@@ -370,7 +372,7 @@ mod tests {
             ),
             (
                 AnnounceRequest {
-                    event: Some(Event::Stopped),
+                    event: Some(AnnounceEvent::Stopped),
                     ..request()
                 },
                 format!("{start}&port=6881&uploaded=0&downloaded=0&left=0&compact=1&event=stopped"),
@@ -479,9 +481,9 @@ mod tests {
     fn any_request() -> impl Strategy<Value = AnnounceRequest> {
         let event = prop::sample::select(vec![
             None,
-            Some(Event::Started),
-            Some(Event::Completed),
-            Some(Event::Stopped),
+            Some(AnnounceEvent::Started),
+            Some(AnnounceEvent::Completed),
+            Some(AnnounceEvent::Stopped),
         ]);
         let key = prop::option::of(prop::collection::vec(any::<u8>(), 0..=MAX_KEY_BYTES));
         (

@@ -66,7 +66,7 @@ pub struct SwarmPeer {
 
 /// The format of the peers in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeerList {
+pub enum PeerListFormat {
     /// 6 bytes each under `peers`, 18 under `peers6` (BEP 23, BEP 7).
     Compact,
     /// A list of dictionaries under `peers` (BEP 3).
@@ -95,7 +95,7 @@ pub enum ResponseError {
 
 impl AnnounceResponse {
     /// The bencoded response.
-    pub fn encode(&self, list: PeerList) -> Vec<u8> {
+    pub fn encode(&self, list: PeerListFormat) -> Vec<u8> {
         let mut entries = vec![("interval", self.interval.as_secs().into())];
         let optional = [
             (
@@ -115,7 +115,7 @@ impl AnnounceResponse {
                 .filter_map(|(key, item)| Some((key, item?))),
         );
         match list {
-            PeerList::Compact => {
+            PeerListFormat::Compact => {
                 let (mut v4, mut v6) = (Vec::with_capacity(6 * self.peers.len()), Vec::new());
                 for peer in &self.peers {
                     let out = if peer.address.is_ipv4() {
@@ -130,7 +130,7 @@ impl AnnounceResponse {
                     entries.push(("peers6", v6.into()));
                 }
             }
-            PeerList::Dictionaries => {
+            PeerListFormat::Dictionaries => {
                 let peers = self.peers.iter().map(|peer| {
                     let mut entries = vec![
                         ("ip", peer.address.ip().to_string().into()),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     /// Responses, the format of each, and its bytes.
-    fn table() -> Vec<(AnnounceResponse, PeerList, &'static [u8])> {
+    fn table() -> Vec<(AnnounceResponse, PeerListFormat, &'static [u8])> {
         let full = AnnounceResponse {
             interval: Duration::from_secs(20),
             min_interval: Some(Duration::from_secs(10)),
@@ -356,17 +356,17 @@ mod tests {
             ..response()
         };
         vec![
-            (response(), PeerList::Compact, b"d8:intervali120e5:peers0:e"),
+            (response(), PeerListFormat::Compact, b"d8:intervali120e5:peers0:e"),
             (
                 full,
-                PeerList::Compact,
+                PeerListFormat::Compact,
                 b"d8:completei2e11:external ip4:\x09\x08\x07\x0610:incompletei0e8:intervali20e12:min intervali10e\
                   5:peers6:\x01\x02\x03\x04\x01\x026:peers618:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1\
                   8:piecefuli1e10:tracker id2:\xff&15:warning message4:soone",
             ),
             (
                 listed,
-                PeerList::Dictionaries,
+                PeerListFormat::Dictionaries,
                 b"d8:intervali120e5:peersld2:ip3:::17:peer id20:aaaaaaaaaaaaaaaaaaaa4:porti6881ee\
                   d2:ip7:1.2.3.44:porti258eeee",
             ),

@@ -5,13 +5,14 @@
 //! canonical form: the key `type` names its kind, and the other keys are exactly those of that
 //! kind.
 //!
-//! A [`Request`] carries a number that the client chooses, and its [`Answer`] repeats the number.
-//! The tracker sends [`Notice::Release`] and [`Notice::End`] at any time, without a request. Info
-//! dictionaries travel in parts (see [`InfoPart`]). Lists come in pages of at most [`MAX_PAGE`]
-//! entries.
+//! A [`RunRequestMessage`] carries a number that the client chooses, and its [`RunAnswer`] repeats
+//! the number. The tracker sends [`RunNotice::Release`] and [`RunNotice::End`] at any time, without
+//! a request. Info dictionaries travel in parts (see [`InfoPart`]). Lists come in pages of at most
+//! [`MAX_PAGE`] entries.
 //!
 //! The modules [`crate::wire::access`], [`crate::wire::replica`] and [`crate::wire::operator`] use
-//! the same encoding, so `Fields`, [`ControlError`], [`InfoPart`] and [`Line`] are shared.
+//! the same encoding, so `MessageFields`, [`ControlError`], [`InfoPart`] and [`TextLine`] are
+//! shared.
 //!
 //! Out of scope: the order of the messages (see `tracker::ClosedRun`), sockets and time.
 
@@ -25,14 +26,14 @@ mod tests;
 
 pub use error::ControlError;
 pub use limits::{MAX_FRAME, MAX_PAGE};
-pub use line::Line;
-pub use parts::{InfoPart, InfoParts, MAX_PART, PartError};
+pub use line::TextLine;
+pub use parts::{InfoAssembly, InfoPart, MAX_PART, PartError};
 
 use super::compact::compact;
 use super::words::words;
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{Fields, parse, read_address, read_line, read_parsed, read_u63};
+pub(super) use fields::{MessageFields, parse, read_address, read_line, read_parsed, read_u63};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -41,17 +42,17 @@ pub type ClientNumber = NonZeroU32;
 
 /// A request of a client, with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct RunRequestMessage {
     /// The number that the answer repeats.
     pub id: u32,
     /// The kind of request and its parameters.
-    pub ask: Ask,
+    pub ask: RunRequest,
 }
 
-/// The requests of a client, one variant per kind. The answer is [`Answer::Ok`] or
-/// [`Answer::Error`], unless the variant names another one.
+/// The requests of a client, one variant per kind. The answer is [`RunAnswer::Ok`] or
+/// [`RunAnswer::Error`], unless the variant names another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum RunRequest {
     /// The first message of a connection: names the client.
     Hello {
         /// The number of the client.
@@ -72,7 +73,7 @@ pub enum Ask {
     },
     /// The client has sent everything that it owns and wants. It waits for the release.
     Reported,
-    /// Requests a part of the info dictionary of a file. The answer is [`Answer::Info`].
+    /// Requests a part of the info dictionary of a file. The answer is [`RunAnswer::Info`].
     Lookup {
         /// The name of the file.
         name: FileName,
@@ -80,7 +81,7 @@ pub enum Ask {
         offset: u32,
     },
     /// Requests the addresses of the clients that have a file or download it. The answer is
-    /// [`Answer::Owners`].
+    /// [`RunAnswer::Owners`].
     Owners {
         /// The info-hash of the file.
         info_hash: InfoHash,
@@ -97,7 +98,7 @@ pub enum Ask {
         /// The name of the file.
         name: FileName,
         /// The reason, for a person.
-        reason: Line,
+        reason: TextLine,
     },
     /// Every wanted file is complete or failed.
     Finished,
@@ -105,26 +106,26 @@ pub enum Ask {
 
 /// A message of the tracker to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum RunNotice {
     /// The answer to one request.
     Answer {
         /// The number of the request.
         id: u32,
         /// The answer.
-        answer: Answer,
+        answer: RunAnswer,
     },
     /// All clients have reported. Downloads may begin.
     Release,
     /// The run is over. The client stops sharing and leaves.
     End {
         /// One line per failure. Empty if every client has finished with all wanted files.
-        failures: Vec<Line>,
+        failures: Vec<TextLine>,
     },
 }
 
 /// The answers to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum RunAnswer {
     /// The tracker has accepted the report.
     Ok,
     /// A part of an info dictionary.
@@ -143,15 +144,15 @@ pub enum Answer {
     /// The tracker cannot carry out the request.
     Error {
         /// The kind of error.
-        kind: ErrorKind,
+        kind: RunErrorKind,
         /// The reason, for a person.
-        message: Line,
+        message: TextLine,
     },
 }
 
-/// The closed list of errors in an [`Answer`].
+/// The closed list of errors in an [`RunAnswer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
+pub enum RunErrorKind {
     /// Another client has used this number already.
     NumberTaken,
     /// All clients of the run have connected already.
@@ -170,7 +171,7 @@ pub enum ErrorKind {
     BadInfo,
 }
 
-impl Request {
+impl RunRequestMessage {
     /// The body of its frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![
@@ -178,30 +179,30 @@ impl Request {
             ("type", self.ask.kind().into()),
         ];
         match &self.ask {
-            Ask::Hello { client, port } => entries.extend([
+            RunRequest::Hello { client, port } => entries.extend([
                 ("client", client.get().into()),
                 ("port", u32::from(port.get()).into()),
             ]),
-            Ask::Own { parts } => {
+            RunRequest::Own { parts } => {
                 let parts = parts.iter().map(|part| Item::dictionary(part.entries()));
                 entries.push(("parts", Item::List(parts.collect())));
             }
-            Ask::Want { names } => {
+            RunRequest::Want { names } => {
                 let names = names.iter().map(|name| name.as_str().into());
                 entries.push(("names", Item::List(names.collect())));
             }
-            Ask::Lookup { name, offset } => {
+            RunRequest::Lookup { name, offset } => {
                 entries.extend([("name", name.as_str().into()), ("offset", (*offset).into())])
             }
-            Ask::Owners { info_hash } => {
+            RunRequest::Owners { info_hash } => {
                 entries.push(("info hash", Item::from(&info_hash.0[..])));
             }
-            Ask::Complete { name } => entries.push(("name", name.as_str().into())),
-            Ask::Failed { name, reason } => entries.extend([
+            RunRequest::Complete { name } => entries.push(("name", name.as_str().into())),
+            RunRequest::Failed { name, reason } => entries.extend([
                 ("name", name.as_str().into()),
                 ("reason", reason.as_str().into()),
             ]),
-            Ask::Reported | Ask::Ping | Ask::Finished => {}
+            RunRequest::Reported | RunRequest::Ping | RunRequest::Finished => {}
         }
         Item::dictionary(entries).encode()
     }
@@ -212,44 +213,44 @@ impl Request {
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = parse(body)?;
-        let mut fields = Fields::new(&value)?;
+        let mut fields = MessageFields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let ask = match kind {
-            "hello" => Ask::Hello {
+            "hello" => RunRequest::Hello {
                 client: fields.number("client")?,
                 port: fields.port("port")?,
             },
-            "own" => Ask::Own {
+            "own" => RunRequest::Own {
                 parts: fields.list("parts", |item| {
-                    let mut part = Fields::new(item)?;
+                    let mut part = MessageFields::new(item)?;
                     let found = part.info_part()?;
                     part.check_all_read("own")?;
                     Ok(found)
                 })?,
             },
-            "want" => Ask::Want {
+            "want" => RunRequest::Want {
                 names: fields.list("names", |item| {
                     let name = item.text().ok_or(ControlError::WrongValue("names"))?;
                     Ok(FileName::new(name)?)
                 })?,
             },
-            "reported" => Ask::Reported,
-            "lookup" => Ask::Lookup {
+            "reported" => RunRequest::Reported,
+            "lookup" => RunRequest::Lookup {
                 name: fields.name("name")?,
                 offset: fields.number("offset")?,
             },
-            "owners" => Ask::Owners {
+            "owners" => RunRequest::Owners {
                 info_hash: fields.info_hash("info hash")?,
             },
-            "ping" => Ask::Ping,
-            "complete" => Ask::Complete {
+            "ping" => RunRequest::Ping,
+            "complete" => RunRequest::Complete {
                 name: fields.name("name")?,
             },
-            "failed" => Ask::Failed {
+            "failed" => RunRequest::Failed {
                 name: fields.name("name")?,
                 reason: fields.line("reason")?,
             },
-            "finished" => Ask::Finished,
+            "finished" => RunRequest::Finished,
             other => return Err(ControlError::unknown(other)),
         };
         fields.check_all_read(ask.kind())?;
@@ -257,7 +258,7 @@ impl Request {
     }
 }
 
-impl Ask {
+impl RunRequest {
     /// The name of the kind on the wire.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -275,7 +276,7 @@ impl Ask {
     }
 }
 
-impl Notice {
+impl RunNotice {
     /// The body of its frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![("type", Item::from(self.kind()))];
@@ -288,15 +289,15 @@ impl Notice {
             Self::Answer { id, answer } => {
                 entries.push(("id", (*id).into()));
                 match answer {
-                    Answer::Ok => {}
-                    Answer::Info { part } => entries.extend(part.entries()),
-                    Answer::Owners { addresses, whole } => {
+                    RunAnswer::Ok => {}
+                    RunAnswer::Info { part } => entries.extend(part.entries()),
+                    RunAnswer::Owners { addresses, whole } => {
                         let addresses = addresses.iter().map(|address| compact(*address));
                         let addresses = addresses.map(Item::from).collect();
                         entries.push(("addresses", Item::List(addresses)));
                         entries.push(("whole", (*whole).into()));
                     }
-                    Answer::Error { kind, message } => entries.extend([
+                    RunAnswer::Error { kind, message } => entries.extend([
                         ("kind", kind.as_str().into()),
                         ("message", message.as_str().into()),
                     ]),
@@ -312,28 +313,28 @@ impl Notice {
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = parse(body)?;
-        let mut fields = Fields::new(&value)?;
+        let mut fields = MessageFields::new(&value)?;
         let kind = fields.text("type")?;
-        let mut answer = |answer: fn(&mut Fields<'_>) -> Result<Answer, ControlError>| {
+        let mut answer = |answer: fn(&mut MessageFields<'_>) -> Result<RunAnswer, ControlError>| {
             let id = fields.number("id")?;
             let answer = answer(&mut fields)?;
             Ok::<_, ControlError>(Self::Answer { id, answer })
         };
         let notice = match kind {
-            "ok" => answer(|_| Ok(Answer::Ok))?,
+            "ok" => answer(|_| Ok(RunAnswer::Ok))?,
             "info" => answer(|fields| {
                 let part = fields.info_part()?;
-                Ok(Answer::Info { part })
+                Ok(RunAnswer::Info { part })
             })?,
             "owners" => answer(|fields| {
-                Ok(Answer::Owners {
+                Ok(RunAnswer::Owners {
                     addresses: fields.list("addresses", fields::read_address)?,
                     whole: fields.number("whole")?,
                 })
             })?,
             "error" => answer(|fields| {
-                Ok(Answer::Error {
-                    kind: fields.keyword("kind", ErrorKind::parse)?,
+                Ok(RunAnswer::Error {
+                    kind: fields.keyword("kind", RunErrorKind::parse)?,
                     message: fields.line("message")?,
                 })
             })?,
@@ -352,16 +353,16 @@ impl Notice {
             Self::Release => "release",
             Self::End { .. } => "end",
             Self::Answer { answer, .. } => match answer {
-                Answer::Ok => "ok",
-                Answer::Info { .. } => "info",
-                Answer::Owners { .. } => "owners",
-                Answer::Error { .. } => "error",
+                RunAnswer::Ok => "ok",
+                RunAnswer::Info { .. } => "info",
+                RunAnswer::Owners { .. } => "owners",
+                RunAnswer::Error { .. } => "error",
             },
         }
     }
 }
 
-words!(ErrorKind {
+words!(RunErrorKind {
     NumberTaken => "number-taken",
     RunFull => "run-full",
     RunStarted => "run-started",

@@ -4,10 +4,10 @@ use super::PeerId;
 use crate::torrent::InfoHash;
 
 /// Length of a handshake in bytes.
-pub const HANDSHAKE: usize = 68;
+pub const HANDSHAKE_LENGTH: usize = 68;
 /// The first byte of a handshake. It differs from the first byte of TLS, so one port can serve
 /// both.
-pub const FIRST_BYTE: u8 = 19;
+pub const HANDSHAKE_FIRST_BYTE: u8 = 19;
 
 /// A reserved bit: the index of its byte, and its mask.
 const FAST: (usize, u8) = (7, 0x04);
@@ -31,7 +31,7 @@ pub struct Handshake {
 
 /// The first bytes of a link are not a handshake.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a BitTorrent handshake; encrypted ones are not understood here")]
+#[error("not a BitTorrent handshake; encrypted handshakes are not supported")]
 pub struct NotBitTorrent;
 
 impl Handshake {
@@ -39,7 +39,7 @@ impl Handshake {
     ///
     /// # Errors
     /// The protocol name or its length is not that of BEP 3.
-    pub fn parse(bytes: &[u8; HANDSHAKE]) -> Result<Self, NotBitTorrent> {
+    pub fn parse(bytes: &[u8; HANDSHAKE_LENGTH]) -> Result<Self, NotBitTorrent> {
         let (protocol, rest) = bytes.split_first_chunk::<20>().ok_or(NotBitTorrent)?;
         let (reserved, rest) = rest.split_first_chunk::<8>().ok_or(NotBitTorrent)?;
         let (info_hash, rest) = rest.split_first_chunk::<20>().ok_or(NotBitTorrent)?;
@@ -56,11 +56,11 @@ impl Handshake {
     }
 
     /// The bytes of the handshake.
-    pub fn encode(&self) -> [u8; HANDSHAKE] {
+    pub fn encode(&self) -> [u8; HANDSHAKE_LENGTH] {
         let mut reserved = [0; 8];
         reserved[FAST.0] |= if self.fast { FAST.1 } else { 0 };
         reserved[EXTENSIONS.0] |= if self.extensions { EXTENSIONS.1 } else { 0 };
-        let mut bytes = [0; HANDSHAKE];
+        let mut bytes = [0; HANDSHAKE_LENGTH];
         bytes[..20].copy_from_slice(PROTOCOL);
         bytes[20..28].copy_from_slice(&reserved);
         bytes[28..48].copy_from_slice(&self.info_hash.0);

@@ -10,7 +10,7 @@ use crate::torrent::MAX_METAINFO;
 use std::collections::BTreeMap;
 
 /// Length of a metadata piece in bytes (BEP 9). Only the last piece may be shorter.
-pub const METADATA_PIECE: usize = 16 << 10;
+pub const METADATA_PIECE_LENGTH: usize = 16 << 10;
 /// The most outstanding requests to one peer.
 const MAX_OUTSTANDING: usize = 4;
 
@@ -120,12 +120,12 @@ impl<'a> MetadataMessage<'a> {
 
 /// The metadata piece with this number, or `None` if there is no such piece.
 pub fn metadata_piece(metadata: &[u8], number: u32) -> Option<&[u8]> {
-    metadata.chunks(METADATA_PIECE).nth(number as usize)
+    metadata.chunks(METADATA_PIECE_LENGTH).nth(number as usize)
 }
 
 /// Assembles the metadata pieces of one peer.
 #[derive(Debug)]
-pub struct Assembly {
+pub struct MetadataAssembly {
     size: u32,
     /// The next piece to request.
     next: u32,
@@ -134,7 +134,7 @@ pub struct Assembly {
     pieces: BTreeMap<u32, Option<Vec<u8>>>,
 }
 
-impl Assembly {
+impl MetadataAssembly {
     /// Metadata of `size` bytes, of which nothing has arrived.
     ///
     /// # Errors
@@ -152,12 +152,12 @@ impl Assembly {
 
     /// The number of metadata pieces.
     pub fn count(&self) -> u32 {
-        self.size.div_ceil(METADATA_PIECE as u32)
+        self.size.div_ceil(METADATA_PIECE_LENGTH as u32)
     }
 
     /// The next piece to request. `None` if all pieces are requested or too many requests are
     /// outstanding.
-    pub fn ask(&mut self) -> Option<u32> {
+    pub fn next_request(&mut self) -> Option<u32> {
         let outstanding = self.pieces.values().filter(|piece| piece.is_none());
         if self.next >= self.count() || outstanding.count() >= MAX_OUTSTANDING {
             return None;
@@ -173,10 +173,10 @@ impl Assembly {
     /// # Errors
     /// [`MetadataError::Unasked`] and [`MetadataError::Length`].
     pub fn add(&mut self, piece: u32, bytes: &[u8]) -> Result<Option<Vec<u8>>, MetadataError> {
-        let start = piece as usize * METADATA_PIECE;
+        let start = piece as usize * METADATA_PIECE_LENGTH;
         let expected = (self.size as usize)
             .saturating_sub(start)
-            .min(METADATA_PIECE);
+            .min(METADATA_PIECE_LENGTH);
         let slot = self.pieces.get_mut(&piece).filter(|slot| slot.is_none());
         let slot = slot.ok_or(MetadataError::Unasked(piece))?;
         if bytes.len() != expected {
@@ -269,14 +269,14 @@ mod tests {
     #[test]
     fn pieces_may_arrive_in_any_order_and_few_are_requested_at_a_time() {
         let metadata: Vec<u8> = (0..100_000u32).map(|number| number as u8).collect();
-        let mut assembly = Assembly::new(100_000).unwrap();
-        let mut asked: Vec<u32> = std::iter::from_fn(|| assembly.ask()).collect();
+        let mut assembly = MetadataAssembly::new(100_000).unwrap();
+        let mut asked: Vec<u32> = std::iter::from_fn(|| assembly.next_request()).collect();
         assert_eq!(asked, [0, 1, 2, 3]);
         let mut whole = None;
         while let Some(piece) = asked.pop() {
             let bytes = metadata_piece(&metadata, piece).unwrap();
             whole = assembly.add(piece, bytes).unwrap();
-            asked.extend(assembly.ask());
+            asked.extend(assembly.next_request());
         }
         assert!(whole.unwrap() == metadata);
         assert_eq!(metadata_piece(&metadata, 7), None);
@@ -285,16 +285,25 @@ mod tests {
     #[test]
     fn pieces_that_were_not_requested_or_have_a_wrong_length_are_refused() {
         for size in [0, MAX_METAINFO as u32 + 1, u32::MAX] {
-            assert_eq!(Assembly::new(size).err(), Some(MetadataError::Size(size)));
+            assert_eq!(
+                MetadataAssembly::new(size).err(),
+                Some(MetadataError::Size(size))
+            );
         }
-        assert_eq!(Assembly::new(MAX_METAINFO as u32).unwrap().count(), 1_024);
-        let mut assembly = Assembly::new(METADATA_PIECE as u32 + 1).unwrap();
+        assert_eq!(
+            MetadataAssembly::new(MAX_METAINFO as u32).unwrap().count(),
+            1_024
+        );
+        let mut assembly = MetadataAssembly::new(METADATA_PIECE_LENGTH as u32 + 1).unwrap();
         let unasked = |piece| Err(MetadataError::Unasked(piece));
         assert_eq!(assembly.add(0, &[]), unasked(0));
-        assert_eq!((assembly.ask(), assembly.ask()), (Some(0), Some(1)));
-        assert_eq!(assembly.ask(), None);
+        assert_eq!(
+            (assembly.next_request(), assembly.next_request()),
+            (Some(0), Some(1))
+        );
+        assert_eq!(assembly.next_request(), None);
         assert_eq!(assembly.add(u32::MAX, &[]), unasked(u32::MAX));
-        for (piece, found, expected) in [(0, 5, METADATA_PIECE), (1, 2, 1), (1, 0, 1)] {
+        for (piece, found, expected) in [(0, 5, METADATA_PIECE_LENGTH), (1, 2, 1), (1, 0, 1)] {
             let error = assembly.add(piece, &vec![0; found]).unwrap_err();
             let due = MetadataError::Length {
                 piece,

@@ -11,9 +11,10 @@ mod scrape;
 mod tracker_info;
 mod words;
 
-pub use announce::{AnnounceError, AnnounceRequest, Event, MAX_NUM_WANT};
+pub use announce::{AnnounceError, AnnounceEvent, AnnounceRequest, MAX_NUM_WANT};
 pub use announce_response::{
-    AnnounceResponse, MAX_PEERS, MAX_RESPONSE, PeerList, ResponseError, SwarmPeer, encode_failure,
+    AnnounceResponse, MAX_PEERS, MAX_RESPONSE, PeerListFormat, ResponseError, SwarmPeer,
+    encode_failure,
 };
 pub use peer_id::PeerId;
 pub use query::QueryError;

@@ -4,27 +4,27 @@
 //! In scope: the messages and their exact encoding, which is that of [`crate::wire::control`]. Out
 //! of scope: the format of a backup.
 
-use super::control::{ControlError, Fields, Line};
+use super::control::{ControlError, MessageFields, TextLine};
 use crate::bencode::{Item, KeyOrder, Value};
 
 /// The most bytes of a backup in one message.
-pub const MAX_PART: usize = 256 << 10;
+pub const MAX_BACKUP_PART: usize = 256 << 10;
 
 /// A message of the operator or of the tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// The operator requests a backup. The tracker answers with [`Message::Part`]s in order, then
-    /// [`Message::End`].
+pub enum OperatorMessage {
+    /// The operator requests a backup. The tracker answers with [`OperatorMessage::Part`]s in
+    /// order, then [`OperatorMessage::End`].
     Backup,
-    /// A part of a backup: 1 to [`MAX_PART`] bytes.
+    /// A part of a backup: 1 to [`MAX_BACKUP_PART`] bytes.
     Part(Vec<u8>),
     /// The tracker has sent all parts.
     End,
     /// The tracker could not make the backup, for this reason.
-    Refused(Line),
+    Refused(TextLine),
 }
 
-impl Message {
+impl OperatorMessage {
     /// The body of its frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![("type", Item::from(self.kind()))];
@@ -42,12 +42,12 @@ impl Message {
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = Value::parse(body, KeyOrder::Sorted)?;
-        let mut fields = Fields::new(&value)?;
+        let mut fields = MessageFields::new(&value)?;
         let message = match fields.text("type")? {
             "backup" => Self::Backup,
             "part" => {
                 let bytes = fields.value("bytes")?.bytes();
-                let bytes = bytes.filter(|bytes| (1..=MAX_PART).contains(&bytes.len()));
+                let bytes = bytes.filter(|bytes| (1..=MAX_BACKUP_PART).contains(&bytes.len()));
                 let bytes = bytes.ok_or(ControlError::WrongValue("bytes"))?;
                 Self::Part(bytes.to_vec())
             }
@@ -76,21 +76,21 @@ mod tests {
     #[test]
     fn each_message_is_encoded_and_decoded_and_other_bytes_are_refused() {
         for (message, bytes) in [
-            (Message::Backup, &b"d4:type6:backupe"[..]),
+            (OperatorMessage::Backup, &b"d4:type6:backupe"[..]),
             (
-                Message::Part(b"x\0".to_vec()),
+                OperatorMessage::Part(b"x\0".to_vec()),
                 b"d5:bytes2:x\x004:type4:parte",
             ),
-            (Message::End, b"d4:type3:ende"),
+            (OperatorMessage::End, b"d4:type3:ende"),
             (
-                Message::Refused(Line::new("no")),
+                OperatorMessage::Refused(TextLine::new("no")),
                 b"d7:message2:no4:type7:refusede",
             ),
         ] {
             assert_eq!(message.encode(), bytes);
-            assert_eq!(Message::decode(bytes), Ok(message));
+            assert_eq!(OperatorMessage::decode(bytes), Ok(message));
         }
-        let long = Message::Part(vec![0; MAX_PART + 1]).encode();
+        let long = OperatorMessage::Part(vec![0; MAX_BACKUP_PART + 1]).encode();
         for bytes in [
             b"d5:bytes0:4:type4:parte".as_slice(),
             b"d4:type3:end1:xi1ee",
@@ -98,7 +98,7 @@ mod tests {
             b"le",
             &long,
         ] {
-            assert!(Message::decode(bytes).is_err());
+            assert!(OperatorMessage::decode(bytes).is_err());
         }
     }
 }

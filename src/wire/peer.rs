@@ -13,7 +13,7 @@ pub const MAX_MESSAGE_LENGTH: u32 = 1 << 20;
 /// The largest `extended` message that is read, in bytes.
 pub const MAX_EXTENDED: u32 = 64 << 10;
 /// Bytes of a `piece` message before its block: length prefix, id, index, begin.
-pub const PIECE_HEADER: usize = 13;
+pub const PIECE_HEADER_LENGTH: usize = 13;
 
 /// The message ids.
 mod id {
@@ -37,7 +37,7 @@ mod id {
 
 /// A block as named in a message. It is not checked against a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct UncheckedBlock {
     /// The number of the piece.
     pub index: u32,
     /// Position of the first byte in the piece.
@@ -46,7 +46,7 @@ pub struct Ask {
     pub length: u32,
 }
 
-impl From<BlockRange> for Ask {
+impl From<BlockRange> for UncheckedBlock {
     fn from(block: BlockRange) -> Self {
         Self {
             index: block.piece().number(),
@@ -58,7 +58,7 @@ impl From<BlockRange> for Ask {
 
 /// A message. It borrows its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message<'a> {
+pub enum PeerMessage<'a> {
     /// Length prefix 0: keeps the link alive.
     KeepAlive,
     /// The sender will not serve requests.
@@ -74,7 +74,7 @@ pub enum Message<'a> {
     /// The pieces that the sender has. Only allowed as the first message.
     Bitfield(&'a [u8]),
     /// Requests a block.
-    Request(Ask),
+    Request(UncheckedBlock),
     /// Sends a block.
     Piece {
         /// The number of the piece.
@@ -85,7 +85,7 @@ pub enum Message<'a> {
         block: &'a [u8],
     },
     /// Cancels a request.
-    Cancel(Ask),
+    Cancel(UncheckedBlock),
     /// BEP 5: the DHT port of the sender. It is ignored.
     Port(u16),
     /// BEP 6: the sender suggests to download this piece.
@@ -95,7 +95,7 @@ pub enum Message<'a> {
     /// BEP 6: the sender has no piece.
     HaveNone,
     /// BEP 6: the sender will not serve this request.
-    Reject(Ask),
+    Reject(UncheckedBlock),
     /// BEP 6: the receiver may request this piece even while it is choked.
     AllowedFast(u32),
     /// BEP 10: a message of an extension. Id 0 is the extension handshake.
@@ -109,13 +109,13 @@ pub enum Message<'a> {
 
 /// What [`decode`] found at the front of the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step<'a> {
+pub enum Decoded<'a> {
     /// The message is incomplete. This number of bytes must arrive before the next call.
     Incomplete(usize),
     /// A message, and its length in bytes.
-    Message(Message<'a>, usize),
-    /// The header of a `piece` message, of [`PIECE_HEADER`] bytes. The block follows it.
-    Piece(Ask),
+    Message(PeerMessage<'a>, usize),
+    /// The header of a `piece` message, of [`PIECE_HEADER_LENGTH`] bytes. The block follows it.
+    PieceHeader(UncheckedBlock),
     /// A message with an unknown id. The caller skips this number of bytes.
     Unknown(usize),
 }
@@ -141,19 +141,19 @@ pub enum MessageError {
 ///
 /// # Errors
 /// See [`MessageError`]. The link cannot be used after an error.
-pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageError> {
+pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Decoded<'_>, MessageError> {
     let Some((prefix, rest)) = bytes.split_first_chunk::<4>() else {
-        return Ok(Step::Incomplete(4));
+        return Ok(Decoded::Incomplete(4));
     };
     let length = u32::from_be_bytes(*prefix);
     if length == 0 {
-        return Ok(Step::Message(Message::KeepAlive, 4));
+        return Ok(Decoded::Message(PeerMessage::KeepAlive, 4));
     }
     if length > MAX_MESSAGE_LENGTH {
         return Err(MessageError::TooLong(length));
     }
     let Some(id) = rest.first().copied() else {
-        return Ok(Step::Incomplete(5));
+        return Ok(Decoded::Incomplete(5));
     };
     let body_length = length - 1;
     let fits = match id {
@@ -165,46 +165,46 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Step<'_>, MessageErro
         id::PIECE => body_length > 8 && body_length - 8 <= MAX_BLOCK,
         id::PORT => body_length == 2,
         id::EXTENDED => (1..MAX_EXTENDED).contains(&body_length),
-        _ => return Ok(Step::Unknown(4 + length as usize)),
+        _ => return Ok(Decoded::Unknown(4 + length as usize)),
     };
     if !fits {
         return Err(MessageError::Length { id, length });
     }
     let whole = if id == id::PIECE {
-        PIECE_HEADER
+        PIECE_HEADER_LENGTH
     } else {
         4 + length as usize
     };
     let Some(body) = bytes.get(5..whole) else {
-        return Ok(Step::Incomplete(whole));
+        return Ok(Decoded::Incomplete(whole));
     };
     let message = match (id, body) {
-        (id::CHOKE, _) => Message::Choke,
-        (id::UNCHOKE, _) => Message::Unchoke,
-        (id::INTERESTED, _) => Message::Interested,
-        (id::NOT_INTERESTED, _) => Message::NotInterested,
-        (id::HAVE, _) => Message::Have(number(body, 0)),
-        (id::BITFIELD, _) => Message::Bitfield(body),
-        (id::REQUEST, _) => Message::Request(ask(body)),
+        (id::CHOKE, _) => PeerMessage::Choke,
+        (id::UNCHOKE, _) => PeerMessage::Unchoke,
+        (id::INTERESTED, _) => PeerMessage::Interested,
+        (id::NOT_INTERESTED, _) => PeerMessage::NotInterested,
+        (id::HAVE, _) => PeerMessage::Have(number(body, 0)),
+        (id::BITFIELD, _) => PeerMessage::Bitfield(body),
+        (id::REQUEST, _) => PeerMessage::Request(ask(body)),
         (id::PIECE, _) => {
             let (index, begin) = (number(body, 0), number(body, 1));
-            return Ok(Step::Piece(Ask {
+            return Ok(Decoded::PieceHeader(UncheckedBlock {
                 index,
                 begin,
                 length: body_length - 8,
             }));
         }
-        (id::CANCEL, _) => Message::Cancel(ask(body)),
-        (id::PORT, &[high, low]) => Message::Port(u16::from_be_bytes([high, low])),
-        (id::SUGGEST, _) => Message::Suggest(number(body, 0)),
-        (id::HAVE_ALL, _) => Message::HaveAll,
-        (id::HAVE_NONE, _) => Message::HaveNone,
-        (id::REJECT, _) => Message::Reject(ask(body)),
-        (id::ALLOWED_FAST, _) => Message::AllowedFast(number(body, 0)),
-        (id::EXTENDED, [id, payload @ ..]) => Message::Extended { id: *id, payload },
+        (id::CANCEL, _) => PeerMessage::Cancel(ask(body)),
+        (id::PORT, &[high, low]) => PeerMessage::Port(u16::from_be_bytes([high, low])),
+        (id::SUGGEST, _) => PeerMessage::Suggest(number(body, 0)),
+        (id::HAVE_ALL, _) => PeerMessage::HaveAll,
+        (id::HAVE_NONE, _) => PeerMessage::HaveNone,
+        (id::REJECT, _) => PeerMessage::Reject(ask(body)),
+        (id::ALLOWED_FAST, _) => PeerMessage::AllowedFast(number(body, 0)),
+        (id::EXTENDED, [id, payload @ ..]) => PeerMessage::Extended { id: *id, payload },
         _ => return Err(MessageError::Length { id, length }),
     };
-    Ok(Step::Message(message, whole))
+    Ok(Decoded::Message(message, whole))
 }
 
 /// The `at`-th 32-bit number of a body. The length of the body was checked before.
@@ -215,15 +215,15 @@ fn number(body: &[u8], at: usize) -> u32 {
         .map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
-fn ask(body: &[u8]) -> Ask {
-    Ask {
+fn ask(body: &[u8]) -> UncheckedBlock {
+    UncheckedBlock {
         index: number(body, 0),
         begin: number(body, 1),
         length: number(body, 2),
     }
 }
 
-impl Message<'_> {
+impl PeerMessage<'_> {
     /// Appends the bytes of the message to `out`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match *self {
@@ -257,8 +257,8 @@ impl Message<'_> {
 }
 
 /// The header of a `piece` message. The block is sent after it.
-pub fn piece_header(ask: Ask) -> [u8; PIECE_HEADER] {
-    let mut header = [id::PIECE; PIECE_HEADER];
+pub fn piece_header(ask: UncheckedBlock) -> [u8; PIECE_HEADER_LENGTH] {
+    let mut header = [id::PIECE; PIECE_HEADER_LENGTH];
     let numbers = [(0, 9 + ask.length), (5, ask.index), (9, ask.begin)];
     for (at, number) in numbers {
         header[at..at + 4].copy_from_slice(&number.to_be_bytes());
@@ -281,28 +281,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ASK: Ask = Ask {
+    const ASK: UncheckedBlock = UncheckedBlock {
         index: 1,
         begin: 0x4000,
         length: 2,
     };
 
     /// Each kind of message, and its bytes.
-    const TABLE: &[(Message<'static>, &[u8])] = &[
-        (Message::KeepAlive, &[0, 0, 0, 0]),
-        (Message::Choke, &[0, 0, 0, 1, 0]),
-        (Message::Unchoke, &[0, 0, 0, 1, 1]),
-        (Message::Interested, &[0, 0, 0, 1, 2]),
-        (Message::NotInterested, &[0, 0, 0, 1, 3]),
-        (Message::Have(0x01020304), &[0, 0, 0, 5, 4, 1, 2, 3, 4]),
-        (Message::Bitfield(&[]), &[0, 0, 0, 1, 5]),
-        (Message::Bitfield(&[0xf0, 1]), &[0, 0, 0, 3, 5, 0xf0, 1]),
+    const TABLE: &[(PeerMessage<'static>, &[u8])] = &[
+        (PeerMessage::KeepAlive, &[0, 0, 0, 0]),
+        (PeerMessage::Choke, &[0, 0, 0, 1, 0]),
+        (PeerMessage::Unchoke, &[0, 0, 0, 1, 1]),
+        (PeerMessage::Interested, &[0, 0, 0, 1, 2]),
+        (PeerMessage::NotInterested, &[0, 0, 0, 1, 3]),
+        (PeerMessage::Have(0x01020304), &[0, 0, 0, 5, 4, 1, 2, 3, 4]),
+        (PeerMessage::Bitfield(&[]), &[0, 0, 0, 1, 5]),
+        (PeerMessage::Bitfield(&[0xf0, 1]), &[0, 0, 0, 3, 5, 0xf0, 1]),
         (
-            Message::Request(ASK),
+            PeerMessage::Request(ASK),
             &[0, 0, 0, 13, 6, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0, 2],
         ),
         (
-            Message::Piece {
+            PeerMessage::Piece {
                 index: 1,
                 begin: 0x4000,
                 block: &[8, 9],
@@ -310,27 +310,27 @@ mod tests {
             &[0, 0, 0, 11, 7, 0, 0, 0, 1, 0, 0, 0x40, 0, 8, 9],
         ),
         (
-            Message::Cancel(ASK),
+            PeerMessage::Cancel(ASK),
             &[0, 0, 0, 13, 8, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0, 2],
         ),
-        (Message::Port(6881), &[0, 0, 0, 3, 9, 0x1a, 0xe1]),
-        (Message::Suggest(7), &[0, 0, 0, 5, 13, 0, 0, 0, 7]),
-        (Message::HaveAll, &[0, 0, 0, 1, 14]),
-        (Message::HaveNone, &[0, 0, 0, 1, 15]),
+        (PeerMessage::Port(6881), &[0, 0, 0, 3, 9, 0x1a, 0xe1]),
+        (PeerMessage::Suggest(7), &[0, 0, 0, 5, 13, 0, 0, 0, 7]),
+        (PeerMessage::HaveAll, &[0, 0, 0, 1, 14]),
+        (PeerMessage::HaveNone, &[0, 0, 0, 1, 15]),
         (
-            Message::Reject(ASK),
+            PeerMessage::Reject(ASK),
             &[0, 0, 0, 13, 16, 0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0, 2],
         ),
-        (Message::AllowedFast(7), &[0, 0, 0, 5, 17, 0, 0, 0, 7]),
+        (PeerMessage::AllowedFast(7), &[0, 0, 0, 5, 17, 0, 0, 0, 7]),
         (
-            Message::Extended {
+            PeerMessage::Extended {
                 id: 0,
                 payload: b"de",
             },
             &[0, 0, 0, 4, 20, 0, b'd', b'e'],
         ),
         (
-            Message::Extended {
+            PeerMessage::Extended {
                 id: 3,
                 payload: b"",
             },
@@ -339,30 +339,30 @@ mod tests {
     ];
 
     /// Decodes all complete messages, as a link does. Returns the remaining bytes.
-    fn read_all<'a>(mut bytes: &'a [u8], out: &mut Vec<Message<'a>>) -> &'a [u8] {
+    fn read_all<'a>(mut bytes: &'a [u8], out: &mut Vec<PeerMessage<'a>>) -> &'a [u8] {
         loop {
             match decode(bytes, 8).unwrap() {
-                Step::Incomplete(needed) => {
+                Decoded::Incomplete(needed) => {
                     assert!(needed > bytes.len());
                     return bytes;
                 }
-                Step::Message(message, taken) => {
+                Decoded::Message(message, taken) => {
                     out.push(message);
                     bytes = &bytes[taken..];
                 }
-                Step::Piece(ask) => {
-                    let end = PIECE_HEADER + ask.length as usize;
-                    let Some(block) = bytes.get(PIECE_HEADER..end) else {
+                Decoded::PieceHeader(ask) => {
+                    let end = PIECE_HEADER_LENGTH + ask.length as usize;
+                    let Some(block) = bytes.get(PIECE_HEADER_LENGTH..end) else {
                         return bytes;
                     };
-                    out.push(Message::Piece {
+                    out.push(PeerMessage::Piece {
                         index: ask.index,
                         begin: ask.begin,
                         block,
                     });
                     bytes = &bytes[end..];
                 }
-                Step::Unknown(taken) => bytes = &bytes[taken..],
+                Decoded::Unknown(taken) => bytes = &bytes[taken..],
             }
         }
     }
@@ -463,7 +463,7 @@ mod tests {
         let bytes = [0, 0, 0, 3, 99, 1, 2, 0, 0, 0, 1, 1];
         let mut read = Vec::new();
         assert!(read_all(&bytes, &mut read).is_empty());
-        assert_eq!(read, [Message::Unchoke]);
+        assert_eq!(read, [PeerMessage::Unchoke]);
     }
 
     proptest! {
@@ -472,7 +472,7 @@ mod tests {
             order in prop::collection::vec(0..TABLE.len(), 1..12),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         ) {
-            let expected: Vec<Message<'_>> = order.iter().map(|at| TABLE[*at].0).collect();
+            let expected: Vec<PeerMessage<'_>> = order.iter().map(|at| TABLE[*at].0).collect();
             let bytes: Vec<u8> = order.iter().flat_map(|at| TABLE[*at].1).copied().collect();
             let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
             ends.extend([0, bytes.len()]);

@@ -4,7 +4,7 @@
 //! [`crate::wire::frame`]) of at most [`MAX_FRAME`] bytes. It is one bencoded dictionary in
 //! canonical form: the key `type` names its kind, and the other keys are exactly those of that
 //! kind. Both sides send the same kinds of messages. The first message of each side is
-//! [`Message::Hello`].
+//! [`ReplicaMessage::Hello`].
 //!
 //! Version vectors and changes are carried as opaque byte strings (see [`Encoded`]), which the
 //! registry reads. Blobs travel in parts (see [`InfoPart`]).
@@ -15,7 +15,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::control::{self, ControlError, Fields, InfoPart, MAX_FRAME, PartError};
+use super::control::{self, ControlError, InfoPart, MAX_FRAME, MessageFields, PartError};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use std::fmt;
@@ -35,7 +35,7 @@ pub type TrackerNumber = NonZeroU32;
 
 /// A message from one tracker to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub enum ReplicaMessage {
     /// The first message of each side: names the sender and the writes that it has.
     Hello {
         /// The protocol version of the sender.
@@ -50,7 +50,7 @@ pub enum Message {
         serving: bool,
     },
     /// Keeps the connection alive and reports the writes that the sender has by now. The answer is
-    /// [`Message::Pong`].
+    /// [`ReplicaMessage::Pong`].
     Ping {
         /// The wall clock of the sender, in milliseconds since 1970.
         clock: u64,
@@ -59,21 +59,22 @@ pub enum Message {
         /// Whether the sender serves clients.
         serving: bool,
     },
-    /// The answer to [`Message::Ping`].
+    /// The answer to [`ReplicaMessage::Ping`].
     Pong {
         /// The clock from the ping.
         echo: u64,
         /// The wall clock of the sender, in milliseconds since 1970.
         clock: u64,
     },
-    /// Requests the next batch of writes that the sender lacks. The answer is [`Message::Changes`].
+    /// Requests the next batch of writes that the sender lacks. The answer is
+    /// [`ReplicaMessage::Changes`].
     Pull {
         /// A number that the answer repeats.
         id: u32,
         /// The version vector of all writes that the sender has, durable or not.
         known: Encoded,
     },
-    /// The answer to [`Message::Pull`]: one batch of writes.
+    /// The answer to [`ReplicaMessage::Pull`]: one batch of writes.
     Changes {
         /// The number from the pull.
         id: u32,
@@ -82,35 +83,36 @@ pub enum Message {
         /// Whether the receiver still lacks writes after this batch.
         more: bool,
     },
-    /// A write that the sender has just made durable. The answer is [`Message::Pushed`], after the
-    /// receiver has made it durable too.
+    /// A write that the sender has just made durable. The answer is [`ReplicaMessage::Pushed`],
+    /// after the receiver has made it durable too.
     Push {
         /// Position of the write in its origin's log.
         id: u64,
         /// The write.
         change: Encoded,
     },
-    /// The answer to [`Message::Push`]: the sender has made all writes of the receiver's origin
-    /// durable, up to this one.
+    /// The answer to [`ReplicaMessage::Push`]: the sender has made all writes of the receiver's
+    /// origin durable, up to this one.
     Pushed {
         /// Position of the last durable write in the origin's log.
         id: u64,
     },
-    /// Requests a part of a blob. The answer is [`Message::Blob`] or [`Message::NoBlob`].
+    /// Requests a part of a blob. The answer is [`ReplicaMessage::Blob`] or
+    /// [`ReplicaMessage::NoBlob`].
     WantBlob {
         /// The name of the blob.
         info_hash: InfoHash,
         /// Position of the first byte of the part.
         offset: u32,
     },
-    /// The answer to [`Message::WantBlob`]: a part of the blob.
+    /// The answer to [`ReplicaMessage::WantBlob`]: a part of the blob.
     Blob {
         /// The name of the blob.
         info_hash: InfoHash,
         /// The part.
         part: InfoPart,
     },
-    /// The answer to [`Message::WantBlob`] if the sender does not have the blob.
+    /// The answer to [`ReplicaMessage::WantBlob`] if the sender does not have the blob.
     NoBlob {
         /// The name of the blob.
         info_hash: InfoHash,
@@ -140,9 +142,9 @@ impl fmt::Debug for Encoded {
     }
 }
 
-impl Message {
-    /// The answer to [`Message::WantBlob`]: the part of `blob` at `offset`, or [`Message::NoBlob`]
-    /// if there is no blob.
+impl ReplicaMessage {
+    /// The answer to [`ReplicaMessage::WantBlob`]: the part of `blob` at `offset`, or
+    /// [`ReplicaMessage::NoBlob`] if there is no blob.
     ///
     /// # Errors
     /// `offset` is outside the blob, or the blob is too large.
@@ -217,7 +219,7 @@ impl Message {
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = control::parse(body)?;
-        let mut fields = Fields::new(&value)?;
+        let mut fields = MessageFields::new(&value)?;
         let message = match fields.text("type")? {
             "hello" => Self::Hello {
                 protocol: fields.number("protocol")?,

@@ -5,7 +5,7 @@ use crate::common::control_connection::{
     User, create_user_request, create_user_with_invite, group_request, login_request,
 };
 use crate::common::process::run;
-use pieceful::wire::access::Answer;
+use pieceful::wire::access::AccessAnswer;
 use pieceful::wire::password::Password;
 use std::thread;
 
@@ -28,7 +28,10 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
     let mut connection = tracker.connect();
     let secret = Password::new("secret of nik").unwrap();
     let answer = connection.ask(None, login_request("nik", &secret));
-    assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
+    assert!(
+        matches!(answer, Ok(AccessAnswer::LoggedIn { .. })),
+        "{answer:?}"
+    );
     let mut uma = tracker.user("uma");
     uma.perform(group_request("create_group lab"));
     assert_eq!(tracker.console("users"), "nik");
@@ -158,7 +161,7 @@ fn accounts_created_at_once(tracker: &AccountTracker, code: &str) -> usize {
             .map(|(mut connection, name)| {
                 scope.spawn(move || {
                     match connection.ask(None, create_user_with_invite(&name, Some(code))) {
-                        Ok(answer) => answer == Answer::Done,
+                        Ok(answer) => answer == AccessAnswer::Done,
                         Err(refused) => {
                             assert_eq!(refused.kind.as_str(), "invite-used", "{refused}");
                             false

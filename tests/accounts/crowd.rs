@@ -7,7 +7,7 @@ use crate::common::control_connection::{
 use crate::common::http_client::HttpClient;
 use pieceful::net::raise_descriptor_limit;
 use pieceful::wire::AnnounceResponse;
-use pieceful::wire::access::Answer;
+use pieceful::wire::access::AccessAnswer;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -114,7 +114,10 @@ fn storm_of_logins(address: SocketAddr) -> Vec<Duration> {
                     let start = Instant::now();
                     let mut connection = ControlConnection::over(socket).unwrap();
                     let answer = connection.ask(None, login_request("nik", &password_of("nik")));
-                    assert!(matches!(answer, Ok(Answer::Session { .. })), "{answer:?}");
+                    assert!(
+                        matches!(answer, Ok(AccessAnswer::LoggedIn { .. })),
+                        "{answer:?}"
+                    );
                     start.elapsed()
                 })
             })

@@ -9,7 +9,7 @@
 use crate::common::account_tracker::{AccountTracker, dump};
 use crate::common::control_connection::{ControlConnection, User, group_request};
 use crate::common::waiting::PATIENCE;
-use pieceful::wire::access::{Answer, Ask, Standing};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, GroupRole};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,7 +22,7 @@ const PAIRS: usize = 4;
 const GROUPS: usize = 4;
 
 /// The standings of the two users of a pair in a group.
-type Standings = [Standing; 2];
+type Standings = [GroupRole; 2];
 
 /// The groups of a pair according to its acknowledged writes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +37,7 @@ type Step = (usize, String);
 impl Model {
     /// A random request that the tracker will carry out.
     fn random_step(&self, prefix: &str, rng: &mut fastrand::Rng) -> Step {
-        use Standing::{Member, Owner, Requester, Stranger};
+        use GroupRole::{Member, Owner, Requester, Stranger};
         let at = rng.usize(..=GROUPS);
         let Some((name, standings)) = self.groups.iter().nth(at) else {
             return (
@@ -65,7 +65,7 @@ impl Model {
 
     /// The model after that request.
     fn after(&self, (asker, typed): &Step) -> Self {
-        use Standing::{Member, Owner, Requester, Stranger};
+        use GroupRole::{Member, Owner, Requester, Stranger};
         let mut model = self.clone();
         let words: Vec<&str> = typed.split(' ').collect();
         let name = words[1].to_owned();
@@ -120,7 +120,7 @@ impl UserPair {
 
     /// The groups of the pair as the tracker lists them.
     fn listed_groups(&mut self) -> BTreeMap<String, Standings> {
-        let mut listed: BTreeMap<String, Vec<Standing>> = BTreeMap::new();
+        let mut listed: BTreeMap<String, Vec<GroupRole>> = BTreeMap::new();
         for user in &mut self.users {
             for entry in user.groups() {
                 let name = entry.name.to_string();
@@ -159,11 +159,11 @@ impl UserPair {
     fn write(&mut self) {
         loop {
             let step = self.model.random_step(&self.prefix, &mut self.rng);
-            let ask: Ask = group_request(&step.1);
+            let ask: AccessRequest = group_request(&step.1);
             let user = &mut self.users[step.0];
             match user.connection.try_ask(Some(&user.token), ask) {
                 Ok(answer) => {
-                    assert_eq!(answer, Ok(Answer::Done), "{step:?}");
+                    assert_eq!(answer, Ok(AccessAnswer::Done), "{step:?}");
                     self.model = self.model.after(&step);
                     self.acknowledged += 1;
                 }

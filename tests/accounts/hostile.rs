@@ -6,7 +6,7 @@ use crate::common::control_connection::{ControlConnection, User, connect_from, g
 use crate::common::waiting::PATIENCE;
 use pieceful::bencode::Item;
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, raise_descriptor_limit};
-use pieceful::wire::access::{Answer, MAX_FRAME, Reply};
+use pieceful::wire::access::{AccessAnswer, AccessReplyMessage, MAX_FRAME};
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -137,10 +137,10 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// The refusal that the tracker sends, or None. After it the connection must end.
-fn answer(connection: &TlsStream) -> Option<Reply> {
+fn answer(connection: &TlsStream) -> Option<AccessReplyMessage> {
     let mut reader = FrameReader::new(connection, MAX_FRAME);
     let reply = match reader.next(PATIENCE, PATIENCE) {
-        Ok(body) => Reply::decode(body).expect("a reply"),
+        Ok(body) => AccessReplyMessage::decode(body).expect("a reply"),
         Err(FrameIoError::TooSlow(limit)) => panic!("neither an answer nor an end in {limit:?}"),
         Err(_) => return None,
     };
@@ -161,7 +161,7 @@ fn send(connection: &ControlConnection, bytes: &[u8]) {
 fn is_served(user: &mut User) -> bool {
     matches!(
         user.ask(group_request("list_groups")),
-        Ok(Answer::Groups(_))
+        Ok(AccessAnswer::Groups(_))
     )
 }
 
@@ -192,10 +192,10 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
     send(&connection, &[valid.repeat(100), framed(b"hello")].concat());
     let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
     for _ in 0..100 {
-        let reply = Reply::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
+        let reply = AccessReplyMessage::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
         assert_eq!(reply.result.unwrap_err().kind.as_str(), "not-logged-in");
     }
-    let last = Reply::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
+    let last = AccessReplyMessage::decode(reader.next(PATIENCE, PATIENCE).unwrap()).unwrap();
     assert_eq!(last.result.unwrap_err().kind.as_str(), "bad-request");
     assert!(is_served(&mut nik));
 }

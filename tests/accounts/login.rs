@@ -8,7 +8,7 @@ use crate::common::control_connection::{
 };
 use crate::common::peer::Peer;
 use crate::common::waiting::PATIENCE;
-use pieceful::wire::access::{Answer, Ask, Refused, Token};
+use pieceful::wire::access::{AccessAnswer, AccessRefusal, AccessRequest, Token};
 use pieceful::wire::password::Password;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn try_login_from(
     host: u16,
     user: &str,
     secret: &Password,
-) -> Result<Answer, Refused> {
+) -> Result<AccessAnswer, AccessRefusal> {
     let mut connection = ControlConnection::over(connect_from(host, tracker.address())).unwrap();
     connection.ask(None, login_request(user, secret))
 }
@@ -28,7 +28,7 @@ fn wrong() -> Password {
 }
 
 /// The kind of a refusal, or `in`.
-fn kind(answer: Result<Answer, Refused>) -> String {
+fn kind(answer: Result<AccessAnswer, AccessRefusal>) -> String {
     match answer {
         Ok(_) => "in".to_owned(),
         Err(refused) => refused.kind.as_str().to_owned(),
@@ -87,7 +87,7 @@ fn five_failed_tries_slow_down_that_user_and_that_host() {
 fn a_wrong_old_password_counts_as_a_failed_try() {
     let tracker = AccountTracker::new();
     let mut nik = tracker.user("nik");
-    let change = || Ask::ChangePassword {
+    let change = || AccessRequest::ChangePassword {
         write: new_write(),
         old: wrong(),
         new: password_of("nik"),
@@ -108,7 +108,7 @@ fn an_unknown_user_and_a_wrong_password_get_the_same_answer_in_the_same_time() {
         .connect()
         .ask(None, create_user_request("nik"))
         .unwrap();
-    let mut answers: Vec<Refused> = Vec::new();
+    let mut answers: Vec<AccessRefusal> = Vec::new();
     let (mut unknown, mut wrongs): (Vec<Duration>, Vec<Duration>) = Default::default();
     // Each try comes from another host, by turns.
     for host in 0..20 {
@@ -209,9 +209,9 @@ fn a_revoked_token_stays_revoked_after_a_restart() {
     let tracker = AccountTracker::new();
     let mut nik = tracker.user("nik");
     let other = User::log_in(tracker.connect(), "nik");
-    assert_eq!(nik.ask(group_request("logout")), Ok(Answer::Done));
+    assert_eq!(nik.ask(group_request("logout")), Ok(AccessAnswer::Done));
     let ended = |tracker: &AccountTracker, token: &Token| {
-        let ask = Ask::ListGroups { after: None };
+        let ask = AccessRequest::ListGroups { after: None };
         kind(tracker.connect().ask(Some(token), ask))
     };
     let tracker = AccountTracker::restart(tracker.kill());

@@ -9,7 +9,8 @@ use pieceful::certificate::{Authority, MemberKey};
 use pieceful::torrent::Info;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
-    Announce, Announces, Answer, Ask, KeyRequest, Place, Refused, Standing, Token,
+    AccessAnswer, AccessRefusal, AccessRequest, AnnounceBatch, GroupRole, KeyRequest, ShortText,
+    SwarmAnnounce, Token,
 };
 use pieceful::wire::control::InfoPart;
 use pieceful::wire::password::Password;
@@ -147,14 +148,14 @@ const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
 }
 
 /// The request of a command. `lab` has what a request needs beyond names.
-fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
+fn ask(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
     let name = user.name.as_str();
-    let place = || Place::new(words[2]).unwrap();
+    let place = || ShortText::new(words[2]).unwrap();
     match words[..] {
         ["create_user", name] => create_user_request(name),
         ["login"] => login_request(name, &password_of(name)),
-        ["change_password", old] => Ask::ChangePassword {
+        ["change_password", old] => AccessRequest::ChangePassword {
             write: new_write(),
             old: match old {
                 "right" => password_of(name),
@@ -169,50 +170,50 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> Ask {
                 Some(_) => b"of another session",
             };
             let request = MemberKey::generate().unwrap().request(context).unwrap();
-            Ask::Certify {
+            AccessRequest::Certify {
                 group: group.parse().unwrap(),
                 request: KeyRequest(request),
             }
         }
-        ["publish", group, share] => Ask::Publish {
+        ["publish", group, share] => AccessRequest::Publish {
             write: new_write(),
             group: group.parse().unwrap(),
             part: InfoPart::of(&lab.info(share), 0).unwrap(),
         },
-        ["list_files", group] => Ask::ListFiles {
+        ["list_files", group] => AccessRequest::ListFiles {
             group: group.parse().unwrap(),
             after: None,
         },
-        ["metainfo", group, _] => Ask::Metainfo {
+        ["metainfo", group, _] => AccessRequest::Metainfo {
             group: group.parse().unwrap(),
             name: place(),
             offset: 0,
         },
-        ["withdraw", group, _] => Ask::Withdraw {
+        ["withdraw", group, _] => AccessRequest::Withdraw {
             write: new_write(),
             group: group.parse().unwrap(),
             name: place(),
         },
         ["announce", share] => {
-            let announce = Announce {
+            let announce = SwarmAnnounce {
                 info_hash: Info::parse(&lab.info(share)).unwrap().info_hash(),
                 uploaded: 0,
                 downloaded: 0,
                 left: 1,
                 event: None,
             };
-            let announces = Announces::new(PeerId([7; 20]), NonZeroU16::MIN, vec![announce]);
-            Ask::Announce(announces.unwrap())
+            let announces = AnnounceBatch::new(PeerId([7; 20]), NonZeroU16::MIN, vec![announce]);
+            AccessRequest::Announce(announces.unwrap())
         }
         _ => group_request(typed),
     }
 }
 
 /// Sends a request and returns the answer. For an announce that is the answer for its only swarm.
-fn send(user: &mut User, ask: Ask) -> Result<Answer, Refused> {
+fn send(user: &mut User, ask: AccessRequest) -> Result<AccessAnswer, AccessRefusal> {
     let answer = user.ask(ask)?;
     match &answer {
-        Answer::Peers(peers) => match &peers.swarms[..] {
+        AccessAnswer::Peers(peers) => match &peers.swarms[..] {
             [Err(refused)] => Err(refused.clone()),
             _ => Ok(answer),
         },
@@ -264,7 +265,7 @@ fn service_with_roles() -> (AccountTracker, Vec<User>, Lab) {
     run_as("nik", "accept_request lab remi", &lab);
     run_as("nik", "remove_member lab remi", &lab);
     match run_as("nik", "certify lab", &lab) {
-        Answer::Certificate { authority, .. } => {
+        AccessAnswer::Certificate { authority, .. } => {
             lab.authority = String::from_utf8(authority).unwrap();
         }
         other => panic!("{other:?}"),
@@ -282,7 +283,7 @@ fn reconnect(tracker: &AccountTracker, users: &mut [User]) {
 }
 
 /// The refusal names nothing except what the request names.
-fn assert_reveals_nothing(refused: &Refused, typed: &str, asker: &str) {
+fn assert_reveals_nothing(refused: &AccessRefusal, typed: &str, asker: &str) {
     let message = refused.message.as_str();
     for name in USERS
         .iter()
@@ -307,7 +308,7 @@ fn every_request_is_in_the_table() {
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
-    // This is the number of requests in `Ask`. A new request belongs into the table.
+    // This is the number of requests in `AccessRequest`. A new request belongs into the table.
     assert_eq!(kinds.len(), 20, "{kinds:?}");
 }
 
@@ -365,7 +366,12 @@ fn allowed_requests_are_carried_out() {
 }
 
 /// Asserts that an allowed request had its effect.
-fn assert_done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: &mut [User]) {
+fn assert_done(
+    typed: &str,
+    name: &str,
+    answer: Result<AccessAnswer, AccessRefusal>,
+    users: &mut [User],
+) {
     let shown = format!("{name} {typed}: {answer:?}");
     let answer = answer.expect(&shown);
     let mut standing = |user: &str, group: &str| {
@@ -375,43 +381,47 @@ fn assert_done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: 
         found.map(|entry| entry.standing)
     };
     let has_effect = match (typed, &answer) {
-        (_, Answer::Done) if typed.starts_with("create_group new") => {
-            standing(name, &format!("new-of-{name}")) == Some(Standing::Owner)
+        (_, AccessAnswer::Done) if typed.starts_with("create_group new") => {
+            standing(name, &format!("new-of-{name}")) == Some(GroupRole::Owner)
         }
-        (_, Answer::Done) if typed.starts_with("create_user new") => true,
-        ("join_group lab", Answer::Done) => standing(name, "lab") == Some(Standing::Requester),
-        ("leave_group lab" | "leave_group lab --yes", Answer::Done) => {
+        (_, AccessAnswer::Done) if typed.starts_with("create_user new") => true,
+        ("join_group lab", AccessAnswer::Done) => {
+            standing(name, "lab") == Some(GroupRole::Requester)
+        }
+        ("leave_group lab" | "leave_group lab --yes", AccessAnswer::Done) => {
             let owner = if name == "nik" { "mayank" } else { "nik" };
-            standing(name, "lab") == Some(Standing::Stranger)
-                && standing(owner, "lab") == Some(Standing::Owner)
+            standing(name, "lab") == Some(GroupRole::Stranger)
+                && standing(owner, "lab") == Some(GroupRole::Owner)
         }
-        ("accept_request lab rita", Answer::Done) => {
-            standing("rita", "lab") == Some(Standing::Member)
+        ("accept_request lab rita", AccessAnswer::Done) => {
+            standing("rita", "lab") == Some(GroupRole::Member)
         }
-        ("reject_request lab rita", Answer::Done) => {
-            standing("rita", "lab") == Some(Standing::Stranger)
+        ("reject_request lab rita", AccessAnswer::Done) => {
+            standing("rita", "lab") == Some(GroupRole::Stranger)
         }
-        ("remove_member lab mayank", Answer::Done) => {
-            standing("mayank", "lab") == Some(Standing::Stranger)
+        ("remove_member lab mayank", AccessAnswer::Done) => {
+            standing("mayank", "lab") == Some(GroupRole::Stranger)
         }
-        ("list_groups", Answer::Groups(page)) => page.entries.len() >= 2,
-        ("list_members lab", Answer::Members(page)) => {
+        ("list_groups", AccessAnswer::Groups(page)) => page.entries.len() >= 2,
+        ("list_members lab", AccessAnswer::Members(page)) => {
             let names = page.entries.iter().map(|entry| entry.name.to_string());
             names.collect::<Vec<_>>() == ["mayank", "nik"]
         }
-        ("list_requests lab", Answer::Requests(page)) => {
+        ("list_requests lab", AccessAnswer::Requests(page)) => {
             page.entries.len() == 1 && page.entries[0].name.to_string() == "rita"
         }
-        ("certify lab", Answer::Certificate { .. }) => true,
-        ("publish lab fresh", Answer::Done) => files(&mut users[4]) == ["data", "fresh", "niks"],
-        ("withdraw lab data", Answer::Done) => files(&mut users[4]) == ["niks"],
-        ("withdraw lab niks", Answer::Done) => files(&mut users[4]) == ["data"],
-        ("list_files lab", Answer::Files(page)) => page.entries.len() == 2,
-        ("metainfo lab data", Answer::Metainfo(_)) => true,
-        ("announce data", Answer::Peers(_)) => true,
-        ("news", Answer::News { page, .. }) => page.entries.len() <= 2,
-        ("logout", Answer::Done) => true,
-        ("login" | "change_password right", Answer::Session { user, .. }) => {
+        ("certify lab", AccessAnswer::Certificate { .. }) => true,
+        ("publish lab fresh", AccessAnswer::Done) => {
+            files(&mut users[4]) == ["data", "fresh", "niks"]
+        }
+        ("withdraw lab data", AccessAnswer::Done) => files(&mut users[4]) == ["niks"],
+        ("withdraw lab niks", AccessAnswer::Done) => files(&mut users[4]) == ["data"],
+        ("list_files lab", AccessAnswer::Files(page)) => page.entries.len() == 2,
+        ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
+        ("announce data", AccessAnswer::Peers(_)) => true,
+        ("news", AccessAnswer::Decisions { page, .. }) => page.entries.len() <= 2,
+        ("logout", AccessAnswer::Done) => true,
+        ("login" | "change_password right", AccessAnswer::LoggedIn { user, .. }) => {
             user.to_string() == name
         }
         _ => false,
@@ -421,12 +431,12 @@ fn assert_done(typed: &str, name: &str, answer: Result<Answer, Refused>, users: 
 
 /// The names of the shares of `lab`.
 fn files(owner: &mut User) -> Vec<String> {
-    let ask = Ask::ListFiles {
+    let ask = AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
         after: None,
     };
     match owner.ask(ask) {
-        Ok(Answer::Files(page)) => {
+        Ok(AccessAnswer::Files(page)) => {
             let names = page
                 .entries
                 .iter()
@@ -444,7 +454,7 @@ fn bad_tokens(tracker: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
     forged[5] ^= 1;
     let mut connection = tracker.connect();
     let mut another = || match connection.ask(None, login_request("nik", &password_of("nik"))) {
-        Ok(Answer::Session { token, .. }) => token,
+        Ok(AccessAnswer::LoggedIn { token, .. }) => token,
         other => panic!("{other:?}"),
     };
     let logged_out = another();
@@ -452,15 +462,18 @@ fn bad_tokens(tracker: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
     let mut connection = tracker.connect();
     assert_eq!(
         connection.ask(Some(&logged_out), group_request("logout")),
-        Ok(Answer::Done)
+        Ok(AccessAnswer::Done)
     );
-    let change = Ask::ChangePassword {
+    let change = AccessRequest::ChangePassword {
         write: new_write(),
         old: password_of("nik"),
         new: password_of("nik"),
     };
     let changed = connection.ask(Some(&nik.token), change);
-    assert!(matches!(changed, Ok(Answer::Session { .. })), "{changed:?}");
+    assert!(
+        matches!(changed, Ok(AccessAnswer::LoggedIn { .. })),
+        "{changed:?}"
+    );
     let token = |bytes: &[u8]| Token::new(bytes).unwrap();
     vec![
         ("garbage", token(b"garbage")),

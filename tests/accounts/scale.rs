@@ -4,7 +4,7 @@ use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
     ControlConnection, User, create_user_request, group_request, login_request, password_of,
 };
-use pieceful::wire::access::Answer;
+use pieceful::wire::access::AccessAnswer;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ fn times(users: usize, groups: usize) -> (Duration, Duration) {
     let (name, secret) = (user.name.clone(), password_of(&user.name));
     let logins = median(|| {
         let answer = connection.ask(None, login_request(&name, &secret));
-        assert!(matches!(answer, Ok(Answer::Session { .. })));
+        assert!(matches!(answer, Ok(AccessAnswer::LoggedIn { .. })));
     });
     let lists = median(|| assert_eq!(user.groups().len(), groups));
     println!(

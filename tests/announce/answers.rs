@@ -4,7 +4,7 @@
 use super::trackers::{open_options, start_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};
 use pieceful::bencode::{KeyOrder, Value};
-use pieceful::tracker::{Access, Options, Tracker};
+use pieceful::tracker::{AnnouncePolicy, Tracker, TrackerOptions};
 use pieceful::wire::{AnnounceResponse, ScrapeResponse};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -101,8 +101,8 @@ fn a_peer_that_stops_leaves_at_once_and_a_scrape_counts_the_rest() {
 
 #[test]
 fn stats_and_metrics_are_public_and_name_no_peer() {
-    let closed = Tracker::start(Options {
-        access: Access::NotOpen,
+    let closed = Tracker::start(TrackerOptions {
+        access: AnnouncePolicy::NotOpen,
         ..open_options("127.0.0.1:0")
     });
     let (open, closed) = (start_tracker(), closed.unwrap());
@@ -143,7 +143,7 @@ fn stats_and_metrics_are_public_and_name_no_peer() {
 
 #[test]
 fn silent_peers_are_dropped_without_an_announce() {
-    let quick = Options {
+    let quick = TrackerOptions {
         interval: Duration::from_millis(40),
         ..open_options("127.0.0.1:0")
     };

@@ -3,8 +3,10 @@
 use super::trackers::{open_options, start_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
 use pieceful::certificate::Authority;
-use pieceful::net::{Purpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
-use pieceful::tracker::{Access, CLOSED_RUN_ONLY, Deadlines, Options, TlsService, Tracker, bind};
+use pieceful::net::{ConnectionPurpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
+use pieceful::tracker::{
+    AnnouncePolicy, CLOSED_RUN_ONLY, HttpDeadlines, TlsService, Tracker, TrackerOptions, bind,
+};
 use pieceful::wire::AnnounceResponse;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -72,8 +74,8 @@ fn requests_may_be_pipelined_and_split_anywhere() {
 
 #[test]
 fn a_head_that_trickles_is_refused_at_its_deadline() {
-    let quick = Options {
-        deadlines: Deadlines {
+    let quick = TrackerOptions {
+        deadlines: HttpDeadlines {
             head: Duration::from_millis(300),
             idle: Duration::from_millis(300),
         },
@@ -105,9 +107,9 @@ fn a_head_that_trickles_is_refused_at_its_deadline() {
 fn a_silent_client_is_ended_at_the_deadline_of_its_state() {
     let (quick, slow) = (Duration::from_millis(200), Duration::from_secs(60));
     let with = |head, idle| {
-        let deadlines = Deadlines { head, idle };
+        let deadlines = HttpDeadlines { head, idle };
         let options = open_options("127.0.0.1:0");
-        Tracker::start(Options {
+        Tracker::start(TrackerOptions {
             deadlines,
             ..options
         })
@@ -182,8 +184,8 @@ fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
 
 #[test]
 fn a_tracker_without_open_accepts_no_announces() {
-    let not_open = Tracker::start(Options {
-        access: Access::NotOpen,
+    let not_open = Tracker::start(TrackerOptions {
+        access: AnnouncePolicy::NotOpen,
         ..open_options("127.0.0.1:0")
     });
     let mut client = HttpClient::new(not_open.as_ref().unwrap().address());
@@ -199,13 +201,13 @@ fn a_tracker_without_open_accepts_no_announces() {
 fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
     let authority = Authority::generate("test").unwrap();
     let identity = authority.issue(TRACKER_NAME).unwrap();
-    let echo = |connection: &TlsStream, _: SocketAddr, _: Purpose| {
+    let echo = |connection: &TlsStream, _: SocketAddr, _: ConnectionPurpose| {
         let mut frame = [0; 6];
         let soon = Instant::now() + Duration::from_secs(20);
         assert_eq!(connection.read_until(&mut frame, soon).unwrap(), 6);
         connection.write_all_until(&frame, soon).unwrap();
     };
-    let closed = Tracker::start(Options {
+    let closed = Tracker::start(TrackerOptions {
         access: CLOSED_RUN_ONLY,
         tls_service: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
@@ -237,7 +239,7 @@ fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
 #[test]
 fn a_stop_ends_tracker_and_connections_at_once() {
     let stop = Stop::new();
-    let tracker = Tracker::start(Options {
+    let tracker = Tracker::start(TrackerOptions {
         stop: stop.clone(),
         ..open_options("127.0.0.1:0")
     });

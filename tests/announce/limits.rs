@@ -5,9 +5,9 @@ use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, stats};
 use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 use crate::common::udp_client::UdpClient;
-use pieceful::tracker::{Access, Limits, Options, Tracker, bind_with_udp};
+use pieceful::tracker::{AnnouncePolicy, SwarmLimits, Tracker, TrackerOptions, bind_with_udp};
 use pieceful::wire::AnnounceResponse;
-use pieceful::wire::udp_tracker::{Request, Response as UdpResponse};
+use pieceful::wire::udp_tracker::{UdpRequest, UdpResponse};
 
 /// The request target that announces a leech in swarm `number`.
 fn announce_in_swarm(number: u32) -> String {
@@ -20,8 +20,8 @@ fn refusal_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
     let connection = udp.connect();
     let datagram = |transaction| {
         let whole = UdpClient::announce_bytes(connection, id, 1001);
-        match Request::parse(&whole).unwrap() {
-            Request::Announce { announce, .. } => Request::Announce {
+        match UdpRequest::parse(&whole).unwrap() {
+            UdpRequest::Announce { announce, .. } => UdpRequest::Announce {
                 connection,
                 transaction,
                 announce,
@@ -37,13 +37,13 @@ fn refusal_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
     }
 }
 
-fn limited(limits: Limits) -> Tracker {
+fn limited(limits: SwarmLimits) -> Tracker {
     let (listener, udp) = bind_with_udp(&"127.0.0.1:0".parse().unwrap()).unwrap();
-    Tracker::start(Options {
-        access: Access::Open,
+    Tracker::start(TrackerOptions {
+        access: AnnouncePolicy::Open,
         udp: Some(udp),
         limits,
-        ..Options::new(listener)
+        ..TrackerOptions::new(listener)
     })
     .unwrap()
 }
@@ -82,17 +82,17 @@ fn one_address_cannot_fill_a_tracker_with_swarms() {
 
 #[test]
 fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
-    let one = Limits {
+    let one = SwarmLimits {
         peers_per_swarm: 1,
-        ..Limits::default()
+        ..SwarmLimits::default()
     };
-    let none = Limits {
+    let none = SwarmLimits {
         peers: 0,
-        ..Limits::default()
+        ..SwarmLimits::default()
     };
-    let no_swarm = Limits {
+    let no_swarm = SwarmLimits {
         swarms: 0,
-        ..Limits::default()
+        ..SwarmLimits::default()
     };
     let rows = [
         (one, "this swarm is full; try again later"),

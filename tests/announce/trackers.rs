@@ -1,13 +1,13 @@
 //! Open trackers inside the process of the test.
 
-use pieceful::tracker::{Access, Options, Tracker, bind, bind_with_udp};
+use pieceful::tracker::{AnnouncePolicy, Tracker, TrackerOptions, bind, bind_with_udp};
 
 /// Options of an open tracker that listens at `address`.
-pub(crate) fn open_options(address: &str) -> Options {
+pub(crate) fn open_options(address: &str) -> TrackerOptions {
     let listener = bind(&address.parse().unwrap()).unwrap();
-    Options {
-        access: Access::Open,
-        ..Options::new(listener)
+    TrackerOptions {
+        access: AnnouncePolicy::Open,
+        ..TrackerOptions::new(listener)
     }
 }
 
@@ -19,10 +19,10 @@ pub(crate) fn start_tracker() -> Tracker {
 /// Starts an open tracker that takes announces over UDP too.
 pub(crate) fn start_udp_tracker(address: &str) -> Tracker {
     let (listener, udp) = bind_with_udp(&address.parse().unwrap()).unwrap();
-    Tracker::start(Options {
-        access: Access::Open,
+    Tracker::start(TrackerOptions {
+        access: AnnouncePolicy::Open,
         udp: Some(udp),
-        ..Options::new(listener)
+        ..TrackerOptions::new(listener)
     })
     .unwrap()
 }

@@ -7,7 +7,9 @@ use crate::common::sandbox::Sandbox;
 use crate::common::udp_client::UdpClient;
 use pieceful::torrent::InfoHash;
 use pieceful::tracker::{Tracker, bind_with_udp};
-use pieceful::wire::udp_tracker::{ConnectionId, NO_CONNECTION, Request, Response, TransactionId};
+use pieceful::wire::udp_tracker::{
+    ConnectionId, NO_CONNECTION, TransactionId, UdpRequest, UdpResponse,
+};
 use pieceful::wire::{ScrapeRequest, SwarmCounts};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -31,7 +33,7 @@ fn swarms_over_http_and_udp_are_the_same_in_both_address_families() {
         assert_eq!(peer_addresses(&http.announce('b', 1001, "")), [at(1002)]);
         let connection = udp.connect();
         let scrape = ScrapeRequest::new(vec![InfoHash([0; 20]), InfoHash([b'a'; 20])]).unwrap();
-        let answer = udp.ask(|transaction| Request::Scrape {
+        let answer = udp.ask(|transaction| UdpRequest::Scrape {
             connection,
             transaction,
             scrape: scrape.clone(),
@@ -41,7 +43,7 @@ fn swarms_over_http_and_udp_are_the_same_in_both_address_families() {
             ..SwarmCounts::default()
         };
         assert!(
-            matches!(&answer, Response::Scrape { counts, .. } if *counts == [SwarmCounts::default(), known]),
+            matches!(&answer, UdpResponse::Scrape { counts, .. } if *counts == [SwarmCounts::default(), known]),
             "{answer:?}"
         );
         tracker.stop();
@@ -84,7 +86,7 @@ fn datagrams_without_a_valid_connection_id_get_no_answer() {
             .unwrap();
     }
     for length in [0, 1, 15, 17, 100, 2_000, 60_000] {
-        let mut connect = Request::Connect {
+        let mut connect = UdpRequest::Connect {
             transaction: TransactionId(*b"long"),
         }
         .encode();
@@ -111,13 +113,13 @@ fn a_cut_announce_with_a_valid_connection_id_gets_an_error() {
         client.socket.send(&whole[..cut]).unwrap();
         let answer = client.receive();
         assert!(
-            matches!(&answer, Response::Error { message, .. } if message.contains("wrong length")),
+            matches!(&answer, UdpResponse::Error { message, .. } if message.contains("wrong length")),
             "cut at {cut}: {answer:?}"
         );
     }
     let options = [whole, b"\x02\x09/announce\x02\xffcut".to_vec()].concat();
     client.socket.send(&options).unwrap();
-    assert!(matches!(client.receive(), Response::Announce { .. }));
+    assert!(matches!(client.receive(), UdpResponse::Announce { .. }));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use super::waiting::PATIENCE;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, connect_tls, write_frame};
 use pieceful::wire::access::{
-    Answer, Ask, GroupEntry, MAX_FRAME, Place, Refused, Reply, Request, Token, WriteId,
+    AccessAnswer, AccessRefusal, AccessReplyMessage, AccessRequest, AccessRequestMessage,
+    GroupEntry, MAX_FRAME, ShortText, Token, WriteId,
 };
 use pieceful::wire::password::Password;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -36,10 +37,10 @@ impl ControlConnection {
     pub(crate) fn try_ask(
         &mut self,
         token: Option<&Token>,
-        ask: Ask,
-    ) -> Result<Result<Answer, Refused>, FrameIoError> {
+        ask: AccessRequest,
+    ) -> Result<Result<AccessAnswer, AccessRefusal>, FrameIoError> {
         self.last_id += 1;
-        let request = Request {
+        let request = AccessRequestMessage {
             id: self.last_id,
             token: token.cloned(),
             ask,
@@ -50,15 +51,19 @@ impl ControlConnection {
     }
 
     /// Sends a frame with this body and returns the reply.
-    pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<Reply, FrameIoError> {
+    pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<AccessReplyMessage, FrameIoError> {
         write_frame(&self.stream, body, MAX_FRAME, PATIENCE)?;
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
         let body = reader.next(PATIENCE, PATIENCE)?;
-        Ok(Reply::decode(body).expect("a reply"))
+        Ok(AccessReplyMessage::decode(body).expect("a reply"))
     }
 
     /// Sends a request and returns the answer, which must come.
-    pub(crate) fn ask(&mut self, token: Option<&Token>, ask: Ask) -> Result<Answer, Refused> {
+    pub(crate) fn ask(
+        &mut self,
+        token: Option<&Token>,
+        ask: AccessRequest,
+    ) -> Result<AccessAnswer, AccessRefusal> {
         self.try_ask(token, ask).expect("an answer")
     }
 }
@@ -98,7 +103,7 @@ impl User {
             .ask(None, login_request(name, &password_of(name)))
             .unwrap()
         {
-            Answer::Session { token, user, .. } if user.to_string() == name => Self {
+            AccessAnswer::LoggedIn { token, user, .. } if user.to_string() == name => Self {
                 name: name.to_owned(),
                 token,
                 connection,
@@ -107,22 +112,22 @@ impl User {
         }
     }
 
-    pub(crate) fn ask(&mut self, ask: Ask) -> Result<Answer, Refused> {
+    pub(crate) fn ask(&mut self, ask: AccessRequest) -> Result<AccessAnswer, AccessRefusal> {
         self.connection.ask(Some(&self.token), ask)
     }
 
     /// Sends a request that the tracker must carry out.
-    pub(crate) fn perform(&mut self, ask: Ask) {
+    pub(crate) fn perform(&mut self, ask: AccessRequest) {
         let shown = format!("{} {ask:?}", self.name);
-        assert_eq!(self.ask(ask), Ok(Answer::Done), "{shown}");
+        assert_eq!(self.ask(ask), Ok(AccessAnswer::Done), "{shown}");
     }
 
     /// All groups on all pages.
     pub(crate) fn groups(&mut self) -> Vec<GroupEntry> {
         let (mut groups, mut after) = (Vec::new(), None);
         loop {
-            match self.ask(Ask::ListGroups { after }) {
-                Ok(Answer::Groups(page)) => {
+            match self.ask(AccessRequest::ListGroups { after }) {
+                Ok(AccessAnswer::Groups(page)) => {
                     groups.extend(page.entries);
                     after = page.next;
                 }
@@ -148,75 +153,75 @@ pub(crate) fn password_of(user: &str) -> Password {
 }
 
 /// The request to log in.
-pub(crate) fn login_request(user: &str, password: &Password) -> Ask {
-    Ask::Login {
+pub(crate) fn login_request(user: &str, password: &Password) -> AccessRequest {
+    AccessRequest::Login {
         user: user.parse().unwrap(),
         password: password.clone(),
     }
 }
 
 /// The request to create an account with the password of all tests.
-pub(crate) fn create_user_request(user: &str) -> Ask {
+pub(crate) fn create_user_request(user: &str) -> AccessRequest {
     create_user_with_invite(user, None)
 }
 
 /// Like [`create_user_request`], with an invite code.
-pub(crate) fn create_user_with_invite(user: &str, invite: Option<&str>) -> Ask {
-    Ask::CreateUser {
+pub(crate) fn create_user_with_invite(user: &str, invite: Option<&str>) -> AccessRequest {
+    AccessRequest::CreateUser {
         write: new_write(),
         user: user.parse().unwrap(),
         password: password_of(user),
-        invite: invite.map(|code| Place::new(code).unwrap()),
+        invite: invite.map(|code| ShortText::new(code).unwrap()),
     }
 }
 
 /// The request of a command as a person types it. `leave_group` with `--yes` also ends the group.
-pub(crate) fn group_request(typed: &str) -> Ask {
+pub(crate) fn group_request(typed: &str) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
     let label = |at: usize| words[at].parse().unwrap();
     match words[0] {
-        "create_group" => Ask::CreateGroup {
+        "create_group" => AccessRequest::CreateGroup {
             write: new_write(),
             group: words[1].parse().unwrap(),
         },
-        "join_group" => Ask::JoinGroup {
+        "join_group" => AccessRequest::JoinGroup {
             write: new_write(),
             group: label(1),
         },
-        "leave_group" => Ask::LeaveGroup {
+        "leave_group" => AccessRequest::LeaveGroup {
             write: new_write(),
             group: label(1),
             end: words.get(2) == Some(&"--yes"),
         },
-        "list_groups" => Ask::ListGroups { after: None },
-        "list_members" => Ask::ListMembers {
+        "list_groups" => AccessRequest::ListGroups { after: None },
+        "list_members" => AccessRequest::ListMembers {
             group: label(1),
             after: None,
         },
-        "list_requests" => Ask::ListRequests {
+        "list_requests" => AccessRequest::ListRequests {
             group: label(1),
             after: None,
         },
-        "accept_request" => Ask::AcceptRequest {
+        "accept_request" => AccessRequest::AcceptRequest {
             write: new_write(),
             group: label(1),
             user: label(2),
         },
-        "reject_request" => Ask::RejectRequest {
+        "reject_request" => AccessRequest::RejectRequest {
             write: new_write(),
             group: label(1),
             user: label(2),
         },
-        "remove_member" => Ask::RemoveMember {
+        "remove_member" => AccessRequest::RemoveMember {
             write: new_write(),
             group: label(1),
             user: label(2),
         },
-        "news" => Ask::News {
+        "news" => AccessRequest::ListDecisions {
             seen: Default::default(),
             after: None,
         },
-        "logout" => Ask::Logout { write: new_write() },
+        "logout" => AccessRequest::Logout { write: new_write() },
         other => panic!("{other}"),
     }
 }

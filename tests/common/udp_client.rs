@@ -2,7 +2,7 @@
 
 use pieceful::torrent::InfoHash;
 use pieceful::wire::udp_tracker::{
-    Announced, ConnectionId, Family, Request, Response as UdpResponse, TransactionId,
+    AddressFamily, ConnectionId, TransactionId, UdpAnnounceResponse, UdpRequest, UdpResponse,
 };
 use pieceful::wire::{AnnounceRequest, PeerId};
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A client over UDP that repeats a request when no answer comes.
 pub(crate) struct UdpClient {
     pub(crate) socket: UdpSocket,
-    family: Family,
+    family: AddressFamily,
 }
 
 impl UdpClient {
@@ -34,12 +34,12 @@ impl UdpClient {
             .unwrap();
         Self {
             socket,
-            family: Family::of(tracker.ip()),
+            family: AddressFamily::of(tracker.ip()),
         }
     }
 
     /// The answer to a request. Datagrams of other transactions are ignored.
-    pub(crate) fn ask(&mut self, request: impl Fn(TransactionId) -> Request) -> UdpResponse {
+    pub(crate) fn ask(&mut self, request: impl Fn(TransactionId) -> UdpRequest) -> UdpResponse {
         let mut datagram = [0; 2_000];
         for _ in 0..20 {
             let transaction = TransactionId(fastrand::u32(..).to_be_bytes());
@@ -62,14 +62,14 @@ impl UdpClient {
     }
 
     pub(crate) fn connect(&mut self) -> ConnectionId {
-        match self.ask(|transaction| Request::Connect { transaction }) {
+        match self.ask(|transaction| UdpRequest::Connect { transaction }) {
             UdpResponse::Connect { connection, .. } => connection,
             other => panic!("{other:?}"),
         }
     }
 
     /// Announces a leech with the info-hash of the tests.
-    pub(crate) fn announce(&mut self, id: u8, port: u16) -> Announced {
+    pub(crate) fn announce(&mut self, id: u8, port: u16) -> UdpAnnounceResponse {
         let connection = self.connect();
         let answer = self.ask(|transaction| announcing(connection, transaction, id, port));
         match answer {
@@ -79,10 +79,10 @@ impl UdpClient {
     }
 
     /// Announces what an HTTP query says.
-    pub(crate) fn announce_query(&mut self, query: &str) -> Announced {
+    pub(crate) fn announce_query(&mut self, query: &str) -> UdpAnnounceResponse {
         let announce = AnnounceRequest::parse(query).unwrap();
         let connection = self.connect();
-        let answer = self.ask(|transaction| Request::Announce {
+        let answer = self.ask(|transaction| UdpRequest::Announce {
             connection,
             transaction,
             announce: announce.clone(),
@@ -100,7 +100,12 @@ impl UdpClient {
     }
 }
 
-fn announcing(connection: ConnectionId, transaction: TransactionId, id: u8, port: u16) -> Request {
+fn announcing(
+    connection: ConnectionId,
+    transaction: TransactionId,
+    id: u8,
+    port: u16,
+) -> UdpRequest {
     let announce = AnnounceRequest {
         info_hash: InfoHash([b'a'; 20]),
         peer_id: PeerId([id; 20]),
@@ -115,7 +120,7 @@ fn announcing(connection: ConnectionId, transaction: TransactionId, id: u8, port
         key: None,
         pieceful: false,
     };
-    Request::Announce {
+    UdpRequest::Announce {
         connection,
         transaction,
         announce,

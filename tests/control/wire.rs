@@ -6,7 +6,7 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::PATIENCE;
 use pieceful::certificate::Authority;
 use pieceful::net::{TRACKER_NAME, TlsServer};
-use pieceful::tracker::{Deadlines, Options, TlsService, Tracker, bind};
+use pieceful::tracker::{HttpDeadlines, TlsService, Tracker, TrackerOptions, bind};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -87,16 +87,16 @@ fn a_tls_handshake_that_stalls_or_trickles_is_ended() {
         .unwrap()
         .issue(TRACKER_NAME)
         .unwrap();
-    let tracker = Tracker::start(Options {
+    let tracker = Tracker::start(TrackerOptions {
         tls_service: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
             serve: Box::new(|line, _, _| line.hang_up()),
         }),
-        deadlines: Deadlines {
+        deadlines: HttpDeadlines {
             head: Duration::from_millis(300),
-            ..Deadlines::default()
+            ..HttpDeadlines::default()
         },
-        ..Options::new(bind(&"127.0.0.1:0".parse().unwrap()).unwrap())
+        ..TrackerOptions::new(bind(&"127.0.0.1:0".parse().unwrap()).unwrap())
     });
     let tracker = tracker.unwrap();
     let hello = tls12_hello();

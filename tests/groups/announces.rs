@@ -9,7 +9,8 @@ use crate::common::waiting::wait_until;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
-    Announce, AnnounceEvent, Announces, Answer, Ask, MAX_ANNOUNCES, Peers,
+    AccessAnswer, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
+    MAX_ANNOUNCES, SwarmAnnounce,
 };
 use std::num::NonZeroU16;
 
@@ -26,17 +27,21 @@ fn upload(
     uploaded["info_hash"].as_str().unwrap().parse().unwrap()
 }
 
-fn announce(user: &mut User, swarms: &[InfoHash], event: Option<AnnounceEvent>) -> Peers {
-    let swarms = swarms.iter().map(|info_hash| Announce {
+fn announce(
+    user: &mut User,
+    swarms: &[InfoHash],
+    event: Option<GroupAnnounceEvent>,
+) -> AnnounceBatchAnswer {
+    let swarms = swarms.iter().map(|info_hash| SwarmAnnounce {
         info_hash: *info_hash,
         uploaded: 0,
         downloaded: 0,
         left: 1,
         event,
     });
-    let announces = Announces::new(PeerId([7; 20]), NonZeroU16::MIN, swarms.collect());
-    match user.ask(Ask::Announce(announces.unwrap())) {
-        Ok(Answer::Peers(peers)) => peers,
+    let announces = AnnounceBatch::new(PeerId([7; 20]), NonZeroU16::MIN, swarms.collect());
+    match user.ask(AccessRequest::Announce(announces.unwrap())) {
+        Ok(AccessAnswer::Peers(peers)) => peers,
         other => panic!("{other:?}"),
     }
 }
@@ -64,7 +69,7 @@ fn each_share_in_an_announce_has_its_own_answer() {
     wait_until("both shares have an owner", || {
         count_owned_and_fetched(&mut nik) == (2, 0)
     });
-    let answers = |peers: &Peers| -> Vec<String> {
+    let answers = |peers: &AnnounceBatchAnswer| -> Vec<String> {
         let swarms = peers.swarms.iter().map(|swarm| match swarm {
             Ok(addresses) => addresses.len().to_string(),
             Err(refused) => refused.kind.as_str().to_owned(),
@@ -79,7 +84,7 @@ fn each_share_in_an_announce_has_its_own_answer() {
         (expected.map(String::from).into(), 600)
     );
     assert_eq!(count_owned_and_fetched(&mut nik), (2, 2));
-    let peers = announce(&mut user, &[one], Some(AnnounceEvent::Stopped));
+    let peers = announce(&mut user, &[one], Some(GroupAnnounceEvent::Stopped));
     assert_eq!(answers(&peers), ["0"]);
     assert_eq!(count_owned_and_fetched(&mut nik), (2, 1));
     // A request may have shares of one group only, even from a member of both groups.

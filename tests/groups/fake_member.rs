@@ -4,7 +4,7 @@
 use crate::common::control_connection::User;
 use crate::common::waiting::PATIENCE;
 use pieceful::certificate::{GroupCertificate, MemberPublicKey};
-use pieceful::wire::access::{Answer, Ask, KeyRequest};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, KeyRequest};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -53,12 +53,12 @@ pub(crate) fn public_key() -> (Vec<u8>, MemberPublicKey) {
 /// A certificate that the tracker issues to a member, and the certificate of the group's authority.
 pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCertificate) {
     let (pkcs8, request) = key(user.token.as_bytes());
-    let ask = Ask::Certify {
+    let ask = AccessRequest::Certify {
         group: group.parse().unwrap(),
         request: KeyRequest(request),
     };
     match user.ask(ask) {
-        Ok(Answer::Certificate { leaf, authority }) => {
+        Ok(AccessAnswer::Certificate { leaf, authority }) => {
             let authority = GroupCertificate::from_pem(&authority).unwrap();
             (MemberIdentity { leaf, pkcs8 }, authority)
         }

@@ -13,7 +13,7 @@ use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
 use pieceful::certificate::{Authority, GroupAuthority};
-use pieceful::wire::access::Ask;
+use pieceful::wire::access::AccessRequest;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::fs;
@@ -264,7 +264,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
         &[&format!("{local}: refused: mayank is no member any more")],
     );
     // mayank gets neither a certificate nor an address.
-    let refused = scene.mayank.ask(Ask::ListFiles {
+    let refused = scene.mayank.ask(AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
         after: None,
     });

@@ -4,7 +4,7 @@
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request, new_write};
 use pieceful::certificate::MemberKey;
-use pieceful::wire::access::{Answer, Ask, FileEntry, KeyRequest};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, FileEntry, KeyRequest};
 use pieceful::wire::control::InfoPart;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ fn fill(user: &mut User, name: &str, shares: usize) {
     let request = MemberKey::generate().unwrap();
     let request = KeyRequest(request.request(user.token.as_bytes()).unwrap());
     let label = || name.parse().unwrap();
-    let ask = Ask::Certify {
+    let ask = AccessRequest::Certify {
         group: label(),
         request,
     };
-    let Ok(Answer::Certificate { authority, .. }) = user.ask(ask) else {
+    let Ok(AccessAnswer::Certificate { authority, .. }) = user.ask(ask) else {
         panic!("no certificate of {name}")
     };
     let pem = String::from_utf8(authority).unwrap();
@@ -39,7 +39,7 @@ fn fill(user: &mut User, name: &str, shares: usize) {
         .into_bytes();
         info.extend(pieces);
         info.extend(format!("7:privatei1e8:ssl-cert{}:{pem}e", pem.len()).bytes());
-        user.perform(Ask::Publish {
+        user.perform(AccessRequest::Publish {
             write: new_write(),
             group: label(),
             part: InfoPart::of(&info, 0).unwrap(),
@@ -76,8 +76,8 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     let (mut files, mut after) = (Vec::new(), None);
     loop {
         let group = name.parse().unwrap();
-        match user.ask(Ask::ListFiles { group, after }) {
-            Ok(Answer::Files(page)) => {
+        match user.ask(AccessRequest::ListFiles { group, after }) {
+            Ok(AccessAnswer::Files(page)) => {
                 files.extend(page.entries);
                 after = page.next;
             }

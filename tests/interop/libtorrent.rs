@@ -348,7 +348,10 @@ fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
     wait_for_answer("the log names what is wrong", || {
         let log = swarm.log("seed");
         // One encrypted handshake in 256 begins like TLS.
-        let named = ["encrypted ones are not understood", "does not speak TLS"];
+        let named = [
+            "encrypted handshakes are not supported",
+            "does not speak TLS",
+        ];
         named.iter().any(|rule| log.contains(rule)).then_some(())
     });
     drop(theirs);

@@ -6,7 +6,7 @@ use crate::common::control_connection::{
     User, create_user_with_invite, group_request, login_request, new_write,
 };
 use crate::common::waiting::wait_until;
-use pieceful::wire::access::{Answer, Ask, Standing};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, GroupRole};
 use pieceful::wire::password::Password;
 
 fn password(text: &str) -> Password {
@@ -36,7 +36,7 @@ fn heal(pair: &Pair) {
 }
 
 /// The standing of a user in a group at a tracker.
-fn standing(user: &mut User, name: &str) -> Option<Standing> {
+fn standing(user: &mut User, name: &str) -> Option<GroupRole> {
     let groups = user.groups();
     let found = groups.iter().find(|entry| entry.name.to_string() == name);
     found.map(|entry| entry.standing)
@@ -56,12 +56,12 @@ fn a_user_name_created_twice_stays_with_the_first_and_the_second_user_is_told_at
     let pair = split_pair();
     for (number, secret) in [(1, "first one's"), (2, "second one's")] {
         let ask = match create_user_with_invite("nik", None) {
-            Ask::CreateUser {
+            AccessRequest::CreateUser {
                 write,
                 user,
                 invite,
                 ..
-            } => Ask::CreateUser {
+            } => AccessRequest::CreateUser {
                 write,
                 user,
                 password: password(secret),
@@ -78,13 +78,13 @@ fn a_user_name_created_twice_stays_with_the_first_and_the_second_user_is_told_at
                 .ask(None, login_request("nik", &password(secret)))
         };
         match log_in("first one's").unwrap() {
-            Answer::Session { user, note, .. } => {
+            AccessAnswer::LoggedIn { user, note, .. } => {
                 assert_eq!((user.to_string().as_str(), note), ("nik", None));
             }
             other => panic!("{other:?}"),
         }
         match log_in("second one's").unwrap() {
-            Answer::Session { user, note, .. } => {
+            AccessAnswer::LoggedIn { user, note, .. } => {
                 let (name, note) = (user.to_string(), note.unwrap().to_string());
                 assert!(name.starts_with("nik~"), "{name}");
                 let names_both = note.contains(&name) && note.contains("log in as");
@@ -127,17 +127,17 @@ fn assert_merged_for_eve(pair: &Pair, number: usize) {
     let refused = log_in("here").unwrap_err();
     assert_eq!(refused.kind.as_str(), "login-refused");
     let mut eve = match log_in("there").unwrap() {
-        Answer::Session { token, .. } => User {
+        AccessAnswer::LoggedIn { token, .. } => User {
             name: "eve".into(),
             token,
             connection: pair.connect(number),
         },
         other => panic!("{other:?}"),
     };
-    assert_eq!(standing(&mut eve, "one"), Some(Standing::Member));
+    assert_eq!(standing(&mut eve, "one"), Some(GroupRole::Member));
     assert_eq!(
         standing(&mut eve, "two"),
-        Some(Standing::Owner),
+        Some(GroupRole::Owner),
         "handed over"
     );
 }
@@ -165,7 +165,7 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
     owner.perform(group_request("leave_group three --yes"));
     ada2.perform(group_request("join_group three"));
     // eve changes her password on both sides, at the second tracker later.
-    let change = |old: &str, new: &str| Ask::ChangePassword {
+    let change = |old: &str, new: &str| AccessRequest::ChangePassword {
         write: new_write(),
         old: password(old),
         new: password(new),
@@ -175,15 +175,15 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
     heal(&pair);
     for number in [1, 2] {
         let mut ada = connect_at(&pair, number, &ada);
-        assert_eq!(standing(&mut ada, "one"), Some(Standing::Stranger));
-        assert_eq!(standing(&mut ada, "two"), Some(Standing::Stranger));
+        assert_eq!(standing(&mut ada, "one"), Some(GroupRole::Stranger));
+        assert_eq!(standing(&mut ada, "two"), Some(GroupRole::Stranger));
         assert_eq!(standing(&mut ada, "three"), None, "it has ended");
-        assert_eq!(standing(&mut ada, "both"), Some(Standing::Stranger));
+        assert_eq!(standing(&mut ada, "both"), Some(GroupRole::Stranger));
         let groups = ada.groups();
         let kept = groups
             .iter()
             .find(|entry| entry.name.to_string().starts_with("both~"));
-        assert_eq!(kept.map(|entry| entry.standing), Some(Standing::Owner));
+        assert_eq!(kept.map(|entry| entry.standing), Some(GroupRole::Owner));
         assert_merged_for_eve(&pair, number);
     }
 }

@@ -4,7 +4,7 @@
 use super::pair::Pair;
 use crate::common::control_connection::{User, create_user_request, group_request};
 use crate::common::waiting::wait_until;
-use pieceful::wire::access::Standing;
+use pieceful::wire::access::GroupRole;
 use std::fs;
 use std::path::PathBuf;
 
@@ -36,8 +36,8 @@ fn assert_eve_is_removed(pair: &Pair) {
         assert_eq!(
             standings,
             [
-                ("lab".to_owned(), Standing::Stranger),
-                ("later".to_owned(), Standing::Stranger)
+                ("lab".to_owned(), GroupRole::Stranger),
+                ("later".to_owned(), GroupRole::Stranger)
             ]
         );
     }
@@ -114,7 +114,11 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup, "--alone"]);
     let mut eve = User::log_in(pair.connect(1), "eve");
-    assert_eq!(eve.groups()[0].standing, Standing::Member, "as it was then");
+    assert_eq!(
+        eve.groups()[0].standing,
+        GroupRole::Member,
+        "as it was then"
+    );
     drop(eve);
     pair.start(2, &[]);
     pair.wait_until_in_step();

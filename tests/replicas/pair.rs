@@ -10,7 +10,7 @@ use pieceful::certificate::Authority;
 use pieceful::net::{ClusterTls, TRACKER_NAME};
 use pieceful::tracker::fetch_backup;
 use pieceful::tracker::registry::{Origin, Registry, Row, VersionVector};
-use pieceful::wire::access::{Answer, Ask, ClusterView, ReplicaView};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, ClusterView, ReplicaView};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -213,8 +213,8 @@ impl Pair {
     /// What a tracker reports about the cluster. None while it does not answer.
     pub(crate) fn view(&self, number: usize) -> Option<ClusterView> {
         let mut line = ControlConnection::open(self.address(number))?;
-        match line.try_ask(None, Ask::Cluster).ok()? {
-            Ok(Answer::Cluster(view)) => Some(view),
+        match line.try_ask(None, AccessRequest::Cluster).ok()? {
+            Ok(AccessAnswer::Cluster(view)) => Some(view),
             other => panic!("{other:?}"),
         }
     }

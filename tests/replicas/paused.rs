@@ -5,7 +5,9 @@ use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
 use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::net::{FrameReader, write_frame};
-use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request, Standing};
+use pieceful::wire::access::{
+    AccessReplyMessage, AccessRequest, AccessRequestMessage, GroupRole, MAX_FRAME,
+};
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,8 +34,8 @@ fn pause(pair: &mut Pair) {
 }
 
 /// Sends a request and does not wait for the answer.
-fn send(user: &User, ask: Ask) {
-    let request = Request {
+fn send(user: &User, ask: AccessRequest) {
+    let request = AccessRequestMessage {
         id: 7,
         token: Some(user.token.clone()),
         ask,
@@ -48,9 +50,9 @@ fn send(user: &User, ask: Ask) {
 }
 
 /// Reads the answer to a request.
-fn receive(user: &User) -> Reply {
+fn receive(user: &User) -> AccessReplyMessage {
     let mut frames = FrameReader::new(&user.connection.stream, MAX_FRAME);
-    Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap()
+    AccessReplyMessage::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap()
 }
 
 #[test]
@@ -86,7 +88,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     pair.wait_until_in_step();
     for number in [1, 2] {
         let mut eve = User::log_in(pair.connect(number), "eve");
-        assert_eq!(eve.groups()[0].standing, Standing::Member, "at {number}");
+        assert_eq!(eve.groups()[0].standing, GroupRole::Member, "at {number}");
     }
     let memberships = pair.assert_same()["memberships"].as_array().unwrap().len();
     assert_eq!(memberships, 3, "the owner's, and both of eve's");

@@ -8,7 +8,7 @@ use crate::common::control_connection::{
 use crate::common::peer::Peer;
 use crate::common::waiting::wait_until;
 use pieceful::certificate::MemberKey;
-use pieceful::wire::access::{Answer, Ask, KeyRequest, Place, WriteId};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, KeyRequest, ShortText, WriteId};
 use pieceful::wire::control::InfoPart;
 use pieceful::wire::password::Password;
 
@@ -62,22 +62,30 @@ impl UserAtBoth {
 
     /// Sends a request to the first tracker and then, as if no answer had come, to the second and
     /// to the first again.
-    fn perform_three_times(&mut self, ask: &Ask) {
+    fn perform_three_times(&mut self, ask: &AccessRequest) {
         for (what, user) in [("first", &mut self.first), ("second", &mut self.second)] {
-            assert_eq!(user.ask(ask.clone()), Ok(Answer::Done), "{what}: {ask:?}");
+            assert_eq!(
+                user.ask(ask.clone()),
+                Ok(AccessAnswer::Done),
+                "{what}: {ask:?}"
+            );
         }
-        assert_eq!(self.first.ask(ask.clone()), Ok(Answer::Done), "{ask:?}");
+        assert_eq!(
+            self.first.ask(ask.clone()),
+            Ok(AccessAnswer::Done),
+            "{ask:?}"
+        );
     }
 
     /// The requests that publish one large info dictionary in parts.
-    fn publish_in_parts(&mut self, group: &str, write: WriteId) -> Vec<Ask> {
+    fn publish_in_parts(&mut self, group: &str, write: WriteId) -> Vec<AccessRequest> {
         let key = MemberKey::generate().unwrap();
         let request = key.request(self.first.token.as_bytes()).unwrap();
-        let certified = self.first.ask(Ask::Certify {
+        let certified = self.first.ask(AccessRequest::Certify {
             group: group.parse().unwrap(),
             request: KeyRequest(request),
         });
-        let Ok(Answer::Certificate { authority, .. }) = certified else {
+        let Ok(AccessAnswer::Certificate { authority, .. }) = certified else {
             panic!("{certified:?}")
         };
         let pem = String::from_utf8(authority).unwrap();
@@ -93,7 +101,7 @@ impl UserAtBoth {
         while (offset as usize) < info.len() {
             let part = InfoPart::of(info.as_bytes(), offset).unwrap();
             offset = part.end();
-            parts.push(Ask::Publish {
+            parts.push(AccessRequest::Publish {
                 write,
                 group: group.parse().unwrap(),
                 part,
@@ -110,7 +118,7 @@ fn create_nik_by_invite(pair: &mut Pair) {
     let create = create_user_with_invite("nik", Some(&code));
     for number in [1, 2, 1] {
         let answer = pair.connect(number).ask(None, create.clone());
-        assert_eq!(answer, Ok(Answer::Done), "{number}");
+        assert_eq!(answer, Ok(AccessAnswer::Done), "{number}");
     }
     let other = pair
         .connect(2)
@@ -137,24 +145,24 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
             "another write"
         );
     }
-    nik.perform_three_times(&Ask::Withdraw {
+    nik.perform_three_times(&AccessRequest::Withdraw {
         write: new_write(),
         group: "lab".parse().unwrap(),
-        name: Place::new("many").unwrap(),
+        name: ShortText::new("many").unwrap(),
     });
 }
 
 /// A change of password gets a valid login from both trackers. Another change with the same write
 /// is refused.
 fn change_password(pair: &Pair, olga: &mut UserAtBoth) {
-    let change = Ask::ChangePassword {
+    let change = AccessRequest::ChangePassword {
         write: new_write(),
         old: password_of("olga"),
         new: Password::new("new").unwrap(),
     };
     for user in [&mut olga.first, &mut olga.second] {
         let answer = user.ask(change.clone());
-        let Ok(Answer::Session { token, .. }) = answer else {
+        let Ok(AccessAnswer::LoggedIn { token, .. }) = answer else {
             panic!("{answer:?}")
         };
         let listed = pair
@@ -163,7 +171,7 @@ fn change_password(pair: &Pair, olga: &mut UserAtBoth) {
         assert!(listed.is_ok(), "{listed:?}");
     }
     // The id of a write is not enough for a new login.
-    let guessed = Ask::ChangePassword {
+    let guessed = AccessRequest::ChangePassword {
         write: change.write_id().unwrap(),
         old: password_of("olga"),
         new: Password::new("guessed").unwrap(),

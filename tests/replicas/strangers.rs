@@ -6,13 +6,13 @@ use crate::common::control_connection::{User, create_user_request, group_request
 use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::certificate::{Authority, CLUSTER_AUTHORITY};
 use pieceful::net::{
-    ClusterTls, FrameReader, Purpose, TRACKER_NAME, TlsError, TlsStream, write_frame,
+    ClusterTls, ConnectionPurpose, FrameReader, TRACKER_NAME, TlsError, TlsStream, write_frame,
 };
 use pieceful::tracker::registry::{
     NewAccount, Origin, PasswordHash, Registry, RowId, VersionVector,
 };
 use pieceful::wire::access::MAX_FRAME;
-use pieceful::wire::replica::{Encoded, Message, PROTOCOL, TrackerNumber};
+use pieceful::wire::replica::{Encoded, PROTOCOL, ReplicaMessage, TrackerNumber};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,7 +25,11 @@ struct FakeReplica {
 }
 
 impl FakeReplica {
-    fn connect(pair: &Pair, tls: &ClusterTls, purpose: Purpose) -> Result<Self, TlsError> {
+    fn connect(
+        pair: &Pair,
+        tls: &ClusterTls,
+        purpose: ConnectionPurpose,
+    ) -> Result<Self, TlsError> {
         let socket = Arc::new(TcpStream::connect(pair.address(1)).unwrap());
         let stream = tls.connect(socket, purpose, PATIENCE)?;
         Ok(Self { stream })
@@ -33,8 +37,8 @@ impl FakeReplica {
 
     /// Connects and sends the first message with this number and registry.
     fn connect_as(pair: &Pair, number: u32, registry: &Registry) -> Self {
-        let fake = Self::connect(pair, &pair.tls(), Purpose::Replica).unwrap();
-        fake.send(&Message::Hello {
+        let fake = Self::connect(pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
+        fake.send(&ReplicaMessage::Hello {
             protocol: PROTOCOL,
             number: TrackerNumber::new(number).unwrap(),
             origin: registry.origin().0,
@@ -44,7 +48,7 @@ impl FakeReplica {
         fake
     }
 
-    fn send(&self, message: &Message) {
+    fn send(&self, message: &ReplicaMessage) {
         self.send_bytes(&message.encode());
     }
 
@@ -58,17 +62,17 @@ impl FakeReplica {
     fn until<T>(
         &self,
         ahead: Duration,
-        mut wanted: impl FnMut(&Message) -> Option<T>,
+        mut wanted: impl FnMut(&ReplicaMessage) -> Option<T>,
     ) -> Option<T> {
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
         loop {
-            let message = Message::decode(reader.next(PATIENCE, PATIENCE).ok()?).unwrap();
+            let message = ReplicaMessage::decode(reader.next(PATIENCE, PATIENCE).ok()?).unwrap();
             if let Some(found) = wanted(&message) {
                 return Some(found);
             }
-            if let Message::Ping { clock: echo, .. } = message {
+            if let ReplicaMessage::Ping { clock: echo, .. } = message {
                 let clock = (since_1970() + ahead).as_millis() as u64;
-                self.send(&Message::Pong { echo, clock });
+                self.send(&ReplicaMessage::Pong { echo, clock });
             }
         }
     }
@@ -115,7 +119,7 @@ fn strangers_get_no_replica_connection() {
     let authority = || Authority::generate(CLUSTER_AUTHORITY).unwrap();
     // A tracker and an operator of another cluster.
     let foreign = ClusterTls::new(&authority().issue(TRACKER_NAME).unwrap()).unwrap();
-    for purpose in [Purpose::Replica, Purpose::Operator] {
+    for purpose in [ConnectionPurpose::Replica, ConnectionPurpose::Operator] {
         let refused = FakeReplica::connect(&pair, &foreign, purpose).map(|_| ());
         let refused = refused.unwrap_err();
         assert!(
@@ -128,7 +132,7 @@ fn strangers_get_no_replica_connection() {
     });
     // A control connection accepts no message of a replica connection.
     let connection = pair.connect(1);
-    let hello = Message::Ping {
+    let hello = ReplicaMessage::Ping {
         clock: 1,
         versions: versions(&VersionVector::new()),
         serving: true,
@@ -152,8 +156,8 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
         assert!(FakeReplica::connect_as(&pair, number, &stranger).is_cut_off());
         pair.wait_for_log(1, logged);
     }
-    let other = FakeReplica::connect(&pair, &pair.tls(), Purpose::Replica).unwrap();
-    other.send(&Message::Hello {
+    let other = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
+    other.send(&ReplicaMessage::Hello {
         protocol: PROTOCOL + 1,
         number: TrackerNumber::new(2).unwrap(),
         origin: [9; 16],
@@ -176,17 +180,17 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
     }
     // Answers without a question change nothing.
     let fake = FakeReplica::connect_as(&pair, 2, &stranger);
-    fake.send(&Message::Changes {
+    fake.send(&ReplicaMessage::Changes {
         id: 77,
         change: None,
         more: true,
     });
-    fake.send(&Message::Pushed { id: 1 });
+    fake.send(&ReplicaMessage::Pushed { id: 1 });
     drop(fake);
     // The tracker waits only a moment for a silent one.
-    let silent = FakeReplica::connect(&pair, &pair.tls(), Purpose::Replica).unwrap();
+    let silent = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
     assert!(silent.is_cut_off());
-    let silent = FakeReplica::connect(&pair, &pair.tls(), Purpose::Operator).unwrap();
+    let silent = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Operator).unwrap();
     silent.send_bytes(b"de");
     assert!(silent.is_cut_off());
     let mut again = User::log_in(pair.connect(1), &own.name);
@@ -196,14 +200,14 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
 /// Pulls everything from the tracker, then pushes an account whose time is hours ahead.
 fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
     let change = fake.until(HOURS, |message| match message {
-        Message::Ping { .. } => {
-            fake.send(&Message::Pull {
+        ReplicaMessage::Ping { .. } => {
+            fake.send(&ReplicaMessage::Pull {
                 id: 1,
                 known: versions(&VersionVector::new()),
             });
             None
         }
-        Message::Changes { change, .. } => Some(change.clone().unwrap()),
+        ReplicaMessage::Changes { change, .. } => Some(change.clone().unwrap()),
         _ => None,
     });
     let change = pieceful::tracker::registry::Change::decode(change.unwrap().as_bytes()).unwrap();
@@ -214,12 +218,12 @@ fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
     let update = registry.create_account(account(3, "mayank"), now).unwrap();
     let pushed = update.change().unwrap().encode();
     registry.apply(update).unwrap();
-    fake.send(&Message::Push {
+    fake.send(&ReplicaMessage::Push {
         id: 1,
         change: Encoded::new(pushed).unwrap(),
     });
     let confirmed = fake.until(HOURS, |message| match message {
-        Message::Pushed { id } => Some(*id),
+        ReplicaMessage::Pushed { id } => Some(*id),
         _ => None,
     });
     assert_eq!(confirmed, Some(1));

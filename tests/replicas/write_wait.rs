@@ -4,7 +4,7 @@ use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
 use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::net::write_frame;
-use pieceful::wire::access::{Ask, MAX_FRAME, Reply, Request};
+use pieceful::wire::access::{AccessReplyMessage, AccessRequest, AccessRequestMessage, MAX_FRAME};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
     pair.wait_until_in_step();
     pair.tracker(2).signal("-STOP");
     let start = Instant::now();
-    let request = Request {
+    let request = AccessRequestMessage {
         id: 7,
         token: Some(nik.token.clone()),
         ask: group_request("create_group lab"),
@@ -34,7 +34,8 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
     let (answered, waited) = thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let mut frames = pieceful::net::FrameReader::new(&nik.connection.stream, MAX_FRAME);
-            let reply = Reply::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap();
+            let reply =
+                AccessReplyMessage::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap();
             assert!(reply.result.is_ok() && reply.only_here, "{reply:?}");
             start.elapsed()
         });
@@ -63,8 +64,8 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
 }
 
 /// Sends a request and returns the whole reply.
-fn ask(user: &mut User, ask: Ask) -> Reply {
-    let request = Request {
+fn ask(user: &mut User, ask: AccessRequest) -> AccessReplyMessage {
+    let request = AccessRequestMessage {
         id: 9,
         token: Some(user.token.clone()),
         ask,
@@ -86,7 +87,7 @@ fn a_tracker_that_starts_without_the_other_replica_serves_after_a_moment() {
         let mut connection = pair.connect(1);
         match connection.ask(
             None,
-            Ask::Login {
+            AccessRequest::Login {
                 user: "nik".parse().unwrap(),
                 password: "pw-of-nik".parse().unwrap(),
             },

@@ -4,7 +4,7 @@ use super::options::{flag, log_level, log_option, option, path, path_option};
 use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
 use crate::cli::values;
-use crate::net::Pool;
+use crate::net::WorkerPool;
 use crate::peer::Limits;
 use crate::wire::HostPort;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -74,7 +74,7 @@ pub(super) fn definition() -> Command {
 fn general_options() -> [Arg; 9] {
     let threads = format!(
         "Number of worker threads [default: 2 x cores, at least 4; here {}]",
-        Pool::default_size()
+        WorkerPool::default_size()
     );
     [
         Arg::new("listen")
@@ -179,7 +179,7 @@ pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
         threads: matches
             .get_one("threads")
             .copied()
-            .unwrap_or_else(Pool::default_size),
+            .unwrap_or_else(WorkerPool::default_size),
         max_peers: matches.get_one("max-peers").copied().unwrap_or(MAX_PEERS),
         limits: Limits {
             upload_slots: matches.get_one("upload-slots").copied(),
@@ -221,7 +221,7 @@ mod tests {
         assert!(limits.memory.is_none());
         assert_eq!(
             (plain.threads, plain.max_peers),
-            (Pool::default_size(), MAX_PEERS)
+            (WorkerPool::default_size(), MAX_PEERS)
         );
     }
 

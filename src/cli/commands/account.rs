@@ -1,6 +1,6 @@
 //! The commands about accounts and groups.
 
-use crate::wire::access::Place;
+use crate::wire::access::ShortText;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 
@@ -11,7 +11,7 @@ pub(in crate::cli) enum AccountCommand {
     CreateUser {
         user: UserName,
         password: Option<Password>,
-        invite: Option<Place>,
+        invite: Option<ShortText>,
     },
     /// Log in.
     Login {

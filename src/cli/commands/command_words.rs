@@ -4,7 +4,7 @@ use super::command::{Command, DownloadSource, OPEN_SWARMS};
 use crate::cli::command_error::CommandError;
 use crate::peer::FileChoice;
 use crate::torrent::GlobError;
-use crate::wire::access::Place;
+use crate::wire::access::ShortText;
 use crate::wire::password::Password;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -132,9 +132,9 @@ impl<'a> CommandWords<'a> {
     }
 
     /// The value of `--invite`, if it was typed.
-    pub(super) fn invite(&self) -> Result<Option<Place>, CommandError> {
+    pub(super) fn invite(&self) -> Result<Option<ShortText>, CommandError> {
         let code = self.flag("--invite");
-        let place = code.map(Place::new);
+        let place = code.map(ShortText::new);
         match place {
             Some(None) => Err(self.error(
                 "the invite code is malformed; copy it as the tracker's operator sent it"

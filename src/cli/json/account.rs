@@ -3,7 +3,7 @@
 use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;
 use crate::peer::ListedFile;
-use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, RequestEntry};
+use crate::wire::access::{DecisionEntry, GroupEntry, MemberEntry, RequestEntry};
 use crate::wire::name::Label;
 
 pub(super) fn file(file: &ListedFile) -> JsonValue<'_> {
@@ -44,7 +44,7 @@ pub(super) fn request(entry: &RequestEntry) -> JsonValue<'_> {
     ])
 }
 
-pub(super) fn news(entry: &NewsEntry) -> JsonValue<'_> {
+pub(super) fn news(entry: &DecisionEntry) -> JsonValue<'_> {
     object([
         ("group", plain(entry.group.to_string())),
         ("outcome", plain(entry.outcome.as_str())),

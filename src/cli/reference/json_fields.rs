@@ -15,7 +15,8 @@ use crate::peer::{
 };
 use crate::torrent::InfoHash;
 use crate::wire::access::{
-    FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, Place, RequestEntry, Standing,
+    DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MemberEntry, RequestEntry,
+    ShortText,
 };
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,16 +99,16 @@ fn samples() -> Vec<CommandOutcome> {
 
 fn account_samples() -> Vec<AccountOutcome> {
     let (lab, nik) = (|| "lab".parse().unwrap(), || "nik".parse().unwrap());
-    let news = || NewsEntry {
+    let news = || DecisionEntry {
         group: lab(),
-        outcome: Outcome::Accepted,
+        outcome: DecisionOutcome::Accepted,
         at: 0,
     };
     let group = |owner| GroupEntry {
         name: lab(),
         owner,
         members: 1,
-        standing: Standing::Owner,
+        standing: GroupRole::Owner,
     };
     vec![
         AccountOutcome::Done("done".into()),
@@ -175,7 +176,7 @@ fn links() -> Vec<LinkStatus> {
 fn files() -> Vec<ListedFile> {
     let file = |publisher| ListedFile {
         entry: FileEntry {
-            name: Place::new("x").unwrap(),
+            name: ShortText::new("x").unwrap(),
             info_hash: HASH,
             length: 1,
             publisher,

@@ -4,7 +4,9 @@ use crate::cli::escape::escape;
 use crate::cli::outcome::AccountOutcome;
 use crate::cli::units::size;
 use crate::peer::ListedFile;
-use crate::wire::access::{GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
+use crate::wire::access::{
+    DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, MemberEntry, RequestEntry,
+};
 use std::time::{Duration, SystemTime};
 
 /// The lines of a result.
@@ -32,13 +34,17 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
 }
 
 /// A decision of others about the user.
-pub(in crate::cli) fn news_line(entry: &NewsEntry) -> String {
+pub(in crate::cli) fn news_line(entry: &DecisionEntry) -> String {
     let group = &entry.group;
     match entry.outcome {
-        Outcome::Accepted => format!("{group}: your request was accepted, you are a member"),
-        Outcome::Rejected => format!("{group}: your request was rejected"),
-        Outcome::Removed => format!("{group}: its owner removed you"),
-        Outcome::GroupEnded => format!("{group}: the group ended before your request was answered"),
+        DecisionOutcome::Accepted => {
+            format!("{group}: your request was accepted, you are a member")
+        }
+        DecisionOutcome::Rejected => format!("{group}: your request was rejected"),
+        DecisionOutcome::Removed => format!("{group}: its owner removed you"),
+        DecisionOutcome::GroupEnded => {
+            format!("{group}: the group ended before your request was answered")
+        }
     }
 }
 
@@ -49,10 +55,10 @@ fn group_line(group: &GroupEntry) -> String {
         count => format!("{count} members"),
     };
     let standing = match group.standing {
-        Standing::Stranger => "",
-        Standing::Requester => "  you have asked to join",
-        Standing::Member => "  you are a member",
-        Standing::Owner => "  you own it",
+        GroupRole::Stranger => "",
+        GroupRole::Requester => "  you have asked to join",
+        GroupRole::Member => "  you are a member",
+        GroupRole::Owner => "  you own it",
     };
     let owner = owner.unwrap_or_else(|| "-".to_owned());
     format!("{}  owner {owner}  {members}{standing}", group.name)
@@ -109,9 +115,9 @@ mod tests {
                 standing,
             })
         };
-        assert_eq!(shown(Standing::Stranger, 2), "lab  owner nik  2 members");
+        assert_eq!(shown(GroupRole::Stranger, 2), "lab  owner nik  2 members");
         assert_eq!(
-            shown(Standing::Owner, 1),
+            shown(GroupRole::Owner, 1),
             "lab  owner nik  1 member  you own it"
         );
         assert_eq!(time(1_700_000_000_123), "2023-11-14T22:13:20Z");

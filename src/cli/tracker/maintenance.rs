@@ -5,7 +5,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{EarlyExit, Exit, early_failure};
 use crate::cli::output::Output;
 use crate::cli::state_folder;
-use crate::net::{ClusterTls, TRACKER_NAME, reachable};
+use crate::net::{ClusterTls, TRACKER_NAME, reachable_address};
 use crate::storage::{DATABASE_FILE, RunningTracker, StateFolder, StateKind, wait_for_cluster};
 use crate::system::since_1970;
 use crate::torrent::InfoHash;
@@ -43,7 +43,8 @@ pub(super) fn backup(
         wait_for_cluster(&key, Duration::ZERO, |_| true).map_err(early_failure)?;
     let identity = cluster.issue(TRACKER_NAME).map_err(early_failure)?;
     let tls = ClusterTls::new(&identity).map_err(early_failure)?;
-    let bytes = fetch_backup(&tls, reachable(running.address), file).map_err(early_failure)?;
+    let bytes =
+        fetch_backup(&tls, reachable_address(running.address), file).map_err(early_failure)?;
     output.result(&format!(
         "wrote {bytes} bytes to {}",
         escape(&file.to_string_lossy())

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// What a connection to a tracker is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum ConnectionPurpose {
     /// A control connection of a peer.
     Peer,
     /// A replica connection from another tracker of the cluster.
@@ -36,9 +36,9 @@ pub enum Purpose {
 }
 
 /// The ALPN names of the purposes that need the key of the cluster.
-const PROTOCOLS: [(Purpose, &[u8]); 2] = [
-    (Purpose::Replica, b"pieceful-twin"),
-    (Purpose::Operator, b"pieceful-operator"),
+const PROTOCOLS: [(ConnectionPurpose, &[u8]); 2] = [
+    (ConnectionPurpose::Replica, b"pieceful-twin"),
+    (ConnectionPurpose::Operator, b"pieceful-operator"),
 ];
 
 /// The certificates and the key for connections between two holders of the cluster's key. Clones
@@ -78,7 +78,7 @@ impl ClusterTls {
     pub fn connect(
         &self,
         socket: Arc<TcpStream>,
-        purpose: Purpose,
+        purpose: ConnectionPurpose,
         limit: Duration,
     ) -> Result<TlsStream, TlsError> {
         let expected = Fingerprint::of(&self.authority);
@@ -137,7 +137,7 @@ pub(super) fn needs_key(hello: &ClientHello<'_>) -> bool {
 }
 
 /// The purpose of a connection whose handshake needed the key of the cluster.
-pub(super) fn purpose(stream: &TlsStream) -> Result<Purpose, TlsError> {
+pub(super) fn purpose(stream: &TlsStream) -> Result<ConnectionPurpose, TlsError> {
     let connection = stream.connection();
     let unnamed = || TlsError::Certificate(CertificateError::NotValidForName.into());
     let leaf = connection
@@ -179,7 +179,7 @@ mod tests {
     fn accepted<T: Send>(
         authority: &Authority,
         call: impl FnOnce(Arc<TcpStream>) -> T + Send,
-    ) -> (Result<Purpose, TlsError>, T) {
+    ) -> (Result<ConnectionPurpose, TlsError>, T) {
         let identity = authority.issue(TRACKER_NAME).unwrap();
         let cluster = ClusterTls::new(&identity).unwrap();
         let server = TlsServer::new(identity).unwrap();
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_tracker_learns_the_purpose_of_a_caller_that_holds_the_key() {
         let ours = authority();
-        for purpose in [Purpose::Replica, Purpose::Operator] {
+        for purpose in [ConnectionPurpose::Replica, ConnectionPurpose::Operator] {
             let tls = tls(&ours, TRACKER_NAME);
             let (found, taken) = accepted(&ours, |socket| {
                 is_accepted(&tls.connect(socket, purpose, LONG).unwrap())
@@ -219,7 +219,7 @@ mod tests {
         let (found, taken) = accepted(&ours, |socket| {
             is_accepted(&connect_tls(socket, None, LONG).unwrap().0)
         });
-        assert_eq!((found.unwrap(), taken), (Purpose::Peer, true));
+        assert_eq!((found.unwrap(), taken), (ConnectionPurpose::Peer, true));
     }
 
     #[test]
@@ -228,21 +228,23 @@ mod tests {
         // The key of another cluster: the caller itself refuses.
         let foreign = tls(&authority(), TRACKER_NAME);
         let (found, refused) = accepted(&ours, |socket| {
-            foreign.connect(socket, Purpose::Replica, LONG).map(drop)
+            foreign
+                .connect(socket, ConnectionPurpose::Replica, LONG)
+                .map(drop)
         });
         assert!(found.is_err() && matches!(refused, Err(TlsError::OtherCluster { .. })));
         // The caller trusts us and shows a leaf that another cluster signed.
         let mut liar = tls(&authority(), TRACKER_NAME);
         liar.authority = tls(&ours, TRACKER_NAME).authority;
         let (found, taken) = accepted(&ours, |socket| {
-            liar.connect(socket, Purpose::Replica, LONG)
+            liar.connect(socket, ConnectionPurpose::Replica, LONG)
                 .is_ok_and(|stream| is_accepted(&stream))
         });
         assert!(found.is_err() && !taken);
         // A leaf of this cluster that does not have the tracker's name.
         let other = tls(&ours, "other");
         let (found, taken) = accepted(&ours, |socket| {
-            let stream = other.connect(socket, Purpose::Operator, LONG);
+            let stream = other.connect(socket, ConnectionPurpose::Operator, LONG);
             stream.is_ok_and(|stream| is_accepted(&stream))
         });
         assert!(matches!(found, Err(TlsError::Certificate(_))) && !taken);

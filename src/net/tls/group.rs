@@ -16,7 +16,7 @@ mod error;
 mod tests;
 mod verifier;
 
-pub use error::{GroupTlsError, Refusal};
+pub use error::{GroupTlsError, TlsRefusal};
 
 use super::inbound::Inbound;
 use super::stream::{CLOSE_LIMIT, TlsStream};

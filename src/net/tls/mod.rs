@@ -16,8 +16,10 @@ mod stream;
 pub(crate) mod testing;
 
 pub use client::{TRACKER_NAME, connect_tls};
-pub use cluster::{ClusterTls, Purpose};
+pub use cluster::{ClusterTls, ConnectionPurpose};
 pub use error::TlsError;
-pub use group::{GroupTls, GroupTlsError, MemberConnection, Refusal, TLS_FIRST_BYTE, accept_group};
+pub use group::{
+    GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE, TlsRefusal, accept_group,
+};
 pub use server::TlsServer;
 pub use stream::TlsStream;

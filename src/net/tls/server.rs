@@ -1,7 +1,7 @@
 //! The server side of a tracker's TLS connections. It shows a certificate. It requires one only
 //! from callers that name a purpose for which they need the key of the cluster.
 
-use super::cluster::{self, ClusterTls, Purpose};
+use super::cluster::{self, ClusterTls, ConnectionPurpose};
 use super::error::TlsError;
 use super::inbound::Inbound;
 use super::stream::{CLOSE_LIMIT, TlsStream};
@@ -66,8 +66,8 @@ impl TlsServer {
     }
 
     /// Does the handshake with any caller within `limit` and returns the purpose of the connection.
-    /// A caller whose purpose is not [`Purpose::Peer`] has proved that it holds the key of the
-    /// cluster.
+    /// A caller whose purpose is not [`ConnectionPurpose::Peer`] has proved that it holds the key
+    /// of the cluster.
     ///
     /// # Errors
     /// See [`TlsError`]. A refused caller has received a TLS alert.
@@ -75,10 +75,10 @@ impl TlsServer {
         &self,
         socket: Arc<TcpStream>,
         limit: Duration,
-    ) -> Result<(TlsStream, Purpose), TlsError> {
+    ) -> Result<(TlsStream, ConnectionPurpose), TlsError> {
         let Some(cluster) = &self.cluster else {
             let stream = self.accept(socket, limit)?;
-            return Ok((stream, Purpose::Peer));
+            return Ok((stream, ConnectionPurpose::Peer));
         };
         let deadline = Instant::now() + limit;
         let mut inbound = Inbound::default();
@@ -97,7 +97,7 @@ impl TlsServer {
         let stream = stream.map_err(handshake_error)?;
         let purpose = match needs_key {
             true => cluster::purpose(&stream).inspect_err(|_| stream.hang_up())?,
-            false => Purpose::Peer,
+            false => ConnectionPurpose::Peer,
         };
         Ok((stream, purpose))
     }

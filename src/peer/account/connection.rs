@@ -3,7 +3,9 @@
 use super::ConnectionError;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::peer::{Trust, TrustError};
-use crate::wire::access::{Ask, MAX_FIRST_FRAME, MAX_FRAME, Reply, Request, Token};
+use crate::wire::access::{
+    AccessReplyMessage, AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME, MAX_FRAME, Token,
+};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -45,9 +47,11 @@ impl Patience {
     }
 
     /// For a tracker while there are others. A write may wait two seconds for another replica.
-    pub(super) fn short(ask: &Ask) -> Self {
+    pub(super) fn short(ask: &AccessRequest) -> Self {
         let answer = match ask {
-            Ask::CreateUser { .. } | Ask::Login { .. } | Ask::ChangePassword { .. } => 12,
+            AccessRequest::CreateUser { .. }
+            | AccessRequest::Login { .. }
+            | AccessRequest::ChangePassword { .. } => 12,
             ask if ask.is_write() => WRITE.as_secs(),
             _ => 2,
         };
@@ -90,12 +94,12 @@ impl ControlConnection {
 
     pub(super) fn ask(
         &mut self,
-        ask: &Ask,
+        ask: &AccessRequest,
         token: Option<&Token>,
         answer: Duration,
-    ) -> Result<Reply, ConnectionError> {
+    ) -> Result<AccessReplyMessage, ConnectionError> {
         self.last_id = self.last_id.wrapping_add(1);
-        let request = Request {
+        let request = AccessRequestMessage {
             id: self.last_id,
             token: token.cloned(),
             ask: ask.clone(),
@@ -103,7 +107,7 @@ impl ControlConnection {
         let body = request.encode();
         let is_long = u32::try_from(body.len()).is_ok_and(|length| length > MAX_FIRST_FRAME);
         if is_long && !self.is_known {
-            self.ask(&Ask::Cluster, token, answer)?;
+            self.ask(&AccessRequest::Cluster, token, answer)?;
         }
         self.is_known |= token.is_some();
         write_frame(&self.stream, &body, MAX_FRAME, SEND.min(answer))?;
@@ -113,7 +117,7 @@ impl ControlConnection {
             Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
             body => body?,
         };
-        let reply = Reply::decode(body)?;
+        let reply = AccessReplyMessage::decode(body)?;
         if reply.id != request.id && reply.result.is_ok() {
             return Err(ConnectionError::OtherAnswer);
         }

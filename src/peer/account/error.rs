@@ -2,8 +2,8 @@
 
 use crate::net::FrameIoError;
 use crate::peer::TrustError;
-use crate::storage::SessionFileError;
-use crate::wire::access::{ErrorKind, Refused};
+use crate::storage::LoginFileError;
+use crate::wire::access::{AccessErrorKind, AccessRefusal};
 use crate::wire::control::ControlError;
 use crate::wire::name::Label;
 
@@ -32,7 +32,7 @@ pub enum AccountError {
     Untrusted(TrustError),
     /// The tracker refuses.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] AccessRefusal),
     /// The tracker's answer is of another kind than the request.
     #[error("the tracker sent an answer that does not fit {0}; it may be of another version")]
     OtherAnswer(&'static str),
@@ -47,10 +47,10 @@ pub enum AccountError {
     NoSuchName(String),
     /// The stored login cannot be read or written.
     #[error(transparent)]
-    Login(#[from] SessionFileError),
+    Login(#[from] LoginFileError),
     /// A login has begun and cannot be stored.
     #[error("{0}: you are logged in all the same, but not after a restart of this peer")]
-    Unstored(#[source] SessionFileError),
+    Unstored(#[source] LoginFileError),
 }
 
 /// Why a control connection brought no answer.
@@ -87,10 +87,10 @@ impl AccountError {
     }
 
     /// Why a tracker refused, or would refuse.
-    pub(in crate::peer) fn refusal(&self) -> Option<ErrorKind> {
+    pub(in crate::peer) fn refusal(&self) -> Option<AccessErrorKind> {
         match self {
             Self::Refused(refused) => Some(refused.kind),
-            Self::NotLoggedIn => Some(ErrorKind::NotLoggedIn),
+            Self::NotLoggedIn => Some(AccessErrorKind::NotLoggedIn),
             _ => None,
         }
     }

@@ -1,9 +1,12 @@
 //! What a user asks trackers about groups: create, join, leave, members, requests, news.
 
 use super::{Account, AccountError, draw};
-use crate::storage::StoredSession;
+use crate::storage::StoredLogin;
 use crate::system::lock;
-use crate::wire::access::{Answer, Ask, GroupEntry, MemberEntry, NewsEntry, RequestEntry, Seen};
+use crate::wire::access::{
+    AccessAnswer, AccessRequest, DecisionEntry, GroupEntry, MemberEntry, RequestEntry,
+    SeenDecisions,
+};
 use crate::wire::name::{GroupName, Label};
 
 impl Account {
@@ -13,7 +16,7 @@ impl Account {
     /// See [`AccountError`].
     pub fn create_group(&self, group: GroupName) -> Result<(), AccountError> {
         let write = draw()?;
-        self.ask_done(&Ask::CreateGroup { write, group })
+        self.ask_done(&AccessRequest::CreateGroup { write, group })
     }
 
     /// Asks to join a group. A member has to accept the request.
@@ -22,7 +25,7 @@ impl Account {
     /// See [`AccountError`].
     pub fn join_group(&self, group: Label) -> Result<(), AccountError> {
         let write = draw()?;
-        self.ask_done(&Ask::JoinGroup { write, group })
+        self.ask_done(&AccessRequest::JoinGroup { write, group })
     }
 
     /// Leaves a group. The last member leaves only with `end`, which ends the group.
@@ -31,7 +34,7 @@ impl Account {
     /// See [`AccountError`].
     pub(crate) fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
         let write = draw()?;
-        self.ask_done(&Ask::LeaveGroup { write, group, end })
+        self.ask_done(&AccessRequest::LeaveGroup { write, group, end })
     }
 
     /// Accepts a user's request to join.
@@ -40,7 +43,7 @@ impl Account {
     /// See [`AccountError`].
     pub fn accept_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
         let write = draw()?;
-        self.ask_done(&Ask::AcceptRequest { write, group, user })
+        self.ask_done(&AccessRequest::AcceptRequest { write, group, user })
     }
 
     /// Rejects a user's request to join.
@@ -49,7 +52,7 @@ impl Account {
     /// See [`AccountError`].
     pub fn reject_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
         let write = draw()?;
-        self.ask_done(&Ask::RejectRequest { write, group, user })
+        self.ask_done(&AccessRequest::RejectRequest { write, group, user })
     }
 
     /// Removes a member from a group.
@@ -58,7 +61,7 @@ impl Account {
     /// See [`AccountError`].
     pub fn remove_member(&self, group: Label, user: Label) -> Result<(), AccountError> {
         let write = draw()?;
-        self.ask_done(&Ask::RemoveMember { write, group, user })
+        self.ask_done(&AccessRequest::RemoveMember { write, group, user })
     }
 
     /// All groups, sorted by name.
@@ -67,9 +70,9 @@ impl Account {
     /// See [`AccountError`].
     pub fn groups(&self) -> Result<Vec<GroupEntry>, AccountError> {
         self.pages(
-            |after| Ask::ListGroups { after },
+            |after| AccessRequest::ListGroups { after },
             |answer| match answer {
-                Answer::Groups(page) => Some(page),
+                AccessAnswer::Groups(page) => Some(page),
                 _ => None,
             },
         )
@@ -81,12 +84,12 @@ impl Account {
     /// See [`AccountError`].
     pub fn members(&self, group: &Label) -> Result<Vec<MemberEntry>, AccountError> {
         self.pages(
-            |after| Ask::ListMembers {
+            |after| AccessRequest::ListMembers {
                 group: group.clone(),
                 after,
             },
             |answer| match answer {
-                Answer::Members(page) => Some(page),
+                AccessAnswer::Members(page) => Some(page),
                 _ => None,
             },
         )
@@ -98,12 +101,12 @@ impl Account {
     /// See [`AccountError`].
     pub fn requests(&self, group: &Label) -> Result<Vec<RequestEntry>, AccountError> {
         self.pages(
-            |after| Ask::ListRequests {
+            |after| AccessRequest::ListRequests {
                 group: group.clone(),
                 after,
             },
             |answer| match answer {
-                Answer::Requests(page) => Some(page),
+                AccessAnswer::Requests(page) => Some(page),
                 _ => None,
             },
         )
@@ -113,18 +116,18 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
+    pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
         let before = lock(&self.login).as_ref().map(|login| login.seen.clone());
         let before = before.unwrap_or_default();
         // The position at the first page counts: what was decided since comes next time.
-        let mut now_seen: Option<Seen> = None;
+        let mut now_seen: Option<SeenDecisions> = None;
         let news = self.pages(
-            |after| Ask::News {
+            |after| AccessRequest::ListDecisions {
                 seen: before.clone(),
                 after,
             },
             |answer| match answer {
-                Answer::News { page, seen } => {
+                AccessAnswer::Decisions { page, seen } => {
                     now_seen.get_or_insert(seen);
                     Some(page)
                 }
@@ -136,7 +139,7 @@ impl Account {
             && login.seen == before
             && seen != before
         {
-            *login = StoredSession {
+            *login = StoredLogin {
                 seen,
                 ..login.clone()
             };

@@ -18,9 +18,9 @@ use super::ControlStatus;
 pub use error::AccountError;
 pub use trackers::FirstUseNotice;
 
-use crate::storage::{SessionFile, StoredSession};
+use crate::storage::{LoginFile, StoredLogin};
 use crate::system::lock;
-use crate::wire::access::{Answer, Ask, Page, Place, Token, WriteId};
+use crate::wire::access::{AccessAnswer, AccessRequest, ListPage, ShortText, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::ConnectionError;
@@ -36,8 +36,8 @@ use trackers::ClusterTrackers;
 #[derive(Debug)]
 pub struct Account {
     trackers: ClusterTrackers,
-    file: SessionFile,
-    login: Mutex<Option<StoredSession>>,
+    file: LoginFile,
+    login: Mutex<Option<StoredLogin>>,
     /// Whether something was written at only one tracker so far.
     only_one: AtomicBool,
 }
@@ -76,7 +76,7 @@ impl Account {
         folder: &Path,
         first_use: FirstUseNotice,
     ) -> Result<Self, AccountError> {
-        let file = SessionFile::new(folder);
+        let file = LoginFile::new(folder);
         let login = file.load()?;
         Ok(Self {
             trackers: ClusterTrackers::new(tracker_info, folder, first_use),
@@ -110,9 +110,9 @@ impl Account {
         &self,
         user: UserName,
         password: Password,
-        invite: Option<Place>,
+        invite: Option<ShortText>,
     ) -> Result<(), AccountError> {
-        let ask = Ask::CreateUser {
+        let ask = AccessRequest::CreateUser {
             write: draw()?,
             user,
             password,
@@ -129,7 +129,7 @@ impl Account {
         if let Some(other) = self.user().filter(|other| other != user) {
             return Err(AccountError::LoggedIn(other));
         }
-        let ask = Ask::Login {
+        let ask = AccessRequest::Login {
             user: user.clone(),
             password,
         };
@@ -138,7 +138,7 @@ impl Account {
         // Its token is not stored any more: it is ended now, not only when its time is over.
         if let Ok(before) = before {
             let ended = draw().and_then(|write| {
-                let ask = Ask::Logout { write };
+                let ask = AccessRequest::Logout { write };
                 self.trackers.ask(&ask, Some(&before.token))
             });
             if let Err(error) = ended {
@@ -155,7 +155,7 @@ impl Account {
     /// See [`AccountError`]; the login is as it was.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
         let login = self.current()?;
-        let logged_out = match self.ask_done(&Ask::Logout { write: draw()? }) {
+        let logged_out = match self.ask_done(&AccessRequest::Logout { write: draw()? }) {
             Ok(()) => LoggedOut::Everywhere,
             // The login was over already, and is forgotten by now.
             Err(AccountError::Refused(refused)) if ends_login(refused.kind) => {
@@ -178,7 +178,7 @@ impl Account {
     pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
         let login = self.current()?;
         let write = draw()?;
-        let ask = Ask::ChangePassword { write, old, new };
+        let ask = AccessRequest::ChangePassword { write, old, new };
         self.begin(&ask, Some(&login)).map(drop)
     }
 
@@ -186,15 +186,15 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`].
-    fn ask_done(&self, ask: &Ask) -> Result<(), AccountError> {
+    fn ask_done(&self, ask: &AccessRequest) -> Result<(), AccountError> {
         let login = self.current()?;
         done(ask, self.ask(ask, Some(&login))?)
     }
 
     fn pages<T>(
         &self,
-        ask: impl Fn(Option<Place>) -> Ask,
-        mut page: impl FnMut(Answer) -> Option<Page<T>>,
+        ask: impl Fn(Option<ShortText>) -> AccessRequest,
+        mut page: impl FnMut(AccessAnswer) -> Option<ListPage<T>>,
     ) -> Result<Vec<T>, AccountError> {
         let login = self.current()?;
         let (mut entries, mut after) = (Vec::new(), None);
@@ -213,12 +213,12 @@ impl Account {
     }
 
     /// Makes a request that begins a login, and stores the login.
-    fn begin(&self, ask: &Ask, login: Option<&Login>) -> Result<LoggedIn, AccountError> {
-        let Answer::Session { token, user, note } = self.ask(ask, login)? else {
+    fn begin(&self, ask: &AccessRequest, login: Option<&Login>) -> Result<LoggedIn, AccountError> {
+        let AccessAnswer::LoggedIn { token, user, note } = self.ask(ask, login)? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
         let mut stored = lock(&self.login);
-        let login = StoredSession::begin(user.clone(), token, stored.take());
+        let login = StoredLogin::begin(user.clone(), token, stored.take());
         let lasts = self.file.store(&login);
         // Not only if it was stored: the login before may be over, as after a new password.
         *stored = Some(login);
@@ -231,7 +231,11 @@ impl Account {
     }
 
     /// Asks the trackers, and takes over what the reply says about the login.
-    fn ask(&self, ask: &Ask, login: Option<&Login>) -> Result<Answer, AccountError> {
+    fn ask(
+        &self,
+        ask: &AccessRequest,
+        login: Option<&Login>,
+    ) -> Result<AccessAnswer, AccountError> {
         let token = login.map(|login| &login.token);
         let RoundReply { reply, unanimous } = self.trackers.ask(ask, token)?;
         if reply.only_here {
@@ -280,9 +284,9 @@ fn draw() -> Result<WriteId, AccountError> {
 }
 
 /// Checks the answer to a request that returns nothing.
-fn done(ask: &Ask, answer: Answer) -> Result<(), AccountError> {
+fn done(ask: &AccessRequest, answer: AccessAnswer) -> Result<(), AccountError> {
     match answer {
-        Answer::Done => Ok(()),
+        AccessAnswer::Done => Ok(()),
         _ => Err(AccountError::OtherAnswer(ask.kind())),
     }
 }

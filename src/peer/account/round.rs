@@ -2,12 +2,12 @@
 
 use super::AccountError;
 use crate::peer::TrustError;
-use crate::wire::access::{Ask, ErrorKind, Reply};
+use crate::wire::access::{AccessErrorKind, AccessReplyMessage, AccessRequest};
 
 /// The reply that counts.
 #[derive(Debug)]
 pub(super) struct RoundReply {
-    pub(super) reply: Reply,
+    pub(super) reply: AccessReplyMessage,
     /// Whether all listed trackers agree, if the reply says that the login is over.
     pub(super) unanimous: bool,
 }
@@ -16,7 +16,7 @@ pub(super) struct RoundReply {
 #[derive(Default)]
 pub(super) struct Round {
     /// A refusal that another tracker may not repeat.
-    pub(super) refused: Option<Reply>,
+    pub(super) refused: Option<AccessReplyMessage>,
     /// A tracker has just started and is about to serve.
     pub(super) is_starting: bool,
     /// The number of trackers in the round.
@@ -30,19 +30,20 @@ pub(super) struct Round {
 }
 
 /// Whether a refusal only says that this tracker cannot answer now. Another one may.
-pub(super) fn is_no_answer(kind: ErrorKind) -> bool {
-    kind.is_unserved() || kind == ErrorKind::NotSaved || kind == ErrorKind::Busy
+pub(super) fn is_no_answer(kind: AccessErrorKind) -> bool {
+    kind.is_unserved() || kind == AccessErrorKind::NotSaved || kind == AccessErrorKind::Busy
 }
 
 /// Whether a refusal says that the login is over.
-pub(super) fn ends_login(kind: ErrorKind) -> bool {
-    kind == ErrorKind::SessionEnded || kind == ErrorKind::AccountGone
+pub(super) fn ends_login(kind: AccessErrorKind) -> bool {
+    kind == AccessErrorKind::SessionEnded || kind == AccessErrorKind::AccountGone
 }
 
 impl Round {
     /// Whether the tracker may have carried out a write although it reports that it did not.
-    pub(super) fn may_be_done(&self, reply: &Reply, ask: &Ask) -> bool {
-        let unsaved = matches!(&reply.result, Err(refused) if refused.kind == ErrorKind::NotSaved);
+    pub(super) fn may_be_done(&self, reply: &AccessReplyMessage, ask: &AccessRequest) -> bool {
+        let unsaved =
+            matches!(&reply.result, Err(refused) if refused.kind == AccessErrorKind::NotSaved);
         unsaved && ask.is_write()
     }
 
@@ -58,18 +59,17 @@ impl Round {
     }
 
     /// Returns the reply if no other tracker has to be asked.
-    pub(super) fn weigh(&mut self, reply: Reply) -> Option<Reply> {
+    pub(super) fn weigh(&mut self, reply: AccessReplyMessage) -> Option<AccessReplyMessage> {
         let Err(refused) = &reply.result else {
             return Some(reply);
         };
         let kind = refused.kind;
-        self.is_starting |= kind == ErrorKind::Starting;
+        self.is_starting |= kind == AccessErrorKind::Starting;
         self.ended += usize::from(ends_login(kind));
         if !ends_login(kind) && !is_no_answer(kind) {
             return Some(reply);
         }
-        let weaker =
-            |before: &Reply| matches!(&before.result, Err(refused) if refused.kind.is_unserved());
+        let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.is_unserved());
         if self.refused.as_ref().is_none_or(weaker) {
             self.refused = Some(reply);
         }
@@ -102,15 +102,15 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::access::{Answer, Refused};
-    use crate::wire::control::Line;
+    use crate::wire::access::{AccessAnswer, AccessRefusal};
+    use crate::wire::control::TextLine;
 
-    fn reply(result: Result<Answer, &str>) -> Reply {
-        let refused = |kind| Refused {
-            kind: ErrorKind::parse(kind).unwrap(),
-            message: Line::new("why"),
+    fn reply(result: Result<AccessAnswer, &str>) -> AccessReplyMessage {
+        let refused = |kind| AccessRefusal {
+            kind: AccessErrorKind::parse(kind).unwrap(),
+            message: TextLine::new("why"),
         };
-        Reply {
+        AccessReplyMessage {
             id: 1,
             renewed: None,
             only_here: false,
@@ -136,7 +136,7 @@ mod tests {
             assert_eq!(round.is_starting, kind == "starting");
         }
         let mut round = Round::default();
-        assert!(round.weigh(reply(Ok(Answer::Done))).is_some());
+        assert!(round.weigh(reply(Ok(AccessAnswer::Done))).is_some());
         // Of several refusals, the one of a tracker that serves counts.
         for kind in [
             "starting",
@@ -148,7 +148,7 @@ mod tests {
             round.weigh(reply(Err(kind)));
         }
         let refused = round.refused.unwrap().result.unwrap_err();
-        assert_eq!(refused.kind, ErrorKind::SessionEnded);
+        assert_eq!(refused.kind, AccessErrorKind::SessionEnded);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use super::{Account, AccountError, draw, ends_login, is_no_answer};
 use crate::certificate::MemberKey;
 use crate::torrent::Info;
-use crate::wire::access::{Announces, Answer, Ask, ErrorKind, FileEntry, KeyRequest, Peers, Place};
-use crate::wire::control::{InfoPart, InfoParts};
+use crate::wire::access::{
+    AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
+    KeyRequest, ShortText,
+};
+use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
 
 /// The most tries of one upload. A tracker that goes down loses the parts that it had.
@@ -20,12 +23,12 @@ impl Account {
         let login = self.current()?;
         let request = key.request(login.token.as_bytes());
         let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
-        let ask = Ask::Certify {
+        let ask = AccessRequest::Certify {
             group: group.clone(),
             request: KeyRequest(request),
         };
         match self.ask(&ask, Some(&login))? {
-            Answer::Certificate { leaf, authority } => Ok((leaf, authority)),
+            AccessAnswer::Certificate { leaf, authority } => Ok((leaf, authority)),
             _ => Err(AccountError::OtherAnswer(ask.kind())),
         }
     }
@@ -39,10 +42,12 @@ impl Account {
             let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
-            match self.ask_done(&Ask::Publish { write, group, part }) {
+            match self.ask_done(&AccessRequest::Publish { write, group, part }) {
                 // This tracker does not have the parts before: another one took them.
                 Err(AccountError::Refused(refused))
-                    if refused.kind == ErrorKind::BadRequest && offset > 0 && begun < UPLOADS =>
+                    if refused.kind == AccessErrorKind::BadRequest
+                        && offset > 0
+                        && begun < UPLOADS =>
                 {
                     (offset, begun) = (0, begun + 1);
                     continue;
@@ -66,14 +71,14 @@ impl Account {
 
     fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
         let login = self.current()?;
-        let mut parts = InfoParts::new();
+        let mut parts = InfoAssembly::new();
         loop {
-            let ask = Ask::Metainfo {
+            let ask = AccessRequest::Metainfo {
                 group: group.clone(),
                 name: sent_name(name)?,
                 offset: parts.offset(),
             };
-            let Answer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
+            let AccessAnswer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
             let whole = parts.add(&part);
@@ -86,7 +91,7 @@ impl Account {
 
     /// Takes a share off a group's catalogue.
     pub(crate) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
-        self.ask_done(&Ask::Withdraw {
+        self.ask_done(&AccessRequest::Withdraw {
             write: draw()?,
             group: group.clone(),
             name: sent_name(name)?,
@@ -97,12 +102,12 @@ impl Account {
     /// accepts is enough. Returns the trouble with the others, if there is any.
     pub(crate) fn announce(
         &self,
-        announces: Announces,
-        mut found: impl FnMut(Peers),
+        announces: AnnounceBatch,
+        mut found: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
         let login = self.current()?;
         let asked = announces.swarms().len();
-        let ask = Ask::Announce(announces);
+        let ask = AccessRequest::Announce(announces);
         let (mut taken, mut refused, mut troubles) = (false, None, Vec::new());
         self.trackers
             .ask_all(&ask, Some(&login.token), |answered| match answered {
@@ -113,7 +118,7 @@ impl Account {
                         troubles.push(error.to_string());
                     }
                     match reply.result {
-                        Ok(Answer::Peers(peers)) if peers.swarms.len() == asked => {
+                        Ok(AccessAnswer::Peers(peers)) if peers.swarms.len() == asked => {
                             taken = true;
                             found(peers);
                         }
@@ -157,12 +162,12 @@ impl Account {
     /// See [`AccountError`].
     pub fn files(&self, group: &Label) -> Result<Vec<FileEntry>, AccountError> {
         self.pages(
-            |after| Ask::ListFiles {
+            |after| AccessRequest::ListFiles {
                 group: group.clone(),
                 after,
             },
             |answer| match answer {
-                Answer::Files(page) => Some(page),
+                AccessAnswer::Files(page) => Some(page),
                 _ => None,
             },
         )
@@ -170,6 +175,6 @@ impl Account {
 }
 
 /// A share's name as the protocol carries it. A name that it cannot carry belongs to no share.
-fn sent_name(name: &str) -> Result<Place, AccountError> {
-    Place::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
+fn sent_name(name: &str) -> Result<ShortText, AccountError> {
+    ShortText::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
 }

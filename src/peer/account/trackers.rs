@@ -15,10 +15,10 @@ use super::{
     AccountError, ConnectionError, Round, RoundReply,
     connection::{ControlConnection, Patience},
 };
-use crate::net::{FrameIoError, Names};
+use crate::net::{FrameIoError, HostNames};
 use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
 use crate::system::lock;
-use crate::wire::access::{Answer, Ask, ClusterView, Reply, Token};
+use crate::wire::access::{AccessAnswer, AccessReplyMessage, AccessRequest, ClusterView, Token};
 use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
@@ -61,7 +61,7 @@ pub(super) struct ClusterTrackers {
     folder: PathBuf,
     first_use: FirstUseNotice,
     known: Mutex<HashMap<HostPort, Known>>,
-    names: Names,
+    names: HostNames,
 }
 
 /// What is remembered of a tracker.
@@ -95,7 +95,7 @@ impl ClusterTrackers {
             folder: folder.to_owned(),
             first_use,
             known: Mutex::default(),
-            names: Names::default(),
+            names: HostNames::default(),
         }
     }
 
@@ -103,7 +103,11 @@ impl ClusterTrackers {
     ///
     /// # Errors
     /// When none answers, or one cannot be trusted and none of the others answers.
-    pub(super) fn ask(&self, ask: &Ask, token: Option<&Token>) -> Result<RoundReply, AccountError> {
+    pub(super) fn ask(
+        &self,
+        ask: &AccessRequest,
+        token: Option<&Token>,
+    ) -> Result<RoundReply, AccountError> {
         let begun = Instant::now();
         let mut may_be_done = false;
         let mut patient = false;
@@ -151,9 +155,9 @@ impl ClusterTrackers {
     /// failed lately is left out for a while.
     pub(super) fn ask_all(
         &self,
-        ask: &Ask,
+        ask: &AccessRequest,
         token: Option<&Token>,
-        mut each: impl FnMut(Result<Reply, String>),
+        mut each: impl FnMut(Result<AccessReplyMessage, String>),
     ) -> Result<(), AccountError> {
         let info = self.info()?;
         let trust = self.trust(&info);
@@ -236,12 +240,12 @@ impl ClusterTrackers {
         let reply = self.ask_at(
             tracker,
             &self.trust(info),
-            &Ask::Cluster,
+            &AccessRequest::Cluster,
             None,
             Patience::GLANCE,
         )?;
         match reply.result {
-            Ok(Answer::Cluster(view)) => Ok(view),
+            Ok(AccessAnswer::Cluster(view)) => Ok(view),
             Ok(_) => Err(Trouble::silent("it answered another question".to_owned())),
             Err(refused) => Err(Trouble::silent(refused.to_string())),
         }
@@ -256,10 +260,10 @@ impl ClusterTrackers {
         &self,
         tracker: &HostPort,
         trust: &Trust<'_>,
-        ask: &Ask,
+        ask: &AccessRequest,
         token: Option<&Token>,
         patience: Patience,
-    ) -> Result<Reply, Trouble> {
+    ) -> Result<AccessReplyMessage, Trouble> {
         let mut sent_before = false;
         let late = |error: ConnectionError, sent| {
             self.on_failed(tracker);
@@ -273,7 +277,8 @@ impl ClusterTrackers {
         if let Some(mut connection) = idle.filter(ControlConnection::is_fresh) {
             // A machine that is gone would cost the whole time that an answer may take.
             if patience.is_worth_a_look()
-                && let Err(error) = connection.ask(&Ask::Cluster, None, Patience::GLANCE.answer)
+                && let Err(error) =
+                    connection.ask(&AccessRequest::Cluster, None, Patience::GLANCE.answer)
                 && let ConnectionError::Frame(FrameIoError::TooSlow(_)) = error
             {
                 return late(error, false);
@@ -306,10 +311,10 @@ impl ClusterTrackers {
         &self,
         tracker: &HostPort,
         trust: &Trust<'_>,
-        ask: &Ask,
+        ask: &AccessRequest,
         token: Option<&Token>,
         patience: Patience,
-    ) -> Result<(ControlConnection, Reply), Trouble> {
+    ) -> Result<(ControlConnection, AccessReplyMessage), Trouble> {
         let found = self.names.addresses(tracker, LOOK_UP);
         let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
         let mut trouble = Trouble::silent(format!("{tracker} has no address"));
@@ -356,8 +361,8 @@ impl ClusterTrackers {
         &self,
         tracker: &HostPort,
         connection: ControlConnection,
-        reply: Reply,
-    ) -> Reply {
+        reply: AccessReplyMessage,
+    ) -> AccessReplyMessage {
         let mut known = lock(&self.known);
         let known = known.entry(tracker.clone()).or_default();
         let serves = !matches!(&reply.result, Err(refused) if refused.kind.is_unserved());

@@ -4,7 +4,7 @@ use super::TierPolicy;
 use crate::peer::{MagnetSearch, Transfer};
 use crate::swarm::Phase;
 use crate::torrent::{BLOCK, InfoHash};
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) struct AnnounceContents {
     pub(crate) downloaded: u64,
     /// Bytes that are not here.
     pub(crate) left: u64,
-    pub(crate) event: Option<Event>,
+    pub(crate) event: Option<AnnounceEvent>,
 }
 
 /// A swarm that this peer announces.
@@ -39,7 +39,7 @@ pub(crate) trait Announced: Debug + Send + Sync {
 
     /// The contents of an announce made now, where `event` is due. A partial seed announces
     /// `paused` (BEP 21).
-    fn contents(&self, event: Option<Event>) -> AnnounceContents;
+    fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents;
 
     /// Whether it downloads and has no peer to request from.
     fn lacks_peers(&self) -> bool;
@@ -74,7 +74,7 @@ impl Announced for Transfer {
         }
     }
 
-    fn contents(&self, event: Option<Event>) -> AnnounceContents {
+    fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents {
         let total = self.info().lengths().total();
         let wants_all = self.plan.selection.is_all();
         self.inspect(|core| {
@@ -88,9 +88,11 @@ impl Announced for Transfer {
                     _ => total.saturating_sub(core.progress().verified()),
                 },
                 event: match event {
-                    None | Some(Event::Paused) if is_partial_seed => Some(Event::Paused),
+                    None | Some(AnnounceEvent::Paused) if is_partial_seed => {
+                        Some(AnnounceEvent::Paused)
+                    }
                     // The first `paused` is sent a moment before the download is a partial seed.
-                    Some(Event::Paused) if *phase != Phase::Finishing => None,
+                    Some(AnnounceEvent::Paused) if *phase != Phase::Finishing => None,
                     event => event,
                 },
             }
@@ -131,7 +133,7 @@ impl Announced for MagnetSearch {
         TierPolicy::All
     }
 
-    fn contents(&self, event: Option<Event>) -> AnnounceContents {
+    fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents {
         AnnounceContents {
             uploaded: 0,
             downloaded: 0,
@@ -155,6 +157,6 @@ impl Announced for MagnetSearch {
     }
 
     fn give_up_peers(&self, _: &str) {
-        self.contacts(|contacts| contacts.give_up());
+        self.contacts(|contacts| contacts.forget_unbarred());
     }
 }

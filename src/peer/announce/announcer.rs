@@ -14,7 +14,7 @@ use super::{
 };
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
-use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
+use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -147,8 +147,8 @@ impl Announcer {
         } in announces
         {
             // `completed` is sent before `stopped` if the tracker has not received it.
-            let completed = is_completed.then_some(Event::Completed);
-            for event in completed.into_iter().chain([Event::Stopped]) {
+            let completed = is_completed.then_some(AnnounceEvent::Completed);
+            for event in completed.into_iter().chain([AnnounceEvent::Stopped]) {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let answered = self.ask(context, &tracker, &payload, Some(event), Some(left));
                 if left.is_zero() || answered.is_err() {
@@ -217,7 +217,7 @@ impl Announcer {
         context: &Context,
         url: &str,
         at: &SwarmAtTracker,
-        event: Option<Event>,
+        event: Option<AnnounceEvent>,
         final_limit: Option<Duration>,
     ) -> Result<AnnounceResponse, String> {
         let request = request(context, &*at.swarm, event)
@@ -253,7 +253,7 @@ impl Announcer {
 }
 
 impl<S: Announced + 'static> Trackers<S> for Announcer {
-    fn announce(&self, swarm: Arc<S>, event: Option<Event>) {
+    fn announce(&self, swarm: Arc<S>, event: Option<AnnounceEvent>) {
         let swarm: Arc<dyn Announced> = swarm;
         if swarm.tier_policy() != TierPolicy::One {
             self.read_tracker_info(swarm.info_hash());
@@ -292,7 +292,7 @@ fn log_result(due: &OpenAnnounce, result: &AnnounceResult) {
 fn request(
     context: &Context,
     swarm: &dyn Announced,
-    event: Option<Event>,
+    event: Option<AnnounceEvent>,
 ) -> Option<AnnounceRequest> {
     let identity = &context.identity;
     let contents = swarm.contents(event);
@@ -304,7 +304,7 @@ fn request(
         downloaded: contents.downloaded,
         left: contents.left,
         event: contents.event,
-        num_want: Some(if event == Some(Event::Stopped) {
+        num_want: Some(if event == Some(AnnounceEvent::Stopped) {
             0
         } else {
             NUM_WANT

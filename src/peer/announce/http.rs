@@ -2,7 +2,7 @@
 
 use super::{AnnounceFailure, AnnounceSource, bound::BoundConnector};
 use crate::peer::{ForbiddenZone, Zone, ZoneResolver};
-use crate::wire::udp_tracker::Family;
+use crate::wire::udp_tracker::AddressFamily;
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
 use std::ffi::OsString;
 use std::fs::File;
@@ -78,8 +78,8 @@ impl HttpTrackers {
         let (url, deadline) = (request.url(url, tracker_id), Instant::now() + limit);
         self.source.announce(|family| {
             let agent = match family {
-                Family::V4 => &client.v4,
-                Family::V6 => &client.v6,
+                AddressFamily::V4 => &client.v4,
+                AddressFamily::V6 => &client.v6,
             };
             let left = deadline.saturating_duration_since(Instant::now());
             exchange(agent, &url, left.max(SECOND_FAMILY))

@@ -10,7 +10,7 @@ use super::schedule::{self, FinalAnnounce, Schedule};
 use super::tiers::{PeerUpdate, TierPolicy, Tiers};
 use super::{Announced, TrackerStatus};
 use crate::torrent::InfoHash;
-use crate::wire::{AnnounceResponse, Event};
+use crate::wire::{AnnounceEvent, AnnounceResponse};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl AnnouncePlan {
     pub(super) fn announce(
         &mut self,
         swarm: &Arc<dyn Announced>,
-        event: Option<Event>,
+        event: Option<AnnounceEvent>,
         now: Instant,
     ) {
         let (info_hash, tier_policy) = (swarm.info_hash(), swarm.tier_policy());
@@ -191,7 +191,7 @@ impl AnnouncePlan {
 
     /// Whether a taken announce is still to be made, given the current TRACKER_INFO.
     pub(super) fn confirm(&mut self, due: &OpenAnnounce, now: Instant) -> bool {
-        if due.event == Some(Event::Stopped) {
+        if due.event == Some(AnnounceEvent::Stopped) {
             return true;
         }
         self.update_tasks(due.info_hash, now);
@@ -215,7 +215,7 @@ impl AnnouncePlan {
         let mut result = AnnounceResult::default();
         let mut peer_update = PeerUpdate::Ignore;
         if let Some(swarm) = self.swarms.get_mut(&info_hash)
-            && due.event != Some(Event::Stopped)
+            && due.event != Some(AnnounceEvent::Stopped)
         {
             result.swarm = Some(Arc::clone(&swarm.announced));
             match &outcome {

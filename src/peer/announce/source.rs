@@ -6,7 +6,7 @@
 //! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 
 use crate::wire::AnnounceResponse;
-use crate::wire::udp_tracker::Family;
+use crate::wire::udp_tracker::AddressFamily;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The address that the peer listens on, in canonical form.
@@ -55,7 +55,7 @@ impl AnnounceSource {
         let is_bound_to_link =
             matches!(self.listen, IpAddr::V6(listen) if listen.is_unicast_link_local());
         let leads_there = !self.listen.is_loopback() || tracker.is_loopback();
-        let same = Family::of(self.listen) == Family::of(tracker);
+        let same = AddressFamily::of(self.listen) == AddressFamily::of(tracker);
         if same && leads_there && !is_bound_to_link {
             return self.listen;
         }
@@ -73,16 +73,16 @@ impl AnnounceSource {
     /// The most informative reason, if no answer arrived.
     pub(super) fn announce(
         self,
-        mut over: impl FnMut(Family) -> Result<AnnounceResponse, AnnounceFailure>,
+        mut over: impl FnMut(AddressFamily) -> Result<AnnounceResponse, AnnounceFailure>,
     ) -> Result<AnnounceResponse, String> {
         // Each with whether the peer can be reached in it.
         let families = match self.listen {
-            IpAddr::V4(_) => [(Family::V4, true), (Family::V6, false)],
+            IpAddr::V4(_) => [(AddressFamily::V4, true), (AddressFamily::V6, false)],
             // A socket on all IPv6 addresses usually also accepts IPv4.
             IpAddr::V6(listen) if listen.is_unspecified() => {
-                [(Family::V4, true), (Family::V6, true)]
+                [(AddressFamily::V4, true), (AddressFamily::V6, true)]
             }
-            IpAddr::V6(_) => [(Family::V6, true), (Family::V4, false)],
+            IpAddr::V6(_) => [(AddressFamily::V6, true), (AddressFamily::V4, false)],
         };
         let mut answer: Option<AnnounceResponse> = None;
         let mut failures = Vec::new();
@@ -181,11 +181,15 @@ mod tests {
         listen: &str,
         v4: Result<u16, AnnounceFailure>,
         v6: Result<u16, AnnounceFailure>,
-    ) -> (Vec<Family>, Result<Vec<u16>, String>) {
+    ) -> (Vec<AddressFamily>, Result<Vec<u16>, String>) {
         let mut tried = Vec::new();
         let result = source(listen).announce(|family| {
             tried.push(family);
-            let answered = if family == Family::V4 { &v4 } else { &v6 };
+            let answered = if family == AddressFamily::V4 {
+                &v4
+            } else {
+                &v6
+            };
             answered.clone().map(answer)
         });
         let ports = |response: AnnounceResponse| {
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn announces_use_all_families_in_which_the_peer_listens_and_others_only_if_these_fail() {
-        let (v4, v6) = (Family::V4, Family::V6);
+        let (v4, v6) = (AddressFamily::V4, AddressFamily::V6);
         let none = || Err(NoAddress("none".to_owned()));
         let silent = || Err(NoAnswer("silent".to_owned()));
         let refused = || Err(Final("refused".to_owned()));

@@ -8,7 +8,9 @@
 
 use super::{AnnounceFailure, AnnounceSource, canonical};
 use crate::system::lock;
-use crate::wire::udp_tracker::{ConnectionId, Family, Request, Response, TransactionId};
+use crate::wire::udp_tracker::{
+    AddressFamily, ConnectionId, TransactionId, UdpRequest, UdpResponse,
+};
 use crate::wire::{AnnounceRequest, AnnounceResponse, HostPort};
 use ring::rand::{SystemRandom, generate};
 use std::collections::HashMap;
@@ -68,7 +70,7 @@ impl UdpTrackers {
         self.source.announce(|family| {
             let mut trouble = AnnounceFailure::NoAddress(format!("{} has no address", host.host));
             let addresses = addresses.iter().copied();
-            let of_family = addresses.filter(|address| Family::of(address.ip()) == family);
+            let of_family = addresses.filter(|address| AddressFamily::of(address.ip()) == family);
             for address in of_family.take(MAX_ADDRESSES) {
                 let exchange = Exchange {
                     source: self.source,
@@ -162,21 +164,21 @@ impl Exchange<'_> {
         let connected =
             self.exchange(
                 &socket,
-                &Request::Connect { transaction },
+                &UdpRequest::Connect { transaction },
                 |response| match response {
-                    Response::Connect { connection, .. } => Some(connection),
+                    UdpResponse::Connect { connection, .. } => Some(connection),
                     _ => None,
                 },
             );
         let connection: ConnectionId = connected?;
-        let request = Request::Announce {
+        let request = UdpRequest::Announce {
             connection,
             transaction: self::transaction()?,
             announce: announce.clone(),
             url_data: url_data.as_bytes().to_vec(),
         };
         let announced = self.exchange(&socket, &request, |response| match response {
-            Response::Announce { announced, .. } => Some(announced),
+            UdpResponse::Announce { announced, .. } => Some(announced),
             _ => None,
         });
         Ok(announced?.into_response())
@@ -186,10 +188,10 @@ impl Exchange<'_> {
     fn exchange<T>(
         &self,
         socket: &UdpSocket,
-        request: &Request,
-        answer: impl Fn(Response) -> Option<T>,
+        request: &UdpRequest,
+        answer: impl Fn(UdpResponse) -> Option<T>,
     ) -> Result<T, AnnounceFailure> {
-        let family = Family::of(self.address.ip());
+        let family = AddressFamily::of(self.address.ip());
         let until = self.deadline.min(Instant::now() + WAIT);
         let sent = socket.send(&request.encode());
         sent.map_err(|error| self.failed(&error))?;
@@ -208,9 +210,9 @@ impl Exchange<'_> {
                 },
             };
             let datagram = datagram.get(..length).unwrap_or_default();
-            match Response::parse(datagram, family) {
+            match UdpResponse::parse(datagram, family) {
                 Ok(response) if response.transaction() != request.transaction() => {}
-                Ok(Response::Error { message, .. }) => {
+                Ok(UdpResponse::Error { message, .. }) => {
                     return Err(AnnounceFailure::Final(format!(
                         "the tracker refuses: {message}"
                     )));

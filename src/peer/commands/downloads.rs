@@ -103,7 +103,7 @@ impl Peer {
             ..known.record.clone()
         };
         let search = self.services.new_search(record, choice);
-        let handed_on = known.contacts(|contacts| contacts.handed_on());
+        let handed_on = known.contacts(|contacts| contacts.for_successor());
         search.contacts(|contacts| contacts.take_over(handed_on));
         self.context.records.save_magnet(&search.record)?;
         let entry = SwarmEntry::Search(Arc::clone(&search));

@@ -6,11 +6,11 @@ use crate::peer::{
     Transfer, TransferPlan, already, check_same_kind, place, whole_at,
 };
 use crate::storage::{
-    CreateOptions, Download, FileLayout, Mode, Others, RecordKind, Store, StoreError,
+    CreateOptions, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, Store, StoreError,
     create_stamped,
 };
 use crate::torrent::{Info, InfoHash, Metainfo};
-use crate::wire::access::{ErrorKind, FileEntry, NewsEntry, Outcome};
+use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome, FileEntry};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::path::Path;
@@ -142,7 +142,7 @@ impl Peer {
         store.seal(&stamps);
         match account.publish(&membership.group, &info) {
             Ok(()) => {}
-            Err(AccountError::Refused(refused)) if refused.kind == ErrorKind::ShareExists => {
+            Err(AccountError::Refused(refused)) if refused.kind == AccessErrorKind::ShareExists => {
                 if !self.is_in_catalogue(&membership.group, &info)? {
                     return Err(AccountError::Refused(refused).into());
                 }
@@ -221,7 +221,7 @@ impl Peer {
         let info = Arc::new(metainfo.info().clone());
         let layout = FileLayout::all(Arc::clone(&info));
         let mut replaces = false;
-        let files = match Download::open(layout.clone(), &place, Mode::New) {
+        let files = match Download::open(layout.clone(), &place, DownloadMode::New) {
             Err(StoreError::Exists(path)) => {
                 match whole_at(&info, &path, &|_, _| {}, &self.context.interrupt)? {
                     Some(store) => OpenFiles::Whole(Arc::new(store)),
@@ -231,7 +231,7 @@ impl Peer {
                             return Err(PeerError::OtherContent(path));
                         }
                         replaces = true;
-                        let mode = Mode::Replace(Others::Removed);
+                        let mode = DownloadMode::Replace(ExtraFiles::Remove);
                         OpenFiles::Partial(Arc::new(Download::open(layout, &place, mode)?))
                     }
                 }
@@ -274,10 +274,10 @@ impl Peer {
             Err(AccountError::Refused(refused))
                 if matches!(
                     refused.kind,
-                    ErrorKind::NotThePublisher
-                        | ErrorKind::UnknownShare
-                        | ErrorKind::NotAMember
-                        | ErrorKind::UnknownGroup
+                    AccessErrorKind::NotThePublisher
+                        | AccessErrorKind::UnknownShare
+                        | AccessErrorKind::NotAMember
+                        | AccessErrorKind::UnknownGroup
                 ) =>
             {
                 if here.is_empty() {
@@ -317,9 +317,12 @@ impl Peer {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub fn news(&self) -> Result<Vec<NewsEntry>, AccountError> {
+    pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
         let news = self.account().news()?;
-        if news.iter().any(|entry| entry.outcome == Outcome::Accepted) {
+        if news
+            .iter()
+            .any(|entry| entry.outcome == DecisionOutcome::Accepted)
+        {
             self.services.group_announcer.resume();
         }
         Ok(news)

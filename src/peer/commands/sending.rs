@@ -41,7 +41,7 @@ impl Peer {
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
         }
-        // Checked before the hashing, which may take long. The existing file may be the same
+        // CheckResult before the hashing, which may take long. The existing file may be the same
         // torrent.
         if torrent.symlink_metadata().is_ok() {
             read_torrent(torrent)?;
@@ -104,7 +104,7 @@ fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
     let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
         .map_err(|error| file(error.kind().into()))?;
     io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
-    // Others may read a torrent. The temporary file was readable by its owner only.
+    // ExtraFiles may read a torrent. The temporary file was readable by its owner only.
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     temporary
         .as_file()

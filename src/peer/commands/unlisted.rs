@@ -2,7 +2,7 @@
 //! owners.
 
 use crate::peer::{DownloadState, OpenFiles, Peer, PeerError, TransferPlan, download_state};
-use crate::storage::{Download, FileLayout, Mode, Place, RecordKind, Store};
+use crate::storage::{Destination, Download, DownloadMode, FileLayout, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -49,9 +49,9 @@ impl Peer {
     ///
     /// # Errors
     /// When the place cannot be used or the file is here already.
-    pub fn fetch_unlisted(&self, info: Info, place: Place) -> Result<(), PeerError> {
+    pub fn fetch_unlisted(&self, info: Info, place: Destination) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
-        let download = Download::open(layout, &place, Mode::New)?;
+        let download = Download::open(layout, &place, DownloadMode::New)?;
         let kind = RecordKind::Download(place);
         let plan = TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;

@@ -1,7 +1,7 @@
 //! The place of a download, and reading the `.torrent` files that people name.
 
 use crate::peer::{PeerError, Transfers};
-use crate::storage::{Place, RecordKind};
+use crate::storage::{Destination, RecordKind};
 use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(crate) fn place_of(
     transfers: &Transfers,
     metainfo: &Metainfo,
     destination: Option<&Path>,
-) -> Result<Place, PeerError> {
+) -> Result<Destination, PeerError> {
     let known = transfers.transfer(metainfo.info().info_hash());
     if let (Some(known), Some(named)) = (known, destination)
         && let RecordKind::Download(place) = &known.plan.kind
@@ -48,14 +48,17 @@ pub(crate) fn place_of(
 
 /// The place that a destination means: a folder that will contain the share, or the share's own
 /// path.
-pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<Place, PeerError> {
+pub(crate) fn place(
+    metainfo: &Metainfo,
+    destination: Option<&Path>,
+) -> Result<Destination, PeerError> {
     let name = metainfo.info().name().as_str();
     let destination = destination.unwrap_or(Path::new("."));
     let file = PeerError::file(destination);
     let ends_as_folder = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
     let absolute = std::path::absolute(destination).map_err(file)?;
     if ends_as_folder || absolute.is_dir() {
-        return Ok(Place {
+        return Ok(Destination {
             folder: absolute,
             name: name.to_owned(),
         });
@@ -71,7 +74,7 @@ pub(crate) fn place(metainfo: &Metainfo, destination: Option<&Path>) -> Result<P
         .file_name()
         .and_then(|name| name.to_str())
         .ok_or_else(unusable)?;
-    Ok(Place {
+    Ok(Destination {
         folder,
         name: name.to_owned(),
     })

@@ -5,7 +5,8 @@ use crate::peer::{
     FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
 };
 use crate::storage::{
-    Download, FileLayout, Mode, Others, Place, RecordKind, Store, StoreError, verify,
+    Destination, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, Store, StoreError,
+    verify,
 };
 use crate::system::processors;
 use crate::torrent::{Info, Metainfo, PieceSet, Selection};
@@ -16,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 /// A download before it starts.
 pub(crate) struct PlannedDownload {
     pub(crate) metainfo: Metainfo,
-    pub(crate) place: Place,
+    pub(crate) place: Destination,
     pub(crate) choice: FileChoice,
     /// The peers that a magnet link names.
     pub(crate) peers: Vec<String>,
@@ -112,8 +113,8 @@ fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     let is_private = transfer.info().private();
     let candidates = former.contacts(|known| match former {
         // A private torrent calls only peers that its own tracker returned (BEP 27).
-        SwarmEntry::Search(_) if is_private => known.barred_alone(),
-        _ => known.handed_on(),
+        SwarmEntry::Search(_) if is_private => known.only_barred(),
+        _ => known.for_successor(),
     });
     match former {
         SwarmEntry::Search(_) => transfer.contacts(|contacts| contacts.take_over(candidates)),
@@ -179,7 +180,7 @@ impl PlannedDownload {
         in_place: bool,
         interrupt: &AtomicBool,
     ) -> Result<Option<OpenedFiles>, StoreError> {
-        let mode = Mode::extend(layout, &self.place);
+        let mode = DownloadMode::extend_or_new(layout, &self.place);
         let opened = mode.and_then(|mode| Download::open(layout.clone(), &self.place, mode));
         let download = match opened {
             Ok(download) => download,
@@ -217,7 +218,7 @@ impl PlannedDownload {
         let info = Arc::new(self.metainfo.info().clone());
         let selection = Arc::new(Selection::of(&info, &self.choice.only)?);
         let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&selection));
-        let path = match Download::open(layout.clone(), &self.place, Mode::New) {
+        let path = match Download::open(layout.clone(), &self.place, DownloadMode::New) {
             Ok(download) => return Ok(OpenedFiles::partial(download, &selection)),
             Err(StoreError::Exists(path)) => path,
             Err(error) => return Err(error.into()),
@@ -239,7 +240,8 @@ impl PlannedDownload {
             return Err(PeerError::OtherContent(path));
         }
         check_same_kind(&info, &path)?;
-        let download = Download::open(layout, &self.place, Mode::Replace(Others::Kept))?;
+        let download =
+            Download::open(layout, &self.place, DownloadMode::Replace(ExtraFiles::Keep))?;
         if let Err(error) = download.copy_replaced(interrupt) {
             download.undo();
             return Err(error.into());

@@ -10,7 +10,7 @@ use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, Pace, Schedule};
 use crate::peer::{Account, Membership, Trackers, Transfer};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use crate::wire::access::MAX_ANNOUNCES;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -55,9 +55,9 @@ impl Default for GroupAnnouncer {
 
 impl GroupAnnouncer {
     /// Announces a transfer as soon as possible, and then regularly.
-    fn announce(&self, transfer: Arc<Transfer>, group: &Arc<Group>, event: Option<Event>) {
+    fn announce(&self, transfer: Arc<Transfer>, group: &Arc<Group>, event: Option<AnnounceEvent>) {
         // Groups have no partial seeds.
-        let event = event.filter(|event| *event != Event::Paused);
+        let event = event.filter(|event| *event != AnnounceEvent::Paused);
         let (info_hash, now) = (transfer.info_hash(), Instant::now());
         let group = Arc::clone(group);
         let group_transfer = GroupTransfer { transfer, group };
@@ -127,9 +127,9 @@ impl GroupAnnouncer {
                 let done = done;
                 let groups = announces.chunk_by(|one, next| one.tracker == next.tracker);
                 for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
-                    let stopped = batch
-                        .iter()
-                        .map(|announce| (&*announce.payload.transfer, Some(Event::Stopped)));
+                    let stopped = batch.iter().map(|announce| {
+                        (&*announce.payload.transfer, Some(AnnounceEvent::Stopped))
+                    });
                     if group_client.announce(stopped, drop).is_err() {
                         break;
                     }
@@ -211,7 +211,7 @@ pub(crate) struct MemberAnnouncer {
 }
 
 impl Trackers<Transfer> for MemberAnnouncer {
-    fn announce(&self, transfer: Arc<Transfer>, event: Option<Event>) {
+    fn announce(&self, transfer: Arc<Transfer>, event: Option<AnnounceEvent>) {
         self.announcer.announce(transfer, &self.group, event);
     }
 

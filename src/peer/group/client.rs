@@ -8,9 +8,12 @@ use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
 use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer};
 use crate::peer::{Account, AccountError, Membership, Transfer};
-use crate::wire::access::{Announce, AnnounceEvent, Announces, ErrorKind, Peers, Refused};
+use crate::wire::access::{
+    AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
+    SwarmAnnounce,
+};
 use crate::wire::name::Label;
-use crate::wire::{Event, PeerId};
+use crate::wire::{AnnounceEvent, PeerId};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -65,7 +68,7 @@ struct SwarmAnswer {
     is_listed: bool,
     /// The other peers of the swarm, kept here while there is no certificate for links to them.
     addresses: Vec<SocketAddr>,
-    refused: Option<Refused>,
+    refused: Option<AccessRefusal>,
 }
 
 /// The answers of the trackers to one request.
@@ -195,12 +198,12 @@ impl GroupClient {
     /// why some did not answer, if any.
     pub(super) fn announce<'a>(
         &self,
-        announces: impl Iterator<Item = (&'a Transfer, Option<Event>)>,
-        mut on_peers: impl FnMut(Peers),
+        announces: impl Iterator<Item = (&'a Transfer, Option<AnnounceEvent>)>,
+        mut on_peers: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
         let swarms = announces.map(|(transfer, event)| {
             let amounts = transfer.contents(None);
-            Announce {
+            SwarmAnnounce {
                 info_hash: transfer.info_hash(),
                 uploaded: amounts.uploaded,
                 downloaded: amounts.downloaded,
@@ -211,11 +214,11 @@ impl GroupClient {
         let swarms: Vec<_> = swarms.collect();
         let count = swarms.len();
         let announces = NonZeroU16::new(self.address.port())
-            .and_then(|port| Announces::new(self.peer_id, port, swarms));
+            .and_then(|port| AnnounceBatch::new(self.peer_id, port, swarms));
         match announces {
             Some(announces) => self.account.announce(announces, on_peers),
             None => {
-                on_peers(Peers {
+                on_peers(AnnounceBatchAnswer {
                     swarms: (0..count).map(|_| Ok(Vec::new())).collect(),
                     interval: NOT_LISTENING,
                     barred: Vec::new(),
@@ -227,17 +230,17 @@ impl GroupClient {
 }
 
 fn is_stopped(due: &GroupAnnounce) -> bool {
-    due.event == Some(Event::Stopped)
+    due.event == Some(AnnounceEvent::Stopped)
 }
 
 /// The event in the form of a control connection.
-fn to_wire_event(event: Event) -> Option<AnnounceEvent> {
+fn to_wire_event(event: AnnounceEvent) -> Option<GroupAnnounceEvent> {
     match event {
-        Event::Started => Some(AnnounceEvent::Started),
-        Event::Completed => Some(AnnounceEvent::Completed),
-        Event::Stopped => Some(AnnounceEvent::Stopped),
+        AnnounceEvent::Started => Some(GroupAnnounceEvent::Started),
+        AnnounceEvent::Completed => Some(GroupAnnounceEvent::Completed),
+        AnnounceEvent::Stopped => Some(GroupAnnounceEvent::Stopped),
         // Groups have no partial seeds.
-        Event::Paused => None,
+        AnnounceEvent::Paused => None,
     }
 }
 
@@ -264,15 +267,19 @@ fn failed_with(trouble: String) -> AnnounceOutcome {
 fn outcome_of_error(group: &Group, error: &AccountError) -> AnnounceOutcome {
     match error.refusal() {
         // One share may be withdrawn while others of the group are listed.
-        Some(ErrorKind::NotInCatalogue) => {
+        Some(AccessErrorKind::NotInCatalogue) => {
             group.renew_certificate_soon();
             AnnounceOutcome::Ended(format!("{}: {error}", group.membership.group))
         }
-        Some(ErrorKind::NotAMember | ErrorKind::UnknownGroup) => {
+        Some(AccessErrorKind::NotAMember | AccessErrorKind::UnknownGroup) => {
             group.suspend();
             AnnounceOutcome::Ended(format!("{}: {error}", group.membership.group))
         }
-        Some(ErrorKind::NotLoggedIn | ErrorKind::SessionEnded | ErrorKind::AccountGone) => {
+        Some(
+            AccessErrorKind::NotLoggedIn
+            | AccessErrorKind::SessionEnded
+            | AccessErrorKind::AccountGone,
+        ) => {
             group.suspend();
             suspended(group)
         }

@@ -2,10 +2,10 @@
 
 use super::ReadError;
 use crate::bencode;
-use crate::swarm::Breach;
+use crate::swarm::ProtocolViolation;
 use crate::torrent::{BitfieldError, BlockError};
 use crate::wire::metadata::MetadataError;
-use crate::wire::peer::Ask;
+use crate::wire::peer::UncheckedBlock;
 use std::io;
 
 /// Why a link ended, as seen by its reading thread. A protocol error names the rule that the remote
@@ -21,7 +21,7 @@ pub(crate) enum EndReason {
     #[error("bad block: {0}")]
     Block(#[from] BlockError),
     #[error("a block that was not asked for: piece {}, bytes {}+{}", .0.index, .0.begin, .0.length)]
-    Unrequested(Ask),
+    Unrequested(UncheckedBlock),
     #[error("a message of the fast extension that was not agreed on")]
     FastNotAgreed,
     #[error("a message of the extension protocol that was not agreed on")]
@@ -31,7 +31,7 @@ pub(crate) enum EndReason {
     #[error("bad message about metadata: {0}")]
     Metadata(#[from] MetadataError),
     #[error("{0}")]
-    Breach(#[from] Breach),
+    Breach(#[from] ProtocolViolation),
     #[error("more requests than are kept")]
     TooManyRequests,
     #[error("cannot start a thread: {0}")]

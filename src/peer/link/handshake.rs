@@ -11,7 +11,7 @@ use crate::net::{
 };
 use crate::peer::Context;
 use crate::torrent::InfoHash;
-use crate::wire::handshake::{FIRST_BYTE, HANDSHAKE, Handshake, NotBitTorrent};
+use crate::wire::handshake::{HANDSHAKE_FIRST_BYTE, HANDSHAKE_LENGTH, Handshake, NotBitTorrent};
 use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -71,7 +71,7 @@ pub(crate) fn initiate_handshake(
 ) -> Result<PeerConnection, CallError> {
     let limit = context.link_limits.deadlines.handshake;
     let our_handshake = context.handshake(info_hash).encode();
-    let mut answer = [0; HANDSHAKE];
+    let mut answer = [0; HANDSHAKE_LENGTH];
     let (stream, member) = match member {
         Some(GroupAccess { tls, is_barred }) => {
             let member_connection = tls.connect(Arc::clone(&socket), info_hash, limit)?;
@@ -143,7 +143,7 @@ pub(crate) enum AcceptError {
     #[error("no handshake: {0}")]
     Silent(#[source] io::Error),
     #[error(
-        "not a BitTorrent handshake (first byte {0:#04x}); encrypted ones are not understood here"
+        "not a BitTorrent handshake (first byte {0:#04x}); encrypted handshakes are not supported"
     )]
     FirstByte(u8),
     #[error("the handshake did not come whole: {0}")]
@@ -189,7 +189,7 @@ pub(crate) fn accept_handshake(
     let limit = context.link_limits.deadlines.handshake;
     read_exact_by(&socket, &mut first, limit).map_err(AcceptError::Silent)?;
     let (stream, member, handshake) = match first {
-        [FIRST_BYTE] => {
+        [HANDSHAKE_FIRST_BYTE] => {
             let handshake = accept_open(context, served, &socket)?;
             (LinkStream::Plain(socket), None, handshake)
         }
@@ -218,7 +218,7 @@ fn accept_open(
     socket: &TcpStream,
 ) -> Result<Handshake, AcceptError> {
     let limit = context.link_limits.deadlines.handshake;
-    let mut bytes = [FIRST_BYTE; HANDSHAKE];
+    let mut bytes = [HANDSHAKE_FIRST_BYTE; HANDSHAKE_LENGTH];
     if let Some(rest) = bytes.get_mut(1..) {
         read_exact_by(socket, rest, limit).map_err(AcceptError::Cut)?;
     }
@@ -239,7 +239,7 @@ fn accept_member(
     let tls = |info_hash| served.tls(info_hash);
     let member_connection = accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit)?;
     let deadline = Instant::now() + limit;
-    let mut bytes = [0; HANDSHAKE];
+    let mut bytes = [0; HANDSHAKE_LENGTH];
     let read = member_connection
         .stream
         .read_exact_until(&mut bytes, deadline);

@@ -2,7 +2,9 @@
 //! fetch metadata.
 
 use super::LinkStream;
-use crate::wire::peer::{Ask, Message, MessageError, PIECE_HEADER, Step, decode};
+use crate::wire::peer::{
+    Decoded, MessageError, PIECE_HEADER_LENGTH, PeerMessage, UncheckedBlock, decode,
+};
 use std::io::{self, IoSliceMut};
 use std::time::{Duration, Instant};
 
@@ -59,7 +61,7 @@ pub(crate) enum Upcoming {
     /// A message. [`MessageReader::message`] returns it.
     Message,
     /// The header of a block. The reader has consumed it; the block itself follows.
-    Block(Ask),
+    Block(UncheckedBlock),
 }
 
 /// Reads messages from one stream.
@@ -110,23 +112,23 @@ impl<'a> MessageReader<'a> {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let longest = self.max_bitfield.unwrap_or(usize::MAX);
             match decode(rest, longest)? {
-                Step::Message(..) => return Ok(Upcoming::Message),
-                Step::Piece(ask) => {
-                    self.bytes.drain(..self.at + PIECE_HEADER);
+                Decoded::Message(..) => return Ok(Upcoming::Message),
+                Decoded::PieceHeader(ask) => {
+                    self.bytes.drain(..self.at + PIECE_HEADER_LENGTH);
                     self.at = 0;
                     return Ok(Upcoming::Block(ask));
                 }
-                Step::Unknown(length) => {
+                Decoded::Unknown(length) => {
                     self.skip(length)?;
                     self.begun = None;
                 }
-                Step::Incomplete(length)
+                Decoded::Incomplete(length)
                     if self.max_bitfield.is_none() && rest.get(4) == Some(&BITFIELD) =>
                 {
                     self.skip(length)?;
                     self.begun = None;
                 }
-                Step::Incomplete(needed) => self.fill(needed)?,
+                Decoded::Incomplete(needed) => self.fill(needed)?,
             }
         }
     }
@@ -135,14 +137,14 @@ impl<'a> MessageReader<'a> {
     ///
     /// # Errors
     /// When the bytes are not a valid message.
-    pub(crate) fn message(&mut self) -> Result<Message<'_>, ReadError> {
+    pub(crate) fn message(&mut self) -> Result<PeerMessage<'_>, ReadError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match decode(rest, self.max_bitfield.unwrap_or(usize::MAX))? {
-            Step::Message(message, length) => {
+            Decoded::Message(message, length) => {
                 self.at += length;
                 Ok(message)
             }
-            _ => Ok(Message::KeepAlive),
+            _ => Ok(PeerMessage::KeepAlive),
         }
     }
 
@@ -172,7 +174,7 @@ impl<'a> MessageReader<'a> {
         spent: Duration,
     ) -> Result<(), ReadError> {
         let begun = Instant::now().checked_sub(spent);
-        let mut header = [0; PIECE_HEADER];
+        let mut header = [0; PIECE_HEADER_LENGTH];
         while !rest.is_empty() {
             let room = rest.len();
             let mut slices = [IoSliceMut::new(rest), IoSliceMut::new(&mut header)];

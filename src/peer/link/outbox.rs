@@ -9,8 +9,8 @@ use super::MAX_REQUEST_QUEUE;
 use crate::peer::Throttle;
 use crate::system::{lock, recover};
 use crate::torrent::{BLOCK, BlockRange, Info, PieceIndex};
-use crate::wire::metadata::{METADATA_PIECE, MetadataMessage, metadata_piece};
-use crate::wire::peer::Message;
+use crate::wire::metadata::{METADATA_PIECE_LENGTH, MetadataMessage, metadata_piece};
+use crate::wire::peer::PeerMessage;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ pub(super) struct NextOutput {
 
 impl Outbox {
     /// Queues messages. Closes the outbox if too much is queued.
-    pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
+    pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = PeerMessage<'a>>) {
         self.change(|queues| {
             if queues.bytes.len() > MAX_QUEUED_BYTES {
                 queues.closed = true;
@@ -98,18 +98,18 @@ impl Outbox {
 
     /// Queues an unchoke.
     pub(crate) fn unchoke(&self) {
-        self.change(|queues| Message::Unchoke.encode_into(&mut queues.bytes));
+        self.change(|queues| PeerMessage::Unchoke.encode_into(&mut queues.bytes));
     }
 
     /// Queues a choke and drops the queued blocks. With the fast extension (BEP 6) a reject follows
     /// for each dropped block, and blocks of `allowed` pieces stay queued.
     pub(crate) fn choke(&self, fast: bool, allowed: &[PieceIndex]) {
         self.change(|Queues { bytes, blocks, .. }| {
-            Message::Choke.encode_into(bytes);
+            PeerMessage::Choke.encode_into(bytes);
             blocks.retain(|block| {
                 let stays = fast && allowed.contains(&block.piece());
                 if fast && !stays {
-                    Message::Reject((*block).into()).encode_into(bytes);
+                    PeerMessage::Reject((*block).into()).encode_into(bytes);
                 }
                 stays
             });
@@ -127,7 +127,7 @@ impl Outbox {
     /// the whole metadata.
     pub(crate) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
         let mut queues = lock(&self.queues);
-        if queues.metadata.requested >= 2 * info.raw().len().div_ceil(METADATA_PIECE) {
+        if queues.metadata.requested >= 2 * info.raw().len().div_ceil(METADATA_PIECE_LENGTH) {
             return false;
         }
         queues.metadata.requested += 1;
@@ -261,7 +261,7 @@ impl Queues {
             };
             let payload = data.encode();
             let payload = payload.as_slice();
-            Message::Extended { id, payload }.encode_into(&mut self.bytes);
+            PeerMessage::Extended { id, payload }.encode_into(&mut self.bytes);
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
         lengths.block(lengths.piece(piece).unwrap(), 0).unwrap()
     }
 
-    fn messages(messages: &[Message<'_>]) -> Vec<u8> {
+    fn messages(messages: &[PeerMessage<'_>]) -> Vec<u8> {
         let mut bytes = Vec::new();
         messages
             .iter()
@@ -303,9 +303,9 @@ mod tests {
             }
             outbox.choke(fast, &allowed);
             let next = outbox.next(Vec::new(), None, LONG).unwrap();
-            let mut expected = vec![Message::Unchoke, Message::Choke];
+            let mut expected = vec![PeerMessage::Unchoke, PeerMessage::Choke];
             if fast {
-                expected.extend([0, 1, 3].map(|at: usize| Message::Reject(pieces[at].into())));
+                expected.extend([0, 1, 3].map(|at: usize| PeerMessage::Reject(pieces[at].into())));
             }
             assert_eq!(next.bytes, messages(&expected));
             assert_eq!(next.block, (kept == 1).then_some(pieces[2]));
@@ -336,11 +336,11 @@ mod tests {
         let begun = Instant::now();
         // Each piece takes a quarter of a second. Messages do not wait for it.
         for number in 0..4 {
-            outbox.send([Message::Interested]);
+            outbox.send([PeerMessage::Interested]);
             let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
             assert_eq!(next.bytes, [0, 0, 0, 1, 2]);
             let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
-            assert!(next.bytes.len() > METADATA_PIECE && next.block.is_none());
+            assert!(next.bytes.len() > METADATA_PIECE_LENGTH && next.block.is_none());
             assert!(
                 begun.elapsed() + Duration::from_millis(150) > number * Duration::from_millis(250)
             );
@@ -358,7 +358,7 @@ mod tests {
         let long = lengths.range(0, 0, 128 << 10).unwrap();
         outbox.push_block(long);
         let begun = Instant::now();
-        outbox.send([Message::Interested]);
+        outbox.send([PeerMessage::Interested]);
         let next = outbox.next(Vec::new(), Some(&limit), LONG).unwrap();
         assert_eq!(
             (next.bytes.as_slice(), next.block),

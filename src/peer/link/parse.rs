@@ -1,16 +1,16 @@
 //! Converts wire messages to what they mean for one share, and checks them against it.
 
 use super::{EndReason, METADATA_ID, PEX_ID};
-use crate::swarm::{Breach, Received, Remote};
+use crate::swarm::{ProtocolViolation, ReceivedMessage, RemotePeer};
 use crate::torrent::{BlockRange, Lengths, PieceSet};
 use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
-use crate::wire::peer::{Ask, Message};
+use crate::wire::peer::{PeerMessage, UncheckedBlock};
 
 /// A message that is valid for the share and for the extensions that both sides support.
 #[derive(Debug)]
 pub(super) enum ParsedMessage<'a> {
     /// A message for the core.
-    Swarm(Received<'a>),
+    Swarm(ReceivedMessage<'a>),
     /// Cancels a request, which may be queued at this link.
     Cancel(BlockRange),
     /// A metadata message (BEP 9).
@@ -25,49 +25,54 @@ pub(super) enum ParsedMessage<'a> {
 /// # Errors
 /// When the message breaks the protocol.
 pub(super) fn parse<'a>(
-    message: Message<'a>,
-    remote: &Remote,
+    message: PeerMessage<'a>,
+    remote: &RemotePeer,
     lengths: &Lengths,
     is_first: bool,
 ) -> Result<ParsedMessage<'a>, EndReason> {
     let piece = |name, index| lengths.piece(index).ok_or(EndReason::NoPiece(name, index));
-    let block = |request: Ask| lengths.range(request.index, request.begin, request.length);
-    let all = |pieces| Received::Pieces { pieces, is_first };
+    let block =
+        |request: UncheckedBlock| lengths.range(request.index, request.begin, request.length);
+    let all = |pieces| ReceivedMessage::Pieces { pieces, is_first };
     let is_fast = remote.fast;
     Ok(ParsedMessage::Swarm(match message {
-        Message::KeepAlive | Message::Port(_) => return Ok(ParsedMessage::Nothing),
-        Message::Choke => Received::Choke,
-        Message::Unchoke => Received::Unchoke,
-        Message::Interested => Received::Interested,
-        Message::NotInterested => Received::NotInterested,
-        Message::Have(index) => Received::Have(piece("have", index)?),
-        Message::Bitfield(bits) => all(PieceSet::from_bitfield(bits, lengths)?),
-        Message::HaveAll if is_fast => all(PieceSet::full(lengths)),
-        Message::HaveNone if is_fast && !is_first => return Err(Breach::TakenBack.into()),
-        Message::HaveNone if is_fast => all(PieceSet::empty(lengths)),
-        Message::Request(request) => Received::Request(block(request)?),
-        Message::Cancel(request) => return Ok(ParsedMessage::Cancel(block(request)?)),
-        Message::Reject(request) if is_fast => Received::Reject(block(request)?),
-        Message::Suggest(index) if is_fast => Received::Suggest(piece("suggest", index)?),
-        Message::AllowedFast(index) if is_fast => {
-            Received::AllowedFast(piece("allowed fast", index)?)
+        PeerMessage::KeepAlive | PeerMessage::Port(_) => return Ok(ParsedMessage::Nothing),
+        PeerMessage::Choke => ReceivedMessage::Choke,
+        PeerMessage::Unchoke => ReceivedMessage::Unchoke,
+        PeerMessage::Interested => ReceivedMessage::Interested,
+        PeerMessage::NotInterested => ReceivedMessage::NotInterested,
+        PeerMessage::Have(index) => ReceivedMessage::Have(piece("have", index)?),
+        PeerMessage::Bitfield(bits) => all(PieceSet::from_bitfield(bits, lengths)?),
+        PeerMessage::HaveAll if is_fast => all(PieceSet::full(lengths)),
+        PeerMessage::HaveNone if is_fast && !is_first => {
+            return Err(ProtocolViolation::TakenBack.into());
         }
-        Message::HaveAll
-        | Message::HaveNone
-        | Message::Reject(_)
-        | Message::Suggest(_)
-        | Message::AllowedFast(_) => return Err(EndReason::FastNotAgreed),
-        Message::Extended { .. } if !remote.extensions => {
+        PeerMessage::HaveNone if is_fast => all(PieceSet::empty(lengths)),
+        PeerMessage::Request(request) => ReceivedMessage::Request(block(request)?),
+        PeerMessage::Cancel(request) => return Ok(ParsedMessage::Cancel(block(request)?)),
+        PeerMessage::Reject(request) if is_fast => ReceivedMessage::Reject(block(request)?),
+        PeerMessage::Suggest(index) if is_fast => {
+            ReceivedMessage::Suggest(piece("suggest", index)?)
+        }
+        PeerMessage::AllowedFast(index) if is_fast => {
+            ReceivedMessage::AllowedFast(piece("allowed fast", index)?)
+        }
+        PeerMessage::HaveAll
+        | PeerMessage::HaveNone
+        | PeerMessage::Reject(_)
+        | PeerMessage::Suggest(_)
+        | PeerMessage::AllowedFast(_) => return Err(EndReason::FastNotAgreed),
+        PeerMessage::Extended { .. } if !remote.extensions => {
             return Err(EndReason::ExtensionsNotAgreed);
         }
-        Message::Extended { id, payload } => match id {
-            HANDSHAKE_ID => Received::Handshake(ExtensionHandshake::parse(payload)?),
+        PeerMessage::Extended { id, payload } => match id {
+            HANDSHAKE_ID => ReceivedMessage::Handshake(ExtensionHandshake::parse(payload)?),
             METADATA_ID => return Ok(ParsedMessage::Metadata(payload)),
-            PEX_ID => Received::PeerExchange(payload),
+            PEX_ID => ReceivedMessage::PeerExchange(payload),
             // We offer no other extension.
             _ => return Ok(ParsedMessage::Nothing),
         },
         // The reader handles blocks: see `Upcoming::Block`.
-        Message::Piece { .. } => return Ok(ParsedMessage::Nothing),
+        PeerMessage::Piece { .. } => return Ok(ParsedMessage::Nothing),
     }))
 }

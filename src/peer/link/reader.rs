@@ -8,7 +8,7 @@ use super::{
 };
 use crate::peer::{BlockBuffer, BufferPool, LinkLimits};
 use crate::torrent::{BLOCK, Lengths, PieceSet};
-use crate::wire::peer::{Ask, Message};
+use crate::wire::peer::{PeerMessage, UncheckedBlock};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -98,8 +98,8 @@ impl<S: MessageSink> Reader<'_, S> {
         }
     }
 
-    fn handle(&self, message: Message<'_>, may_be_bitfield: bool) -> Result<(), EndReason> {
-        let is_request = matches!(message, Message::Request(_));
+    fn handle(&self, message: PeerMessage<'_>, may_be_bitfield: bool) -> Result<(), EndReason> {
+        let is_request = matches!(message, PeerMessage::Request(_));
         match parse(
             message,
             self.link.remote(),
@@ -122,7 +122,11 @@ impl<S: MessageSink> Reader<'_, S> {
     }
 
     /// Reads a block into its buffer and passes it to the swarm.
-    fn read_block(&mut self, messages: &mut MessageReader<'_>, ask: Ask) -> Result<(), EndReason> {
+    fn read_block(
+        &mut self,
+        messages: &mut MessageReader<'_>,
+        ask: UncheckedBlock,
+    ) -> Result<(), EndReason> {
         let lengths = &self.resources.lengths;
         let range = lengths.range(ask.index, ask.begin, ask.length)?;
         if range.length() > BLOCK {
@@ -156,9 +160,9 @@ impl<S: MessageSink> Reader<'_, S> {
 /// Whether the message may come before the bitfield. BEP 3 requires the bitfield directly after the
 /// handshake. BEP 10 allows the extension handshake first, and widespread clients send it first;
 /// some send the port first.
-fn may_precede_bitfield(message: &Message<'_>) -> bool {
+fn may_precede_bitfield(message: &PeerMessage<'_>) -> bool {
     matches!(
         message,
-        Message::KeepAlive | Message::Port(_) | Message::Extended { .. }
+        PeerMessage::KeepAlive | PeerMessage::Port(_) | PeerMessage::Extended { .. }
     )
 }

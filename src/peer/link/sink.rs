@@ -2,7 +2,7 @@
 
 use crate::peer::BlockBuffer;
 use crate::storage::Store;
-use crate::swarm::{Breach, LinkId, Received, Unasked};
+use crate::swarm::{LinkId, ProtocolViolation, ReceivedMessage, UnrequestedBlock};
 use crate::torrent::{BlockRange, PieceIndex};
 use crate::wire::metadata::MetadataError;
 use std::sync::Arc;
@@ -13,7 +13,11 @@ pub(crate) trait MessageSink: Send + Sync {
     ///
     /// # Errors
     /// When the message breaks the protocol. The link then ends.
-    fn on_message(&self, link: LinkId, message: Received<'_>) -> Result<(), Breach>;
+    fn on_message(
+        &self,
+        link: LinkId,
+        message: ReceivedMessage<'_>,
+    ) -> Result<(), ProtocolViolation>;
 
     /// Handles a metadata message (BEP 9).
     ///
@@ -30,7 +34,7 @@ pub(crate) trait MessageSink: Send + Sync {
         link: LinkId,
         range: BlockRange,
         buffer: BlockBuffer,
-    ) -> Result<Option<BlockBuffer>, Unasked>;
+    ) -> Result<Option<BlockBuffer>, UnrequestedBlock>;
 }
 
 /// Provides what links send.

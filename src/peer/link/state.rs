@@ -3,10 +3,10 @@
 
 use super::{LinkStream, Outbox};
 use crate::certificate::Member;
-use crate::swarm::{Activity, LinkId, Remote};
+use crate::swarm::{LinkActivity, LinkId, RemotePeer};
 use crate::system::lock;
 use crate::torrent::{BlockRange, Info, PieceIndex};
-use crate::wire::peer::Message;
+use crate::wire::peer::PeerMessage;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub(crate) struct Link {
     stream: LinkStream,
     /// The other peer's user; only in a group swarm.
     member: Option<Member>,
-    remote: Remote,
+    remote: RemotePeer,
     outbox: Outbox,
     /// Pieces that the remote peer may request while choked (BEP 6).
     allowed_fast: Vec<PieceIndex>,
@@ -45,7 +45,7 @@ impl Link {
         id: LinkId,
         stream: LinkStream,
         member: Option<Member>,
-        remote: Remote,
+        remote: RemotePeer,
         allowed_fast: Vec<PieceIndex>,
     ) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Link {
         self.id
     }
 
-    pub(crate) fn remote(&self) -> &Remote {
+    pub(crate) fn remote(&self) -> &RemotePeer {
         &self.remote
     }
 
@@ -92,7 +92,7 @@ impl Link {
     }
 
     /// Queues messages.
-    pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = Message<'a>>) {
+    pub(crate) fn send<'a>(&self, messages: impl IntoIterator<Item = PeerMessage<'a>>) {
         self.outbox.send(messages);
     }
 
@@ -135,12 +135,12 @@ impl Link {
     }
 
     /// What the link has moved, for a core whose clock shows `now`.
-    pub(crate) fn activity(&self, now: Duration) -> Activity {
+    pub(crate) fn activity(&self, now: Duration) -> LinkActivity {
         let traffic = &self.traffic;
         let sent = traffic.sent.load(Ordering::Relaxed);
         let last_sent = Duration::from_millis(traffic.last_sent.load(Ordering::Relaxed));
         let ago = traffic.since.elapsed().saturating_sub(last_sent);
-        Activity {
+        LinkActivity {
             sent,
             last_sent: match sent {
                 0 => Duration::ZERO,
@@ -160,7 +160,7 @@ impl Link {
     /// too.
     pub(super) fn on_cancel(&self, block: BlockRange) {
         if self.outbox.cancel_block(block) && self.remote.fast {
-            self.outbox.send([Message::Reject(block.into())]);
+            self.outbox.send([PeerMessage::Reject(block.into())]);
         }
     }
 

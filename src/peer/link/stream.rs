@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use crate::net::TlsStream;
-use crate::storage::{Span, Store, StoreError};
+use crate::storage::{Store, StoreError, StoredSpan};
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{self, MsgFlags};
@@ -109,9 +109,9 @@ impl LinkStream {
         let spans = store.spans(offset, length)?;
         match self {
             Self::Plain(socket) => {
-                let checked_span = |span: Result<Span, StoreError>| {
+                let checked_span = |span: Result<StoredSpan, StoreError>| {
                     let span = span?;
-                    store.vouch(&span)?;
+                    store.check_span(&span)?;
                     Ok(span)
                 };
                 send_plain(socket, header, spans.map(checked_span))
@@ -122,7 +122,7 @@ impl LinkStream {
                     let span = span?;
                     read_span(&span, batch)?;
                     // Checks after reading, so that the bytes read are those that were verified.
-                    store.vouch(&span)?;
+                    store.check_span(&span)?;
                 }
                 Ok(batch.flush_full(|bytes| write_encrypted(tls, bytes))?)
             }
@@ -140,10 +140,10 @@ fn write_encrypted(tls: &TlsStream, bytes: &[u8]) -> io::Result<()> {
     tls.write_all_until(bytes, Instant::now() + WRITE_TIMEOUT)
 }
 
-fn read_span(span: &Span, batch: &mut Batch) -> Result<(), WriteError> {
-    let (Span::Padding(length) | Span::File { length, .. }) = span;
+fn read_span(span: &StoredSpan, batch: &mut Batch) -> Result<(), WriteError> {
+    let (StoredSpan::Padding(length) | StoredSpan::File { length, .. }) = span;
     let room = batch.room(usize::try_from(*length).unwrap_or(0));
-    let Span::File { file, offset, .. } = span else {
+    let StoredSpan::File { file, offset, .. } = span else {
         room.fill(0);
         return Ok(());
     };
@@ -156,7 +156,7 @@ fn read_span(span: &Span, batch: &mut Batch) -> Result<(), WriteError> {
 fn send_plain(
     socket: &TcpStream,
     header: &[u8],
-    spans: impl Iterator<Item = Result<Span, StoreError>>,
+    spans: impl Iterator<Item = Result<StoredSpan, StoreError>>,
 ) -> Result<(), WriteError> {
     let mut sent = 0;
     while let Some(rest) = header.get(sent..).filter(|rest| !rest.is_empty()) {
@@ -164,7 +164,7 @@ fn send_plain(
     }
     for span in spans {
         match span? {
-            Span::Padding(length) => {
+            StoredSpan::Padding(length) => {
                 let zeros = [0; 4096];
                 let mut left = length;
                 while left > 0 {
@@ -173,7 +173,7 @@ fn send_plain(
                     left -= part;
                 }
             }
-            Span::File {
+            StoredSpan::File {
                 file,
                 offset,
                 length,

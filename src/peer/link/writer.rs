@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::{Link, NextOutput, UploadSource, WriteError};
 use crate::peer::LinkLimits;
 use crate::torrent::BlockRange;
-use crate::wire::peer::{Message, piece_header};
+use crate::wire::peer::{PeerMessage, piece_header};
 use std::time::Duration;
 
 /// Sends until the outbox is closed or the stream fails. `journal_position` is the position in the
@@ -52,18 +52,18 @@ fn send(
     } = next;
     if haves {
         for piece in uploads.haves_since(journal_position) {
-            Message::Have(piece.number()).encode_into(&mut bytes);
+            PeerMessage::Have(piece.number()).encode_into(&mut bytes);
         }
     }
     let block = block.filter(|block| {
         let serves = uploads.serves(block.piece());
         if !serves && link.remote().fast {
-            Message::Reject((*block).into()).encode_into(&mut bytes);
+            PeerMessage::Reject((*block).into()).encode_into(&mut bytes);
         }
         serves
     });
     if bytes.is_empty() && !haves && block.is_none() && batch.is_empty() {
-        Message::KeepAlive.encode_into(&mut bytes);
+        PeerMessage::KeepAlive.encode_into(&mut bytes);
     }
     link.stream().write(batch, &bytes)?;
     bytes.clear();

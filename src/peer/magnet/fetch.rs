@@ -13,8 +13,8 @@ use crate::peer::{
 use crate::torrent::Sha1;
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::handshake::Handshake;
-use crate::wire::metadata::{Assembly, MetadataError, MetadataMessage};
-use crate::wire::peer::Message;
+use crate::wire::metadata::{MetadataAssembly, MetadataError, MetadataMessage};
+use crate::wire::peer::PeerMessage;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ pub(crate) fn fetch(
     match fetched {
         Ok(metadata) => {
             log::info!("{name}: {address} delivered the metadata");
-            search.contacts(|contacts| contacts.on_proved(address));
+            search.contacts(|contacts| contacts.on_useful(address));
             Some(metadata)
         }
         Err(error) => {
@@ -165,7 +165,7 @@ struct MetadataFetch<'a> {
     piece_deadline: Instant,
     /// The extension handshakes that the remote peer sent, merged.
     remote: ExtensionHandshake,
-    assembly: Option<Assembly>,
+    assembly: Option<MetadataAssembly>,
 }
 
 impl MetadataFetch<'_> {
@@ -175,11 +175,11 @@ impl MetadataFetch<'_> {
         }
         let mut hello = Vec::new();
         if handshake.fast {
-            Message::HaveNone.encode_into(&mut hello);
+            PeerMessage::HaveNone.encode_into(&mut hello);
         }
         let payload = extension_handshake(&self.search.context, false).encode();
         let (id, payload) = (0, payload.as_slice());
-        Message::Extended { id, payload }.encode_into(&mut hello);
+        PeerMessage::Extended { id, payload }.encode_into(&mut hello);
         self.send(&hello)?;
         let timeouts = ReadTimeouts {
             message: GREETING + NEXT_PIECE,
@@ -193,7 +193,7 @@ impl MetadataFetch<'_> {
             match messages.wait()? {
                 Upcoming::Block(_) => return Err(FetchError::Block),
                 Upcoming::Message => {
-                    if let Message::Extended { id, payload } = messages.message()?
+                    if let PeerMessage::Extended { id, payload } = messages.message()?
                         && let Some(metadata) = self.on_extended(id, payload)?
                     {
                         return Ok(metadata);
@@ -225,7 +225,7 @@ impl MetadataFetch<'_> {
             (Some(1..), Some(size @ 1..)) => size,
             _ => return Err(FetchError::HasNone),
         };
-        let assembly = Assembly::new(size)?;
+        let assembly = MetadataAssembly::new(size)?;
         let listens = self.remote.port;
         let listens = listens.map(|port| SocketAddr::new(self.address.ip(), port));
         if listens.is_some_and(|address| is_barred(self.search, address)) {
@@ -265,7 +265,11 @@ impl MetadataFetch<'_> {
     }
 
     fn request_pieces(&mut self) -> Result<(), FetchError> {
-        while let Some(piece) = self.assembly.as_mut().and_then(Assembly::ask) {
+        while let Some(piece) = self
+            .assembly
+            .as_mut()
+            .and_then(MetadataAssembly::next_request)
+        {
             self.send_metadata(MetadataMessage::Request(piece))?;
         }
         Ok(())
@@ -277,7 +281,7 @@ impl MetadataFetch<'_> {
         };
         let (mut bytes, payload) = (Vec::new(), message.encode());
         let payload = payload.as_slice();
-        Message::Extended { id, payload }.encode_into(&mut bytes);
+        PeerMessage::Extended { id, payload }.encode_into(&mut bytes);
         self.send(&bytes)
     }
 

@@ -5,7 +5,7 @@ use crate::peer::{
     download::named_peers, place,
 };
 use crate::torrent::{Info, Metainfo};
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ fn become_download(
 
 /// Starts the search for the metadata.
 pub(crate) fn seek(search: &Arc<MagnetSearch>) {
-    search.announce(Event::Started);
+    search.announce(AnnounceEvent::Started);
     named_peers::call(search.clone(), &search.record.magnet.peers);
     search.context.changes.notify();
 }

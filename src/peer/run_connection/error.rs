@@ -3,7 +3,7 @@
 use crate::net::FrameIoError;
 use crate::peer::TrustError;
 use crate::torrent::MetainfoError;
-use crate::wire::control::{ControlError, ErrorKind, Line, PartError};
+use crate::wire::control::{ControlError, PartError, RunErrorKind, TextLine};
 use std::io;
 use std::sync::Arc;
 
@@ -27,9 +27,9 @@ pub enum RunConnectionError {
     #[error("the tracker refuses: {message}")]
     Refused {
         /// The kind of error.
-        kind: ErrorKind,
+        kind: RunErrorKind,
         /// The error for a person.
-        message: Line,
+        message: TextLine,
     },
     /// No answer arrived in time.
     #[error("the tracker did not answer {0} in time")]
@@ -45,7 +45,7 @@ pub enum RunConnectionError {
     Info(#[from] MetainfoError),
     /// The run has ended, with these failures.
     #[error("the run has ended")]
-    Ended(Vec<Line>),
+    Ended(Vec<TextLine>),
     /// This client closed the connection.
     #[error("this client closed the connection to the tracker")]
     Stopped,

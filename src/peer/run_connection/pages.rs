@@ -47,7 +47,7 @@ fn parts_of(info: &[u8]) -> impl Iterator<Item = Result<InfoPart, PartError>> + 
 mod tests {
     use super::*;
     use crate::scenario::Scenario;
-    use crate::wire::control::{Ask, InfoParts, MAX_FRAME, Request};
+    use crate::wire::control::{InfoAssembly, MAX_FRAME, RunRequest, RunRequestMessage};
     use crate::wire::frame;
 
     #[test]
@@ -63,15 +63,15 @@ mod tests {
         let scenario = Scenario::parse(text.as_bytes()).unwrap();
         let infos = scenario.owned.iter().map(|file| file.info().unwrap());
         let infos: Vec<Info> = infos.collect();
-        let (mut parts, mut found, mut pages) = (InfoParts::new(), Vec::new(), 0);
+        let (mut parts, mut found, mut pages) = (InfoAssembly::new(), Vec::new(), 0);
         for page in of_infos(&infos) {
             let page = page.unwrap();
             found.extend(page.iter().filter_map(|part| parts.add(part).unwrap()));
             assert!(!page.is_empty());
-            let (id, ask) = (u32::MAX, Ask::Own { parts: page });
-            let body = Request { id, ask }.encode();
+            let (id, ask) = (u32::MAX, RunRequest::Own { parts: page });
+            let body = RunRequestMessage { id, ask }.encode();
             assert_eq!(
-                Request::decode(&body).map(|request| request.id),
+                RunRequestMessage::decode(&body).map(|request| request.id),
                 Ok(u32::MAX)
             );
             frame::encode(&body, MAX_FRAME, &mut Vec::new()).unwrap();

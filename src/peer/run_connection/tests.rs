@@ -1,9 +1,9 @@
 use super::*;
-use crate::net::{Caps, Incoming, Server, tls_testing};
+use crate::net::{ConnectionCaps, IncomingConnection, Server, tls_testing};
 use crate::peer::{FirstUse, TrustError};
 use crate::scenario::Scenario;
 use crate::tracker::RunningRun;
-use crate::wire::control::ErrorKind;
+use crate::wire::control::RunErrorKind;
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::time::Instant;
@@ -21,7 +21,7 @@ impl Tracker {
         let run = RunningRun::start(NonZeroU32::new(expected).unwrap(), wait).unwrap();
         let run = Arc::new(run);
         let serving = Arc::clone(&run);
-        let caps = Caps {
+        let caps = ConnectionCaps {
             total: 100,
             per_address: 100,
         };
@@ -33,7 +33,7 @@ impl Tracker {
             caps,
             256 << 10,
             LONG,
-            move |incoming: Incoming| {
+            move |incoming: IncomingConnection| {
                 let connection = tls.accept(incoming.stream, LONG).unwrap();
                 serving.serve(&connection, incoming.address);
             },
@@ -50,7 +50,7 @@ impl Tracker {
 
     fn failures(&self) -> Vec<String> {
         let failures = self.run.wait_until_ended().failures;
-        failures.iter().map(Line::to_string).collect()
+        failures.iter().map(TextLine::to_string).collect()
     }
 }
 
@@ -157,21 +157,24 @@ fn refusals_have_a_kind_and_a_reason() {
     };
     assert_eq!(
         refused(tracker.connect(1).map(drop)),
-        ErrorKind::NumberTaken
+        RunErrorKind::NumberTaken
     );
-    assert_eq!(refused(tracker.connect(2).map(drop)), ErrorKind::RunFull);
-    assert_eq!(refused(connection.finished()), ErrorKind::OutOfOrder);
+    assert_eq!(refused(tracker.connect(2).map(drop)), RunErrorKind::RunFull);
+    assert_eq!(refused(connection.finished()), RunErrorKind::OutOfOrder);
     connection.report(&[], &[name("file7")]).unwrap();
     connection.wait_released().unwrap();
     let error = connection.lookup(&name("file7")).unwrap_err();
     assert_eq!(error.to_string(), "the tracker refuses: no living owner");
-    assert_eq!(refused(connection.report(&[], &[])), ErrorKind::RunStarted);
+    assert_eq!(
+        refused(connection.report(&[], &[])),
+        RunErrorKind::RunStarted
+    );
     connection
         .failed(&name("file7"), "no living owner")
         .unwrap();
     connection.finished().unwrap();
     let failures = ["client 1: file7: no living owner"];
-    assert_eq!(connection.wait_end().unwrap(), failures.map(Line::new));
+    assert_eq!(connection.wait_end().unwrap(), failures.map(TextLine::new));
     assert_eq!(tracker.failures(), failures);
 }
 
@@ -185,7 +188,7 @@ fn two_contents_under_one_name_end_the_run_for_all_clients() {
     let _ = connections[2].report(&infos("1\nf 1\nb\n0\n"), &[]);
     let failures = ["clients 2 and 3 own different content under the name f"];
     for connection in &connections {
-        assert_eq!(connection.wait_end().unwrap(), failures.map(Line::new));
+        assert_eq!(connection.wait_end().unwrap(), failures.map(TextLine::new));
         let error = connection.wait_released().unwrap_err();
         assert!(matches!(error, RunConnectionError::Ended(lines) if lines.len() == 1));
     }
@@ -207,9 +210,9 @@ fn dead_and_silent_clients_are_named_and_the_others_finish() {
         "client 2 did not report within 1 s",
         "client 3 did not report within 1 s",
     ];
-    assert_eq!(late.wait_end().unwrap(), [Line::new(failures[1])]);
+    assert_eq!(late.wait_end().unwrap(), [TextLine::new(failures[1])]);
     last.finished().unwrap();
-    assert_eq!(last.wait_end().unwrap(), failures.map(Line::new));
+    assert_eq!(last.wait_end().unwrap(), failures.map(TextLine::new));
     assert_eq!(tracker.failures(), failures);
 }
 
@@ -240,7 +243,7 @@ fn a_tracker_that_closes_or_sends_invalid_frames_ends_the_connection() {
     for (sent, expected) in [
         (
             &b""[..],
-            "the connection to the tracker is lost: the line was closed",
+            "the connection to the tracker is lost: the other side closed the connection",
         ),
         (
             b"\0\0\0\x05hello",

@@ -6,7 +6,7 @@ use crate::storage::MagnetRecord;
 use crate::swarm::Contacts;
 use crate::system::lock;
 use crate::torrent::{FileName, InfoHash};
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -97,7 +97,7 @@ impl MagnetSearch {
     }
 
     /// Announces it as soon as possible, and then regularly.
-    pub(crate) fn announce(self: &Arc<Self>, event: Event) {
+    pub(crate) fn announce(self: &Arc<Self>, event: AnnounceEvent) {
         self.trackers.announce(Arc::clone(self), Some(event));
     }
 
@@ -173,7 +173,7 @@ impl MagnetSearch {
         let state = lock(&self.state);
         let trouble = || match state.contacts.known() {
             0 => tracker_trouble,
-            _ => state.contacts.unreached().map(str::to_owned),
+            _ => state.contacts.last_failure().map(str::to_owned),
         };
         let ended = state.ended.unwrap_or_else(|| self.context.now());
         DownloadStatus {

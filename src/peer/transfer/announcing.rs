@@ -2,11 +2,11 @@
 
 use super::transfer::Transfer;
 use crate::swarm::Phase;
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 
 impl Transfer {
     /// Announces it as soon as possible, and regularly from then on.
-    pub(crate) fn announce(&self, event: Option<Event>) {
+    pub(crate) fn announce(&self, event: Option<AnnounceEvent>) {
         if let Some(transfer) = self.to_arc() {
             self.trackers.announce(transfer, event);
         }

@@ -3,9 +3,9 @@
 use super::files::OpenFiles;
 use super::transfer::Transfer;
 use crate::storage::{
-    Download, RecordKind, RecordState, Stamp, Store, StoreError, remove_replaced, verify,
+    Download, FileStamp, RecordKind, RecordState, Store, StoreError, remove_replaced, verify,
 };
-use crate::swarm::Checked;
+use crate::swarm::CheckResult;
 use crate::system::processors;
 use crate::torrent::PieceSet;
 use std::io;
@@ -20,7 +20,7 @@ impl Transfer {
             return false;
         };
         let opened = self.plan.open_whole(self.info(), &self.plan.path());
-        let Some(store) = opened.ok().filter(|store| store.unchanged(stamps)) else {
+        let Some(store) = opened.ok().filter(|store| store.are_all_unchanged(stamps)) else {
             return false;
         };
         store.seal(stamps);
@@ -37,12 +37,12 @@ impl Transfer {
         &self,
         store: &Store,
         good: &PieceSet,
-        sealed: Option<&[Stamp]>,
+        sealed: Option<&[FileStamp]>,
     ) -> bool {
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
         let mut bad = pieces.filter(|piece| needed.contains(*piece) && !good.contains(*piece));
-        let wanted_files_unchanged = sealed.is_some_and(|sealed| store.has_files_unchanged(sealed));
+        let wanted_files_unchanged = sealed.is_some_and(|sealed| store.are_files_unchanged(sealed));
         bad.all(|piece| wanted_files_unchanged && store.is_mixed(piece))
     }
 
@@ -52,7 +52,7 @@ impl Transfer {
         let needed = self.plan.selection.needed();
         let mut owned = PieceSet::empty(lengths);
         let pieces = lengths.all_pieces();
-        for piece in pieces.filter(|piece| needed.contains(*piece) && !store.lacks(*piece)) {
+        for piece in pieces.filter(|piece| needed.contains(*piece) && !store.cannot_read(*piece)) {
             owned.insert(piece);
         }
         owned
@@ -135,7 +135,7 @@ impl Transfer {
         let store = Arc::new(self.plan.open_whole(self.info(), path)?);
         store.seal(&store.stamps()?);
         let unchanged =
-            matches!(recorded, RecordState::Complete { stamps } if store.unchanged(stamps));
+            matches!(recorded, RecordState::Complete { stamps } if store.are_all_unchanged(stamps));
         let mut owned = self.unchanged_pieces(&store);
         if !unchanged {
             log::info!(
@@ -196,7 +196,7 @@ impl Transfer {
     /// Begins to serve the owned pieces and to fetch the missing ones. `is_whole` says that the
     /// files have their final names. Returns `false` if the transfer was stopped in the meantime.
     pub(crate) fn begin(&self, owned: PieceSet, is_whole: bool) -> bool {
-        let checked = Checked {
+        let checked = CheckResult {
             owned,
             needed: self.plan.selection.needed().clone(),
             is_whole,

@@ -4,11 +4,11 @@ use super::effects::EffectHandler;
 use super::transfer::Transfer;
 use super::{finishing, hashing};
 use crate::peer::{BlockBuffer, Link};
-use crate::swarm::{Block, Run};
-use crate::wire::Event;
+use crate::swarm::{BlockRun, PendingBlock};
+use crate::wire::AnnounceEvent;
 
 impl EffectHandler for Transfer {
-    fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>) {
+    fn hash(&self, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
         hashing::submit(self, run, blocks);
     }
 
@@ -16,7 +16,7 @@ impl EffectHandler for Transfer {
         self.send_handshake(link, true);
     }
 
-    fn announce(&self, event: Event) {
+    fn announce(&self, event: AnnounceEvent) {
         // It may have been stopped in the meantime and have left its trackers.
         if self.plan.listed && self.inspect(|core| core.phase().serves()) {
             self.announce(Some(event));

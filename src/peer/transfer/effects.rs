@@ -2,10 +2,10 @@
 //! that each link gets them in order. Slow effects are carried out after the lock is released.
 
 use crate::peer::{BlockBuffer, Context, Link};
-use crate::swarm::{Block, CloseReason, Core, Effect, LinkId, Outgoing, Run};
+use crate::swarm::{BlockRun, CloseReason, Core, Effect, LinkId, OutgoingMessage, PendingBlock};
 use crate::torrent::InfoHash;
-use crate::wire::Event;
-use crate::wire::peer::Message;
+use crate::wire::AnnounceEvent;
+use crate::wire::peer::PeerMessage;
 use std::collections::HashMap;
 use std::iter;
 use std::net::SocketAddr;
@@ -22,13 +22,13 @@ pub(super) struct SwarmState {
 /// Carries out the effects that must not run under the transfer's lock.
 pub(super) trait EffectHandler {
     /// Hashes and writes a run. `blocks` are all its blocks.
-    fn hash(&self, run: Run, blocks: Vec<Block<BlockBuffer>>);
+    fn hash(&self, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>);
 
     /// Sends on a link that this peer only uploads from now on (BEP 21).
     fn send_upload_only(&self, link: &Link);
 
     /// Announces the share.
-    fn announce(&self, event: Event);
+    fn announce(&self, event: AnnounceEvent);
 
     /// Verifies the files and gives them their final names.
     fn finish(&self);
@@ -52,9 +52,9 @@ pub(super) struct DeferredEffects {
 
 #[derive(Debug)]
 enum DeferredWork {
-    Hash(Run, Vec<Block<BlockBuffer>>),
+    Hash(BlockRun, Vec<PendingBlock<BlockBuffer>>),
     SendUploadOnly(Arc<Link>),
-    Announce(Event),
+    Announce(AnnounceEvent),
     Finish,
     Failed(String),
 }
@@ -90,7 +90,7 @@ impl SwarmState {
                 Effect::SendExtended { link, id, payload } => {
                     if let Some(link) = links.get(&link) {
                         let payload = payload.as_slice();
-                        link.send([Message::Extended { id, payload }]);
+                        link.send([PeerMessage::Extended { id, payload }]);
                     }
                 }
                 Effect::SendHaves(piece) => {
@@ -136,9 +136,13 @@ impl SwarmState {
 }
 
 /// Queues messages for a link, if it is still open.
-fn send(links: &HashMap<LinkId, Arc<Link>>, id: LinkId, messages: impl Iterator<Item = Outgoing>) {
+fn send(
+    links: &HashMap<LinkId, Arc<Link>>,
+    id: LinkId,
+    messages: impl Iterator<Item = OutgoingMessage>,
+) {
     match links.get(&id) {
-        Some(link) => link.send(messages.map(Message::from)),
+        Some(link) => link.send(messages.map(PeerMessage::from)),
         None => messages.for_each(drop),
     }
 }

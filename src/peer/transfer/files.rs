@@ -1,7 +1,7 @@
 //! The open files of a transfer, and what is known of the files of a lost share. A share is lost
 //! when its files differ from what was verified.
 
-use crate::storage::{Download, Stamp, Store};
+use crate::storage::{Download, FileStamp, Store};
 use crate::system::lock;
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ pub(super) struct TransferFiles {
 struct State {
     open: Option<OpenFiles>,
     /// The stamps with which the files of a complete share were verified ("sealed").
-    sealed: Option<Vec<Stamp>>,
+    sealed: Option<Vec<FileStamp>>,
     lost: LostFiles,
 }
 
@@ -33,9 +33,9 @@ struct State {
 struct LostFiles {
     /// The stamps found by the last scan. Files that have changed since then are still being
     /// written and are not hashed yet.
-    last_scan: Option<Vec<Stamp>>,
+    last_scan: Option<Vec<FileStamp>>,
     /// The stamps with which the files were hashed and did not match.
-    mismatch: Option<Vec<Stamp>>,
+    mismatch: Option<Vec<FileStamp>>,
     /// Whether a thread is hashing the files or taking the share out of its swarm.
     is_busy: bool,
     /// The unfinished scan, if there is one.
@@ -46,7 +46,7 @@ struct LostFiles {
 #[derive(Debug)]
 pub(super) struct StampScan {
     pub(super) store: Store,
-    pub(super) stamps: Vec<Stamp>,
+    pub(super) stamps: Vec<FileStamp>,
     /// The index of the next file.
     pub(super) next: usize,
 }
@@ -108,12 +108,12 @@ impl TransferFiles {
     }
 
     /// The stamps with which the files were verified.
-    pub(super) fn sealed(&self) -> Option<Vec<Stamp>> {
+    pub(super) fn sealed(&self) -> Option<Vec<FileStamp>> {
         lock(&self.state).sealed.clone()
     }
 
     /// Sets the stamps with which the files were verified.
-    pub(super) fn set_sealed(&self, sealed: Option<Vec<Stamp>>) {
+    pub(super) fn set_sealed(&self, sealed: Option<Vec<FileStamp>>) {
         lock(&self.state).sealed = sealed;
     }
 
@@ -145,7 +145,7 @@ impl TransferFiles {
 
     /// Evaluates the stamps of a complete scan. After [`ScanResult::Hash`], the caller hashes the
     /// files and reports the end.
-    pub(super) fn on_scanned(&self, stamps: &[Stamp]) -> ScanResult {
+    pub(super) fn on_scanned(&self, stamps: &[FileStamp]) -> ScanResult {
         let mut guard = lock(&self.state);
         let State { sealed, lost, .. } = &mut *guard;
         if sealed.as_deref() == Some(stamps) {
@@ -160,7 +160,7 @@ impl TransferFiles {
     }
 
     /// Reports that the files with these stamps were hashed and are not the share.
-    pub(super) fn on_mismatch(&self, stamps: Vec<Stamp>) {
+    pub(super) fn on_mismatch(&self, stamps: Vec<FileStamp>) {
         let lost = &mut lock(&self.state).lost;
         lost.is_busy = false;
         lost.mismatch = Some(stamps);

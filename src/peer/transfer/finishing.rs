@@ -3,7 +3,7 @@
 use super::transfer::Transfer;
 use crate::storage::{BadFile, Download, Store, StoreError};
 use crate::swarm::Phase;
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ fn complete(transfer: &Transfer) {
     // as soon as a person sees that the download is complete.
     if transfer.plan.listed {
         transfer.announce(Some(match transfer.plan.selection.is_all() {
-            true => Event::Completed,
-            false => Event::Paused,
+            true => AnnounceEvent::Completed,
+            false => AnnounceEvent::Paused,
         }));
     }
     // Recorded before the phase changes too.

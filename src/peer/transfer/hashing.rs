@@ -3,8 +3,8 @@
 
 use super::transfer::Transfer;
 use crate::peer::{BlockBuffer, UploadSource};
-use crate::storage::{Download, Fresh, Store, StoreError};
-use crate::swarm::{Block, Run, Sources, Verdict, add_sources};
+use crate::storage::{CachedBlocks, Download, Store, StoreError};
+use crate::swarm::{BlockRun, PendingBlock, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 
 /// The number of bytes read at a time when a run is read back. That is necessary when it was
@@ -27,7 +27,7 @@ impl Drop for BlocksWithWorker<'_> {
 }
 
 /// Has a worker hash and write a run whose blocks have all arrived.
-pub(super) fn submit(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
+pub(super) fn submit(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
     if let Some(for_task) = transfer.to_arc() {
         let tasks = &transfer.context.tasks;
         tasks.submit(move || finish_run(&for_task, run, blocks));
@@ -35,7 +35,7 @@ pub(super) fn submit(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffe
 }
 
 /// Hashes and writes a run. Publishes the piece if all its runs are done.
-fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
+fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
     let held = BlocksWithWorker {
         transfer,
         blocks: run.blocks,
@@ -68,8 +68,8 @@ fn finish_run(transfer: &Transfer, run: Run, blocks: Vec<Block<BlockBuffer>>) {
 fn hash_and_write(
     transfer: &Transfer,
     download: &Download,
-    run: Run,
-    blocks: &[Block<BlockBuffer>],
+    run: BlockRun,
+    blocks: &[PendingBlock<BlockBuffer>],
 ) -> Result<Option<(Sha1, Sources)>, StoreError> {
     let lengths = transfer.info().lengths();
     let slices: Vec<&[u8]> = blocks.iter().map(|block| &*block.buffer).collect();
@@ -99,18 +99,18 @@ fn hash_and_write(
 fn hash_following_runs(
     transfer: &Transfer,
     store: &Store,
-    run: Run,
+    run: BlockRun,
     mut hasher: Hasher,
 ) -> Result<Option<(Sha1, Sources)>, StoreError> {
     let (lengths, piece) = (transfer.info().lengths(), run.piece);
     let mut number = run.number;
     loop {
         number += 1;
-        if number == Run::count(lengths, piece) {
+        if number == BlockRun::count(lengths, piece) {
             let sources = transfer.decide(|core, _| core.on_piece_hashed(piece));
             return Ok(sources.map(|sources| (hasher.finish(), sources)));
         }
-        let next = Run::numbered(lengths, piece, number);
+        let next = BlockRun::numbered(lengths, piece, number);
         let again = transfer.decide(|core, _| core.on_run_hashed(next, hasher));
         let Some(again) = again else {
             return Ok(None);
@@ -152,14 +152,14 @@ fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
 /// was written last.
 fn hash_files(
     transfer: &Transfer,
-    run: Run,
-    blocks: &[Block<BlockBuffer>],
+    run: BlockRun,
+    blocks: &[PendingBlock<BlockBuffer>],
 ) -> Result<(), StoreError> {
     let (Some(store), Some(hashes)) = (transfer.store(), &transfer.file_hashes) else {
         return Ok(());
     };
     let blocks: Vec<&[u8]> = blocks.iter().map(|block| &*block.buffer).collect();
-    let fresh = Fresh {
+    let fresh = CachedBlocks {
         offset: run.offset(transfer.info().lengths()),
         blocks: &blocks,
     };

@@ -7,10 +7,12 @@ use crate::peer::{
     BlockBuffer, EndReason, Link, LinkResources, MessageSink, PeerConnection, UploadSource, link,
 };
 use crate::storage::Store;
-use crate::swarm::{Breach, LinkId, Received, Refusal, Remote, Unasked};
+use crate::swarm::{
+    LinkId, LinkRefusal, ProtocolViolation, ReceivedMessage, RemotePeer, UnrequestedBlock,
+};
 use crate::torrent::{BlockRange, PieceIndex};
 use crate::wire::metadata::MetadataError;
-use crate::wire::peer::Message;
+use crate::wire::peer::PeerMessage;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -36,9 +38,9 @@ pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
 }
 
 /// Has the core admit the link.
-fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, Refusal> {
+fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, LinkRefusal> {
     let id = transfer.context.next_link_id();
-    let remote = Remote {
+    let remote = RemotePeer {
         address: connection.address,
         outgoing: connection.outgoing,
         peer_id: connection.handshake.peer_id,
@@ -50,7 +52,7 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, R
         // This check is under the lock. So a stop is either seen here, or finds the link and closes
         // it.
         if transfer.context.stop.is_stopped() {
-            return Err(Refusal::NotServed);
+            return Err(LinkRefusal::NotServed);
         }
         core.on_link_up(id, remote, now)?;
         let allowed = core.link(id).map(|link| link.allowed_fast().to_vec());
@@ -75,10 +77,10 @@ fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
     let (owned, journal_position) = transfer.context.owned.snapshot(transfer.info_hash())?;
     let remote = link.remote();
     link.send(match (remote.fast, owned.is_full(), owned.is_empty()) {
-        (true, true, _) => Some(Message::HaveAll),
-        (true, _, true) => Some(Message::HaveNone),
+        (true, true, _) => Some(PeerMessage::HaveAll),
+        (true, _, true) => Some(PeerMessage::HaveNone),
         (false, _, true) => None,
-        _ => Some(Message::Bitfield(owned.as_bitfield())),
+        _ => Some(PeerMessage::Bitfield(owned.as_bitfield())),
     });
     if remote.extensions {
         let only_uploads = transfer.inspect(|core| core.phase().only_uploads());
@@ -86,7 +88,7 @@ fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
     }
     let allowed = link.allowed_fast().iter();
     let allowed = allowed.filter(|piece| owned.contains(**piece));
-    link.send(allowed.map(|piece| Message::AllowedFast(piece.number())));
+    link.send(allowed.map(|piece| PeerMessage::AllowedFast(piece.number())));
     Some(journal_position)
 }
 
@@ -133,8 +135,12 @@ impl Transfer {
 }
 
 impl MessageSink for Transfer {
-    fn on_message(&self, link: LinkId, message: Received<'_>) -> Result<(), Breach> {
-        let names_peers = matches!(message, Received::PeerExchange(_));
+    fn on_message(
+        &self,
+        link: LinkId,
+        message: ReceivedMessage<'_>,
+    ) -> Result<(), ProtocolViolation> {
+        let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
         self.decide(|core, now| core.on_message(link, message, now))?;
         if names_peers && self.plan.exchanges_peers() {
             self.context.ticks.trigger();
@@ -151,7 +157,7 @@ impl MessageSink for Transfer {
         link: LinkId,
         range: BlockRange,
         buffer: BlockBuffer,
-    ) -> Result<Option<BlockBuffer>, Unasked> {
+    ) -> Result<Option<BlockBuffer>, UnrequestedBlock> {
         self.decide(|core, now| core.on_block(link, None, range, buffer, now))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::files::{OpenFiles, ScanResult, StampScan};
 use super::transfer::Transfer;
-use crate::storage::{RecordState, Stamp, Store, StoreError};
+use crate::storage::{FileStamp, RecordState, Store, StoreError};
 use crate::swarm::Phase;
 use crate::torrent::PieceSet;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Transfer {
     }
 
     /// Acts on the stamps of a complete scan.
-    fn on_scanned(&self, store: Store, stamps: Vec<Stamp>) {
+    fn on_scanned(&self, store: Store, stamps: Vec<FileStamp>) {
         match self.files.on_scanned(&stamps) {
             ScanResult::AsSealed => {
                 let owned = self.unchanged_pieces(&store);
@@ -115,7 +115,7 @@ impl Transfer {
         }
     }
 
-    fn check_lost(&self, store: Store, stamps: Vec<Stamp>) {
+    fn check_lost(&self, store: Store, stamps: Vec<FileStamp>) {
         let verified = self.verify_files(&store);
         let sealed = self.files.sealed();
         let error = match verified {

@@ -8,13 +8,13 @@ use crate::system::lock;
 use crate::torrent::MAX_METAINFO;
 use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
 use crate::wire::metadata::{MetadataError, MetadataMessage, metadata_piece};
-use crate::wire::peer::Message;
+use crate::wire::peer::PeerMessage;
 
 impl Transfer {
     /// Sends our extension handshake on a link of this transfer.
     pub(super) fn send_handshake(&self, link: &Link, only_uploads: bool) {
         let payload = self.handshake(only_uploads).encode();
-        link.send([Message::Extended {
+        link.send([PeerMessage::Extended {
             id: HANDSHAKE_ID,
             payload: &payload,
         }]);
@@ -65,7 +65,7 @@ impl Transfer {
         {
             let payload = MetadataMessage::Reject(piece).encode();
             let payload = payload.as_slice();
-            link.send([Message::Extended {
+            link.send([PeerMessage::Extended {
                 id: extension_id,
                 payload,
             }]);

@@ -2,7 +2,7 @@
 //! address.
 
 use crate::base::AddressPrefix;
-use crate::wire::metadata::METADATA_PIECE;
+use crate::wire::metadata::METADATA_PIECE_LENGTH;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const MAX_HOSTS: usize = 1_000;
 /// The number of metadata pieces that one host may fetch in one window, for metadata of `length`
 /// bytes.
 pub(crate) fn max_pieces(length: usize) -> u32 {
-    let total = u32::try_from(length.div_ceil(METADATA_PIECE)).unwrap_or(u32::MAX);
+    let total = u32::try_from(length.div_ceil(METADATA_PIECE_LENGTH)).unwrap_or(u32::MAX);
     total.saturating_mul(COPIES).max(MIN_PIECES)
 }
 

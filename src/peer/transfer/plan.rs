@@ -3,7 +3,8 @@
 use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::peer::{FileChoice, now_ms};
 use crate::storage::{
-    Download, FileLayout, Mode, Others, Place, Record, RecordKind, Store, StoreError,
+    Destination, Download, DownloadMode, ExtraFiles, FileLayout, Record, RecordKind, Store,
+    StoreError,
 };
 use crate::torrent::{Info, InfoHash, Metainfo, Selection};
 use crate::wire::name::Label;
@@ -148,10 +149,10 @@ impl TransferPlan {
 
     /// What to do with the extra files of a folder that it replaces. A user who forced the download
     /// of a group's share was warned that they are removed.
-    pub(super) fn extra_files(&self) -> Others {
+    pub(super) fn extra_files(&self) -> ExtraFiles {
         match self.group {
-            Some(_) => Others::Removed,
-            None => Others::Kept,
+            Some(_) => ExtraFiles::Remove,
+            None => ExtraFiles::Keep,
         }
     }
 
@@ -171,13 +172,13 @@ impl TransferPlan {
     pub(super) fn open_download(
         &self,
         info: &Arc<Info>,
-        place: &Place,
+        place: &Destination,
     ) -> Result<Download, StoreError> {
         let layout = self.layout(info);
         let mode = match (self.extends, self.replaces) {
-            (true, _) => Mode::extend(&layout, place)?,
-            (false, true) => Mode::Replace(self.extra_files()),
-            (false, false) => Mode::New,
+            (true, _) => DownloadMode::extend_or_new(&layout, place)?,
+            (false, true) => DownloadMode::Replace(self.extra_files()),
+            (false, false) => DownloadMode::New,
         };
         Download::open(layout, place, mode)
     }

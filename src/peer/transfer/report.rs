@@ -2,7 +2,7 @@
 
 use super::transfer::Transfer;
 use crate::peer::{BlockBuffer, DownloadState, DownloadStatus, LinkStatus, ShareStatus};
-use crate::swarm::{Core, Lack, Phase};
+use crate::swarm::{Core, Phase, SourceStatus};
 use crate::torrent::PieceSet;
 use std::time::Duration;
 
@@ -129,16 +129,20 @@ fn trouble(
         Phase::Withdrawn { reason } => return Some(withdrawn(reason)),
         _ => return None,
     };
-    match core.lack(now) {
-        Lack::Nothing => trouble,
-        Lack::Pieces => Some("no connected peer has the missing pieces".to_owned()),
-        Lack::SoundPeers => {
+    match core.source_status(now) {
+        SourceStatus::HasSource => trouble,
+        SourceStatus::NoLinkHasMissingPieces => {
+            Some("no connected peer has the missing pieces".to_owned())
+        }
+        SourceStatus::AllPeersBarred => {
             Some("every owner sent bad data and is barred for some minutes".to_owned())
         }
-        Lack::Peers => tracker_trouble.or_else(|| Some("no owner is known yet".to_owned())),
-        Lack::Links => {
+        SourceStatus::NoPeerKnown => {
+            tracker_trouble.or_else(|| Some("no owner is known yet".to_owned()))
+        }
+        SourceStatus::NoLink => {
             let mut shown = "no owner can be reached".to_owned();
-            let unreached = core.contacts().unreached();
+            let unreached = core.contacts().last_failure();
             for (between, why) in [(": ", unreached), ("; ", tracker_trouble.as_deref())] {
                 why.iter()
                     .for_each(|why| shown += &format!("{between}{why}"));

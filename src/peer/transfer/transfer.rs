@@ -6,8 +6,8 @@ use super::metadata_quota::MetadataQuota;
 use super::plan::TransferPlan;
 use crate::certificate::Fingerprint;
 use crate::peer::{BlockBuffer, Context, Link, MAX_WINDOW, Reservation, Trackers};
-use crate::storage::{Download, FileHashes, Stamp, Store};
-use crate::swarm::{Candidates, Contacts, Core, LinkId, Order, Phase, Terms};
+use crate::storage::{Download, FileHashes, FileStamp, Store};
+use crate::swarm::{Candidates, Contacts, Core, LinkId, Phase, PieceOrder, SwarmConfig};
 use crate::system::lock;
 use crate::torrent::{Info, InfoHash};
 use std::net::SocketAddr;
@@ -43,16 +43,16 @@ impl Transfer {
     ) -> Arc<Self> {
         let (info, link_limits) = (Arc::new(plan.info().clone()), &context.link_limits);
         let file_hashes = FileHashes::new(&info);
-        let terms = Terms {
+        let terms = SwarmConfig {
             info_hash: info.info_hash(),
             lengths: *info.lengths(),
             own_id: context.identity.peer_id,
             is_private: info.private(),
             exchanges_peers: plan.exchanges_peers(),
             order: match (plan.choice.sequential, file_hashes.is_some()) {
-                (true, _) => Order::InOrder,
-                (false, true) => Order::InOrderAmongSeeds,
-                (false, false) => Order::RarestFirst,
+                (true, _) => PieceOrder::InOrder,
+                (false, true) => PieceOrder::InOrderAmongSeeds,
+                (false, false) => PieceOrder::RarestFirst,
             },
             max_peers: link_limits.max_peers,
             upload_slots: link_limits.upload_slots,
@@ -200,7 +200,7 @@ impl Transfer {
     }
 
     /// The stamps with which its files were verified, if they are complete.
-    pub(crate) fn sealed(&self) -> Option<Vec<Stamp>> {
+    pub(crate) fn sealed(&self) -> Option<Vec<FileStamp>> {
         self.files.sealed()
     }
 

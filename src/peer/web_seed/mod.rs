@@ -9,7 +9,7 @@ mod client;
 use super::Transfer;
 pub(super) use client::WebClient;
 
-use crate::swarm::{LinkId, Source, Trust};
+use crate::swarm::{LinkId, Source, WebSeedTrust};
 use crate::system::lock;
 use crate::torrent::{self, BlockRange};
 use client::{BLOCK_LIMIT, Body, WebError};
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The maximum number of web seeds of one share in use at a time. Others replace those that are
+/// The maximum number of web seeds of one share in use at a time. ExtraFiles replace those that are
 /// dropped.
 const MAX_AT_ONCE: usize = 4;
 /// The maximum number of blocks requested of one at a time: 4 MiB.
@@ -185,7 +185,7 @@ fn use_until_dropped(
         transfer.wait_for_workers();
         let trust = transfer.inspect(|core| core.trust(seed.id));
         let error = match ended {
-            _ if trust == Trust::Lost => return DropReason::BadPiece,
+            _ if trust == WebSeedTrust::Lost => return DropReason::BadPiece,
             Ok(()) => return DropReason::Ended,
             Err(error) if !error.is_temporary() => return DropReason::Useless(error),
             Err(error) => error,
@@ -193,7 +193,7 @@ fn use_until_dropped(
         log::info!("{}: the web seed {}: {error}", transfer.name(), seed.source);
         // A web seed that is suspected of bad data cannot reset the count by closing the
         // connection.
-        let is_of_use = seed.delivered > delivered && trust == Trust::Full;
+        let is_of_use = seed.delivered > delivered && trust == WebSeedTrust::Full;
         failures = if is_of_use { 1 } else { failures + 1 };
         if failures >= MAX_FAILURES {
             return DropReason::Failing(error);
@@ -229,13 +229,13 @@ impl WebSeedFetch<'_> {
         !self.transfer.context.stop.is_stopped()
             && self
                 .transfer
-                .decide(|core, _| core.on_server_up(id, MAX_WINDOW))
+                .decide(|core, _| core.on_web_seed_up(id, MAX_WINDOW))
     }
 
     /// Releases its requested blocks for other sources.
     fn end(&mut self) {
         let id = self.seed.id;
-        self.transfer.decide(|core, _| core.on_server_down(id));
+        self.transfer.decide(|core, _| core.on_web_seed_down(id));
     }
 
     fn run(&mut self) -> Result<(), WebError> {
@@ -278,7 +278,7 @@ impl WebSeedFetch<'_> {
         let goes_on = !self.transfer.context.stop.is_stopped()
             && self
                 .transfer
-                .decide(|core, now| core.next_for_server(id, now, &mut blocks));
+                .decide(|core, now| core.next_for_web_seed(id, now, &mut blocks));
         goes_on.then_some(blocks)
     }
 
@@ -295,7 +295,7 @@ impl WebSeedFetch<'_> {
         buffer.set_length(range.length());
         let info = Arc::clone(self.transfer.info());
         let mut rest: &mut [u8] = &mut buffer;
-        for part in torrent::parts(&info, start, range.length().into()) {
+        for part in torrent::file_parts(&info, start, range.length().into()) {
             let length = usize::try_from(part.length).unwrap_or(usize::MAX);
             let Some((room, later)) = rest.split_at_mut_checked(length) else {
                 break;
@@ -315,7 +315,7 @@ impl WebSeedFetch<'_> {
             let mut body = match open {
                 Some((_, body)) => body,
                 None => {
-                    let url = torrent::url_at(&info, &self.seed.url, part.index);
+                    let url = torrent::web_seed_url(&info, &self.seed.url, part.index);
                     let url = url.ok_or(WebError::Url)?;
                     self.client.open(&url, part.offset, last, file.length)?
                 }
@@ -396,7 +396,8 @@ impl WebSeedFetch<'_> {
             }
             // A delay caused by our rate limit is not the server's fault.
             let id = self.seed.id;
-            self.transfer.decide(|core, now| core.excuse(id, now));
+            self.transfer
+                .decide(|core, now| core.mark_not_late(id, now));
         }
         true
     }

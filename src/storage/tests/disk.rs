@@ -1,7 +1,7 @@
 //! Full and read-only disks. The tests mount small file systems if this user may mount.
 
 use crate::storage::testing::{download, info_of, names};
-use crate::storage::{Place, RecordState, Records, StateFolder, StoreError};
+use crate::storage::{Destination, RecordState, Records, StateFolder, StoreError};
 use crate::torrent::Metainfo;
 use std::fs;
 use std::path::Path;
@@ -37,8 +37,8 @@ impl Disk {
         self.folder.path()
     }
 
-    fn destination(&self) -> Place {
-        Place {
+    fn destination(&self) -> Destination {
+        Destination {
             folder: self.path().to_owned(),
             name: "x".into(),
         }

@@ -2,7 +2,7 @@
 
 use crate::storage::testing::{Sample, destination, download, info_of, names, sample};
 use crate::storage::verify::verify;
-use crate::storage::{Download, FileLayout, Mode, Others, Place, StoreError};
+use crate::storage::{Destination, Download, DownloadMode, ExtraFiles, FileLayout, StoreError};
 use crate::torrent::Info;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -70,7 +70,7 @@ fn existing_entries_are_refused_and_not_changed() {
         }
     }
     fs::remove_dir(&part).unwrap();
-    let nowhere = Place {
+    let nowhere = Destination {
         folder: target.path().join("nowhere"),
         name: "x".into(),
     };
@@ -91,7 +91,12 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     let (full, part) = (target.path().join("x"), target.path().join("x.part"));
     let open = || {
         let layout = FileLayout::all(info.clone());
-        Download::open(layout, &destination, Mode::Replace(Others::Kept)).unwrap()
+        Download::open(
+            layout,
+            &destination,
+            DownloadMode::Replace(ExtraFiles::Keep),
+        )
+        .unwrap()
     };
     let stop = AtomicBool::new(false);
     fs::create_dir_all(full.join("sub/own")).unwrap();

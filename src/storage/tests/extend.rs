@@ -4,7 +4,7 @@ use crate::storage::destination::MAX_NAME_LENGTH;
 use crate::storage::parts_file;
 use crate::storage::testing::{Sample, destination, names, sample};
 use crate::storage::verify::verify;
-use crate::storage::{Download, FileLayout, Mode, Place, Store, StoreError};
+use crate::storage::{Destination, Download, DownloadMode, FileLayout, Store, StoreError};
 use crate::torrent::{Info, PieceSet, Selection};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -58,10 +58,10 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     let store = open();
     assert!(read(&store) == bytes[..256 << 10]);
     let stamps = store.stamps().unwrap();
-    assert!(open().unchanged(&stamps));
+    assert!(open().are_all_unchanged(&stamps));
     fs::remove_file(target.path().join(&parts_name)).unwrap();
     assert!(
-        !open().unchanged(&stamps),
+        !open().are_all_unchanged(&stamps),
         "a missing parts file counts as a change"
     );
     let gone = open().read(0, &mut [0; 16]).unwrap_err();
@@ -120,26 +120,26 @@ fn discarding_removes_the_parts_file_and_foreign_files_are_not_changed() {
     assert!(matches!(open(), Err(StoreError::Symlink(_))));
 }
 
-fn open(info: &Arc<Info>, destination: &Place) -> Result<Download, StoreError> {
+fn open(info: &Arc<Info>, destination: &Destination) -> Result<Download, StoreError> {
     let layout = FileLayout::chosen(Arc::clone(info), chosen(info));
-    Download::open(layout, destination, Mode::New)
+    Download::open(layout, destination, DownloadMode::New)
 }
 
 /// A finished choice of the file `a`, which ends in the first piece.
-fn finished(sample: &Sample, target: &TempDir) -> Place {
+fn finished(sample: &Sample, target: &TempDir) -> Destination {
     let destination = destination(target, "x");
     let chosen = Selection::of(&sample.info, &["a".parse().unwrap()]).unwrap();
     let info = Arc::clone(&sample.info);
     let layout = FileLayout::chosen(info, Arc::new(chosen));
-    let download = Download::open(layout, &destination, Mode::New).unwrap();
+    let download = Download::open(layout, &destination, DownloadMode::New).unwrap();
     download.write(0, &[&sample.bytes[..256 << 10]]).unwrap();
     download.finish().unwrap();
     destination
 }
 
-fn extended(sample: &Sample, destination: &Place) -> Result<Download, StoreError> {
+fn extended(sample: &Sample, destination: &Destination) -> Result<Download, StoreError> {
     let layout = FileLayout::all(Arc::clone(&sample.info));
-    let mode = Mode::extend(&layout, destination)?;
+    let mode = DownloadMode::extend_or_new(&layout, destination)?;
     Download::open(layout, destination, mode)
 }
 

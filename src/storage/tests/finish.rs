@@ -1,7 +1,9 @@
 //! Finishing and discarding downloads.
 
 use crate::storage::testing::{destination, download, info_of, names, padded, sample, share};
-use crate::storage::{Download, FileLayout, Mode, Others, Span, StoreError, remove_replaced};
+use crate::storage::{
+    Download, DownloadMode, ExtraFiles, FileLayout, StoreError, StoredSpan, remove_replaced,
+};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -43,9 +45,9 @@ fn a_folder_gets_its_final_name_only_when_it_is_complete() {
     let mut read = vec![0; sample.bytes.len()];
     store.read(0, &mut read).unwrap();
     assert!(read == sample.bytes);
-    assert!(matches!(open_before, Span::File { length: 1, .. }));
+    assert!(matches!(open_before, StoredSpan::File { length: 1, .. }));
     let again = share(&sample.info, &path);
-    assert!(again.unchanged(&store.stamps().unwrap()));
+    assert!(again.are_all_unchanged(&store.stamps().unwrap()));
 }
 
 #[test]
@@ -100,7 +102,11 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     let destination = destination(&target, "done");
     let open = || {
         let layout = FileLayout::all(Arc::clone(&sample.info));
-        Download::open(layout, &destination, Mode::Replace(Others::Removed))
+        Download::open(
+            layout,
+            &destination,
+            DownloadMode::Replace(ExtraFiles::Remove),
+        )
     };
     fs::write(&done, "mine").unwrap();
     assert!(matches!(open(), Err(StoreError::Exists(path)) if path == done));
@@ -124,14 +130,14 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     let store = Arc::clone(download.store());
     assert_eq!(download.finish().unwrap(), done);
     let whole = share(&sample.info, &done);
-    assert!(whole.unchanged(&store.stamps().unwrap()));
+    assert!(whole.are_all_unchanged(&store.stamps().unwrap()));
     assert!(!part.exists() && !done.join("sub/mine").exists());
     let mut read = vec![0; sample.bytes.len()];
     store.read(0, &mut read).unwrap();
     assert!(read == sample.bytes);
     // The old folder, as after a crash.
     fs::create_dir_all(part.join("old")).unwrap();
-    remove_replaced(&sample.info, &destination, Others::Removed);
+    remove_replaced(&sample.info, &destination, ExtraFiles::Remove);
     assert!(!part.exists() && done.exists());
 }
 
@@ -162,10 +168,14 @@ fn padding_is_not_stored_and_executable_files_get_their_bits() {
         read,
         [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3]
     );
-    let spans: Vec<Span> = store.spans(0, 20).unwrap().map(Result::unwrap).collect();
+    let spans: Vec<StoredSpan> = store.spans(0, 20).unwrap().map(Result::unwrap).collect();
     assert!(matches!(
         spans[..],
-        [Span::File { .. }, Span::Padding(6), Span::File { .. }]
+        [
+            StoredSpan::File { .. },
+            StoredSpan::Padding(6),
+            StoredSpan::File { .. }
+        ]
     ));
     let path = download.finish().unwrap();
     assert_eq!(names(&path), ["run", "text"]);

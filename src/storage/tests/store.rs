@@ -2,7 +2,7 @@
 
 use crate::storage::layout::FileLayout;
 use crate::storage::testing::{Sample, sample, share};
-use crate::storage::{Span, Store, StoreError};
+use crate::storage::{Store, StoreError, StoredSpan};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 
@@ -31,7 +31,7 @@ fn reads_and_spans_cross_files_and_check_the_bounds() {
         assert!(read == expected, "{offset}+{length}");
         let mut spanned = Vec::new();
         for span in store.spans(offset, length).unwrap() {
-            let Span::File {
+            let StoredSpan::File {
                 file,
                 offset,
                 length,
@@ -59,14 +59,14 @@ fn a_share_that_differs_from_its_torrent_is_refused_naming_the_file() {
     let top = folder.path().join("set");
     let store = share(&info, &top);
     let stamps = store.stamps().unwrap();
-    assert!(stamps.len() == 4 && store.unchanged(&stamps));
+    assert!(stamps.len() == 4 && store.are_all_unchanged(&stamps));
     let (mut some, mut next) = (Vec::new(), Some(0));
     while let Some(start) = next {
         next = store.stamps_from(start, 2, &mut some).unwrap();
         assert!(next.is_none_or(|next| next == start + 2));
     }
-    assert!(some == stamps && store.has_files_unchanged(&some));
-    assert!(!store.has_files_unchanged(&stamps[1..]));
+    assert!(some == stamps && store.are_files_unchanged(&some));
+    assert!(!store.are_files_unchanged(&stamps[1..]));
     let open = || {
         let opened = Store::open(FileLayout::all(info.clone()), &top);
         opened.and_then(|store| store.stamps()).unwrap_err()
@@ -76,7 +76,7 @@ fn a_share_that_differs_from_its_torrent_is_refused_naming_the_file() {
         .open(top.join("sub/big"))
         .unwrap();
     big.set_len(1_499_999).unwrap();
-    assert!(!store.unchanged(&stamps));
+    assert!(!store.are_all_unchanged(&stamps));
     let error = open();
     assert!(matches!(
         error,
@@ -113,22 +113,22 @@ fn a_new_modification_time_or_inode_counts_as_a_change() {
         file.set_modified(time).unwrap();
     };
     set_modified(std::time::UNIX_EPOCH);
-    assert!(!store.unchanged(&stamps));
+    assert!(!store.are_all_unchanged(&stamps));
     set_modified(modified);
-    assert!(store.unchanged(&stamps));
+    assert!(store.are_all_unchanged(&stamps));
     let copy = folder.path().join("copy");
     fs::copy(&path, &copy).unwrap();
     fs::rename(&copy, &path).unwrap();
     set_modified(modified);
-    assert!(!store.unchanged(&stamps));
+    assert!(!store.are_all_unchanged(&stamps));
 }
 
 /// The results of checking all spans, and of checking all paths.
 fn seen(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, StoreError>) {
     let total = store.info().lengths().total();
     let mut spans = store.spans(0, total).unwrap();
-    let vouched = spans.try_for_each(|span| store.vouch(&span?));
-    (vouched, store.look(0, usize::MAX))
+    let vouched = spans.try_for_each(|span| store.check_span(&span?));
+    (vouched, store.check_paths(0, usize::MAX))
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn spans_detect_changed_files_and_paths_detect_moved_files() {
     store.seal(&stamps);
     assert_eq!(store.sealed(), Some(stamps.clone()));
     assert!(matches!(seen(&store), (Ok(()), Ok(None))));
-    assert!(matches!(store.look(0, 2), Ok(Some(2))));
-    assert!(matches!(store.look(2, 2), Ok(None)));
+    assert!(matches!(store.check_paths(0, 2), Ok(Some(2))));
+    assert!(matches!(store.check_paths(2, 2), Ok(None)));
 
     let (big, aside) = (top.join("sub/big"), folder.path().join("aside"));
     fs::rename(&big, &aside).unwrap();

@@ -5,10 +5,10 @@
 //! number of reserved buffers is the number of blocks of begun runs that are not complete, plus the
 //! number of blocks that workers have.
 
-use super::block::{Block, PieceHash, Sources};
+use super::block::{PendingBlock, PieceHash, Sources};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
-use crate::swarm::{Arrival, LinkId, Picker, Run, Verdict};
+use crate::swarm::{Arrival, BlockRun, LinkId, Picker, Verdict};
 use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex};
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -29,7 +29,7 @@ pub trait Budget: Debug + Send {
 /// What happens to a block.
 pub(super) enum BlockOutcome<B> {
     /// The block was not requested from this link.
-    Unasked,
+    Unrequested,
     /// The block is not needed any more.
     Spare(B),
     /// The block is kept.
@@ -37,7 +37,7 @@ pub(super) enum BlockOutcome<B> {
         /// Links at which the same request is to be cancelled.
         cancel: [Option<LinkId>; 2],
         /// The run and its blocks, if this was its last block.
-        completed: Option<(Run, Vec<Block<B>>)>,
+        completed: Option<(BlockRun, Vec<PendingBlock<B>>)>,
     },
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Assembly<B> {
     picker: Picker,
     lengths: Lengths,
     /// Arrived blocks of runs that are not complete.
-    pending: HashMap<Run, Vec<Option<Block<B>>>>,
+    pending: HashMap<BlockRun, Vec<Option<PendingBlock<B>>>>,
     /// Hashes of pieces of several runs.
     hashes: HashMap<PieceIndex, PieceHash>,
     budget: Box<dyn Budget>,
@@ -108,18 +108,18 @@ impl<B> Assembly<B> {
         &mut self,
         id: LinkId,
         range: BlockRange,
-        block: Block<B>,
+        block: PendingBlock<B>,
         now: Duration,
         fetches: bool,
     ) -> BlockOutcome<B> {
         let (cancel, completed) = match self.picker.on_block(id, range, now) {
-            Arrival::Unasked => return BlockOutcome::Unasked,
+            Arrival::Unrequested => return BlockOutcome::Unrequested,
             Arrival::Fresh { cancel, completed } if fetches => (cancel, completed),
             // After the end of a download, blocks may still arrive. Their buffers were returned, so
             // they are not kept.
             Arrival::Late | Arrival::Fresh { .. } => return BlockOutcome::Spare(block.buffer),
         };
-        let run = Run::containing(&self.lengths, range);
+        let run = BlockRun::containing(&self.lengths, range);
         let blocks = self.pending.entry(run).or_insert_with(|| {
             let places = std::iter::repeat_with(|| None);
             places.take(run.blocks as usize).collect()
@@ -137,14 +137,18 @@ impl<B> Assembly<B> {
 
     /// A worker has written a run of a piece of several runs. Returns the hasher if the worker is
     /// to hash the run.
-    pub(super) fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
+    pub(super) fn on_run_written(
+        &mut self,
+        run: BlockRun,
+        blocks: &[PendingBlock<B>],
+    ) -> Option<Hasher> {
         let hash = self.hashes.entry(run.piece).or_insert_with(PieceHash::new);
         hash.on_written(run.number, blocks)
     }
 
     /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to go on
     /// with `next`.
-    pub(super) fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
+    pub(super) fn on_run_hashed(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
         let hash = self.hashes.get_mut(&next.piece)?;
         hash.on_hashed(next.number, hasher)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// A block that arrived. `B` holds its bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Block<B> {
+pub struct PendingBlock<B> {
     /// The bytes.
     pub buffer: B,
     /// The number of bytes.
@@ -40,7 +40,7 @@ impl fmt::Display for Source {
 pub type Sources = HashMap<Source, u64>;
 
 /// Adds blocks to the bytes of their sources.
-pub fn add_sources<B>(sources: &mut Sources, blocks: &[Block<B>]) {
+pub fn add_sources<B>(sources: &mut Sources, blocks: &[PendingBlock<B>]) {
     for block in blocks {
         *sources.entry(block.source.clone()).or_default() += u64::from(block.length);
     }
@@ -71,7 +71,7 @@ impl PieceHash {
 
     /// A run was written. Returns the hasher if it is this run's turn and no worker has the hasher.
     /// Otherwise the run waits on disk.
-    pub(super) fn on_written<B>(&mut self, run: u32, blocks: &[Block<B>]) -> Option<Hasher> {
+    pub(super) fn on_written<B>(&mut self, run: u32, blocks: &[PendingBlock<B>]) -> Option<Hasher> {
         add_sources(&mut self.sources, blocks);
         let hasher = match self.next == run {
             true => self.hasher.take(),

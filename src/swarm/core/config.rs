@@ -1,13 +1,13 @@
 //! The settings of a core, which do not change, and the result of a check.
 
-use crate::swarm::{Order, UploadSlots};
+use crate::swarm::{PieceOrder, UploadSlots};
 use crate::torrent::{InfoHash, Lengths, PieceSet};
 use crate::wire::PeerId;
 use std::time::Duration;
 
 /// The settings of one swarm.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct SwarmConfig {
     /// The info-hash.
     pub info_hash: InfoHash,
     /// How the share is divided into pieces.
@@ -19,7 +19,7 @@ pub struct Terms {
     /// Whether peers may name each other (BEP 11).
     pub exchanges_peers: bool,
     /// Which piece is begun next.
-    pub order: Order,
+    pub order: PieceOrder,
     /// The largest number of links.
     pub max_peers: usize,
     /// How many peers are served at a time.
@@ -34,7 +34,7 @@ pub struct Terms {
 
 /// The result of checking the files of a share.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct CheckResult {
     /// Pieces that verify.
     pub owned: PieceSet,
     /// Pieces that are wanted.

@@ -1,10 +1,10 @@
 //! What a core asks its environment to do.
 
-use super::block::Block;
-use crate::swarm::{LinkId, Run};
+use super::block::PendingBlock;
+use crate::swarm::{BlockRun, LinkId};
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};
-use crate::wire::Event;
-use crate::wire::peer::Message;
+use crate::wire::AnnounceEvent;
+use crate::wire::peer::PeerMessage;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect<B> {
     /// Send this message.
-    Send(LinkId, Outgoing),
+    Send(LinkId, OutgoingMessage),
     /// Send a message of an extension (BEP 10).
     SendExtended {
         /// The link.
@@ -39,9 +39,9 @@ pub enum Effect<B> {
     /// Call this address.
     Connect(SocketAddr),
     /// Hash the blocks of this run, and write them.
-    Hash(Run, Vec<Block<B>>),
+    Hash(BlockRun, Vec<PendingBlock<B>>),
     /// Announce the share, with this event.
-    Announce(Event),
+    Announce(AnnounceEvent),
     /// Serve these pieces from now on, and those of later `SendHaves`.
     Offer(PieceSet),
     /// Serve nothing any more.
@@ -54,7 +54,7 @@ pub enum Effect<B> {
 
 /// A message of fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outgoing {
+pub enum OutgoingMessage {
     /// We want pieces of the peer.
     Interested,
     /// We want no piece of the peer.
@@ -67,14 +67,14 @@ pub enum Outgoing {
     Reject(BlockRange),
 }
 
-impl From<Outgoing> for Message<'_> {
-    fn from(message: Outgoing) -> Self {
+impl From<OutgoingMessage> for PeerMessage<'_> {
+    fn from(message: OutgoingMessage) -> Self {
         match message {
-            Outgoing::Interested => Self::Interested,
-            Outgoing::NotInterested => Self::NotInterested,
-            Outgoing::Request(block) => Self::Request(block.into()),
-            Outgoing::Cancel(block) => Self::Cancel(block.into()),
-            Outgoing::Reject(block) => Self::Reject(block.into()),
+            OutgoingMessage::Interested => Self::Interested,
+            OutgoingMessage::NotInterested => Self::NotInterested,
+            OutgoingMessage::Request(block) => Self::Request(block.into()),
+            OutgoingMessage::Cancel(block) => Self::Cancel(block.into()),
+            OutgoingMessage::Reject(block) => Self::Reject(block.into()),
         }
     }
 }

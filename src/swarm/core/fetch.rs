@@ -1,15 +1,15 @@
 //! The fetching half of a core: requests to links and web seeds, and blocks that arrive.
 
 use super::assembly::{Assembly, BlockOutcome, Budget};
-use super::block::{Block, Source, Sources};
-use super::effect::{CloseReason, Effect, Outgoing};
+use super::block::{PendingBlock, Source, Sources};
+use super::effect::{CloseReason, Effect, OutgoingMessage};
 use super::link::Link;
-use super::message::Unasked;
+use super::message::UnrequestedBlock;
 use super::progress::Progress;
-use super::web_seeds::{Trust, WebSeeds};
+use super::web_seeds::{WebSeedTrust, WebSeeds};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
-use crate::swarm::{LinkId, Picker, Run, Verdict};
+use crate::swarm::{BlockRun, LinkId, Picker, Verdict};
 use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -105,7 +105,7 @@ impl<B: Debug> Fetch<B> {
         fetches: bool,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
-    ) -> Result<Option<B>, Unasked> {
+    ) -> Result<Option<B>, UnrequestedBlock> {
         let IncomingBlock {
             id,
             source,
@@ -124,13 +124,13 @@ impl<B: Debug> Fetch<B> {
             // A block of a link that we have just closed.
             (None, None) => return Ok(Some(buffer)),
         };
-        let block = Block {
+        let block = PendingBlock {
             buffer,
             length,
             source,
         };
         match self.assembly.on_block(id, range, block, now, fetches) {
-            BlockOutcome::Unasked => Err(Unasked),
+            BlockOutcome::Unrequested => Err(UnrequestedBlock),
             BlockOutcome::Spare(buffer) => Ok(Some(buffer)),
             BlockOutcome::Kept { cancel, completed } => {
                 if let Some(link) = link {
@@ -145,7 +145,7 @@ impl<B: Debug> Fetch<B> {
                     if is_planted(Mutation::CancelLeftOut) {
                         continue;
                     }
-                    effects.push(Effect::Send(other, Outgoing::Cancel(range)));
+                    effects.push(Effect::Send(other, OutgoingMessage::Cancel(range)));
                 }
                 if let Some((run, blocks)) = completed {
                     effects.push(Effect::Hash(run, blocks));
@@ -158,7 +158,7 @@ impl<B: Debug> Fetch<B> {
     /// Requests as many blocks from a link as its window has room for.
     pub(super) fn request(&mut self, id: LinkId, now: Duration, effects: &mut Vec<Effect<B>>) {
         self.assembly.next_blocks(id, now, &mut self.blocks);
-        let requests = self.blocks.drain(..).map(Outgoing::Request);
+        let requests = self.blocks.drain(..).map(OutgoingMessage::Request);
         effects.extend(requests.map(|request| Effect::Send(id, request)));
     }
 
@@ -184,7 +184,7 @@ impl<B: Debug> Fetch<B> {
     ) {
         if self.picker().is_interesting(id) && !link.sent_interested {
             link.sent_interested = true;
-            effects.push(Effect::Send(id, Outgoing::Interested));
+            effects.push(Effect::Send(id, OutgoingMessage::Interested));
         }
     }
 
@@ -201,7 +201,7 @@ impl<B: Debug> Fetch<B> {
                 if is_planted(Mutation::InterestNotRenewed) {
                     link.sent_interested = true;
                 }
-                effects.push(Effect::Send(*id, Outgoing::NotInterested));
+                effects.push(Effect::Send(*id, OutgoingMessage::NotInterested));
             }
         }
     }
@@ -220,7 +220,7 @@ impl<B: Debug> Fetch<B> {
                 continue;
             };
             link.stalls += 1;
-            let cancels = blocks.into_iter().map(Outgoing::Cancel);
+            let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
             effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
             effects.push(Effect::Stalled(id));
             if link.stalls >= max_stalls {
@@ -245,17 +245,21 @@ impl<B: Debug> Fetch<B> {
                 if is_planted(Mutation::GivenUpNotCancelled) {
                     continue;
                 }
-                let cancels = blocks.into_iter().map(Outgoing::Cancel);
+                let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
                 effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
             }
         }
     }
 
-    pub(super) fn on_run_written(&mut self, run: Run, blocks: &[Block<B>]) -> Option<Hasher> {
+    pub(super) fn on_run_written(
+        &mut self,
+        run: BlockRun,
+        blocks: &[PendingBlock<B>],
+    ) -> Option<Hasher> {
         self.assembly.on_run_written(run, blocks)
     }
 
-    pub(super) fn on_run_hashed(&mut self, next: Run, hasher: Hasher) -> Option<Hasher> {
+    pub(super) fn on_run_hashed(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
         self.assembly.on_run_hashed(next, hasher)
     }
 
@@ -291,25 +295,25 @@ impl<B: Debug> Fetch<B> {
         verdict
     }
 
-    pub(super) fn on_server_up(&mut self, id: LinkId, largest_window: u32) {
+    pub(super) fn on_web_seed_up(&mut self, id: LinkId, largest_window: u32) {
         self.assembly.picker_mut().add_web_seed(id, largest_window);
         self.web_seeds.add(id);
     }
 
-    pub(super) fn on_server_down(&mut self, id: LinkId) {
+    pub(super) fn on_web_seed_down(&mut self, id: LinkId) {
         self.assembly.picker_mut().remove_link(id);
         self.web_seeds.set_in_use(id, false);
     }
 
     /// Appends the blocks to request from a web seed next. Returns `false` if it is not trusted any
     /// more.
-    pub(super) fn next_for_server(
+    pub(super) fn next_for_web_seed(
         &mut self,
         id: LinkId,
         now: Duration,
         out: &mut Vec<BlockRange>,
     ) -> bool {
-        if self.web_seeds.trust(id) == Trust::Lost {
+        if self.web_seeds.trust(id) == WebSeedTrust::Lost {
             return false;
         }
         self.assembly.next_blocks(id, now, out);

@@ -16,7 +16,7 @@ const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
 /// The remote peer of a link, as its handshake and its connection show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remote {
+pub struct RemotePeer {
     /// The other end of the connection.
     pub address: SocketAddr,
     /// Whether we called.
@@ -31,7 +31,7 @@ pub struct Remote {
 
 /// What the connection of a link knows and the core does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Activity {
+pub struct LinkActivity {
     /// Bytes of blocks sent since the link began.
     pub sent: u64,
     /// When the last block was sent; zero if none was.
@@ -45,7 +45,7 @@ pub struct Activity {
 /// One link.
 #[derive(Debug)]
 pub struct Link {
-    remote: Remote,
+    remote: RemotePeer,
     began: Duration,
     /// The peer's extension handshakes so far.
     handshake: ExtensionHandshake,
@@ -63,12 +63,12 @@ pub struct Link {
     /// Bytes of blocks received.
     received: u64,
     last_received: Duration,
-    activity: Activity,
+    activity: LinkActivity,
 }
 
 impl Link {
     pub(super) fn new(
-        remote: Remote,
+        remote: RemotePeer,
         info_hash: InfoHash,
         lengths: &Lengths,
         now: Duration,
@@ -89,12 +89,12 @@ impl Link {
             exchange: PeerExchange::default(),
             received: 0,
             last_received: now,
-            activity: Activity::default(),
+            activity: LinkActivity::default(),
         }
     }
 
     /// The remote peer.
-    pub fn remote(&self) -> &Remote {
+    pub fn remote(&self) -> &RemotePeer {
         &self.remote
     }
 
@@ -150,7 +150,7 @@ impl Link {
         self.last_received = now;
     }
 
-    pub(super) fn observe(&mut self, activity: Activity) {
+    pub(super) fn observe(&mut self, activity: LinkActivity) {
         self.activity = activity;
     }
 

@@ -7,7 +7,7 @@ use crate::wire::pex::PexError;
 
 /// A message from the peer. Blocks are not among them, nor messages that the link itself answers.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Received<'a> {
+pub enum ReceivedMessage<'a> {
     /// The peer does not serve our requests.
     Choke,
     /// The peer serves our requests.
@@ -43,7 +43,7 @@ pub enum Received<'a> {
 
 /// A breach of the protocol by the peer: its link ends.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Breach {
+pub enum ProtocolViolation {
     /// A later bitfield lacks pieces that were announced before.
     #[error("a later bitfield lacks pieces that were announced before")]
     TakenBack,
@@ -57,4 +57,4 @@ pub enum Breach {
 
 /// A block that was not requested from this link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unasked;
+pub struct UnrequestedBlock;

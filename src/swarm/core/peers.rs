@@ -1,10 +1,10 @@
 //! The peers of a swarm: their links, the addresses we call, and the peers we serve.
 
-use super::config::Terms;
-use super::effect::{CloseReason, Effect, Outgoing};
+use super::config::SwarmConfig;
+use super::effect::{CloseReason, Effect, OutgoingMessage};
 use super::exchange;
-use super::link::{Activity, Link, Remote};
-use super::message::Breach;
+use super::link::{Link, LinkActivity, RemotePeer};
+use super::message::ProtocolViolation;
 use crate::swarm::contacts::{Contacts, MAX_CALLS};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
@@ -30,7 +30,7 @@ const SEED_CALL_AFTER: Duration = Duration::from_secs(1_800);
 
 /// Why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum LinkRefusal {
     /// All places are taken.
     #[error("too many links")]
     Full,
@@ -59,11 +59,11 @@ pub(super) struct Peers {
 
 impl Peers {
     /// No peer is known yet.
-    pub(super) fn new(terms: &Terms, seed: u64) -> Self {
+    pub(super) fn new(config: &SwarmConfig, seed: u64) -> Self {
         Self {
             links: BTreeMap::new(),
             contacts: Contacts::new(seed),
-            choker: Choker::new(terms.upload_slots, seed),
+            choker: Choker::new(config.upload_slots, seed),
         }
     }
 
@@ -89,15 +89,17 @@ impl Peers {
     /// Why the link is refused.
     pub(super) fn on_link_up<B>(
         &mut self,
-        (id, remote): (LinkId, Remote),
-        terms: &Terms,
+        (id, remote): (LinkId, RemotePeer),
+        config: &SwarmConfig,
         picker: &mut Picker,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
-    ) -> Result<(), Refusal> {
-        let admitted = self.admit(&remote, terms, picker, now, effects);
+    ) -> Result<(), LinkRefusal> {
+        let admitted = self.admit(&remote, config, picker, now, effects);
         match admitted {
-            Err(Refusal::Linked) if remote.outgoing => self.contacts.release(remote.address, now),
+            Err(LinkRefusal::Linked) if remote.outgoing => {
+                self.contacts.release(remote.address, now)
+            }
             Err(_) if remote.outgoing => self.contacts.on_failed(remote.address, now),
             Err(_) => {}
             Ok(()) => {
@@ -105,12 +107,12 @@ impl Peers {
                     self.contacts.on_linked(remote.address);
                 }
                 let window = match remote.extensions {
-                    true => terms.largest_window,
-                    false => terms.largest_window.min(USUAL_REQUEST_QUEUE),
+                    true => config.largest_window,
+                    false => config.largest_window.min(USUAL_REQUEST_QUEUE),
                 };
                 picker.add_link(id, window);
                 self.choker.add(id);
-                let link = Link::new(remote, terms.info_hash, &terms.lengths, now);
+                let link = Link::new(remote, config.info_hash, &config.lengths, now);
                 self.links.insert(id, link);
             }
         }
@@ -118,7 +120,7 @@ impl Peers {
     }
 
     /// A link came up while nothing is served. If we called, the call has failed.
-    pub(super) fn on_not_served(&mut self, remote: &Remote, now: Duration) {
+    pub(super) fn on_not_served(&mut self, remote: &RemotePeer, now: Duration) {
         if remote.outgoing {
             self.contacts.on_failed(remote.address, now);
         }
@@ -126,38 +128,38 @@ impl Peers {
 
     fn admit<B>(
         &mut self,
-        remote: &Remote,
-        terms: &Terms,
+        remote: &RemotePeer,
+        config: &SwarmConfig,
         picker: &mut Picker,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), LinkRefusal> {
         let address = remote.address;
         if self.contacts.is_barred(address, now) {
-            return Err(Refusal::Barred);
+            return Err(LinkRefusal::Barred);
         }
-        if remote.outgoing && terms.is_private && !self.contacts.may_call(address) {
-            return Err(Refusal::GivenUp);
+        if remote.outgoing && config.is_private && !self.contacts.may_call(address) {
+            return Err(LinkRefusal::GivenUp);
         }
         let mut others = self.links.iter();
         let other = others.find(|(_, link)| link.remote().peer_id == remote.peer_id);
         #[cfg(test)]
         let other = other.filter(|_| !is_planted(Mutation::TwoLinks));
         let Some((other, link)) = other.map(|(id, link)| (*id, link)) else {
-            let is_full = self.links.len() >= terms.max_peers;
+            let is_full = self.links.len() >= config.max_peers;
             return match is_full && !self.make_room(picker, now, effects) {
-                true => Err(Refusal::Full),
+                true => Err(LinkRefusal::Full),
                 false => Ok(()),
             };
         };
         // The call of the peer with the lower id is kept.
-        let is_kept = |outgoing| outgoing == (terms.own_id.0 < remote.peer_id.0);
+        let is_kept = |outgoing| outgoing == (config.own_id.0 < remote.peer_id.0);
         let other_outgoing = link.remote().outgoing;
         // A peer that connects again in the same direction has lost its former connection, although
         // we may not have noticed.
         let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
         if !is_lost && (is_kept(other_outgoing) || !is_kept(remote.outgoing)) {
-            return Err(Refusal::Linked);
+            return Err(LinkRefusal::Linked);
         }
         self.remove_early(other, picker, now);
         effects.push(Effect::Close(other, CloseReason::Replaced));
@@ -168,7 +170,7 @@ impl Peers {
     pub(super) fn on_link_down(
         &mut self,
         id: LinkId,
-        activity: Activity,
+        activity: LinkActivity,
         picker: &mut Picker,
         now: Duration,
     ) -> bool {
@@ -180,7 +182,7 @@ impl Peers {
             // An address that was of use is called again soon. Other addresses wait longer each
             // time.
             if link.was_useful(now) {
-                self.contacts.on_proved(address);
+                self.contacts.on_useful(address);
             }
             self.contacts.on_failed(address, now);
         }
@@ -248,7 +250,7 @@ impl Peers {
     pub(super) fn on_handshake<B>(
         &mut self,
         (id, handshake): (LinkId, ExtensionHandshake),
-        terms: &Terms,
+        config: &SwarmConfig,
         picker: &mut Picker,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
@@ -267,7 +269,7 @@ impl Peers {
             self.contacts.add(address);
             self.contacts.on_linked(address);
         }
-        picker.limit_window(id, queue.clamp(1, terms.largest_window));
+        picker.limit_window(id, queue.clamp(1, config.largest_window));
         true
     }
 
@@ -281,7 +283,7 @@ impl Peers {
         payload: &[u8],
         fetches: bool,
         now: Duration,
-    ) -> Result<(), Breach> {
+    ) -> Result<(), ProtocolViolation> {
         let Some(link) = self.links.get_mut(&id) else {
             return Ok(());
         };
@@ -336,7 +338,7 @@ impl Peers {
         if is_owned && (is_served || link.serve_choked(block, theirs)) {
             effects.push(Effect::Serve(id, block));
         } else if link.remote().fast {
-            effects.push(Effect::Send(id, Outgoing::Reject(block)));
+            effects.push(Effect::Send(id, OutgoingMessage::Reject(block)));
         }
     }
 
@@ -371,8 +373,8 @@ impl Peers {
     /// rate limit.
     pub(super) fn observe<B>(
         &mut self,
-        activity: impl Fn(LinkId) -> Activity,
-        terms: &Terms,
+        activity: impl Fn(LinkId) -> LinkActivity,
+        config: &SwarmConfig,
         picker: &mut Picker,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
@@ -384,7 +386,7 @@ impl Peers {
             any_paused |= activity.paused;
             if activity.paused {
                 // The link is not late while we do not read.
-                picker.excuse(*id, now);
+                picker.mark_not_late(*id, now);
             }
             let traffic = PeerTraffic {
                 received: link.received(),
@@ -392,7 +394,7 @@ impl Peers {
                 owes_blocks: !activity.paused && !picker.is_choked(*id) && picker.is_fetching(*id),
             };
             self.choker.observe(*id, now, traffic);
-            if activity.unread_for > terms.max_unread {
+            if activity.unread_for > config.max_unread {
                 effects.push(Effect::Close(*id, CloseReason::DoesNotRead));
             }
         }
@@ -436,13 +438,13 @@ impl Peers {
     /// nothing for a while also calls when all places are taken: one of its links will make room.
     pub(super) fn connect<B>(
         &mut self,
-        terms: &Terms,
+        config: &SwarmConfig,
         idle: Option<Duration>,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
     ) {
         let starves = idle.is_some_and(|idle| idle >= USELESS_AFTER);
-        let places = terms.max_peers + if starves { MAX_CALLS } else { 0 };
+        let places = config.max_peers + if starves { MAX_CALLS } else { 0 };
         let links = self.links.values();
         let linked = links.filter(|link| self.contacts.is_called(link.remote().address));
         let taken = (self.links.len(), linked.count());

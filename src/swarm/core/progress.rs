@@ -95,7 +95,7 @@ impl Progress {
     }
 
     /// Nothing arrived because we did not read.
-    pub(super) fn excuse(&mut self, now: Duration) {
+    pub(super) fn mark_not_late(&mut self, now: Duration) {
         self.last_arrival = now;
     }
 

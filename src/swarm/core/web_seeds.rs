@@ -19,7 +19,7 @@ struct WebSeed {
 
 /// How far a web seed is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub enum WebSeedTrust {
     /// There is no reason for doubt.
     Full,
     /// A piece that came partly from it does not verify.
@@ -43,13 +43,13 @@ impl WebSeeds {
         self.by_link.entry(id).or_default();
     }
 
-    pub(super) fn trust(&self, id: LinkId) -> Trust {
+    pub(super) fn trust(&self, id: LinkId) -> WebSeedTrust {
         match self.by_link.get(&id) {
-            Some(WebSeed { is_liar: true, .. }) => Trust::Lost,
+            Some(WebSeed { is_liar: true, .. }) => WebSeedTrust::Lost,
             Some(WebSeed {
                 is_doubted: true, ..
-            }) => Trust::Doubted,
-            _ => Trust::Full,
+            }) => WebSeedTrust::Doubted,
+            _ => WebSeedTrust::Full,
         }
     }
 

@@ -145,7 +145,7 @@ impl Requests {
     }
 
     /// Nothing arrived because we did not read: the link is not late.
-    pub(super) fn excuse(&mut self, now: Duration) {
+    pub(super) fn mark_not_late(&mut self, now: Duration) {
         self.last_arrival = now;
     }
 

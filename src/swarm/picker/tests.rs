@@ -224,7 +224,7 @@ fn only_needed_pieces_are_requested_and_make_a_download_complete() {
 fn in_order_the_first_piece_is_begun_first_and_again_after_it_failed() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    picker.set_order(Order::InOrder);
+    picker.set_order(PieceOrder::InOrder);
     let id = LinkId(1);
     picker.add_link(id, 8);
     picker.on_pieces(id, PieceSet::full(&lengths));
@@ -282,7 +282,7 @@ fn in_order_among_seeds_ends_when_a_peer_lacks_a_piece() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let in_order = |others: &[PieceSet]| {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-        picker.set_order(Order::InOrderAmongSeeds);
+        picker.set_order(PieceOrder::InOrderAmongSeeds);
         let seed = LinkId(1);
         picker.add_link(seed, 8);
         picker.on_pieces(seed, PieceSet::full(&lengths));

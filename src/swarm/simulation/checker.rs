@@ -20,7 +20,7 @@
 
 use super::content::Content;
 use super::network::Packet;
-use crate::swarm::{CloseReason, Core, LinkId, Outgoing, Phase, Verdict};
+use crate::swarm::{CloseReason, Core, LinkId, OutgoingMessage, Phase, Verdict};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,7 +141,7 @@ impl Checker {
             Packet::AllowedFast(piece) => {
                 link.allowed.insert(*piece);
             }
-            Packet::Short(Outgoing::Reject(range)) => {
+            Packet::Short(OutgoingMessage::Reject(range)) => {
                 // BEP 6: a piece that was rejected although it was allowed is not requested again.
                 if link.requested.remove(range) && link.chokes {
                     link.allowed.remove(&range.piece());
@@ -163,7 +163,7 @@ impl Checker {
     pub(super) fn on_send(
         &mut self,
         id: LinkId,
-        message: Outgoing,
+        message: OutgoingMessage,
         core: &Core<Content>,
         has_buffers: bool,
     ) {
@@ -173,13 +173,13 @@ impl Checker {
             return;
         }
         match message {
-            Outgoing::Interested => link.interested = true,
-            Outgoing::NotInterested => link.interested = false,
-            Outgoing::Cancel(range) => {
+            OutgoingMessage::Interested => link.interested = true,
+            OutgoingMessage::NotInterested => link.interested = false,
+            OutgoingMessage::Cancel(range) => {
                 link.requested.remove(&range);
             }
-            Outgoing::Request(range) => self.on_request(id, range, core, has_buffers),
-            Outgoing::Reject(_) => assert!(link.fast, "a reject without BEP 6"),
+            OutgoingMessage::Request(range) => self.on_request(id, range, core, has_buffers),
+            OutgoingMessage::Reject(_) => assert!(link.fast, "a reject without BEP 6"),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::content::Content;
 use super::network::Packet;
-use crate::swarm::{Activity, Outgoing};
+use crate::swarm::{LinkActivity, OutgoingMessage};
 use crate::torrent::{BlockRange, PieceIndex};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -63,9 +63,9 @@ impl Direction {
     }
 
     /// What the sender knows of this direction.
-    pub(super) fn activity(&self, now: Duration) -> Activity {
+    pub(super) fn activity(&self, now: Duration) -> LinkActivity {
         let (sent, last_sent) = self.sent;
-        Activity {
+        LinkActivity {
             sent,
             last_sent,
             paused: false,
@@ -88,7 +88,7 @@ impl Direction {
     pub(super) fn cancel_block(&mut self, range: BlockRange, fast: bool) {
         let at = self.blocks.iter().position(|queued| *queued == range);
         if at.and_then(|at| self.blocks.remove(at)).is_some() && fast {
-            self.send(Packet::Short(Outgoing::Reject(range)));
+            self.send(Packet::Short(OutgoingMessage::Reject(range)));
         }
     }
 
@@ -102,7 +102,7 @@ impl Direction {
         blocks.retain(|block| {
             let stays = fast && allowed.contains(&block.piece());
             if fast && !stays {
-                messages.push(Packet::Short(Outgoing::Reject(*block)));
+                messages.push(Packet::Short(OutgoingMessage::Reject(*block)));
             }
             stays
         });

@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::network::{ConnectionNo, Packet, PeerNo};
-use crate::swarm::{Block, Run};
+use crate::swarm::{BlockRun, PendingBlock};
 use crate::torrent::Hasher;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,14 +33,14 @@ pub(super) enum Event {
 /// The work on one run of blocks.
 #[derive(Debug)]
 pub(super) struct HashJob {
-    pub(super) run: Run,
-    pub(super) blocks: Vec<Block<Content>>,
+    pub(super) run: BlockRun,
+    pub(super) blocks: Vec<PendingBlock<Content>>,
     /// The hasher and the next run, once a run is hashed.
     pub(super) hashed: Option<(Hasher, u32)>,
 }
 
 impl HashJob {
-    pub(super) fn new(run: Run, blocks: Vec<Block<Content>>) -> Self {
+    pub(super) fn new(run: BlockRun, blocks: Vec<PendingBlock<Content>>) -> Self {
         Self {
             run,
             blocks,

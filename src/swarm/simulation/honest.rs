@@ -7,8 +7,8 @@ use super::environment::Environment;
 use super::events::{Event, HashJob};
 use super::network::{ConnectionNo, Network, Packet, PeerNo};
 use crate::swarm::{
-    Budget, Checked, Core, Effect, LinkId, Outgoing, Phase, Received, Refusal, Remote, Run, Source,
-    Sources, Terms, add_sources,
+    BlockRun, Budget, CheckResult, Core, Effect, LinkId, LinkRefusal, OutgoingMessage, Phase,
+    ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, add_sources,
 };
 use crate::torrent::{Lengths, PieceIndex};
 use std::collections::BTreeMap;
@@ -39,14 +39,20 @@ pub(super) struct HonestPeer {
 }
 
 impl HonestPeer {
-    pub(super) fn new(no: PeerNo, terms: Terms, checker: Checker, buffers: u32, seed: u64) -> Self {
-        let lengths = terms.lengths;
+    pub(super) fn new(
+        no: PeerNo,
+        config: SwarmConfig,
+        checker: Checker,
+        buffers: u32,
+        seed: u64,
+    ) -> Self {
+        let lengths = config.lengths;
         let buffers = Buffers::new(buffers);
         let budget = Box::new(buffers.clone());
         Self {
             no,
             lengths,
-            core: Core::new(terms, budget, seed ^ no as u64, Duration::ZERO),
+            core: Core::new(config, budget, seed ^ no as u64, Duration::ZERO),
             buffers,
             links: BTreeMap::new(),
             disk: BTreeMap::new(),
@@ -80,7 +86,7 @@ impl HonestPeer {
     }
 
     /// The files of the peer were checked.
-    pub(super) fn begin(&mut self, checked: Checked, env: &mut Environment) {
+    pub(super) fn begin(&mut self, checked: CheckResult, env: &mut Environment) {
         self.core.begin(checked, env.events.now());
         self.carry_out_effects(env);
         // The ticks of different peers are at different times.
@@ -123,12 +129,12 @@ impl HonestPeer {
         let id = Network::link_id(connection);
         let admitted = match admits {
             true => self.core.on_link_up(id, remote, now),
-            false => Err(Refusal::Full),
+            false => Err(LinkRefusal::Full),
         };
         match admitted {
             Ok(()) => self.greet(connection, env),
             Err(refusal) => {
-                if refusal != Refusal::Linked {
+                if refusal != LinkRefusal::Linked {
                     let contacts = self.core.contacts_mut();
                     contacts.on_failed(remote.address, now);
                 }
@@ -181,15 +187,15 @@ impl HonestPeer {
         is_first: bool,
         env: &mut Environment,
     ) {
-        use Outgoing::{Cancel, Interested, NotInterested, Reject, Request};
+        use OutgoingMessage::{Cancel, Interested, NotInterested, Reject, Request};
         let (id, now) = (Network::link_id(connection), env.events.now());
         let message = match packet {
-            Packet::Choke => Received::Choke,
-            Packet::Unchoke => Received::Unchoke,
-            Packet::Short(Interested) => Received::Interested,
-            Packet::Short(NotInterested) => Received::NotInterested,
-            Packet::Short(Request(range)) => Received::Request(range),
-            Packet::Short(Reject(range)) => Received::Reject(range),
+            Packet::Choke => ReceivedMessage::Choke,
+            Packet::Unchoke => ReceivedMessage::Unchoke,
+            Packet::Short(Interested) => ReceivedMessage::Interested,
+            Packet::Short(NotInterested) => ReceivedMessage::NotInterested,
+            Packet::Short(Request(range)) => ReceivedMessage::Request(range),
+            Packet::Short(Reject(range)) => ReceivedMessage::Reject(range),
             Packet::Short(Cancel(range)) => {
                 let fast = env.network.is_fast(connection);
                 env.write(connection, self.no, |direction| {
@@ -197,14 +203,14 @@ impl HonestPeer {
                 });
                 return;
             }
-            Packet::Have(piece) => Received::Have(piece),
-            Packet::AllowedFast(piece) => Received::AllowedFast(piece),
-            Packet::Pieces(pieces) => Received::Pieces { pieces, is_first },
-            Packet::Handshake(handshake) => Received::Handshake(handshake),
+            Packet::Have(piece) => ReceivedMessage::Have(piece),
+            Packet::AllowedFast(piece) => ReceivedMessage::AllowedFast(piece),
+            Packet::Pieces(pieces) => ReceivedMessage::Pieces { pieces, is_first },
+            Packet::Handshake(handshake) => ReceivedMessage::Handshake(handshake),
             Packet::PeerExchange(payload) => {
                 let result = self
                     .core
-                    .on_message(id, Received::PeerExchange(&payload), now);
+                    .on_message(id, ReceivedMessage::PeerExchange(&payload), now);
                 return result.expect("no peer breaks the protocol");
             }
             Packet::Block(range, content) => {
@@ -242,12 +248,12 @@ impl HonestPeer {
                     hasher.map(|hasher| (hasher, run.number + 1))
                 }
             }
-            Some((_, next)) if next == Run::count(&self.lengths, run.piece) => {
+            Some((_, next)) if next == BlockRun::count(&self.lengths, run.piece) => {
                 hashed = self.core.on_piece_hashed(run.piece);
                 None
             }
             Some((hasher, next)) => {
-                let run = Run::numbered(&self.lengths, run.piece, next);
+                let run = BlockRun::numbered(&self.lengths, run.piece, next);
                 let hasher = self.core.on_run_hashed(run, hasher);
                 hasher.map(|hasher| (hasher, next + 1))
             }
@@ -265,7 +271,7 @@ impl HonestPeer {
 
     fn on_hashed(&mut self, piece: PieceIndex, sources: &Sources, env: &mut Environment) {
         let now = env.events.now();
-        let mut runs = 0..Run::count(&self.lengths, piece);
+        let mut runs = 0..BlockRun::count(&self.lengths, piece);
         if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Content::Good)) {
             self.checker.on_verified(piece);
             self.core.on_piece_written(piece, sources, now);
@@ -299,8 +305,8 @@ impl HonestPeer {
         assert_eq!(self.buffers.reserved(), 0, "buffers are lost");
     }
 
-    fn remote(&self, connection: ConnectionNo, outgoing: bool, network: &Network) -> Remote {
-        Remote {
+    fn remote(&self, connection: ConnectionNo, outgoing: bool, network: &Network) -> RemotePeer {
+        RemotePeer {
             address: network.seen_address(connection, self.no),
             outgoing,
             peer_id: Network::peer_id(network.other_end(connection, self.no)),

@@ -7,7 +7,7 @@
 use super::content::Content;
 use super::direction::Direction;
 use super::events::{Event, Events};
-use crate::swarm::{LinkId, Outgoing};
+use crate::swarm::{LinkId, OutgoingMessage};
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
@@ -29,7 +29,7 @@ const CLOSING: Duration = Duration::from_millis(1);
 pub(super) enum Packet {
     Choke,
     Unchoke,
-    Short(Outgoing),
+    Short(OutgoingMessage),
     Have(PieceIndex),
     AllowedFast(PieceIndex),
     Pieces(PieceSet),
@@ -54,7 +54,7 @@ impl Packet {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Choke | Self::Unchoke => 5,
-            Self::Short(Outgoing::Interested | Outgoing::NotInterested) => 5,
+            Self::Short(OutgoingMessage::Interested | OutgoingMessage::NotInterested) => 5,
             Self::Have(_) | Self::AllowedFast(_) => 9,
             Self::Short(_) => 17,
             Self::Pieces(pieces) => 5 + pieces.as_bitfield().len() as u64,

@@ -3,7 +3,7 @@
 use super::content::Content;
 use super::network::{PeerAccess, PeerNo};
 use super::rogue::Misbehaviour;
-use crate::swarm::Order;
+use crate::swarm::PieceOrder;
 use crate::torrent::{Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) struct PeerPlan {
     /// Buffers for this many blocks.
     pub(super) buffers: u32,
     /// Which piece it begins next.
-    pub(super) order: Order,
+    pub(super) order: PieceOrder,
 }
 
 /// Which addresses the peers know at first. Later they get others by peer exchange (BEP 11).
@@ -92,7 +92,7 @@ impl PeerPlan {
             slots: 8,
             max_peers: 50,
             buffers: 1_024,
-            order: Order::RarestFirst,
+            order: PieceOrder::RarestFirst,
         }
     }
 
@@ -138,9 +138,9 @@ impl PeerPlan {
             },
             buffers: rng.u32(32..200),
             order: match rng.u8(0..6) {
-                0 => Order::InOrder,
-                1 => Order::InOrderAmongSeeds,
-                _ => Order::RarestFirst,
+                0 => PieceOrder::InOrder,
+                1 => PieceOrder::InOrderAmongSeeds,
+                _ => PieceOrder::RarestFirst,
             },
             ..Self::new(role)
         }

@@ -3,7 +3,7 @@
 use super::environment::Environment;
 use super::events::Event;
 use super::network::{ConnectionNo, Network, Packet, PeerNo};
-use crate::swarm::Outgoing;
+use crate::swarm::OutgoingMessage;
 use crate::torrent::{Lengths, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use std::collections::BTreeSet;
@@ -131,15 +131,15 @@ impl Rogue {
         for packet in packets {
             let fast = env.network.is_fast(connection);
             match packet {
-                Packet::Short(Outgoing::Interested) if !self.chokes => {
+                Packet::Short(OutgoingMessage::Interested) if !self.chokes => {
                     env.send(connection, self.no, Packet::Unchoke);
                 }
-                Packet::Short(Outgoing::Cancel(range)) => {
+                Packet::Short(OutgoingMessage::Cancel(range)) => {
                     env.write(connection, self.no, |direction| {
                         direction.cancel_block(range, fast)
                     });
                 }
-                Packet::Short(Outgoing::Request(range)) => {
+                Packet::Short(OutgoingMessage::Request(range)) => {
                     let drops = match self.misbehaviour {
                         Misbehaviour::Silent => continue,
                         Misbehaviour::Rejecting => env.rng.bool(),
@@ -148,7 +148,7 @@ impl Rogue {
                     if !drops {
                         env.write(connection, self.no, |direction| direction.push_block(range));
                     } else if fast {
-                        let reject = Packet::Short(Outgoing::Reject(range));
+                        let reject = Packet::Short(OutgoingMessage::Reject(range));
                         env.send(connection, self.no, reject);
                     }
                 }
@@ -197,10 +197,10 @@ impl Rogue {
                 env.events.after(ANNOUNCE_INTERVAL, Event::Woken(self.no));
             }
             Misbehaviour::Greedy => {
-                self.send_all(&Packet::Short(Outgoing::Interested), env);
+                self.send_all(&Packet::Short(OutgoingMessage::Interested), env);
                 for piece in self.lengths.all_pieces().take(100) {
                     let block = self.lengths.block(piece, 0).expect("each piece has one");
-                    self.send_all(&Packet::Short(Outgoing::Request(block)), env);
+                    self.send_all(&Packet::Short(OutgoingMessage::Request(block)), env);
                 }
                 env.events.after(REQUEST_INTERVAL, Event::Woken(self.no));
             }

@@ -7,7 +7,7 @@ use super::honest::HonestPeer;
 use super::network::{Network, PeerNo};
 use super::plan::{PeerPlan, Plan, Role, draw};
 use super::rogue::Rogue;
-use crate::swarm::{Checked, Phase, Terms, UploadSlots};
+use crate::swarm::{CheckResult, Phase, SwarmConfig, UploadSlots};
 use crate::torrent::{InfoHash, Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
@@ -172,7 +172,7 @@ fn honest(
         _ => owned.clone(),
     };
     let missing = without(&needed, &owned, &plan.lengths);
-    let terms = Terms {
+    let config = SwarmConfig {
         info_hash: InfoHash([7; 20]),
         lengths: plan.lengths,
         own_id: Network::peer_id(no),
@@ -186,12 +186,12 @@ fn honest(
         max_unread: MAX_UNREAD,
     };
     let checker = Checker::new(plan.lengths, missing, peer.slots);
-    let mut honest = HonestPeer::new(no, terms, checker, peer.buffers, plan.seed);
+    let mut honest = HonestPeer::new(no, config, checker, peer.buffers, plan.seed);
     if !plan.checks_each_event {
         honest.check_now_and_then();
     }
     others.iter().for_each(|other| honest.learn(*other));
-    let checked = Checked {
+    let checked = CheckResult {
         owned,
         needed,
         is_whole: peer.role == Role::Seed,

@@ -10,8 +10,11 @@
 use super::registrar::Registrar;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::tracker::closed_run::no_run;
-use crate::wire::access::{ErrorKind, MAX_FIRST_FRAME, MAX_FRAME, Refused, Reply, Request};
-use crate::wire::control::Line;
+use crate::wire::access::{
+    AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequestMessage, MAX_FIRST_FRAME,
+    MAX_FRAME,
+};
+use crate::wire::control::TextLine;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -43,7 +46,7 @@ fn answer_requests(
             Err(FrameIoError::TooSlow(IDLE_TIMEOUT)) => return Ok(()),
             body => body?,
         };
-        let request = match Request::decode(body) {
+        let request = match AccessRequestMessage::decode(body) {
             Ok(request) => request,
             Err(error) => {
                 log::info!("bytes from {from} are not a request: {error}");
@@ -72,11 +75,11 @@ fn bad_request_reply(body: &[u8], error: &str) -> Vec<u8> {
     if let Some(answer) = no_run(body) {
         return answer;
     }
-    let result = Err(Refused {
-        kind: ErrorKind::BadRequest,
-        message: Line::new(&format!("this is not a request: {error}")),
+    let result = Err(AccessRefusal {
+        kind: AccessErrorKind::BadRequest,
+        message: TextLine::new(&format!("this is not a request: {error}")),
     });
-    Reply {
+    AccessReplyMessage {
         id: 0,
         renewed: None,
         only_here: false,

@@ -4,8 +4,8 @@
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};
 use crate::torrent::Info;
 use crate::tracker::registry::{Refusal, Registry, Update};
-use crate::tracker::store::{RegistryStore, Written};
-use crate::wire::access::{Answer, Refused};
+use crate::tracker::store::{Durability, RegistryStore};
+use crate::wire::access::{AccessAnswer, AccessRefusal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl IdempotentWrites {
         key: &IdempotencyKey,
         what: &str,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         self.write_with_info(context, key, what, None, operation)
     }
 
@@ -39,7 +39,7 @@ impl IdempotentWrites {
         what: &str,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let login = context.login;
         let name = log_name(&self.store, login.account);
         let what = format!("{name} at {} {what}", context.from);
@@ -49,7 +49,7 @@ impl IdempotentWrites {
             operation(registry, now)
         })?;
         context.record_write(written);
-        Ok(Answer::Done)
+        Ok(AccessAnswer::Done)
     }
 
     /// Executes an operation and stores a receipt of it. If the receipt already exists, the
@@ -60,7 +60,7 @@ impl IdempotentWrites {
         what: &str,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
-    ) -> Result<Written, Refused> {
+    ) -> Result<Durability, AccessRefusal> {
         let receipt = key.receipt();
         let written = self.store.write_with(info, |registry, now| {
             // Checked again: the same command may have arrived over another connection meanwhile.
@@ -85,7 +85,7 @@ impl IdempotentWrites {
         &self,
         key: &IdempotencyKey,
         what: impl FnOnce() -> String,
-    ) -> Result<Option<Written>, Refused> {
+    ) -> Result<Option<Durability>, AccessRefusal> {
         let receipt = key.receipt();
         let is_ours = self.store.read(|registry| {
             let found = registry.receipt(receipt);
@@ -100,7 +100,7 @@ impl IdempotentWrites {
         // tracker. So it is renewed: once another tracker has the renewed receipt, it has the
         // write.
         if !is_ours {
-            return Ok(Some(Written::Safe));
+            return Ok(Some(Durability::Safe));
         }
         let written = self
             .store

@@ -4,19 +4,21 @@ use super::refusals::{from_refusal, refused};
 use super::views::{self, PAGE_LENGTH};
 use crate::tracker::registry::{self, Cursor, Refusal, Registry, RowId, VersionVector};
 use crate::tracker::store::RegistryStore;
-use crate::wire::access::{Answer, ErrorKind, Page, Place, Refused, Seen};
+use crate::wire::access::{
+    AccessAnswer, AccessErrorKind, AccessRefusal, ListPage, SeenDecisions, ShortText,
+};
 
 pub(super) fn news(
     store: &RegistryStore,
     account: RowId,
-    seen: &Seen,
-    after: Option<Place>,
-) -> Result<Answer, Refused> {
+    seen: &SeenDecisions,
+    after: Option<ShortText>,
+) -> Result<AccessAnswer, AccessRefusal> {
     let seen = match seen.as_bytes() {
         [] => VersionVector::new(),
         bytes => VersionVector::decode(bytes).map_err(|error| {
             let message = format!("the list of seen decisions cannot be read: {error}");
-            refused(ErrorKind::BadRequest, message)
+            refused(AccessErrorKind::BadRequest, message)
         })?,
     };
     let after: Option<Cursor> = views::parse_cursor(after)?;
@@ -24,9 +26,9 @@ pub(super) fn news(
         let page = registry.decisions(account, &seen, after.as_ref(), PAGE_LENGTH);
         let mut known = seen.clone();
         known.join(registry.version_vector());
-        Answer::News {
+        AccessAnswer::Decisions {
             page: views::page(page, views::news),
-            seen: Seen::new(known.encode()).unwrap_or_default(),
+            seen: SeenDecisions::new(known.encode()).unwrap_or_default(),
         }
     }))
 }
@@ -34,10 +36,10 @@ pub(super) fn news(
 /// The page behind `after`.
 pub(super) fn list<T, U>(
     store: &RegistryStore,
-    after: Option<Place>,
+    after: Option<ShortText>,
     entry: fn(T) -> U,
     query: impl FnOnce(&Registry, Option<&Cursor>) -> Result<registry::Page<T>, Refusal>,
-) -> Result<Page<U>, Refused> {
+) -> Result<ListPage<U>, AccessRefusal> {
     let after: Option<Cursor> = views::parse_cursor(after)?;
     let page = store.read(|registry| query(registry, after.as_ref()));
     Ok(views::page(page.map_err(from_refusal)?, entry))

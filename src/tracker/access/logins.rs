@@ -9,8 +9,8 @@ use crate::certificate::Authority;
 use crate::system::since_1970;
 use crate::tracker::registry::{Account, PasswordHash, Refusal, Registry, RowId, Stamp, UserName};
 use crate::tracker::store::RegistryStore;
-use crate::wire::access::{Answer, ErrorKind, Refused, Token};
-use crate::wire::control::Line;
+use crate::wire::access::{AccessAnswer, AccessErrorKind, AccessRefusal, Token};
+use crate::wire::control::TextLine;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -54,7 +54,7 @@ impl Logins {
     }
 
     /// Checks in the registry that a login has not ended.
-    pub(super) fn check_login(&self, login: &Login) -> Result<(), Refused> {
+    pub(super) fn check_login(&self, login: &Login) -> Result<(), AccessRefusal> {
         let (account, id, credential) = (login.account, login.id, login.credential);
         let check = |registry: &Registry| registry.check_login(account, id, credential).map(drop);
         self.store.read(check).map_err(from_refusal)
@@ -65,7 +65,7 @@ impl Logins {
         user: &Label,
         password: &Password,
         from: IpAddr,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let attempt = self.begin_attempt(Some(user), from)?;
         let accounts: Vec<Account> = self.store.read(|registry| login_candidates(registry, user));
         // For an unknown name one hash is computed as well, so that the reply takes as long as for
@@ -84,7 +84,7 @@ impl Logins {
             attempt.record_failure();
             log::warn!("refused a log-in as {user} from {from}");
             return Err(refused(
-                ErrorKind::LoginRefused,
+                AccessErrorKind::LoginRefused,
                 "no user of that name has that password; check both",
             ));
         };
@@ -100,7 +100,7 @@ impl Logins {
         key: &IdempotencyKey,
         old: &Password,
         new: &Password,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let id = context.login.account;
         let account = self.account(id)?;
         let label = account_label(&self.store, id)?;
@@ -108,7 +108,7 @@ impl Logins {
         if !self.verify(old, Some(&account.password.value))? {
             attempt.record_failure();
             return Err(refused(
-                ErrorKind::LoginRefused,
+                AccessErrorKind::LoginRefused,
                 "the old password is wrong; nothing was changed",
             ));
         }
@@ -126,7 +126,7 @@ impl Logins {
         id: RowId,
         new: &Password,
         from: IpAddr,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let account = self.account(id)?;
         let attempt = self.begin_attempt(Some(&account_label(&self.store, id)?), from)?;
         if !self.verify(new, Some(&account.password.value))? {
@@ -136,25 +136,29 @@ impl Logins {
         self.begin_login(id, account.credential())
     }
 
-    fn account(&self, id: RowId) -> Result<Account, Refused> {
+    fn account(&self, id: RowId) -> Result<Account, AccessRefusal> {
         let account = self.store.read(|registry| registry.account(id).cloned());
         account.ok_or_else(|| from_refusal(Refusal::AccountGone))
     }
 
     /// Creates a new login under `credential`.
-    fn begin_login(&self, account: RowId, credential: Stamp) -> Result<Answer, Refused> {
+    fn begin_login(
+        &self,
+        account: RowId,
+        credential: Stamp,
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let (id, now) = (self.random_id()?, since_1970());
         let token = self.sign(&Login::begin(account, id, credential, now))?;
         let user = account_label(&self.store, account)?;
         let lost = self.store.read(|registry| registry.has_lost_name(account));
         let note = lost.then(|| {
             let name = user.name();
-            Line::new(&format!(
+            TextLine::new(&format!(
                 "the name {name} was given twice while trackers were disconnected, and another account \
                  holds it; your name is {user} now: log in as {user}, and tell it to your groups"
             ))
         });
-        Ok(Answer::Session { token, user, note })
+        Ok(AccessAnswer::LoggedIn { token, user, note })
     }
 
     /// Begins an attempt on the password of `user`, or the hashing of a new password if it is
@@ -163,42 +167,46 @@ impl Logins {
         &self,
         user: Option<&Label>,
         from: IpAddr,
-    ) -> Result<PasswordAttempt<'_>, Refused> {
+    ) -> Result<PasswordAttempt<'_>, AccessRefusal> {
         let attempt = self.attempts.begin(user.map(Label::name), from);
         attempt.map_err(|reason| match reason {
             AttemptRefused::TooManyFailures(wait) => {
                 let seconds = wait.as_secs().max(1);
                 let message = format!("too many failed attempts; try again in {seconds} s");
-                refused(ErrorKind::SlowDown, message)
+                refused(AccessErrorKind::SlowDown, message)
             }
             AttemptRefused::Busy => from_hashing_error(HashingError::Busy),
         })
     }
 
-    pub(super) fn hash(&self, password: &Password) -> Result<PasswordHash, Refused> {
+    pub(super) fn hash(&self, password: &Password) -> Result<PasswordHash, AccessRefusal> {
         self.passwords
             .hash(password.clone())
             .map_err(from_hashing_error)
     }
 
-    fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Refused> {
+    fn verify(
+        &self,
+        password: &Password,
+        hash: Option<&PasswordHash>,
+    ) -> Result<bool, AccessRefusal> {
         self.passwords
             .verify(password.clone(), hash)
             .map_err(from_hashing_error)
     }
 
-    pub(super) fn sign(&self, login: &Login) -> Result<Token, Refused> {
+    pub(super) fn sign(&self, login: &Login) -> Result<Token, AccessRefusal> {
         let token = Token::new(&self.tokens.sign(login));
         // Cannot happen: all tokens have the same length, which is within the limit of a message.
         token.ok_or_else(|| {
             refused(
-                ErrorKind::Busy,
+                AccessErrorKind::Busy,
                 "the tracker cannot make a token; try again",
             )
         })
     }
 
-    pub(super) fn random_id(&self) -> Result<RowId, Refused> {
+    pub(super) fn random_id(&self) -> Result<RowId, AccessRefusal> {
         let mut id = [0; 16];
         match self.random.fill(&mut id) {
             Ok(()) => Ok(RowId(id)),

@@ -11,8 +11,8 @@ use crate::tracker::registry::{
     Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
 };
 use crate::tracker::replication::ClusterStatus;
-use crate::tracker::store::{RegistryStore, Written};
-use crate::wire::access::Refused;
+use crate::tracker::store::{Durability, RegistryStore};
+use crate::wire::access::AccessRefusal;
 use crate::wire::password::Password;
 use std::sync::Arc;
 
@@ -78,8 +78,12 @@ impl OperatorAccess {
     /// Creates an account, even if registration is closed.
     ///
     /// # Errors
-    /// See [`Refused`].
-    pub fn create_user(&self, name: UserName, password: &Password) -> Result<Written, Refused> {
+    /// See [`AccessRefusal`].
+    pub fn create_user(
+        &self,
+        name: UserName,
+        password: &Password,
+    ) -> Result<Durability, AccessRefusal> {
         let label = Label::from(&name);
         let taken = self
             .store
@@ -104,8 +108,8 @@ impl OperatorAccess {
     /// Creates an invite code. One account can be created with it in the next 7 days.
     ///
     /// # Errors
-    /// See [`Refused`].
-    pub fn create_invite(&self) -> Result<(InviteCode, Written), Refused> {
+    /// See [`AccessRefusal`].
+    pub fn create_invite(&self) -> Result<(InviteCode, Durability), AccessRefusal> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
         let id = self.logins.random_id()?;
         let written = self.store.write(|registry, now| {

@@ -4,50 +4,50 @@ use super::passwords::HashingError;
 use crate::tracker::registry::Refusal;
 use crate::tracker::replication::{ReplicaError, Serving};
 use crate::tracker::store::WriteError;
-use crate::wire::access::{ErrorKind, Refused};
-use crate::wire::control::Line;
+use crate::wire::access::{AccessErrorKind, AccessRefusal};
+use crate::wire::control::TextLine;
 use std::fmt::Display;
 
-pub(super) fn refused(kind: ErrorKind, message: impl Display) -> Refused {
-    Refused {
+pub(super) fn refused(kind: AccessErrorKind, message: impl Display) -> AccessRefusal {
+    AccessRefusal {
         kind,
-        message: Line::new(&message.to_string()),
+        message: TextLine::new(&message.to_string()),
     }
 }
 
 /// The refusal of a rule as it is sent.
-pub(super) fn from_refusal(refusal: Refusal) -> Refused {
-    let kind = ErrorKind::parse(refusal.kind()).unwrap_or(ErrorKind::BadRequest);
+pub(super) fn from_refusal(refusal: Refusal) -> AccessRefusal {
+    let kind = AccessErrorKind::parse(refusal.kind()).unwrap_or(AccessErrorKind::BadRequest);
     refused(kind, refusal)
 }
 
 /// A failed write as it is sent. Errors of the disk are only in the operator's log.
-pub(super) fn from_write_error(error: WriteError) -> Refused {
+pub(super) fn from_write_error(error: WriteError) -> AccessRefusal {
     match error {
         WriteError::Replica(ReplicaError::Refused(refusal)) => from_refusal(refusal),
         WriteError::Replica(error @ ReplicaError::NotServing(Serving::Waiting)) => {
-            refused(ErrorKind::Starting, error)
+            refused(AccessErrorKind::Starting, error)
         }
         WriteError::Replica(error @ ReplicaError::NotServing(_)) => {
-            refused(ErrorKind::NotServing, error)
+            refused(AccessErrorKind::NotServing, error)
         }
-        WriteError::Replica(error) => refused(ErrorKind::BadRequest, error),
+        WriteError::Replica(error) => refused(AccessErrorKind::BadRequest, error),
         WriteError::NotSaved => refused(
-            ErrorKind::NotSaved,
+            AccessErrorKind::NotSaved,
             "the tracker cannot write its database; tell its operator, and when the tracker runs \
              again, check whether the change was made",
         ),
     }
 }
 
-pub(super) fn no_randomness() -> Refused {
+pub(super) fn no_randomness() -> AccessRefusal {
     refused(
-        ErrorKind::Busy,
+        AccessErrorKind::Busy,
         "the tracker's system has no random numbers; try again",
     )
 }
 
-pub(super) fn from_hashing_error(error: HashingError) -> Refused {
+pub(super) fn from_hashing_error(error: HashingError) -> AccessRefusal {
     log::warn!("a password was not checked: {error}");
-    refused(ErrorKind::Busy, error)
+    refused(AccessErrorKind::Busy, error)
 }

@@ -16,8 +16,11 @@ use crate::system::since_1970;
 use crate::tracker::registry::{
     Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry,
 };
-use crate::tracker::store::{RegistryStore, Written};
-use crate::wire::access::{Answer, Ask, ErrorKind, Place, Refused, Reply, Request, Token};
+use crate::tracker::store::{Durability, RegistryStore};
+use crate::wire::access::{
+    AccessAnswer, AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest,
+    AccessRequestMessage, ShortText, Token,
+};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use std::fmt::Display;
@@ -79,13 +82,13 @@ impl Registrar {
     }
 
     /// Answers one request. `from` is the address of the peer.
-    pub(super) fn answer(&self, request: Request, from: IpAddr) -> Reply {
-        let Request { id, token, ask } = request;
+    pub(super) fn answer(&self, request: AccessRequestMessage, from: IpAddr) -> AccessReplyMessage {
+        let AccessRequestMessage { id, token, ask } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
-        let must_be_durable = !matches!(ask, Ask::Announce(_) | Ask::Cluster);
+        let must_be_durable = !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster);
         let mut result = self.dispatch(token, ask, from).map(|done| {
-            (renewed, only_here) = (done.renewed, done.written == Written::OnlyHere);
+            (renewed, only_here) = (done.renewed, done.written == Durability::OnlyHere);
             done.answer
         });
         // A reply, even a refusal, must not show anything that a crash could undo.
@@ -99,7 +102,7 @@ impl Registrar {
         if let Err(refused) = &result {
             log::info!("refused {from}: {kind}: {}", refused.kind.as_str());
         }
-        Reply {
+        AccessReplyMessage {
             id,
             renewed,
             only_here,
@@ -110,15 +113,15 @@ impl Registrar {
     fn dispatch(
         &self,
         token: Option<Token>,
-        ask: Ask,
+        ask: AccessRequest,
         from: IpAddr,
-    ) -> Result<CompletedRequest, Refused> {
-        if ask == Ask::Cluster {
-            return Ok(Answer::Cluster(views::cluster(&self.store.status())).into());
+    ) -> Result<CompletedRequest, AccessRefusal> {
+        if ask == AccessRequest::Cluster {
+            return Ok(AccessAnswer::Cluster(views::cluster(&self.store.status())).into());
         }
         self.store.check_serving().map_err(from_write_error)?;
         Ok(match ask {
-            Ask::CreateUser {
+            AccessRequest::CreateUser {
                 write,
                 user,
                 password,
@@ -134,10 +137,12 @@ impl Registrar {
                 };
                 CompletedRequest {
                     written,
-                    ..CompletedRequest::from(Answer::Done)
+                    ..CompletedRequest::from(AccessAnswer::Done)
                 }
             }
-            Ask::Login { user, password } => self.logins.log_in(&user, &password, from)?.into(),
+            AccessRequest::Login { user, password } => {
+                self.logins.log_in(&user, &password, from)?.into()
+            }
             ask => self.dispatch_with_login(token, ask, from)?,
         })
     }
@@ -145,25 +150,28 @@ impl Registrar {
     fn dispatch_with_login(
         &self,
         token: Option<Token>,
-        ask: Ask,
+        ask: AccessRequest,
         from: IpAddr,
-    ) -> Result<CompletedRequest, Refused> {
+    ) -> Result<CompletedRequest, AccessRefusal> {
         let token = token.ok_or_else(|| {
             refused(
-                ErrorKind::NotLoggedIn,
+                AccessErrorKind::NotLoggedIn,
                 "you are not logged in; use login USER",
             )
         })?;
         let now = since_1970();
         let login = self.logins.read_token(&token);
-        let login = login.map_err(|error| refused(ErrorKind::SessionEnded, error))?;
+        let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
         // Before the login is checked: the write may have ended the login.
         if let Some(done) = self.answer_if_done(&login, &ask, from)? {
             return Ok(done);
         }
         self.logins.check_login(&login)?;
         let context = RequestContext::new(&login, &token, from);
-        let ends_login = matches!(ask, Ask::Logout { .. } | Ask::ChangePassword { .. });
+        let ends_login = matches!(
+            ask,
+            AccessRequest::Logout { .. } | AccessRequest::ChangePassword { .. }
+        );
         let answer = self.answer_with_login(&context, ask)?;
         let renewed = (!ends_login && login.is_renewal_due(now))
             .then(|| self.logins.sign(&login.renewed(now)))
@@ -181,7 +189,11 @@ impl Registrar {
         login.is_some_and(|login| self.logins.check_login(&login).is_ok())
     }
 
-    fn answer_with_login(&self, context: &RequestContext<'_>, ask: Ask) -> Result<Answer, Refused> {
+    fn answer_with_login(
+        &self,
+        context: &RequestContext<'_>,
+        ask: AccessRequest,
+    ) -> Result<AccessAnswer, AccessRefusal> {
         match ask.write_id() {
             Some(write) => {
                 let key = IdempotencyKey::of_account(context.login.account, write);
@@ -195,29 +207,29 @@ impl Registrar {
         &self,
         context: &RequestContext<'_>,
         key: &IdempotencyKey,
-        ask: Ask,
-    ) -> Result<Answer, Refused> {
+        ask: AccessRequest,
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
         let writes = &self.writes;
         match ask {
-            Ask::Logout { .. } => {
+            AccessRequest::Logout { .. } => {
                 let login = context.login.id;
                 writes.write(context, key, "logs out", |registry, now| {
                     registry.log_out(account, login, now + TOKEN_LIFETIME, now)
                 })
             }
-            Ask::ChangePassword { old, new, .. } => self
+            AccessRequest::ChangePassword { old, new, .. } => self
                 .logins
                 .change_password(writes, context, key, &old, &new),
-            Ask::CreateGroup { group, .. } => self.create_group(context, key, group),
-            Ask::JoinGroup { group, .. } => {
+            AccessRequest::CreateGroup { group, .. } => self.create_group(context, key, group),
+            AccessRequest::JoinGroup { group, .. } => {
                 let what = format!("asks to join {group}");
                 writes.write(context, key, &what, |registry, now| {
                     let id = key.membership_request(registry.group_id(&group)?);
                     registry.request_membership(account, &group, id, now)
                 })
             }
-            Ask::LeaveGroup { group, end, .. } => {
+            AccessRequest::LeaveGroup { group, end, .. } => {
                 let if_last_member = match end {
                     true => IfLastMember::EndGroup,
                     false => IfLastMember::Refuse,
@@ -227,26 +239,28 @@ impl Registrar {
                     registry.leave(account, &group, if_last_member, now)
                 })
             }
-            Ask::AcceptRequest { group, user, .. } => {
+            AccessRequest::AcceptRequest { group, user, .. } => {
                 let what = format!("accepts {user} into {group}");
                 writes.write(context, key, &what, |registry, now| {
                     registry.accept(account, &group, &user, now)
                 })
             }
-            Ask::RejectRequest { group, user, .. } => {
+            AccessRequest::RejectRequest { group, user, .. } => {
                 let what = format!("rejects {user} for {group}");
                 writes.write(context, key, &what, |registry, now| {
                     registry.reject(account, &group, &user, now)
                 })
             }
-            Ask::RemoveMember { group, user, .. } => {
+            AccessRequest::RemoveMember { group, user, .. } => {
                 let what = format!("removes {user} from {group}");
                 writes.write(context, key, &what, |registry, now| {
                     registry.remove_member(account, &group, &user, now)
                 })
             }
-            Ask::Publish { group, part, .. } => self.shares.publish(context, key, &group, &part),
-            Ask::Withdraw { group, name, .. } => {
+            AccessRequest::Publish { group, part, .. } => {
+                self.shares.publish(context, key, &group, &part)
+            }
+            AccessRequest::Withdraw { group, name, .. } => {
                 let what = format!("takes {} off {group}", name.as_str());
                 writes.write(context, key, &what, |registry, now| {
                     registry.withdraw(account, &group, name.as_str(), now)
@@ -256,34 +270,46 @@ impl Registrar {
         }
     }
 
-    fn answer_read(&self, context: &RequestContext<'_>, ask: Ask) -> Result<Answer, Refused> {
+    fn answer_read(
+        &self,
+        context: &RequestContext<'_>,
+        ask: AccessRequest,
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let (store, account) = (&self.store, context.login.account);
         match ask {
-            Ask::ListGroups { after } => lists::list(store, after, views::group, |it, after| {
-                Ok(it.groups(Some(account), after, PAGE_LENGTH))
-            })
-            .map(Answer::Groups),
-            Ask::ListMembers { group, after } => {
+            AccessRequest::ListGroups { after } => {
+                lists::list(store, after, views::group, |it, after| {
+                    Ok(it.groups(Some(account), after, PAGE_LENGTH))
+                })
+                .map(AccessAnswer::Groups)
+            }
+            AccessRequest::ListMembers { group, after } => {
                 let query = |it: &Registry, after: Option<&Cursor>| {
                     it.members(account, &group, after, PAGE_LENGTH)
                 };
-                lists::list(store, after, views::member, query).map(Answer::Members)
+                lists::list(store, after, views::member, query).map(AccessAnswer::Members)
             }
-            Ask::ListRequests { group, after } => {
+            AccessRequest::ListRequests { group, after } => {
                 let query = |it: &Registry, after: Option<&Cursor>| {
                     it.requests(account, &group, after, PAGE_LENGTH)
                 };
-                lists::list(store, after, views::request, query).map(Answer::Requests)
+                lists::list(store, after, views::request, query).map(AccessAnswer::Requests)
             }
-            Ask::Certify { group, request } => self.shares.certify(context, &group, &request),
-            Ask::ListFiles { group, after } => self.shares.list_files(account, &group, after),
-            Ask::Metainfo {
+            AccessRequest::Certify { group, request } => {
+                self.shares.certify(context, &group, &request)
+            }
+            AccessRequest::ListFiles { group, after } => {
+                self.shares.list_files(account, &group, after)
+            }
+            AccessRequest::Metainfo {
                 group,
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
-            Ask::Announce(announce) => self.shares.announce(context, &announce),
-            Ask::News { seen, after } => lists::news(store, account, &seen, after),
+            AccessRequest::Announce(announce) => self.shares.announce(context, &announce),
+            AccessRequest::ListDecisions { seen, after } => {
+                lists::news(store, account, &seen, after)
+            }
             _ => Err(token_not_allowed()),
         }
     }
@@ -293,7 +319,7 @@ impl Registrar {
         context: &RequestContext<'_>,
         key: &IdempotencyKey,
         name: GroupName,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
         // Members show the certificate of the authority to every caller. So it contains the group's
@@ -322,13 +348,13 @@ impl Registrar {
         key: &IdempotencyKey,
         name: UserName,
         password: &Password,
-        invite: Option<&Place>,
+        invite: Option<&ShortText>,
         from: IpAddr,
-    ) -> Result<Written, Refused> {
+    ) -> Result<Durability, AccessRefusal> {
         let code = match (invite, self.registration) {
             (None, Registration::Closed) => {
                 return Err(refused(
-                    ErrorKind::InviteNeeded,
+                    AccessErrorKind::InviteNeeded,
                     "this tracker creates accounts only with an invite code; ask its operator for one, then \
                      create_user USER --invite CODE",
                 ));
@@ -371,9 +397,9 @@ impl Registrar {
     pub(super) fn answer_if_done(
         &self,
         login: &Login,
-        ask: &Ask,
+        ask: &AccessRequest,
         from: IpAddr,
-    ) -> Result<Option<CompletedRequest>, Refused> {
+    ) -> Result<Option<CompletedRequest>, AccessRefusal> {
         let Some(write) = ask.write_id() else {
             return Ok(None);
         };
@@ -389,11 +415,11 @@ impl Registrar {
             return Ok(None);
         };
         let answer = match ask {
-            Ask::ChangePassword { new, .. } => {
+            AccessRequest::ChangePassword { new, .. } => {
                 self.logins
                     .log_in_after_password_change(login.account, new, from)?
             }
-            _ => Answer::Done,
+            _ => AccessAnswer::Done,
         };
         Ok(Some(CompletedRequest {
             written,
@@ -402,9 +428,9 @@ impl Registrar {
     }
 }
 
-fn token_not_allowed() -> Refused {
+fn token_not_allowed() -> AccessRefusal {
     refused(
-        ErrorKind::BadRequest,
+        AccessErrorKind::BadRequest,
         "this request must be sent without a token",
     )
 }

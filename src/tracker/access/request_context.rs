@@ -1,8 +1,8 @@
 //! The context of a request, and its result.
 
 use super::token::Login;
-use crate::tracker::store::Written;
-use crate::wire::access::{Answer, Token};
+use crate::tracker::store::Durability;
+use crate::wire::access::{AccessAnswer, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
@@ -27,17 +27,17 @@ impl<'a> RequestContext<'a> {
     }
 
     /// Records where a write of this request is stored.
-    pub(super) fn record_write(&self, written: Written) {
-        if written == Written::OnlyHere {
+    pub(super) fn record_write(&self, written: Durability) {
+        if written == Durability::OnlyHere {
             self.only_here.set(true);
         }
     }
 
     /// Where all writes of this request are stored.
-    pub(super) fn written(&self) -> Written {
+    pub(super) fn written(&self) -> Durability {
         match self.only_here.get() {
-            true => Written::OnlyHere,
-            false => Written::Safe,
+            true => Durability::OnlyHere,
+            false => Durability::Safe,
         }
     }
 }
@@ -45,16 +45,16 @@ impl<'a> RequestContext<'a> {
 /// The result of a request.
 pub(super) struct CompletedRequest {
     pub(super) renewed: Option<Token>,
-    pub(super) answer: Answer,
-    pub(super) written: Written,
+    pub(super) answer: AccessAnswer,
+    pub(super) written: Durability,
 }
 
-impl From<Answer> for CompletedRequest {
-    fn from(answer: Answer) -> Self {
+impl From<AccessAnswer> for CompletedRequest {
+    fn from(answer: AccessAnswer) -> Self {
         Self {
             renewed: None,
             answer,
-            written: Written::Safe,
+            written: Durability::Safe,
         }
     }
 }

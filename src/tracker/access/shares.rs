@@ -11,17 +11,17 @@ use super::{
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
 use crate::torrent::Info;
-use crate::tracker::announcing::Reach;
-use crate::tracker::quotas::Limits;
+use crate::tracker::announcing::AnswerFamilies;
+use crate::tracker::quotas::SwarmLimits;
 use crate::tracker::registry::{Label, NewShare, RowId, ShareCursor, ShareView};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{
-    Announce, AnnounceEvent, Announces, Answer, ErrorKind, FileEntry, KeyRequest, Page, Peers,
-    Place, Refused,
+    AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
+    GroupAnnounceEvent, KeyRequest, ListPage, ShortText, SwarmAnnounce,
 };
 use crate::wire::control::{InfoPart, MAX_PAGE};
-use crate::wire::{AnnounceRequest, AnnounceResponse, Event};
+use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ impl GroupShares {
             writes: IdempotentWrites::new(Arc::clone(&store)),
             uploads: InfoUploads::default(),
             info_cache: InfoCache::default(),
-            swarms: Swarms::new(announce_interval, Limits::for_groups()),
+            swarms: Swarms::new(announce_interval, SwarmLimits::for_groups()),
             certificate_lifetime,
             epoch: Instant::now(),
             store,
@@ -65,20 +65,20 @@ impl GroupShares {
         context: &RequestContext<'_>,
         group: &Label,
         request: &KeyRequest,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
         let authority = self.authority(account, group)?;
         let user = account_label(&self.store, account)?.to_string();
         // The proof is bound to the token, so that no other user can pass it off as their own.
         let key = MemberPublicKey::from_request(&request.0, context.token.as_bytes());
-        let key = key.map_err(|error| refused(ErrorKind::BadRequest, error))?;
+        let key = key.map_err(|error| refused(AccessErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
         let leaf = authority
             .issue(&user, &key, since_1970(), self.certificate_lifetime)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
         log::info!("{user} at {} gets a certificate of {group}", context.from);
-        Ok(Answer::Certificate {
+        Ok(AccessAnswer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),
         })
@@ -90,7 +90,7 @@ impl GroupShares {
         key: &IdempotencyKey,
         group: &Label,
         part: &InfoPart,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
         // Only members may make the tracker store anything.
         let authority = self.authority(account, group)?;
@@ -98,17 +98,17 @@ impl GroupShares {
         let added = self.uploads.add(account, group, part, now);
         let whole = added.map_err(|error| {
             let kind = match &error {
-                UploadError::Busy => ErrorKind::Busy,
-                UploadError::Part(_) => ErrorKind::BadRequest,
+                UploadError::Busy => AccessErrorKind::Busy,
+                UploadError::Part(_) => AccessErrorKind::BadRequest,
             };
             refused(kind, error)
         })?;
         let Some(raw) = whole else {
-            return Ok(Answer::Done);
+            return Ok(AccessAnswer::Done);
         };
         let unshareable = |what: &str| {
             let message = format!("this cannot be shared with {group}: {what}");
-            refused(ErrorKind::BadRequest, message)
+            refused(AccessErrorKind::BadRequest, message)
         };
         let info = Info::parse(&raw).map_err(|error| unshareable(&error.to_string()))?;
         let info_certificate = info.ssl_cert();
@@ -142,24 +142,24 @@ impl GroupShares {
         &self,
         account: RowId,
         group: &Label,
-        after: Option<Place>,
-    ) -> Result<Answer, Refused> {
+        after: Option<ShortText>,
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let after: Option<ShareCursor> = parse_cursor(after)?;
         let listed = self
             .store
             .read(|registry| registry.shares(account, group, after.as_ref(), PAGE_LENGTH));
         let (shares, next) = listed.map_err(from_refusal)?;
         let entries = shares.into_iter().filter_map(|share| self.file(share));
-        Ok(Answer::Files(Page {
+        Ok(AccessAnswer::Files(ListPage {
             entries: entries.collect(),
-            next: next.and_then(|next| Place::new(next.to_string())),
+            next: next.and_then(|next| ShortText::new(next.to_string())),
         }))
     }
 
     fn file(&self, share: ShareView) -> Option<FileEntry> {
         let counts = self.swarms.counts(&share.info_hash);
         Some(FileEntry {
-            name: Place::new(share.name)?,
+            name: ShortText::new(share.name)?,
             info_hash: share.info_hash,
             length: share.length,
             publisher: share.publisher,
@@ -173,9 +173,9 @@ impl GroupShares {
         &self,
         account: RowId,
         group: &Label,
-        name: &Place,
+        name: &ShortText,
         offset: u32,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let info_hash = self.store.read(|registry| {
             let share = registry.share(account, group, name.as_str());
             share.map(|share| share.info_hash).map_err(from_refusal)
@@ -183,14 +183,14 @@ impl GroupShares {
         let unreadable = |what: &dyn std::fmt::Display| {
             log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
             refused(
-                ErrorKind::NotSaved,
+                AccessErrorKind::NotSaved,
                 "the tracker cannot read its data of this share; tell its operator",
             )
         };
         let read = || self.store.info(info_hash);
         match self.info_cache.part(info_hash, offset, read) {
-            Ok(part) => Ok(Answer::Metainfo(part)),
-            Err(InfoPartError::Part(error)) => Err(refused(ErrorKind::BadRequest, error)),
+            Ok(part) => Ok(AccessAnswer::Metainfo(part)),
+            Err(InfoPartError::Part(error)) => Err(refused(AccessErrorKind::BadRequest, error)),
             Err(error) => Err(unreadable(&error)),
         }
     }
@@ -199,8 +199,8 @@ impl GroupShares {
     pub(super) fn announce(
         &self,
         context: &RequestContext<'_>,
-        announces: &Announces,
-    ) -> Result<Answer, Refused> {
+        announces: &AnnounceBatch,
+    ) -> Result<AccessAnswer, AccessRefusal> {
         let (mut group, mut interval) = (None, 0);
         let swarms = announces.swarms().iter().map(|announce| {
             let (share_group, response) = self.announce_one(context, announces, announce, group)?;
@@ -214,7 +214,7 @@ impl GroupShares {
             self.store
                 .read(|registry| registry.former_members_since(group, left_since, MAX_PAGE))
         });
-        Ok(Answer::Peers(Peers {
+        Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
             swarms,
             interval,
             barred,
@@ -226,23 +226,23 @@ impl GroupShares {
     fn announce_one(
         &self,
         context: &RequestContext<'_>,
-        announces: &Announces,
-        announce: &Announce,
+        announces: &AnnounceBatch,
+        announce: &SwarmAnnounce,
         group: Option<RowId>,
-    ) -> Result<(RowId, AnnounceResponse), Refused> {
+    ) -> Result<(RowId, AnnounceResponse), AccessRefusal> {
         let account = context.login.account;
         let share_group = self
             .store
             .read(|registry| registry.group_for_swarm(account, announce.info_hash));
         let share_group = share_group.ok_or_else(|| {
             refused(
-                ErrorKind::NotInCatalogue,
+                AccessErrorKind::NotInCatalogue,
                 "no group of yours has this share any more",
             )
         })?;
         if group.is_some_and(|group| group != share_group) {
             return Err(refused(
-                ErrorKind::BadRequest,
+                AccessErrorKind::BadRequest,
                 "one request can announce shares of one group only",
             ));
         }
@@ -254,9 +254,9 @@ impl GroupShares {
             downloaded: announce.downloaded,
             left: announce.left,
             event: announce.event.map(|event| match event {
-                AnnounceEvent::Started => Event::Started,
-                AnnounceEvent::Completed => Event::Completed,
-                AnnounceEvent::Stopped => Event::Stopped,
+                GroupAnnounceEvent::Started => AnnounceEvent::Started,
+                GroupAnnounceEvent::Completed => AnnounceEvent::Completed,
+                GroupAnnounceEvent::Stopped => AnnounceEvent::Stopped,
             }),
             num_want: None,
             compact: true,
@@ -267,8 +267,8 @@ impl GroupShares {
         let now = self.epoch.elapsed();
         let response = self
             .swarms
-            .announce(now, &request, context.from, Reach::Both);
-        let response = response.map_err(|refusal| refused(ErrorKind::Busy, refusal))?;
+            .announce(now, &request, context.from, AnswerFamilies::Both);
+        let response = response.map_err(|refusal| refused(AccessErrorKind::Busy, refusal))?;
         Ok((share_group, response))
     }
 
@@ -280,7 +280,7 @@ impl GroupShares {
         }
     }
 
-    fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, Refused> {
+    fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, AccessRefusal> {
         let key = self.store.read(|registry| {
             let key = registry.group_key(account, group);
             key.cloned().map_err(from_refusal)
@@ -292,12 +292,12 @@ impl GroupShares {
 
 /// The refusal of a certificate. A retry helps only if the system had no random numbers. If the key
 /// of the group cannot be used, the refusal must not look like a missing membership.
-fn no_certificate(whose: &str, error: &CertificateError) -> Refused {
+fn no_certificate(whose: &str, error: &CertificateError) -> AccessRefusal {
     log::error!("cannot issue a certificate {whose}: {error}");
     match error {
         CertificateError::NoRandomness => no_randomness(),
         _ => refused(
-            ErrorKind::NotSaved,
+            AccessErrorKind::NotSaved,
             "the tracker cannot use its key of this group; tell its operator",
         ),
     }
@@ -310,9 +310,9 @@ mod tests {
     #[test]
     fn only_missing_randomness_is_worth_a_retry() {
         for (error, kind) in [
-            (CertificateError::NoRandomness, ErrorKind::Busy),
-            (CertificateError::NotPem, ErrorKind::NotSaved),
-            (CertificateError::Name, ErrorKind::NotSaved),
+            (CertificateError::NoRandomness, AccessErrorKind::Busy),
+            (CertificateError::NotPem, AccessErrorKind::NotSaved),
+            (CertificateError::Name, AccessErrorKind::NotSaved),
         ] {
             assert_eq!(no_certificate("of lab", &error).kind, kind, "{error}");
         }

@@ -7,7 +7,7 @@
 
 use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};
-use crate::wire::control::{InfoPart, InfoParts, PartError};
+use crate::wire::control::{InfoAssembly, InfoPart, PartError};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) struct InfoUploads(Mutex<HashMap<RowId, Upload>>);
 #[derive(Debug)]
 struct Upload {
     group: Label,
-    parts: InfoParts,
+    parts: InfoAssembly,
     last_part: Duration,
 }
 
@@ -61,7 +61,7 @@ impl InfoUploads {
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);
         let mut upload = continued.unwrap_or_else(|| Upload {
             group: group.clone(),
-            parts: InfoParts::new(),
+            parts: InfoAssembly::new(),
             last_part: now,
         });
         upload.last_part = now;

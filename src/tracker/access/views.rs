@@ -5,8 +5,8 @@ use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, Requ
 use crate::tracker::replication::{ClusterStatus, Serving};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
-    ClusterView, ErrorKind, GroupEntry, MemberEntry, NewsEntry, Page, Place, Refused, ReplicaView,
-    RequestEntry,
+    AccessErrorKind, AccessRefusal, ClusterView, DecisionEntry, GroupEntry, ListPage, MemberEntry,
+    ReplicaView, RequestEntry, ShortText,
 };
 use std::fmt::Display;
 use std::str::FromStr;
@@ -16,19 +16,19 @@ use std::str::FromStr;
 pub(super) const PAGE_LENGTH: usize = 500;
 
 /// A page as it is sent.
-pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> Page<U> {
-    Page {
+pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> ListPage<U> {
+    ListPage {
         entries: page.items.into_iter().map(entry).collect(),
-        next: page.next.and_then(|next| Place::new(next.to_string())),
+        next: page.next.and_then(|next| ShortText::new(next.to_string())),
     }
 }
 
 /// The position at which a page begins.
 pub(super) fn parse_cursor<T: FromStr<Err: Display>>(
-    after: Option<Place>,
-) -> Result<Option<T>, Refused> {
+    after: Option<ShortText>,
+) -> Result<Option<T>, AccessRefusal> {
     let cursor = after.map(|after| after.as_str().parse()).transpose();
-    cursor.map_err(|error| refused(ErrorKind::BadRequest, error))
+    cursor.map_err(|error| refused(AccessErrorKind::BadRequest, error))
 }
 
 pub(super) fn group(view: GroupView) -> GroupEntry {
@@ -73,8 +73,8 @@ pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
     }
 }
 
-pub(super) fn news(decision: registry::Decision) -> NewsEntry {
-    NewsEntry {
+pub(super) fn news(decision: registry::Decision) -> DecisionEntry {
+    DecisionEntry {
         group: decision.label,
         outcome: decision.outcome,
         at: decision.at.wall(),
@@ -82,7 +82,7 @@ pub(super) fn news(decision: registry::Decision) -> NewsEntry {
 }
 
 /// The name of an account.
-pub(super) fn account_label(store: &RegistryStore, account: RowId) -> Result<Label, Refused> {
+pub(super) fn account_label(store: &RegistryStore, account: RowId) -> Result<Label, AccessRefusal> {
     let label = store.read(|registry| registry.account_label(account));
     label.ok_or_else(|| from_refusal(Refusal::AccountGone))
 }

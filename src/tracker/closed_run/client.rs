@@ -2,7 +2,7 @@
 
 use super::events::{Refused, RunConnectionId, not_wanted};
 use crate::torrent::{FileName, InfoHash};
-use crate::wire::control::{ErrorKind, InfoPart, InfoParts};
+use crate::wire::control::{InfoAssembly, InfoPart, RunErrorKind};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ pub(super) struct Client {
     pub(super) address: SocketAddr,
     progress: Progress,
     /// The info dictionary that it is reporting.
-    parts: InfoParts,
+    parts: InfoAssembly,
     /// Files that it has whole: those it reported and those it completed.
     pub(super) owned: HashSet<InfoHash>,
     /// Files that it has looked up. It is downloading them.
@@ -48,7 +48,7 @@ impl Client {
             connection: Some(connection),
             address,
             progress: Progress::Reporting,
-            parts: InfoParts::new(),
+            parts: InfoAssembly::new(),
             owned: HashSet::new(),
             fetching: HashSet::new(),
             wanted: HashMap::new(),
@@ -73,7 +73,7 @@ impl Client {
     pub(super) fn report_part(&mut self, part: &InfoPart) -> Result<Option<Vec<u8>>, Refused> {
         self.check_reporting("own")?;
         let raw = self.parts.add(part);
-        let raw = raw.map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
+        let raw = raw.map_err(|error| (RunErrorKind::BadInfo, error.to_string()))?;
         if raw.is_some() && self.owned.len() >= MAX_FILES {
             return Err(too_many_files());
         }
@@ -96,7 +96,7 @@ impl Client {
         self.check_reporting("reported")?;
         if self.parts.offset() > 0 {
             let message = "the last info dictionary is incomplete".into();
-            return Err((ErrorKind::BadInfo, message));
+            return Err((RunErrorKind::BadInfo, message));
         }
         self.progress = Progress::Reported;
         Ok(())
@@ -129,7 +129,7 @@ impl Client {
             return Ok(());
         }
         let message = format!("{kind} after everything was reported");
-        Err((ErrorKind::OutOfOrder, message))
+        Err((RunErrorKind::OutOfOrder, message))
     }
 
     /// Sets the final state of a wanted file, once.
@@ -142,5 +142,8 @@ impl Client {
 }
 
 fn too_many_files() -> Refused {
-    (ErrorKind::TooMuch, format!("more than {MAX_FILES} files"))
+    (
+        RunErrorKind::TooMuch,
+        format!("more than {MAX_FILES} files"),
+    )
 }

@@ -1,7 +1,7 @@
 //! Inputs and outputs of a closed run's decisions.
 
 use crate::torrent::FileName;
-use crate::wire::control::{Ask, ErrorKind, Line, Notice};
+use crate::wire::control::{RunErrorKind, RunNotice, RunRequest, TextLine};
 
 /// A client's connection. The caller numbers connections and never reuses a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,7 +11,7 @@ pub struct RunConnectionId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunEffect {
     /// Send this notice.
-    Send(RunConnectionId, Notice),
+    Send(RunConnectionId, RunNotice),
     /// Close the connection once its notices have been sent. Its later events are ignored.
     Close(RunConnectionId),
 }
@@ -20,18 +20,18 @@ pub enum RunEffect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOutcome {
     /// What went wrong, in order. Empty if all clients finished with everything they wanted.
-    pub failures: Vec<Line>,
+    pub failures: Vec<TextLine>,
 }
 
 /// An error answer: its kind and its message.
-pub(super) type Refused = (ErrorKind, String);
+pub(super) type Refused = (RunErrorKind, String);
 
-pub(super) fn out_of_order(ask: &Ask) -> Refused {
+pub(super) fn out_of_order(ask: &RunRequest) -> Refused {
     let message = format!("{} makes no sense at this point", ask.kind());
-    (ErrorKind::OutOfOrder, message)
+    (RunErrorKind::OutOfOrder, message)
 }
 
 pub(super) fn not_wanted(name: &FileName) -> Refused {
     let message = format!("{name} is not wanted, or has already ended");
-    (ErrorKind::OutOfOrder, message)
+    (RunErrorKind::OutOfOrder, message)
 }

@@ -2,7 +2,7 @@
 
 use super::events::Refused;
 use crate::torrent::{FileName, Info, InfoHash, Layout};
-use crate::wire::control::{ClientNumber, ErrorKind};
+use crate::wire::control::{ClientNumber, RunErrorKind};
 use std::collections::HashMap;
 
 /// Maximum number of bytes of info dictionaries kept for a run.
@@ -27,24 +27,24 @@ pub(super) struct Added {
 impl Files {
     /// Adds the file with the info dictionary `raw`, which `client` owns.
     pub(super) fn add(&mut self, raw: &[u8], client: ClientNumber) -> Result<Added, Refused> {
-        let info = Info::parse(raw).map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
+        let info = Info::parse(raw).map_err(|error| (RunErrorKind::BadInfo, error.to_string()))?;
         if info.layout() != Layout::File {
             let message = format!("{} is a folder, not a file", info.name());
-            return Err((ErrorKind::BadInfo, message));
+            return Err((RunErrorKind::BadInfo, message));
         }
         let info_hash = info.info_hash();
         let conflict = match self.names.get(info.name()) {
             Some((known, _)) if *known == info_hash => None,
             Some((_, owner)) if *owner == client => {
                 let message = format!("{} was reported with two different contents", info.name());
-                return Err((ErrorKind::BadInfo, message));
+                return Err((RunErrorKind::BadInfo, message));
             }
             Some((_, owner)) => Some((info.name().clone(), *owner)),
             None => {
                 let bytes = self.bytes.saturating_add(raw.len());
                 if bytes > MAX_BYTES {
                     let message = format!("more than {MAX_BYTES} bytes of metainfo");
-                    return Err((ErrorKind::TooMuch, message));
+                    return Err((RunErrorKind::TooMuch, message));
                 }
                 self.bytes = bytes;
                 self.names.insert(info.name().clone(), (info_hash, client));

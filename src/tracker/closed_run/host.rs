@@ -4,10 +4,10 @@
 
 use super::{RunOutcome, RunningRun};
 use crate::certificate::Fingerprint;
-use crate::net::{Purpose, Stop, TlsStream};
+use crate::net::{ConnectionPurpose, Stop, TlsStream};
 use crate::tracker::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};
-use crate::tracker::server::{Options, TlsService, Tracker};
-use crate::tracker::service::Access;
+use crate::tracker::server::{TlsService, Tracker, TrackerOptions};
+use crate::tracker::service::AnnouncePolicy;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// The answer of a tracker with a closed run to announces and scrapes.
-pub const CLOSED_RUN_ONLY: Access =
-    Access::Nothing("this tracker serves a closed run and nothing else");
+pub const CLOSED_RUN_ONLY: AnnouncePolicy =
+    AnnouncePolicy::Nothing("this tracker serves a closed run and nothing else");
 
 /// How long a thread sleeps that waits for the stop flag. The flag wakes it at once.
 const LONG_SLEEP: Duration = Duration::from_secs(3600);
@@ -56,11 +56,11 @@ impl RunHost {
         let run = Arc::new(run.map_err(NodeError::Thread)?);
         let (serving, aborted) = (Arc::clone(&run), Arc::clone(&run));
         let serve = move |connection: &TlsStream, from: SocketAddr, purpose| match purpose {
-            Purpose::Peer => serving.serve(connection, from),
-            Purpose::Replica | Purpose::Operator => connection.hang_up(),
+            ConnectionPurpose::Peer => serving.serve(connection, from),
+            ConnectionPurpose::Replica | ConnectionPurpose::Operator => connection.hang_up(),
         };
         introduce(endpoint.address, endpoint.cluster.fingerprint());
-        let tracker = Tracker::start(Options {
+        let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
             access: CLOSED_RUN_ONLY,
             tls_service: Some(TlsService {
@@ -68,7 +68,7 @@ impl RunHost {
                 serve: Box::new(serve),
             }),
             stop: endpoint.stop.clone(),
-            ..Options::new(endpoint.listener)
+            ..TrackerOptions::new(endpoint.listener)
         })?;
         let (stop, raised) = (endpoint.stop.clone(), endpoint.stop);
         let aborting = thread::Builder::new().name("stop".into()).spawn(move || {

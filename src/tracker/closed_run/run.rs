@@ -18,7 +18,8 @@ use super::{
 };
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::control::{
-    Answer, Ask, ClientNumber, ErrorKind, InfoPart, Line, MAX_PAGE, Notice, Request,
+    ClientNumber, InfoPart, MAX_PAGE, RunAnswer, RunErrorKind, RunNotice, RunRequest,
+    RunRequestMessage, TextLine,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -46,7 +47,7 @@ pub struct ClosedRun {
     connections: HashMap<RunConnectionId, Connection>,
     clients: BTreeMap<ClientNumber, Client>,
     files: Files,
-    failures: Vec<Line>,
+    failures: Vec<TextLine>,
     outcome: Option<RunOutcome>,
     /// Clients that came after a conflict had ended the run. `None` without a conflict.
     refused_after_conflict: Option<BTreeSet<ClientNumber>>,
@@ -126,7 +127,7 @@ impl ClosedRun {
     pub fn on_request(
         &mut self,
         connection: RunConnectionId,
-        request: Request,
+        request: RunRequestMessage,
         now: Duration,
     ) -> Vec<RunEffect> {
         let Some(state) = self.connections.get_mut(&connection) else {
@@ -135,19 +136,22 @@ impl ClosedRun {
         state.last_request = now;
         let (ip, client) = (state.ip, state.client);
         let answer = match (client, request.ask) {
-            (None, Ask::Hello { client, port }) => {
+            (None, RunRequest::Hello { client, port }) => {
                 self.on_hello(connection, client, SocketAddr::new(ip, port.get()))
             }
-            (None, _) => Err((ErrorKind::OutOfOrder, "the first message is hello".into())),
+            (None, _) => Err((
+                RunErrorKind::OutOfOrder,
+                "the first message is hello".into(),
+            )),
             (Some(client), ask) => self.on_ask(client, ask),
         };
         let refused = answer.is_err() && client.is_none();
-        let answer = answer.unwrap_or_else(|(kind, message)| Answer::Error {
+        let answer = answer.unwrap_or_else(|(kind, message)| RunAnswer::Error {
             kind,
-            message: Line::new(&message),
+            message: TextLine::new(&message),
         });
         let id = request.id;
-        let answer = Notice::Answer { id, answer };
+        let answer = RunNotice::Answer { id, answer };
         let mut effects = Vec::new();
         if self.connections.contains_key(&connection) {
             effects.push(RunEffect::Send(connection, answer));
@@ -192,7 +196,7 @@ impl ClosedRun {
         let mut effects = Vec::new();
         self.refused_after_conflict = None;
         if self.phase != Phase::Ended {
-            self.failures.push(Line::new(reason));
+            self.failures.push(TextLine::new(reason));
             self.end(&mut effects);
         }
         effects
@@ -203,75 +207,78 @@ impl ClosedRun {
         connection: RunConnectionId,
         number: ClientNumber,
         address: SocketAddr,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<RunAnswer, Refused> {
         if let Some(late) = &mut self.refused_after_conflict {
             late.insert(number);
             let outcome = self.outcome.iter().flat_map(|outcome| &outcome.failures);
-            let why = outcome.map(Line::as_str).collect::<Vec<_>>().join("; ");
-            return Err((ErrorKind::RunStarted, format!("the run has failed: {why}")));
+            let why = outcome.map(TextLine::as_str).collect::<Vec<_>>().join("; ");
+            return Err((
+                RunErrorKind::RunStarted,
+                format!("the run has failed: {why}"),
+            ));
         }
         if self.clients.contains_key(&number) {
             let message = format!("client {number} has already connected");
-            return Err((ErrorKind::NumberTaken, message));
+            return Err((RunErrorKind::NumberTaken, message));
         }
         if self.phase != Phase::Gathering {
             let message = format!("the run has started without client {number}");
-            return Err((ErrorKind::RunStarted, message));
+            return Err((RunErrorKind::RunStarted, message));
         }
         if self.clients.len() as u64 >= u64::from(self.expected.get()) {
             let message = format!("the run is for {} clients and all have come", self.expected);
-            return Err((ErrorKind::RunFull, message));
+            return Err((RunErrorKind::RunFull, message));
         }
         self.clients
             .insert(number, Client::new(connection, address));
         if let Some(state) = self.connections.get_mut(&connection) {
             state.client = Some(number);
         }
-        Ok(Answer::Ok)
+        Ok(RunAnswer::Ok)
     }
 
-    fn on_ask(&mut self, number: ClientNumber, ask: Ask) -> Result<Answer, Refused> {
+    fn on_ask(&mut self, number: ClientNumber, ask: RunRequest) -> Result<RunAnswer, Refused> {
         match ask {
-            Ask::Hello { .. } => Err(out_of_order(&ask)),
-            Ask::Ping => Ok(Answer::Ok),
-            Ask::Own { .. } | Ask::Want { .. } | Ask::Reported
+            RunRequest::Hello { .. } => Err(out_of_order(&ask)),
+            RunRequest::Ping => Ok(RunAnswer::Ok),
+            RunRequest::Own { .. } | RunRequest::Want { .. } | RunRequest::Reported
                 if self.phase != Phase::Gathering =>
             {
                 let message = "the run has started; nothing more can be reported".into();
-                Err((ErrorKind::RunStarted, message))
+                Err((RunErrorKind::RunStarted, message))
             }
-            Ask::Own { parts } => self.on_own(number, &parts),
-            Ask::Want { names } => {
+            RunRequest::Own { parts } => self.on_own(number, &parts),
+            RunRequest::Want { names } => {
                 self.client(number)?.want(names)?;
-                Ok(Answer::Ok)
+                Ok(RunAnswer::Ok)
             }
-            Ask::Reported => {
+            RunRequest::Reported => {
                 self.client(number)?.end_report()?;
-                Ok(Answer::Ok)
+                Ok(RunAnswer::Ok)
             }
             _ if self.phase != Phase::Released => Err(out_of_order(&ask)),
-            Ask::Lookup { name, offset } => self.lookup(number, &name, offset),
-            Ask::Owners { info_hash } => Ok(self.owners(number, info_hash)),
-            Ask::Complete { name } => {
+            RunRequest::Lookup { name, offset } => self.lookup(number, &name, offset),
+            RunRequest::Owners { info_hash } => Ok(self.owners(number, info_hash)),
+            RunRequest::Complete { name } => {
                 let info_hash = self.files.info_hash(&name);
                 let client = self.client(number)?;
                 let info_hash = info_hash.ok_or_else(|| not_wanted(&name))?;
                 client.complete(&name, info_hash)?;
-                Ok(Answer::Ok)
+                Ok(RunAnswer::Ok)
             }
-            Ask::Failed { name, reason } => {
+            RunRequest::Failed { name, reason } => {
                 self.client(number)?.give_up(&name)?;
                 self.fail(&format!("client {number}: {name}: {reason}"));
-                Ok(Answer::Ok)
+                Ok(RunAnswer::Ok)
             }
-            Ask::Finished => match self.client(number)?.finish() {
-                true => Ok(Answer::Ok),
+            RunRequest::Finished => match self.client(number)?.finish() {
+                true => Ok(RunAnswer::Ok),
                 false => Err(out_of_order(&ask)),
             },
         }
     }
 
-    fn on_own(&mut self, number: ClientNumber, parts: &[InfoPart]) -> Result<Answer, Refused> {
+    fn on_own(&mut self, number: ClientNumber, parts: &[InfoPart]) -> Result<RunAnswer, Refused> {
         for part in parts {
             let Some(raw) = self.client(number)?.report_part(part)? else {
                 continue;
@@ -285,10 +292,10 @@ impl ClosedRun {
                 ));
                 self.phase = Phase::Ended;
                 self.refused_after_conflict = Some(BTreeSet::new());
-                return Ok(Answer::Ok);
+                return Ok(RunAnswer::Ok);
             }
         }
-        Ok(Answer::Ok)
+        Ok(RunAnswer::Ok)
     }
 
     fn lookup(
@@ -296,22 +303,22 @@ impl ClosedRun {
         number: ClientNumber,
         name: &FileName,
         offset: u32,
-    ) -> Result<Answer, Refused> {
-        let no_owner = || (ErrorKind::NoOwner, NO_LIVING_OWNER.to_owned());
+    ) -> Result<RunAnswer, Refused> {
+        let no_owner = || (RunErrorKind::NoOwner, NO_LIVING_OWNER.to_owned());
         let info_hash = self.files.info_hash(name).ok_or_else(no_owner)?;
         if !self.clients.values().any(|client| client.has(&info_hash)) {
             return Err(no_owner());
         }
         let info = self.files.info(&info_hash).ok_or_else(no_owner)?;
         let part = InfoPart::of(info, offset);
-        let part = part.map_err(|error| (ErrorKind::BadInfo, error.to_string()))?;
+        let part = part.map_err(|error| (RunErrorKind::BadInfo, error.to_string()))?;
         self.client(number)?.fetching.insert(info_hash);
-        Ok(Answer::Info { part })
+        Ok(RunAnswer::Info { part })
     }
 
     /// Addresses of clients that have the file. Those with the whole file come first. Each client's
     /// list starts with the next higher number, so that not all clients ask the same owner first.
-    fn owners(&self, number: ClientNumber, info_hash: InfoHash) -> Answer {
+    fn owners(&self, number: ClientNumber, info_hash: InfoHash) -> RunAnswer {
         use std::ops::Bound::{Excluded, Unbounded};
         let after = self.clients.range((Excluded(number), Unbounded));
         let others = after.chain(self.clients.range(..number));
@@ -321,7 +328,7 @@ impl ClosedRun {
         let (whole, partial): (Vec<&Client>, Vec<&Client>) =
             living.partition(|client| client.owned.contains(&info_hash));
         let addresses = whole.iter().chain(&partial).take(MAX_PAGE);
-        Answer::Owners {
+        RunAnswer::Owners {
             addresses: addresses.map(|client| client.address).collect(),
             whole: u32::try_from(whole.len()).unwrap_or(u32::MAX),
         }
@@ -331,14 +338,14 @@ impl ClosedRun {
         let client = self.clients.get_mut(&number);
         client.ok_or_else(|| {
             (
-                ErrorKind::OutOfOrder,
+                RunErrorKind::OutOfOrder,
                 format!("there is no client {number}"),
             )
         })
     }
 
     fn fail(&mut self, failure: &str) {
-        self.failures.push(Line::new(failure));
+        self.failures.push(TextLine::new(failure));
     }
 
     /// Drops a connection. If it belongs to a client, the client is dead.
@@ -363,10 +370,10 @@ impl ClosedRun {
                 continue;
             }
             if let Some(connection) = client.connection.take() {
-                let line = Line::new(&format!("client {number} {late}"));
+                let line = TextLine::new(&format!("client {number} {late}"));
                 self.connections.remove(&connection);
                 let failures = vec![line.clone()];
-                effects.push(RunEffect::Send(connection, Notice::End { failures }));
+                effects.push(RunEffect::Send(connection, RunNotice::End { failures }));
                 effects.push(RunEffect::Close(connection));
                 self.failures.push(line);
             }
@@ -380,7 +387,7 @@ impl ClosedRun {
         let named = if clear { MAX_REPORTED } else { 0 };
         for number in absent.take(named) {
             self.failures
-                .push(Line::new(&format!("client {number} {late}")));
+                .push(TextLine::new(&format!("client {number} {late}")));
             missing = missing.saturating_sub(1);
         }
         if missing > 0 {
@@ -412,23 +419,24 @@ impl ClosedRun {
         self.phase = Phase::Released;
         for client in self.clients.values() {
             if let Some(connection) = client.connection {
-                effects.push(RunEffect::Send(connection, Notice::Release));
+                effects.push(RunEffect::Send(connection, RunNotice::Release));
             }
         }
     }
 
     fn end(&mut self, effects: &mut Vec<RunEffect>) {
         self.phase = Phase::Ended;
-        let mut reported: Vec<Line> = self.failures.iter().take(MAX_REPORTED).cloned().collect();
+        let mut reported: Vec<TextLine> =
+            self.failures.iter().take(MAX_REPORTED).cloned().collect();
         if let Some(more) = self.failures.len().checked_sub(MAX_REPORTED + 1) {
-            reported.push(Line::new(&format!("and {} more", more + 1)));
+            reported.push(TextLine::new(&format!("and {} more", more + 1)));
         }
         let mut connections: Vec<_> = self.connections.drain().collect();
         connections.sort_unstable_by_key(|(connection, _)| *connection);
         for (connection, state) in connections {
             if state.client.is_some() {
                 let failures = reported.clone();
-                effects.push(RunEffect::Send(connection, Notice::End { failures }));
+                effects.push(RunEffect::Send(connection, RunNotice::End { failures }));
             }
             effects.push(RunEffect::Close(connection));
         }

@@ -15,7 +15,9 @@ use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::tracker::Threads;
 use crate::tracker::outbox::{ConnectionReadError, Outbox};
-use crate::wire::control::{Answer, ErrorKind, Line, MAX_FRAME, Notice, Request};
+use crate::wire::control::{
+    MAX_FRAME, RunAnswer, RunErrorKind, RunNotice, RunRequestMessage, TextLine,
+};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -57,7 +59,7 @@ struct SharedRun {
 #[derive(Debug)]
 struct State {
     run: ClosedRun,
-    outboxes: HashMap<RunConnectionId, Arc<Outbox<Notice>>>,
+    outboxes: HashMap<RunConnectionId, Arc<Outbox<RunNotice>>>,
     next: u64,
     /// Number of connections being served, including closed ones whose client has not left yet.
     open_connections: usize,
@@ -157,7 +159,7 @@ impl SharedRun {
         lock(&self.state)
     }
 
-    fn register(&self, address: SocketAddr, outbox: &Arc<Outbox<Notice>>) -> RunConnectionId {
+    fn register(&self, address: SocketAddr, outbox: &Arc<Outbox<RunNotice>>) -> RunConnectionId {
         let connection = {
             let mut state = self.state();
             let connection = RunConnectionId(state.next);
@@ -218,7 +220,7 @@ impl SharedRun {
 struct ConnectionReader<'a> {
     shared: &'a SharedRun,
     connection: RunConnectionId,
-    outbox: &'a Outbox<Notice>,
+    outbox: &'a Outbox<RunNotice>,
 }
 
 impl ConnectionReader<'_> {
@@ -228,7 +230,7 @@ impl ConnectionReader<'_> {
             self.outbox.wait_for_room();
             let request = match reader.next(SOCKET_IDLE_TIMEOUT, FRAME_TIMEOUT) {
                 Err(FrameIoError::Closed) => return Ok(()),
-                body => Request::decode(body?)?,
+                body => RunRequestMessage::decode(body?)?,
             };
             self.shared
                 .apply(|run, now| run.on_request(self.connection, request, now));
@@ -247,7 +249,7 @@ impl Drop for ConnectionReader<'_> {
 
 /// Writes notices from the outbox until it is closed and empty, then gives the client time to
 /// leave.
-fn write(stream: &TlsStream, outbox: &Outbox<Notice>) {
+fn write(stream: &TlsStream, outbox: &Outbox<RunNotice>) {
     while let Some(notice) = outbox.next() {
         if let Err(error) = write_frame(stream, &notice.encode(), MAX_FRAME, FRAME_TIMEOUT) {
             log::info!("cannot write to a control connection: {error}");
@@ -264,13 +266,13 @@ fn write(stream: &TlsStream, outbox: &Outbox<Notice>) {
 /// The answer of a tracker without a closed run to `body`, if that is a request of a closed run's
 /// client. Such a client understands only the error kinds of closed runs.
 pub(in crate::tracker) fn no_run(body: &[u8]) -> Option<Vec<u8>> {
-    let request = Request::decode(body).ok()?;
-    let answer = Answer::Error {
-        kind: ErrorKind::NoRun,
-        message: Line::new("this tracker holds no closed run (start one with --expect)"),
+    let request = RunRequestMessage::decode(body).ok()?;
+    let answer = RunAnswer::Error {
+        kind: RunErrorKind::NoRun,
+        message: TextLine::new("this tracker holds no closed run (start one with --expect)"),
     };
     let id = request.id;
-    Some(Notice::Answer { id, answer }.encode())
+    Some(RunNotice::Answer { id, answer }.encode())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The whole registry as sorted text without secrets. People inspect it, and tests compare it. Two
 //! registries with the same rows have equal dumps.
 
-use super::{Register, Registry, Row, RowId, Standing, Version};
+use super::{GroupRole, Register, Registry, Row, RowId, Version};
 use serde::Serialize;
 
 /// The contents of a registry without its secrets. A write is shown as
@@ -212,12 +212,12 @@ fn version_and_account(field: &Register<RowId>) -> (String, String) {
     (version_text(field.version), field.value.to_string())
 }
 
-fn standing_name(standing: Standing) -> &'static str {
+fn standing_name(standing: GroupRole) -> &'static str {
     match standing {
-        Standing::Stranger => "stranger",
-        Standing::Requester => "requester",
-        Standing::Member => "member",
-        Standing::Owner => "owner",
+        GroupRole::Stranger => "stranger",
+        GroupRole::Requester => "requester",
+        GroupRole::Member => "member",
+        GroupRole::Owner => "owner",
     }
 }
 

@@ -112,7 +112,7 @@ mod state;
 pub(super) mod tests;
 mod update;
 
-pub use crate::wire::access::{Outcome, Standing};
+pub use crate::wire::access::{DecisionOutcome, GroupRole};
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
 pub use catalogue::{ShareCursor, ShareCursorError};

@@ -5,8 +5,9 @@ mod page;
 pub use page::{Cursor, CursorError, MAX_PAGE, Page};
 
 use super::{
-    Account, EndReason, GroupMembers, GroupName, Label, Membership, MembershipState, Outcome,
-    Refusal, Registry, Row, RowId, Stamp, Standing, UserName, Version, VersionVector, live_rows,
+    Account, DecisionOutcome, EndReason, GroupMembers, GroupName, GroupRole, Label, Membership,
+    MembershipState, Refusal, Registry, Row, RowId, Stamp, UserName, Version, VersionVector,
+    live_rows,
 };
 
 /// A group as an account sees it.
@@ -21,7 +22,7 @@ pub struct GroupView {
     /// The number of its members.
     pub members: usize,
     /// The standing of the account that asks.
-    pub standing: Standing,
+    pub standing: GroupRole,
 }
 
 /// A member of a group.
@@ -56,7 +57,7 @@ pub struct Decision {
     /// The name of the group; if the group has ended, the name it had.
     pub label: Label,
     /// The decision.
-    pub outcome: Outcome,
+    pub outcome: DecisionOutcome,
     /// When it was made.
     pub at: Stamp,
 }
@@ -127,15 +128,15 @@ impl Registry {
     }
 
     /// The standing of an account in a group.
-    pub fn standing(&self, group: RowId, account: RowId) -> Standing {
+    pub fn standing(&self, group: RowId, account: RowId) -> GroupRole {
         match self.index.state_of(group, account) {
-            None => Standing::Stranger,
-            Some(_) if self.owner(group).is_none() => Standing::Stranger,
-            Some(MembershipState::Requested(_)) => Standing::Requester,
+            None => GroupRole::Stranger,
+            Some(_) if self.owner(group).is_none() => GroupRole::Stranger,
+            Some(MembershipState::Requested(_)) => GroupRole::Requester,
             Some(MembershipState::Member(_)) if self.owner(group) == Some(account) => {
-                Standing::Owner
+                GroupRole::Owner
             }
-            Some(MembershipState::Member(_)) => Standing::Member,
+            Some(MembershipState::Member(_)) => GroupRole::Member,
         }
     }
 
@@ -148,7 +149,7 @@ impl Registry {
     }
 
     /// All groups, with the standing of `account` in each. Without an account the standing is
-    /// always [`Standing::Stranger`].
+    /// always [`GroupRole::Stranger`].
     pub fn groups(
         &self,
         account: Option<RowId>,
@@ -283,12 +284,12 @@ impl Registry {
             label: self.index.groups.label(name, id),
             owner: owner.and_then(|owner| self.account_label(owner)),
             members: self.member_count(id),
-            standing: account.map_or(Standing::Stranger, |account| self.standing(id, account)),
+            standing: account.map_or(GroupRole::Stranger, |account| self.standing(id, account)),
         }
     }
 
     /// The decision of other users about an account in a group, and the write that made it.
-    fn outcome(&self, group: RowId, account: RowId) -> Option<(Outcome, Version)> {
+    fn outcome(&self, group: RowId, account: RowId) -> Option<(DecisionOutcome, Version)> {
         let rows = self.memberships(group, account);
         let mut live = live_rows(rows.clone());
         let accepted = live.clone().filter_map(|row| {
@@ -297,7 +298,7 @@ impl Registry {
         });
         if let Some((accepted, by)) = accepted.min() {
             // The creator of a group did not ask anyone.
-            return (by != account).then_some((Outcome::Accepted, accepted));
+            return (by != account).then_some((DecisionOutcome::Accepted, accepted));
         }
         let last_end = |rows: &mut dyn Iterator<Item = &Membership>| {
             rows.filter_map(|row| row.ended.as_ref())
@@ -310,11 +311,11 @@ impl Registry {
             }
             let all = &mut self.memberships_of_group(group);
             let (version, _) = last_end(all)?;
-            return Some((Outcome::GroupEnded, version));
+            return Some((DecisionOutcome::GroupEnded, version));
         }
         match last_end(&mut { rows })? {
-            (version, EndReason::Rejected) => Some((Outcome::Rejected, version)),
-            (version, EndReason::Removed) => Some((Outcome::Removed, version)),
+            (version, EndReason::Rejected) => Some((DecisionOutcome::Rejected, version)),
+            (version, EndReason::Removed) => Some((DecisionOutcome::Removed, version)),
             (_, EndReason::Left) => None,
         }
     }

@@ -158,7 +158,7 @@ impl TestTracker {
         }
     }
 
-    fn standing(&self, group: RowId, account: RowId) -> Standing {
+    fn standing(&self, group: RowId, account: RowId) -> GroupRole {
         self.registry.standing(group, account)
     }
 

@@ -6,7 +6,7 @@ use crate::tracker::outbox::ConnectionReadError;
 use crate::tracker::replication::{IDLE_TIMEOUT, ReplicaConnectionId};
 use crate::tracker::store::{Outgoing, RegistryStore, ReplicaOutbox};
 use crate::wire::control::MAX_FRAME;
-use crate::wire::replica::Message;
+use crate::wire::replica::ReplicaMessage;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
@@ -67,7 +67,7 @@ impl ConnectionReader<'_> {
             let message =
                 match reader.next_with_progress(SOCKET_IDLE_TIMEOUT, FRAME_TIMEOUT, arrives) {
                     Err(FrameIoError::Closed) => return Ok(()),
-                    body => Message::decode(body?)?,
+                    body => ReplicaMessage::decode(body?)?,
                 };
             self.store.on_message(self.connection, message);
         }
@@ -104,11 +104,11 @@ fn write(store: &RegistryStore, stream: &TlsStream, outbox: &ReplicaOutbox) {
 }
 
 /// The requested part of a blob. `None` if it cannot be read.
-fn blob(store: &RegistryStore, info_hash: InfoHash, offset: u32) -> Option<Message> {
+fn blob(store: &RegistryStore, info_hash: InfoHash, offset: u32) -> Option<ReplicaMessage> {
     let bytes = store.info(info_hash).map_err(|error| {
         log::error!("cannot read the info dictionary {info_hash}: {error}");
     });
-    let part = Message::blob(info_hash, offset, bytes.ok()?.as_deref()).map_err(|error| {
+    let part = ReplicaMessage::blob(info_hash, offset, bytes.ok()?.as_deref()).map_err(|error| {
         log::info!("a tracker requested a part of {info_hash} that does not exist: {error}");
     });
     part.ok()

@@ -10,7 +10,7 @@
 mod connection;
 
 use super::{RegistryStore, Threads};
-use crate::net::{ClusterTls, Names, Purpose, Stop, TlsError, TlsStream};
+use crate::net::{ClusterTls, ConnectionPurpose, HostNames, Stop, TlsError, TlsStream};
 use crate::system::lock;
 use crate::wire::TrackerInfo;
 use crate::wire::replica::TrackerNumber;
@@ -57,7 +57,7 @@ struct CallContext {
     number: TrackerNumber,
     /// Sockets of outgoing connections, so that `stop` can close them.
     outgoing: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
-    names: Names,
+    names: HostNames,
 }
 
 /// Why a call failed.
@@ -91,7 +91,7 @@ impl ReplicaConnections {
             tracker_info,
             number,
             outgoing: Mutex::default(),
-            names: Names::default(),
+            names: HostNames::default(),
         });
         let stop = Stop::new();
         let (listing, stopping) = (Arc::clone(&context), stop.clone());
@@ -235,7 +235,7 @@ impl CallContext {
             }
             match self
                 .tls
-                .connect(socket, Purpose::Replica, HANDSHAKE_TIMEOUT)
+                .connect(socket, ConnectionPurpose::Replica, HANDSHAKE_TIMEOUT)
             {
                 Ok(stream) => {
                     let begun = Instant::now();

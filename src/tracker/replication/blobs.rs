@@ -4,7 +4,7 @@
 use super::{ANSWER_TIMEOUT, Moment, ReplicaConnectionId};
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Change, Registry, Row};
-use crate::wire::control::{InfoPart, InfoParts};
+use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::replica::TrackerNumber;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) struct BlobFetch {
     other: TrackerNumber,
     connection: ReplicaConnectionId,
     info_hash: InfoHash,
-    parts: InfoParts,
+    parts: InfoAssembly,
     /// Time of the last progress.
     progress: Duration,
 }
@@ -113,7 +113,7 @@ impl BlobFetcher {
             other,
             connection,
             info_hash,
-            parts: InfoParts::new(),
+            parts: InfoAssembly::new(),
             progress: now.elapsed,
         });
     }

@@ -2,7 +2,7 @@
 
 use super::{ANSWER_TIMEOUT, Effects, Moment, ReplicaConnectionId};
 use crate::tracker::registry::{Change, VersionVector};
-use crate::wire::replica::{Encoded, Message, TrackerNumber};
+use crate::wire::replica::{Encoded, ReplicaMessage, TrackerNumber};
 use std::time::Duration;
 
 /// How long staged batches are kept. This is far shorter than the time between the expiry of a row
@@ -93,7 +93,7 @@ impl CatchUp {
             return;
         };
         catch_up.pull = Some(id);
-        effects.send(catch_up.connection, Message::Pull { id, known });
+        effects.send(catch_up.connection, ReplicaMessage::Pull { id, known });
     }
 
     /// Takes the answer to a pull, and requests the next batch if there is one. Returns whether

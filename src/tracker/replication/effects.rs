@@ -6,7 +6,7 @@
 use super::report::Report;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Origin, Row, RowId, Sequence, VersionVector};
-use crate::wire::replica::Message;
+use crate::wire::replica::ReplicaMessage;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ pub struct ReplicaConnectionId(pub u64);
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Send this message. If the connection has closed, do nothing.
-    Send(ReplicaConnectionId, Message),
-    /// Read the blob and send its part from `offset` on (see [`Message::blob`]). If that is not
+    Send(ReplicaConnectionId, ReplicaMessage),
+    /// Read the blob and send its part from `offset` on (see [`ReplicaMessage::blob`]). If that is not
     /// possible, close the connection.
     SendBlob {
         /// The connection.
@@ -127,7 +127,7 @@ impl Effects {
     }
 
     /// Sends a message that reveals the present state.
-    pub(super) fn send(&mut self, connection: ReplicaConnectionId, message: Message) {
+    pub(super) fn send(&mut self, connection: ReplicaConnectionId, message: ReplicaMessage) {
         self.hold(Effect::Send(connection, message));
     }
 

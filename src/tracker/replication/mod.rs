@@ -21,7 +21,7 @@
 //!    afterwards. Otherwise this tracker catches up with the sender. So the rows of a tracker are
 //!    always exactly those that its version vector describes, and two trackers with equal vectors
 //!    have equal rows, even if a third tracker died while it was sending changes.
-//! 4. **Catching up** is a series of [`Message::Pull`](crate::wire::replica::Message::Pull)
+//! 4. **Catching up** is a series of [`Message::Pull`](crate::wire::replica::ReplicaMessage::Pull)
 //!    requests for one batch each, to one tracker at a time. The answering tracker keeps no state
 //!    for it. The batches are merged in one step at the end; this tracker serves meanwhile.
 //!    Catching up starts whenever another tracker reports (in its hello, once a second, or with a
@@ -30,7 +30,7 @@
 //!    ([`Replica::on_bytes`]). If a catch-up is given up, a later one over the same connection
 //!    continues with the staged batches.
 //! 5. **Blobs first.** Rows that name a blob are merged only when the blob is stored here; it is
-//!    fetched before them. So [`Message::Pushed`](crate::wire::replica::Message::Pushed) confirms
+//!    fetched before them. So [`Message::Pushed`](crate::wire::replica::ReplicaMessage::Pushed) confirms
 //!    both. If the sender has no such blob either, the rows are merged without it. The missing blob
 //!    is reported, and every tracker that connects is asked for it.
 //! 6. **No write number is used twice.** If another tracker knows a write of this origin that is

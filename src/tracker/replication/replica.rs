@@ -16,7 +16,7 @@ use crate::tracker::registry::{
     Change, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update, VersionVector,
 };
 use crate::wire::control::InfoPart;
-use crate::wire::replica::{Encoded, Message, PROTOCOL, TrackerNumber};
+use crate::wire::replica::{Encoded, PROTOCOL, ReplicaMessage, TrackerNumber};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ impl Replica {
         }
         self.others.on_connected(connection, now);
         if let Some(versions) = self.encoded_versions() {
-            let hello = Message::Hello {
+            let hello = ReplicaMessage::Hello {
                 protocol: PROTOCOL,
                 number: self.others.own,
                 origin: self.registry.origin().0,
@@ -189,7 +189,7 @@ impl Replica {
     pub fn on_message(
         &mut self,
         connection: ReplicaConnectionId,
-        message: Message,
+        message: ReplicaMessage,
         now: Moment,
     ) -> Vec<Effect> {
         self.restart_if_stalled(now);
@@ -198,9 +198,11 @@ impl Replica {
             return self.finish(now);
         }
         match (self.others.owner(connection), message) {
-            (None, message @ Message::Hello { .. }) => self.on_hello(connection, message, now),
+            (None, message @ ReplicaMessage::Hello { .. }) => {
+                self.on_hello(connection, message, now)
+            }
             // A message before the hello, or a second hello.
-            (None, _) | (_, Message::Hello { .. }) => {}
+            (None, _) | (_, ReplicaMessage::Hello { .. }) => {}
             (Some(other), message) => {
                 if let Some(other) = self.others.listed.get_mut(&other) {
                     other.last_contact = Some(now.elapsed);
@@ -246,7 +248,7 @@ impl Replica {
         let versions = self.registry.version_vector();
         let write = versions.of(self.registry.origin());
         let id = write.number();
-        let push = Message::Push { id, change };
+        let push = ReplicaMessage::Push { id, change };
         for connection in self.others.current_connections() {
             self.effects.send(connection, push.clone());
         }
@@ -297,18 +299,18 @@ impl Replica {
         &mut self,
         connection: ReplicaConnectionId,
         other: TrackerNumber,
-        message: Message,
+        message: ReplicaMessage,
         now: Moment,
     ) {
         match message {
-            Message::Hello { .. } => {}
-            Message::Ping {
+            ReplicaMessage::Hello { .. } => {}
+            ReplicaMessage::Ping {
                 clock,
                 versions,
                 serving,
             } => {
                 let (echo, clock) = (clock, now.wall_millis());
-                let pong = Message::Pong { echo, clock };
+                let pong = ReplicaMessage::Pong { echo, clock };
                 self.effects.push(Effect::Send(connection, pong));
                 if let Some(other) = self.others.listed.get_mut(&other) {
                     other.serving = serving;
@@ -318,15 +320,15 @@ impl Replica {
                     Err(error) => self.reject(connection, Some(other), error.to_string()),
                 }
             }
-            Message::Pong { echo, clock } => {
+            ReplicaMessage::Pong { echo, clock } => {
                 let effects = &mut self.effects;
                 self.others.on_pong(other, (echo, clock), now, effects);
             }
-            Message::Pull { id, known } => match VersionVector::decode(known.as_bytes()) {
+            ReplicaMessage::Pull { id, known } => match VersionVector::decode(known.as_bytes()) {
                 Ok(known) => self.on_pull(connection, other, id, &known),
                 Err(error) => self.reject(connection, Some(other), error.to_string()),
             },
-            Message::Changes { id, change, more } => {
+            ReplicaMessage::Changes { id, change, more } => {
                 let effects = &mut self.effects;
                 let taken = self
                     .catch_up
@@ -337,30 +339,30 @@ impl Replica {
                     Err((other, reason)) => self.reject(connection, Some(other), reason),
                 }
             }
-            Message::Push { change, .. } => match Change::decode(change.as_bytes()) {
+            ReplicaMessage::Push { change, .. } => match Change::decode(change.as_bytes()) {
                 Ok(change) => self.on_push(connection, other, &change, now),
                 Err(error) => self.reject(connection, Some(other), error.to_string()),
             },
-            Message::Pushed { id } => {
+            ReplicaMessage::Pushed { id } => {
                 if let Some(last) = Sequence::new(id) {
                     let mut versions = VersionVector::new();
                     versions.note(self.registry.origin(), last);
                     self.on_versions(other, &versions);
                 }
             }
-            Message::WantBlob { info_hash, offset } => {
+            ReplicaMessage::WantBlob { info_hash, offset } => {
                 self.on_want_blob(connection, info_hash, offset);
             }
-            Message::Blob { info_hash, part } => {
+            ReplicaMessage::Blob { info_hash, part } => {
                 self.on_blob_part(connection, info_hash, &part, now)
             }
-            Message::NoBlob { info_hash } => self.on_no_blob(connection, info_hash, now),
+            ReplicaMessage::NoBlob { info_hash } => self.on_no_blob(connection, info_hash, now),
         }
     }
 
     /// Another tracker introduces itself.
-    fn on_hello(&mut self, connection: ReplicaConnectionId, hello: Message, now: Moment) {
-        let Message::Hello {
+    fn on_hello(&mut self, connection: ReplicaConnectionId, hello: ReplicaMessage, now: Moment) {
+        let ReplicaMessage::Hello {
             protocol,
             number,
             origin,
@@ -466,7 +468,7 @@ impl Replica {
             self.others.mark_current(other);
         }
         self.effects
-            .send(connection, Message::Changes { id, change, more });
+            .send(connection, ReplicaMessage::Changes { id, change, more });
     }
 
     /// Another tracker pushes a write. If writes that it builds on, or a blob that it names, are
@@ -493,7 +495,7 @@ impl Replica {
             // A repeated push: perhaps the confirmation was lost.
             if let Some(upto) = self.others.known_writes_of(other, versions) {
                 let id = upto.number();
-                self.effects.send(connection, Message::Pushed { id });
+                self.effects.send(connection, ReplicaMessage::Pushed { id });
             }
         } else if complete {
             self.merge(connection, other, change, now);
@@ -508,7 +510,7 @@ impl Replica {
                 info_hash,
                 offset,
             },
-            false => Effect::Send(connection, Message::NoBlob { info_hash }),
+            false => Effect::Send(connection, ReplicaMessage::NoBlob { info_hash }),
         };
         self.effects.hold(answer);
     }
@@ -527,7 +529,7 @@ impl Replica {
         match part {
             PartOutcome::Ignored => {}
             PartOutcome::Next(offset) => {
-                let next = Message::WantBlob { info_hash, offset };
+                let next = ReplicaMessage::WantBlob { info_hash, offset };
                 self.effects.send(connection, next);
             }
             PartOutcome::Invalid => self.on_no_blob(connection, info_hash, now),
@@ -606,7 +608,7 @@ impl Replica {
         let (clock, serving) = (now.wall_millis(), self.lifecycle.serves());
         for connection in self.others.start_due_pings(now) {
             if let Some(versions) = self.encoded_versions() {
-                let ping = Message::Ping {
+                let ping = ReplicaMessage::Ping {
                     clock,
                     versions,
                     serving,
@@ -666,7 +668,7 @@ impl Replica {
         self.blobs.start_fetch(other, connection, info_hash, now);
         let offset = 0;
         self.effects
-            .send(connection, Message::WantBlob { info_hash, offset });
+            .send(connection, ReplicaMessage::WantBlob { info_hash, offset });
     }
 
     /// Merges a change of another tracker.
@@ -719,7 +721,7 @@ impl Replica {
             .take_confirmations(self.registry.version_vector());
         for (connection, upto) in confirmed {
             let id = upto.number();
-            self.effects.send(connection, Message::Pushed { id });
+            self.effects.send(connection, ReplicaMessage::Pushed { id });
         }
         number
     }

@@ -14,7 +14,7 @@ use crate::tracker::registry::{
     Update, VersionVector,
 };
 use crate::wire::control::InfoPart;
-use crate::wire::replica::{BLOB_PART, Encoded, Message, PROTOCOL, TrackerNumber};
+use crate::wire::replica::{BLOB_PART, Encoded, PROTOCOL, ReplicaMessage, TrackerNumber};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ struct TestTracker {
     disk: Vec<Commit>,
     /// Commits that are not durable yet. `None` makes every commit durable at once.
     unsynced: Option<Vec<Commit>>,
-    sent: Vec<(ReplicaConnectionId, Message)>,
+    sent: Vec<(ReplicaConnectionId, ReplicaMessage)>,
     acknowledged: Vec<(u64, Copies)>,
     reports: Vec<Report>,
     closed: Vec<ReplicaConnectionId>,
@@ -95,7 +95,7 @@ impl TestTracker {
                     let mut blobs = self.disk.iter().flat_map(|commit| &commit.blobs);
                     let blob = blobs.find(|(hash, _)| *hash == info_hash);
                     let bytes = blob.map(|(_, bytes)| bytes.as_slice());
-                    let message = Message::blob(info_hash, offset, bytes).unwrap();
+                    let message = ReplicaMessage::blob(info_hash, offset, bytes).unwrap();
                     self.sent.push((connection, message));
                 }
                 Effect::Close(connection) => self.closed.push(connection),
@@ -159,7 +159,7 @@ impl TestTracker {
         self.write(blob, |registry, now| registry.create_group(actor, new, now))
     }
 
-    fn receive(&mut self, connection: ReplicaConnectionId, message: Message) {
+    fn receive(&mut self, connection: ReplicaConnectionId, message: ReplicaMessage) {
         let effects = self.replica.on_message(connection, message, self.now);
         self.perform(effects);
     }

@@ -2,7 +2,7 @@
 
 use super::super::announcing::PeerAnnounce;
 use crate::base::AddressPrefix;
-use crate::wire::{Event, PeerId, SwarmPeer};
+use crate::wire::{AnnounceEvent, PeerId, SwarmPeer};
 use std::net::SocketAddr;
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Peer {
         let most = MAX_RATE.saturating_mul(passed);
         let (before, reported) = (self.reported, traffic(announce));
         (self.reported, self.last_announce) = (reported, now);
-        if announce.event == Some(Event::Started) {
+        if announce.event == Some(AnnounceEvent::Started) {
             return Traffic::default();
         }
         let moved = Traffic {

@@ -105,7 +105,7 @@ fn a_restarted_peer_does_not_get_its_own_address() {
 fn only_a_completed_download_is_counted() {
     let mut swarm = swarm(3, 0);
     let completed = |number| PeerAnnounce {
-        event: Some(Event::Completed),
+        event: Some(AnnounceEvent::Completed),
         ..announcing(number, true)
     };
     assert_eq!(swarm.renew(&completed(0)), Ok(Some(Renewal::Stays)));
@@ -147,7 +147,7 @@ fn an_id_belongs_to_its_address_and_key() {
     for key in [None, Some(2)] {
         assert_eq!(swarm.renew(&elsewhere(key, None)), Err(IdTaken));
         assert_eq!(
-            swarm.renew(&elsewhere(key, Some(Event::Stopped))),
+            swarm.renew(&elsewhere(key, Some(AnnounceEvent::Stopped))),
             Err(IdTaken)
         );
     }
@@ -161,7 +161,7 @@ fn an_id_belongs_to_its_address_and_key() {
         announcing(2, false).address,
         "it has moved"
     );
-    let stopped = elsewhere(None, Some(Event::Stopped));
+    let stopped = elsewhere(None, Some(AnnounceEvent::Stopped));
     let origin = AddressPrefix::of(owner.address.ip());
     assert_eq!(swarm.renew(&stopped), Ok(Some(Renewal::Left(origin))));
     assert_eq!(swarm.len(), 0);
@@ -304,7 +304,7 @@ fn only_a_credible_upload_since_the_last_announce_counts() {
         "a first announce is no upload"
     );
     let restarted = PeerAnnounce {
-        event: Some(Event::Started),
+        event: Some(AnnounceEvent::Started),
         ..uploaded(2, false, 1 << 40, 1)
     };
     swarm.renew(&restarted).unwrap();
@@ -338,7 +338,7 @@ fn the_best_list_stays_correct_when_peers_finish_and_leave() {
     // gap.
     for gone in [998, 5, 900] {
         let stopped = PeerAnnounce {
-            event: Some(Event::Stopped),
+            event: Some(AnnounceEvent::Stopped),
             ..announcing(gone, false)
         };
         swarm.renew(&stopped).unwrap();

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 const INTERVAL: Duration = Duration::from_secs(20);
 
 fn swarms() -> Swarms {
-    Swarms::new(INTERVAL, Limits::default())
+    Swarms::new(INTERVAL, SwarmLimits::default())
 }
 
 fn request(swarm: u8, peer: u8) -> AnnounceRequest {
@@ -30,8 +30,8 @@ fn announce(
     now: Duration,
     request: &AnnounceRequest,
     from: IpAddr,
-) -> Result<AnnounceResponse, Refusal> {
-    swarms.announce(now, request, from, Reach::Both)
+) -> Result<AnnounceResponse, AnnounceRefusal> {
+    swarms.announce(now, request, from, AnswerFamilies::Both)
 }
 
 fn ip(number: u8) -> IpAddr {
@@ -81,7 +81,7 @@ fn other_clients_are_gone_after_fifteen_minutes() {
 fn a_stopped_peer_is_removed_at_once_together_with_an_empty_swarm() {
     let swarms = swarms();
     let stopped = AnnounceRequest {
-        event: Some(Event::Stopped),
+        event: Some(AnnounceEvent::Stopped),
         ..request(1, 1)
     };
     for _ in 0..2 {
@@ -152,7 +152,7 @@ fn an_answer_contains_peer_ids_unless_they_are_not_wanted() {
 
 #[test]
 fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
-    let limits = Limits {
+    let limits = SwarmLimits {
         swarms: 4,
         peers: 6,
         peers_per_swarm: 3,
@@ -169,7 +169,7 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
     );
     assert_eq!(
         announce_from(3, 1, 1),
-        Err(Refusal::AddressFull),
+        Err(AnnounceRefusal::AddressFull),
         "a third swarm of one address"
     );
     assert_eq!(
@@ -178,29 +178,29 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
     );
     assert_eq!(
         announce_from(2, 2, 1),
-        Err(Refusal::AddressFull),
+        Err(AnnounceRefusal::AddressFull),
         "a fifth peer of one address"
     );
-    assert_eq!(announce_from(1, 4, 2), Err(Refusal::SwarmFull));
+    assert_eq!(announce_from(1, 4, 2), Err(AnnounceRefusal::SwarmFull));
     assert_eq!(
         [announce_from(3, 1, 2), announce_from(4, 1, 2)],
         [Ok(()); 2]
     );
     assert_eq!(
         announce_from(5, 1, 3),
-        Err(Refusal::TrackerFull),
+        Err(AnnounceRefusal::TrackerFull),
         "a fifth swarm"
     );
     assert_eq!(
         announce_from(4, 2, 3),
-        Err(Refusal::TrackerFull),
+        Err(AnnounceRefusal::TrackerFull),
         "a seventh peer"
     );
     assert_eq!(announce_from(1, 1, 1), Ok(()), "a known peer may stay");
     assert_eq!((swarms.swarms(), swarms.peers()), (4, 6));
 
     let stopped = AnnounceRequest {
-        event: Some(Event::Stopped),
+        event: Some(AnnounceEvent::Stopped),
         ..request(2, 1)
     };
     announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
@@ -220,7 +220,7 @@ fn a_scrape_contains_the_existing_swarms() {
     seen(&swarms, 0, 1);
     let done = AnnounceRequest {
         left: 0,
-        event: Some(Event::Completed),
+        event: Some(AnnounceEvent::Completed),
         ..request(1, 2)
     };
     announce(&swarms, Duration::ZERO, &done, ip(2)).unwrap();
@@ -236,7 +236,7 @@ fn a_scrape_contains_the_existing_swarms() {
 
 #[test]
 fn one_address_may_be_in_any_number_of_group_swarms() {
-    let most = Limits::default().swarms_per_address;
+    let most = SwarmLimits::default().swarms_per_address;
     let in_all = |limits| {
         let swarms = Swarms::new(INTERVAL, limits);
         let taken = (0..=most as u32).map(|number| {
@@ -246,8 +246,11 @@ fn one_address_may_be_in_any_number_of_group_swarms() {
         });
         taken.last()
     };
-    assert_eq!(in_all(Limits::default()), Some(Err(Refusal::AddressFull)));
-    assert_eq!(in_all(Limits::for_groups()), Some(Ok(())));
+    assert_eq!(
+        in_all(SwarmLimits::default()),
+        Some(Err(AnnounceRefusal::AddressFull))
+    );
+    assert_eq!(in_all(SwarmLimits::for_groups()), Some(Ok(())));
 }
 
 #[test]
@@ -267,8 +270,14 @@ fn the_stats_contain_counts_and_no_names() {
     };
     assert_eq!(response(1, 1, 100, None, 0), (1, 0, 1));
     assert_eq!(response(2, 0, 0, None, 0), (1, 1, 1));
-    assert_eq!(response(1, 0, 150, Some(Event::Completed), 1), (1, 2, 0));
-    assert_eq!(response(2, 0, 7, Some(Event::Stopped), 1), (1, 1, 0));
+    assert_eq!(
+        response(1, 0, 150, Some(AnnounceEvent::Completed), 1),
+        (1, 2, 0)
+    );
+    assert_eq!(
+        response(2, 0, 7, Some(AnnounceEvent::Stopped), 1),
+        (1, 1, 0)
+    );
     let stats = swarms.stats();
     assert_eq!((stats.uploaded, stats.downloaded), (57, 114));
     let asked = vec![InfoHash([1; 20])];
@@ -321,7 +330,7 @@ fn a_restart_keeps_peers_that_have_not_expired() {
         ..other
     };
     let newcomer = announce(&after, Duration::ZERO, &newcomer, ip(88));
-    assert_eq!(newcomer, Err(Refusal::IdTaken));
+    assert_eq!(newcomer, Err(AnnounceRefusal::IdTaken));
     after.expire(Duration::from_secs(10_000));
     assert_eq!((after.swarms(), after.peers()), (0, 0));
 
@@ -333,9 +342,9 @@ fn a_restart_keeps_peers_that_have_not_expired() {
     let late = swarms();
     assert_eq!(late.restore(&saved, Duration::ZERO, wall(100_000)), Ok(0));
     assert_eq!(late.swarms(), 0);
-    let one = Limits {
+    let one = SwarmLimits {
         peers: 1,
-        ..Limits::default()
+        ..SwarmLimits::default()
     };
     let small = Swarms::new(INTERVAL, one);
     assert_eq!(

@@ -1,10 +1,10 @@
 //! The UDP socket of a tracker and the threads that read it.
 
 use super::service::UdpService;
-use crate::net::{Stop, reachable};
+use crate::net::{Stop, reachable_address};
 use crate::tracker::Threads;
 use crate::tracker::service::Service;
-use crate::wire::udp_tracker::Family;
+use crate::wire::udp_tracker::AddressFamily;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use std::io::{self, ErrorKind};
@@ -69,7 +69,7 @@ impl UdpServer {
         self.stop.stop();
         if let Ok(address) = self.socket.local_addr() {
             for _ in 0..THREADS {
-                let _ = self.socket.send_to(&[], reachable(address));
+                let _ = self.socket.send_to(&[], reachable_address(address));
             }
         }
         self.threads.wait();
@@ -106,7 +106,7 @@ fn serve(socket: &UdpSocket, udp: &UdpService, epoch: Instant, stop: &Stop) {
             continue;
         };
         if let Some(response) = udp.answer(datagram, from.ip(), epoch.elapsed()) {
-            response.encode_into(Family::of(from.ip()), &mut out);
+            response.encode_into(AddressFamily::of(from.ip()), &mut out);
             if let Err(error) = socket.send_to(&out, from) {
                 log::debug!("cannot answer {from}: {error}");
             }

@@ -1,10 +1,10 @@
 //! Answers to UDP datagrams.
 
 use super::connection_ids::ConnectionIds;
-use crate::tracker::announcing::Reach;
+use crate::tracker::announcing::AnswerFamilies;
 use crate::tracker::service::Service;
 use crate::wire::ScrapeResponse;
-use crate::wire::udp_tracker::{Announced, Head, Request, Response};
+use crate::wire::udp_tracker::{UdpAnnounceResponse, UdpRequest, UdpRequestHeader, UdpResponse};
 use ring::hmac;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,38 +27,43 @@ impl UdpService {
     }
 
     /// The response to a datagram from `from`. Datagrams outside the protocol mostly get none.
-    pub(super) fn answer(&self, datagram: &[u8], from: IpAddr, now: Duration) -> Option<Response> {
-        let head = Head::parse(datagram)?;
+    pub(super) fn answer(
+        &self,
+        datagram: &[u8],
+        from: IpAddr,
+        now: Duration,
+    ) -> Option<UdpResponse> {
+        let head = UdpRequestHeader::parse(datagram)?;
         let (from, transaction) = (from.to_canonical(), head.transaction);
         if !head.is_connect() && !self.connection_ids.is_valid(head.connection, from, now) {
             return None;
         }
-        let answered = match Request::parse(datagram) {
-            Ok(Request::Connect { .. }) => {
+        let answered = match UdpRequest::parse(datagram) {
+            Ok(UdpRequest::Connect { .. }) => {
                 let connection = self.connection_ids.issue(from, now);
-                return Some(Response::Connect {
+                return Some(UdpResponse::Connect {
                     transaction,
                     connection,
                 });
             }
             // A malformed connect request shows no valid connection id.
             Err(_) if head.is_connect() => return None,
-            Ok(Request::Announce { announce, .. }) => self
+            Ok(UdpRequest::Announce { announce, .. }) => self
                 .service
-                .announce(&announce, from, now, Reach::OwnFamily)
-                .map(|response| Response::Announce {
+                .announce(&announce, from, now, AnswerFamilies::OwnFamily)
+                .map(|response| UdpResponse::Announce {
                     transaction,
-                    announced: Announced {
+                    announced: UdpAnnounceResponse {
                         interval: u32::try_from(response.interval.as_secs()).unwrap_or(u32::MAX),
                         leechers: response.incomplete.unwrap_or(0),
                         seeders: response.complete.unwrap_or(0),
                         peers: response.peers.iter().map(|peer| peer.address).collect(),
                     },
                 }),
-            Ok(Request::Scrape { scrape, .. }) => {
+            Ok(UdpRequest::Scrape { scrape, .. }) => {
                 let asked = scrape.info_hashes();
                 let response = self.service.scrape(&scrape);
-                response.map(|ScrapeResponse { files }| Response::Scrape {
+                response.map(|ScrapeResponse { files }| UdpResponse::Scrape {
                     transaction,
                     counts: asked
                         .iter()
@@ -70,7 +75,7 @@ impl UdpService {
         };
         Some(answered.unwrap_or_else(|message| {
             log::debug!("refused {from} over UDP: {message}");
-            Response::Error {
+            UdpResponse::Error {
                 transaction,
                 message,
             }

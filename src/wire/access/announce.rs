@@ -1,12 +1,12 @@
 //! Announces to the swarms of groups. They have the content of a BEP 3 announce over HTTP, and are
 //! sent with the token of a login.
 
-use super::refused::Refused;
+use super::refused::AccessRefusal;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use crate::wire::compact::compact;
-use crate::wire::control::{ControlError, Fields, read_address, read_parsed};
+use crate::wire::control::{ControlError, MessageFields, read_address, read_parsed};
 use crate::wire::name::Label;
 use crate::wire::words::words;
 use std::net::SocketAddr;
@@ -18,15 +18,15 @@ pub const MAX_ANNOUNCES: usize = 100;
 /// The announces of one peer to 1 to [`MAX_ANNOUNCES`] swarms, all of shares of one group. One
 /// request for all of them saves a round trip for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announces {
+pub struct AnnounceBatch {
     peer_id: PeerId,
     port: NonZeroU16,
-    swarms: Vec<Announce>,
+    swarms: Vec<SwarmAnnounce>,
 }
 
 /// The announce of a peer to one swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announce {
+pub struct SwarmAnnounce {
     /// The swarm.
     pub info_hash: InfoHash,
     /// Bytes sent to other peers since `started`.
@@ -36,12 +36,12 @@ pub struct Announce {
     /// Bytes that the peer still lacks. 0 means that it is a seed.
     pub left: u64,
     /// The reason for the announce. `None` for a periodic announce.
-    pub event: Option<AnnounceEvent>,
+    pub event: Option<GroupAnnounceEvent>,
 }
 
 /// The reason for an announce (BEP 3, "event").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnnounceEvent {
+pub enum GroupAnnounceEvent {
     /// The first announce.
     Started,
     /// The download has just completed.
@@ -50,24 +50,24 @@ pub enum AnnounceEvent {
     Stopped,
 }
 
-/// The answer to [`Announces`]: the other peers of the swarms.
+/// The answer to [`AnnounceBatch`]: the other peers of the swarms.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peers {
+pub struct AnnounceBatchAnswer {
     /// For each announce, in the order of the request: the listening addresses of the other peers,
     /// or why the tracker refused the announce.
-    pub swarms: Vec<Result<Vec<SocketAddr>, Refused>>,
+    pub swarms: Vec<Result<Vec<SocketAddr>, AccessRefusal>>,
     /// Seconds until the next announce. 0 if every announce was refused.
     pub interval: u32,
     /// Former members whose certificates may still be valid. A peer must not have links with them.
     pub barred: Vec<Label>,
 }
 
-words!(AnnounceEvent { Started => "started", Completed => "completed", Stopped => "stopped" });
+words!(GroupAnnounceEvent { Started => "started", Completed => "completed", Stopped => "stopped" });
 
-impl Announces {
+impl AnnounceBatch {
     /// The announces of the peer `peer_id`, which listens on `port` at the address of its control
     /// connection. Returns `None` unless there are 1 to [`MAX_ANNOUNCES`].
-    pub fn new(peer_id: PeerId, port: NonZeroU16, swarms: Vec<Announce>) -> Option<Self> {
+    pub fn new(peer_id: PeerId, port: NonZeroU16, swarms: Vec<SwarmAnnounce>) -> Option<Self> {
         let fits = (1..=MAX_ANNOUNCES).contains(&swarms.len());
         fits.then_some(Self {
             peer_id,
@@ -87,12 +87,12 @@ impl Announces {
     }
 
     /// The announces, one per swarm.
-    pub fn swarms(&self) -> &[Announce] {
+    pub fn swarms(&self) -> &[SwarmAnnounce] {
         &self.swarms
     }
 
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
-        let swarms = self.swarms.iter().map(Announce::item).collect();
+        let swarms = self.swarms.iter().map(SwarmAnnounce::item).collect();
         entries.extend([
             ("peer id", Item::from(&self.peer_id.0[..])),
             ("port", u32::from(self.port.get()).into()),
@@ -100,15 +100,15 @@ impl Announces {
         ]);
     }
 
-    pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         let peer_id = PeerId(fields.array("peer id")?);
         let port = fields.port("port")?;
-        let swarms = fields.list("swarms", Announce::read)?;
+        let swarms = fields.list("swarms", SwarmAnnounce::read)?;
         Self::new(peer_id, port, swarms).ok_or(ControlError::WrongValue("swarms"))
     }
 }
 
-impl Announce {
+impl SwarmAnnounce {
     fn item(&self) -> Item<'_> {
         let mut entries = vec![
             ("downloaded", Item::from(self.downloaded)),
@@ -121,14 +121,14 @@ impl Announce {
     }
 
     fn read(value: &Value<'_>) -> Result<Self, ControlError> {
-        let mut fields = Fields::new(value)?;
+        let mut fields = MessageFields::new(value)?;
         let announce = Self {
             info_hash: fields.info_hash("info hash")?,
             uploaded: fields.u63("uploaded")?,
             downloaded: fields.u63("downloaded")?,
             left: fields.u63("left")?,
             event: fields.optional("event", |value, key| {
-                let event = value.text().and_then(AnnounceEvent::parse);
+                let event = value.text().and_then(GroupAnnounceEvent::parse);
                 event.ok_or(ControlError::WrongValue(key))
             })?,
         };
@@ -137,7 +137,7 @@ impl Announce {
     }
 }
 
-impl Peers {
+impl AnnounceBatchAnswer {
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
         let barred = self.barred.iter().map(|user| user.to_string().into());
         entries.push(("barred", Item::List(barred.collect())));
@@ -153,13 +153,13 @@ impl Peers {
         entries.push(("swarms", Item::List(swarms.collect())));
     }
 
-    pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             swarms: fields.list("swarms", |swarm| {
-                let mut fields = Fields::new(swarm)?;
+                let mut fields = MessageFields::new(swarm)?;
                 let kind = fields.optional("kind", |kind, _| Ok(kind))?;
                 let swarm = match kind {
-                    Some(kind) => Err(Refused::read(kind, &mut fields)?),
+                    Some(kind) => Err(AccessRefusal::read(kind, &mut fields)?),
                     None => Ok(fields.list("addresses", read_address)?),
                 };
                 fields.check_all_read("peers")?;

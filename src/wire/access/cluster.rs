@@ -2,7 +2,7 @@
 //! may ask for it.
 
 use crate::bencode::{Item, Value};
-use crate::wire::control::{ControlError, Fields, read_u63};
+use crate::wire::control::{ControlError, MessageFields, read_u63};
 
 /// The cluster as one tracker sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl ClusterView {
         entries.push(("twins", Item::List(replicas)));
     }
 
-    pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             number: fields.number("number")?,
             serving: fields.flag("serving")?,
@@ -79,7 +79,7 @@ impl ReplicaView {
     }
 
     fn decode(value: &Value<'_>) -> Result<Self, ControlError> {
-        let mut fields = Fields::new(value)?;
+        let mut fields = MessageFields::new(value)?;
         let replica = Self {
             number: fields.number("number")?,
             up: fields.flag("up")?,

@@ -1,15 +1,15 @@
 //! The entries of the lists that a tracker returns.
 
-use super::fields::{self, Place};
+use super::fields::{self, ShortText};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
-use crate::wire::control::{ControlError, Fields, read_parsed};
+use crate::wire::control::{ControlError, MessageFields, read_parsed};
 use crate::wire::name::Label;
 use crate::wire::words::words;
 
 /// The relation of a user to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum GroupRole {
     /// The user has no relation to the group.
     Stranger,
     /// The user has an open request to join.
@@ -22,7 +22,7 @@ pub enum Standing {
 
 /// A decision by another user about a request or a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DecisionOutcome {
     /// The owner accepted the request.
     Accepted,
     /// The owner rejected the request.
@@ -33,8 +33,8 @@ pub enum Outcome {
     GroupEnded,
 }
 
-words!(Standing { Stranger => "stranger", Requester => "requester", Member => "member", Owner => "owner" });
-words!(Outcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended" });
+words!(GroupRole { Stranger => "stranger", Requester => "requester", Member => "member", Owner => "owner" });
+words!(DecisionOutcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended" });
 
 /// A group, as an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct GroupEntry {
     /// The number of members.
     pub members: u32,
     /// The relation of the requesting user to the group.
-    pub standing: Standing,
+    pub standing: GroupRole,
 }
 
 /// A member of a group, as an entry of a list.
@@ -71,11 +71,11 @@ pub struct RequestEntry {
 
 /// A decision about the requesting user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewsEntry {
+pub struct DecisionEntry {
     /// The name of the group, or the last name of a group that has ended.
     pub group: Label,
     /// What was decided.
-    pub outcome: Outcome,
+    pub outcome: DecisionOutcome,
     /// The time of the decision, in milliseconds since 1970.
     pub at: u64,
 }
@@ -84,7 +84,7 @@ pub struct NewsEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
     /// The name by which peers request the share.
-    pub name: Place,
+    pub name: ShortText,
     /// The swarm of the share.
     pub info_hash: InfoHash,
     /// The length of the share in bytes.
@@ -105,10 +105,10 @@ pub(super) trait ListEntry: Sized {
     const KIND: &'static str;
 
     fn item(&self) -> Item<'static>;
-    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError>;
+    fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError>;
 
     fn decode(value: &Value<'_>) -> Result<Self, ControlError> {
-        let mut fields = Fields::new(value)?;
+        let mut fields = MessageFields::new(value)?;
         let entry = Self::read(&mut fields)?;
         fields.check_all_read(Self::KIND)?;
         Ok(entry)
@@ -136,12 +136,12 @@ impl ListEntry for GroupEntry {
         Item::dictionary(entries)
     }
 
-    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
             owner: fields.optional("owner", read_parsed)?,
             members: fields.number("members")?,
-            standing: fields.keyword("standing", Standing::parse)?,
+            standing: fields.keyword("standing", GroupRole::parse)?,
         })
     }
 }
@@ -157,7 +157,7 @@ impl ListEntry for MemberEntry {
         ])
     }
 
-    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
             since: fields.u63("since")?,
@@ -173,7 +173,7 @@ impl ListEntry for RequestEntry {
         Item::dictionary([("at", self.at.into()), ("name", label_item(&self.name))])
     }
 
-    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
             at: fields.u63("at")?,
@@ -181,7 +181,7 @@ impl ListEntry for RequestEntry {
     }
 }
 
-impl ListEntry for NewsEntry {
+impl ListEntry for DecisionEntry {
     const KIND: &'static str = "news";
 
     fn item(&self) -> Item<'static> {
@@ -192,10 +192,10 @@ impl ListEntry for NewsEntry {
         ])
     }
 
-    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             group: fields.parsed("group")?,
-            outcome: fields.keyword("outcome", Outcome::parse)?,
+            outcome: fields.keyword("outcome", DecisionOutcome::parse)?,
             at: fields.u63("at")?,
         })
     }
@@ -218,7 +218,7 @@ impl ListEntry for FileEntry {
         Item::dictionary(entries)
     }
 
-    fn read(fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.read_by("name", fields::read_place)?,
             info_hash: fields.info_hash("info hash")?,

@@ -9,11 +9,11 @@ macro_rules! error_kinds {
 
         /// One of [`ERROR_KINDS`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum ErrorKind {
+        pub enum AccessErrorKind {
             $(#[doc = concat!("`", $word, "`: ", $meaning, ".")] $kind,)*
         }
 
-        impl ErrorKind {
+        impl AccessErrorKind {
             const ALL: &[Self] = &[$(Self::$kind),*];
 
             /// The word of this kind on the wire.
@@ -60,7 +60,7 @@ error_kinds! {
     UnknownUser "unknown-user" "there is no such user",
 }
 
-impl ErrorKind {
+impl AccessErrorKind {
     /// The kind with this word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
@@ -81,23 +81,23 @@ mod tests {
     fn the_list_of_kinds_is_sorted_and_each_kind_is_parsed_from_its_word() {
         assert!(ERROR_KINDS.is_sorted_by(|a, b| a.0 < b.0));
         for kind in [
-            ErrorKind::AccountGone,
-            ErrorKind::BadRequest,
-            ErrorKind::Busy,
-            ErrorKind::InviteNeeded,
-            ErrorKind::LoginRefused,
-            ErrorKind::NotInCatalogue,
-            ErrorKind::NotLoggedIn,
-            ErrorKind::NotSaved,
-            ErrorKind::NotServing,
-            ErrorKind::Starting,
-            ErrorKind::NameTaken,
-            ErrorKind::SessionEnded,
-            ErrorKind::SlowDown,
-            ErrorKind::UnknownInvite,
+            AccessErrorKind::AccountGone,
+            AccessErrorKind::BadRequest,
+            AccessErrorKind::Busy,
+            AccessErrorKind::InviteNeeded,
+            AccessErrorKind::LoginRefused,
+            AccessErrorKind::NotInCatalogue,
+            AccessErrorKind::NotLoggedIn,
+            AccessErrorKind::NotSaved,
+            AccessErrorKind::NotServing,
+            AccessErrorKind::Starting,
+            AccessErrorKind::NameTaken,
+            AccessErrorKind::SessionEnded,
+            AccessErrorKind::SlowDown,
+            AccessErrorKind::UnknownInvite,
         ] {
-            assert_eq!(ErrorKind::parse(kind.as_str()), Some(kind));
+            assert_eq!(AccessErrorKind::parse(kind.as_str()), Some(kind));
         }
-        assert_eq!(ErrorKind::parse("no-such-kind"), None);
+        assert_eq!(AccessErrorKind::parse("no-such-kind"), None);
     }
 }

@@ -1,16 +1,16 @@
 //! Small values of these messages, and functions that read them.
 
 use crate::bencode::{Item, Value};
-use crate::wire::control::{ControlError, Fields};
+use crate::wire::control::{ControlError, MessageFields};
 use crate::wire::password::Password;
 use std::fmt;
 
 /// The most bytes of a [`Token`].
 pub const MAX_TOKEN: usize = 256;
-/// The most bytes of a [`Seen`].
-pub const MAX_SEEN: usize = 64 << 10;
-/// The most bytes of a [`Place`].
-const MAX_PLACE: usize = 320;
+/// The most bytes of a [`SeenDecisions`].
+pub const MAX_SEEN_DECISIONS: usize = 64 << 10;
+/// The most bytes of a [`ShortText`].
+const MAX_SHORT_TEXT: usize = 320;
 
 /// Proves a login to every tracker of the cluster: 1 to [`MAX_TOKEN`] bytes. Only trackers can read
 /// them.
@@ -49,15 +49,15 @@ impl fmt::Debug for WriteId {
     }
 }
 
-/// Records which decisions about its user a peer has received: at most [`MAX_SEEN`] bytes that only
-/// trackers can read. Empty at first.
+/// Records which decisions about its user a peer has received: at most [`MAX_SEEN_DECISIONS`] bytes
+/// that only trackers can read. Empty at first.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Seen(Vec<u8>);
+pub struct SeenDecisions(Vec<u8>);
 
-impl Seen {
-    /// A record of these bytes. `None` if there are more than [`MAX_SEEN`].
+impl SeenDecisions {
+    /// A record of these bytes. `None` if there are more than [`MAX_SEEN_DECISIONS`].
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
-        (bytes.len() <= MAX_SEEN).then_some(Self(bytes))
+        (bytes.len() <= MAX_SEEN_DECISIONS).then_some(Self(bytes))
     }
 
     /// The bytes.
@@ -66,22 +66,23 @@ impl Seen {
     }
 }
 
-impl fmt::Debug for Seen {
+impl fmt::Debug for SeenDecisions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seen({} bytes)", self.0.len())
+        write!(f, "SeenDecisions({} bytes)", self.0.len())
     }
 }
 
 /// A text of 1 to 320 bytes without control characters: the position where a page of a list ended,
 /// an invite code, or the name of a share.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Place(String);
+pub struct ShortText(String);
 
-impl Place {
+impl ShortText {
     /// Returns `None` if `text` has a wrong length or a control character.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        let fits = (1..=MAX_PLACE).contains(&text.len()) && !text.chars().any(char::is_control);
+        let fits =
+            (1..=MAX_SHORT_TEXT).contains(&text.len()) && !text.chars().any(char::is_control);
         fits.then_some(Self(text))
     }
 
@@ -91,9 +92,9 @@ impl Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for ShortText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Place(..)")
+        f.write_str("ShortText(..)")
     }
 }
 
@@ -119,13 +120,21 @@ pub(super) fn read_password(
     password.ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn read_seen(value: &Value<'_>, key: &'static str) -> Result<Seen, ControlError> {
-    let seen = value.bytes().map(<[u8]>::to_vec).and_then(Seen::new);
+pub(super) fn read_seen(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<SeenDecisions, ControlError> {
+    let seen = value
+        .bytes()
+        .map(<[u8]>::to_vec)
+        .and_then(SeenDecisions::new);
     seen.ok_or(ControlError::WrongValue(key))
 }
 
 /// Reads the position after which a page begins. `None` means the start of the list.
-pub(super) fn read_after(fields: &mut Fields<'_>) -> Result<Option<Place>, ControlError> {
+pub(super) fn read_after(
+    fields: &mut MessageFields<'_>,
+) -> Result<Option<ShortText>, ControlError> {
     fields.optional("after", read_place)
 }
 
@@ -134,13 +143,13 @@ pub(super) fn read_token(value: &Value<'_>, key: &'static str) -> Result<Token, 
     token.ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn read_place(value: &Value<'_>, key: &'static str) -> Result<Place, ControlError> {
-    let place = value.text().and_then(Place::new);
+pub(super) fn read_place(value: &Value<'_>, key: &'static str) -> Result<ShortText, ControlError> {
+    let place = value.text().and_then(ShortText::new);
     place.ok_or(ControlError::WrongValue(key))
 }
 
 /// The entry with the position after which a page begins.
-pub(super) fn after_entry(after: &Option<Place>) -> Option<(&'static str, Item<'_>)> {
+pub(super) fn after_entry(after: &Option<ShortText>) -> Option<(&'static str, Item<'_>)> {
     let after = after.as_ref()?;
     Some(("after", after.as_str().into()))
 }

@@ -6,11 +6,12 @@
 //! canonical form: the key `type` names its kind, and the other keys are exactly those of that
 //! kind.
 //!
-//! A [`Request`] carries a number that the peer chooses, and its [`Reply`] repeats the number. It
-//! carries the token of a login if it needs one. A tracker keeps no state for a connection, so any
-//! request may go to any tracker. A request that changes the registry carries a [`WriteId`]: if the
-//! same request is sent again with the same id, to any tracker, it is carried out only once. Long
-//! lists come in pages of at most [`MAX_PAGE`] entries.
+//! A [`AccessRequestMessage`] carries a number that the peer chooses, and its
+//! [`AccessReplyMessage`] repeats the number. It carries the token of a login if it needs one. A
+//! tracker keeps no state for a connection, so any request may go to any tracker. A request that
+//! changes the registry carries a [`WriteId`]: if the same request is sent again with the same id,
+//! to any tracker, it is carried out only once. Long lists come in pages of at most [`MAX_PAGE`]
+//! entries.
 //!
 //! Out of scope: who may send which request, and what it does (see `tracker`). The messages of a
 //! closed run are in [`crate::wire::control`].
@@ -27,11 +28,18 @@ mod request;
 mod tests;
 
 pub use super::control::{MAX_FRAME, MAX_PAGE};
-pub use announce::{Announce, AnnounceEvent, Announces, MAX_ANNOUNCES, Peers};
+pub use announce::{
+    AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, SwarmAnnounce,
+};
 pub use cluster::{ClusterView, ReplicaView};
-pub use entry::{FileEntry, GroupEntry, MemberEntry, NewsEntry, Outcome, RequestEntry, Standing};
-pub use error::{ERROR_KINDS, ErrorKind};
-pub use fields::{KEY_REQUEST, KeyRequest, MAX_SEEN, MAX_TOKEN, Place, Seen, Token, WriteId};
-pub use refused::Refused;
-pub use reply::{Answer, Page, Reply};
-pub use request::{Ask, MAX_FIRST_FRAME, Request};
+pub use entry::{
+    DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MemberEntry, RequestEntry,
+};
+pub use error::{AccessErrorKind, ERROR_KINDS};
+pub use fields::{
+    KEY_REQUEST, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions, ShortText, Token,
+    WriteId,
+};
+pub use refused::AccessRefusal;
+pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
+pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME};

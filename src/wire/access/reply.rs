@@ -1,12 +1,12 @@
 //! The replies of a tracker.
 
-use super::announce::Peers;
+use super::announce::AnnounceBatchAnswer;
 use super::cluster::ClusterView;
-use super::entry::{FileEntry, GroupEntry, ListEntry, MemberEntry, NewsEntry, RequestEntry};
-use super::fields::{self, Place, Seen, Token};
-use super::refused::Refused;
+use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
+use super::fields::{self, SeenDecisions, ShortText, Token};
+use super::refused::AccessRefusal;
 use crate::bencode::Item;
-use crate::wire::control::{self, ControlError, Fields, InfoPart, Line, read_line};
+use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_line};
 use crate::wire::name::Label;
 
 /// The most bytes of a certificate, as DER or PEM.
@@ -14,7 +14,7 @@ const MAX_CERTIFICATE: usize = 8 << 10;
 
 /// The reply of a tracker to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct AccessReplyMessage {
     /// The number of the request.
     pub id: u32,
     /// A new token that replaces the token of the request, because that one expires soon.
@@ -23,29 +23,29 @@ pub struct Reply {
     /// receive it when they are reachable again.
     pub only_here: bool,
     /// The answer, or the refusal.
-    pub result: Result<Answer, Refused>,
+    pub result: Result<AccessAnswer, AccessRefusal>,
 }
 
 /// The answers of a tracker, one variant per kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AccessAnswer {
     /// The request was carried out, and the result is durable.
     Done,
     /// The user is logged in.
-    Session {
+    LoggedIn {
         /// The token that proves the login.
         token: Token,
         /// The name of the account.
         user: Label,
         /// A notice for the person, if there is one.
-        note: Option<Line>,
+        note: Option<TextLine>,
     },
     /// A page of the list of groups.
-    Groups(Page<GroupEntry>),
+    Groups(ListPage<GroupEntry>),
     /// A page of the members of a group.
-    Members(Page<MemberEntry>),
+    Members(ListPage<MemberEntry>),
     /// A page of the open requests to join a group.
-    Requests(Page<RequestEntry>),
+    Requests(ListPage<RequestEntry>),
     /// A certificate for the key of the request.
     Certificate {
         /// The leaf certificate (DER).
@@ -55,32 +55,32 @@ pub enum Answer {
         authority: Vec<u8>,
     },
     /// A page of the catalogue of a group.
-    Files(Page<FileEntry>),
+    Files(ListPage<FileEntry>),
     /// A part of an info dictionary.
     Metainfo(InfoPart),
     /// The other peers of the announced swarms.
-    Peers(Peers),
+    Peers(AnnounceBatchAnswer),
     /// The cluster as the tracker sees it.
     Cluster(ClusterView),
     /// A page of the decisions about the user.
-    News {
+    Decisions {
         /// The decisions.
-        page: Page<NewsEntry>,
+        page: ListPage<DecisionEntry>,
         /// What the peer has received after it has read all pages.
-        seen: Seen,
+        seen: SeenDecisions,
     },
 }
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct ListPage<T> {
     /// The entries.
     pub entries: Vec<T>,
     /// The position where this page ended. `None` at the end of the list.
-    pub next: Option<Place>,
+    pub next: Option<ShortText>,
 }
 
-impl Reply {
+impl AccessReplyMessage {
     /// The body of its frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![("id", Item::from(self.id)), ("type", self.kind().into())];
@@ -91,26 +91,26 @@ impl Reply {
         }
         match &self.result {
             Err(refused) => entries.extend(refused.entries()),
-            Ok(Answer::Done) => {}
-            Ok(Answer::Session { token, user, note }) => {
+            Ok(AccessAnswer::Done) => {}
+            Ok(AccessAnswer::LoggedIn { token, user, note }) => {
                 entries.extend([
                     ("token", Item::from(token.as_bytes())),
                     ("user", user.to_string().into()),
                 ]);
                 entries.extend(note.as_ref().map(|note| ("note", note.as_str().into())));
             }
-            Ok(Answer::Groups(page)) => put_page(page, &mut entries),
-            Ok(Answer::Members(page)) => put_page(page, &mut entries),
-            Ok(Answer::Requests(page)) => put_page(page, &mut entries),
-            Ok(Answer::Certificate { leaf, authority }) => entries.extend([
+            Ok(AccessAnswer::Groups(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Members(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Requests(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Certificate { leaf, authority }) => entries.extend([
                 ("authority", Item::from(authority.as_slice())),
                 ("leaf", Item::from(leaf.as_slice())),
             ]),
-            Ok(Answer::Files(page)) => put_page(page, &mut entries),
-            Ok(Answer::Metainfo(part)) => entries.extend(part.entries()),
-            Ok(Answer::Peers(peers)) => peers.put(&mut entries),
-            Ok(Answer::Cluster(view)) => view.put(&mut entries),
-            Ok(Answer::News { page, seen }) => {
+            Ok(AccessAnswer::Files(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Metainfo(part)) => entries.extend(part.entries()),
+            Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
+            Ok(AccessAnswer::Cluster(view)) => view.put(&mut entries),
+            Ok(AccessAnswer::Decisions { page, seen }) => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
                 put_page(page, &mut entries);
             }
@@ -124,7 +124,7 @@ impl Reply {
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = control::parse(body)?;
-        let mut fields = Fields::new(&value)?;
+        let mut fields = MessageFields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let renewed = fields.optional("renewed", fields::read_token)?;
         let only_here = fields.optional("copies", |value, _| match value.integer() {
@@ -135,26 +135,26 @@ impl Reply {
         let result = match kind {
             "error" => {
                 let kind = fields.value("kind")?;
-                Err(Refused::read(kind, &mut fields)?)
+                Err(AccessRefusal::read(kind, &mut fields)?)
             }
-            "done" => Ok(Answer::Done),
-            "session" => Ok(Answer::Session {
+            "done" => Ok(AccessAnswer::Done),
+            "session" => Ok(AccessAnswer::LoggedIn {
                 token: fields.read_by("token", fields::read_token)?,
                 user: fields.parsed("user")?,
                 note: fields.optional("note", read_line)?,
             }),
-            GroupEntry::KIND => Ok(Answer::Groups(read_page(&mut fields)?)),
-            MemberEntry::KIND => Ok(Answer::Members(read_page(&mut fields)?)),
-            RequestEntry::KIND => Ok(Answer::Requests(read_page(&mut fields)?)),
-            "certificate" => Ok(Answer::Certificate {
+            GroupEntry::KIND => Ok(AccessAnswer::Groups(read_page(&mut fields)?)),
+            MemberEntry::KIND => Ok(AccessAnswer::Members(read_page(&mut fields)?)),
+            RequestEntry::KIND => Ok(AccessAnswer::Requests(read_page(&mut fields)?)),
+            "certificate" => Ok(AccessAnswer::Certificate {
                 leaf: fields.bytes("leaf", MAX_CERTIFICATE)?,
                 authority: fields.bytes("authority", MAX_CERTIFICATE)?,
             }),
-            FileEntry::KIND => Ok(Answer::Files(read_page(&mut fields)?)),
-            "metainfo" => Ok(Answer::Metainfo(fields.info_part()?)),
-            "peers" => Ok(Answer::Peers(Peers::read(&mut fields)?)),
-            "cluster" => Ok(Answer::Cluster(ClusterView::read(&mut fields)?)),
-            NewsEntry::KIND => Ok(Answer::News {
+            FileEntry::KIND => Ok(AccessAnswer::Files(read_page(&mut fields)?)),
+            "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),
+            "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
+            "cluster" => Ok(AccessAnswer::Cluster(ClusterView::read(&mut fields)?)),
+            DecisionEntry::KIND => Ok(AccessAnswer::Decisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
                 page: read_page(&mut fields)?,
             }),
@@ -173,30 +173,30 @@ impl Reply {
     fn kind(&self) -> &'static str {
         match &self.result {
             Err(_) => "error",
-            Ok(Answer::Done) => "done",
-            Ok(Answer::Session { .. }) => "session",
-            Ok(Answer::Groups(_)) => GroupEntry::KIND,
-            Ok(Answer::Members(_)) => MemberEntry::KIND,
-            Ok(Answer::Requests(_)) => RequestEntry::KIND,
-            Ok(Answer::Certificate { .. }) => "certificate",
-            Ok(Answer::Files(_)) => FileEntry::KIND,
-            Ok(Answer::Metainfo(_)) => "metainfo",
-            Ok(Answer::Peers(_)) => "peers",
-            Ok(Answer::Cluster(_)) => "cluster",
-            Ok(Answer::News { .. }) => NewsEntry::KIND,
+            Ok(AccessAnswer::Done) => "done",
+            Ok(AccessAnswer::LoggedIn { .. }) => "session",
+            Ok(AccessAnswer::Groups(_)) => GroupEntry::KIND,
+            Ok(AccessAnswer::Members(_)) => MemberEntry::KIND,
+            Ok(AccessAnswer::Requests(_)) => RequestEntry::KIND,
+            Ok(AccessAnswer::Certificate { .. }) => "certificate",
+            Ok(AccessAnswer::Files(_)) => FileEntry::KIND,
+            Ok(AccessAnswer::Metainfo(_)) => "metainfo",
+            Ok(AccessAnswer::Peers(_)) => "peers",
+            Ok(AccessAnswer::Cluster(_)) => "cluster",
+            Ok(AccessAnswer::Decisions { .. }) => DecisionEntry::KIND,
         }
     }
 }
 
-fn put_page<'a, T: ListEntry>(page: &'a Page<T>, entries: &mut Vec<(&'static str, Item<'a>)>) {
+fn put_page<'a, T: ListEntry>(page: &'a ListPage<T>, entries: &mut Vec<(&'static str, Item<'a>)>) {
     let list = page.entries.iter().map(ListEntry::item).collect();
     entries.push(("entries", Item::List(list)));
     let next = page.next.as_ref();
     entries.extend(next.map(|next| ("next", next.as_str().into())));
 }
 
-fn read_page<T: ListEntry>(fields: &mut Fields<'_>) -> Result<Page<T>, ControlError> {
-    Ok(Page {
+fn read_page<T: ListEntry>(fields: &mut MessageFields<'_>) -> Result<ListPage<T>, ControlError> {
+    Ok(ListPage {
         entries: fields.list("entries", T::decode)?,
         next: fields.optional("next", fields::read_place)?,
     })

@@ -1,9 +1,9 @@
 //! The requests of a peer to a tracker.
 
-use super::announce::Announces;
-use super::fields::{self, KeyRequest, Place, Seen, Token, WriteId};
+use super::announce::AnnounceBatch;
+use super::fields::{self, KeyRequest, SeenDecisions, ShortText, Token, WriteId};
 use crate::bencode::Item;
-use crate::wire::control::{self, ControlError, Fields, InfoPart};
+use crate::wire::control::{self, ControlError, InfoPart, MessageFields};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 
@@ -14,19 +14,19 @@ pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 
 /// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct AccessRequestMessage {
     /// The number that the reply repeats.
     pub id: u32,
     /// The token of the login. `None` if the user is not logged in.
     pub token: Option<Token>,
     /// The kind of request and its parameters.
-    pub ask: Ask,
+    pub ask: AccessRequest,
 }
 
 /// The requests of a peer, one variant per kind. A tracker refuses a request or answers it with
-/// [`super::Answer::Done`], unless the variant names another answer.
+/// [`super::AccessAnswer::Done`], unless the variant names another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum AccessRequest {
     /// Creates an account.
     CreateUser {
         /// Idempotency key.
@@ -36,9 +36,9 @@ pub enum Ask {
         /// The password of the account.
         password: Password,
         /// The invite code as the person typed it, if accounts need one.
-        invite: Option<Place>,
+        invite: Option<ShortText>,
     },
-    /// Logs in. The answer is [`super::Answer::Session`].
+    /// Logs in. The answer is [`super::AccessAnswer::LoggedIn`].
     Login {
         /// The name of the account.
         user: Label,
@@ -51,7 +51,7 @@ pub enum Ask {
         write: WriteId,
     },
     /// Changes the password and ends all other logins of the user. The answer is
-    /// [`super::Answer::Session`].
+    /// [`super::AccessAnswer::LoggedIn`].
     ChangePassword {
         /// Idempotency key.
         write: WriteId,
@@ -83,24 +83,24 @@ pub enum Ask {
         /// Whether the user leaves even as the last member, which ends the group.
         end: bool,
     },
-    /// Lists all groups. The answer is [`super::Answer::Groups`].
+    /// Lists all groups. The answer is [`super::AccessAnswer::Groups`].
     ListGroups {
         /// The position where the previous page ended.
-        after: Option<Place>,
+        after: Option<ShortText>,
     },
-    /// Lists the members of a group. The answer is [`super::Answer::Members`].
+    /// Lists the members of a group. The answer is [`super::AccessAnswer::Members`].
     ListMembers {
         /// The group.
         group: Label,
         /// The position where the previous page ended.
-        after: Option<Place>,
+        after: Option<ShortText>,
     },
-    /// Lists the open requests to join a group. The answer is [`super::Answer::Requests`].
+    /// Lists the open requests to join a group. The answer is [`super::AccessAnswer::Requests`].
     ListRequests {
         /// The group.
         group: Label,
         /// The position where the previous page ended.
-        after: Option<Place>,
+        after: Option<ShortText>,
     },
     /// Accepts a request to join a group.
     AcceptRequest {
@@ -130,7 +130,7 @@ pub enum Ask {
         user: Label,
     },
     /// Requests a certificate of the group's authority for a key. The answer is
-    /// [`super::Answer::Certificate`].
+    /// [`super::AccessAnswer::Certificate`].
     Certify {
         /// The group.
         group: Label,
@@ -148,20 +148,20 @@ pub enum Ask {
         /// The part. The parts of one dictionary are sent in order.
         part: InfoPart,
     },
-    /// Lists the catalogue of a group. The answer is [`super::Answer::Files`].
+    /// Lists the catalogue of a group. The answer is [`super::AccessAnswer::Files`].
     ListFiles {
         /// The group.
         group: Label,
         /// The position where the previous page ended.
-        after: Option<Place>,
+        after: Option<ShortText>,
     },
     /// Requests a part of the info dictionary of a share. The answer is
-    /// [`super::Answer::Metainfo`].
+    /// [`super::AccessAnswer::Metainfo`].
     Metainfo {
         /// The group.
         group: Label,
         /// The name of the share in the catalogue.
-        name: Place,
+        name: ShortText,
         /// First byte of the part.
         offset: u32,
     },
@@ -172,25 +172,25 @@ pub enum Ask {
         /// The group.
         group: Label,
         /// The name of the share in the catalogue.
-        name: Place,
+        name: ShortText,
     },
-    /// Announces to swarms of a group. The answer is [`super::Answer::Peers`], which has a result
-    /// for each announce.
-    Announce(Announces),
-    /// Requests the state of the cluster. The answer is [`super::Answer::Cluster`], even if the
-    /// tracker does not serve other requests.
+    /// Announces to swarms of a group. The answer is [`super::AccessAnswer::Peers`], which has a
+    /// result for each announce.
+    Announce(AnnounceBatch),
+    /// Requests the state of the cluster. The answer is [`super::AccessAnswer::Cluster`], even if
+    /// the tracker does not serve other requests.
     Cluster,
     /// Lists decisions of other users about this user that the peer has not received. The answer is
-    /// [`super::Answer::News`].
-    News {
+    /// [`super::AccessAnswer::Decisions`].
+    ListDecisions {
         /// What the peer has received, from the last answer.
-        seen: Seen,
+        seen: SeenDecisions,
         /// The position where the previous page ended.
-        after: Option<Place>,
+        after: Option<ShortText>,
     },
 }
 
-impl Request {
+impl AccessRequestMessage {
     /// The body of its frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![
@@ -206,41 +206,47 @@ impl Request {
         entries.extend(group.map(|group| ("group", group.into())));
         entries.extend(user.map(|user| ("user", user.into())));
         match &self.ask {
-            Ask::CreateUser {
+            AccessRequest::CreateUser {
                 password, invite, ..
             } => {
                 entries.push(("password", password.expose().into()));
                 entries.extend(invite.iter().map(|code| ("invite", code.as_str().into())));
             }
-            Ask::Login { password, .. } => entries.push(("password", password.expose().into())),
-            Ask::ChangePassword { old, new, .. } => entries.extend([
+            AccessRequest::Login { password, .. } => {
+                entries.push(("password", password.expose().into()))
+            }
+            AccessRequest::ChangePassword { old, new, .. } => entries.extend([
                 ("new", Item::from(new.expose())),
                 ("old", old.expose().into()),
             ]),
-            Ask::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
-            Ask::News { seen, after } => {
+            AccessRequest::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
+            AccessRequest::ListDecisions { seen, after } => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
                 entries.extend(fields::after_entry(after));
             }
-            Ask::Certify { request, .. } => entries.push(("key", Item::from(&request.0[..]))),
-            Ask::Publish { part, .. } => entries.extend(part.entries()),
-            Ask::Metainfo { name, offset, .. } => entries.extend([
+            AccessRequest::Certify { request, .. } => {
+                entries.push(("key", Item::from(&request.0[..])))
+            }
+            AccessRequest::Publish { part, .. } => entries.extend(part.entries()),
+            AccessRequest::Metainfo { name, offset, .. } => entries.extend([
                 ("name", Item::from(name.as_str())),
                 ("offset", (*offset).into()),
             ]),
-            Ask::Withdraw { name, .. } => entries.push(("name", name.as_str().into())),
-            Ask::Announce(announces) => announces.put(&mut entries),
-            Ask::ListFiles { after, .. }
-            | Ask::ListGroups { after }
-            | Ask::ListMembers { after, .. }
-            | Ask::ListRequests { after, .. } => entries.extend(fields::after_entry(after)),
-            Ask::Logout { .. }
-            | Ask::Cluster
-            | Ask::CreateGroup { .. }
-            | Ask::JoinGroup { .. }
-            | Ask::AcceptRequest { .. }
-            | Ask::RejectRequest { .. }
-            | Ask::RemoveMember { .. } => {}
+            AccessRequest::Withdraw { name, .. } => entries.push(("name", name.as_str().into())),
+            AccessRequest::Announce(announces) => announces.put(&mut entries),
+            AccessRequest::ListFiles { after, .. }
+            | AccessRequest::ListGroups { after }
+            | AccessRequest::ListMembers { after, .. }
+            | AccessRequest::ListRequests { after, .. } => {
+                entries.extend(fields::after_entry(after))
+            }
+            AccessRequest::Logout { .. }
+            | AccessRequest::Cluster
+            | AccessRequest::CreateGroup { .. }
+            | AccessRequest::JoinGroup { .. }
+            | AccessRequest::AcceptRequest { .. }
+            | AccessRequest::RejectRequest { .. }
+            | AccessRequest::RemoveMember { .. } => {}
         }
         Item::dictionary(entries).encode()
     }
@@ -251,19 +257,19 @@ impl Request {
     /// See [`ControlError`].
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = control::parse(body)?;
-        let mut fields = Fields::new(&value)?;
+        let mut fields = MessageFields::new(&value)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", fields::read_token)?;
-        let ask = match Ask::read_account(kind, &mut fields)? {
+        let ask = match AccessRequest::read_account(kind, &mut fields)? {
             Some(ask) => ask,
-            None => Ask::read_share(kind, &mut fields)?,
+            None => AccessRequest::read_share(kind, &mut fields)?,
         };
         fields.check_all_read(ask.kind())?;
         Ok(Self { id, token, ask })
     }
 }
 
-impl Ask {
+impl AccessRequest {
     /// The name of the kind on the wire. It is the name of the user's command, if there is one.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -287,12 +293,15 @@ impl Ask {
             Self::Withdraw { .. } => "withdraw",
             Self::Announce(_) => "announce",
             Self::Cluster => "cluster",
-            Self::News { .. } => "news",
+            Self::ListDecisions { .. } => "news",
         }
     }
 
     /// Reads a request about accounts or groups. Returns `None` if `kind` is not one.
-    fn read_account(kind: &str, fields: &mut Fields<'_>) -> Result<Option<Self>, ControlError> {
+    fn read_account(
+        kind: &str,
+        fields: &mut MessageFields<'_>,
+    ) -> Result<Option<Self>, ControlError> {
         Ok(Some(match kind {
             "create_user" => Self::CreateUser {
                 write: WriteId(fields.array("write")?),
@@ -356,7 +365,7 @@ impl Ask {
     }
 
     /// Reads a request about shares, swarms, the cluster or decisions.
-    fn read_share(kind: &str, fields: &mut Fields<'_>) -> Result<Self, ControlError> {
+    fn read_share(kind: &str, fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(match kind {
             "certify" => Self::Certify {
                 group: fields.parsed("group")?,
@@ -381,9 +390,9 @@ impl Ask {
                 group: fields.parsed("group")?,
                 name: fields.read_by("name", fields::read_place)?,
             },
-            "announce" => Self::Announce(Announces::read(fields)?),
+            "announce" => Self::Announce(AnnounceBatch::read(fields)?),
             "cluster" => Self::Cluster,
-            "news" => Self::News {
+            "news" => Self::ListDecisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
                 after: fields::read_after(fields)?,
             },
@@ -422,7 +431,7 @@ impl Ask {
             | Self::Metainfo { .. }
             | Self::Announce(_)
             | Self::Cluster
-            | Self::News { .. } => None,
+            | Self::ListDecisions { .. } => None,
         }
     }
 
@@ -456,7 +465,7 @@ impl Ask {
             | Self::ListGroups { .. }
             | Self::Announce(_)
             | Self::Cluster
-            | Self::News { .. } => (None, None),
+            | Self::ListDecisions { .. } => (None, None),
         }
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
-use crate::wire::control::{ControlError, InfoPart, Line};
+use crate::wire::control::{ControlError, InfoPart, TextLine};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use proptest::prelude::*;
@@ -20,27 +20,27 @@ fn token() -> Token {
 }
 
 /// A number of equal announces.
-fn announces(count: usize) -> Announces {
-    let announce = Announce {
+fn announces(count: usize) -> AnnounceBatch {
+    let announce = SwarmAnnounce {
         info_hash: InfoHash([b'h'; 20]),
         uploaded: 1 << 40,
         downloaded: 2,
         left: 3,
-        event: Some(AnnounceEvent::Started),
+        event: Some(GroupAnnounceEvent::Started),
     };
     let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::new(6881).unwrap());
-    Announces::new(id, port, vec![announce; count]).unwrap()
+    AnnounceBatch::new(id, port, vec![announce; count]).unwrap()
 }
 
 const WRITE: WriteId = WriteId([b'w'; 16]);
 
 /// Every kind of request, and its bytes.
-fn requests() -> Vec<(Ask, &'static [u8])> {
+fn requests() -> Vec<(AccessRequest, &'static [u8])> {
     let user = || "nik".parse().unwrap();
-    let place = |text: &str| Place::new(text).unwrap();
+    let place = |text: &str| ShortText::new(text).unwrap();
     vec![
         (
-            Ask::CreateUser {
+            AccessRequest::CreateUser {
                 write: WRITE,
                 user: user(),
                 password: password("p w"),
@@ -49,7 +49,7 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d2:idi7e8:password3:p w5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::CreateUser {
+            AccessRequest::CreateUser {
                 write: WRITE,
                 user: user(),
                 password: password("p"),
@@ -58,18 +58,18 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d2:idi7e6:invite5:ab-cd8:password1:p5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::Login {
+            AccessRequest::Login {
                 user: label("nik~00ab12ff"),
                 password: password("p"),
             },
             b"d2:idi7e8:password1:p5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
         ),
         (
-            Ask::Logout { write: WRITE },
+            AccessRequest::Logout { write: WRITE },
             b"d2:idi7e5:token3:t\0k4:type6:logout5:write16:wwwwwwwwwwwwwwwwe"),
-        (Ask::Cluster, b"d2:idi7e5:token3:t\0k4:type7:clustere"),
+        (AccessRequest::Cluster, b"d2:idi7e5:token3:t\0k4:type7:clustere"),
         (
-            Ask::ChangePassword {
+            AccessRequest::ChangePassword {
                 write: WRITE,
                 old: password("a"),
                 new: password("b"),
@@ -77,21 +77,21 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d2:idi7e3:new1:b3:old1:a5:token3:t\0k4:type15:change_password5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::CreateGroup {
+            AccessRequest::CreateGroup {
                 write: WRITE,
                 group: "lab".parse().unwrap(),
             },
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::JoinGroup {
+            AccessRequest::JoinGroup {
                 write: WRITE,
                 group: label("lab"),
             },
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type10:join_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::LeaveGroup {
+            AccessRequest::LeaveGroup {
                 write: WRITE,
                 group: label("lab"),
                 end: true,
@@ -99,27 +99,27 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d3:endi1e5:group3:lab2:idi7e5:token3:t\0k4:type11:leave_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::ListGroups {
+            AccessRequest::ListGroups {
                 after: Some(place("lab/00")),
             },
             b"d5:after6:lab/002:idi7e5:token3:t\0k4:type11:list_groupse",
         ),
         (
-            Ask::ListMembers {
+            AccessRequest::ListMembers {
                 group: label("lab"),
                 after: None,
             },
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type12:list_memberse",
         ),
         (
-            Ask::ListRequests {
+            AccessRequest::ListRequests {
                 group: label("lab"),
                 after: None,
             },
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type13:list_requestse",
         ),
         (
-            Ask::AcceptRequest {
+            AccessRequest::AcceptRequest {
                 write: WRITE,
                 group: label("lab"),
                 user: label("nik"),
@@ -127,7 +127,7 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:accept_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::RejectRequest {
+            AccessRequest::RejectRequest {
                 write: WRITE,
                 group: label("lab"),
                 user: label("nik"),
@@ -135,7 +135,7 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type14:reject_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::RemoveMember {
+            AccessRequest::RemoveMember {
                 write: WRITE,
                 group: label("lab"),
                 user: label("nik"),
@@ -143,14 +143,14 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type13:remove_member4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::Certify {
+            AccessRequest::Certify {
                 group: label("lab"),
                 request: KeyRequest([b'k'; KEY_REQUEST]),
             },
             b"d5:group3:lab2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk5:token3:t\0k4:type7:certifye",
         ),
         (
-            Ask::Publish {
+            AccessRequest::Publish {
                 write: WRITE,
                 group: label("lab"),
                 part: InfoPart::new(4, 7, b"\xff\x00".to_vec()).unwrap(),
@@ -158,14 +158,14 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:bytes2:\xff\x005:group3:lab2:idi7e6:offseti4e5:token3:t\0k5:totali7e4:type7:publish5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::ListFiles {
+            AccessRequest::ListFiles {
                 group: label("lab"),
                 after: None,
             },
             b"d5:group3:lab2:idi7e5:token3:t\0k4:type10:list_filese",
         ),
         (
-            Ask::Metainfo {
+            AccessRequest::Metainfo {
                 group: label("lab"),
                 name: place("f \u{fc}"),
                 offset: 9,
@@ -173,7 +173,7 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:group3:lab2:idi7e4:name4:f \xc3\xbc6:offseti9e5:token3:t\0k4:type8:metainfoe",
         ),
         (
-            Ask::Withdraw {
+            AccessRequest::Withdraw {
                 write: WRITE,
                 group: label("lab"),
                 name: place("f"),
@@ -181,12 +181,12 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
             b"d5:group3:lab2:idi7e4:name1:f5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
-            Ask::Announce(announces(1)),
+            AccessRequest::Announce(announces(1)),
             b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e6:swarmsld10:downloadedi2e5:event7:started9:info hash20:hhhhhhhhhhhhhhhhhhhh4:lefti3e8:uploadedi1099511627776eee5:token3:t\0k4:type8:announcee",
         ),
         (
-            Ask::News {
-                seen: Seen::new(b"\xff".to_vec()).unwrap(),
+            AccessRequest::ListDecisions {
+                seen: SeenDecisions::new(b"\xff".to_vec()).unwrap(),
                 after: None,
             },
             b"d2:idi7e4:seen1:\xff5:token3:t\0k4:type4:newse",
@@ -194,36 +194,36 @@ fn requests() -> Vec<(Ask, &'static [u8])> {
     ]
 }
 
-fn page<T>(entries: Vec<T>) -> Page<T> {
-    Page {
+fn page<T>(entries: Vec<T>) -> ListPage<T> {
+    ListPage {
         entries,
-        next: Place::new("x"),
+        next: ShortText::new("x"),
     }
 }
 
 /// Every kind of answer, and its bytes.
-fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
+fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
     vec![
-        (Ok(Answer::Done), b"d2:idi7e4:type4:donee"),
+        (Ok(AccessAnswer::Done), b"d2:idi7e4:type4:donee"),
         (
-            Ok(Answer::Session {
+            Ok(AccessAnswer::LoggedIn {
                 token: token(),
                 user: label("nik"),
-                note: Some(Line::new("hm")),
+                note: Some(TextLine::new("hm")),
             }),
             b"d2:idi7e4:note2:hm5:token3:t\0k4:type7:session4:user3:nike",
         ),
         (
-            Ok(Answer::Groups(page(vec![GroupEntry {
+            Ok(AccessAnswer::Groups(page(vec![GroupEntry {
                 name: label("lab"),
                 owner: Some(label("nik")),
                 members: 2,
-                standing: Standing::Member,
+                standing: GroupRole::Member,
             }]))),
             b"d7:entriesld7:membersi2e4:name3:lab5:owner3:nik8:standing6:memberee2:idi7e4:next1:x4:type6:groupse",
         ),
         (
-            Ok(Answer::Members(page(vec![MemberEntry {
+            Ok(AccessAnswer::Members(page(vec![MemberEntry {
                 name: label("nik"),
                 since: 1 << 40,
                 owner: true,
@@ -231,22 +231,22 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
             b"d7:entriesld4:name3:nik5:owneri1e5:sincei1099511627776eee2:idi7e4:next1:x4:type7:memberse",
         ),
         (
-            Ok(Answer::Requests(page(vec![RequestEntry {
+            Ok(AccessAnswer::Requests(page(vec![RequestEntry {
                 name: label("nik"),
                 at: 5,
             }]))),
             b"d7:entriesld2:ati5e4:name3:nikee2:idi7e4:next1:x4:type8:requestse",
         ),
         (
-            Ok(Answer::Certificate {
+            Ok(AccessAnswer::Certificate {
                 leaf: vec![1],
                 authority: b"pem".to_vec(),
             }),
             b"d9:authority3:pem2:idi7e4:leaf1:\x014:type11:certificatee",
         ),
         (
-            Ok(Answer::Files(page(vec![FileEntry {
-                name: Place::new("f").unwrap(),
+            Ok(AccessAnswer::Files(page(vec![FileEntry {
+                name: ShortText::new("f").unwrap(),
                 info_hash: InfoHash([b'h'; 20]),
                 length: 9,
                 publisher: Some(label("nik")),
@@ -257,18 +257,18 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
             b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f7:partiali2e9:publisher3:nikee2:idi7e4:next1:x4:type5:filese",
         ),
         (
-            Ok(Answer::Metainfo(
+            Ok(AccessAnswer::Metainfo(
                 InfoPart::new(0, 2, b"de".to_vec()).unwrap(),
             )),
             b"d5:bytes2:de2:idi7e6:offseti0e5:totali2e4:type8:metainfoe",
         ),
         (
-            Ok(Answer::Peers(Peers {
+            Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
                 swarms: vec![
                     Ok(vec!["1.2.3.4:258".parse().unwrap()]),
-                    Err(Refused {
-                        kind: ErrorKind::NotInCatalogue,
-                        message: Line::new("no"),
+                    Err(AccessRefusal {
+                        kind: AccessErrorKind::NotInCatalogue,
+                        message: TextLine::new("no"),
                     }),
                 ],
                 interval: 20,
@@ -277,7 +277,7 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
             b"d6:barredl3:evee2:idi7e8:intervali20e6:swarmsld9:addressesl6:\x01\x02\x03\x04\x01\x02eed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
         ),
         (
-            Ok(Answer::Cluster(ClusterView {
+            Ok(AccessAnswer::Cluster(ClusterView {
                 number: 1,
                 serving: true,
                 replicas: vec![ReplicaView {
@@ -291,20 +291,20 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
             b"d2:idi7e6:numberi1e7:servingi1e5:twinsld8:it lacksi3e6:numberi2e6:silenti5e2:upi0e7:we lacki4eee4:type7:clustere",
         ),
         (
-            Ok(Answer::News {
-                page: page(vec![NewsEntry {
+            Ok(AccessAnswer::Decisions {
+                page: page(vec![DecisionEntry {
                     group: label("lab"),
-                    outcome: Outcome::GroupEnded,
+                    outcome: DecisionOutcome::GroupEnded,
                     at: 5,
                 }]),
-                seen: Seen::default(),
+                seen: SeenDecisions::default(),
             }),
             b"d7:entriesld2:ati5e5:group3:lab7:outcome11:group-endedee2:idi7e4:next1:x4:seen0:4:type4:newse",
         ),
         (
-            Err(Refused {
-                kind: ErrorKind::Busy,
-                message: Line::new("later"),
+            Err(AccessRefusal {
+                kind: AccessErrorKind::Busy,
+                message: TextLine::new("later"),
             }),
             b"d2:idi7e4:kind4:busy7:message5:later4:type5:errore",
         ),
@@ -315,22 +315,26 @@ fn replies() -> Vec<(Result<Answer, Refused>, &'static [u8])> {
 fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (ask, bytes) in requests() {
         let token = Some(token());
-        let request = Request { id: 7, token, ask };
+        let request = AccessRequestMessage { id: 7, token, ask };
         let shown = String::from_utf8_lossy(bytes);
         assert_eq!(
             String::from_utf8_lossy(&request.encode()),
             shown,
             "{request:?}"
         );
-        assert_eq!(Request::decode(bytes).as_ref(), Ok(&request), "{shown}");
-        let bare = Request {
+        assert_eq!(
+            AccessRequestMessage::decode(bytes).as_ref(),
+            Ok(&request),
+            "{shown}"
+        );
+        let bare = AccessRequestMessage {
             token: None,
             ..request
         };
-        assert_eq!(Request::decode(&bare.encode()), Ok(bare));
+        assert_eq!(AccessRequestMessage::decode(&bare.encode()), Ok(bare));
     }
     for (result, bytes) in replies() {
-        let reply = Reply {
+        let reply = AccessReplyMessage {
             only_here: false,
             id: 7,
             renewed: None,
@@ -338,13 +342,17 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
         };
         let shown = String::from_utf8_lossy(bytes);
         assert_eq!(String::from_utf8_lossy(&reply.encode()), shown, "{reply:?}");
-        assert_eq!(Reply::decode(bytes).as_ref(), Ok(&reply), "{shown}");
-        let renewed = Reply {
+        assert_eq!(
+            AccessReplyMessage::decode(bytes).as_ref(),
+            Ok(&reply),
+            "{shown}"
+        );
+        let renewed = AccessReplyMessage {
             only_here: true,
             renewed: Some(token()),
             ..reply
         };
-        assert_eq!(Reply::decode(&renewed.encode()), Ok(renewed));
+        assert_eq!(AccessReplyMessage::decode(&renewed.encode()), Ok(renewed));
     }
 }
 
@@ -411,10 +419,14 @@ fn each_kind_of_bad_bytes_has_its_own_error() {
     ];
     for (bytes, error) in table {
         let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(Request::decode(bytes).as_ref(), Err(error), "{shown}");
+        assert_eq!(
+            AccessRequestMessage::decode(bytes).as_ref(),
+            Err(error),
+            "{shown}"
+        );
     }
     assert_eq!(
-        Reply::decode(b"d2:idi7e4:kind3:foo7:message0:4:type5:errore"),
+        AccessReplyMessage::decode(b"d2:idi7e4:kind3:foo7:message0:4:type5:errore"),
         Err(WrongValue("kind"))
     );
 }
@@ -424,24 +436,24 @@ fn the_largest_announce_request_and_its_answer_fit_into_a_frame() {
     let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::MIN);
     let one = announces(1).swarms()[0].clone();
     for count in [0, MAX_ANNOUNCES + 1] {
-        assert_eq!(Announces::new(id, port, vec![one.clone(); count]), None);
+        assert_eq!(AnnounceBatch::new(id, port, vec![one.clone(); count]), None);
     }
-    let request = Request {
+    let request = AccessRequestMessage {
         id: 7,
         token: Some(token()),
-        ask: Ask::Announce(announces(MAX_ANNOUNCES)),
+        ask: AccessRequest::Announce(announces(MAX_ANNOUNCES)),
     };
-    assert_eq!(Request::decode(&request.encode()), Ok(request));
+    assert_eq!(AccessRequestMessage::decode(&request.encode()), Ok(request));
     let empty = b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e6:swarmsle4:type8:announcee";
     let wrong = Err(ControlError::WrongValue("swarms"));
-    assert_eq!(Request::decode(empty), wrong);
+    assert_eq!(AccessRequestMessage::decode(empty), wrong);
     let address = "[2001:db8::1]:6881".parse().unwrap();
     let user = format!("{}~00ab12ff", "x".repeat(64));
-    let reply = Reply {
+    let reply = AccessReplyMessage {
         id: 7,
         renewed: None,
         only_here: false,
-        result: Ok(Answer::Peers(Peers {
+        result: Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
             swarms: vec![Ok(vec![address; 50]); MAX_ANNOUNCES],
             interval: 20,
             barred: vec![label(&user); MAX_PAGE],
@@ -450,13 +462,13 @@ fn the_largest_announce_request_and_its_answer_fit_into_a_frame() {
     let bytes = reply.encode();
     let most = usize::try_from(MAX_FRAME / 2).unwrap();
     assert!(bytes.len() < most, "{}", bytes.len());
-    assert_eq!(Reply::decode(&bytes), Ok(reply));
+    assert_eq!(AccessReplyMessage::decode(&bytes), Ok(reply));
 }
 
 #[test]
 fn debug_output_shows_no_secrets() {
     for (ask, _) in requests() {
-        let request = Request {
+        let request = AccessRequestMessage {
             id: 7,
             token: Some(token()),
             ask,
@@ -478,7 +490,7 @@ proptest! {
             *changed = byte;
         }
         bytes.truncate(cut.max(1));
-        let _ = Request::decode(&bytes);
-        let _ = Reply::decode(&bytes);
+        let _ = AccessRequestMessage::decode(&bytes);
+        let _ = AccessReplyMessage::decode(&bytes);
     }
 }

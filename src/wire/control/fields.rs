@@ -3,7 +3,7 @@
 
 use super::error::ControlError;
 use super::limits::MAX_PAGE;
-use super::{InfoPart, Line};
+use super::{InfoPart, TextLine};
 use crate::bencode::{self, Dictionary, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::compact;
@@ -20,12 +20,12 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value<'_>, bencode::Error> {
 }
 
 /// The entries of one dictionary.
-pub(in crate::wire) struct Fields<'a> {
+pub(in crate::wire) struct MessageFields<'a> {
     entries: &'a Dictionary<'a>,
     read_count: usize,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> MessageFields<'a> {
     pub(crate) fn new(value: &'a Value<'a>) -> Result<Self, ControlError> {
         let entries = value.dictionary().ok_or(ControlError::NoDictionary)?;
         Ok(Self {
@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
         self.value(key)?.text().ok_or(ControlError::WrongValue(key))
     }
 
-    pub(crate) fn line(&mut self, key: &'static str) -> Result<Line, ControlError> {
+    pub(crate) fn line(&mut self, key: &'static str) -> Result<TextLine, ControlError> {
         read_line(self.value(key)?, key)
     }
 
@@ -169,9 +169,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-pub(crate) fn read_line(value: &Value<'_>, key: &'static str) -> Result<Line, ControlError> {
+pub(crate) fn read_line(value: &Value<'_>, key: &'static str) -> Result<TextLine, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
-    Some(Line::new(text))
+    Some(TextLine::new(text))
         .filter(|line| line.as_str() == text)
         .ok_or(ControlError::WrongValue(key))
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// The most bytes of a [`Line`].
+/// The most bytes of a [`TextLine`].
 const MAX_LINE_BYTES: usize = 800;
 
 /// At most 800 bytes of text without control characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line(String);
+pub struct TextLine(String);
 
-impl Line {
+impl TextLine {
     /// `text` with each control character replaced by U+FFFD, cut to 800 bytes.
     pub fn new(text: &str) -> Self {
         let mut line = String::new();
@@ -33,7 +33,7 @@ impl Line {
     }
 }
 
-impl fmt::Display for Line {
+impl fmt::Display for TextLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -45,10 +45,13 @@ mod tests {
 
     #[test]
     fn control_characters_are_replaced_and_the_length_is_bounded() {
-        assert_eq!(Line::new("a\nb\x1b[2J").as_str(), "a\u{fffd}b\u{fffd}[2J");
-        let long = Line::new(&"\u{e9}\0".repeat(1000));
+        assert_eq!(
+            TextLine::new("a\nb\x1b[2J").as_str(),
+            "a\u{fffd}b\u{fffd}[2J"
+        );
+        let long = TextLine::new(&"\u{e9}\0".repeat(1000));
         assert_eq!(long.as_str().len(), MAX_LINE_BYTES);
-        assert_eq!(Line::new(long.as_str()), long);
-        assert_eq!(Line::new(&"\u{20ac}".repeat(1000)).as_str().len(), 798);
+        assert_eq!(TextLine::new(long.as_str()), long);
+        assert_eq!(TextLine::new(&"\u{20ac}".repeat(1000)).as_str().len(), 798);
     }
 }

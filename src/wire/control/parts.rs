@@ -116,12 +116,12 @@ impl InfoPart {
 /// Puts parts that arrive in order together to info dictionaries. Memory grows only with the bytes
 /// that have arrived.
 #[derive(Clone, Debug, Default)]
-pub struct InfoParts {
+pub struct InfoAssembly {
     total: u32,
     bytes: Vec<u8>,
 }
 
-impl InfoParts {
+impl InfoAssembly {
     /// No parts yet.
     pub fn new() -> Self {
         Self::default()
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_large_dictionary_is_split_into_parts_and_put_together_again() {
         let info: Vec<u8> = (0..3 * MAX_PART + 5).map(|at| (at % 251) as u8).collect();
-        let mut parts = InfoParts::new();
+        let mut parts = InfoAssembly::new();
         for expected in [None, None, None, Some(&info)] {
             let part = InfoPart::of(&info, parts.offset()).unwrap();
             assert_eq!(parts.add(&part).unwrap().as_ref(), expected);
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn parts_out_of_order_are_refused() {
         let part = |offset, total| InfoPart::new(offset, total, vec![0; 2]).unwrap();
-        let mut parts = InfoParts::new();
+        let mut parts = InfoAssembly::new();
         let error = |found, expected| Err(PartError::OutOfOrder { found, expected });
         assert_eq!(parts.add(&part(2, 6)), error(2, 0));
         assert_eq!(parts.add(&part(0, 6)), Ok(None));

@@ -13,84 +13,84 @@ fn part(offset: u32, total: u32, bytes: &[u8]) -> InfoPart {
 }
 
 /// Every kind of request, and its bytes.
-fn requests() -> Vec<(Ask, &'static [u8])> {
+fn requests() -> Vec<(RunRequest, &'static [u8])> {
     let number = |number| ClientNumber::new(number).unwrap();
     vec![
         (
-            Ask::Hello {
+            RunRequest::Hello {
                 client: number(12),
                 port: NonZeroU16::new(6881).unwrap(),
             },
             b"d6:clienti12e2:idi7e4:porti6881e4:type5:helloe",
         ),
         (
-            Ask::Hello {
+            RunRequest::Hello {
                 client: number(u32::MAX),
                 port: NonZeroU16::MAX,
             },
             b"d6:clienti4294967295e2:idi7e4:porti65535e4:type5:helloe",
         ),
         (
-            Ask::Own { parts: Vec::new() },
+            RunRequest::Own { parts: Vec::new() },
             b"d2:idi7e5:partsle4:type3:owne",
         ),
         (
-            Ask::Own {
+            RunRequest::Own {
                 parts: vec![part(0, 2, b"de"), part(4, 7, b"\xff\x00")],
             },
             b"d2:idi7e5:partsld5:bytes2:de6:offseti0e5:totali2eed5:bytes2:\xff\x006:offseti4e5:totali7eee4:type3:owne",
         ),
         (
-            Ask::Want {
+            RunRequest::Want {
                 names: vec![name("file1"), name("f\u{fc}nf")],
             },
             b"d2:idi7e5:namesl5:file15:f\xc3\xbcnfe4:type4:wante",
         ),
-        (Ask::Reported, b"d2:idi7e4:type8:reportede"),
+        (RunRequest::Reported, b"d2:idi7e4:type8:reportede"),
         (
-            Ask::Lookup {
+            RunRequest::Lookup {
                 name: name("file1"),
                 offset: 524_288,
             },
             b"d2:idi7e4:name5:file16:offseti524288e4:type6:lookupe",
         ),
         (
-            Ask::Owners {
+            RunRequest::Owners {
                 info_hash: InfoHash([b'h'; 20]),
             },
             b"d2:idi7e9:info hash20:hhhhhhhhhhhhhhhhhhhh4:type6:ownerse",
         ),
-        (Ask::Ping, b"d2:idi7e4:type4:pinge"),
+        (RunRequest::Ping, b"d2:idi7e4:type4:pinge"),
         (
-            Ask::Complete {
+            RunRequest::Complete {
                 name: name("file1"),
             },
             b"d2:idi7e4:name5:file14:type8:completee",
         ),
         (
-            Ask::Failed {
+            RunRequest::Failed {
                 name: name("file7"),
-                reason: Line::new("no living owner"),
+                reason: TextLine::new("no living owner"),
             },
             b"d2:idi7e4:name5:file76:reason15:no living owner4:type6:failede",
         ),
-        (Ask::Finished, b"d2:idi7e4:type8:finishede"),
+        (RunRequest::Finished, b"d2:idi7e4:type8:finishede"),
     ]
 }
 
 /// Every kind of notice, and its bytes.
-fn notices() -> Vec<(Notice, &'static [u8])> {
-    let answer = |answer| Notice::Answer { id: 7, answer };
+fn notices() -> Vec<(RunNotice, &'static [u8])> {
+    let answer = |answer| RunNotice::Answer { id: 7, answer };
     vec![
-        (answer(Answer::Ok), b"d2:idi7e4:type2:oke"),
+        (answer(RunAnswer::Ok), b"d2:idi7e4:type2:oke"),
         (
-            answer(Answer::Info {
+            answer(RunAnswer::Info {
                 part: part(3, 9, b"xyz"),
             }),
             b"d5:bytes3:xyz2:idi7e6:offseti3e5:totali9e4:type4:infoe",
         ),
         (
-            answer(Answer::Owners {
+            answer(RunAnswer::Owners {
                 addresses: vec![
                     "1.2.3.4:258".parse().unwrap(),
                     "[::1]:65535".parse().unwrap(),
@@ -100,22 +100,22 @@ fn notices() -> Vec<(Notice, &'static [u8])> {
             b"d9:addressesl6:\x01\x02\x03\x04\x01\x0218:\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\xff\xffe2:idi7e4:type6:owners5:wholei1ee",
         ),
         (
-            answer(Answer::Error {
-                kind: ErrorKind::RunFull,
-                message: Line::new("full"),
+            answer(RunAnswer::Error {
+                kind: RunErrorKind::RunFull,
+                message: TextLine::new("full"),
             }),
             b"d2:idi7e4:kind8:run-full7:message4:full4:type5:errore",
         ),
-        (Notice::Release, b"d4:type7:releasee"),
+        (RunNotice::Release, b"d4:type7:releasee"),
         (
-            Notice::End {
+            RunNotice::End {
                 failures: Vec::new(),
             },
             b"d8:failuresle4:type3:ende",
         ),
         (
-            Notice::End {
-                failures: vec![Line::new("client 2 is gone")],
+            RunNotice::End {
+                failures: vec![TextLine::new("client 2 is gone")],
             },
             b"d8:failuresl16:client 2 is gonee4:type3:ende",
         ),
@@ -125,22 +125,22 @@ fn notices() -> Vec<(Notice, &'static [u8])> {
 #[test]
 fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (ask, bytes) in requests() {
-        let request = Request { id: 7, ask };
+        let request = RunRequestMessage { id: 7, ask };
         assert_eq!(
             String::from_utf8_lossy(&request.encode()),
             String::from_utf8_lossy(bytes)
         );
-        assert_eq!(Request::decode(bytes), Ok(request));
+        assert_eq!(RunRequestMessage::decode(bytes), Ok(request));
     }
     for (notice, bytes) in notices() {
         assert_eq!(
             String::from_utf8_lossy(&notice.encode()),
             String::from_utf8_lossy(bytes)
         );
-        assert_eq!(Notice::decode(bytes), Ok(notice));
+        assert_eq!(RunNotice::decode(bytes), Ok(notice));
     }
-    for &kind in ErrorKind::ALL {
-        assert_eq!(ErrorKind::parse(kind.as_str()), Some(kind));
+    for &kind in RunErrorKind::ALL {
+        assert_eq!(RunErrorKind::parse(kind.as_str()), Some(kind));
     }
 }
 
@@ -224,7 +224,7 @@ fn each_kind_of_bad_request_has_its_own_error() {
     ];
     for (bytes, error) in table {
         let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(Request::decode(bytes), Err(error), "{shown}");
+        assert_eq!(RunRequestMessage::decode(bytes), Err(error), "{shown}");
     }
 }
 
@@ -255,26 +255,26 @@ fn each_kind_of_bad_notice_has_its_own_error() {
     ];
     for (bytes, error) in table {
         let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(Notice::decode(bytes), Err(error), "{shown}");
+        assert_eq!(RunNotice::decode(bytes), Err(error), "{shown}");
     }
 }
 
 #[test]
 fn the_largest_messages_fit_into_a_frame() {
     let long = "\u{e9}".repeat(127);
-    let full = Request {
+    let full = RunRequestMessage {
         id: u32::MAX,
-        ask: Ask::Want {
+        ask: RunRequest::Want {
             names: vec![name(&long); MAX_PAGE],
         },
     };
-    let end = Notice::End {
-        failures: vec![Line::new(&"x".repeat(10_000)); MAX_PAGE],
+    let end = RunNotice::End {
+        failures: vec![TextLine::new(&"x".repeat(10_000)); MAX_PAGE],
     };
     let info = vec![0; 2 * MAX_PART];
-    let part = Request {
+    let part = RunRequestMessage {
         id: u32::MAX,
-        ask: Ask::Own {
+        ask: RunRequest::Own {
             parts: vec![InfoPart::of(&info, 0).unwrap()],
         },
     };
@@ -290,10 +290,10 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let table = requests();
-        let sent: Vec<Request> = order
+        let sent: Vec<RunRequestMessage> = order
             .iter()
             .zip(0..)
-            .map(|(index, id)| Request { id, ask: index.get(&table).0.clone() })
+            .map(|(index, id)| RunRequestMessage { id, ask: index.get(&table).0.clone() })
             .collect();
         let mut bytes = Vec::new();
         for request in &sent {
@@ -304,7 +304,7 @@ proptest! {
         for arrived in [first, second] {
             buffer.extend_from_slice(arrived);
             while let Some((body, rest)) = frame::decode(&buffer, MAX_FRAME).unwrap() {
-                received.push(Request::decode(body).unwrap());
+                received.push(RunRequestMessage::decode(body).unwrap());
                 buffer = rest.to_vec();
             }
         }
@@ -320,12 +320,12 @@ proptest! {
     ) {
         let table = requests();
         let mut bytes = index.get(&table).1.to_vec();
-        prop_assert!(Request::decode(&bytes[..cut.index(bytes.len())]).is_err());
+        prop_assert!(RunRequestMessage::decode(&bytes[..cut.index(bytes.len())]).is_err());
         *flip.0.get_mut(&mut bytes) = flip.1;
-        if let Ok(request) = Request::decode(&bytes) {
+        if let Ok(request) = RunRequestMessage::decode(&bytes) {
             prop_assert_eq!(request.encode(), bytes.clone());
         }
-        if let Ok(notice) = Notice::decode(&bytes) {
+        if let Ok(notice) = RunNotice::decode(&bytes) {
             prop_assert_eq!(notice.encode(), bytes);
         }
     }

@@ -9,11 +9,11 @@ fn encoded(bytes: &[u8]) -> Encoded {
 }
 
 /// Every kind of message, and its bytes.
-fn messages() -> Vec<(Message, &'static [u8])> {
+fn messages() -> Vec<(ReplicaMessage, &'static [u8])> {
     let info_hash = InfoHash([b'h'; 20]);
     vec![
         (
-            Message::Hello {
+            ReplicaMessage::Hello {
                 protocol: 1,
                 number: TrackerNumber::new(2).unwrap(),
                 origin: [b'o'; 16],
@@ -23,7 +23,7 @@ fn messages() -> Vec<(Message, &'static [u8])> {
             b"d6:numberi2e6:origin16:oooooooooooooooo8:protocoli1e7:servingi1e4:type5:hello8:versions2:lee",
         ),
         (
-            Message::Ping {
+            ReplicaMessage::Ping {
                 clock: 1_700_000_000_000,
                 versions: encoded(b"l\xffe"),
                 serving: false,
@@ -31,18 +31,18 @@ fn messages() -> Vec<(Message, &'static [u8])> {
             b"d5:clocki1700000000000e7:servingi0e4:type4:ping8:versions3:l\xffee",
         ),
         (
-            Message::Pong { echo: 0, clock: 7 },
+            ReplicaMessage::Pong { echo: 0, clock: 7 },
             b"d5:clocki7e4:echoi0e4:type4:ponge",
         ),
         (
-            Message::Pull {
+            ReplicaMessage::Pull {
                 id: u32::MAX,
                 known: encoded(b""),
             },
             b"d2:idi4294967295e5:known0:4:type4:pulle",
         ),
         (
-            Message::Changes {
+            ReplicaMessage::Changes {
                 id: 4,
                 change: Some(encoded(b"de")),
                 more: true,
@@ -50,7 +50,7 @@ fn messages() -> Vec<(Message, &'static [u8])> {
             b"d6:change2:de2:idi4e4:morei1e4:type7:changese",
         ),
         (
-            Message::Changes {
+            ReplicaMessage::Changes {
                 id: 5,
                 change: None,
                 more: false,
@@ -58,29 +58,29 @@ fn messages() -> Vec<(Message, &'static [u8])> {
             b"d2:idi5e4:morei0e4:type7:changese",
         ),
         (
-            Message::Push {
+            ReplicaMessage::Push {
                 id: i64::MAX as u64,
                 change: encoded(b"de"),
             },
             b"d6:change2:de2:idi9223372036854775807e4:type4:pushe",
         ),
-        (Message::Pushed { id: 12 }, b"d2:idi12e4:type6:pushede"),
+        (ReplicaMessage::Pushed { id: 12 }, b"d2:idi12e4:type6:pushede"),
         (
-            Message::WantBlob {
+            ReplicaMessage::WantBlob {
                 info_hash,
                 offset: 524_288,
             },
             b"d9:info hash20:hhhhhhhhhhhhhhhhhhhh6:offseti524288e4:type9:want-blobe",
         ),
         (
-            Message::Blob {
+            ReplicaMessage::Blob {
                 info_hash,
                 part: InfoPart::new(3, 9, b"xyz".to_vec()).unwrap(),
             },
             b"d5:bytes3:xyz9:info hash20:hhhhhhhhhhhhhhhhhhhh6:offseti3e5:totali9e4:type4:blobe",
         ),
         (
-            Message::NoBlob { info_hash },
+            ReplicaMessage::NoBlob { info_hash },
             b"d9:info hash20:hhhhhhhhhhhhhhhhhhhh4:type7:no-blobe",
         ),
     ]
@@ -93,7 +93,7 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
             String::from_utf8_lossy(&message.encode()),
             String::from_utf8_lossy(bytes)
         );
-        assert_eq!(Message::decode(bytes), Ok(message));
+        assert_eq!(ReplicaMessage::decode(bytes), Ok(message));
     }
 }
 
@@ -153,7 +153,7 @@ fn each_kind_of_bad_message_has_its_own_error() {
     ];
     for (bytes, error) in table {
         let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(Message::decode(bytes), Err(error.clone()), "{shown}");
+        assert_eq!(ReplicaMessage::decode(bytes), Err(error.clone()), "{shown}");
     }
 }
 
@@ -162,23 +162,23 @@ fn the_longest_messages_fit_into_a_frame_and_longer_ones_cannot_be_made() {
     assert_eq!(Encoded::new(vec![0; MAX_ENCODED + 1]), None);
     let longest = Encoded::new(vec![0xff; MAX_ENCODED]).unwrap();
     let messages = [
-        Message::Hello {
+        ReplicaMessage::Hello {
             protocol: u32::MAX,
             number: TrackerNumber::MAX,
             origin: [0xff; 16],
             versions: longest.clone(),
             serving: true,
         },
-        Message::Changes {
+        ReplicaMessage::Changes {
             id: u32::MAX,
             change: Some(longest.clone()),
             more: true,
         },
-        Message::Push {
+        ReplicaMessage::Push {
             id: i64::MAX as u64,
             change: longest,
         },
-        Message::blob(InfoHash([1; 20]), 0, Some(&vec![0; MAX_PART + 1])).unwrap(),
+        ReplicaMessage::blob(InfoHash([1; 20]), 0, Some(&vec![0; MAX_PART + 1])).unwrap(),
     ];
     for message in messages {
         let mut out = Vec::new();
@@ -189,17 +189,17 @@ fn the_longest_messages_fit_into_a_frame_and_longer_ones_cannot_be_made() {
 #[test]
 fn a_blob_is_sent_in_parts() {
     let info_hash = InfoHash([1; 20]);
-    let none = Message::blob(info_hash, 0, None).unwrap();
-    assert_eq!(none, Message::NoBlob { info_hash });
+    let none = ReplicaMessage::blob(info_hash, 0, None).unwrap();
+    assert_eq!(none, ReplicaMessage::NoBlob { info_hash });
     let part = InfoPart::new(1, 3, vec![8, 9]).unwrap();
-    let found = Message::blob(info_hash, 1, Some(&[7, 8, 9])).unwrap();
-    assert_eq!(found, Message::Blob { info_hash, part });
-    assert!(Message::blob(info_hash, 3, Some(&[7, 8, 9])).is_err());
+    let found = ReplicaMessage::blob(info_hash, 1, Some(&[7, 8, 9])).unwrap();
+    assert_eq!(found, ReplicaMessage::Blob { info_hash, part });
+    assert!(ReplicaMessage::blob(info_hash, 3, Some(&[7, 8, 9])).is_err());
 }
 
 #[test]
 fn debug_output_does_not_show_rows() {
-    let push = Message::Push {
+    let push = ReplicaMessage::Push {
         id: 1,
         change: encoded(b"$argon2id$secret"),
     };
@@ -212,7 +212,7 @@ fn debug_output_does_not_show_rows() {
 proptest! {
     #[test]
     fn decoding_any_bytes_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Message::decode(&bytes);
+        let _ = ReplicaMessage::decode(&bytes);
     }
 
     #[test]
@@ -222,10 +222,10 @@ proptest! {
         let all = messages();
         let (_, bytes) = &all[which.index(all.len())];
         let at = at.index(bytes.len());
-        prop_assert!(Message::decode(&bytes[..at]).is_err());
+        prop_assert!(ReplicaMessage::decode(&bytes[..at]).is_err());
         let mut changed = bytes.to_vec();
         changed[at] = byte;
-        if let Ok(message) = Message::decode(&changed) {
+        if let Ok(message) = ReplicaMessage::decode(&changed) {
             prop_assert_eq!(message.encode(), changed);
         }
     }

@@ -18,14 +18,14 @@ pub struct TransactionId(pub [u8; 4]);
 /// The address family of the peers in an announce response. It is that of the socket (BEP 15,
 /// "IPv6").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub enum AddressFamily {
     /// IPv4: 4 bytes of address and 2 of port for each peer.
     V4,
     /// IPv6: 16 bytes of address and 2 of port for each peer.
     V6,
 }
 
-impl Family {
+impl AddressFamily {
     /// The family of a peer that announces from `ip`. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn of(ip: IpAddr) -> Self {
         if ip.to_canonical().is_ipv4() {

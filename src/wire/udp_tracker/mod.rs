@@ -11,6 +11,6 @@ mod ids;
 mod request;
 mod response;
 
-pub use ids::{ConnectionId, Family, NO_CONNECTION, TransactionId};
-pub use request::{Head, MAX_SCRAPE, Request, RequestError};
-pub use response::{Announced, MAX_DATAGRAM, Response, ResponseError};
+pub use ids::{AddressFamily, ConnectionId, NO_CONNECTION, TransactionId};
+pub use request::{MAX_UDP_SCRAPE, UdpRequest, UdpRequestError, UdpRequestHeader};
+pub use response::{MAX_DATAGRAM, UdpAnnounceResponse, UdpResponse, UdpResponseError};

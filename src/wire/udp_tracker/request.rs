@@ -1,14 +1,14 @@
 //! The requests of a client.
 
-use super::fields::Fields;
+use super::fields::DatagramFields;
 use super::ids::{ConnectionId, NO_CONNECTION, TransactionId, action};
 use crate::torrent::{InfoHash, Sha1};
-use crate::wire::{AnnounceRequest, Event, MAX_NUM_WANT, PeerId, ScrapeRequest};
+use crate::wire::{AnnounceEvent, AnnounceRequest, MAX_NUM_WANT, PeerId, ScrapeRequest};
 use std::num::NonZeroU16;
 
 /// The most swarms in one scrape, so that the datagram is not fragmented (BEP 15, "scrape": about
 /// 74).
-pub const MAX_SCRAPE: usize = 74;
+pub const MAX_UDP_SCRAPE: usize = 74;
 
 /// Length in bytes of a connect request, and of the header of all requests.
 const HEADER_LENGTH: usize = 16;
@@ -19,7 +19,7 @@ const MAX_URL_DATA: usize = 1_024;
 
 /// A request of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum UdpRequest {
     /// Requests a connection id.
     Connect {
         /// The response repeats it.
@@ -51,7 +51,7 @@ pub enum Request {
 
 /// The header of a request. It is enough to decide whether the request gets an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct UdpRequestHeader {
     /// The connection id, or [`NO_CONNECTION`] in a connect request.
     pub connection: ConnectionId,
     /// The response repeats it.
@@ -61,7 +61,7 @@ pub struct Head {
 
 /// Why a datagram is not a valid request. The text is sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
+pub enum UdpRequestError {
     /// The length does not fit the action.
     #[error("a request of {0} bytes has the wrong length")]
     Length(usize),
@@ -77,15 +77,15 @@ pub enum RequestError {
     /// Port 0.
     #[error("port must be a number from 1 to 65535")]
     Port,
-    /// More than [`MAX_SCRAPE`] info-hashes.
-    #[error("a scrape over UDP may name at most {MAX_SCRAPE} info-hashes")]
+    /// More than [`MAX_UDP_SCRAPE`] info-hashes.
+    #[error("a scrape over UDP may name at most {MAX_UDP_SCRAPE} info-hashes")]
     TooMany,
 }
 
-impl Head {
+impl UdpRequestHeader {
     /// Reads the header of a datagram. Returns `None` if the datagram is too short for a request.
     pub fn parse(datagram: &[u8]) -> Option<Self> {
-        let mut fields = Fields(datagram);
+        let mut fields = DatagramFields(datagram);
         Some(Self {
             connection: ConnectionId(fields.bytes()?),
             action: fields.u32()?,
@@ -99,7 +99,7 @@ impl Head {
     }
 }
 
-impl Request {
+impl UdpRequest {
     /// The transaction id, which the response repeats.
     pub fn transaction(&self) -> TransactionId {
         match self {
@@ -112,14 +112,14 @@ impl Request {
     /// Reads a datagram.
     ///
     /// # Errors
-    /// See [`RequestError`].
-    pub fn parse(datagram: &[u8]) -> Result<Self, RequestError> {
-        let wrong = RequestError::Length(datagram.len());
-        let head = Head::parse(datagram).ok_or(wrong)?;
+    /// See [`UdpRequestError`].
+    pub fn parse(datagram: &[u8]) -> Result<Self, UdpRequestError> {
+        let wrong = UdpRequestError::Length(datagram.len());
+        let head = UdpRequestHeader::parse(datagram).ok_or(wrong)?;
         let (connection, transaction) = (head.connection, head.transaction);
-        let body = Fields(datagram.get(HEADER_LENGTH..).unwrap_or_default());
+        let body = DatagramFields(datagram.get(HEADER_LENGTH..).unwrap_or_default());
         match head.action {
-            action::CONNECT if connection != NO_CONNECTION => Err(RequestError::Magic),
+            action::CONNECT if connection != NO_CONNECTION => Err(UdpRequestError::Magic),
             action::CONNECT if datagram.len() != HEADER_LENGTH => Err(wrong),
             action::CONNECT => Ok(Self::Connect { transaction }),
             action::ANNOUNCE => {
@@ -138,17 +138,17 @@ impl Request {
                     return Err(wrong);
                 }
                 let hashes: Vec<_> = hashes.iter().copied().map(InfoHash).collect();
-                if hashes.len() > MAX_SCRAPE {
-                    return Err(RequestError::TooMany);
+                if hashes.len() > MAX_UDP_SCRAPE {
+                    return Err(UdpRequestError::TooMany);
                 }
-                let scrape = ScrapeRequest::new(hashes).map_err(|_| RequestError::TooMany)?;
+                let scrape = ScrapeRequest::new(hashes).map_err(|_| UdpRequestError::TooMany)?;
                 Ok(Self::Scrape {
                     connection,
                     transaction,
                     scrape,
                 })
             }
-            other => Err(RequestError::Action(other)),
+            other => Err(UdpRequestError::Action(other)),
         }
     }
 
@@ -181,20 +181,22 @@ impl Request {
 }
 
 /// Reads an announce without its options. Returns `None` if the datagram is too short.
-fn read_announce(fields: &mut Fields<'_>) -> Option<Result<AnnounceRequest, RequestError>> {
+fn read_announce(
+    fields: &mut DatagramFields<'_>,
+) -> Option<Result<AnnounceRequest, UdpRequestError>> {
     let (info_hash, peer_id) = (InfoHash(fields.bytes()?), PeerId(fields.bytes()?));
     let (downloaded, left, uploaded) = (fields.u64()?, fields.u64()?, fields.u64()?);
     let (event, _ip, key) = (fields.u32()?, fields.u32()?, fields.u32()?);
     let (num_want, port) = (fields.u32()?, fields.u16()?);
     let event = match event {
         event::NONE | event::PAUSED => None,
-        event::COMPLETED => Some(Event::Completed),
-        event::STARTED => Some(Event::Started),
-        event::STOPPED => Some(Event::Stopped),
-        other => return Some(Err(RequestError::Event(other))),
+        event::COMPLETED => Some(AnnounceEvent::Completed),
+        event::STARTED => Some(AnnounceEvent::Started),
+        event::STOPPED => Some(AnnounceEvent::Stopped),
+        other => return Some(Err(UdpRequestError::Event(other))),
     };
     let Some(port) = NonZeroU16::new(port) else {
-        return Some(Err(RequestError::Port));
+        return Some(Err(UdpRequestError::Port));
     };
     Some(Ok(AnnounceRequest {
         info_hash,
@@ -224,10 +226,10 @@ fn encode_announce(announce: &AnnounceRequest, out: &mut Vec<u8>) {
     }
     let event = match announce.event {
         // BEP 15 has no number for a partial seed.
-        None | Some(Event::Paused) => event::NONE,
-        Some(Event::Completed) => event::COMPLETED,
-        Some(Event::Started) => event::STARTED,
-        Some(Event::Stopped) => event::STOPPED,
+        None | Some(AnnounceEvent::Paused) => event::NONE,
+        Some(AnnounceEvent::Completed) => event::COMPLETED,
+        Some(AnnounceEvent::Started) => event::STARTED,
+        Some(AnnounceEvent::Stopped) => event::STOPPED,
     };
     out.extend(event.to_be_bytes());
     out.extend([0; 4]);
@@ -267,7 +269,7 @@ mod option {
 }
 
 /// Reads the URL data from the options. Cut, unknown and too long options are ignored.
-fn read_url_data(mut options: Fields<'_>) -> Vec<u8> {
+fn read_url_data(mut options: DatagramFields<'_>) -> Vec<u8> {
     let mut data = Vec::new();
     while let Some([kind]) = options.bytes() {
         match kind {
@@ -330,8 +332,8 @@ mod tests {
         }
     }
 
-    fn announce_request(announce: AnnounceRequest, url_data: &[u8]) -> Request {
-        Request::Announce {
+    fn announce_request(announce: AnnounceRequest, url_data: &[u8]) -> UdpRequest {
+        UdpRequest::Announce {
             connection: CONNECTION,
             transaction: TRANSACTION,
             announce,
@@ -339,8 +341,8 @@ mod tests {
         }
     }
 
-    fn scrape(hashes: Vec<InfoHash>) -> Request {
-        Request::Scrape {
+    fn scrape(hashes: Vec<InfoHash>) -> UdpRequest {
+        UdpRequest::Scrape {
             connection: CONNECTION,
             transaction: TRANSACTION,
             scrape: ScrapeRequest::new(hashes).unwrap(),
@@ -363,7 +365,7 @@ mod tests {
     const TAIL: &[u8] = b"\xff\xff\xff\xff\x1a\xe1";
 
     /// Each kind of request, and its datagram.
-    fn table() -> Vec<(Request, Vec<u8>)> {
+    fn table() -> Vec<(UdpRequest, Vec<u8>)> {
         let transaction = TRANSACTION;
         let with = |event, num_want| AnnounceRequest {
             event,
@@ -374,20 +376,20 @@ mod tests {
         let two = [b"connecti\0\0\0\x02tran".as_slice(), &[b'a'; 20], &[0; 20]].concat();
         vec![
             (
-                Request::Connect { transaction },
+                UdpRequest::Connect { transaction },
                 b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0tran".to_vec(),
             ),
             (announce_request(announce(), b""), bytes(0, TAIL)),
             (
-                announce_request(with(Some(Event::Completed), Some(0)), b""),
+                announce_request(with(Some(AnnounceEvent::Completed), Some(0)), b""),
                 bytes(1, b"\0\0\0\0\x1a\xe1"),
             ),
             (
-                announce_request(with(Some(Event::Started), Some(200)), b"/a?b"),
+                announce_request(with(Some(AnnounceEvent::Started), Some(200)), b"/a?b"),
                 bytes(2, b"\0\0\0\xc8\x1a\xe1\x02\x04/a?b"),
             ),
             (
-                announce_request(with(Some(Event::Stopped), None), &long),
+                announce_request(with(Some(AnnounceEvent::Stopped), None), &long),
                 bytes(
                     3,
                     &[TAIL, b"\x02\xff", &long[..255], b"\x02\x2d", &long[..45]].concat(),
@@ -401,14 +403,14 @@ mod tests {
     fn each_request_is_encoded_and_parsed_again() {
         for (request, datagram) in table() {
             assert_eq!(request.encode(), datagram, "{request:?}");
-            assert_eq!(Request::parse(&datagram), Ok(request));
+            assert_eq!(UdpRequest::parse(&datagram), Ok(request));
         }
     }
 
     #[test]
     fn announces_of_other_clients_are_accepted() {
-        let read = |event, tail: &[u8]| match Request::parse(&bytes(event, tail)) {
-            Ok(Request::Announce {
+        let read = |event, tail: &[u8]| match UdpRequest::parse(&bytes(event, tail)) {
+            Ok(UdpRequest::Announce {
                 announce, url_data, ..
             }) => (announce, url_data),
             other => panic!("{other:?}"),
@@ -447,7 +449,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_bad_datagram_has_its_own_error() {
-        use RequestError::*;
+        use UdpRequestError::*;
         let start = |action: u8| [b"connecti\0\0\0".as_slice(), &[action], b"tran"].concat();
         let hashes = |count| [start(2), vec![0; 20 * count]].concat();
         let connect = b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0tran".as_slice();
@@ -459,9 +461,9 @@ mod tests {
             (start(255), Action(255)),
             (start(2), Length(16)),
             ([hashes(1), vec![0]].concat(), Length(37)),
-            (hashes(MAX_SCRAPE + 1), TooMany),
-            (bytes(5, TAIL), RequestError::Event(5)),
-            (bytes(255, TAIL), RequestError::Event(255)),
+            (hashes(MAX_UDP_SCRAPE + 1), TooMany),
+            (bytes(5, TAIL), UdpRequestError::Event(5)),
+            (bytes(255, TAIL), UdpRequestError::Event(255)),
             (bytes(0, b"\xff\xff\xff\xff\0\0"), Port),
         ];
         for cut in 0..16 {
@@ -471,19 +473,19 @@ mod tests {
             table.push((bytes(0, TAIL)[..cut].to_vec(), Length(cut)));
         }
         for (datagram, error) in table {
-            assert_eq!(Request::parse(&datagram), Err(error), "{datagram:?}");
+            assert_eq!(UdpRequest::parse(&datagram), Err(error), "{datagram:?}");
         }
-        assert!(Request::parse(&hashes(MAX_SCRAPE)).is_ok());
+        assert!(UdpRequest::parse(&hashes(MAX_UDP_SCRAPE)).is_ok());
     }
 
     proptest! {
         #[test]
         fn parsing_any_bytes_never_panics(action in 0u8..5, body: Vec<u8>, tail in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Request::parse(&body);
-            let _ = Head::parse(&body);
-            let _ = Request::parse(&[b"connecti\0\0\0".as_slice(), &[action], b"tran", &body].concat());
+            let _ = UdpRequest::parse(&body);
+            let _ = UdpRequestHeader::parse(&body);
+            let _ = UdpRequest::parse(&[b"connecti\0\0\0".as_slice(), &[action], b"tran", &body].concat());
             let options = [bytes(0, TAIL), tail].concat();
-            prop_assert!(Request::parse(&options).is_ok());
+            prop_assert!(UdpRequest::parse(&options).is_ok());
         }
 
         #[test]
@@ -493,7 +495,7 @@ mod tests {
             datagram[84..88].fill(0);
             datagram[92..96].copy_from_slice(&[0, 0, 0, num_want]);
             datagram[96] |= 1;
-            let request = Request::parse(&datagram).unwrap();
+            let request = UdpRequest::parse(&datagram).unwrap();
             prop_assert_eq!(request.encode(), datagram);
         }
     }

@@ -1,7 +1,7 @@
 //! The responses of a tracker.
 
-use super::fields::Fields;
-use super::ids::{ConnectionId, Family, TransactionId, action};
+use super::fields::DatagramFields;
+use super::ids::{AddressFamily, ConnectionId, TransactionId, action};
 use crate::wire::announce_response::{bounded_interval, is_reachable, printable};
 use crate::wire::{AnnounceResponse, SwarmCounts, SwarmPeer};
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ pub const MAX_DATAGRAM: usize = 1_232;
 
 /// A response of a tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Response {
+pub enum UdpResponse {
     /// Assigns a connection id.
     Connect {
         /// Repeated from the request.
@@ -26,7 +26,7 @@ pub enum Response {
         /// Repeated from the request.
         transaction: TransactionId,
         /// The contents of the response.
-        announced: Announced,
+        announced: UdpAnnounceResponse,
     },
     /// The counts of swarms.
     Scrape {
@@ -46,7 +46,7 @@ pub enum Response {
 
 /// The contents of an announce response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announced {
+pub struct UdpAnnounceResponse {
     /// Seconds until the next announce.
     pub interval: u32,
     /// The number of peers in the swarm that are not seeds.
@@ -60,7 +60,7 @@ pub struct Announced {
 
 /// Why a datagram is not a valid response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ResponseError {
+pub enum UdpResponseError {
     /// The length does not fit the action.
     #[error("the tracker's datagram of {0} bytes has the wrong length")]
     Length(usize),
@@ -69,7 +69,7 @@ pub enum ResponseError {
     Action(u32),
 }
 
-impl Response {
+impl UdpResponse {
     /// The transaction id of the request.
     pub fn transaction(&self) -> TransactionId {
         match self {
@@ -83,10 +83,10 @@ impl Response {
     /// Reads a datagram that came over a socket of `family`.
     ///
     /// # Errors
-    /// See [`ResponseError`].
-    pub fn parse(datagram: &[u8], family: Family) -> Result<Self, ResponseError> {
-        let wrong = ResponseError::Length(datagram.len());
-        let mut fields = Fields(datagram);
+    /// See [`UdpResponseError`].
+    pub fn parse(datagram: &[u8], family: AddressFamily) -> Result<Self, UdpResponseError> {
+        let wrong = UdpResponseError::Length(datagram.len());
+        let mut fields = DatagramFields(datagram);
         let action = fields.u32().ok_or(wrong)?;
         let transaction = TransactionId(fields.bytes().ok_or(wrong)?);
         let response = match action {
@@ -118,14 +118,14 @@ impl Response {
                     message,
                 })
             }
-            other => return Err(ResponseError::Action(other)),
+            other => return Err(UdpResponseError::Action(other)),
         };
         response.filter(|_| fields.0.is_empty()).ok_or(wrong)
     }
 
     /// Replaces the contents of `out` with the datagram of this response, for a socket of `family`.
     /// It has at most [`MAX_DATAGRAM`] bytes.
-    pub fn encode_into(&self, family: Family, out: &mut Vec<u8>) {
+    pub fn encode_into(&self, family: AddressFamily, out: &mut Vec<u8>) {
         out.clear();
         let action = match self {
             Self::Connect { .. } => action::CONNECT,
@@ -138,7 +138,7 @@ impl Response {
         match self {
             Self::Connect { connection, .. } => out.extend(connection.0),
             Self::Announce { announced, .. } => {
-                let Announced {
+                let UdpAnnounceResponse {
                     interval,
                     leechers,
                     seeders,
@@ -152,8 +152,8 @@ impl Response {
                         break;
                     }
                     match (family, peer.ip()) {
-                        (Family::V4, IpAddr::V4(ip)) => out.extend(ip.octets()),
-                        (Family::V6, IpAddr::V6(ip)) => out.extend(ip.octets()),
+                        (AddressFamily::V4, IpAddr::V4(ip)) => out.extend(ip.octets()),
+                        (AddressFamily::V6, IpAddr::V6(ip)) => out.extend(ip.octets()),
                         _ => continue,
                     }
                     out.extend(peer.port().to_be_bytes());
@@ -173,7 +173,7 @@ impl Response {
     }
 }
 
-impl Announced {
+impl UdpAnnounceResponse {
     /// The same response in the form of HTTP. The interval is bounded and unreachable peers are
     /// dropped, as for HTTP.
     pub fn into_response(self) -> AnnounceResponse {
@@ -194,17 +194,20 @@ impl Announced {
     }
 }
 
-fn read_announced(fields: &mut Fields<'_>, family: Family) -> Option<Announced> {
+fn read_announced(
+    fields: &mut DatagramFields<'_>,
+    family: AddressFamily,
+) -> Option<UdpAnnounceResponse> {
     let (interval, leechers, seeders) = (fields.u32()?, fields.u32()?, fields.u32()?);
     let mut peers = Vec::with_capacity(fields.0.len() / family.entry_length());
     while !fields.0.is_empty() {
         let ip: IpAddr = match family {
-            Family::V4 => fields.bytes::<4>()?.into(),
-            Family::V6 => fields.bytes::<16>().map(IpAddr::from)?.to_canonical(),
+            AddressFamily::V4 => fields.bytes::<4>()?.into(),
+            AddressFamily::V6 => fields.bytes::<16>().map(IpAddr::from)?.to_canonical(),
         };
         peers.push(SocketAddr::new(ip, fields.u16()?));
     }
-    Some(Announced {
+    Some(UdpAnnounceResponse {
         interval,
         leechers,
         seeders,
@@ -213,7 +216,7 @@ fn read_announced(fields: &mut Fields<'_>, family: Family) -> Option<Announced> 
 }
 
 /// Reads the counts of the next swarm. If too few bytes are left, it reads nothing.
-fn read_swarm_counts(fields: &mut Fields<'_>) -> Option<SwarmCounts> {
+fn read_swarm_counts(fields: &mut DatagramFields<'_>) -> Option<SwarmCounts> {
     let mut rest = *fields;
     let counts = SwarmCounts {
         complete: rest.u32()?,
@@ -231,10 +234,10 @@ mod tests {
 
     const TRANSACTION: TransactionId = TransactionId(*b"tran");
 
-    fn announce_response(peers: &[&str]) -> Response {
-        Response::Announce {
+    fn announce_response(peers: &[&str]) -> UdpResponse {
+        UdpResponse::Announce {
             transaction: TRANSACTION,
-            announced: Announced {
+            announced: UdpAnnounceResponse {
                 interval: 1_800,
                 leechers: 2,
                 seeders: 1,
@@ -246,7 +249,7 @@ mod tests {
     const COUNTS: &[u8] = b"\0\0\x07\x08\0\0\0\x02\0\0\0\x01";
 
     /// Each kind of response, the family of the socket, and the datagram.
-    fn table() -> Vec<(Response, Family, Vec<u8>)> {
+    fn table() -> Vec<(UdpResponse, AddressFamily, Vec<u8>)> {
         let transaction = TRANSACTION;
         let counts = SwarmCounts {
             complete: 1,
@@ -257,17 +260,17 @@ mod tests {
         let with = |action, rest: &[u8]| [start(action), rest.to_vec()].concat();
         vec![
             (
-                Response::Connect {
+                UdpResponse::Connect {
                     transaction,
                     connection: ConnectionId(*b"connecti"),
                 },
-                Family::V4,
+                AddressFamily::V4,
                 with(0, b"connecti"),
             ),
-            (announce_response(&[]), Family::V4, with(1, COUNTS)),
+            (announce_response(&[]), AddressFamily::V4, with(1, COUNTS)),
             (
                 announce_response(&["10.0.0.1:6881", "10.0.0.2:80"]),
-                Family::V4,
+                AddressFamily::V4,
                 with(
                     1,
                     &[COUNTS, b"\x0a\0\0\x01\x1a\xe1\x0a\0\0\x02\0\x50"].concat(),
@@ -275,7 +278,7 @@ mod tests {
             ),
             (
                 announce_response(&["[2001:db8::1]:6881"]),
-                Family::V6,
+                AddressFamily::V6,
                 with(
                     1,
                     &[
@@ -286,22 +289,22 @@ mod tests {
                 ),
             ),
             (
-                Response::Scrape {
+                UdpResponse::Scrape {
                     transaction,
                     counts: vec![counts, SwarmCounts::default()],
                 },
-                Family::V6,
+                AddressFamily::V6,
                 with(
                     2,
                     &[b"\0\0\0\x01\0\0\0\x02\0\0\0\x03".as_slice(), &[0; 12]].concat(),
                 ),
             ),
             (
-                Response::Error {
+                UdpResponse::Error {
                     transaction,
                     message: "no".into(),
                 },
-                Family::V4,
+                AddressFamily::V4,
                 with(3, b"no"),
             ),
         ]
@@ -313,7 +316,7 @@ mod tests {
         for (response, family, datagram) in table() {
             response.encode_into(family, &mut out);
             assert_eq!(out, datagram, "{response:?}");
-            assert_eq!(Response::parse(&datagram, family), Ok(response));
+            assert_eq!(UdpResponse::parse(&datagram, family), Ok(response));
         }
     }
 
@@ -321,26 +324,38 @@ mod tests {
     fn each_kind_of_bad_datagram_has_its_own_error() {
         let start = |action: u8| [&[0, 0, 0, action], b"tran".as_slice()].concat();
         for (datagram, error) in [
-            (vec![], ResponseError::Length(0)),
-            (start(0)[..7].to_vec(), ResponseError::Length(7)),
-            (start(0), ResponseError::Length(8)),
-            ([start(0), vec![0; 9]].concat(), ResponseError::Length(17)),
-            ([start(1), vec![0; 11]].concat(), ResponseError::Length(19)),
-            ([start(1), vec![0; 17]].concat(), ResponseError::Length(25)),
-            ([start(2), vec![0; 13]].concat(), ResponseError::Length(21)),
-            (start(4), ResponseError::Action(4)),
+            (vec![], UdpResponseError::Length(0)),
+            (start(0)[..7].to_vec(), UdpResponseError::Length(7)),
+            (start(0), UdpResponseError::Length(8)),
+            (
+                [start(0), vec![0; 9]].concat(),
+                UdpResponseError::Length(17),
+            ),
+            (
+                [start(1), vec![0; 11]].concat(),
+                UdpResponseError::Length(19),
+            ),
+            (
+                [start(1), vec![0; 17]].concat(),
+                UdpResponseError::Length(25),
+            ),
+            (
+                [start(2), vec![0; 13]].concat(),
+                UdpResponseError::Length(21),
+            ),
+            (start(4), UdpResponseError::Action(4)),
         ] {
             assert_eq!(
-                Response::parse(&datagram, Family::V6),
+                UdpResponse::parse(&datagram, AddressFamily::V6),
                 Err(error),
                 "{datagram:?}"
             );
         }
         let six = [start(1), vec![0; 12 + 6]].concat();
-        assert!(Response::parse(&six, Family::V4).is_ok());
+        assert!(UdpResponse::parse(&six, AddressFamily::V4).is_ok());
         assert_eq!(
-            Response::parse(&six, Family::V6),
-            Err(ResponseError::Length(26))
+            UdpResponse::parse(&six, AddressFamily::V6),
+            Err(UdpResponseError::Length(26))
         );
     }
 
@@ -348,8 +363,8 @@ mod tests {
     fn a_datagram_is_never_longer_than_the_limit() {
         let mut out = Vec::new();
         for (peer, family, length) in [
-            ("10.0.0.1:1", Family::V4, 1_232),
-            ("[2001:db8::1]:1", Family::V6, 1_226),
+            ("10.0.0.1:1", AddressFamily::V4, 1_232),
+            ("[2001:db8::1]:1", AddressFamily::V6, 1_226),
         ] {
             announce_response(&[peer; 500]).encode_into(family, &mut out);
             assert_eq!(out.len(), length);
@@ -357,18 +372,18 @@ mod tests {
             mixed.encode_into(family, &mut out);
             assert_eq!(out.len(), 20 + family.entry_length());
         }
-        let error = Response::Error {
+        let error = UdpResponse::Error {
             transaction: TRANSACTION,
             message: "x".repeat(5_000),
         };
-        error.encode_into(Family::V4, &mut out);
+        error.encode_into(AddressFamily::V4, &mut out);
         assert_eq!(out.len(), MAX_DATAGRAM);
     }
 
     #[test]
     fn the_interval_peers_and_message_of_a_response_are_bounded() {
         let converted = |interval, peer: &str| {
-            let announced = Announced {
+            let announced = UdpAnnounceResponse {
                 interval,
                 leechers: 0,
                 seeders: 0,
@@ -381,9 +396,9 @@ mod tests {
         assert_eq!(converted(1_800, "10.0.0.1:0"), (1_800, 0));
         assert_eq!(converted(u32::MAX, "10.0.0.1:1"), (86_400, 1));
         let odd = [b"\0\0\0\x03tran\x1b[0m\xff".as_slice()].concat();
-        let read = Response::parse(&odd, Family::V4);
+        let read = UdpResponse::parse(&odd, AddressFamily::V4);
         assert!(
-            matches!(&read, Ok(Response::Error { message, .. }) if !message.contains('\x1b')),
+            matches!(&read, Ok(UdpResponse::Error { message, .. }) if !message.contains('\x1b')),
             "{read:?}"
         );
     }
@@ -392,9 +407,9 @@ mod tests {
         #[test]
         fn parsing_any_bytes_never_panics(action in 0u8..5, body: Vec<u8>) {
             let datagram = [&[0, 0, 0, action], b"tran".as_slice(), &body].concat();
-            for family in [Family::V4, Family::V6] {
-                let _ = Response::parse(&body, family);
-                if let Ok(Response::Announce { announced, .. }) = Response::parse(&datagram, family) {
+            for family in [AddressFamily::V4, AddressFamily::V6] {
+                let _ = UdpResponse::parse(&body, family);
+                if let Ok(UdpResponse::Announce { announced, .. }) = UdpResponse::parse(&datagram, family) {
                     let _ = announced.into_response();
                 }
             }

@@ -33,7 +33,7 @@ pub enum GroupTlsError {
     Member(#[source] MemberError),
     /// The other side refused us, mostly because of our certificate.
     #[error("the other side refused us: {0}")]
-    Refused(Refusal),
+    Refused(TlsRefusal),
     /// The other side closed the connection during the handshake.
     #[error("the other side closed the connection during the handshake")]
     Cut,
@@ -57,7 +57,7 @@ pub enum GroupTlsError {
 
 /// Why the other side refused, as far as TLS can tell (RFC 8446, section 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TlsRefusal {
     /// Our certificate has expired, or is not valid yet, by the clock of the other side.
     Dates,
     /// Our certificate was not signed by the authority of its group.
@@ -93,7 +93,7 @@ impl GroupTlsError {
 
     pub(super) fn of_tls(error: rustls::Error) -> Self {
         match error {
-            rustls::Error::AlertReceived(alert) => Self::Refused(Refusal::of(alert)),
+            rustls::Error::AlertReceived(alert) => Self::Refused(TlsRefusal::of(alert)),
             rustls::Error::NoCertificatesPresented => Self::NoCertificate,
             rustls::Error::PeerIncompatible(_) => Self::Incompatible(error),
             rustls::Error::InvalidMessage(_) => Self::NotTls,
@@ -102,7 +102,7 @@ impl GroupTlsError {
     }
 }
 
-impl Refusal {
+impl TlsRefusal {
     fn of(alert: AlertDescription) -> Self {
         match alert {
             AlertDescription::CertificateExpired => Self::Dates,
@@ -119,7 +119,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TlsRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dates => "our certificate is not valid by its clock",

@@ -167,7 +167,7 @@ fn two_members_connect_and_know_each_other() {
 
 /// Certificates that are not those of a member. For each: a part of the error of the side that
 /// checks it for `usage`, and the refusal that it sends.
-fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithKey, Refusal)> {
+fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithKey, TlsRefusal)> {
     let other = GroupAuthority::generate("77aa").unwrap();
     let cluster = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();
     let cluster = GroupAuthority::from_pem(cluster.as_bytes()).unwrap();
@@ -180,25 +180,29 @@ fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithK
         (
             "signed by another authority (77aa)",
             eve(&other, now()),
-            Refusal::Group,
+            TlsRefusal::Group,
         ),
-        ("has not signed it", eve(&group(), now()), Refusal::Group),
+        ("has not signed it", eve(&group(), now()), TlsRefusal::Group),
         (
             "a cluster of trackers",
             eve(&cluster, now()),
-            Refusal::Group,
+            TlsRefusal::Group,
         ),
-        ("self-signed", authority_as_leaf(&other), Refusal::Group),
-        ("it expired on", eve(ours, now() - 2 * DAY), Refusal::Dates),
+        ("self-signed", authority_as_leaf(&other), TlsRefusal::Group),
+        (
+            "it expired on",
+            eve(ours, now() - 2 * DAY),
+            TlsRefusal::Dates,
+        ),
         (
             "it is not valid before",
             eve(ours, now() + DAY),
-            Refusal::Dates,
+            TlsRefusal::Dates,
         ),
         (
             "not meant for a",
             issued_for(ours, opposite),
-            Refusal::Certificate,
+            TlsRefusal::Certificate,
         ),
     ]
 }
@@ -283,7 +287,7 @@ fn a_stranger_without_a_certificate_gets_nothing_of_the_swarm() {
     assert!(matches!(error, GroupTlsError::NoCertificate), "{error}");
     let error = GroupTlsError::of_io(got.unwrap_err(), LONG);
     assert!(
-        matches!(error, GroupTlsError::Refused(Refusal::Required)),
+        matches!(error, GroupTlsError::Refused(TlsRefusal::Required)),
         "{error}"
     );
 }

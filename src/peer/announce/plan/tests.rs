@@ -42,7 +42,7 @@ impl Announced for Share {
         self.tier_policy
     }
 
-    fn contents(&self, event: Option<Event>) -> AnnounceContents {
+    fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents {
         AnnounceContents {
             uploaded: 0,
             downloaded: 0,
@@ -91,12 +91,12 @@ impl PlanTest {
         self
     }
 
-    fn announce(&mut self, event: Option<Event>) {
+    fn announce(&mut self, event: Option<AnnounceEvent>) {
         self.plan.announce(&self.swarm, event, self.now);
     }
 
     /// Takes and confirms a due announce. Returns the tracker and the event.
-    fn take(&mut self) -> Option<(String, Option<Event>)> {
+    fn take(&mut self) -> Option<(String, Option<AnnounceEvent>)> {
         let due = self.plan.take(self.now).ok()?;
         let stays = self.plan.confirm(&due, self.now);
         self.plan.schedule.check();
@@ -117,7 +117,7 @@ impl PlanTest {
     fn settle(
         &mut self,
         url: &str,
-        event: Option<Event>,
+        event: Option<AnnounceEvent>,
         outcome: Result<AnnounceResponse, String>,
         lacks_peers: bool,
     ) -> AnnounceResult {
@@ -130,13 +130,13 @@ impl PlanTest {
     }
 
     /// Takes the due announce, which must be this one, and answers it.
-    fn answered(&mut self, url: &str, event: Option<Event>) -> AnnounceResult {
+    fn answered(&mut self, url: &str, event: Option<AnnounceEvent>) -> AnnounceResult {
         assert_eq!(self.take(), Some((url.to_owned(), event)));
         self.settle(url, event, Ok(answer(100, None)), false)
     }
 
     /// The same without an answer.
-    fn unanswered(&mut self, url: &str, event: Option<Event>, lacks_peers: bool) {
+    fn unanswered(&mut self, url: &str, event: Option<AnnounceEvent>, lacks_peers: bool) {
         assert_eq!(self.take(), Some((url.to_owned(), event)));
         self.settle(url, event, Err("silent".to_owned()), lacks_peers);
     }
@@ -172,9 +172,9 @@ fn answer(interval: u64, min_interval: Option<u64>) -> AnnounceResponse {
     }
 }
 
-const STARTED: Option<Event> = Some(Event::Started);
-const COMPLETED: Option<Event> = Some(Event::Completed);
-const STOPPED: Option<Event> = Some(Event::Stopped);
+const STARTED: Option<AnnounceEvent> = Some(AnnounceEvent::Started);
+const COMPLETED: Option<AnnounceEvent> = Some(AnnounceEvent::Completed);
+const STOPPED: Option<AnnounceEvent> = Some(AnnounceEvent::Stopped);
 
 #[test]
 fn a_tracker_receives_started_then_the_pending_event_then_announces_at_its_interval() {

@@ -59,7 +59,7 @@ mod tests;
 
 use super::pace::{AnnounceNotice, AnnounceOutcome, Pace};
 use crate::torrent::InfoHash;
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 pub(crate) use task::AnnounceTask;
@@ -82,7 +82,7 @@ pub(crate) struct DueAnnounce<T, P> {
     pub(crate) info_hash: InfoHash,
     pub(crate) tracker: T,
     pub(crate) payload: P,
-    pub(crate) event: Option<Event>,
+    pub(crate) event: Option<AnnounceEvent>,
     ticket: u64,
 }
 
@@ -125,7 +125,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     pub(crate) fn announce_soon(
         &mut self,
         info_hash: InfoHash,
-        event: Option<Event>,
+        event: Option<AnnounceEvent>,
         now: Instant,
     ) {
         self.change_all(Some(info_hash), |_, task| {

@@ -1,7 +1,7 @@
 //! One swarm at one tracker: its state and all its transitions.
 
 use crate::peer::announce::pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
-use crate::wire::Event;
+use crate::wire::AnnounceEvent;
 use std::time::Instant;
 
 /// One swarm at one tracker. `P` is the announcer's own data for it.
@@ -22,9 +22,9 @@ pub(crate) struct AnnounceTask<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// It does not know the swarm: `started` is due, and then the pending event.
-    New { pending: Option<Event> },
+    New { pending: Option<AnnounceEvent> },
     /// It lists the swarm. The pending event is to be sent.
-    Listed { pending: Option<Event> },
+    Listed { pending: Option<AnnounceEvent> },
     /// `stopped` is due. Then the task is suspended.
     Stopping,
     /// Nothing is due until the task is resumed.
@@ -40,7 +40,7 @@ pub(super) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnnounceInProgress {
     ticket: u64,
-    event: Option<Event>,
+    event: Option<AnnounceEvent>,
     /// It belongs to the former task.
     is_former: bool,
 }
@@ -101,12 +101,12 @@ impl<P> AnnounceTask<P> {
     }
 
     /// The event of the next announce.
-    fn event(&self) -> Option<Event> {
+    fn event(&self) -> Option<AnnounceEvent> {
         match self.state {
-            State::New { .. } => Some(Event::Started),
+            State::New { .. } => Some(AnnounceEvent::Started),
             State::Listed { pending } => pending,
             State::Suspended => None,
-            State::Stopping | State::Leaving { .. } => Some(Event::Stopped),
+            State::Stopping | State::Leaving { .. } => Some(AnnounceEvent::Stopped),
         }
     }
 
@@ -115,7 +115,7 @@ impl<P> AnnounceTask<P> {
     pub(super) fn final_announce(&self) -> Option<bool> {
         match self.state {
             State::Listed { pending } => {
-                Some(pending == Some(Event::Completed) && self.in_progress.is_none())
+                Some(pending == Some(AnnounceEvent::Completed) && self.in_progress.is_none())
             }
             State::Stopping | State::Leaving { is_listed: true } => Some(false),
             State::New { .. } | State::Suspended | State::Leaving { is_listed: false } => None,
@@ -123,7 +123,7 @@ impl<P> AnnounceTask<P> {
     }
 
     /// Starts the due announce, and returns its event.
-    pub(super) fn take(&mut self, ticket: u64) -> Option<Event> {
+    pub(super) fn take(&mut self, ticket: u64) -> Option<AnnounceEvent> {
         let event = self.event();
         self.in_progress = Some(AnnounceInProgress {
             ticket,
@@ -140,11 +140,11 @@ impl<P> AnnounceTask<P> {
     }
 
     /// Makes an announce due now, with `event` if there is one.
-    pub(super) fn announce_soon(&mut self, event: Option<Event>, now: Instant) {
+    pub(super) fn announce_soon(&mut self, event: Option<AnnounceEvent>, now: Instant) {
         match &mut self.state {
             // `started` is sent first, and then the pending event.
             State::New { pending } => {
-                let event = event.filter(|event| *event != Event::Started);
+                let event = event.filter(|event| *event != AnnounceEvent::Started);
                 *pending = event.or(*pending);
             }
             State::Listed { pending } => {
@@ -201,7 +201,7 @@ impl<P> AnnounceTask<P> {
         let in_progress = self.in_progress.take();
         let is_former = in_progress.is_some_and(|announce| announce.is_former);
         let sent = in_progress.and_then(|announce| announce.event);
-        let has_stopped = sent == Some(Event::Stopped);
+        let has_stopped = sent == Some(AnnounceEvent::Stopped);
         match (self.state, outcome) {
             // It is not tried again, whether it arrived or not.
             (State::Leaving { .. }, _) if has_stopped => return (false, None),
@@ -254,13 +254,15 @@ impl<P> AnnounceTask<P> {
     /// Handles an answer: the tracker lists the swarm, and has received `sent`.
     fn on_answer(
         &mut self,
-        sent: Option<Event>,
+        sent: Option<AnnounceEvent>,
         answer: &TrackerAnswer,
         pace: &Pace,
         now: Instant,
     ) -> Option<AnnounceNotice> {
         self.state = match self.state {
-            State::New { pending } if sent == Some(Event::Started) => State::Listed { pending },
+            State::New { pending } if sent == Some(AnnounceEvent::Started) => {
+                State::Listed { pending }
+            }
             // An event that came up meanwhile stays pending.
             State::Listed { pending } if pending == sent => State::Listed { pending: None },
             State::Leaving { .. } => State::Leaving { is_listed: true },

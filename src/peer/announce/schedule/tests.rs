@@ -32,7 +32,7 @@ struct Steps {
     now: Instant,
     /// The announces in progress, and the events of all announces taken.
     taken: Vec<DueAnnounce<&'static str, &'static str>>,
-    sent: Vec<Option<Event>>,
+    sent: Vec<Option<AnnounceEvent>>,
     notices: Vec<AnnounceNotice>,
 }
 
@@ -61,8 +61,8 @@ impl Steps {
         match step {
             "begin" => schedule.begin(SWARM, &"t", "kept", *now),
             "ask" => schedule.announce_soon(SWARM, None, *now),
-            "start" => schedule.announce_soon(SWARM, Some(Event::Started), *now),
-            "complete" => schedule.announce_soon(SWARM, Some(Event::Completed), *now),
+            "start" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Started), *now),
+            "complete" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Completed), *now),
             "suspend" => schedule.suspend(|kept| *kept == "kept", *now),
             "resume" => schedule.resume(*now),
             "keep" => schedule.leave_unless(SWARM, |tracker| *tracker == "t", *now),

@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::peer::announce::testing::request;
-use crate::wire::udp_tracker::Announced;
+use crate::wire::udp_tracker::UdpAnnounceResponse;
 use std::thread;
 
 /// A tracker that answers each request with these datagrams until it has received an announce. The
 /// thread returns the requests.
 fn tracker(
     address: &str,
-    answers: impl Fn(&Request) -> Vec<Vec<u8>> + Send + 'static,
-) -> (String, thread::JoinHandle<Vec<Request>>) {
+    answers: impl Fn(&UdpRequest) -> Vec<Vec<u8>> + Send + 'static,
+) -> (String, thread::JoinHandle<Vec<UdpRequest>>) {
     let socket = UdpSocket::bind(address).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(20)))
@@ -20,12 +20,12 @@ fn tracker(
         let (mut requests, mut datagram) = (Vec::new(), [0; 2_000]);
         loop {
             let (length, from) = socket.recv_from(&mut datagram).unwrap();
-            let request = Request::parse(&datagram[..length]).unwrap();
+            let request = UdpRequest::parse(&datagram[..length]).unwrap();
             for answer in answers(&request) {
                 socket.send_to(&answer, from).unwrap();
             }
             requests.push(request);
-            if matches!(requests.last(), Some(Request::Announce { .. })) {
+            if matches!(requests.last(), Some(UdpRequest::Announce { .. })) {
                 return requests;
             }
         }
@@ -33,26 +33,26 @@ fn tracker(
     (url, requests)
 }
 
-fn encode(response: &Response, family: Family) -> Vec<u8> {
+fn encode(response: &UdpResponse, family: AddressFamily) -> Vec<u8> {
     let mut out = Vec::new();
     response.encode_into(family, &mut out);
     out
 }
 
 /// The answer of an honest tracker that knows one peer.
-fn honest(request: &Request, peer: &str) -> Response {
+fn honest(request: &UdpRequest, peer: &str) -> UdpResponse {
     let transaction = request.transaction();
     match request {
-        Request::Announce { .. } => Response::Announce {
+        UdpRequest::Announce { .. } => UdpResponse::Announce {
             transaction,
-            announced: Announced {
+            announced: UdpAnnounceResponse {
                 interval: 5,
                 leechers: 2,
                 seeders: 1,
                 peers: vec![peer.parse().unwrap()],
             },
         },
-        _ => Response::Connect {
+        _ => UdpResponse::Connect {
             transaction,
             connection: ConnectionId(*b"identity"),
         },
@@ -71,8 +71,8 @@ fn ask(url: &str, limit: Duration) -> Result<AnnounceResponse, String> {
 #[test]
 fn an_announce_over_either_family_returns_peers() {
     for (address, peer, family) in [
-        ("127.0.0.1:0", "10.0.0.1:6881", Family::V4),
-        ("[::1]:0", "[2001:db8::1]:6881", Family::V6),
+        ("127.0.0.1:0", "10.0.0.1:6881", AddressFamily::V4),
+        ("[::1]:0", "[2001:db8::1]:6881", AddressFamily::V6),
     ] {
         let (url, requests) = tracker(address, move |request| {
             let answer = encode(&honest(request, peer), family);
@@ -101,7 +101,7 @@ fn an_announce_over_either_family_returns_peers() {
         );
         let requests = requests.join().unwrap();
         assert!(
-            matches!(&requests[..], [Request::Connect { .. }, Request::Announce { connection, url_data, .. }]
+            matches!(&requests[..], [UdpRequest::Connect { .. }, UdpRequest::Announce { connection, url_data, .. }]
                 if connection.0 == *b"identity" && url_data == b"/announce?a=b"),
             "{requests:?}"
         );
@@ -114,13 +114,13 @@ fn a_refusal_is_an_error_with_its_message() {
     let (url, requests) = tracker("127.0.0.1:0", |request| {
         let transaction = request.transaction();
         let response = match request {
-            Request::Announce { .. } => Response::Error {
+            UdpRequest::Announce { .. } => UdpResponse::Error {
                 transaction,
                 message: "not here".to_owned(),
             },
             _ => honest(request, "10.0.0.1:1"),
         };
-        vec![encode(&response, Family::V4)]
+        vec![encode(&response, AddressFamily::V4)]
     });
     assert_eq!(
         ask(&url, ANSWER),

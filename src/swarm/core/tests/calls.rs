@@ -1,7 +1,9 @@
 //! Which addresses a core calls, when, and how many at a time; and the source status of a download.
 
 use super::fixture::*;
-use crate::swarm::core::{Activity, Effect, Lack, Received, Refusal, Remote};
+use crate::swarm::core::{
+    Effect, LinkActivity, LinkRefusal, ReceivedMessage, RemotePeer, SourceStatus,
+};
 use crate::swarm::{LinkId, MAX_CALLS};
 use std::time::Duration;
 
@@ -43,9 +45,9 @@ fn a_starving_download_calls_more_than_it_has_places_for() {
     // A download does not starve while we do not read on purpose.
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(50);
-    let paused = Activity {
+    let paused = LinkActivity {
         paused: true,
-        ..Activity::default()
+        ..LinkActivity::default()
     };
     swarm.activity.insert(id, paused);
     learn(&mut swarm, 1..=40);
@@ -113,9 +115,9 @@ fn an_address_without_use_is_called_later_each_time_and_a_useful_one_soon() {
     // A block proves it too.
     fails(&mut swarm, 1);
     fails(&mut swarm, 1);
-    let sent = Activity {
+    let sent = LinkActivity {
         sent: 1,
-        ..Activity::default()
+        ..LinkActivity::default()
     };
     swarm.activity.insert(LinkId(1), sent);
     assert_eq!(fails(&mut swarm, 1), 1);
@@ -129,7 +131,7 @@ fn a_link_that_delivered_a_block_was_of_use() {
     let mut again_after = |gives: usize| {
         let id = swarm.link_up_as(called(1));
         swarm.announce_pieces(id, &[0]);
-        let effects = swarm.receive(id, Received::Unchoke);
+        let effects = swarm.receive(id, ReceivedMessage::Unchoke);
         swarm.deliver(id, &requests(&effects, id)[..gives]);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
@@ -151,24 +153,24 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     // The download starves, so it calls. But by then all four links are of use.
     assert_eq!(connects(&swarm.tick()), [address(9)]);
     for number in 1..=4 {
-        let used = Activity {
+        let used = LinkActivity {
             sent: 1,
             last_sent: swarm.now,
-            ..Activity::default()
+            ..LinkActivity::default()
         };
         swarm.activity.insert(LinkId(number), used);
     }
     swarm.tick();
     let (admitted, _) = swarm.link(LinkId(9), called(9));
-    assert_eq!(admitted, Err(Refusal::Full));
+    assert_eq!(admitted, Err(LinkRefusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 1);
     // The same peer at another address.
-    let linked = Remote {
+    let linked = RemotePeer {
         peer_id: caller(1).peer_id,
         ..called(9)
     };
-    assert_eq!(swarm.link(LinkId(9), linked).0, Err(Refusal::Linked));
+    assert_eq!(swarm.link(LinkId(9), linked).0, Err(LinkRefusal::Linked));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 60);
 }
@@ -181,7 +183,7 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
     // The peer calls us at the same time, and has the lower id.
     let id = swarm.link_up(1);
     swarm.announce_port(id);
-    assert_eq!(swarm.link(LinkId(9), called(1)).0, Err(Refusal::Linked));
+    assert_eq!(swarm.link(LinkId(9), called(1)).0, Err(LinkRefusal::Linked));
     swarm.step(|core, now| core.on_call_ended(address(1), now));
     assert_eq!(called_after(&mut swarm), 60);
 }
@@ -189,34 +191,49 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
 #[test]
 fn the_source_status_follows_links_addresses_and_web_seeds() {
     let mut swarm = Swarm::fetching();
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
+    assert_eq!(
+        swarm.core.source_status(swarm.now),
+        SourceStatus::NoPeerKnown
+    );
     let until = swarm.now + Duration::from_secs(5);
     swarm.core.contacts_mut().bar(address(1), until);
-    assert_eq!(swarm.core.lack(swarm.now), Lack::SoundPeers);
+    assert_eq!(
+        swarm.core.source_status(swarm.now),
+        SourceStatus::AllPeersBarred
+    );
     swarm.wait(5);
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
+    assert_eq!(
+        swarm.core.source_status(swarm.now),
+        SourceStatus::NoPeerKnown
+    );
     learn(&mut swarm, 2..=2);
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Links);
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);
     let id = swarm.link_up(2);
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Pieces);
+    assert_eq!(
+        swarm.core.source_status(swarm.now),
+        SourceStatus::NoLinkHasMissingPieces
+    );
     assert!(!swarm.core.has_source());
     swarm.announce_pieces(id, &[3]);
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
     assert!(swarm.core.has_source());
     // A web seed that was used may be used again.
     swarm.link_down(id);
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Links);
-    swarm.step(|core, _| core.on_server_up(WEB_SEED, 8));
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
-    swarm.step(|core, _| core.on_server_down(WEB_SEED));
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Nothing);
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);
+    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, 8));
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
+    swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
 }
 
 #[test]
 fn our_own_address_is_never_called_and_does_not_count_as_barred() {
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().bar(address(1), Duration::MAX);
-    assert_eq!(swarm.core.lack(swarm.now), Lack::Peers);
+    assert_eq!(
+        swarm.core.source_status(swarm.now),
+        SourceStatus::NoPeerKnown
+    );
     swarm.wait(1_000_000);
     let effects = swarm.tick();
     assert!(!effects.contains(&Effect::Connect(address(1))));

@@ -1,7 +1,7 @@
 //! Helpers that read effects.
 
 use crate::swarm::LinkId;
-use crate::swarm::core::{CloseReason, Effect, Outgoing};
+use crate::swarm::core::{CloseReason, Effect, OutgoingMessage};
 use crate::torrent::BlockRange;
 use std::net::SocketAddr;
 
@@ -11,14 +11,14 @@ pub(super) type Effects = Vec<Effect<u32>>;
 pub(super) fn requests(effects: &Effects, of: LinkId) -> Vec<BlockRange> {
     let sent = sent(effects, of).into_iter();
     let requested = sent.filter_map(|message| match message {
-        Outgoing::Request(range) => Some(range),
+        OutgoingMessage::Request(range) => Some(range),
         _ => None,
     });
     requested.collect()
 }
 
 /// The messages to a link.
-pub(super) fn sent(effects: &Effects, to: LinkId) -> Vec<Outgoing> {
+pub(super) fn sent(effects: &Effects, to: LinkId) -> Vec<OutgoingMessage> {
     let messages = effects.iter().filter_map(|effect| match effect {
         Effect::Send(id, message) if *id == to => Some(*message),
         _ => None,

@@ -4,7 +4,7 @@
 use super::fixture::*;
 use crate::swarm::LinkId;
 use crate::swarm::TooOften;
-use crate::swarm::core::{Breach, Effect, Received};
+use crate::swarm::core::{Effect, ProtocolViolation, ReceivedMessage};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, PexMessage};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ fn enable_exchange(swarm: &mut Swarm, id: LinkId, number: u8) {
         pex: Some(number),
         ..ExtensionHandshake::default()
     };
-    swarm.receive(id, Received::Handshake(handshake));
+    swarm.receive(id, ReceivedMessage::Handshake(handshake));
 }
 
 /// The messages sent to a link, each with its extension number.
@@ -59,7 +59,7 @@ fn a_link_gets_the_addresses_of_the_others_with_their_flags() {
         upload_only: Some(true),
         ..ExtensionHandshake::default()
     };
-    swarm.receive(uploader, Received::Handshake(uploads));
+    swarm.receive(uploader, ReceivedMessage::Handshake(uploads));
     // The listening port of this peer is not known.
     swarm.link_up(4);
     swarm.wait(1);
@@ -106,11 +106,17 @@ fn addresses_from_a_link_are_called_only_while_something_is_fetched() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
     let payload = message(&[address(8), address(9)]);
-    assert_eq!(swarm.receive(id, Received::PeerExchange(&payload)), []);
+    assert_eq!(
+        swarm.receive(id, ReceivedMessage::PeerExchange(&payload)),
+        []
+    );
     assert_eq!(connects(&swarm.tick()), [address(8), address(9)]);
     let mut swarm = Swarm::complete();
     let id = swarm.link_up(1);
-    assert_eq!(swarm.receive(id, Received::PeerExchange(&payload)), []);
+    assert_eq!(
+        swarm.receive(id, ReceivedMessage::PeerExchange(&payload)),
+        []
+    );
     assert_eq!(swarm.core.contacts().known(), 0);
 }
 
@@ -120,13 +126,16 @@ fn loopback_addresses_from_another_machine_are_not_called() {
     let id = swarm.link_up(1);
     let here = ([127, 0, 0, 1], 6_881).into();
     let payload = message(&[here, address(9)]);
-    assert_eq!(swarm.receive(id, Received::PeerExchange(&payload)), []);
+    assert_eq!(
+        swarm.receive(id, ReceivedMessage::PeerExchange(&payload)),
+        []
+    );
     assert_eq!(connects(&swarm.tick()), [address(9)]);
 }
 
 #[test]
 fn without_peer_exchange_nothing_is_sent_or_accepted() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.exchanges_peers = false);
+    let mut swarm = Swarm::fetching_with(|config| config.exchanges_peers = false);
     for number in [1, 2] {
         let id = swarm.link_up(number);
         enable_exchange(&mut swarm, id, 1);
@@ -136,12 +145,15 @@ fn without_peer_exchange_nothing_is_sent_or_accepted() {
     let payload = message(&[address(9)]);
     for _ in 0..20 {
         assert_eq!(
-            swarm.receive(LinkId(1), Received::PeerExchange(&payload)),
+            swarm.receive(LinkId(1), ReceivedMessage::PeerExchange(&payload)),
             []
         );
     }
     assert!(!swarm.core.contacts().may_call(address(9)));
-    assert_eq!(swarm.receive(LinkId(1), Received::PeerExchange(b"x")), []);
+    assert_eq!(
+        swarm.receive(LinkId(1), ReceivedMessage::PeerExchange(b"x")),
+        []
+    );
 }
 
 #[test]
@@ -149,11 +161,14 @@ fn a_malformed_message_is_a_breach_but_an_early_one_is_not_parsed() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
     let payload = message(&[address(9)]);
-    swarm.receive(id, Received::PeerExchange(&payload));
-    assert_eq!(swarm.receive(id, Received::PeerExchange(b"x")), []);
+    swarm.receive(id, ReceivedMessage::PeerExchange(&payload));
+    assert_eq!(swarm.receive(id, ReceivedMessage::PeerExchange(b"x")), []);
     swarm.wait(60);
-    let (result, effects) = swarm.try_receive(id, Received::PeerExchange(b"x"));
-    assert!(matches!(result, Err(Breach::PeerExchange(_))), "{result:?}");
+    let (result, effects) = swarm.try_receive(id, ReceivedMessage::PeerExchange(b"x"));
+    assert!(
+        matches!(result, Err(ProtocolViolation::PeerExchange(_))),
+        "{result:?}"
+    );
     assert_eq!(effects, []);
 }
 
@@ -163,9 +178,9 @@ fn messages_that_come_far_too_often_are_a_breach_in_every_phase() {
         let id = swarm.link_up(1);
         let payload = message(&[]);
         for _ in 0..11 {
-            swarm.receive(id, Received::PeerExchange(&payload));
+            swarm.receive(id, ReceivedMessage::PeerExchange(&payload));
         }
-        let result = swarm.try_receive(id, Received::PeerExchange(&payload));
-        assert_eq!(result, (Err(Breach::TooOften(TooOften)), vec![]));
+        let result = swarm.try_receive(id, ReceivedMessage::PeerExchange(&payload));
+        assert_eq!(result, (Err(ProtocolViolation::TooOften(TooOften)), vec![]));
     }
 }

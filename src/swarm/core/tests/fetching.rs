@@ -2,8 +2,11 @@
 
 use super::fixture::*;
 use crate::swarm::LinkId;
-use crate::swarm::core::{Block, Breach, Effect, Outgoing, Received, Source, Unasked};
-use crate::swarm::{RUN_BLOCKS, Run};
+use crate::swarm::core::{
+    Effect, OutgoingMessage, PendingBlock, ProtocolViolation, ReceivedMessage, Source,
+    UnrequestedBlock,
+};
+use crate::swarm::{BlockRun, MAX_RUN_BLOCKS};
 use crate::torrent::PieceSet;
 use crate::wire::extension::ExtensionHandshake;
 use std::time::Duration;
@@ -22,7 +25,7 @@ fn each_missing_block_is_requested_once_from_a_peer_that_serves_us() {
         due.map(|(piece, block)| swarm.block(piece, block))
     );
     assert_eq!(swarm.tick(), []);
-    assert_eq!(swarm.receive(id, Received::Unchoke), []);
+    assert_eq!(swarm.receive(id, ReceivedMessage::Unchoke), []);
 }
 
 #[test]
@@ -31,11 +34,11 @@ fn only_allowed_pieces_are_requested_from_a_peer_that_chokes_us() {
     let id = swarm.link_up(1);
     assert_eq!(
         swarm.announce_pieces(id, ALL),
-        [Effect::Send(id, Outgoing::Interested)]
+        [Effect::Send(id, OutgoingMessage::Interested)]
     );
     assert_eq!(swarm.tick(), []);
     let piece = swarm.piece(2);
-    let effects = swarm.receive(id, Received::AllowedFast(piece));
+    let effects = swarm.receive(id, ReceivedMessage::AllowedFast(piece));
     assert_eq!(
         requests(&effects, id),
         [swarm.block(2, 0), swarm.block(2, 1)]
@@ -48,11 +51,11 @@ fn a_choke_without_bep_6_drops_the_requests_and_one_with_it_rejects_each() {
         let mut swarm = Swarm::fetching();
         let first = swarm.link_up_as(remote);
         swarm.announce_pieces(first, ALL);
-        let effects = swarm.receive(first, Received::Unchoke);
+        let effects = swarm.receive(first, ReceivedMessage::Unchoke);
         let requested = requests(&effects, first);
         let (second, none) = swarm.source(2, ALL);
         assert_eq!((requested.len(), none.len()), (8, 0));
-        swarm.receive(first, Received::Choke);
+        swarm.receive(first, ReceivedMessage::Choke);
         let taken = requests(&swarm.tick(), second);
         assert_eq!(taken.len(), left);
         // The first link may still deliver what was requested from it.
@@ -65,24 +68,27 @@ fn a_rejected_block_is_requested_from_another_link_and_the_first_one_rests() {
     let mut swarm = Swarm::fetching();
     let (first, requested) = swarm.source(1, ALL);
     swarm.source(2, ALL);
-    assert_eq!(swarm.receive(first, Received::Reject(requested[3])), []);
+    assert_eq!(
+        swarm.receive(first, ReceivedMessage::Reject(requested[3])),
+        []
+    );
     assert_eq!(requests(&swarm.tick(), LinkId(2)), [requested[3]]);
     // A reject without a request changes nothing.
     let never = swarm.block(0, 0);
     let (third, _) = swarm.source(3, &[]);
-    assert_eq!(swarm.receive(third, Received::Reject(never)), []);
+    assert_eq!(swarm.receive(third, ReceivedMessage::Reject(never)), []);
 }
 
 #[test]
 fn announced_pieces_are_requested_at_once() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
-    swarm.receive(id, Received::Unchoke);
-    let effects = swarm.receive(id, Received::Have(swarm.lengths.piece(1).unwrap()));
+    swarm.receive(id, ReceivedMessage::Unchoke);
+    let effects = swarm.receive(id, ReceivedMessage::Have(swarm.lengths.piece(1).unwrap()));
     assert_eq!(kinds(&effects), ["Send", "Send", "Send"]);
     let pieces = swarm.pieces(&[1, 3]);
     let is_first = false;
-    let effects = swarm.receive(id, Received::Pieces { pieces, is_first });
+    let effects = swarm.receive(id, ReceivedMessage::Pieces { pieces, is_first });
     assert_eq!(
         requests(&effects, id),
         [swarm.block(3, 0), swarm.block(3, 1)]
@@ -96,8 +102,8 @@ fn a_later_bitfield_that_lacks_an_announced_piece_is_a_breach() {
     swarm.announce_pieces(id, &[0, 1]);
     let pieces = swarm.pieces(&[1, 2]);
     let is_first = false;
-    let result = swarm.try_receive(id, Received::Pieces { pieces, is_first });
-    assert_eq!(result, (Err(Breach::TakenBack), vec![]));
+    let result = swarm.try_receive(id, ReceivedMessage::Pieces { pieces, is_first });
+    assert_eq!(result, (Err(ProtocolViolation::TakenBack), vec![]));
     assert_eq!(
         swarm.core.picker().pieces_of(id),
         Some(&swarm.pieces(&[0, 1]))
@@ -111,8 +117,8 @@ fn a_suggested_piece_comes_first() {
         let id = swarm.link_up(1);
         swarm.announce_pieces(id, ALL);
         let piece = swarm.piece(number);
-        assert_eq!(swarm.receive(id, Received::Suggest(piece)), []);
-        let effects = swarm.receive(id, Received::Unchoke);
+        assert_eq!(swarm.receive(id, ReceivedMessage::Suggest(piece)), []);
+        let effects = swarm.receive(id, ReceivedMessage::Unchoke);
         assert_eq!(requests(&effects, id)[0], swarm.block(number, 0));
     }
 }
@@ -122,8 +128,8 @@ fn a_suggested_piece_comes_first() {
 fn most_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
     let pieces = PieceSet::full(&swarm.lengths);
     let is_first = true;
-    swarm.receive(id, Received::Pieces { pieces, is_first });
-    let effects = swarm.receive(id, Received::Unchoke);
+    swarm.receive(id, ReceivedMessage::Pieces { pieces, is_first });
+    let effects = swarm.receive(id, ReceivedMessage::Unchoke);
     let mut requested = requests(&effects, id);
     let mut most = requested.len();
     while let Some(block) = requested.pop() {
@@ -143,16 +149,16 @@ fn requests_in_flight_are_bounded_by_what_the_peer_keeps_and_we_allow() {
         (5, Some(50), 5),
         (5, None, 5),
     ] {
-        let mut swarm = Swarm::fetching_with(|terms| {
-            terms.largest_window = largest_window;
-            terms.lengths = lengths(20, 2);
+        let mut swarm = Swarm::fetching_with(|config| {
+            config.largest_window = largest_window;
+            config.lengths = lengths(20, 2);
         });
         let id = swarm.link_up(1);
         let handshake = ExtensionHandshake {
             request_queue,
             ..ExtensionHandshake::default()
         };
-        swarm.receive(id, Received::Handshake(handshake));
+        swarm.receive(id, ReceivedMessage::Handshake(handshake));
         assert_eq!(most_in_flight(&mut swarm, id), most);
     }
 }
@@ -160,9 +166,9 @@ fn requests_in_flight_are_bounded_by_what_the_peer_keeps_and_we_allow() {
 #[test]
 fn a_peer_that_does_not_say_how_many_requests_it_keeps_gets_250() {
     let most = |remote| {
-        let mut swarm = Swarm::fetching_with(|terms| {
-            terms.largest_window = 1_000;
-            terms.lengths = lengths(560, 1);
+        let mut swarm = Swarm::fetching_with(|config| {
+            config.largest_window = 1_000;
+            config.lengths = lengths(560, 1);
         });
         let id = swarm.link_up_as(remote);
         most_in_flight(&mut swarm, id)
@@ -178,12 +184,12 @@ fn a_complete_run_is_hashed_with_its_blocks_in_order() {
     assert_eq!(swarm.deliver(id, &requested[1..]), []);
     let effects = swarm.deliver(id, &requested[..1]);
     let piece = swarm.piece(1);
-    let run = Run {
+    let run = BlockRun {
         piece,
         number: 0,
         blocks: 2,
     };
-    let block = |buffer| Block {
+    let block = |buffer| PendingBlock {
         buffer,
         length: 16 << 10,
         source: Source::Peer(caller(1).address),
@@ -219,14 +225,17 @@ fn a_block_without_a_request_is_a_breach_and_one_that_came_before_is_returned() 
     let mut swarm = Swarm::fetching();
     let (id, requested) = swarm.source(1, &[1]);
     let other = swarm.block(2, 0);
-    assert_eq!(swarm.on_block(id, other), (Err(Unasked), vec![]));
+    assert_eq!(swarm.on_block(id, other), (Err(UnrequestedBlock), vec![]));
     let (second, _) = swarm.source(2, &[1]);
     swarm.now += Duration::from_millis(200);
     assert_eq!(requests(&swarm.tick(), second), requested);
     swarm.deliver(id, &requested[..1]);
     // The second link had sent the block before it got the cancel.
     assert_eq!(swarm.on_block(second, requested[0]), (Ok(Some(0)), vec![]));
-    assert_eq!(swarm.on_block(second, requested[0]), (Err(Unasked), vec![]));
+    assert_eq!(
+        swarm.on_block(second, requested[0]),
+        (Err(UnrequestedBlock), vec![])
+    );
     // Every block counts, wanted or not.
     assert_eq!(swarm.core.progress().downloaded(), 4 * (16 << 10));
 }
@@ -244,12 +253,12 @@ fn in_endgame_the_other_request_is_cancelled_when_a_block_arrives() {
     let effects = swarm.deliver(second, &requested[..1]);
     assert_eq!(
         effects,
-        [Effect::Send(first, Outgoing::Cancel(requested[0]))]
+        [Effect::Send(first, OutgoingMessage::Cancel(requested[0]))]
     );
     let effects = swarm.deliver(first, &requested[1..]);
     assert_eq!(
         effects[0],
-        Effect::Send(second, Outgoing::Cancel(requested[1]))
+        Effect::Send(second, OutgoingMessage::Cancel(requested[1]))
     );
 }
 
@@ -268,7 +277,7 @@ fn without_buffers_no_run_is_begun_until_a_worker_returns_some() {
 
 #[test]
 fn a_long_piece_is_hashed_run_by_run() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.lengths = lengths(1, RUN_BLOCKS + 1));
+    let mut swarm = Swarm::fetching_with(|config| config.lengths = lengths(1, MAX_RUN_BLOCKS + 1));
     let (id, mut requested) = swarm.source(1, &[0]);
     let mut runs = Vec::new();
     while let Some(block) = requested.pop() {

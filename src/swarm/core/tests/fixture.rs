@@ -4,10 +4,11 @@
 pub(super) use super::effects::*;
 
 use crate::swarm::core::{
-    Activity, Breach, Budget, Checked, Core, Effect, Received, Refusal, Remote, Source, Sources,
-    Terms, Unasked, Verdict, add_sources,
+    Budget, CheckResult, Core, Effect, LinkActivity, LinkRefusal, ProtocolViolation,
+    ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, UnrequestedBlock, Verdict,
+    add_sources,
 };
-use crate::swarm::{LinkId, Order, UploadSlots};
+use crate::swarm::{LinkId, PieceOrder, UploadSlots};
 use crate::torrent::{BLOCK, BlockRange, InfoHash, Lengths, PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
@@ -57,7 +58,7 @@ pub(super) struct Swarm {
     pub(super) buffers: Buffers,
     pub(super) lengths: Lengths,
     /// What the connections report at a tick.
-    pub(super) activity: HashMap<LinkId, Activity>,
+    pub(super) activity: HashMap<LinkId, LinkActivity>,
 }
 
 impl Swarm {
@@ -65,28 +66,28 @@ impl Swarm {
         Self::with(|_| {})
     }
 
-    pub(super) fn with(change: impl FnOnce(&mut Terms)) -> Self {
-        let mut terms = Terms {
+    pub(super) fn with(change: impl FnOnce(&mut SwarmConfig)) -> Self {
+        let mut config = SwarmConfig {
             info_hash: InfoHash([7; 20]),
             lengths: lengths(4, 2),
             own_id: PeerId([100; 20]),
             is_private: false,
             exchanges_peers: true,
-            order: Order::RarestFirst,
+            order: PieceOrder::RarestFirst,
             max_peers: 4,
             upload_slots: UploadSlots::Fixed(2),
             largest_window: 100,
             max_stalls: 2,
             max_unread: Duration::from_secs(30),
         };
-        change(&mut terms);
+        change(&mut config);
         let buffers = Buffers {
             total: Arc::new(AtomicU32::new(1_000)),
             reserved: Arc::default(),
         };
-        let (now, lengths) = (Duration::from_secs(1_000), terms.lengths);
+        let (now, lengths) = (Duration::from_secs(1_000), config.lengths);
         Self {
-            core: Core::new(terms, Box::new(buffers.clone()), 1, now),
+            core: Core::new(config, Box::new(buffers.clone()), 1, now),
             now,
             buffers,
             lengths,
@@ -99,7 +100,7 @@ impl Swarm {
         Self::fetching_with(|_| {})
     }
 
-    pub(super) fn fetching_with(change: impl FnOnce(&mut Terms)) -> Self {
+    pub(super) fn fetching_with(change: impl FnOnce(&mut SwarmConfig)) -> Self {
         let mut swarm = Self::with(change);
         swarm.begin(&[]);
         swarm
@@ -173,7 +174,7 @@ impl Swarm {
         needed: PieceSet,
         is_whole: bool,
     ) -> Effects {
-        let checked = Checked {
+        let checked = CheckResult {
             owned,
             needed,
             is_whole,
@@ -182,7 +183,11 @@ impl Swarm {
     }
 
     /// Tries to let a link in under this id.
-    pub(super) fn link(&mut self, id: LinkId, remote: Remote) -> (Result<(), Refusal>, Effects) {
+    pub(super) fn link(
+        &mut self,
+        id: LinkId,
+        remote: RemotePeer,
+    ) -> (Result<(), LinkRefusal>, Effects) {
         self.step(|core, now| core.on_link_up(id, remote, now))
     }
 
@@ -191,7 +196,7 @@ impl Swarm {
         self.link_up_as(caller(number))
     }
 
-    pub(super) fn link_up_as(&mut self, remote: Remote) -> LinkId {
+    pub(super) fn link_up_as(&mut self, remote: RemotePeer) -> LinkId {
         let PeerId([number, ..]) = remote.peer_id;
         let id = LinkId(number.into());
         let (admitted, effects) = self.link(id, remote);
@@ -216,12 +221,12 @@ impl Swarm {
     pub(super) fn try_receive(
         &mut self,
         id: LinkId,
-        message: Received<'_>,
-    ) -> (Result<(), Breach>, Effects) {
+        message: ReceivedMessage<'_>,
+    ) -> (Result<(), ProtocolViolation>, Effects) {
         self.step(|core, now| core.on_message(id, message, now))
     }
 
-    pub(super) fn receive(&mut self, id: LinkId, message: Received<'_>) -> Effects {
+    pub(super) fn receive(&mut self, id: LinkId, message: ReceivedMessage<'_>) -> Effects {
         let (result, effects) = self.try_receive(id, message);
         assert_eq!(result, Ok(()));
         effects
@@ -231,7 +236,7 @@ impl Swarm {
     pub(super) fn announce_pieces(&mut self, id: LinkId, pieces: &[u32]) -> Effects {
         let pieces = self.pieces(pieces);
         let is_first = true;
-        self.receive(id, Received::Pieces { pieces, is_first })
+        self.receive(id, ReceivedMessage::Pieces { pieces, is_first })
     }
 
     /// The peer says at which port it listens: it can be called at `address` of its number.
@@ -240,14 +245,14 @@ impl Swarm {
             port: Some(PORT),
             ..ExtensionHandshake::default()
         };
-        self.receive(id, Received::Handshake(handshake))
+        self.receive(id, ReceivedMessage::Handshake(handshake))
     }
 
     /// Lets in a link that has these pieces and serves us. Returns the blocks requested from it.
     pub(super) fn source(&mut self, number: u8, pieces: &[u32]) -> (LinkId, Vec<BlockRange>) {
         let id = self.link_up(number);
         self.announce_pieces(id, pieces);
-        let effects = self.receive(id, Received::Unchoke);
+        let effects = self.receive(id, ReceivedMessage::Unchoke);
         (id, requests(&effects, id))
     }
 
@@ -255,7 +260,7 @@ impl Swarm {
         &mut self,
         id: LinkId,
         range: BlockRange,
-    ) -> (Result<Option<u32>, Unasked>, Effects) {
+    ) -> (Result<Option<u32>, UnrequestedBlock>, Effects) {
         self.step(|core, now| core.on_block(id, None, range, range.number(), now))
     }
 
@@ -312,7 +317,7 @@ impl Swarm {
         self.step(|core, now| core.on_tick(now, activity)).1
     }
 
-    fn activity_of(&self, id: LinkId) -> Activity {
+    fn activity_of(&self, id: LinkId) -> LinkActivity {
         self.activity.get(&id).copied().unwrap_or_default()
     }
 }
@@ -339,8 +344,8 @@ pub(super) fn number(address: SocketAddr) -> u8 {
 }
 
 /// The peer of that number, when it calls us.
-pub(super) fn caller(number: u8) -> Remote {
-    Remote {
+pub(super) fn caller(number: u8) -> RemotePeer {
+    RemotePeer {
         address: ([10, 0, 0, number], 50_000).into(),
         outgoing: false,
         peer_id: PeerId([number; 20]),
@@ -350,8 +355,8 @@ pub(super) fn caller(number: u8) -> Remote {
 }
 
 /// The same, when we call it.
-pub(super) fn called(number: u8) -> Remote {
-    Remote {
+pub(super) fn called(number: u8) -> RemotePeer {
+    RemotePeer {
         address: address(number),
         outgoing: true,
         ..caller(number)
@@ -359,8 +364,8 @@ pub(super) fn called(number: u8) -> Remote {
 }
 
 /// The same, without BEP 6 and BEP 10.
-pub(super) fn plain(number: u8) -> Remote {
-    Remote {
+pub(super) fn plain(number: u8) -> RemotePeer {
+    RemotePeer {
         fast: false,
         extensions: false,
         ..caller(number)

@@ -1,9 +1,9 @@
 //! What else changes when a share begins and ends.
 
 use super::fixture::*;
-use crate::swarm::core::{Budget, CloseReason, Effect, Outgoing, Received};
-use crate::swarm::{Candidates, LinkId, Order};
-use crate::wire::Event;
+use crate::swarm::core::{Budget, CloseReason, Effect, OutgoingMessage, ReceivedMessage};
+use crate::swarm::{Candidates, LinkId, PieceOrder};
+use crate::wire::AnnounceEvent;
 use crate::wire::extension::ExtensionHandshake;
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,7 +18,10 @@ fn pieces_owned_at_the_start_count_as_verified_and_as_from_disk() {
     let owned = swarm.pieces(&[0, 2]);
     assert_eq!(
         effects,
-        [Effect::Offer(owned), Effect::Announce(Event::Started)]
+        [
+            Effect::Offer(owned),
+            Effect::Announce(AnnounceEvent::Started)
+        ]
     );
     let progress = swarm.core.progress();
     assert_eq!((progress.verified(), progress.fetched()), (64 << 10, 0));
@@ -58,7 +61,7 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
     swarm.announce_pieces(seed, &[0, 1, 2, 3]);
     swarm.announce_port(seed);
     let uploads = |upload_only| {
-        Received::Handshake(ExtensionHandshake {
+        ReceivedMessage::Handshake(ExtensionHandshake {
             upload_only: Some(upload_only),
             ..ExtensionHandshake::default()
         })
@@ -68,7 +71,7 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
     // It says that it only uploads, but is interested in pieces.
     let wants = swarm.link_up(3);
     swarm.receive(wants, uploads(true));
-    swarm.receive(wants, Received::Interested);
+    swarm.receive(wants, ReceivedMessage::Interested);
     let plain = swarm.link_up_as(plain(4));
     let (_, effects) = swarm.step(|core, now| core.on_finished(now));
     let nothing = CloseReason::NothingToFetch;
@@ -92,13 +95,13 @@ fn a_complete_share_closes_a_link_as_soon_as_its_peer_fetches_nothing() {
     let mut swarm = Swarm::complete();
     let leech = swarm.link_up(1);
     assert_eq!(swarm.announce_pieces(leech, &[0, 1, 2]), []);
-    let effects = swarm.receive(leech, Received::Have(swarm.piece(3)));
+    let effects = swarm.receive(leech, ReceivedMessage::Have(swarm.piece(3)));
     assert_eq!(closed(&effects), [(leech, CloseReason::NothingToFetch)]);
     // While something is fetched, a seed is welcome.
     let mut swarm = Swarm::fetching();
     let seed = swarm.link_up(1);
     let effects = swarm.announce_pieces(seed, &[0, 1, 2, 3]);
-    assert_eq!(effects, [Effect::Send(seed, Outgoing::Interested)]);
+    assert_eq!(effects, [Effect::Send(seed, OutgoingMessage::Interested)]);
 }
 
 #[test]
@@ -145,7 +148,7 @@ fn a_share_that_begins_again_has_no_links_and_calls_their_addresses_again() {
 
 #[test]
 fn in_order_the_first_pieces_are_requested_first() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.order = Order::InOrder);
+    let mut swarm = Swarm::fetching_with(|config| config.order = PieceOrder::InOrder);
     let (_, requested) = swarm.source(1, &[0, 1, 2, 3]);
     let pieces: Vec<u32> = requested
         .iter()
@@ -179,7 +182,7 @@ fn messages_of_a_link_that_has_ended_change_nothing() {
     let mut swarm = Swarm::fetching();
     let (id, requested) = swarm.source(1, &[0]);
     swarm.link_down(id);
-    assert_eq!(swarm.receive(id, Received::Interested), []);
+    assert_eq!(swarm.receive(id, ReceivedMessage::Interested), []);
     assert_eq!(swarm.on_block(id, requested[0]), (Ok(Some(0)), vec![]));
     assert_eq!(swarm.link_down(id), []);
     assert_eq!(swarm.link_down(LinkId(77)), []);

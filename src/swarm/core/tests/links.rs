@@ -2,12 +2,14 @@
 
 use super::fixture::*;
 use crate::swarm::LinkId;
-use crate::swarm::core::{Activity, CloseReason, Effect, Outgoing, Received, Refusal, Remote};
+use crate::swarm::core::{
+    CloseReason, Effect, LinkActivity, LinkRefusal, OutgoingMessage, ReceivedMessage, RemotePeer,
+};
 use std::time::Duration;
 
 const NEW: LinkId = LinkId(1_000);
 
-fn refused(swarm: &mut Swarm, remote: Remote) -> Refusal {
+fn refused(swarm: &mut Swarm, remote: RemotePeer) -> LinkRefusal {
     let (admitted, effects) = swarm.link(NEW, remote);
     assert_eq!(effects, []);
     admitted.unwrap_err()
@@ -16,7 +18,7 @@ fn refused(swarm: &mut Swarm, remote: Remote) -> Refusal {
 #[test]
 fn no_link_is_let_in_while_nothing_is_served() {
     let mut swarm = Swarm::new();
-    assert_eq!(refused(&mut swarm, caller(1)), Refusal::NotServed);
+    assert_eq!(refused(&mut swarm, caller(1)), LinkRefusal::NotServed);
 }
 
 #[test]
@@ -24,18 +26,18 @@ fn a_barred_peer_is_not_let_in_until_its_time_is_over() {
     let mut swarm = Swarm::fetching();
     let until = swarm.now + Duration::from_secs(600);
     swarm.core.contacts_mut().bar(address(1), until);
-    assert_eq!(refused(&mut swarm, called(1)), Refusal::Barred);
+    assert_eq!(refused(&mut swarm, called(1)), LinkRefusal::Barred);
     swarm.wait(600);
     assert_eq!(swarm.link(NEW, called(1)).0, Ok(()));
 }
 
 #[test]
 fn in_a_private_swarm_a_call_to_a_forgotten_address_is_given_up() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.is_private = true);
+    let mut swarm = Swarm::fetching_with(|config| config.is_private = true);
     swarm.core.contacts_mut().add(address(1));
     assert_eq!(connects(&swarm.tick()), [address(1)]);
     swarm.step(|core, now| core.give_up_peers("its tracker failed", now));
-    assert_eq!(refused(&mut swarm, called(1)), Refusal::GivenUp);
+    assert_eq!(refused(&mut swarm, called(1)), LinkRefusal::GivenUp);
     // A peer that calls us has our address from a tracker.
     assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
     let mut open = Swarm::fetching();
@@ -49,7 +51,7 @@ fn when_useful_links_take_all_places_no_other_is_let_in() {
         swarm.link_up(number);
     }
     swarm.wait(4);
-    assert_eq!(refused(&mut swarm, caller(5)), Refusal::Full);
+    assert_eq!(refused(&mut swarm, caller(5)), LinkRefusal::Full);
 }
 
 #[test]
@@ -58,14 +60,14 @@ fn the_least_useful_link_makes_room() {
     let interesting = swarm.link_up(1);
     swarm.announce_pieces(interesting, &[0]);
     let interested = swarm.link_up(2);
-    swarm.receive(interested, Received::Interested);
+    swarm.receive(interested, ReceivedMessage::Interested);
     let long = swarm.link_up(3);
     swarm.announce_port(long);
     let short = swarm.link_up(4);
-    let activity = Activity {
+    let activity = LinkActivity {
         sent: 1,
         last_sent: swarm.now + Duration::from_secs(2),
-        ..Activity::default()
+        ..LinkActivity::default()
     };
     swarm.activity.insert(short, activity);
     swarm.wait(8);
@@ -105,7 +107,7 @@ fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
         let (admitted, effects) = swarm.link(NEW, second);
         let links: Vec<LinkId> = swarm.core.links().map(|(id, _)| id).collect();
         if stays {
-            assert_eq!((admitted, effects), (Err(Refusal::Linked), vec![]));
+            assert_eq!((admitted, effects), (Err(LinkRefusal::Linked), vec![]));
             assert_eq!(links, [old]);
         } else {
             let replaced = Effect::Close(old, CloseReason::Replaced);
@@ -125,12 +127,12 @@ fn a_link_that_is_idle_for_long_is_replaced_by_one_in_the_same_direction() {
             let mut swarm = Swarm::fetching();
             let old = swarm.link_up_as(remote);
             swarm.wait(10);
-            assert_eq!(refused(&mut swarm, remote), Refusal::Linked);
+            assert_eq!(refused(&mut swarm, remote), LinkRefusal::Linked);
             swarm.now += Duration::from_millis(1);
             // With calls in both directions the lower id decides, however long the link is silent.
             let stays = remote.outgoing == (number > 100);
             if stays {
-                assert_eq!(refused(&mut swarm, other_way), Refusal::Linked);
+                assert_eq!(refused(&mut swarm, other_way), LinkRefusal::Linked);
             }
             let (admitted, effects) = swarm.link(NEW, remote);
             let replaced = Effect::Close(old, CloseReason::Replaced);
@@ -173,13 +175,13 @@ fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen
 
 #[test]
 fn a_link_that_ends_frees_its_requests_and_its_slot() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.largest_window = 8);
+    let mut swarm = Swarm::fetching_with(|config| config.largest_window = 8);
     let (first, requested) = swarm.source(1, &[0, 1, 2, 3]);
     assert_eq!(requested.len(), 8);
     let (second, none) = swarm.source(2, &[0, 1, 2, 3]);
     assert!(none.is_empty());
     for (id, unchoked) in [(first, true), (second, true), (swarm.link_up(3), false)] {
-        let effects = swarm.receive(id, Received::Interested);
+        let effects = swarm.receive(id, ReceivedMessage::Interested);
         assert_eq!(effects.contains(&Effect::Unchoke(id)), unchoked);
     }
     assert_eq!(swarm.link_down(first), [Effect::Unchoke(LinkId(3))]);
@@ -195,7 +197,7 @@ fn a_peer_without_a_listening_port_is_not_called() {
     assert_eq!(connects(&swarm.tick()), []);
     // The port of its first handshake counts.
     let id = swarm.link_up(1);
-    swarm.receive(id, Received::Handshake(Default::default()));
+    swarm.receive(id, ReceivedMessage::Handshake(Default::default()));
     swarm.announce_port(id);
     assert_eq!(swarm.core.link(id).unwrap().listens_at(), None);
 }
@@ -238,16 +240,19 @@ fn all_addresses_but_the_barred_ones_are_forgotten_with_the_peers() {
 fn interested_and_not_interested_are_each_sent_once() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
-    let have = |swarm: &Swarm, piece| Received::Have(swarm.piece(piece));
+    let have = |swarm: &Swarm, piece| ReceivedMessage::Have(swarm.piece(piece));
     let message = have(&swarm, 0);
-    let interested = [Effect::Send(id, Outgoing::Interested)];
+    let interested = [Effect::Send(id, OutgoingMessage::Interested)];
     assert_eq!(swarm.receive(id, message), interested);
     let message = have(&swarm, 1);
     assert_eq!(swarm.receive(id, message), []);
-    let effects = swarm.receive(id, Received::Unchoke);
+    let effects = swarm.receive(id, ReceivedMessage::Unchoke);
     let effects = swarm.deliver(id, &requests(&effects, id));
     swarm.write(&effects);
-    assert_eq!(swarm.tick(), [Effect::Send(id, Outgoing::NotInterested)]);
+    assert_eq!(
+        swarm.tick(),
+        [Effect::Send(id, OutgoingMessage::NotInterested)]
+    );
     assert_eq!(swarm.tick(), []);
     let message = have(&swarm, 2);
     assert_eq!(swarm.receive(id, message)[..1], interested);

@@ -2,9 +2,10 @@
 
 use super::fixture::*;
 use crate::swarm::core::{
-    Block, CloseReason, Effect, Outgoing, Received, Refusal, Source, Sources, Verdict,
+    CloseReason, Effect, LinkRefusal, OutgoingMessage, PendingBlock, ReceivedMessage, Source,
+    Sources, Verdict,
 };
-use crate::swarm::{LinkId, RUN_BLOCKS, Run};
+use crate::swarm::{BlockRun, LinkId, MAX_RUN_BLOCKS};
 use crate::torrent::{Hasher, Sha1};
 use crate::wire::extension::ExtensionHandshake;
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ fn bad_piece_of_one() -> (Swarm, LinkId, Effects) {
     let id = swarm.link_up(1);
     swarm.announce_port(id);
     swarm.announce_pieces(id, &[2]);
-    let effects = swarm.receive(id, Received::Unchoke);
+    let effects = swarm.receive(id, ReceivedMessage::Unchoke);
     let effects = swarm.deliver(id, &requests(&effects, id));
     (swarm, id, effects)
 }
@@ -61,7 +62,7 @@ fn the_only_source_of_a_bad_piece_is_closed_and_barred_for_a_while() {
     assert_eq!(closed(&effects), [(id, reason)]);
     assert_eq!(swarm.core.progress().verified(), 0);
     swarm.link_down(id);
-    assert_eq!(swarm.link(id, called(1)).0, Err(Refusal::Barred));
+    assert_eq!(swarm.link(id, called(1)).0, Err(LinkRefusal::Barred));
     swarm.wait(599);
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
@@ -88,7 +89,7 @@ fn a_barred_peer_does_not_come_back_by_calling_us() {
         upload_only: Some(true),
         ..ExtensionHandshake::default()
     };
-    let effects = swarm.receive(id, Received::Handshake(handshake));
+    let effects = swarm.receive(id, ReceivedMessage::Handshake(handshake));
     assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
 }
 
@@ -132,21 +133,21 @@ fn a_bad_piece_of_several_sources_closes_no_link_and_is_fetched_again_from_one_a
 }
 
 /// A download of one piece of three runs.
-fn long_piece() -> (Swarm, [Run; 3]) {
-    let swarm = Swarm::fetching_with(|terms| terms.lengths = lengths(1, 3 * RUN_BLOCKS));
-    let runs = [0, 1, 2].map(|number| Run::numbered(&swarm.lengths, swarm.piece(0), number));
+fn long_piece() -> (Swarm, [BlockRun; 3]) {
+    let swarm = Swarm::fetching_with(|config| config.lengths = lengths(1, 3 * MAX_RUN_BLOCKS));
+    let runs = [0, 1, 2].map(|number| BlockRun::numbered(&swarm.lengths, swarm.piece(0), number));
     (swarm, runs)
 }
 
-fn blocks_of(number: u8) -> [Block<u32>; 1] {
-    [Block {
+fn blocks_of(number: u8) -> [PendingBlock<u32>; 1] {
+    [PendingBlock {
         buffer: 0,
         length: 100,
         source: Source::Peer(address(number)),
     }]
 }
 
-fn written(swarm: &mut Swarm, run: Run, number: u8) -> Option<Hasher> {
+fn written(swarm: &mut Swarm, run: BlockRun, number: u8) -> Option<Hasher> {
     let blocks = blocks_of(number);
     swarm.step(|core, _| core.on_run_written(run, &blocks)).0
 }
@@ -221,17 +222,26 @@ fn a_long_bad_piece_is_hashed_again_from_its_first_run() {
 
 #[test]
 fn each_outgoing_message_becomes_the_same_message_of_the_protocol() {
-    use crate::wire::peer::Message;
+    use crate::wire::peer::PeerMessage;
     let swarm = Swarm::new();
     let block = swarm.block(1, 1);
     for (message, due) in [
-        (Outgoing::Interested, Message::Interested),
-        (Outgoing::NotInterested, Message::NotInterested),
-        (Outgoing::Request(block), Message::Request(block.into())),
-        (Outgoing::Cancel(block), Message::Cancel(block.into())),
-        (Outgoing::Reject(block), Message::Reject(block.into())),
+        (OutgoingMessage::Interested, PeerMessage::Interested),
+        (OutgoingMessage::NotInterested, PeerMessage::NotInterested),
+        (
+            OutgoingMessage::Request(block),
+            PeerMessage::Request(block.into()),
+        ),
+        (
+            OutgoingMessage::Cancel(block),
+            PeerMessage::Cancel(block.into()),
+        ),
+        (
+            OutgoingMessage::Reject(block),
+            PeerMessage::Reject(block.into()),
+        ),
     ] {
-        assert_eq!(Message::from(message), due);
+        assert_eq!(PeerMessage::from(message), due);
     }
 }
 
@@ -244,12 +254,12 @@ fn a_later_handshake_changes_only_what_it_names() {
         upload_only: Some(false),
         ..ExtensionHandshake::default()
     };
-    swarm.receive(id, Received::Handshake(first));
+    swarm.receive(id, ReceivedMessage::Handshake(first));
     let later = ExtensionHandshake {
         upload_only: Some(true),
         ..ExtensionHandshake::default()
     };
-    swarm.receive(id, Received::Handshake(later));
+    swarm.receive(id, ReceivedMessage::Handshake(later));
     let handshake = swarm.core.link(id).unwrap().handshake();
     assert_eq!(
         (handshake.client.as_deref(), handshake.upload_only),

@@ -2,13 +2,13 @@
 
 use super::fixture::*;
 use crate::swarm::LinkId;
-use crate::swarm::core::{Activity, Effect, Outgoing, Received, Remote};
+use crate::swarm::core::{Effect, LinkActivity, OutgoingMessage, ReceivedMessage, RemotePeer};
 use crate::swarm::{UploadSlots, allowed_fast};
 use crate::torrent::{InfoHash, MAX_BLOCK};
 
 /// A peer that may request nothing while it is choked: over IPv6 no pieces are allowed.
-fn by_ipv6(number: u8) -> Remote {
-    Remote {
+fn by_ipv6(number: u8) -> RemotePeer {
+    RemotePeer {
         address: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)], 50_000).into(),
         ..caller(number)
     }
@@ -19,16 +19,16 @@ fn an_interested_peer_gets_a_slot_while_there_are_free_ones() {
     let mut swarm = Swarm::complete();
     let [first, second, third] = [1, 2, 3].map(|number| swarm.link_up(number));
     assert_eq!(
-        swarm.receive(first, Received::Interested),
+        swarm.receive(first, ReceivedMessage::Interested),
         [Effect::Unchoke(first)]
     );
     assert_eq!(
-        swarm.receive(second, Received::Interested),
+        swarm.receive(second, ReceivedMessage::Interested),
         [Effect::Unchoke(second)]
     );
-    assert_eq!(swarm.receive(third, Received::Interested), []);
+    assert_eq!(swarm.receive(third, ReceivedMessage::Interested), []);
     // A peer that wants nothing any more makes room.
-    let effects = swarm.receive(first, Received::NotInterested);
+    let effects = swarm.receive(first, ReceivedMessage::NotInterested);
     assert_eq!(effects.len(), 2);
     assert!(effects.contains(&Effect::Choke(first)));
     assert!(effects.contains(&Effect::Unchoke(third)));
@@ -39,7 +39,7 @@ fn slots_go_round_with_time() {
     let mut swarm = Swarm::complete();
     let ids = [1, 2, 3].map(|number| swarm.link_up(number));
     for id in ids {
-        swarm.receive(id, Received::Interested);
+        swarm.receive(id, ReceivedMessage::Interested);
     }
     let mut served = vec![ids[0], ids[1]];
     for _ in 0..120 {
@@ -61,14 +61,14 @@ fn slots_go_round_with_time() {
 
 #[test]
 fn a_download_serves_the_peers_that_deliver_most() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.upload_slots = UploadSlots::Fixed(2));
+    let mut swarm = Swarm::fetching_with(|config| config.upload_slots = UploadSlots::Fixed(2));
     let (giver, requested) = swarm.source(1, &[0, 1, 2, 3]);
     let ids = [swarm.link_up(2), swarm.link_up(3), swarm.link_up(4)];
     swarm.deliver(giver, &requested[..1]);
     swarm.wait(11);
     swarm.tick();
     for id in ids.into_iter().chain([giver]) {
-        swarm.receive(id, Received::Interested);
+        swarm.receive(id, ReceivedMessage::Interested);
     }
     swarm.deliver(giver, &requested[1..2]);
     swarm.wait(11);
@@ -82,16 +82,16 @@ fn a_peer_with_a_slot_is_served_owned_pieces_and_nothing_else() {
         let mut swarm = Swarm::new();
         swarm.begin(&[0]);
         let id = swarm.link_up_as(remote);
-        swarm.receive(id, Received::Interested);
+        swarm.receive(id, ReceivedMessage::Interested);
         let (owned, other) = (swarm.block(0, 1), swarm.block(1, 0));
         assert_eq!(
-            swarm.receive(id, Received::Request(owned)),
+            swarm.receive(id, ReceivedMessage::Request(owned)),
             [Effect::Serve(id, owned)]
         );
         // With BEP 6 each request gets its block or a reject.
-        let rejected = [Effect::Send(id, Outgoing::Reject(other))];
+        let rejected = [Effect::Send(id, OutgoingMessage::Reject(other))];
         let due = if remote.fast { &rejected[..] } else { &[] };
-        assert_eq!(swarm.receive(id, Received::Request(other)), due);
+        assert_eq!(swarm.receive(id, ReceivedMessage::Request(other)), due);
     }
 }
 
@@ -101,12 +101,12 @@ fn a_choked_peer_is_not_served() {
         let mut swarm = Swarm::complete();
         let id = swarm.link_up_as(remote);
         let block = swarm.block(0, 1);
-        let rejected = [Effect::Send(id, Outgoing::Reject(block))];
+        let rejected = [Effect::Send(id, OutgoingMessage::Reject(block))];
         let due = if remote.fast { &rejected[..] } else { &[] };
-        assert_eq!(swarm.receive(id, Received::Request(block)), due);
-        swarm.receive(id, Received::Interested);
+        assert_eq!(swarm.receive(id, ReceivedMessage::Request(block)), due);
+        swarm.receive(id, ReceivedMessage::Interested);
         assert_eq!(
-            swarm.receive(id, Received::Request(block)),
+            swarm.receive(id, ReceivedMessage::Request(block)),
             [Effect::Serve(id, block)]
         );
     }
@@ -116,21 +116,24 @@ fn a_choked_peer_is_not_served() {
 fn a_withdrawn_share_is_not_served() {
     let mut swarm = Swarm::complete();
     let id = swarm.link_up(1);
-    swarm.receive(id, Received::Interested);
+    swarm.receive(id, ReceivedMessage::Interested);
     swarm.step(|core, now| core.withdraw("out", now));
     let block = swarm.block(0, 0);
-    let rejected = Effect::Send(id, Outgoing::Reject(block));
-    assert_eq!(swarm.receive(id, Received::Request(block)), [rejected]);
+    let rejected = Effect::Send(id, OutgoingMessage::Reject(block));
+    assert_eq!(
+        swarm.receive(id, ReceivedMessage::Request(block)),
+        [rejected]
+    );
     swarm.step(|core, now| core.restore(now));
     assert_eq!(
-        swarm.receive(id, Received::Request(block)),
+        swarm.receive(id, ReceivedMessage::Request(block)),
         [Effect::Serve(id, block)]
     );
 }
 
 #[test]
 fn a_choked_peer_with_few_pieces_may_request_the_allowed_ones() {
-    let mut swarm = Swarm::with(|terms| terms.lengths = lengths(100, 2));
+    let mut swarm = Swarm::with(|config| config.lengths = lengths(100, 2));
     swarm.begin_whole();
     let id = swarm.link_up(1);
     let allowed = allowed_fast(caller(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
@@ -140,7 +143,7 @@ fn a_choked_peer_with_few_pieces_may_request_the_allowed_ones() {
     );
     let block = swarm.lengths.block(allowed[0], 1).unwrap();
     assert_eq!(
-        swarm.receive(id, Received::Request(block)),
+        swarm.receive(id, ReceivedMessage::Request(block)),
         [Effect::Serve(id, block)]
     );
     let other = swarm
@@ -149,38 +152,47 @@ fn a_choked_peer_with_few_pieces_may_request_the_allowed_ones() {
         .find(|piece| !allowed.contains(piece))
         .unwrap();
     let other = swarm.lengths.block(other, 0).unwrap();
-    let rejected = |block| [Effect::Send(id, Outgoing::Reject(block))];
-    assert_eq!(swarm.receive(id, Received::Request(other)), rejected(other));
+    let rejected = |block| [Effect::Send(id, OutgoingMessage::Reject(block))];
+    assert_eq!(
+        swarm.receive(id, ReceivedMessage::Request(other)),
+        rejected(other)
+    );
     // Once it owns as many pieces as are allowed, it has something to trade with.
     swarm.announce_pieces(id, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(
-        swarm.receive(id, Received::Request(block)),
+        swarm.receive(id, ReceivedMessage::Request(block)),
         [Effect::Serve(id, block)]
     );
     let tenth = swarm.piece(9);
-    swarm.receive(id, Received::Have(tenth));
-    assert_eq!(swarm.receive(id, Received::Request(block)), rejected(block));
+    swarm.receive(id, ReceivedMessage::Have(tenth));
+    assert_eq!(
+        swarm.receive(id, ReceivedMessage::Request(block)),
+        rejected(block)
+    );
 }
 
 #[test]
 fn the_bytes_for_a_choked_peer_are_bounded() {
-    let mut swarm = Swarm::with(|terms| terms.lengths = lengths(100, 16));
+    let mut swarm = Swarm::with(|config| config.lengths = lengths(100, 16));
     swarm.begin_whole();
     let id = swarm.link_up(1);
     let piece = swarm.core.link(id).unwrap().allowed_fast()[0];
     let block = swarm.lengths.range(piece.number(), 0, MAX_BLOCK).unwrap();
     for _ in 0..(8 << 20) / MAX_BLOCK {
         assert_eq!(
-            swarm.receive(id, Received::Request(block)),
+            swarm.receive(id, ReceivedMessage::Request(block)),
             [Effect::Serve(id, block)]
         );
     }
-    let rejected = Effect::Send(id, Outgoing::Reject(block));
-    assert_eq!(swarm.receive(id, Received::Request(block)), [rejected]);
-    // With a slot it gets what it requests.
-    swarm.receive(id, Received::Interested);
+    let rejected = Effect::Send(id, OutgoingMessage::Reject(block));
     assert_eq!(
-        swarm.receive(id, Received::Request(block)),
+        swarm.receive(id, ReceivedMessage::Request(block)),
+        [rejected]
+    );
+    // With a slot it gets what it requests.
+    swarm.receive(id, ReceivedMessage::Interested);
+    assert_eq!(
+        swarm.receive(id, ReceivedMessage::Request(block)),
         [Effect::Serve(id, block)]
     );
 }
@@ -190,15 +202,15 @@ fn a_complete_share_serves_the_peers_that_take_fastest() {
     let mut swarm = Swarm::complete();
     let [first, fast, third] = [1, 2, 3].map(|number| swarm.link_up(number));
     for id in [first, fast, third] {
-        swarm.receive(id, Received::Interested);
+        swarm.receive(id, ReceivedMessage::Interested);
     }
     let mut choked = Vec::new();
     for second in 1..=120 {
         swarm.wait(1);
-        let activity = Activity {
+        let activity = LinkActivity {
             sent: second << 20,
             last_sent: swarm.now,
-            ..Activity::default()
+            ..LinkActivity::default()
         };
         swarm.activity.insert(fast, activity);
         let effects = swarm.tick();
@@ -215,7 +227,7 @@ fn a_complete_share_serves_the_peers_that_take_fastest() {
 /// runs every second.
 fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64)) -> bool {
     for id in [id, swarm.link_up(2), swarm.link_up(3)] {
-        swarm.receive(id, Received::Interested);
+        swarm.receive(id, ReceivedMessage::Interested);
     }
     let mut is_choked = false;
     for second in 1..=90 {
@@ -228,10 +240,10 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
 
 /// A download with a web seed that is read, so that nothing is given up.
 fn with_web_seed() -> Swarm {
-    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
-    swarm.step(|core, _| core.on_server_up(LinkId(99), 1));
+    let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
+    swarm.step(|core, _| core.on_web_seed_up(LinkId(99), 1));
     let mut blocks = Vec::new();
-    swarm.step(|core, now| core.next_for_server(LinkId(99), now, &mut blocks));
+    swarm.step(|core, now| core.next_for_web_seed(LinkId(99), now, &mut blocks));
     swarm
 }
 
@@ -240,9 +252,9 @@ fn a_peer_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
     for paused in [false, true] {
         let mut swarm = with_web_seed();
         let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
-        let activity = Activity {
+        let activity = LinkActivity {
             paused,
-            ..Activity::default()
+            ..LinkActivity::default()
         };
         swarm.activity.insert(id, activity);
         assert_eq!(loses_slot(&mut swarm, id, |_, _| {}), !paused);
@@ -256,8 +268,8 @@ fn a_peer_that_chokes_us_owes_nothing() {
     let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
     let is_choked = loses_slot(&mut swarm, id, |swarm, second| {
         if second % 40 == 0 {
-            swarm.receive(id, Received::Choke);
-            swarm.receive(id, Received::Unchoke);
+            swarm.receive(id, ReceivedMessage::Choke);
+            swarm.receive(id, ReceivedMessage::Unchoke);
         }
     });
     assert!(!is_choked);
@@ -267,7 +279,7 @@ fn a_peer_that_chokes_us_owes_nothing() {
     swarm.announce_pieces(id, &[0, 1, 2, 3]);
     for number in 0..4 {
         let piece = swarm.piece(number);
-        swarm.receive(id, Received::AllowedFast(piece));
+        swarm.receive(id, ReceivedMessage::AllowedFast(piece));
     }
     assert!(swarm.core.picker().is_fetching(id));
     assert!(!loses_slot(&mut swarm, id, |_, _| {}));

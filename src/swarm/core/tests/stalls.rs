@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::swarm::LinkId;
-use crate::swarm::core::{Activity, Budget, CloseReason, Effect, Outgoing};
+use crate::swarm::core::{Budget, CloseReason, Effect, LinkActivity, OutgoingMessage};
 use std::time::Duration;
 
 const WEB_SEED: LinkId = LinkId(99);
@@ -17,7 +17,9 @@ fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests_to_others() {
     assert_eq!(swarm.tick(), []);
     swarm.now += Duration::from_millis(1);
     let effects = swarm.tick();
-    let cancelled = requested.iter().map(|range| Outgoing::Cancel(*range));
+    let cancelled = requested
+        .iter()
+        .map(|range| OutgoingMessage::Cancel(*range));
     let cancelled: Vec<_> = cancelled.collect();
     assert_eq!(sent(&effects, first)[..2], cancelled);
     assert!(effects.contains(&Effect::Stalled(first)));
@@ -27,7 +29,7 @@ fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests_to_others() {
 
 #[test]
 fn a_link_that_stalls_too_often_in_a_row_ends() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 3);
+    let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 3);
     let (id, requested) = swarm.source(1, &[0, 1, 2, 3]);
     for _ in 0..2 {
         swarm.wait(6);
@@ -49,9 +51,9 @@ fn a_link_that_stalls_too_often_in_a_row_ends() {
 fn a_link_is_not_late_while_we_do_not_read_it() {
     let mut swarm = Swarm::fetching();
     let (id, _) = swarm.source(1, &[0]);
-    let paused = Activity {
+    let paused = LinkActivity {
         paused: true,
-        ..Activity::default()
+        ..LinkActivity::default()
     };
     swarm.activity.insert(id, paused);
     for _ in 0..30 {
@@ -68,9 +70,9 @@ fn a_link_is_not_late_while_we_do_not_read_it() {
 fn a_peer_that_does_not_read_loses_its_link() {
     let mut swarm = Swarm::complete();
     let id = swarm.link_up(1);
-    let unread = |seconds| Activity {
+    let unread = |seconds| LinkActivity {
         unread_for: Duration::from_secs(seconds),
-        ..Activity::default()
+        ..LinkActivity::default()
     };
     swarm.activity.insert(id, unread(30));
     assert_eq!(swarm.tick(), []);
@@ -80,7 +82,7 @@ fn a_peer_that_does_not_read_loses_its_link() {
 
 /// A download with one link that has delivered one of two requested blocks.
 fn half_fetched() -> (Swarm, LinkId) {
-    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+    let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let (id, requested) = swarm.source(1, &[0]);
     swarm.deliver(id, &requested[..1]);
     assert_eq!(swarm.buffers.reserved(), 2);
@@ -111,7 +113,7 @@ fn a_download_that_gets_nothing_lends_its_buffers() {
 
 #[test]
 fn the_first_requests_are_not_given_up_at_once_after_a_long_time_without_peers() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+    let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     swarm.wait(100);
     let (_, requested) = swarm.source(1, &[0]);
     assert_eq!(requested.len(), 2);
@@ -131,7 +133,7 @@ fn buffers_are_not_lent_while_a_block_arrives_now_and_then() {
 
 #[test]
 fn buffers_are_not_lent_while_workers_have_blocks() {
-    let mut swarm = Swarm::fetching_with(|terms| terms.max_stalls = 1_000);
+    let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let (id, requested) = swarm.source(1, &[0, 1]);
     assert_eq!(kinds(&swarm.deliver(id, &requested[..2])), ["Hash"]);
     assert!(!has_lent(&mut swarm, 30));
@@ -144,11 +146,11 @@ fn buffers_are_not_lent_while_workers_have_blocks() {
 fn buffers_are_not_lent_while_a_web_seed_is_read() {
     let (mut swarm, id) = half_fetched();
     swarm.link_down(id);
-    swarm.step(|core, _| core.on_server_up(WEB_SEED, 1));
+    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, 1));
     let mut blocks = Vec::new();
-    swarm.step(|core, now| core.next_for_server(WEB_SEED, now, &mut blocks));
+    swarm.step(|core, now| core.next_for_web_seed(WEB_SEED, now, &mut blocks));
     assert_eq!(blocks.len(), 1);
     assert!(!has_lent(&mut swarm, 30));
-    swarm.step(|core, _| core.on_server_down(WEB_SEED));
+    swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     assert!(has_lent(&mut swarm, 1));
 }

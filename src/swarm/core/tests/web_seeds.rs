@@ -2,7 +2,9 @@
 
 use super::fixture::*;
 use crate::swarm::LinkId;
-use crate::swarm::core::{Budget, Effect, Outgoing, Source, Sources, Trust, Unasked, Verdict};
+use crate::swarm::core::{
+    Budget, Effect, OutgoingMessage, Source, Sources, UnrequestedBlock, Verdict, WebSeedTrust,
+};
 use crate::torrent::BlockRange;
 use std::time::Duration;
 
@@ -17,14 +19,14 @@ fn with_web_seed(largest_window: u32) -> Swarm {
 }
 
 fn add(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
-    let (goes_on, effects) = swarm.step(|core, _| core.on_server_up(id, largest_window));
+    let (goes_on, effects) = swarm.step(|core, _| core.on_web_seed_up(id, largest_window));
     assert_eq!((goes_on, effects), (true, vec![]));
 }
 
 /// The blocks to request next, or `None` if the web seed is not to be used any more.
 fn next(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
     let mut blocks = Vec::new();
-    let goes_on = swarm.step(|core, now| core.next_for_server(id, now, &mut blocks));
+    let goes_on = swarm.step(|core, now| core.next_for_web_seed(id, now, &mut blocks));
     assert_eq!(goes_on.1, []);
     goes_on.0.then_some(blocks)
 }
@@ -81,11 +83,11 @@ fn the_blocks_of_a_web_seed_that_is_left_are_requested_from_others() {
     let requested = next(&mut swarm, WEB_SEED).unwrap();
     let (peer, none) = swarm.source(1, &[0, 1, 2, 3]);
     assert_eq!((requested.len(), none.len()), (8, 0));
-    swarm.step(|core, _| core.on_server_down(WEB_SEED));
+    swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     assert_eq!(requests(&swarm.tick(), peer).len(), 8);
     let source = web_source(WEB_SEED);
     let late = swarm.step(|core, now| core.on_block(WEB_SEED, Some(&source), requested[0], 0, now));
-    assert_eq!(late, (Err(Unasked), vec![]));
+    assert_eq!(late, (Err(UnrequestedBlock), vec![]));
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn no_cancel_is_sent_to_a_web_seed() {
     let effects = gives(&mut swarm, WEB_SEED, &requested[1..2]);
     assert_eq!(
         effects[0],
-        Effect::Send(peer, Outgoing::Cancel(requested[1]))
+        Effect::Send(peer, OutgoingMessage::Cancel(requested[1]))
     );
 }
 
@@ -123,7 +125,7 @@ fn a_web_seed_is_not_late_while_we_do_not_read_it() {
     let (peer, _) = swarm.source(1, &[]);
     for _ in 0..10 {
         swarm.wait(3);
-        swarm.step(|core, now| core.excuse(WEB_SEED, now));
+        swarm.step(|core, now| core.mark_not_late(WEB_SEED, now));
         assert_eq!(swarm.core.progress().idle(swarm.now), Duration::ZERO);
         assert_eq!(requests(&swarm.tick(), peer), []);
     }
@@ -135,17 +137,17 @@ fn a_web_seed_is_not_late_while_we_do_not_read_it() {
 fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_left_for_good() {
     let mut swarm = with_web_seed(2);
     let requested = next(&mut swarm, WEB_SEED).unwrap();
-    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Full);
+    assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Full);
     let effects = gives(&mut swarm, WEB_SEED, &requested);
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!(
         (verdicts, effects),
         (vec![Verdict::Proven(WEB_SEED)], vec![])
     );
-    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Lost);
+    assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Lost);
     assert_eq!(next(&mut swarm, WEB_SEED), None);
     // Another attempt changes nothing: a web seed is remembered until the download ends.
-    swarm.step(|core, _| core.on_server_down(WEB_SEED));
+    swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     add(&mut swarm, WEB_SEED, 2);
     assert_eq!(next(&mut swarm, WEB_SEED), None);
     assert!(!swarm.core.contacts().has_barred(swarm.now));
@@ -163,12 +165,12 @@ fn a_web_seed_is_doubted_after_a_part_of_a_bad_piece_until_a_piece_from_it_alone
     effects.extend(swarm.deliver(peer, &requested[1..]));
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!((verdicts, effects), (vec![Verdict::Unclear], vec![]));
-    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Doubted);
+    assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
     swarm.link_down(peer);
     let requested = next(&mut swarm, WEB_SEED).unwrap();
     let effects = gives(&mut swarm, WEB_SEED, &requested);
     swarm.write(&effects);
-    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Full);
+    assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Full);
 }
 
 #[test]
@@ -187,8 +189,8 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
     let requested = next(&mut swarm, OTHER).unwrap();
     let effects = gives(&mut swarm, OTHER, &requested);
     swarm.write(&effects);
-    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Doubted);
-    assert_eq!(swarm.core.trust(OTHER), Trust::Full);
+    assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
+    assert_eq!(swarm.core.trust(OTHER), WebSeedTrust::Full);
     // Nor does a good piece that came partly from it, in whatever order the sources are visited.
     for _ in 0..20 {
         let peer = Source::Peer(address(1));
@@ -196,5 +198,5 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
         let piece = swarm.piece(3);
         swarm.step(|core, now| core.on_piece_written(piece, &sources, now));
     }
-    assert_eq!(swarm.core.trust(WEB_SEED), Trust::Doubted);
+    assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
 }

@@ -24,36 +24,36 @@ fn file(name: &str, identifier: &str) -> Info {
     scenario.owned[0].info().unwrap()
 }
 
-fn own(info: &Info) -> Ask {
+fn own(info: &Info) -> RunRequest {
     let parts = vec![InfoPart::of(info.raw(), 0).unwrap()];
-    Ask::Own { parts }
+    RunRequest::Own { parts }
 }
 
-fn want(names: &[&str]) -> Ask {
+fn want(names: &[&str]) -> RunRequest {
     let names = names.iter().copied().map(name).collect();
-    Ask::Want { names }
+    RunRequest::Want { names }
 }
 
-fn complete(file: &str) -> Ask {
-    Ask::Complete { name: name(file) }
+fn complete(file: &str) -> RunRequest {
+    RunRequest::Complete { name: name(file) }
 }
 
-fn lookup(file: &str) -> Ask {
+fn lookup(file: &str) -> RunRequest {
     let (name, offset) = (name(file), 0);
-    Ask::Lookup { name, offset }
+    RunRequest::Lookup { name, offset }
 }
 
 fn released(connections: &[u64]) -> Vec<RunEffect> {
-    let release = |id: &u64| RunEffect::Send(RunConnectionId(*id), Notice::Release);
+    let release = |id: &u64| RunEffect::Send(RunConnectionId(*id), RunNotice::Release);
     connections.iter().map(release).collect()
 }
 
 fn ended(connections: &[u64], failures: &[&str]) -> Vec<RunEffect> {
-    let failures: Vec<Line> = failures.iter().map(|line| Line::new(line)).collect();
+    let failures: Vec<TextLine> = failures.iter().map(|line| TextLine::new(line)).collect();
     let end = |id: &u64| {
         let (id, failures) = (RunConnectionId(*id), failures.clone());
         [
-            RunEffect::Send(id, Notice::End { failures }),
+            RunEffect::Send(id, RunNotice::End { failures }),
             RunEffect::Close(id),
         ]
     };
@@ -83,7 +83,7 @@ impl Run {
                 run.ok(*client, own(file));
             }
             run.ok(*client, want(wanted));
-            run.ok(*client, Ask::Reported);
+            run.ok(*client, RunRequest::Reported);
         }
         assert_eq!(run.run.phase, Phase::Released);
         run
@@ -101,13 +101,13 @@ impl Run {
     }
 
     /// The answer to a request, and the other effects.
-    fn ask(&mut self, connection: u32, ask: Ask) -> (Answer, Vec<RunEffect>) {
+    fn ask(&mut self, connection: u32, ask: RunRequest) -> (RunAnswer, Vec<RunEffect>) {
         let connection = RunConnectionId(connection.into());
-        let mut effects = self
-            .run
-            .on_request(connection, Request { id: 7, ask }, self.now);
+        let mut effects =
+            self.run
+                .on_request(connection, RunRequestMessage { id: 7, ask }, self.now);
         match effects.remove(0) {
-            RunEffect::Send(to, Notice::Answer { id: 7, answer }) if to == connection => {
+            RunEffect::Send(to, RunNotice::Answer { id: 7, answer }) if to == connection => {
                 (answer, effects)
             }
             other => panic!("{other:?}"),
@@ -115,16 +115,20 @@ impl Run {
     }
 
     /// The effects of a request that must be answered with `Ok`.
-    fn ok(&mut self, connection: u32, ask: Ask) -> Vec<RunEffect> {
+    fn ok(&mut self, connection: u32, ask: RunRequest) -> Vec<RunEffect> {
         let (answer, effects) = self.ask(connection, ask);
-        assert_eq!(answer, Answer::Ok);
+        assert_eq!(answer, RunAnswer::Ok);
         effects
     }
 
     /// The error with which a request must be answered, and the other effects.
-    fn refused(&mut self, connection: u32, ask: Ask) -> (ErrorKind, String, Vec<RunEffect>) {
+    fn refused(
+        &mut self,
+        connection: u32,
+        ask: RunRequest,
+    ) -> (RunErrorKind, String, Vec<RunEffect>) {
         match self.ask(connection, ask) {
-            (Answer::Error { kind, message }, effects) => {
+            (RunAnswer::Error { kind, message }, effects) => {
                 (kind, message.as_str().to_owned(), effects)
             }
             (other, _) => panic!("{other:?}"),
@@ -142,12 +146,12 @@ impl Run {
 
     fn failures(&self) -> Vec<&str> {
         let outcome = self.run.outcome().expect("the run has ended");
-        outcome.failures.iter().map(Line::as_str).collect()
+        outcome.failures.iter().map(TextLine::as_str).collect()
     }
 }
 
-fn hello(client: u32) -> Ask {
-    Ask::Hello {
+fn hello(client: u32) -> RunRequest {
+    RunRequest::Hello {
         client: number(client),
         port: NonZeroU16::new(1000 + client as u16).unwrap(),
     }
@@ -159,19 +163,22 @@ fn all_are_held_until_the_last_has_reported_and_end_when_the_last_has_finished()
     let mut run = Run::of(2);
     run.hello(1);
     assert_eq!(run.ok(1, own(&f)), []);
-    assert_eq!(run.ok(1, Ask::Reported), []);
+    assert_eq!(run.ok(1, RunRequest::Reported), []);
     run.hello(12);
     assert_eq!(run.ok(12, want(&["f"])), []);
-    assert_eq!(run.refused(12, lookup("f")).0, ErrorKind::OutOfOrder);
-    assert_eq!(run.ok(12, Ask::Reported), released(&[1, 12]));
-    assert_eq!(run.ok(1, Ask::Finished), []);
+    assert_eq!(run.refused(12, lookup("f")).0, RunErrorKind::OutOfOrder);
+    assert_eq!(run.ok(12, RunRequest::Reported), released(&[1, 12]));
+    assert_eq!(run.ok(1, RunRequest::Finished), []);
     let (answer, _) = run.ask(12, lookup("f"));
     let part = InfoPart::of(f.raw(), 0).unwrap();
-    assert_eq!(answer, Answer::Info { part });
-    assert_eq!(run.refused(12, Ask::Finished).0, ErrorKind::OutOfOrder);
+    assert_eq!(answer, RunAnswer::Info { part });
+    assert_eq!(
+        run.refused(12, RunRequest::Finished).0,
+        RunErrorKind::OutOfOrder
+    );
     assert_eq!(run.ok(12, complete("f")), []);
     assert_eq!(run.run.outcome(), None);
-    assert_eq!(run.ok(12, Ask::Finished), ended(&[1, 12], &[]));
+    assert_eq!(run.ok(12, RunRequest::Finished), ended(&[1, 12], &[]));
     assert!(run.failures().is_empty());
     assert_eq!((run.gone(1), run.tick(WAIT * 2)), (vec![], vec![]));
     assert!(
@@ -192,8 +199,8 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
     ]);
     let owners = |run: &mut Run, client| {
         let info_hash = f.info_hash();
-        match run.ask(client, Ask::Owners { info_hash }).0 {
-            Answer::Owners { addresses, whole } => {
+        match run.ask(client, RunRequest::Owners { info_hash }).0 {
+            RunAnswer::Owners { addresses, whole } => {
                 let ports = addresses.iter().map(|address| address.port() - 1000);
                 (ports.collect(), whole)
             }
@@ -221,7 +228,7 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
     let (kind, message, _) = run.refused(5, lookup("f"));
     assert_eq!(
         (kind, message.as_str()),
-        (ErrorKind::NoOwner, NO_LIVING_OWNER)
+        (RunErrorKind::NoOwner, NO_LIVING_OWNER)
     );
 }
 
@@ -229,20 +236,23 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
 fn a_file_without_an_owner_fails_its_client_and_the_others_finish() {
     let f = file("f", "a");
     let mut run = Run::released(&[(1, &[&f], &[]), (4, &[], &["f", "file7"])]);
-    assert_eq!(run.refused(4, lookup("file7")).0, ErrorKind::NoOwner);
-    assert_eq!(run.refused(4, complete("file7")).0, ErrorKind::OutOfOrder);
-    let failed = |file: &str| Ask::Failed {
+    assert_eq!(run.refused(4, lookup("file7")).0, RunErrorKind::NoOwner);
+    assert_eq!(
+        run.refused(4, complete("file7")).0,
+        RunErrorKind::OutOfOrder
+    );
+    let failed = |file: &str| RunRequest::Failed {
         name: name(file),
-        reason: Line::new(NO_LIVING_OWNER),
+        reason: TextLine::new(NO_LIVING_OWNER),
     };
     assert_eq!(run.ok(4, failed("file7")), []);
-    assert_eq!(run.refused(4, failed("file7")).0, ErrorKind::OutOfOrder);
-    assert_eq!(run.refused(4, failed("other")).0, ErrorKind::OutOfOrder);
+    assert_eq!(run.refused(4, failed("file7")).0, RunErrorKind::OutOfOrder);
+    assert_eq!(run.refused(4, failed("other")).0, RunErrorKind::OutOfOrder);
     run.ok(4, complete("f"));
-    assert_eq!(run.refused(4, complete("f")).0, ErrorKind::OutOfOrder);
-    run.ok(4, Ask::Finished);
+    assert_eq!(run.refused(4, complete("f")).0, RunErrorKind::OutOfOrder);
+    run.ok(4, RunRequest::Finished);
     let lines = ["client 4: file7: no living owner"];
-    assert_eq!(run.ok(1, Ask::Finished), ended(&[1, 4], &lines));
+    assert_eq!(run.ok(1, RunRequest::Finished), ended(&[1, 4], &lines));
     assert_eq!(run.failures(), lines);
 }
 
@@ -251,7 +261,7 @@ fn a_client_that_wants_what_it_owns_completes_it() {
     let f = file("f", "a");
     let mut run = Run::released(&[(1, &[&f], &["f"])]);
     run.ok(1, complete("f"));
-    assert_eq!(run.ok(1, Ask::Finished), ended(&[1], &[]));
+    assert_eq!(run.ok(1, RunRequest::Finished), ended(&[1], &[]));
 }
 
 #[test]
@@ -261,27 +271,30 @@ fn a_dead_client_counts_as_ended_whenever_it_dies() {
     let mut before_its_report = Run::of(2);
     before_its_report.hello(1);
     before_its_report.hello(2);
-    before_its_report.ok(1, Ask::Reported);
+    before_its_report.ok(1, RunRequest::Reported);
     assert_eq!(before_its_report.gone(2), released(&[1]));
-    let end = before_its_report.ok(1, Ask::Finished);
+    let end = before_its_report.ok(1, RunRequest::Finished);
     assert_eq!(end, ended(&[1], &lines));
 
     let mut while_held = Run::of(2);
     while_held.hello(2);
-    while_held.ok(2, Ask::Reported);
+    while_held.ok(2, RunRequest::Reported);
     assert_eq!(while_held.gone(2), []);
     while_held.hello(1);
-    assert_eq!(while_held.ok(1, Ask::Reported), released(&[1]));
+    assert_eq!(while_held.ok(1, RunRequest::Reported), released(&[1]));
 
     let mut in_the_middle = Run::released(&[(1, &[], &[]), (2, &[], &["f"])]);
-    in_the_middle.ok(1, Ask::Finished);
+    in_the_middle.ok(1, RunRequest::Finished);
     assert_eq!(in_the_middle.gone(2), ended(&[1], &lines));
     assert_eq!(in_the_middle.failures(), lines);
 
     let mut when_finished = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
-    when_finished.ok(2, Ask::Finished);
+    when_finished.ok(2, RunRequest::Finished);
     assert_eq!(when_finished.gone(2), []);
-    assert_eq!(when_finished.ok(1, Ask::Finished), ended(&[1], &lines));
+    assert_eq!(
+        when_finished.ok(1, RunRequest::Finished),
+        ended(&[1], &lines)
+    );
 }
 
 #[test]
@@ -289,13 +302,13 @@ fn a_silent_client_counts_as_dead_and_a_ping_keeps_it_alive() {
     let mut run = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
     assert_eq!(run.run.next_tick(), Some(CLIENT_TIMEOUT));
     run.now = seconds(10);
-    run.ok(1, Ask::Ping);
+    run.ok(1, RunRequest::Ping);
     assert_eq!(run.tick(CLIENT_TIMEOUT - Duration::from_millis(1)), []);
     let close = vec![RunEffect::Close(RunConnectionId(2))];
     assert_eq!(run.tick(CLIENT_TIMEOUT), close);
     assert_eq!(run.run.next_tick(), Some(seconds(30)));
     assert_eq!(run.gone(2), [], "gone only once");
-    let end = run.ok(1, Ask::Finished);
+    let end = run.ok(1, RunRequest::Finished);
     assert_eq!(end, ended(&[1], &["client 2 is gone"]));
 }
 
@@ -304,19 +317,19 @@ fn clients_that_do_not_report_in_time_are_named_and_the_others_go_on() {
     let mut run = Run::of(4);
     run.hello(1);
     run.hello(3);
-    run.ok(1, Ask::Reported);
+    run.ok(1, RunRequest::Reported);
     run.now = WAIT - seconds(1);
-    run.ok(1, Ask::Ping);
-    run.ok(3, Ask::Ping);
+    run.ok(1, RunRequest::Ping);
+    run.ok(3, RunRequest::Ping);
     assert_eq!(run.run.next_tick(), Some(WAIT));
     let late = "client 3 did not report within 60 s";
     let effects = [ended(&[3], &[late]), released(&[1])].concat();
     assert_eq!(run.tick(WAIT), effects);
     run.connect(4);
     let (kind, _, effects) = run.refused(4, hello(4));
-    assert_eq!(kind, ErrorKind::RunStarted);
+    assert_eq!(kind, RunErrorKind::RunStarted);
     assert_eq!(effects, [RunEffect::Close(RunConnectionId(4))]);
-    run.ok(1, Ask::Finished);
+    run.ok(1, RunRequest::Finished);
     let missing = [2, 4].map(|client| format!("client {client} did not report within 60 s"));
     assert_eq!(run.failures(), [late, &missing[0], &missing[1]]);
 }
@@ -325,11 +338,11 @@ fn clients_that_do_not_report_in_time_are_named_and_the_others_go_on() {
 fn missing_clients_are_counted_if_their_numbers_are_not_certain() {
     let mut run = Run::of(3);
     run.hello(7);
-    run.ok(7, Ask::Reported);
+    run.ok(7, RunRequest::Reported);
     run.now = WAIT;
-    run.ok(7, Ask::Ping);
+    run.ok(7, RunRequest::Ping);
     assert_eq!(run.tick(WAIT), released(&[7]));
-    run.ok(7, Ask::Finished);
+    run.ok(7, RunRequest::Finished);
     assert_eq!(run.failures(), ["2 clients did not report within 60 s"]);
 }
 
@@ -372,7 +385,7 @@ fn a_client_that_comes_after_a_conflict_gets_the_reason() {
         assert!(run.run.expects_more_clients());
         run.connect(90);
         let (kind, message, effects) = run.refused(90, hello(client));
-        assert_eq!(kind, ErrorKind::RunStarted);
+        assert_eq!(kind, RunErrorKind::RunStarted);
         let why = "the run has failed: clients 1 and 3 own different content under the name f";
         assert_eq!(message, why);
         assert_eq!(effects, [RunEffect::Close(RunConnectionId(90))]);
@@ -397,9 +410,9 @@ fn a_duplicate_number_a_full_or_started_run_and_a_missing_hello_are_refused() {
     let mut run = Run::of(2);
     run.hello(1);
     for (ask, expected) in [
-        (hello(1), ErrorKind::NumberTaken),
-        (Ask::Ping, ErrorKind::OutOfOrder),
-        (Ask::Reported, ErrorKind::OutOfOrder),
+        (hello(1), RunErrorKind::NumberTaken),
+        (RunRequest::Ping, RunErrorKind::OutOfOrder),
+        (RunRequest::Reported, RunErrorKind::OutOfOrder),
     ] {
         run.connect(99);
         let (kind, _, effects) = run.refused(99, ask);
@@ -408,15 +421,15 @@ fn a_duplicate_number_a_full_or_started_run_and_a_missing_hello_are_refused() {
     }
     run.hello(2);
     run.connect(99);
-    assert_eq!(run.refused(99, hello(3)).0, ErrorKind::RunFull);
+    assert_eq!(run.refused(99, hello(3)).0, RunErrorKind::RunFull);
     let (kind, _, effects) = run.refused(1, hello(3));
-    assert_eq!((kind, effects), (ErrorKind::OutOfOrder, vec![]));
+    assert_eq!((kind, effects), (RunErrorKind::OutOfOrder, vec![]));
     run.gone(2);
     run.connect(99);
     let (kind, message, _) = run.refused(99, hello(2));
     assert_eq!(
         kind,
-        ErrorKind::NumberTaken,
+        RunErrorKind::NumberTaken,
         "not even when the first is dead"
     );
     assert_eq!(message, "client 2 has already connected");
@@ -427,20 +440,25 @@ fn reports_after_the_report_or_the_release_are_refused() {
     let f = file("f", "a");
     let mut run = Run::of(2);
     run.hello(1);
-    run.ok(1, Ask::Reported);
-    for ask in [own(&f), want(&["f"]), Ask::Reported, Ask::Finished] {
-        assert_eq!(run.refused(1, ask).0, ErrorKind::OutOfOrder);
+    run.ok(1, RunRequest::Reported);
+    for ask in [
+        own(&f),
+        want(&["f"]),
+        RunRequest::Reported,
+        RunRequest::Finished,
+    ] {
+        assert_eq!(run.refused(1, ask).0, RunErrorKind::OutOfOrder);
     }
     run.hello(2);
-    run.ok(2, Ask::Reported);
-    for ask in [own(&f), want(&["f"]), Ask::Reported] {
-        assert_eq!(run.refused(1, ask).0, ErrorKind::RunStarted);
+    run.ok(2, RunRequest::Reported);
+    for ask in [own(&f), want(&["f"]), RunRequest::Reported] {
+        assert_eq!(run.refused(1, ask).0, RunErrorKind::RunStarted);
     }
 }
 
 #[test]
 fn invalid_info_dictionaries_are_refused() {
-    let parts = |offset, total, bytes: &[u8]| Ask::Own {
+    let parts = |offset, total, bytes: &[u8]| RunRequest::Own {
         parts: vec![InfoPart::new(offset, total, bytes.to_vec()).unwrap()],
     };
     let folder = b"d5:filesld6:lengthi0e4:pathl1:aeee4:name1:x12:piece lengthi1e6:pieces0:e";
@@ -454,10 +472,13 @@ fn invalid_info_dictionaries_are_refused() {
         parts(0, folder.len() as u32, folder),
         own(&file("f", "b")),
     ] {
-        assert_eq!(run.refused(1, ask).0, ErrorKind::BadInfo);
+        assert_eq!(run.refused(1, ask).0, RunErrorKind::BadInfo);
     }
     run.ok(1, parts(0, 9, b"d"));
-    assert_eq!(run.refused(1, Ask::Reported).0, ErrorKind::BadInfo);
+    assert_eq!(
+        run.refused(1, RunRequest::Reported).0,
+        RunErrorKind::BadInfo
+    );
 }
 
 #[test]
@@ -472,8 +493,8 @@ fn a_silent_new_connection_is_closed_and_counts_as_no_client() {
     run.connect(6);
     assert_eq!(run.gone(6), []);
     run.hello(1);
-    run.ok(1, Ask::Reported);
-    run.ok(1, Ask::Finished);
+    run.ok(1, RunRequest::Reported);
+    run.ok(1, RunRequest::Finished);
     assert!(run.failures().is_empty());
     let late = run
         .run

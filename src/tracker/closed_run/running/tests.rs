@@ -1,6 +1,8 @@
 use super::*;
-use crate::net::{Caps, Incoming, Server, tls_testing};
-use crate::wire::control::{Answer, Ask, ClientNumber, ErrorKind, Line, Notice};
+use crate::net::{ConnectionCaps, IncomingConnection, Server, tls_testing};
+use crate::wire::control::{
+    ClientNumber, RunAnswer, RunErrorKind, RunNotice, RunRequest, TextLine,
+};
 use std::net::TcpListener;
 use std::num::NonZeroU16;
 use std::sync::mpsc;
@@ -17,7 +19,7 @@ impl Tracker {
         let run = RunningRun::start(NonZeroU32::new(expected).unwrap(), LONG).unwrap();
         let run = Arc::new(run);
         let serving = Arc::clone(&run);
-        let caps = Caps {
+        let caps = ConnectionCaps {
             total: 100,
             per_address: 100,
         };
@@ -29,7 +31,7 @@ impl Tracker {
             caps,
             256 << 10,
             LONG,
-            move |incoming: Incoming| {
+            move |incoming: IncomingConnection| {
                 let connection = tls.accept(incoming.stream, LONG).unwrap();
                 serving.serve(&connection, incoming.address);
             },
@@ -45,18 +47,18 @@ impl Tracker {
     /// Connects a client and sends its hello.
     fn client(&self, client: u32) -> TlsStream {
         let connection = self.connect();
-        let ask = Ask::Hello {
+        let ask = RunRequest::Hello {
             client: ClientNumber::new(client).unwrap(),
             port: NonZeroU16::MIN,
         };
         send(&connection, ask);
-        assert_eq!(answer(&connection), Answer::Ok);
+        assert_eq!(answer(&connection), RunAnswer::Ok);
         connection
     }
 }
 
-fn send(connection: &TlsStream, ask: Ask) {
-    let body = Request { id: 7, ask }.encode();
+fn send(connection: &TlsStream, ask: RunRequest) {
+    let body = RunRequestMessage { id: 7, ask }.encode();
     write_frame(connection, &body, MAX_FRAME, LONG).unwrap();
 }
 
@@ -77,17 +79,17 @@ fn fill(connection: &TlsStream, mut buffer: &mut [u8]) {
 }
 
 /// Reads the next notice, and no byte after it.
-fn notice(connection: &TlsStream) -> Notice {
+fn notice(connection: &TlsStream) -> RunNotice {
     let mut header = [0; 4];
     fill(connection, &mut header);
     let mut body = vec![0; u32::from_be_bytes(header) as usize];
     fill(connection, &mut body);
-    Notice::decode(&body).unwrap()
+    RunNotice::decode(&body).unwrap()
 }
 
-fn answer(connection: &TlsStream) -> Answer {
+fn answer(connection: &TlsStream) -> RunAnswer {
     match notice(connection) {
-        Notice::Answer { id: 7, answer } => answer,
+        RunNotice::Answer { id: 7, answer } => answer,
         other => panic!("{other:?}"),
     }
 }
@@ -123,8 +125,8 @@ fn invalid_bytes_close_their_own_connection_and_the_run_goes_on() {
             let refused = answer(&bad);
             assert!(matches!(
                 refused,
-                Answer::Error {
-                    kind: ErrorKind::OutOfOrder,
+                RunAnswer::Error {
+                    kind: RunErrorKind::OutOfOrder,
                     ..
                 }
             ));
@@ -132,14 +134,14 @@ fn invalid_bytes_close_their_own_connection_and_the_run_goes_on() {
         assert_closed(&bad);
     }
     let bad = tracker.client(2);
-    send(&good, Ask::Reported);
-    assert_eq!(answer(&good), Answer::Ok);
+    send(&good, RunRequest::Reported);
+    assert_eq!(answer(&good), RunAnswer::Ok);
     write(&bad, b"\0\0\0\x02xx");
-    assert_eq!(notice(&good), Notice::Release);
-    send(&good, Ask::Finished);
-    assert_eq!(answer(&good), Answer::Ok);
-    let failures = vec![Line::new("client 2 is gone")];
-    let end = Notice::End {
+    assert_eq!(notice(&good), RunNotice::Release);
+    send(&good, RunRequest::Finished);
+    assert_eq!(answer(&good), RunAnswer::Ok);
+    let failures = vec![TextLine::new("client 2 is gone")];
+    let end = RunNotice::End {
         failures: failures.clone(),
     };
     assert_eq!(notice(&good), end);
@@ -155,11 +157,11 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
     let mut bytes = Vec::new();
     for id in 0..100 {
         let ask = if id % 2 == 0 {
-            Ask::Ping
+            RunRequest::Ping
         } else {
-            Ask::Finished
+            RunRequest::Finished
         };
-        let body = Request { id, ask }.encode();
+        let body = RunRequestMessage { id, ask }.encode();
         crate::wire::frame::encode(&body, MAX_FRAME, &mut bytes).unwrap();
     }
     let (first, rest) = bytes.split_at(7);
@@ -167,9 +169,9 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
     write(&connection, rest);
     for expected in 0..100 {
         match notice(&connection) {
-            Notice::Answer { id, answer } => {
+            RunNotice::Answer { id, answer } => {
                 assert_eq!(id, expected);
-                assert_eq!(answer == Answer::Ok, id % 2 == 0);
+                assert_eq!(answer == RunAnswer::Ok, id % 2 == 0);
             }
             other => panic!("{other:?}"),
         }
@@ -184,9 +186,9 @@ fn the_run_ends_when_all_clients_were_notified_and_have_left() {
     let run = Arc::clone(&tracker.run);
     let waiting = thread::spawn(move || ended.send(run.wait_until_ended()).unwrap());
     tracker.run.abort("the tracker was stopped");
-    let failures = vec![Line::new("the tracker was stopped")];
+    let failures = vec![TextLine::new("the tracker was stopped")];
     for connection in &connections {
-        let end = Notice::End {
+        let end = RunNotice::End {
             failures: failures.clone(),
         };
         assert_eq!(notice(connection), end);
@@ -210,18 +212,18 @@ fn the_run_ends_when_all_clients_were_notified_and_have_left() {
 fn a_client_that_reads_nothing_does_not_delay_the_others() {
     let tracker = Tracker::of(2);
     let deaf = tracker.client(1);
-    let body = Request {
+    let body = RunRequestMessage {
         id: 7,
-        ask: Ask::Ping,
+        ask: RunRequest::Ping,
     }
     .encode();
     // Until its answers fill both ends' buffers and the tracker stops reading.
     while write_frame(&deaf, &body, MAX_FRAME, Duration::from_millis(200)).is_ok() {}
     let other = tracker.client(2);
-    send(&other, Ask::Reported);
-    assert_eq!(answer(&other), Answer::Ok);
+    send(&other, RunRequest::Reported);
+    assert_eq!(answer(&other), RunAnswer::Ok);
     tracker.run.abort("enough");
-    assert!(matches!(notice(&other), Notice::End { .. }));
+    assert!(matches!(notice(&other), RunNotice::End { .. }));
     drop((deaf, other));
     assert_eq!(tracker.run.wait_until_ended().failures.len(), 1);
 }

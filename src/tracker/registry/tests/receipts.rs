@@ -82,7 +82,7 @@ fn a_group_created_at_both_trackers_is_one_row_with_the_later_key() {
         let club = tracker.registry.group_id(&label("club")).unwrap();
         let key = tracker.registry.group_key(nik, &label("club")).unwrap();
         assert_eq!(key.expose(), "second", "the one that people use");
-        assert_eq!(tracker.standing(club, olga), Standing::Owner);
+        assert_eq!(tracker.standing(club, olga), GroupRole::Owner);
         assert_eq!(tracker.registry.dump().groups.len(), 2);
         // The creator of a group gets no decision.
         let answers = tracker
@@ -147,7 +147,7 @@ fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
         dump.receipts.len(),
     ];
     assert_eq!(counts, [2, 2, 1, 1, 5]);
-    assert_eq!(a.standing(lab, id(20)), Standing::Member);
+    assert_eq!(a.standing(lab, id(20)), GroupRole::Member);
     assert_eq!(a.shares(olga, "lab").unwrap(), ["f"]);
     let now = a.time();
     assert_eq!(

@@ -251,14 +251,14 @@ fn a_rejected_or_removed_user_may_ask_again() {
     let nik = tracker.user("nik").unwrap();
     tracker.request(nik, "lab").unwrap();
     tracker.reject(owner, "lab", "nik").unwrap();
-    assert_eq!(tracker.standing(lab, nik), Standing::Stranger);
+    assert_eq!(tracker.standing(lab, nik), GroupRole::Stranger);
     tracker.request(nik, "lab").unwrap();
     tracker.accept(owner, "lab", "nik").unwrap();
-    assert_eq!(tracker.standing(lab, nik), Standing::Member);
+    assert_eq!(tracker.standing(lab, nik), GroupRole::Member);
     tracker.remove(owner, "lab", "nik").unwrap();
     assert_eq!(kind_of(tracker.accept(owner, "lab", "nik")), "no-request");
     tracker.request(nik, "lab").unwrap();
-    assert_eq!(tracker.standing(lab, nik), Standing::Requester);
+    assert_eq!(tracker.standing(lab, nik), GroupRole::Requester);
 }
 
 #[test]
@@ -359,14 +359,14 @@ fn each_decision_is_reported_to_the_requester_once() {
     tracker.accept(owner, "a", "nik").unwrap();
     tracker.leave(owner, "c").unwrap();
     let expected = [
-        ("a".to_owned(), Outcome::Accepted),
-        ("b".to_owned(), Outcome::Rejected),
-        ("c".to_owned(), Outcome::GroupEnded),
+        ("a".to_owned(), DecisionOutcome::Accepted),
+        ("b".to_owned(), DecisionOutcome::Rejected),
+        ("c".to_owned(), DecisionOutcome::GroupEnded),
     ];
     assert_eq!(news(&tracker), expected);
     assert_eq!(news(&tracker), []);
     tracker.remove(owner, "a", "nik").unwrap();
-    assert_eq!(news(&tracker), [("a".to_owned(), Outcome::Removed)]);
+    assert_eq!(news(&tracker), [("a".to_owned(), DecisionOutcome::Removed)]);
     tracker.accept(owner, "d", "nik").unwrap();
     tracker.leave(nik, "d").unwrap();
     assert_eq!(news(&tracker), []);

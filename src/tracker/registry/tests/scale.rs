@@ -51,7 +51,10 @@ fn pages_of_a_large_registry_are_sorted_and_complete_and_loading_keeps_them() {
     let groups = registry.groups_of(user, None, 100).items;
     let standings = |wanted| groups.iter().filter(|it| it.standing == wanted).count();
     assert_eq!(
-        (standings(Standing::Member), standings(Standing::Requester)),
+        (
+            standings(GroupRole::Member),
+            standings(GroupRole::Requester)
+        ),
         (9, 1)
     );
     let owner = registry.account_id(&label("user0007")).unwrap();

@@ -18,7 +18,7 @@ fn a_silent_connection_is_closed_and_later_messages_on_it_are_ignored() {
 #[test]
 fn unlisted_trackers_and_other_versions_are_rejected_and_reported_once() {
     let mut a = TestTracker::new(1, StartData::Alone);
-    let hello = |protocol, of: u32| Message::Hello {
+    let hello = |protocol, of: u32| ReplicaMessage::Hello {
         protocol,
         number: number(of),
         origin: [77; 16],
@@ -56,7 +56,7 @@ fn an_undecodable_change_closes_the_connection() {
     let rubbish = || crate::wire::replica::Encoded::new(b"i1e".to_vec()).unwrap();
     a.receive(
         ReplicaConnectionId(1),
-        Message::Push {
+        ReplicaMessage::Push {
             id: 1,
             change: rubbish(),
         },

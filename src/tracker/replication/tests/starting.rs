@@ -190,7 +190,7 @@ fn pending_writes_are_abandoned_when_a_tracker_halts() {
     let (clock, serving) = (0, true);
     a.receive(
         ReplicaConnectionId(1),
-        Message::Ping {
+        ReplicaMessage::Ping {
             clock,
             versions,
             serving,
@@ -225,7 +225,7 @@ fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
     let (mut a, mut b) = pair();
     let effects = a.replica.set_listed([1, 2, 3].map(number), a.now);
     a.perform(effects);
-    let hello = Message::Hello {
+    let hello = ReplicaMessage::Hello {
         protocol: PROTOCOL,
         number: number(3),
         origin: b.replica.registry().origin().0,
@@ -257,7 +257,7 @@ fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
     let update = registry.create_account(new, b.now.wall).unwrap();
     let change = update.change().unwrap().encode();
     let change = Encoded::new(change).unwrap();
-    a.receive(connection, Message::Push { id: 1, change });
+    a.receive(connection, ReplicaMessage::Push { id: 1, change });
     assert_eq!(a.kinds(), ["pushed", "pushed"]);
     assert_eq!(a.closed.last(), Some(&connection));
 }

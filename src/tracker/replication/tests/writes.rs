@@ -116,6 +116,9 @@ fn rows_do_not_wait_for_a_missing_or_invalid_blob_which_is_requested_again() {
     assert!(asks, "{:?}", b.sent);
     let part = InfoPart::new(0, 3, vec![7; 3]).unwrap();
     let info_hash = BLOB;
-    b.receive(ReplicaConnectionId(2), Message::Blob { info_hash, part });
+    b.receive(
+        ReplicaConnectionId(2),
+        ReplicaMessage::Blob { info_hash, part },
+    );
     assert_eq!(b.replica.status(b.now).missing_blobs, 0);
 }

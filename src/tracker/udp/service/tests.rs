@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::torrent::InfoHash;
-use crate::tracker::quotas::Limits;
-use crate::tracker::service::Access;
+use crate::tracker::quotas::SwarmLimits;
+use crate::tracker::service::AnnouncePolicy;
 use crate::tracker::swarms::Swarms;
-use crate::wire::udp_tracker::{ConnectionId, Family, NO_CONNECTION, TransactionId};
+use crate::wire::udp_tracker::{AddressFamily, ConnectionId, NO_CONNECTION, TransactionId};
 use crate::wire::{AnnounceRequest, PeerId, ScrapeRequest, SwarmCounts};
 use proptest::prelude::*;
 use std::num::NonZeroU16;
@@ -13,8 +13,8 @@ use std::num::NonZeroU16;
 const TRANSACTION: TransactionId = TransactionId(*b"tran");
 const NOW: Duration = Duration::from_secs(1_000);
 
-fn udp(access: Access) -> UdpService {
-    let swarms = Swarms::new(Duration::from_secs(20), Limits::default());
+fn udp(access: AnnouncePolicy) -> UdpService {
+    let swarms = Swarms::new(Duration::from_secs(20), SwarmLimits::default());
     let service = Arc::new(Service {
         swarms,
         access,
@@ -42,7 +42,7 @@ fn announce(connection: ConnectionId, peer: u8, left: u64) -> Vec<u8> {
         key: None,
         pieceful: false,
     };
-    Request::Announce {
+    UdpRequest::Announce {
         connection,
         transaction: TRANSACTION,
         announce,
@@ -53,7 +53,7 @@ fn announce(connection: ConnectionId, peer: u8, left: u64) -> Vec<u8> {
 
 fn scrape(connection: ConnectionId, swarms: &[u8]) -> Vec<u8> {
     let hashes = swarms.iter().map(|swarm| InfoHash([*swarm; 20]));
-    Request::Scrape {
+    UdpRequest::Scrape {
         connection,
         transaction: TRANSACTION,
         scrape: ScrapeRequest::new(hashes.collect()).unwrap(),
@@ -62,26 +62,26 @@ fn scrape(connection: ConnectionId, swarms: &[u8]) -> Vec<u8> {
 }
 
 fn connect(udp: &UdpService, from: &str) -> ConnectionId {
-    let request = Request::Connect {
+    let request = UdpRequest::Connect {
         transaction: TRANSACTION,
     };
     match udp.answer(&request.encode(), ip(from), NOW) {
-        Some(Response::Connect { connection, .. }) => connection,
+        Some(UdpResponse::Connect { connection, .. }) => connection,
         other => panic!("{other:?}"),
     }
 }
 
-fn announced(udp: &UdpService, from: &str, peer: u8, left: u64) -> Announced {
+fn announced(udp: &UdpService, from: &str, peer: u8, left: u64) -> UdpAnnounceResponse {
     let connection = connect(udp, from);
     match udp.answer(&announce(connection, peer, left), ip(from), NOW) {
-        Some(Response::Announce { announced, .. }) => announced,
+        Some(UdpResponse::Announce { announced, .. }) => announced,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn answers_contain_peers_of_one_family_and_a_scrape_counts_all() {
-    let udp = udp(Access::Open);
+    let udp = udp(AnnouncePolicy::Open);
     assert_eq!(announced(&udp, "10.0.0.1", 1, 0).peers, []);
     let second = announced(&udp, "10.0.0.2", 2, 5);
     assert_eq!(second.peers, ["10.0.0.1:1001".parse().unwrap()]);
@@ -102,14 +102,14 @@ fn answers_contain_peers_of_one_family_and_a_scrape_counts_all() {
     let response = udp.answer(&asked, ip("10.0.0.2"), NOW);
     let none = SwarmCounts::default();
     assert!(
-        matches!(&response, Some(Response::Scrape { counts: all, .. }) if *all == [none, counts, none]),
+        matches!(&response, Some(UdpResponse::Scrape { counts: all, .. }) if *all == [none, counts, none]),
         "{response:?}"
     );
 }
 
 #[test]
 fn a_client_without_a_valid_id_gets_no_answer() {
-    let udp = udp(Access::Open);
+    let udp = udp(AnnouncePolicy::Open);
     let theirs = connect(&udp, "10.0.0.9");
     let old = udp.connection_ids.issue(ip("10.0.0.1"), Duration::ZERO);
     for connection in [theirs, old, NO_CONNECTION, ConnectionId([0; 8])] {
@@ -127,7 +127,7 @@ fn a_client_without_a_valid_id_gets_no_answer() {
         }
     }
     assert_eq!(udp.service.swarms.peers(), 0);
-    let request = Request::Connect {
+    let request = UdpRequest::Connect {
         transaction: TRANSACTION,
     };
     let long = [request.encode(), vec![0; 100]].concat();
@@ -137,30 +137,30 @@ fn a_client_without_a_valid_id_gets_no_answer() {
 #[test]
 fn a_client_with_a_valid_id_gets_an_error() {
     for (access, start) in [
-        (Access::Open, "a request of 97 bytes"),
-        (Access::NotOpen, "a request of 97 bytes"),
+        (AnnouncePolicy::Open, "a request of 97 bytes"),
+        (AnnouncePolicy::NotOpen, "a request of 97 bytes"),
     ] {
         let udp = udp(access);
         let cut = &announce(connect(&udp, "::1"), 1, 5)[..97];
         let response = udp.answer(cut, ip("::1"), NOW);
         assert!(
-            matches!(&response, Some(Response::Error { message, transaction })
+            matches!(&response, Some(UdpResponse::Error { message, transaction })
                 if message.starts_with(start) && *transaction == TRANSACTION),
             "{response:?}"
         );
     }
-    let shut = udp(Access::NotOpen);
+    let shut = udp(AnnouncePolicy::NotOpen);
     let whole = announce(connect(&shut, "::1"), 1, 5);
     let response = shut.answer(&whole, ip("::1"), NOW);
     assert!(
-        matches!(&response, Some(Response::Error { message, .. }) if message.contains("--open")),
+        matches!(&response, Some(UdpResponse::Error { message, .. }) if message.contains("--open")),
         "{response:?}"
     );
 }
 
 #[test]
 fn an_answer_contains_as_many_peers_as_fit_into_a_datagram() {
-    let udp = udp(Access::Open);
+    let udp = udp(AnnouncePolicy::Open);
     for peer in 0..=255 {
         let from = format!("2001:db8::{peer:x}");
         announced(&udp, &from, peer, 5);
@@ -171,19 +171,19 @@ fn an_answer_contains_as_many_peers_as_fit_into_a_datagram() {
     datagram[36..56].fill(0xaa);
     let response = udp.answer(&datagram, ip("::1"), NOW).unwrap();
     let mut out = Vec::new();
-    response.encode_into(Family::V6, &mut out);
+    response.encode_into(AddressFamily::V6, &mut out);
     assert_eq!(out.len(), 20 + 67 * 18);
 }
 
 proptest! {
     #[test]
     fn no_datagram_causes_a_panic_or_a_longer_answer_without_a_valid_id(body: Vec<u8>, proven: bool, action in 0u8..5) {
-        let udp = udp(Access::Open);
+        let udp = udp(AnnouncePolicy::Open);
         let connection = if proven { connect(&udp, "10.0.0.1") } else { NO_CONNECTION };
         let datagram = [&connection.0[..], &[0, 0, 0, action], b"tran", &body].concat();
         let mut out = Vec::new();
         if let Some(response) = udp.answer(&datagram, ip("10.0.0.1"), NOW) {
-            response.encode_into(Family::V4, &mut out);
+            response.encode_into(AddressFamily::V4, &mut out);
         }
         prop_assert!(proven || out.len() <= datagram.len());
         prop_assert!(udp.answer(&body, ip("10.0.0.1"), NOW).is_none());

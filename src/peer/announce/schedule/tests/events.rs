@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn each_announce_has_the_event_that_the_tracker_has_not_received() {
-    use Event::{Completed, Started, Stopped};
+    use AnnounceEvent::{Completed, Started, Stopped};
     for (steps, sent) in [
         ("begin take ok", vec![Some(Started)]),
         (
@@ -181,7 +181,7 @@ fn one_request_holds_the_due_announces_at_one_tracker_the_oldest_first() {
     let begun = test.now;
     assert_eq!(test.schedule.next(), Some(begun - Duration::from_secs(5)));
     test.schedule
-        .announce_soon(swarm(5), Some(Event::Completed), begun);
+        .announce_soon(swarm(5), Some(AnnounceEvent::Completed), begun);
     let mut batches = Vec::new();
     loop {
         let batch = test.schedule.take(test.now);

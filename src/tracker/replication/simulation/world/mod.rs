@@ -13,7 +13,7 @@ use super::oracle::{Oracle, Request};
 use super::{Failure, Mutation};
 use crate::tracker::registry::tests::convergence::{Command, without_ends};
 use crate::tracker::registry::{Change, CodeHash, NewAccount, Origin, PasswordHash, Row, RowId};
-use crate::wire::replica::{Encoded, Message};
+use crate::wire::replica::{Encoded, ReplicaMessage};
 use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -28,7 +28,7 @@ const SETTLE_MILLIS: u64 = 60_000;
 
 /// An event for one generation of a tracker.
 enum Event {
-    Message(ReplicaConnectionId, Message),
+    Message(ReplicaConnectionId, ReplicaMessage),
     Disconnected(ReplicaConnectionId),
     Disk,
     Tick,
@@ -363,7 +363,7 @@ impl World {
                     if bytes.is_none() {
                         return Err(Failure(format!("tracker {at} sends a blob it has not got")));
                     }
-                    if let Ok(message) = Message::blob(info_hash, offset, bytes.as_deref()) {
+                    if let Ok(message) = ReplicaMessage::blob(info_hash, offset, bytes.as_deref()) {
                         self.transmit(at, connection, message)?;
                     }
                 }

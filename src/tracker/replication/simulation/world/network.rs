@@ -4,35 +4,37 @@
 use super::super::super::ReplicaConnectionId;
 use super::super::{Failure, Mutation};
 use super::{Event, World, without_end_fields};
-use crate::wire::replica::Message;
+use crate::wire::replica::ReplicaMessage;
 
 impl World {
     pub(super) fn deliver(
         &mut self,
         to: usize,
         connection: ReplicaConnectionId,
-        message: Message,
+        message: ReplicaMessage,
     ) -> Result<(), Failure> {
         let now = self.moment(to);
         let Some(replica) = &mut self.nodes[to].replica else {
             return Ok(());
         };
         let message = match (self.mutation, message) {
-            (Mutation::IgnoreEnds, Message::Push { id, change }) => Message::Push {
+            (Mutation::IgnoreEnds, ReplicaMessage::Push { id, change }) => ReplicaMessage::Push {
                 id,
                 change: without_end_fields(&change),
             },
-            (Mutation::IgnoreEnds, Message::Changes { id, change, more }) => Message::Changes {
-                id,
-                change: change.as_ref().map(without_end_fields),
-                more,
-            },
-            (Mutation::DropPushes, Message::Push { id, .. }) => {
-                return self.transmit(to, connection, Message::Pushed { id });
+            (Mutation::IgnoreEnds, ReplicaMessage::Changes { id, change, more }) => {
+                ReplicaMessage::Changes {
+                    id,
+                    change: change.as_ref().map(without_end_fields),
+                    more,
+                }
+            }
+            (Mutation::DropPushes, ReplicaMessage::Push { id, .. }) => {
+                return self.transmit(to, connection, ReplicaMessage::Pushed { id });
             }
             (_, message) => message,
         };
-        if let Message::Changes { more: true, .. } = &message {
+        if let ReplicaMessage::Changes { more: true, .. } = &message {
             self.oracle.counts.note("catching up in several batches");
         }
         let effects = replica.on_message(connection, message, now);
@@ -44,14 +46,16 @@ impl World {
         &mut self,
         from: usize,
         connection: ReplicaConnectionId,
-        message: Message,
+        message: ReplicaMessage,
     ) -> Result<(), Failure> {
         let Some(to) = self.nodes[from].connections.get(&connection).copied() else {
             return Ok(());
         };
         // A decoded message must equal the encoded one. This is checked for some messages only,
         // because it is slow.
-        if self.rng.u8(..64) == 0 && Message::decode(&message.encode()).as_ref() != Ok(&message) {
+        if self.rng.u8(..64) == 0
+            && ReplicaMessage::decode(&message.encode()).as_ref() != Ok(&message)
+        {
             return Err(Failure(format!(
                 "{message:?} is not read as it was written"
             )));
