@@ -1,8 +1,8 @@
 //! Pieces that are being fetched, divided into runs of blocks.
 //!
-//! A run is the unit that is buffered and written: at most [`MAX_RUN_BLOCKS`] consecutive blocks of a
-//! piece. A piece of the usual 512 KiB is one run. A piece of 64 MiB is 128 runs, so that the
-//! buffers stay bounded whatever the piece length.
+//! A run is the unit that is buffered and written: at most [`MAX_RUN_BLOCKS`] consecutive blocks of
+//! a piece. A piece of the usual 512 KiB is one run. A piece of 64 MiB is 128 runs. So the buffers
+//! stay bounded for any piece length.
 
 use super::link_id::LinkId;
 use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};

@@ -107,7 +107,7 @@ until_line mayank.out downloads
 peer nik -- 'send open.txt' 'upload_file lab shared.txt' 'download_file lab handed.txt' \
     'download ../done.txt.torrent' 'download ../chosen.torrent --only a.txt' \
     'download ../extended.torrent --only a.txt' wait
-# What stands where it is to go when it is whole.
+# Something else takes the final name, so that the download fails when it is complete.
 (
     for _ in $(seq 600); do
         if [ -e nik/failed.txt.part ]; then break; fi

@@ -120,7 +120,7 @@ fn headings(text: &str) -> BTreeSet<String> {
     headings.map(anchor).collect()
 }
 
-/// What stands between backticks, line by line, outside of blocks of code.
+/// The texts between backticks, line by line, outside of code blocks.
 fn code(text: &str) -> Vec<String> {
     let outside = text.split("```").step_by(2);
     let lines = outside.flat_map(str::lines);
@@ -204,7 +204,7 @@ impl<'a> Visit<'a> for Names {
         visit::visit_expr_method_call(self, call);
     }
 
-    /// `Server::start("x", ..)` and `Pool::start("x", ..)`.
+    /// `Server::start("x", ..)` and `WorkerPool::start("x", ..)`.
     fn visit_expr_call(&mut self, call: &'a ExprCall) {
         if let (Expr::Path(function), Some(first)) = (&*call.func, call.args.first()) {
             let path: Vec<_> = function.path.segments.iter().collect();
@@ -215,7 +215,7 @@ impl<'a> Visit<'a> for Names {
                     self.0.insert(format!("{name}-accept"));
                     self.0.insert(name);
                 }
-                (["Pool", "start"], Some(name)) => drop(self.0.insert(format!("{name}-N"))),
+                (["WorkerPool", "start"], Some(name)) => drop(self.0.insert(format!("{name}-N"))),
                 _ => {}
             }
         }

@@ -1,7 +1,7 @@
 //! The structure of `src/`: floors, imports without circles, small functions and types.
 //!
-//! `source` parses the files, `imports` finds which file uses which, `circles`, `sizes` and `writes` look
-//! for what must not be. What is allowed all the same is listed here, each with its reason.
+//! `source` parses the files and `imports` finds which file uses which. `circles`, `sizes` and
+//! `writes` find violations. Exceptions are listed here, each with its reason.
 
 mod circles;
 mod documents;

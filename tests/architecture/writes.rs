@@ -1,8 +1,8 @@
 //! Fields that are changed in another file than the one that declares them.
 //!
-//! A name alone tells which field is meant: an assignment to `x.name`, or `&mut x.name`, counts as a
-//! write from elsewhere if no type of the file has a field of that name. Methods that change a field
-//! are not seen.
+//! A field is recognized by its name alone. An assignment to `x.name`, or `&mut x.name`, is a write
+//! from another file if no type of this file has a field of that name. Methods that change a field
+//! are not detected.
 
 use crate::source::Source;
 use std::collections::BTreeSet;

@@ -4,10 +4,10 @@
 //! reusing an open control connection. Out of scope: what is asked, and whose login it is.
 //!
 //! The first listed tracker is asked while it answers. A tracker that fails, or does not serve, is
-//! asked last for a while: one second at first, then longer each time. A request that a tracker took
-//! and did not answer goes to the next tracker. A write keeps its
-//! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. While no tracker serves
-//! but one has just started, the request waits for that one, [`STARTING`] at most.
+//! asked last for a while: one second at first, then longer each time. A request that a tracker
+//! took and did not answer goes to the next tracker. A write keeps its
+//! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. While no tracker
+//! serves but one has just started, the request waits for that one, [`STARTING`] at most.
 //!
 //! Locks: `known`, for a look or an insertion. A connection is taken out while it is used.
 

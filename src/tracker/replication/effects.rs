@@ -36,8 +36,8 @@ pub struct ReplicaConnectionId(pub u64);
 pub enum Effect {
     /// Send this message. If the connection has closed, do nothing.
     Send(ReplicaConnectionId, ReplicaMessage),
-    /// Read the blob and send its part from `offset` on (see [`ReplicaMessage::blob`]). If that is not
-    /// possible, close the connection.
+    /// Read the blob and send its part from `offset` on (see [`ReplicaMessage::blob`]). If that is
+    /// not possible, close the connection.
     SendBlob {
         /// The connection.
         connection: ReplicaConnectionId,
