@@ -2,14 +2,12 @@
 
 use super::{
     Account, Announcer, Calls, Context, Deadlines, FirstUseNotice, Groups, IO_STACK, Identity,
-    Limits, LinkLimits, OpenFiles, PeerError, Services, Sockets, SwarmEntry, Transfer,
-    TransferPlan, Transfers, already, announce, group::close_links_of_former_members, incoming,
-    restore::restore, tick, watch,
+    Limits, LinkLimits, PeerError, Services, Sockets, SwarmEntry, Transfers, announce,
+    group::close_links_of_former_members, incoming, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{ConnectionCaps, IncomingConnection, Server, WorkerPool};
 use crate::storage::{Records, StateFolder};
-use crate::torrent::PieceSet;
 use crate::wire::PeerId;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::io;
@@ -29,7 +27,7 @@ const CAPS: ConnectionCaps = ConnectionCaps {
 /// How long a stop waits for announces in progress.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(1);
 
-/// PeerOptions of a peer.
+/// Options of a peer.
 #[derive(Debug)]
 pub struct PeerOptions {
     /// Address to listen on. Port 0 binds a free port.
@@ -150,41 +148,6 @@ impl Peer {
         let _ = self.announcers_ended.recv_timeout(ANNOUNCE_WAIT);
         context.changes.notify();
         log::info!("stopped");
-    }
-
-    /// Makes a transfer. It is not in the map yet.
-    pub(super) fn new_transfer(&self, plan: TransferPlan) -> Result<Arc<Transfer>, PeerError> {
-        if self.context.stop.is_stopped() {
-            return Err(PeerError::Stopping);
-        }
-        Ok(self.services.new_transfer(plan))
-    }
-
-    /// Puts a transfer with its open files into the map, calls `save` to record it, and starts it.
-    pub(super) fn start_transfer(
-        &self,
-        transfer: Arc<Transfer>,
-        files: OpenFiles,
-        save: impl FnOnce(&Transfer) -> Result<(), PeerError>,
-    ) -> Result<(), PeerError> {
-        let entry = SwarmEntry::Transfer(Arc::clone(&transfer));
-        let entered = self.transfers.enter(entry.clone());
-        entered.map_err(|other| already(&other))?;
-        let whole = matches!(files, OpenFiles::Whole(_));
-        transfer.set_files(files);
-        if let Err(error) = save(&transfer) {
-            self.transfers.forget(&entry);
-            return Err(error);
-        }
-        if !whole {
-            let nothing = PieceSet::empty(transfer.info().lengths());
-            return transfer.check_and_begin(nothing).map_err(PeerError::Thread);
-        }
-        transfer.begin(PieceSet::full(transfer.info().lengths()), true);
-        if transfer.plan.is_download() {
-            transfer.update_record();
-        }
-        Ok(())
     }
 
     /// Starts the threads that run until the peer stops. The announce threads hold `alive`.

@@ -3,6 +3,7 @@
 mod downloads;
 pub(super) mod groups;
 pub(super) mod sending;
+mod starting;
 mod stopping;
 pub(super) mod unlisted;
 mod views;

@@ -1,0 +1,42 @@
+//! The steps that all commands have in common that start a transfer.
+
+use crate::peer::{OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, already};
+use crate::torrent::PieceSet;
+use std::sync::Arc;
+
+impl Peer {
+    /// Makes a transfer. It is not in the map yet.
+    pub(super) fn new_transfer(&self, plan: TransferPlan) -> Result<Arc<Transfer>, PeerError> {
+        if self.context.stop.is_stopped() {
+            return Err(PeerError::Stopping);
+        }
+        Ok(self.services.new_transfer(plan))
+    }
+
+    /// Puts a transfer with its open files into the map, calls `save` to record it, and starts it.
+    pub(super) fn start_transfer(
+        &self,
+        transfer: Arc<Transfer>,
+        files: OpenFiles,
+        save: impl FnOnce(&Transfer) -> Result<(), PeerError>,
+    ) -> Result<(), PeerError> {
+        let entry = SwarmEntry::Transfer(Arc::clone(&transfer));
+        let entered = self.transfers.enter(entry.clone());
+        entered.map_err(|other| already(&other))?;
+        let whole = matches!(files, OpenFiles::Whole(_));
+        transfer.set_files(files);
+        if let Err(error) = save(&transfer) {
+            self.transfers.forget(&entry);
+            return Err(error);
+        }
+        if !whole {
+            let nothing = PieceSet::empty(transfer.info().lengths());
+            return transfer.check_and_begin(nothing).map_err(PeerError::Thread);
+        }
+        transfer.begin(PieceSet::full(transfer.info().lengths()), true);
+        if transfer.plan.is_download() {
+            transfer.update_record();
+        }
+        Ok(())
+    }
+}
