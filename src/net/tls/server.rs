@@ -132,7 +132,7 @@ fn send_alert(socket: &TcpStream, error: rustls::Error, alert: &mut AcceptedAler
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Adds to the error that the client must speak TLS 1.3, if that is the cause.
+/// If client and server are incompatible, the message also says that the client must speak TLS 1.3.
 fn handshake_error(error: io::Error) -> TlsError {
     TlsError::Handshake(match error.get_ref().and_then(|why| why.downcast_ref()) {
         Some(rustls::Error::PeerIncompatible(_)) => io::Error::new(
