@@ -72,7 +72,8 @@ impl CommandEntry {
         usage
     }
 
-    /// Reads the words after the command's name. `read_as` reads them as another command's.
+    /// Reads the words after the command's name. `read_as` reads words as the arguments of another
+    /// command.
     pub(super) fn read(
         &self,
         words: &[String],
