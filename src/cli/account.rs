@@ -1,6 +1,6 @@
 //! Runs the commands about accounts and groups.
 //!
-//! In scope: passwords and answers that are read on the way, and the result. Out of scope: talking
+//! In scope: passwords and answers that a command asks for, and its result. Out of scope: talking
 //! to trackers (`peer::account`).
 
 use super::command_error::CommandError;
@@ -94,7 +94,7 @@ impl AccountRunner<'_> {
         if let Some(note) = &login.note {
             self.output.note(note);
         }
-        // The login has succeeded, even if this fails.
+        // The login has succeeded, even if the tracker returns no news.
         let news = self.peer.news().unwrap_or_else(|error| {
             log::warn!("cannot ask the tracker for news after the login: {error}");
             Vec::new()

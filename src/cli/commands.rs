@@ -87,8 +87,8 @@ pub(super) fn holds_password(line: &ParsedLine) -> bool {
 }
 
 /// The number of password lines that follow this line on standard input (not on a terminal): the
-/// passwords that the command line leaves out. They are consumed even if the command fails before
-/// it asks for them; read as commands, they would be shown and logged.
+/// passwords that the line leaves out. They are consumed even if the command fails before it asks
+/// for them. Otherwise they would be read as commands, shown and logged.
 pub(super) fn passwords_that_follow(line: &str) -> usize {
     // A line with an open quote is split at its blanks instead.
     let words =
@@ -115,7 +115,7 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
     let entry = find(words.first()?).ok()?;
     let arguments = entry.arguments.iter();
     let kept = match entry.name {
-        // More words than the command's name may be a whole command line with its password.
+        // The words after `help COMMAND` may be arguments of that command, with a password.
         "help" => 1,
         _ if !entry.takes_secrets() => return Some(line.to_owned()),
         _ => arguments

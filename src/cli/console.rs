@@ -222,14 +222,14 @@ fn replica_line(other: &ReplicaStatus) -> String {
         (true, false) => "catching up",
     };
     let lacks = match other.it_lacks {
-        Some(lacks) => format!("lacks {}", counted_long(lacks, "write")),
+        Some(lacks) => format!("lacks {}", counted_u64(lacks, "write")),
         None => "no contact since this tracker started".to_owned(),
     };
     let mut line = format!("tracker {}  {state}  {lacks}", other.number);
     if other.we_lack > 0 {
         line.push_str(&format!(
             "  has {} that this tracker lacks",
-            counted_long(other.we_lack, "write")
+            counted_u64(other.we_lack, "write")
         ));
     }
     if let Some(silent) = other.last_contact {
@@ -243,7 +243,7 @@ fn replica_line(other: &ReplicaStatus) -> String {
     line
 }
 
-fn counted_long(count: u64, what: &str) -> String {
+fn counted_u64(count: u64, what: &str) -> String {
     counted(usize::try_from(count).unwrap_or(usize::MAX), what)
 }
 

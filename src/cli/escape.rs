@@ -37,7 +37,7 @@ fn must_escape(previous: Option<char>, character: char, next: Option<char>) -> b
 }
 
 /// Line and paragraph separators, and the format characters (Unicode general category Cf), which
-/// include the bidirectional controls; without the joiners.
+/// include the bidirectional controls and the joiners.
 fn is_format(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'

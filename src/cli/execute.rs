@@ -90,7 +90,7 @@ impl<'a> CommandRunner<'a> {
         self.all_succeeded
     }
 
-    /// Whether one of them was `quit`.
+    /// Whether one of the commands was `quit`.
     pub(super) fn has_quit(&self) -> bool {
         self.has_quit
     }
@@ -272,7 +272,7 @@ impl<'a> CommandRunner<'a> {
     }
 
     /// Writes a note about each download that is not complete when the peer ends. `keeps_state`:
-    /// the state folder exists at the next start.
+    /// whether the state folder still exists at the next start.
     pub(super) fn note_unfinished_downloads(&self, keeps_state: bool) {
         let then = if keeps_state {
             "it continues at the next start with the same --dir"

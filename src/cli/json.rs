@@ -11,7 +11,8 @@ use crate::peer::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, Tracke
 use account::{file, group, member, news, request};
 use value::{JsonValue, list, object, plain};
 
-/// The object of a command's result. `only_one`: only one tracker of several has stored its effect.
+/// The object of a command's result. `only_one`: whether only one of several trackers has stored
+/// the effect of the command.
 pub(super) fn result_line(
     command: &str,
     result: &Result<CommandOutcome, CommandError>,
@@ -155,15 +156,18 @@ fn link(link: &LinkStatus) -> JsonValue<'_> {
 }
 
 fn tracker(tracker: &TrackerStatus) -> JsonValue<'_> {
-    let line = tracker.control.as_ref();
+    let control = tracker.control.as_ref();
     let trouble = tracker.trouble.as_deref();
-    let trouble = trouble.or(line.and_then(|line| line.trouble.as_deref()));
+    let trouble = trouble.or(control.and_then(|control| control.trouble.as_deref()));
     object([
         ("url", plain(&*tracker.url)),
         ("reachable", plain(tracker.reachable)),
         ("trouble", plain(trouble)),
-        ("state", plain(line.map(|line| line.state.as_str()))),
-        ("lag", plain(line.and_then(|line| line.lag))),
+        (
+            "state",
+            plain(control.map(|control| control.state.as_str())),
+        ),
+        ("lag", plain(control.and_then(|control| control.lag))),
     ])
 }
 

@@ -59,7 +59,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     };
     let peer = Arc::new(Peer::start(options).map_err(early_failure)?);
     output.result(&format!("peer listening on {}", peer.address()));
-    let watcher = watch(&peer, &stop)
+    let watcher = interrupt_on_stop(&peer, &stop)
         .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
     let succeeded = match &scenario {
         Some((client, scenario)) => {
@@ -144,8 +144,9 @@ fn input_lines(
     Ok((lines, Some(NewsWatcher::start(peer, printer)?)))
 }
 
-/// Starts a thread that interrupts hashing once `stop` is raised: a command waits for the hashing.
-fn watch(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>> {
+/// Starts a thread that interrupts hashing once `stop` is raised, because the running command may
+/// wait for hashing.
+fn interrupt_on_stop(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>> {
     let (peer, stop) = (Arc::downgrade(peer), stop.clone());
     thread::Builder::new().name("stop".into()).spawn(move || {
         wait_for_stop(&stop);

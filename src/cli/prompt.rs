@@ -154,8 +154,9 @@ impl InputLines {
         self.request(InputRequest::HiddenAnswer(question.to_owned()))
     }
 
-    /// Reads and drops the passwords of a command that has failed before it asked for them. Read as
-    /// commands, they would be shown and logged. On a terminal they have not been typed yet.
+    /// Reads and drops the passwords of a command that has failed before it asked for them.
+    /// Otherwise they would be read as commands, shown and logged. On a terminal, which shows a
+    /// question first, they have not been typed yet.
     pub(super) fn drop_passwords(&self, count: usize) {
         if self.terminal.is_none() {
             (0..count).for_each(|_| drop(self.ask_hidden("")));
@@ -259,7 +260,8 @@ fn set_hidden(editor: &mut Editor<PromptHelper, FileHistory>, hidden: bool) {
 }
 
 /// Reads a line with the editor. With `ctrl_c_clears`, Ctrl-C drops the text that was typed and
-/// shows the prompt again, as in a shell; at an empty prompt, or without it, Ctrl-C means quit.
+/// shows the prompt again, as in a shell. If no text was typed, or without `ctrl_c_clears`, Ctrl-C
+/// means quit.
 fn edit_line(
     editor: &mut Editor<PromptHelper, FileHistory>,
     prompt: &str,

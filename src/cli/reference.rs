@@ -39,7 +39,8 @@ fn names(items: Vec<Item>) -> Vec<String> {
     items.into_iter().flat_map(|item| item.names).collect()
 }
 
-/// The command and all its subcommands that have none themselves, each with its full name.
+/// The command if it has no subcommands, otherwise all subcommands below it that have none. Each is
+/// returned with its full name.
 fn modes(command: &Command, name: &str) -> Vec<(String, Command)> {
     let subcommands: Vec<_> = command.get_subcommands().collect();
     if subcommands.is_empty() {

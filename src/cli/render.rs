@@ -153,12 +153,12 @@ fn status_lines(status: &Status) -> Vec<String> {
             None => "not asked yet",
         };
         let trouble = in_parentheses(tracker.trouble.as_deref());
-        let line = tracker
+        let service = tracker
             .control
             .as_ref()
-            .map_or_else(String::new, tracker_line);
+            .map_or_else(String::new, service_text);
         lines.push(format!(
-            "tracker {}  {state}{trouble}{line}",
+            "tracker {}  {state}{trouble}{service}",
             escape(&tracker.url)
         ));
     }
@@ -179,20 +179,23 @@ fn status_lines(status: &Status) -> Vec<String> {
 }
 
 /// The state of a tracker's service for accounts and groups.
-fn tracker_line(line: &ControlStatus) -> String {
-    let state = match line.state {
+fn service_text(control: &ControlStatus) -> String {
+    let state = match control.state {
         TrackerState::Serving => "serving",
         TrackerState::NotServing => "not serving yet",
         TrackerState::Unreachable => "unreachable",
         TrackerState::Untrusted => "not trusted",
     };
-    let lag = match line.lag {
+    let lag = match control.lag {
         Some(0) => "  up to date".to_owned(),
         Some(1) => "  1 write behind".to_owned(),
         Some(lag) => format!("  {lag} writes behind"),
         None => String::new(),
     };
-    format!("  {state}{lag}{}", in_parentheses(line.trouble.as_deref()))
+    format!(
+        "  {state}{lag}{}",
+        in_parentheses(control.trouble.as_deref())
+    )
 }
 
 fn in_parentheses(text: Option<&str>) -> String {

@@ -4,8 +4,8 @@ use super::exit::{EarlyExit, Exit};
 use crate::storage::{StateFolder, StateFolderError, StateKind};
 use std::path::PathBuf;
 
-/// Opens the folder that an option names (`named`), else the default folder of `port`, else, with
-/// port 0, a temporary folder.
+/// Opens the folder that an option names (`named`). Without that option, opens a temporary folder
+/// for port 0, else the default folder of `port`.
 ///
 /// # Errors
 /// See [`StateFolderError`]; [`StateFolderError::NoHome`] is wrong usage.

@@ -204,13 +204,13 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
         hashing.step(done, total)
     });
     hashing.finish();
-    let inside = || {
+    let did_you_mean = || {
         let inside = path.join(metainfo.info().name().as_str());
-        let is_one = match metainfo.info().layout() {
+        let exists = match metainfo.info().layout() {
             Layout::File => inside.is_file(),
             Layout::Folder => inside.is_dir(),
         };
-        is_one.then(|| {
+        exists.then(|| {
             format!(
                 "nothing in {} matches the torrent; did you mean {}?",
                 path.display(),
@@ -220,14 +220,14 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
     };
     let report = match report {
         Ok(report) if report.holds_nothing() => {
-            if let Some(hint) = inside() {
+            if let Some(hint) = did_you_mean() {
                 return Err(hint);
             }
             report
         }
         Ok(report) => report,
         Err(error @ StoreError::NotAFile(_)) => {
-            return Err(inside().unwrap_or_else(|| error.to_string()));
+            return Err(did_you_mean().unwrap_or_else(|| error.to_string()));
         }
         Err(error) => return Err(error.to_string()),
     };

@@ -140,7 +140,7 @@ fn print_first_lines(
     output.result(&format!("fingerprint {cluster}"));
 }
 
-/// The number of trackers that are listed.
+/// The number of trackers that TRACKER_INFO lists.
 ///
 /// # Errors
 /// There are more than [`MAX_TRACKERS`].

@@ -8,7 +8,7 @@ pub(super) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut unit = None;
     for larger in UNITS {
-        // From here on it would be written as 1024.0: use the next unit.
+        // From 1023.95 on, one decimal would show 1024.0, so the next unit is used.
         if value < 1023.95 {
             break;
         }

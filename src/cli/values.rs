@@ -33,8 +33,8 @@ pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(number as u64))
 }
 
-/// Splits a text into its digits and the number of bytes that its unit stands for. `K`, `KB` and
-/// `KiB` are 1024 bytes, `M` and `G` likewise, in upper or lower case; no unit or `B` is one byte.
+/// Splits a text into its digits and the number of bytes in its unit. `K`, `KB` and `KiB` are 1024
+/// bytes, `M` and `G` likewise, in upper or lower case. No unit, or `B`, is one byte.
 fn with_unit(text: &str) -> Option<(&str, u64)> {
     let split = text
         .find(|letter: char| !letter.is_ascii_digit() && letter != '.')

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_arrive_in_one_read_in_many_reads_or_several_in_one_read() {
+    fn frames_are_read_however_they_are_split_into_reads() {
         let (near, far, socket) = pair();
         let bodies: Vec<Vec<u8>> = [1, CHUNK_BYTES, 3, 500_000, 1 << 20, 2]
             .iter()
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_of_the_connection_is_detected_as_soon_as_all_before_it_was_read() {
+    fn the_end_of_a_connection_is_detected_once_all_bytes_before_it_were_read() {
         for is_clean in [true, false] {
             let (near, far, socket) = pair();
             write_frame(&far, b"ask", CAP, LONG).unwrap();

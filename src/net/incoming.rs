@@ -10,8 +10,9 @@ pub struct IncomingConnection {
     /// The socket. The server keeps a second handle, so that it can shut the socket down when it
     /// stops.
     pub stream: Arc<TcpStream>,
-    /// Address of the remote side. An IPv4 address stays one even if it came over an IPv6 socket.
+    /// Address of the remote side. The address of an IPv4 caller is an IPv4 address, even on an
+    /// IPv6 socket.
     pub address: SocketAddr,
-    /// When it was accepted.
+    /// When the server accepted the connection.
     pub accepted: Instant,
 }

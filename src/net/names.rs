@@ -55,7 +55,7 @@ impl HostNames {
         let running = self
             .lock_hosts()
             .get_mut(host)
-            .and_then(|it| it.running.take());
+            .and_then(|known| known.running.take());
         let answer = match running {
             Some(running) => running,
             None => {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hanging_resolver_costs_the_limit_and_the_addresses_found_last_are_used() {
+    fn a_hanging_resolver_times_out_and_the_addresses_found_last_are_used() {
         let names = HostNames::default();
         let (release, hangs) = channel::<()>();
         let hang = move || {

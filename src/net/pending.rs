@@ -11,9 +11,9 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-/// The number of the listening socket; connections count from 1.
+/// The number of the listening socket. The numbers of connections start at 1.
 const LISTENER: u64 = 0;
-/// Sockets that one system call reports at most.
+/// The most sockets that one system call reports.
 const BATCH: usize = 64;
 
 /// A listening socket and the connections that have sent nothing yet.

@@ -1,6 +1,6 @@
 //! The fixed thread pool. The number of workers does not change with the load.
 //!
-//! A job holds a worker only while it computes or writes. A job must not wait for a remote peer.
+//! A job occupies a worker only while it computes or writes. A job must not wait for a remote peer.
 
 use crate::system::{lock, processors};
 use crossbeam::channel::{Receiver, Sender, unbounded};

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const THREAD_IDLE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of the first data of a connection that [`Serve::serve_inline`] sees.
 const PEEK_BYTES: usize = 8 << 10;
-/// Pause after an accept that failed because the system has no free descriptor or thread.
+/// Pause after accepting or waiting has failed, usually because the system has no free descriptor.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// Time that a stop waits for connection threads after their sockets are shut down.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -248,7 +248,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives a connection to an idle thread, or to a new thread if none is idle.
+    /// Passes a connection to an idle thread, or to a new thread if none is idle.
     fn hand_over(
         self: &Arc<Self>,
         number: u64,

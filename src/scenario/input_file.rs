@@ -225,17 +225,18 @@ impl<'a> ScenarioLines<'a> {
             content.extend_from_slice(line);
             content.push(b'\n');
         }
-        let segment = first.map_or(0, |first| first + 1);
+        let segment_length = first.map_or(0, |first| first + 1);
         // Shorter than `MAX_PIECE_LENGTH`, as checked above.
-        let segment = u32::try_from(segment).unwrap_or(MAX_PIECE_LENGTH);
+        let segment_length = u32::try_from(segment_length).unwrap_or(MAX_PIECE_LENGTH);
         Ok(OwnedFile {
             name,
             content,
-            segment,
+            segment_length,
         })
     }
 }
 
+/// At most 60 characters of a line, for a message.
 fn shown(line: &[u8]) -> String {
     String::from_utf8_lossy(line).chars().take(60).collect()
 }
@@ -245,11 +246,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn owned(name: FileName, content: Vec<u8>, segment: u32) -> OwnedFile {
+    fn owned(name: FileName, content: Vec<u8>, segment_length: u32) -> OwnedFile {
         OwnedFile {
             name,
             content,
-            segment,
+            segment_length,
         }
     }
 
@@ -360,7 +361,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_scenario_or_an_error_with_a_line_of_it(text in "[0-3ab ./\r\n]{0,60}") {
+        fn any_text_is_a_scenario_or_an_error_with_a_valid_line_number(text in "[0-3ab ./\r\n]{0,60}") {
             if let Err(error) = Scenario::parse(text.as_bytes()) {
                 prop_assert!((1..=text.lines().count() + 1).contains(&error.line));
             }

@@ -15,7 +15,7 @@ pub struct OwnedFile {
     /// Its identifiers in order, each with a newline.
     pub content: Vec<u8>,
     /// The length of a segment in bytes, with its newline; 0 for an empty file.
-    pub segment: u32,
+    pub segment_length: u32,
 }
 
 impl OwnedFile {
@@ -25,7 +25,7 @@ impl OwnedFile {
     /// None for files from [`Scenario::parse`](super::Scenario::parse), which checks the limits of
     /// a torrent.
     pub fn info(&self) -> Result<Info, MetainfoError> {
-        let piece_length = match self.segment {
+        let piece_length = match self.segment_length {
             0 => EMPTY_FILE_PIECE,
             length => length,
         };

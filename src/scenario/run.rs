@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 
 /// The client asks for a file's owners again each time it has verified this many more pieces.
 const PIECES_PER_REFRESH: u32 = 10;
-/// It also asks again when this time has passed since the last request.
-const REFRESH: Duration = Duration::from_millis(500);
+/// The client also asks again when this time has passed since its last request.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 /// The longest time between two checks of the downloads.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The client gives up if it cannot reach a tracker within this time.
@@ -37,7 +37,7 @@ const TRACKER_TIMEOUT: Duration = Duration::from_secs(60);
 const TRACKER_PAUSE: Duration = Duration::from_millis(100);
 /// If pieces are missing because no link to their owners comes up, the client gives the file up
 /// when no piece has arrived for this time.
-const UNREACHABLE: Duration = Duration::from_secs(20);
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(20);
 
 /// The client's number, files and folders in a closed run.
 pub struct ClientTask<'a> {
@@ -87,7 +87,7 @@ pub enum ClientRunError {
     Stopped,
 }
 
-/// Runs the client; returns when the tracker ends the run. Raising `stop` ends it early.
+/// Runs the client. Returns when the tracker ends the run, or early if `stop` is raised.
 ///
 /// # Errors
 /// A wanted file could not be downloaded, or the run ended early.
@@ -196,15 +196,15 @@ fn serve_owned_files(
     task: &ClientTask<'_>,
 ) -> Result<HashMap<FileName, PathBuf>, ClientRunError> {
     let folder = peer.folder().path().join("owned");
-    let file = |path: &Path| {
+    let file_error = |path: &Path| {
         let path = path.to_owned();
         move |source| ClientRunError::File { path, source }
     };
-    fs::create_dir_all(&folder).map_err(file(&folder))?;
+    fs::create_dir_all(&folder).map_err(file_error(&folder))?;
     let mut owned = HashMap::new();
     for shared in &task.scenario.owned {
         let path = folder.join(&shared.name);
-        fs::write(&path, &shared.content).map_err(file(&path))?;
+        fs::write(&path, &shared.content).map_err(file_error(&path))?;
         peer.offer_unlisted(shared.info()?, &path)?;
         owned.insert(shared.name.clone(), path);
     }
@@ -287,7 +287,8 @@ impl From<RunConnectionError> for StartError {
     }
 }
 
-/// Starts the download of a wanted file. A file that the client owns is copied instead: `None`.
+/// Starts the download of a wanted file. If the client owns the file, copies it instead and returns
+/// `None`.
 fn start_download(
     peer: &Peer,
     task: &ClientTask<'_>,
@@ -357,20 +358,20 @@ impl WantedFile {
         peer: &Peer,
         connection: &RunConnection,
     ) -> Result<WantedState, RunConnectionError> {
-        let Some(now) = peer.unlisted(self.info_hash, &self.owners) else {
+        let Some(status) = peer.unlisted(self.info_hash, &self.owners) else {
             let reason = "this peer has no such download any more";
             return Ok(WantedState::Failed(reason.to_owned()));
         };
-        match now.state {
+        match status.state {
             DownloadState::Complete => return Ok(WantedState::Complete),
             DownloadState::Failed(reason) => return Ok(WantedState::Failed(reason)),
             DownloadState::Checking | DownloadState::Downloading => {}
         }
-        if now.verified != self.verified {
-            (self.verified, self.last_piece) = (now.verified, Instant::now());
+        if status.verified != self.verified {
+            (self.verified, self.last_piece) = (status.verified, Instant::now());
         }
         let is_due = self.verified >= self.verified_at_refresh + PIECES_PER_REFRESH
-            || self.refreshed.elapsed() > REFRESH;
+            || self.refreshed.elapsed() > REFRESH_INTERVAL;
         if !is_due {
             return Ok(WantedState::Running);
         }
@@ -379,12 +380,12 @@ impl WantedFile {
         // from each other.
         let missing = peer
             .unlisted(self.info_hash, &self.owners)
-            .map(|now| now.missing);
+            .map(|status| status.missing);
         Ok(match missing {
             Some(MissingPieces::Owners(count)) => {
                 WantedState::Failed(format!("no living owner of {count} of its segments"))
             }
-            Some(MissingPieces::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE => {
+            Some(MissingPieces::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE_AFTER => {
                 let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
                 WantedState::Failed(format!(
                     "its owners cannot be reached: {}",

@@ -37,8 +37,8 @@ pub struct AnnounceRequest {
     pub left: u64,
     /// The reason for the announce. `None` for a periodic announce.
     pub event: Option<AnnounceEvent>,
-    /// The number of peers that it asks for. `None` leaves the number to the tracker. After parsing
-    /// at most [`MAX_NUM_WANT`].
+    /// The number of peers that the request asks for. `None` leaves the number to the tracker.
+    /// After parsing at most [`MAX_NUM_WANT`].
     pub num_want: Option<u32>,
     /// Whether the response has compact peers of 6 or 18 bytes (BEP 23). This is the default if the
     /// query has no `compact`.
@@ -62,8 +62,8 @@ pub enum AnnounceEvent {
     Completed,
     /// The peer leaves the swarm.
     Stopped,
-    /// The peer has all that it wants, but not the whole torrent (BEP 21, "partial seeds"). It is
-    /// only sent. When read, it counts as no event.
+    /// The peer has all that it wants, but not the whole torrent (BEP 21, "partial seeds"). This
+    /// program only sends this event. When it parses `paused`, the event is `None`.
     Paused,
 }
 
@@ -166,8 +166,8 @@ impl AnnounceRequest {
     /// The URL of this request. `announce` is the announce URL of the tracker and may have a query.
     /// `tracker_id` is the `tracker id` of the tracker's last response.
     pub fn url(&self, announce: &str, tracker_id: Option<&[u8]>) -> String {
-        let joint = if announce.contains('?') { '&' } else { '?' };
-        let mut url = format!("{announce}{joint}{}", self.to_query());
+        let separator = if announce.contains('?') { '&' } else { '?' };
+        let mut url = format!("{announce}{separator}{}", self.to_query());
         if let Some(id) = tracker_id {
             url.push_str("&trackerid=");
             escape_into(id, &mut url);
@@ -332,7 +332,7 @@ mod tests {
         }
     }
 
-    /// Requests and the query each is written as and read from.
+    /// Requests, each with its query string.
     fn table() -> Vec<(AnnounceRequest, String)> {
         let start = format!("{HASH}&{ID}");
         vec![

@@ -35,7 +35,7 @@ pub struct AnnounceResponse {
     /// Time until the next announce, in whole seconds. After parsing it is at least a minute (a
     /// second for a pieceful tracker) and at most a day.
     pub interval: Duration,
-    /// The shortest time until the next announce that the tracker accepts, in whole seconds.
+    /// The shortest time that the tracker accepts until the next announce, in whole seconds.
     pub min_interval: Option<Duration>,
     /// The number of seeds in the swarm.
     pub complete: Option<u32>,
@@ -95,7 +95,7 @@ pub enum ResponseError {
 
 impl AnnounceResponse {
     /// The bencoded response.
-    pub fn encode(&self, list: PeerListFormat) -> Vec<u8> {
+    pub fn encode(&self, format: PeerListFormat) -> Vec<u8> {
         let mut entries = vec![("interval", self.interval.as_secs().into())];
         let optional = [
             (
@@ -114,7 +114,7 @@ impl AnnounceResponse {
                 .into_iter()
                 .filter_map(|(key, item)| Some((key, item?))),
         );
-        match list {
+        match format {
             PeerListFormat::Compact => {
                 let (mut v4, mut v6) = (Vec::with_capacity(6 * self.peers.len()), Vec::new());
                 for peer in &self.peers {
@@ -375,9 +375,9 @@ mod tests {
 
     #[test]
     fn each_response_is_encoded_and_parsed_again() {
-        for (response, list, bytes) in table() {
+        for (response, format, bytes) in table() {
             assert_eq!(
-                response.encode(list).escape_ascii().to_string(),
+                response.encode(format).escape_ascii().to_string(),
                 bytes.escape_ascii().to_string()
             );
             assert_eq!(AnnounceResponse::parse(bytes), Ok(response));

@@ -60,7 +60,7 @@ pub enum RunRequest {
         /// The port that the client listens on, at the address of this connection.
         port: NonZeroU16,
     },
-    /// Files that the client owns: parts of their info dictionaries, which have the names. The
+    /// Files that the client owns: parts of their info dictionaries, which contain the names. The
     /// parts of one file are sent in order.
     Own {
         /// The next parts.
@@ -126,7 +126,7 @@ pub enum RunNotice {
 /// The answers to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunAnswer {
-    /// The tracker has accepted the report.
+    /// The tracker has accepted the request.
     Ok,
     /// A part of an info dictionary.
     Info {
@@ -172,7 +172,7 @@ pub enum RunErrorKind {
 }
 
 impl RunRequestMessage {
-    /// The body of its frame.
+    /// Encodes the message as the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![
             ("id", Item::from(self.id)),
@@ -277,7 +277,7 @@ impl RunRequest {
 }
 
 impl RunNotice {
-    /// The body of its frame.
+    /// Encodes the message as the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![("type", Item::from(self.kind()))];
         match self {

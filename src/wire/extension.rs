@@ -69,7 +69,8 @@ impl ExtensionHandshake {
         })
     }
 
-    /// Adopts the values of a later handshake of the same peer. Values that it does not have stay.
+    /// Adopts the values of a later handshake of the same peer. Values that are missing in `later`
+    /// stay.
     pub fn update(&mut self, later: Self) {
         let known = std::mem::take(self);
         *self = Self {

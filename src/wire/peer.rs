@@ -185,7 +185,7 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Decoded<'_>, MessageE
         (id::NOT_INTERESTED, _) => PeerMessage::NotInterested,
         (id::HAVE, _) => PeerMessage::Have(number(body, 0)),
         (id::BITFIELD, _) => PeerMessage::Bitfield(body),
-        (id::REQUEST, _) => PeerMessage::Request(ask(body)),
+        (id::REQUEST, _) => PeerMessage::Request(read_block(body)),
         (id::PIECE, _) => {
             let (index, begin) = (number(body, 0), number(body, 1));
             return Ok(Decoded::PieceHeader(UncheckedBlock {
@@ -194,12 +194,12 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Decoded<'_>, MessageE
                 length: body_length - 8,
             }));
         }
-        (id::CANCEL, _) => PeerMessage::Cancel(ask(body)),
+        (id::CANCEL, _) => PeerMessage::Cancel(read_block(body)),
         (id::PORT, &[high, low]) => PeerMessage::Port(u16::from_be_bytes([high, low])),
         (id::SUGGEST, _) => PeerMessage::Suggest(number(body, 0)),
         (id::HAVE_ALL, _) => PeerMessage::HaveAll,
         (id::HAVE_NONE, _) => PeerMessage::HaveNone,
-        (id::REJECT, _) => PeerMessage::Reject(ask(body)),
+        (id::REJECT, _) => PeerMessage::Reject(read_block(body)),
         (id::ALLOWED_FAST, _) => PeerMessage::AllowedFast(number(body, 0)),
         (id::EXTENDED, [id, payload @ ..]) => PeerMessage::Extended { id: *id, payload },
         _ => return Err(MessageError::Length { id, length }),
@@ -215,7 +215,7 @@ fn number(body: &[u8], at: usize) -> u32 {
         .map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
-fn ask(body: &[u8]) -> UncheckedBlock {
+fn read_block(body: &[u8]) -> UncheckedBlock {
     UncheckedBlock {
         index: number(body, 0),
         begin: number(body, 1),

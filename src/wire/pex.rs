@@ -1,8 +1,8 @@
-//! The peer exchange message (BEP 11): the peers of an open swarm tell each other the addresses of
-//! peers that they have links with.
+//! The peer exchange message (BEP 11), by which a peer of an open swarm sends the addresses of the
+//! peers that it has links with.
 //!
-//! In scope: parsing the message with bounds, and encoding it. Out of scope: how often it may come,
-//! and which addresses are sent.
+//! In scope: parsing the message with bounds, and encoding it. Out of scope: how often a peer may
+//! send it, and which addresses are sent.
 
 use super::compact::{compact, read_canonical};
 use crate::bencode::{self, Dictionary, Item, KeyOrder, Value};

@@ -158,7 +158,7 @@ impl ReplicaMessage {
         })
     }
 
-    /// The body of its frame.
+    /// Encodes the message as the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![("type", Item::from(self.kind()))];
         match self {

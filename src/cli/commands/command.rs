@@ -44,7 +44,7 @@ pub(in crate::cli) enum Command {
     Quit,
 }
 
-/// How a download of an open swarm is named.
+/// The source of a download from an open swarm.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum DownloadSource {
     /// A `.torrent`.
@@ -78,7 +78,7 @@ pub(in crate::cli) enum FileCommand {
 }
 
 impl Command {
-    /// The name in the table of a command that `torrent ...` can also express.
+    /// The name in the table, if `torrent ...` can also express this command.
     pub(super) fn usual_name(&self) -> Option<&'static str> {
         match self {
             Self::Send { .. } => Some("send"),

@@ -134,8 +134,8 @@ impl<'a> CommandWords<'a> {
     /// The value of `--invite`, if it was typed.
     pub(super) fn invite(&self) -> Result<Option<ShortText>, CommandError> {
         let code = self.flag("--invite");
-        let place = code.map(ShortText::new);
-        match place {
+        let invite = code.map(ShortText::new);
+        match invite {
             Some(None) => Err(self.error(
                 "the invite code is malformed; copy it as the tracker's operator sent it"
                     .to_owned(),

@@ -72,14 +72,15 @@ impl CommandEntry {
         usage
     }
 
-    /// Reads the words after the command's name. `read_as` reads them as another command's.
+    /// Reads the words after the command's name. `read_as` reads words as the arguments of another
+    /// command.
     pub(super) fn read(
         &self,
         words: &[String],
         read_as: ReadOtherCommand,
     ) -> Result<Command, CommandError> {
         let (words, flags) = self.split_flags(words)?;
-        let least = self
+        let required_count = self
             .arguments
             .iter()
             .filter(|argument| argument.required)
@@ -87,7 +88,7 @@ impl CommandEntry {
         let missing = self
             .arguments
             .get(words.len())
-            .filter(|_| words.len() < least);
+            .filter(|_| words.len() < required_count);
         let words = CommandWords::new(&words, &flags, self.usage(), read_as);
         match (missing, words.get(self.arguments.len())) {
             (Some(missing), _) => Err(words.error(format!("{} is missing", missing.name))),

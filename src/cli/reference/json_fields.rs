@@ -224,8 +224,8 @@ fn status(user: Option<String>) -> Status {
     }
 }
 
-fn parse_object(control: &str) -> Object {
-    serde_json::from_str(control).unwrap()
+fn parse_object(line: &str) -> Object {
+    serde_json::from_str(line).unwrap()
 }
 
 fn value_type(value: &Value) -> &'static str {

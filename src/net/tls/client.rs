@@ -21,7 +21,8 @@ use std::time::Duration;
 pub const TRACKER_NAME: &str = "tracker";
 
 /// Does the handshake with a tracker within `limit`. The tracker must belong to the cluster
-/// `expected`, or to any cluster if that is `None`. Returns the fingerprint of its cluster too.
+/// `expected`, or to any cluster if that is `None`. Also returns the fingerprint of the tracker's
+/// cluster.
 ///
 /// # Errors
 /// [`TlsError::OtherCluster`] before any data was sent; otherwise see [`TlsError`].

@@ -211,15 +211,18 @@ mod tests {
         let ours = authority();
         for purpose in [ConnectionPurpose::Replica, ConnectionPurpose::Operator] {
             let tls = tls(&ours, TRACKER_NAME);
-            let (found, taken) = accepted(&ours, |socket| {
+            let (found, was_accepted) = accepted(&ours, |socket| {
                 is_accepted(&tls.connect(socket, purpose, LONG).unwrap())
             });
-            assert_eq!((found.unwrap(), taken), (purpose, true));
+            assert_eq!((found.unwrap(), was_accepted), (purpose, true));
         }
-        let (found, taken) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accepted(&ours, |socket| {
             is_accepted(&connect_tls(socket, None, LONG).unwrap().0)
         });
-        assert_eq!((found.unwrap(), taken), (ConnectionPurpose::Peer, true));
+        assert_eq!(
+            (found.unwrap(), was_accepted),
+            (ConnectionPurpose::Peer, true)
+        );
     }
 
     #[test]
@@ -236,20 +239,20 @@ mod tests {
         // The caller trusts us and shows a leaf that another cluster signed.
         let mut liar = tls(&authority(), TRACKER_NAME);
         liar.authority = tls(&ours, TRACKER_NAME).authority;
-        let (found, taken) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accepted(&ours, |socket| {
             liar.connect(socket, ConnectionPurpose::Replica, LONG)
                 .is_ok_and(|stream| is_accepted(&stream))
         });
-        assert!(found.is_err() && !taken);
+        assert!(found.is_err() && !was_accepted);
         // A leaf of this cluster that does not have the tracker's name.
         let other = tls(&ours, "other");
-        let (found, taken) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accepted(&ours, |socket| {
             let stream = other.connect(socket, ConnectionPurpose::Operator, LONG);
             stream.is_ok_and(|stream| is_accepted(&stream))
         });
-        assert!(matches!(found, Err(TlsError::Certificate(_))) && !taken);
+        assert!(matches!(found, Err(TlsError::Certificate(_))) && !was_accepted);
         // No certificate at all.
-        let (found, taken) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accepted(&ours, |socket| {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let verifier = Arc::new(ClusterVerifier::new(None, Arc::clone(&provider)));
             let mut config = ClientConfig::builder_with_provider(provider)
@@ -265,6 +268,6 @@ mod tests {
             TlsStream::handshake(socket, connection.into(), inbound, LONG)
                 .is_ok_and(|stream| is_accepted(&stream))
         });
-        assert!(matches!(found, Err(TlsError::Handshake(_))) && !taken);
+        assert!(matches!(found, Err(TlsError::Handshake(_))) && !was_accepted);
     }
 }

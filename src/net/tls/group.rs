@@ -9,7 +9,7 @@
 //!
 //! In TLS the called side shows its certificate first. A caller that is not a member, but knows the
 //! info-hash and the address, therefore learns the certificate of the called member, and with it
-//! the user's name. It gets nothing else, and no byte of the swarm.
+//! the user's name. The caller gets nothing else, and no byte of the swarm.
 
 mod error;
 #[cfg(test)]

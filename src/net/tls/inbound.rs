@@ -82,8 +82,8 @@ impl Inbound {
         }
     }
 
-    /// Gives bytes to the TLS connection until it has plaintext to read. Its plaintext buffer is
-    /// bounded, so some bytes may stay here.
+    /// Passes bytes to the TLS connection until the connection has plaintext to read. The buffer
+    /// for plaintext is bounded, so some bytes may stay here.
     pub(super) fn feed(&mut self, connection: &mut Connection) -> io::Result<()> {
         loop {
             match connection.read_tls(&mut self.unread())? {

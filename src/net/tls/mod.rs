@@ -1,9 +1,9 @@
 //! TLS 1.3 on a socket. One thread may read while another writes.
 //!
 //! In scope: handshakes, deadlines for a whole exchange, and closing a connection with
-//! `close_notify`, so that the other side can tell a close from a cut. Out of scope: the meaning of
-//! the bytes, and where certificates come from. TLS sessions are never resumed: each connection
-//! does a full handshake.
+//! `close_notify`, so that the other side can distinguish a close from a cut. Out of scope: the
+//! meaning of the bytes, and where certificates come from. TLS sessions are never resumed: each
+//! connection does a full handshake.
 
 mod client;
 mod cluster;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 /// The configuration of a server's handshakes. Clones share it.
 #[derive(Clone, Debug)]
 pub struct TlsServer {
+    /// For peers, which need no certificate.
     peers: Arc<ServerConfig>,
     /// For callers that name a purpose for which they need the key of the cluster.
     cluster: Option<Arc<ServerConfig>>,
@@ -132,7 +133,8 @@ fn send_alert(socket: &TcpStream, error: rustls::Error, alert: &mut AcceptedAler
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Adds to the error that the client must speak TLS 1.3, if that is the cause.
+/// Makes a [`TlsError::Handshake`]. If client and server are incompatible, its message also says
+/// that the client must speak TLS 1.3.
 fn handshake_error(error: io::Error) -> TlsError {
     TlsError::Handshake(match error.get_ref().and_then(|why| why.downcast_ref()) {
         Some(rustls::Error::PeerIncompatible(_)) => io::Error::new(

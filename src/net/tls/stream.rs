@@ -186,8 +186,8 @@ impl TlsStream {
         Ok(stream)
     }
 
-    /// Gives the TLS connection the bytes that have arrived. Waits for more bytes if there are
-    /// none.
+    /// Passes the bytes that have arrived to the TLS connection. If there are none, waits for
+    /// bytes.
     fn advance(&self, inbound: &mut Inbound, deadline: Instant) -> io::Result<()> {
         if inbound.is_empty() {
             let ended = inbound.fill(&self.socket, deadline)? == 0;
@@ -206,8 +206,8 @@ impl TlsStream {
         processed.inspect_err(|_| self.send_alert())
     }
 
-    /// Sends the alert that says why the received bytes were refused, if no thread is writing and
-    /// it takes at most [`CLOSE_LIMIT`].
+    /// Sends the alert that says why the received bytes were refused, in at most [`CLOSE_LIMIT`].
+    /// Sends nothing while another thread is writing.
     fn send_alert(&self) {
         if let Ok(mut outbound) = self.outbound.try_lock() {
             let taken = take_records(&mut self.connection(), &mut outbound);

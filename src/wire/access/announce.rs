@@ -15,8 +15,8 @@ use std::num::NonZeroU16;
 /// The most announces in one request.
 pub const MAX_ANNOUNCES: usize = 100;
 
-/// The announces of one peer to 1 to [`MAX_ANNOUNCES`] swarms, all of shares of one group. One
-/// request for all of them saves a round trip for each.
+/// The announces of one peer to the swarms of shares of one group: at least one announce, at most
+/// [`MAX_ANNOUNCES`]. One request for all of them saves round trips.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnounceBatch {
     peer_id: PeerId,

@@ -26,7 +26,7 @@ pub struct ReplicaView {
     pub it_lacks: Option<u64>,
     /// The number of writes that it has reported and that this tracker lacks.
     pub we_lack: u64,
-    /// Milliseconds since its last message.
+    /// Milliseconds since its last message. `None` if no message has arrived.
     pub silent: Option<u64>,
 }
 

@@ -220,7 +220,7 @@ impl ListEntry for FileEntry {
 
     fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
-            name: fields.read_by("name", fields::read_place)?,
+            name: fields.read_by("name", fields::read_short_text)?,
             info_hash: fields.info_hash("info hash")?,
             length: fields.u63("length")?,
             publisher: fields.optional("publisher", read_parsed)?,

@@ -1,4 +1,4 @@
-//! Small values of these messages, and functions that read them.
+//! Small values in the messages about accounts and groups, and functions that read them.
 
 use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, MessageFields};
@@ -135,7 +135,7 @@ pub(super) fn read_seen(
 pub(super) fn read_after(
     fields: &mut MessageFields<'_>,
 ) -> Result<Option<ShortText>, ControlError> {
-    fields.optional("after", read_place)
+    fields.optional("after", read_short_text)
 }
 
 pub(super) fn read_token(value: &Value<'_>, key: &'static str) -> Result<Token, ControlError> {
@@ -143,9 +143,12 @@ pub(super) fn read_token(value: &Value<'_>, key: &'static str) -> Result<Token, 
     token.ok_or(ControlError::WrongValue(key))
 }
 
-pub(super) fn read_place(value: &Value<'_>, key: &'static str) -> Result<ShortText, ControlError> {
-    let place = value.text().and_then(ShortText::new);
-    place.ok_or(ControlError::WrongValue(key))
+pub(super) fn read_short_text(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<ShortText, ControlError> {
+    let text = value.text().and_then(ShortText::new);
+    text.ok_or(ControlError::WrongValue(key))
 }
 
 /// The entry with the position after which a page begins.

@@ -6,12 +6,12 @@
 //! canonical form: the key `type` names its kind, and the other keys are exactly those of that
 //! kind.
 //!
-//! A [`AccessRequestMessage`] carries a number that the peer chooses, and its
-//! [`AccessReplyMessage`] repeats the number. It carries the token of a login if it needs one. A
+//! An [`AccessRequestMessage`] carries a number that the peer chooses, and its
+//! [`AccessReplyMessage`] repeats the number. A request that needs a login carries its token. A
 //! tracker keeps no state for a connection, so any request may go to any tracker. A request that
-//! changes the registry carries a [`WriteId`]: if the same request is sent again with the same id,
-//! to any tracker, it is carried out only once. Long lists come in pages of at most [`MAX_PAGE`]
-//! entries.
+//! changes the registry carries a [`WriteId`]: if a peer sends the same request again with the same
+//! id, to any tracker, it is carried out only once. Long lists come in pages of at most
+//! [`MAX_PAGE`] entries.
 //!
 //! Out of scope: who may send which request, and what it does (see `tracker`). The messages of a
 //! closed run are in [`crate::wire::control`].

@@ -16,7 +16,7 @@ pub struct AccessRefusal {
 }
 
 impl AccessRefusal {
-    /// The entries of the message.
+    /// The entries of the dictionary that carries the refusal: kind and message.
     pub(super) fn entries(&self) -> [(&'static str, Item<'_>); 2] {
         [
             ("kind", self.kind.as_str().into()),

@@ -19,8 +19,9 @@ pub struct AccessReplyMessage {
     pub id: u32,
     /// A new token that replaces the token of the request, because that one expires soon.
     pub renewed: Option<Token>,
-    /// Whether the write is durable at this tracker alone, although other trackers are listed. They
-    /// receive it when they are reachable again.
+    /// Whether only this tracker has the write on disk, although TRACKER_INFO lists other trackers.
+    /// The others receive the write when they are reachable again. On the wire: `copies`, which is
+    /// then 1.
     pub only_here: bool,
     /// The answer, or the refusal.
     pub result: Result<AccessAnswer, AccessRefusal>,
@@ -66,7 +67,8 @@ pub enum AccessAnswer {
     Decisions {
         /// The decisions.
         page: ListPage<DecisionEntry>,
-        /// What the peer has received after it has read all pages.
+        /// The decisions that the peer has received once it has read all pages. The peer sends this
+        /// value in its next request, so that it does not receive them again.
         seen: SeenDecisions,
     },
 }
@@ -76,12 +78,13 @@ pub enum AccessAnswer {
 pub struct ListPage<T> {
     /// The entries.
     pub entries: Vec<T>,
-    /// The position where this page ended. `None` at the end of the list.
+    /// The position where this page ended. The request for the next page carries it as `after`.
+    /// `None` at the end of the list.
     pub next: Option<ShortText>,
 }
 
 impl AccessReplyMessage {
-    /// The body of its frame.
+    /// Encodes the message as the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![("id", Item::from(self.id)), ("type", self.kind().into())];
         let renewed = self.renewed.as_ref();
@@ -198,6 +201,6 @@ fn put_page<'a, T: ListEntry>(page: &'a ListPage<T>, entries: &mut Vec<(&'static
 fn read_page<T: ListEntry>(fields: &mut MessageFields<'_>) -> Result<ListPage<T>, ControlError> {
     Ok(ListPage {
         entries: fields.list("entries", T::decode)?,
-        next: fields.optional("next", fields::read_place)?,
+        next: fields.optional("next", fields::read_short_text)?,
     })
 }

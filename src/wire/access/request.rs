@@ -183,7 +183,7 @@ pub enum AccessRequest {
     /// Lists decisions of other users about this user that the peer has not received. The answer is
     /// [`super::AccessAnswer::Decisions`].
     ListDecisions {
-        /// What the peer has received, from the last answer.
+        /// The decisions that the peer has received: `seen` of the last answer.
         seen: SeenDecisions,
         /// The position where the previous page ended.
         after: Option<ShortText>,
@@ -191,7 +191,7 @@ pub enum AccessRequest {
 }
 
 impl AccessRequestMessage {
-    /// The body of its frame.
+    /// Encodes the message as the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![
             ("id", Item::from(self.id)),
@@ -307,7 +307,7 @@ impl AccessRequest {
                 write: WriteId(fields.array("write")?),
                 user: fields.parsed("user")?,
                 password: fields.read_by("password", fields::read_password)?,
-                invite: fields.optional("invite", fields::read_place)?,
+                invite: fields.optional("invite", fields::read_short_text)?,
             },
             "login" => Self::Login {
                 user: fields.parsed("user")?,
@@ -382,13 +382,13 @@ impl AccessRequest {
             },
             "metainfo" => Self::Metainfo {
                 group: fields.parsed("group")?,
-                name: fields.read_by("name", fields::read_place)?,
+                name: fields.read_by("name", fields::read_short_text)?,
                 offset: fields.number("offset")?,
             },
             "withdraw" => Self::Withdraw {
                 write: WriteId(fields.array("write")?),
                 group: fields.parsed("group")?,
-                name: fields.read_by("name", fields::read_place)?,
+                name: fields.read_by("name", fields::read_short_text)?,
             },
             "announce" => Self::Announce(AnnounceBatch::read(fields)?),
             "cluster" => Self::Cluster,

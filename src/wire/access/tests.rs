@@ -37,7 +37,7 @@ const WRITE: WriteId = WriteId([b'w'; 16]);
 /// Every kind of request, and its bytes.
 fn requests() -> Vec<(AccessRequest, &'static [u8])> {
     let user = || "nik".parse().unwrap();
-    let place = |text: &str| ShortText::new(text).unwrap();
+    let short_text = |text: &str| ShortText::new(text).unwrap();
     vec![
         (
             AccessRequest::CreateUser {
@@ -53,7 +53,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
                 write: WRITE,
                 user: user(),
                 password: password("p"),
-                invite: Some(place("ab-cd")),
+                invite: Some(short_text("ab-cd")),
             },
             b"d2:idi7e6:invite5:ab-cd8:password1:p5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
@@ -100,7 +100,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         ),
         (
             AccessRequest::ListGroups {
-                after: Some(place("lab/00")),
+                after: Some(short_text("lab/00")),
             },
             b"d5:after6:lab/002:idi7e5:token3:t\0k4:type11:list_groupse",
         ),
@@ -167,7 +167,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         (
             AccessRequest::Metainfo {
                 group: label("lab"),
-                name: place("f \u{fc}"),
+                name: short_text("f \u{fc}"),
                 offset: 9,
             },
             b"d5:group3:lab2:idi7e4:name4:f \xc3\xbc6:offseti9e5:token3:t\0k4:type8:metainfoe",
@@ -176,7 +176,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
             AccessRequest::Withdraw {
                 write: WRITE,
                 group: label("lab"),
-                name: place("f"),
+                name: short_text("f"),
             },
             b"d5:group3:lab2:idi7e4:name1:f5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
         ),

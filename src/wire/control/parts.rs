@@ -8,7 +8,7 @@ pub const MAX_PART: usize = 512 << 10;
 
 /// A part of an info dictionary.
 ///
-/// Invariants, checked by [`InfoPart::new`]: it has 1 to [`MAX_PART`] bytes, it lies inside the
+/// Invariants, checked by [`InfoPart::new`]: the part has 1 to [`MAX_PART`] bytes and is inside the
 /// dictionary, and the dictionary has at most [`MAX_METAINFO`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InfoPart {
@@ -113,8 +113,8 @@ impl InfoPart {
     }
 }
 
-/// Puts parts that arrive in order together to info dictionaries. Memory grows only with the bytes
-/// that have arrived.
+/// Joins parts that arrive in order into info dictionaries. Memory grows only with the bytes that
+/// have arrived.
 #[derive(Clone, Debug, Default)]
 pub struct InfoAssembly {
     total: u32,
@@ -127,8 +127,8 @@ impl InfoAssembly {
         Self::default()
     }
 
-    /// Adds the next part. Returns the bytes of the dictionary after its last part. The next part
-    /// then begins another dictionary.
+    /// Adds the next part. If it is the last part of a dictionary, returns the bytes of the
+    /// dictionary. The part after it begins another dictionary.
     ///
     /// # Errors
     /// [`PartError::OutOfOrder`].

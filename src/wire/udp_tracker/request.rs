@@ -311,13 +311,13 @@ mod tests {
     const TRANSACTION: TransactionId = TransactionId(*b"tran");
     const CONNECTION: ConnectionId = ConnectionId(*b"connecti");
 
-    fn a() -> InfoHash {
+    fn swarm() -> InfoHash {
         InfoHash([b'a'; 20])
     }
 
     fn announce() -> AnnounceRequest {
         AnnounceRequest {
-            info_hash: a(),
+            info_hash: swarm(),
             peer_id: PeerId([b'b'; 20]),
             port: NonZeroU16::new(0x1ae1).unwrap(),
             uploaded: 3,
@@ -395,7 +395,7 @@ mod tests {
                     &[TAIL, b"\x02\xff", &long[..255], b"\x02\x2d", &long[..45]].concat(),
                 ),
             ),
-            (scrape(vec![a(), InfoHash([0; 20])]), two),
+            (scrape(vec![swarm(), InfoHash([0; 20])]), two),
         ]
     }
 

@@ -133,7 +133,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
         summary: "list the members of a group",
-        details: "For members of the group. One line per member: name, the time since when, and whether it is the owner.",
+        details: "For members of the group. One line per member: name, the time of joining, and whether the member owns the group.",
         read: |words| {
             Ok(Command::Account(AccountCommand::ListMembers(
                 words.name(0)?,

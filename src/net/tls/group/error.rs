@@ -55,7 +55,7 @@ pub enum GroupTlsError {
     Unnameable(InfoHash),
 }
 
-/// Why the other side refused, as far as TLS can tell (RFC 8446, section 6.2).
+/// Why the other side refused, as far as its TLS alert says (RFC 8446, section 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsRefusal {
     /// Our certificate has expired, or is not valid yet, by the clock of the other side.
@@ -73,8 +73,8 @@ pub enum TlsRefusal {
 }
 
 impl GroupTlsError {
-    /// Whether our side refused the certificate of the other side, or got none. The other side is
-    /// then sent an alert.
+    /// Whether our side refused the certificate of the other side, or got none. Our side then sends
+    /// an alert.
     pub(super) fn is_about_certificates(&self) -> bool {
         matches!(self, Self::Member(_) | Self::NoCertificate)
     }

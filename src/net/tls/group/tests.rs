@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
 const SWARM: InfoHash = InfoHash([0xab; 20]);
 const OTHER_SWARM: InfoHash = InfoHash([0xcd; 20]);
-const OURS: &[u8; 68] = &[19; 68];
+const OUR_HANDSHAKE: &[u8; 68] = &[19; 68];
 
 fn group() -> GroupAuthority {
     GroupAuthority::generate("5f3a").unwrap()
@@ -43,13 +43,15 @@ fn connect_peers(
     thread::scope(|scope| {
         let calling = scope.spawn(move || {
             let connection = caller.connect(near, swarm, LONG)?;
-            connection.exchange(OURS, &mut [0; 68], LONG)?;
+            connection.exchange(OUR_HANDSHAKE, &mut [0; 68], LONG)?;
             Ok(connection.member)
         });
         let groups = |named| (named == SWARM).then(|| called.clone());
         let accepted = accept_group(far, &[], groups, LONG);
         let accepted = accepted.inspect(|connection| {
-            connection.exchange(OURS, &mut [0; 68], LONG).unwrap();
+            connection
+                .exchange(OUR_HANDSHAKE, &mut [0; 68], LONG)
+                .unwrap();
         });
         (calling.join().unwrap(), accepted)
     })
@@ -69,7 +71,8 @@ fn send_raw(bytes: &[u8]) -> (GroupTlsError, Vec<u8>) {
     (error, received)
 }
 
-/// Calls a member with any configuration and any server name.
+/// Calls a member with any configuration and any server name. Returns what the caller receives, and
+/// the error of the member.
 fn call_with(
     config: ClientConfig,
     name: ServerName<'static>,
@@ -81,7 +84,7 @@ fn call_with(
             let connection = ClientConnection::new(Arc::new(config), name).unwrap();
             let stream = TlsStream::handshake(near, connection.into(), Inbound::default(), LONG)?;
             let mut got = vec![0; 100];
-            let _ = stream.write_all_until(OURS, Instant::now() + LONG);
+            let _ = stream.write_all_until(OUR_HANDSHAKE, Instant::now() + LONG);
             let read = stream.read_until(&mut got, Instant::now() + LONG)?;
             got.truncate(read);
             Ok(got)
@@ -92,7 +95,7 @@ fn call_with(
     })
 }
 
-/// A caller that accepts any server and shows no certificate.
+/// The configuration of a caller that accepts any server and shows no certificate.
 fn stranger() -> ClientConfig {
     let group = group();
     let insider = tls(member(&group, "eve"));
@@ -167,7 +170,10 @@ fn two_members_connect_and_know_each_other() {
 
 /// Certificates that are not those of a member. For each: a part of the error of the side that
 /// checks it for `usage`, and the refusal that it sends.
-fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithKey, TlsRefusal)> {
+fn certificates_of_non_members(
+    ours: &GroupAuthority,
+    usage: Use,
+) -> Vec<(&'static str, LeafWithKey, TlsRefusal)> {
     let other = GroupAuthority::generate("77aa").unwrap();
     let cluster = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();
     let cluster = GroupAuthority::from_pem(cluster.as_bytes()).unwrap();
@@ -211,7 +217,7 @@ fn no_members(ours: &GroupAuthority, usage: Use) -> Vec<(&'static str, LeafWithK
 fn callers_that_are_not_members_are_refused_and_learn_why() {
     let ours = group();
     let alice = tls(member(&ours, "alice"));
-    for (reason, shown, refusal) in no_members(&ours, Use::Client) {
+    for (reason, shown, refusal) in certificates_of_non_members(&ours, Use::Client) {
         let eve = tls(pretender(&ours, shown));
         let (calling, called) = connect_peers(&eve, SWARM, &alice);
         let error = called.unwrap_err();
@@ -232,7 +238,7 @@ fn callers_that_are_not_members_are_refused_and_learn_why() {
 fn servers_that_are_not_members_are_refused_before_any_data_is_sent() {
     let ours = group();
     let alice = tls(member(&ours, "alice"));
-    for (reason, shown, refusal) in no_members(&ours, Use::Server) {
+    for (reason, shown, refusal) in certificates_of_non_members(&ours, Use::Server) {
         let eve = tls(pretender(&ours, shown));
         let (calling, called) = connect_peers(&alice, SWARM, &eve);
         let error = calling.unwrap_err();
@@ -319,7 +325,7 @@ fn bytes_that_are_not_tls_get_no_answer() {
     let mut plain = [0; 68];
     plain[..20].copy_from_slice(b"\x13BitTorrent protocol");
     plain[28..48].copy_from_slice(&SWARM.0);
-    for (bytes, is_tls) in [
+    for (bytes, is_cut) in [
         (&plain[..], false),
         (b"GET / HTTP/1.1\r\n\r\n", false),
         (b"\x16\x03\x01\0\x04junk of which nothing is a hello", false),
@@ -330,11 +336,11 @@ fn bytes_that_are_not_tls_get_no_answer() {
         let shown = bytes.escape_ascii();
         assert_eq!(
             matches!(error, GroupTlsError::Cut),
-            is_tls,
+            is_cut,
             "{shown}: {error}"
         );
         assert!(
-            is_tls || matches!(error, GroupTlsError::NotTls),
+            is_cut || matches!(error, GroupTlsError::NotTls),
             "{shown}: {error}"
         );
         assert_eq!(received, b"", "{shown}");

@@ -8,11 +8,11 @@ use std::thread;
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
 
-fn late() -> Instant {
+fn long_deadline() -> Instant {
     Instant::now() + LONG
 }
 
-fn soon() -> Instant {
+fn short_deadline() -> Instant {
     Instant::now() + SHORT
 }
 
@@ -31,7 +31,7 @@ fn bytes(length: usize, seed: u64) -> Vec<u8> {
 fn read_all(stream: &TlsStream) -> Vec<u8> {
     let (mut all, mut buffer) = (Vec::new(), vec![0; 50_000]);
     loop {
-        match stream.read_until(&mut buffer, late()).unwrap() {
+        match stream.read_until(&mut buffer, long_deadline()).unwrap() {
             0 => return all,
             read => all.extend_from_slice(&buffer[..read]),
         }
@@ -46,7 +46,7 @@ fn both_sides_read_and_write_at_the_same_time() {
         for (stream, sent) in [(&near, &there), (&far, &back)] {
             scope.spawn(move || {
                 for part in sent.chunks(99_999) {
-                    stream.write_all_until(part, late()).unwrap();
+                    stream.write_all_until(part, long_deadline()).unwrap();
                 }
                 stream.finish(LONG);
             });
@@ -63,14 +63,16 @@ fn a_vectored_read_fills_the_buffers_in_order() {
     let sent = bytes(3_000_000, 3);
     thread::scope(|scope| {
         scope.spawn(|| {
-            far.write_all_until(&sent, late()).unwrap();
+            far.write_all_until(&sent, long_deadline()).unwrap();
             far.finish(LONG);
         });
         let (mut got, mut block, mut header) = (Vec::new(), vec![0; 16_384], [0; 13]);
         let mut both = 0;
         loop {
             let mut slices = [IoSliceMut::new(&mut block), IoSliceMut::new(&mut header)];
-            let read = near.read_vectored_until(&mut slices, late()).unwrap();
+            let read = near
+                .read_vectored_until(&mut slices, long_deadline())
+                .unwrap();
             if read == 0 {
                 break;
             }
@@ -81,40 +83,42 @@ fn a_vectored_read_fills_the_buffers_in_order() {
         }
         assert!(got == sent && both > 0);
     });
-    assert_eq!(near.read_until(&mut [0], late()).unwrap(), 0);
+    assert_eq!(near.read_until(&mut [0], long_deadline()).unwrap(), 0);
 }
 
 #[test]
-fn a_large_write_and_the_next_one_arrive_whole_and_the_write_buffer_shrinks_again() {
+fn the_write_buffer_shrinks_after_a_large_write() {
     let (near, far, _) = pair();
     let sent = bytes(2 * BURST_BYTES + 77, 4);
     thread::scope(|scope| {
         scope.spawn(|| {
-            far.write_all_until(&sent, late()).unwrap();
-            far.write_all_until(b"last", late()).unwrap();
+            far.write_all_until(&sent, long_deadline()).unwrap();
+            far.write_all_until(b"last", long_deadline()).unwrap();
         });
         let mut got = vec![0; sent.len()];
-        near.read_exact_until(&mut got, late()).unwrap();
+        near.read_exact_until(&mut got, long_deadline()).unwrap();
         assert!(got == sent);
         let mut last = [0; 4];
-        near.read_exact_until(&mut last, late()).unwrap();
+        near.read_exact_until(&mut last, long_deadline()).unwrap();
         assert_eq!(&last, b"last");
     });
     assert!(far.outbound.lock().unwrap().ready.capacity() <= CHUNK_BYTES);
     far.hang_up();
-    let error = near.read_exact_until(&mut [0], late()).unwrap_err();
+    let error = near
+        .read_exact_until(&mut [0], long_deadline())
+        .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }
 
 #[test]
 fn a_close_and_a_cut_connection_are_distinguished() {
     let (near, far, _) = pair();
-    far.write_all_until(b"last", late()).unwrap();
+    far.write_all_until(b"last", long_deadline()).unwrap();
     far.hang_up();
     assert_eq!(read_all(&near), b"last");
     let (near, _far, socket) = pair();
     socket.shutdown(Shutdown::Both).unwrap();
-    let error = near.read_until(&mut [0], late()).unwrap_err();
+    let error = near.read_until(&mut [0], long_deadline()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }
 
@@ -125,19 +129,19 @@ fn bytes_that_are_not_tls_end_the_connection() {
         .write_all(b"\x17\x03\x03\0\x20 this was not encrypted by us..")
         .unwrap();
     (&*socket).write_all(&[0; 100]).unwrap();
-    let error = near.read_until(&mut [0], late()).unwrap_err();
+    let error = near.read_until(&mut [0], long_deadline()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    let error = far.read_until(&mut [0], late()).unwrap_err();
+    let error = far.read_until(&mut [0], long_deadline()).unwrap_err();
     assert!(error.to_string().contains("alert"), "the reason: {error}");
 }
 
 #[test]
 fn a_read_times_out_even_if_a_record_trickles_in() {
     let (near, far, _) = pair();
-    let error = near.read_until(&mut [0], soon()).unwrap_err();
+    let error = near.read_until(&mut [0], short_deadline()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    far.write_all_until(b"x", late()).unwrap();
-    assert_eq!(near.read_until(&mut [0], late()).unwrap(), 1);
+    far.write_all_until(b"x", long_deadline()).unwrap();
+    assert_eq!(near.read_until(&mut [0], long_deadline()).unwrap(), 1);
     // A record that arrives byte by byte and never ends.
     let (near, _far, socket) = pair();
     let stop = Stop::new();
@@ -148,19 +152,19 @@ fn a_read_times_out_even_if_a_record_trickles_in() {
                 let _ = (&*socket).write_all(b"x");
             }
         });
-        let error = near.read_until(&mut [0], soon()).unwrap_err();
+        let error = near.read_until(&mut [0], short_deadline()).unwrap_err();
         stop.stop();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     });
 }
 
 #[test]
-fn a_write_times_out_if_the_other_side_does_not_read_and_no_write_is_possible_after_it() {
+fn after_a_write_timed_out_further_writes_fail() {
     let (near, _far, _) = pair();
     let large = vec![0; 1 << 20];
-    let error = (0..100).find_map(|_| near.write_all_until(&large, soon()).err());
+    let error = (0..100).find_map(|_| near.write_all_until(&large, short_deadline()).err());
     assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
-    let error = near.write_all_until(b"x", late()).unwrap_err();
+    let error = near.write_all_until(b"x", long_deadline()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     near.hang_up();
 }
@@ -170,7 +174,7 @@ fn hang_up_wakes_a_reader() {
     let (near, _far, _) = pair();
     let started = Instant::now();
     thread::scope(|scope| {
-        let reading = scope.spawn(|| near.read_until(&mut [0], late()));
+        let reading = scope.spawn(|| near.read_until(&mut [0], long_deadline()));
         near.hang_up();
         assert!(matches!(reading.join().unwrap(), Ok(0) | Err(_)));
     });
@@ -250,10 +254,10 @@ fn a_client_accepts_only_a_tracker_of_the_expected_cluster() {
         connect_to(misnamed, pin),
         Err(TlsError::Handshake(_))
     ));
-    let mut alone = issue(&ours);
-    alone.chain.truncate(1);
+    let mut without_authority = issue(&ours);
+    without_authority.chain.truncate(1);
     assert!(matches!(
-        connect_to(alone, pin),
+        connect_to(without_authority, pin),
         Err(TlsError::Handshake(_))
     ));
 }
