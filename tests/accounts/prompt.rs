@@ -19,7 +19,7 @@ fn passwords_are_typed_unseen_and_not_stored() {
     nik.shows("the same password again: ");
     nik.press("hidden-2\r");
     nik.shows("error: the two passwords differ");
-    // Each key ends the question and not the peer.
+    // Each of these keys ends the question, not the peer.
     for key in [CTRL_C, CTRL_D] {
         nik.press("create_user nik\r");
         nik.shows("password for nik: ");
@@ -87,7 +87,7 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
 }
 
 #[test]
-fn news_appear_above_the_line_that_is_being_typed() {
+fn news_appears_above_the_line_that_is_being_typed() {
     let tracker = AccountTracker::new();
     let mut owner = tracker.user("nik");
     owner.perform(group_request("create_group lab"));
@@ -109,7 +109,7 @@ fn news_appear_above_the_line_that_is_being_typed() {
     uma.shows("pieceful> ");
     let shown = uma.types("list_groups");
     assert!(!shown.contains("was accepted"), "shown twice: {shown}");
-    // News are for the user who is logged in: another user gets other news.
+    // News is for the user who is logged in: another user gets other news.
     let mut zoe = tracker.user("zoe");
     zoe.perform(group_request("join_group lab"));
     uma.types("logout");

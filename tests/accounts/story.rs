@@ -72,7 +72,7 @@ const STORY: &[(&str, &str, &[&str])] = &[
     ("mayank", "list_groups", &[]),
 ];
 
-/// The news that appear above the prompt, or in the next `list_groups`.
+/// The news that appears above the prompt, or in the next `list_groups`.
 const NEWS: &str = "lab: your request was accepted, you are a member";
 
 fn secret(user: &str) -> String {

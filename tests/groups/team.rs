@@ -41,7 +41,7 @@ pub(crate) fn share_in_status(peer: &mut Peer, name: &str) -> Value {
     let shares = status["shares"].as_array().unwrap();
     let found = shares
         .iter()
-        .find(|share_in_status| share_in_status["name"] == name);
+        .find(|share| share["name"] == name);
     found.cloned().unwrap_or(Value::Null)
 }
 
