@@ -64,7 +64,7 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
         for word in ["ut_pex", "ut_metadata", "metadata_size"] {
             assert!(!handshake.contains(word), "{handshake}");
         }
-        // The link names a contact and requests metadata all the same.
+        // The member names a contact and requests metadata all the same.
         let contact = [b"d5:added6:\x7f\0\0\x01".as_slice(), &port, b"e"].concat();
         link.write_all(&extended(3, &contact)).unwrap();
         link.write_all(&extended(2, b"d8:msg_typei0e5:piecei0ee"))

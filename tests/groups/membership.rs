@@ -26,10 +26,10 @@ fn upload(tracker: &AccountTracker, peer: &mut Peer, name: &str, seed: u64) -> S
 }
 
 /// Downloads a share into the peer's own folder and checks the copy.
-fn download(tracker: &AccountTracker, peer: &mut Peer, who: &str, name: &str, seed: u64) {
+fn download(tracker: &AccountTracker, peer: &mut Peer, user: &str, name: &str, seed: u64) {
     peer.run(&format!("download_file lab {name}"));
     peer.wait_for_state(name, "complete");
-    let path = tracker.sandbox.path(&format!("{who}/{name}"));
+    let path = tracker.sandbox.path(&format!("{user}/{name}"));
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
 
