@@ -173,7 +173,7 @@ fn named_threads(source: &Source) -> BTreeSet<String> {
     names.0
 }
 
-/// Names of threads that are in the source and not in the table, or in the table and not in the source.
+/// Names of threads that are only in the source or only in the table.
 fn differing_threads(listed: &BTreeSet<String>, named: &BTreeSet<String>) -> Vec<String> {
     let unlisted = named.difference(listed);
     let unlisted = unlisted.map(|name| format!("{name} is not in the table"));

@@ -12,8 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// rqbit has one folder for all torrents, the folder of the first one. So the server starts when the
-/// first torrent is added.
+/// rqbit has one folder for all torrents, the folder of the first one. So the server starts when
+/// the first torrent is added.
 pub(crate) struct Rqbit {
     home: PathBuf,
     ip: IpAddr,

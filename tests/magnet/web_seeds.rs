@@ -353,8 +353,8 @@ fn start_download_with_part(
 #[test]
 fn a_web_seed_that_reaches_the_missing_pieces_late_is_waited_for() {
     let sandbox = Sandbox::new();
-    // This server ignores ranges, and it is slow until it has sent the pieces that the leech already
-    // has. The test needs that time: there is no event to wait for.
+    // This server ignores ranges, and it is slow until it has sent the pieces that the leech has
+    // already. The test needs that time: there is no event to wait for.
     let server = WebServer::start(|_, _, stream| {
         let (slow, quick) = TORRENT.content.split_at(600_000);
         let length = TORRENT.content.len();

@@ -1,11 +1,11 @@
 //! Rounds of faults while four peers write: one tracker or both are killed or paused, or the
-//! connection between them is cut or held. After each round both trackers have the same registry byte
-//! by byte, with every acknowledged write.
+//! connection between them is cut or held. After each round both trackers have the same registry
+//! byte by byte, with every acknowledged write.
 //!
 //! There are [`ROUNDS`] rounds, or at least [`MIN_ROUNDS`] on a machine that cannot begin all of
 //! them in [`TIME_FOR_ROUNDS`]. `PIECEFUL_ROUNDS=N` demands N rounds, however long they take. Most
-//! faults last for a moment. Some last for 3 s, longer than the wait of a write and than a pause that
-//! a tracker ignores; some last for 6 s, longer than a replica connection may be silent.
+//! faults last for a moment. Some last for 3 s, longer than the wait of a write and than a pause
+//! that a tracker ignores; some last for 6 s, longer than a replica connection may be silent.
 //!
 //! Two pairs of peers, each an owner and a member, write. One pair asks the first tracker first,
 //! the other pair the second. Every write leaves a row or a field in the registry that is never

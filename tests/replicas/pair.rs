@@ -296,7 +296,7 @@ impl Pair {
         fs::read(file).unwrap()
     }
 
-    /// Asserts that both running trackers have the same registry byte by byte, and returns its dump.
+    /// Asserts that both running trackers have the same registry byte by byte. Returns its dump.
     pub(crate) fn assert_same(&self) -> Value {
         let [one, two] = [1, 2].map(|number| BackupContent::of(&self.backup(number)));
         if one != two {
