@@ -46,10 +46,7 @@ impl Model {
                 format!("create_group {prefix}{}", self.created),
             );
         };
-        let owner = roles
-            .iter()
-            .position(|role| *role == Owner)
-            .unwrap();
+        let owner = roles.iter().position(|role| *role == Owner).unwrap();
         let other = 1 - owner;
         let user = format!("{prefix}{other}");
         let typed = match (roles[other], rng.bool()) {

@@ -74,12 +74,18 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("a type that is a number", framed(b"d2:idi7e4:typei7ee")),
         ("an unknown request", request_with("become_owner", vec![])),
         ("an answer", request_with("done", vec![])),
-        ("a key too many", request_with("logout", vec![("zebra", text("x"))])),
+        (
+            "a key too many",
+            request_with("logout", vec![("zebra", text("x"))]),
+        ),
         (
             "a group too many",
             request_with("logout", vec![("group", text("lab"))]),
         ),
-        ("an empty token", request_with("logout", vec![("token", text(""))])),
+        (
+            "an empty token",
+            request_with("logout", vec![("token", text(""))]),
+        ),
         (
             "a token too long",
             request_with("logout", vec![("token", text(&"x".repeat(257)))]),

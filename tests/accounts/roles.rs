@@ -385,9 +385,7 @@ fn assert_done(
             role(name, &format!("new-of-{name}")) == Some(GroupRole::Owner)
         }
         (_, AccessAnswer::Done) if typed.starts_with("create_user new") => true,
-        ("join_group lab", AccessAnswer::Done) => {
-            role(name, "lab") == Some(GroupRole::Requester)
-        }
+        ("join_group lab", AccessAnswer::Done) => role(name, "lab") == Some(GroupRole::Requester),
         ("leave_group lab" | "leave_group lab --yes", AccessAnswer::Done) => {
             let owner = if name == "nik" { "mayank" } else { "nik" };
             role(name, "lab") == Some(GroupRole::Stranger)

@@ -164,7 +164,9 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
 
 /// Runs a download from `bad`, which gets the first requests, and then also from an honest owner.
 /// The download must complete.
-fn assert_completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Peer) {
+fn assert_completes_beside(
+    bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static,
+) -> (Sandbox, Peer) {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
     let (was_requested, requested) = channel();

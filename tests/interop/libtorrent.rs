@@ -317,7 +317,8 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     seed.process.wait();
 
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
-    let add = json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "assume_complete": true});
+    let add =
+        json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "assume_complete": true});
     theirs.ask(&add);
     // The killed libtorrent is still counted.
     swarm.wait_for_announced_peers(2);

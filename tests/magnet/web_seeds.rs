@@ -95,7 +95,11 @@ fn files_of_a_folder_are_requested_by_their_paths_without_padding() {
     other.run(&format!("{line} --only sub/c.txt"));
     other.run("wait 50");
     assert!(fs::read(sandbox.path("other/set/sub/c.txt")).unwrap() == SET.file("sub/c.txt"));
-    let requested: Vec<String> = server.requests().iter().map(|request| request.path.clone()).collect();
+    let requested: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|request| request.path.clone())
+        .collect();
     assert!(
         !requested.iter().any(|path| path.ends_with("a.txt")),
         "{requested:?}"

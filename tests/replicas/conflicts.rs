@@ -135,11 +135,7 @@ fn assert_merged_for_eve(pair: &Pair, number: usize) {
         other => panic!("{other:?}"),
     };
     assert_eq!(role(&mut eve, "one"), Some(GroupRole::Member));
-    assert_eq!(
-        role(&mut eve, "two"),
-        Some(GroupRole::Owner),
-        "handed over"
-    );
+    assert_eq!(role(&mut eve, "two"), Some(GroupRole::Owner), "handed over");
 }
 
 #[test]

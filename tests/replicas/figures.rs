@@ -53,7 +53,10 @@ fn rate(pair: &Pair, name: &str) -> f64 {
                 scope.spawn(move || {
                     let mut created = 0;
                     while start.elapsed() < WRITING {
-                        user.perform(group_request(&format!("create_group {}.{created}", user.name)));
+                        user.perform(group_request(&format!(
+                            "create_group {}.{created}",
+                            user.name
+                        )));
                         created += 1;
                     }
                     created

@@ -23,8 +23,7 @@ fn pause(pair: &mut Pair) {
     let is_stopped = |task: fs::DirEntry| {
         let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
         // The state follows the name, which is in brackets.
-        stat
-            .rsplit_once(") ")
+        stat.rsplit_once(") ")
             .is_none_or(|(_, rest)| rest.starts_with('T'))
     };
     wait_until("the tracker is paused", || {

@@ -40,7 +40,8 @@ fn a_peer_reports_its_version_port_queue_and_whether_it_only_uploads() {
     }
     assert!(!text.contains("upload_only"), "{text}");
     // When the leech is complete, it reports that to peers that are not complete.
-    let mut source = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "source");
+    let mut source =
+        FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "source");
     source.send(&[have_all(), unchoke()].concat());
     for _ in 0..40 {
         let (index, begin, length) = parse_request(&source.read_until(REQUEST).unwrap());

@@ -61,7 +61,9 @@ fn uploads_keep_their_limit_and_share_it_fairly() {
     let (seconds, bytes) = (start.elapsed().as_secs_f64(), sum() - before);
     let rate = bytes as f64 / seconds / MIB;
     assert!((0.9..1.1).contains(&rate), "{rate} MiB/s");
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    callers
+        .into_iter()
+        .for_each(|caller| caller.join().unwrap());
     let third = sum() as f64 / 3.0;
     for count in &counts {
         let share = count.load(Ordering::Relaxed) as f64 / third;

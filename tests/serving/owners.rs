@@ -20,7 +20,12 @@ fn answer(link: &mut FakePeer, body: &[u8]) {
 fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut choking = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "choking");
+    let mut choking = FakePeer::connect(
+        leech.process.address,
+        &TORRENT,
+        EXTENDED_AND_FAST,
+        "choking",
+    );
     choking.send(&[have_all(), frame(ALLOWED_FAST, &numbers(&[3]))].concat());
     let mut requests = Vec::new();
     for _ in 0..2 {
@@ -46,7 +51,12 @@ fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
 fn an_owner_that_delivers_nothing_does_not_hold_up_a_download() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut stalling = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "stalling");
+    let mut stalling = FakePeer::connect(
+        leech.process.address,
+        &TORRENT,
+        EXTENDED_AND_FAST,
+        "stalling",
+    );
     stalling.send(&[have_all(), unchoke()].concat());
     stalling.read_until(REQUEST).unwrap();
     let honest = serve_to(&leech, &TORRENT, "honest");

@@ -1,6 +1,6 @@
 //! A tracker and two peers continue with the state that the previous version wrote.
 
-use super::fixture::{PreviousState, sandbox_with_state, files, stored};
+use super::fixture::{PreviousState, files, sandbox_with_state, stored};
 use crate::common::http_client::stats;
 use crate::common::peer::Peer;
 use crate::common::process::run;

@@ -60,7 +60,10 @@ fn check_names_each_file_that_differs() {
     let folder = TorrentOfFolder::new(&[]);
     let all_good = "set matches the torrent: all 5 pieces are good";
     assert_eq!(folder.check("set"), [all_good]);
-    assert_eq!(folder.check("./set/"), [all_good.replacen("set", "./set/", 1)]);
+    assert_eq!(
+        folder.check("./set/"),
+        [all_good.replacen("set", "./set/", 1)]
+    );
     folder.flip("a", 0);
     let expected = [
         "error: set/a: 1 bad piece".to_owned(),
