@@ -1,5 +1,5 @@
-//! Choking, serving, limits on rates, and what peers tell each other about themselves: the real
-//! binary against itself and against scripted peers.
+//! Choking, serving, limits on rates, and what peers report about themselves: the real binary
+//! against itself and against scripted peers.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The binary opens the state that the version before wrote, and goes on with it.
+//! The binary opens the state that the previous version wrote, and continues with it.
 //!
 //! `testdata/state/README.md` describes that state and how it was written.
 

@@ -164,7 +164,7 @@ fn too_few_or_too_many_arguments_show_the_usage() {
         }
         for words in wrong {
             let mut typed = format!("{command} {words}");
-            // The next line would be the password that is left out.
+            // Without the argument, the peer reads the password from the next line.
             if words.is_empty() && matches!(command, "create_user" | "login") {
                 typed.push_str("\nsecret");
             }

@@ -143,7 +143,7 @@ fn no_announce_waits_for_a_storm_of_logins() {
             .iter()
             .map(|peers| scope.spawn(|| announce_until(peers, address, &end)))
             .collect();
-        // About every peer has announced once when the storm begins.
+        // By now almost every peer has announced once.
         thread::sleep(INTERVAL);
         let logins = storm_of_logins(address);
         end.store(true, Ordering::Relaxed);

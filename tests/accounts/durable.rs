@@ -21,14 +21,15 @@ const PAIRS: usize = 4;
 /// About the number of groups that a pair has at a time.
 const GROUPS: usize = 4;
 
-/// The standings of the two users of a pair in a group.
-type Standings = [GroupRole; 2];
+/// The roles of the two users of a pair in a group.
+type Roles = [GroupRole; 2];
 
 /// The groups of a pair according to its acknowledged writes.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
-    groups: BTreeMap<String, Standings>,
-    made: u32,
+    groups: BTreeMap<String, Roles>,
+    /// The number of groups created so far, for new names.
+    created: u32,
 }
 
 /// A request: the index of the user in the pair, and the command.
@@ -39,19 +40,16 @@ impl Model {
     fn random_step(&self, prefix: &str, rng: &mut fastrand::Rng) -> Step {
         use GroupRole::{Member, Owner, Requester, Stranger};
         let at = rng.usize(..=GROUPS);
-        let Some((name, standings)) = self.groups.iter().nth(at) else {
+        let Some((name, roles)) = self.groups.iter().nth(at) else {
             return (
                 rng.usize(..2),
-                format!("create_group {prefix}{}", self.made),
+                format!("create_group {prefix}{}", self.created),
             );
         };
-        let owner = standings
-            .iter()
-            .position(|standing| *standing == Owner)
-            .unwrap();
+        let owner = roles.iter().position(|role| *role == Owner).unwrap();
         let other = 1 - owner;
         let user = format!("{prefix}{other}");
-        let typed = match (standings[other], rng.bool()) {
+        let typed = match (roles[other], rng.bool()) {
             (Stranger, true) => return (other, format!("join_group {name}")),
             (Stranger, false) => format!("leave_group {name} --yes"),
             (Requester, true) => format!("accept_request {name} {user}"),
@@ -70,21 +68,21 @@ impl Model {
         let words: Vec<&str> = typed.split(' ').collect();
         let name = words[1].to_owned();
         if words[0] == "create_group" {
-            let mut standings = [Stranger, Stranger];
-            standings[*asker] = Owner;
-            model.groups.insert(name, standings);
-            model.made += 1;
+            let mut roles = [Stranger, Stranger];
+            roles[*asker] = Owner;
+            model.groups.insert(name, roles);
+            model.created += 1;
             return model;
         }
-        let standings = model.groups.get_mut(&name).unwrap();
+        let roles = model.groups.get_mut(&name).unwrap();
         let other = 1 - asker;
         match words[0] {
-            "join_group" => standings[*asker] = Requester,
-            "accept_request" => standings[other] = Member,
-            "reject_request" | "remove_member" => standings[other] = Stranger,
+            "join_group" => roles[*asker] = Requester,
+            "accept_request" => roles[other] = Member,
+            "reject_request" | "remove_member" => roles[other] = Stranger,
             // The other member becomes the owner.
-            "leave_group" if standings[other] == Member => {
-                (standings[*asker], standings[other]) = (Stranger, Owner);
+            "leave_group" if roles[other] == Member => {
+                (roles[*asker], roles[other]) = (Stranger, Owner);
             }
             "leave_group" => drop(model.groups.remove(&name)),
             other => panic!("{other}"),
@@ -119,7 +117,7 @@ impl UserPair {
     }
 
     /// The groups of the pair as the tracker lists them.
-    fn listed_groups(&mut self) -> BTreeMap<String, Standings> {
+    fn listed_groups(&mut self) -> BTreeMap<String, Roles> {
         let mut listed: BTreeMap<String, Vec<GroupRole>> = BTreeMap::new();
         for user in &mut self.users {
             for entry in user.groups() {
@@ -135,7 +133,7 @@ impl UserPair {
         }
         let pairs = listed.into_iter();
         pairs
-            .map(|(name, standings)| (name, standings.try_into().unwrap()))
+            .map(|(name, roles)| (name, roles.try_into().unwrap()))
             .collect()
     }
 
@@ -175,8 +173,8 @@ impl UserPair {
         }
     }
 
-    /// Checks and writes after each start of the tracker, until no address comes. Returns the
-    /// number of acknowledged writes.
+    /// Checks and writes after each start of the tracker, until the channel of addresses is closed.
+    /// Returns the number of acknowledged writes.
     fn run(mut self, addresses: &Receiver<SocketAddr>, checked: &Sender<()>) -> usize {
         while let Ok(address) = addresses.recv() {
             for user in &mut self.users {

@@ -21,7 +21,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 /// A valid request with entries added or replaced.
-fn with(kind: &str, entries: Vec<(&'static str, Item<'_>)>) -> Vec<u8> {
+fn request_with(kind: &str, entries: Vec<(&'static str, Item<'_>)>) -> Vec<u8> {
     let mut all = vec![("id", Item::from(7u32)), ("type", kind.to_owned().into())];
     for (key, item) in entries {
         all.retain(|(other, _)| *other != key);
@@ -57,7 +57,7 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("a string longer than the frame", framed(b"99999999999:")),
         ("depth", framed(&deep)),
         ("a great many values", framed(&many)),
-        ("bytes behind the end", framed(b"d2:idi7e4:type6:logoutex")),
+        ("bytes after the end", framed(b"d2:idi7e4:type6:logoutex")),
         ("unsorted keys", framed(b"d4:type6:logout2:idi7ee")),
         ("a key twice", framed(b"d2:idi7e2:idi7e4:type6:logoute")),
         ("no id", framed(b"d4:type6:logoute")),
@@ -69,33 +69,39 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "an id that is text",
-            with("logout", vec![("id", text("7"))]),
+            request_with("logout", vec![("id", text("7"))]),
         ),
         ("a type that is a number", framed(b"d2:idi7e4:typei7ee")),
-        ("an unknown request", with("become_owner", vec![])),
-        ("an answer", with("done", vec![])),
-        ("a key too many", with("logout", vec![("zebra", text("x"))])),
+        ("an unknown request", request_with("become_owner", vec![])),
+        ("an answer", request_with("done", vec![])),
+        (
+            "a key too many",
+            request_with("logout", vec![("zebra", text("x"))]),
+        ),
         (
             "a group too many",
-            with("logout", vec![("group", text("lab"))]),
+            request_with("logout", vec![("group", text("lab"))]),
         ),
-        ("an empty token", with("logout", vec![("token", text(""))])),
+        (
+            "an empty token",
+            request_with("logout", vec![("token", text(""))]),
+        ),
         (
             "a token too long",
-            with("logout", vec![("token", text(&"x".repeat(257)))]),
+            request_with("logout", vec![("token", text(&"x".repeat(257)))]),
         ),
         (
             "a token that is a number",
-            with("logout", vec![("token", Item::from(7u32))]),
+            request_with("logout", vec![("token", Item::from(7u32))]),
         ),
-        ("no group", with("join_group", vec![])),
+        ("no group", request_with("join_group", vec![])),
         (
             "a name with control characters",
-            with("join_group", vec![("group", text("a\u{1b}[2J"))]),
+            request_with("join_group", vec![("group", text("a\u{1b}[2J"))]),
         ),
         (
             "a name too long",
-            with("create_group", vec![("group", text(&"x".repeat(65)))]),
+            request_with("create_group", vec![("group", text(&"x".repeat(65)))]),
         ),
         (
             "a name that is no UTF-8",
@@ -103,35 +109,35 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "an empty name",
-            with(
+            request_with(
                 "create_user",
                 vec![("user", text("")), ("password", text("x"))],
             ),
         ),
         (
             "an empty password",
-            with(
+            request_with(
                 "create_user",
                 vec![("user", text("x")), ("password", text(""))],
             ),
         ),
         (
             "a password too long",
-            with(
+            request_with(
                 "login",
                 vec![("user", text("x")), ("password", text(&"p".repeat(1025)))],
             ),
         ),
         (
-            "a flag that is neither",
-            with(
+            "a flag that is neither 0 nor 1",
+            request_with(
                 "leave_group",
                 vec![("end", Item::from(2u32)), ("group", text("lab"))],
             ),
         ),
         (
             "too much seen",
-            with("news", vec![("seen", text(&"x".repeat((64 << 10) + 1)))]),
+            request_with("news", vec![("seen", text(&"x".repeat((64 << 10) + 1)))]),
         ),
     ]
 }
@@ -188,7 +194,7 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
     assert!(refused >= 30, "only {refused} errors were sent");
     // Valid requests before the bad bytes are all answered.
     let connection = tracker.connect();
-    let valid = with("list_groups", vec![]);
+    let valid = request_with("list_groups", vec![]);
     send(&connection, &[valid.repeat(100), framed(b"hello")].concat());
     let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
     for _ in 0..100 {
@@ -204,7 +210,7 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
 fn a_request_that_is_cut_off_disturbs_no_other_user() {
     let tracker = AccountTracker::new();
     let mut nik = tracker.user("nik");
-    let request = with("create_group", vec![("group", text("cut"))]);
+    let request = request_with("create_group", vec![("group", text("cut"))]);
     for length in 0..request.len() {
         let connection = tracker.connect();
         send(&connection, &request[..length]);

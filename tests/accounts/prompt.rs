@@ -14,32 +14,32 @@ fn passwords_are_typed_unseen_and_not_stored() {
     let tracker = AccountTracker::new();
     let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.press("create_user nik\r");
-    nik.shows("password for nik: ");
+    nik.wait_for_text("password for nik: ");
     nik.press("hidden-1\r");
-    nik.shows("the same password again: ");
+    nik.wait_for_text("the same password again: ");
     nik.press("hidden-2\r");
-    nik.shows("error: the two passwords differ");
-    // Each key ends the question and not the peer.
+    nik.wait_for_text("error: the two passwords differ");
+    // Each of these keys ends the question, not the peer.
     for key in [CTRL_C, CTRL_D] {
         nik.press("create_user nik\r");
-        nik.shows("password for nik: ");
+        nik.wait_for_text("password for nik: ");
         nik.press(key);
-        nik.shows("error: a password is missing");
+        nik.wait_for_text("error: a password is missing");
     }
     nik.press("create_user nik\r");
-    nik.shows("password for nik: ");
+    nik.wait_for_text("password for nik: ");
     nik.press("hidden-3");
     nik.press(CTRL_C);
-    nik.shows("error: a password is missing");
-    nik.shows("pieceful> ");
+    nik.wait_for_text("error: a password is missing");
+    nik.wait_for_text("pieceful> ");
     // Passwords as arguments, quoted, mistyped, and pasted after the command that asks for them.
-    nik.types("create_user nik 'typed-1 and more'");
-    nik.types("logni nik typed-1");
-    nik.types("login nik 'typed-1");
+    nik.type_line("create_user nik 'typed-1 and more'");
+    nik.type_line("logni nik typed-1");
+    nik.type_line("login nik 'typed-1");
     nik.press("change_password\rlogin nik\rtyped-1 and more\rcreate_group lab\r");
-    nik.shows("group lab created");
+    nik.wait_for_text("group lab created");
     // The line editor reads keys only while a prompt is shown.
-    nik.shows("pieceful> ");
+    nik.wait_for_text("pieceful> ");
     nik.press(CTRL_D);
     assert!(!nik.wait().success(), "commands failed");
     let shown = nik.all();
@@ -66,28 +66,28 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
         .ask(None, create_user_request("nik"))
         .unwrap();
     let mut nik = Terminal::peer(&tracker.sandbox, "nik");
-    nik.types("login nik 'pw of nik'");
-    nik.types("create_group lab");
+    nik.type_line("login nik 'pw of nik'");
+    nik.type_line("create_group lab");
     for no in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
         nik.press("leave_group lab\r");
-        nik.shows("Leave? [y/N] ");
+        nik.wait_for_text("Leave? [y/N] ");
         nik.press(no);
-        nik.shows("--yes");
-        nik.shows("pieceful> ");
+        nik.wait_for_text("--yes");
+        nik.wait_for_text("pieceful> ");
     }
-    let shown = nik.types("list_groups");
+    let shown = nik.type_line("list_groups");
     assert!(shown.contains("you own it"), "{shown}");
     nik.press("leave_group lab\r");
-    nik.shows("Leave? [y/N] ");
+    nik.wait_for_text("Leave? [y/N] ");
     nik.press("y\r");
-    nik.shows("left lab");
-    nik.shows("pieceful> ");
-    let shown = nik.types("list_groups");
+    nik.wait_for_text("left lab");
+    nik.wait_for_text("pieceful> ");
+    let shown = nik.type_line("list_groups");
     assert!(!shown.contains("owner"), "{shown}");
 }
 
 #[test]
-fn news_appear_above_the_line_that_is_being_typed() {
+fn news_appears_above_the_line_that_is_being_typed() {
     let tracker = AccountTracker::new();
     let mut owner = tracker.user("nik");
     owner.perform(group_request("create_group lab"));
@@ -96,24 +96,24 @@ fn news_appear_above_the_line_that_is_being_typed() {
         .ask(None, create_user_request("uma"))
         .unwrap();
     let mut uma = Terminal::peer(&tracker.sandbox, "uma");
-    uma.types("login uma 'pw of uma'");
-    uma.types("join_group lab");
+    uma.type_line("login uma 'pw of uma'");
+    uma.type_line("join_group lab");
     uma.press("list_mem");
-    uma.shows("list_mem");
+    uma.wait_for_text("list_mem");
     owner.perform(group_request("accept_request lab uma"));
-    uma.shows("lab: your request was accepted, you are a member");
+    uma.wait_for_text("lab: your request was accepted, you are a member");
     // The typed text is shown again below the news and can be continued.
-    uma.shows("pieceful> list_mem");
+    uma.wait_for_text("pieceful> list_mem");
     uma.press("bers lab\r");
-    uma.shows("nik  since");
-    uma.shows("pieceful> ");
-    let shown = uma.types("list_groups");
+    uma.wait_for_text("nik  since");
+    uma.wait_for_text("pieceful> ");
+    let shown = uma.type_line("list_groups");
     assert!(!shown.contains("was accepted"), "shown twice: {shown}");
-    // News are for the user who is logged in: another user gets other news.
+    // News is for the user who is logged in: another user gets other news.
     let mut zoe = tracker.user("zoe");
     zoe.perform(group_request("join_group lab"));
-    uma.types("logout");
-    uma.types("login zoe 'pw of zoe'");
+    uma.type_line("logout");
+    uma.type_line("login zoe 'pw of zoe'");
     owner.perform(group_request("reject_request lab zoe"));
-    uma.shows("lab: your request was rejected");
+    uma.wait_for_text("lab: your request was rejected");
 }

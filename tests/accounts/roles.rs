@@ -147,11 +147,11 @@ const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
     ]
 }
 
-/// The request of a command. `lab` has what a request needs beyond names.
+/// The request of a command. `lab` makes the info dictionaries of shares.
 fn ask(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
     let name = user.name.as_str();
-    let place = || ShortText::new(words[2]).unwrap();
+    let share_name = || ShortText::new(words[2]).unwrap();
     match words[..] {
         ["create_user", name] => create_user_request(name),
         ["login"] => login_request(name, &password_of(name)),
@@ -186,13 +186,13 @@ fn ask(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
         },
         ["metainfo", group, _] => AccessRequest::Metainfo {
             group: group.parse().unwrap(),
-            name: place(),
+            name: share_name(),
             offset: 0,
         },
         ["withdraw", group, _] => AccessRequest::Withdraw {
             write: new_write(),
             group: group.parse().unwrap(),
-            name: place(),
+            name: share_name(),
         },
         ["announce", share] => {
             let announce = SwarmAnnounce {
@@ -221,7 +221,7 @@ fn send(user: &mut User, ask: AccessRequest) -> Result<AccessAnswer, AccessRefus
     }
 }
 
-/// What members have of the group `lab`.
+/// What members know of the group `lab`.
 struct Lab {
     /// The certificate of its authority.
     authority: String,
@@ -245,7 +245,7 @@ impl Lab {
 }
 
 /// A tracker on which every one of [`USERS`] has its role.
-fn service_with_roles() -> (AccountTracker, Vec<User>, Lab) {
+fn tracker_with_roles() -> (AccountTracker, Vec<User>, Lab) {
     let tracker = AccountTracker::new();
     let mut users: Vec<User> = USERS.iter().map(|name| tracker.user(name)).collect();
     let mut lab = Lab {
@@ -282,7 +282,7 @@ fn reconnect(tracker: &AccountTracker, users: &mut [User]) {
     }
 }
 
-/// The refusal names nothing except what the request names.
+/// Asserts that the refusal names nothing except what the request names.
 fn assert_reveals_nothing(refused: &AccessRefusal, typed: &str, asker: &str) {
     let message = refused.message.as_str();
     for name in USERS
@@ -300,7 +300,7 @@ fn assert_reveals_nothing(refused: &AccessRefusal, typed: &str, asker: &str) {
 
 #[test]
 fn every_request_is_in_the_table() {
-    let (_service, users, lab) = service_with_roles();
+    let (_tracker, users, lab) = tracker_with_roles();
     let nik = &users[4];
     let mut kinds: Vec<&str> = TABLE
         .iter()
@@ -308,13 +308,13 @@ fn every_request_is_in_the_table() {
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
-    // This is the number of requests in `AccessRequest`. A new request belongs into the table.
+    // This is the number of requests in `AccessRequest`. Add each new request to the table.
     assert_eq!(kinds.len(), 20, "{kinds:?}");
 }
 
 #[test]
 fn forbidden_requests_are_refused_change_nothing_and_reveal_nothing() {
-    let (tracker, mut users, lab) = service_with_roles();
+    let (tracker, mut users, lab) = tracker_with_roles();
     let (sandbox, before) = tracker.stop_and_dump();
     let tracker = AccountTracker::restart(sandbox);
     reconnect(&tracker, &mut users);
@@ -338,7 +338,7 @@ fn forbidden_requests_are_refused_change_nothing_and_reveal_nothing() {
 
 #[test]
 fn allowed_requests_are_carried_out() {
-    let (shared, mut shared_users, shared_lab) = service_with_roles();
+    let (shared, mut shared_users, shared_lab) = tracker_with_roles();
     for (typed, expected) in TABLE {
         for (at, name) in USERS.iter().enumerate() {
             if expected[at] != "+" {
@@ -349,7 +349,7 @@ fn allowed_requests_are_carried_out() {
             let reads = ["list", "certify", "metainfo"];
             let changes =
                 typed.contains(" lab") && !reads.iter().any(|read| typed.starts_with(read));
-            let mut own = changes.then(service_with_roles);
+            let mut own = changes.then(tracker_with_roles);
             let (users, lab) = match &mut own {
                 Some((_, users, lab)) => (users, &*lab),
                 None => (&mut shared_users, &shared_lab),
@@ -374,7 +374,7 @@ fn assert_done(
 ) {
     let shown = format!("{name} {typed}: {answer:?}");
     let answer = answer.expect(&shown);
-    let mut standing = |user: &str, group: &str| {
+    let mut role = |user: &str, group: &str| {
         let at = USERS.iter().position(|name| *name == user).unwrap();
         let groups = users[at].groups();
         let found = groups.iter().find(|entry| entry.name.to_string() == group);
@@ -382,25 +382,23 @@ fn assert_done(
     };
     let has_effect = match (typed, &answer) {
         (_, AccessAnswer::Done) if typed.starts_with("create_group new") => {
-            standing(name, &format!("new-of-{name}")) == Some(GroupRole::Owner)
+            role(name, &format!("new-of-{name}")) == Some(GroupRole::Owner)
         }
         (_, AccessAnswer::Done) if typed.starts_with("create_user new") => true,
-        ("join_group lab", AccessAnswer::Done) => {
-            standing(name, "lab") == Some(GroupRole::Requester)
-        }
+        ("join_group lab", AccessAnswer::Done) => role(name, "lab") == Some(GroupRole::Requester),
         ("leave_group lab" | "leave_group lab --yes", AccessAnswer::Done) => {
             let owner = if name == "nik" { "mayank" } else { "nik" };
-            standing(name, "lab") == Some(GroupRole::Stranger)
-                && standing(owner, "lab") == Some(GroupRole::Owner)
+            role(name, "lab") == Some(GroupRole::Stranger)
+                && role(owner, "lab") == Some(GroupRole::Owner)
         }
         ("accept_request lab rita", AccessAnswer::Done) => {
-            standing("rita", "lab") == Some(GroupRole::Member)
+            role("rita", "lab") == Some(GroupRole::Member)
         }
         ("reject_request lab rita", AccessAnswer::Done) => {
-            standing("rita", "lab") == Some(GroupRole::Stranger)
+            role("rita", "lab") == Some(GroupRole::Stranger)
         }
         ("remove_member lab mayank", AccessAnswer::Done) => {
-            standing("mayank", "lab") == Some(GroupRole::Stranger)
+            role("mayank", "lab") == Some(GroupRole::Stranger)
         }
         ("list_groups", AccessAnswer::Groups(page)) => page.entries.len() >= 2,
         ("list_members lab", AccessAnswer::Members(page)) => {
@@ -494,7 +492,7 @@ fn bad_tokens(tracker: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
     ]
 }
 
-/// The token with a time of end in the past, signed with the tracker's own key.
+/// The token with an expiry time in the past, signed with the tracker's own key.
 fn expired(tracker: &AccountTracker, genuine: &[u8]) -> Token {
     let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     let mut token = genuine.to_vec();
@@ -516,7 +514,7 @@ fn signed(token: &[u8], cluster: &Authority) -> Token {
 
 #[test]
 fn requests_without_a_valid_token_are_refused_and_reveal_nothing() {
-    let (tracker, mut users, lab) = service_with_roles();
+    let (tracker, mut users, lab) = tracker_with_roles();
     let nik = users.pop().unwrap();
     let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     let same = signed(nik.token.as_bytes(), &Authority::from_pem(&pem).unwrap());

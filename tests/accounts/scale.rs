@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 200;
 
 /// A tracker with users and groups of up to ten members, and one user who is logged in.
-fn filled(users: usize, groups: usize) -> (AccountTracker, User) {
+fn filled_tracker(users: usize, groups: usize) -> (AccountTracker, User) {
     let tracker = AccountTracker::new();
     let name = |number: usize| format!("user{number:04}");
     thread::scope(|scope| {
@@ -61,7 +61,7 @@ fn median(mut once: impl FnMut()) -> Duration {
 
 /// The median times of a login and of a list of groups.
 fn times(users: usize, groups: usize) -> (Duration, Duration) {
-    let (tracker, mut user) = filled(users, groups);
+    let (tracker, mut user) = filled_tracker(users, groups);
     let mut connection: ControlConnection = tracker.connect();
     let (name, secret) = (user.name.clone(), password_of(&user.name));
     let logins = median(|| {

@@ -72,7 +72,7 @@ const STORY: &[(&str, &str, &[&str])] = &[
     ("mayank", "list_groups", &[]),
 ];
 
-/// The news that appear above the prompt, or in the next `list_groups`.
+/// The news that appears above the prompt, or in the next `list_groups`.
 const NEWS: &str = "lab: your request was accepted, you are a member";
 
 fn secret(user: &str) -> String {
@@ -155,15 +155,15 @@ fn the_story_runs_at_the_prompt() {
         let peer = peers.get_mut(user).unwrap();
         peer.press(&format!("{typed}\r"));
         if asks_password(typed) {
-            peer.shows(&format!("{user}: "));
+            peer.wait_for_text(&format!("{user}: "));
             peer.press(&format!("{}\r", secret(user)));
         }
         if typed.starts_with("create_user") {
-            peer.shows("the same password again: ");
+            peer.wait_for_text("the same password again: ");
             peer.press(&format!("{}\r", secret(user)));
         }
-        peer.shows("\n");
-        let shown = masked_lines(&peer.shows("pieceful> "));
+        peer.wait_for_text("\n");
+        let shown = masked_lines(&peer.wait_for_text("pieceful> "));
         for line in expected.iter().filter(|line| **line != NEWS) {
             assert!(
                 shown.iter().any(|it| it == line),

@@ -142,7 +142,7 @@ fn stats_and_metrics_are_public_and_name_no_peer() {
 }
 
 #[test]
-fn silent_peers_are_dropped_without_an_announce() {
+fn silent_peers_are_removed_although_nobody_announces() {
     let quick = TrackerOptions {
         interval: Duration::from_millis(40),
         ..open_options("127.0.0.1:0")
@@ -218,7 +218,7 @@ fn bad_announces_get_a_reason_and_the_connection_stays_open() {
         let query = format!("{INFO_HASH}&peer_id={number:020}&port={}", 2000 + number);
         assert!(client.get(&format!("/announce?{query}")).has_status("200"));
     }
-    for (want, given) in [
+    for (want, expected) in [
         ("-1", 50),
         ("", 50),
         ("0", 0),
@@ -231,7 +231,7 @@ fn bad_announces_get_a_reason_and_the_connection_stays_open() {
         };
         assert_eq!(
             client.announce('b', 1001, &more).peers.len(),
-            given,
+            expected,
             "{want}"
         );
     }

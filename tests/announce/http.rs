@@ -104,7 +104,7 @@ fn a_head_that_trickles_is_refused_at_its_deadline() {
 }
 
 #[test]
-fn a_silent_client_is_ended_at_the_deadline_of_its_state() {
+fn a_silent_client_is_disconnected_at_the_deadline_of_its_state() {
     let (quick, slow) = (Duration::from_millis(200), Duration::from_secs(60));
     let with = |head, idle| {
         let deadlines = HttpDeadlines { head, idle };
@@ -118,7 +118,7 @@ fn a_silent_client_is_ended_at_the_deadline_of_its_state() {
     let tracker = with(quick, slow);
     assert!(
         HttpClient::new(tracker.address()).is_closed(),
-        "says nothing"
+        "a client that sends nothing"
     );
     let mut first = HttpClient::new(tracker.address());
     assert!(first.send("GE").response().has_status("408"));
@@ -178,7 +178,7 @@ fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
         HttpClient::new(tracker.address())
             .get("/")
             .has_status("200"),
-        "it lives"
+        "the tracker no longer answers"
     );
 }
 
@@ -246,10 +246,10 @@ fn a_stop_ends_tracker_and_connections_at_once() {
     let tracker = tracker.unwrap();
     let mut idle = HttpClient::new(tracker.address());
     assert!(idle.get("/").has_status("200"));
-    let raised = Instant::now();
+    let stopping = Instant::now();
     stop.stop();
     tracker.wait_until_stopped();
-    assert!(raised.elapsed() < Duration::from_secs(5));
+    assert!(stopping.elapsed() < Duration::from_secs(5));
     assert!(idle.is_closed());
     tracker.stop();
 }

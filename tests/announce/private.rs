@@ -108,7 +108,7 @@ fn late_peer() -> (SocketAddr, Sender<()>) {
 }
 
 #[test]
-fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_it_named_are_given_up() {
+fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_that_it_named_are_given_up() {
     let sandbox = Sandbox::new();
     let (named, called, ended) = reporting_peer();
     let (late, answers) = late_peer();
@@ -190,7 +190,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    // Nor does it call the peer after a restart.
+    // It does not call the peer after a restart either.
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_state("secret", "complete");
@@ -203,16 +203,16 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
 }
 
 #[test]
-fn a_tracker_with_an_open_announce_hears_stopped_when_the_metadata_is_private() {
+fn a_tracker_with_an_open_announce_receives_stopped_when_the_metadata_is_private() {
     let sandbox = Sandbox::new();
     let (listed, own) = (FakeTracker::naming(&[]), FakeTracker::down());
     own.name_often(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let (held, own_held) = (listed.hold(), own.hold());
-    let (gives, may_give) = channel::<()>();
-    let may_give = Mutex::new(may_give);
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
     let metadata_source = listen(&SECRET, "source", move |mut link, _| {
-        let _ = may_give.lock().unwrap().recv();
+        let _ = released.lock().unwrap().recv();
         serve_metadata_of(&mut link, &SECRET);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -223,7 +223,7 @@ fn a_tracker_with_an_open_announce_hears_stopped_when_the_metadata_is_private() 
     leech.run(&format!("download {magnet}"));
     listed.wait_for_requests(|requests| !requests.is_empty());
     own.wait_for_requests(|requests| !requests.is_empty());
-    drop(gives);
+    drop(release);
     leech.wait_for_state("secret", "downloading");
     // The answer to an earlier announce does not bring the listed tracker back.
     drop(own_held);

@@ -1,4 +1,4 @@
-//! Saved swarms: they outlive a graceful restart, and a bad file of them is ignored.
+//! Saved swarms: they survive a graceful restart, and a damaged file is ignored.
 
 use crate::common::http_client::{HttpClient, peer_addresses, stats};
 use crate::common::process::Process;

@@ -57,7 +57,7 @@ fn a_tracker_names_a_peer_in_the_address_families_in_which_it_listens() {
     let localhost = ("localhost", 1).to_socket_addrs().unwrap();
     let has_both = |address: SocketAddr| address.is_ipv6();
     if !localhost.into_iter().any(has_both) {
-        eprintln!("skipped: localhost has no address of IPv6 here");
+        eprintln!("skipped: localhost has no IPv6 address here");
         return;
     }
     let (v4, v6) = ("127.0.0.1", "::1");
@@ -74,7 +74,8 @@ fn a_tracker_names_a_peer_in_the_address_families_in_which_it_listens() {
             let sandbox = Sandbox::new();
             let leech = leech(&sandbox, listen, &url);
             let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), leech.process.address.port());
-            // IPv6 comes last: by then the tracker knows the peer's address there, if it has one.
+            // The client asks over IPv6 last: by then the tracker knows the peer's IPv6 address, if
+            // it has one.
             for (asking, expected) in [(v4, over_v4), (v6, over_v6)] {
                 wait_for(
                     || (named_peers(&tracker, asking) == [at(expected)]).then_some(()),

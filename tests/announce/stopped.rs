@@ -43,7 +43,7 @@ fn a_stopped_share_leaves_its_swarm_and_keeps_its_files() {
     assert!(leech.download("data").is_null() && shares(&mut leech) == 0);
     let refused = leech.try_run("stop_share - data");
     assert_eq!(refused["error"]["kind"], "no-such-share", "{refused}");
-    // It is forgotten after a restart too.
+    // The share is forgotten after a restart too.
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
     assert!(leech.download("data").is_null() && shares(&mut leech) == 0);

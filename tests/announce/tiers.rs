@@ -122,7 +122,7 @@ fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
     for other in [&first, &second] {
         assert!(other.requests().iter().any(|line| line.contains(&leech)));
     }
-    // The seed runs longer than the leech and has no need of the second tier.
+    // The seed runs longer than the leech and does not need the second tier.
     let requests = second.requests();
     assert!(
         requests.iter().all(|line| line.contains(&leech)),

@@ -182,11 +182,11 @@ fn udp_is_served_only_with_open_and_stops_at_once() {
     let open = sandbox.tracker(&[]);
     let mut client = UdpClient::new(open.address);
     client.announce(b'b', 1001);
-    let shut = Process::start(
+    let not_open = Process::start(
         &sandbox.folder("shut"),
         &["tracker", "--listen", "127.0.0.1:0"],
     );
-    UdpSocket::bind(shut.address).expect("without --open nothing listens");
+    UdpSocket::bind(not_open.address).expect("without --open nothing listens");
     let plain = start_tracker();
     UdpSocket::bind(plain.address()).unwrap();
     let both = Tracker::start(open_options("127.0.0.1:0")).unwrap();

@@ -1,4 +1,5 @@
-//! Circles of imports: files from each of which a way leads to every other.
+//! Circles of imports: groups of files in which each file imports every other, directly or through
+//! files of the group.
 
 use crate::imports::Import;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,7 @@ pub(crate) fn of(imports: &[Import]) -> Vec<String> {
     circles
 }
 
-/// All files that a way leads to.
+/// All files that `from` imports, directly or through other files.
 fn reached<'a>(uses: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &str) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from];

@@ -1,5 +1,5 @@
 //! The documents: paths and links that they name exist, no line is too wide, and the table of
-//! threads has the names that the source gives to threads.
+//! threads has the thread names of the source.
 
 use crate::source::Source;
 use proc_macro2::{TokenStream, TokenTree};
@@ -54,7 +54,7 @@ fn wide_lines(documents: &[Document]) -> Vec<String> {
         .collect()
 }
 
-/// Links and paths that lead nowhere. `exists` is asked for paths in the repository.
+/// Links and paths that lead nowhere. `exists` returns whether a path in the repository exists.
 fn broken(documents: &[Document], exists: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut broken = Vec::new();
     for document in documents {
@@ -73,7 +73,7 @@ fn broken(documents: &[Document], exists: &dyn Fn(&str) -> bool) -> Vec<String> 
                 broken.push(format!("{}: the link {link}", document.path));
             }
         }
-        let paths = code(&document.text)
+        let paths = code_spans(&document.text)
             .into_iter()
             .filter(|text| is_path(text));
         for path in paths {
@@ -121,7 +121,7 @@ fn headings(text: &str) -> BTreeSet<String> {
 }
 
 /// The texts between backticks, line by line, outside of code blocks.
-fn code(text: &str) -> Vec<String> {
+fn code_spans(text: &str) -> Vec<String> {
     let outside = text.split("```").step_by(2);
     let lines = outside.flat_map(str::lines);
     let spans = lines.flat_map(|line| line.split('`').skip(1).step_by(2));
@@ -161,23 +161,23 @@ fn listed_threads(documents: &[Document]) -> BTreeSet<String> {
         .skip(1)
         .take_while(|line| !line.starts_with("## "));
     let cells = section.filter_map(|line| line.strip_prefix('|')?.split('|').next());
-    cells.flat_map(code).collect()
+    cells.flat_map(code_spans).collect()
 }
 
-/// The names that the source gives to threads. A number in a name is `N`.
+/// The names of threads in the source. A number in a name is `N`.
 fn named_threads(source: &Source) -> BTreeSet<String> {
-    let mut names = Names(BTreeSet::new());
+    let mut names = ThreadNames(BTreeSet::new());
     for module in source.modules.values() {
         module.items.iter().for_each(|item| names.visit_item(item));
     }
     names.0
 }
 
-/// Names that are in the source and not in the table, or in the table and not in the source.
+/// Names of threads that are only in the source or only in the table.
 fn differing_threads(listed: &BTreeSet<String>, named: &BTreeSet<String>) -> Vec<String> {
     let unlisted = named.difference(listed);
     let unlisted = unlisted.map(|name| format!("{name} is not in the table"));
-    // The reading thread of a link starts the writing one, and calls it after itself.
+    // The reading thread of a link starts the writing thread, whose name it derives from its own.
     let is_named = |name: &&String| {
         let reader = name.strip_suffix("-write");
         named.contains(*name) || reader.is_some_and(|reader| named.contains(reader))
@@ -187,14 +187,15 @@ fn differing_threads(listed: &BTreeSet<String>, named: &BTreeSet<String>) -> Vec
     unlisted.chain(unnamed).collect()
 }
 
-struct Names(BTreeSet<String>);
+struct ThreadNames(BTreeSet<String>);
 
-impl<'a> Visit<'a> for Names {
-    /// `Builder::name("x".into())`, and `spawn("x", ..)` of what names threads for others.
+impl<'a> Visit<'a> for ThreadNames {
+    /// `Builder::name("x".into())`, and `spawn("x", ..)` of types that start named threads.
     fn visit_expr_method_call(&mut self, call: &'a ExprMethodCall) {
         let first = call.args.first();
         let name = match (call.method.to_string().as_str(), first) {
-            // A thread's name is a `String`; what a map has under a name is asked for by a text.
+            // The name of a thread is converted to a `String`. A call with a plain literal, such as
+            // `fields.name("field")`, names no thread.
             ("name", Some(Expr::MethodCall(converted))) => literal(&converted.receiver),
             ("name", Some(Expr::Macro(made))) => format_of(made.mac.tokens.clone()),
             ("spawn", Some(first)) => literal(first),
@@ -233,7 +234,7 @@ fn literal(expression: &Expr) -> Option<String> {
     }
 }
 
-/// The text of a `format!` with `N` for a number; none if it begins with a name of the caller.
+/// The text of a `format!` with `N` for a number. None if the text begins with a placeholder.
 fn format_of(tokens: TokenStream) -> Option<String> {
     let TokenTree::Literal(text) = tokens.into_iter().next()? else {
         return None;
@@ -262,7 +263,7 @@ fn the_tables_of_threads_have_the_names_of_the_source() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// The tests of these tests: faults planted in a small document are found.
+/// Tests these tests: faults planted in a small document are found.
 #[test]
 fn faults_of_a_document_are_found() {
     let text = "# A [b](c.md)\n## Threads\n| `tick`, `call-write` | x |\n| `gone` | `x` |\n\

@@ -18,26 +18,26 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    /// Whether it leads to another room that is not on a lower floor.
+    /// Whether it leads to another top module that is not on a lower floor.
     pub(crate) fn goes_up(&self, floors: &[(&str, u32)]) -> bool {
-        let (from, to) = (room(&self.from), room(&self.to));
-        let floor = |room: &str| {
-            let found = floors.iter().find(|(name, _)| *name == room);
-            found.unwrap_or_else(|| panic!("{room} has no floor")).1
+        let (from, to) = (first_part(&self.from), first_part(&self.to));
+        let floor = |module: &str| {
+            let found = floors.iter().find(|(name, _)| *name == module);
+            found.unwrap_or_else(|| panic!("{module} has no floor")).1
         };
         from != to && floor(to) >= floor(from)
     }
 
-    /// Whether it leads up inside one room, whose parts are listed from the top.
-    pub(crate) fn goes_up_inside(&self, room: &str, parts: &[&str]) -> bool {
+    /// Whether it leads up inside one top module, whose parts are listed from the top.
+    pub(crate) fn goes_up_inside(&self, module: &str, parts: &[&str]) -> bool {
         let part = |file: &str| {
             let (inside, rest) = file.split_once('/')?;
-            let part = self::room(rest).to_owned();
-            (inside == room && part != "mod").then_some(part)
+            let part = first_part(rest).to_owned();
+            (inside == module && part != "mod").then_some(part)
         };
         let at = |part: &str| {
             let found = parts.iter().position(|name| *name == part);
-            found.unwrap_or_else(|| panic!("{room}/{part} has no place"))
+            found.unwrap_or_else(|| panic!("{module}/{part} has no place"))
         };
         match (part(&self.from), part(&self.to)) {
             (Some(from), Some(to)) => at(&to) < at(&from),
@@ -53,9 +53,9 @@ impl fmt::Display for Import {
     }
 }
 
-/// The room of a file: the first part of its path.
-fn room(file: &str) -> &str {
-    let first = file.split('/').next().unwrap_or(file);
+/// The first part of a path, without `.rs`. For a path below `src/` it is the top module.
+fn first_part(path: &str) -> &str {
+    let first = path.split('/').next().unwrap_or(path);
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
@@ -79,11 +79,12 @@ pub(crate) fn of(source: &Source) -> Vec<Import> {
     found.into_iter().map(import).collect()
 }
 
-/// Inherent `impl` blocks in these rooms that are not in the file of their type.
-pub(crate) fn impls_elsewhere(source: &Source, rooms: &[&str]) -> Vec<String> {
+/// Inherent `impl` blocks in these top modules that are not in the file of their type.
+pub(crate) fn impls_elsewhere(source: &Source, top_modules: &[&str]) -> Vec<String> {
     let mut elsewhere = Vec::new();
     let modules = source.modules.iter();
-    for (path, module) in modules.filter(|(_, module)| rooms.contains(&room(&module.file))) {
+    let inside = |module: &Module| top_modules.contains(&first_part(&module.file));
+    for (path, module) in modules.filter(|(_, module)| inside(module)) {
         for item in &module.items {
             let Item::Impl(ItemImpl {
                 trait_: None,
@@ -108,7 +109,7 @@ pub(crate) fn impls_elsewhere(source: &Source, rooms: &[&str]) -> Vec<String> {
     elsewhere
 }
 
-/// The file that defines what a path names, and the name; none if that is outside the crate.
+/// The file that defines what a path names, and the name. None if that is outside the crate.
 ///
 /// `at` is the module that the path is in.
 fn definition(
@@ -172,7 +173,7 @@ impl<'a> Visit<'a> for Paths {
     }
 
     fn visit_macro(&mut self, item: &'a Macro) {
-        in_tokens(item.tokens.clone(), &mut self.0);
+        add_paths_in(item.tokens.clone(), &mut self.0);
         visit::visit_macro(self, item);
     }
 
@@ -191,8 +192,8 @@ fn segments(path: &syn::Path) -> Vec<String> {
     segments.map(|segment| segment.ident.to_string()).collect()
 }
 
-/// Paths in the words of a macro: names with `::` between them.
-fn in_tokens(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
+/// Adds the paths in the tokens of a macro: names with `::` between them.
+fn add_paths_in(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
     let mut path: Vec<String> = Vec::new();
     let mut colons = 0;
     for token in tokens {
@@ -209,7 +210,7 @@ fn in_tokens(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
                 paths.push(std::mem::take(&mut path));
                 colons = 0;
                 if let TokenTree::Group(group) = other {
-                    in_tokens(group.stream(), paths);
+                    add_paths_in(group.stream(), paths);
                 }
             }
         }

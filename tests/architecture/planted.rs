@@ -1,4 +1,4 @@
-//! The tests of the tests: faults planted in small trees are found.
+//! Tests of the tests: faults planted in small source trees are found.
 
 use crate::imports::{self, Import};
 use crate::source::Source;
@@ -107,7 +107,7 @@ fn tests_comments_and_strings_do_not_count() {
 }
 
 #[test]
-fn an_import_up_inside_a_room_is_found() {
+fn an_import_up_inside_a_top_module_is_found() {
     let files = &[
         ("lib.rs", "mod peer;"),
         (

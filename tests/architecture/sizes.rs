@@ -1,4 +1,4 @@
-//! Functions and types that are too large to be read at one go.
+//! Functions and types that are too large to be read in one go.
 
 use crate::source::{Source, is_test};
 use std::fmt;
@@ -51,36 +51,36 @@ impl Sizes<'_> {
         }
     }
 
-    fn function(&mut self, signature: &Signature, block: &Block) {
+    fn measure_function(&mut self, signature: &Signature, block: &Block) {
         let start = signature.ident.span().start().line;
         let lines = block.brace_token.span.close().end().line + 1 - start;
         self.measure(&signature.ident, lines, MAX_LINES, "lines");
     }
 
-    fn fields(&mut self, name: &syn::Ident, fields: &Fields) {
+    fn measure_fields(&mut self, name: &syn::Ident, fields: &Fields) {
         self.measure(name, fields.len(), MAX_FIELDS, "fields");
     }
 }
 
 impl<'a> Visit<'a> for Sizes<'_> {
     fn visit_item_fn(&mut self, item: &'a ItemFn) {
-        self.function(&item.sig, &item.block);
+        self.measure_function(&item.sig, &item.block);
         visit::visit_item_fn(self, item);
     }
 
     fn visit_impl_item_fn(&mut self, item: &'a ImplItemFn) {
         if !is_test(&item.attrs) {
-            self.function(&item.sig, &item.block);
+            self.measure_function(&item.sig, &item.block);
         }
     }
 
     fn visit_item_struct(&mut self, item: &'a ItemStruct) {
-        self.fields(&item.ident, &item.fields);
+        self.measure_fields(&item.ident, &item.fields);
     }
 
     fn visit_item_enum(&mut self, item: &'a ItemEnum) {
         for variant in &item.variants {
-            self.fields(&variant.ident, &variant.fields);
+            self.measure_fields(&variant.ident, &variant.fields);
         }
     }
 }

@@ -7,7 +7,7 @@ use syn::{Attribute, Item, ItemUse, UseTree};
 
 /// One module: the file that it is in, and what it declares outside tests.
 pub(crate) struct Module {
-    /// The path below `src/`. An inline module has its parent's.
+    /// The path below `src/`. For an inline module it is the path of its parent's file.
     pub(crate) file: String,
     pub(crate) items: Vec<Item>,
     /// What it imports: names, and their paths.
@@ -139,7 +139,7 @@ fn name(item: &Item) -> Option<String> {
     Some(name.to_string())
 }
 
-/// What a `use` imports: the names it gives, and their paths.
+/// What a `use` imports: names, and their paths.
 pub(crate) fn leaves(item: &ItemUse) -> Vec<(String, Vec<String>)> {
     fn walk(tree: &UseTree, path: &[String], found: &mut Vec<(String, Vec<String>)>) {
         let with = |name: String| [path, &[name]].concat();

@@ -1,4 +1,4 @@
-//! Fields that are changed in another file than the one that declares them.
+//! Fields that are changed in a file other than the one that declares them.
 //!
 //! A field is recognized by its name alone. An assignment to `x.name`, or `&mut x.name`, is a write
 //! from another file if no type of this file has a field of that name. Methods that change a field
@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use syn::visit::{self, Visit};
 use syn::{BinOp, Expr, ExprAssign, ExprBinary, ExprReference, Field, Member};
 
-/// All such writes in the files of a room.
-pub(crate) fn elsewhere(source: &Source, room: &str) -> Vec<String> {
-    let folder = format!("{room}/");
+/// All such writes in the files of a top module.
+pub(crate) fn elsewhere(source: &Source, top_module: &str) -> Vec<String> {
+    let folder = format!("{top_module}/");
     let modules = source.modules.values();
     let mut found = Vec::new();
     for module in modules.filter(|module| module.file.starts_with(&folder)) {
@@ -30,18 +30,18 @@ struct Fields {
 }
 
 impl Fields {
-    /// The field that a place names last: `b` of `a.b`, `*a.b` and `a.b[0]`.
-    fn write(&mut self, place: &Expr) {
+    /// Records a write to the last field in a place expression: `b` in `a.b`, `*a.b` and `a.b[0]`.
+    fn record_write(&mut self, place: &Expr) {
         match place {
             Expr::Field(field) => {
                 if let Member::Named(name) = &field.member {
                     self.written.insert(name.to_string());
                 }
             }
-            Expr::Paren(inner) => self.write(&inner.expr),
-            Expr::Unary(inner) => self.write(&inner.expr),
-            Expr::Index(inner) => self.write(&inner.expr),
-            Expr::Tuple(all) => all.elems.iter().for_each(|place| self.write(place)),
+            Expr::Paren(inner) => self.record_write(&inner.expr),
+            Expr::Unary(inner) => self.record_write(&inner.expr),
+            Expr::Index(inner) => self.record_write(&inner.expr),
+            Expr::Tuple(all) => all.elems.iter().for_each(|place| self.record_write(place)),
             _ => {}
         }
     }
@@ -55,7 +55,7 @@ impl<'a> Visit<'a> for Fields {
     }
 
     fn visit_expr_assign(&mut self, assign: &'a ExprAssign) {
-        self.write(&assign.left);
+        self.record_write(&assign.left);
         visit::visit_expr_assign(self, assign);
     }
 
@@ -69,14 +69,14 @@ impl<'a> Visit<'a> for Fields {
                 | BinOp::BitAndAssign(_)
         );
         if assigns {
-            self.write(&binary.left);
+            self.record_write(&binary.left);
         }
         visit::visit_expr_binary(self, binary);
     }
 
     fn visit_expr_reference(&mut self, reference: &'a ExprReference) {
         if reference.mutability.is_some() {
-            self.write(&reference.expr);
+            self.record_write(&reference.expr);
         }
         visit::visit_expr_reference(self, reference);
     }

@@ -31,19 +31,19 @@ impl AccountTracker {
 
     /// Creates an account and logs in to it.
     pub(crate) fn user(&self, name: &str) -> User {
-        let mut line = self.connect();
-        line.ask(None, create_user_request(name)).unwrap();
-        User::log_in(line, name)
+        let mut connection = self.connect();
+        connection.ask(None, create_user_request(name)).unwrap();
+        User::log_in(connection, name)
     }
 
     /// The token in the state folder of a peer of the sandbox.
     pub(crate) fn token(&self, peer: &str) -> Vec<u8> {
-        let session = self.sandbox.path(&format!("{peer}.state/session"));
-        let session = std::fs::read(session).unwrap();
-        let mark = b"5:token109:";
-        let at = session.windows(mark.len()).position(|part| part == mark);
-        let at = at.expect("a token") + mark.len();
-        session[at..at + 109].to_vec()
+        let path = self.sandbox.path(&format!("{peer}.state/session"));
+        let login = std::fs::read(path).unwrap();
+        let key = b"5:token109:";
+        let at = login.windows(key.len()).position(|part| part == key);
+        let at = at.expect("a token") + key.len();
+        login[at..at + 109].to_vec()
     }
 
     /// Types a line on the tracker's console and returns the line that it answers.

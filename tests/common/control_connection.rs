@@ -82,7 +82,7 @@ pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     let (kind, none) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
     let socket = socket::socket(AddressFamily::Inet, kind, none, None).unwrap();
     let SocketAddr::V4(to) = to else {
-        panic!("{to} is not of IPv4")
+        panic!("{to} is not an IPv4 address")
     };
     socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 1, high, low, 0)).unwrap();
     socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();

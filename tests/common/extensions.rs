@@ -5,7 +5,7 @@ use super::fake_peer::*;
 use super::handmade_torrent::Torrent;
 use std::net::SocketAddr;
 
-/// The ids that fake peers give to their extensions.
+/// The ids that fake peers use for their extensions.
 pub(crate) const OUR_METADATA: u8 = 7;
 pub(crate) const OUR_PEX: u8 = 9;
 
@@ -77,7 +77,7 @@ pub(crate) fn metadata_piece(piece: usize, metadata: &[u8]) -> Vec<u8> {
 }
 
 /// Serves `size` bytes of metadata until the link ends. `answer` returns the payload for a piece of
-/// it.
+/// the metadata.
 pub(crate) fn serve_metadata(link: &mut FakePeer, size: usize, answer: impl Fn(usize) -> Vec<u8>) {
     link.send(&extension_handshake(Some(size), None));
     let mut theirs = 0;

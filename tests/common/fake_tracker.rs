@@ -88,11 +88,11 @@ impl FakeTracker {
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let gate: Arc<Mutex<()>> = Arc::default();
         let (answers, received) = (Arc::clone(&answer), Arc::clone(&requests));
-        let passed = Arc::clone(&gate);
+        let answer_gate = Arc::clone(&gate);
         let address = serve_requests(move |line| {
             let answer = answers.lock().unwrap().clone();
             received.lock().unwrap().push(line.to_owned());
-            drop(passed.lock().unwrap());
+            drop(answer_gate.lock().unwrap());
             answer.map(|body| http_response(&body))
         });
         Self {
@@ -108,8 +108,8 @@ impl FakeTracker {
         self.answer(&announce_answer("i60e", &compact(peers)));
     }
 
-    /// From now on it names these peers, with an interval of one second as only a pieceful tracker
-    /// may demand it.
+    /// From now on it names these peers, with an interval of one second, which only a pieceful
+    /// tracker may demand.
     pub(crate) fn name_often(&self, peers: &[SocketAddr]) {
         let peers = compact(peers);
         let head = format!("d8:intervali1e5:peers{}:", peers.len());
@@ -126,7 +126,7 @@ impl FakeTracker {
         *self.answer.lock().unwrap() = None;
     }
 
-    /// It receives requests and answers none until the guard is dropped.
+    /// Holds all answers back until the guard is dropped. Requests still arrive.
     pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().unwrap()
     }

@@ -90,7 +90,7 @@ impl Torrent {
 
     /// The same torrent with `private` set to `number` (BEP 27).
     pub(crate) fn private(mut self, number: i64) -> Self {
-        // The key comes behind `pieces`, so far the last one.
+        // The new key comes after `pieces`, which was the last key so far.
         let info = &self.bytes[7..self.bytes.len() - 2];
         let info = [info, format!("7:privatei{number}ee").as_bytes()].concat();
         self.info_hash = Sha1::digest(&info).into();

@@ -42,7 +42,7 @@ impl HttpClient {
             .response()
     }
 
-    /// Announces a peer. `more` is added to the query behind info-hash, peer id and port.
+    /// Announces a peer. `more` is added to the query after info-hash, peer id and port.
     pub(crate) fn announce(&mut self, id: char, port: u16, more: &str) -> AnnounceResponse {
         let response = self.get(&announce_target(id, port, more));
         AnnounceResponse::parse(&response.body).unwrap()

@@ -42,9 +42,9 @@ pub(crate) fn seed_with(
     arguments: &[&str],
 ) -> Peer {
     let mut peer = leech_with(sandbox, name, torrent, arguments);
-    let giver = serve_to(&peer, torrent, "giver");
+    let serving = serve_to(&peer, torrent, "source");
     peer.run("wait 30");
-    giver.join().unwrap();
+    serving.join().unwrap();
     peer
 }
 

@@ -210,8 +210,8 @@ fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command 
         .current_dir(folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // Default state folders are below HOME: a test must not find a person's. With port 0 they are
-    // temporary folders, which a killed process leaves behind.
+    // Default state folders are below HOME: a test must not use those of the person who runs it.
+    // With port 0 they are temporary folders, which a killed process leaves behind.
     command
         .env("HOME", folder)
         .env("TMPDIR", folder)

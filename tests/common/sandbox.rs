@@ -51,7 +51,7 @@ impl Sandbox {
         self.state(name).join("peer.log")
     }
 
-    /// Starts an open tracker. The peers of the sandbox find it in their tracker info.
+    /// Starts an open tracker. The peers of the sandbox find it in their TRACKER_INFO.
     pub(crate) fn tracker(&self, arguments: &[&str]) -> Process {
         let mut all = vec!["tracker", "--listen", "127.0.0.1:0", "--open"];
         all.extend(arguments);

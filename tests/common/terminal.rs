@@ -38,7 +38,7 @@ impl Terminal {
         let mut all = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
         all.extend(["--dir", state.to_str().unwrap()]);
         let mut terminal = Self::start(&sandbox.folder(name), &all);
-        terminal.shows("pieceful> ");
+        terminal.wait_for_text("pieceful> ");
         terminal
     }
 
@@ -79,7 +79,7 @@ impl Terminal {
     }
 
     /// Waits until `text` follows the text read so far. Returns everything up to its end.
-    pub(crate) fn shows(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for_text(&mut self, text: &str) -> String {
         let start = Instant::now();
         let mut shown = self.screen.text.lock().unwrap();
         loop {
@@ -96,11 +96,11 @@ impl Terminal {
     }
 
     /// Types a line at the prompt. Returns everything up to the next prompt.
-    pub(crate) fn types(&mut self, line: &str) -> String {
+    pub(crate) fn type_line(&mut self, line: &str) -> String {
         self.press(line);
         self.press("\r");
-        self.shows("\n");
-        self.shows("pieceful> ")
+        self.wait_for_text("\n");
+        self.wait_for_text("pieceful> ")
     }
 
     /// All text since the start.

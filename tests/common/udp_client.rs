@@ -71,14 +71,14 @@ impl UdpClient {
     /// Announces a leech with the info-hash of the tests.
     pub(crate) fn announce(&mut self, id: u8, port: u16) -> UdpAnnounceResponse {
         let connection = self.connect();
-        let answer = self.ask(|transaction| announcing(connection, transaction, id, port));
+        let answer = self.ask(|transaction| announce_request(connection, transaction, id, port));
         match answer {
             UdpResponse::Announce { announced, .. } => announced,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Announces what an HTTP query says.
+    /// Announces with the parameters of an HTTP query.
     pub(crate) fn announce_query(&mut self, query: &str) -> UdpAnnounceResponse {
         let announce = AnnounceRequest::parse(query).unwrap();
         let connection = self.connect();
@@ -96,11 +96,11 @@ impl UdpClient {
 
     /// The datagram that announces a leech with the info-hash of the tests.
     pub(crate) fn announce_bytes(connection: ConnectionId, id: u8, port: u16) -> Vec<u8> {
-        announcing(connection, TransactionId(*b"once"), id, port).encode()
+        announce_request(connection, TransactionId(*b"once"), id, port).encode()
     }
 }
 
-fn announcing(
+fn announce_request(
     connection: ConnectionId,
     transaction: TransactionId,
     id: u8,

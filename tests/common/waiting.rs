@@ -19,7 +19,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     );
 }
 
-/// Asks until there is an answer. It asks so often that it sees states that pass quickly.
+/// Asks until there is an answer. The interval is so short that it sees states that pass quickly.
 pub(crate) fn wait_for<T>(answer: impl FnMut() -> Option<T>, complaint: impl Fn() -> String) -> T {
     poll(PATIENCE, Duration::from_millis(2), answer, complaint)
 }

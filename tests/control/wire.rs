@@ -90,7 +90,7 @@ fn a_tls_handshake_that_stalls_or_trickles_is_ended() {
     let tracker = Tracker::start(TrackerOptions {
         tls_service: Some(TlsService {
             tls: TlsServer::new(identity).unwrap(),
-            serve: Box::new(|line, _, _| line.hang_up()),
+            serve: Box::new(|connection, _, _| connection.hang_up()),
         }),
         deadlines: HttpDeadlines {
             head: Duration::from_millis(300),

@@ -50,8 +50,8 @@ fn announce(
 fn count_owned_and_fetched(peer: &mut Peer) -> (usize, usize) {
     let listed = peer.run("list_files lab");
     let files = listed["files"].as_array().unwrap();
-    let some = |key: &str| files.iter().filter(|file| file[key] == 1).count();
-    (some("complete"), some("partial"))
+    let count = |key: &str| files.iter().filter(|file| file[key] == 1).count();
+    (count("complete"), count("partial"))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Shares whose files change or vanish: the peer sends no wrong byte, it is no longer listed as an
 //! owner, `status` shows the reason, and the share is served again when the files are back.
 
-use super::fake_member::{BLOCK, Bytes, FakeLeech, call, call_tls, certify};
+use super::fake_member::{BLOCK, Connection, FakeLeech, call, call_tls, certify};
 use super::team::{catalogue_entry, second_login, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::log::wait_for_log_line;
@@ -30,7 +30,7 @@ enum Harm {
 }
 
 impl Harm {
-    fn hurt(self, file: &Path) {
+    fn apply(self, file: &Path) {
         let open = || File::options().write(true).open(file).unwrap();
         match self {
             Self::InPlace => open().write_all_at(&[0xff; 3 * BLOCK], 100_000).unwrap(),
@@ -95,9 +95,9 @@ impl HarmedShare {
 
     /// Fetches a block, harms the file, and fetches blocks until the link ends. No byte may be
     /// wrong.
-    fn harm_and_fetch_until_end<B: Bytes>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
+    fn harm_and_fetch_until_end<B: Connection>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
         self.fetch(leech, 0).expect("it is served");
-        harm.hurt(&self.harmed);
+        harm.apply(&self.harmed);
         let mut block = 1;
         let mut ends = || {
             let end = self.fetch(leech, block).is_none();
@@ -110,7 +110,7 @@ impl HarmedShare {
         );
     }
 
-    fn fetch<B: Bytes>(&self, leech: &mut FakeLeech<B>, block: usize) -> Option<()> {
+    fn fetch<B: Connection>(&self, leech: &mut FakeLeech<B>, block: usize) -> Option<()> {
         let start = block * BLOCK;
         let length = BLOCK.min(LENGTH - start);
         let (piece, begin) = (start / PIECE, start % PIECE);
@@ -130,9 +130,9 @@ impl HarmedShare {
             !trouble.is_null()
         });
         let trouble = trouble.as_str().unwrap().to_owned();
-        let identity = self.harmed.display().to_string();
+        let harmed = self.harmed.display().to_string();
         assert!(
-            trouble.contains(&identity) || trouble.contains(&self.path.display().to_string()),
+            trouble.contains(&harmed) || trouble.contains(&self.path.display().to_string()),
             "{trouble}"
         );
         trouble
@@ -229,7 +229,7 @@ fn a_download_waits_until_the_owner_s_files_are_back() {
         download["bytes_done"].as_u64().unwrap() >= 1 << 20
     });
     let right = fs::read(&path).unwrap();
-    Harm::InPlace.hurt(&path);
+    Harm::InPlace.apply(&path);
     wait_until("status shows trouble", || {
         !share_in_status(&mut nik, "gift")["trouble"].is_null()
     });
@@ -254,7 +254,7 @@ fn share_and_stop(tracker: &AccountTracker) -> PathBuf {
 fn after_a_restart_a_changed_file_is_checked_and_refused() {
     let tracker = AccountTracker::new();
     let path = share_and_stop(&tracker);
-    Harm::InPlace.hurt(&path);
+    Harm::InPlace.apply(&path);
     let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     wait_until("status shows trouble", || {
         let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
@@ -281,7 +281,7 @@ fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again(
     let path = share_and_stop(&tracker);
     // Only reading the file can show that it is another one.
     let time = fs::metadata(&path).unwrap().modified().unwrap();
-    Harm::InPlace.hurt(&path);
+    Harm::InPlace.apply(&path);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(time).unwrap();
     let mut nik = tracker.sandbox.debug_peer("nik", &[]);

@@ -1,7 +1,7 @@
 //! Extensions (BEP 10) in the swarm of a group: no peer is named (BEP 11) and no metadata is served
 //! (BEP 9).
 
-use super::fake_member::{Bytes, MemberIdentity, call_tls, certify, handshake};
+use super::fake_member::{Connection, MemberIdentity, call_tls, certify, handshake};
 use super::team::{second_login, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::fake_peer::EXTENDED;
@@ -15,7 +15,7 @@ fn connect(
     info_hash: &str,
     identity: &MemberIdentity,
     id: &str,
-) -> impl Bytes + use<> {
+) -> impl Connection + use<> {
     let mut link = call_tls(peer.process.address, info_hash, Some(identity));
     let mut ours = handshake(info_hash, id);
     (ours[25], ours[27]) = (0x10, 0x04);
@@ -64,7 +64,7 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
         for word in ["ut_pex", "ut_metadata", "metadata_size"] {
             assert!(!handshake.contains(word), "{handshake}");
         }
-        // A named contact and a request for metadata nevertheless.
+        // The member names a contact and requests metadata all the same.
         let contact = [b"d5:added6:\x7f\0\0\x01".as_slice(), &port, b"e"].concat();
         link.write_all(&extended(3, &contact)).unwrap();
         link.write_all(&extended(2, b"d8:msg_typei0e5:piecei0ee"))

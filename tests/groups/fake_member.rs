@@ -22,9 +22,9 @@ use std::sync::Arc;
 pub(crate) const BLOCK: usize = 16 << 10;
 
 /// A connection over plain TCP or over TLS.
-pub(crate) trait Bytes: Read + Write {}
+pub(crate) trait Connection: Read + Write {}
 
-impl<T: Read + Write> Bytes for T {}
+impl<T: Read + Write> Connection for T {}
 
 /// A certificate and its private key.
 pub(crate) struct MemberIdentity {
@@ -33,7 +33,7 @@ pub(crate) struct MemberIdentity {
 }
 
 /// A new P-256 key as PKCS #8, and a request for its certificate in this context.
-pub(crate) fn key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
+fn member_key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
     let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
@@ -46,13 +46,13 @@ pub(crate) fn key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
 
 /// A new key and its public half, for an authority of the test.
 pub(crate) fn public_key() -> (Vec<u8>, MemberPublicKey) {
-    let (pkcs8, request) = key(b"");
+    let (pkcs8, request) = member_key(b"");
     (pkcs8, MemberPublicKey::from_request(&request, b"").unwrap())
 }
 
 /// A certificate that the tracker issues to a member, and the certificate of the group's authority.
 pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCertificate) {
-    let (pkcs8, request) = key(user.token.as_bytes());
+    let (pkcs8, request) = member_key(user.token.as_bytes());
     let ask = AccessRequest::Certify {
         group: group.parse().unwrap(),
         request: KeyRequest(request),
@@ -165,11 +165,11 @@ pub(crate) fn first_bytes(stream: &mut impl Read) -> Vec<u8> {
     match stream.read(&mut buffer) {
         Ok(read) => buffer[..read].to_vec(),
         Err(error) => {
-            let waits = matches!(
+            let is_timeout = matches!(
                 error.kind(),
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
             );
-            assert!(!waits, "the other side neither sends nor closes");
+            assert!(!is_timeout, "the other side neither sends nor closes");
             Vec::new()
         }
     }
@@ -181,7 +181,7 @@ pub(crate) struct FakeLeech<B> {
     unchoked: bool,
 }
 
-impl<B: Bytes> FakeLeech<B> {
+impl<B: Connection> FakeLeech<B> {
     /// Does the handshake over a connection. None if the other side does not answer.
     pub(crate) fn greet(mut connection: B, info_hash: &str, id: &str) -> Option<Self> {
         connection.write_all(&handshake(info_hash, id)).ok()?;

@@ -13,18 +13,18 @@ const LENGTH: usize = 1_500_000;
 /// The content of all files below a path, by their path there. A single file has an empty path.
 fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
-    collect(path, String::new(), &mut found);
+    collect_contents(path, String::new(), &mut found);
     found
 }
 
-fn collect(path: &Path, at: String, found: &mut BTreeMap<String, Vec<u8>>) {
+fn collect_contents(path: &Path, at: String, found: &mut BTreeMap<String, Vec<u8>>) {
     if !path.is_dir() {
         found.insert(at, fs::read(path).unwrap());
         return;
     }
     for entry in fs::read_dir(path).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        collect(&path.join(&name), format!("{at}/{name}"), found);
+        collect_contents(&path.join(&name), format!("{at}/{name}"), found);
     }
 }
 

@@ -100,8 +100,8 @@ fn files_that_cannot_be_shared_are_refused_with_a_reason() {
     let drive = make("drive");
     fs::write(drive.join("C:x"), b"x").unwrap();
     let long = "n".repeat(250);
-    let inner = make("pipe");
-    nix::unistd::mkfifo(&inner.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = make("pipe");
+    nix::unistd::mkfifo(&pipe.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (path, says) in [
         (&missing, "missing"),
         (&empty, "contains no files"),
@@ -110,7 +110,7 @@ fn files_that_cannot_be_shared_are_refused_with_a_reason() {
         (&strange, "rename it"),
         (&bell, "rename it"),
         (&drive, "rename it"),
-        (&inner, "neither a file nor a folder"),
+        (&pipe, "neither a file nor a folder"),
         (
             &Path::new("/dev/null").to_owned(),
             "neither a file nor a folder",

@@ -213,7 +213,7 @@ fn the_download_of_a_removed_member_fails_with_the_reason() {
         &["gift: stopped: ", "lab"],
     );
     assert!(!running.tracker.sandbox.path("mayank/copy").exists());
-    // After he is accepted again, the download goes on with its verified pieces.
+    // After mayank is accepted again, the download goes on with its verified pieces.
     let done = number(&failed, "bytes_done");
     join(&mut running.nik, &mut running.mayank, "mayank");
     running.mayank.run("download_file lab gift copy");

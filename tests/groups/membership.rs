@@ -26,10 +26,10 @@ fn upload(tracker: &AccountTracker, peer: &mut Peer, name: &str, seed: u64) -> S
 }
 
 /// Downloads a share into the peer's own folder and checks the copy.
-fn download(tracker: &AccountTracker, peer: &mut Peer, who: &str, name: &str, seed: u64) {
+fn download(tracker: &AccountTracker, peer: &mut Peer, user: &str, name: &str, seed: u64) {
     peer.run(&format!("download_file lab {name}"));
     peer.wait_for_state(name, "complete");
-    let path = tracker.sandbox.path(&format!("{who}/{name}"));
+    let path = tracker.sandbox.path(&format!("{user}/{name}"));
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
 
@@ -102,7 +102,7 @@ fn a_member_who_is_accepted_again_shares_again() {
     };
     remove(&mut nik, &mut mayank);
     join(&mut nik, &mut mayank, "mayank");
-    // `list_groups` brings the news that the request was accepted.
+    // With `list_groups` the peer receives the news that the request was accepted.
     mayank.run("list_groups");
     for name in ["data", "own"] {
         wait_until_shared(&mut mayank, name, true);
@@ -166,7 +166,7 @@ fn a_logout_and_leaving_take_effect_at_once() {
 }
 
 #[test]
-fn stop_share_ends_the_own_share_although_another_one_has_its_name() {
+fn stop_share_ends_a_member_s_own_share_although_another_share_has_its_name() {
     let tracker = AccountTracker::with(&["--interval", "600"]);
     let [mut nik, mut mayank, mut kim] = team(&tracker, ["nik", "mayank", "kim"]);
     upload(&tracker, &mut mayank, "data", 1);

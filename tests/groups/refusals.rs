@@ -36,18 +36,18 @@ struct TwoGroups {
     mayank: User,
     /// The info-hashes of the shares of `lab`, of `other` and of the open swarm.
     shares: [String; 3],
-    /// mayank's certificate after its end.
+    /// A certificate of mayank that has expired.
     expired: MemberIdentity,
     /// nik's certificate for `other`.
     foreign: MemberIdentity,
 }
 
 fn set_up() -> TwoGroups {
-    // The first certificate holds for the shortest time. Later ones hold for the usual time.
+    // The first certificate is valid for one second. Later ones are valid for the usual time.
     let tracker = AccountTracker::with(&["--certificate-life", "1"]);
     let [mut owner, mut member] = ["nik", "mayank"].map(|name| tracker.user(name));
-    for made in ["lab", "other"] {
-        owner.perform(group_request(&format!("create_group {made}")));
+    for group in ["lab", "other"] {
+        owner.perform(group_request(&format!("create_group {group}")));
     }
     member.perform(group_request("join_group lab"));
     owner.perform(group_request("accept_request lab mayank"));
@@ -64,7 +64,7 @@ fn set_up() -> TwoGroups {
         let done = nik.run(&format!("{command} {}", quoted(&file)));
         done["info_hash"].as_str().unwrap().to_owned()
     });
-    wait_until("the certificate has ended", || now() > end);
+    wait_until("the certificate has expired", || now() > end);
     let mayank = second_login(&tracker, "mayank");
     TwoGroups {
         tracker,
@@ -88,7 +88,7 @@ fn self_signed() -> MemberIdentity {
 }
 
 /// A certificate for mayank that the key of the cluster has signed.
-fn of_the_cluster(tracker: &AccountTracker) -> MemberIdentity {
+fn issued_by_cluster(tracker: &AccountTracker) -> MemberIdentity {
     let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     assert!(Authority::from_pem(&pem).is_ok());
     let cluster = GroupAuthority::from_pem(&pem).unwrap();
@@ -114,7 +114,7 @@ fn over_tls(
 }
 
 /// Like [`over_tls`], without TLS.
-fn plainly(address: SocketAddr, asked: &str) -> (SocketAddr, Vec<u8>) {
+fn over_tcp(address: SocketAddr, asked: &str) -> (SocketAddr, Vec<u8>) {
     let mut connection = call(address);
     let local = connection.local_addr().unwrap();
     connection.write_all(&handshake(asked, "stranger")).unwrap();
@@ -124,17 +124,17 @@ fn plainly(address: SocketAddr, asked: &str) -> (SocketAddr, Vec<u8>) {
 fn has_line(log: &Path, parts: &[&str]) -> bool {
     let text = fs::read_to_string(log).unwrap();
     text.lines()
-        .any(|connection| parts.iter().all(|part| connection.contains(part)))
+        .any(|line| parts.iter().all(|part| line.contains(part)))
 }
 
-/// A caller, what the log must say of it, and its address with the bytes that it received.
+/// A caller, what the log must say about it, and its address with the bytes that it received.
 type RefusedCall = (&'static str, &'static str, (SocketAddr, Vec<u8>));
 
-/// Calls in every way that must be refused. `right` is a valid certificate for `lab`.
-fn refused_calls(scene: &TwoGroups, right: &MemberIdentity, unknown: &str) -> Vec<RefusedCall> {
+/// Calls in every way that must be refused. `valid` is a valid certificate for `lab`.
+fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Vec<RefusedCall> {
     let address = scene.nik.process.address;
     let [lab, other, open] = &scene.shares;
-    let (own, cluster) = (self_signed(), of_the_cluster(&scene.tracker));
+    let (own, cluster) = (self_signed(), issued_by_cluster(&scene.tracker));
     let tls = |name: &str, identity, asked: &str| over_tls(address, name, identity, asked);
     vec![
         (
@@ -148,7 +148,7 @@ fn refused_calls(scene: &TwoGroups, right: &MemberIdentity, unknown: &str) -> Ve
             tls(lab, Some(&scene.foreign), lab),
         ),
         (
-            "one that has ended",
+            "an expired one",
             "it expired on",
             tls(lab, Some(&scene.expired), lab),
         ),
@@ -165,32 +165,32 @@ fn refused_calls(scene: &TwoGroups, right: &MemberIdentity, unknown: &str) -> Ve
         (
             "a member that names a swarm unknown here",
             "which no group of this peer has",
-            tls(unknown, Some(right), lab),
+            tls(unknown, Some(valid), lab),
         ),
         (
             "a member that names another group's swarm",
             "it is signed by another authority",
-            tls(other, Some(right), lab),
+            tls(other, Some(valid), lab),
         ),
         (
             "a member that asks for another swarm than it named",
             "refused: called for",
-            tls(lab, Some(right), other),
+            tls(lab, Some(valid), other),
         ),
         (
             "a member that names an open swarm",
             "which no group of this peer has",
-            tls(open, Some(right), open),
+            tls(open, Some(valid), open),
         ),
         (
             "plain BEP 3 to a group's swarm",
             "which is not served here",
-            plainly(address, lab),
+            over_tcp(address, lab),
         ),
         (
             "plain BEP 3 to another group's swarm",
             "which is not served here",
-            plainly(address, other),
+            over_tcp(address, other),
         ),
     ]
 }
@@ -219,13 +219,13 @@ fn wrong_calls(calls: &[RefusedCall], log: &Path) -> Vec<String> {
 fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
     let mut scene = set_up();
     let address = scene.nik.process.address;
-    let (right, _) = certify(&mut scene.mayank, "lab");
+    let (valid, _) = certify(&mut scene.mayank, "lab");
     let [lab, _, open] = scene.shares.clone();
     let unknown = lab.replace(|digit: char| digit.is_ascii_digit(), "a");
-    let calls = refused_calls(&scene, &right, &unknown);
+    let calls = refused_calls(&scene, &valid, &unknown);
     let log = scene.tracker.sandbox.log("nik");
     // When this call is in the log, all earlier ones are.
-    let (last, _) = plainly(address, &unknown);
+    let (last, _) = over_tcp(address, &unknown);
     wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
     let mut wrong = wrong_calls(&calls, &log);
     let status = share_in_status(&mut scene.nik, "upload_file-lab");
@@ -233,8 +233,8 @@ fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
         wrong.push(status.to_string());
     }
     assert_eq!(wrong, Vec::<String>::new());
-    // A call with everything right is served.
-    let connection = call_tls(address, &lab, Some(&right));
+    // A call with a valid certificate is served.
+    let connection = call_tls(address, &lab, Some(&valid));
     let mut leech = FakeLeech::greet(connection, &lab, "member").unwrap();
     assert_eq!(leech.fetch(0, 0, BLOCK as u32).unwrap().len(), BLOCK);
     let mut leech = FakeLeech::greet(call(address), &open, "anybody").unwrap();
@@ -242,7 +242,7 @@ fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
 }
 
 #[test]
-fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate_holds() {
+fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate_is_valid() {
     let mut scene = set_up();
     let address = scene.nik.process.address;
     let lab = scene.shares[0].clone();
@@ -290,7 +290,7 @@ fn a_link_ends_with_its_certificate() {
         FakeLeech::greet(connection, lab, "mayank")
     };
     let (mut leech, mut identity) = (None, None);
-    // On a slow machine a certificate may end before its use: then a new one is tried.
+    // On a slow machine a certificate may expire before its use: then the test tries a new one.
     wait_until("a link is made", || {
         let (fresh, _) = certify(&mut mayank, "lab");
         leech = greet(&fresh);
@@ -303,7 +303,7 @@ fn a_link_ends_with_its_certificate() {
     });
     let log = tracker.sandbox.log("nik");
     wait_for_log_line(&log, &["ended: the certificate of mayank has expired"]);
-    // A certificate holds through its last second.
+    // A certificate is valid until the end of its last second.
     let identity = identity.unwrap();
     wait_until("the certificate is refused", || greet(&identity).is_none());
     wait_for_log_line(&log, &["refused: ", "it expired on"]);

@@ -48,7 +48,7 @@ fn fill(user: &mut User, name: &str, shares: usize) {
 }
 
 /// A tracker with groups of 100 shares, and one group `few` of ten shares whose owner is `user`.
-fn filled(groups: usize) -> AccountTracker {
+fn filled_tracker(groups: usize) -> AccountTracker {
     let tracker = AccountTracker::new();
     let start = Instant::now();
     thread::scope(|scope| {
@@ -63,9 +63,9 @@ fn filled(groups: usize) -> AccountTracker {
     });
     fill(&mut tracker.user("user"), "few", 10);
     let shares = groups * 100 + 10;
-    let made = start.elapsed().as_secs_f64();
+    let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{shares} shares in {} groups: made in {made:.0} s",
+        "{shares} shares in {} groups: made in {seconds:.0} s",
         groups + 1
     );
     tracker
@@ -125,10 +125,10 @@ fn restart(tracker: AccountTracker) -> (AccountTracker, Duration) {
 #[ignore = "a measurement"]
 fn catalogues_and_restarts_stay_fast_with_many_shares() {
     let log_in = |tracker: &AccountTracker, name: &str| User::log_in(tracker.connect(), name);
-    let tracker = filled(0);
+    let tracker = filled_tracker(0);
     let few = median(&mut log_in(&tracker, "user"), "few", 10);
     drop(restart(tracker));
-    let tracker = filled(200);
+    let tracker = filled_tracker(200);
     let many = median(&mut log_in(&tracker, "user"), "few", 10);
     median(&mut log_in(&tracker, "user4"), "group100", 100);
     let (tracker, time) = restart(tracker);

@@ -39,9 +39,7 @@ pub(crate) fn second_login(tracker: &AccountTracker, name: &str) -> User {
 pub(crate) fn share_in_status(peer: &mut Peer, name: &str) -> Value {
     let status = peer.run("status");
     let shares = status["shares"].as_array().unwrap();
-    let found = shares
-        .iter()
-        .find(|share_in_status| share_in_status["name"] == name);
+    let found = shares.iter().find(|share| share["name"] == name);
     found.cloned().unwrap_or(Value::Null)
 }
 

@@ -41,11 +41,11 @@ fn log_in_at_terminal(sandbox: &Sandbox, user: &str) -> Terminal {
             .iter()
             .take(questions)
         {
-            peer.shows(question);
+            peer.wait_for_text(question);
             peer.press("secret\r");
         }
-        peer.shows("\n");
-        peer.shows("pieceful> ");
+        peer.wait_for_text("\n");
+        peer.wait_for_text("pieceful> ");
     }
     peer
 }
@@ -55,29 +55,29 @@ fn the_story_runs_at_the_prompt() {
     let (tracker, file) = set_up();
     let [mut nik, mut mayank] =
         ["nik", "mayank"].map(|user| log_in_at_terminal(&tracker.sandbox, user));
-    nik.types("create_group lab");
-    let shown = nik.types(&format!("upload_file lab {}", quoted(&file)));
+    nik.type_line("create_group lab");
+    let shown = nik.type_line(&format!("upload_file lab {}", quoted(&file)));
     assert!(
         shown.contains("sharing gift  3.0 MiB  6 pieces  info-hash "),
         "{shown}"
     );
-    let shown = mayank.types("list_files lab");
+    let shown = mayank.type_line("list_files lab");
     assert!(
         shown.contains("error: ") && !shown.contains("gift"),
         "{shown}"
     );
-    mayank.types("join_group lab");
-    let shown = nik.types("list_requests lab");
+    mayank.type_line("join_group lab");
+    let shown = nik.type_line("list_requests lab");
     assert!(shown.contains("mayank  asked 20"), "{shown}");
-    nik.types("accept_request lab mayank");
+    nik.type_line("accept_request lab mayank");
     wait_until("the share is listed", || {
-        mayank.types("list_files lab").lines().any(is_listed)
+        mayank.type_line("list_files lab").lines().any(is_listed)
     });
-    let shown = mayank.types("download_file lab gift copy");
+    let shown = mayank.type_line("download_file lab gift copy");
     assert!(shown.contains("downloading gift  info-hash "), "{shown}");
-    let shown = mayank.types("wait");
+    let shown = mayank.type_line("wait");
     assert!(shown.contains("complete gift  3.0 MiB  in "), "{shown}");
-    let shown = mayank.types("show_downloads");
+    let shown = mayank.type_line("show_downloads");
     assert!(shown.contains("[C] [lab] gift\n"), "{shown}");
     assert_same(&file, &tracker.sandbox.path("mayank/copy"));
     for mut peer in [nik, mayank] {

@@ -25,7 +25,7 @@ fn with_first_bit_flipped(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
     block
 }
 
-/// An honest owner that has pieces only after a signal over the channel.
+/// An honest owner that serves only after a signal over the channel.
 fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (go, gate): (_, Receiver<()>) = channel();
     let (owned, gate) = (torrent.clone(), Mutex::new(gate));
@@ -163,7 +163,10 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
 }
 
 /// Runs a download from `bad`, which gets the first requests, and then also from an honest owner.
-fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) -> (Sandbox, Peer) {
+/// The download must complete.
+fn assert_completes_beside(
+    bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static,
+) -> (Sandbox, Peer) {
     let sandbox = Sandbox::new();
     let (owner, go) = held_owner(&TORRENT);
     let (was_requested, requested) = channel();
@@ -187,40 +190,40 @@ fn completes_beside(bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static) 
 
 #[test]
 fn an_owner_that_chokes_after_the_first_request_does_not_stop_a_download() {
-    completes_beside(|mut link, requested| {
+    assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         link.read_until(REQUEST);
         link.send(&frame(CHOKE, &[]));
-        let _ = requested.send(());
+        let _ = was_requested.send(());
         link.read_to_end();
     });
 }
 
 #[test]
 fn an_owner_that_rejects_everything_does_not_stop_a_download() {
-    completes_beside(|mut link, requested| {
+    assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
             link.send(&frame(REJECT_REQUEST, &body));
-            let _ = requested.send(());
+            let _ = was_requested.send(());
         }
     });
 }
 
 #[test]
 fn an_owner_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
-    completes_beside(|mut link, requested| {
+    assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
             link.send(&[frame(CHOKE, &[]), frame(REJECT_REQUEST, &body), unchoke()].concat());
-            let _ = requested.send(());
+            let _ = was_requested.send(());
         }
     });
 }
 
 #[test]
 fn an_owner_that_goes_silent_inside_a_block_does_not_stop_a_download() {
-    completes_beside(|mut link, was_requested| {
+    assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
@@ -256,7 +259,7 @@ fn a_block_that_was_not_requested_ends_the_link() {
 
 #[test]
 fn a_block_sent_twice_ends_the_link_and_counts_once() {
-    let (_sandbox, mut peer) = completes_beside(|mut link, was_requested| {
+    let (_sandbox, mut peer) = assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
         let whole = piece(index, begin, TORRENT.block(index, begin, length));
@@ -273,7 +276,7 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 
 #[test]
 fn a_block_that_follows_a_choke_is_late_and_no_breach() {
-    let (_sandbox, peer) = completes_beside(|mut link, was_requested| {
+    let (_sandbox, peer) = assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let body = link.read_until(REQUEST).unwrap();
         let (index, begin, length) = parse_request(&body);

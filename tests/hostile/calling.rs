@@ -1,9 +1,8 @@
-//! Callers of a seed: odd messages that are allowed, and requests that are too many.
-
-use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, seed_with};
+//! Callers of a seed: odd messages that are allowed, and too many requests.
 
 use crate::common::fake_peer::*;
 use crate::common::log::{log_line_with, wait_for_log_line};
+use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, seed_with};
 use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 
@@ -174,7 +173,8 @@ fn ten_thousand_requests_at_once_end_the_link_and_take_no_memory() {
 fn a_caller_that_reads_nothing_does_not_stop_others() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
-    // Each fills its own connection: 1,000 blocks are 16 MiB, more than the buffers of the sockets.
+    // Each caller fills its own connection: 1,000 blocks are 16 MiB, more than the buffers of the
+    // sockets.
     let deaf: Vec<FakePeer> = (0..20)
         .map(|number| {
             let mut link = FakePeer::connect(
@@ -196,8 +196,8 @@ fn a_caller_that_reads_nothing_does_not_stop_others() {
             TORRENT.block(index, 0, 16)
         );
     }
-    let grown = resident_kib(seed.process.id());
-    assert!(grown < 64 << 10, "{grown} KiB");
+    let memory = resident_kib(seed.process.id());
+    assert!(memory < 64 << 10, "{memory} KiB");
     drop(deaf);
 }
 

@@ -1,5 +1,5 @@
-//! `kill -9` and damaged state: what a peer does after a restart with its records and files as they
-//! are.
+//! `kill -9` and damaged state: what a peer does after a restart with its records and files as it
+//! finds them.
 
 use super::disk::leech_with_eight_pieces;
 use super::late;
@@ -299,14 +299,14 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     assert_serves(&restarted, &TORRENT);
 }
 
-/// A person who sees that a download is complete may end the peer at once. It must not be hashed
-/// again.
+/// A person who sees that a download is complete may end the peer at once. The next start must not
+/// hash the files again.
 #[test]
 fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
     let leech = late::peer(&sandbox, false, Deadlines::default());
-    let link = late::connect(&leech, "giver");
-    let giver = thread::spawn(|| serve_all(link, &TORRENT));
+    let link = late::connect(&leech, "source");
+    let serving = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();
     while leech.downloads()[0].state != DownloadState::Complete {
         assert!(start.elapsed() < PATIENCE, "the download does not end");
@@ -315,7 +315,7 @@ fn a_download_shown_as_complete_is_recorded_as_complete() {
     let hash = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();
     let path = sandbox.path("state/records").join(hash);
     let at_once = fs::read(&path).unwrap();
-    giver.join().unwrap();
+    serving.join().unwrap();
     leech.stop();
     assert!(at_once == fs::read(&path).unwrap());
 }

@@ -122,7 +122,7 @@ fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_shown_as_trouble() {
         trouble.as_str().unwrap().contains("was changed"),
         "{trouble}"
     );
-    // The seed serves nothing of it any more, although a part of it is intact.
+    // The seed serves nothing of the file any more, although a part of the file is intact.
     let mut link = FakePeer::connect_tcp(seed.process.address);
     link.send(&handshake(TORRENT.info_hash, EXTENDED_AND_FAST, "another"));
     assert!(link.read_handshake().is_none());

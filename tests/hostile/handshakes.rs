@@ -62,7 +62,7 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
             "not a BitTorrent handshake (first byte 0x00)",
         ),
     ];
-    for (name, bytes, rule) in table {
+    for (name, bytes, reason) in table {
         let mut link = FakePeer::connect_tcp(seed.process.address);
         link.send(&bytes);
         assert_eq!(
@@ -70,7 +70,7 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
             0,
             "{name}: the seed answered"
         );
-        wait_for_log_line(&seed.log, &[&format!("{}: ", link.local_address()), rule]);
+        wait_for_log_line(&seed.log, &[&format!("{}: ", link.local_address()), reason]);
     }
     let mut link = FakePeer::connect_tcp(seed.process.address);
     link.send(&valid[..67]);
@@ -140,7 +140,7 @@ fn a_handshake_that_trickles_is_ended_at_its_deadline() {
         }
         next = (next + 1).min(60);
         assert_serves(&seed, &TORRENT);
-        // Reading makes the pause between two bytes, and shows the end of the connection.
+        // The read waits between two bytes, and detects the end of the connection.
         let first = &mut links[0].stream;
         first
             .set_read_timeout(Some(Duration::from_millis(500)))
@@ -159,7 +159,7 @@ fn a_handshake_that_trickles_is_ended_at_its_deadline() {
     wait_for_log_line(&seed.log, &["the handshake did not come whole"]);
 }
 
-/// Like a program that accepts only obfuscated handshakes.
+/// The owner behaves like a program that accepts only obfuscated handshakes.
 #[test]
 fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
     let sandbox = Sandbox::new();

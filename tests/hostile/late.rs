@@ -103,11 +103,11 @@ pub(crate) fn connect(peer: &Peer, id: &str) -> FakePeer {
 fn read_for_a_pause(link: &mut FakePeer) -> bool {
     link.stream.set_read_timeout(Some(PAUSE)).unwrap();
     let read = link.stream.read(&mut [0; 1 << 10]);
-    let late = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
+    let timeouts = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
     link.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     match read {
         Ok(read) => read > 0,
-        Err(error) => late.contains(&error.kind()),
+        Err(error) => timeouts.contains(&error.kind()),
     }
 }
 

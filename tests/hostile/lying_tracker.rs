@@ -13,7 +13,6 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use serde_json::Value;
 use std::fs;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,7 +75,7 @@ fn an_unusable_answer_is_shown_and_logged_with_its_reason() {
             Some(b"\x00\x01\x02\x03\x04\x05\x06\x07\r\n\r\n".to_vec()),
             "",
         ),
-        ("a closed line", None, ""),
+        ("a closed connection", None, ""),
         (
             "status 500",
             Some(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_vec()),
@@ -93,7 +92,7 @@ fn an_unusable_answer_is_shown_and_logged_with_its_reason() {
             "interval in the tracker's answer is malformed",
         ),
         (
-            "an interval beyond numbers",
+            "an interval above 64 bits",
             Some(http_response(&announce_answer(
                 "i99999999999999999999e",
                 b"",
@@ -274,11 +273,11 @@ fn terminal_escapes_in_a_failure_reason_are_shown_escaped() {
     ];
     let output = run(&sandbox.folder("work"), &arguments, "");
     for text in [&output.stdout, &output.stderr] {
-        let acted_on = |c: char| {
+        let terminal_acts_on = |c: char| {
             c.is_control() && c != '\n'
                 || matches!(c, '\u{202a}'..='\u{202e}' | '\u{80}'..='\u{9f}')
         };
-        assert!(!text.contains(acted_on), "{text:?}");
+        assert!(!text.contains(terminal_acts_on), "{text:?}");
     }
     assert!(
         output.stdout.contains("the tracker refuses: \\"),

@@ -10,7 +10,7 @@ use crate::common::sandbox::Sandbox;
 /// log must say.
 type Breach = (&'static str, [u8; 8], Vec<u8>, &'static str);
 
-/// The length and the id of a message without its body. The peer must judge by these alone.
+/// The length and the id of a message without its body. The peer must refuse it by these alone.
 fn claim(length: u32, id: u8) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), &[id]].concat()
 }
@@ -60,7 +60,7 @@ fn wrong_lengths() -> Vec<Breach> {
     ];
     let prefixes = prefixes.map(|(length, rule)| {
         (
-            "a length beyond all",
+            "a length above the limit",
             EXTENDED_AND_FAST,
             claim(length, 7),
             rule,

@@ -40,7 +40,7 @@ pub(crate) trait OtherClient {
     fn complaints(&mut self) -> Vec<String>;
 }
 
-/// Writes a `.torrent` by `pieceful torrent create`.
+/// Writes a `.torrent` with `pieceful torrent create`.
 pub(crate) fn make(path: &Path, url: &str, torrent: &Path) {
     make_with(path, url, torrent, &[]);
 }
@@ -275,13 +275,13 @@ pub(crate) fn assert_peer_has_all(swarm: &Swarm, client: &mut dyn OtherClient, l
     assert_no_complaints(swarm, client, "leech");
 }
 
-/// Neither the client nor the peer called `ours` found anything wrong.
+/// Asserts that neither the client nor the peer called `name` found anything wrong.
 pub(crate) fn assert_no_complaints(swarm: &Swarm, client: &mut dyn OtherClient, name: &str) {
     assert_eq!(client.complaints(), Vec::<String>::new());
     assert_no_warnings(swarm, name);
 }
 
-/// The log of a peer has no warning.
+/// Asserts that the log of the peer called `name` has no warning.
 pub(crate) fn assert_no_warnings(swarm: &Swarm, name: &str) {
     let log = swarm.log(name);
     // A warning about a `wait` that was too short does not matter.

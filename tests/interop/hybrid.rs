@@ -64,8 +64,7 @@ fn a_peer_fetches_a_hybrid_torrent_from_libtorrent_by_a_version_1_magnet_link() 
     exchange(peer_fetches_by_magnet_link);
 }
 
-/// Lets a peer seed content of which libtorrent has written the torrents, and the client download
-/// it.
+/// A peer seeds content whose torrents libtorrent has written, and the client downloads it.
 fn fetch_from_peer(
     swarm: &Swarm,
     client: &mut dyn OtherClient,

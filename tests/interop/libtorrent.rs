@@ -22,8 +22,8 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/session
 
 /// A libtorrent session in its own process, on 127.0.0.1.
 pub(crate) struct Libtorrent {
-    /// Dropped first, so that the process is killed. After the end of its input it might or might
-    /// not announce its end.
+    /// Dropped first, so that the process is killed before its input ends. At the end of its input
+    /// it might or might not announce `stopped`.
     _process: KilledOnDrop,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -171,7 +171,7 @@ fn a_peer_fetches_by_magnet_link_from_libtorrent_on_ipv6() {
 const SLOW: [&str; 2] = ["odd.bin", "many"];
 
 /// A seed, and torrents without a tracker: a leech finds peers only by peer exchange or by an
-/// address that it is given.
+/// address that the test passes to it.
 fn seed_and_torrents_without_tracker(swarm: &Swarm) -> (Peer, [PathBuf; 2]) {
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
@@ -263,7 +263,8 @@ fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     exchange(client_fetches_from_peer, Over::Http, &settings);
 }
 
-/// The marks in the large file, around the offsets at which 32-bit arithmetic would overflow.
+/// The offsets of the marks in the large file, around those at which 32-bit arithmetic would
+/// overflow.
 const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LARGE - 6];
 /// The length of the large file.
 const LARGE: u64 = (4 << 30) + 54_321;
@@ -290,8 +291,7 @@ fn check_and_remove_large_file(path: PathBuf) {
     fs::remove_file(path).unwrap();
 }
 
-/// A sparse file of more than 4 GiB with marks around the offsets at which 32-bit arithmetic would
-/// overflow.
+/// The file is sparse, larger than 4 GiB, and has [`MARKS`].
 #[test]
 fn offsets_past_32_bits_arrive_in_both_directions() {
     if !are_installed(&[Program::Libtorrent]) {
@@ -317,9 +317,9 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     seed.process.wait();
 
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
-    let believed =
-        json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "believed": true});
-    theirs.ask(&believed);
+    let add =
+        json!({"do": "add", "torrent": torrent, "folder": swarm.owned, "assume_complete": true});
+    theirs.ask(&add);
     // The killed libtorrent is still counted.
     swarm.wait_for_announced_peers(2);
     swarm.clear_tracker_info();
@@ -330,8 +330,8 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     check_and_remove_large_file(swarm.sandbox.path("leech/holes.bin"));
 }
 
-/// A peer does not speak obfuscated handshakes: its log says so when libtorrent calls, and when it
-/// calls libtorrent.
+/// A peer does not support obfuscated handshakes. Its log says so when libtorrent calls, and when
+/// the peer calls libtorrent.
 #[test]
 fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
     if !are_installed(&[Program::Libtorrent]) {

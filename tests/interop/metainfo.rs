@@ -194,15 +194,15 @@ fn valid_torrents() -> Vec<(&'static str, Bencode)> {
 
 /// What libtorrent does with a torrent that pieceful refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum They {
+enum Verdict {
     Refuse,
-    /// The table in DESIGN.md says why pieceful refuses it.
+    /// The table in `docs/peer.md` says why pieceful refuses it.
     Read,
 }
-use They::{Read, Refuse};
+use Verdict::{Read, Refuse};
 
-/// One defect each, and what our refusal names.
-fn defects() -> Vec<(&'static str, Bencode, &'static str, They)> {
+/// Torrents with one defect each, what our refusal says, and what libtorrent does.
+fn defects() -> Vec<(&'static str, Bencode, &'static str, Verdict)> {
     let piece_length = |length: &str| {
         file()
             .with("piece length", number(length))
@@ -622,7 +622,7 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, They)> {
             Refuse,
         ),
         (
-            "a text longer than all",
+            "a string longer than the file",
             raw(b"d4:info99999999999:x"),
             "too early",
             Refuse,
@@ -676,17 +676,17 @@ fn libtorrent_reads_the_same_info_hash_and_privacy_from_valid_torrents() {
     };
     let torrents = valid_torrents();
     let read = corpus.read(torrents.iter().map(|(_, bytes)| bytes));
-    let mut other = Vec::new();
+    let mut differences = Vec::new();
     for ((name, bytes), theirs) in torrents.iter().zip(read) {
         let ours = Metainfo::parse(bytes).map(|read| {
             let (hash, private) = (read.info().info_hash().to_string(), read.info().private());
             json!({"info_hash": hash, "private": private})
         });
         if ours.as_ref() != Ok(&theirs) {
-            other.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
+            differences.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
         }
     }
-    assert!(other.is_empty(), "{}", other.join("\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]
@@ -696,23 +696,23 @@ fn each_defect_is_refused_with_its_name_and_libtorrent_reads_it_as_listed() {
     };
     let torrents = defects();
     let read = corpus.read(torrents.iter().map(|(_, bytes, ..)| bytes));
-    let mut other = Vec::new();
+    let mut differences = Vec::new();
     for ((name, bytes, rule, expected), theirs) in torrents.iter().zip(read) {
         let ours = Metainfo::parse(bytes).map(|read| read.info().info_hash().to_string());
         let named = ours
             .as_ref()
             .is_err_and(|error| error.to_string().contains(rule));
-        let they = if theirs["error"].is_null() {
+        let verdict = if theirs["error"].is_null() {
             Read
         } else {
             Refuse
         };
-        if !named || they != *expected {
+        if !named || verdict != *expected {
             let ours = ours.map_err(|error| error.to_string());
-            other.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
+            differences.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
         }
     }
-    assert!(other.is_empty(), "{}", other.join("\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]

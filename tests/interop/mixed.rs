@@ -88,7 +88,8 @@ fn run_swarm() -> u64 {
     status["shares"][0]["uploaded"].as_u64().unwrap()
 }
 
-/// Waits until all clients and peers have the file. No client has banned another or got bad data.
+/// Waits until all clients and peers have the file. Asserts that no client has banned another or
+/// got bad data.
 fn assert_all_complete_without_bans(
     swarm: &Swarm,
     file: &Path,
@@ -120,7 +121,7 @@ fn assert_all_complete_without_bans(
 
 /// Waits until the tracker counts `count` leeches.
 fn wait_for_leeches(swarm: &Swarm, count: u64) {
-    wait_for_answer("the tracker hears of the leeches", || {
+    wait_for_answer("the tracker counts all leeches", || {
         (swarm.figure("peers") - swarm.figure("seeds") == count).then_some(())
     });
 }

@@ -23,7 +23,7 @@ struct Opentracker {
 
 impl Opentracker {
     fn start(swarm: &Swarm, address: SocketAddr, torrents: &[PathBuf]) -> Self {
-        // If root starts it, it runs as the user `nobody` and sees only this folder.
+        // If root starts opentracker, it runs as the user `nobody` and sees only this folder.
         let home = swarm.sandbox.folder("opentracker");
         fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
         let listed = torrents
@@ -45,7 +45,7 @@ impl Opentracker {
         }
     }
 
-    /// Waits until it counts a seed of each torrent.
+    /// Waits until opentracker counts a seed of each torrent.
     fn wait_for_seeds(&self, torrents: &[PathBuf]) {
         for torrent in torrents {
             let escaped: String = info_hash(torrent)

@@ -35,7 +35,7 @@ fn libtorrent_fetches_from_a_partial_seed_and_sees_that_it_only_uploads() {
     let piece = read.info().lengths().piece_length();
     let needed = 1_000_003_u64.div_ceil(piece.into());
     wait_for_answer(
-        "it has what the partial seed has, and sees what that is",
+        "libtorrent has all pieces of the partial seed and sees that it only uploads",
         || {
             let seen = theirs.ask(&json!({"do": "peers"}));
             let peer = &seen["peers"][0];
@@ -56,7 +56,7 @@ fn a_partial_seed_announces_paused_and_the_bytes_that_it_lacks() {
     let mut seed = swarm.peer("seed", &[]);
     let port = seed.process.address.port().to_be_bytes();
     let tracker = WebServer::start(move |_, _, stream| {
-        // The interval may be so short because the answer is marked as one of a pieceful tracker.
+        // Only an answer with `pieceful` may demand such a short interval.
         let mut body = b"d8:intervali1e5:peers6:".to_vec();
         body.extend([&[127, 0, 0, 1], &port[..], b"8:piecefuli1ee"].concat());
         send_whole(stream, &body)
@@ -73,7 +73,7 @@ fn a_partial_seed_announces_paused_and_the_bytes_that_it_lacks() {
     let read = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
     let piece = u64::from(read.info().lengths().piece_length());
     let lacks = 2_100_006 - 100_003_u64.div_ceil(piece) * piece;
-    wait_for_answer("it says that it is paused", || {
+    wait_for_answer("the partial seed announces that it is paused", || {
         let requests = tracker.requests();
         let paths = requests.iter().map(|request| request.path.as_str());
         let paused = paths.rev().find(|path| path.contains("&event=paused"))?;

@@ -28,7 +28,7 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    /// A command that succeeds where it is installed.
+    /// A command that succeeds where the program is installed.
     fn probe(self) -> Command {
         let (program, arguments): (PathBuf, &[&str]) = match self {
             Self::Libtorrent => (python(), &["-c", "import libtorrent"]),
@@ -47,7 +47,7 @@ impl Program {
         let required = env::var("PIECEFUL_INTEROP").unwrap_or_default();
         let name = format!("{self:?}").to_lowercase();
         let mut named = required.split(',');
-        named.any(|named| named == "required" || named == name)
+        named.any(|word| word == "required" || word == name)
     }
 
     fn is_installed(self) -> bool {

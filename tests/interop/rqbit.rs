@@ -12,8 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// rqbit downloads into one folder, which the first torrent decides. So it starts with the first
-/// torrent.
+/// rqbit has one folder for all torrents, the folder of the first one. So the server starts when
+/// the first torrent is added.
 pub(crate) struct Rqbit {
     home: PathBuf,
     ip: IpAddr,
@@ -44,7 +44,7 @@ impl Rqbit {
             .args(["-v", "info", "--worker-threads", "2"])
             .args(["--http-api-listen-addr", &interface.to_string()])
             .args(["--listen-ip", &self.ip.to_string()])
-            // Without the second option it announces its default port.
+            // Without the second option, rqbit announces its default port.
             .args(["--listen-port", &port, "--announce-port", &port])
             .args(["--disable-dht", "--disable-dht-persistence"])
             .args(["--disable-upnp-port-forward", "--disable-lsd"])
@@ -63,8 +63,8 @@ impl Rqbit {
         }
     }
 
-    /// Adds a torrent. `what` is the content of a `.torrent` or a magnet link.
-    fn add(&mut self, what: &[u8], folder: &Path) {
+    /// Adds a torrent. `torrent` is the content of a `.torrent` or a magnet link.
+    fn add(&mut self, torrent: &[u8], folder: &Path) {
         if self.server.is_none() {
             self.server = Some(self.start(folder));
         }
@@ -75,7 +75,7 @@ impl Rqbit {
             .http_status_as_error(false)
             .build()
             .into();
-        let mut response = agent.post(url).send(what).unwrap();
+        let mut response = agent.post(url).send(torrent).unwrap();
         let (status, text) = (
             response.status(),
             response.body_mut().read_to_string().unwrap(),

@@ -1,8 +1,8 @@
 """A libtorrent session that a test drives.
 
-It reads commands from standard input, one JSON object per line: {"do": COMMAND, ...}. It answers each
-with one JSON object on standard output, and ends at the end of its input. The only argument is an object
-of settings that replace or extend those below.
+It reads commands from standard input, one JSON object per line: {"do": COMMAND, ...}. It answers
+each with one JSON object on standard output, and ends at the end of its input. The only argument is
+an object of settings that replace or extend those below.
 """
 
 import json
@@ -54,10 +54,10 @@ class Session:
         self.session = lt.session({**SETTINGS, **settings})
         self.torrents = []
         self.complaints = []
-        self.said = []
+        self.alerts = []
 
     def listen(self, _):
-        """The port at which it listens."""
+        """The port at which libtorrent listens, and its version."""
         return {"port": self.session.listen_port(), "version": lt.__version__}
 
     def make(self, asked):
@@ -75,16 +75,16 @@ class Session:
         return {}
 
     def read(self, asked):
-        """For each .torrent its version 1 info-hash and privacy, or the reason why libtorrent refuses it."""
+        """For each .torrent its version 1 info-hash and privacy, or the reason of the refusal."""
         return {"read": [read(torrent) for torrent in asked["torrents"]]}
 
     def add(self, asked):
-        """Adds a torrent. Files in its folder are checked, or taken as complete if `believed`. `limit` is
-        the download rate in bytes a second."""
+        """Adds a torrent. Files in its folder are checked, or taken as complete if `assume_complete`.
+        `limit` is the download rate in bytes a second."""
         parameters = lt.load_torrent_file(asked["torrent"])
         parameters.save_path = asked["folder"]
         parameters.download_limit = asked.get("limit", -1)
-        if asked.get("believed"):
+        if asked.get("assume_complete"):
             parameters.flags |= lt.torrent_flags.seed_mode
         handle = self.session.add_torrent(parameters)
         self.torrents.append(handle)
@@ -104,18 +104,23 @@ class Session:
         return {}
 
     def peers(self, _):
-        """The peers of the first torrent, with their numbers of pieces and whether they only upload."""
+        """The peers of the first torrent: the number of their pieces, whether they only upload."""
         flag = lt.peer_info.upload_only
         peers = self.torrents[0].get_peer_info()
         return {
             "have": self.torrents[0].status().num_pieces,
-            "peers": [{"have": peer.num_pieces, "upload_only": bool(peer.flags & flag)} for peer in peers],
+            "peers": [
+                {"have": peer.num_pieces, "upload_only": bool(peer.flags & flag)} for peer in peers
+            ],
         }
 
     def wait(self, asked):
-        """Waits until every torrent is complete or the time is up. The last bytes may be written later."""
+        """Waits until every torrent is complete or the time is up. The last bytes may be written
+        later."""
         end = time.monotonic() + asked["seconds"]
-        self.collect_alerts_until(end, lambda: all(torrent.status().is_seeding for torrent in self.torrents))
+        torrents = self.torrents
+        is_complete = lambda: all(torrent.status().is_seeding for torrent in torrents)
+        self.collect_alerts_until(end, is_complete)
         return self.status()
 
     def wait_for(self, asked):
@@ -125,7 +130,7 @@ class Session:
         return self.status()
 
     def count(self, alert):
-        return sum(kind == alert for kind, _ in self.said)
+        return sum(kind == alert for kind, _ in self.alerts)
 
     def collect_alerts_until(self, end, holds):
         while not holds():
@@ -137,7 +142,7 @@ class Session:
     def collect_alerts(self, seconds):
         self.session.wait_for_alert(int(seconds * 1000) + 1)
         for alert in self.session.pop_alerts():
-            self.said.append((alert.what(), alert.message()))
+            self.alerts.append((alert.what(), alert.message()))
             if isinstance(alert, COMPLAINTS):
                 self.complaints.append(f"{alert.what()}: {alert.message()}")
 
@@ -149,7 +154,7 @@ class Session:
             "failed_bytes": sum(status.total_failed_bytes for status in every),
             "downloaded": sum(status.total_payload_download for status in every),
             "complaints": self.complaints,
-            "said": [f"{kind}: {message}" for kind, message in self.said[-40:]],
+            "said": [f"{kind}: {message}" for kind, message in self.alerts[-40:]],
         }
 
 

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::thread::{self, Builder};
 
-/// One daemon for all torrents of a test. It calls no peer on loopback: others must call it.
+/// One daemon for all torrents of a test. The daemon calls no peer on loopback: others must call
+/// it.
 pub(crate) struct Transmission {
     interface: SocketAddr,
     _process: KilledOnDrop,

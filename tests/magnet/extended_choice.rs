@@ -160,11 +160,11 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
 fn a_running_choice_is_extended_and_goes_on() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let line = download(&mut leech, &sandbox, &SET, "--only a.txt --only sub/c.txt");
+    let command = download(&mut leech, &sandbox, &SET, "--only a.txt --only sub/c.txt");
     leech.wait_for_state("set", "downloading");
     let first = serve_pieces(&leech, &[1, 2, 10]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 3 * 32_768);
-    let refused = leech.try_run(&line);
+    let refused = leech.try_run(&command);
     let says = "set is already downloading (2 chosen of 5 files) here: ";
     assert!(message(&refused).starts_with(says), "{refused}");
     download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
@@ -203,7 +203,7 @@ fn leech_with_a_txt(sandbox: &Sandbox) -> (Peer, String) {
 #[test]
 fn an_extension_that_is_refused_names_the_obstacle_and_changes_nothing() {
     let sandbox = Sandbox::new();
-    let (mut leech, line) = leech_with_a_txt(&sandbox);
+    let (mut leech, command) = leech_with_a_txt(&sandbox);
     let set = sandbox.path("leech/set");
     let file = quoted(&sandbox.path("set.torrent"));
     let refused = leech.try_run(&format!("download {file} other"));
@@ -230,7 +230,7 @@ fn an_extension_that_is_refused_names_the_obstacle_and_changes_nothing() {
     assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
     let there = files(&sandbox.path("leech"));
     assert_eq!(there.len(), 3, "{there:?}");
-    assert!(leech.try_run(&line)["error"]["kind"] == "already");
+    assert!(leech.try_run(&command)["error"]["kind"] == "already");
     // Without the obstacle, the extension starts.
     fs::remove_file(set.join("d.bin")).unwrap();
     leech.run(&format!("download {file} --only d.bin"));
@@ -240,7 +240,7 @@ fn an_extension_that_is_refused_names_the_obstacle_and_changes_nothing() {
 #[test]
 fn a_cancelled_extension_and_a_stopped_share_leave_the_finished_files() {
     let sandbox = Sandbox::new();
-    let (mut leech, line) = leech_with_a_txt(&sandbox);
+    let (mut leech, command) = leech_with_a_txt(&sandbox);
     let set = sandbox.path("leech/set");
     let file = quoted(&sandbox.path("set.torrent"));
     leech.run(&format!("download {file} --only d.bin"));
@@ -253,14 +253,14 @@ fn a_cancelled_extension_and_a_stopped_share_leave_the_finished_files() {
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
     // The same choice goes on from `a.txt`. Only the piece whose rest was in the hidden file is
     // fetched again.
-    leech.run(&line);
+    leech.run(&command);
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [2]);
     // A stopped share leaves its files and no others.
     assert_eq!(files(&sandbox.path("leech")).len(), 2);
     leech.run("stop_share - set");
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
-    leech.run(&line);
+    leech.run(&command);
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [2]);
     leech.run(&format!("download {file}"));
@@ -280,7 +280,7 @@ fn a_finished_file_that_changes_during_an_extension_fails_the_download() {
     leech.wait_for_state("set", "downloading");
     complete_and_list_pieces(&mut leech);
     let set = sandbox.path("leech/set");
-    let line = download(&mut leech, &sandbox, &SET, "--only d.bin");
+    let command = download(&mut leech, &sandbox, &SET, "--only d.bin");
     leech.wait_for_state("set", "downloading");
     let mut damaged = SET.file("a.txt").to_vec();
     damaged[40_000] ^= 1;
@@ -288,26 +288,26 @@ fn a_finished_file_that_changes_during_an_extension_fails_the_download() {
     let serving = serve_pieces(&leech, &[10, 11, 12, 13]);
     let failed = leech.wait_for_state("set", "failed");
     serving.join().unwrap();
-    let says = |failed: &Value| {
+    let names_the_change = |failed: &Value| {
         failed["reason"]
             .as_str()
             .unwrap_or_default()
             .contains("a.txt was changed")
     };
-    assert!(says(&failed), "{failed}");
-    // It fails after a restart too. The old content lets it go on.
+    assert!(names_the_change(&failed), "{failed}");
+    // The download fails after a restart too. With the old content it goes on.
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let failed = leech.wait_for_state("set", "failed");
-    assert!(says(&failed), "{failed}");
+    assert!(names_the_change(&failed), "{failed}");
     fs::write(set.join("a.txt"), SET.file("a.txt")).unwrap();
-    leech.run(&line);
+    leech.run(&command);
     leech.run("wait 60");
     assert_files(&set, &["a.txt", "d.bin"]);
 }
 
 #[test]
-fn trackers_hear_of_each_extension_and_of_its_completion() {
+fn each_extension_and_its_completion_are_announced() {
     let sandbox = Sandbox::new();
     // This tracker names no peer.
     let tracker =
@@ -428,13 +428,13 @@ fn a_forced_choice_is_extended_with_the_matching_pieces_of_old_files() {
 fn a_removed_file_is_fetched_again_and_no_other() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let line = download(&mut leech, &sandbox, &SET, "");
+    let command = download(&mut leech, &sandbox, &SET, "");
     leech.wait_for_state("set", "downloading");
     complete_and_list_pieces(&mut leech);
     let set = sandbox.path("leech/set");
     fs::remove_file(set.join("sub/b.bin")).unwrap();
     leech.wait_for_state("set", "failed");
-    leech.run(&line);
+    leech.run(&command);
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [2, 3, 4, 5, 6, 7, 8]);
     assert_files(&set, &ALL);

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
 
-/// Five files in pieces of 32 KiB: some end inside a piece; there are padding, an empty file and an
-/// executable one.
+/// Five files in pieces of 32 KiB. Some end inside a piece. One is empty, one is executable, and
+/// there is padding.
 pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
     Torrent::folder(
         "set",
@@ -56,9 +56,9 @@ pub(crate) fn download(
     options: &str,
 ) -> String {
     let file = torrent.write(sandbox, &format!("{}.torrent", torrent.name));
-    let line = format!("download {} {options}", quoted(&file));
-    peer.run(&line);
-    line
+    let command = format!("download {} {options}", quoted(&file));
+    peer.run(&command);
+    command
 }
 
 /// Serves all of the set to the leech until its download is complete. Returns the pieces that it
@@ -69,7 +69,7 @@ fn serve_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
         let mut indices = Vec::new();
         link.send(&[have_all(), unchoke(), extension_handshake(None, None)].concat());
         while let Some((id, body)) = link.read_message() {
-            if id == 6 {
+            if id == REQUEST {
                 let (index, begin, length) = parse_request(&body);
                 indices.push(index);
                 link.send(&piece(index, begin, SET.block(index, begin, length)));
@@ -159,7 +159,7 @@ fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts
         leech = sandbox.debug_peer("leech", &[]);
         leech.wait_for_state("set", "complete");
     }
-    // A damaged file fails nevertheless.
+    // A damaged file makes the download fail even without the hidden file.
     leech.kill();
     damage_a_txt(&sandbox);
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -266,8 +266,8 @@ fn a_choice_without_a_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let file = SET.write(&sandbox, "set.torrent");
-    let line = format!("download {} --only '*.doc'", quoted(&file));
-    let refused = leech.try_run(&line);
+    let command = format!("download {} --only '*.doc'", quoted(&file));
+    let refused = leech.try_run(&command);
     assert_eq!(refused["error"]["kind"], "nothing-chosen", "{refused}");
     leech.run(&format!("download {} --only empty", quoted(&file)));
     leech.run("wait 30");
@@ -337,7 +337,7 @@ fn a_complete_file_at_the_destination_is_verified_and_not_fetched() {
 fn with_force_a_file_is_replaced_and_its_matching_pieces_are_not_fetched_again() {
     let sandbox = Sandbox::new();
     let mut half = sandbox.debug_peer("half", &[]);
-    let line = format!(
+    let command = format!(
         "download {}",
         quoted(&TORRENT.write(&sandbox, "share.torrent"))
     );
@@ -346,12 +346,12 @@ fn with_force_a_file_is_replaced_and_its_matching_pieces_are_not_fetched_again()
     content.truncate(15 * 32_768);
     let destination = sandbox.path("half/share");
     fs::write(&destination, &content).unwrap();
-    let refused = half.try_run(&line);
+    let refused = half.try_run(&command);
     assert_eq!(refused["error"]["kind"], "exists", "{refused}");
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("--force"), "{message}");
     assert!(fs::read(&destination).unwrap() == content);
-    let forced = format!("{line} --force");
+    let forced = format!("{command} --force");
     let assert_forced_download = |half: &mut Peer| {
         half.wait_for_download("share", |download| {
             download["state"] == "downloading" && download["bytes_done"] == 10 * 32_768
@@ -411,7 +411,7 @@ fn a_forced_choice_replaces_its_own_files_and_no_others() {
     assert!(!sandbox.path("leech/set.part").exists());
 }
 
-/// The torrent with replacements in its info dictionary.
+/// The torrent with parts of its info dictionary replaced.
 fn with_changed_info(torrent: &Torrent, changes: &[(&str, &str)]) -> Torrent {
     let mut info = info_dictionary(torrent).to_vec();
     for (from, to) in changes {

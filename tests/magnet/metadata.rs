@@ -138,23 +138,23 @@ fn serve_metadata_and_content(link: &mut FakePeer) {
 #[test]
 fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     let sandbox = Sandbox::new();
-    let (requested, was_requested) = channel();
-    let requested = Mutex::new(requested);
+    let (was_requested, requested) = channel();
+    let was_requested = Mutex::new(was_requested);
     // The first caller gets one piece of the metadata, later callers get everything.
     let owner = listen(&LONG, "slow", move |mut link, number| {
         if number > 0 {
             return serve_metadata_and_content(&mut link);
         }
-        let requested = requested.lock().unwrap().clone();
+        let was_requested = was_requested.lock().unwrap().clone();
         serve_first_metadata_piece(&mut link);
-        requested.send(()).unwrap();
+        was_requested.send(()).unwrap();
         link.read_to_end();
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(&LONG, &format!("&dn=a+name{}", peer_parameter(owner)));
     let started = leech.run(&format!("download {magnet} 'here'"));
     assert_eq!(started["name"], "a name");
-    was_requested.recv_timeout(PATIENCE).unwrap();
+    requested.recv_timeout(PATIENCE).unwrap();
     let download = leech.download("a name");
     let (total, trouble) = (&download["bytes_total"], &download["trouble"]);
     assert_eq!(
@@ -177,12 +177,12 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     // The complete download is not a magnet search after a restart.
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    // If the kill came before its end was recorded, the file is checked first.
+    // If the kill came before the completion was recorded, the file is checked first.
     leech.wait_for_state("long", "complete");
 }
 
-/// Six bad sources of metadata. Returns each address and what the log must say of it. The first
-/// counts its callers.
+/// Six bad sources of metadata. Returns each address and what the log must say about it. `calls`
+/// counts the calls of the first one.
 fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |mut link, _| {

@@ -49,7 +49,7 @@ fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
     let owner = honest_seed(&TORRENT, "owner");
     let (mut first, _) = connect(&leech, &TORRENT, "first", 6_001);
     wait_until_read(&mut first);
-    let (mut second, number) = connect(&leech, &TORRENT, "second", 6_002);
+    let (mut second, pex_id) = connect(&leech, &TORRENT, "second", 6_002);
     let (id, payload) = read_extended(&mut second).unwrap();
     assert_eq!(id, OUR_PEX);
     let expected = contact(([127, 0, 0, 1], 6_001).into());
@@ -61,7 +61,7 @@ fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
         payload.windows(6).any(|bytes| bytes == expected),
         "{payload:?}"
     );
-    second.send(&extended(number.unwrap(), &added(&contact(owner))));
+    second.send(&extended(pex_id.unwrap(), &added(&contact(owner))));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let from = leech.download("share")["from"].clone();
@@ -118,8 +118,8 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
     let other = listen_tcp(move |_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    let (mut first, number) = connect(&leech, &secret, "first", 6_001);
-    assert_eq!(number, None);
+    let (mut first, pex_id) = connect(&leech, &secret, "first", 6_001);
+    assert_eq!(pex_id, None);
     first.send(&extended(3, &added(&contact(other))));
     first.send(&extended(3, b"not a message"));
     wait_until_read(&mut first);
@@ -127,7 +127,7 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
     // The next message is the answer to a request for metadata. It does not name the first peer.
     second.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
     assert_eq!(read_extended(&mut second).unwrap().0, OUR_METADATA);
-    // A peer calls a named address at once. After a second without a call it will not call.
+    // A peer calls a named address at once. If it has not called for a second, it will not call.
     assert_eq!(leech.try_run("wait 1")["error"]["kind"], "not-complete");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert!(log_line_with(&leech.log, &["calling", &other.to_string()]).is_none());
@@ -137,7 +137,7 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
 fn each_bad_message_ends_its_own_link_and_the_log_names_the_rule() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let tables: &[(&[u8], &str)] = &[
+    let table: &[(&[u8], &str)] = &[
         (b"", "malformed peer exchange message"),
         (b"le", "malformed peer exchange message"),
         (b"d5:added", "malformed peer exchange message"),
@@ -160,17 +160,17 @@ fn each_bad_message_ends_its_own_link_and_the_log_names_the_rule() {
         ),
     ];
     let (mut honest, _) = connect(&leech, &TORRENT, "honest", 6_000);
-    for (at, (payload, rule)) in tables.iter().enumerate() {
-        let (mut link, number) = connect(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
-        link.send(&extended(number.unwrap(), payload));
+    for (at, (payload, rule)) in table.iter().enumerate() {
+        let (mut link, pex_id) = connect(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
+        link.send(&extended(pex_id.unwrap(), payload));
         link.read_to_end();
         let port = (6_001 + at).to_string();
         wait_for_log_line(&leech.log, &[&format!("127.0.0.1:{port}"), rule]);
     }
     // Messages that come too often are ignored at first, and then they end the link.
-    let (mut link, number) = connect(&leech, &TORRENT, "flood", 6_100);
+    let (mut link, pex_id) = connect(&leech, &TORRENT, "flood", 6_100);
     for _ in 0..12 {
-        link.send(&extended(number.unwrap(), b"de"));
+        link.send(&extended(pex_id.unwrap(), b"de"));
     }
     link.read_to_end();
     wait_for_log_line(
@@ -199,8 +199,8 @@ fn impossible_contacts_are_skipped_and_too_many_are_not_read() {
     for number in 0..2_000u32 {
         contacts.extend([127, 1, (number >> 8) as u8, number as u8, 0, 9]);
     }
-    let (mut link, number) = connect(&leech, &TORRENT, "crowd", 6_001);
-    link.send(&extended(number.unwrap(), &added(&contacts)));
+    let (mut link, pex_id) = connect(&leech, &TORRENT, "crowd", 6_001);
+    link.send(&extended(pex_id.unwrap(), &added(&contacts)));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let log = fs::read_to_string(&leech.log).unwrap();

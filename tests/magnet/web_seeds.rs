@@ -41,14 +41,14 @@ fn assert_complete_from(server: &WebServer, sandbox: &Sandbox, leech: &mut Peer,
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
     let from = leech.download("share")["from"].clone();
-    let serving: u64 = from
+    let received: u64 = from
         .as_object()
         .unwrap()
         .iter()
         .filter(|(source, _)| source.starts_with(&server.url("")))
-        .map(|(_, serving)| serving.as_u64().unwrap())
+        .map(|(_, bytes)| bytes.as_u64().unwrap())
         .sum();
-    assert_eq!(serving as usize, bytes, "{from}");
+    assert_eq!(received as usize, bytes, "{from}");
 }
 
 #[test]
@@ -95,7 +95,11 @@ fn files_of_a_folder_are_requested_by_their_paths_without_padding() {
     other.run(&format!("{line} --only sub/c.txt"));
     other.run("wait 50");
     assert!(fs::read(sandbox.path("other/set/sub/c.txt")).unwrap() == SET.file("sub/c.txt"));
-    let requested: Vec<String> = server.requests().iter().map(|r| r.path.clone()).collect();
+    let requested: Vec<String> = server
+        .requests()
+        .iter()
+        .map(|request| request.path.clone())
+        .collect();
     assert!(
         !requested.iter().any(|path| path.ends_with("a.txt")),
         "{requested:?}"
@@ -248,7 +252,7 @@ fn useless_or_lying_web_seeds_are_dropped_and_an_honest_one_replaces_them() {
     );
     assert_eq!(leech.download("share")["state"], "downloading");
     leech.kill();
-    // An honest web seed beside them is not blamed for their data.
+    // The leech does not blame an honest web seed beside them for their data.
     let server =
         WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
     urls.insert(2, server.url("/honest"));
@@ -335,16 +339,16 @@ fn at_most_four_web_seeds_are_used_beside_peers() {
     assert!(requested.count() <= 4, "more than four at once");
 }
 
-/// A download whose partial file has the first `here` bytes.
+/// A download whose partial file has the first `length` bytes.
 fn start_download_with_part(
     sandbox: &Sandbox,
-    here: usize,
+    length: usize,
     urls: &[String],
     arguments: &[&str],
 ) -> Peer {
     let mut leech = sandbox.debug_peer("leech", arguments);
     let mut part = TORRENT.content.clone();
-    part[here..].fill(0);
+    part[length..].fill(0);
     fs::write(sandbox.path("leech/share.part"), part).unwrap();
     leech.run(&download_command(sandbox, &TORRENT, urls));
     leech
@@ -353,8 +357,8 @@ fn start_download_with_part(
 #[test]
 fn a_web_seed_that_reaches_the_missing_pieces_late_is_waited_for() {
     let sandbox = Sandbox::new();
-    // This server ignores ranges, and it is slow until it has sent the pieces that exist here. The
-    // test needs that time and waits for no event.
+    // This server ignores ranges, and it is slow until it has sent the pieces that the leech has
+    // already. The test needs that time: there is no event to wait for.
     let server = WebServer::start(|_, _, stream| {
         let (slow, quick) = TORRENT.content.split_at(600_000);
         let length = TORRENT.content.len();

@@ -55,7 +55,7 @@ fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empt
     let before = fs::read(&file).unwrap();
     let other = pair.sandbox.path("other");
     let other = other.to_str().unwrap();
-    let foreign = Pair::none();
+    let foreign = Pair::stopped();
     let made = foreign.start_refused("1", &["--data", other, "--restore", "/nowhere"]);
     assert_eq!(made.code, Some(1), "{made:?}");
     let key = foreign.sandbox.path("cluster/cluster.pem");

@@ -35,8 +35,8 @@ fn heal(pair: &Pair) {
     pair.assert_same();
 }
 
-/// The standing of a user in a group at a tracker.
-fn standing(user: &mut User, name: &str) -> Option<GroupRole> {
+/// The role of a user in a group at a tracker.
+fn role(user: &mut User, name: &str) -> Option<GroupRole> {
     let groups = user.groups();
     let found = groups.iter().find(|entry| entry.name.to_string() == name);
     found.map(|entry| entry.standing)
@@ -52,7 +52,7 @@ fn connect_at(pair: &Pair, number: usize, user: &User) -> User {
 }
 
 #[test]
-fn a_user_name_created_twice_stays_with_the_first_and_the_second_user_is_told_at_login() {
+fn a_user_name_created_twice_stays_with_the_first_user_and_the_second_sees_a_note_at_login() {
     let pair = split_pair();
     for (number, secret) in [(1, "first one's"), (2, "second one's")] {
         let ask = match create_user_with_invite("nik", None) {
@@ -134,12 +134,8 @@ fn assert_merged_for_eve(pair: &Pair, number: usize) {
         },
         other => panic!("{other:?}"),
     };
-    assert_eq!(standing(&mut eve, "one"), Some(GroupRole::Member));
-    assert_eq!(
-        standing(&mut eve, "two"),
-        Some(GroupRole::Owner),
-        "handed over"
-    );
+    assert_eq!(role(&mut eve, "one"), Some(GroupRole::Member));
+    assert_eq!(role(&mut eve, "two"), Some(GroupRole::Owner), "handed over");
 }
 
 #[test]
@@ -175,10 +171,10 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
     heal(&pair);
     for number in [1, 2] {
         let mut ada = connect_at(&pair, number, &ada);
-        assert_eq!(standing(&mut ada, "one"), Some(GroupRole::Stranger));
-        assert_eq!(standing(&mut ada, "two"), Some(GroupRole::Stranger));
-        assert_eq!(standing(&mut ada, "three"), None, "it has ended");
-        assert_eq!(standing(&mut ada, "both"), Some(GroupRole::Stranger));
+        assert_eq!(role(&mut ada, "one"), Some(GroupRole::Stranger));
+        assert_eq!(role(&mut ada, "two"), Some(GroupRole::Stranger));
+        assert_eq!(role(&mut ada, "three"), None, "it has ended");
+        assert_eq!(role(&mut ada, "both"), Some(GroupRole::Stranger));
         let groups = ada.groups();
         let kept = groups
             .iter()

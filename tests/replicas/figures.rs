@@ -46,17 +46,20 @@ fn rate(pair: &Pair, name: &str) -> f64 {
         .map(|writer| pair.user(1, &format!("{name}{writer}")))
         .collect();
     let start = Instant::now();
-    let made: usize = thread::scope(|scope| {
+    let created: usize = thread::scope(|scope| {
         let writers: Vec<_> = users
             .into_iter()
             .map(|mut user| {
                 scope.spawn(move || {
-                    let mut made = 0;
+                    let mut created = 0;
                     while start.elapsed() < WRITING {
-                        user.perform(group_request(&format!("create_group {}.{made}", user.name)));
-                        made += 1;
+                        user.perform(group_request(&format!(
+                            "create_group {}.{created}",
+                            user.name
+                        )));
+                        created += 1;
                     }
-                    made
+                    created
                 })
             })
             .collect();
@@ -65,7 +68,7 @@ fn rate(pair: &Pair, name: &str) -> f64 {
             .map(|writer| writer.join().unwrap())
             .sum()
     });
-    made as f64 / start.elapsed().as_secs_f64()
+    created as f64 / start.elapsed().as_secs_f64()
 }
 
 #[test]

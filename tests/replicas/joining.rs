@@ -29,12 +29,12 @@ fn assert_eve_is_removed(pair: &Pair) {
     for number in [1, 2] {
         let mut eve = User::log_in(pair.connect(number), "eve");
         let groups = eve.groups();
-        let standings: Vec<_> = groups
+        let roles: Vec<_> = groups
             .iter()
             .map(|entry| (entry.name.to_string(), entry.standing))
             .collect();
         assert_eq!(
-            standings,
+            roles,
             [
                 ("lab".to_owned(), GroupRole::Stranger),
                 ("later".to_owned(), GroupRole::Stranger)
@@ -166,7 +166,8 @@ fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_position_twice() {
     for name in ["g1", "g2"] {
         nik.perform(group_request(&format!("create_group {name}")));
     }
-    // The first tracker comes back with the older copy. The other one is away and cannot say so.
+    // The first tracker comes back with the older copy. The other one does not run and cannot
+    // report that.
     pair.kill(2);
     pair.kill(1);
     fs::copy(&copy, format!("{data}/registry.redb")).unwrap();
@@ -187,7 +188,7 @@ fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_position_twice() {
 
 #[test]
 fn a_tracker_listed_later_joins_without_a_restart_of_the_other() {
-    let mut pair = Pair::none();
+    let mut pair = Pair::stopped();
     let info = pair.sandbox.path("cluster/info.txt");
     let both = fs::read_to_string(&info).unwrap();
     let first = both.lines().next().unwrap().to_owned();

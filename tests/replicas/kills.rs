@@ -1,11 +1,11 @@
 //! Rounds of faults while four peers write: one tracker or both are killed or paused, or the
-//! connection between them is cut or held. After each round both trackers have the same registry to
-//! the byte, with every acknowledged write.
+//! connection between them is cut or held. After each round both trackers have the same registry
+//! byte by byte, with every acknowledged write.
 //!
-//! There are [`ROUNDS`] rounds, or at least [`FEWEST`] on a machine that cannot begin all of them
-//! in [`TIME`]. `PIECEFUL_ROUNDS=N` demands N rounds, however long they take. Most faults last for
-//! a moment. Some last for 3 s, longer than the wait of a write and than a pause that a tracker
-//! ignores; some last for 6 s, longer than a replica connection may be silent.
+//! There are [`ROUNDS`] rounds, or at least [`MIN_ROUNDS`] on a machine that cannot begin all of
+//! them in [`TIME_FOR_ROUNDS`]. `PIECEFUL_ROUNDS=N` demands N rounds, however long they take. Most
+//! faults last for a moment. Some last for 3 s, longer than the wait of a write and than a pause
+//! that a tracker ignores; some last for 6 s, longer than a replica connection may be silent.
 //!
 //! Two pairs of peers, each an owner and a member, write. One pair asks the first tracker first,
 //! the other pair the second. Every write leaves a row or a field in the registry that is never
@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 100;
 /// The number of rounds that even a busy machine must do.
-const FEWEST: usize = 20;
+const MIN_ROUNDS: usize = 20;
 /// The time within which a new round may begin.
-const TIME: Duration = Duration::from_secs(50);
+const TIME_FOR_ROUNDS: Duration = Duration::from_secs(50);
 /// The longest duration of a short fault.
 const FAULT: Duration = Duration::from_millis(120);
 /// Long faults: one in this number of rounds, its position among them, and its duration.
@@ -71,7 +71,8 @@ struct Writers {
     /// The member's role in each group. None if it is unknown.
     roles: BTreeMap<String, Option<Role>>,
     done: Acknowledged,
-    made: usize,
+    /// The numbers of groups and shares so far, for new names.
+    created: usize,
     shared: usize,
     refused: usize,
     rng: fastrand::Rng,
@@ -96,7 +97,7 @@ impl Writers {
             member,
             roles: BTreeMap::new(),
             done,
-            made: 0,
+            created: 0,
             shared: 0,
             refused: 0,
             rng: fastrand::Rng::with_seed(number as u64),
@@ -126,8 +127,8 @@ impl Writers {
         };
         match kind {
             0 | 1 => {
-                let group = format!("{}.{}", self.name, self.made);
-                self.made += 1;
+                let group = format!("{}.{}", self.name, self.created);
+                self.created += 1;
                 if self.try_run(true, &format!("create_group {group}")) {
                     self.roles.insert(group.clone(), Some(Role::Nobody));
                     self.done.groups.push(group);
@@ -333,8 +334,8 @@ fn check(dump: &Value, done: &Acknowledged) {
     );
 }
 
-/// The memberships of `member` have every acknowledged request, acceptance and end. `groups` has
-/// the ids of groups by name.
+/// Asserts that the memberships of `member` have every acknowledged request, acceptance and end.
+/// `groups` has the ids of groups by name.
 fn check_memberships(
     dump: &Value,
     done: &Acknowledged,
@@ -360,15 +361,15 @@ fn check_memberships(
         }
     }
     for group in &done.out {
-        let mut standings = rows(group).map(|row| row["standing"].as_str().unwrap());
+        let mut roles = rows(group).map(|row| row["standing"].as_str().unwrap());
         assert!(
-            standings.all(|it| it != "member"),
+            roles.all(|role| role != "member"),
             "a member of {group} again"
         );
     }
 }
 
-/// Every acknowledged share is there, and every withdrawn one is withdrawn.
+/// Asserts that every acknowledged share exists, and that every withdrawn one is still withdrawn.
 fn check_shares(dump: &Value, done: &Acknowledged) {
     let shares = array(dump, "shares");
     for share in &done.shares {
@@ -403,15 +404,15 @@ fn make_fault(
     rng: &mut fastrand::Rng,
 ) -> &'static str {
     let mut long = LONG_FAULTS.iter();
-    let long = long.find(|(of, which, _)| round % of == *which);
-    let moment = |rng: &mut fastrand::Rng| {
+    let long = long.find(|(rounds, position, _)| round % rounds == *position);
+    let sleep_during_fault = |rng: &mut fastrand::Rng| {
         let short = FAULT.mul_f64(0.2 + 0.8 * rng.f64());
         thread::sleep(long.map_or(short, |(_, _, long)| *long));
     };
     match choose_kind(long.is_some(), kinds, rng) {
         number @ (0 | 1) => {
             pair.kill(number + 1);
-            moment(rng);
+            sleep_during_fault(rng);
             pair.start(number + 1, &[]);
             "one was killed"
         }
@@ -427,7 +428,7 @@ fn make_fault(
         }
         number @ (3 | 4) => {
             pair.tracker(number - 2).signal("-STOP");
-            moment(rng);
+            sleep_during_fault(rng);
             pair.tracker(number - 2).signal("-CONT");
             "one was paused"
         }
@@ -435,7 +436,7 @@ fn make_fault(
             for number in [1, 2] {
                 pair.tracker(number).signal("-STOP");
             }
-            moment(rng);
+            sleep_during_fault(rng);
             for number in [2, 1] {
                 pair.tracker(number).signal("-CONT");
             }
@@ -443,13 +444,13 @@ fn make_fault(
         }
         6 => {
             pair.proxy.cut();
-            moment(rng);
+            sleep_during_fault(rng);
             pair.proxy.mend();
             "the connection was cut"
         }
         _ => {
             pair.proxy.hold();
-            moment(rng);
+            sleep_during_fault(rng);
             if rng.bool() {
                 pair.proxy.cut();
             }
@@ -506,7 +507,7 @@ fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
             threads.push(scope.spawn(move || writers.run(&rounds)));
         }
         for round in 0..demanded.unwrap_or(ROUNDS) {
-            if demanded.is_none() && start.elapsed() > TIME && round >= FEWEST {
+            if demanded.is_none() && start.elapsed() > TIME_FOR_ROUNDS && round >= MIN_ROUNDS {
                 break;
             }
             let fault = make_fault(&mut pair, round, &mut kinds, &mut rng);

@@ -65,17 +65,17 @@ fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
 fn assert_logged_in_turn(pair: &Pair) {
     for (number, other) in [(1, 2), (2, 1)] {
         let log = pair.log(number);
-        let healings: Vec<bool> = log
+        let is_in_sync: Vec<bool> = log
             .lines()
             .filter_map(|line| {
-                let healed = line.contains(&format!("in sync with tracker {other}"));
-                (healed || line.contains(&format!("lost tracker {other}"))).then_some(healed)
+                let in_sync = line.contains(&format!("in sync with tracker {other}"));
+                (in_sync || line.contains(&format!("lost tracker {other}"))).then_some(in_sync)
             })
             .collect();
         assert!(
-            healings.len() >= 3 && healings.first() == Some(&true),
+            is_in_sync.len() >= 3 && is_in_sync.first() == Some(&true),
             "{log}"
         );
-        assert!(healings.windows(2).all(|two| two[0] != two[1]), "{log}");
+        assert!(is_in_sync.windows(2).all(|two| two[0] != two[1]), "{log}");
     }
 }

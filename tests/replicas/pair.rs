@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
+/// Two trackers of one cluster. Their numbers are 1 and 2.
 pub(crate) struct Pair {
     pub(crate) sandbox: Sandbox,
     pub(crate) proxy: Proxy,
@@ -32,7 +33,7 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts two empty trackers and waits until they are in step.
     pub(crate) fn new() -> Self {
-        let mut pair = Self::none();
+        let mut pair = Self::stopped();
         pair.start(1, &[]);
         pair.start(2, &[]);
         pair.wait_until_in_step();
@@ -40,7 +41,7 @@ impl Pair {
     }
 
     /// Prepares two trackers and starts none.
-    pub(crate) fn none() -> Self {
+    pub(crate) fn stopped() -> Self {
         let (sandbox, proxy) = (Sandbox::new(), Proxy::new());
         let info = format!("{}\n127.0.0.1:0\n", proxy.address);
         sandbox.folder("cluster");
@@ -60,7 +61,7 @@ impl Pair {
         let tracker = self.spawn(number, &self.data(number), arguments);
         self.addresses[number - 1] = tracker.address;
         if number == 1 {
-            self.proxy.lead_to(tracker.address);
+            self.proxy.forward_to(tracker.address);
         }
         self.trackers[number - 1] = Some(tracker);
         self.write_tracker_infos();
@@ -192,7 +193,7 @@ impl Pair {
     /// its answers.
     pub(crate) fn peers_behind_proxy(&self) -> (Proxy, Peer, Peer) {
         let between = Proxy::new();
-        between.lead_to(self.address(1));
+        between.forward_to(self.address(1));
         let info = self.sandbox.tracker_info();
         fs::write(&info, format!("{}\n{}\n", between.address, self.address(2))).unwrap();
         let [nik, olga] = ["nik", "olga"].map(|name| {
@@ -205,15 +206,15 @@ impl Pair {
 
     /// Creates an account at a tracker and logs in to it there.
     pub(crate) fn user(&self, number: usize, name: &str) -> User {
-        let mut line = self.connect(number);
-        line.ask(None, create_user_request(name)).unwrap();
-        User::log_in(line, name)
+        let mut connection = self.connect(number);
+        connection.ask(None, create_user_request(name)).unwrap();
+        User::log_in(connection, name)
     }
 
     /// What a tracker reports about the cluster. None while it does not answer.
     pub(crate) fn view(&self, number: usize) -> Option<ClusterView> {
-        let mut line = ControlConnection::open(self.address(number))?;
-        match line.try_ask(None, AccessRequest::Cluster).ok()? {
+        let mut connection = ControlConnection::open(self.address(number))?;
+        match connection.try_ask(None, AccessRequest::Cluster).ok()? {
             Ok(AccessAnswer::Cluster(view)) => Some(view),
             other => panic!("{other:?}"),
         }
@@ -223,9 +224,10 @@ impl Pair {
     pub(crate) fn wait_until_in_step(&self) {
         let is_in_step = |number| {
             self.view(number).is_some_and(|view| {
-                let is_level =
-                    |twin: &ReplicaView| twin.up && twin.we_lack == 0 && twin.it_lacks == Some(0);
-                view.serving && view.replicas.first().is_some_and(is_level)
+                let lacks_nothing = |other: &ReplicaView| {
+                    other.up && other.we_lack == 0 && other.it_lacks == Some(0)
+                };
+                view.serving && view.replicas.first().is_some_and(lacks_nothing)
             })
         };
         let start = Instant::now();
@@ -237,7 +239,7 @@ impl Pair {
                     let last = lines[lines.len().saturating_sub(40)..].join("\n");
                     format!("tracker {number}: {:?}\n{last}", self.view(number))
                 });
-                panic!("they do not come in step\n{}", seen.join("\n"));
+                panic!("the trackers do not get in step\n{}", seen.join("\n"));
             }
             thread::sleep(POLL_INTERVAL);
         }
@@ -269,8 +271,8 @@ impl Pair {
             peer.try_run("list_members nowhere");
             refusals() > before
         });
-        // Before a password is hashed, the peer sends one more request to see if the tracker is
-        // there.
+        // Before a request for which the tracker hashes a password, the peer sends one more, to see
+        // whether the tracker answers.
         between.hold_answers_after(usize::from(command.contains("pw-of")));
         peer.process.write_line(command);
         self.wait_for_log(1, done);
@@ -294,7 +296,7 @@ impl Pair {
         fs::read(file).unwrap()
     }
 
-    /// Asserts that both running trackers have the same registry to the byte, and returns its dump.
+    /// Asserts that both running trackers have the same registry byte by byte. Returns its dump.
     pub(crate) fn assert_same(&self) -> Value {
         let [one, two] = [1, 2].map(|number| BackupContent::of(&self.backup(number)));
         if one != two {

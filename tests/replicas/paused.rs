@@ -1,5 +1,5 @@
-//! A tracker whose process was paused: it carries out no request that was given up meanwhile, and
-//! serves only after it has caught up with the other one.
+//! A tracker whose process was paused: it carries out no request that the client gave up meanwhile,
+//! and serves only after it has caught up with the other tracker.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
@@ -21,10 +21,9 @@ fn pause(pair: &mut Pair) {
     tracker.signal("-STOP");
     let tasks = format!("/proc/{}/task", tracker.id());
     let is_stopped = |task: fs::DirEntry| {
-        let about = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
         // The state follows the name, which is in brackets.
-        about
-            .rsplit_once(") ")
+        stat.rsplit_once(") ")
             .is_none_or(|(_, rest)| rest.starts_with('T'))
     };
     wait_until("the tracker is paused", || {

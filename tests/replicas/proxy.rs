@@ -12,25 +12,26 @@ const SLICE: usize = 512;
 /// Accepts connections and forwards them to a tracker.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    shared: Arc<ProxyState>,
+    shared: Arc<SharedState>,
     accepting: Option<JoinHandle<()>>,
 }
 
-struct ProxyState {
-    state: Mutex<ProxyFields>,
+struct SharedState {
+    state: Mutex<ProxyState>,
     changed: Condvar,
 }
 
-struct ProxyFields {
+struct ProxyState {
     target: Option<SocketAddr>,
     mode: Mode,
-    live: Vec<TcpStream>,
+    /// The sockets of open connections, to shut them down.
+    open: Vec<TcpStream>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Open,
-    /// Connections end and no new one lasts.
+    /// All connections are closed, and each new one at once.
     Cut,
     /// Connections stay open and nothing passes.
     Held,
@@ -45,11 +46,11 @@ impl Proxy {
     pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(ProxyState {
-            state: Mutex::new(ProxyFields {
+        let shared = Arc::new(SharedState {
+            state: Mutex::new(ProxyState {
                 target: None,
                 mode: Mode::Open,
-                live: Vec::new(),
+                open: Vec::new(),
             }),
             changed: Condvar::new(),
         });
@@ -63,11 +64,11 @@ impl Proxy {
     }
 
     /// Forwards new connections to `target`.
-    pub(crate) fn lead_to(&self, target: SocketAddr) {
+    pub(crate) fn forward_to(&self, target: SocketAddr) {
         self.shared.state.lock().unwrap().target = Some(target);
     }
 
-    /// Ends every connection, and each new one.
+    /// Closes every connection, and each new one at once.
     pub(crate) fn cut(&self) {
         self.set(Mode::Cut);
     }
@@ -96,7 +97,7 @@ impl Proxy {
         let mut state = self.shared.state.lock().unwrap();
         state.mode = mode;
         if matches!(mode, Mode::Cut | Mode::Ended) {
-            for socket in state.live.drain(..) {
+            for socket in state.open.drain(..) {
                 let _ = socket.shutdown(Shutdown::Both);
             }
         }
@@ -113,7 +114,7 @@ impl Drop for Proxy {
     }
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<ProxyState>) {
+fn accept(listener: &TcpListener, shared: &Arc<SharedState>) {
     loop {
         let (near, _) = listener.accept().unwrap();
         let (mode, target) = {
@@ -140,7 +141,7 @@ fn accept(listener: &TcpListener, shared: &Arc<ProxyState>) {
         if matches!(state.mode, Mode::Cut | Mode::Ended) {
             continue;
         }
-        state.live.extend([near, far]);
+        state.open.extend([near, far]);
         drop(state);
         for ((from, to), shared, answers) in ends {
             thread::spawn(move || copy(from, to, &shared, answers));
@@ -148,10 +149,10 @@ fn accept(listener: &TcpListener, shared: &Arc<ProxyState>) {
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, shared: &ProxyState, answers: bool) {
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &SharedState, answers: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
-        let held = |state: &mut ProxyFields| match &mut state.mode {
+        let held = |state: &mut ProxyState| match &mut state.mode {
             Mode::Held => true,
             Mode::Silent(0) => answers,
             Mode::Silent(left) => {

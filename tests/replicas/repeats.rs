@@ -198,7 +198,7 @@ fn a_request_that_one_tracker_carried_out_and_replicated_is_not_carried_out_agai
     nik.perform_three_times(&group_request("accept_request lab olga"));
     publish_and_withdraw(&mut nik);
     nik.perform_three_times(&group_request("remove_member lab olga"));
-    // A write of another user is not taken for one's own.
+    // The same write id from another user is not the same write.
     let leave = group_request("leave_group lab --yes");
     nik.perform_three_times(&leave);
     let answer = olga.second.ask(leave);

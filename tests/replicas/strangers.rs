@@ -17,7 +17,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-const HOURS: Duration = Duration::from_secs(3 * 3600);
+const CLOCK_ERROR: Duration = Duration::from_secs(3 * 3600);
 
 /// A fake tracker: a test chooses every message that it sends.
 struct FakeReplica {
@@ -57,9 +57,9 @@ impl FakeReplica {
         let _ = write_frame(&self.stream, body, MAX_FRAME, PATIENCE);
     }
 
-    /// Answers pings by a clock that is `ahead`, until `wanted` finds something in a message. None
-    /// at the end of the connection.
-    fn until<T>(
+    /// Reads messages until `wanted` finds something in one, and answers pings by a clock that is
+    /// `ahead`. None if the connection ends first.
+    fn read_until<T>(
         &self,
         ahead: Duration,
         mut wanted: impl FnMut(&ReplicaMessage) -> Option<T>,
@@ -78,7 +78,7 @@ impl FakeReplica {
     }
 
     fn is_cut_off(&self) -> bool {
-        self.until(Duration::ZERO, |_| None::<()>).is_none()
+        self.read_until(Duration::ZERO, |_| None::<()>).is_none()
     }
 }
 
@@ -108,7 +108,7 @@ fn account(id: u8, name: &str) -> NewAccount {
 
 /// A running tracker whose TRACKER_INFO lists another one that does not run.
 fn tracker_alone() -> Pair {
-    let mut pair = Pair::none();
+    let mut pair = Pair::stopped();
     pair.start(1, &["--alone"]);
     pair
 }
@@ -132,12 +132,12 @@ fn strangers_get_no_replica_connection() {
     });
     // A control connection accepts no message of a replica connection.
     let connection = pair.connect(1);
-    let hello = ReplicaMessage::Ping {
+    let ping = ReplicaMessage::Ping {
         clock: 1,
         versions: versions(&VersionVector::new()),
         serving: true,
     };
-    write_frame(&connection.stream, &hello.encode(), MAX_FRAME, PATIENCE).unwrap();
+    write_frame(&connection.stream, &ping.encode(), MAX_FRAME, PATIENCE).unwrap();
     let mut reader = FrameReader::new(&connection.stream, MAX_FRAME);
     let reply = String::from_utf8_lossy(reader.next(PATIENCE, PATIENCE).unwrap()).into_owned();
     assert!(reply.contains("bad-request"), "{reply}");
@@ -187,7 +187,7 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
     });
     fake.send(&ReplicaMessage::Pushed { id: 1 });
     drop(fake);
-    // The tracker waits only a moment for a silent one.
+    // The tracker waits only a moment for a silent connection.
     let silent = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
     assert!(silent.is_cut_off());
     let silent = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Operator).unwrap();
@@ -199,7 +199,7 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
 
 /// Pulls everything from the tracker, then pushes an account whose time is hours ahead.
 fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
-    let change = fake.until(HOURS, |message| match message {
+    let change = fake.read_until(CLOCK_ERROR, |message| match message {
         ReplicaMessage::Ping { .. } => {
             fake.send(&ReplicaMessage::Pull {
                 id: 1,
@@ -211,7 +211,7 @@ fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
         _ => None,
     });
     let change = pieceful::tracker::registry::Change::decode(change.unwrap().as_bytes()).unwrap();
-    let now = since_1970() + HOURS;
+    let now = since_1970() + CLOCK_ERROR;
     registry
         .apply(registry.merge(&change, now).unwrap())
         .unwrap();
@@ -222,7 +222,7 @@ fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
         id: 1,
         change: Encoded::new(pushed).unwrap(),
     });
-    let confirmed = fake.until(HOURS, |message| match message {
+    let confirmed = fake.read_until(CLOCK_ERROR, |message| match message {
         ReplicaMessage::Pushed { id } => Some(*id),
         _ => None,
     });
@@ -237,14 +237,14 @@ fn a_clock_that_is_wrong_by_hours_is_reported_and_does_no_harm() {
     let fake = FakeReplica::connect_as(&pair, 2, &registry);
     pull_and_push_account(&fake, &mut registry);
     pair.wait_for_log(1, "s in the future; a clock is or was wrong");
-    let answering = std::thread::scope(|scope| {
+    let was_cut_off = std::thread::scope(|scope| {
         let fake = &fake;
-        let answering = scope.spawn(move || fake.is_cut_off());
+        let reading = scope.spawn(move || fake.is_cut_off());
         pair.wait_for_log(1, "the clock of tracker 2 is");
         fake.stream.hang_up();
-        answering.join().unwrap()
+        reading.join().unwrap()
     });
-    assert!(answering);
+    assert!(was_cut_off);
     // New writes come after the writes of the wrong clock.
     let refused = pair
         .connect(1)

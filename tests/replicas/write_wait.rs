@@ -75,7 +75,7 @@ fn ask(user: &mut User, ask: AccessRequest) -> AccessReplyMessage {
 
 #[test]
 fn a_tracker_that_starts_without_the_other_replica_serves_after_a_moment() {
-    let mut pair = Pair::none();
+    let mut pair = Pair::stopped();
     pair.start(1, &[]);
     // A peer waits for it by itself.
     let mut peer = pair.peer("nik", 1);

@@ -23,7 +23,7 @@ fn send_all(link: &mut FakePeer) {
     }
 }
 
-/// The pieces that a caller may request while choked (BEP 6).
+/// Reads the numbers of the pieces that a caller may request while choked (BEP 6).
 fn read_allowed_pieces(link: &mut FakePeer) -> HashSet<u32> {
     let numbers = (0..10).map(|_| link.read_until(ALLOWED_FAST).unwrap().try_into().unwrap());
     numbers.map(u32::from_be_bytes).collect()
@@ -33,11 +33,11 @@ fn read_allowed_pieces(link: &mut FakePeer) -> HashSet<u32> {
 fn connect_and_wait_for_slot(seed: &Peer, id: &str) -> FakePeer {
     let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, id);
     let allowed = read_allowed_pieces(&mut link);
-    let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
-    link.send(&[interested(), request(other, 0, 1)].concat());
+    let not_allowed = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
+    link.send(&[interested(), request(not_allowed, 0, 1)].concat());
     assert_eq!(
         link.read_message(),
-        Some((REJECT_REQUEST, numbers(&[other, 0, 1])))
+        Some((REJECT_REQUEST, numbers(&[not_allowed, 0, 1])))
     );
     link
 }
@@ -119,11 +119,11 @@ fn a_choked_peer_gets_allowed_pieces_until_it_has_ten_pieces() {
     let mut link = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "choked");
     let set = read_allowed_pieces(&mut link);
     let allowed: Vec<u32> = set.into_iter().collect();
-    let other = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
-    link.send(&request(other, 0, 9));
+    let not_allowed = (0..20).find(|piece| !allowed.contains(piece)).unwrap();
+    link.send(&request(not_allowed, 0, 9));
     assert_eq!(
         link.read_message(),
-        Some((REJECT_REQUEST, numbers(&[other, 0, 9])))
+        Some((REJECT_REQUEST, numbers(&[not_allowed, 0, 9])))
     );
     link.send(&request(allowed[0], 4, 9));
     let (id, body) = link.read_message().unwrap();

@@ -39,12 +39,13 @@ fn a_peer_reports_its_version_port_queue_and_whether_it_only_uploads() {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("upload_only"), "{text}");
-    // When it is complete, it reports that to peers that are not complete.
-    let mut giver = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
-    giver.send(&[have_all(), unchoke()].concat());
+    // When the leech is complete, it reports that to peers that are not complete.
+    let mut source =
+        FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "source");
+    source.send(&[have_all(), unchoke()].concat());
     for _ in 0..40 {
-        let (index, begin, length) = parse_request(&giver.read_until(REQUEST).unwrap());
-        giver.send(&piece(index, begin, TORRENT.block(index, begin, length)));
+        let (index, begin, length) = parse_request(&source.read_until(REQUEST).unwrap());
+        source.send(&piece(index, begin, TORRENT.block(index, begin, length)));
     }
     leech.run("wait 30");
     assert!(read_extension_handshake(&mut link).contains("11:upload_onlyi1e"));
@@ -100,7 +101,7 @@ fn a_link_between_two_peers_that_only_upload_is_ended() {
         &seed.log,
         &[&partial.local_address().to_string(), "neither side fetches"],
     );
-    // A peer that only uploads and is interested nevertheless is served.
+    // A peer that reports that it only uploads, but is interested, is served.
     let mut undecided = FakePeer::connect(
         seed.process.address,
         &TORRENT,

@@ -28,15 +28,15 @@ fn uploads_keep_their_limit_and_share_it_fairly() {
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1M"]);
     let end = Instant::now() + WINDOW + Duration::from_secs(2);
     let counts: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
-    let takers = counts.iter().enumerate().map(|(number, count)| {
+    let callers = counts.iter().enumerate().map(|(number, count)| {
         let count = count.clone();
         let mut link = FakePeer::connect(
             seed.process.address,
             &TORRENT,
             BEP_3_ONLY,
-            &format!("taker{number}"),
+            &format!("caller{number}"),
         );
-        // One of them requests longer blocks. That must not help it.
+        // The first caller requests longer blocks. That must not give it a larger share.
         let length = if number == 0 { 2 * BLOCK } else { BLOCK };
         thread::spawn(move || {
             link.fetch(0, 0, 1).unwrap();
@@ -48,7 +48,7 @@ fn uploads_keep_their_limit_and_share_it_fairly() {
             }
         })
     });
-    let takers: Vec<_> = takers.collect();
+    let callers: Vec<_> = callers.collect();
     let sum = || -> u64 {
         counts
             .iter()
@@ -61,7 +61,9 @@ fn uploads_keep_their_limit_and_share_it_fairly() {
     let (seconds, bytes) = (start.elapsed().as_secs_f64(), sum() - before);
     let rate = bytes as f64 / seconds / MIB;
     assert!((0.9..1.1).contains(&rate), "{rate} MiB/s");
-    takers.into_iter().for_each(|taker| taker.join().unwrap());
+    callers
+        .into_iter()
+        .for_each(|caller| caller.join().unwrap());
     let third = sum() as f64 / 3.0;
     for count in &counts {
         let share = count.load(Ordering::Relaxed) as f64 / third;
@@ -134,24 +136,24 @@ fn a_stop_does_not_wait_for_a_limit() {
     let sandbox = Sandbox::new();
     let mut seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1K"]);
     let mut leech = leech_with(&sandbox, "leech", &TORRENT, &["--down", "1K"]);
-    let giver = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "giver");
+    let source = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "source");
     let requested = Arc::new(AtomicU64::new(0));
     let counted = requested.clone();
     thread::spawn(move || {
-        serve(giver, &TORRENT, |_, block| {
+        serve(source, &TORRENT, |_, block| {
             counted.fetch_add(1, Ordering::SeqCst);
             block.to_vec()
         })
     });
-    let mut taker = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "taker");
-    taker.fetch(0, 0, BLOCK).unwrap();
-    taker.send(&request(0, 0, BLOCK).repeat(9));
+    let mut caller = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "caller");
+    caller.fetch(0, 0, BLOCK).unwrap();
+    caller.send(&request(0, 0, BLOCK).repeat(9));
     wait_for_any(|| requested.load(Ordering::SeqCst));
     let start = Instant::now();
     for peer in [&mut seed, &mut leech] {
         peer.run("quit");
     }
-    taker.read_to_end();
+    caller.read_to_end();
     wait_for_log_line(&leech.log, &["stopped"]);
     assert!(start.elapsed() < Duration::from_secs(10));
 }
@@ -170,8 +172,8 @@ fn invalid_limits_are_a_usage_error() {
         ("--memory", "1023K"),
         ("--memory", "much"),
     ] {
-        let given = format!("{option}={value}");
-        let output = run(&folder, &["peer", "127.0.0.1:0", &given], "");
+        let argument = format!("{option}={value}");
+        let output = run(&folder, &["peer", "127.0.0.1:0", &argument], "");
         assert_eq!(output.code, Some(2), "{option} {value}: {output:?}");
         assert!(output.stderr.contains(option), "{output:?}");
     }

@@ -20,12 +20,17 @@ fn answer(link: &mut FakePeer, body: &[u8]) {
 fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut miser = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "miser");
-    miser.send(&[have_all(), frame(ALLOWED_FAST, &numbers(&[3]))].concat());
+    let mut choking = FakePeer::connect(
+        leech.process.address,
+        &TORRENT,
+        EXTENDED_AND_FAST,
+        "choking",
+    );
+    choking.send(&[have_all(), frame(ALLOWED_FAST, &numbers(&[3]))].concat());
     let mut requests = Vec::new();
     for _ in 0..2 {
-        let body = miser.read_until(REQUEST).unwrap();
-        answer(&mut miser, &body);
+        let body = choking.read_until(REQUEST).unwrap();
+        answer(&mut choking, &body);
         requests.push(parse_request(&body));
     }
     assert_eq!(requests, [(3, 0, BLOCK), (3, BLOCK, BLOCK)]);
@@ -33,11 +38,11 @@ fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
     leech.run("wait 30");
     assert_whole(&sandbox);
     honest.join().unwrap();
-    while let Some((id, body)) = miser.read_message() {
+    while let Some((id, body)) = choking.read_message() {
         assert_ne!(id, REQUEST, "asked while choked: {body:?}");
     }
     assert_eq!(
-        leech.download("share")["from"][miser.local_address().to_string()],
+        leech.download("share")["from"][choking.local_address().to_string()],
         32_768
     );
 }
@@ -46,35 +51,40 @@ fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
 fn an_owner_that_delivers_nothing_does_not_hold_up_a_download() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut snub = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "snub");
-    snub.send(&[have_all(), unchoke()].concat());
-    snub.read_until(REQUEST).unwrap();
+    let mut stalling = FakePeer::connect(
+        leech.process.address,
+        &TORRENT,
+        EXTENDED_AND_FAST,
+        "stalling",
+    );
+    stalling.send(&[have_all(), unchoke()].concat());
+    stalling.read_until(REQUEST).unwrap();
     let honest = serve_to(&leech, &TORRENT, "honest");
     leech.run("wait 30");
     assert_whole(&sandbox);
     honest.join().unwrap();
 }
 
-/// A leech completes from an owner that chokes after each block, drops all waiting requests and
-/// then unchokes.
+/// Asserts that a leech completes from an owner that chokes after each block, drops all waiting
+/// requests and then unchokes.
 fn assert_completes_from_an_owner_that_chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut link = FakePeer::connect(leech.process.address, &TORRENT, reserved, "fickle");
+    let mut link = FakePeer::connect(leech.process.address, &TORRENT, reserved, "unsteady");
     let has = if reserved == BEP_3_ONLY {
         frame(BITFIELD, &[0xff, 0xff, 0xf0])
     } else {
         have_all()
     };
-    let fickle = thread::spawn(move || {
+    let unsteady = thread::spawn(move || {
         link.send(&[has, unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
             // The choke below drops all other requests that have arrived by now.
             link.stream.set_nonblocking(true).unwrap();
             let mut dropped = vec![0; 64 << 10];
-            let here = link.stream.peek(&mut dropped).unwrap_or(0);
+            let length = link.stream.peek(&mut dropped).unwrap_or(0);
             link.stream.set_nonblocking(false).unwrap();
-            let whole = dropped[..here].chunks_exact(17);
+            let whole = dropped[..length].chunks_exact(17);
             let whole: Vec<Vec<u8>> = whole
                 .take_while(|message| message[..5] == [0, 0, 0, 13, REQUEST])
                 .map(|message| message[5..].to_vec())
@@ -92,7 +102,7 @@ fn assert_completes_from_an_owner_that_chokes_after_each_block(reserved: [u8; 8]
     });
     leech.run("wait 50");
     assert_whole(&sandbox);
-    fickle.join().unwrap();
+    unsteady.join().unwrap();
 }
 
 #[test]

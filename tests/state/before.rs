@@ -1,6 +1,6 @@
-//! A tracker and two peers go on with the state that the version before wrote.
+//! A tracker and two peers continue with the state that the previous version wrote.
 
-use super::fixture::{Before, copied, files, stored};
+use super::fixture::{PreviousState, files, sandbox_with_state, stored};
 use crate::common::http_client::stats;
 use crate::common::peer::Peer;
 use crate::common::process::run;
@@ -29,7 +29,7 @@ const FETCHED: [(&str, u32); 12] = [
 
 #[test]
 fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
-    let sandbox = copied();
+    let sandbox = sandbox_with_state();
     let data = sandbox.path("data");
     let arguments = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
     let dumped = run(&sandbox.folder("dump"), &arguments, "");
@@ -37,7 +37,7 @@ fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
     let expected = fs::read_to_string(stored("dump.json")).unwrap();
     assert!(dumped.stdout == expected, "{}", dumped.stdout);
 
-    let before = Before::start();
+    let before = PreviousState::start();
     assert_eq!(before.fingerprint, known_fingerprint());
     let counts = stats(before.tracker.address);
     for name in ["swarms", "peers", "seeds"] {
@@ -78,7 +78,7 @@ fn a_peer_refuses_a_cluster_other_than_the_one_it_knew() {
 
 #[test]
 fn peers_go_on_with_their_logins_shares_and_downloads() {
-    let before = Before::start();
+    let before = PreviousState::start();
     let sandbox = &before.sandbox;
     let mut nik = sandbox.peer("nik");
     assert_downloads_and_shares_are_kept(&mut nik);
@@ -134,7 +134,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     nik.wait_for_state("late.txt", "complete");
 }
 
-/// Nik's downloads and shares, while no other peer runs.
+/// Asserts that Nik's downloads and shares are as stored, while no other peer runs.
 fn assert_downloads_and_shares_are_kept(nik: &mut Peer) {
     for (name, group, total) in [
         ("handed.txt", json!("lab"), 13_200),
@@ -190,7 +190,7 @@ fn wait_until_served(peer: &mut Peer, name: &str) -> Value {
     }
 }
 
-/// The group as Nik sees it with the login that was stored.
+/// Asserts that Nik's stored login still shows the group as it was.
 fn assert_group_is_kept(nik: &mut Peer) {
     let mut shows = |command: &str, list: &str, key: &str, expected: &[&str]| {
         assert_eq!(column(nik, command, list, key), expected, "{command}");
@@ -204,7 +204,7 @@ fn assert_group_is_kept(nik: &mut Peer) {
     shows("list_files lab", "files", "publisher", &publishers);
 }
 
-/// A new member downloads files that only Nik has.
+/// Asserts that a new member can download files that only Nik has.
 fn assert_serves_a_new_member(sandbox: &Sandbox, nik: &mut Peer) {
     let mut vera = sandbox.peer("vera");
     let logged_in = log_in(&mut vera, "vera", "pw of vera");
@@ -232,9 +232,9 @@ fn extend_the_choice_to_all_files(nik: &mut Peer, from: &str) {
 /// Asserts that a file has the numbered lines that `write.sh` writes.
 fn assert_lines(folder: &Path, name: &str, lines: u32) {
     let path = folder.join(name);
-    let of = path.file_name().unwrap().to_str().unwrap();
+    let file = path.file_name().unwrap().to_str().unwrap();
     let expected: String = (1..=lines)
-        .map(|line| format!("{line:07} of {of}\n"))
+        .map(|line| format!("{line:07} of {file}\n"))
         .collect();
     assert!(fs::read_to_string(&path).unwrap() == expected, "{name}");
 }

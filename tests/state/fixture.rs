@@ -29,24 +29,24 @@ const FOLDER: &str = "/tmp/before";
 const TRACKER: &str = "127.0.0.1:5000";
 /// The length of a login's token.
 const TOKEN_LENGTH: usize = 109;
-/// The offset of its times in the token: of issue and of end, in milliseconds since 1970.
+/// The offset of the times in the token: of issue and of expiry, in milliseconds since 1970.
 const TOKEN_TIMES: usize = 61;
-/// The offset of its signature in the token.
+/// The offset of the signature in the token.
 const TOKEN_SIGNATURE: usize = 77;
 /// The offset of the time in the file of saved swarms.
 const SWARMS_TIME: usize = 18;
 
-/// A sandbox with the state of the version before, and the running tracker on it.
-pub(crate) struct Before {
+/// A sandbox with the state of the previous version, and a running tracker that uses it.
+pub(crate) struct PreviousState {
     pub(crate) sandbox: Sandbox,
     pub(crate) tracker: Process,
     /// The second line that the tracker printed.
     pub(crate) fingerprint: String,
 }
 
-impl Before {
+impl PreviousState {
     pub(crate) fn start() -> Self {
-        let sandbox = copied();
+        let sandbox = sandbox_with_state();
         let data = sandbox.path("data");
         change(&data.join("swarms"), current_swarms);
         let arguments = ["--data", data.to_str().unwrap(), "--interval", "1"];
@@ -78,7 +78,7 @@ impl Before {
 }
 
 /// A sandbox with the files of the state.
-pub(crate) fn copied() -> Sandbox {
+pub(crate) fn sandbox_with_state() -> Sandbox {
     let sandbox = Sandbox::new();
     for name in ["data", "nik", "nik.state", "mayank", "mayank.state"] {
         copy(&stored(name), &sandbox.path(name));
@@ -112,7 +112,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.is_file()).collect()
 }
 
-/// Copies a folder with the permissions of private files.
+/// Copies a folder and makes the copies private: mode 0700 for folders, 0600 for files.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     fs::set_permissions(to, Permissions::from_mode(0o700)).unwrap();
@@ -130,8 +130,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn change(path: &Path, by: impl Fn(&[u8]) -> Vec<u8>) {
-    fs::write(path, by(&fs::read(path).unwrap())).unwrap();
+fn change(path: &Path, changed: impl Fn(&[u8]) -> Vec<u8>) {
+    fs::write(path, changed(&fs::read(path).unwrap())).unwrap();
 }
 
 /// A record with its folders and addresses replaced.
@@ -145,6 +145,7 @@ fn with_places(record: &[u8], places: &[(&str, &str)]) -> Vec<u8> {
     moved
 }
 
+/// A bencoded value to write, with places replaced in its texts.
 fn item<'a>(value: &Value<'a>, places: &[(&str, &str)]) -> Item<'a> {
     match value.kind() {
         Kind::Integer(number) => Item::Integer(*number),
@@ -168,7 +169,7 @@ fn item<'a>(value: &Value<'a>, places: &[(&str, &str)]) -> Item<'a> {
     }
 }
 
-/// The saved swarms with the time of now.
+/// The saved swarms with the current time.
 fn current_swarms(saved: &[u8]) -> Vec<u8> {
     let (content, sum) = saved.split_last_chunk::<32>().unwrap();
     assert_eq!(digest(&SHA256, content).as_ref(), sum);
@@ -181,19 +182,19 @@ fn current_swarms(saved: &[u8]) -> Vec<u8> {
 
 /// A stored login whose times begin now.
 fn current_login(session: &[u8], key: &Key) -> Vec<u8> {
-    let mark = format!("5:token{TOKEN_LENGTH}:");
+    let prefix = format!("5:token{TOKEN_LENGTH}:");
     let at = session
-        .windows(mark.len())
-        .position(|part| part == mark.as_bytes());
-    let (before, rest) = session.split_at(at.unwrap() + mark.len());
+        .windows(prefix.len())
+        .position(|part| part == prefix.as_bytes());
+    let (before, rest) = session.split_at(at.unwrap() + prefix.len());
     let (token, after) = rest.split_at(TOKEN_LENGTH);
     let (content, signature) = token.split_at(TOKEN_SIGNATURE);
     verify(key, content, signature).unwrap();
     let now = since_1970();
-    let ends = now + Duration::from_secs(12 * 3600);
+    let expiry = now + Duration::from_secs(12 * 3600);
     let mut current = content[..TOKEN_TIMES].to_vec();
     current.extend(milliseconds(now));
-    current.extend(milliseconds(ends));
+    current.extend(milliseconds(expiry));
     let signature = sign(key, &current);
     [before, &current, signature.as_ref(), after].concat()
 }

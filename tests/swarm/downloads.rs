@@ -48,8 +48,8 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
     let file = sandbox.file("big.bin", length, 1);
     let mut seed = sandbox.peer("seed");
     let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
-    // The seed is away until all three wait for it. Otherwise, on one machine, the first leech
-    // would complete the file before it knows the others.
+    // The seed does not run until all three leeches wait for it. Otherwise, on one machine, the
+    // first leech would complete the file before it knows the others.
     seed.process.kill();
     let mut leeches: Vec<Peer> = (1..4)
         .map(|number| sandbox.peer(&format!("leech{number}")))
@@ -58,7 +58,7 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
         leech.run(&format!("download '{torrent}'"));
     }
     let seed = sandbox.peer("seed");
-    let (mut all, mut first) = (0, 0);
+    let (mut all, mut from_seed) = (0, 0);
     for (number, leech) in leeches.iter_mut().enumerate() {
         leech.run("wait 60");
         let download = leech.download("big.bin");
@@ -68,7 +68,7 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
             "{download}"
         );
         all += bytes_from_all_sources(&download);
-        first += download["from"][seed.process.address.to_string()]
+        from_seed += download["from"][seed.process.address.to_string()]
             .as_u64()
             .unwrap_or(0);
         let copy = sandbox.path(&format!("leech{}/big.bin", number + 1));
@@ -76,8 +76,8 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
         assert!(!copy.with_extension("bin.part").exists());
     }
     assert!(
-        first * 3 <= all * 2,
-        "{first} of {all} bytes came from the first seed"
+        from_seed * 3 <= all * 2,
+        "{from_seed} of {all} bytes came from the seed"
     );
 }
 
@@ -153,7 +153,7 @@ fn pieces_of_4_mib_arrive_from_two_owners() {
     );
     assert_eq!(created.code, Some(0), "{}", created.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
-    // The partial files are complete: the peers only verify them. That makes two owners without
+    // The partial files are complete: the peers only verify them. So there are two owners without
     // `send`.
     let mut owners: Vec<Peer> = (0..2)
         .map(|number| sandbox.peer(&format!("owner{number}")))

@@ -1,4 +1,4 @@
-//! The end of downloads and of peers: what the next download and the trackers see of it.
+//! The end of downloads and of peers, and its effects on later downloads and at trackers.
 
 use super::downloads::{seeded_swarm, send};
 use crate::common::process::run;
@@ -134,7 +134,7 @@ fn a_tracker_counts_completed_downloads_and_peers_that_end() {
     assert_eq!(seed.process.wait().0.code(), Some(0));
     let scraped = scrape(tracker.address, &info_hash);
     assert!(!scraped.contains("8:completei1e"), "{scraped}");
-    // No owner is left, so that the download can only be cancelled.
+    // No owner is left: the download can only be cancelled.
     let mut other = sandbox.peer("other");
     other.run(&format!("download '{torrent}'"));
     assert_eq!(other.try_run("wait 1")["ok"], false);

@@ -1,5 +1,5 @@
-//! Peers and trackers that are killed, return, or come late: downloads go on by themselves with the
-//! rest.
+//! Peers and trackers that are killed, return, or start late: downloads go on by themselves with
+//! those that run.
 
 use super::downloads::{seeded_swarm, send};
 use crate::common::peer::Peer;

@@ -216,14 +216,14 @@ fn lines_pasted_at_the_prompt_all_run() {
         .stdout(slave.try_clone().unwrap())
         .stderr(slave);
     let mut child = command.spawn().unwrap();
-    // The command holds the other end of the terminal; the loop below ends when all copies are
+    // The command has the other end of the terminal open. The loop below ends when all copies are
     // closed.
     drop(command);
     let mut screen = fs::File::from(screen);
     let mut shown = Vec::new();
     let mut pasted = false;
     let mut buffer = [0; 4096];
-    // Reading fails when no process holds the other end.
+    // Reading fails when no process has the other end open.
     while let Ok(read @ 1..) = screen.read(&mut buffer) {
         shown.extend(&buffer[..read]);
         let text = String::from_utf8_lossy(&shown);

@@ -16,7 +16,7 @@ pub fn run_local(argument: &Path, settings: &[(&str, &str)]) -> crate::common::p
 }
 
 #[test]
-fn a_given_file_ends_on_four_peers() {
+fn a_shared_file_arrives_at_the_other_three_of_four_peers() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("it's a file", 7_000_001, 1);
     let output = run_local(&file, &[]);

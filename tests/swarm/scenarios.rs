@@ -128,8 +128,8 @@ impl Run {
 fn a_client_that_never_reports_is_named_and_the_others_finish() {
     let run = Run::new(3, "1");
     let owner = run.client(1, "1\na 2\nx\ny\n0\n");
-    let wanter = run.client(2, "0\n1\na\n");
-    assert_eq!(wanter.wait().0.code(), Some(0));
+    let leech = run.client(2, "0\n1\na\n");
+    assert_eq!(leech.wait().0.code(), Some(0));
     assert_eq!(owner.wait().0.code(), Some(0));
     let copy = fs::read_to_string(run.output(2, "a")).unwrap();
     assert_eq!(copy, "x\ny\n");
@@ -141,13 +141,13 @@ fn a_client_that_never_reports_is_named_and_the_others_finish() {
 #[test]
 fn a_client_that_dies_is_named_and_downloads_of_files_it_alone_owned_fail() {
     let run = Run::new(3, "10");
-    let lonely = run.client(1, "1\nalone 1\nx\n0\n");
+    let only_owner = run.client(1, "1\nalone 1\nx\n0\n");
     let owner = run.client(2, "1\na 1\ny\n0\n");
-    lonely.signal("-STOP");
-    // Whether or not it has reported already, it answers nothing from here on.
-    let wanter = run.client(3, "0\n2\na\nalone\n");
-    lonely.kill();
-    let (status, errors) = wanter.wait();
+    only_owner.signal("-STOP");
+    // Client 1 may have reported already. It answers nothing from now on.
+    let leech = run.client(3, "0\n2\na\nalone\n");
+    only_owner.kill();
+    let (status, errors) = leech.wait();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(errors.contains("alone"), "{errors}");
     assert_eq!(fs::read_to_string(run.output(3, "a")).unwrap(), "y\n");

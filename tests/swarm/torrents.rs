@@ -53,27 +53,30 @@ impl TorrentOfFolder {
     }
 }
 
-const NOT_AS_THE_TORRENT_SAYS: &str = "error: set does not match the torrent: ";
+const DOES_NOT_MATCH: &str = "error: set does not match the torrent: ";
 
 #[test]
 fn check_names_each_file_that_differs() {
     let folder = TorrentOfFolder::new(&[]);
-    let well = "set matches the torrent: all 5 pieces are good";
-    assert_eq!(folder.check("set"), [well]);
-    assert_eq!(folder.check("./set/"), [well.replacen("set", "./set/", 1)]);
+    let all_good = "set matches the torrent: all 5 pieces are good";
+    assert_eq!(folder.check("set"), [all_good]);
+    assert_eq!(
+        folder.check("./set/"),
+        [all_good.replacen("set", "./set/", 1)]
+    );
     folder.flip("a", 0);
     let expected = [
         "error: set/a: 1 bad piece".to_owned(),
-        format!("{NOT_AS_THE_TORRENT_SAYS}4 of 5 pieces are good"),
+        format!("{DOES_NOT_MATCH}4 of 5 pieces are good"),
     ];
     assert_eq!(folder.check("set"), expected);
     folder.write("a", 24_576);
-    // A bad piece that two files share: neither file is blamed alone.
+    // A bad piece that is in two files: neither of them is blamed alone.
     folder.flip("b", 0);
     let expected = [
         "error: set/a: may be bad: 1 bad piece in common with other files".to_owned(),
         "error: set/b: may be bad: 1 bad piece in common with other files".to_owned(),
-        format!("{NOT_AS_THE_TORRENT_SAYS}4 of 5 pieces are good"),
+        format!("{DOES_NOT_MATCH}4 of 5 pieces are good"),
     ];
     assert_eq!(folder.check("set"), expected);
     folder.flip("b", 10_000);
@@ -83,7 +86,7 @@ fn check_names_each_file_that_differs() {
     fs::remove_file(folder.sandbox.path("set/sub/c")).unwrap();
     let expected = [
         "error: set/sub/c is missing".to_owned(),
-        format!("{NOT_AS_THE_TORRENT_SAYS}4 of 5 pieces are good"),
+        format!("{DOES_NOT_MATCH}4 of 5 pieces are good"),
     ];
     assert_eq!(folder.check("set"), expected);
     fs::write(folder.sandbox.path("set/sub/c"), bytes(16_385, 16_384)).unwrap();
@@ -95,7 +98,7 @@ fn check_names_each_file_that_differs() {
     // Files that the torrent does not name do not matter.
     folder.write("sub/c", 16_384);
     folder.write("more", 10);
-    assert_eq!(folder.check("set"), [well]);
+    assert_eq!(folder.check("set"), [all_good]);
 }
 
 #[test]
