@@ -31,7 +31,7 @@ use crate::storage::{Database, DatabaseError};
 use crate::system::{recover, since_1970};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::replica::{ReplicaMessage, TrackerNumber};
-use opening::{load, fresh_origin};
+use opening::{fresh_origin, load};
 use saving::{Save, Saves};
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;

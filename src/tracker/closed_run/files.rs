@@ -26,7 +26,11 @@ pub(super) struct ReportedFile {
 
 impl Files {
     /// Adds a file that `client` owns. `raw` is the file's info dictionary.
-    pub(super) fn add(&mut self, raw: &[u8], client: ClientNumber) -> Result<ReportedFile, Refused> {
+    pub(super) fn add(
+        &mut self,
+        raw: &[u8],
+        client: ClientNumber,
+    ) -> Result<ReportedFile, Refused> {
         let info = Info::parse(raw).map_err(|error| (RunErrorKind::BadInfo, error.to_string()))?;
         if info.layout() != Layout::File {
             let message = format!("{} is a folder, not a file", info.name());

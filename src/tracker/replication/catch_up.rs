@@ -111,7 +111,8 @@ impl CatchUp {
         effects: &mut Effects,
     ) -> Result<bool, BadBatch> {
         let current = self.current.as_mut();
-        let Some(catch_up) = current.filter(|it| it.connection == connection && it.pull == Some(id))
+        let Some(catch_up) =
+            current.filter(|it| it.connection == connection && it.pull == Some(id))
         else {
             return Ok(false);
         };

@@ -444,7 +444,9 @@ impl OtherReplicas {
             .listed
             .values()
             .filter(|other| !other.clock_trouble_reported);
-        let versions: Vec<_> = without_clock_trouble.map_while(|other| other.versions.clone()).collect();
+        let versions: Vec<_> = without_clock_trouble
+            .map_while(|other| other.versions.clone())
+            .collect();
         (versions.len() == self.listed.len()).then_some(versions)
     }
 

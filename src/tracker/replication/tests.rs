@@ -146,7 +146,10 @@ impl TestTracker {
     }
 
     /// Creates a group whose row names the blob.
-    fn create_group_with_blob(&mut self, blob: Vec<(InfoHash, Vec<u8>)>) -> Result<u64, ReplicaError> {
+    fn create_group_with_blob(
+        &mut self,
+        blob: Vec<(InfoHash, Vec<u8>)>,
+    ) -> Result<u64, ReplicaError> {
         let actor = self.replica.registry().rows().next().unwrap().id();
         let (id, membership) = (self.id(), self.id());
         let name = "blob".parse().unwrap();

@@ -121,7 +121,10 @@ impl Peer {
             return Traffic::default();
         }
         let transferred = Traffic {
-            uploaded: reported.uploaded.saturating_sub(before.uploaded).min(max_bytes),
+            uploaded: reported
+                .uploaded
+                .saturating_sub(before.uploaded)
+                .min(max_bytes),
             downloaded: reported
                 .downloaded
                 .saturating_sub(before.downloaded)

@@ -314,7 +314,11 @@ fn a_restart_keeps_peers_that_have_not_expired() {
         (2, 3, 1)
     );
     assert_eq!(announce_and_count(&after, 0, 9), 2);
-    assert_eq!(announce_and_count(&after, 1, 9), 1, "with the time they have left");
+    assert_eq!(
+        announce_and_count(&after, 1, 9),
+        1,
+        "with the time they have left"
+    );
     assert_eq!(
         after.restore(&saved, Duration::ZERO, wall(0)),
         Ok(0),

@@ -101,7 +101,13 @@ fn an_unanswered_pull_is_given_up_and_sent_again() {
     for (connection, message) in std::mem::take(&mut a.sent) {
         b.receive(connection, message);
     }
-    let pulls = |tracker: &TestTracker| tracker.sent_kinds().iter().filter(|it| **it == "pull").count();
+    let pulls = |tracker: &TestTracker| {
+        tracker
+            .sent_kinds()
+            .iter()
+            .filter(|it| **it == "pull")
+            .count()
+    };
     assert_eq!(pulls(&b), 1);
     b.sent.clear();
     for _ in 0..8 {

@@ -94,7 +94,10 @@ fn an_older_copy_of_the_data_does_not_serve() {
     assert_eq!(oldest.replica.serving(), Serving::Halted(halt));
     assert!(oldest.reports.contains(&Report::Halted(halt)));
     assert!(oldest.closed.contains(&ReplicaConnectionId(2)));
-    assert!(matches!(oldest.create_account("x"), Err(ReplicaError::NotServing(_))));
+    assert!(matches!(
+        oldest.create_account("x"),
+        Err(ReplicaError::NotServing(_))
+    ));
     oldest.open(3);
     assert_eq!(oldest.closed.last(), Some(&ReplicaConnectionId(3)));
 }

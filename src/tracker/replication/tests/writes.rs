@@ -71,7 +71,8 @@ fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
     );
     // Two full parts and a short one.
     let blob = vec![7; 2 * BLOB_PART + 5];
-    a.create_group_with_blob(vec![(BLOB, blob.clone())]).unwrap();
+    a.create_group_with_blob(vec![(BLOB, blob.clone())])
+        .unwrap();
     assert_eq!(a.sent_kinds(), ["push"]);
     let mut parts = 0;
     while a.acknowledged.len() < 2 {

@@ -65,7 +65,8 @@ impl World {
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Node> = others.map(|(_, node)| node).collect();
         let mut blobs = self.nodes[at].disk.blobs.iter();
-        let also_elsewhere = blobs.find(|blob| others.iter().any(|it| it.disk.blobs.contains(blob)));
+        let also_elsewhere =
+            blobs.find(|blob| others.iter().any(|it| it.disk.blobs.contains(blob)));
         if let Some(blob) = also_elsewhere.copied() {
             self.nodes[at].disk.blobs.remove(&blob);
             self.oracle.counts.note("blob lost");

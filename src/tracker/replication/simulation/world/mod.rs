@@ -213,7 +213,10 @@ impl World {
                     .wall
                     .saturating_sub(EXPIRED_ROW_GRACE)
                     .as_millis();
-                let old = |row: &&Row| row.expires().is_some_and(|it| u128::from(it) <= latest_expiry);
+                let old = |row: &&Row| {
+                    row.expires()
+                        .is_some_and(|it| u128::from(it) <= latest_expiry)
+                };
                 if let Some(row) = node.disk.rows.values().find(old) {
                     return Err(Failure(format!("tracker {at} still has {row:?}")));
                 }
@@ -363,7 +366,9 @@ impl World {
                     let here = self.nodes[at].disk.blobs.contains(&info_hash);
                     let bytes = here.then(|| blob(info_hash));
                     if bytes.is_none() {
-                        return Err(Failure(format!("tracker {at} sends a blob that it does not have")));
+                        return Err(Failure(format!(
+                            "tracker {at} sends a blob that it does not have"
+                        )));
                     }
                     if let Ok(message) = ReplicaMessage::blob(info_hash, offset, bytes.as_deref()) {
                         self.transmit(at, connection, message)?;
