@@ -77,17 +77,17 @@ impl PeerAnnounce {
     }
 }
 
-/// Peer id prefixes of aria2 and rqbit. They report that nothing is left while they have only a
-/// magnet link.
-const SEEKERS: [&[u8]; 2] = [b"A2-", b"-rQ"];
+/// Peer id prefixes of aria2 and rqbit. These clients report that nothing is left while they have
+/// only a magnet link.
+const METADATA_SEEKERS: [&[u8]; 2] = [b"A2-", b"-rQ"];
 
-/// Whether the peer may still lack the metadata. A seed gets no seeds in its answer, so such a peer
-/// would never get the metadata from a swarm of seeds. It does not count as a seed by its first
-/// announce.
+/// Whether the peer may still lack the metadata. Such a peer does not count as a seed at its first
+/// announce: a seed gets no seeds in its answer, so the peer would never get the metadata from a
+/// swarm of seeds.
 fn may_seek_metadata(request: &AnnounceRequest) -> bool {
     let first = request.event == Some(AnnounceEvent::Started) && request.downloaded == 0;
     let id = &request.peer_id.0;
-    first && SEEKERS.iter().any(|seeker| id.starts_with(seeker))
+    first && METADATA_SEEKERS.iter().any(|prefix| id.starts_with(prefix))
 }
 
 /// The first 8 bytes of the key's SHA-256. The hash stays the same over restarts.
@@ -105,7 +105,7 @@ mod tests {
     use std::num::NonZeroU16;
 
     #[test]
-    fn a_peer_that_may_lack_metadata_is_no_seed_by_its_first_announce() {
+    fn a_peer_that_may_lack_metadata_is_not_a_seed_at_its_first_announce() {
         let is_seed = |id: &[u8; 20], event| {
             let request = AnnounceRequest {
                 info_hash: InfoHash([1; 20]),

@@ -86,7 +86,7 @@ pub(super) fn serve(
     let mut is_kept_alive = false;
     loop {
         let unread = buffer.get_mut(filled..).unwrap_or_default();
-        // The first bytes have already arrived.
+        // The first bytes have already arrived, so the first read needs no deadline.
         let is_first = filled == 0 && !is_kept_alive;
         let read = match read(stream, &mut reader, is_first, unread) {
             Ok(0) => return Ok(()),
@@ -183,8 +183,8 @@ fn refuse(
     close(stream)
 }
 
-/// Closes so that the last response arrives. If bytes were unread, the system would reset the
-/// connection.
+/// Closes the connection so that the last response arrives. Reads what the client still sends,
+/// because the system resets a connection that is closed with unread bytes.
 fn close(stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     let mut reader = DeadlineReader::new(stream, DRAIN_TIMEOUT);

@@ -55,7 +55,7 @@ pub enum NodeError {
     Cluster(#[from] ClusterError),
     /// The key belongs to another cluster than the pinned one.
     #[error(
-        "{} has the fingerprint {found}, but TRACKER_INFO pins {pinned}: put the key of that cluster there, or \
+        "{} has the fingerprint {found}, but TRACKER_INFO pins {pinned}: put the key of the pinned cluster into that file, or \
          correct the fingerprint line", .key.display()
     )]
     OtherCluster {

@@ -1,9 +1,9 @@
 //! The part of HTTP that announces and scrapes need (RFC 9112): one request head in, one response
 //! out.
 //!
-//! In scope: parsing a head from bytes that may hold less or more than one, and writing responses.
-//! Out of scope: sockets, deadlines, and requests with a body. A request with a body is refused, so
-//! that its body cannot be parsed as the next request.
+//! In scope: parsing a head from bytes that may be less or more than one head, and writing
+//! responses. Out of scope: sockets, deadlines, and requests with a body. A request with a body is
+//! refused, so that its body cannot be parsed as the next request.
 
 /// Maximum length of a request head in bytes.
 pub(super) const MAX_HEAD: usize = 8 << 10;
@@ -13,7 +13,7 @@ const MAX_HEADERS: usize = 64;
 /// The parts of a request that the tracker uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
-    /// `HEAD`: the response goes without its body.
+    /// The method is `HEAD`: the response has no body.
     pub(super) head_only: bool,
     /// The path of the target, without the query.
     pub(super) path: &'a str,
@@ -50,7 +50,7 @@ impl HttpError {
         }
     }
 
-    /// Appends the error response, which also closes the connection.
+    /// Appends the error response. Its header announces that the connection closes.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         let status = self.status();
         let allow = if self == Self::Method {

@@ -138,7 +138,8 @@ impl Node {
         self.stop();
     }
 
-    /// Ends everything in the order above. Returns when it has ended.
+    /// Ends everything in the order that the documentation of this module lists. Returns when
+    /// everything has ended.
     pub fn stop(&self) {
         self.stop.stop();
         self.registrar.stop();

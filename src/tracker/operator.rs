@@ -1,4 +1,4 @@
-//! The operator connection: an operator who has proved that it holds the cluster's key requests a
+//! The operator connection: an operator who has proved possession of the cluster's key requests a
 //! backup from a running tracker.
 //!
 //! In scope: both ends of the connection. Out of scope: the format of a backup (`storage`) and the
@@ -44,7 +44,7 @@ pub enum OperatorError {
     /// The tracker sent an invalid message.
     #[error("the tracker sent no backup: {0}")]
     Message(#[from] ControlError),
-    /// The tracker sent a valid message at the wrong time.
+    /// The other end sent a valid message at the wrong time.
     #[error("the tracker sent something else than a backup; it may run another version")]
     OtherAnswer,
     /// The tracker refused, for this reason.
@@ -153,7 +153,7 @@ pub fn fetch_backup(
 }
 
 fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
-    let unwritten = |source| OperatorError::File {
+    let write_error = |source| OperatorError::File {
         path: path.to_owned(),
         source,
     };
@@ -161,7 +161,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let file = UnnamedFile::in_folder(folder).map_err(unwritten)?;
+    let file = UnnamedFile::in_folder(folder).map_err(write_error)?;
     write_frame(
         stream,
         &OperatorMessage::Backup.encode(),
@@ -173,7 +173,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
     loop {
         match OperatorMessage::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
             OperatorMessage::Part(bytes) => {
-                file.as_file().write_all(&bytes).map_err(unwritten)?;
+                file.as_file().write_all(&bytes).map_err(write_error)?;
                 length = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
             OperatorMessage::End => break,
@@ -181,18 +181,18 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
             OperatorMessage::Backup => return Err(OperatorError::OtherAnswer),
         }
     }
-    file.as_file().sync_all().map_err(unwritten)?;
+    file.as_file().sync_all().map_err(write_error)?;
     // Only a readable backup may replace the file.
     read_backup(&file.path())?;
-    file.rename_to(path).map_err(unwritten)?;
+    file.rename_to(path).map_err(write_error)?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(unwritten)?;
+    synced.map_err(write_error)?;
     Ok(length)
 }
 
-/// A file without a name until it is complete, so that nothing is left if the process ends before.
-/// File systems that lack such files use a temporary name; then the file is removed unless the
-/// process is killed.
+/// A file that has no name until it is complete, so that nothing is left if the process ends
+/// before. On a file system without unnamed files, it has a temporary name; then a killed process
+/// leaves the file behind.
 enum UnnamedFile {
     Unlinked(File),
     Named(tempfile::NamedTempFile),
@@ -240,7 +240,7 @@ impl UnnamedFile {
         }
     }
 
-    /// Names the file `path`, replacing an existing file.
+    /// Gives the file the name `path`. Replaces an existing file.
     fn rename_to(self, path: &Path) -> io::Result<()> {
         match self {
             Self::Unlinked(_) => {

@@ -52,7 +52,7 @@ impl<T> Outbox<T> {
         });
     }
 
-    /// Closes the queue. What is in it is still written.
+    /// Closes the queue. Its entries are still written.
     pub(super) fn close(&self) {
         self.change(|queue| queue.closed = true);
     }

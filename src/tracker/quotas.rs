@@ -95,7 +95,8 @@ impl Quotas {
         self.reserve(address, address, 0)
     }
 
-    /// Counts a new swarm of `founder` and its first peer, of `address`.
+    /// Counts a new swarm towards the quota of `founder`, and its first peer towards that of
+    /// `address`.
     pub(super) fn add_swarm_and_peer(
         &self,
         founder: AddressPrefix,

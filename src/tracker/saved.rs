@@ -21,7 +21,7 @@ const MAGIC: &[u8; 18] = b"pieceful swarms 1\n";
 
 /// Flags of a saved peer.
 mod flag {
-    pub(super) const ALL_PIECES: u8 = 1;
+    pub(super) const SEED: u8 = 1;
     pub(super) const KEY: u8 = 2;
     pub(super) const V4: u8 = 4;
     pub(super) const V6: u8 = 8;
@@ -39,6 +39,7 @@ pub(super) struct SavedSwarms {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SavedSwarm {
     pub(super) info_hash: InfoHash,
+    /// Number of completed downloads.
     pub(super) downloaded: u32,
     /// The address whose quota it counts towards.
     pub(super) founder: IpAddr,
@@ -114,7 +115,7 @@ fn encode_peer(peer: &SavedPeer, out: &mut Vec<u8>) {
     let bit = |has: bool, bit: u8| if has { bit } else { 0 };
     out.extend(peer.id.0);
     out.push(
-        bit(peer.is_seed, flag::ALL_PIECES)
+        bit(peer.is_seed, flag::SEED)
             | bit(peer.key.is_some(), flag::KEY)
             | bit(v4.is_some(), flag::V4)
             | bit(v6.is_some(), flag::V6),
@@ -205,7 +206,7 @@ fn read_peer(reader: &mut Reader<'_>) -> Option<SavedPeer> {
     Some(SavedPeer {
         id,
         key,
-        is_seed: flags & flag::ALL_PIECES != 0,
+        is_seed: flags & flag::SEED != 0,
         addresses: [v4, v6],
         reported,
         recent,

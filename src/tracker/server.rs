@@ -1,7 +1,7 @@
 //! The port of a tracker, its threads and its end.
 //!
-//! In scope: binding, telling kinds of connection apart by their first byte, removing silent peers,
-//! keeping the swarms over a restart, stopping. Out of scope: arguments and signals.
+//! In scope: binding, distinguishing kinds of connections by their first byte, removing silent
+//! peers, keeping the swarms over a restart, stopping. Out of scope: arguments and signals.
 
 use super::connection::{self, HttpDeadlines};
 use super::{AnnouncePolicy, MAX_SAVED, RegistryStore, Service, SwarmLimits, Swarms, UdpServer};
@@ -27,7 +27,8 @@ const STACK_BYTES: usize = 256 << 10;
 const MAX_EXPIRY_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum number of attempts to find a port that is free for TCP and UDP.
 const MAX_BIND_ATTEMPTS: usize = 100;
-/// How long a thread sleeps that waits for the stop flag. The flag wakes it at once.
+/// How long a thread that waits for the stop flag sleeps at a time. Raising the flag wakes it at
+/// once.
 const LONG_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Accepts and serves TLS connections.
@@ -61,7 +62,7 @@ pub struct TrackerOptions {
     pub interval: Duration,
     /// Which peers may announce and scrape.
     pub access: AnnouncePolicy,
-    /// TLS connections. Without it none are accepted.
+    /// The service for TLS connections. Without it, the tracker accepts none.
     pub tls_service: Option<TlsService>,
     /// The registry of its cluster, if it serves groups.
     pub cluster: Option<Arc<RegistryStore>>,
@@ -124,8 +125,8 @@ pub enum TrackerError {
     Start(#[source] io::Error),
 }
 
-/// Binds a tracker's port; port 0 takes a free one. A name is looked up here, and its first usable
-/// address is bound.
+/// Binds a tracker's port; port 0 takes a free one. Looks a host name up and binds its first usable
+/// address.
 ///
 /// # Errors
 /// [`TrackerError::Bind`].
@@ -136,22 +137,22 @@ pub fn bind(address: &HostPort) -> Result<TcpListener, TrackerError> {
     })
 }
 
-/// Binds a tracker's port for TCP and UDP. If port 0 chose a port that is taken in UDP, it tries
-/// another one.
+/// Binds a tracker's port for TCP and UDP. If the port in `address` is 0 and the system chose one
+/// that is in use for UDP, tries another one.
 ///
 /// # Errors
 /// [`TrackerError::Bind`] and [`TrackerError::BindUdp`].
 pub fn bind_with_udp(address: &HostPort) -> Result<(TcpListener, UdpSocket), TrackerError> {
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
         let listener = bind(address)?;
         let bound = listener.local_addr().map_err(TrackerError::Start)?;
-        tries += 1;
+        attempts += 1;
         match UdpSocket::bind(bound) {
             Ok(udp) => return Ok((listener, udp)),
             Err(error)
                 if address.port == 0
-                    && tries < MAX_BIND_ATTEMPTS
+                    && attempts < MAX_BIND_ATTEMPTS
                     && error.kind() == io::ErrorKind::AddrInUse => {}
             Err(source) => {
                 return Err(TrackerError::BindUdp {
@@ -192,8 +193,8 @@ impl Tracker {
         } = options;
         let swarms = Swarms::new(interval, options.limits);
         let epoch = Instant::now();
-        let kept = options.swarms.filter(|_| access == AnnouncePolicy::Open);
-        if let Some(file) = &kept {
+        let swarms_file = options.swarms.filter(|_| access == AnnouncePolicy::Open);
+        if let Some(file) = &swarms_file {
             restore(&swarms, file, epoch);
         }
         let service = Arc::new(Service {
@@ -233,7 +234,7 @@ impl Tracker {
             server,
             udp,
             service,
-            swarms: kept,
+            swarms: swarms_file,
             epoch,
             stop,
             expiry: Mutex::new(Some(expiry)),

@@ -1,7 +1,7 @@
 //! Answers to HTTP requests, and to announces and scrapes of any kind.
 //!
-//! In scope: which path leads where, which peers may announce, request to response. The caller
-//! passes the time. Out of scope: sockets.
+//! In scope: the response to each path, and which peers may announce. The caller passes the time.
+//! Out of scope: sockets.
 
 use super::http::{self, Request};
 use super::monitoring;
@@ -85,14 +85,14 @@ impl Service {
         request: &AnnounceRequest,
         from: IpAddr,
         now: Duration,
-        reach: AnswerFamilies,
+        families: AnswerFamilies,
     ) -> Result<AnnounceResponse, String> {
         self.admit()?;
         let cluster = self.cluster.as_ref();
         if cluster.is_some_and(|store| store.read(|it| it.is_shared(request.info_hash))) {
             return Err("this torrent is not served here".into());
         }
-        let response = self.swarms.announce(now, request, from, reach);
+        let response = self.swarms.announce(now, request, from, families);
         let response = response.map_err(|refusal| refusal.to_string())?;
         if let Some(event) = request.event {
             let what = match event {

@@ -2,12 +2,14 @@
 //!
 //! In scope: opening, reading, applying one write at a time, and driving the [`Replica`] that owns
 //! the registry. Its commits go to the thread `registry`, its messages to the outboxes of the
-//! replica connections. The thread `replica` calls its ticks. Out of scope: access rights, the
-//! decisions of replication (`replication`), and the connections themselves (`replicas`).
+//! replica connections. The thread `replica` calls [`Replica::tick`]. Out of scope: access rights,
+//! the decisions of replication (`replication`), and the connections themselves (`replicas`).
 //!
-//! A write returns when it is durable here and at another tracker, or here alone if no other
-//! tracker is current. Only its caller waits; others use the registry meanwhile. After a failed
-//! commit, memory is ahead of the disk: from then on nothing is read, written or sent.
+//! A write returns when it is durable here and at another tracker. It returns when it is durable
+//! here alone if no other tracker is current, or if none confirms it within
+//! [`PUSH_WAIT`](super::replication::PUSH_WAIT). Only its caller waits; others use the registry
+//! meanwhile. After a failed commit, memory is ahead of the disk: from then on nothing is read,
+//! written or sent.
 //!
 //! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a
 //! wait.
@@ -29,7 +31,7 @@ use crate::storage::{Database, DatabaseError};
 use crate::system::{recover, since_1970};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::replica::{ReplicaMessage, TrackerNumber};
-use opening::{load, spare};
+use opening::{fresh_origin, load};
 use saving::{Save, Saves};
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
@@ -82,7 +84,8 @@ pub enum WriteError {
     /// A rule forbids it, or this tracker does not serve. Nothing has changed.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
-    /// It could not be made durable. Whether it was is known after the next start of the tracker.
+    /// It is not known whether the write is durable: the disk failed or took too long, or this
+    /// tracker has stopped serving.
     #[error("the tracker cannot write its database; see its log")]
     NotSaved,
 }
@@ -119,7 +122,7 @@ impl RegistryStore {
                 named_by: blob_named_by,
                 is_valid: |hash, bytes| Info::parse(bytes).is_ok_and(|it| it.info_hash() == hash),
             },
-            spare: spare(folder)?,
+            spare: fresh_origin(folder)?,
         };
         let epoch = Instant::now();
         let registry = load(folder, stored)?;
@@ -349,7 +352,7 @@ struct State {
     waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
     /// Number of the last commit that was handed out.
     issued: u64,
-    /// Whether the stored registry is marked as restored and not caught up yet.
+    /// Whether the stored registry is marked as restored, because it has not caught up yet.
     restored: bool,
     failed: bool,
     ending: bool,
@@ -466,7 +469,6 @@ impl State {
     }
 }
 
-/// Logs a report.
 fn log_report(report: &Report) {
     match report {
         Report::Halted(_) => log::error!("{report}"),

@@ -29,6 +29,7 @@ pub(super) struct IdTaken;
 pub(super) struct Swarm {
     /// The address that announced to it first. The swarm counts towards its quota.
     pub(super) founder: AddressPrefix,
+    /// Number of completed downloads.
     downloaded: u32,
     index: HashMap<PeerId, Slot>,
     leeches: RankedPeers,
@@ -81,7 +82,7 @@ impl Swarm {
     }
 
     /// Updates a known peer. Returns `Ok(None)` if the peer is not known. A peer that stops is
-    /// removed at once, and its origin is returned.
+    /// removed at once, and [`Renewal::Left`] is returned.
     pub(super) fn renew(&mut self, peer: &PeerAnnounce) -> Result<Option<Renewal>, IdTaken> {
         let Some(&slot) = self.index.get(&peer.id) else {
             return Ok(None);
@@ -120,10 +121,10 @@ impl Swarm {
         std::mem::take(&mut self.traffic)
     }
 
-    /// Up to `amount` other peers; only leeches for a seed. First come those that recently uploaded
-    /// most. A quarter of the answer, and what is left, are chosen at random with about equal
-    /// chances: the list is cut into as many strata as peers are wanted, and one peer is drawn from
-    /// each. Only chosen peers are copied.
+    /// Up to `amount` other peers. A seed gets only leeches. First come the peers that recently
+    /// uploaded the most, up to three quarters of the answer. The rest is chosen at random with
+    /// about equal chances: the list is cut into as many strata as peers are wanted, and one peer
+    /// is drawn from each. Only chosen peers are copied.
     pub(super) fn choose(
         &self,
         asking: &PeerAnnounce,
@@ -174,7 +175,8 @@ impl Swarm {
         chosen
     }
 
-    /// Removes every peer that has been silent for too long, and calls `gone` with its origin.
+    /// Removes every peer that has been silent for too long, and calls `gone` with its address
+    /// prefix.
     pub(super) fn expire(&mut self, now: Duration, mut gone: impl FnMut(AddressPrefix)) {
         for is_seed in [false, true] {
             // From the back: a peer that moves into a gap has been checked already.
@@ -208,8 +210,8 @@ impl Swarm {
     }
 
     /// Restores a saved peer that is not known yet.
-    pub(super) fn restore(&mut self, peer: &SavedPeer, origin: AddressPrefix, now: Duration) {
-        self.push(peer.is_seed, Peer::restore(peer, origin, now));
+    pub(super) fn restore(&mut self, peer: &SavedPeer, prefix: AddressPrefix, now: Duration) {
+        self.push(peer.is_seed, Peer::restore(peer, prefix, now));
     }
 
     /// Whether a peer with this id is in the swarm.
@@ -228,13 +230,13 @@ impl Swarm {
         }
     }
 
-    /// Positions of the best uploaders, best first, in the list of leeches followed by seeds. Only
-    /// leeches for a seed.
+    /// Positions of the best uploaders, best first, in the list of leeches followed by seeds.
+    /// Without the seeds if `for_seed`.
     fn best(&self, for_seed: bool) -> impl Iterator<Item = usize> {
-        let behind = self.leeches.peers.len();
+        let offset = self.leeches.peers.len();
         let mut leeches = self.leeches.best.iter().peekable();
         let seeds = self.seeds.best.iter().filter(move |_| !for_seed);
-        let mut seeds = seeds.map(move |(rank, at)| (rank, behind + at)).peekable();
+        let mut seeds = seeds.map(move |(rank, at)| (rank, offset + at)).peekable();
         std::iter::from_fn(move || {
             let next = match (leeches.peek(), seeds.peek()) {
                 (Some((leech, _)), Some((seed, _))) if leech < seed => seeds.next(),
@@ -273,7 +275,7 @@ impl Swarm {
 
     fn remove(&mut self, id: &PeerId) -> Option<AddressPrefix> {
         let slot = self.index.remove(id)?;
-        self.remove_slot(slot).map(|peer| peer.origin)
+        self.remove_slot(slot).map(|peer| peer.prefix)
     }
 
     /// Removes a peer from its list. The last one fills the gap.
@@ -300,7 +302,7 @@ impl Swarm {
 pub(super) enum Renewal {
     /// It is still in the swarm.
     Stays,
-    /// It stopped. This was its origin.
+    /// It stopped. This is its address prefix.
     Left(AddressPrefix),
 }
 

@@ -45,7 +45,7 @@ pub struct Swarms {
 }
 
 impl Swarms {
-    /// No swarms yet. `interval` is the announce interval for `pieceful` peers.
+    /// Creates a set without swarms. `interval` is the announce interval for `pieceful` peers.
     pub fn new(interval: Duration, limits: SwarmLimits) -> Self {
         Self {
             interval,
@@ -65,11 +65,11 @@ impl Swarms {
         now: Duration,
         request: &AnnounceRequest,
         from: IpAddr,
-        reach: AnswerFamilies,
+        families: AnswerFamilies,
     ) -> Result<AnnounceResponse, AnnounceRefusal> {
         let (interval, lifetime) = self.interval_and_lifetime(request.pieceful);
-        let family = reach == AnswerFamilies::OwnFamily;
-        let peer = PeerAnnounce::new(request, from, family, now, now + lifetime);
+        let own_family_only = families == AnswerFamilies::OwnFamily;
+        let peer = PeerAnnounce::new(request, from, own_family_only, now, now + lifetime);
         let amount = match request.event {
             Some(AnnounceEvent::Stopped) => 0,
             _ => request
@@ -104,7 +104,7 @@ impl Swarms {
         })
     }
 
-    /// The counts of those requested swarms that exist.
+    /// The counts of the requested swarms that exist.
     pub fn scrape(&self, request: &ScrapeRequest) -> ScrapeResponse {
         self.totals.count_scrape();
         let counts = request.info_hashes().iter().filter_map(|info_hash| {
@@ -129,9 +129,9 @@ impl Swarms {
             let mut shard = lock(shard);
             shard.retain(|_, swarm| {
                 let seeds = swarm.seeds();
-                swarm.expire(now, |origin| {
+                swarm.expire(now, |prefix| {
                     dropped += 1;
-                    self.quotas.remove_peer(origin);
+                    self.quotas.remove_peer(prefix);
                 });
                 self.totals.seeds_changed(seeds, swarm.seeds());
                 if swarm.len() == 0 {
@@ -201,17 +201,17 @@ impl Swarms {
             let founder = AddressPrefix::of(swarm.founder);
             for mut peer in swarm.peers {
                 peer.age_by(age, OTHER_CLIENT_LIFETIME);
-                let Some(origin) = peer.origin() else {
+                let Some(prefix) = peer.prefix() else {
                     continue;
                 };
                 let admitted = match shard.entry(swarm.info_hash) {
                     Entry::Occupied(known) if known.get().knows(&peer.id) => continue,
                     Entry::Occupied(known) => self
                         .quotas
-                        .add_peer(origin, known.get().len())
+                        .add_peer(prefix, known.get().len())
                         .map(|()| known.into_mut()),
                     Entry::Vacant(vacant) => {
-                        let started = self.quotas.add_swarm_and_peer(founder, origin);
+                        let started = self.quotas.add_swarm_and_peer(founder, prefix);
                         started.map(|()| {
                             let known = vacant.insert(Swarm::new(founder));
                             known.set_downloaded(swarm.downloaded);
@@ -221,7 +221,7 @@ impl Swarms {
                 };
                 if let Ok(known) = admitted {
                     let seeds = known.seeds();
-                    known.restore(&peer, origin, now);
+                    known.restore(&peer, prefix, now);
                     self.totals.seeds_changed(seeds, known.seeds());
                     restored += 1;
                 }
@@ -263,8 +263,8 @@ impl Swarms {
         };
         match renewed {
             Some(Renewal::Stays) => {}
-            Some(Renewal::Left(origin)) => {
-                self.quotas.remove_peer(origin);
+            Some(Renewal::Left(prefix)) => {
+                self.quotas.remove_peer(prefix);
                 if let Entry::Occupied(swarm) = shard.entry(*info_hash)
                     && swarm.get().len() == 0
                 {
@@ -273,16 +273,16 @@ impl Swarms {
             }
             None if peer.event == Some(AnnounceEvent::Stopped) => {}
             None => {
-                let origin = AddressPrefix::of(peer.address.ip());
+                let prefix = AddressPrefix::of(peer.address.ip());
                 match shard.entry(*info_hash) {
                     Entry::Occupied(mut swarm) => {
                         let size = swarm.get().len();
-                        self.quotas.add_peer(origin, size)?;
+                        self.quotas.add_peer(prefix, size)?;
                         swarm.get_mut().join(peer);
                     }
                     Entry::Vacant(vacant) => {
-                        self.quotas.add_swarm_and_peer(origin, origin)?;
-                        vacant.insert(Swarm::new(origin)).join(peer);
+                        self.quotas.add_swarm_and_peer(prefix, prefix)?;
+                        vacant.insert(Swarm::new(prefix)).join(peer);
                     }
                 }
                 self.totals.seeds_changed(0, usize::from(peer.is_seed));

@@ -69,7 +69,8 @@ impl Client {
         self.connection.is_none() || self.progress == Progress::Finished
     }
 
-    /// The client reports a part of an info dictionary. Returns the whole after the last part.
+    /// The client reports a part of an info dictionary. Returns the whole dictionary after the last
+    /// part.
     pub(super) fn report_part(&mut self, part: &InfoPart) -> Result<Option<Vec<u8>>, Refused> {
         self.check_reporting("own")?;
         let raw = self.parts.add(part);
@@ -114,14 +115,14 @@ impl Client {
         self.settle(name, WantedFile::Failed)
     }
 
-    /// The client has finished. Returns whether it may finish now.
+    /// The client reports that it has finished. Returns whether it may finish now.
     pub(super) fn finish(&mut self) -> bool {
         let open = self.wanted.values().any(|want| *want == WantedFile::Open);
-        let makes_sense = self.progress == Progress::Reported && !open;
-        if makes_sense {
+        let may_finish = self.progress == Progress::Reported && !open;
+        if may_finish {
             self.progress = Progress::Finished;
         }
-        makes_sense
+        may_finish
     }
 
     fn check_reporting(&self, kind: &str) -> Result<(), Refused> {

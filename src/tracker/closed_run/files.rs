@@ -18,15 +18,19 @@ pub(super) struct Files {
 
 /// A file that was just reported.
 #[derive(Debug)]
-pub(super) struct Added {
+pub(super) struct ReportedFile {
     pub(super) info_hash: InfoHash,
     /// Its name, and another client that reported different content under it.
     pub(super) conflict: Option<(FileName, ClientNumber)>,
 }
 
 impl Files {
-    /// Adds the file with the info dictionary `raw`, which `client` owns.
-    pub(super) fn add(&mut self, raw: &[u8], client: ClientNumber) -> Result<Added, Refused> {
+    /// Adds a file that `client` owns. `raw` is the file's info dictionary.
+    pub(super) fn add(
+        &mut self,
+        raw: &[u8],
+        client: ClientNumber,
+    ) -> Result<ReportedFile, Refused> {
         let info = Info::parse(raw).map_err(|error| (RunErrorKind::BadInfo, error.to_string()))?;
         if info.layout() != Layout::File {
             let message = format!("{} is a folder, not a file", info.name());
@@ -52,7 +56,7 @@ impl Files {
                 None
             }
         };
-        Ok(Added {
+        Ok(ReportedFile {
             info_hash,
             conflict,
         })

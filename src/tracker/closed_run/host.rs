@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// The answer of a tracker with a closed run to announces and scrapes.
+/// The policy of a tracker with a closed run: it refuses all announces and scrapes.
 pub const CLOSED_RUN_ONLY: AnnouncePolicy =
     AnnouncePolicy::Nothing("this tracker serves a closed run and nothing else");
 
-/// How long a thread sleeps that waits for the stop flag. The flag wakes it at once.
+/// How long a thread that waits for the stop flag sleeps at a time. Raising the flag wakes it at
+/// once.
 const LONG_SLEEP: Duration = Duration::from_secs(3600);
 
 /// Options of a closed run.

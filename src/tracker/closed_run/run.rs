@@ -4,8 +4,8 @@
 //! The rules:
 //! - All clients are held until every expected client has reported what it owns. Then all are
 //!   released together. When all have finished, the run ends for all.
-//! - A client that does not report in time, or dies, counts as ended and is named. So is a client
-//!   that cannot get a file. The others go on.
+//! - A client that does not report in time, or dies, counts as ended. The outcome names it, and
+//!   also each client that cannot get a file. The other clients go on.
 //! - Two owners with different content under one name end the run. A client that comes afterwards
 //!   gets the reason.
 //!
@@ -32,7 +32,7 @@ pub const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a new connection may take to send its hello.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Reason why a file cannot be had: its owners are dead, or it never had one.
+/// Reason why a client cannot get a file: its owners are dead, or it never had an owner.
 pub const NO_LIVING_OWNER: &str = "no living owner";
 
 /// Maximum number of failures sent to the clients. The outcome contains all.
@@ -360,9 +360,9 @@ impl ClosedRun {
         self.fail(&format!("client {number} is gone"));
     }
 
-    /// Ends the clients that have not reported in time. It also names those that never connected,
-    /// if their numbers are certain: if no client has a number above the expected count, they are
-    /// the numbers that are missing.
+    /// Ends the clients that have not reported in time. Also names those that never connected, if
+    /// their numbers are certain. They are certain if no client has a number above the expected
+    /// count: then the missing numbers never connected.
     fn end_unreported_clients(&mut self, effects: &mut Vec<RunEffect>) {
         let late = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {
@@ -381,17 +381,17 @@ impl ClosedRun {
         let expected = self.expected.get();
         let mut missing =
             expected.saturating_sub(u32::try_from(self.clients.len()).unwrap_or(expected));
-        let clear = self.clients.keys().all(|number| number.get() <= expected);
+        let numbers_are_certain = self.clients.keys().all(|number| number.get() <= expected);
         let absent = (1..=expected).filter_map(NonZeroU32::new);
         let absent = absent.filter(|number| !self.clients.contains_key(number));
-        let named = if clear { MAX_REPORTED } else { 0 };
-        for number in absent.take(named) {
+        let max_named = if numbers_are_certain { MAX_REPORTED } else { 0 };
+        for number in absent.take(max_named) {
             self.failures
                 .push(TextLine::new(&format!("client {number} {late}")));
             missing = missing.saturating_sub(1);
         }
         if missing > 0 {
-            let more = if clear { "more " } else { "" };
+            let more = if numbers_are_certain { "more " } else { "" };
             let noun = if missing == 1 { "client" } else { "clients" };
             self.fail(&format!("{missing} {more}{noun} {late}"));
         }
@@ -400,8 +400,8 @@ impl ClosedRun {
     /// Goes to the next phase if nothing holds the run any longer.
     fn advance(&mut self, effects: &mut Vec<RunEffect>) {
         let all_came = self.clients.len() as u64 >= u64::from(self.expected.get());
-        let mut settled = self.clients.values();
-        if self.phase == Phase::Gathering && all_came && settled.all(Client::is_reported_or_ended) {
+        let mut clients = self.clients.values();
+        if self.phase == Phase::Gathering && all_came && clients.all(Client::is_reported_or_ended) {
             self.release(effects);
         }
         let ended = match self.phase {

@@ -6,7 +6,7 @@
 //! codes.
 //!
 //! The thread that calls [`RunningRun::serve`] reads a connection; another thread writes it. One
-//! thread per run calls its ticks.
+//! thread per run calls [`ClosedRun::tick`].
 //!
 //! Locks: the run's state, then a connection's outbox. No lock is held while a socket is used.
 
@@ -35,8 +35,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a run that a conflict ended waits for clients that have not connected, so that they get
 /// the reason.
 const LATE_CLIENT_WAIT: Duration = Duration::from_secs(10);
-/// The longest time between two ticks. It is shorter than all timeouts of the run for new
-/// connections.
+/// The longest time between two ticks. A new connection does not wake the thread that ticks, so
+/// this is much shorter than the time that a new connection has for its hello.
 const MAX_TICK_PAUSE: Duration = Duration::from_secs(1);
 /// Stack size of a writing thread in bytes.
 const STACK_BYTES: usize = 128 << 10;
@@ -60,7 +60,7 @@ struct SharedRun {
 struct State {
     run: ClosedRun,
     outboxes: HashMap<RunConnectionId, Arc<Outbox<RunNotice>>>,
-    next: u64,
+    next_connection: u64,
     /// Number of connections being served, including closed ones whose client has not left yet.
     open_connections: usize,
     dropped: bool,
@@ -77,7 +77,7 @@ impl RunningRun {
             state: Mutex::new(State {
                 run: ClosedRun::new(expected, wait),
                 outboxes: HashMap::new(),
-                next: 0,
+                next_connection: 0,
                 open_connections: 0,
                 dropped: false,
             }),
@@ -162,8 +162,8 @@ impl SharedRun {
     fn register(&self, address: SocketAddr, outbox: &Arc<Outbox<RunNotice>>) -> RunConnectionId {
         let connection = {
             let mut state = self.state();
-            let connection = RunConnectionId(state.next);
-            state.next += 1;
+            let connection = RunConnectionId(state.next_connection);
+            state.next_connection += 1;
             state.open_connections += 1;
             state.outboxes.insert(connection, Arc::clone(outbox));
             connection
@@ -216,7 +216,8 @@ impl SharedRun {
     }
 }
 
-/// Reads a connection. When it ends, even by a panic, the run is notified and the writer ends.
+/// Reads a connection. When reading ends, even by a panic, this notifies the run and ends the
+/// writer.
 struct ConnectionReader<'a> {
     shared: &'a SharedRun,
     connection: RunConnectionId,
@@ -263,13 +264,13 @@ fn write(stream: &TlsStream, outbox: &Outbox<RunNotice>) {
     stream.hang_up();
 }
 
-/// The answer of a tracker without a closed run to `body`, if that is a request of a closed run's
-/// client. Such a client understands only the error kinds of closed runs.
+/// The answer of a tracker without a closed run to `body`. `None` if `body` is not a request of a
+/// closed run's client. Such a client understands only the error kinds of closed runs.
 pub(in crate::tracker) fn no_run(body: &[u8]) -> Option<Vec<u8>> {
     let request = RunRequestMessage::decode(body).ok()?;
     let answer = RunAnswer::Error {
         kind: RunErrorKind::NoRun,
-        message: TextLine::new("this tracker holds no closed run (start one with --expect)"),
+        message: TextLine::new("this tracker serves no closed run (start one with --expect)"),
     };
     let id = request.id;
     Some(RunNotice::Answer { id, answer }.encode())

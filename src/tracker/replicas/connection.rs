@@ -14,30 +14,31 @@ use std::time::Duration;
 
 /// How long the socket may be silent. The replica closes a silent connection before that.
 const SOCKET_IDLE_TIMEOUT: Duration = IDLE_TIMEOUT.saturating_mul(2);
-/// How long a frame that has begun may pause, and the minimum time for sending one.
+/// The longest pause within a received frame, and the shortest time limit for sending a frame.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
-/// The slowest useful connection. A long frame may take the time it needs at this rate.
+/// Rate of the slowest useful connection. A long frame may take the time that it needs at this
+/// rate.
 const MIN_BYTES_PER_SECOND: usize = 4 << 10;
-/// Bytes of stack of a writing thread.
+/// Stack size of a writing thread in bytes.
 const STACK_BYTES: usize = 128 << 10;
 
 /// Serves a connection until it closes. Reads on the calling thread and writes on a thread
 /// `replica-write`.
 pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAddr) {
     let outbox = Arc::new(ReplicaOutbox::default());
-    let reading = ConnectionReader {
+    let reader = ConnectionReader {
         store,
         connection: store.on_connected(&outbox),
         outbox: &outbox,
         stream,
     };
     thread::scope(|scope| {
-        let reading = reading;
+        let reader = reader;
         let writer = thread::Builder::new()
             .name("replica-write".into())
             .stack_size(STACK_BYTES)
             .spawn_scoped(scope, || write(store, stream, &outbox));
-        match writer.map(|_| reading.read()) {
+        match writer.map(|_| reader.read()) {
             Ok(Ok(())) => log::debug!("the connection to the tracker at {address} has closed"),
             // The replica logs what the lost connection means to the operator.
             Ok(Err(error)) => {
@@ -51,7 +52,8 @@ pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAd
     stream.hang_up();
 }
 
-/// Reads a connection. When it ends, even by a panic, the replica is notified and the writer ends.
+/// Reads a connection. When reading ends, even by a panic, this notifies the replica and ends the
+/// writer.
 struct ConnectionReader<'a> {
     store: &'a RegistryStore,
     connection: ReplicaConnectionId,
@@ -63,9 +65,9 @@ impl ConnectionReader<'_> {
     fn read(&self) -> Result<(), ConnectionReadError> {
         let mut reader = FrameReader::new(self.stream, MAX_FRAME);
         loop {
-            let arrives = || self.store.on_bytes(self.connection);
+            let on_progress = || self.store.on_bytes(self.connection);
             let message =
-                match reader.next_with_progress(SOCKET_IDLE_TIMEOUT, FRAME_TIMEOUT, arrives) {
+                match reader.next_with_progress(SOCKET_IDLE_TIMEOUT, FRAME_TIMEOUT, on_progress) {
                     Err(FrameIoError::Closed) => return Ok(()),
                     body => ReplicaMessage::decode(body?)?,
                 };

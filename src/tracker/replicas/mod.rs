@@ -34,9 +34,9 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before the next call: first and longest. It doubles with each failed call.
+/// The first and the longest pause between two calls. The pause doubles after each call.
 const CALL_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// A connection that lasted this long resets the pause.
+/// A connection that lasted this long resets the pause to its first value.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// Stack size of a calling thread in bytes.
 const STACK_BYTES: usize = 256 << 10;
@@ -46,7 +46,7 @@ const STACK_BYTES: usize = 256 << 10;
 pub(super) struct ReplicaConnections {
     context: Arc<CallContext>,
     stop: Stop,
-    listing: Threads,
+    threads: Threads,
 }
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl ReplicaConnections {
         Ok(Self {
             context,
             stop,
-            listing: threads,
+            threads,
         })
     }
 
@@ -111,7 +111,7 @@ impl ReplicaConnections {
         for socket in self.context.outgoing().values() {
             let _ = socket.shutdown(std::net::Shutdown::Both);
         }
-        self.listing.wait();
+        self.threads.wait();
     }
 }
 
@@ -139,7 +139,8 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
     let mut count = None;
     loop {
-        // An unreadable list is being written, or the calling threads report the problem.
+        // If the list cannot be read, it is just being written, or the calling threads report the
+        // problem.
         let listed = context.info().ok().map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
         if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {

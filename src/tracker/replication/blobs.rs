@@ -149,7 +149,7 @@ impl BlobFetcher {
     }
 
     /// The other tracker does not have the blob it was asked for. Rows no longer wait for that
-    /// blob. Returns the tracker, and whether the blob was not known to be missing before.
+    /// blob. Returns the tracker, and whether it is news that the blob is missing.
     pub(super) fn on_no_blob(
         &mut self,
         connection: ReplicaConnectionId,
@@ -179,9 +179,9 @@ impl BlobFetcher {
         self.fetch.take_if(stuck).map(|fetch| fetch.connection)
     }
 
-    /// Removes blobs that no row named at the last garbage collection or names now, and returns
-    /// them. A blob that was fetched before its rows has at least one interval until a row names
-    /// it.
+    /// Removes and returns the blobs that no row names now and that no row named at the last
+    /// garbage collection. So a blob that was fetched before its rows stays for at least one
+    /// interval.
     pub(super) fn drop_unnamed(&mut self, registry: &Registry) -> Vec<InfoHash> {
         let rows = registry.rows();
         let named: BTreeSet<InfoHash> = rows.filter_map(self.rules.named_by).collect();

@@ -6,7 +6,7 @@ use crate::wire::replica::{Encoded, ReplicaMessage, TrackerNumber};
 use std::time::Duration;
 
 /// How long staged batches are kept. This is far shorter than the time between the expiry of a row
-/// and its deletion, so that they cannot bring a deleted row back.
+/// and its deletion, so that the batches cannot bring a deleted row back.
 const KEEP_STAGED: Duration = Duration::from_secs(60);
 
 /// The catch-up that runs, if any. There is one at a time.
@@ -34,9 +34,9 @@ pub(super) struct OngoingCatchUp {
     progress: Duration,
 }
 
-/// Staged batches of a catch-up that was given up. They are only used again over the same
-/// connection: over another one the tracker may run with an older copy of its data, which gives the
-/// numbers of these writes to other writes.
+/// Staged batches of a catch-up that was given up. They are used again only over the same
+/// connection. At the end of another connection, the tracker may run with an older copy of its data
+/// and may have given the numbers of these writes to other writes.
 #[derive(Debug)]
 struct KeptBatches {
     connection: ReplicaConnectionId,
@@ -62,13 +62,13 @@ impl CatchUp {
         let mut reached = ours.clone();
         // Changes that a third tracker sent since would leave a gap between these batches and the
         // next one.
-        let good = |kept: &KeptBatches| {
+        let is_usable = |kept: &KeptBatches| {
             let mut covers = kept.staged.covers();
             kept.connection == connection
                 && now.elapsed < kept.since + KEEP_STAGED
                 && covers.all(|(origin, span)| ours.of(origin) <= span.upto)
         };
-        let staged = self.kept.take().filter(good).map(|kept| {
+        let staged = self.kept.take().filter(is_usable).map(|kept| {
             reached.join(&kept.reached);
             kept.staged
         });
@@ -110,8 +110,9 @@ impl CatchUp {
         now: Moment,
         effects: &mut Effects,
     ) -> Result<bool, BadBatch> {
-        let asked = self.current.as_mut();
-        let Some(catch_up) = asked.filter(|it| it.connection == connection && it.pull == Some(id))
+        let current = self.current.as_mut();
+        let Some(catch_up) =
+            current.filter(|it| it.connection == connection && it.pull == Some(id))
         else {
             return Ok(false);
         };
@@ -139,7 +140,8 @@ impl CatchUp {
         self.current.as_ref().filter(|it| it.pull.is_none())
     }
 
-    /// Notes progress, if the catch-up runs over `connection` (or over any if `None`).
+    /// Notes progress of the catch-up if it runs over `connection`. `None` stands for any
+    /// connection.
     pub(super) fn note_progress(&mut self, connection: Option<ReplicaConnectionId>, now: Moment) {
         let current = self.current.as_mut();
         if let Some(it) =

@@ -1,4 +1,4 @@
-//! The actions that follow from events, and those of them that wait until commits are durable.
+//! The actions that follow from events. Some of them wait until commits are durable.
 //!
 //! Invariant: held effects become due in the order in which they were added, and only after all
 //! commits handed out before them are durable.

@@ -16,13 +16,13 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the answer to a pull, or the next part of a blob, may take.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long another tracker that did not answer is not asked again.
+/// Pause before a tracker that did not answer is asked again.
 pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Approximate size of one batch of changes in bytes.
 pub const BATCH_BYTES: usize = 64 << 10;
 /// Minimum time between the expiry of a row and its deletion. It is long, so that clocks that are
 /// wrong by hours delete nothing too early.
 pub const EXPIRED_ROW_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Interval between garbage collections. The first one waits until connections have had time to
-/// open.
+/// Interval between garbage collections. The first one comes [`IDLE_TIMEOUT`] after the start, when
+/// connections have had time to open.
 pub const GC_INTERVAL: Duration = Duration::from_secs(60);

@@ -31,8 +31,8 @@
 //!    continues with the staged batches.
 //! 5. **Blobs first.** Rows that name a blob are merged only when the blob is stored here; it is
 //!    fetched before them. So [`ReplicaMessage::Pushed`](crate::wire::replica::ReplicaMessage)
-//!    confirms both. If the sender has no such blob either, the rows are merged without it. The missing blob
-//!    is reported, and every tracker that connects is asked for it.
+//!    confirms both. If the sender has no such blob either, the rows are merged without it. The
+//!    missing blob is reported, and every tracker that connects is asked for it.
 //! 6. **No write number is used twice.** If another tracker knows a write of this origin that is
 //!    not known here, the data of this tracker are an older copy. Going on would give two writes
 //!    one number, so the replica halts ([`HaltReason`]).

@@ -185,14 +185,14 @@ impl OtherReplicas {
         Some(self.listed.get(&number)?.connected.as_ref()?.connection)
     }
 
-    /// A connected tracker other than `but` that has this origin.
+    /// A connected tracker other than `except` that has this origin.
     pub(super) fn other_with_origin(
         &self,
         origin: Origin,
-        but: TrackerNumber,
+        except: TrackerNumber,
     ) -> Option<TrackerNumber> {
         let mut all_connected = self.all_connected();
-        let same = all_connected.find(|(number, it)| *number != but && it.origin == origin);
+        let same = all_connected.find(|(number, it)| *number != except && it.origin == origin);
         same.map(|(number, _)| number)
     }
 
@@ -226,8 +226,8 @@ impl OtherReplicas {
         }
     }
 
-    /// A tracker has reported its version vector. Returns the last of this tracker's writes up to
-    /// which it has all, if it is connected.
+    /// A tracker has reported its version vector. If it is connected, returns the number up to
+    /// which it has all writes of this tracker.
     pub(super) fn on_versions(
         &mut self,
         number: TrackerNumber,
@@ -283,7 +283,8 @@ impl OtherReplicas {
         self.all_connected().any(|(_, connected)| connected.current)
     }
 
-    /// The tracker was sent everything known here. From now on writes are pushed to it.
+    /// This tracker has sent everything that it knows to tracker `number`. From now on writes are
+    /// pushed to it.
     pub(super) fn mark_current(&mut self, number: TrackerNumber) {
         if let Some(connected) = self.connected_mut(number) {
             connected.current = true;
@@ -302,8 +303,8 @@ impl OtherReplicas {
         }
     }
 
-    /// For each connected tracker, the last of its writes that is known here, if it grew since the
-    /// last call.
+    /// For each connected tracker, the last of its writes that is known here, unless the last call
+    /// returned the same one.
     pub(super) fn take_confirmations(
         &mut self,
         ours: &VersionVector,
@@ -349,8 +350,8 @@ impl OtherReplicas {
         connections
     }
 
-    /// Measures the clock of a tracker from its answer to a ping. `clock` was read half-way between
-    /// sending the ping and receiving the answer.
+    /// Measures the clock of a tracker from its answer to a ping. The other tracker is assumed to
+    /// have read `clock` half-way between the sending of the ping and the arrival of the answer.
     pub(super) fn on_pong(
         &mut self,
         number: TrackerNumber,
@@ -381,7 +382,7 @@ impl OtherReplicas {
         }
     }
 
-    /// The connected tracker that knows most more than `ours`, and the connection to it.
+    /// The connected tracker that knows the most writes beyond `ours`, and the connection to it.
     pub(super) fn most_ahead(
         &self,
         ours: &VersionVector,
@@ -409,13 +410,13 @@ impl OtherReplicas {
         blobs.into_iter().find_map(|blob| {
             self.listed.iter().find_map(|(number, other)| {
                 let connected = other.connected.as_ref()?;
-                let again = connected
+                let not_before = connected
                     .lacking_blobs
                     .get(blob)
                     .copied()
                     .unwrap_or_default();
-                let asked = again.max(other.paused_until) > now.elapsed;
-                (!asked).then_some((*number, connected.connection, *blob))
+                let must_wait = not_before.max(other.paused_until) > now.elapsed;
+                (!must_wait).then_some((*number, connected.connection, *blob))
             })
         })
     }
@@ -439,11 +440,13 @@ impl OtherReplicas {
     /// The version vectors of all listed trackers, if all have reported and no clock is known to be
     /// wrong.
     pub(super) fn all_versions(&self) -> Option<Vec<VersionVector>> {
-        let right = self
+        let without_clock_trouble = self
             .listed
             .values()
             .filter(|other| !other.clock_trouble_reported);
-        let versions: Vec<_> = right.map_while(|other| other.versions.clone()).collect();
+        let versions: Vec<_> = without_clock_trouble
+            .map_while(|other| other.versions.clone())
+            .collect();
         (versions.len() == self.listed.len()).then_some(versions)
     }
 
@@ -477,7 +480,7 @@ impl OtherReplicas {
             .for_each(|other| other.versions = None);
     }
 
-    /// Removes all connections without reports, and returns them.
+    /// Removes all connections and returns them. Does not report that their trackers are lost.
     pub(super) fn remove_all_connections(&mut self) -> Vec<ReplicaConnectionId> {
         self.listed
             .values_mut()

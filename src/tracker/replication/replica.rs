@@ -1,9 +1,11 @@
 //! The replica: it passes each event to the parts concerned and performs what follows.
 //!
-//! The parts do not know each other: [`OtherReplicas`] keeps the other trackers and the connections
-//! to them, [`CatchUp`] and [`BlobFetcher`] what is being requested, [`PendingWrites`] the writes
-//! without an acknowledgement, [`Lifecycle`] whether this tracker serves, and [`Effects`] the
-//! resulting actions.
+//! The parts do not know each other:
+//! - [`OtherReplicas`] keeps the other trackers and the connections to them.
+//! - [`CatchUp`] and [`BlobFetcher`] keep what this tracker is requesting.
+//! - [`PendingWrites`] keeps the writes without an acknowledgement.
+//! - [`Lifecycle`] keeps whether this tracker serves.
+//! - [`Effects`] keeps the resulting actions.
 
 use super::{
     BlobFetcher, BlobRules, CatchUp, ClusterStatus, Commit, EXPIRED_ROW_GRACE, Effect, Effects,
@@ -123,12 +125,13 @@ impl Replica {
         }
     }
 
-    /// Time since the last tick, if it reaches [`STALL_LIMIT`] and other trackers are listed.
+    /// Time since the last tick, if it reaches [`STALL_LIMIT`]. `None` if this tracker has halted
+    /// or no other tracker is listed.
     pub fn stalled_for(&self, now: Moment) -> Option<Duration> {
         let elapsed = now.elapsed.saturating_sub(self.last_tick.elapsed);
         let passed = elapsed.max(now.wall.saturating_sub(self.last_tick.wall));
-        let halted = self.lifecycle.is_halted() || self.is_single();
-        (passed >= STALL_LIMIT && !halted).then_some(passed)
+        let is_exempt = self.lifecycle.is_halted() || self.is_single();
+        (passed >= STALL_LIMIT && !is_exempt).then_some(passed)
     }
 
     /// Replaces the list of tracker numbers. It does not matter whether this tracker's own is among
@@ -289,8 +292,8 @@ impl Replica {
         std::mem::take(&mut self.effects.due)
     }
 
-    /// Encoded version vector of this tracker. `None` only after more than twenty thousand lost
-    /// disks.
+    /// Encoded version vector of this tracker. `None` if it is too long to send: only after disks
+    /// were lost more than twenty thousand times.
     fn encoded_versions(&self) -> Option<Encoded> {
         Encoded::new(self.registry.version_vector().encode())
     }
@@ -430,11 +433,11 @@ impl Replica {
             return;
         }
         let effects = &mut self.effects;
-        if let Some(has) = self
+        if let Some(known) = self
             .others
             .on_versions(other, versions, &self.registry, effects)
         {
-            self.writes.acknowledge_upto(has, effects);
+            self.writes.acknowledge_upto(known, effects);
         }
     }
 
@@ -618,7 +621,8 @@ impl Replica {
         }
     }
 
-    /// Starts to catch up with the tracker that knows most more, unless a catch-up is running.
+    /// Starts to catch up with the tracker that knows the most writes beyond those known here,
+    /// unless a catch-up is running.
     fn start_catch_up_if_behind(&mut self, now: Moment) {
         if self.catch_up.current.is_some() || self.lifecycle.is_halted() {
             return;
@@ -642,12 +646,11 @@ impl Replica {
         let other = caught_up.other;
         self.merge(caught_up.connection, other, &caught_up.staged, now);
         let versions = self.registry.version_vector();
-        if let Some(known) = self.others.listed.get(&other) {
-            let reported = known.versions.clone().unwrap_or_default();
+        if let Some(sender) = self.others.listed.get(&other) {
+            let reported = sender.versions.clone().unwrap_or_default();
             if !versions.includes(&caught_up.reached) {
                 self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
             }
-
             self.on_versions(other, &reported);
         }
     }
@@ -768,9 +771,9 @@ impl Replica {
         if !self.lifecycle.may_serve(&self.others, ours, now) {
             return;
         }
-        // Data that were served once in this run are no older copy. Before that, a tracker that has
-        // not reported may know writes of this origin that are not known here. Then new writes get
-        // a fresh origin, under which no write exists.
+        // This is decided once per run: data that this tracker has served in this run are no older
+        // copy. Until then, a tracker that has not reported may know writes of this origin that are
+        // not known here. In that case new writes get a fresh origin, under which no write exists.
         let all_have_reported = self.others.all_have_reported();
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);
@@ -783,7 +786,8 @@ impl Replica {
         self.effects.report(Report::Serves);
     }
 
-    /// Starts again after a stall: messages in the open connections date from before the stall.
+    /// Starts again after a stall. Closes all connections, because messages in them date from
+    /// before the stall.
     fn restart_if_stalled(&mut self, now: Moment) {
         let Some(passed) = self.stalled_for(now) else {
             return;

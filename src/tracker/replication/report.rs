@@ -35,7 +35,7 @@ pub enum Report {
     },
     /// The clock of another tracker differs from this one's by more than
     /// [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or no longer does.
-    #[error("the clock of tracker {other} is {} s {} the clock of this one; set the wrong clock", .ahead.unsigned_abs() / 1_000, way(*.ahead))]
+    #[error("the clock of tracker {other} is {} s {} the clock of this one; set the wrong clock", .ahead.unsigned_abs() / 1_000, direction(*.ahead))]
     ClockOffset {
         /// The other tracker.
         other: TrackerNumber,
@@ -69,7 +69,7 @@ pub enum Report {
     },
 }
 
-fn way(ahead: i64) -> &'static str {
+fn direction(ahead: i64) -> &'static str {
     if ahead < 0 { "behind" } else { "ahead of" }
 }
 

@@ -61,20 +61,20 @@ fn run(seed: u64, mutation: Mutation, trace: bool) -> Result<World, Failure> {
     Ok(world)
 }
 
-fn number(variable: &str) -> Option<u64> {
+fn number_from_env(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().expect("a number"))
 }
 
 #[test]
 fn schedules() {
-    if let Some(seed) = number("PIECEFUL_SEED") {
+    if let Some(seed) = number_from_env("PIECEFUL_SEED") {
         if let Err(failure) = run(seed, Mutation::None, true) {
             panic!("schedule {seed}: {failure}");
         }
         return;
     }
-    let count = number("PIECEFUL_SCHEDULES").unwrap_or(10_000);
+    let count = number_from_env("PIECEFUL_SCHEDULES").unwrap_or(10_000);
     for seed in 0..count {
         if let Err(failure) = run(seed, Mutation::None, false) {
             panic!(
@@ -98,43 +98,43 @@ fn each_kind_of_fault_and_outcome_occurs() {
     assert!(rare.is_empty(), "{rare:?} of {:?}", all.list());
 }
 
-fn caught(mutation: Mutation, schedules: u64) -> usize {
+fn count_caught(mutation: Mutation, schedules: u64) -> usize {
     let caught = (0..schedules).filter(|seed| run(*seed, mutation, false).is_err());
     caught.count()
 }
 
 #[test]
 fn the_simulation_detects_ignored_ends() {
-    let caught = caught(Mutation::IgnoreEnds, 100);
+    let caught = count_caught(Mutation::IgnoreEnds, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }
 
 #[test]
 fn the_simulation_detects_acknowledgements_before_commits() {
-    let caught = caught(Mutation::AcknowledgeBeforeCommit, 100);
+    let caught = count_caught(Mutation::AcknowledgeBeforeCommit, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }
 
 #[test]
 fn the_simulation_detects_dropped_pushes() {
-    let caught = caught(Mutation::DropPushes, 100);
+    let caught = count_caught(Mutation::DropPushes, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }
 
 #[test]
 fn the_simulation_detects_an_origin_kept_after_a_lost_disk() {
-    let caught = caught(Mutation::KeepOriginAfterDiskLoss, 300);
+    let caught = count_caught(Mutation::KeepOriginAfterDiskLoss, 300);
     assert!(caught > 10, "caught in {caught} of 300 schedules");
 }
 
 #[test]
 fn the_simulation_detects_writes_on_an_older_copy() {
-    let caught = caught(Mutation::KeepOriginOfOlderCopy, 300);
+    let caught = count_caught(Mutation::KeepOriginOfOlderCopy, 300);
     assert!(caught > 10, "caught in {caught} of 300 schedules");
 }
 
 #[test]
 fn the_simulation_detects_repeated_requests_that_are_done_twice() {
-    let caught = caught(Mutation::NewIdsOnRepeat, 1_000);
+    let caught = count_caught(Mutation::NewIdsOnRepeat, 1_000);
     assert!(caught > 10, "caught in {caught} of 1,000 schedules");
 }

@@ -134,7 +134,7 @@ impl TestTracker {
         RowId(id)
     }
 
-    fn user(&mut self, name: &str) -> Result<u64, ReplicaError> {
+    fn create_account(&mut self, name: &str) -> Result<u64, ReplicaError> {
         let new = NewAccount {
             id: self.id(),
             name: name.parse().unwrap(),
@@ -146,7 +146,10 @@ impl TestTracker {
     }
 
     /// Creates a group whose row names the blob.
-    fn group_with_blob(&mut self, blob: Vec<(InfoHash, Vec<u8>)>) -> Result<u64, ReplicaError> {
+    fn create_group_with_blob(
+        &mut self,
+        blob: Vec<(InfoHash, Vec<u8>)>,
+    ) -> Result<u64, ReplicaError> {
         let actor = self.replica.registry().rows().next().unwrap().id();
         let (id, membership) = (self.id(), self.id());
         let name = "blob".parse().unwrap();
@@ -211,7 +214,7 @@ impl TestTracker {
         self.replica.serving() == Serving::Yes
     }
 
-    fn kinds(&self) -> Vec<&'static str> {
+    fn sent_kinds(&self) -> Vec<&'static str> {
         self.sent
             .iter()
             .map(|(_, message)| message.kind())

@@ -1,5 +1,5 @@
-//! Writes of this tracker without an acknowledgement. Each waits until it is durable here, then for
-//! another tracker.
+//! Writes of this tracker that are not acknowledged yet. Each waits until it is durable here, then
+//! for another tracker.
 
 use super::{Copies, Effect, Effects, Moment, PUSH_WAIT, Serving};
 use crate::torrent::InfoHash;

@@ -36,7 +36,7 @@ pub enum OpenError {
 }
 
 /// A fresh random origin.
-pub(super) fn spare(folder: &Path) -> Result<Origin, OpenError> {
+pub(super) fn fresh_origin(folder: &Path) -> Result<Origin, OpenError> {
     let mut origin = Origin([0; 16]);
     let filled = SystemRandom::new().fill(&mut origin.0);
     let path = folder.to_owned();

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(super) enum Save {
     /// A commit of the replica.
     Commit(Commit),
-    /// A restored registry has caught up: its mark is removed.
+    /// A restored registry has caught up. Its mark as restored is to be removed.
     CaughtUp,
 }
 

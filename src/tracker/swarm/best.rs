@@ -3,8 +3,8 @@
 /// Number of peers kept: the most ranked peers that an answer contains.
 const MAX_BEST: usize = 150;
 
-/// Ranks and positions of the best uploaders, best first. When one leaves, no other moves up: a
-/// peer enters when it uploads.
+/// Ranks and positions of the best uploaders, best first. When one leaves, no other peer takes its
+/// place: a peer enters only when it uploads.
 #[derive(Debug, Default)]
 pub(super) struct BestUploaders(Vec<(f64, usize)>);
 

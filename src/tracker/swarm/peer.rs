@@ -17,7 +17,8 @@ const MAX_RATE: u64 = 1 << 30;
 pub(super) struct Peer {
     pub(super) id: PeerId,
     key: Option<u64>,
-    pub(super) origin: AddressPrefix,
+    /// Prefix of its first address. The peer counts towards the quota of this prefix.
+    pub(super) prefix: AddressPrefix,
     /// Where it listens over IPv4 and over IPv6. A peer may announce over both.
     addresses: [Option<TimedAddress>; 2],
     /// Its last reported totals.
@@ -61,12 +62,12 @@ pub(in crate::tracker) struct SavedPeer {
 }
 
 impl SavedPeer {
-    /// Takes `age` off the time left, of which at most `most` counts. Expired addresses are
-    /// removed.
-    pub(in crate::tracker) fn age_by(&mut self, age: Duration, most: Duration) {
+    /// Subtracts `age` from the time left of each address, after limiting that time to `max_left`.
+    /// Removes expired addresses.
+    pub(in crate::tracker) fn age_by(&mut self, age: Duration, max_left: Duration) {
         for timed in &mut self.addresses {
             *timed = timed.and_then(|timed| {
-                let until = timed.until.min(most).checked_sub(age)?;
+                let until = timed.until.min(max_left).checked_sub(age)?;
                 (!until.is_zero()).then_some(TimedAddress { until, ..timed })
             });
         }
@@ -74,8 +75,8 @@ impl SavedPeer {
         self.recent = (self.recent as f64 * (-half_lives).exp2()) as u64;
     }
 
-    /// The address prefix whose quota it counts towards: that of its first address.
-    pub(in crate::tracker) fn origin(&self) -> Option<AddressPrefix> {
+    /// Prefix of its first address. The peer counts towards the quota of this prefix.
+    pub(in crate::tracker) fn prefix(&self) -> Option<AddressPrefix> {
         let timed = self.addresses.iter().flatten().next()?;
         Some(AddressPrefix::of(timed.address.ip()))
     }
@@ -86,7 +87,7 @@ impl Peer {
         let mut peer = Self {
             id: announce.id,
             key: announce.key,
-            origin: AddressPrefix::of(announce.address.ip()),
+            prefix: AddressPrefix::of(announce.address.ip()),
             addresses: [None; 2],
             reported: Traffic::default(),
             last_announce: announce.now,
@@ -113,23 +114,26 @@ impl Peer {
         self.set_address(announce);
         let now = announce.now;
         let passed = now.saturating_sub(self.last_announce).as_secs().max(1);
-        let most = MAX_RATE.saturating_mul(passed);
+        let max_bytes = MAX_RATE.saturating_mul(passed);
         let (before, reported) = (self.reported, traffic(announce));
         (self.reported, self.last_announce) = (reported, now);
         if announce.event == Some(AnnounceEvent::Started) {
             return Traffic::default();
         }
-        let moved = Traffic {
-            uploaded: reported.uploaded.saturating_sub(before.uploaded).min(most),
+        let transferred = Traffic {
+            uploaded: reported
+                .uploaded
+                .saturating_sub(before.uploaded)
+                .min(max_bytes),
             downloaded: reported
                 .downloaded
                 .saturating_sub(before.downloaded)
-                .min(most),
+                .min(max_bytes),
         };
-        if moved.uploaded > 0 {
-            self.rank = Some(rank(self.recent(now) + moved.uploaded as f64, now));
+        if transferred.uploaded > 0 {
+            self.rank = Some(rank(self.recent(now) + transferred.uploaded as f64, now));
         }
-        moved
+        transferred
     }
 
     /// Rank by recent uploads; higher is better. All ranks decay equally, so that the order of two
@@ -198,7 +202,7 @@ impl Peer {
         })
     }
 
-    pub(super) fn restore(saved: &SavedPeer, origin: AddressPrefix, now: Duration) -> Self {
+    pub(super) fn restore(saved: &SavedPeer, prefix: AddressPrefix, now: Duration) -> Self {
         let addresses = saved.addresses.map(|timed| {
             timed.map(|timed| TimedAddress {
                 until: now + timed.until,
@@ -208,7 +212,7 @@ impl Peer {
         Self {
             id: saved.id,
             key: saved.key,
-            origin,
+            prefix,
             addresses,
             reported: saved.reported,
             last_announce: now,

@@ -162,8 +162,8 @@ fn an_id_belongs_to_its_address_and_key() {
         "it has moved"
     );
     let stopped = elsewhere(None, Some(AnnounceEvent::Stopped));
-    let origin = AddressPrefix::of(owner.address.ip());
-    assert_eq!(swarm.renew(&stopped), Ok(Some(Renewal::Left(origin))));
+    let prefix = AddressPrefix::of(owner.address.ip());
+    assert_eq!(swarm.renew(&stopped), Ok(Some(Renewal::Left(prefix))));
     assert_eq!(swarm.len(), 0);
 }
 
@@ -253,14 +253,14 @@ fn the_best_uploaders_come_first_and_a_quarter_is_random() {
         let chosen = chosen_numbers(&swarm, &newcomer, 8);
         assert_eq!(chosen[..4], [4, 90, 7, 3]);
         others.extend(chosen[4..].iter().copied());
-        let few = self::chosen_numbers(&swarm, &newcomer, 4);
+        let few = chosen_numbers(&swarm, &newcomer, 4);
         assert_eq!((&few[..3], few.len()), (&[4, 90, 7][..], 4));
         assert_eq!(
-            self::chosen_numbers(&swarm, &announcing(500, true), 4)[..3],
+            chosen_numbers(&swarm, &announcing(500, true), 4)[..3],
             [4, 7, 3]
         );
         assert_eq!(
-            self::chosen_numbers(&swarm, &announcing(7, false), 4)[..3],
+            chosen_numbers(&swarm, &announcing(7, false), 4)[..3],
             [4, 90, 3]
         );
     }
@@ -334,8 +334,8 @@ fn the_best_list_stays_correct_when_peers_finish_and_leave() {
         chosen_numbers(&swarm, &announcing(5_000, true), 200)[0],
         998
     );
-    // The last of the list; a peer whose gap another of the best fills; one of the best with such a
-    // gap.
+    // The last of the list; a peer that is not one of the best, whose gap one of the best fills;
+    // one of the best, whose gap another one fills.
     for gone in [998, 5, 900] {
         let stopped = PeerAnnounce {
             event: Some(AnnounceEvent::Stopped),
@@ -387,7 +387,7 @@ fn saved_peers_are_restored() {
     let mut again = Swarm::new(swarm.founder);
     let start = Duration::from_secs(1_000);
     for peer in &peers {
-        again.restore(peer, peer.origin().unwrap(), start);
+        again.restore(peer, peer.prefix().unwrap(), start);
     }
     assert_eq!(again.counts(), swarm.counts());
     let asking = announcing(500, false);

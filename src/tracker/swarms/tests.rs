@@ -38,7 +38,8 @@ fn ip(number: u8) -> IpAddr {
     [10, 0, 0, number].into()
 }
 
-fn seen(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
+/// Announces a peer of swarm 1. Returns the number of peers in the answer.
+fn announce_and_count(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
     let now = Duration::from_secs(seconds);
     let response = announce(swarms, now, &request(1, peer), ip(peer)).unwrap();
     response.peers.len()
@@ -47,9 +48,9 @@ fn seen(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
 #[test]
 fn pieceful_peers_are_gone_after_two_missed_announces_even_before_the_expiry() {
     let swarms = swarms();
-    assert_eq!(seen(&swarms, 0, 1), 0);
-    assert_eq!(seen(&swarms, 49, 2), 1);
-    assert_eq!(seen(&swarms, 50, 2), 0);
+    assert_eq!(announce_and_count(&swarms, 0, 1), 0);
+    assert_eq!(announce_and_count(&swarms, 49, 2), 1);
+    assert_eq!(announce_and_count(&swarms, 50, 2), 0);
     assert_eq!(swarms.peers(), 2);
     assert_eq!(swarms.expire(Duration::from_secs(50)), 1);
     assert_eq!(swarms.expire(Duration::from_secs(100)), 1);
@@ -68,8 +69,8 @@ fn other_clients_are_gone_after_fifteen_minutes() {
         (response.interval, response.min_interval),
         (OTHER_CLIENT_INTERVAL, None)
     );
-    assert_eq!(seen(&swarms, 899, 2), 1);
-    assert_eq!(seen(&swarms, 900, 2), 0);
+    assert_eq!(announce_and_count(&swarms, 899, 2), 1);
+    assert_eq!(announce_and_count(&swarms, 900, 2), 0);
     let response = announce(&swarms, Duration::ZERO, &request(2, 1), ip(1)).unwrap();
     assert_eq!(
         (response.interval, response.min_interval),
@@ -91,8 +92,8 @@ fn a_stopped_peer_is_removed_at_once_together_with_an_empty_swarm() {
             (0, 0),
             "an unknown peer that stops creates no swarm"
         );
-        assert_eq!(seen(&swarms, 0, 1), 0);
-        assert_eq!(seen(&swarms, 0, 2), 1);
+        assert_eq!(announce_and_count(&swarms, 0, 1), 0);
+        assert_eq!(announce_and_count(&swarms, 0, 2), 1);
         let response = announce(&swarms, Duration::ZERO, &stopped, ip(1)).unwrap();
         assert_eq!((response.incomplete, response.peers.len()), (Some(1), 0));
         let other = AnnounceRequest {
@@ -110,7 +111,7 @@ fn an_answer_contains_as_many_peers_as_wanted_50_by_default_200_at_most() {
     for number in 0..=255 {
         announce(&swarms, Duration::ZERO, &request(1, number), ip(number)).unwrap();
     }
-    for (want, given) in [
+    for (want, expected) in [
         (None, 50),
         (Some(0), 0),
         (Some(3), 3),
@@ -122,7 +123,7 @@ fn an_answer_contains_as_many_peers_as_wanted_50_by_default_200_at_most() {
             ..request(1, 0)
         };
         let response = announce(&swarms, Duration::ZERO, &request, ip(0)).unwrap();
-        assert_eq!(response.peers.len(), given);
+        assert_eq!(response.peers.len(), expected);
     }
 }
 
@@ -139,7 +140,7 @@ fn an_ipv4_peer_over_an_ipv6_socket_is_an_ipv4_peer() {
 #[test]
 fn an_answer_contains_peer_ids_unless_they_are_not_wanted() {
     let swarms = swarms();
-    seen(&swarms, 0, 1);
+    announce_and_count(&swarms, 0, 1);
     for no_peer_id in [false, true] {
         let request = AnnounceRequest {
             no_peer_id,
@@ -217,7 +218,7 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
 #[test]
 fn a_scrape_contains_the_existing_swarms() {
     let swarms = swarms();
-    seen(&swarms, 0, 1);
+    announce_and_count(&swarms, 0, 1);
     let done = AnnounceRequest {
         left: 0,
         event: Some(AnnounceEvent::Completed),
@@ -256,7 +257,7 @@ fn one_address_may_be_in_any_number_of_group_swarms() {
 #[test]
 fn the_stats_contain_counts_and_no_names() {
     let swarms = swarms();
-    let response = |peer, left, bytes, event, at| {
+    let announce_and_stats = |peer, left, bytes, event, at| {
         let request = AnnounceRequest {
             left,
             uploaded: bytes,
@@ -268,14 +269,14 @@ fn the_stats_contain_counts_and_no_names() {
         let stats = swarms.stats();
         (stats.swarms, stats.seeds, stats.leeches)
     };
-    assert_eq!(response(1, 1, 100, None, 0), (1, 0, 1));
-    assert_eq!(response(2, 0, 0, None, 0), (1, 1, 1));
+    assert_eq!(announce_and_stats(1, 1, 100, None, 0), (1, 0, 1));
+    assert_eq!(announce_and_stats(2, 0, 0, None, 0), (1, 1, 1));
     assert_eq!(
-        response(1, 0, 150, Some(AnnounceEvent::Completed), 1),
+        announce_and_stats(1, 0, 150, Some(AnnounceEvent::Completed), 1),
         (1, 2, 0)
     );
     assert_eq!(
-        response(2, 0, 7, Some(AnnounceEvent::Stopped), 1),
+        announce_and_stats(2, 0, 7, Some(AnnounceEvent::Stopped), 1),
         (1, 1, 0)
     );
     let stats = swarms.stats();
@@ -300,7 +301,7 @@ fn a_restart_keeps_peers_that_have_not_expired() {
         ..request(1, 1)
     };
     announce(&before, Duration::ZERO, &other, ip(1)).unwrap();
-    seen(&before, 0, 2);
+    announce_and_count(&before, 0, 2);
     announce(&before, Duration::ZERO, &request(2, 3), ip(3)).unwrap();
     let saved = before.save(Duration::from_secs(10), wall(0));
 
@@ -312,8 +313,12 @@ fn a_restart_keeps_peers_that_have_not_expired() {
         (after.swarms(), after.peers(), after.stats().seeds),
         (2, 3, 1)
     );
-    assert_eq!(seen(&after, 0, 9), 2);
-    assert_eq!(seen(&after, 1, 9), 1, "with the time they have left");
+    assert_eq!(announce_and_count(&after, 0, 9), 2);
+    assert_eq!(
+        announce_and_count(&after, 1, 9),
+        1,
+        "with the time they have left"
+    );
     assert_eq!(
         after.restore(&saved, Duration::ZERO, wall(0)),
         Ok(0),

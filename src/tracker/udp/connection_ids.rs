@@ -1,5 +1,5 @@
-//! Connection ids (BEP 15, "UDP connections / spoofing") without stored state. Each id holds a time
-//! and an HMAC over that time and the client's address. Nobody can make one without the key.
+//! Connection ids (BEP 15, "UDP connections / spoofing") without stored state. Each id contains a
+//! time and an HMAC over that time and the client's address. Nobody can make one without the key.
 
 use crate::wire::udp_tracker::ConnectionId;
 use ring::hmac;
@@ -28,7 +28,8 @@ impl ConnectionIds {
     /// Whether this id was issued to `ip` within the last two minutes.
     pub(super) fn is_valid(&self, id: ConnectionId, ip: IpAddr, now: Duration) -> bool {
         let ConnectionId([high, low, ..]) = id;
-        // The id holds the low 16 bits of the seconds. The rest follows because it is recent.
+        // The id contains the low 16 bits of the seconds. The other bits follow, because a valid id
+        // is recent.
         let age = u64::from(low_bits(now.as_secs()).wrapping_sub(u16::from_be_bytes([high, low])));
         match now.as_secs().checked_sub(age) {
             Some(issued) if age <= LIFETIME_SECONDS => {

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// Number of threads that read the socket: one more than keeps a core busy with the protocol.
+/// Number of threads that read the socket. One thread can keep a core busy with the protocol; this
+/// is one more.
 const THREADS: usize = 2;
 /// Stack size of each thread in bytes.
 const STACK_BYTES: usize = 256 << 10;

@@ -26,7 +26,7 @@ impl UdpService {
         }
     }
 
-    /// The response to a datagram from `from`. Datagrams outside the protocol mostly get none.
+    /// The response to a datagram from `from`. Most datagrams outside the protocol get no response.
     pub(super) fn answer(
         &self,
         datagram: &[u8],

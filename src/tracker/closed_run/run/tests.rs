@@ -74,7 +74,7 @@ impl Run {
         }
     }
 
-    /// Each client reports its own and its wanted files, in order.
+    /// A run in which each client has reported its own and its wanted files, in order.
     fn released(clients: &[(u32, &[&Info], &[&str])]) -> Self {
         let mut run = Self::of(clients.len() as u32);
         for (client, files, wanted) in clients {

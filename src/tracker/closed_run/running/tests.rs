@@ -68,7 +68,7 @@ fn write(connection: &TlsStream, bytes: &[u8]) {
         .unwrap();
 }
 
-fn fill(connection: &TlsStream, mut buffer: &mut [u8]) {
+fn read_exact(connection: &TlsStream, mut buffer: &mut [u8]) {
     while !buffer.is_empty() {
         let read = connection
             .read_until(buffer, Instant::now() + LONG)
@@ -81,9 +81,9 @@ fn fill(connection: &TlsStream, mut buffer: &mut [u8]) {
 /// Reads the next notice, and no byte after it.
 fn notice(connection: &TlsStream) -> RunNotice {
     let mut header = [0; 4];
-    fill(connection, &mut header);
+    read_exact(connection, &mut header);
     let mut body = vec![0; u32::from_be_bytes(header) as usize];
-    fill(connection, &mut body);
+    read_exact(connection, &mut body);
     RunNotice::decode(&body).unwrap()
 }
 
@@ -217,7 +217,7 @@ fn a_client_that_reads_nothing_does_not_delay_the_others() {
         ask: RunRequest::Ping,
     }
     .encode();
-    // Until its answers fill both ends' buffers and the tracker stops reading.
+    // Send until the answers read_exact the buffers of both ends and the tracker stops reading.
     while write_frame(&deaf, &body, MAX_FRAME, Duration::from_millis(200)).is_ok() {}
     let other = tracker.client(2);
     send(&other, RunRequest::Reported);

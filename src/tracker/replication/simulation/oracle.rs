@@ -1,4 +1,4 @@
-//! The oracle: what was promised to clients, and whether it holds.
+//! The oracle: what trackers promised to clients, and whether they kept it.
 
 use super::super::Copies;
 use super::Failure;
@@ -85,7 +85,7 @@ pub(crate) struct Oracle {
 }
 
 impl Request {
-    /// What an operation promises that makes this change in this state of the registry.
+    /// The promise of an operation that makes this change in this state of the registry.
     pub(super) fn new(change: &Change, registry: &Registry) -> Option<Self> {
         let origin = registry.origin();
         let known = registry.version_vector().of(origin);
@@ -169,7 +169,7 @@ impl Oracle {
         }
     }
 
-    /// Checks that all trackers hold the same data, and everything that was promised.
+    /// Checks that all trackers have the same data, and that every promise was kept.
     pub(super) fn check(&self, nodes: &[Node]) -> Result<(), Failure> {
         let fail = |text: String| Err(Failure(text));
         let registries: Vec<&Registry> = nodes

@@ -10,14 +10,14 @@ fn catching_up_goes_in_batches_and_is_merged_in_one_step() {
     );
     a.replica.batch = 1;
     for name in ["nik", "olga", "ada"] {
-        a.user(name).unwrap();
+        a.create_account(name).unwrap();
     }
     a.open(1);
     b.open(1);
     let mut batches = 0;
     while !b.serves() {
         assert_eq!(b.replica.registry().rows().count(), 0, "all or nothing");
-        batches += a.kinds().iter().filter(|it| **it == "changes").count();
+        batches += a.sent_kinds().iter().filter(|it| **it == "changes").count();
         for (connection, message) in std::mem::take(&mut a.sent) {
             b.receive(connection, message);
         }
@@ -32,14 +32,14 @@ fn catching_up_goes_in_batches_and_is_merged_in_one_step() {
 #[test]
 fn a_push_that_builds_on_unknown_writes_starts_a_catch_up() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     let lost = std::mem::take(&mut a.sent);
     assert_eq!(lost.len(), 1);
-    a.user("nik").unwrap();
+    a.create_account("nik").unwrap();
     let (connection, message) = a.sent.remove(0);
     b.receive(connection, message);
     assert_eq!(b.replica.registry().rows().count(), 0);
-    assert_eq!(b.kinds(), ["pull"]);
+    assert_eq!(b.sent_kinds(), ["pull"]);
     exchange_messages(&mut a, &mut b);
     assert_eq!(b.replica.registry().rows().count(), 2);
     assert_eq!(a.acknowledged, [(1, Copies::Two), (2, Copies::Two)]);
@@ -53,11 +53,11 @@ fn parts_of_a_batch_keep_a_slow_connection_open_and_staged_batches_survive_a_los
     );
     a.replica.batch = 1;
     for name in ["nik", "olga", "ada"] {
-        a.user(name).unwrap();
+        a.create_account(name).unwrap();
     }
     a.open(1);
     b.open(1);
-    let pull = |tracker: &TestTracker| tracker.kinds().contains(&"pull");
+    let pull = |tracker: &TestTracker| tracker.sent_kinds().contains(&"pull");
     let step = |from: &mut TestTracker, to: &mut TestTracker| {
         for (connection, message) in std::mem::take(&mut from.sent) {
             to.receive(connection, message);
@@ -83,7 +83,7 @@ fn parts_of_a_batch_keep_a_slow_connection_open_and_staged_batches_survive_a_los
     assert_eq!(b.replica.registry().rows().count(), 0);
     let mut batches = 0;
     while b.replica.registry().rows().count() < 3 {
-        batches += a.kinds().iter().filter(|it| **it == "changes").count();
+        batches += a.sent_kinds().iter().filter(|it| **it == "changes").count();
         step(&mut a, &mut b);
         step(&mut b, &mut a);
     }
@@ -95,13 +95,19 @@ fn an_unanswered_pull_is_given_up_and_sent_again() {
     let (mut a, mut b) = pair();
     a.close(1);
     b.close(1);
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     a.open(2);
     b.open(2);
     for (connection, message) in std::mem::take(&mut a.sent) {
         b.receive(connection, message);
     }
-    let pulls = |tracker: &TestTracker| tracker.kinds().iter().filter(|it| **it == "pull").count();
+    let pulls = |tracker: &TestTracker| {
+        tracker
+            .sent_kinds()
+            .iter()
+            .filter(|it| **it == "pull")
+            .count()
+    };
     assert_eq!(pulls(&b), 1);
     b.sent.clear();
     for _ in 0..8 {
@@ -111,5 +117,5 @@ fn an_unanswered_pull_is_given_up_and_sent_again() {
             b.receive(connection, message);
         }
     }
-    assert_eq!(pulls(&b), 1, "{:?}", b.kinds());
+    assert_eq!(pulls(&b), 1, "{:?}", b.sent_kinds());
 }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_silent_connection_is_closed_and_later_messages_on_it_are_ignored() {
     let (mut a, mut b) = pair();
-    b.user("olga").unwrap();
+    b.create_account("olga").unwrap();
     let late = std::mem::take(&mut b.sent);
     a.advance(IDLE_TIMEOUT);
     assert_eq!(a.closed, [ReplicaConnectionId(1)]);
@@ -45,7 +45,7 @@ fn a_newer_connection_replaces_the_older_one() {
         (a.closed.as_slice(), b.closed.as_slice()),
         (&[ReplicaConnectionId(1)][..], &[ReplicaConnectionId(1)][..])
     );
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(a.acknowledged, [(1, Copies::Two)]);
 }

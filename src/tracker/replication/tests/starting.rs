@@ -6,7 +6,7 @@ use super::*;
 fn a_resumed_tracker_waits_until_it_is_in_sync_or_for_two_seconds() {
     let mut a = TestTracker::new(1, StartData::Resumed);
     assert_eq!(
-        a.user("olga"),
+        a.create_account("olga"),
         Err(ReplicaError::NotServing(Serving::Waiting))
     );
     a.advance(START_WAIT);
@@ -15,7 +15,7 @@ fn a_resumed_tracker_waits_until_it_is_in_sync_or_for_two_seconds() {
         TestTracker::new(1, StartData::Resumed),
         TestTracker::new(2, StartData::Alone),
     );
-    b.user("olga").unwrap();
+    b.create_account("olga").unwrap();
     a.open(1);
     b.open(1);
     for (connection, message) in std::mem::take(&mut b.sent) {
@@ -35,7 +35,7 @@ fn a_tracker_replicates_with_exactly_the_listed_trackers() {
     let effects = a.replica.set_listed([number(1)], a.now);
     a.perform(effects);
     assert!(a.replica.is_single());
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     connect(&mut a, &mut b, 1);
     assert!(!b.serves() && a.closed == [ReplicaConnectionId(1)]);
     let effects = a.replica.set_listed([1, 2].map(number), a.now);
@@ -43,7 +43,7 @@ fn a_tracker_replicates_with_exactly_the_listed_trackers() {
     b.close(1);
     connect(&mut a, &mut b, 2);
     assert!(b.serves() && b.replica.registry().rows().count() == 1);
-    a.user("nik").unwrap();
+    a.create_account("nik").unwrap();
     let effects = a.replica.set_listed([number(1)], a.now);
     a.perform(effects);
     assert_eq!(a.acknowledged.last(), Some(&(2, Copies::OnlyHere)));
@@ -64,7 +64,7 @@ fn a_restored_tracker_serves_only_when_it_has_caught_up_with_one_that_serves() {
         TestTracker::new(1, StartData::Restored),
         TestTracker::new(2, StartData::Alone),
     );
-    b.user("olga").unwrap();
+    b.create_account("olga").unwrap();
     a.open(1);
     b.open(1);
     for (connection, message) in std::mem::take(&mut b.sent) {
@@ -78,12 +78,12 @@ fn a_restored_tracker_serves_only_when_it_has_caught_up_with_one_that_serves() {
 #[test]
 fn an_older_copy_of_the_data_does_not_serve() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     b.close(1);
     let mut older = TestTracker::new(1, StartData::Alone);
-    older.user("nik").unwrap();
-    older.user("ada").unwrap();
+    older.create_account("nik").unwrap();
+    older.create_account("ada").unwrap();
     assert_eq!(older.acknowledged.len(), 2);
     let mut oldest = TestTracker::new(1, StartData::Resumed);
     connect(&mut oldest, &mut b, 2);
@@ -94,7 +94,10 @@ fn an_older_copy_of_the_data_does_not_serve() {
     assert_eq!(oldest.replica.serving(), Serving::Halted(halt));
     assert!(oldest.reports.contains(&Report::Halted(halt)));
     assert!(oldest.closed.contains(&ReplicaConnectionId(2)));
-    assert!(matches!(oldest.user("x"), Err(ReplicaError::NotServing(_))));
+    assert!(matches!(
+        oldest.create_account("x"),
+        Err(ReplicaError::NotServing(_))
+    ));
     oldest.open(3);
     assert_eq!(oldest.closed.last(), Some(&ReplicaConnectionId(3)));
 }
@@ -102,8 +105,8 @@ fn an_older_copy_of_the_data_does_not_serve() {
 #[test]
 fn an_older_copy_that_serves_alone_writes_under_a_new_origin() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
-    a.user("ada").unwrap();
+    a.create_account("olga").unwrap();
+    a.create_account("ada").unwrap();
     exchange_messages(&mut a, &mut b);
     b.close(1);
     // An empty copy from before these writes, and no other tracker to report them.
@@ -111,7 +114,7 @@ fn an_older_copy_that_serves_alone_writes_under_a_new_origin() {
     older.advance(START_WAIT);
     let origin = Origin([101; 16]);
     assert_eq!(older.disk[0].origin, Some(origin), "durable before a write");
-    assert_eq!(older.user("nik"), Ok(1));
+    assert_eq!(older.create_account("nik"), Ok(1));
     assert_eq!(older.disk[1].origin, None);
     connect(&mut older, &mut b, 2);
     assert!(older.serves() && b.serves());
@@ -138,7 +141,7 @@ fn pair_of_resumed() -> (TestTracker, TestTracker) {
 fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
     for by_wall_alone in [false, true] {
         let (mut a, mut b) = pair();
-        b.user("olga").unwrap();
+        b.create_account("olga").unwrap();
         // Sent before the stall, and received after it.
         let late = std::mem::take(&mut b.sent);
         let passed = STALL_LIMIT + SECOND;
@@ -149,7 +152,7 @@ fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
         assert!(a.replica.stalled_for(a.now).is_some());
         // Any call detects the stall.
         let refused = Err(ReplicaError::NotServing(Serving::Waiting));
-        assert_eq!(a.user("nik"), refused);
+        assert_eq!(a.create_account("nik"), refused);
         for (connection, message) in late {
             a.receive(connection, message);
         }
@@ -172,7 +175,7 @@ fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
     single.perform(effects);
     single.now.wall += STALL_LIMIT * 100;
     assert_eq!(
-        single.user("nik"),
+        single.create_account("nik"),
         Ok(1),
         "no other tracker went on without it"
     );
@@ -181,7 +184,7 @@ fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
 #[test]
 fn pending_writes_are_abandoned_when_a_tracker_halts() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     let versions = {
         let mut versions = VersionVector::new();
         versions.note(a.replica.registry().origin(), Sequence::new(9).unwrap());
@@ -241,12 +244,12 @@ fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
     a.sent.clear();
     // The folder was copied while the trackers were not connected. The copy gives a known number to
     // a different write.
-    b.user("olga").unwrap();
+    b.create_account("olga").unwrap();
     let (connection, push) = b.sent.remove(0);
     a.receive(connection, push.clone());
-    assert_eq!(a.kinds(), ["pushed"]);
+    assert_eq!(a.sent_kinds(), ["pushed"]);
     a.receive(connection, push);
-    assert_eq!(a.kinds(), ["pushed", "pushed"], "the same push again");
+    assert_eq!(a.sent_kinds(), ["pushed", "pushed"], "the same push again");
     let origin = b.replica.registry().origin();
     let registry = Registry::new(origin);
     let new = NewAccount {
@@ -258,6 +261,6 @@ fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
     let change = update.change().unwrap().encode();
     let change = Encoded::new(change).unwrap();
     a.receive(connection, ReplicaMessage::Push { id: 1, change });
-    assert_eq!(a.kinds(), ["pushed", "pushed"]);
+    assert_eq!(a.sent_kinds(), ["pushed", "pushed"]);
     assert_eq!(a.closed.last(), Some(&connection));
 }

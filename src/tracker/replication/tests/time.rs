@@ -22,7 +22,7 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
         found.collect::<Vec<_>>()
     };
     assert_eq!(ahead(&a), [7_200_000]);
-    b.user("olga").unwrap();
+    b.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     assert!(
         a.reports
@@ -41,28 +41,28 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
 #[test]
 fn expired_rows_are_deleted_a_day_later_once_all_have_them_and_no_clock_is_wrong() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     let actor = a.replica.registry().rows().next().unwrap().id();
-    let session = a.id();
+    let login = a.id();
     let end = a.now.wall + SECOND;
     a.write(Vec::new(), |registry, now| {
-        registry.log_out(actor, session, end, now)
+        registry.log_out(actor, login, end, now)
     })
     .unwrap();
     exchange_messages(&mut a, &mut b);
-    let has = |tracker: &TestTracker| tracker.replica.registry().row(session).is_some();
-    let day = |tracker: &mut TestTracker| tracker.now.wall += EXPIRED_ROW_GRACE + SECOND;
-    day(&mut a);
+    let has = |tracker: &TestTracker| tracker.replica.registry().row(login).is_some();
+    let pass_a_day = |tracker: &mut TestTracker| tracker.now.wall += EXPIRED_ROW_GRACE + SECOND;
+    pass_a_day(&mut a);
     a.advance(PING_INTERVAL);
     exchange_messages(&mut a, &mut b);
     a.advance(GC_INTERVAL);
     assert!(has(&a), "the two clocks are a day apart");
-    day(&mut b);
+    pass_a_day(&mut b);
     b.advance(GC_INTERVAL + PING_INTERVAL);
     connect(&mut a, &mut b, 2);
     a.advance(GC_INTERVAL);
     assert!(!has(&a));
-    assert!(a.disk.last().unwrap().forgotten == [session]);
+    assert!(a.disk.last().unwrap().forgotten == [login]);
     b.advance(GC_INTERVAL);
     assert!(!has(&b), "each tracker deletes by itself");
 }
@@ -71,8 +71,8 @@ fn expired_rows_are_deleted_a_day_later_once_all_have_them_and_no_clock_is_wrong
 fn blobs_are_deleted_after_two_garbage_collections_without_a_row() {
     let other = InfoHash([8; 20]);
     let mut a = TestTracker::new(1, StartData::Alone);
-    a.user("olga").unwrap();
-    a.group_with_blob(vec![(BLOB, vec![7])]).unwrap();
+    a.create_account("olga").unwrap();
+    a.create_group_with_blob(vec![(BLOB, vec![7])]).unwrap();
     a.replica.blobs.stored.insert(other);
     let dropped = |tracker: &TestTracker| {
         let commits = tracker.disk.iter();

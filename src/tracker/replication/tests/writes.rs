@@ -6,19 +6,19 @@ use super::*;
 fn a_write_is_on_the_disk_then_pushed_then_acknowledged() {
     let (mut a, mut b) = pair();
     a.unsynced = Some(Vec::new());
-    assert_eq!(a.user("olga"), Ok(1));
+    assert_eq!(a.create_account("olga"), Ok(1));
     assert!(
         a.sent.is_empty() && a.acknowledged.is_empty(),
         "not durable yet"
     );
     a.sync();
-    assert_eq!(a.kinds(), ["push"]);
+    assert_eq!(a.sent_kinds(), ["push"]);
     assert_eq!(a.acknowledged, []);
     b.unsynced = Some(Vec::new());
     exchange_messages(&mut a, &mut b);
     assert_eq!(a.acknowledged, [], "not durable at the other tracker yet");
     b.sync();
-    assert_eq!(b.kinds(), ["pushed"]);
+    assert_eq!(b.sent_kinds(), ["pushed"]);
     exchange_messages(&mut a, &mut b);
     assert_eq!(a.acknowledged, [(1, Copies::Two)]);
     assert_eq!(a.replica.registry().dump(), b.replica.registry().dump());
@@ -30,7 +30,7 @@ fn without_another_tracker_a_write_is_acknowledged_at_once_and_sent_when_one_con
     a.close(1);
     b.close(1);
     assert!(a.reports.contains(&Report::Lost { other: number(2) }));
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     assert_eq!(a.acknowledged, [(1, Copies::OnlyHere)]);
     assert_eq!(a.replica.status(a.now).others[0].it_lacks, Some(1));
     connect(&mut a, &mut b, 2);
@@ -41,12 +41,12 @@ fn without_another_tracker_a_write_is_acknowledged_at_once_and_sent_when_one_con
 #[test]
 fn a_tracker_that_does_not_answer_is_waited_for_once() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     a.advance(PUSH_WAIT - Duration::from_millis(1));
     assert_eq!(a.acknowledged, []);
     a.advance(Duration::from_millis(1));
     assert_eq!(a.acknowledged, [(1, Copies::OnlyHere)]);
-    a.user("nik").unwrap();
+    a.create_account("nik").unwrap();
     assert_eq!(a.acknowledged.len(), 2, "the second does not wait");
     exchange_messages(&mut a, &mut b);
     a.advance(PING_INTERVAL);
@@ -55,7 +55,7 @@ fn a_tracker_that_does_not_answer_is_waited_for_once() {
         a.replica.status(a.now).others[0].current,
         "until it is back"
     );
-    a.user("ada").unwrap();
+    a.create_account("ada").unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(a.acknowledged[2], (3, Copies::Two));
 }
@@ -63,19 +63,20 @@ fn a_tracker_that_does_not_answer_is_waited_for_once() {
 #[test]
 fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(
-        a.group_with_blob(Vec::new()),
+        a.create_group_with_blob(Vec::new()),
         Err(ReplicaError::NoBlob(BLOB))
     );
     // Two full parts and a short one.
     let blob = vec![7; 2 * BLOB_PART + 5];
-    a.group_with_blob(vec![(BLOB, blob.clone())]).unwrap();
-    assert_eq!(a.kinds(), ["push"]);
+    a.create_group_with_blob(vec![(BLOB, blob.clone())])
+        .unwrap();
+    assert_eq!(a.sent_kinds(), ["push"]);
     let mut parts = 0;
     while a.acknowledged.len() < 2 {
-        parts += a.kinds().iter().filter(|it| **it == "blob").count();
+        parts += a.sent_kinds().iter().filter(|it| **it == "blob").count();
         let groups = b.replica.registry().dump().groups.len();
         assert_eq!(groups, 0, "the blob is not there yet");
         for (connection, message) in std::mem::take(&mut a.sent) {
@@ -97,9 +98,9 @@ fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
 #[test]
 fn rows_do_not_wait_for_a_missing_or_invalid_blob_which_is_requested_again() {
     let (mut a, mut b) = pair();
-    a.user("olga").unwrap();
+    a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
-    a.group_with_blob(vec![(BLOB, vec![8; 3])]).unwrap();
+    a.create_group_with_blob(vec![(BLOB, vec![8; 3])]).unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(b.replica.registry().dump().groups.len(), 1);
     assert!(b.reports.contains(&Report::BlobMissing { info_hash: BLOB }));

@@ -5,23 +5,23 @@ use super::super::node::{blob, named_by};
 use super::super::oracle::Request;
 use super::super::{Failure, Mutation};
 use super::{Unanswered, World, new_account};
-use crate::tracker::registry::tests::convergence::{Command, World as Story};
+use crate::tracker::registry::tests::convergence::{Command, World as RegistryWorld};
 use crate::tracker::registry::{CodeHash, Refusal, Registry, RowId, Sequence, Update};
 use fastrand::Rng;
 use std::time::Duration;
 
 impl World {
-    /// A client requests an operation of a tracker. Sometimes its answer is lost.
+    /// A client requests an operation from a tracker. Sometimes its answer is lost.
     pub(super) fn request_operation(&mut self, at: usize) -> Result<(), Failure> {
         let (id, other, wall) = (self.id(), self.id(), self.moment(at).wall);
         let soon = wall + Duration::from_secs(3_600);
-        let short = self.rng.u8(..12);
+        let choice = self.rng.u8(..12);
         let Some(replica) = &self.nodes[at].replica else {
             return Ok(());
         };
         let registry: &Registry = Replica::registry(replica);
         let accounts = registry.accounts(None, 3).items;
-        match (short, accounts.first()) {
+        match (choice, accounts.first()) {
             (0, _) => {
                 let code = CodeHash(other.0.repeat(2).try_into().unwrap());
                 return self.write(at, |_, registry| {
@@ -45,7 +45,7 @@ impl World {
                 return Ok(());
             };
             let registry: &Registry = Replica::registry(replica);
-            let command = Story::operation(&mut self.rng, registry, id);
+            let command = RegistryWorld::operation(&mut self.rng, registry, id);
             if command.run(registry, ids, receipt, wall).is_err() {
                 continue;
             }
@@ -73,13 +73,13 @@ impl World {
 
     /// A client that got no answer repeats its request at the same or another tracker.
     pub(super) fn repeat_request(&mut self, at: usize) -> Result<(), Failure> {
-        let asked = self.rng.usize(..self.unanswered.len());
+        let index = self.rng.usize(..self.unanswered.len());
         let Unanswered {
             command,
             mut ids,
             receipt,
             first,
-        } = self.unanswered.swap_remove(asked);
+        } = self.unanswered.swap_remove(index);
         if self.mutation == Mutation::NewIdsOnRepeat {
             ids = (self.id(), self.id());
         }

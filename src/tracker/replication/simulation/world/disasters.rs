@@ -52,21 +52,22 @@ impl World {
         for (connection, other) in connections {
             self.schedule_disconnect(at, other, connection);
         }
-        let away = match self.rng.u8(..3) {
+        let max_downtime = match self.rng.u8(..3) {
             0 => 8_000,
             _ => 300,
         };
-        let start = self.now + self.rng.u64(..away);
+        let start = self.now + self.rng.u64(..max_downtime);
         self.starts.insert(at, start);
     }
 
-    /// A stored blob is lost. Another tracker must still have it.
+    /// Loses a stored blob that another tracker still has.
     pub(super) fn lose_blob(&mut self, at: usize) {
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Node> = others.map(|(_, node)| node).collect();
         let mut blobs = self.nodes[at].disk.blobs.iter();
-        let spare = blobs.find(|blob| others.iter().any(|it| it.disk.blobs.contains(blob)));
-        if let Some(blob) = spare.copied() {
+        let also_elsewhere =
+            blobs.find(|blob| others.iter().any(|it| it.disk.blobs.contains(blob)));
+        if let Some(blob) = also_elsewhere.copied() {
             self.nodes[at].disk.blobs.remove(&blob);
             self.oracle.counts.note("blob lost");
         }
@@ -146,7 +147,8 @@ impl World {
         self.oracle.counts.note("older copy refused");
     }
 
-    /// Returns whether the disk was replaced.
+    /// Crashes a tracker and replaces its disk, unless too much would be lost. Returns whether it
+    /// did.
     pub(super) fn replace_disk(
         &mut self,
         at: usize,
@@ -156,14 +158,14 @@ impl World {
         let lost = &self.nodes[at].disk.versions;
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
-        let spare = others.iter().any(|disk| disk.versions.includes(lost));
+        let others_have_all_writes = others.iter().any(|disk| disk.versions.includes(lost));
         // A blob that another tracker lost must not be lost here too.
         let rows = others.iter().flat_map(|disk| disk.rows.values());
-        let kept = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
+        let is_elsewhere = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
         let mut named = disk.rows.values().filter_map(named_by);
-        let whole = named.all(|blob| disk.blobs.contains(&blob) || kept(blob));
-        let kept = whole && rows.filter_map(named_by).all(kept);
-        if (!spare && self.oracle.losses > 0) || !kept {
+        let has_its_blobs = named.all(|blob| disk.blobs.contains(&blob) || is_elsewhere(blob));
+        let no_blob_lost = has_its_blobs && rows.filter_map(named_by).all(is_elsewhere);
+        if (!others_have_all_writes && self.oracle.losses > 0) || !no_blob_lost {
             return Ok(false);
         }
         self.crash(at);
@@ -176,7 +178,7 @@ impl World {
             true => "backup restored",
             false => "disk lost",
         });
-        if !spare {
+        if !others_have_all_writes {
             counts.note("disk lost with what only it had");
         }
         self.log_step(|| format!("{at} has another disk"));

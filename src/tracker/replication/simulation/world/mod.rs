@@ -49,8 +49,9 @@ pub(crate) struct World {
     events: BTreeMap<(u64, u64), (usize, u32, Event)>,
     order: u64,
     connections: u64,
-    /// Milliseconds since the start of the simulation, and since 1970.
+    /// Milliseconds since the start of the simulation.
     now: u64,
+    /// Milliseconds since 1970 by a clock without error.
     wall: i64,
     ids: u64,
     next_call: u64,
@@ -191,9 +192,9 @@ impl World {
                     .try_into()
                     .unwrap(),
             );
-            let good = now.wall * 2;
+            let expires = now.wall * 2;
             self.write(at, |_, registry| {
-                registry.create_invite(id, code, good, now.wall)
+                registry.create_invite(id, code, expires, now.wall)
             })?;
         }
         self.settle()?;
@@ -207,12 +208,15 @@ impl World {
             self.pass(u64::try_from(IDLE_TIMEOUT.as_millis()).unwrap() + 2 * TICK_MILLIS)?;
             self.settle()?;
             for (at, node) in self.nodes.iter().enumerate() {
-                let over = self
+                let latest_expiry = self
                     .moment(at)
                     .wall
                     .saturating_sub(EXPIRED_ROW_GRACE)
                     .as_millis();
-                let old = |row: &&Row| row.expires().is_some_and(|it| u128::from(it) <= over);
+                let old = |row: &&Row| {
+                    row.expires()
+                        .is_some_and(|it| u128::from(it) <= latest_expiry)
+                };
                 if let Some(row) = node.disk.rows.values().find(old) {
                     return Err(Failure(format!("tracker {at} still has {row:?}")));
                 }
@@ -240,6 +244,7 @@ impl World {
         }
     }
 
+    /// Why the trackers have not recovered yet. `None` once they have.
     fn unsettled(&self) -> Option<String> {
         for (at, node) in self.nodes.iter().enumerate() {
             let Some(replica) = &node.replica else {
@@ -361,7 +366,9 @@ impl World {
                     let here = self.nodes[at].disk.blobs.contains(&info_hash);
                     let bytes = here.then(|| blob(info_hash));
                     if bytes.is_none() {
-                        return Err(Failure(format!("tracker {at} sends a blob it has not got")));
+                        return Err(Failure(format!(
+                            "tracker {at} sends a blob that it does not have"
+                        )));
                     }
                     if let Ok(message) = ReplicaMessage::blob(info_hash, offset, bytes.as_deref()) {
                         self.transmit(at, connection, message)?;
@@ -467,7 +474,7 @@ fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
     }
 }
 
-/// The change as a tracker sees it that ignores ends of memberships.
+/// The change as a tracker with [`Mutation::IgnoreEnds`] sees it: without ends of memberships.
 fn without_end_fields(change: &Encoded) -> Encoded {
     let change = Change::decode(change.as_bytes()).unwrap();
     Encoded::new(without_ends(change).encode()).unwrap()

@@ -41,7 +41,7 @@ impl World {
         self.perform(to, effects)
     }
 
-    /// A message is sent over a connection.
+    /// Sends a message over a connection, which may delay, repeat or lose it.
     pub(super) fn transmit(
         &mut self,
         from: usize,
@@ -57,7 +57,7 @@ impl World {
             && ReplicaMessage::decode(&message.encode()).as_ref() != Ok(&message)
         {
             return Err(Failure(format!(
-                "{message:?} is not read as it was written"
+                "{message:?} changes when it is encoded and decoded"
             )));
         }
         let generation = self.nodes[to].generation;
