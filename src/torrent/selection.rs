@@ -63,17 +63,17 @@ impl Selection {
                 .take_while(move |_| length > 0)
                 .filter_map(|number| lengths.piece(u32::try_from(number).ok()?))
         };
-        let of_file = |at: usize| files.get(at).is_some_and(|wanted| *wanted);
+        let is_wanted = |at: usize| files.get(at).is_some_and(|wanted| *wanted);
         for (at, file) in info.files().iter().enumerate() {
-            if of_file(at) {
+            if is_wanted(at) {
                 for piece in pieces_of(file.offset, file.length) {
                     needed.insert(piece);
                 }
             }
         }
-        let mut others = info.files().iter().enumerate();
-        let mixed = others.any(|(at, file)| {
-            let stored = !file.attributes.padding && !of_file(at);
+        let mut entries = info.files().iter().enumerate();
+        let mixed = entries.any(|(at, file)| {
+            let stored = !file.attributes.padding && !is_wanted(at);
             let mut pieces = pieces_of(file.offset, file.length);
             stored && pieces.any(|piece| needed.contains(piece))
         });
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pattern_or_one_for_all_files_chooses_all_and_one_for_none_is_an_error() {
+    fn no_patterns_choose_all_files_and_patterns_without_a_match_are_an_error() {
         let info = info();
         for patterns in [&[][..], &["**".parse().unwrap()]] {
             assert_eq!(Selection::of(&info, patterns), Ok(Selection::all(&info)));
