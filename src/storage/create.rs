@@ -34,9 +34,9 @@ pub struct CreateOptions<'a> {
     pub ssl_cert: Option<&'a str>,
 }
 
-/// Makes the info dictionary of the file or folder at `path`. The same content gives the same
-/// result on every machine. Hashes on all cores with bounded memory. `progress` is called from any
-/// thread with the bytes done and the total. Its calls may arrive slightly out of order.
+/// Makes the info dictionary of the file or folder at `path`. The same content has the same result
+/// on every machine. Hashes on all cores with bounded memory. `progress` is called from any thread
+/// with the bytes done and the total. Its calls may arrive slightly out of order.
 ///
 /// # Errors
 /// See [`CreateError`]. [`StoreError::Stopped`] once `stop` is set.

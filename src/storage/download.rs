@@ -44,10 +44,11 @@ pub struct Download {
     mode: DownloadMode,
     /// The folder that contains the partial and the final file or folder.
     parent: Folder,
-    /// The name of the partial file or folder, then the final name.
+    /// The name of the partial file or folder.
     partial: String,
+    /// The final name.
     name: String,
-    /// The parts file. Also a parts file that is no longer needed; finishing removes it.
+    /// The parts file, even if it is no longer needed. Then finishing removes it.
     parts_file: Option<Arc<PartsFile>>,
     /// Whether opening made the partial file or folder.
     is_new: bool,
@@ -285,7 +286,8 @@ impl Download {
 
     /// Undoes [`Download::open`]. What existed before it stays.
     pub fn undo(&self) {
-        // Pieces of the files in place are served with bytes of the parts file.
+        // The parts file of an extended download stays: pieces of the files in place are served
+        // with its bytes.
         let is_extended = matches!(self.mode, DownloadMode::Extend(_));
         let parts_file = self.needed_parts_file().filter(|_| !is_extended);
         if self.is_new
