@@ -5,9 +5,9 @@
 //! mean.
 //!
 //! The first line names the format. Records follow. A record is a letter, the length of its content
-//! in 4 bytes (big-endian), and the content. The letters are `v` (the version vector), `r` (a row
-//! after its id), `b` (a blob after its info-hash) and `e` (the last record: the SHA-256 of all
-//! bytes before it).
+//! in 4 bytes (big-endian), and the content. The letters are `v` (the version vector), `r` (an id
+//! and its row), `b` (an info-hash and its blob) and `e` (the last record: the SHA-256 of all bytes
+//! before it).
 
 use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};

@@ -123,7 +123,7 @@ pub fn check_share(
             (HashJob::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
                 findings.good.insert(piece);
             }
-            // The file that could not be read is reported anyway.
+            // The piece stays out of `good`, so `blame_pieces` reports its files.
             (HashJob::Piece(_), _) => {}
         }
         Ok(())

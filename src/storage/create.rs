@@ -122,8 +122,8 @@ fn hash_all(
         files: vec![None; info.files().len()],
         stamps: before.clone(),
     });
-    // One thread hashes a whole file. The longest files go first, so that no single thread ends
-    // last.
+    // One thread hashes a whole file. The longest files go first, so that no thread still hashes a
+    // long file when all others have ended.
     let mut files: Vec<usize> = (0..info.files().len()).filter(|_| file_sha1).collect();
     files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
     let files = files.into_iter().map(HashJob::File);

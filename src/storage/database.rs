@@ -6,7 +6,7 @@
 //!
 //! A commit is one transaction with two phases. The data is synced before the header refers to it,
 //! and the header is synced before the commit returns. Therefore a damaged last commit is reported
-//! as damage. It is never mistaken for a commit that a crash interrupted, which would silently
+//! as damage. It is never mistaken for a commit that a crash interrupted: that would silently
 //! restore the older state. There is one exception: one byte of the header says which of the last
 //! two commits is valid, and has no checksum. If only this byte changes, the older commit is read.
 //!

@@ -106,7 +106,7 @@ impl Download {
         let is_mixed = layout.is_mixed();
         let allowed = mode.allows(&parent, &name, info.layout());
         let opened = allowed.and_then(|()| PartsFile::of_download(&info, &parent, &name, is_mixed));
-        let (parts_file, failed) = match opened {
+        let (parts_file, parts_file_error) = match opened {
             Ok(parts_file) => (parts_file.map(Arc::new), None),
             Err(error) => (None, Some(error)),
         };
@@ -129,7 +129,10 @@ impl Download {
             parts_file,
             is_new,
         };
-        let made = failed.map_or_else(|| download.make_files(), Err);
+        let made = match parts_file_error {
+            Some(error) => Err(error),
+            None => download.make_files(),
+        };
         if let Err(error) = made {
             download.undo();
             return Err(error);

@@ -9,7 +9,8 @@
 //! | `/` at the end | everything in that folder and below |
 //! | any other character | itself |
 //!
-//! A pattern without `/` is compared with the last name of a path, in whatever folder the file is.
+//! A pattern without `/` is compared only with the last name of a path. So the file may be in any
+//! folder.
 
 use super::FilePath;
 use std::fmt;

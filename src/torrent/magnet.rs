@@ -123,6 +123,7 @@ impl fmt::Display for Magnet {
 
 fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
     if text.len() == 32 {
+        // Base 32 (RFC 4648, section 6): five bits per digit.
         let mut bytes = [0u8; 20];
         let (mut buffer, mut bits, mut out) = (0u32, 0, bytes.iter_mut());
         for digit in text.bytes() {

@@ -1,7 +1,7 @@
 //! Which files of a share are wanted, and therefore which pieces.
 //!
-//! A piece at the edge of a wanted file also holds bytes of the next file. It is needed, because
-//! only whole pieces can be verified.
+//! A piece at the edge of a wanted file can also contain bytes of other files. It is needed,
+//! because only whole pieces can be verified.
 
 use super::{Glob, Info, PieceSet};
 
@@ -98,7 +98,7 @@ impl Selection {
         files.is_none_or(|files| files.get(index).is_some_and(|wanted| *wanted))
     }
 
-    /// The pieces that hold bytes of wanted files.
+    /// The pieces that contain bytes of wanted files.
     pub fn needed(&self) -> &PieceSet {
         &self.needed
     }
@@ -108,7 +108,7 @@ impl Selection {
         self.bytes
     }
 
-    /// Whether needed pieces also hold bytes of files that are not wanted.
+    /// Whether needed pieces also contain bytes of files that are not wanted.
     pub fn is_mixed(&self) -> bool {
         self.mixed
     }
