@@ -94,9 +94,9 @@ impl<'a> Value<'a> {
         Self::parse_bounded(input, order, MAX_VALUES)
     }
 
-    /// The same, with at most `max_values` values. Each value takes a multiple of its bytes in
-    /// memory. So an input that is short enough for the caller could still take more memory than
-    /// the caller wants.
+    /// Does the same as [`Value::parse`], with at most `max_values` values. Each value takes a
+    /// multiple of its bytes in memory. So an input that is short enough for the caller could still
+    /// take more memory than the caller wants.
     ///
     /// # Errors
     /// The input is not one value in strict bencode, or has too many values.
@@ -201,9 +201,10 @@ impl<'a> Dictionary<'a> {
 
 struct Reader<'a> {
     input: &'a [u8],
+    /// Offset of the next byte.
     at: usize,
+    /// Number of values so far.
     values: usize,
-    /// The largest number of values.
     max_values: usize,
     order: KeyOrder,
 }
@@ -225,7 +226,7 @@ impl<'a> Reader<'a> {
             b'l' => {
                 self.at += 1;
                 let mut items = Vec::new();
-                while !self.end()? {
+                while !self.skip_end()? {
                     items.push(self.value(depth + 1)?);
                 }
                 Kind::List(items)
@@ -245,7 +246,7 @@ impl<'a> Reader<'a> {
     fn dictionary(&mut self, depth: usize) -> Result<Dictionary<'a>, Error> {
         let mut entries: Vec<(&[u8], Value<'_>)> = Vec::new();
         let mut sorted = true;
-        while !self.end()? {
+        while !self.skip_end()? {
             let start = self.at;
             let key = self.string()?;
             match entries.last().map(|(last, _)| (*last).cmp(key)) {
@@ -320,8 +321,8 @@ impl<'a> Reader<'a> {
             .ok_or(Error::Number(start))
     }
 
-    /// Whether the list or dictionary ends here. If so, skips the `e`.
-    fn end(&mut self) -> Result<bool, Error> {
+    /// Skips the `e` if the list or dictionary ends here. Returns whether it did.
+    fn skip_end(&mut self) -> Result<bool, Error> {
         let end = self.peek()? == b'e';
         self.at += usize::from(end);
         Ok(end)

@@ -9,7 +9,7 @@
 //! | 6 | [`scenario`] | a closed run from `inR.txt` files |
 //! | 5 | [`peer`] | a running peer |
 //! | 5 | [`tracker`] | a running tracker |
-//! | 4 | [`storage`] | files, databases and other bytes that last |
+//! | 4 | [`storage`] | files of shares, records, state folders, the tracker's database |
 //! | 4 | [`net`] | sockets and threads |
 //! | 3 | [`swarm`] | which piece next, from which link, how many requests in flight |
 //! | 2 | [`wire`] | bytes to messages, and messages to bytes |

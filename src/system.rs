@@ -1,5 +1,5 @@
-//! Locks, the wall clock, the number of processors and the size of memory, each in the one way in
-//! which this program uses them.
+//! Locks, the wall clock, the number of processors and the size of memory, as this program uses
+//! them.
 //!
 //! Not for the pure floors: they get the time as an argument and hold no lock.
 
@@ -33,8 +33,8 @@ pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The number of bytes of memory that this process may fill: that of the machine, or that of its
-/// control groups if it is smaller. `None` if the system does not report it.
+/// The number of bytes of memory that this process may use: the memory of the machine, or the limit
+/// of its control groups if that is smaller. `None` if the system does not report it.
 pub fn memory() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo".as_ref()).and_then(|text| machine_memory(&text));

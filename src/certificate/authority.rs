@@ -26,7 +26,7 @@ pub struct Authority {
     /// The key as PKCS #8 (RFC 5958).
     key: PrivatePkcs8KeyDer<'static>,
     pair: EcdsaKeyPair,
-    /// Its name as issued certificates repeat it: a complete DER value.
+    /// Its name, a complete DER value. Issued certificates repeat these bytes.
     subject: Vec<u8>,
 }
 
@@ -85,7 +85,7 @@ impl Authority {
             }
             _ => return Err(CertificateError::WrongSections),
         };
-        let pair = pair(&key).ok_or(CertificateError::Key)?;
+        let pair = key_pair(&key).ok_or(CertificateError::Key)?;
         let certificate = CertificateDer::from(certificate);
         let parts = CertificateParts::parse(&certificate).ok_or(CertificateError::Certificate)?;
         let point = parts.point.ok_or(CertificateError::Certificate)?;
@@ -140,7 +140,7 @@ impl Authority {
         let secret = Salt::new(HKDF_SHA256, &[]).extract(self.key.secret_pkcs8_der());
         let derived = secret.expand(&info, HKDF_SHA256);
         let filled = derived.and_then(|block| block.fill(&mut key));
-        // Otherwise the key would be all zeros, which anyone can guess.
+        // After a failure the key would be all zeros, which anyone can guess.
         assert!(filled.is_ok(), "one block of HKDF is never too long");
         key
     }
@@ -190,11 +190,11 @@ pub(super) fn new_key() -> Result<(PrivatePkcs8KeyDer<'static>, EcdsaKeyPair), C
     let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_ASN1_SIGNING);
     let key = EcdsaKeyPair::generate_pkcs8(algorithm, &random);
     let key = key.map_err(|_| CertificateError::NoRandomness)?;
-    let pair = pair(key.as_ref()).ok_or(CertificateError::Key)?;
+    let pair = key_pair(key.as_ref()).ok_or(CertificateError::Key)?;
     Ok((key.as_ref().to_vec().into(), pair))
 }
 
-fn pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
+fn key_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
     let random = SystemRandom::new();
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, &random).ok()
 }
@@ -312,23 +312,26 @@ mod tests {
     #[test]
     fn every_changed_byte_is_detected() {
         let ours = Authority::generate("a").unwrap();
-        let write = |certificate: &[u8], key: &[u8]| {
+        let is_accepted = |certificate: &[u8], key: &[u8]| {
             let mut text = String::new();
             pem::write(CERTIFICATE_LABEL, certificate, &mut text);
             pem::write(KEY_LABEL, key, &mut text);
             Authority::from_pem(text.as_bytes()).is_ok()
         };
         let key = ours.key.secret_pkcs8_der();
-        assert!(write(&ours.certificate, key));
+        assert!(is_accepted(&ours.certificate, key));
         for at in 0..ours.certificate.len() {
             let mut changed = ours.certificate.to_vec();
             changed[at] ^= 1;
-            assert!(!write(&changed, key), "byte {at} of the certificate");
+            assert!(!is_accepted(&changed, key), "byte {at} of the certificate");
         }
         for at in 0..key.len() {
             let mut changed = key.to_vec();
             changed[at] ^= 1;
-            assert!(!write(&ours.certificate, &changed), "byte {at} of the key");
+            assert!(
+                !is_accepted(&ours.certificate, &changed),
+                "byte {at} of the key"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Lengths are below 2^16. Certificates made here are far shorter.
 
-/// Tags of X.509 (RFC 5280, appendix A).
+// Tags of X.509 (RFC 5280, appendix A).
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;

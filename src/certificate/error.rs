@@ -18,10 +18,10 @@ pub enum CertificateError {
     /// The key does not belong to the certificate.
     #[error("its private key does not belong to its certificate")]
     OtherKey,
-    /// The name is not one that certificates made here can have.
+    /// Certificates made here cannot have this name.
     #[error("a certificate's name must have 1 to 64 visible ASCII characters")]
     Name,
-    /// The end is after the year 9999.
+    /// The certificate would be valid after the year 9999.
     #[error("a certificate cannot be valid past the year 9999")]
     Date,
     /// The system provides no random numbers.

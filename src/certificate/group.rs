@@ -108,7 +108,7 @@ pub enum MemberError {
         .0.as_deref().unwrap_or("of no readable name")
     )]
     OtherAuthority(Option<String>),
-    /// It names the group's authority, but that has not signed these bytes.
+    /// It names the group's authority as its issuer, but that authority has not signed these bytes.
     #[error("it names the group's authority, but that has not signed it")]
     NotSigned,
     /// It is not valid yet.

@@ -60,14 +60,15 @@ impl Date {
         (date.civil() == (year, month, day)).then_some(date)
     }
 
-    fn clock(self) -> (u64, u64, u64) {
+    /// Hour, minute and second.
+    fn time_of_day(self) -> (u64, u64, u64) {
         (self.0 / 3_600 % 24, self.0 / 60 % 60, self.0 % 60)
     }
 
     /// UTCTime before 2050, GeneralizedTime from 2050 on.
     fn to_der(self) -> Vec<u8> {
         let (year, month, day) = self.civil();
-        let (hour, minute, second) = self.clock();
+        let (hour, minute, second) = self.time_of_day();
         let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
         let (tag, year) = if self < YEAR_2050 {
             (der::UTC_TIME, format!("{:02}", year % 100))
@@ -79,7 +80,7 @@ impl Date {
 
     /// Splits a date off the front. Dates before 1970 and leap seconds are refused.
     fn take(input: &[u8]) -> Option<(Self, &[u8])> {
-        let (text, years, rest) = match der::take(der::UTC_TIME, input) {
+        let (text, year_digits, rest) = match der::take(der::UTC_TIME, input) {
             Some((text, _, rest)) => (text, 2, rest),
             None => {
                 let (text, _, rest) = der::take(der::GENERALIZED_TIME, input)?;
@@ -87,7 +88,7 @@ impl Date {
             }
         };
         let digits = text.strip_suffix(b"Z")?;
-        if digits.len() != years + 10 || !digits.iter().all(u8::is_ascii_digit) {
+        if digits.len() != year_digits + 10 || !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
         let number = |digits: &[u8]| {
@@ -95,8 +96,8 @@ impl Date {
                 .iter()
                 .fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
         };
-        let (year, others) = digits.split_at_checked(years)?;
-        let year = match (years, number(year)) {
+        let (year, others) = digits.split_at_checked(year_digits)?;
+        let year = match (year_digits, number(year)) {
             (2, year @ 0..50) => 2000 + year,
             (2, year) => 1900 + year,
             (_, year) => year,
@@ -116,7 +117,7 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ((year, month, day), (hour, minute, second)) = (self.civil(), self.clock());
+        let ((year, month, day), (hour, minute, second)) = (self.civil(), self.time_of_day());
         write!(
             f,
             "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC"

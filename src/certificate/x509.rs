@@ -89,7 +89,8 @@ fn extension(id: &[u8], critical: bool, content: &[u8]) -> Vec<u8> {
     )
 }
 
-/// The extensions of an authority: it may sign leaf certificates, and nothing else.
+/// The extensions of an authority: it may sign leaf certificates and revocation lists, and nothing
+/// else.
 pub(super) fn authority_extensions(point: &[u8]) -> Vec<u8> {
     let constraints = [der::BOOLEAN, 1, 0xff, der::INTEGER, 1, 0];
     [
@@ -188,6 +189,7 @@ pub(super) struct CertificateParts<'a> {
     pub(super) point: Option<&'a [u8]>,
     signed: &'a [u8],
     signature: &'a [u8],
+    /// Whether the signature algorithm is ECDSA with SHA-256.
     by_ecdsa: bool,
 }
 
@@ -227,7 +229,7 @@ impl<'a> CertificateParts<'a> {
         })
     }
 
-    /// Whether the private half of the key `point` signed it.
+    /// Whether the private half of the key `point` signed the certificate.
     pub(super) fn is_signed_by(&self, point: &[u8]) -> bool {
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
         self.by_ecdsa && key.verify(self.signed, self.signature).is_ok()

@@ -5,9 +5,9 @@
 //! mean.
 //!
 //! The first line names the format. Records follow. A record is a letter, the length of its content
-//! in 4 bytes (big-endian), and the content. The letters are `v` (the version vector), `r` (a row
-//! after its id), `b` (a blob after its info-hash) and `e` (the last record: the SHA-256 of all
-//! bytes before it).
+//! in 4 bytes (big-endian), and the content. The letters are `v` (the version vector), `r` (an id
+//! and its row), `b` (an info-hash and its blob) and `e` (the last record: the SHA-256 of all bytes
+//! before it).
 
 use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};
@@ -52,24 +52,24 @@ impl<'a> BackupWriter<'a> {
     }
 
     pub(super) fn write_versions(&mut self, versions: &[u8]) -> io::Result<()> {
-        self.record(b'v', &[versions])
+        self.write_record(b'v', &[versions])
     }
 
     pub(super) fn write_row(&mut self, id: &[u8; 16], row: &[u8]) -> io::Result<()> {
-        self.record(b'r', &[id, row])
+        self.write_record(b'r', &[id, row])
     }
 
     pub(super) fn write_blob(&mut self, info_hash: &[u8; 20], blob: &[u8]) -> io::Result<()> {
-        self.record(b'b', &[info_hash, blob])
+        self.write_record(b'b', &[info_hash, blob])
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {
         let sum = self.sum.clone().finish();
-        self.record(b'e', &[sum.as_ref()])?;
+        self.write_record(b'e', &[sum.as_ref()])?;
         self.out.flush()
     }
 
-    fn record(&mut self, kind: u8, parts: &[&[u8]]) -> io::Result<()> {
+    fn write_record(&mut self, kind: u8, parts: &[&[u8]]) -> io::Result<()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let length = u32::try_from(length).map_err(io::Error::other)?;
         self.write(&[kind])?;
@@ -140,7 +140,8 @@ impl BackupReader<'_> {
         Ok(())
     }
 
-    /// Allocates only for bytes that have arrived, so that a wrong length costs no memory.
+    /// Reads `length` bytes. Allocates only for bytes that have arrived, so that a wrong length
+    /// costs no memory.
     fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let limit = u64::try_from(length).unwrap_or(u64::MAX);

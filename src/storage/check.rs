@@ -52,8 +52,8 @@ impl CheckReport {
     /// Whether no piece verifies and no file has the right length. Then this is probably the wrong
     /// path.
     pub fn holds_nothing(&self) -> bool {
-        let all_gone = |(_, fault): &(PathBuf, FileFault)| matches!(fault, FileFault::File(_));
-        self.good.count() == 0 && !self.faults.is_empty() && self.faults.iter().all(all_gone)
+        let is_unusable = |(_, fault): &(PathBuf, FileFault)| matches!(fault, FileFault::File(_));
+        self.good.count() == 0 && !self.faults.is_empty() && self.faults.iter().all(is_unusable)
     }
 
     /// Whether all pieces and all files are right.
@@ -95,12 +95,12 @@ pub fn check_share(
         let file = info.files().get(*index);
         file.is_some_and(|file| file.sha1.is_some())
     };
-    let hashed: Vec<usize> = readable.into_iter().filter(with_sha1).collect();
-    let of_files = hashed.iter().filter_map(|index| info.files().get(*index));
-    let of_files: u64 = of_files.map(|file| file.length).sum();
-    let total = lengths.total().saturating_add(of_files);
+    let files: Vec<usize> = readable.into_iter().filter(with_sha1).collect();
+    let entries = files.iter().filter_map(|index| info.files().get(*index));
+    let file_bytes: u64 = entries.map(|file| file.length).sum();
+    let total = lengths.total().saturating_add(file_bytes);
     let findings = Mutex::new(findings);
-    let files = hashed.into_iter().map(HashJob::File);
+    let files = files.into_iter().map(HashJob::File);
     let jobs = files.chain(lengths.all_pieces().map(HashJob::Piece));
     let progress = |done| progress(done, total);
     hash_jobs(&store, jobs, threads, stop, &progress, |job, hashed| {
@@ -123,7 +123,7 @@ pub fn check_share(
             (HashJob::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
                 findings.good.insert(piece);
             }
-            // The file that could not be read is reported anyway.
+            // The piece stays out of `good`, so `blame_pieces` reports its files.
             (HashJob::Piece(_), _) => {}
         }
         Ok(())
@@ -152,10 +152,12 @@ impl Findings {
         self.faults.entry(index).or_insert(fault);
     }
 
-    /// Counts each bad piece for every file that has bytes of it, unless one of these files already
-    /// has a fault that explains it.
+    /// Counts each bad piece for every file that has bytes of it and whose own SHA-1 is not known
+    /// to be right. Skips a piece if one of these files already has a fault, which explains the
+    /// piece.
     fn blame_pieces(&mut self, store: &Store) {
         let lengths = store.info().lengths();
+        // Per file: the bad pieces that are only in it, and those that are in other files too.
         let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
         for piece in lengths
             .all_pieces()

@@ -71,7 +71,7 @@ pub enum ClusterError {
     /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The caller asked to stop while this waited.
+    /// The caller asked to stop during the wait.
     #[error("stopped while waiting for {}", .0.display())]
     Stopped(PathBuf),
 }
@@ -135,11 +135,11 @@ fn open(path: &Path) -> Result<Option<Authority>, ClusterError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(io)?,
     };
-    let about = file.metadata().map_err(io)?;
-    if !about.is_file() {
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
         return Err(ClusterError::NotAFile(path.to_owned()));
     }
-    let mode = about.permissions().mode() & 0o7777;
+    let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(ClusterError::Exposed {
             path: path.to_owned(),
@@ -207,9 +207,9 @@ mod tests {
     fn waiting_ends_at_the_limit_or_when_asked_to_stop() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CLUSTER_FILE);
-        let mut rested = Duration::ZERO;
+        let mut waited = Duration::ZERO;
         let error = wait_for_cluster(&path, CLUSTER_WAIT, |pause| {
-            rested += pause;
+            waited += pause;
             false
         });
         let message = error.unwrap_err().to_string();
@@ -217,7 +217,7 @@ mod tests {
             message.contains("scp -p") && message.contains("cluster.pem"),
             "{message}"
         );
-        assert_eq!(rested, CLUSTER_WAIT);
+        assert_eq!(waited, CLUSTER_WAIT);
         let stopped = wait_for_cluster(&path, CLUSTER_WAIT, |_| true);
         assert!(matches!(stopped, Err(ClusterError::Stopped(_))));
         let found = wait_for_cluster(&path, CLUSTER_WAIT, |_| {
@@ -233,7 +233,7 @@ mod tests {
         let path = folder.path().join(CLUSTER_FILE);
         let pem = Authority::generate(CLUSTER_AUTHORITY).unwrap().to_pem();
         let half = &pem[..pem.len() / 2];
-        let with = |text: &str, mode| {
+        let error_for = |text: &str, mode| {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = make_or_open_cluster(&path).unwrap_err();
@@ -243,7 +243,7 @@ mod tests {
             error
         };
         for mode in [0o644, 0o640, 0o602, 0o660] {
-            let error = with(&pem, mode);
+            let error = error_for(&pem, mode);
             assert!(matches!(error, ClusterError::Exposed { mode: found, .. } if found == mode));
             assert!(
                 error.to_string().contains(&format!("{mode:04o}")),
@@ -251,7 +251,7 @@ mod tests {
             );
         }
         for text in ["", "hello", half, &pem.repeat(2), &"x".repeat(1 << 20)] {
-            let error = with(text, 0o600);
+            let error = error_for(text, 0o600);
             assert!(matches!(error, ClusterError::Damaged { .. }), "{error}");
         }
         fs::remove_file(&path).unwrap();

@@ -34,9 +34,9 @@ pub struct CreateOptions<'a> {
     pub ssl_cert: Option<&'a str>,
 }
 
-/// Makes the info dictionary of the file or folder at `path`. The same content gives the same
-/// result on every machine. Hashes on all cores with bounded memory. `progress` is called from any
-/// thread with the bytes done and the total. Its calls may arrive slightly out of order.
+/// Makes the info dictionary of the file or folder at `path`. The same content has the same result
+/// on every machine. Hashes on all cores with bounded memory. `progress` is called from any thread
+/// with the bytes done and the total. Its calls may arrive slightly out of order.
 ///
 /// # Errors
 /// See [`CreateError`]. [`StoreError::Stopped`] once `stop` is set.
@@ -122,8 +122,8 @@ fn hash_all(
         files: vec![None; info.files().len()],
         stamps: before.clone(),
     });
-    // One thread hashes a whole file. The longest files go first, so that no single thread ends
-    // last.
+    // One thread hashes a whole file. The longest files go first, so that no thread still hashes a
+    // long file when all others have ended.
     let mut files: Vec<usize> = (0..info.files().len()).filter(|_| file_sha1).collect();
     files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
     let files = files.into_iter().map(HashJob::File);

@@ -6,12 +6,12 @@
 //!
 //! A commit is one transaction with two phases. The data is synced before the header refers to it,
 //! and the header is synced before the commit returns. Therefore a damaged last commit is reported
-//! as damage. It is never mistaken for a commit that a crash interrupted, which would silently
+//! as damage. It is never mistaken for a commit that a crash interrupted: that would silently
 //! restore the older state. There is one exception: one byte of the header says which of the last
 //! two commits is valid, and has no checksum. If only this byte changes, the older commit is read.
 //!
 //! Before a file is opened for writing, it is opened with all writes kept in memory ([`overlay`]).
-//! There it is repaired after a crash and completely checked.
+//! This first opening repairs it in memory after a crash, and checks all of it.
 
 mod batch;
 mod error;
@@ -44,13 +44,13 @@ pub const DATABASE_FILE: &str = "registry.redb";
 const NEW_FILE: &str = "registry.redb.new";
 /// The first bytes of every redb file (redb's design document, "Super-header").
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
-/// Size of redb's cache in bytes. It is small because the users of the rows keep them in memory.
+/// Size of redb's cache in bytes. It is small because the callers keep all rows in memory.
 const CACHE: usize = 16 << 20;
 
 const ABOUT: TableDefinition<&str, &[u8]> = TableDefinition::new("about");
 const ROWS: TableDefinition<[u8; 16], &[u8]> = TableDefinition::new("rows");
 const BLOBS: TableDefinition<[u8; 20], &[u8]> = TableDefinition::new("blobs");
-/// Keys of the table `about`.
+// Keys of the table `about`.
 const KIND: &str = "kind";
 const FORMAT: &str = "format";
 const ORIGIN: &str = "origin";
@@ -75,7 +75,7 @@ pub struct Database {
 /// What a database contained when it was opened, without the bytes of blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatabaseContents {
-    /// Random bits, made with the file. [`Batch::put_origin`] replaces them.
+    /// The origin: random bytes, made with the file. [`Batch::put_origin`] replaces them.
     pub origin: [u8; 16],
     /// The last version vector that was committed. Empty before the first one.
     pub versions: Vec<u8>,
@@ -143,7 +143,7 @@ impl Database {
         Ok(())
     }
 
-    /// Writes a backup of everything that is durable now. Commits may go on meanwhile.
+    /// Writes a backup of everything that is durable now. Commits may continue meanwhile.
     ///
     /// # Errors
     /// See [`DatabaseError`]. Errors of `out` are among them.
@@ -251,7 +251,7 @@ fn fill_new_file(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Resu
         .create_new(true)
         .mode(0o600)
         .open(new)?;
-    let whole = file.try_clone()?;
+    let file_to_sync = file.try_clone()?;
     catch_panics(|| {
         let database = open_backend(FileBackend::new(file)?, true)?;
         initialize(&database, origin)?;
@@ -265,7 +265,7 @@ fn fill_new_file(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Resu
         }
         Ok(database.close()?)
     })?;
-    Ok(whole.sync_all()?)
+    Ok(file_to_sync.sync_all()?)
 }
 
 fn initialize(database: &redb::Database, origin: [u8; 16]) -> Result<(), Fault> {
@@ -395,8 +395,8 @@ fn open_file(path: &Path, write: bool) -> Result<File, DatabaseError> {
         }
         file => file.map_err(FileError::at("open", path))?,
     };
-    let about = file.metadata().map_err(FileError::at("open", path))?;
-    if about.is_file() {
+    let metadata = file.metadata().map_err(FileError::at("open", path))?;
+    if metadata.is_file() {
         Ok(file)
     } else {
         Err(DatabaseError::NotAFile(path.to_owned()))

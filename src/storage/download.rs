@@ -44,10 +44,11 @@ pub struct Download {
     mode: DownloadMode,
     /// The folder that contains the partial and the final file or folder.
     parent: Folder,
-    /// The name of the partial file or folder, then the final name.
+    /// The name of the partial file or folder.
     partial: String,
+    /// The final name.
     name: String,
-    /// The parts file. Also a parts file that is no longer needed; finishing removes it.
+    /// The parts file, even if it is no longer needed. Then finishing removes it.
     parts_file: Option<Arc<PartsFile>>,
     /// Whether opening made the partial file or folder.
     is_new: bool,
@@ -105,7 +106,7 @@ impl Download {
         let is_mixed = layout.is_mixed();
         let allowed = mode.allows(&parent, &name, info.layout());
         let opened = allowed.and_then(|()| PartsFile::of_download(&info, &parent, &name, is_mixed));
-        let (parts_file, failed) = match opened {
+        let (parts_file, parts_file_error) = match opened {
             Ok(parts_file) => (parts_file.map(Arc::new), None),
             Err(error) => (None, Some(error)),
         };
@@ -128,7 +129,10 @@ impl Download {
             parts_file,
             is_new,
         };
-        let made = failed.map_or_else(|| download.make_files(), Err);
+        let made = match parts_file_error {
+            Some(error) => Err(error),
+            None => download.make_files(),
+        };
         if let Err(error) = made {
             download.undo();
             return Err(error);
@@ -285,7 +289,8 @@ impl Download {
 
     /// Undoes [`Download::open`]. What existed before it stays.
     pub fn undo(&self) {
-        // Pieces of the files in place are served with bytes of the parts file.
+        // The parts file of an extended download stays: pieces of the files in place are served
+        // with its bytes.
         let is_extended = matches!(self.mode, DownloadMode::Extend(_));
         let parts_file = self.needed_parts_file().filter(|_| !is_extended);
         if self.is_new

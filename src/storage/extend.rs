@@ -14,15 +14,16 @@ use crate::system::processors;
 use crate::torrent::{Layout, PieceSet};
 use std::sync::atomic::AtomicBool;
 
-/// Copies the bytes that the parts file has of a new file into it. If they are wrong, their piece
-/// does not verify, like any other bytes of a partial file.
+/// Copies from the parts file those bytes of the new file `index` that are there. If they are
+/// wrong, their piece does not verify, like any other bytes of a partial file.
 pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
         return Ok(());
     };
     let piece_length = u64::from(store.info().lengths().piece_length());
     let (start, end) = (entry.offset, entry.offset.saturating_add(entry.length));
-    // Pieces of other files reach into the first and the last piece of this file.
+    // Only the first and the last piece of this file can also contain bytes of other files. So the
+    // parts file has bytes of these pieces only.
     let head = (start / piece_length + 1).saturating_mul(piece_length);
     let tail = end.saturating_sub(1) / piece_length * piece_length;
     let file = store.open_file(index, Access::Write)?;
@@ -66,8 +67,8 @@ pub(super) fn move_files(
     let layout = store.layout();
     for path in store.fetched_files().filter_map(|index| layout.path(index)) {
         from.with_parent(path, false, |from, name| {
-            to.with_parent(path, true, |to, same| {
-                rename_new((from, name), (to, same), Layout::File)
+            to.with_parent(path, true, |to, new_name| {
+                rename_new((from, name), (to, new_name), Layout::File)
             })
         })?;
     }
@@ -87,17 +88,17 @@ fn check_edges(store: &Store) -> Result<(), StoreError> {
     let layout = store.layout();
     let is_in_place = |index: &usize| store.is_in_place(*index);
     store.check_paths(0, usize::MAX)?;
-    let file_of = |piece| layout.files_of(piece).find(is_in_place);
+    let in_place_file_of = |piece| layout.files_of(piece).find(is_in_place);
     let edges = layout.needed_pieces().filter(|piece| {
         let mut files = layout.files_of(*piece);
-        file_of(*piece).is_some() && !files.all(|index| is_in_place(&index))
+        in_place_file_of(*piece).is_some() && !files.all(|index| is_in_place(&index))
     });
     let edges: Vec<_> = edges.collect();
     let threads = processors();
     let never = AtomicBool::new(false);
     let good = verify(store, edges.iter().copied(), threads, &never, &|_| {})?;
     let mut bad = edges.into_iter().filter(|piece| !good.contains(*piece));
-    match bad.next().and_then(file_of) {
+    match bad.next().and_then(in_place_file_of) {
         Some(index) => Err(StoreError::Changed(store.file_path(index))),
         None => Ok(()),
     }

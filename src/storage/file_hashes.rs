@@ -1,9 +1,9 @@
 //! The SHA-1 of each file (BEP 47 `sha1`), compared before a download counts as complete. It is
 //! computed in file order while the transfer runs.
 //!
-//! The bytes were written a moment ago. The piece that was verified last is still in memory, and
-//! earlier bytes come from the page cache. A share whose torrent has no such hashes costs nothing,
-//! see [`FileHashes::new`].
+//! This costs little, because the bytes were written shortly before: the piece that was verified
+//! last is still in memory, and earlier bytes are in the page cache. If the torrent has no such
+//! hashes, it costs nothing, see [`FileHashes::new`].
 
 use super::parallel::BUFFER_LENGTH;
 use super::{Store, StoreError};
@@ -69,9 +69,9 @@ impl FileHashes {
         })
     }
 
-    /// Hashes the next bytes while their piece is `owned`, for a few pieces at most. Uses the
-    /// blocks in `cached` instead of reading them again. Returns at once if another thread is doing
-    /// this.
+    /// Hashes the next bytes, a few pieces at most. Stops at the first piece that is not `owned`.
+    /// Takes bytes from `cached` where it has them, instead of reading them again. Returns at once
+    /// if another thread is doing this.
     ///
     /// # Errors
     /// When reading fails.
@@ -130,7 +130,7 @@ impl Cursor {
     ) -> Result<u64, StoreError> {
         let lengths = store.info().lengths();
         while let Some(file) = store.info().files().get(self.file) {
-            // A file that is not wanted does not exist.
+            // A file that is not wanted is not on disk. It is skipped like a file without a SHA-1.
             let sha1 = file.sha1.filter(|_| store.layout().is_wanted(self.file));
             let left = match sha1 {
                 Some(_) => file.length.saturating_sub(self.hashed_bytes),
@@ -231,18 +231,22 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_a_wrong_sha1_is_named_and_one_call_is_bounded() {
+    fn finish_returns_the_files_with_a_wrong_sha1() {
         let Sample { folder, info, .. } = sample();
         let top = folder.path().join("set");
         std::fs::write(top.join("sub/deep/z"), vec![9; 100_000]).unwrap();
         let store = share(&info, &top);
         let hashes = FileHashes::new(&info).unwrap();
-        let stop = AtomicBool::new(false);
-        let bad = hashes.finish(&store, &stop).unwrap();
+        let bad = hashes.finish(&store, &AtomicBool::new(false)).unwrap();
         assert_eq!(bad.len(), 1);
         assert_eq!(bad[0].path, top.join("sub/deep/z"));
         assert_eq!(bad[0].found, Sha1::of(&[9; 100_000]));
-        let asked = AtomicUsize::new(0);
+    }
+
+    #[test]
+    fn one_advance_is_bounded_and_finish_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = AtomicBool::new(false);
         let big = folder.path().join("big");
         std::fs::File::create(&big)
             .unwrap()
@@ -256,9 +260,13 @@ mod tests {
         let info = super::super::create(&big, &options, &|_, _| (), &stop).unwrap();
         let store = share(&Arc::new(info.clone()), &big);
         let hashes = FileHashes::new(&info).unwrap();
-        let count = |_| asked.fetch_add(1, Ordering::Relaxed) < usize::MAX;
-        hashes.advance(&store, NONE, count).unwrap();
-        assert_eq!(asked.into_inner() * BUFFER_LENGTH, MAX_STEP as usize);
+        let steps = AtomicUsize::new(0);
+        let owned = |_| {
+            steps.fetch_add(1, Ordering::Relaxed);
+            true
+        };
+        hashes.advance(&store, NONE, owned).unwrap();
+        assert_eq!(steps.into_inner() * BUFFER_LENGTH, MAX_STEP as usize);
         stop.store(true, Ordering::Relaxed);
         let stopped = hashes.finish(&store, &stop);
         assert!(matches!(stopped, Err(StoreError::Stopped)));
@@ -279,8 +287,10 @@ mod tests {
             hashes.finish(&store, &AtomicBool::new(false)).unwrap()
         };
         assert_eq!(hash_all(0, &blocks), []);
-        // Blocks that start after the offset to be hashed, and blocks that end before it.
+        // Blocks are ignored if they do not contain the next byte to be hashed. These start after
+        // byte 0 and end before the second file.
         assert_eq!(hash_all(7, &blocks[..1]), []);
+        // These start after all bytes.
         assert_eq!(hash_all(u64::MAX, &blocks), []);
         // These bytes differ from those on disk, so the wrong hash shows where they were used: at
         // the start of the second file.

@@ -60,21 +60,21 @@ impl KnownCluster {
         Ok(Some(found))
     }
 
-    /// Stores the fingerprint of the first cluster. Does not replace a stored one. Returns the one
-    /// that is stored. It survives a crash.
+    /// Stores the fingerprint of the first cluster. Does not replace a stored one. Returns the
+    /// fingerprint that is stored now. It survives a crash.
     ///
     /// # Errors
     /// See [`KnownClusterError`].
     pub fn store_first(&self, fingerprint: Fingerprint) -> Result<Fingerprint, KnownClusterError> {
         let line = format!("{fingerprint}\n");
-        let refused = FileError::at("write", &self.path);
+        let write_error = FileError::at("write", &self.path);
         match whole_file::create_new(&self.path, line.as_bytes()) {
             Ok(()) => Ok(fingerprint),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let before = self.load()?;
-                Ok(before.ok_or_else(|| refused(error))?)
+                let stored = self.load()?;
+                Ok(stored.ok_or_else(|| write_error(error))?)
             }
-            Err(error) => Err(refused(error).into()),
+            Err(error) => Err(write_error(error).into()),
         }
     }
 }

@@ -154,11 +154,11 @@ impl FileLayout {
             let kind = self.kind(part.index);
             let file = self.info.files().get(part.index);
             // The parts file uses offsets in the share.
-            let start = file.filter(|_| kind == FileKind::LeftOut);
+            let in_parts_file = file.filter(|_| kind == FileKind::LeftOut);
             Segment {
                 index: part.index,
                 kind,
-                offset: start.map_or(0, |file| file.offset) + part.offset,
+                offset: in_parts_file.map_or(0, |file| file.offset) + part.offset,
                 length: part.length,
             }
         }))

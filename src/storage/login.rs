@@ -27,7 +27,7 @@ pub struct StoredLogin {
 }
 
 impl StoredLogin {
-    /// Starts a login. Takes over what users have seen from the login before.
+    /// Starts a login. Takes over from the login before which decisions each user has seen.
     pub fn begin(user: Label, token: Token, before: Option<Self>) -> Self {
         let mut earlier_users = Vec::new();
         if let Some(before) = before {

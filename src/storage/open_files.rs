@@ -27,7 +27,9 @@ pub(super) struct OpenFiles {
 
 #[derive(Debug)]
 struct OpenFileTable {
+    /// Number of look-ups so far. It serves as the time of `last_use`.
     use_count: u64,
+    /// By number of the store and index of the file.
     files: BTreeMap<(u64, usize), CachedFile>,
 }
 

@@ -21,21 +21,21 @@ pub(super) fn run_jobs<J: Send>(
     work: impl Fn(J, &mut [u8]) -> Result<(), StoreError> + Sync,
 ) -> Result<(), StoreError> {
     let jobs = Mutex::new(jobs);
-    let failed = Mutex::new(None);
+    let first_error = Mutex::new(None);
     let run = || {
         let mut buffer = vec![0; BUFFER_LENGTH];
         loop {
             if stop.load(Ordering::Relaxed) {
-                set_error(&failed, StoreError::Stopped);
+                set_error(&first_error, StoreError::Stopped);
             }
-            if lock(&failed).is_some() {
+            if lock(&first_error).is_some() {
                 return;
             }
             let Some(job) = lock(&jobs).next() else {
                 return;
             };
             if let Err(error) = work(job, &mut buffer) {
-                set_error(&failed, error);
+                set_error(&first_error, error);
             }
         }
     };
@@ -49,12 +49,12 @@ pub(super) fn run_jobs<J: Send>(
         }
         run();
     });
-    let failed = failed.into_inner();
-    recover(failed).map_or(Ok(()), Err)
+    let first_error = first_error.into_inner();
+    recover(first_error).map_or(Ok(()), Err)
 }
 
-fn set_error(failed: &Mutex<Option<StoreError>>, error: StoreError) {
-    lock(failed).get_or_insert(error);
+fn set_error(first_error: &Mutex<Option<StoreError>>, error: StoreError) {
+    lock(first_error).get_or_insert(error);
 }
 
 #[cfg(test)]

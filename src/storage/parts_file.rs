@@ -45,7 +45,7 @@ impl PartsFile {
         if metadata.nlink() > 1 || metadata.len() != 0 && metadata.len() != total {
             return Err(StoreError::Foreign(path));
         }
-        // Only if necessary, because setting the length changes the modification time, which is
+        // The length is set only if necessary, because this changes the modification time, which is
         // part of the stamp.
         if metadata.len() != total {
             let sized = file.set_len(total);
@@ -115,7 +115,7 @@ pub fn remove_parts_file(info: &Info, destination: &Destination) -> Result<(), S
 }
 
 /// The name of the parts file of a download. A download name that is too long is cut. Then two
-/// downloads may have the same parts file name, and the lock keeps them apart.
+/// downloads may have the same parts file name. The lock prevents that both use the file.
 pub(super) fn name(info: &Info, download_name: &str) -> String {
     let end = format!(".{}.rest", info.info_hash());
     let room = MAX_NAME_LENGTH.saturating_sub(1 + end.len());

@@ -194,7 +194,7 @@ fn read_state(fields: &Dictionary<'_>) -> Option<RecordState> {
     Some(match (fields.value("complete"), fields.value("failed")) {
         (None, None) => RecordState::Partial,
         (Some(stamps), None) => {
-            let (stamps, []) = stamps.bytes()?.as_chunks::<{ FileStamp::ENCODED }>() else {
+            let (stamps, []) = stamps.bytes()?.as_chunks::<{ FileStamp::ENCODED_LENGTH }>() else {
                 return None;
             };
             RecordState::Complete {
@@ -348,10 +348,10 @@ pub(super) mod tests {
                 });
                 let bytes = seal(&Item::dictionary(entries).encode());
                 // A record without stamps is that of a partial share.
-                let fine = broken == b"complete" && !replaced;
+                let is_valid = broken == b"complete" && !replaced;
                 assert_eq!(
                     Record::decode(&bytes, Path::new("x")).is_ok(),
-                    fine,
+                    is_valid,
                     "{broken:?}"
                 );
             }

@@ -53,21 +53,21 @@ impl Records {
             }
         }
         sync(folder.path())?;
-        let all = Self {
+        let opened = Self {
             records,
             torrents,
             magnets,
             torrent_hashes: Mutex::default(),
         };
-        for name in names(&all.torrents)? {
+        for name in names(&opened.torrents)? {
             let hash = name
                 .strip_suffix(".torrent")
                 .and_then(|hash| hash.parse().ok());
-            if hash.is_some_and(|hash: InfoHash| !all.record_path(hash).exists()) {
-                remove_file(&all.torrents.join(name))?;
+            if hash.is_some_and(|hash: InfoHash| !opened.record_path(hash).exists()) {
+                remove_file(&opened.torrents.join(name))?;
             }
         }
-        Ok(all)
+        Ok(opened)
     }
 
     /// Records a share with its metainfo. Both survive a crash once this returns.

@@ -79,8 +79,8 @@ pub(super) fn rename_over(
     result.map_err(|errno| rename_error(parent, to, errno))
 }
 
-/// Renames without replacing anything, or exchanges two entries. Returns `false` if the file system
-/// supports neither.
+/// Renames without replacing anything, or exchanges two entries if `exchange` is set. Returns
+/// `false` if the file system does not support this.
 #[cfg(target_env = "gnu")]
 fn rename_flagged(
     (old, from): (&Folder, &str),
@@ -106,7 +106,7 @@ fn rename_flagged(_: (&Folder, &str), _: (&Folder, &str), _: bool) -> Result<boo
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::names;
+    use super::super::testing::paths_below;
     use super::*;
     use std::fs;
 
@@ -121,7 +121,7 @@ mod tests {
             };
             make("from");
             rename_by_placeholder((&parent, "from"), (&parent, "to"), layout).unwrap();
-            let after = names(target.path());
+            let after = paths_below(target.path());
             assert!(
                 after[0] == "to" && !after.contains(&"from".to_owned()),
                 "{after:?}"

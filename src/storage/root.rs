@@ -71,7 +71,7 @@ impl Root {
         }
     }
 
-    /// The descriptor.
+    /// The file descriptor.
     pub(super) fn as_file(&self) -> &File {
         match &self.base {
             Base::File(file) => file,

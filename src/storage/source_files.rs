@@ -50,7 +50,7 @@ pub(super) fn list_source_files(path: &Path) -> Result<SourceFiles, CreateError>
     let mut files = Vec::new();
     let mut folders = vec![(path.to_owned(), Vec::new())];
     while let Some((folder, above)) = folders.pop() {
-        list(&folder, &above, &mut files, &mut folders)?;
+        list_folder(&folder, &above, &mut files, &mut folders)?;
     }
     if files.is_empty() {
         return Err(CreateError::Empty(path.to_owned()));
@@ -63,7 +63,8 @@ pub(super) fn list_source_files(path: &Path) -> Result<SourceFiles, CreateError>
     })
 }
 
-fn list(
+/// Adds the files in `folder` to `files`, and the folders in it to `folders`.
+fn list_folder(
     folder: &Path,
     above: &[FileName],
     files: &mut Vec<SourceFile>,
@@ -131,7 +132,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn entries_that_cannot_be_shared_are_refused_naming_their_path() {
+    fn entries_that_cannot_be_shared_are_refused_and_the_error_names_their_path() {
         type Prepare = fn(&Path);
         type Matches = fn(&CreateError) -> bool;
         let table: [(&str, Prepare, Matches); 6] = [

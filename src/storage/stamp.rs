@@ -17,7 +17,7 @@ pub struct FileStamp {
 
 impl FileStamp {
     /// Length of an encoded stamp in bytes.
-    pub(super) const ENCODED: usize = 24;
+    pub(super) const ENCODED_LENGTH: usize = 24;
 
     /// The stamp of a file with this metadata.
     pub(super) fn of(metadata: &Metadata) -> Self {
@@ -30,8 +30,8 @@ impl FileStamp {
     }
 
     /// Length, time and inode, each big-endian.
-    pub(super) fn encode(&self) -> [u8; Self::ENCODED] {
-        let mut bytes = [0; Self::ENCODED];
+    pub(super) fn encode(&self) -> [u8; Self::ENCODED_LENGTH] {
+        let mut bytes = [0; Self::ENCODED_LENGTH];
         let (length, rest) = bytes.split_at_mut(8);
         let (modified, inode) = rest.split_at_mut(8);
         length.copy_from_slice(&self.length.to_be_bytes());
@@ -41,7 +41,7 @@ impl FileStamp {
     }
 
     /// Reads the bytes that [`FileStamp::encode`] returned.
-    pub(super) fn decode(bytes: &[u8; Self::ENCODED]) -> Self {
+    pub(super) fn decode(bytes: &[u8; Self::ENCODED_LENGTH]) -> Self {
         let (words, _) = bytes.as_chunks::<8>();
         let word = |at: usize| words.get(at).copied().unwrap_or_default();
         Self {

@@ -240,9 +240,9 @@ impl Store {
         self.layout.is_mixed_piece(piece)
     }
 
-    /// Records permanently that the files were verified with these `stamps` (see
-    /// [`Store::stamps`]). The caller takes the stamps before it verifies the files, so that a
-    /// change during verification is detected later.
+    /// Records that the files were verified with these `stamps` (see [`Store::stamps`]). Only the
+    /// first call has an effect. The caller takes the stamps before it verifies the files, so that
+    /// a change during verification is detected later.
     pub fn seal(&self, stamps: &[FileStamp]) {
         let files = self.layout.count();
         let mut sealed = vec![None; files + 1];

@@ -43,7 +43,7 @@ pub(super) fn sample() -> Sample {
     }
 }
 
-/// Opens a complete share.
+/// Opens a complete share. Panics if a file is missing or has the wrong length.
 pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
     let store = Store::open(FileLayout::all(Arc::clone(info)), path).unwrap();
     store.stamps().unwrap();
@@ -80,7 +80,7 @@ pub(super) fn path(text: &str) -> FilePath {
     FilePath::new(names.collect()).unwrap()
 }
 
-/// A folder with two files of 10 and 4 bytes, with padding to 16 bytes between them. The first file
+/// A folder with two files of 10 and 4 bytes, and 6 bytes of padding between them. The first file
 /// is executable.
 pub(super) fn padded() -> Info {
     let file = |name: &str, length: u32, attribute: &str| {
@@ -97,20 +97,20 @@ pub(super) fn padded() -> Info {
     Info::parse(info.as_bytes()).unwrap()
 }
 
-/// The paths of everything below a folder, sorted.
-pub(super) fn names(folder: &Path) -> Vec<String> {
-    let mut names = Vec::new();
+/// The paths of everything below `folder`, relative to it, sorted.
+pub(super) fn paths_below(folder: &Path) -> Vec<String> {
+    let mut paths = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(at) = folders.pop() {
         for entry in fs::read_dir(&at).unwrap() {
             let entry = entry.unwrap();
             let path = entry.path();
-            names.push(path.strip_prefix(folder).unwrap().display().to_string());
+            paths.push(path.strip_prefix(folder).unwrap().display().to_string());
             if entry.file_type().unwrap().is_dir() {
                 folders.push(path);
             }
         }
     }
-    names.sort();
-    names
+    paths.sort();
+    paths
 }

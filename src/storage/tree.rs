@@ -183,8 +183,8 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
         Err(TryLockError::Error(error)) => match error.raw_os_error().map(Errno::from_raw) {
-            // Some network file systems cannot lock files, or not folders. The lock of the state
-            // folder must suffice there.
+            // Some network file systems cannot lock files, or cannot lock folders. The lock of the
+            // state folder must suffice there.
             Some(
                 Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL,
             ) => Ok(()),

@@ -1,4 +1,4 @@
-//! Hashing the pieces of a share on disk, and which of them verify.
+//! Hashes the pieces of a share on disk and finds those that verify.
 
 use super::layout::Segment;
 use super::parallel::run_jobs;
@@ -98,8 +98,8 @@ pub(super) fn hash_jobs(
     })
 }
 
-/// The SHA-1 of `length` bytes of the share from `offset` on. Calls `read` with the number of bytes
-/// after each read.
+/// The SHA-1 of `length` bytes of the share from `offset` on. Calls `on_read` with the number of
+/// bytes after each read.
 ///
 /// # Errors
 /// When reading fails, or [`StoreError::Stopped`].
@@ -109,7 +109,7 @@ fn hash(
     mut length: u64,
     buffer: &mut [u8],
     stop: &AtomicBool,
-    read: &dyn Fn(u64),
+    on_read: &dyn Fn(u64),
 ) -> Result<Sha1, StoreError> {
     let mut hasher = Hasher::new();
     while length > 0 {
@@ -122,7 +122,7 @@ fn hash(
         hasher.update(part);
         offset += size as u64;
         length -= size as u64;
-        read(size as u64);
+        on_read(size as u64);
     }
     Ok(hasher.finish())
 }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
 
-    fn all(store: &Store) -> PieceSet {
+    fn good_pieces(store: &Store) -> PieceSet {
         let stop = AtomicBool::new(false);
         let largest = AtomicU64::new(0);
         let good = verify(
@@ -220,7 +220,7 @@ mod tests {
     fn only_pieces_that_verify_are_returned() {
         let Sample { folder, info, .. } = sample();
         let store = share(&info, &folder.path().join("set"));
-        assert!(all(&store).is_full());
+        assert!(good_pieces(&store).is_full());
         let big = std::fs::File::options()
             .write(true)
             .open(folder.path().join("set/sub/big"))
@@ -229,17 +229,17 @@ mod tests {
         let piece = info.lengths().piece(1).unwrap();
         let at = info.lengths().offset(piece) - info.files()[2].offset;
         big.write_all_at(b"\xff", at).unwrap();
-        let good = all(&store);
+        let good = good_pieces(&store);
         assert_eq!(good.count(), info.lengths().pieces() - 1);
         assert!(!good.contains(piece));
         // If the file is truncated, the pieces after its end do not count, and nothing fails.
         big.set_len(at).unwrap();
-        assert!(all(&store).count() < info.lengths().pieces() - 1);
+        assert!(good_pieces(&store).count() < info.lengths().pieces() - 1);
         // If the file is missing, only pieces in other files count.
         std::fs::remove_file(folder.path().join("set/sub/big")).unwrap();
         let layout = FileLayout::all(info.clone());
         let unchecked = Store::open(layout, &folder.path().join("set")).unwrap();
-        assert!(all(&unchecked).count() <= 1);
+        assert!(good_pieces(&unchecked).count() <= 1);
         let stop = AtomicBool::new(true);
         let stopped = verify(&store, info.lengths().all_pieces(), 2, &stop, &|_| ());
         assert!(matches!(stopped, Err(StoreError::Stopped)));
@@ -254,7 +254,7 @@ mod tests {
         file.write_all_at(b"in the middle", 20 << 20).unwrap();
         let info = super::super::testing::info_of(&path);
         let store = share(&info, &path);
-        assert!(all(&store).is_full());
+        assert!(good_pieces(&store).is_full());
         // If the file system stores holes, exactly the holes are found.
         if std::os::unix::fs::MetadataExt::blocks(&file.metadata().unwrap()) < 1 << 10 {
             assert!(is_hole(&store, 1 << 20, 8 << 20) && is_hole(&store, 30 << 20, 10 << 20));
@@ -267,11 +267,11 @@ mod tests {
             .set_len(40 << 20)
             .unwrap();
         let store = share(&info, &other);
-        assert_eq!(all(&store).count(), info.lengths().pieces() - 1);
+        assert_eq!(good_pieces(&store).count(), info.lengths().pieces() - 1);
         // The range after the new end of the file is not a hole.
         let cut = std::fs::File::options().write(true).open(&other).unwrap();
         cut.set_len(1 << 20).unwrap();
         assert!(!is_hole(&store, 30 << 20, 1 << 20) && !is_hole(&store, 0, 2 << 20));
-        assert_eq!(all(&store).count(), 2);
+        assert_eq!(good_pieces(&store).count(), 2);
     }
 }

@@ -9,7 +9,8 @@
 //! | `/` at the end | everything in that folder and below |
 //! | any other character | itself |
 //!
-//! A pattern without `/` is compared with the last name of a path, in whatever folder the file is.
+//! A pattern without `/` is compared only with the last name of a path. So the file may be in any
+//! folder.
 
 use super::FilePath;
 use std::fmt;
@@ -67,8 +68,8 @@ impl Glob {
         self.matches_text(&text)
     }
 
-    /// Follows all ways through the pattern at the same time. So the time is at most the length of
-    /// the pattern times that of the text.
+    /// Follows all ways through the pattern at the same time. So the time grows at most with the
+    /// length of the pattern times that of the text.
     fn matches_text(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         // For each length, whether the parts so far can match that many characters from the start.
@@ -78,6 +79,7 @@ impl Glob {
         }
         for part in &self.parts {
             let mut next = vec![false; text.len() + 1];
+            // For a wildcard of any length: whether it can match up to here from where it began.
             let mut open = false;
             for (at, slot) in next.iter_mut().enumerate() {
                 let matches_here = reached.get(at).is_some_and(|reached| *reached);

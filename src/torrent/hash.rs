@@ -1,7 +1,7 @@
 //! SHA-1, and the hashes made with it.
 //!
-//! BEP 3 prescribes SHA-1. The publisher of a torrent can forge collisions in it. A peer that only
-//! downloads and uploads cannot.
+//! BEP 3 prescribes SHA-1. The publisher of a torrent can make two contents with the same SHA-1. A
+//! peer that only downloads and uploads cannot make another content with a given SHA-1.
 
 use crate::base::hex::{self, Hex};
 use sha1::Digest;

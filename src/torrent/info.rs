@@ -3,8 +3,8 @@
 //! What is read here needs no further check: names are safe to create, lengths add up, every piece
 //! has its hash. Unknown keys stay in the raw bytes, over which the info-hash is taken. Older
 //! programs write `name.utf-8` and `path.utf-8` (in no BEP) beside a name in another encoding; then
-//! the UTF-8 name counts. Of a hybrid torrent (BEP 52) the v1 part is read. A torrent of v2 alone
-//! is an error.
+//! the UTF-8 name counts. The v1 part of a hybrid torrent (BEP 52) is read. A torrent with only a
+//! v2 part is an error.
 //!
 //! Out of scope: files on disk (see `storage`).
 
@@ -45,7 +45,7 @@ pub struct FileEntry {
     pub length: u64,
     /// Offset of the first byte from the start of the share.
     pub offset: u64,
-    /// SHA-1 of the content, if the publisher gave it (BEP 47 `sha1`).
+    /// SHA-1 of the content, if the torrent has it (BEP 47 `sha1`).
     pub sha1: Option<Sha1>,
     /// BEP 47's `attr`.
     pub attributes: Attributes,
@@ -154,8 +154,8 @@ impl Info {
         self.private
     }
 
-    /// The certificate, as PEM text, of the authority whose members alone may join the swarm
-    /// (libtorrent manual, "SSL torrents"). `None` for an open swarm.
+    /// The certificate of an authority, as PEM text. Only members that the authority certified may
+    /// join the swarm (libtorrent manual, "SSL torrents"). `None` for an open swarm.
     pub fn ssl_cert(&self) -> Option<&str> {
         self.ssl_cert.as_deref()
     }
@@ -240,7 +240,8 @@ fn end_of(file: &FileEntry) -> Result<u64, MetainfoError> {
         .ok_or(MetainfoError::LengthOverflow)
 }
 
-/// In sorted order, all paths below a path follow directly after it.
+/// Checks that no path is equal to another path or below it. In sorted order, all paths below a
+/// path follow directly after it.
 fn check_conflicts(files: &[FileEntry]) -> Result<(), MetainfoError> {
     let stored = files.iter().filter(|file| !file.attributes.padding);
     let mut paths: Vec<&FilePath> = stored.map(|file| &file.path).collect();
@@ -263,7 +264,7 @@ mod tests {
     use super::super::{LengthsError, MAX_METAINFO, Metainfo};
     use super::*;
 
-    /// One defect in each, in an otherwise correct info dictionary.
+    /// Each row has one defect in an otherwise correct info dictionary.
     #[test]
     fn each_defect_gets_its_own_error() {
         type Check = fn(&MetainfoError) -> bool;

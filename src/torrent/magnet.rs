@@ -9,9 +9,9 @@ use std::str::FromStr;
 const MAX_LINK: usize = 64 << 10;
 /// The text before an info-hash of BitTorrent v1, in any case (RFC 8141, section 3.1).
 const BTIH: &str = "urn:btih:";
-/// The largest number of trackers, of peers and of web seeds taken from one link. Further ones are
-/// ignored.
-const MAX_NAMED: usize = 64;
+/// The largest number of trackers, of peers and of web seeds that are taken from one link. Others
+/// are ignored.
+const MAX_OF_EACH: usize = 64;
 
 /// The content of a magnet link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +61,11 @@ impl FromStr for Magnet {
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let value = unescape(value);
             // BEP 9 allows numbered parameters: tr.1, tr.2.
-            let named = match key {
+            let unnumbered = match key {
                 "x.pe" => key,
                 _ => key.split('.').next().unwrap_or(key),
             };
-            match named {
+            match unnumbered {
                 "xt" => {
                     let hash = value.split_at_checked(BTIH.len());
                     let Some((_, hash)) = hash.filter(|(urn, _)| urn.eq_ignore_ascii_case(BTIH))
@@ -96,7 +96,7 @@ impl FromStr for Magnet {
 }
 
 fn add(list: &mut Vec<String>, value: String) {
-    if list.len() < MAX_NAMED && !value.is_empty() && !list.contains(&value) {
+    if list.len() < MAX_OF_EACH && !value.is_empty() && !list.contains(&value) {
         list.push(value);
     }
 }
@@ -123,6 +123,7 @@ impl fmt::Display for Magnet {
 
 fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
     if text.len() == 32 {
+        // Base 32 (RFC 4648, section 6): five bits per digit.
         let mut bytes = [0u8; 20];
         let (mut buffer, mut bits, mut out) = (0u32, 0, bytes.iter_mut());
         for digit in text.bytes() {
@@ -145,8 +146,8 @@ fn parse_hash(text: &str) -> Result<InfoHash, MagnetError> {
     text.parse().map_err(MagnetError::InfoHash)
 }
 
-/// A `%` without two hex digits is kept, and bytes that are not UTF-8 are replaced, because people
-/// type links and cut them off.
+/// Decodes `%`-escapes, and `+` as a space. A `%` without two hex digits is kept, and bytes that
+/// are not UTF-8 are replaced, because people type links and cut them off.
 fn unescape(text: &str) -> String {
     let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {

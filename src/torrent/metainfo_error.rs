@@ -6,6 +6,7 @@ use crate::bencode::{self, Dictionary};
 
 /// The largest `.torrent` that is read, in bytes.
 pub const MAX_METAINFO: usize = 16 << 20;
+
 /// Why bytes are not metainfo that this program accepts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetainfoError {

@@ -19,7 +19,8 @@ pub struct NewInfo {
     pub pieces: Vec<Sha1>,
     /// Whether it is private (BEP 27).
     pub private: bool,
-    /// The certificate, as PEM text, of the authority whose members alone may join the swarm.
+    /// The certificate of an authority, as PEM text. Only members that the authority certified may
+    /// join the swarm.
     pub ssl_cert: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Which files of a share are wanted, and therefore which pieces.
 //!
-//! A piece at the edge of a wanted file also holds bytes of the next file. It is needed, because
-//! only whole pieces can be verified.
+//! A piece at the edge of a wanted file can also contain bytes of other files. It is needed,
+//! because only whole pieces can be verified.
 
 use super::{Glob, Info, PieceSet};
 
@@ -63,17 +63,17 @@ impl Selection {
                 .take_while(move |_| length > 0)
                 .filter_map(|number| lengths.piece(u32::try_from(number).ok()?))
         };
-        let of_file = |at: usize| files.get(at).is_some_and(|wanted| *wanted);
+        let is_wanted = |at: usize| files.get(at).is_some_and(|wanted| *wanted);
         for (at, file) in info.files().iter().enumerate() {
-            if of_file(at) {
+            if is_wanted(at) {
                 for piece in pieces_of(file.offset, file.length) {
                     needed.insert(piece);
                 }
             }
         }
-        let mut others = info.files().iter().enumerate();
-        let mixed = others.any(|(at, file)| {
-            let stored = !file.attributes.padding && !of_file(at);
+        let mut entries = info.files().iter().enumerate();
+        let mixed = entries.any(|(at, file)| {
+            let stored = !file.attributes.padding && !is_wanted(at);
             let mut pieces = pieces_of(file.offset, file.length);
             stored && pieces.any(|piece| needed.contains(piece))
         });
@@ -98,7 +98,7 @@ impl Selection {
         files.is_none_or(|files| files.get(index).is_some_and(|wanted| *wanted))
     }
 
-    /// The pieces that hold bytes of wanted files.
+    /// The pieces that contain bytes of wanted files.
     pub fn needed(&self) -> &PieceSet {
         &self.needed
     }
@@ -108,7 +108,7 @@ impl Selection {
         self.bytes
     }
 
-    /// Whether needed pieces also hold bytes of files that are not wanted.
+    /// Whether needed pieces also contain bytes of files that are not wanted.
     pub fn is_mixed(&self) -> bool {
         self.mixed
     }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pattern_or_one_for_all_files_chooses_all_and_one_for_none_is_an_error() {
+    fn no_patterns_choose_all_files_and_patterns_without_a_match_are_an_error() {
         let info = info();
         for patterns in [&[][..], &["**".parse().unwrap()]] {
             assert_eq!(Selection::of(&info, patterns), Ok(Selection::all(&info)));

@@ -16,14 +16,14 @@ pub struct FilePart {
 }
 
 /// The URL of a file at a web seed, or `None` if the URL of the web seed is not an HTTP URL. A URL
-/// that ends in `/` is the folder that contains the share. Any other URL is that of a single file,
-/// or that of such a folder without its `/`.
+/// that ends in `/` is the folder that contains the share. Any other URL is the file itself if the
+/// share is a single file. Otherwise it is the folder that contains the share, without its `/`.
 pub fn web_seed_url(info: &Info, web_seed: &str, index: usize) -> Option<String> {
     let (scheme, rest) = web_seed.split_once("://")?;
-    let http = ["http", "https"]
+    let is_http = ["http", "https"]
         .iter()
         .any(|known| scheme.eq_ignore_ascii_case(known));
-    if !http || rest.is_empty() || rest.contains(|byte: char| byte.is_control() || byte == ' ') {
+    if !is_http || rest.is_empty() || rest.contains(|byte: char| byte.is_control() || byte == ' ') {
         return None;
     }
     let file = info.files().get(index)?;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_of_the_share_is_parts_of_files() {
+    fn a_range_of_the_share_is_split_into_parts_of_files() {
         let part = |index, offset, length| FilePart {
             index,
             offset,

@@ -12,7 +12,7 @@ fn group() -> GroupAuthority {
 }
 
 #[test]
-fn a_member_is_named_for_both_uses_while_the_certificate_holds() {
+fn a_certificate_is_accepted_for_both_uses_while_it_is_valid() {
     let ours = group();
     let group = ours.certificate().unwrap();
     let LeafWithKey { leaf, .. } = issued(&ours, "alice", NOON);
@@ -34,7 +34,7 @@ fn a_member_is_named_for_both_uses_while_the_certificate_holds() {
 #[test]
 fn each_kind_of_wrong_certificate_is_refused_with_its_own_reason() {
     let ours = group();
-    let checked = |shown: &LeafWithKey, usage| {
+    let refusal = |shown: &LeafWithKey, usage| {
         let group = ours.certificate().unwrap();
         group.check(&shown.leaf, usage, now()).unwrap_err()
     };
@@ -66,7 +66,7 @@ fn each_kind_of_wrong_certificate_is_refused_with_its_own_reason() {
             (authority_as_leaf(&ours), MemberError::Kind),
             (issued_for(&ours, opposite), MemberError::WrongUse(usage)),
         ] {
-            assert_eq!(checked(&shown, usage), expected);
+            assert_eq!(refusal(&shown, usage), expected);
         }
         let right = issued_for(&ours, usage).leaf;
         assert!(
@@ -151,8 +151,8 @@ fn an_identity_needs_the_members_own_key_and_both_uses() {
     let error = new(leaf.clone(), &key().0, NOON).unwrap_err();
     assert_eq!(error, MemberError::OtherKey);
     assert!(new(leaf, &own, NOON + 2 * DAY).is_err());
-    let half = issued_for(&ours, Use::Client);
-    let error = new(half.leaf, &half.key, now()).unwrap_err();
+    let client_only = issued_for(&ours, Use::Client);
+    let error = new(client_only.leaf, &client_only.key, now()).unwrap_err();
     assert_eq!(error, MemberError::WrongUse(Use::Server));
 }
 
@@ -240,7 +240,7 @@ proptest! {
         prop_assert!(group.check(&changed, Use::Server, NOON).is_err());
     }
 
-    /// The flipped byte makes every possible DER length at every position.
+    /// Any byte may get any other value. So every DER length may become any other length.
     #[test]
     fn a_changed_byte_is_refused(at in 0..600usize, flip in 1..=255u8) {
         let mut changed = LEAF.clone();

@@ -14,14 +14,14 @@ const PAGE: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Overlay<B> {
     below: B,
-    /// Held while reading from below too, so that one thread at a time uses it.
+    /// Also locked during reads from below, so that only one thread at a time reads there.
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     length: u64,
-    /// Bytes from here on are not read from below any more.
+    /// Bytes from this offset on are not read from below. They are zeros until they are written.
     below_end: u64,
     pages: HashMap<u64, Box<[u8; PAGE]>>,
 }
@@ -44,12 +44,15 @@ impl<B: StorageBackend> Overlay<B> {
     }
 
     /// Reads a page from below. Bytes after `below_end` are zeros.
-    fn page(&self, below_end: u64, page: u64) -> io::Result<Box<[u8; PAGE]>> {
+    fn read_page(&self, below_end: u64, page: u64) -> io::Result<Box<[u8; PAGE]>> {
         let mut bytes = Box::new([0; PAGE]);
         let start = page.saturating_mul(PAGE as u64);
-        let there = usize::try_from(below_end.saturating_sub(start)).unwrap_or(PAGE);
-        if let Some(there) = bytes.get_mut(..there.min(PAGE)).filter(|it| !it.is_empty()) {
-            self.below.read(start, there)?;
+        let count = usize::try_from(below_end.saturating_sub(start)).unwrap_or(PAGE);
+        if let Some(part) = bytes
+            .get_mut(..count.min(PAGE))
+            .filter(|part| !part.is_empty())
+        {
+            self.below.read(start, part)?;
         }
         Ok(bytes)
     }
@@ -87,7 +90,7 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
             let bytes = match state.pages.get(&page) {
                 Some(bytes) => bytes,
                 None => {
-                    below = self.page(state.below_end, page)?;
+                    below = self.read_page(state.below_end, page)?;
                     &below
                 }
             };
@@ -104,7 +107,7 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         let page = length / PAGE as u64;
         if length < state.length {
             state.below_end = state.below_end.min(length);
-            state.pages.retain(|it, _| *it <= page);
+            state.pages.retain(|number, _| *number <= page);
             if let Some(bytes) = state.pages.get_mut(&page) {
                 let within = usize::try_from(length % PAGE as u64).unwrap_or_default();
                 bytes.iter_mut().skip(within).for_each(|byte| *byte = 0);
@@ -125,7 +128,7 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
             let (part, later) = rest.split_at(count);
             rest = later;
             if !state.pages.contains_key(&page) {
-                let bytes = self.page(state.below_end, page)?;
+                let bytes = self.read_page(state.below_end, page)?;
                 state.pages.insert(page, bytes);
             }
             if let Some(bytes) = state.pages.get_mut(&page) {
@@ -142,7 +145,8 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         self.below.close()
     }
 
-    // A file that is open for reading only can have only a shared lock.
+    // A file that is open for reading only can have only a shared lock. So requests for an
+    // exclusive lock take a shared one.
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.below.try_lock_shared_range(start, end)

@@ -129,14 +129,14 @@ fn other_files_are_refused_and_not_changed() {
     let other = TableDefinition::<u64, u64>::new("other");
     let tables = foreign(|it| drop(it.open_table(other).unwrap().insert(1, 2)));
     let same_name = TableDefinition::<u64, u64>::new("about");
-    let types = foreign(|it| drop(it.open_table(same_name).unwrap().insert(1, 2)));
-    let unlike = foreign(|it| {
+    let other_types = foreign(|it| drop(it.open_table(same_name).unwrap().insert(1, 2)));
+    let other_kind = foreign(|it| {
         it.open_table(ABOUT)
             .unwrap()
             .insert(KIND, b"x".as_slice())
             .unwrap();
     });
-    for (bytes, foreign) in [
+    for (bytes, is_foreign) in [
         (b"".as_slice(), true),
         (b"redb", true),
         (text.as_bytes(), true),
@@ -145,13 +145,13 @@ fn other_files_are_refused_and_not_changed() {
         (&magic, false),
         (&empty, true),
         (&tables, true),
-        (&types, true),
-        (&unlike, true),
+        (&other_types, true),
+        (&other_kind, true),
     ] {
         let error = refused(folder.path(), bytes);
         let expected = match error {
-            DatabaseError::Foreign(_) => foreign,
-            DatabaseError::Damaged { .. } => !foreign,
+            DatabaseError::Foreign(_) => is_foreign,
+            DatabaseError::Damaged { .. } => !is_foreign,
             _ => false,
         };
         assert!(expected, "{error}");
@@ -201,7 +201,7 @@ fn a_changed_byte_is_detected_or_has_no_effect() {
     let places = (0..320)
         .step_by(3)
         .chain((0..whole.len() / 4096).map(|page| page * 4096 + page * 7 % 64));
-    let mut found = 0;
+    let mut detected = 0;
     for at in places.filter(|at| *at != UNCHECKED) {
         let mut changed = whole.clone();
         changed[at] ^= 1 << random.u8(..8);
@@ -209,7 +209,7 @@ fn a_changed_byte_is_detected_or_has_no_effect() {
         match Database::read(folder.path()) {
             Ok(read) => assert!(read == stored, "byte {at}"),
             Err(error) => {
-                found += 1;
+                detected += 1;
                 refused(folder.path(), &changed);
                 let is_expected = matches!(
                     error,
@@ -219,7 +219,7 @@ fn a_changed_byte_is_detected_or_has_no_effect() {
             }
         }
     }
-    assert!(found > 40, "{found}");
+    assert!(detected > 40, "{detected}");
 }
 
 #[test]
@@ -302,7 +302,7 @@ impl DiskState {
 }
 
 impl Disk {
-    fn holding(bytes: Vec<u8>) -> Self {
+    fn with_bytes(bytes: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(DiskState {
             now: bytes.clone(),
             synced: bytes,
@@ -390,10 +390,10 @@ fn after_a_crash_acknowledged_commits_are_there_and_no_commit_is_partial() {
     let disk = Disk::default();
     initialize(&open_backend(disk.clone(), true).unwrap(), [1; 16]).unwrap();
     let start = disk.state().synced.clone();
-    let mut cut_short = 0;
+    let mut lost = 0;
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let disk = Disk::holding(start.clone());
+        let disk = Disk::with_bytes(start.clone());
         let database = database_on(&disk);
         disk.state().operations_left = Some(random.usize(..60));
         let (mut acknowledged, mut tried) = (Rows::new(), Rows::new());
@@ -414,15 +414,15 @@ fn after_a_crash_acknowledged_commits_are_there_and_no_commit_is_partial() {
         }
         let failed = database.commit(Batch::new()).unwrap_err();
         assert!(matches!(failed, DatabaseError::Failed(_)), "{failed}");
-        let remaining = Disk::holding(disk.crash(&mut random));
+        let remaining = Disk::with_bytes(disk.crash(&mut random));
         drop(database);
         let stored = load_contents(&open_backend(remaining, true).unwrap()).unwrap();
         let found: Rows = stored.rows.into_iter().collect();
         assert!(found == acknowledged || found == tried, "{seed}");
         assert_eq!(stored.origin, [1; 16]);
-        cut_short += usize::from(found == acknowledged && acknowledged != tried);
+        lost += usize::from(found == acknowledged && acknowledged != tried);
     }
-    assert!(cut_short > 25, "{cut_short}");
+    assert!(lost > 25, "{lost}");
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn after_a_failed_write_every_commit_fails_even_if_the_disk_recovers() {
             .unwrap_err();
         assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
     }
-    let remaining = Disk::holding(disk.state().synced.clone());
+    let remaining = Disk::with_bytes(disk.state().synced.clone());
     drop(database);
     let stored = load_contents(&open_backend(remaining, true).unwrap()).unwrap();
     assert_eq!(stored.rows, [(id(1), b"one".to_vec())]);

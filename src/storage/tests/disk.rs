@@ -1,6 +1,6 @@
 //! Full and read-only disks. The tests mount small file systems if this user may mount.
 
-use crate::storage::testing::{download, info_of, names};
+use crate::storage::testing::{download, info_of, paths_below};
 use crate::storage::{Destination, RecordState, Records, StateFolder, StoreError};
 use crate::torrent::Metainfo;
 use std::fs;
@@ -74,31 +74,31 @@ fn a_download_larger_than_the_disk_is_refused_and_leaves_nothing() {
         error.to_string().contains("needs 2097152 bytes, only"),
         "{error}"
     );
-    assert_eq!(names(disk.path()), Vec::<String>::new());
+    assert_eq!(paths_below(disk.path()), Vec::<String>::new());
 }
 
 #[test]
 fn a_full_disk_is_an_error_and_the_download_can_continue() {
     let Some(disk) = Disk::mount() else { return };
     let (_source, info) = source(900);
-    let store = download(&info, &disk.destination()).unwrap();
+    let partial = download(&info, &disk.destination()).unwrap();
     fs::write(disk.path().join("other"), vec![1; 500 << 10]).unwrap();
     let block = [5; 16 << 10];
     let blocks = [&block[..]; 50];
     // The first part of the write fits, so the system first reports a short write.
-    let error = store.write(0, &blocks).unwrap_err();
+    let error = partial.write(0, &blocks).unwrap_err();
     assert!(
         matches!(&error, StoreError::DiskFull { path, .. } if path.ends_with("x.part")),
         "{error}"
     );
     assert!(!disk.path().join("x").exists());
     fs::remove_file(disk.path().join("other")).unwrap();
-    store.write(0, &blocks).unwrap();
+    partial.write(0, &blocks).unwrap();
     let mut read = vec![0; 50 << 14];
-    store.store().read(0, &mut read).unwrap();
+    partial.store().read(0, &mut read).unwrap();
     assert!(read.iter().all(|byte| *byte == 5));
     // A continued download needs space only for missing bytes.
-    drop(store);
+    drop(partial);
     fs::write(disk.path().join("other"), vec![1; 60 << 10]).unwrap();
     download(&info, &disk.destination()).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Opening downloads: continuing them, refusing them, and copying what they replace.
 
-use crate::storage::testing::{Sample, destination, download, info_of, names, sample};
+use crate::storage::testing::{Sample, destination, download, info_of, paths_below, sample};
 use crate::storage::verify::verify;
 use crate::storage::{Destination, Download, DownloadMode, ExtraFiles, FileLayout, StoreError};
 use crate::torrent::Info;
@@ -60,10 +60,10 @@ fn existing_entries_are_refused_and_not_changed() {
     for (number, (prepare, expected)) in table.into_iter().enumerate() {
         fs::write(&victim, vec![1; 1 << 20]).unwrap();
         prepare(&full, &part, &victim);
-        let before = names(target.path());
+        let before = paths_below(target.path());
         let error = open().unwrap_err();
         assert!(expected(&error), "{number}: {error}");
-        assert_eq!(names(target.path()), before, "{number}");
+        assert_eq!(paths_below(target.path()), before, "{number}");
         assert_eq!(fs::read(&victim).unwrap(), vec![1; 1 << 20]);
         for path in [&full, &part] {
             let _ = fs::remove_file(path);
@@ -80,7 +80,7 @@ fn existing_entries_are_refused_and_not_changed() {
         let error = download(&info, &destination(&target, name)).unwrap_err();
         assert!(matches!(error, StoreError::Name(_)), "{name}");
     }
-    assert_eq!(names(target.path()), ["victim"]);
+    assert_eq!(paths_below(target.path()), ["victim"]);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     for own in ["mine", "sub/own/mine"] {
         fs::write(full.join(own), own).unwrap();
     }
-    let before = names(&full);
+    let before = paths_below(&full);
     let download = open();
     download.copy_replaced(&stop).unwrap();
     let pieces = || info.lengths().all_pieces();
@@ -119,7 +119,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     // A cancelled replacement does not change the existing folder.
     download.discard().unwrap();
     drop(download);
-    assert!(names(&full) == before && !part.exists());
+    assert!(paths_below(&full) == before && !part.exists());
     assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 600_000);
     let download = open();
     download.write(0, &[&bytes]).unwrap();
@@ -148,7 +148,7 @@ fn a_partial_download_cannot_be_opened_twice() {
         let open = || download(&info, &destination(&target, "x"));
         let download = open().unwrap();
         assert!(matches!(open(), Err(StoreError::InUse(path)) if path.ends_with("x.part")));
-        assert_eq!(names(target.path())[0], "x.part");
+        assert_eq!(paths_below(target.path())[0], "x.part");
         drop(download);
         open().unwrap();
     }
@@ -180,8 +180,8 @@ fn a_folder_is_continued_but_links_in_it_are_never_followed() {
     symlink(&victim, part.join("a")).unwrap();
     assert!(matches!(open(), Err(StoreError::Symlink(_))));
     fs::remove_file(part.join("a")).unwrap();
-    // A link that appears while the download is open, before the file is opened for the first
-    // write.
+    // A link is also refused if it appears while the download is open, before the file is opened
+    // for the first write.
     let download = open().unwrap();
     fs::rename(part.join("sub"), outside.path().join("sub")).unwrap();
     symlink(outside.path().join("sub"), part.join("sub")).unwrap();
@@ -189,7 +189,7 @@ fn a_folder_is_continued_but_links_in_it_are_never_followed() {
     assert!(matches!(error, StoreError::Symlink(_)), "{error}");
     assert_eq!(fs::read(&victim).unwrap(), vec![1; 100_000]);
     assert_eq!(
-        names(outside.path()),
+        paths_below(outside.path()),
         ["sub", "sub/big", "sub/deep", "sub/deep/z", "victim"]
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::storage::destination::MAX_NAME_LENGTH;
 use crate::storage::parts_file;
-use crate::storage::testing::{Sample, destination, names, sample};
+use crate::storage::testing::{Sample, destination, paths_below, sample};
 use crate::storage::verify::verify;
 use crate::storage::{Destination, Download, DownloadMode, FileLayout, Store, StoreError};
 use crate::torrent::{Info, PieceSet, Selection};
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
-/// Selects all bytes of `sub/big`. The file before it has 100,000 bytes and is not wanted; the
-/// first piece has 256 KiB.
+/// Selects only `sub/big`. The file before it has 100,000 bytes and is not wanted; the first piece
+/// has 256 KiB.
 fn chosen(info: &Info) -> Arc<Selection> {
     let selection = Selection::of(info, &["sub/big".parse().unwrap()]).unwrap();
     assert!(selection.is_mixed());
@@ -39,7 +39,7 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     let store = download.store();
     assert!(read(store) == bytes[..256 << 10], "the download continued");
     assert_eq!(
-        names(target.path()),
+        paths_below(target.path()),
         [
             parts_name.as_str(),
             "x.part",
@@ -82,7 +82,7 @@ fn two_downloads_of_one_share_in_one_folder_do_not_write_into_each_other() {
     assert!(read == bytes[..100_000]);
     other.discard().unwrap();
     one.store().read(0, &mut read).unwrap();
-    assert!(names(target.path())[0].starts_with(".one."));
+    assert!(paths_below(target.path())[0].starts_with(".one."));
     // Two long names that are the same after they are cut.
     let long = |end: char| format!("{}{end}", "\u{fc}".repeat(122));
     assert_eq!(
@@ -95,7 +95,7 @@ fn two_downloads_of_one_share_in_one_folder_do_not_write_into_each_other() {
         matches!(open(&long('b')), Err(StoreError::InUse(path)) if path.ends_with(parts_file::name(&info, &long('a'))))
     );
     drop(first);
-    let left = names(target.path());
+    let left = paths_below(target.path());
     assert!(
         !left.iter().any(|name| name.ends_with("b.part")),
         "{left:?}"
@@ -110,7 +110,7 @@ fn discarding_removes_the_parts_file_and_foreign_files_are_not_changed() {
     let destination = destination(&target, "x");
     let open = || open(&info, &destination);
     open().unwrap().discard().unwrap();
-    assert!(names(target.path()).is_empty());
+    assert!(paths_below(target.path()).is_empty());
     let parts_name = target.path().join(parts_file::name(&info, "x"));
     fs::write(&parts_name, "mine").unwrap();
     assert!(matches!(open(), Err(StoreError::Foreign(_))));
@@ -177,9 +177,9 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
         assert!(good(&store).is_full(), "{moved} moved");
         assert_eq!(download.finish().unwrap(), whole);
         assert!(good(&store).is_full());
-        let there = names(target.path());
-        assert_eq!(there.len(), 7, "{there:?}");
-        assert!(there.iter().all(|name| name.starts_with('x')), "{there:?}");
+        let paths = paths_below(target.path());
+        assert_eq!(paths.len(), 7, "{paths:?}");
+        assert!(paths.iter().all(|path| path.starts_with('x')), "{paths:?}");
     }
 }
 
@@ -188,22 +188,22 @@ fn files_in_place_are_neither_written_nor_removed() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
     let destination = finished(&sample, &target);
-    let before = names(target.path());
+    let before = paths_below(target.path());
     let file = destination.path().join("a");
     let bytes = fs::read(&file).unwrap();
     // Undoing restores the state before. Discarding also removes the parts file.
     extended(&sample, &destination).unwrap().undo();
-    assert_eq!(names(target.path()), before);
+    assert_eq!(paths_below(target.path()), before);
     let download = extended(&sample, &destination).unwrap();
     download.write(0, &[&[9; 256 << 10]]).unwrap();
     assert!(fs::read(&file).unwrap() == bytes);
     download.discard().unwrap();
-    assert_eq!(names(target.path()), ["x", "x/a"]);
+    assert_eq!(paths_below(target.path()), ["x", "x/a"]);
     // If another file has the name of a wanted file, nothing is started.
     fs::write(destination.path().join("empty"), "mine").unwrap();
     let taken = extended(&sample, &destination).unwrap_err();
     assert!(matches!(taken, StoreError::Exists(path) if path.ends_with("x/empty")));
-    assert_eq!(names(target.path()), ["x", "x/a", "x/empty"]);
+    assert_eq!(paths_below(target.path()), ["x", "x/a", "x/empty"]);
 }
 
 #[test]
@@ -212,17 +212,19 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
     let target = tempfile::tempdir().unwrap();
     let destination = finished(&sample, &target);
     let file = destination.path().join("a");
-    let is_it = |error: StoreError| matches!(error, StoreError::Changed(path) if path == file);
+    let names_the_file =
+        |error: StoreError| matches!(error, StoreError::Changed(path) if path == file);
     // The file changes while the download is open, and before it is opened.
     for _ in 0..2 {
         let download = extended(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();
         fs::write(&file, vec![7; 100_000]).unwrap();
-        assert!(is_it(download.finish().unwrap_err()));
+        assert!(names_the_file(download.finish().unwrap_err()));
         let download = extended(&sample, &destination).unwrap();
-        // The changed file has only a piece in common with fetched files, so either may be wrong.
+        // The only piece of the changed file also has bytes of fetched files, so any of them may be
+        // wrong.
         assert!(download.check_in_place(&good(download.store())).is_ok());
-        assert!(is_it(download.finish().unwrap_err()));
+        assert!(names_the_file(download.finish().unwrap_err()));
         fs::write(&file, &sample.bytes[..100_000]).unwrap();
     }
     assert!(target.path().join("x.part/sub/big").exists());

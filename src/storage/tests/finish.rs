@@ -1,6 +1,6 @@
 //! Finishing and discarding downloads.
 
-use crate::storage::testing::{destination, download, info_of, names, padded, sample, share};
+use crate::storage::testing::{destination, download, info_of, padded, paths_below, sample, share};
 use crate::storage::{
     Download, DownloadMode, ExtraFiles, FileLayout, StoreError, StoredSpan, remove_replaced,
 };
@@ -15,7 +15,7 @@ fn a_folder_gets_its_final_name_only_when_it_is_complete() {
     let target = tempfile::tempdir().unwrap();
     let download = download(&sample.info, &destination(&target, "done")).unwrap();
     let store = Arc::clone(download.store());
-    let empty = names(target.path());
+    let empty = paths_below(target.path());
     let expected = [
         "",
         "/a",
@@ -36,7 +36,7 @@ fn a_folder_gets_its_final_name_only_when_it_is_complete() {
     let path = download.finish().unwrap();
     assert_eq!(path, target.path().join("done"));
     assert_eq!(
-        names(target.path()),
+        paths_below(target.path()),
         expected.map(|path| format!("done{path}"))
     );
     // The store reads the renamed files, both those that were open and others.
@@ -116,7 +116,10 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     fs::write(done.join("sub/mine"), "mine").unwrap();
     // A cancelled replacement does not change the existing folder.
     open().unwrap().discard().unwrap();
-    assert_eq!(names(target.path()), ["done", "done/sub", "done/sub/mine"]);
+    assert_eq!(
+        paths_below(target.path()),
+        ["done", "done/sub", "done/sub/mine"]
+    );
     // A file that appears under the final name meanwhile is not replaced.
     let download = open().unwrap();
     download.write(0, &[&sample.bytes]).unwrap();
@@ -147,12 +150,12 @@ fn discarding_removes_only_the_download_s_own_files() {
     let target = tempfile::tempdir().unwrap();
     let open = || download(&sample.info, &destination(&target, "done")).unwrap();
     open().discard().unwrap();
-    assert_eq!(names(target.path()), Vec::<String>::new());
+    assert_eq!(paths_below(target.path()), Vec::<String>::new());
     let download = open();
     fs::write(target.path().join("done.part/sub/notes"), "mine").unwrap();
     download.discard().unwrap();
     let left = ["done.part", "done.part/sub", "done.part/sub/notes"];
-    assert_eq!(names(target.path()), left);
+    assert_eq!(paths_below(target.path()), left);
 }
 
 #[test]
@@ -178,7 +181,7 @@ fn padding_is_not_stored_and_executable_files_get_their_bits() {
         ]
     ));
     let path = download.finish().unwrap();
-    assert_eq!(names(&path), ["run", "text"]);
+    assert_eq!(paths_below(&path), ["run", "text"]);
     let mode = |name: &str| path.join(name).metadata().unwrap().permissions().mode() & 0o111;
     assert!(mode("run") & 0o100 != 0 && mode("text") == 0);
 }

@@ -54,18 +54,18 @@ fn reads_and_spans_cross_files_and_check_the_bounds() {
 }
 
 #[test]
-fn a_share_that_differs_from_its_torrent_is_refused_naming_the_file() {
+fn a_share_that_differs_from_its_torrent_is_refused_and_the_error_names_the_file() {
     let Sample { folder, info, .. } = sample();
     let top = folder.path().join("set");
     let store = share(&info, &top);
     let stamps = store.stamps().unwrap();
     assert!(stamps.len() == 4 && store.are_all_unchanged(&stamps));
-    let (mut some, mut next) = (Vec::new(), Some(0));
+    let (mut in_steps, mut next) = (Vec::new(), Some(0));
     while let Some(start) = next {
-        next = store.stamps_from(start, 2, &mut some).unwrap();
+        next = store.stamps_from(start, 2, &mut in_steps).unwrap();
         assert!(next.is_none_or(|next| next == start + 2));
     }
-    assert!(some == stamps && store.are_files_unchanged(&some));
+    assert!(in_steps == stamps && store.are_files_unchanged(&in_steps));
     assert!(!store.are_files_unchanged(&stamps[1..]));
     let open = || {
         let opened = Store::open(FileLayout::all(info.clone()), &top);
@@ -124,11 +124,11 @@ fn a_new_modification_time_or_inode_counts_as_a_change() {
 }
 
 /// The results of checking all spans, and of checking all paths.
-fn seen(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, StoreError>) {
+fn check_both(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, StoreError>) {
     let total = store.info().lengths().total();
     let mut spans = store.spans(0, total).unwrap();
-    let vouched = spans.try_for_each(|span| store.check_span(&span?));
-    (vouched, store.check_paths(0, usize::MAX))
+    let spans_checked = spans.try_for_each(|span| store.check_span(&span?));
+    (spans_checked, store.check_paths(0, usize::MAX))
 }
 
 #[test]
@@ -136,28 +136,34 @@ fn spans_detect_changed_files_and_paths_detect_moved_files() {
     let Sample { folder, info, .. } = sample();
     let top = folder.path().join("set");
     let store = share(&info, &top);
-    assert!(store.sealed().is_none() && seen(&store).0.is_ok());
+    assert!(store.sealed().is_none() && check_both(&store).0.is_ok());
     let stamps = store.stamps().unwrap();
     store.seal(&stamps);
     assert_eq!(store.sealed(), Some(stamps.clone()));
-    assert!(matches!(seen(&store), (Ok(()), Ok(None))));
+    assert!(matches!(check_both(&store), (Ok(()), Ok(None))));
     assert!(matches!(store.check_paths(0, 2), Ok(Some(2))));
     assert!(matches!(store.check_paths(2, 2), Ok(None)));
 
     let (big, aside) = (top.join("sub/big"), folder.path().join("aside"));
     fs::rename(&big, &aside).unwrap();
     // The open files are still right.
-    let (vouched, looked) = seen(&store);
-    assert!(vouched.is_ok() && matches!(looked, Err(StoreError::Missing(path)) if path == big));
+    let (spans_checked, paths_checked) = check_both(&store);
+    assert!(
+        spans_checked.is_ok()
+            && matches!(paths_checked, Err(StoreError::Missing(path)) if path == big)
+    );
     fs::copy(&aside, &big).unwrap();
-    let (vouched, looked) = seen(&store);
-    assert!(vouched.is_ok() && matches!(looked, Err(StoreError::Changed(path)) if path == big));
+    let (spans_checked, paths_checked) = check_both(&store);
+    assert!(
+        spans_checked.is_ok()
+            && matches!(paths_checked, Err(StoreError::Changed(path)) if path == big)
+    );
     fs::rename(&aside, &big).unwrap();
-    assert!(matches!(seen(&store), (Ok(()), Ok(None))));
+    assert!(matches!(check_both(&store), (Ok(()), Ok(None))));
 
     let written = fs::File::options().write(true).open(&big).unwrap();
     written.set_modified(std::time::UNIX_EPOCH).unwrap();
-    let (vouched, looked) = seen(&store);
-    assert!(matches!(vouched, Err(StoreError::Changed(path)) if path == big));
-    assert!(matches!(looked, Err(StoreError::Changed(_))));
+    let (spans_checked, paths_checked) = check_both(&store);
+    assert!(matches!(spans_checked, Err(StoreError::Changed(path)) if path == big));
+    assert!(matches!(paths_checked, Err(StoreError::Changed(_))));
 }
