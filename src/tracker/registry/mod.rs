@@ -49,7 +49,7 @@
 //! | a user or group gets a name | another one gets the same name | the earlier claim (note 1) |
 //! | a name is changed | the same name is changed | the later change |
 //! | a password is changed | the same password is changed | the later change (note 2) |
-//! | a password is changed, or all logins end | a log-in, or a renewal of a token | the change (note 2) |
+//! | a password is changed, or all logins end | a log-in or a token renewal | the change (note 2) |
 //! | a log-out | a renewal of the token | the log-out: the login and all its tokens end |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |

@@ -81,7 +81,8 @@ impl Registry {
     /// Loads a registry from its stored rows and version vector.
     ///
     /// # Errors
-    /// Two rows have the same id, or a row is later than the version vector.
+    /// Two rows have the same id, or a row contains an own write that is later than the version
+    /// vector.
     pub fn load(
         origin: Origin,
         versions: VersionVector,

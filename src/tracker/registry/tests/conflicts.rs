@@ -3,7 +3,8 @@
 
 use super::*;
 
-/// Moves the clock of `tracker` ahead, so that its next writes are later than all writes of `other`.
+/// Moves the clock of `tracker` ahead, so that its next writes are later than all writes of
+/// `other`.
 fn advance_past(tracker: &mut TestTracker, other: &TestTracker) {
     tracker.now = tracker.now.max(other.now + 100_000);
 }
