@@ -238,7 +238,10 @@ mod tests {
         assert!(verify("correct horse", Some(&again)));
         assert!(!verify("correct horsf", Some(&hash)));
         assert!(!verify("correct horse", None));
-        assert!(!verify("correct horse", Some(&stored_hash("$argon2id$damaged"))));
+        assert!(!verify(
+            "correct horse",
+            Some(&stored_hash("$argon2id$damaged"))
+        ));
     }
 
     #[test]

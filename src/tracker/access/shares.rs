@@ -149,7 +149,9 @@ impl GroupShares {
             .store
             .read(|registry| registry.shares(account, group, after.as_ref(), PAGE_LENGTH));
         let (shares, next) = listed.map_err(from_refusal)?;
-        let entries = shares.into_iter().filter_map(|share| self.file_entry(share));
+        let entries = shares
+            .into_iter()
+            .filter_map(|share| self.file_entry(share));
         Ok(AccessAnswer::Files(ListPage {
             entries: entries.collect(),
             next: next.and_then(|next| ShortText::new(next.to_string())),

@@ -67,8 +67,5 @@ fn a_different_secret_is_reported_but_not_shown() {
     let other = Registry::load(a.registry.origin(), versions, rows).unwrap();
     let differences = a.registry.differences(&other, Duration::ZERO);
     let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        lines,
-        [format!("account nik ({nik}): a secret differs")]
-    );
+    assert_eq!(lines, [format!("account nik ({nik}): a secret differs")]);
 }

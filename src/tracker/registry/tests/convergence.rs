@@ -142,6 +142,8 @@ struct SimulatedTracker {
     skew: i64,
 }
 
+/// The trackers, the messages between them, and the record of all commands. A parameter `at` is the
+/// index of a tracker.
 pub(crate) struct World {
     rng: Rng,
     trackers: Vec<SimulatedTracker>,

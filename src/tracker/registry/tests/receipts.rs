@@ -59,8 +59,11 @@ fn a_tracker_that_has_a_renewed_receipt_has_the_write() {
     a.write_once(RECEIPT, make).unwrap();
     let before = a.registry.receipt(RECEIPT).unwrap().clone();
     let now = a.time();
-    a.apply(a.registry.renew_receipt(RECEIPT, now + RECEIPT_LIFETIME, now))
-        .unwrap();
+    a.apply(
+        a.registry
+            .renew_receipt(RECEIPT, now + RECEIPT_LIFETIME, now),
+    )
+    .unwrap();
     let after = a.registry.receipt(RECEIPT).unwrap();
     assert!(after.created > before.created && after.expires > before.expires);
     sync(&mut a, &mut b);

@@ -366,7 +366,10 @@ fn each_decision_is_reported_to_the_requester_once() {
     assert_eq!(unseen_decisions(&tracker), expected);
     assert_eq!(unseen_decisions(&tracker), []);
     tracker.remove(owner, "a", "nik").unwrap();
-    assert_eq!(unseen_decisions(&tracker), [("a".to_owned(), DecisionOutcome::Removed)]);
+    assert_eq!(
+        unseen_decisions(&tracker),
+        [("a".to_owned(), DecisionOutcome::Removed)]
+    );
     tracker.accept(owner, "d", "nik").unwrap();
     tracker.leave(nik, "d").unwrap();
     assert_eq!(unseen_decisions(&tracker), []);
