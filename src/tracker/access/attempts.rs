@@ -2,7 +2,7 @@
 //!
 //! In scope: attempts that are under way. Each of them may still fail. For one user and one
 //! address, no more attempts are admitted at the same time than may still fail, so parallel
-//! attempts do not give more guesses. For one address only a few are admitted, so that no address
+//! attempts do not allow more guesses. For one address only a few are admitted, so that no address
 //! fills the queue of the hashing threads. The others wait for their turn. Out of scope: counting
 //! failures (`throttle`), and checking passwords (`passwords`).
 
@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The maximum number of attempts under way from one address. No machine hashes many more at the
-/// same time.
+/// The maximum number of attempts under way from one address. No tracker hashes many more passwords
+/// at the same time.
 const MAX_PER_ADDRESS: u32 = 8;
 /// The maximum time to wait for admission.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ pub(super) struct PasswordAttempts {
 struct AttemptCounts {
     throttle: Throttle,
     by_pair: HashMap<(String, AddressPrefix), u32>,
-    by_network: HashMap<AddressPrefix, u32>,
+    by_address: HashMap<AddressPrefix, u32>,
 }
 
 /// An attempt that was admitted. It is under way until this value is dropped.
@@ -68,8 +68,8 @@ impl PasswordAttempts {
         }
     }
 
-    /// Begins an attempt on the password of `user`, or the hashing of a new password if it is
-    /// `None`. Waits up to 10 s while others from the same address are under way.
+    /// Begins an attempt on the password of `user`. `user` is `None` for an account that is being
+    /// created. Waits up to 10 s while others from the same address are under way.
     ///
     /// # Errors
     /// See [`AttemptRefused`]. A refused attempt does not count as a failure.
@@ -78,8 +78,8 @@ impl PasswordAttempts {
         user: Option<&str>,
         from: IpAddr,
     ) -> Result<PasswordAttempt<'_>, AttemptRefused> {
-        let network = AddressPrefix::of(from);
-        let pair = user.map(|user| (Throttle::key_name(user), network));
+        let prefix = AddressPrefix::of(from);
+        let pair = user.map(|user| (Throttle::key_name(user), prefix));
         let start = Instant::now();
         let mut state = self.state();
         loop {
@@ -91,9 +91,9 @@ impl PasswordAttempts {
             };
             let allowed = allowed.map_err(AttemptRefused::TooManyFailures)?;
             let of_pair = pair.as_ref().and_then(|pair| state.by_pair.get(pair));
-            let from_network = state.by_network.get(&network);
+            let of_address = state.by_address.get(&prefix);
             if of_pair.is_none_or(|under_way| *under_way < allowed)
-                && from_network.is_none_or(|under_way| *under_way < MAX_PER_ADDRESS)
+                && of_address.is_none_or(|under_way| *under_way < MAX_PER_ADDRESS)
             {
                 break;
             }
@@ -107,7 +107,7 @@ impl PasswordAttempts {
         if let Some(pair) = pair {
             *state.by_pair.entry(pair).or_default() += 1;
         }
-        *state.by_network.entry(network).or_default() += 1;
+        *state.by_address.entry(prefix).or_default() += 1;
         Ok(PasswordAttempt {
             attempts: self,
             user: user.map(str::to_owned),
@@ -146,12 +146,12 @@ impl PasswordAttempt<'_> {
 
 impl Drop for PasswordAttempt<'_> {
     fn drop(&mut self) {
-        let network = AddressPrefix::of(self.from);
+        let prefix = AddressPrefix::of(self.from);
         let mut state = self.attempts.state();
         if let Some(user) = &self.user {
-            decrement(&mut state.by_pair, &(Throttle::key_name(user), network));
+            decrement(&mut state.by_pair, &(Throttle::key_name(user), prefix));
         }
-        decrement(&mut state.by_network, &network);
+        decrement(&mut state.by_address, &prefix);
         drop(state);
         self.attempts.attempt_ended.notify_all();
     }
@@ -178,20 +178,20 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn tries<'a>(
+    fn begin_attempts<'a>(
         attempts: &'a PasswordAttempts,
         count: usize,
         user: &str,
         from: &str,
     ) -> Vec<PasswordAttempt<'a>> {
-        let enter = |_| attempts.begin(Some(user), ip(from)).unwrap();
-        (0..count).map(enter).collect()
+        let begin = |_| attempts.begin(Some(user), ip(from)).unwrap();
+        (0..count).map(begin).collect()
     }
 
     #[test]
     fn no_more_attempts_are_admitted_than_may_still_fail() {
         let attempts = PasswordAttempts::with_max_wait(NOW);
-        let first = tries(&attempts, 5, "nik", "10.0.0.1");
+        let first = begin_attempts(&attempts, 5, "nik", "10.0.0.1");
         let more = |user| attempts.begin(Some(user), ip("10.0.0.1")).map(drop);
         assert_eq!(more("nik"), Err(AttemptRefused::Busy));
         assert_eq!(more("mayank"), Ok(()), "another user");
@@ -206,10 +206,10 @@ mod tests {
     #[test]
     fn failures_reduce_the_number_of_parallel_attempts() {
         let attempts = PasswordAttempts::with_max_wait(NOW);
-        tries(&attempts, 3, "nik", "10.0.0.1")
+        begin_attempts(&attempts, 3, "nik", "10.0.0.1")
             .iter()
             .for_each(PasswordAttempt::record_failure);
-        let under_way = tries(&attempts, 2, "nik", "10.0.0.1");
+        let under_way = begin_attempts(&attempts, 2, "nik", "10.0.0.1");
         let more = || attempts.begin(Some("nik"), ip("10.0.0.1")).map(drop);
         assert_eq!(more(), Err(AttemptRefused::Busy));
         under_way[0].record_success();
@@ -220,34 +220,34 @@ mod tests {
     fn an_address_has_a_limited_number_of_attempts_under_way() {
         let attempts = PasswordAttempts::with_max_wait(NOW);
         let users: Vec<String> = (0..MAX_PER_ADDRESS).map(|user| user.to_string()).collect();
-        let enter = |user: Option<&str>, from| attempts.begin(user, ip(from));
-        let inside: Vec<PasswordAttempt<'_>> = users
+        let begin = |user: Option<&str>, from| attempts.begin(user, ip(from));
+        let admitted: Vec<PasswordAttempt<'_>> = users
             .iter()
-            .map(|user| enter(Some(user), "2001:db8::1").unwrap())
+            .map(|user| begin(Some(user), "2001:db8::1").unwrap())
             .collect();
         for user in [None, Some("more")] {
             assert_eq!(
-                enter(user, "2001:db8::2").map(drop),
+                begin(user, "2001:db8::2").map(drop),
                 Err(AttemptRefused::Busy)
             );
-            assert_eq!(enter(user, "2001:db8:0:1::1").map(drop), Ok(()));
+            assert_eq!(begin(user, "2001:db8:0:1::1").map(drop), Ok(()));
         }
-        drop(inside);
-        assert_eq!(enter(None, "2001:db8::2").map(drop), Ok(()));
+        drop(admitted);
+        assert_eq!(begin(None, "2001:db8::2").map(drop), Ok(()));
         let state = attempts.state();
-        assert!(state.by_pair.is_empty() && state.by_network.is_empty());
+        assert!(state.by_pair.is_empty() && state.by_address.is_empty());
     }
 
     #[test]
     fn a_waiting_attempt_is_admitted_when_another_ends() {
         let attempts = PasswordAttempts::new();
-        let inside = tries(&attempts, 5, "nik", "10.0.0.1");
+        let admitted = begin_attempts(&attempts, 5, "nik", "10.0.0.1");
         thread::scope(|scope| {
             let sixth = scope.spawn(|| attempts.begin(Some("nik"), ip("10.0.0.1")).map(drop));
-            let (right, wrong) = inside.split_first().unwrap();
+            let (right, wrong) = admitted.split_first().unwrap();
             wrong.iter().for_each(PasswordAttempt::record_failure);
             right.record_success();
-            drop(inside);
+            drop(admitted);
             assert_eq!(sixth.join().unwrap(), Ok(()));
         });
     }

@@ -1,8 +1,9 @@
 //! A control connection of a peer: requests are read and answered in order.
 //!
 //! In scope: deadlines, the reply to bytes that are not a request, and the limit on the length of
-//! frames. Only a peer that has shown a valid token may send long frames. A write is dropped if the
-//! peer has already closed the connection when its turn comes. Out of scope: what a request means.
+//! frames. Only a peer that has shown a valid token may send long frames. A write is not executed
+//! if the peer has closed the connection before the turn of the write. Out of scope: what a request
+//! means.
 //!
 //! The thread of the connection reads a request, passes it to the registrar and writes the reply.
 //! Then it reads the next request.
@@ -59,10 +60,12 @@ fn answer_requests(
             reader.set_cap(MAX_FRAME);
         }
         // A peer that has closed the connection repeats the command at another tracker, and may
-        // have gone on since. If the write were made now, it would be later than what followed.
+        // have sent more commands since. A write made now would be later than those.
         if request.ask.is_write() && stream.has_ended() {
             let kind = request.ask.kind();
-            log::info!("{from} has given up {kind} and closed its connection; it is not executed");
+            log::info!(
+                "{from} has given up {kind} and closed its connection; the command is not executed"
+            );
             return Ok(());
         }
         let reply = registrar.answer(request, from.ip()).encode();

@@ -1,9 +1,9 @@
 //! Idempotency keys. They derive the id of a receipt and the ids of new rows from a write id.
 //!
 //! All trackers derive the same ids, so a write that two trackers make is one write. The ids depend
-//! on the user, so that no user can use the write id of another. They also depend on what the row
-//! is about. If a peer used one write id for two different commands, which ours never does, the
-//! result is two rows and not a contradiction.
+//! on the user, so that no user can use the write id of another. They also depend on the object of
+//! the row, such as a group or an info-hash. Our peer never uses one write id for two different
+//! commands. If another peer did, the result would be two rows and not a contradiction.
 
 use crate::tracker::registry::{RowId, UserName};
 use crate::wire::access::WriteId;
@@ -19,7 +19,7 @@ const LABEL: &[u8] = b"pieceful write v1";
 #[derive(Clone, Debug)]
 pub(super) struct IdempotencyKey {
     write: WriteId,
-    by: KeyOwner,
+    owner: KeyOwner,
 }
 
 #[derive(Clone, Debug)]
@@ -32,14 +32,14 @@ enum KeyOwner {
 impl IdempotencyKey {
     /// The key of a write by an account.
     pub(super) fn of_account(account: RowId, write: WriteId) -> Self {
-        let by = KeyOwner::Account(account);
-        Self { write, by }
+        let owner = KeyOwner::Account(account);
+        Self { write, owner }
     }
 
     /// The key of the creation of an account.
     pub(super) fn of_name(name: &UserName, write: WriteId) -> Self {
-        let by = KeyOwner::Name(name.clone());
-        Self { write, by }
+        let owner = KeyOwner::Name(name.clone());
+        Self { write, owner }
     }
 
     /// The id of the receipt.
@@ -73,14 +73,14 @@ impl IdempotencyKey {
     }
 
     /// The first 16 bytes of SHA-256 over all parts, each preceded by its length.
-    fn id(&self, kind: &[u8], about: &[&[u8]]) -> RowId {
-        let by: [&[u8]; 2] = match &self.by {
+    fn id(&self, kind: &[u8], object: &[&[u8]]) -> RowId {
+        let owner: [&[u8]; 2] = match &self.owner {
             KeyOwner::Account(account) => [b"account", &account.0],
             KeyOwner::Name(name) => [b"name", name.as_str().as_bytes()],
         };
         let parts = [LABEL, kind, &self.write.0].into_iter();
         let mut hash = Context::new(&SHA256);
-        for part in parts.chain(by).chain(about.iter().copied()) {
+        for part in parts.chain(owner).chain(object.iter().copied()) {
             let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
             hash.update(&length.to_be_bytes());
             hash.update(part);

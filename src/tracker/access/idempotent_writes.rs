@@ -9,7 +9,7 @@ use crate::wire::access::{AccessAnswer, AccessRefusal};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Makes writes for users, each of them once.
+/// Executes the writes of users, each of them once.
 #[derive(Clone, Debug)]
 pub(super) struct IdempotentWrites {
     store: Arc<RegistryStore>,
@@ -43,7 +43,8 @@ impl IdempotentWrites {
         let login = context.login;
         let name = log_name(&self.store, login.account);
         let what = format!("{name} at {} {what}", context.from);
-        // Checked again in the same step as the write: the login may have ended meanwhile.
+        // The login is checked again in the same step as the write, because it may have ended
+        // meanwhile.
         let written = self.write_once(key, &what, info, |registry, now| {
             registry.check_login(login.account, login.id, login.credential)?;
             operation(registry, now)
@@ -63,7 +64,8 @@ impl IdempotentWrites {
     ) -> Result<Durability, AccessRefusal> {
         let receipt = key.receipt();
         let written = self.store.write_with(info, |registry, now| {
-            // Checked again: the same command may have arrived over another connection meanwhile.
+            // The receipt is looked up again, because the same command may have arrived over
+            // another connection meanwhile.
             registry.check_not_made(receipt)?;
             let update = operation(registry, now)?;
             registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now)
@@ -80,7 +82,8 @@ impl IdempotentWrites {
         }
     }
 
-    /// Whether the write was already made, and where it is stored.
+    /// Where the write is stored, if it was already made; otherwise `None`. If this tracker made
+    /// the write, its receipt is renewed.
     pub(super) fn find_previous(
         &self,
         key: &IdempotencyKey,
@@ -96,9 +99,8 @@ impl IdempotentWrites {
         };
         log::info!("repeated command, already executed: {}", what());
         // A receipt from another tracker is on the disk of that tracker, and on the local disk
-        // before the reply is sent. A receipt that was made here may not have reached another
-        // tracker. So it is renewed: once another tracker has the renewed receipt, it has the
-        // write.
+        // before the reply is sent. A receipt that this tracker made may not have reached another
+        // tracker. So this tracker renews it. A tracker that has the renewed receipt has the write.
         if !is_ours {
             return Ok(Some(Durability::Safe));
         }

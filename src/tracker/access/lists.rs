@@ -8,7 +8,8 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, ListPage, SeenDecisions, ShortText,
 };
 
-pub(super) fn news(
+/// A page of the decisions that are not covered by `seen`.
+pub(super) fn decisions(
     store: &RegistryStore,
     account: RowId,
     seen: &SeenDecisions,
@@ -27,13 +28,13 @@ pub(super) fn news(
         let mut known = seen.clone();
         known.join(registry.version_vector());
         AccessAnswer::Decisions {
-            page: views::page(page, views::news),
+            page: views::page(page, views::decision),
             seen: SeenDecisions::new(known.encode()).unwrap_or_default(),
         }
     }))
 }
 
-/// The page behind `after`.
+/// The page of a list that begins after the entry `after`.
 pub(super) fn list<T, U>(
     store: &RegistryStore,
     after: Option<ShortText>,

@@ -29,7 +29,7 @@ pub(super) struct Logins {
 }
 
 impl Logins {
-    /// Starts for the cluster of this authority.
+    /// Starts the threads for hashing. Tokens are valid at all trackers of `cluster`.
     ///
     /// # Errors
     /// The system cannot start the threads for hashing.
@@ -68,8 +68,8 @@ impl Logins {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let attempt = self.begin_attempt(Some(user), from)?;
         let accounts: Vec<Account> = self.store.read(|registry| login_candidates(registry, user));
-        // For an unknown name one hash is computed as well, so that the reply takes as long as for
-        // a wrong password.
+        // One hash is computed for an unknown name too, so that the reply takes as long as for a
+        // wrong password.
         let mut found = None;
         if accounts.is_empty() {
             self.verify(password, None)?;
@@ -154,15 +154,16 @@ impl Logins {
         let note = lost.then(|| {
             let name = user.name();
             TextLine::new(&format!(
-                "the name {name} was given twice while trackers were disconnected, and another account \
-                 holds it; your name is {user} now: log in as {user}, and tell it to your groups"
+                "the name {name} was given twice while trackers were disconnected, and another \
+                 account holds it; your name is {user} now: log in as {user}, and tell your groups \
+                 the new name"
             ))
         });
         Ok(AccessAnswer::LoggedIn { token, user, note })
     }
 
-    /// Begins an attempt on the password of `user`, or the hashing of a new password if it is
-    /// `None`.
+    /// Begins an attempt on the password of `user`. `user` is `None` for an account that is being
+    /// created.
     pub(super) fn begin_attempt(
         &self,
         user: Option<&Label>,

@@ -1,5 +1,5 @@
-//! The operations of the tracker's operator: see everything except secrets, create accounts, create
-//! invites.
+//! The operations of the tracker's operator: list users and groups, show the state of the cluster,
+//! create accounts and invites.
 //!
 //! In scope: the operations. Out of scope: reading the operator's input, and printing results.
 

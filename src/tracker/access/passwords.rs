@@ -2,9 +2,9 @@
 //! anything else.
 //!
 //! The algorithm is Argon2id (RFC 9106) with 19 MiB, two passes and one lane. That is the minimum
-//! that OWASP's "Password Storage Cheat Sheet" recommends, and takes about 20 ms on one core. A
-//! worker keeps its 19 MiB for the next password. If the queue is full, a password is refused at
-//! once.
+//! that OWASP's "Password Storage Cheat Sheet" recommends. It takes about 20 ms on one core. A
+//! worker keeps its 19 MiB for the next password. If the queue is full, the hasher refuses a
+//! password at once.
 
 use super::phc::PhcHash;
 use crate::system::{lock, processors};
@@ -70,8 +70,8 @@ impl PasswordHasher {
         Self::start_with(processors(), MAX_QUEUED, MAX_WAIT)
     }
 
-    fn start_with(workers: usize, waiting: usize, max_wait: Duration) -> io::Result<Self> {
-        let (queue, jobs) = bounded(waiting);
+    fn start_with(workers: usize, max_queued: usize, max_wait: Duration) -> io::Result<Self> {
+        let (queue, jobs) = bounded(max_queued);
         let passwords = Self {
             queue: Mutex::new(Some(queue)),
             workers: Threads::default(),
@@ -93,9 +93,9 @@ impl PasswordHasher {
         self.run(password, Task::Hash)
     }
 
-    /// Whether the password has this hash, with the costs that the hash names. For an account that
-    /// does not exist the caller passes `None`: the result is `false`, and takes as long. Blocks
-    /// for up to 10 s.
+    /// Whether the password has this hash. The costs are those in the hash. For an account that
+    /// does not exist the caller passes `None`. The result is then `false` and takes as long to
+    /// compute. Blocks for up to 10 s.
     ///
     /// # Errors
     /// See [`HashingError`].
@@ -222,7 +222,7 @@ mod tests {
         Password::new(text).unwrap()
     }
 
-    fn old(text: &str) -> PasswordHash {
+    fn stored_hash(text: &str) -> PasswordHash {
         PasswordHash::new(text).unwrap()
     }
 
@@ -238,7 +238,10 @@ mod tests {
         assert!(verify("correct horse", Some(&again)));
         assert!(!verify("correct horsf", Some(&hash)));
         assert!(!verify("correct horse", None));
-        assert!(!verify("correct horse", Some(&old("$argon2id$damaged"))));
+        assert!(!verify(
+            "correct horse",
+            Some(&stored_hash("$argon2id$damaged"))
+        ));
     }
 
     #[test]
@@ -250,7 +253,7 @@ mod tests {
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
             "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
         ] {
-            let hash = old(text);
+            let hash = stored_hash(text);
             let good = passwords.verify(password("password"), Some(&hash));
             assert_eq!(good, Ok(true), "{text}");
             let bad = passwords.verify(password("Password"), Some(&hash));

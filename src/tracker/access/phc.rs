@@ -36,9 +36,9 @@ impl PhcHash {
     pub(super) fn from_text(text: &str) -> Option<Self> {
         let mut fields = text.strip_prefix("$argon2id$v=19$")?.split('$');
         let mut costs = fields.next()?.split(',');
-        let mut cost = |name: &str, most: u32| -> Option<u32> {
+        let mut cost = |name: &str, max: u32| -> Option<u32> {
             let cost = costs.next()?.strip_prefix(name)?.strip_prefix('=')?;
-            cost.parse().ok().filter(|cost| *cost <= most)
+            cost.parse().ok().filter(|cost| *cost <= max)
         };
         let (kib, passes) = (cost("m", MAX_KIB)?, cost("t", MAX_PASSES)?);
         let lanes = cost("p", MAX_LANES)?;
@@ -46,9 +46,9 @@ impl PhcHash {
         if costs.next().is_some() || fields.next().is_some() {
             return None;
         }
-        let lengths = (8..=64).contains(&salt.len()) && (16..=64).contains(&output.len());
+        let are_lengths_valid = (8..=64).contains(&salt.len()) && (16..=64).contains(&output.len());
         let params = Params::new(kib, passes, lanes, Some(output.len())).ok();
-        params.filter(|_| lengths).map(|params| Self {
+        params.filter(|_| are_lengths_valid).map(|params| Self {
             params,
             salt,
             output,

@@ -15,13 +15,14 @@ pub(super) fn refused(kind: AccessErrorKind, message: impl Display) -> AccessRef
     }
 }
 
-/// The refusal of a rule as it is sent.
+/// Converts a refusal of the registry to the refusal that is sent.
 pub(super) fn from_refusal(refusal: Refusal) -> AccessRefusal {
     let kind = AccessErrorKind::parse(refusal.kind()).unwrap_or(AccessErrorKind::BadRequest);
     refused(kind, refusal)
 }
 
-/// A failed write as it is sent. Errors of the disk are only in the operator's log.
+/// Converts the error of a write to the refusal that is sent. The details of disk errors are only
+/// in the operator's log.
 pub(super) fn from_write_error(error: WriteError) -> AccessRefusal {
     match error {
         WriteError::Replica(ReplicaError::Refused(refusal)) => from_refusal(refusal),

@@ -1,8 +1,9 @@
 //! Answers requests about accounts and groups.
 //!
-//! In scope: which requests need a login, passwords, tokens, and the log of all changes. Out of
-//! scope: the rules (`registry`), connections and frames (`control_connection`), lists (`lists`),
-//! shares (`shares`), and the texts of refusals (`refusals`).
+//! In scope: which requests need a login, repeated commands, the creation of users and groups, and
+//! the log of all changes. Out of scope: the rules (`registry`), connections and frames
+//! (`control_connection`), passwords and tokens (`logins`), lists (`lists`), shares (`shares`), and
+//! the texts of refusals (`refusals`).
 
 use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
@@ -39,7 +40,7 @@ pub(in crate::tracker) struct Registrar {
 }
 
 impl Registrar {
-    /// Starts answering for the cluster of this authority.
+    /// Starts the threads for hashing. Tokens are valid at all trackers of `cluster`.
     ///
     /// # Errors
     /// The system cannot start the threads for hashing.
@@ -162,7 +163,7 @@ impl Registrar {
         let now = since_1970();
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
-        // Before the login is checked: the write may have ended the login.
+        // This comes before the check of the login, because the write may have ended the login.
         if let Some(done) = self.answer_if_done(&login, &ask, from)? {
             return Ok(done);
         }
@@ -261,7 +262,7 @@ impl Registrar {
                 self.shares.publish(context, key, &group, &part)
             }
             AccessRequest::Withdraw { group, name, .. } => {
-                let what = format!("takes {} off {group}", name.as_str());
+                let what = format!("withdraws {} from {group}", name.as_str());
                 writes.write(context, key, &what, |registry, now| {
                     registry.withdraw(account, &group, name.as_str(), now)
                 })
@@ -308,7 +309,7 @@ impl Registrar {
             } => self.shares.metainfo(account, &group, &name, offset),
             AccessRequest::Announce(announce) => self.shares.announce(context, &announce),
             AccessRequest::ListDecisions { seen, after } => {
-                lists::news(store, account, &seen, after)
+                lists::decisions(store, account, &seen, after)
             }
             _ => Err(token_not_allowed()),
         }
@@ -322,8 +323,8 @@ impl Registrar {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
-        // Members show the certificate of the authority to every caller. So it contains the group's
-        // id, not its name.
+        // Members show the certificate of the authority to every peer that connects. So the
+        // certificate contains the group's id, not its name.
         let no_key = |error: &dyn Display| {
             log::error!("cannot make a key for group {name}: {error}");
             no_randomness()
@@ -355,8 +356,8 @@ impl Registrar {
             (None, Registration::Closed) => {
                 return Err(refused(
                     AccessErrorKind::InviteNeeded,
-                    "this tracker creates accounts only with an invite code; ask its operator for one, then \
-                     create_user USER --invite CODE",
+                    "this tracker creates accounts only with an invite code; ask its operator for \
+                     one, then create_user USER --invite CODE",
                 ));
             }
             (None, Registration::Open) => None,
@@ -365,8 +366,8 @@ impl Registrar {
                 Some(code.ok_or_else(|| from_refusal(Refusal::UnknownInvite))?)
             }
         };
-        // Checked before the expensive hashing, and again by the write. Without a valid code,
-        // nobody learns which names are taken.
+        // The code and the name are checked before the expensive hashing, and again by the write.
+        // If a code is required, nobody without a valid one learns which names are taken.
         let label = Label::from(&name);
         self.store.read(|registry| {
             if let Some(code) = &code {

@@ -69,7 +69,7 @@ impl GroupShares {
         let account = context.login.account;
         let authority = self.authority(account, group)?;
         let user = account_label(&self.store, account)?.to_string();
-        // The proof is bound to the token, so that no other user can pass it off as their own.
+        // The proof is bound to the token, so that another user who has the proof cannot use it.
         let key = MemberPublicKey::from_request(&request.0, context.token.as_bytes());
         let key = key.map_err(|error| refused(AccessErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
@@ -149,14 +149,16 @@ impl GroupShares {
             .store
             .read(|registry| registry.shares(account, group, after.as_ref(), PAGE_LENGTH));
         let (shares, next) = listed.map_err(from_refusal)?;
-        let entries = shares.into_iter().filter_map(|share| self.file(share));
+        let entries = shares
+            .into_iter()
+            .filter_map(|share| self.file_entry(share));
         Ok(AccessAnswer::Files(ListPage {
             entries: entries.collect(),
             next: next.and_then(|next| ShortText::new(next.to_string())),
         }))
     }
 
-    fn file(&self, share: ShareView) -> Option<FileEntry> {
+    fn file_entry(&self, share: ShareView) -> Option<FileEntry> {
         let counts = self.swarms.counts(&share.info_hash);
         Some(FileEntry {
             name: ShortText::new(share.name)?,

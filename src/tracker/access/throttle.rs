@@ -5,11 +5,11 @@
 //! attempt of that pair or address must wait: first 1 s, then twice as long after each failure, up
 //! to 5 minutes. Names that do not exist are counted in the same way.
 //!
-//! Nobody can lock out a user from another address. Failures from other addresses slow a user down
-//! only from the fiftieth on, and by at most 30 s, which is enough against guesses from many
-//! addresses. At an address where the user has logged in before, only the user's own failures there
-//! count. So neither an attack on the name nor a neighbour behind the same address keeps the user
-//! out.
+//! Nobody can lock a user out by failures at another address. Failures at other addresses slow a
+//! user down only from the fiftieth on, and by at most 30 s. That is enough against guesses from
+//! many addresses. At an address where the user has logged in before, only the user's own failures
+//! there count. So neither an attack on the name nor a neighbour behind the same address keeps the
+//! user out.
 //!
 //! An address is an IPv4 address or the first 64 bits of an IPv6 address, because one machine can
 //! use all addresses of such a network. At most 10,000 entries of each kind are kept; the oldest
@@ -46,8 +46,8 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// How many more attempts at `address` to log in as `user` may fail before the next one must
-    /// wait. It is at least one.
+    /// The number of further attempts at `address` to log in as `user` that may fail before the
+    /// next one must wait: at least one.
     ///
     /// # Errors
     /// The time until the next attempt is possible.

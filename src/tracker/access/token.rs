@@ -17,8 +17,8 @@ pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// The label of the key derivation. All trackers of a cluster must use the same one.
 const LABEL: &str = "pieceful session token v1";
 const FORMAT: u8 = 1;
-const SIGNATURE: usize = 32;
-const LENGTH: usize = 1 + 16 + 16 + 8 + 4 + 16 + 8 + 8 + SIGNATURE;
+const SIGNATURE_BYTES: usize = 32;
+const TOKEN_BYTES: usize = 1 + 16 + 16 + 8 + 4 + 16 + 8 + 8 + SIGNATURE_BYTES;
 
 /// The content of a token. Times are since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl TokenKey {
 
     /// The token of a login: 109 bytes. Times are rounded down to milliseconds.
     pub(super) fn sign(&self, login: &Login) -> Vec<u8> {
-        let mut token = Vec::with_capacity(LENGTH);
+        let mut token = Vec::with_capacity(TOKEN_BYTES);
         token.push(FORMAT);
         token.extend(login.account.0);
         token.extend(login.id.0);
@@ -104,11 +104,11 @@ impl TokenKey {
     /// # Errors
     /// See [`TokenError`].
     pub(super) fn read(&self, token: &[u8], now: Duration) -> Result<Login, TokenError> {
-        if token.len() != LENGTH {
+        if token.len() != TOKEN_BYTES {
             return Err(TokenError::Malformed);
         }
         let (content, signature) = token
-            .split_last_chunk::<SIGNATURE>()
+            .split_last_chunk::<SIGNATURE_BYTES>()
             .ok_or(TokenError::Malformed)?;
         verify(&self.0, content, signature).map_err(|_| TokenError::Forged)?;
         let login = parse(content).ok_or(TokenError::Malformed)?;

@@ -37,7 +37,7 @@ pub(super) enum UploadError {
     /// Too many uploads are under way.
     #[error("too many shares are being published at once; try again in a moment")]
     Busy,
-    /// It does not continue the part before it.
+    /// The part does not continue the one before it.
     #[error(transparent)]
     Part(#[from] PartError),
 }

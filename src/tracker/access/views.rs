@@ -23,7 +23,7 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> ListPage
     }
 }
 
-/// The position at which a page begins.
+/// Parses the position at which a page begins.
 pub(super) fn parse_cursor<T: FromStr<Err: Display>>(
     after: Option<ShortText>,
 ) -> Result<Option<T>, AccessRefusal> {
@@ -73,7 +73,7 @@ pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
     }
 }
 
-pub(super) fn news(decision: registry::Decision) -> DecisionEntry {
+pub(super) fn decision(decision: registry::Decision) -> DecisionEntry {
     DecisionEntry {
         group: decision.label,
         outcome: decision.outcome,

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The arguments of [`Registry::create_account`].
 #[derive(Clone, Debug)]
 pub struct NewAccount {
-    /// A random id.
+    /// A new id: random, or derived from the random id of a write.
     pub id: RowId,
     /// Its name.
     pub name: UserName,

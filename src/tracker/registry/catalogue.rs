@@ -3,7 +3,7 @@
 //! A share is listed from its publication until its publisher or the owner of the group withdraws
 //! it. It can be reached while its group has members. Two trackers that cannot reach each other may
 //! publish shares of the same name in one group. The share that was published first then holds the
-//! name. Each other one is named `NAME~TAG`, where TAG is the first 8 hex digits of its id.
+//! name. Every other one is listed as `NAME~TAG`, where TAG is the first 8 hex digits of its id.
 
 use super::{IdError, NameClaims, RowId, Share};
 use crate::torrent::{FileName, InfoHash};
@@ -84,7 +84,7 @@ impl Catalogue {
         self.groups.get(&group)?.holder(name)
     }
 
-    /// Up to `limit` shares of a group behind a cursor, sorted by name, and the cursor of the next
+    /// Up to `limit` shares of a group after a cursor, sorted by name, and the cursor of the next
     /// page.
     pub(super) fn page(
         &self,
@@ -110,8 +110,8 @@ impl Catalogue {
 
     /// The share that a name from the catalogue refers to, with or without a tag.
     pub(super) fn find(&self, group: RowId, shown: &str) -> Option<RowId> {
-        let holder = FileName::new(shown).ok();
-        if let Some(holder) = holder.and_then(|name| self.holder(group, &name)) {
+        let untagged = FileName::new(shown).ok();
+        if let Some(holder) = untagged.and_then(|name| self.holder(group, &name)) {
             return Some(holder);
         }
         let (name, wanted) = shown.rsplit_once('~')?;

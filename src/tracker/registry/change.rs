@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// For each origin, the last write up to which a registry is complete.
 ///
-/// A registry is complete up to a write if it has all rows that still carry that write or an
+/// A registry is complete up to a write if it has all rows that still contain that write or an
 /// earlier one of the same origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionVector(BTreeMap<Origin, Sequence>);
@@ -66,8 +66,8 @@ pub struct Span {
     pub upto: Sequence,
 }
 
-/// Rows, and the writes that they cover. An operation returns a change, a tracker pushes it to the
-/// others, and a tracker that catches up receives it in batches.
+/// Rows, and the writes that they cover. Each operation makes one change, and the tracker pushes it
+/// to the others. A tracker that catches up receives changes as batches.
 ///
 /// A registry that is complete up to the start of a span is complete up to the end of that span
 /// once it has merged the rows. Each row is sent whole, so no tracker ever has a part of a row. A
@@ -89,7 +89,8 @@ impl Change {
         self.rows.values()
     }
 
-    /// Records in `known` what a registry that knows `known` knows after it has merged this change.
+    /// Advances `known`, the version vector of another registry, to its state after that registry
+    /// has merged this change.
     pub fn advance(&self, known: &mut VersionVector) {
         for (origin, span) in self.covers() {
             if known.of(origin) >= span.after {
@@ -113,7 +114,8 @@ impl Change {
                 .all(|version| after.of(version.stamp.origin()) >= version.sequence)
     }
 
-    /// Adds a later batch of the same catch-up, so that all batches can be merged in one step.
+    /// Adds a later batch of the same catch-up, so that the registry can merge all batches in one
+    /// step.
     ///
     /// # Errors
     /// Two different rows have the same id.

@@ -72,9 +72,9 @@ pub struct MembershipDump {
     pub standing: &'static str,
     /// The write that created it.
     pub created: String,
-    /// The write that accepted it, and the account that did.
+    /// The write that accepted it, and the account that accepted it.
     pub accepted: Option<(String, String)>,
-    /// The write that ended it, the reason, and the account that did.
+    /// The write that ended it, the reason, and the account that ended it.
     pub ended: Option<(String, &'static str, String)>,
 }
 
@@ -121,7 +121,7 @@ pub struct ShareDump {
     pub publisher: String,
     /// The write that created it.
     pub created: String,
-    /// The write that withdrew it, and the account that did.
+    /// The write that withdrew it, and the account that withdrew it.
     pub withdrawn: Option<(String, String)>,
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 /// The arguments of [`Registry::create_group`].
 #[derive(Clone, Debug)]
 pub struct NewGroup {
-    /// A random id.
+    /// A new id: random, or derived from the random id of a write.
     pub id: RowId,
-    /// A random id for the membership of the creator.
+    /// A new id for the membership of the creator.
     pub membership: RowId,
     /// Its name.
     pub name: GroupName,
@@ -60,7 +60,7 @@ impl Registry {
         self.write(version, &[new.id, new.membership], rows)
     }
 
-    /// Asks the owner of a group for membership. `id` is a random id for the request.
+    /// Asks the owner of a group for membership. `id` is a new id for the request.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::AlreadyMember`],
@@ -228,7 +228,7 @@ impl Registry {
         }
     }
 
-    /// The group, if `actor` owns it, and the user, if there is an open request.
+    /// The ids of a group that `actor` owns and of a user who has an open request for it.
     fn owned_group_and_requester(
         &self,
         actor: RowId,
@@ -243,8 +243,8 @@ impl Registry {
         }
     }
 
-    /// Ends all live membership rows of an account in a group. There is more than one if two
-    /// trackers accepted a request of the account.
+    /// Ends all live membership rows of an account in a group. There is more than one if the
+    /// account made requests at two trackers that were disconnected.
     fn end_memberships(
         &self,
         group: RowId,

@@ -39,11 +39,11 @@ macro_rules! random_id {
 }
 
 random_id! {
-    /// The identity of a data folder as a writer: 128 random bits. They are drawn when the folder
-    /// is created, and again when a backup is restored into it.
+    /// The identity of a data folder as a writer: 128 random bits. The tracker draws them when it
+    /// creates the folder, and again when a backup is restored into the folder.
     ///
-    /// An origin is not the number of a tracker. A tracker that lost its disk must not continue as
-    /// its former self.
+    /// An origin is not the number of a tracker. A tracker that has lost its disk must write under
+    /// a new origin.
     Origin
 }
 

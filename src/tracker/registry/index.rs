@@ -1,5 +1,5 @@
 //! What is derived from the rows: holders of names, members and owners of groups, and the rows that
-//! still carry a write.
+//! still contain a write.
 //!
 //! The index is updated row by row. It is a function of the set of rows, independent of their
 //! order.
@@ -20,7 +20,7 @@ pub(super) struct Index {
     pub(super) invites: HashMap<CodeHash, RowId>,
     /// The shares that are not withdrawn, also those of groups that have ended.
     pub(super) catalogue: Catalogue,
-    /// For each write, the rows that still contain a field or the creation of it.
+    /// For each write, the rows that still contain its version, as their creation or in a field.
     writes: BTreeMap<(Origin, Sequence), BTreeSet<RowId>>,
     pub(super) members: HashMap<RowId, GroupMembers>,
     /// For each account, the groups in which it is a member or has an open request, by name.
@@ -53,7 +53,7 @@ impl Index {
         match row {
             Row::Account(row) => {
                 if let Some(Row::Account(before)) = before {
-                    self.rename_account(id, &before.name.value);
+                    self.release_account_name(id, &before.name.value);
                 }
                 let name = &row.name;
                 self.accounts.claim(&name.value, id, name.version.stamp);
@@ -127,7 +127,7 @@ impl Index {
             .copied()
     }
 
-    fn rename_account(&mut self, id: RowId, before: &UserName) {
+    fn release_account_name(&mut self, id: RowId, before: &UserName) {
         self.accounts.release(before, id);
         for group in self.asked_groups.get(&id).into_iter().flatten() {
             if let Some(members) = self.members.get_mut(group) {

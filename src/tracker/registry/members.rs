@@ -22,7 +22,7 @@ struct AccountRows {
     state: Option<MembershipState>,
 }
 
-/// The state of an account in a group, unless it is a stranger.
+/// The state of an account in a group. A stranger has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MembershipState {
     /// It made a request at this stamp.
@@ -110,8 +110,8 @@ impl GroupMembers {
     }
 }
 
-/// The state that follows from the rows of one account in one group. The first acceptance of a live
-/// row makes a member.
+/// The state that follows from the rows of one account in one group. If a live row is accepted, the
+/// account is a member since the earliest acceptance.
 fn membership_state<'a>(
     rows: impl Iterator<Item = &'a Membership> + Clone,
 ) -> Option<MembershipState> {

@@ -9,15 +9,15 @@
 //! An operation reads the registry and returns an [`Update`] or a [`Refusal`]. It changes nothing.
 //! The caller then does the following, in this order:
 //!
-//! 1. It commits the rows and the version vector of the update to the disk, in one transaction.
-//! 2. It passes the update to [`Registry::apply`].
+//! 1. It passes the update to [`Registry::apply`].
+//! 2. It commits the rows and the version vector of the update to the disk, in one transaction.
 //! 3. It pushes the [`Change`] of the update to the other trackers.
 //! 4. It replies to the peer.
 //!
 //! A change from another tracker is handled in the same way, with an update from
-//! [`Registry::merge`]. To commit several writes at once, the caller applies them one by one,
-//! commits them together, and only then pushes and replies. If that commit fails, the memory is
-//! ahead of the disk: the registry must be loaded again.
+//! [`Registry::merge`]. The caller may apply several updates one by one and commit them together.
+//! It pushes and replies only after the commit. If the commit fails, the memory is ahead of the
+//! disk: the caller must load the registry again.
 //!
 //! # How rows merge
 //! Each row has an id, which is random or derived from the random id of a write. The kind and the
@@ -31,8 +31,9 @@
 //! makes the write again, under the same row ids. Both trackers have then made the same row, and
 //! the rows merge.
 //!
-//! Who holds a name, who is a member, who owns a group and whether a group exists is not stored. It
-//! is derived from the set of rows, so two registries with the same rows always agree about it.
+//! The registry does not store who holds a name, who is a member, who owns a group and whether a
+//! group exists. It derives these facts from the set of rows, so two registries with the same rows
+//! always agree about them.
 //!
 //! A [`VersionVector`] contains, for each [`Origin`], the last write up to which the registry is
 //! complete. [`Registry::since`] returns what another registry lacks, in bounded batches.
@@ -48,7 +49,7 @@
 //! | a user or group gets a name | another one gets the same name | the earlier claim (note 1) |
 //! | a name is changed | the same name is changed | the later change |
 //! | a password is changed | the same password is changed | the later change (note 2) |
-//! | a password is changed, all logins end | a log-in, a renewal of a token | the change (note 2) |
+//! | a password is changed, or all logins end | a log-in or a token renewal | the change (note 2) |
 //! | a log-out | a renewal of the token | the log-out: the login and all its tokens end |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
@@ -71,10 +72,10 @@
 //! Notes:
 //!
 //! 1. The row with the earlier claim holds the name. The other row is kept and is shown as
-//!    `NAME~TAG`. A user or group that does not hold its name can be renamed; no other can. When
-//!    the holder gives up the name, the next claim holds it.
-//! 2. A token is bound to the credential that it was made under. A login ends when the credential
-//!    of its account changes.
+//!    `NAME~TAG`. Only a user or group that does not hold its name can be renamed. When the holder
+//!    gives up the name, the next claim holds it.
+//! 2. A token is bound to the credential that its account had when the token was issued. A login
+//!    ends when the credential of its account changes.
 //! 3. An end cancels all earlier requests of the same user for the same group, accepted or not, in
 //!    any row. A request counts from the time when it was made, not when it was accepted.
 //! 4. A share of a group that has ended cannot be reached. If the group goes on, it can be reached

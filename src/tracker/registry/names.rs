@@ -1,4 +1,4 @@
-//! Claims to names. The earliest claim to a name holds it.
+//! Claims to names. The row with the earliest claim to a name holds it.
 
 use super::{Label, Refusal, RowId, Stamp};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ impl<N: Ord + Clone> NameClaims<N> {
             .map(|(id, _)| id)
     }
 
-    /// The claimant of a name that matches; `None` if there is no match or more than one.
+    /// The claimant of a name for which `is_match` holds; `None` if there is none or more than one.
     pub(super) fn only_match(&self, name: &N, is_match: impl Fn(RowId) -> bool) -> Option<RowId> {
         let mut matching = self.claims_to(name).filter(|(id, _)| is_match(*id));
         match (matching.next(), matching.next()) {
@@ -48,7 +48,7 @@ impl<N: Ord + Clone> NameClaims<N> {
         }
     }
 
-    /// All claims behind `after`, or all claims, sorted.
+    /// The claims after `after`, or all claims if it is `None`, sorted.
     pub(super) fn entries_after<'a>(
         &'a self,
         after: Option<(N, RowId)>,

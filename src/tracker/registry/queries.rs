@@ -93,7 +93,7 @@ impl Registry {
         Some(self.index.accounts.label(&account.name.value, id))
     }
 
-    /// Whether another account holds the name of this one. The user must be informed of that.
+    /// Whether another account holds the name of this one. A log-in informs the user of this.
     pub fn has_lost_name(&self, id: RowId) -> bool {
         self.account_label(id)
             .is_some_and(|label| label.tag().is_some())

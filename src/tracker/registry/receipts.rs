@@ -38,7 +38,7 @@ impl Registry {
         Ok(write)
     }
 
-    /// Checks that the write of this receipt was not made yet.
+    /// Checks that the write with this receipt was not made yet.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if it was.
@@ -49,8 +49,9 @@ impl Registry {
         }
     }
 
-    /// Writes the receipt again, as a new write. Another tracker that knows this new write also
-    /// knows the write that the receipt stands for, because that one is earlier.
+    /// Writes the receipt again, as a new write. If the receipt is from this origin, another
+    /// tracker that knows the new write also knows the write that the receipt is for, because that
+    /// write is an earlier one of the same origin.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if a row that is not a receipt has the id.

@@ -23,9 +23,7 @@ pub enum Refusal {
     NameTaken(Label),
     /// The account or group holds its name. Only one that lost its name to an earlier claim can be
     /// renamed.
-    #[error(
-        "{0} cannot be renamed; only a name that two trackers gave at the same time can be changed"
-    )]
+    #[error("{0} cannot be renamed; only a user or group whose name another one holds can be")]
     NameKept(Label),
     /// The account is not a member of the group.
     #[error("you are not a member of {0}; join_group asks its owner")]

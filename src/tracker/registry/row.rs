@@ -37,7 +37,7 @@ pub struct Account {
     /// The claimed name; the last writer wins. The version is the time of the claim: the account
     /// with the earliest claim holds the name.
     pub name: Register<UserName>,
-    /// The last writer wins.
+    /// The hash of the password; the last writer wins.
     pub password: Register<PasswordHash>,
     /// The write that last ended all logins; the last writer wins.
     pub revoked: Option<Register<()>>,
@@ -68,10 +68,10 @@ pub struct Membership {
     pub account: RowId,
     /// The write that created the row: the request, or the creation of the group.
     pub created: Version,
-    /// The account that accepted the request; the first writer wins. For the creator of the group
-    /// it is the same account.
+    /// The account that accepted the request; the first writer wins. The creator of a group accepts
+    /// its own membership.
     pub accepted: Option<Register<RowId>>,
-    /// How it ended; the last writer wins, and no acceptance undoes it.
+    /// How the request or membership ended; the last writer wins. No acceptance undoes an end.
     pub ended: Option<Register<End>>,
 }
 
@@ -152,7 +152,7 @@ pub struct Receipt {
     pub id: RowId,
     /// The write, or the latest write that renewed the receipt.
     pub created: Version,
-    /// When no peer repeats the command any longer, in milliseconds since 1970.
+    /// The time after which no peer repeats the command, in milliseconds since 1970.
     pub expires: u64,
 }
 
@@ -228,7 +228,7 @@ impl Row {
         versions
     }
 
-    /// When the row loses its meaning, for the kinds that expire; milliseconds since 1970.
+    /// When the row expires, in milliseconds since 1970; `None` for kinds that do not expire.
     pub fn expires(&self) -> Option<u64> {
         match self {
             Self::Revocation(row) => Some(row.expires),
@@ -302,8 +302,9 @@ impl Row {
         })
     }
 
-    /// Whether both have the same id and the same attributes. For an invite the creation is an
-    /// attribute too: no peer repeats the command that creates one.
+    /// Whether both have the same id and the same attributes. It does not compare their kinds. The
+    /// version of the creation is an attribute of an invite, because no peer repeats the command
+    /// that creates an invite.
     fn is_same_row(&self, other: &Self) -> bool {
         let same = match (self, other) {
             (Self::Membership(a), Self::Membership(b)) => {
@@ -324,8 +325,8 @@ impl Row {
 }
 
 impl Account {
-    /// The stamp that tokens are bound to: the last change of the password or end of all logins. A
-    /// token that was made under another credential is not valid.
+    /// The stamp that tokens are bound to: the later of the last password change and the last end
+    /// of all logins. A token that is bound to another stamp is not valid.
     pub fn credential(&self) -> Stamp {
         let revoked = self.revoked.iter().map(|field| field.version.stamp);
         revoked.fold(self.password.version.stamp, Stamp::max)

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The arguments of [`Registry::publish`].
 #[derive(Clone, Debug)]
 pub struct NewShare {
-    /// A random id.
+    /// A new id: random, or derived from the random id of a write.
     pub id: RowId,
     /// Its name.
     pub name: FileName,
@@ -149,8 +149,8 @@ impl Registry {
         })
     }
 
-    /// The accounts that were members of a group, left it or were removed at `since` (since 1970)
-    /// or later, and are no members now. Returns at most `limit` of them.
+    /// The accounts that were members of a group and are not members now. They left or were removed
+    /// at `since` (since 1970) or later. Returns at most `limit` of them.
     pub fn former_members_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
         let since = millis(since);
         let rows = self.memberships_of_group(group);

@@ -1,8 +1,8 @@
 //! Stamps of a hybrid logical clock, the versions of writes, and the clock that issues stamps.
 //!
-//! While clocks agree, a stamp is the wall time. Where they disagree, it acts as a logical clock: a
-//! stamp is always later than all stamps that its clock has issued or witnessed. So a write that
-//! was made with knowledge of another write has the later stamp, however wrong the clocks are
+//! While clocks agree, a stamp is the wall time. Where they disagree, the clock acts as a logical
+//! clock: each stamp is later than all stamps that the clock has witnessed. So a write that was
+//! made with knowledge of another write has the later stamp, however wrong the clocks are
 //! (Kulkarni, Demirbas and others, "Logical Physical Clocks", 2014).
 
 use super::id::{Origin, Sequence};
@@ -33,12 +33,13 @@ impl Stamp {
         })
     }
 
-    /// The wall time in milliseconds since 1970, as the origin knew it, or later.
+    /// The wall time in milliseconds since 1970. It is at least the time that the origin's wall
+    /// clock showed.
     pub fn wall(&self) -> u64 {
         self.wall
     }
 
-    /// Orders the stamps of one millisecond.
+    /// The counter that orders the stamps of one millisecond.
     pub fn counter(&self) -> u32 {
         self.counter
     }
@@ -72,11 +73,12 @@ pub struct Drift {
 #[derive(Clone, Debug)]
 pub struct Clock {
     pub(super) origin: Origin,
+    /// The wall time and the counter of the latest witnessed stamp.
     last: (u64, u32),
 }
 
 impl Clock {
-    /// A clock that has neither issued nor witnessed a stamp.
+    /// A clock that has witnessed no stamp.
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
@@ -110,8 +112,8 @@ impl Clock {
         self.last = self.last.max((stamp.wall, stamp.counter));
     }
 
-    /// Returns the drift of a foreign stamp that is more than [`MAX_DRIFT`] ahead of `now`. Own
-    /// stamps never count.
+    /// Returns the drift of a foreign stamp that is more than [`MAX_DRIFT`] ahead of `now`. Returns
+    /// `None` for own stamps.
     pub fn drift(&self, stamp: &Stamp, now: Duration) -> Option<Drift> {
         let ahead = Duration::from_millis(stamp.wall.saturating_sub(millis(now)));
         (stamp.origin != self.origin && ahead > MAX_DRIFT).then_some(Drift {

@@ -21,7 +21,8 @@ pub struct Registry {
     versions: VersionVector,
     rows: Rows,
     pub(super) index: Index,
-    /// Grows with each change of the state. An update fits only the revision it was made from.
+    /// Grows with each change of the state. An update can be applied only to the revision that it
+    /// was made from.
     revision: u64,
 }
 
@@ -80,7 +81,8 @@ impl Registry {
     /// Loads a registry from its stored rows and version vector.
     ///
     /// # Errors
-    /// Two rows have the same id, or a row is later than the version vector.
+    /// Two rows have the same id, or a row contains an own write that is later than the version
+    /// vector.
     pub fn load(
         origin: Origin,
         versions: VersionVector,
@@ -106,8 +108,8 @@ impl Registry {
     /// order and more than once.
     ///
     /// # Errors
-    /// [`MergeError::Rewound`] if these data are an older copy; [`MergeError::Contradiction`] if a
-    /// row does not match the local row of the same id.
+    /// [`MergeError::Rewound`] if this registry is an older copy of its own data;
+    /// [`MergeError::Contradiction`] if a row does not match the local row of the same id.
     pub fn merge(&self, change: &Change, now: Duration) -> Result<Update, MergeError> {
         let origin = self.origin();
         let known = self.versions.of(origin);
@@ -162,7 +164,7 @@ impl Registry {
         })
     }
 
-    /// Applies an update. It must be durable before its effects are sent to anyone.
+    /// Applies an update. The caller must make it durable before it sends the update or a reply.
     ///
     /// # Errors
     /// The registry has changed since the update was made.
@@ -178,8 +180,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether merging the change would change nothing at `now`. Expired rows that are missing here
-    /// were dropped.
+    /// Whether merging the change at `now` would change nothing. A row that is missing here and has
+    /// expired counts as contained: it was dropped.
     pub fn contains(&self, change: &Change, now: Duration) -> bool {
         change
             .rows()
@@ -190,15 +192,15 @@ impl Registry {
     }
 
     /// Changes the origin of all later own writes. No write may have been made under the new
-    /// origin. The earlier own writes count as writes of another registry from now on.
+    /// origin. From now on, the earlier own writes count as writes of another registry.
     pub fn change_origin(&mut self, origin: Origin) {
         self.clock.origin = origin;
         self.revision += 1;
     }
 
-    /// The next batch of what a registry that knows `known` lacks; `None` if it lacks nothing. The
-    /// encoded batch has about `max_bytes`, and more only if a single write is larger. Apply
-    /// [`Change::advance`] to `known` before asking for the next batch.
+    /// The next batch of writes that a registry which knows `known` lacks; `None` if it lacks none.
+    /// The encoded batch has about `max_bytes`. It is longer only if a single write is longer.
+    /// Apply [`Change::advance`] to `known` before asking for the next batch.
     pub fn since(&self, known: &VersionVector, max_bytes: usize) -> Option<Change> {
         let mut change = Change::default();
         let mut bytes = 0;
@@ -237,8 +239,8 @@ impl Registry {
         (!change.is_empty()).then_some(change)
     }
 
-    /// The rows that have expired at `now` and that all other trackers have, judging by their
-    /// version vectors.
+    /// The rows that have expired at `now` and that all other trackers have. `others` are the
+    /// version vectors of these trackers.
     pub fn droppable(&self, now: Duration, others: &[VersionVector]) -> Vec<RowId> {
         let is_known_to_all = |version: &Version| {
             let (origin, sequence) = (version.stamp.origin(), version.sequence);
@@ -251,8 +253,8 @@ impl Registry {
         self.rows().filter(is_droppable).map(Row::id).collect()
     }
 
-    /// Drops rows that [`Registry::droppable`] returned, after they were deleted from the disk.
-    /// Rows of kinds that do not expire are kept.
+    /// Drops rows that [`Registry::droppable`] returned. The caller also deletes them from the
+    /// disk. Rows of kinds that do not expire are kept.
     pub fn drop_rows(&mut self, ids: &[RowId]) {
         for id in ids {
             if self.rows.get(id).and_then(Row::expires).is_some() {
@@ -271,8 +273,8 @@ impl Registry {
         }
     }
 
-    /// Creates the update of an own write of `rows` under [`Registry::next_version`]. `fresh` lists
-    /// the ids of the new rows.
+    /// The update of an own write that sets `rows`. `version` comes from
+    /// [`Registry::next_version`]. `fresh` lists the ids of the rows that the write creates.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if an id of `fresh` is already in use, or occurs twice.

@@ -2,7 +2,7 @@
 
 use super::{Change, Contradiction, Drift, Origin, Row, RowId, VersionVector};
 
-/// The result of an operation or a merge. The caller makes it durable and then applies it.
+/// The result of an operation or a merge. The caller applies it and makes it durable.
 #[derive(Clone, Debug)]
 pub struct Update {
     /// The revision of the registry that this update was made from.
@@ -36,7 +36,7 @@ impl Update {
         &self.gaps
     }
 
-    /// The stamp that is furthest ahead of the local clock, if one exceeds
+    /// The drift of the stamp that is furthest ahead of the local clock, if it exceeds
     /// [`MAX_DRIFT`](super::MAX_DRIFT). The caller should report it, because one of the two clocks
     /// is wrong.
     pub fn drift(&self) -> Option<Drift> {

@@ -1,4 +1,5 @@
-//! Reads the dictionary of a row key by key. It counts the keys, so that no key is left unread.
+//! Reads the dictionary of a row or change key by key. It counts the keys that it reads, so that it
+//! can refuse unknown keys.
 
 use super::super::id::{Origin, RowId, Sequence};
 use super::super::register::Register;
@@ -22,7 +23,7 @@ impl<'a> FieldReader<'a> {
         })
     }
 
-    /// Checks that every key was read. `kind` is the kind of the row.
+    /// Checks that every key was read. `kind` is the kind of the row, or `change`.
     pub(super) fn end(self, kind: &'static str) -> Result<(), DecodeError> {
         if self.entries.entries().count() == self.keys_read {
             Ok(())
@@ -92,7 +93,7 @@ impl<'a> FieldReader<'a> {
         })
     }
 
-    pub(super) fn optional_mark(
+    pub(super) fn optional_without_value(
         &mut self,
         key: &'static str,
     ) -> Result<Option<Register<()>>, DecodeError> {

@@ -42,7 +42,7 @@ pub enum CursorError {
 }
 
 impl Cursor {
-    /// The key of the entry that it points behind.
+    /// The key of the entry before the position.
     pub(super) fn key<N: FromStr>(after: Option<&Self>) -> Option<(N, RowId)> {
         after.and_then(|cursor| Some((cursor.name.parse().ok()?, cursor.id)))
     }
@@ -102,7 +102,7 @@ impl<T> Page<T> {
     }
 }
 
-/// The entries of a sorted set behind a cursor.
+/// The entries of a sorted set that come after a cursor.
 pub(super) fn entries_after<'a, N: Ord + FromStr>(
     set: &'a BTreeSet<(N, RowId)>,
     after: Option<&Cursor>,

@@ -54,9 +54,9 @@ fn merging_is_commutative_associative_and_idempotent() {
     }
 }
 
-/// States of one row of each kind. Two or three trackers created the row by one command, and then
-/// wrote to it.
-fn created_more_than_once() -> Vec<Vec<Row>> {
+/// For each kind, states of one row that up to three trackers created for one repeated command and
+/// then wrote to.
+fn states_of_recreated_rows() -> Vec<Vec<Row>> {
     let id = RowId([1; 16]);
     let text = |wall: u64| format!("n{wall}");
     fn register<T>(wall: u64, value: T) -> Register<T> {
@@ -120,7 +120,7 @@ fn created_more_than_once() -> Vec<Vec<Row>> {
 #[test]
 fn a_row_created_more_than_once_counts_from_the_later_creation() {
     let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
-    for states in created_more_than_once() {
+    for states in states_of_recreated_rows() {
         for a in &states {
             assert_eq!(merge(a, a), *a);
             for b in &states {

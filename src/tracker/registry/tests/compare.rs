@@ -46,12 +46,12 @@ fn each_kind_of_difference_is_reported_once() {
 fn an_expired_row_that_one_lacks_is_no_difference() {
     let (mut a, b, olga, _) = two_trackers_with_group();
     let (login, now) = (a.id(), a.time());
-    let until = now * 2;
-    a.apply(a.registry.log_out(olga, login, until, now))
+    let expires = now * 2;
+    a.apply(a.registry.log_out(olga, login, expires, now))
         .unwrap();
     let before = difference_lines(&a, &b, now);
     assert_eq!(before, [format!("log-out {login}: in the first only")]);
-    assert_eq!(difference_lines(&a, &b, until), [""; 0]);
+    assert_eq!(difference_lines(&a, &b, expires), [""; 0]);
 }
 
 #[test]
@@ -66,9 +66,6 @@ fn a_different_secret_is_reported_but_not_shown() {
     let versions = a.registry.version_vector().clone();
     let other = Registry::load(a.registry.origin(), versions, rows).unwrap();
     let differences = a.registry.differences(&other, Duration::ZERO);
-    let difference_lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        difference_lines,
-        [format!("account nik ({nik}): a secret differs")]
-    );
+    let lines: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, [format!("account nik ({nik}): a secret differs")]);
 }

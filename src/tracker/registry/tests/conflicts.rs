@@ -3,9 +3,10 @@
 
 use super::*;
 
-/// Moves the clock of `tracker` ahead, so that its next writes are later than all writes of `than`.
-fn advance_past(tracker: &mut TestTracker, than: &TestTracker) {
-    tracker.now = tracker.now.max(than.now + 100_000);
+/// Moves the clock of `tracker` ahead, so that its next writes are later than all writes of
+/// `other`.
+fn advance_past(tracker: &mut TestTracker, other: &TestTracker) {
+    tracker.now = tracker.now.max(other.now + 100_000);
 }
 
 #[test]
@@ -226,7 +227,7 @@ fn an_end_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracke
 }
 
 #[test]
-fn a_request_made_after_a_removal_counts_however_wrong_the_clock() {
+fn a_request_made_after_a_removal_counts_even_if_the_clock_is_behind() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     a.now += 7_200_000;
@@ -273,11 +274,11 @@ fn a_member_who_leaves_and_is_removed_is_out_and_the_later_reason_is_reported() 
     b.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.standing(lab, nik), GroupRole::Stranger);
-    let answers = a
+    let decisions = a
         .registry
         .decisions(nik, &VersionVector::new(), None, 9)
         .items;
-    assert_eq!(answers[0].outcome, DecisionOutcome::Removed);
+    assert_eq!(decisions[0].outcome, DecisionOutcome::Removed);
 }
 
 #[test]
@@ -320,13 +321,13 @@ fn an_ended_group_goes_on_for_an_accepted_member_and_holds_its_name() {
     a.request(nik, "lab").unwrap();
     sync(&mut a, &mut b);
     a.leave(olga, "lab").unwrap();
-    let anew = a.group(olga, "lab").unwrap();
+    let new_lab = a.group(olga, "lab").unwrap();
     b.accept(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.standing(lab, nik), GroupRole::Owner);
-    assert_eq!(a.standing(anew, olga), GroupRole::Owner);
+    assert_eq!(a.standing(new_lab, olga), GroupRole::Owner);
     assert_eq!(a.registry.group_id(&label("lab")), Ok(lab));
-    assert_ne!(a.registry.group_label(anew), Some(label("lab")));
+    assert_ne!(a.registry.group_label(new_lab), Some(label("lab")));
 }
 
 #[test]
@@ -384,11 +385,11 @@ fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
     let error = old.merge(&change, Duration::ZERO).unwrap_err();
     assert_eq!(error, MergeError::Rewound { known: 0, heard: 1 });
     let mut c = TestTracker::new(3);
-    let stolen = a.registry.accounts(None, 9).items[0].0;
+    let used_id = a.registry.accounts(None, 9).items[0].0;
     let now = c.time();
     c.apply(
         c.registry
-            .create_invite(stolen, CodeHash([7; 32]), now * 2, now),
+            .create_invite(used_id, CodeHash([7; 32]), now * 2, now),
     )
     .unwrap();
     let change = c.registry.since(&VersionVector::new(), 9999).unwrap();
@@ -428,7 +429,7 @@ fn restoring_an_old_backup_does_not_bring_back_a_removed_member() {
     let versions = a.registry.version_vector().clone();
     b.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    // The backup is started under a new origin, and an empty tracker joins as well.
+    // A tracker starts from the backup under a new origin. Later an empty tracker joins.
     let mut restored = TestTracker::new(3);
     restored.registry = Registry::load(Origin([3; 16]), versions, backup).unwrap();
     assert_eq!(restored.standing(lab, nik), GroupRole::Member);

@@ -21,18 +21,18 @@ enum Mutation {
     FreshIds,
 }
 
-/// A command to a tracker, with the row ids to use. A command that is repeated, also at another
-/// tracker, is one write.
+/// A command to a tracker. If it is repeated under the same row ids, even at another tracker, it is
+/// one write.
 pub(crate) struct Command {
     run: Box<Run>,
-    /// Whether a client that gets no reply repeats the command.
+    /// Whether a peer that receives no reply repeats the command.
     pub(crate) is_repeatable: bool,
 }
 
 type Run = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
 
 impl Command {
-    /// Executes the command, or renews its receipt if it was already executed.
+    /// Makes the update of the command, or renews its receipt if the command was already executed.
     pub(crate) fn run(
         &self,
         registry: &Registry,
@@ -49,7 +49,7 @@ impl Command {
     }
 }
 
-/// A command whose client got no reply and will repeat it.
+/// A command whose peer received no reply and will repeat it.
 struct UnansweredCommand {
     command: Command,
     ids: (RowId, RowId),
@@ -75,9 +75,9 @@ impl CreatedRows {
         version: Version,
         rows: impl IntoIterator<Item = &'a Row>,
     ) {
-        let made = self.0.entry(receipt).or_default();
+        let created = self.0.entry(receipt).or_default();
         let new = rows.into_iter().filter(|row| row.created() == version);
-        made.extend(new.map(|row| {
+        created.extend(new.map(|row| {
             let group = match row {
                 Row::Membership(row) => Some(row.group),
                 _ => None,
@@ -88,10 +88,10 @@ impl CreatedRows {
 
     /// Checks that each command left at most one row of each kind.
     pub(crate) fn check_unique(&self, registry: &Registry) -> Result<(), String> {
-        for made in self.0.values() {
+        for created in self.0.values() {
             let mut kinds = BTreeSet::new();
-            let there = made.iter().filter(|(_, id)| registry.row(*id).is_some());
-            for (kind, id) in there {
+            let present = created.iter().filter(|(_, id)| registry.row(*id).is_some());
+            for (kind, id) in present {
                 if !kinds.insert(kind) {
                     return Err(format!("one command made two rows: {kind:?} {id}"));
                 }
@@ -107,11 +107,13 @@ pub(crate) struct AcknowledgedEnd {
     group: RowId,
     account: RowId,
     pub(crate) at: Stamp,
+    /// The rows that the tracker knew when the membership ended.
     known: BTreeSet<RowId>,
 }
 
 impl AcknowledgedEnd {
-    /// The ends in a change that was made from the present state of this registry.
+    /// The ends in a change that was made from the present state of this registry and is not
+    /// applied yet.
     pub(crate) fn by(change: &Change, registry: &Registry) -> Vec<Self> {
         let (origin, mut ends) = (registry.origin(), Vec::new());
         for row in change.rows() {
@@ -140,6 +142,8 @@ struct SimulatedTracker {
     skew: i64,
 }
 
+/// The trackers, the messages between them, and the record of all commands. A parameter `at` is the
+/// index of a tracker.
 pub(crate) struct World {
     rng: Rng,
     trackers: Vec<SimulatedTracker>,
@@ -149,7 +153,7 @@ pub(crate) struct World {
     ids: u64,
     acknowledged: Vec<(Version, Row)>,
     unanswered: Vec<UnansweredCommand>,
-    made: CreatedRows,
+    created: CreatedRows,
     ends: Vec<AcknowledgedEnd>,
     mutation: Mutation,
     /// Whether the trackers are cut off from each other.
@@ -176,7 +180,7 @@ impl World {
             ids: 0,
             acknowledged: Vec::new(),
             unanswered: Vec::new(),
-            made: CreatedRows::default(),
+            created: CreatedRows::default(),
             ends: Vec::new(),
             mutation,
             is_partitioned: false,
@@ -256,13 +260,13 @@ impl World {
 
     /// Repeats an unanswered command at a tracker.
     fn repeat_command(&mut self, at: usize) -> Result<(), String> {
-        let asked = self.rng.usize(..self.unanswered.len());
+        let index = self.rng.usize(..self.unanswered.len());
         let UnansweredCommand {
             command,
             mut ids,
             receipt,
             rows,
-        } = self.unanswered.swap_remove(asked);
+        } = self.unanswered.swap_remove(index);
         if self.mutation == Mutation::FreshIds {
             ids = (self.id(), self.id());
         }
@@ -277,13 +281,13 @@ impl World {
         self.acknowledge(at, receipt, update)
     }
 
-    /// A random operation on a registry.
-    pub(crate) fn operation(rng: &mut Rng, registry: &Registry, seed: RowId) -> Command {
+    /// A random operation on a registry. If there is no account, it acts for `unknown_account`.
+    pub(crate) fn operation(rng: &mut Rng, registry: &Registry, unknown_account: RowId) -> Command {
         let accounts = registry.accounts(None, 99).items;
         let groups = registry.groups(None, None, 99).items;
         let (actor, user) = match (rng.choice(&accounts), rng.choice(&accounts)) {
             (Some((actor, _)), Some((_, user))) => (*actor, user.clone()),
-            _ => (seed, label("nobody")),
+            _ => (unknown_account, label("nobody")),
         };
         let group = rng.choice(&groups).map(|it| it.label.clone());
         let group = group.unwrap_or(label("none"));
@@ -374,12 +378,12 @@ impl World {
             written.push((version, row.clone()));
         }
         if let Some((version, _)) = written.first() {
-            self.made.note(receipt, *version, change.rows());
+            self.created.note(receipt, *version, change.rows());
         }
         Ok(written)
     }
 
-    /// Makes an own update durable, applies, records and pushes it.
+    /// Records an own update as acknowledged, makes it durable, applies it and pushes its change.
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
@@ -485,7 +489,7 @@ impl World {
                 .ok_or_else(|| format!("lost: write {version:?} of {written:?}"))?;
         }
         self.ends.iter().try_for_each(|end| check_end(first, end))?;
-        self.made.check_unique(first)?;
+        self.created.check_unique(first)?;
         check_name_holders(first)
     }
 }
@@ -539,8 +543,9 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
     }
 }
 
-/// Checks that an end was not undone. The account may only be in the group by a later request that
-/// was unknown when the membership ended. A member's request must also be accepted.
+/// Checks that an end was not undone. The account may be in the group again only by a later request
+/// that the tracker did not know when the membership ended. If the account is a member, that
+/// request must be accepted.
 pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<(), String> {
     let standing = registry.standing(end.group, end.account);
     let asked_later = registry.rows().any(|row| match row {
@@ -576,7 +581,7 @@ pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// The change as a tracker sees it that ignores ends.
+/// The change without its ends, as a tracker that ignores ends merges it.
 pub(crate) fn without_ends(mut change: Change) -> Change {
     for row in change.rows.values_mut() {
         if let Row::Membership(row) = row {

@@ -3,7 +3,7 @@
 use super::*;
 
 const RECEIPT: RowId = RowId([0xee; 16]);
-const KEPT: Duration = Duration::from_secs(3_600);
+const RECEIPT_LIFETIME: Duration = Duration::from_secs(3_600);
 
 impl TestTracker {
     /// Executes an operation with a receipt, unless it was executed before.
@@ -16,7 +16,7 @@ impl TestTracker {
         let registry = &self.registry;
         registry.check_not_made(receipt)?;
         let update = operation(registry, now)?;
-        let update = registry.with_receipt(update, receipt, now + KEPT, now);
+        let update = registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now);
         self.apply(update)
     }
 }
@@ -59,8 +59,11 @@ fn a_tracker_that_has_a_renewed_receipt_has_the_write() {
     a.write_once(RECEIPT, make).unwrap();
     let before = a.registry.receipt(RECEIPT).unwrap().clone();
     let now = a.time();
-    a.apply(a.registry.renew_receipt(RECEIPT, now + KEPT, now))
-        .unwrap();
+    a.apply(
+        a.registry
+            .renew_receipt(RECEIPT, now + RECEIPT_LIFETIME, now),
+    )
+    .unwrap();
     let after = a.registry.receipt(RECEIPT).unwrap();
     assert!(after.created > before.created && after.expires > before.expires);
     sync(&mut a, &mut b);
@@ -81,15 +84,15 @@ fn a_group_created_at_both_trackers_is_one_row_with_the_later_key() {
     for tracker in [&a, &b] {
         let club = tracker.registry.group_id(&label("club")).unwrap();
         let key = tracker.registry.group_key(nik, &label("club")).unwrap();
-        assert_eq!(key.expose(), "second", "the one that people use");
+        assert_eq!(key.expose(), "second", "the later key");
         assert_eq!(tracker.standing(club, olga), GroupRole::Owner);
         assert_eq!(tracker.registry.dump().groups.len(), 2);
-        // The creator of a group gets no decision.
-        let answers = tracker
+        // No decision is reported to the creator of a group.
+        let decisions = tracker
             .registry
             .decisions(olga, &VersionVector::new(), None, 9)
             .items;
-        assert_eq!(answers, []);
+        assert_eq!(decisions, []);
     }
 }
 
@@ -133,7 +136,7 @@ fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
             .unwrap();
         tracker
             .write_once(id(34), |it, now| {
-                it.log_out(id(20), id(23), now + KEPT, now)
+                it.log_out(id(20), id(23), now + RECEIPT_LIFETIME, now)
             })
             .unwrap();
     }
@@ -162,7 +165,7 @@ fn expired_receipts_are_dropped_once_all_trackers_have_them() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let make = |it: &Registry, now| it.create_group(olga, new_group("club", "k"), now);
     a.write_once(RECEIPT, make).unwrap();
-    let later = a.time() + KEPT;
+    let later = a.time() + RECEIPT_LIFETIME;
     let known = |tracker: &TestTracker| [tracker.registry.version_vector().clone()];
     assert_eq!(a.registry.droppable(later, &known(&b)), []);
     let only = format!("receipt {RECEIPT}: in the first only");

@@ -176,7 +176,7 @@ fn unknown_names_have_their_own_refusals_and_only_the_owner_learns_who_exists() 
 }
 
 #[test]
-fn names_are_given_once() {
+fn a_name_cannot_be_taken_twice() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.user("nik").unwrap();
     assert_eq!(kind_of(tracker.user("nik")), "name-taken");
@@ -191,7 +191,7 @@ fn names_are_given_once() {
 }
 
 #[test]
-fn ids_are_given_once() {
+fn an_id_cannot_be_used_twice() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.user("nik").unwrap();
     let mut new = tracker.new_account("mayank");
@@ -238,9 +238,9 @@ fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group()
     tracker.leave(third, "lab").unwrap();
     assert_eq!(kind_of(tracker.request(first, "lab")), "unknown-group");
     // The name is free again, and another group takes it.
-    let second = tracker.group(third, "lab").unwrap();
-    assert_ne!(second, lab);
-    assert_eq!(tracker.registry.group_id(&label("lab")), Ok(second));
+    let new_lab = tracker.group(third, "lab").unwrap();
+    assert_ne!(new_lab, lab);
+    assert_eq!(tracker.registry.group_id(&label("lab")), Ok(new_lab));
 }
 
 #[test]
@@ -346,15 +346,15 @@ fn each_decision_is_reported_to_the_requester_once() {
         tracker.request(nik, group).unwrap();
     }
     let mut seen = VersionVector::new();
-    let mut news = |tracker: &TestTracker| {
+    let mut unseen_decisions = |tracker: &TestTracker| {
         let page = tracker.registry.decisions(nik, &seen, None, 99);
         seen.join(tracker.registry.version_vector());
-        let answers = page.items.into_iter();
-        answers
-            .map(|answer| (answer.label.to_string(), answer.outcome))
+        let decisions = page.items.into_iter();
+        decisions
+            .map(|decision| (decision.label.to_string(), decision.outcome))
             .collect::<Vec<_>>()
     };
-    assert_eq!(news(&tracker), []);
+    assert_eq!(unseen_decisions(&tracker), []);
     tracker.reject(owner, "b", "nik").unwrap();
     tracker.accept(owner, "a", "nik").unwrap();
     tracker.leave(owner, "c").unwrap();
@@ -363,13 +363,16 @@ fn each_decision_is_reported_to_the_requester_once() {
         ("b".to_owned(), DecisionOutcome::Rejected),
         ("c".to_owned(), DecisionOutcome::GroupEnded),
     ];
-    assert_eq!(news(&tracker), expected);
-    assert_eq!(news(&tracker), []);
+    assert_eq!(unseen_decisions(&tracker), expected);
+    assert_eq!(unseen_decisions(&tracker), []);
     tracker.remove(owner, "a", "nik").unwrap();
-    assert_eq!(news(&tracker), [("a".to_owned(), DecisionOutcome::Removed)]);
+    assert_eq!(
+        unseen_decisions(&tracker),
+        [("a".to_owned(), DecisionOutcome::Removed)]
+    );
     tracker.accept(owner, "d", "nik").unwrap();
     tracker.leave(nik, "d").unwrap();
-    assert_eq!(news(&tracker), []);
+    assert_eq!(unseen_decisions(&tracker), []);
     assert!(
         tracker
             .registry
@@ -380,7 +383,7 @@ fn each_decision_is_reported_to_the_requester_once() {
 }
 
 #[test]
-fn an_update_fits_only_the_revision_it_was_made_from() {
+fn an_update_applies_only_to_the_revision_it_was_made_from() {
     let mut tracker = TestTracker::new(1);
     let now = tracker.time();
     let (one, two) = (tracker.new_account("one"), tracker.new_account("one"));

@@ -3,9 +3,9 @@
 
 use super::*;
 
-/// A registry of 2,000 users and 200 groups. Each user is a member of nine groups and has a request
-/// in one: 22,400 rows in all.
-fn large() -> TestTracker {
+/// A tracker with 2,000 users and 200 groups. Each user is a member of nine groups and has a
+/// request in one: 22,400 rows in all.
+fn tracker_with_many_rows() -> TestTracker {
     let mut tracker = TestTracker::new(1);
     let users: Vec<RowId> = (0..2_000)
         .map(|number| tracker.user(&format!("user{number:04}")).unwrap())
@@ -30,7 +30,7 @@ fn large() -> TestTracker {
 
 #[test]
 fn pages_of_a_large_registry_are_sorted_and_complete_and_loading_keeps_them() {
-    let tracker = large();
+    let tracker = tracker_with_many_rows();
     let registry = &tracker.registry;
     assert_eq!(registry.rows().count(), 22_400);
     let mut labels = Vec::new();
