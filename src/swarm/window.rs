@@ -90,7 +90,7 @@ impl Window {
         self.shortest.unwrap_or_default()
     }
 
-    /// The peer keeps at most this many requests.
+    /// The peer queues at most this many of our requests (`reqq`, BEP 10).
     pub fn limit(&mut self, largest: u32) {
         self.largest = largest.max(1);
         self.blocks = self.blocks.min(self.largest);

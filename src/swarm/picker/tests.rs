@@ -51,7 +51,7 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
     assert!(taken.contains(&first) && picker.awaits(web_seed, first));
     assert!(matches!(
         picker.on_block(OWNER, first, late),
-        Arrival::Fresh { .. }
+        Arrival::Needed { .. }
     ));
     assert!(!picker.awaits(web_seed, first) && picker.awaits(web_seed, second));
     let still_requested = taken.into_iter().filter(|block| *block != first);
@@ -108,7 +108,7 @@ fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
     assert_eq!(ask(&mut picker, third, now), block);
     picker.check();
     let arrival = picker.on_block(late, block[0], now);
-    let Arrival::Fresh { cancel, .. } = arrival else {
+    let Arrival::Needed { cancel, .. } = arrival else {
         panic!("{arrival:?}")
     };
     assert_eq!(cancel, [Some(second), Some(third)]);
@@ -273,7 +273,7 @@ fn the_last_free_block_may_come_late_from_a_stalled_link() {
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
     let arrival = picker.on_block(OWNER, blocks[0], late);
-    assert!(matches!(arrival, Arrival::Fresh { .. }), "{arrival:?}");
+    assert!(matches!(arrival, Arrival::Needed { .. }), "{arrival:?}");
     picker.check();
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 const BETWEEN_CHOKES: u32 = 8;
 /// A late peer announces one piece in each interval of this length.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(400);
-/// A greedy peer requests everything in each interval of this length.
+/// A greedy peer sends all its requests in each interval of this length.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a peer misbehaves.
@@ -31,7 +31,7 @@ pub(super) enum Misbehaviour {
     Choking(Duration),
     /// It announces its pieces one by one, and none at first.
     Late,
-    /// It requests everything again and again, and never reads.
+    /// It requests the first block of up to 100 pieces again and again, and never reads.
     Greedy,
 }
 
@@ -81,7 +81,7 @@ impl Rogue {
         }
     }
 
-    /// Calls these peers, and starts the timer if there is one.
+    /// Calls these peers, and starts a timer if the misbehaviour needs one.
     pub(super) fn begin(&mut self, calls: &[PeerNo], env: &mut Environment) {
         calls.iter().for_each(|peer| env.call(self.no, *peer));
         match self.misbehaviour {

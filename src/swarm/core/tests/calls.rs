@@ -24,7 +24,7 @@ fn calls_fill_the_free_places_and_no_address_is_called_twice() {
     assert_eq!(calls.len(), 4);
     // A call that has become a link takes one place, not two.
     for address in &calls {
-        swarm.link_up_as(called(number(*address)));
+        swarm.link_up_as(outgoing(number(*address)));
     }
     assert_eq!(connects(&swarm.tick()), []);
     swarm.link_down(LinkId(number(calls[0]).into()));
@@ -99,7 +99,7 @@ fn an_address_without_use_is_called_later_each_time_and_a_useful_one_soon() {
     learn(&mut swarm, 1..=1);
     let fails = |swarm: &mut Swarm, lives: u64| {
         assert_eq!(connects(&swarm.tick()), []);
-        let id = swarm.link_up_as(called(1));
+        let id = swarm.link_up_as(outgoing(1));
         swarm.wait(lives);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
@@ -129,7 +129,7 @@ fn a_link_that_delivered_a_block_was_of_use() {
     learn(&mut swarm, 1..=1);
     assert_eq!(called_after(&mut swarm), 0);
     let mut again_after = |gives: usize| {
-        let id = swarm.link_up_as(called(1));
+        let id = swarm.link_up_as(outgoing(1));
         swarm.announce_pieces(id, &[0]);
         let effects = swarm.receive(id, ReceivedMessage::Unchoke);
         swarm.deliver(id, &requests(&effects, id)[..gives]);
@@ -161,13 +161,13 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
         swarm.activity.insert(LinkId(number), used);
     }
     swarm.tick();
-    let (admitted, _) = swarm.link(LinkId(9), called(9));
+    let (admitted, _) = swarm.link(LinkId(9), outgoing(9));
     assert_eq!(admitted, Err(LinkRefusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 1);
     // The same peer at another address.
     let linked = RemotePeer {
-        peer_id: caller(1).peer_id,
+        peer_id: incoming(1).peer_id,
         ..called(9)
     };
     assert_eq!(swarm.link(LinkId(9), linked).0, Err(LinkRefusal::Linked));
@@ -183,7 +183,7 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
     // The peer calls us at the same time, and has the lower id.
     let id = swarm.link_up(1);
     swarm.announce_port(id);
-    assert_eq!(swarm.link(LinkId(9), called(1)).0, Err(LinkRefusal::Linked));
+    assert_eq!(swarm.link(LinkId(9), outgoing(1)).0, Err(LinkRefusal::Linked));
     swarm.step(|core, now| core.on_call_ended(address(1), now));
     assert_eq!(called_after(&mut swarm), 60);
 }

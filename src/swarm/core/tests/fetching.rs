@@ -47,7 +47,7 @@ fn only_allowed_pieces_are_requested_from_a_peer_that_chokes_us() {
 
 #[test]
 fn a_choke_without_bep_6_drops_the_requests_and_one_with_it_rejects_each() {
-    for (remote, left) in [(plain(1), 8), (caller(1), 0)] {
+    for (remote, left) in [(plain(1), 8), (incoming(1), 0)] {
         let mut swarm = Swarm::fetching();
         let first = swarm.link_up_as(remote);
         swarm.announce_pieces(first, ALL);
@@ -174,7 +174,7 @@ fn a_peer_that_does_not_say_how_many_requests_it_keeps_gets_250() {
         most_in_flight(&mut swarm, id)
     };
     assert_eq!(most(plain(1)), 250);
-    assert!(most(caller(1)) > 260);
+    assert!(most(incoming(1)) > 260);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_complete_run_is_hashed_with_its_blocks_in_order() {
     let block = |buffer| PendingBlock {
         buffer,
         length: 16 << 10,
-        source: Source::Peer(caller(1).address),
+        source: Source::Peer(incoming(1).address),
     };
     assert_eq!(effects, [Effect::Hash(run, vec![block(0), block(1)])]);
     assert_eq!(

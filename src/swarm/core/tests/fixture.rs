@@ -193,7 +193,7 @@ impl Swarm {
 
     /// Lets in a call from the peer of that number. Returns the link.
     pub(super) fn link_up(&mut self, number: u8) -> LinkId {
-        self.link_up_as(caller(number))
+        self.link_up_as(incoming(number))
     }
 
     pub(super) fn link_up_as(&mut self, remote: RemotePeer) -> LinkId {
@@ -209,7 +209,7 @@ impl Swarm {
         self.core.contacts_mut().add(address(number));
         let effects = self.tick();
         assert!(effects.contains(&Effect::Connect(address(number))));
-        self.link_up_as(called(number))
+        self.link_up_as(outgoing(number))
     }
 
     pub(super) fn link_down(&mut self, id: LinkId) -> Effects {
@@ -344,7 +344,7 @@ pub(super) fn number(address: SocketAddr) -> u8 {
 }
 
 /// The peer of that number, when it calls us.
-pub(super) fn caller(number: u8) -> RemotePeer {
+pub(super) fn incoming(number: u8) -> RemotePeer {
     RemotePeer {
         address: ([10, 0, 0, number], 50_000).into(),
         outgoing: false,
@@ -355,7 +355,7 @@ pub(super) fn caller(number: u8) -> RemotePeer {
 }
 
 /// The same, when we call it.
-pub(super) fn called(number: u8) -> RemotePeer {
+pub(super) fn outgoing(number: u8) -> RemotePeer {
     RemotePeer {
         address: address(number),
         outgoing: true,

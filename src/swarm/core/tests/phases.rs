@@ -243,7 +243,7 @@ fn links_are_let_in_and_ticks_count_only_while_the_share_is_served() {
         let serves = ["Fetching", "Finishing", "Complete"].contains(&phase);
         let mut swarm = at(phase);
         swarm.core.contacts_mut().add(address(9));
-        let (admitted, _) = swarm.link(LinkId(2), caller(2));
+        let (admitted, _) = swarm.link(LinkId(2), incoming(2));
         assert_eq!(admitted.is_ok(), serves, "{phase}");
         let called = connects(&swarm.tick());
         assert_eq!(!called.is_empty(), serves, "{phase}");

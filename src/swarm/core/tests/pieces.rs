@@ -62,7 +62,7 @@ fn the_only_source_of_a_bad_piece_is_closed_and_barred_for_a_while() {
     assert_eq!(closed(&effects), [(id, reason)]);
     assert_eq!(swarm.core.progress().verified(), 0);
     swarm.link_down(id);
-    assert_eq!(swarm.link(id, called(1)).0, Err(LinkRefusal::Barred));
+    assert_eq!(swarm.link(id, outgoing(1)).0, Err(LinkRefusal::Barred));
     swarm.wait(599);
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);

@@ -136,7 +136,7 @@ fn a_choked_peer_with_few_pieces_may_request_the_allowed_ones() {
     let mut swarm = Swarm::with(|config| config.lengths = lengths(100, 2));
     swarm.begin_whole();
     let id = swarm.link_up(1);
-    let allowed = allowed_fast(caller(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
+    let allowed = allowed_fast(incoming(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
     assert_eq!(
         (swarm.core.link(id).unwrap().allowed_fast(), allowed.len()),
         (&*allowed, 10)
