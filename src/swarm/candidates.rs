@@ -53,8 +53,8 @@ impl Candidates {
         self.addresses.insert(address, fresh);
     }
 
-    /// Another peer names an address. Such addresses fill at most half of the places. The rest
-    /// is for addresses from trackers.
+    /// Another peer names an address. Such addresses fill at most half of the places. The rest is
+    /// for addresses from trackers.
     pub fn add_from_peer(&mut self, address: SocketAddr) {
         if self.addresses.len() < MAX_CANDIDATES / 2 {
             self.add(address);
@@ -113,8 +113,8 @@ impl Candidates {
     }
 
     /// The link with the address was of use: earlier failures are forgotten. A handshake alone does
-    /// not count. Otherwise we would for ever call, every second, an address that answers and then
-    /// hangs up.
+    /// not count. Otherwise an address that answers and then hangs up would be called every second,
+    /// for ever.
     pub fn on_useful(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;

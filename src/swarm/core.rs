@@ -372,8 +372,8 @@ impl<B: Debug> Core<B> {
         self.fetch.on_run_hashed(next, hasher)
     }
 
-    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece was
-    /// given up.
+    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
+    /// was given up.
     pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         self.fetch.on_piece_hashed(piece)
     }

@@ -115,9 +115,11 @@ impl<B> Assembly<B> {
         let (cancel, completed) = match self.picker.on_block(id, range, now) {
             Arrival::Unrequested => return BlockOutcome::Unrequested,
             Arrival::Needed { cancel, completed } if fetches => (cancel, completed),
-            // After the end of a download, blocks may still arrive. They are not kept, because their
-            // reservations were released.
-            Arrival::NotNeeded | Arrival::Needed { .. } => return BlockOutcome::NotNeeded(block.buffer),
+            // After the end of a download, blocks may still arrive. They are not kept, because
+            // their reservations were released.
+            Arrival::NotNeeded | Arrival::Needed { .. } => {
+                return BlockOutcome::NotNeeded(block.buffer);
+            }
         };
         let run = BlockRun::containing(&self.lengths, range);
         let blocks = self.pending.entry(run).or_insert_with(|| {
@@ -153,8 +155,8 @@ impl<B> Assembly<B> {
         hash.on_hashed(next.number, hasher)
     }
 
-    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece was
-    /// given up.
+    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
+    /// was given up.
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         let hash = self.hashes.remove(&piece);
         hash.map(PieceHash::into_sources)

@@ -231,8 +231,8 @@ impl<B: Debug> Fetch<B> {
     }
 
     /// Gives up all active pieces if nothing has arrived for long, so that other downloads can use
-    /// their buffers. Does nothing while a web seed is in use: its response may take long to reach a
-    /// wanted block, and the web seed has its own time limits.
+    /// their buffers. Does nothing while a web seed is in use: its response may take long to reach
+    /// a wanted block, and the web seed has its own time limits.
     pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
             && !self.web_seeds.any_in_use()

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of requests that we assume a peer queues, if it does not announce a number
-/// (`reqq`, BEP 10). libtorrent and others assume the same.
+/// The number of requests that we assume a peer queues, if it does not announce a number (`reqq`,
+/// BEP 10). libtorrent and others assume the same.
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// A link over which no block moves for this long may have to make room for another.
 const USELESS_AFTER: Duration = Duration::from_secs(5);
@@ -221,9 +221,9 @@ impl Peers {
         effects.extend(self.links.keys().map(close));
     }
 
-    /// All places are taken: closes a link over which no block has moved for a while. Prefers a link
-    /// whose peer has nothing that we want, then one whose peer wants nothing, then the one that has
-    /// been idle for longest. Returns whether it has closed a link.
+    /// All places are taken: closes a link over which no block has moved for a while. Prefers a
+    /// link whose peer has nothing that we want, then one whose peer wants nothing, then the one
+    /// that has been idle for longest. Returns whether it has closed a link.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,

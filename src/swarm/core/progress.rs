@@ -71,7 +71,8 @@ impl Progress {
         (self.sources, self.downloaded) = (sources, downloaded);
     }
 
-    /// The check found this many verified bytes. Those whose sender is not known count as from disk.
+    /// The check found this many verified bytes. Those whose sender is not known count as from
+    /// disk.
     pub(super) fn on_checked(&mut self, verified: u64) {
         self.verified = verified;
         if self.sources.values().sum::<u64>() > verified {

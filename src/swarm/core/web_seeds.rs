@@ -65,7 +65,8 @@ impl WebSeeds {
         }
     }
 
-    /// A piece was verified. If it came from one web seed alone, that web seed is no longer doubted.
+    /// A piece was verified. If it came from one web seed alone, that web seed is no longer
+    /// doubted.
     pub(super) fn on_verified(&mut self, sources: &Sources) {
         if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
             && let Some(web_seed) = self.by_link.get_mut(id)

@@ -199,8 +199,8 @@ impl Pieces {
         rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.pieces.is_full())
     }
 
-    /// Begins the next run of an open piece that the link offers. If there is none, begins a waiting
-    /// piece: see `waiting_piece`. Returns whether a run was begun.
+    /// Begins the next run of an open piece that the link offers. If there is none, begins a
+    /// waiting piece: see `waiting_piece`. Returns whether a run was begun.
     pub(super) fn begin_run(
         &mut self,
         link: &mut PickerLink,
@@ -289,8 +289,8 @@ impl Pieces {
     }
 
     /// The waiting piece to begin with a link, out of those that it offers. With `in_order`, the
-    /// first. For a web seed, the next in its range. Otherwise the latest that the peer suggests, or
-    /// the rarest.
+    /// first. For a web seed, the next in its range. Otherwise the latest that the peer suggests,
+    /// or the rarest.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
         let first_from = |number: u32| {
             let pieces = (number..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));

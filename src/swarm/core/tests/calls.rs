@@ -94,10 +94,10 @@ fn called_after(swarm: &mut Swarm) -> u64 {
 }
 
 #[test]
-fn an_address_without_use_is_called_later_each_time_and_a_useful_one_soon() {
+fn a_useless_address_is_called_later_each_time_and_a_useful_one_soon() {
     let mut swarm = Swarm::complete();
     learn(&mut swarm, 1..=1);
-    let fails = |swarm: &mut Swarm, lives: u64| {
+    let called_again_after = |swarm: &mut Swarm, lives: u64| {
         assert_eq!(connects(&swarm.tick()), []);
         let id = swarm.link_up_as(outgoing(1));
         swarm.wait(lives);
@@ -107,20 +107,23 @@ fn an_address_without_use_is_called_later_each_time_and_a_useful_one_soon() {
     };
     assert_eq!(called_after(&mut swarm), 0);
     for (least, most) in [(1, 1), (1, 2), (2, 4), (4, 8), (8, 16)] {
-        let after = fails(&mut swarm, 1);
+        let after = called_again_after(&mut swarm, 1);
         assert!((least..=most).contains(&after), "{after}");
     }
-    assert!(fails(&mut swarm, 60) > 10, "a minute is no proof");
-    assert_eq!(fails(&mut swarm, 61), 1);
-    // A block proves it too.
-    fails(&mut swarm, 1);
-    fails(&mut swarm, 1);
+    assert!(
+        called_again_after(&mut swarm, 60) > 10,
+        "a link of a minute is not useful yet"
+    );
+    assert_eq!(called_again_after(&mut swarm, 61), 1);
+    // A link over which a block was sent is useful too.
+    called_again_after(&mut swarm, 1);
+    called_again_after(&mut swarm, 1);
     let sent = LinkActivity {
         sent: 1,
         ..LinkActivity::default()
     };
     swarm.activity.insert(LinkId(1), sent);
-    assert_eq!(fails(&mut swarm, 1), 1);
+    assert_eq!(called_again_after(&mut swarm, 1), 1);
 }
 
 #[test]
@@ -128,18 +131,18 @@ fn a_link_that_delivered_a_block_was_of_use() {
     let mut swarm = Swarm::fetching();
     learn(&mut swarm, 1..=1);
     assert_eq!(called_after(&mut swarm), 0);
-    let mut again_after = |gives: usize| {
+    let mut called_again_after = |blocks: usize| {
         let id = swarm.link_up_as(outgoing(1));
         swarm.announce_pieces(id, &[0]);
         let effects = swarm.receive(id, ReceivedMessage::Unchoke);
-        swarm.deliver(id, &requests(&effects, id)[..gives]);
+        swarm.deliver(id, &requests(&effects, id)[..blocks]);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
         called_after(&mut swarm)
     };
-    let after = [0; 4].map(&mut again_after);
+    let after = [0; 4].map(&mut called_again_after);
     assert!(after[3] >= 4, "{after:?}");
-    assert_eq!(again_after(1), 1);
+    assert_eq!(called_again_after(1), 1);
 }
 
 #[test]
@@ -161,7 +164,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
         swarm.activity.insert(LinkId(number), used);
     }
     swarm.tick();
-    let (admitted, _) = swarm.link(LinkId(9), outgoing(9));
+    let (admitted, _) = swarm.try_link_up(LinkId(9), outgoing(9));
     assert_eq!(admitted, Err(LinkRefusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 1);
@@ -170,7 +173,10 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
         peer_id: incoming(1).peer_id,
         ..called(9)
     };
-    assert_eq!(swarm.link(LinkId(9), linked).0, Err(LinkRefusal::Linked));
+    assert_eq!(
+        swarm.try_link_up(LinkId(9), linked).0,
+        Err(LinkRefusal::Linked)
+    );
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 60);
 }
@@ -183,7 +189,10 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
     // The peer calls us at the same time, and has the lower id.
     let id = swarm.link_up(1);
     swarm.announce_port(id);
-    assert_eq!(swarm.link(LinkId(9), outgoing(1)).0, Err(LinkRefusal::Linked));
+    assert_eq!(
+        swarm.try_link_up(LinkId(9), outgoing(1)).0,
+        Err(LinkRefusal::Linked)
+    );
     swarm.step(|core, now| core.on_call_ended(address(1), now));
     assert_eq!(called_after(&mut swarm), 60);
 }

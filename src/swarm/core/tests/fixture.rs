@@ -42,7 +42,7 @@ impl Budget for Buffers {
 
     fn release(&mut self, blocks: u32) {
         let reserved = self.reserved.fetch_sub(blocks, Ordering::Relaxed);
-        assert!(reserved >= blocks, "{blocks} of {reserved} given back");
+        assert!(reserved >= blocks, "{blocks} of {reserved} returned");
     }
 
     fn reserved(&self) -> u32 {
@@ -183,7 +183,7 @@ impl Swarm {
     }
 
     /// Tries to let a link in under this id.
-    pub(super) fn link(
+    pub(super) fn try_link_up(
         &mut self,
         id: LinkId,
         remote: RemotePeer,
@@ -199,7 +199,7 @@ impl Swarm {
     pub(super) fn link_up_as(&mut self, remote: RemotePeer) -> LinkId {
         let PeerId([number, ..]) = remote.peer_id;
         let id = LinkId(number.into());
-        let (admitted, effects) = self.link(id, remote);
+        let (admitted, effects) = self.try_link_up(id, remote);
         assert_eq!((admitted, effects), (Ok(()), vec![]));
         id
     }

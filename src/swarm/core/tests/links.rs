@@ -10,7 +10,7 @@ use std::time::Duration;
 const NEW: LinkId = LinkId(1_000);
 
 fn refused(swarm: &mut Swarm, remote: RemotePeer) -> LinkRefusal {
-    let (admitted, effects) = swarm.link(NEW, remote);
+    let (admitted, effects) = swarm.try_link_up(NEW, remote);
     assert_eq!(effects, []);
     admitted.unwrap_err()
 }
@@ -28,7 +28,7 @@ fn a_barred_peer_is_not_let_in_until_its_time_is_over() {
     swarm.core.contacts_mut().bar(address(1), until);
     assert_eq!(refused(&mut swarm, outgoing(1)), LinkRefusal::Barred);
     swarm.wait(600);
-    assert_eq!(swarm.link(NEW, outgoing(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, outgoing(1)).0, Ok(()));
 }
 
 #[test]
@@ -39,9 +39,9 @@ fn in_a_private_swarm_a_call_to_a_forgotten_address_is_given_up() {
     swarm.step(|core, now| core.give_up_peers("its tracker failed", now));
     assert_eq!(refused(&mut swarm, outgoing(1)), LinkRefusal::GivenUp);
     // A peer that calls us has our address from a tracker.
-    assert_eq!(swarm.link(NEW, incoming(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, incoming(1)).0, Ok(()));
     let mut open = Swarm::fetching();
-    assert_eq!(open.link(NEW, outgoing(1)).0, Ok(()));
+    assert_eq!(open.try_link_up(NEW, outgoing(1)).0, Ok(()));
 }
 
 #[test]
@@ -72,8 +72,13 @@ fn the_least_useful_link_makes_room() {
     swarm.activity.insert(idle_shorter, activity);
     swarm.wait(8);
     swarm.tick();
-    for (number, gone) in [(5, idle_longest), (6, idle_shorter), (7, interested), (8, interesting)] {
-        let (admitted, effects) = swarm.link(LinkId(number), incoming(number as u8));
+    for (number, gone) in [
+        (5, idle_longest),
+        (6, idle_shorter),
+        (7, interested),
+        (8, interesting),
+    ] {
+        let (admitted, effects) = swarm.try_link_up(LinkId(number), incoming(number as u8));
         assert_eq!(admitted, Ok(()));
         assert_eq!(closed(&effects), [(gone, CloseReason::MadeRoom)]);
         // The link was removed before: its end changes nothing more.
@@ -105,7 +110,7 @@ fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
         };
         swarm.core.contacts_mut().add(address(number));
         let old = swarm.link_up_as(first);
-        let (admitted, effects) = swarm.link(NEW, second);
+        let (admitted, effects) = swarm.try_link_up(NEW, second);
         let links: Vec<LinkId> = swarm.core.links().map(|(id, _)| id).collect();
         if stays {
             assert_eq!((admitted, effects), (Err(LinkRefusal::Linked), vec![]));
@@ -136,7 +141,7 @@ fn an_idle_link_is_replaced_by_a_new_link_in_the_same_direction() {
             if wins_over_other_way {
                 assert_eq!(refused(&mut swarm, other_way), LinkRefusal::Linked);
             }
-            let (admitted, effects) = swarm.link(NEW, remote);
+            let (admitted, effects) = swarm.try_link_up(NEW, remote);
             let replaced = Effect::Close(old, CloseReason::Replaced);
             assert_eq!((admitted, effects), (Ok(()), vec![replaced]));
         }
@@ -149,7 +154,7 @@ fn the_address_of_a_replaced_link_is_called_again_unless_the_new_link_has_it() {
     let old = swarm.link_up(1);
     swarm.announce_port(old);
     swarm.wait(11);
-    assert_eq!(swarm.link(NEW, incoming(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, incoming(1)).0, Ok(()));
     swarm.link_down(old);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
@@ -158,7 +163,7 @@ fn the_address_of_a_replaced_link_is_called_again_unless_the_new_link_has_it() {
     let old = swarm.link_up(1);
     swarm.announce_port(old);
     swarm.wait(11);
-    assert_eq!(swarm.link(NEW, incoming(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, incoming(1)).0, Ok(()));
     swarm.link_down(old);
     swarm.announce_port(NEW);
     swarm.wait(60);
@@ -169,7 +174,7 @@ fn the_address_of_a_replaced_link_is_called_again_unless_the_new_link_has_it() {
     assert_eq!(connects(&swarm.tick()), [address(200)]);
     let old = swarm.link_up(200);
     swarm.announce_port(old);
-    assert_eq!(swarm.link(NEW, outgoing(200)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, outgoing(200)).0, Ok(()));
     swarm.link_down(old);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
