@@ -131,7 +131,8 @@ impl Peer {
             .is_some_and(|(since, _)| now.saturating_sub(since) >= SNUBBED_AFTER)
     }
 
-    /// A turn that the peer does not use ends early.
+    /// Whether the peer has a turn that has not ended yet. A turn that the peer does not use ends
+    /// early.
     fn is_in_turn(&self, now: Duration) -> bool {
         let SlotState::Turn { since, sent } = self.slot else {
             return false;
@@ -280,7 +281,7 @@ impl Choker {
         changes
     }
 
-    /// Chokes peers that lost interest, where there are more unchoked peers than slots.
+    /// Chokes peers that lost interest, as long as there are more unchoked peers than slots.
     fn choke_idle(&mut self, now: Duration, changes: &mut Vec<ChokeChange>) {
         let held = self.peers.values().filter(|peer| peer.is_served()).count();
         let idle = self

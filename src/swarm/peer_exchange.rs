@@ -45,7 +45,7 @@ pub struct ContactChanges {
 pub struct TooOften;
 
 impl PeerExchange {
-    /// Whether it is time to look for something to send.
+    /// Whether it is time to check for something to send.
     pub fn is_due(&self, now: Duration) -> bool {
         now >= self.next
     }

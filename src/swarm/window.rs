@@ -9,8 +9,8 @@
 //!   trip. On a far link that is idle for most of the round trip it grows by seven. The pace of the
 //!   blocks inside one burst shows whether that is so.
 //!
-//! So a long fat link is filled, a slow link holds few blocks that others could fetch, and on a
-//! near link the slack bounds the window.
+//! The window is never fixed. So a long fat link is filled, a slow link holds few blocks that
+//! others could fetch, and on a near link the slack bounds the window.
 
 use std::time::Duration;
 

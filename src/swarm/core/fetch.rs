@@ -79,7 +79,8 @@ impl<B: Debug> Fetch<B> {
         self.assembly.with_workers()
     }
 
-    /// The files were checked: uses the picker with the pieces that verify from now on.
+    /// The files were checked. Uses this picker from now on, and counts its owned pieces as
+    /// verified.
     pub(super) fn begin(&mut self, picker: Picker) {
         let owned = picker.owned();
         let pieces = self.lengths.all_pieces();

@@ -22,7 +22,7 @@ impl Environment {
         self.write(connection, from, |direction| direction.send(packet));
     }
 
-    /// Changes the send queue of a peer, and sends what may go.
+    /// Changes the send queue of a peer, and sends what can be sent now.
     pub(super) fn write<R>(
         &mut self,
         connection: ConnectionNumber,

@@ -1,8 +1,9 @@
 //! The network: connections with two directions. Each direction has a rate and a delay, and keeps
 //! the order.
 //!
-//! A write works as in `peer/link/writer.rs`: all queued messages, then one block. It takes time by
-//! the rate, during which nothing else is written. What was written arrives after the delay.
+//! A write works as in `peer/link/writer.rs`: all queued messages, then one block. Its length and
+//! the rate determine how long it takes. Nothing else is written during this time. The bytes arrive
+//! after the delay.
 
 use super::content::Content;
 use super::direction::Direction;
@@ -209,7 +210,7 @@ impl Network {
             .sum()
     }
 
-    /// Changes the send queue of a peer, and sends what may go.
+    /// Changes the send queue of a peer, and sends what can be sent now.
     pub(super) fn write<R>(
         &mut self,
         connection: ConnectionNumber,

@@ -83,7 +83,7 @@ fn an_address_is_called_again_a_while_after_its_call_ended_without_failure() {
     assert_eq!(connects(&swarm.tick()), []);
 }
 
-/// In how many seconds from now the address is called.
+/// Waits until an address is called. Returns how many seconds that took.
 fn called_after(swarm: &mut Swarm) -> u64 {
     let begun = swarm.now;
     while connects(&swarm.tick()).is_empty() {

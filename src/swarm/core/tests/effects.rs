@@ -37,7 +37,7 @@ pub(super) fn connects(effects: &Effects) -> Vec<SocketAddr> {
     addresses
 }
 
-/// The links to end, and why.
+/// The links to close, and why.
 pub(super) fn closed(effects: &Effects) -> Vec<(LinkId, CloseReason)> {
     let closed = effects.iter().filter_map(|effect| match effect {
         Effect::Close(id, reason) => Some((*id, reason.clone())),
