@@ -263,7 +263,7 @@ impl ActivePiece {
         })
     }
 
-    /// Whether a block would be of use if it arrived from `link` now.
+    /// Whether a block would be kept if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, number: u32) -> bool {
         let run = number / MAX_RUN_BLOCKS;
         let blocks = self.runs.get(run as usize);

@@ -112,7 +112,7 @@ impl Candidates {
         }
     }
 
-    /// The link with the address was of use: earlier failures are forgotten. A handshake alone does
+    /// The link with the address was useful: earlier failures are forgotten. A handshake alone does
     /// not count. Otherwise an address that answers and then hangs up would be called every second,
     /// for ever.
     pub fn on_useful(&mut self, address: SocketAddr) {

@@ -96,7 +96,7 @@ impl Contacts {
         self.candidates.on_linked(address);
     }
 
-    /// The link with the address was of use.
+    /// The link with the address was useful.
     pub fn on_useful(&mut self, address: SocketAddr) {
         self.candidates.on_useful(address);
     }

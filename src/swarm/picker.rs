@@ -293,13 +293,13 @@ impl Picker {
         loop {
             let left = (start + free_window).saturating_sub(out.len());
             // A link with a large window prefers runs that it begins itself. So does a seed while
-            // some waiting piece is at seeds only: other links can deliver the rest of open pieces.
+            // only seeds have some waiting piece: other links can deliver the rest of open pieces.
             let prefers_own = has_large_window || has_others && pieces.has_unique_piece(link);
             let took_own = prefers_own
                 && left > 0
                 && (pieces.take_free(link, now, left, out, |active| active.was_begun_by(id))
                     || pieces.begin_run(link, in_order, reserve));
-            // Otherwise free blocks of any open piece come first.
+            // Otherwise, or if that found nothing, free blocks of any open piece come first.
             let took_any = took_own
                 || left > 0
                     && (pieces.take_free(link, now, left, out, |_| true)

@@ -8,7 +8,7 @@ use crate::wire::extension::ExtensionHandshake;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A link that lasted longer than this was of use.
+/// A link that lasted longer than this was useful.
 const USEFUL_AFTER: Duration = Duration::from_secs(60);
 /// The largest number of bytes served while the peer is choked: twice the largest total length of
 /// the allowed pieces.
@@ -172,7 +172,7 @@ impl Link {
         now.saturating_sub(self.last_received.max(self.activity.last_sent))
     }
 
-    /// Whether the link was of use: it lasted long, or a block moved over it.
+    /// Whether the link was useful: it lasted long, or a block moved over it.
     pub(super) fn was_useful(&self, now: Duration) -> bool {
         let lived = now.saturating_sub(self.began);
         lived > USEFUL_AFTER || self.received + self.activity.sent > 0

@@ -179,7 +179,7 @@ impl Peers {
         };
         link.observe(activity);
         if let Some(address) = link.listens_at() {
-            // An address that was of use is called again soon. Other addresses wait longer each
+            // An address that was useful is called again soon. Other addresses wait longer each
             // time.
             if link.was_useful(now) {
                 self.contacts.on_useful(address);

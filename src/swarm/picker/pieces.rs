@@ -81,7 +81,7 @@ impl Pieces {
         active.is_some_and(ActivePiece::is_complete)
     }
 
-    /// Whether the block would be of use if it arrived from `link` now.
+    /// Whether the block would be kept if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, range: BlockRange) -> bool {
         let active = self.active.get(&range.piece());
         active.is_some_and(|active| active.awaits(link, range.number()))

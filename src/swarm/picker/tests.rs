@@ -42,8 +42,7 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
         panic!("{requested:?}")
     };
     assert!(picker.awaits(web_seed, first) && !picker.awaits(OWNER, first));
-    // The web seed lost the block, but it is still of use from there until another link delivers
-    // it.
+    // The web seed lost the request. But its block is still awaited until another link delivers it.
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
     let taken = next_blocks(&mut picker, OWNER, late);

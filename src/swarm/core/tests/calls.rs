@@ -127,7 +127,7 @@ fn a_useless_address_is_called_later_each_time_and_a_useful_one_soon() {
 }
 
 #[test]
-fn a_link_that_delivered_a_block_was_of_use() {
+fn a_link_that_delivered_a_block_was_useful() {
     let mut swarm = Swarm::fetching();
     learn(&mut swarm, 1..=1);
     assert_eq!(called_after(&mut swarm), 0);
@@ -153,7 +153,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     }
     learn(&mut swarm, 9..=9);
     swarm.wait(5);
-    // The download starves, so it calls. But by then all four links are of use.
+    // The download starves, so it calls. But by then all four links are useful.
     assert_eq!(connects(&swarm.tick()), [address(9)]);
     for number in 1..=4 {
         let used = LinkActivity {
