@@ -106,7 +106,7 @@ struct Peer {
     traffic: PeerTraffic,
     /// Since when the peer owes us blocks without delivering any, and when it last owed us some.
     debt: Option<(Duration, Duration)>,
-    /// When the peer last held a slot.
+    /// When the peer last got or lost a slot.
     last_served: Option<Duration>,
 }
 

@@ -73,7 +73,7 @@ impl TestSwarm {
         self.check();
     }
 
-    /// The invariants.
+    /// Checks the invariants of the slots.
     fn check(&self) {
         let interested: Vec<LinkId> = self
             .traffic

@@ -17,7 +17,7 @@ pub enum Effect<B> {
     SendExtended {
         /// The link.
         link: LinkId,
-        /// The number that the peer gave the extension.
+        /// The number that the peer has assigned to the extension.
         id: u8,
         /// The payload.
         payload: Vec<u8>,

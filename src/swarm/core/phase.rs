@@ -105,7 +105,7 @@ pub(super) enum Transition {
     Lose(String),
     /// A further check found that a lost share is still lost, for this reason.
     StillLost(String),
-    /// The files are what was verified again.
+    /// The files are again what was verified.
     Regain,
     /// The share stops, so that a download of more files can replace it.
     SetAside,

@@ -123,7 +123,7 @@ fn a_suggested_piece_comes_first() {
     }
 }
 
-/// Has a link deliver everything. Returns the largest number of requests in flight. The window
+/// Makes a link deliver everything. Returns the largest number of requests in flight. The window
 /// grows by one with each block.
 fn max_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
     let pieces = PieceSet::full(&swarm.lengths);

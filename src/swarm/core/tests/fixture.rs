@@ -50,8 +50,8 @@ impl Budget for Buffers {
     }
 }
 
-/// One swarm at a peer whose id is all 100. It has four pieces of two blocks unless the test says
-/// otherwise.
+/// One swarm at a peer. Each byte of the peer's id is 100. The share has four pieces of two blocks,
+/// unless the test changes that.
 pub(super) struct Swarm {
     pub(super) core: Core<u32>,
     pub(super) now: Duration,

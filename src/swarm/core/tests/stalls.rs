@@ -124,7 +124,7 @@ fn the_first_requests_are_not_given_up_at_once_after_a_long_time_without_peers()
 fn active_pieces_are_not_given_up_while_a_block_arrives_now_and_then() {
     let mut swarm = Swarm::fetching();
     let (id, requested) = swarm.source(1, &[0, 1, 2, 3]);
-    // One of the two blocks of each piece, so that no worker gets a run.
+    // Only one of the two blocks of each piece arrives, so that no worker gets a run.
     for block in requested.iter().step_by(2) {
         assert!(!has_given_up(&mut swarm, 5));
         assert_eq!(swarm.deliver(id, &[*block]), []);
