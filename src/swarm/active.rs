@@ -145,7 +145,7 @@ impl ActivePiece {
         self.begun_by == Some(link)
     }
 
-    /// Opens the piece to all links, if `link` was to deliver it alone.
+    /// Lets all links fetch the piece, if it was reserved for `link`.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         if self.single_link == Some(link) {
             self.single_link = None;

@@ -94,14 +94,14 @@ impl Pieces {
         missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
     }
 
-    /// A link has these pieces, which are not all.
+    /// A link has these pieces, but not every piece.
     pub(super) fn add_owner(&mut self, pieces: &PieceSet) {
         for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
             self.rarity.increase(piece, &mut self.rng);
         }
     }
 
-    /// A link that had these pieces, which are not all, is gone.
+    /// A link that had these pieces, but not every piece, is gone.
     pub(super) fn remove_owner(&mut self, pieces: &PieceSet) {
         for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
             self.rarity.decrease(piece, &mut self.rng);
@@ -178,7 +178,7 @@ impl Pieces {
         }
     }
 
-    /// Opens the pieces that `link` was to deliver alone to all links.
+    /// Lets all links fetch the pieces that were reserved for `link`.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         for active in self.active.values_mut() {
             active.let_others_fetch(link);
