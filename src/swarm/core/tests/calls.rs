@@ -171,7 +171,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     // The same peer at another address.
     let linked = RemotePeer {
         peer_id: incoming(1).peer_id,
-        ..called(9)
+        ..outgoing(9)
     };
     assert_eq!(
         swarm.try_link_up(LinkId(9), linked).0,

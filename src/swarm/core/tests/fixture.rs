@@ -359,7 +359,7 @@ pub(super) fn outgoing(number: u8) -> RemotePeer {
     RemotePeer {
         address: address(number),
         outgoing: true,
-        ..caller(number)
+        ..incoming(number)
     }
 }
 
@@ -368,7 +368,7 @@ pub(super) fn plain(number: u8) -> RemotePeer {
     RemotePeer {
         fast: false,
         extensions: false,
-        ..caller(number)
+        ..incoming(number)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::torrent::{InfoHash, MAX_BLOCK};
 fn by_ipv6(number: u8) -> RemotePeer {
     RemotePeer {
         address: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)], 50_000).into(),
-        ..caller(number)
+        ..incoming(number)
     }
 }
 
