@@ -57,12 +57,12 @@ impl BlockRun {
 
     /// Length in bytes.
     pub fn bytes(&self, lengths: &Lengths) -> u64 {
-        let after = u64::from(lengths.length(self.piece))
+        let left = u64::from(lengths.length(self.piece))
             - u64::from(self.first_block()) * u64::from(BLOCK);
-        after.min(u64::from(self.blocks) * u64::from(BLOCK))
+        left.min(u64::from(self.blocks) * u64::from(BLOCK))
     }
 
-    /// The number of its first block.
+    /// The number of the run's first block.
     pub fn first_block(&self) -> u32 {
         self.number * MAX_RUN_BLOCKS
     }
@@ -94,8 +94,8 @@ pub(super) struct ActivePiece {
     missing: u32,
     /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// The link that began the latest run. A fast link finishes its own runs before it begins
-    /// another.
+    /// The link that began the latest run. A link with a large window finishes its own runs before
+    /// it begins another.
     begun_by: Option<LinkId>,
     /// A piece that failed with several sources is fetched from one link alone, to find out which
     /// one sends bad data.
@@ -106,9 +106,9 @@ pub(super) struct ActivePiece {
 
 /// What a block that has just arrived changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FreshArrival {
+pub(super) struct NeededArrival {
     /// Other links from which the block is requested. There are two if the block comes late, from a
-    /// link that had lost it to others.
+    /// link that had lost its request to them.
     pub(super) also_requested_from: [Option<LinkId>; 2],
     /// The run, if this was its last block.
     pub(super) completed: Option<BlockRun>,
@@ -145,7 +145,7 @@ impl ActivePiece {
         self.begun_by == Some(link)
     }
 
-    /// Opens the piece to all links, if `link` was to deliver it alone.
+    /// Lets all links fetch the piece, if it was reserved for `link`.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         if self.single_link == Some(link) {
             self.single_link = None;
@@ -263,7 +263,7 @@ impl ActivePiece {
         })
     }
 
-    /// Whether a block would be of use if it arrived from `link` now.
+    /// Whether a block would be kept if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, number: u32) -> bool {
         let run = number / MAX_RUN_BLOCKS;
         let blocks = self.runs.get(run as usize);
@@ -274,8 +274,8 @@ impl ActivePiece {
     }
 
     /// A block arrived from `link`. Returns `None` if the block arrived before, or if its run has
-    /// not begun: then the request is older than this fetch of the piece.
-    pub(super) fn on_block(&mut self, link: LinkId, number: u32) -> Option<FreshArrival> {
+    /// not begun: then the request is from an earlier attempt to fetch the piece.
+    pub(super) fn on_block(&mut self, link: LinkId, number: u32) -> Option<NeededArrival> {
         let run = number / MAX_RUN_BLOCKS;
         if run >= self.begun {
             return None;
@@ -303,7 +303,7 @@ impl ActivePiece {
             number: run,
             blocks: blocks.len() as u32,
         });
-        Some(FreshArrival {
+        Some(NeededArrival {
             also_requested_from,
             completed,
         })
@@ -312,7 +312,7 @@ impl ActivePiece {
     /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
         self.free_block(link, number);
-        // A link that was to deliver the piece alone and does not must not block the others.
+        // The piece was reserved for this link, which does not deliver it: others may.
         if self.single_link == Some(link) && !self.is_requested_from(link) {
             self.single_link = None;
         }

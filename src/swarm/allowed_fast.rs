@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 /// The largest number of pieces in the set.
 const MAX_PIECES: u32 = 10;
-/// The largest number of bytes in the set. These uploads come on top of those to unchoked peers.
+/// The largest number of bytes in the set. Choked peers get them in addition to what unchoked peers
+/// get.
 const MAX_BYTES: u32 = 4 << 20;
 
 /// The set for the peer at `address`. All addresses of one /24 network get the same set, so that a
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_set_is_that_of_the_example_in_bep_6() {
+    fn the_set_equals_the_example_in_bep_6() {
         let lengths = Lengths::new(1313 * 16_384, 16_384).unwrap();
         let set = allowed_fast([80, 4, 4, 200].into(), InfoHash([0xaa; 20]), &lengths);
         let numbers: Vec<u32> = set.iter().map(|piece| piece.number()).collect();
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn of_long_pieces_few_or_none_are_allowed() {
+    fn few_or_no_long_pieces_are_allowed() {
         for (length, count) in [(512 << 10, 8), (1 << 20, 4), (4 << 20, 1), (8 << 20, 0)] {
             let lengths = Lengths::new(1 << 30, length).unwrap();
             let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);

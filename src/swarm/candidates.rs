@@ -53,8 +53,8 @@ impl Candidates {
         self.addresses.insert(address, fresh);
     }
 
-    /// Another peer names an address. Such addresses fill at most half of the places, so that
-    /// trackers find room for theirs.
+    /// Another peer names an address. Such addresses fill at most half of the places. The rest is
+    /// for addresses from trackers.
     pub fn add_from_peer(&mut self, address: SocketAddr) {
         if self.addresses.len() < MAX_CANDIDATES / 2 {
             self.add(address);
@@ -112,9 +112,9 @@ impl Candidates {
         }
     }
 
-    /// The link with the address was of use: earlier failures are forgotten. A handshake alone does
-    /// not count. Otherwise we would call every second, for ever, an address that answers and then
-    /// hangs up.
+    /// The link with the address was useful: earlier failures are forgotten. A handshake alone does
+    /// not count. Otherwise an address that answers and then hangs up would be called every second,
+    /// for ever.
     pub fn on_useful(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.addresses.get_mut(&address) {
             candidate.failures = 0;
@@ -138,8 +138,8 @@ impl Candidates {
             return;
         }
         let doubled = FIRST_PAUSE.saturating_mul(1 << (candidate.failures - 1).min(16));
-        // Half of the pause is random, so that the peers of a swarm do not all call a returning one
-        // at the same moment.
+        // Half of the pause is random, so that the peers of a swarm do not all call a returning
+        // peer at the same moment.
         let pause = doubled.min(LONGEST_PAUSE).mul_f64(0.5 + 0.5 * rng.f64());
         candidate.state = State::Waiting(now + pause);
     }
@@ -262,11 +262,11 @@ mod tests {
         candidates.on_linked(address(2));
         candidates.on_failed(address(3), Duration::ZERO, &mut rng);
         assert_eq!(candidates.next(Duration::ZERO, &mut rng), None);
-        let mut after = candidates.for_successor();
-        let called = [(); 3].map(|()| after.next(Duration::ZERO, &mut rng));
+        let mut successor = candidates.for_successor();
+        let called = [(); 3].map(|()| successor.next(Duration::ZERO, &mut rng));
         assert_eq!(called.iter().flatten().count(), 2);
         assert!(!called.contains(&Some(address(1))));
-        assert!(after.is_barred(address(1), Duration::ZERO));
+        assert!(successor.is_barred(address(1), Duration::ZERO));
         assert!(
             [2, 3]
                 .iter()
@@ -335,8 +335,8 @@ mod tests {
     #[test]
     fn invalid_addresses_are_ignored_and_the_number_is_bounded() {
         let mut candidates = Candidates::default();
-        for odd in ["0.0.0.0:1", "[::]:1", "127.0.0.1:0", "224.0.0.1:1"] {
-            candidates.add(odd.parse().unwrap());
+        for invalid in ["0.0.0.0:1", "[::]:1", "127.0.0.1:0", "224.0.0.1:1"] {
+            candidates.add(invalid.parse().unwrap());
         }
         assert_eq!(candidates.known().count(), 0);
         (1..=2_000).for_each(|port| candidates.add(address(port)));

@@ -2,7 +2,7 @@
 //!
 //! An upload *slot* is the right of an interested peer to have its requests served. Most slots are
 //! *regular*: every 10 seconds they go to the peers of the highest rank. The other slots are
-//! *turns*: they go round, so that every peer is tried or served from time to time.
+//! *turns*: they rotate, so that every peer is tried or served from time to time.
 //!
 //! | | while we download | as a seed |
 //! |---|---|---|
@@ -27,7 +27,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Interval between two rankings, which give out the regular slots.
+/// Interval between two rankings, which assign the regular slots.
 const RANK_INTERVAL: Duration = Duration::from_secs(10);
 /// Length of a turn.
 const TURN_LENGTH: Duration = Duration::from_secs(30);
@@ -87,7 +87,7 @@ pub struct Choker {
     slot_count: usize,
     peers: BTreeMap<LinkId, Peer>,
     seeding: bool,
-    /// The rate of all uploads, over two spans.
+    /// The rate of all uploads, over [`BANDWIDTH_SPAN`] and over [`RANKED_SPAN`].
     rate_now: Rate,
     rate_lately: Rate,
     next_ranking: Duration,
@@ -104,9 +104,9 @@ struct Peer {
     received_rate: Rate,
     sent_rate: Rate,
     traffic: PeerTraffic,
-    /// Since when the peer owes us blocks without delivering any, and when it last did owe.
+    /// Since when the peer owes us blocks without delivering any, and when it last owed us some.
     debt: Option<(Duration, Duration)>,
-    /// When the peer last held a slot.
+    /// When the peer last got or lost a slot.
     last_served: Option<Duration>,
 }
 
@@ -131,7 +131,8 @@ impl Peer {
             .is_some_and(|(since, _)| now.saturating_sub(since) >= SNUBBED_AFTER)
     }
 
-    /// A turn that the peer does not use ends early.
+    /// Whether the peer has a turn that has not ended yet. A turn that the peer does not use ends
+    /// early.
     fn is_in_turn(&self, now: Duration) -> bool {
         let SlotState::Turn { since, sent } = self.slot else {
             return false;
@@ -183,11 +184,11 @@ impl Choker {
 
     /// A link is gone.
     pub fn remove(&mut self, id: LinkId) {
-        let held = self
+        let had_slot = self
             .peers
             .remove(&id)
             .is_some_and(|peer| peer.interested && peer.is_served());
-        self.must_rank |= held;
+        self.must_rank |= had_slot;
     }
 
     /// The peer is interested in our pieces, or no longer.
@@ -208,7 +209,7 @@ impl Choker {
         self.peers.get(&id).is_some_and(Peer::is_served)
     }
 
-    /// Takes in the traffic of a peer.
+    /// Records the traffic of a peer.
     pub fn observe(&mut self, id: LinkId, now: Duration, traffic: PeerTraffic) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
@@ -246,8 +247,8 @@ impl Choker {
         self.slot_count
     }
 
-    /// Gives out the slots and returns what changed. To be called after each change, and regularly.
-    /// What is not due stays as it is.
+    /// Assigns the slots, as far as that is due, and returns what changed. To be called after each
+    /// change, and regularly.
     pub fn decide(&mut self, now: Duration, seeding: bool) -> Vec<ChokeChange> {
         self.must_rank |= seeding != self.seeding;
         self.seeding = seeding;
@@ -280,7 +281,7 @@ impl Choker {
         changes
     }
 
-    /// Chokes peers that lost interest, where there are more unchoked peers than slots.
+    /// Chokes peers that lost interest, as long as there are more unchoked peers than slots.
     fn choke_idle(&mut self, now: Duration, changes: &mut Vec<ChokeChange>) {
         let held = self.peers.values().filter(|peer| peer.is_served()).count();
         let idle = self
@@ -314,7 +315,7 @@ impl Choker {
         (self.slot_count / part).max(1)
     }
 
-    /// Gives out all slots again.
+    /// Assigns all slots again.
     fn rank(&mut self, now: Duration, changes: &mut Vec<ChokeChange>) {
         let seeding = self.seeding;
         let mut ranked: Vec<(LinkId, &Peer)> = self
@@ -357,9 +358,9 @@ impl Choker {
         let waiting = self.waiting(&ended);
         let mut drawn = self.draw(waiting, left, now);
         if drawn.len() < left {
-            let had = ended.iter().copied().filter(|id| self.is_interested(*id));
-            let had = had.take(left - drawn.len()).collect::<Vec<_>>();
-            drawn.extend(had);
+            let again = ended.iter().copied().filter(|id| self.is_interested(*id));
+            let again = again.take(left - drawn.len()).collect::<Vec<_>>();
+            drawn.extend(again);
         }
         for id in ended.into_iter().filter(|id| !drawn.contains(id)) {
             if let Some(peer) = self.peers.get_mut(&id) {
@@ -369,7 +370,7 @@ impl Choker {
         self.begin_turns(&drawn, now, changes);
     }
 
-    /// Gives free slots to peers that wait.
+    /// Assigns free slots to peers that wait.
     fn fill_free_slots(&mut self, now: Duration, changes: &mut Vec<ChokeChange>) {
         let held = self.peers.values().filter(|peer| peer.is_served()).count();
         let waiting = self.waiting(&[]);
@@ -386,7 +387,8 @@ impl Choker {
             .collect()
     }
 
-    /// Draws up to `count` of `waiting` for a turn.
+    /// Chooses up to `count` of `waiting` for a turn: as a seed those that have waited longest,
+    /// otherwise at random.
     fn draw(&mut self, mut waiting: Vec<LinkId>, count: usize, now: Duration) -> Vec<LinkId> {
         let served = |id: &LinkId| self.peers.get(id).and_then(|peer| peer.last_served);
         if self.seeding {
@@ -412,9 +414,9 @@ impl Choker {
             let all: u32 = weighed.iter().map(|(_, weight)| weight).sum();
             let mut at = self.rng.u32(0..all.max(1));
             let chosen = weighed.iter().position(|(_, weight)| {
-                let here = at < *weight;
+                let is_chosen = at < *weight;
                 at = at.saturating_sub(*weight);
-                here
+                is_chosen
             });
             drawn.push(weighed.swap_remove(chosen.unwrap_or(0)).0);
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// The largest number of calls of one swarm that may be under way.
 pub const MAX_CALLS: usize = 16;
-/// Pause before an address is called again that turned out to be linked already, or to be another
-/// seed.
+/// Pause before a released address is called again. For example, an address is released when its
+/// peer turns out to be linked already, or to be another seed.
 const CALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The contacts of one swarm.
@@ -67,14 +67,14 @@ impl Contacts {
         self.candidates = self.candidates.only_barred();
     }
 
-    /// The address answered the handshake.
+    /// A called address answered the handshake.
     pub fn on_answer(&mut self) {
         self.last_failure = None;
     }
 
-    /// A call failed. The address is called again later. Returns whether it hung up after our
-    /// handshake for the first time. The number of such addresses kept is bounded by
-    /// [`MAX_CANDIDATES`].
+    /// A call failed. The address is called again later. Returns whether this is the first time
+    /// that the address hung up after our handshake. The number of such addresses kept is bounded
+    /// by [`MAX_CANDIDATES`].
     pub fn on_call_failed(&mut self, address: SocketAddr, now: Duration, why: CallFailure) -> bool {
         self.on_failed(address, now);
         self.last_failure = Some(why.reason);
@@ -96,7 +96,7 @@ impl Contacts {
         self.candidates.on_linked(address);
     }
 
-    /// The link with the address was of use.
+    /// The link with the address was useful.
     pub fn on_useful(&mut self, address: SocketAddr) {
         self.candidates.on_useful(address);
     }
@@ -107,7 +107,7 @@ impl Contacts {
         self.candidates.release(address, now + CALL_AGAIN_AFTER);
     }
 
-    /// The same, with the time given by the caller.
+    /// The same, with a time that the caller chooses.
     pub fn release_until(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.release(address, until);
     }

@@ -50,8 +50,8 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long an address is barred after a bad piece. Not for ever: it may be the only owner, and its
-/// disk may be repaired.
+/// How long an address is barred after a bad piece. Not for ever: the peer there may be the only
+/// owner, and its disk may be repaired.
 const BAR_TIME: Duration = Duration::from_secs(600);
 
 /// Whether a download has a source for what it misses, and if not, why.
@@ -135,8 +135,8 @@ impl<B: Debug> Core<B> {
         }
     }
 
-    /// Owned pieces cannot be served, for this reason. A complete share is lost by this. Returns
-    /// whether it is.
+    /// Owned pieces cannot be served, for this reason. A share that was complete becomes lost.
+    /// Returns whether it did.
     pub fn on_unservable(&mut self, reason: &str, now: Duration) -> bool {
         if matches!(self.phase(), Phase::Complete | Phase::Withdrawn { .. }) {
             return self.lose(reason, now);
@@ -159,7 +159,8 @@ impl<B: Debug> Core<B> {
         is_lost
     }
 
-    /// A further check of a lost share found this. Returns whether the share is lost.
+    /// A further check found that a lost share is still lost, for this reason. Returns whether the
+    /// share was lost before.
     pub fn on_still_lost(&mut self, reason: &str, now: Duration) -> bool {
         let reason = reason.to_owned();
         self.lifecycle.change(Transition::StillLost(reason), now)
@@ -314,9 +315,9 @@ impl<B: Debug> Core<B> {
                 return Ok(());
             }
             ReceivedMessage::Handshake(handshake) => {
-                let (told, effects) = ((id, handshake), &mut self.effects);
+                let (received, effects) = ((id, handshake), &mut self.effects);
                 let peers = &mut self.peers;
-                if !peers.on_handshake(told, &self.config, picker, now, effects) {
+                if !peers.on_handshake(received, &self.config, picker, now, effects) {
                     return Ok(());
                 }
             }
@@ -329,7 +330,7 @@ impl<B: Debug> Core<B> {
         Ok(())
     }
 
-    /// A block arrived. Returns its buffer if the block is not needed. `source` is given for a web
+    /// A block arrived. Returns its buffer if the block is not needed. `source` is `Some` for a web
     /// seed only.
     ///
     /// # Errors
@@ -359,8 +360,8 @@ impl<B: Debug> Core<B> {
 
     // Workers.
 
-    /// A worker has written a run of a piece of several runs. Returns the hasher if the worker is
-    /// to hash the run. Otherwise the run waits on disk for its turn.
+    /// A worker has written a run of a piece that is longer than one run. Returns the hasher if the
+    /// worker is to hash the run. Otherwise the run waits on disk for its turn.
     pub fn on_run_written(&mut self, run: BlockRun, blocks: &[PendingBlock<B>]) -> Option<Hasher> {
         self.fetch.on_run_written(run, blocks)
     }
@@ -371,7 +372,8 @@ impl<B: Debug> Core<B> {
         self.fetch.on_run_hashed(next, hasher)
     }
 
-    /// A piece of several runs is hashed. Returns its sources, or `None` if the piece was given up.
+    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
+    /// was given up.
     pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         self.fetch.on_piece_hashed(piece)
     }
@@ -390,8 +392,8 @@ impl<B: Debug> Core<B> {
         self.complete_if_all_owned(now);
     }
 
-    /// A piece does not verify. Returns whether the source is proven. The addresses are barred even
-    /// if their links have ended.
+    /// A piece does not verify. Returns who is to blame. If that is proven, the address is barred,
+    /// even if its link has ended.
     pub fn on_piece_failed(
         &mut self,
         piece: PieceIndex,
@@ -428,7 +430,7 @@ impl<B: Debug> Core<B> {
         fetches
     }
 
-    /// A web seed is no longer used, at least for a while. Others may fetch its blocks.
+    /// A web seed is no longer used, at least for a while. Its blocks may be requested from others.
     pub fn on_web_seed_down(&mut self, id: LinkId) {
         self.fetch.on_web_seed_down(id);
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 /// The shortest time between two messages that we send (BEP 11: once a minute).
 const SEND_INTERVAL: Duration = Duration::from_secs(60);
-/// While there is nothing to send, the next look comes this soon: before the first message, and
-/// after it.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-const LATER_LOOK: Duration = Duration::from_secs(10);
+/// Interval between checks whether there is something to send, before the first message.
+const FIRST_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The same, after the first message.
+const LATER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// A message that comes sooner than this after the last one is ignored. It is less than a minute,
 /// because clocks and connections are not exact.
 const MIN_ACCEPTED_INTERVAL: Duration = Duration::from_secs(45);
@@ -20,15 +20,17 @@ const MAX_EARLY: u32 = 10;
 /// The peer exchange of one link.
 #[derive(Debug, Default)]
 pub struct PeerExchange {
+    /// The addresses that the peer has from us.
     sent: BTreeSet<SocketAddr>,
     /// The earliest time of the next message to send.
     next: Duration,
     /// When a message was last accepted.
     last_accepted: Option<Duration>,
+    /// The number of early messages in a row.
     early: u32,
 }
 
-/// What a message to a link says.
+/// The content of a message to a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactChanges {
     /// New addresses, which the link does not have from us.
@@ -43,13 +45,14 @@ pub struct ContactChanges {
 pub struct TooOften;
 
 impl PeerExchange {
-    /// Whether it is time to look for something to send.
+    /// Whether it is time to check for something to send.
     pub fn is_due(&self, now: Duration) -> bool {
         now >= self.next
     }
 
-    /// The message to send now, with at most `max` added and `max` dropped addresses out of
-    /// `current`. The others wait for the next message. The peer's `own` address is left out.
+    /// The message to send now, if the addresses have changed to `current`. It has at most `max`
+    /// added and `max` dropped addresses. The others wait for the next message. The peer's `own`
+    /// address is left out.
     pub fn next_message(
         &mut self,
         now: Duration,
@@ -68,7 +71,12 @@ impl PeerExchange {
         };
         if changes == ContactChanges::default() {
             let first = self.sent.is_empty();
-            self.next = now + if first { FIRST_LOOK } else { LATER_LOOK };
+            self.next = now
+                + if first {
+                    FIRST_CHECK_INTERVAL
+                } else {
+                    LATER_CHECK_INTERVAL
+                };
             return None;
         }
         self.sent.extend(&changes.added);
@@ -157,7 +165,7 @@ mod tests {
         let others = exchange
             .next_message(at(202), &contacts(10..72), own, 50)
             .unwrap();
-        assert_eq!(others.added.len(), 10, "all but its own");
+        assert_eq!(others.added.len(), 10, "all but the peer's own");
     }
 
     #[test]

@@ -45,10 +45,10 @@ pub enum Arrival {
     /// The block was never requested from this link: a breach of the protocol.
     Unrequested,
     /// The block is no longer needed. Its bytes are dropped.
-    Late,
-    /// The block is wanted.
-    Fresh {
-        /// Links at which the same request is to be cancelled.
+    NotNeeded,
+    /// The block is needed.
+    Needed {
+        /// Other links with the same request. Each is to get a `cancel`.
         cancel: [Option<LinkId>; 2],
         /// The run, if this was its last missing block.
         completed: Option<BlockRun>,
@@ -63,9 +63,9 @@ pub enum PieceOrder {
     RarestFirst,
     /// The first piece.
     InOrder,
-    /// The first piece while every link is to a seed and none is a web seed, because then no other
-    /// peer could use what we fetch; otherwise the rarest. When pieces come in order, whole files
-    /// can be hashed while they arrive.
+    /// The first piece while all links are to seeds and none is a web seed; otherwise the rarest.
+    /// Among seeds rarity does not matter, because no other peer needs what we fetch. When pieces
+    /// come in order, whole files can be hashed while they arrive.
     InOrderAmongSeeds,
 }
 
@@ -257,7 +257,7 @@ impl Picker {
         }
     }
 
-    /// The peer keeps at most this many requests.
+    /// The peer queues at most this many of our requests (`reqq`, BEP 10).
     pub fn limit_window(&mut self, id: LinkId, largest: u32) {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests.limit_window(largest);
@@ -289,21 +289,22 @@ impl Picker {
             let is_late = |_, requested| now >= requested + Duration::from_millis(200);
             pieces.take_late(link, &is_late, free_window, out);
         }
-        let fast = window >= MAX_RUN_BLOCKS as usize / 2;
+        let has_large_window = window >= MAX_RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + free_window).saturating_sub(out.len());
-            // A seed first delivers what no other link has: other links can deliver the rest of an
-            // open piece.
-            let own = fast || has_others && pieces.has_unique_piece(link);
-            let begun = own
+            // A link with a large window prefers runs that it begins itself. So does a seed while
+            // only seeds have some waiting piece: other links can deliver the rest of open pieces.
+            let prefers_own = has_large_window || has_others && pieces.has_unique_piece(link);
+            let took_own = prefers_own
                 && left > 0
                 && (pieces.take_free(link, now, left, out, |active| active.was_begun_by(id))
                     || pieces.begin_run(link, in_order, reserve));
-            let more = begun
+            // Otherwise, or if that found nothing, free blocks of any open piece come first.
+            let took_any = took_own
                 || left > 0
                     && (pieces.take_free(link, now, left, out, |_| true)
-                        || !fast && pieces.begin_run(link, in_order, reserve));
-            if !more {
+                        || !has_large_window && pieces.begin_run(link, in_order, reserve));
+            if !took_any {
                 break;
             }
         }
@@ -324,13 +325,13 @@ impl Picker {
         // Requests go in batches: single ones would cost a system call each.
         let is_trickle = in_flight_count > 0 && free_window < (window / 4).max(1);
         let pieces = &self.pieces;
-        let may_request = !link.requests.check_rest(now) && !is_trickle;
+        let may_request = !link.requests.update_pause(now) && !is_trickle;
         (may_request && link.serves(|piece| pieces.wants(piece))).then_some(free_window)
     }
 
     /// Whether pieces are begun in order now.
     fn is_in_order(&self) -> bool {
-        let is_seed = |link: &PickerLink| link.pieces.is_full() && link.next_in_range.is_none();
+        let is_seed = |link: &PickerLink| link.pieces.is_full() && !link.is_web_seed();
         match self.order {
             PieceOrder::RarestFirst => false,
             PieceOrder::InOrder => true,
@@ -338,7 +339,8 @@ impl Picker {
         }
     }
 
-    /// Endgame: only blocks are left that other links are late with.
+    /// Endgame: takes blocks that other links have not delivered in time, because no others are
+    /// left.
     fn take_late(
         &mut self,
         id: LinkId,
@@ -363,14 +365,14 @@ impl Picker {
             return Arrival::Unrequested;
         }
         let Some(arrived) = self.pieces.on_block(id, range) else {
-            return Arrival::Late;
+            return Arrival::NotNeeded;
         };
         for other in arrived.also_requested_from.into_iter().flatten() {
             if let Some(other) = self.links.get_mut(&other) {
                 other.requests.cancel(range);
             }
         }
-        Arrival::Fresh {
+        Arrival::Needed {
             cancel: arrived.also_requested_from,
             completed: arrived.completed,
         }
@@ -431,9 +433,9 @@ impl Picker {
                 continue;
             }
             self.release_all(*id);
-            // The answer to a request for a long range may begin late.
+            // A web seed keeps its window: its answer to a request for a long range may begin late.
             if let Some(link) = self.links.get_mut(id)
-                && link.next_in_range.is_none()
+                && !link.is_web_seed()
             {
                 link.requests.shrink();
             }
@@ -441,7 +443,7 @@ impl Picker {
         stalled
     }
 
-    /// Gives up all active pieces, so that their buffers can serve other downloads. The pieces wait
+    /// Gives up all active pieces, so that other downloads can use their buffers. The pieces wait
     /// to be fetched again. Returns the requests that are to be cancelled. To be called only while
     /// no run is being written.
     pub fn abandon_active(&mut self) -> Vec<(LinkId, Vec<BlockRange>)> {

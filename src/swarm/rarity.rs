@@ -8,8 +8,9 @@ const ABSENT: u32 = u32::MAX;
 /// Waiting pieces in buckets of equal availability, the rarest first; in random order inside a
 /// bucket.
 ///
-/// A change of one piece's availability costs one swap, whatever the number of pieces. Full owners
-/// are not counted, because they do not change the order.
+/// The availability of a piece is the number of its partial owners: links that have it, but not
+/// every piece. Full owners are not counted, because they do not change the order. A change of one
+/// piece's availability costs one swap, whatever the number of pieces.
 #[derive(Debug)]
 pub(super) struct Rarity {
     /// All waiting pieces, bucket after bucket.

@@ -11,6 +11,7 @@ const SLOTS: u32 = 30;
 pub struct Rate {
     span: Duration,
     slots: VecDeque<(Duration, u64)>,
+    /// When the first bytes moved.
     first: Option<Duration>,
 }
 

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `schedules` | plans drawn from a seed: many small ones, some of 200 peers |
 //! | `scenarios` | plans of one kind, and what is expected of that kind |
-//! | `mutations` | small plans with a fault planted in the product: each fault is caught |
+//! | `mutations` | small plans with a fault planted in the product: some plan catches each fault |
 //!
 //! [`Core`]: super::Core
 

@@ -1,15 +1,15 @@
 //! A rate limit that several links share: a token bucket with reservations in the order of the
 //! calls.
 //!
-//! A link reserves a block before it moves it, and gets the time at which it may. Each link
-//! reserves one block at a time and waits for its turn. So links that always have something to move
-//! get equal shares, and a reservation that is not used costs one block at most.
+//! A link reserves each block before the block moves. The reservation says from which time it may
+//! move. Each link reserves one block at a time and waits for that time. So links that always have
+//! something to move get equal shares, and a reservation that is not used costs one block at most.
 
 use crate::torrent::BLOCK;
 use std::time::Duration;
 
-/// Unused time counts for this long, so that a thread that wakes up late does not lose its share.
-/// It bounds the burst above the rate to a tenth of a second's worth.
+/// Unused time counts for this long, so that a thread that wakes up late does not lose its share. A
+/// burst above the rate is at most what the rate allows in this time.
 const MAX_UNUSED: Duration = Duration::from_millis(100);
 
 /// The lowest limit in bytes a second. A block takes 16 seconds then, which other programs still
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Each of `links` reserves a block and waits for its time, if it has to wait at all up to
-    /// `late` microseconds longer. It reserves the next block 20 microseconds later. Returns which
-    /// link moved a block at which time.
+    /// Simulates this many links. Each reserves a block and waits for its time. A link that has to
+    /// wait wakes up to `late` microseconds too late. It reserves the next block 20 microseconds
+    /// after it has moved one. Returns which link moved a block at which time.
     fn moved(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
         let mut bucket = TokenBucket::new(rate);
         let mut rng = fastrand::Rng::with_seed(rate);
@@ -102,7 +102,7 @@ mod tests {
         }
 
         #[test]
-        fn links_share_it_fairly(rate in (1u64 << 20)..(16 << 20), links in 2usize..12) {
+        fn links_share_the_limit_fairly(rate in (1u64 << 20)..(16 << 20), links in 2usize..12) {
             let moved = moved(rate, links, 5, 500);
             let mut blocks = vec![0usize; links];
             moved.iter().for_each(|(link, _)| blocks[*link] += 1);

@@ -9,8 +9,8 @@
 //!   trip. On a far link that is idle for most of the round trip it grows by seven. The pace of the
 //!   blocks inside one burst shows whether that is so.
 //!
-//! The window is never fixed: a long fat link is filled, a slow link holds few blocks that others
-//! could fetch, and a near link holds no more than the slack is worth.
+//! The window is never fixed. So a long fat link is filled, a slow link holds few blocks that
+//! others could fetch, and on a near link the slack bounds the window.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ const FIRST_WINDOW: u32 = 16;
 const SLACK: Duration = Duration::from_millis(5);
 /// By what factor a window may grow in one round trip.
 const GROWTH: u32 = 8;
-/// What a window may hold on top of [`GROWTH`] times rate x delay, in blocks: 8 MiB. On a near link
-/// it is nearly all of the window.
+/// The blocks that a window may hold in addition to [`GROWTH`] times rate x delay: 8 MiB. On a near
+/// link this is nearly all of the window.
 const NEAR_ALLOWANCE: u32 = 512;
 /// A rate is measured over at least this long.
 const MIN_ROUND: Duration = Duration::from_millis(10);
@@ -90,7 +90,7 @@ impl Window {
         self.shortest.unwrap_or_default()
     }
 
-    /// The peer keeps at most this many requests.
+    /// The peer queues at most this many of our requests (`reqq`, BEP 10).
     pub fn limit(&mut self, largest: u32) {
         self.largest = largest.max(1);
         self.blocks = self.blocks.min(self.largest);
@@ -141,19 +141,19 @@ impl Window {
         self.rounds += 1;
         let block = round.bytes as f64 / f64::from(round.blocks);
         let best = self.best_rate() / block;
-        let (distance, slack) = (best * shortest.as_secs_f64(), best * SLACK.as_secs_f64());
+        let (bandwidth_delay, slack) = (best * shortest.as_secs_f64(), best * SLACK.as_secs_f64());
         // Casting a float saturates, whatever was measured.
-        let max_window = ((f64::from(GROWTH) * distance) as u32)
+        let max_window = ((f64::from(GROWTH) * bandwidth_delay) as u32)
             .saturating_add(NEAR_ALLOWANCE)
             .min(self.largest);
-        let due = |factor: f64| {
-            ((factor * (distance + slack)) as u32)
+        let window_for = |factor: f64| {
+            ((factor * (bandwidth_delay + slack)) as u32)
                 .clamp(MIN_WINDOW.min(self.largest), max_window.max(1))
         };
         self.blocks = if self.growing {
-            self.blocks.min(due(GROWTH.into()))
+            self.blocks.min(window_for(GROWTH.into()))
         } else {
-            due(2.0)
+            window_for(2.0)
         };
         self.round = Some(Round::start(now));
     }
@@ -208,6 +208,7 @@ mod tests {
         /// When each block was requested and when it will arrive.
         in_flight: VecDeque<(Duration, Duration)>,
         now: Duration,
+        /// When the link has sent everything that was requested.
         free: Duration,
         bytes: u64,
         max_window: u32,
@@ -230,7 +231,7 @@ mod tests {
         /// Runs until `end`. Returns the bytes a second reached since the start.
         fn run(&mut self, end: Duration) -> f64 {
             while self.now < end {
-                self.ask();
+                self.send_requests();
                 let (requested, arrives) = self.in_flight.pop_front().unwrap();
                 self.now = arrives;
                 self.bytes += u64::from(BLOCK);
@@ -241,7 +242,7 @@ mod tests {
         }
 
         /// Sends requests in batches of a quarter of the window, as the picker does.
-        fn ask(&mut self) {
+        fn send_requests(&mut self) {
             let (flying, window) = (self.in_flight.len() as u32, self.window.blocks());
             let room = window.saturating_sub(flying);
             if flying > 0 && room < (window / 4).max(1) {
@@ -272,8 +273,8 @@ mod tests {
             let round_trip = 2 * ms(one_way);
             link.run(5 * round_trip);
             let before = link.bytes;
-            // What the start costs: what the link brings in two and a half round trips, on top of
-            // the round trip until the first block.
+            // The start costs at most what the link delivers in two and a half round trips, in
+            // addition to the round trip until the first block.
             let lost = 5.0 * round_trip.as_secs_f64() - before as f64 / 125e6;
             assert!(lost < 3.5 * round_trip.as_secs_f64(), "{lost} s");
             link.run(6 * round_trip);
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_near_link_holds_what_the_slack_is_worth() {
+    fn the_window_of_a_near_link_is_bounded() {
         for rate in [250e6, 1e9, 4e9] {
             let mut link = TestLink::new(rate, Duration::from_micros(50), LARGEST_WINDOW);
             let reached = link.run(ms(1_000));

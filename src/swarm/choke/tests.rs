@@ -12,6 +12,7 @@ struct TestSwarm {
     traffic: BTreeMap<LinkId, PeerTraffic>,
     /// Bytes a second that a peer sends to us.
     send_rates: BTreeMap<LinkId, u64>,
+    /// Bytes a second that a peer takes from us while it has a slot.
     read_rates: BTreeMap<LinkId, u64>,
     served: HashSet<LinkId>,
     ever_served: HashSet<LinkId>,
@@ -31,11 +32,11 @@ impl TestSwarm {
         }
     }
 
-    fn interested(slots: UploadSlots, seeding: bool, peers: u64) -> Self {
+    fn with_interested(slots: UploadSlots, seeding: bool, peers: u64) -> Self {
         let mut swarm = Self::new(slots, seeding, 1);
         for peer in 1..=peers {
             swarm.add(peer);
-            swarm.interest(peer, true);
+            swarm.set_interest(peer, true);
         }
         swarm
     }
@@ -53,7 +54,7 @@ impl TestSwarm {
         self.decide();
     }
 
-    fn interest(&mut self, peer: u64, interested: bool) {
+    fn set_interest(&mut self, peer: u64, interested: bool) {
         self.choker.on_interested(LinkId(peer), interested);
         self.decide();
     }
@@ -72,7 +73,7 @@ impl TestSwarm {
         self.check();
     }
 
-    /// The invariants.
+    /// Checks the invariants of the slots.
     fn check(&self) {
         let interested: Vec<LinkId> = self
             .traffic
@@ -97,7 +98,7 @@ impl TestSwarm {
         }
     }
 
-    fn second(&mut self) {
+    fn run_second(&mut self) {
         self.now += Duration::from_secs(1);
         for (id, traffic) in &mut self.traffic {
             traffic.received += self.send_rates.get(id).copied().unwrap_or(0);
@@ -109,8 +110,8 @@ impl TestSwarm {
         self.decide();
     }
 
-    fn seconds(&mut self, seconds: u64) {
-        (0..seconds).for_each(|_| self.second());
+    fn run_seconds(&mut self, seconds: u64) {
+        (0..seconds).for_each(|_| self.run_second());
     }
 
     fn serves(&self, peer: u64) -> bool {
@@ -118,79 +119,79 @@ impl TestSwarm {
     }
 }
 
-const FIVE: UploadSlots = UploadSlots::Fixed(5);
-const OPEN: UploadSlots = UploadSlots::ByRate { limit: None };
+const FIVE_SLOTS: UploadSlots = UploadSlots::Fixed(5);
+const BY_RATE: UploadSlots = UploadSlots::ByRate { limit: None };
 
 #[test]
 fn an_interested_peer_is_served_at_once_while_there_are_slots() {
-    let mut swarm = TestSwarm::interested(FIVE, true, 5);
+    let mut swarm = TestSwarm::with_interested(FIVE_SLOTS, true, 5);
     assert_eq!(swarm.served.len(), 5);
     // A peer that loses interest keeps its slot while no other waits.
-    swarm.interest(3, false);
+    swarm.set_interest(3, false);
     assert!(swarm.serves(3));
-    swarm.interest(3, true);
+    swarm.set_interest(3, true);
     assert!(swarm.serves(3));
     // The sixth peer waits. It gets the first slot that becomes free, at once.
     swarm.add(6);
-    swarm.interest(6, true);
+    swarm.set_interest(6, true);
     assert_eq!(swarm.served.len(), 5);
     assert!(!swarm.serves(6));
-    swarm.interest(2, false);
+    swarm.set_interest(2, false);
     assert!(swarm.serves(6) && !swarm.serves(2));
-    // When it is interested again, it waits until another is gone.
-    swarm.interest(2, true);
+    // When peer 2 is interested again, it waits until another peer is gone.
+    swarm.set_interest(2, true);
     assert!(!swarm.serves(2));
     swarm.remove(6);
     assert!(swarm.serves(2));
     // A peer that wants nothing makes room for one that does.
-    swarm.interest(3, false);
+    swarm.set_interest(3, false);
     assert!(swarm.serves(3));
     swarm.add(7);
-    swarm.interest(7, true);
+    swarm.set_interest(7, true);
     assert!(swarm.serves(7) && !swarm.serves(3));
 }
 
 #[test]
 fn while_we_download_the_peers_that_send_most_are_served() {
-    let mut swarm = TestSwarm::interested(FIVE, false, 12);
+    let mut swarm = TestSwarm::with_interested(FIVE_SLOTS, false, 12);
     for peer in 1..=12 {
         swarm.send_rates.insert(LinkId(peer), peer * 10_000);
     }
-    swarm.seconds(30);
+    swarm.run_seconds(30);
     // Four slots go by rank, one is a turn.
     assert!(
         (9..=12).all(|peer| swarm.serves(peer)),
         "{:?}",
         swarm.served
     );
-    // A peer that sends no more loses its slot once its traffic no longer counts.
+    // A peer that stops sending loses its slot once its traffic no longer counts.
     swarm.send_rates.insert(LinkId(12), 0);
     swarm.send_rates.insert(LinkId(1), 900_000);
-    swarm.seconds(30);
+    swarm.run_seconds(30);
     assert!(swarm.serves(1) && [9, 10, 11].iter().all(|peer| swarm.serves(*peer)));
     // As a seed, what peers send no longer counts.
     swarm.seeding = true;
     swarm.read_rates.insert(LinkId(3), MIB);
-    swarm.seconds(300);
+    swarm.run_seconds(300);
     assert!(swarm.serves(3), "{:?}", swarm.served);
 }
 
 #[test]
 fn a_peer_that_owes_blocks_for_a_minute_has_no_regular_slot() {
-    let mut swarm = TestSwarm::interested(UploadSlots::Fixed(6), false, 12);
+    let mut swarm = TestSwarm::with_interested(UploadSlots::Fixed(6), false, 12);
     // The first five have ranks by what they sent. Then one of them falls silent. Its bytes still
     // count for a while.
     for peer in 1..=5 {
         swarm.send_rates.insert(LinkId(peer), 50_000);
     }
-    swarm.seconds(20);
+    swarm.run_seconds(20);
     assert!((1..=5).all(|peer| swarm.serves(peer)));
     for peer in 6..=12 {
         swarm.send_rates.insert(LinkId(peer), 1);
     }
     let silent = LinkId(5);
     let fell_silent = swarm.traffic[&silent];
-    let mut slots_held = 0;
+    let mut seconds_with_regular_slot = 0;
     for second in 0..150 {
         swarm.send_rates.insert(silent, 0);
         swarm.traffic.insert(
@@ -200,17 +201,17 @@ fn a_peer_that_owes_blocks_for_a_minute_has_no_regular_slot() {
                 ..fell_silent
             },
         );
-        swarm.second();
+        swarm.run_second();
         if second >= 75 {
             let regular = swarm.choker.peers[&silent].slot == SlotState::Regular;
-            slots_held += u32::from(regular);
+            seconds_with_regular_slot += u32::from(regular);
         }
     }
     assert!(swarm.choker.peers[&silent].has_snubbed(swarm.now));
-    assert_eq!(slots_held, 0);
+    assert_eq!(seconds_with_regular_slot, 0);
     // A block clears the debt, and so does a choke.
     swarm.send_rates.insert(silent, 90_000);
-    swarm.seconds(11);
+    swarm.run_seconds(11);
     assert!(swarm.choker.peers[&silent].slot == SlotState::Regular);
     swarm.choker.observe(
         silent,
@@ -225,8 +226,8 @@ fn a_peer_that_owes_blocks_for_a_minute_has_no_regular_slot() {
 }
 
 #[test]
-fn a_debt_that_ended_is_no_snub() {
-    let mut choker = Choker::new(FIVE, 1);
+fn a_debt_that_ended_does_not_count_as_a_snub() {
+    let mut choker = Choker::new(FIVE_SLOTS, 1);
     choker.add(LinkId(1));
     let owes = |owes_blocks| PeerTraffic {
         owes_blocks,
@@ -242,7 +243,7 @@ fn a_debt_that_ended_is_no_snub() {
 #[test]
 fn newcomers_are_three_times_as_likely_to_get_a_turn() {
     let (mut newcomers, draws) = (0, 4_000);
-    let mut choker = Choker::new(FIVE, 9);
+    let mut choker = Choker::new(FIVE_SLOTS, 9);
     for peer in 1..=8 {
         choker.add(LinkId(peer));
         choker.on_interested(LinkId(peer), true);
@@ -262,14 +263,14 @@ fn newcomers_are_three_times_as_likely_to_get_a_turn() {
 #[test]
 fn a_turn_ends_after_thirty_seconds_and_early_if_it_is_not_used() {
     for (read_rate, lasts) in [(10_000, 30), (0, 10)] {
-        let mut swarm = TestSwarm::interested(UploadSlots::Fixed(1), true, 3);
+        let mut swarm = TestSwarm::with_interested(UploadSlots::Fixed(1), true, 3);
         (1..=3).for_each(|peer| {
             swarm.read_rates.insert(LinkId(peer), read_rate);
         });
-        swarm.seconds(15);
+        swarm.run_seconds(15);
         let mut turns: Vec<(LinkId, u32)> = Vec::new();
         for _ in 0..200 {
-            swarm.second();
+            swarm.run_second();
             let holder = *swarm.served.iter().next().unwrap();
             match turns.last_mut() {
                 Some((id, seconds)) if *id == holder => *seconds += 1,
@@ -292,19 +293,19 @@ fn a_turn_ends_after_thirty_seconds_and_early_if_it_is_not_used() {
 
 #[test]
 fn slots_grow_with_the_rate_at_once_and_fall_later() {
-    let mut swarm = TestSwarm::interested(OPEN, true, 20);
+    let mut swarm = TestSwarm::with_interested(BY_RATE, true, 20);
     assert_eq!(swarm.served.len(), 8);
     (1..=20).for_each(|peer| {
         swarm.read_rates.insert(LinkId(peer), 3 * MIB);
     });
-    swarm.second();
+    swarm.run_second();
     assert_eq!(swarm.served.len(), 20, "24 MiB/s carry 20 slots");
     (1..=20).for_each(|peer| {
         swarm.read_rates.insert(LinkId(peer), 1_000);
     });
-    swarm.seconds(5);
+    swarm.run_seconds(5);
     assert_eq!(swarm.served.len(), 20);
-    swarm.seconds(40);
+    swarm.run_seconds(40);
     assert_eq!(swarm.served.len(), 8);
 }
 
@@ -313,7 +314,7 @@ fn the_number_of_slots_follows_the_settings() {
     for (slots, slot_count) in [
         (UploadSlots::Fixed(0), 1),
         (UploadSlots::Fixed(3), 3),
-        (OPEN, 8),
+        (BY_RATE, 8),
         (UploadSlots::ByRate { limit: Some(MIB) }, 8),
         (
             UploadSlots::ByRate {
@@ -335,11 +336,11 @@ fn the_number_of_slots_follows_the_settings() {
 #[test]
 fn peers_that_take_nothing_do_not_starve_one_that_takes() {
     // Nineteen peers say that they are interested and request nothing.
-    let mut swarm = TestSwarm::interested(OPEN, true, 20);
+    let mut swarm = TestSwarm::with_interested(BY_RATE, true, 20);
     swarm.read_rates.insert(LinkId(20), 100_000);
     let mut served = 0;
     for _ in 0..300 {
-        swarm.second();
+        swarm.run_second();
         served += u32::from(swarm.serves(20));
     }
     assert!(served > 250, "served for {served} of 300 s");
@@ -372,9 +373,9 @@ fn any_step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn slots_are_never_exceeded_and_never_idle_and_every_change_is_real(
+    fn no_slot_is_exceeded_or_left_free_and_every_change_is_real(
         steps in prop::collection::vec(any_step(), 1..80),
-        slots in prop_oneof![(1usize..12).prop_map(UploadSlots::Fixed), Just(OPEN)],
+        slots in prop_oneof![(1usize..12).prop_map(UploadSlots::Fixed), Just(BY_RATE)],
         seed in any::<u64>(),
     ) {
         // `TestSwarm` checks the invariants after each decision.
@@ -384,10 +385,10 @@ proptest! {
                 Step::Add(peer) if !swarm.traffic.contains_key(&LinkId(peer)) => swarm.add(peer),
                 Step::Add(_) => {}
                 Step::Remove(peer) => swarm.remove(peer),
-                Step::Interest(peer, interested) => swarm.interest(peer, interested),
+                Step::Interest(peer, interested) => swarm.set_interest(peer, interested),
                 Step::Sends(peer, rate) => { swarm.send_rates.insert(LinkId(peer), rate); }
                 Step::Reads(peer, rate) => { swarm.read_rates.insert(LinkId(peer), rate); }
-                Step::Seconds(seconds) => swarm.seconds(seconds),
+                Step::Seconds(seconds) => swarm.run_seconds(seconds),
                 Step::Seeding(seeding) => { swarm.seeding = seeding; swarm.decide(); }
             }
         }
@@ -399,12 +400,12 @@ proptest! {
         peers in 2u64..30,
         rates in prop::collection::vec(1u64..2_000_000, 30),
     ) {
-        let mut swarm = TestSwarm::interested(UploadSlots::Fixed(slots), true, peers);
+        let mut swarm = TestSwarm::with_interested(UploadSlots::Fixed(slots), true, peers);
         for (peer, rate) in (1..=peers).zip(rates) {
             swarm.read_rates.insert(LinkId(peer), rate);
         }
         let turns = (slots as u64 / 2).max(1);
-        swarm.seconds(30 * (peers.div_ceil(turns) + 1));
+        swarm.run_seconds(30 * (peers.div_ceil(turns) + 1));
         prop_assert_eq!(swarm.ever_served.len() as u64, peers);
     }
 
@@ -413,11 +414,11 @@ proptest! {
         let mut swarm = TestSwarm::new(UploadSlots::Fixed(slots), false, seed);
         for peer in 1..=peers {
             swarm.add(peer);
-            swarm.interest(peer, true);
+            swarm.set_interest(peer, true);
             swarm.read_rates.insert(LinkId(peer), 1_000);
             swarm.send_rates.insert(LinkId(peer), peer * 1_000);
         }
-        swarm.seconds(30 * 80);
+        swarm.run_seconds(30 * 80);
         prop_assert_eq!(swarm.ever_served.len() as u64, peers);
     }
 }

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// Block buffers that several downloads share.
+/// The block buffers of one download, reserved from a pool that several downloads share.
 pub trait Budget: Debug + Send {
     /// Reserves this many buffers, all or none.
     fn reserve(&mut self, blocks: u32) -> bool;
@@ -22,7 +22,7 @@ pub trait Budget: Debug + Send {
     /// Returns this many buffers.
     fn release(&mut self, blocks: u32);
 
-    /// The number of reserved buffers.
+    /// The number of buffers that this download has reserved.
     fn reserved(&self) -> u32;
 }
 
@@ -31,10 +31,10 @@ pub(super) enum BlockOutcome<B> {
     /// The block was not requested from this link.
     Unrequested,
     /// The block is not needed any more.
-    Spare(B),
+    NotNeeded(B),
     /// The block is kept.
     Kept {
-        /// Links at which the same request is to be cancelled.
+        /// Other links with the same request. Each is to get a `cancel`.
         cancel: [Option<LinkId>; 2],
         /// The run and its blocks, if this was its last block.
         completed: Option<(BlockRun, Vec<PendingBlock<B>>)>,
@@ -48,13 +48,13 @@ pub(super) struct Assembly<B> {
     lengths: Lengths,
     /// Arrived blocks of runs that are not complete.
     pending: HashMap<BlockRun, Vec<Option<PendingBlock<B>>>>,
-    /// Hashes of pieces of several runs.
+    /// Partial hashes of the pieces that are longer than one run.
     hashes: HashMap<PieceIndex, PieceHash>,
     budget: Box<dyn Budget>,
     /// The number of blocks that workers have.
     with_workers: u32,
-    /// When the download last had no active piece: at its first request, or when it gave up all
-    /// active pieces.
+    /// When the current period with active pieces began, or when the download gave up all active
+    /// pieces.
     active_since: Duration,
 }
 
@@ -80,8 +80,8 @@ impl<B> Assembly<B> {
         &mut self.picker
     }
 
-    /// Continues with the pieces of another picker.
-    pub(super) fn begin(&mut self, picker: Picker) {
+    /// Drops all pending blocks, and uses this picker from now on.
+    pub(super) fn replace_picker(&mut self, picker: Picker) {
         self.drop_pending();
         self.picker = picker;
     }
@@ -97,7 +97,7 @@ impl<B> Assembly<B> {
         let budget = &mut self.budget;
         let mut reserve = |blocks| budget.reserve(blocks);
         self.picker.next_blocks(id, now, &mut reserve, out);
-        // The first requests get their full time, however long the download was idle before.
+        // Idle time before these requests does not count towards `fetch::ABANDON_AFTER`.
         if !had_active && self.picker.has_active() {
             self.active_since = now;
         }
@@ -114,10 +114,12 @@ impl<B> Assembly<B> {
     ) -> BlockOutcome<B> {
         let (cancel, completed) = match self.picker.on_block(id, range, now) {
             Arrival::Unrequested => return BlockOutcome::Unrequested,
-            Arrival::Fresh { cancel, completed } if fetches => (cancel, completed),
-            // After the end of a download, blocks may still arrive. Their buffers were returned, so
-            // they are not kept.
-            Arrival::Late | Arrival::Fresh { .. } => return BlockOutcome::Spare(block.buffer),
+            Arrival::Needed { cancel, completed } if fetches => (cancel, completed),
+            // After the end of a download, blocks may still arrive. They are not kept, because
+            // their reservations were released.
+            Arrival::NotNeeded | Arrival::Needed { .. } => {
+                return BlockOutcome::NotNeeded(block.buffer);
+            }
         };
         let run = BlockRun::containing(&self.lengths, range);
         let blocks = self.pending.entry(run).or_insert_with(|| {
@@ -135,8 +137,8 @@ impl<B> Assembly<B> {
         BlockOutcome::Kept { cancel, completed }
     }
 
-    /// A worker has written a run of a piece of several runs. Returns the hasher if the worker is
-    /// to hash the run.
+    /// A worker has written a run of a piece that is longer than one run. Returns the hasher if the
+    /// worker is to hash the run.
     pub(super) fn on_run_written(
         &mut self,
         run: BlockRun,
@@ -153,7 +155,8 @@ impl<B> Assembly<B> {
         hash.on_hashed(next.number, hasher)
     }
 
-    /// A piece of several runs is hashed. Returns its sources, or `None` if the piece was given up.
+    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
+    /// was given up.
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         let hash = self.hashes.remove(&piece);
         hash.map(PieceHash::into_sources)
@@ -175,12 +178,12 @@ impl<B> Assembly<B> {
         self.budget.release(blocks);
     }
 
-    /// The time since the download last had no active piece.
+    /// How long the download has had active pieces.
     pub(super) fn active_for(&self, now: Duration) -> Duration {
         now.saturating_sub(self.active_since)
     }
 
-    /// Gives up all active pieces, so that their buffers can serve other downloads. Returns the
+    /// Gives up all active pieces, so that other downloads can use their buffers. Returns the
     /// requests that are to be cancelled. To be called only while workers have no blocks.
     pub(super) fn abandon(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         self.active_since = now;

@@ -14,9 +14,10 @@ pub struct SwarmConfig {
     pub lengths: Lengths,
     /// Our own peer id.
     pub own_id: PeerId,
-    /// Whether we link only with addresses that a tracker named, when we call (BEP 27).
+    /// Whether the swarm is private (BEP 27): then a call becomes a link only if its address is
+    /// still known.
     pub is_private: bool,
-    /// Whether peers may name each other (BEP 11).
+    /// Whether we send addresses of peers to other peers, and accept such addresses (BEP 11).
     pub exchanges_peers: bool,
     /// Which piece is begun next.
     pub order: PieceOrder,

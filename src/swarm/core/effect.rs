@@ -17,20 +17,20 @@ pub enum Effect<B> {
     SendExtended {
         /// The link.
         link: LinkId,
-        /// The number that the peer gave the extension.
+        /// The number that the peer has assigned to the extension.
         id: u8,
         /// The payload.
         payload: Vec<u8>,
     },
-    /// Send our extension handshake again: from now on we fetch nothing (BEP 21).
+    /// Send our extension handshake again, to say that we fetch nothing any more (BEP 21).
     SendHandshake(LinkId),
-    /// Serve this piece from now on, and send a `have` for it over every link.
+    /// Add this piece to the pieces that are served, and send a `have` for it over every link.
     SendHaves(PieceIndex),
     /// Choke the peer, and drop its requests.
     Choke(LinkId),
     /// Unchoke the peer.
     Unchoke(LinkId),
-    /// Queue this block for the peer.
+    /// Queue this block, which the peer has requested.
     Serve(LinkId, BlockRange),
     /// The link has stalled, and its requests went to other links. A user may want to know.
     Stalled(LinkId),
@@ -42,7 +42,7 @@ pub enum Effect<B> {
     Hash(BlockRun, Vec<PendingBlock<B>>),
     /// Announce the share, with this event.
     Announce(AnnounceEvent),
-    /// Serve these pieces from now on, and those of later `SendHaves`.
+    /// Serve these pieces from now on. Each later `SendHaves` adds one.
     Offer(PieceSet),
     /// Serve nothing any more.
     Withhold,
@@ -52,7 +52,7 @@ pub enum Effect<B> {
     Failed(String),
 }
 
-/// A message of fixed size.
+/// A message about interest or about one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutgoingMessage {
     /// We want pieces of the peer.
@@ -94,7 +94,7 @@ pub enum CloseReason {
     Barred,
     /// The same peer has another link.
     Replaced,
-    /// All places are taken, and no block moved over this link.
+    /// All places are taken, and no block moved over this link lately.
     MadeRoom,
     /// The share ends, or the caller ends its links.
     Ended(String),

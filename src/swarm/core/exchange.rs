@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// A message that is due: the link, the number of `ut_pex` there, and the message.
+/// A message that is due: the link, the extension number of `ut_pex` at its peer, and the message.
 pub(super) type DueMessage = (LinkId, u8, PexMessage);
 
 /// The messages that are due now. `has_all` returns whether the peer of a link has every piece.
@@ -17,8 +17,8 @@ pub(super) fn due_messages(
     has_all: impl Fn(LinkId) -> bool,
     now: Duration,
 ) -> Vec<DueMessage> {
-    let takes = |link: &Link| link.handshake().pex.filter(|id| *id > 0);
-    let is_due = |link: &Link| takes(link).is_some() && link.exchange.is_due(now);
+    let pex_number = |link: &Link| link.handshake().pex.filter(|id| *id > 0);
+    let is_due = |link: &Link| pex_number(link).is_some() && link.exchange.is_due(now);
     if !links.values().any(is_due) {
         return Vec::new();
     }
@@ -34,7 +34,7 @@ pub(super) fn due_messages(
     }
     let current: BTreeSet<SocketAddr> = flags.keys().copied().collect();
     let messages = links.iter_mut().filter_map(|(id, link)| {
-        let number = takes(link)?;
+        let number = pex_number(link)?;
         let own = link.listens_at();
         let changes = link
             .exchange
@@ -52,7 +52,7 @@ pub(super) fn due_messages(
 
 /// Whether we accept `address` from a peer at `sender`. A peer on another machine must not make us
 /// call a service on this machine.
-pub(super) fn is_believable(address: SocketAddr, sender: IpAddr) -> bool {
+pub(super) fn is_acceptable(address: SocketAddr, sender: IpAddr) -> bool {
     let (ip, sender) = (address.ip().to_canonical(), sender.to_canonical());
     !ip.is_loopback() || sender.is_loopback()
 }
@@ -63,15 +63,15 @@ mod tests {
 
     #[test]
     fn a_peer_on_another_machine_cannot_make_us_call_this_machine() {
-        let believable = |address: &str, sender: &str| {
-            is_believable(address.parse().unwrap(), sender.parse().unwrap())
+        let acceptable = |address: &str, sender: &str| {
+            is_acceptable(address.parse().unwrap(), sender.parse().unwrap())
         };
-        assert!(believable("127.0.0.2:1", "127.0.0.1"));
-        assert!(believable("10.0.0.1:1", "192.0.2.1"));
-        assert!(believable("[::1]:1", "::ffff:127.0.0.1"));
+        assert!(acceptable("127.0.0.2:1", "127.0.0.1"));
+        assert!(acceptable("10.0.0.1:1", "192.0.2.1"));
+        assert!(acceptable("[::1]:1", "::ffff:127.0.0.1"));
         for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
-            assert!(!believable(address, "192.0.2.1"), "{address}");
+            assert!(!acceptable(address, "192.0.2.1"), "{address}");
         }
-        assert!(!believable("[::ffff:127.0.0.1]:1", "2001:db8::1"));
+        assert!(!acceptable("[::ffff:127.0.0.1]:1", "2001:db8::1"));
     }
 }

@@ -15,10 +15,11 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// A download that gets nothing for this long lends its buffers to other downloads.
-const LEND_AFTER: Duration = Duration::from_secs(15);
+/// A download that gets nothing for longer than this gives up its active pieces, so that other
+/// downloads can use their buffers.
+const ABANDON_AFTER: Duration = Duration::from_secs(15);
 
-/// A block that has just arrived over a link. `source` is given for a web seed only.
+/// A block that has just arrived over a link. `source` is `Some` for a web seed only.
 pub(super) struct IncomingBlock<'a, B> {
     pub(super) id: LinkId,
     pub(super) source: Option<&'a Source>,
@@ -78,14 +79,15 @@ impl<B: Debug> Fetch<B> {
         self.assembly.with_workers()
     }
 
-    /// Continues with the pieces of another picker.
+    /// The files were checked. Uses this picker from now on, and counts its owned pieces as
+    /// verified.
     pub(super) fn begin(&mut self, picker: Picker) {
         let owned = picker.owned();
         let pieces = self.lengths.all_pieces();
         let good = pieces.filter(|piece| owned.contains(*piece));
         let verified = good.map(|piece| u64::from(self.lengths.length(piece)));
         self.progress.on_checked(verified.sum());
-        self.assembly.begin(picker);
+        self.assembly.replace_picker(picker);
     }
 
     /// Drops everything that is not verified.
@@ -93,8 +95,8 @@ impl<B: Debug> Fetch<B> {
         self.assembly.drop_pending();
     }
 
-    /// A block arrived. `fetches` is whether the download needs any. Returns the buffer if the
-    /// block is not needed.
+    /// A block arrived. `fetches`: whether the download still needs blocks. Returns the buffer if
+    /// this block is not needed.
     ///
     /// # Errors
     /// The block was not requested.
@@ -131,7 +133,7 @@ impl<B: Debug> Fetch<B> {
         };
         match self.assembly.on_block(id, range, block, now, fetches) {
             BlockOutcome::Unrequested => Err(UnrequestedBlock),
-            BlockOutcome::Spare(buffer) => Ok(Some(buffer)),
+            BlockOutcome::NotNeeded(buffer) => Ok(Some(buffer)),
             BlockOutcome::Kept { cancel, completed } => {
                 if let Some(link) = link {
                     link.stalls = 0;
@@ -229,16 +231,16 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Gives up all active pieces while nothing arrives, so that their buffers can serve other
-    /// downloads. Not while a web seed is read: it may take long to reach a wanted block, and has
-    /// limits of its own.
+    /// Gives up all active pieces if nothing has arrived for long, so that other downloads can use
+    /// their buffers. Does nothing while a web seed is in use: its response may take long to reach
+    /// a wanted block, and the web seed has its own time limits.
     pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
             && !self.web_seeds.any_in_use()
             && self.assembly.with_workers() == 0
-            && self.progress.idle(now) > LEND_AFTER
-            // New requests get as much time. Otherwise they would be given up at once.
-            && self.assembly.active_for(now) > LEND_AFTER
+            && self.progress.idle(now) > ABANDON_AFTER
+            // New requests get `ABANDON_AFTER` too. Otherwise they would be given up at once.
+            && self.assembly.active_for(now) > ABANDON_AFTER
         {
             for (id, blocks) in self.assembly.abandon(now) {
                 #[cfg(test)]

@@ -8,10 +8,10 @@ use crate::wire::extension::ExtensionHandshake;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A link that lasted this long was of use.
+/// A link that lasted longer than this was useful.
 const USEFUL_AFTER: Duration = Duration::from_secs(60);
-/// The largest number of bytes served while the peer is choked: twice the length of the allowed
-/// pieces.
+/// The largest number of bytes served while the peer is choked: twice the largest total length of
+/// the allowed pieces.
 const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
 /// The remote peer of a link, as its handshake and its connection show it.
@@ -21,7 +21,7 @@ pub struct RemotePeer {
     pub address: SocketAddr,
     /// Whether we called.
     pub outgoing: bool,
-    /// Its peer id.
+    /// The peer's id.
     pub peer_id: PeerId,
     /// Both sides support BEP 6.
     pub fast: bool,
@@ -47,7 +47,7 @@ pub struct LinkActivity {
 pub struct Link {
     remote: RemotePeer,
     began: Duration,
-    /// The peer's extension handshakes so far.
+    /// The peer's extension handshakes so far, merged.
     handshake: ExtensionHandshake,
     /// The port in the peer's first extension handshake; the outer `None` if none has arrived.
     port: Option<Option<u16>>,
@@ -98,7 +98,7 @@ impl Link {
         &self.remote
     }
 
-    /// The peer's extension handshakes so far (BEP 10).
+    /// The peer's extension handshakes so far, merged (BEP 10).
     pub fn handshake(&self) -> &ExtensionHandshake {
         &self.handshake
     }
@@ -154,8 +154,9 @@ impl Link {
         self.activity = activity;
     }
 
-    /// Whether a block that a choked peer requests may be served. Counts it if so. A peer that owns
-    /// as many pieces as are allowed (`owned`) has something to trade and can wait (BEP 6).
+    /// Whether a block that a choked peer requests may be served. If so, counts its bytes. The peer
+    /// owns `owned` pieces. If these are as many as are allowed, it has something to trade and can
+    /// wait (BEP 6).
     pub(super) fn serve_choked(&mut self, block: BlockRange, owned: u32) -> bool {
         let serves = self.allowed_fast.contains(&block.piece())
             && (owned as usize) < self.allowed_fast.len()
@@ -171,7 +172,7 @@ impl Link {
         now.saturating_sub(self.last_received.max(self.activity.last_sent))
     }
 
-    /// Whether the link was of use: it lasted long, or a block moved over it.
+    /// Whether the link was useful: it lasted long, or a block moved over it.
     pub(super) fn was_useful(&self, now: Duration) -> bool {
         let lived = now.saturating_sub(self.began);
         lived > USEFUL_AFTER || self.received + self.activity.sent > 0

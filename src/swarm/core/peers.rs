@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of requests that a peer keeps if it does not say. libtorrent and others assume the
-/// same.
+/// The number of requests that we assume a peer queues, if it does not announce a number (`reqq`,
+/// BEP 10). libtorrent and others assume the same.
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// A link over which no block moves for this long may have to make room for another.
 const USELESS_AFTER: Duration = Duration::from_secs(5);
@@ -179,7 +179,7 @@ impl Peers {
         };
         link.observe(activity);
         if let Some(address) = link.listens_at() {
-            // An address that was of use is called again soon. Other addresses wait longer each
+            // An address that was useful is called again soon. Other addresses wait longer each
             // time.
             if link.was_useful(now) {
                 self.contacts.on_useful(address);
@@ -196,7 +196,8 @@ impl Peers {
     }
 
     /// Removes a link before it has ended, for reasons of our own. Its address may be called again
-    /// after a while. Nothing else releases the address: when the link ends, it is no longer known.
+    /// after a while. Nothing else releases the address: when the link ends later, the core no
+    /// longer knows it.
     fn remove_early(&mut self, id: LinkId, picker: &mut Picker, now: Duration) {
         let link = self.remove(id, picker);
         if let Some(address) = link.and_then(|link| link.listens_at()) {
@@ -220,9 +221,9 @@ impl Peers {
         effects.extend(self.links.keys().map(close));
     }
 
-    /// When all places are taken, a link over which no block has moved for a while makes room.
-    /// First a link that has nothing we want; then one whose peer wants nothing; of those the one
-    /// that has been idle for longest.
+    /// All places are taken: closes a link over which no block has moved for a while. Prefers a
+    /// link whose peer has nothing that we want, then one whose peer wants nothing, then the one
+    /// that has been idle for longest. Returns whether it has closed a link.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,
@@ -293,7 +294,7 @@ impl Peers {
         }
         let sender = link.remote().address.ip();
         for (address, _) in PexMessage::parse(payload)?.added {
-            if exchange::is_believable(address, sender) {
+            if exchange::is_acceptable(address, sender) {
                 self.contacts.add_from_peer(address);
             }
         }
@@ -365,12 +366,12 @@ impl Peers {
             }
         }
         let links = self.links.iter();
-        let told = links.filter(|(_, link)| link.remote().extensions);
-        effects.extend(told.map(|(id, _)| Effect::SendHandshake(*id)));
+        let informed = links.filter(|(_, link)| link.remote().extensions);
+        effects.extend(informed.map(|(id, _)| Effect::SendHandshake(*id)));
     }
 
-    /// Takes in the traffic of every link. Returns whether we do not read from some link, to keep a
-    /// rate limit.
+    /// Records the traffic of every link. Returns whether there is a link from which we do not read
+    /// now, to keep a rate limit.
     pub(super) fn observe<B>(
         &mut self,
         activity: impl Fn(LinkId) -> LinkActivity,
@@ -401,7 +402,7 @@ impl Peers {
         any_paused
     }
 
-    /// Gives out upload slots, as far as that is due.
+    /// Assigns upload slots, as far as that is due.
     pub(super) fn serve<B>(
         &mut self,
         only_uploads: bool,

@@ -69,7 +69,7 @@ impl Phase {
         matches!(self, Self::Fetching { .. })
     }
 
-    /// Whether everything wanted was complete under its final name, and may still be.
+    /// Whether the share was complete, with final file names, and may still be.
     pub fn was_complete(&self) -> bool {
         matches!(
             self,
@@ -103,9 +103,9 @@ pub(super) enum Transition {
     Restore,
     /// The files are no longer what was verified.
     Lose(String),
-    /// A further check of a lost share found this.
+    /// A further check found that a lost share is still lost, for this reason.
     StillLost(String),
-    /// The files are what was verified again.
+    /// The files are again what was verified.
     Regain,
     /// The share stops, so that a download of more files can replace it.
     SetAside,

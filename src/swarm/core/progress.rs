@@ -47,8 +47,8 @@ impl Progress {
 
     /// Verified bytes that were not on disk at the start.
     pub fn fetched(&self) -> u64 {
-        let here = self.sources.get(DISK).copied().unwrap_or(0);
-        self.verified - here.min(self.verified)
+        let from_disk = self.sources.get(DISK).copied().unwrap_or(0);
+        self.verified - from_disk.min(self.verified)
     }
 
     /// Bytes of blocks that arrived from others, verified or not.
@@ -71,7 +71,8 @@ impl Progress {
         (self.sources, self.downloaded) = (sources, downloaded);
     }
 
-    /// The check found this many verified bytes. Those without a known sender count as from disk.
+    /// The check found this many verified bytes. Those whose sender is not known count as from
+    /// disk.
     pub(super) fn on_checked(&mut self, verified: u64) {
         self.verified = verified;
         if self.sources.values().sum::<u64>() > verified {

@@ -1,5 +1,5 @@
-//! The rules of a core, one test for each. They drive it through its public functions and look at
-//! what it asks of the world around it.
+//! The rules of a core, one test for each. The tests call its public functions and check the
+//! effects that it returns.
 
 mod calls;
 mod effects;

@@ -4,8 +4,8 @@ use super::block::{Source, Sources};
 use crate::swarm::LinkId;
 use std::collections::HashMap;
 
-/// What is known of a web seed, from its first use to the end of the download, so that a bad piece
-/// is blamed on it even later.
+/// What is known of a web seed, from its first use to the end of the download. So it can be blamed
+/// for a bad piece even when it is no longer used.
 #[derive(Debug, Default)]
 struct WebSeed {
     /// A piece that came from this web seed alone did not verify.
@@ -22,9 +22,9 @@ struct WebSeed {
 pub enum WebSeedTrust {
     /// There is no reason for doubt.
     Full,
-    /// A piece that came partly from it does not verify.
+    /// A piece that came partly from the web seed does not verify.
     Doubted,
-    /// It is proven to send bad data.
+    /// The web seed is proven to send bad data.
     Lost,
 }
 
@@ -55,32 +55,33 @@ impl WebSeeds {
 
     /// Whether some web seed is read or waited for.
     pub(super) fn any_in_use(&self) -> bool {
-        self.by_link.values().any(|server| server.in_use)
+        self.by_link.values().any(|web_seed| web_seed.in_use)
     }
 
     /// Blocks are requested from the web seed, or no longer.
     pub(super) fn set_in_use(&mut self, id: LinkId, in_use: bool) {
-        if let Some(server) = self.by_link.get_mut(&id) {
-            server.in_use = in_use;
+        if let Some(web_seed) = self.by_link.get_mut(&id) {
+            web_seed.in_use = in_use;
         }
     }
 
-    /// A piece was verified. If it came from one web seed alone, that ends its doubt.
+    /// A piece was verified. If it came from one web seed alone, that web seed is no longer
+    /// doubted.
     pub(super) fn on_verified(&mut self, sources: &Sources) {
         if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
-            && let Some(server) = self.by_link.get_mut(id)
+            && let Some(web_seed) = self.by_link.get_mut(id)
         {
-            server.is_doubted = false;
+            web_seed.is_doubted = false;
         }
     }
 
-    /// A piece from these sources does not verify. `proven`: it came from one source alone.
+    /// A piece from these sources does not verify. `proven`: the piece came from one source alone.
     pub(super) fn on_failed(&mut self, sources: &Sources, proven: bool) {
         for source in sources.keys() {
             if let Source::Web(id, _) = source {
-                let server = self.by_link.entry(*id).or_default();
-                server.is_liar |= proven;
-                server.is_doubted |= !proven;
+                let web_seed = self.by_link.entry(*id).or_default();
+                web_seed.is_liar |= proven;
+                web_seed.is_doubted |= !proven;
             }
         }
     }

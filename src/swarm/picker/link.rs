@@ -7,8 +7,8 @@ use crate::swarm::LinkId;
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::torrent::{Lengths, PieceIndex, PieceSet};
 
-/// The largest number of allowed and of suggested pieces kept for a link. BEP 6 has ten allowed
-/// ones.
+/// The largest number of allowed pieces kept for a link, and of suggested ones. In BEP 6 ten pieces
+/// are allowed.
 const MAX_HINTS: usize = 32;
 
 /// One link.
@@ -18,7 +18,7 @@ pub(super) struct PickerLink {
     pub(super) pieces: PieceSet,
     /// The peer has announced its pieces.
     pub(super) announced: bool,
-    /// The number of its pieces that are wanted here.
+    /// The number of the peer's pieces that are wanted here.
     wanted: u32,
     pub(super) choked: bool,
     /// Pieces that we may request while the peer chokes us.
@@ -46,12 +46,17 @@ impl PickerLink {
         }
     }
 
+    /// Whether the link is a web seed.
+    pub(super) fn is_web_seed(&self) -> bool {
+        self.next_in_range.is_some()
+    }
+
     /// Whether the peer has a piece that is wanted here.
     pub(super) fn is_interesting(&self) -> bool {
         self.wanted > 0
     }
 
-    /// The number of its pieces that are wanted here.
+    /// The number of the peer's pieces that are wanted here.
     #[cfg(test)]
     pub(super) fn wanted(&self) -> u32 {
         self.wanted

@@ -2,7 +2,7 @@
 
 use super::link::PickerLink;
 use crate::swarm::LinkId;
-use crate::swarm::active::{ActivePiece, FreshArrival};
+use crate::swarm::active::{ActivePiece, NeededArrival};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::rarity::Rarity;
@@ -81,7 +81,7 @@ impl Pieces {
         active.is_some_and(ActivePiece::is_complete)
     }
 
-    /// Whether the block would be of use if it arrived from `link` now.
+    /// Whether the block would be kept if it arrived from `link` now.
     pub(super) fn awaits(&self, link: LinkId, range: BlockRange) -> bool {
         let active = self.active.get(&range.piece());
         active.is_some_and(|active| active.awaits(link, range.number()))
@@ -94,14 +94,14 @@ impl Pieces {
         missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
     }
 
-    /// A link has these pieces, which are not all.
+    /// A link has these pieces, but not every piece.
     pub(super) fn add_owner(&mut self, pieces: &PieceSet) {
         for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
             self.rarity.increase(piece, &mut self.rng);
         }
     }
 
-    /// A link that had these pieces, which are not all, is gone.
+    /// A link that had these pieces, but not every piece, is gone.
     pub(super) fn remove_owner(&mut self, pieces: &PieceSet) {
         for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
             self.rarity.decrease(piece, &mut self.rng);
@@ -121,16 +121,16 @@ impl Pieces {
     }
 
     /// A block arrived from `link`. Returns `None` if the block is no longer needed.
-    pub(super) fn on_block(&mut self, link: LinkId, range: BlockRange) -> Option<FreshArrival> {
+    pub(super) fn on_block(&mut self, link: LinkId, range: BlockRange) -> Option<NeededArrival> {
         let active = self.active.get_mut(&range.piece())?;
         if !active.is_open_to(link) {
-            // It was requested before another link got the piece alone.
+            // The block was requested before the piece was reserved for another link.
             self.release(link, range);
             return None;
         }
         let had_free = active.has_free();
         let arrived = active.on_block(link, range.number());
-        // The block was free: the link had lost it to others and delivers it late.
+        // The block was the last free one: the link had lost its request and delivers it late.
         if had_free && !active.has_free() && active.next_run().is_none() {
             self.open.retain(|open| *open != range.piece());
         }
@@ -178,7 +178,7 @@ impl Pieces {
         }
     }
 
-    /// Opens the pieces that `link` was to deliver alone to all links.
+    /// Lets all links fetch the pieces that were reserved for `link`.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         for active in self.active.values_mut() {
             active.let_others_fetch(link);
@@ -193,14 +193,14 @@ impl Pieces {
         self.open.clear();
     }
 
-    /// Whether the link has a waiting piece that no partial owner has.
+    /// Whether the link is to a seed, and only seeds have some waiting piece.
     pub(super) fn has_unique_piece(&self, link: &PickerLink) -> bool {
         let rarest = self.rarity.rarest_first().next();
         rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.pieces.is_full())
     }
 
-    /// Begins the next run of an open piece, or of a waiting piece that the link has: the next
-    /// `in_order`, or the rarest.
+    /// Begins the next run of an open piece that the link offers. If there is none, begins a
+    /// waiting piece: see `waiting_piece`. Returns whether a run was begun.
     pub(super) fn begin_run(
         &mut self,
         link: &mut PickerLink,
@@ -228,20 +228,20 @@ impl Pieces {
         let Some(piece) = self.waiting_piece(link, in_order) else {
             return false;
         };
-        let alone = self.doubtful.contains(&piece);
-        let mut fresh = ActivePiece::new(piece, &self.lengths, alone.then_some(id));
-        if !fresh.next_run().is_some_and(|run| reserve(run.blocks)) {
+        let is_doubtful = self.doubtful.contains(&piece);
+        let mut active = ActivePiece::new(piece, &self.lengths, is_doubtful.then_some(id));
+        if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
             return false;
         }
-        fresh.begin_run(id);
+        active.begin_run(id);
         self.rarity.remove(piece);
         self.open.push_back(piece);
-        self.active.insert(piece, fresh);
+        self.active.insert(piece, active);
         link.on_piece_begun(piece);
         true
     }
 
-    /// Endgame: requests blocks again that other links are late with.
+    /// Endgame: requests blocks again that other links have not delivered in time.
     pub(super) fn take_late(
         &mut self,
         link: &PickerLink,
@@ -288,24 +288,25 @@ impl Pieces {
         true
     }
 
-    /// The piece to begin with a link: the next in order; or one that the peer suggests; or the
-    /// rarest of those it has.
+    /// The waiting piece to begin with a link, out of those that it offers. With `in_order`, the
+    /// first. For a web seed, the next in its range. Otherwise the latest that the peer suggests,
+    /// or the rarest.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
-        let from = |first: u32| {
-            let pieces = (first..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
+        let first_from = |number: u32| {
+            let pieces = (number..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
             let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
             waiting.find(|piece| link.offers(*piece))
         };
         self.rarity.rarest_first().next()?;
         if in_order {
-            return from(self.first_waiting);
+            return first_from(self.first_waiting);
         }
         if let Some(next) = link.next_in_range {
-            return from(next).or_else(|| from(0));
+            return first_from(next).or_else(|| first_from(0));
         }
         let mut waiting = link.suggested().filter(|piece| self.rarity.waits(*piece));
-        let hinted = waiting.find(|piece| link.offers(*piece));
-        hinted.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
+        let suggested = waiting.find(|piece| link.offers(*piece));
+        suggested.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
     }
 
     /// Panics if a piece is in no set or in two, or if a count is wrong.

@@ -13,8 +13,8 @@ const ENDGAME_AFTER: Duration = Duration::from_millis(200);
 /// A window holds the blocks of two round trips. So a block is not late before three round trips.
 const ROUND_TRIPS: u32 = 3;
 /// Pause after a rejected request, so that another link gets the block. Otherwise a link that
-/// rejects every request would get it again at once, and would keep the last blocks from all
-/// others.
+/// rejects every request would get the same requests again at once, and would keep the last blocks
+/// from all others.
 const REJECT_PAUSE: Duration = Duration::from_millis(250);
 /// The number of blocks that a link may still deliver after they were cancelled: more than the
 /// largest window.
@@ -34,7 +34,7 @@ pub(super) struct Requests {
     /// Requests were rejected since the last request was sent.
     any_rejected: bool,
     /// No request is sent before this time.
-    rest_until: Duration,
+    paused_until: Duration,
 }
 
 impl Requests {
@@ -46,7 +46,7 @@ impl Requests {
             cancelled: CancelledBlocks::default(),
             last_arrival: Duration::ZERO,
             any_rejected: false,
-            rest_until: Duration::ZERO,
+            paused_until: Duration::ZERO,
         }
     }
 
@@ -65,12 +65,13 @@ impl Requests {
         self.in_flight.keys().copied()
     }
 
-    /// Whether no request is to be sent now, because requests were rejected.
-    pub(super) fn check_rest(&mut self, now: Duration) -> bool {
+    /// Begins a pause if requests were rejected. Returns whether the link pauses now: then no
+    /// request is to be sent.
+    pub(super) fn update_pause(&mut self, now: Duration) -> bool {
         if std::mem::take(&mut self.any_rejected) {
-            self.rest_until = now + REJECT_PAUSE;
+            self.paused_until = now + REJECT_PAUSE;
         }
-        now < self.rest_until
+        now < self.paused_until
     }
 
     /// These blocks were requested.
@@ -149,30 +150,30 @@ impl Requests {
         self.last_arrival = now;
     }
 
-    /// The peer keeps at most this many requests.
+    /// The peer queues at most this many of our requests (`reqq`, BEP 10).
     pub(super) fn limit_window(&mut self, largest: u32) {
         self.window.limit(largest);
     }
 }
 
-/// Cancelled blocks that may still arrive, each as many times as it was cancelled. The latest
-/// [`MIN_KEPT_CANCELLED`] ones are kept, and at most twice as many.
+/// Cancelled blocks that may still arrive, each as many times as it was cancelled. At least the
+/// latest [`MIN_KEPT_CANCELLED`] ones are kept, and at most twice as many.
 #[derive(Debug, Default)]
 struct CancelledBlocks {
     newer: BlockCounts,
     older: BlockCounts,
 }
 
-/// Blocks and how many times each is held.
+/// Blocks, and how many times each was cancelled.
 #[derive(Debug, Default)]
 struct BlockCounts {
     blocks: BTreeMap<BlockRange, u32>,
-    all: u32,
+    total: u32,
 }
 
 impl CancelledBlocks {
     fn add(&mut self, range: BlockRange) {
-        if self.newer.all >= MIN_KEPT_CANCELLED {
+        if self.newer.total >= MIN_KEPT_CANCELLED {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.add(range);
@@ -182,7 +183,7 @@ impl CancelledBlocks {
         self.newer.blocks.contains_key(&range) || self.older.blocks.contains_key(&range)
     }
 
-    /// Removes a block once. Returns whether it was held.
+    /// Removes a block once. Returns whether it was there.
     fn take(&mut self, range: BlockRange) -> bool {
         self.older.take(range) || self.newer.take(range)
     }
@@ -191,7 +192,7 @@ impl CancelledBlocks {
 impl BlockCounts {
     fn add(&mut self, range: BlockRange) {
         *self.blocks.entry(range).or_default() += 1;
-        self.all += 1;
+        self.total += 1;
     }
 
     fn take(&mut self, range: BlockRange) -> bool {
@@ -202,7 +203,7 @@ impl BlockCounts {
         if *times == 0 {
             self.blocks.remove(&range);
         }
-        self.all -= 1;
+        self.total -= 1;
         true
     }
 }

@@ -20,7 +20,6 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
     assert!(picker.on_pieces_again(OWNER, &PieceSet::full(&lengths)));
     assert!(picker.pieces_of(OWNER).unwrap().is_full());
     assert!(!picker.on_pieces_again(OWNER, &set([0xff, 0])));
-    // The counts are back at zero, otherwise this would make more pieces than there are.
     picker.remove_link(OWNER);
     assert_eq!(picker.pieces_of(OWNER), None);
 }
@@ -32,26 +31,25 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
     let web_seed = LinkId(2);
     picker.add_web_seed(web_seed, 8);
     picker.add_web_seed(OWNER, 8);
-    let ask = |picker: &mut Picker, id, now| {
+    let next_blocks = |picker: &mut Picker, id, now| {
         let mut blocks = Vec::new();
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
         blocks
     };
     let now = Duration::from_secs(1);
-    let requested = ask(&mut picker, web_seed, now);
+    let requested = next_blocks(&mut picker, web_seed, now);
     let [first, second, ..] = requested[..] else {
         panic!("{requested:?}")
     };
     assert!(picker.awaits(web_seed, first) && !picker.awaits(OWNER, first));
-    // The web seed lost the block, but it is still of use from there until another link delivers
-    // it.
+    // The web seed lost the request. But its block is still awaited until another link delivers it.
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
-    let taken = ask(&mut picker, OWNER, late);
+    let taken = next_blocks(&mut picker, OWNER, late);
     assert!(taken.contains(&first) && picker.awaits(web_seed, first));
     assert!(matches!(
         picker.on_block(OWNER, first, late),
-        Arrival::Fresh { .. }
+        Arrival::Needed { .. }
     ));
     assert!(!picker.awaits(web_seed, first) && picker.awaits(web_seed, second));
     let still_requested = taken.into_iter().filter(|block| *block != first);
@@ -59,7 +57,10 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
     still_requested.sort();
     assert_eq!(picker.abandon_active(), [(OWNER, still_requested)]);
     assert!(!picker.awaits(web_seed, second));
-    assert_eq!(ask(&mut picker, web_seed, late).len(), requested.len());
+    assert_eq!(
+        next_blocks(&mut picker, web_seed, late).len(),
+        requested.len()
+    );
     picker.remove_link(web_seed);
     assert!(!picker.awaits(web_seed, second));
 }
@@ -88,7 +89,7 @@ fn a_late_block_of_a_stalled_link_is_not_requested_again() {
 fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
     let lengths = Lengths::new(16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    let ask = |picker: &mut Picker, id, now| {
+    let next_blocks = |picker: &mut Picker, id, now| {
         let mut blocks = Vec::new();
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
         blocks
@@ -100,15 +101,15 @@ fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
         picker.on_unchoke(id);
     }
     let mut now = Duration::from_secs(1);
-    let block = ask(&mut picker, late, now);
+    let block = next_blocks(&mut picker, late, now);
     now += STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(now), [(late, block.clone())]);
-    assert_eq!(ask(&mut picker, second, now), block);
+    assert_eq!(next_blocks(&mut picker, second, now), block);
     now += Duration::from_secs(1);
-    assert_eq!(ask(&mut picker, third, now), block);
+    assert_eq!(next_blocks(&mut picker, third, now), block);
     picker.check();
     let arrival = picker.on_block(late, block[0], now);
-    let Arrival::Fresh { cancel, .. } = arrival else {
+    let Arrival::Needed { cancel, .. } = arrival else {
         panic!("{arrival:?}")
     };
     assert_eq!(cancel, [Some(second), Some(third)]);
@@ -117,13 +118,13 @@ fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
 }
 
 #[test]
-fn while_choked_only_allowed_pieces_are_requested_and_a_reject_ends_that() {
+fn while_choked_only_allowed_pieces_are_requested_until_a_reject() {
     let lengths = Lengths::new(20 * 32_768, 32_768).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let id = LinkId(1);
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     let now = Duration::from_secs(1);
-    let ask = |picker: &mut Picker, now| {
+    let next_blocks = |picker: &mut Picker, now| {
         let mut blocks = Vec::new();
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
         blocks
@@ -135,18 +136,18 @@ fn while_choked_only_allowed_pieces_are_requested_and_a_reject_ends_that() {
     let mut has = PieceSet::full(&lengths);
     has.remove(piece(9));
     picker.on_pieces(id, has);
-    assert!(ask(&mut picker, now).is_empty());
+    assert!(next_blocks(&mut picker, now).is_empty());
     // An allowed piece that the peer does not have yet waits until the peer has it.
     picker.on_allowed_fast(id, piece(9));
-    assert!(ask(&mut picker, now).is_empty());
+    assert!(next_blocks(&mut picker, now).is_empty());
     picker.on_allowed_fast(id, piece(7));
-    assert_eq!(ask(&mut picker, now), [7, 7]);
+    assert_eq!(next_blocks(&mut picker, now), [7, 7]);
     picker.on_reject(id, lengths.block(piece(7), 0).unwrap());
     picker.on_reject(id, lengths.block(piece(7), 1).unwrap());
-    assert!(ask(&mut picker, now).is_empty());
-    assert!(ask(&mut picker, now + Duration::from_secs(1)).is_empty());
+    assert!(next_blocks(&mut picker, now).is_empty());
+    assert!(next_blocks(&mut picker, now + Duration::from_secs(1)).is_empty());
     picker.on_unchoke(id);
-    assert!(!ask(&mut picker, now + Duration::from_secs(2)).is_empty());
+    assert!(!next_blocks(&mut picker, now + Duration::from_secs(2)).is_empty());
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn only_needed_pieces_are_requested_and_make_a_download_complete() {
 }
 
 #[test]
-fn in_order_the_first_piece_is_begun_first_and_again_after_it_failed() {
+fn in_order_the_first_piece_is_begun_first_even_after_it_failed() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.set_order(PieceOrder::InOrder);
@@ -273,7 +274,7 @@ fn the_last_free_block_may_come_late_from_a_stalled_link() {
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
     let arrival = picker.on_block(OWNER, blocks[0], late);
-    assert!(matches!(arrival, Arrival::Fresh { .. }), "{arrival:?}");
+    assert!(matches!(arrival, Arrival::Needed { .. }), "{arrival:?}");
     picker.check();
 }
 
@@ -300,7 +301,7 @@ fn in_order_among_seeds_ends_when_a_peer_lacks_a_piece() {
 }
 
 #[test]
-fn in_endgame_a_block_is_requested_again_once_it_is_late_for_the_distance_of_the_first_link() {
+fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_first_link() {
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let second = LinkId(2);
     for (delay, late) in [(1, 200), (60, 200), (200, 600)] {
@@ -310,16 +311,23 @@ fn in_endgame_a_block_is_requested_again_once_it_is_late_for_the_distance_of_the
             picker.on_pieces(id, PieceSet::full(&lengths));
             picker.on_unchoke(id);
         }
-        let ask = |picker: &mut Picker, id, after: u64| {
+        let next_blocks = |picker: &mut Picker, id, after: u64| {
             let now = Duration::from_millis(1_000 + after);
             let mut blocks = Vec::new();
             picker.next_blocks(id, now, &mut |_| true, &mut blocks);
             blocks
         };
-        let requested = ask(&mut picker, OWNER, 0);
+        let requested = next_blocks(&mut picker, OWNER, 0);
         assert_eq!(requested.len(), 8);
         picker.on_block(OWNER, requested[0], Duration::from_millis(1_000 + delay));
-        assert!(ask(&mut picker, second, late - 1).is_empty(), "{delay} ms");
-        assert_eq!(ask(&mut picker, second, late).len(), 7, "{delay} ms");
+        assert!(
+            next_blocks(&mut picker, second, late - 1).is_empty(),
+            "{delay} ms"
+        );
+        assert_eq!(
+            next_blocks(&mut picker, second, late).len(),
+            7,
+            "{delay} ms"
+        );
     }
 }

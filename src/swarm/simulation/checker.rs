@@ -1,14 +1,14 @@
-//! Checks an honest peer against the properties below. It judges by what moves over the links, not
-//! by what the core believes.
+//! Checks an honest peer against the properties below, by what moves over the links and not by what
+//! the core believes.
 //!
 //! | property | checked in |
 //! |---|---|
 //! | a block is requested only from an open link whose peer has the piece | `on_request` |
-//! | a block is requested only from a peer that does not choke us or allows it | `on_request` |
+//! | a block is requested only if the peer does not choke us or allows the piece | `on_request` |
 //! | no block is requested twice from one link, or from more than two links | `on_request` |
 //! | a block is requested from two links only in endgame | `on_request` |
 //! | the core and the links agree on the requests in flight | `check` |
-//! | a peer that has a wanted piece has got `interested` | `check` |
+//! | we have sent `interested` to each peer that has a wanted piece | `check` |
 //! | no more peers are unchoked than there are slots | `check` |
 //! | only owned pieces are served, and only to unchoked peers or if allowed | `on_serve` |
 //! | a peer that is blamed did lie | `on_failed` |
@@ -28,10 +28,13 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 struct WatchedLink {
     fast: bool,
-    /// Pieces that we serve even while we choke.
+    /// Pieces that we serve even while we choke the peer.
     served_choked: Vec<PieceIndex>,
+    /// Pieces that the peer has announced.
     has: PieceSet,
+    /// The peer chokes us.
     chokes: bool,
+    /// Pieces that we may request while the peer chokes us.
     allowed: BTreeSet<PieceIndex>,
     /// Requests without an answer.
     requested: BTreeSet<BlockRange>,
@@ -39,8 +42,8 @@ struct WatchedLink {
     interested: bool,
     /// We have unchoked the peer.
     unchoked: bool,
-    /// The core has ended the link.
-    ends: bool,
+    /// The core has closed the link.
+    is_closed: bool,
 }
 
 impl WatchedLink {
@@ -60,12 +63,13 @@ pub(super) struct Checker {
     /// The links that delivered kept blocks of a piece, since the piece was last verified or
     /// failed.
     kept: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
+    /// How many times each new piece was announced.
     haves: BTreeMap<PieceIndex, u32>,
     phase: Phase,
-    /// The number of requests, and of those that another link also had.
+    /// The number of requests, and the number of those that another link also had.
     requests: (u32, u32),
-    /// Why the core ended links, in order.
-    ends: Vec<CloseReason>,
+    /// Why the core closed links, in order.
+    close_reasons: Vec<CloseReason>,
 }
 
 impl Checker {
@@ -79,18 +83,18 @@ impl Checker {
             haves: BTreeMap::new(),
             phase: Phase::Checking,
             requests: (0, 0),
-            ends: Vec::new(),
+            close_reasons: Vec::new(),
         }
     }
 
-    /// The number of requests, and of those that another link also had.
+    /// The number of requests, and the number of those that another link also had.
     pub(super) fn requests(&self) -> (u32, u32) {
         self.requests
     }
 
-    /// Why the core ended links, in order.
-    pub(super) fn ends(&self) -> &[CloseReason] {
-        &self.ends
+    /// Why the core closed links, in order.
+    pub(super) fn close_reasons(&self) -> &[CloseReason] {
+        &self.close_reasons
     }
 
     pub(super) fn on_link_up(&mut self, id: LinkId, fast: bool, served_choked: &[PieceIndex]) {
@@ -103,7 +107,7 @@ impl Checker {
             requested: BTreeSet::new(),
             interested: false,
             unchoked: false,
-            ends: false,
+            is_closed: false,
         };
         self.links.insert(id, link);
     }
@@ -112,11 +116,11 @@ impl Checker {
         self.links.remove(&id);
     }
 
-    /// The core ends a link. What still moves over it does not count.
-    pub(super) fn on_end(&mut self, id: LinkId, reason: CloseReason) {
-        self.ends.push(reason);
+    /// The core closes a link. What still moves over it does not count.
+    pub(super) fn on_close(&mut self, id: LinkId, reason: CloseReason) {
+        self.close_reasons.push(reason);
         if let Some(link) = self.links.get_mut(&id) {
-            link.ends = true;
+            link.is_closed = true;
             link.unchoked = false;
         }
     }
@@ -169,7 +173,7 @@ impl Checker {
     ) {
         let link = self.links.get_mut(&id);
         let link = link.unwrap_or_else(|| panic!("{message:?} to {id:?}, which is gone"));
-        if link.ends {
+        if link.is_closed {
             return;
         }
         match message {
@@ -197,7 +201,7 @@ impl Checker {
         );
         assert!(link.has.contains(range.piece()), "{id:?} lacks {range:?}");
         assert!(link.offers(range.piece()), "{id:?} chokes: {range:?}");
-        let up = self.links.values().filter(|link| !link.ends);
+        let up = self.links.values().filter(|link| !link.is_closed);
         let others = up.filter(|link| link.requested.contains(&range)).count();
         self.requests.0 += 1;
         if others > 0 {
@@ -229,21 +233,15 @@ impl Checker {
     }
 
     pub(super) fn on_choke(&mut self, id: LinkId) {
-        let link = self
-            .links
-            .get_mut(&id)
-            .expect("a link that is up is choked");
+        let link = self.links.get_mut(&id).expect("a choked link is known");
         let was_unchoked = std::mem::take(&mut link.unchoked);
-        assert!(was_unchoked || link.ends, "{id:?} is choked twice");
+        assert!(was_unchoked || link.is_closed, "{id:?} is choked twice");
     }
 
     pub(super) fn on_unchoke(&mut self, id: LinkId) {
-        let link = self
-            .links
-            .get_mut(&id)
-            .expect("a link that is up is unchoked");
+        let link = self.links.get_mut(&id).expect("an unchoked link is known");
         assert!(!link.unchoked, "{id:?} is unchoked twice");
-        link.unchoked = !link.ends;
+        link.unchoked = !link.is_closed;
     }
 
     pub(super) fn on_serve(&self, id: LinkId, range: BlockRange, core: &Core<Content>) {
@@ -254,7 +252,7 @@ impl Checker {
         );
         let is_allowed = link.fast && link.served_choked.contains(&range.piece());
         assert!(
-            link.ends || link.unchoked || is_allowed,
+            link.is_closed || link.unchoked || is_allowed,
             "{id:?} is choked and served"
         );
     }
@@ -272,8 +270,8 @@ impl Checker {
         self.kept.remove(&piece);
     }
 
-    /// A piece does not verify. For each of its sources `liars` is whether it lies, and `barred`
-    /// whether it is barred now.
+    /// A piece does not verify. `liars` and `barred` have one entry for each of its sources:
+    /// whether the source lies, and whether it is barred now.
     pub(super) fn on_failed(
         &mut self,
         piece: PieceIndex,
@@ -290,7 +288,7 @@ impl Checker {
             Verdict::Proven(id) => {
                 assert_eq!(liars, [true], "{piece:?}: blamed on one of several");
                 assert_eq!(barred, [true], "{piece:?}: the liar is not barred");
-                let closed = self.links.get(&id).is_none_or(|link| link.ends);
+                let closed = self.links.get(&id).is_none_or(|link| link.is_closed);
                 assert!(closed, "the liar keeps its link");
             }
             Verdict::Unclear => assert!(links.len() != 1, "{piece:?} came from one alone"),
@@ -323,7 +321,7 @@ impl Checker {
         );
         for (id, _) in core.links() {
             let link = &self.links[&id];
-            if link.ends {
+            if link.is_closed {
                 continue;
             }
             let requested: Vec<BlockRange> = link.requested.iter().copied().collect();
@@ -332,8 +330,8 @@ impl Checker {
                 requested,
                 "in flight at {id:?}"
             );
-            let is_told = link.interested || !core.picker().is_interesting(id);
-            assert!(is_told || !self.phase.fetches(), "no interest in {id:?}");
+            let is_sent = link.interested || !core.picker().is_interesting(id);
+            assert!(is_sent || !self.phase.fetches(), "no interest in {id:?}");
         }
     }
 
@@ -344,7 +342,7 @@ impl Checker {
             pieces.find(|piece| self.missing.contains(*piece) && !self.haves.contains_key(piece));
         assert_eq!(unannounced, None, "never announced");
         assert_eq!(core.with_workers(), 0);
-        let requested = self.links.iter().filter(|(_, link)| !link.ends);
+        let requested = self.links.iter().filter(|(_, link)| !link.is_closed);
         let requested = requested
             .map(|(_, link)| link.requested.len())
             .sum::<usize>();

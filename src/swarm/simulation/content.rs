@@ -14,15 +14,15 @@ pub(super) enum Content {
 /// The buffers of one peer. Clones share the same counts.
 #[derive(Clone, Debug)]
 pub(super) struct Buffers {
-    all: u32,
+    total: u32,
     reserved: Arc<AtomicU32>,
     denied: Arc<AtomicBool>,
 }
 
 impl Buffers {
-    pub(super) fn new(all: u32) -> Self {
+    pub(super) fn new(total: u32) -> Self {
         Self {
-            all,
+            total,
             reserved: Arc::default(),
             denied: Arc::default(),
         }
@@ -36,7 +36,7 @@ impl Buffers {
 
 impl Budget for Buffers {
     fn reserve(&mut self, blocks: u32) -> bool {
-        let fits = self.reserved() + blocks <= self.all;
+        let fits = self.reserved() + blocks <= self.total;
         if fits {
             self.reserved.fetch_add(blocks, Relaxed);
         } else {

@@ -8,7 +8,8 @@ use crate::torrent::{BlockRange, PieceIndex};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The number of bytes that can be written to a peer that never reads.
+/// The number of bytes that can be written to a peer that never reads: they fill the buffers of the
+/// sockets.
 const SOCKET_BUFFERS: u64 = 256 << 10;
 
 /// One direction of a connection.
@@ -17,7 +18,7 @@ pub(super) struct Direction {
     rate: u64,
     delay: Duration,
     content: Content,
-    /// Bytes that may still be written; `None` if the peer reads.
+    /// Bytes that may still be written to a peer that never reads; `None` if the peer reads.
     room: Option<u64>,
     messages: Vec<Packet>,
     blocks: VecDeque<BlockRange>,
@@ -62,7 +63,7 @@ impl Direction {
         self.last_arrival
     }
 
-    /// What the sender knows of this direction.
+    /// What the sender knows about this direction.
     pub(super) fn activity(&self, now: Duration) -> LinkActivity {
         let (sent, last_sent) = self.sent;
         LinkActivity {

@@ -2,7 +2,7 @@
 
 use super::direction::Direction;
 use super::events::Events;
-use super::network::{ConnectionNo, Network, Packet, PeerNo};
+use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use fastrand::Rng;
 
 /// The clock, the network and the random numbers.
@@ -14,19 +14,19 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn call(&mut self, caller: PeerNo, callee: PeerNo) {
+    pub(super) fn call(&mut self, caller: PeerNumber, callee: PeerNumber) {
         self.network.call(caller, callee, &mut self.events);
     }
 
-    pub(super) fn send(&mut self, connection: ConnectionNo, from: PeerNo, packet: Packet) {
+    pub(super) fn send(&mut self, connection: ConnectionNumber, from: PeerNumber, packet: Packet) {
         self.write(connection, from, |direction| direction.send(packet));
     }
 
-    /// Changes the send queue of a peer, and sends what may go.
+    /// Changes the send queue of a peer, and sends what can be sent now.
     pub(super) fn write<R>(
         &mut self,
-        connection: ConnectionNo,
-        from: PeerNo,
+        connection: ConnectionNumber,
+        from: PeerNumber,
         change: impl FnOnce(&mut Direction) -> R,
     ) -> R {
         let events = &mut self.events;

@@ -1,7 +1,7 @@
 //! The virtual clock of a simulation, and its queue of events.
 
 use super::content::Content;
-use super::network::{ConnectionNo, Packet, PeerNo};
+use super::network::{ConnectionNumber, Packet, PeerNumber};
 use crate::swarm::{BlockRun, PendingBlock};
 use crate::torrent::Hasher;
 use std::collections::BTreeMap;
@@ -11,23 +11,23 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) enum Event {
     /// The clock of an honest peer ticks.
-    Tick(PeerNo),
+    Tick(PeerNumber),
     /// A call reaches the called peer.
-    Called(ConnectionNo),
+    Called(ConnectionNumber),
     /// The answer to a call reaches the caller: whether the called peer admits it.
-    Answered(ConnectionNo, bool),
+    Answered(ConnectionNumber, bool),
     /// Packets reach a peer.
-    Arrived(ConnectionNo, PeerNo, Vec<Packet>),
+    Arrived(ConnectionNumber, PeerNumber, Vec<Packet>),
     /// A peer has written this many blocks, or none, and can write again.
-    Written(ConnectionNo, PeerNo, u32),
+    Written(ConnectionNumber, PeerNumber, u32),
     /// A peer notices that a connection has ended.
-    Closed(ConnectionNo, PeerNo),
+    Closed(ConnectionNumber, PeerNumber),
     /// A worker of an honest peer has finished a step of its job.
-    Worker(PeerNo, HashJob),
+    Worker(PeerNumber, HashJob),
     /// The files of an honest peer have their final names.
-    Finished(PeerNo),
+    Finished(PeerNumber),
     /// A timer of a rogue peer fires.
-    Woken(PeerNo),
+    Woken(PeerNumber),
 }
 
 /// The work on one run of blocks.
@@ -35,7 +35,8 @@ pub(super) enum Event {
 pub(super) struct HashJob {
     pub(super) run: BlockRun,
     pub(super) blocks: Vec<PendingBlock<Content>>,
-    /// The hasher and the next run, once a run is hashed.
+    /// The hasher and the number of a run: when this step ends, the runs before it are hashed.
+    /// `None` while the worker writes.
     pub(super) hashed: Option<(Hasher, u32)>,
 }
 
@@ -54,7 +55,8 @@ impl HashJob {
 #[derive(Debug, Default)]
 pub(super) struct Events {
     now: Duration,
-    made: u64,
+    /// The number of events added so far.
+    added: u64,
     due: BTreeMap<(Duration, u64), Event>,
 }
 
@@ -70,8 +72,8 @@ impl Events {
 
     /// Adds an event that happens at this time.
     pub(super) fn at(&mut self, time: Duration, event: Event) {
-        self.made += 1;
-        self.due.insert((time, self.made), event);
+        self.added += 1;
+        self.due.insert((time, self.added), event);
     }
 
     /// Moves the clock to the next event.

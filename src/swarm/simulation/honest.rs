@@ -5,7 +5,7 @@ use super::checker::Checker;
 use super::content::{Buffers, Content};
 use super::environment::Environment;
 use super::events::{Event, HashJob};
-use super::network::{ConnectionNo, Network, Packet, PeerNo};
+use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::{
     BlockRun, Budget, CheckResult, Core, Effect, LinkId, LinkRefusal, OutgoingMessage, Phase,
     ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, add_sources,
@@ -24,23 +24,24 @@ const FINISHING: Duration = Duration::from_millis(150);
 /// An honest peer.
 #[derive(Debug)]
 pub(super) struct HonestPeer {
-    no: PeerNo,
+    number: PeerNumber,
     lengths: Lengths,
     core: Core<Content>,
     buffers: Buffers,
     /// Open links. The value is whether only handshakes have arrived.
     links: BTreeMap<LinkId, bool>,
-    /// What was written of each run.
+    /// The content that was written for each run.
     disk: BTreeMap<(PieceIndex, u32), Content>,
     checker: Checker,
     /// Whether everything is checked after each event, or only now and then.
     checks_each_event: bool,
-    complete: Option<Duration>,
+    /// When the peer became complete.
+    complete_at: Option<Duration>,
 }
 
 impl HonestPeer {
     pub(super) fn new(
-        no: PeerNo,
+        number: PeerNumber,
         config: SwarmConfig,
         checker: Checker,
         buffers: u32,
@@ -50,19 +51,19 @@ impl HonestPeer {
         let buffers = Buffers::new(buffers);
         let budget = Box::new(buffers.clone());
         Self {
-            no,
+            number,
             lengths,
-            core: Core::new(config, budget, seed ^ no as u64, Duration::ZERO),
+            core: Core::new(config, budget, seed ^ number as u64, Duration::ZERO),
             buffers,
             links: BTreeMap::new(),
             disk: BTreeMap::new(),
             checker,
             checks_each_event: true,
-            complete: None,
+            complete_at: None,
         }
     }
 
-    /// Checks everything now and then only, because large simulations would take long otherwise.
+    /// Checks everything only now and then. Otherwise large simulations would take long.
     pub(super) fn check_now_and_then(&mut self) {
         self.checks_each_event = false;
     }
@@ -77,11 +78,11 @@ impl HonestPeer {
 
     /// When the peer became complete.
     pub(super) fn complete_at(&self) -> Option<Duration> {
-        self.complete
+        self.complete_at
     }
 
     /// The peer learns the address of another.
-    pub(super) fn learn(&mut self, peer: PeerNo) {
+    pub(super) fn learn(&mut self, peer: PeerNumber) {
         self.core.contacts_mut().add(Network::address(peer));
     }
 
@@ -91,22 +92,26 @@ impl HonestPeer {
         self.carry_out_effects(env);
         // The ticks of different peers are at different times.
         let first = TICK.mul_f64(env.rng.f64());
-        env.events.after(first, Event::Tick(self.no));
+        env.events.after(first, Event::Tick(self.number));
     }
 
     pub(super) fn on_tick(&mut self, env: &mut Environment) {
         let now = env.events.now();
-        let (no, network) = (self.no, &env.network);
-        let activity = |id: LinkId| network.direction(id.0 as ConnectionNo, no).activity(now);
+        let (number, network) = (self.number, &env.network);
+        let activity = |id: LinkId| {
+            network
+                .direction(id.0 as ConnectionNumber, number)
+                .activity(now)
+        };
         self.core.on_tick(now, activity);
         self.carry_out_effects(env);
         if !self.checks_each_event && env.rng.u8(..) < 8 {
             self.checker.check(&self.core);
         }
-        env.events.after(TICK, Event::Tick(self.no));
+        env.events.after(TICK, Event::Tick(self.number));
     }
 
-    pub(super) fn on_called(&mut self, connection: ConnectionNo, env: &mut Environment) {
+    pub(super) fn on_called(&mut self, connection: ConnectionNumber, env: &mut Environment) {
         let remote = self.remote(connection, false, &env.network);
         let id = Network::link_id(connection);
         let admitted = self.core.on_link_up(id, remote, env.events.now());
@@ -120,7 +125,7 @@ impl HonestPeer {
 
     pub(super) fn on_answered(
         &mut self,
-        connection: ConnectionNo,
+        connection: ConnectionNumber,
         admits: bool,
         env: &mut Environment,
     ) {
@@ -138,24 +143,24 @@ impl HonestPeer {
                     let contacts = self.core.contacts_mut();
                     contacts.on_failed(remote.address, now);
                 }
-                env.network.close(connection, self.no, &mut env.events);
+                env.network.close(connection, self.number, &mut env.events);
                 self.core.on_call_ended(remote.address, now);
             }
         }
         self.carry_out_effects(env);
     }
 
-    pub(super) fn on_closed(&mut self, connection: ConnectionNo, env: &mut Environment) {
+    pub(super) fn on_closed(&mut self, connection: ConnectionNumber, env: &mut Environment) {
         let id = Network::link_id(connection);
         if self.links.remove(&id).is_none() {
             return;
         }
         let now = env.events.now();
-        let activity = env.network.direction(connection, self.no).activity(now);
+        let activity = env.network.direction(connection, self.number).activity(now);
         self.checker.on_link_down(id);
         self.core.on_link_down(id, activity, now);
         let [caller, callee] = env.network.ends(connection);
-        if caller == self.no {
+        if caller == self.number {
             self.core.on_call_ended(Network::address(callee), now);
         }
         self.carry_out_effects(env);
@@ -163,7 +168,7 @@ impl HonestPeer {
 
     pub(super) fn on_packets(
         &mut self,
-        connection: ConnectionNo,
+        connection: ConnectionNumber,
         packets: Vec<Packet>,
         env: &mut Environment,
     ) {
@@ -182,7 +187,7 @@ impl HonestPeer {
 
     fn on_packet(
         &mut self,
-        connection: ConnectionNo,
+        connection: ConnectionNumber,
         packet: Packet,
         is_first: bool,
         env: &mut Environment,
@@ -198,7 +203,7 @@ impl HonestPeer {
             Packet::Short(Reject(range)) => ReceivedMessage::Reject(range),
             Packet::Short(Cancel(range)) => {
                 let fast = env.network.is_fast(connection);
-                env.write(connection, self.no, |direction| {
+                env.write(connection, self.number, |direction| {
                     direction.cancel_block(range, fast)
                 });
                 return;
@@ -228,7 +233,7 @@ impl HonestPeer {
         result.expect("no peer breaks the protocol");
     }
 
-    /// A worker has finished a step: it has written the run, or hashed one.
+    /// A worker has finished a step: it has written the run of its job, or hashed a run.
     pub(super) fn on_worker(&mut self, mut job: HashJob, env: &mut Environment) {
         let run = job.run;
         let mut hashed = None;
@@ -260,7 +265,7 @@ impl HonestPeer {
         };
         if next.is_some() {
             job.hashed = next;
-            return env.events.after(WORK, Event::Worker(self.no, job));
+            return env.events.after(WORK, Event::Worker(self.number, job));
         }
         self.core.on_worker_done(run.blocks, env.events.now());
         self.carry_out_effects(env);
@@ -294,7 +299,7 @@ impl HonestPeer {
         let now = env.events.now();
         assert_eq!(*self.core.phase(), Phase::Finishing);
         self.core.on_finished(now);
-        self.complete = Some(now);
+        self.complete_at = Some(now);
         self.carry_out_effects(env);
     }
 
@@ -305,18 +310,23 @@ impl HonestPeer {
         assert_eq!(self.buffers.reserved(), 0, "buffers are lost");
     }
 
-    fn remote(&self, connection: ConnectionNo, outgoing: bool, network: &Network) -> RemotePeer {
+    fn remote(
+        &self,
+        connection: ConnectionNumber,
+        outgoing: bool,
+        network: &Network,
+    ) -> RemotePeer {
         RemotePeer {
-            address: network.seen_address(connection, self.no),
+            address: network.seen_address(connection, self.number),
             outgoing,
-            peer_id: Network::peer_id(network.other_end(connection, self.no)),
+            peer_id: Network::peer_id(network.other_end(connection, self.number)),
             fast: network.is_fast(connection),
             extensions: true,
         }
     }
 
     /// Sends the first messages of a link, as `peer/link/reader.rs` does.
-    fn greet(&mut self, connection: ConnectionNo, env: &mut Environment) {
+    fn greet(&mut self, connection: ConnectionNumber, env: &mut Environment) {
         let id = Network::link_id(connection);
         let link = self.core.link(id).expect("it was just admitted");
         self.links.insert(id, true);
@@ -330,7 +340,7 @@ impl HonestPeer {
             Packet::handshake(self.core.phase().only_uploads()),
         ];
         packets.extend(allowed.into_iter().map(Packet::AllowedFast));
-        env.write(connection, self.no, |direction| {
+        env.write(connection, self.number, |direction| {
             packets
                 .into_iter()
                 .for_each(|packet| direction.send(packet));
@@ -351,26 +361,26 @@ impl HonestPeer {
     }
 
     fn carry_out(&mut self, effect: Effect<Content>, has_buffers: bool, env: &mut Environment) {
-        let connection = |id: LinkId| id.0 as ConnectionNo;
-        let no = self.no;
+        let connection = |id: LinkId| id.0 as ConnectionNumber;
+        let number = self.number;
         match effect {
             Effect::Send(id, message) => {
                 let checker = &mut self.checker;
                 checker.on_send(id, message, &self.core, has_buffers);
-                env.send(connection(id), no, Packet::Short(message));
+                env.send(connection(id), number, Packet::Short(message));
             }
             Effect::SendExtended { link, payload, .. } => {
-                env.send(connection(link), no, Packet::PeerExchange(payload));
+                env.send(connection(link), number, Packet::PeerExchange(payload));
             }
             Effect::SendHandshake(id) => env.send(
                 connection(id),
-                no,
+                number,
                 Packet::handshake(self.core.phase().only_uploads()),
             ),
             Effect::SendHaves(piece) => {
                 self.checker.on_haves(piece);
                 for id in self.links.keys() {
-                    env.send(connection(*id), no, Packet::Have(piece));
+                    env.send(connection(*id), number, Packet::Have(piece));
                 }
             }
             Effect::Choke(id) => {
@@ -378,29 +388,31 @@ impl HonestPeer {
                 let fast = env.network.is_fast(connection(id));
                 let allowed = self.core.link(id).map(|link| link.allowed_fast());
                 let allowed = allowed.unwrap_or_default();
-                env.write(connection(id), no, |direction| {
+                env.write(connection(id), number, |direction| {
                     direction.choke(fast, allowed)
                 });
             }
             Effect::Unchoke(id) => {
                 self.checker.on_unchoke(id);
-                env.send(connection(id), no, Packet::Unchoke);
+                env.send(connection(id), number, Packet::Unchoke);
             }
             Effect::Serve(id, range) => {
                 self.checker.on_serve(id, range, &self.core);
-                env.write(connection(id), no, |direction| direction.push_block(range));
+                env.write(connection(id), number, |direction| {
+                    direction.push_block(range)
+                });
             }
             Effect::Close(id, reason) => {
-                self.checker.on_end(id, reason);
-                env.network.close(connection(id), no, &mut env.events);
+                self.checker.on_close(id, reason);
+                env.network.close(connection(id), number, &mut env.events);
             }
-            Effect::Connect(address) => env.call(no, Network::peer_at(address)),
+            Effect::Connect(address) => env.call(number, Network::peer_at(address)),
             Effect::Hash(run, blocks) => {
                 let job = HashJob::new(run, blocks);
                 let work = WORK.mul_f64(1.0 + env.rng.f64());
-                env.events.after(work, Event::Worker(no, job));
+                env.events.after(work, Event::Worker(number, job));
             }
-            Effect::Complete => env.events.after(FINISHING, Event::Finished(no)),
+            Effect::Complete => env.events.after(FINISHING, Event::Finished(number)),
             Effect::Failed(reason) => panic!("the download fails: {reason}"),
             Effect::Stalled(_) | Effect::Announce(_) | Effect::Offer(_) | Effect::Withhold => {}
         }

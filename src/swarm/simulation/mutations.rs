@@ -1,4 +1,4 @@
-//! Each planted fault is caught: with it, a property fails in some small simulation.
+//! For each planted fault there is a small simulation in which a property fails.
 
 use super::plan::Plan;
 use super::runner::Simulation;

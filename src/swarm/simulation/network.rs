@@ -1,8 +1,9 @@
 //! The network: connections with two directions. Each direction has a rate and a delay, and keeps
 //! the order.
 //!
-//! A write works as in `peer/link/writer.rs`: all queued messages, then one block. It takes time by
-//! the rate, during which nothing else is written. What was written arrives after the delay.
+//! A write works as in `peer/link/writer.rs`: all queued messages, then one block. Its length and
+//! the rate determine how long it takes. Nothing else is written during this time. The bytes arrive
+//! after the delay.
 
 use super::content::Content;
 use super::direction::Direction;
@@ -15,9 +16,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// The number of a peer in its simulation.
-pub(super) type PeerNo = usize;
+pub(super) type PeerNumber = usize;
 /// The number of a connection in its simulation.
-pub(super) type ConnectionNo = usize;
+pub(super) type ConnectionNumber = usize;
 
 /// The listening port of every peer.
 const PORT: u16 = 6_881;
@@ -84,7 +85,7 @@ pub(super) struct PeerAccess {
 #[derive(Debug)]
 struct Connection {
     /// The caller and the called peer.
-    ends: [PeerNo; 2],
+    ends: [PeerNumber; 2],
     /// From the caller, and from the called peer.
     directions: [Direction; 2],
     is_open: bool,
@@ -107,32 +108,34 @@ impl Network {
 
     /// The listening address of a peer. Each peer has its own /24 network, because BEP 6 allows
     /// pieces by network.
-    pub(super) fn address(peer: PeerNo) -> SocketAddr {
+    pub(super) fn address(peer: PeerNumber) -> SocketAddr {
         let [.., high, low] = (peer as u32).to_be_bytes();
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, 1)), PORT)
     }
 
     /// The peer that listens at the address.
-    pub(super) fn peer_at(address: SocketAddr) -> PeerNo {
+    pub(super) fn peer_at(address: SocketAddr) -> PeerNumber {
         match address.ip() {
-            IpAddr::V4(ip) => PeerNo::from(ip.octets()[1]) << 8 | PeerNo::from(ip.octets()[2]),
+            IpAddr::V4(ip) => {
+                PeerNumber::from(ip.octets()[1]) << 8 | PeerNumber::from(ip.octets()[2])
+            }
             IpAddr::V6(_) => panic!("no peer has {address}"),
         }
     }
 
-    pub(super) fn peer_id(peer: PeerNo) -> PeerId {
+    pub(super) fn peer_id(peer: PeerNumber) -> PeerId {
         let mut id = [0; 20];
         id[..8].copy_from_slice(&(peer as u64).to_be_bytes());
         PeerId(id)
     }
 
     /// The link of a connection, for the cores of both peers.
-    pub(super) fn link_id(connection: ConnectionNo) -> LinkId {
+    pub(super) fn link_id(connection: ConnectionNumber) -> LinkId {
         LinkId(connection as u64)
     }
 
     /// Calls a peer.
-    pub(super) fn call(&mut self, caller: PeerNo, callee: PeerNo, events: &mut Events) {
+    pub(super) fn call(&mut self, caller: PeerNumber, callee: PeerNumber, events: &mut Events) {
         let (from, to) = (self.accesses[caller], self.accesses[callee]);
         let (rate, delay) = (from.rate.min(to.rate), from.delay + to.delay);
         let direction = |sender: PeerAccess, reader: PeerAccess| {
@@ -147,35 +150,44 @@ impl Network {
     }
 
     /// The called peer answers a call.
-    pub(super) fn answer(&mut self, connection: ConnectionNo, admits: bool, events: &mut Events) {
+    pub(super) fn answer(
+        &mut self,
+        connection: ConnectionNumber,
+        admits: bool,
+        events: &mut Events,
+    ) {
         let delay = self.connections[connection].directions[1].delay();
         self.connections[connection].is_open = admits;
         events.after(delay, Event::Answered(connection, admits));
     }
 
     /// Whether the blocks of a peer are bad.
-    pub(super) fn lies(&self, peer: PeerNo) -> bool {
+    pub(super) fn lies(&self, peer: PeerNumber) -> bool {
         self.accesses[peer].content == Content::Bad
     }
 
     /// The caller and the called peer.
-    pub(super) fn ends(&self, connection: ConnectionNo) -> [PeerNo; 2] {
+    pub(super) fn ends(&self, connection: ConnectionNumber) -> [PeerNumber; 2] {
         self.connections[connection].ends
     }
 
-    pub(super) fn other_end(&self, connection: ConnectionNo, peer: PeerNo) -> PeerNo {
+    pub(super) fn other_end(&self, connection: ConnectionNumber, peer: PeerNumber) -> PeerNumber {
         let [caller, callee] = self.connections[connection].ends;
         if peer == caller { callee } else { caller }
     }
 
     /// Whether both ends support BEP 6.
-    pub(super) fn is_fast(&self, connection: ConnectionNo) -> bool {
+    pub(super) fn is_fast(&self, connection: ConnectionNumber) -> bool {
         let ends = self.connections[connection].ends;
         ends.iter().all(|peer| self.accesses[*peer].fast)
     }
 
     /// The address of the other end as a peer sees it: a caller has a temporary port.
-    pub(super) fn seen_address(&self, connection: ConnectionNo, peer: PeerNo) -> SocketAddr {
+    pub(super) fn seen_address(
+        &self,
+        connection: ConnectionNumber,
+        peer: PeerNumber,
+    ) -> SocketAddr {
         let [caller, callee] = self.connections[connection].ends;
         if peer == caller {
             return Self::address(callee);
@@ -185,24 +197,24 @@ impl Network {
     }
 
     /// The direction in which a peer sends.
-    pub(super) fn direction(&self, connection: ConnectionNo, from: PeerNo) -> &Direction {
+    pub(super) fn direction(&self, connection: ConnectionNumber, from: PeerNumber) -> &Direction {
         let side = self.side(connection, from);
         &self.connections[connection].directions[side]
     }
 
     /// How many bytes of blocks a peer has sent.
-    pub(super) fn sent(&self, peer: PeerNo) -> u64 {
+    pub(super) fn sent(&self, peer: PeerNumber) -> u64 {
         let connections = 0..self.connections.len();
         let own = connections.filter(|at| self.connections[*at].ends.contains(&peer));
         own.map(|at| self.direction(at, peer).activity(Duration::MAX).sent)
             .sum()
     }
 
-    /// Changes the send queue of a peer, and sends what may go.
+    /// Changes the send queue of a peer, and sends what can be sent now.
     pub(super) fn write<R>(
         &mut self,
-        connection: ConnectionNo,
-        from: PeerNo,
+        connection: ConnectionNumber,
+        from: PeerNumber,
         events: &mut Events,
         change: impl FnOnce(&mut Direction) -> R,
     ) -> R {
@@ -228,15 +240,20 @@ impl Network {
     /// A write has ended: the next may begin.
     pub(super) fn on_written(
         &mut self,
-        connection: ConnectionNo,
-        from: PeerNo,
+        connection: ConnectionNumber,
+        from: PeerNumber,
         events: &mut Events,
     ) {
         self.write(connection, from, events, Direction::on_written);
     }
 
     /// Ends a connection. The other end notices it after everything that is on its way.
-    pub(super) fn close(&mut self, connection: ConnectionNo, by: PeerNo, events: &mut Events) {
+    pub(super) fn close(
+        &mut self,
+        connection: ConnectionNumber,
+        by: PeerNumber,
+        events: &mut Events,
+    ) {
         let side = self.side(connection, by);
         let other = self.other_end(connection, by);
         let Connection {
@@ -253,7 +270,7 @@ impl Network {
         }
     }
 
-    fn side(&self, connection: ConnectionNo, from: PeerNo) -> usize {
+    fn side(&self, connection: ConnectionNumber, from: PeerNumber) -> usize {
         usize::from(self.connections[connection].ends[0] != from)
     }
 }

@@ -1,7 +1,7 @@
 //! The plan of a simulation: the share, and the peers with their pieces, connections and behaviour.
 
 use super::content::Content;
-use super::network::{PeerAccess, PeerNo};
+use super::network::{PeerAccess, PeerNumber};
 use super::rogue::Misbehaviour;
 use crate::swarm::PieceOrder;
 use crate::torrent::{Lengths, PieceSet};
@@ -11,11 +11,11 @@ use std::time::Duration;
 /// The kind of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// HonestPeer, and has every piece.
+    /// Honest: has every piece.
     Seed,
-    /// HonestPeer, has some pieces, and needs no others.
+    /// Honest: has some pieces, and needs no others.
     Partial,
-    /// HonestPeer, and fetches what it lacks.
+    /// Honest: fetches the needed pieces that it lacks.
     Downloader,
     Rogue(Misbehaviour),
 }
@@ -29,14 +29,14 @@ pub(super) struct PeerPlan {
     /// How many percent of the pieces a downloader needs.
     pub(super) needed_percent: u8,
     pub(super) fast: bool,
-    /// Bytes a second of each of its connections.
+    /// Bytes a second of each of the peer's connections.
     pub(super) rate: u64,
     pub(super) delay: Duration,
     pub(super) slots: usize,
     pub(super) max_peers: usize,
     /// Buffers for this many blocks.
     pub(super) buffers: u32,
-    /// Which piece it begins next.
+    /// Which piece the peer begins next.
     pub(super) order: PieceOrder,
 }
 
@@ -51,8 +51,8 @@ pub(super) enum KnownPeers {
 
 impl KnownPeers {
     /// The peers that `peer` knows, out of `all`.
-    pub(super) fn of(self, peer: PeerNo, all: usize, rng: &mut Rng) -> Vec<PeerNo> {
-        let mut known: Vec<PeerNo> = match self {
+    pub(super) fn of(self, peer: PeerNumber, all: usize, rng: &mut Rng) -> Vec<PeerNumber> {
+        let mut known: Vec<PeerNumber> = match self {
             Self::Star if peer == 0 => (1..all).collect(),
             Self::Star => Vec::new(),
             Self::Random(number) => {
@@ -72,7 +72,7 @@ pub(super) struct Plan {
     pub(super) lengths: Lengths,
     pub(super) peers: Vec<PeerPlan>,
     pub(super) known: KnownPeers,
-    /// The largest virtual time until every honest peer is complete.
+    /// The virtual time within which every honest peer must be complete.
     pub(super) bound: Duration,
     /// Whether everything is checked after each event.
     pub(super) checks_each_event: bool,
@@ -97,7 +97,7 @@ impl PeerPlan {
     }
 
     /// The same with this rate, in bytes a second.
-    pub(super) fn at(self, rate: u64) -> Self {
+    pub(super) fn with_rate(self, rate: u64) -> Self {
         Self { rate, ..self }
     }
 
@@ -118,7 +118,7 @@ impl PeerPlan {
         draw(self.owned_percent, lengths, rng)
     }
 
-    fn any(role: Role, rng: &mut Rng) -> Self {
+    fn random(role: Role, rng: &mut Rng) -> Self {
         let fetches = role == Role::Downloader;
         Self {
             owned_percent: match (fetches, rng.u8(0..4)) {
@@ -148,7 +148,7 @@ impl PeerPlan {
 }
 
 impl Plan {
-    /// A plan in which peer 0 calls the others. It is checked now and then only.
+    /// A plan in which peer 0 calls the others. Its simulation is checked only now and then.
     pub(super) fn of(lengths: Lengths, peers: Vec<PeerPlan>, seed: u64) -> Self {
         Self {
             lengths,
@@ -160,18 +160,20 @@ impl Plan {
         }
     }
 
-    /// A small plan: a seed, some downloaders, and others of any kind.
+    /// A small plan: a seed, a downloader, and others of any kind.
     pub(super) fn small(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let lengths = [16_384, 16_384, 20_000, 50_000, 100_000, 600_000];
         let piece_length = lengths[rng.usize(..lengths.len())];
         let total = rng.u64(1..500_000) + if piece_length > 100_000 { 600_000 } else { 0 };
-        let lengths = Lengths::new(total, piece_length).expect("these are lengths");
+        let lengths = Lengths::new(total, piece_length).expect("the lengths are valid");
         let mut roles = vec![Role::Seed, Role::Downloader];
         for _ in 0..rng.usize(1..7) {
-            roles.push(any_role(&mut rng));
+            roles.push(random_role(&mut rng));
         }
-        let peers = roles.into_iter().map(|role| PeerPlan::any(role, &mut rng));
+        let peers = roles
+            .into_iter()
+            .map(|role| PeerPlan::random(role, &mut rng));
         let mut peers: Vec<PeerPlan> = peers.collect();
         peers[0].owned_percent = 100;
         Self {
@@ -184,15 +186,15 @@ impl Plan {
     /// A plan with two hundred peers, of which most download at the same time.
     pub(super) fn large(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let lengths = Lengths::new(28 * 32_768 - 5, 32_768).expect("these are lengths");
+        let lengths = Lengths::new(28 * 32_768 - 5, 32_768).expect("the lengths are valid");
         let mut peers = Vec::new();
         for number in 0..200 {
             let role = match number {
                 0..4 => Role::Seed,
                 4..150 => Role::Downloader,
-                _ => any_role(&mut rng),
+                _ => random_role(&mut rng),
             };
-            let mut peer = PeerPlan::any(role, &mut rng);
+            let mut peer = PeerPlan::random(role, &mut rng);
             peer.rate /= 10;
             if number < 4 {
                 (peer.owned_percent, peer.rate) = (100, 200 << 10);
@@ -219,7 +221,7 @@ pub(super) fn draw(percent: u8, lengths: &Lengths, rng: &mut Rng) -> PieceSet {
     pieces
 }
 
-fn any_role(rng: &mut Rng) -> Role {
+fn random_role(rng: &mut Rng) -> Role {
     Role::Rogue(match rng.u8(0..14) {
         0..4 => return Role::Downloader,
         4 => return Role::Seed,

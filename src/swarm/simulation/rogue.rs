@@ -2,7 +2,7 @@
 
 use super::environment::Environment;
 use super::events::Event;
-use super::network::{ConnectionNo, Network, Packet, PeerNo};
+use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::OutgoingMessage;
 use crate::torrent::{Lengths, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const BETWEEN_CHOKES: u32 = 8;
 /// A late peer announces one piece in each interval of this length.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(400);
-/// A greedy peer requests everything in each interval of this length.
+/// A greedy peer sends all its requests in each interval of this length.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a peer misbehaves.
@@ -31,21 +31,21 @@ pub(super) enum Misbehaviour {
     Choking(Duration),
     /// It announces its pieces one by one, and none at first.
     Late,
-    /// It requests everything again and again, and never reads.
+    /// It requests the first block of up to 100 pieces again and again, and never reads.
     Greedy,
 }
 
 /// A rogue peer.
 #[derive(Debug)]
 pub(super) struct Rogue {
-    no: PeerNo,
+    number: PeerNumber,
     lengths: Lengths,
     misbehaviour: Misbehaviour,
     /// The pieces that it has announced.
     announced: PieceSet,
     /// The pieces that it has not announced yet.
     unannounced: Vec<PieceIndex>,
-    links: BTreeSet<ConnectionNo>,
+    links: BTreeSet<ConnectionNumber>,
     /// The number of blocks sent.
     sent: u32,
     /// It serves nothing now.
@@ -56,7 +56,7 @@ pub(super) struct Rogue {
 impl Rogue {
     /// A rogue peer that has these pieces.
     pub(super) fn new(
-        no: PeerNo,
+        number: PeerNumber,
         misbehaviour: Misbehaviour,
         lengths: Lengths,
         has: PieceSet,
@@ -69,7 +69,7 @@ impl Rogue {
             _ => (has, Vec::new()),
         };
         Self {
-            no,
+            number,
             lengths,
             misbehaviour,
             announced,
@@ -81,17 +81,21 @@ impl Rogue {
         }
     }
 
-    /// Calls these peers, and starts the timer if there is one.
-    pub(super) fn begin(&mut self, calls: &[PeerNo], env: &mut Environment) {
-        calls.iter().for_each(|peer| env.call(self.no, *peer));
+    /// Calls these peers, and starts a timer if the misbehaviour needs one.
+    pub(super) fn begin(&mut self, calls: &[PeerNumber], env: &mut Environment) {
+        calls.iter().for_each(|peer| env.call(self.number, *peer));
         match self.misbehaviour {
-            Misbehaviour::Late => env.events.after(ANNOUNCE_INTERVAL, Event::Woken(self.no)),
-            Misbehaviour::Greedy => env.events.after(REQUEST_INTERVAL, Event::Woken(self.no)),
+            Misbehaviour::Late => env
+                .events
+                .after(ANNOUNCE_INTERVAL, Event::Woken(self.number)),
+            Misbehaviour::Greedy => env
+                .events
+                .after(REQUEST_INTERVAL, Event::Woken(self.number)),
             _ => {}
         }
     }
 
-    pub(super) fn on_called(&mut self, connection: ConnectionNo, env: &mut Environment) {
+    pub(super) fn on_called(&mut self, connection: ConnectionNumber, env: &mut Environment) {
         let admits = !self.is_gone;
         env.network.answer(connection, admits, &mut env.events);
         self.on_answered(connection, admits, env);
@@ -99,29 +103,33 @@ impl Rogue {
 
     pub(super) fn on_answered(
         &mut self,
-        connection: ConnectionNo,
+        connection: ConnectionNumber,
         admits: bool,
         env: &mut Environment,
     ) {
         if !admits || self.is_gone {
-            return env.network.close(connection, self.no, &mut env.events);
+            return env.network.close(connection, self.number, &mut env.events);
         }
         self.links.insert(connection);
         let handshake = ExtensionHandshake {
-            port: Some(Network::address(self.no).port()),
+            port: Some(Network::address(self.number).port()),
             ..ExtensionHandshake::default()
         };
-        env.send(connection, self.no, Packet::Pieces(self.announced.clone()));
-        env.send(connection, self.no, Packet::Handshake(handshake));
+        env.send(
+            connection,
+            self.number,
+            Packet::Pieces(self.announced.clone()),
+        );
+        env.send(connection, self.number, Packet::Handshake(handshake));
     }
 
-    pub(super) fn on_closed(&mut self, connection: ConnectionNo) {
+    pub(super) fn on_closed(&mut self, connection: ConnectionNumber) {
         self.links.remove(&connection);
     }
 
     pub(super) fn on_packets(
         &mut self,
-        connection: ConnectionNo,
+        connection: ConnectionNumber,
         packets: Vec<Packet>,
         env: &mut Environment,
     ) {
@@ -132,10 +140,10 @@ impl Rogue {
             let fast = env.network.is_fast(connection);
             match packet {
                 Packet::Short(OutgoingMessage::Interested) if !self.chokes => {
-                    env.send(connection, self.no, Packet::Unchoke);
+                    env.send(connection, self.number, Packet::Unchoke);
                 }
                 Packet::Short(OutgoingMessage::Cancel(range)) => {
-                    env.write(connection, self.no, |direction| {
+                    env.write(connection, self.number, |direction| {
                         direction.cancel_block(range, fast)
                     });
                 }
@@ -146,10 +154,12 @@ impl Rogue {
                         _ => self.chokes,
                     };
                     if !drops {
-                        env.write(connection, self.no, |direction| direction.push_block(range));
+                        env.write(connection, self.number, |direction| {
+                            direction.push_block(range)
+                        });
                     } else if fast {
                         let reject = Packet::Short(OutgoingMessage::Reject(range));
-                        env.send(connection, self.no, reject);
+                        env.send(connection, self.number, reject);
                     }
                 }
                 _ => {}
@@ -164,7 +174,7 @@ impl Rogue {
             Misbehaviour::Leaving(after) if self.sent >= after => {
                 self.is_gone = true;
                 for connection in &self.links {
-                    env.network.close(*connection, self.no, &mut env.events);
+                    env.network.close(*connection, self.number, &mut env.events);
                 }
             }
             Misbehaviour::Choking(pause)
@@ -173,9 +183,11 @@ impl Rogue {
                 self.chokes = true;
                 for connection in &self.links {
                     let fast = env.network.is_fast(*connection);
-                    env.write(*connection, self.no, |direction| direction.choke(fast, &[]));
+                    env.write(*connection, self.number, |direction| {
+                        direction.choke(fast, &[])
+                    });
                 }
-                env.events.after(pause, Event::Woken(self.no));
+                env.events.after(pause, Event::Woken(self.number));
             }
             _ => {}
         }
@@ -194,7 +206,8 @@ impl Rogue {
                 };
                 self.announced.insert(piece);
                 self.send_all(&Packet::Have(piece), env);
-                env.events.after(ANNOUNCE_INTERVAL, Event::Woken(self.no));
+                env.events
+                    .after(ANNOUNCE_INTERVAL, Event::Woken(self.number));
             }
             Misbehaviour::Greedy => {
                 self.send_all(&Packet::Short(OutgoingMessage::Interested), env);
@@ -202,7 +215,8 @@ impl Rogue {
                     let block = self.lengths.block(piece, 0).expect("each piece has one");
                     self.send_all(&Packet::Short(OutgoingMessage::Request(block)), env);
                 }
-                env.events.after(REQUEST_INTERVAL, Event::Woken(self.no));
+                env.events
+                    .after(REQUEST_INTERVAL, Event::Woken(self.number));
             }
             _ => {}
         }
@@ -210,7 +224,7 @@ impl Rogue {
 
     fn send_all(&self, packet: &Packet, env: &mut Environment) {
         for connection in &self.links {
-            env.send(*connection, self.no, packet.clone());
+            env.send(*connection, self.number, packet.clone());
         }
     }
 }

@@ -4,7 +4,7 @@ use super::checker::Checker;
 use super::environment::Environment;
 use super::events::{Event, Events};
 use super::honest::HonestPeer;
-use super::network::{Network, PeerNo};
+use super::network::{Network, PeerNumber};
 use super::plan::{PeerPlan, Plan, Role, draw};
 use super::rogue::Rogue;
 use crate::swarm::{CheckResult, Phase, SwarmConfig, UploadSlots};
@@ -44,17 +44,17 @@ impl Simulation {
             rng: Rng::with_seed(plan.seed),
         };
         let mut peers = Vec::new();
-        for (no, peer) in plan.peers.iter().enumerate() {
-            let others = plan.known.of(no, plan.peers.len(), &mut env.rng);
+        for (number, peer) in plan.peers.iter().enumerate() {
+            let others = plan.known.of(number, plan.peers.len(), &mut env.rng);
             let has = peer.draw_pieces(&plan.lengths, &mut env.rng);
             peers.push(match peer.role {
                 Role::Rogue(misbehaviour) => {
-                    let mut rogue = Rogue::new(no, misbehaviour, plan.lengths, has);
+                    let mut rogue = Rogue::new(number, misbehaviour, plan.lengths, has);
                     let called = env.rng.usize(..=others.len().min(4));
                     rogue.begin(&others[..called], &mut env);
                     Peer::Rogue(rogue)
                 }
-                _ => Peer::Honest(Box::new(honest(plan, no, has, &others, &mut env))),
+                _ => Peer::Honest(Box::new(honest(plan, number, has, &others, &mut env))),
             });
         }
         Self {
@@ -90,25 +90,25 @@ impl Simulation {
     }
 
     /// The honest peers and their numbers.
-    pub(super) fn honest(&self) -> impl Iterator<Item = (PeerNo, &HonestPeer)> {
+    pub(super) fn honest(&self) -> impl Iterator<Item = (PeerNumber, &HonestPeer)> {
         let peers = self.peers.iter().enumerate();
-        peers.filter_map(|(no, peer)| match peer {
-            Peer::Honest(peer) => Some((no, &**peer)),
+        peers.filter_map(|(number, peer)| match peer {
+            Peer::Honest(peer) => Some((number, &**peer)),
             Peer::Rogue(_) => None,
         })
     }
 
     /// An honest peer.
-    pub(super) fn peer(&self, no: PeerNo) -> &HonestPeer {
-        match &self.peers[no] {
+    pub(super) fn peer(&self, number: PeerNumber) -> &HonestPeer {
+        match &self.peers[number] {
             Peer::Honest(peer) => peer,
-            Peer::Rogue(_) => panic!("{no} is not honest"),
+            Peer::Rogue(_) => panic!("{number} is not honest"),
         }
     }
 
     /// How many bytes of blocks a peer has sent.
-    pub(super) fn sent(&self, no: PeerNo) -> u64 {
-        self.env.network.sent(no)
+    pub(super) fn sent(&self, number: PeerNumber) -> u64 {
+        self.env.network.sent(number)
     }
 
     fn handle(&mut self, event: Event) {
@@ -128,29 +128,30 @@ impl Simulation {
                     Peer::Rogue(peer) => peer.on_answered(connection, admits, env),
                 }
             }
-            Event::Arrived(connection, no, packets) => match &mut self.peers[no] {
+            Event::Arrived(connection, number, packets) => match &mut self.peers[number] {
                 Peer::Honest(peer) => peer.on_packets(connection, packets, env),
                 Peer::Rogue(peer) => peer.on_packets(connection, packets, env),
             },
-            Event::Written(connection, no, blocks) => {
-                if let Peer::Rogue(peer) = &mut self.peers[no] {
+            Event::Written(connection, number, blocks) => {
+                if let Peer::Rogue(peer) = &mut self.peers[number] {
                     peer.on_sent(blocks, env);
                 }
-                env.network.on_written(connection, no, &mut env.events);
+                env.network.on_written(connection, number, &mut env.events);
             }
-            Event::Closed(connection, no) => match &mut self.peers[no] {
+            Event::Closed(connection, number) => match &mut self.peers[number] {
                 Peer::Honest(peer) => peer.on_closed(connection, env),
                 Peer::Rogue(peer) => peer.on_closed(connection),
             },
-            Event::Tick(no) | Event::Worker(no, _) | Event::Finished(no) | Event::Woken(no) => {
-                match (&mut self.peers[no], event) {
-                    (Peer::Honest(peer), Event::Tick(_)) => peer.on_tick(env),
-                    (Peer::Honest(peer), Event::Worker(_, job)) => peer.on_worker(job, env),
-                    (Peer::Honest(peer), Event::Finished(_)) => peer.on_finished(env),
-                    (Peer::Rogue(peer), Event::Woken(_)) => peer.on_woken(env),
-                    _ => {}
-                }
-            }
+            Event::Tick(number)
+            | Event::Worker(number, _)
+            | Event::Finished(number)
+            | Event::Woken(number) => match (&mut self.peers[number], event) {
+                (Peer::Honest(peer), Event::Tick(_)) => peer.on_tick(env),
+                (Peer::Honest(peer), Event::Worker(_, job)) => peer.on_worker(job, env),
+                (Peer::Honest(peer), Event::Finished(_)) => peer.on_finished(env),
+                (Peer::Rogue(peer), Event::Woken(_)) => peer.on_woken(env),
+                _ => {}
+            },
         }
     }
 }
@@ -161,12 +162,12 @@ fn is_complete(peer: &HonestPeer) -> bool {
 
 fn honest(
     plan: &Plan,
-    no: PeerNo,
+    number: PeerNumber,
     owned: PieceSet,
-    others: &[PeerNo],
+    others: &[PeerNumber],
     env: &mut Environment,
 ) -> HonestPeer {
-    let peer = &plan.peers[no];
+    let peer = &plan.peers[number];
     let needed = match peer.role {
         Role::Downloader => draw(peer.needed_percent, &plan.lengths, &mut env.rng),
         _ => owned.clone(),
@@ -175,7 +176,7 @@ fn honest(
     let config = SwarmConfig {
         info_hash: InfoHash([7; 20]),
         lengths: plan.lengths,
-        own_id: Network::peer_id(no),
+        own_id: Network::peer_id(number),
         is_private: false,
         exchanges_peers: true,
         order: peer.order,
@@ -186,7 +187,7 @@ fn honest(
         max_unread: MAX_UNREAD,
     };
     let checker = Checker::new(plan.lengths, missing, peer.slots);
-    let mut honest = HonestPeer::new(no, config, checker, peer.buffers, plan.seed);
+    let mut honest = HonestPeer::new(number, config, checker, peer.buffers, plan.seed);
     if !plan.checks_each_event {
         honest.check_now_and_then();
     }

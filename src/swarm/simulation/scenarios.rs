@@ -9,27 +9,27 @@ use crate::torrent::{BLOCK, Lengths};
 use std::time::Duration;
 
 const PIECE: i64 = 512 << 10;
-/// A block takes 200 us.
+/// Bytes a second. A block takes 200 us.
 const RATE: u64 = 80_000_000;
 
 /// A share of this many MiB, with one downloader and the other peers.
 fn simulation(mib: u64, others: impl IntoIterator<Item = PeerPlan>, seed: u64) -> Simulation {
     let lengths = Lengths::new(mib << 20, PIECE).unwrap();
-    let downloader = PeerPlan::new(Role::Downloader).at(8 * RATE);
+    let downloader = PeerPlan::new(Role::Downloader).with_rate(8 * RATE);
     let peers = std::iter::once(downloader).chain(others).collect();
     Simulation::new(&Plan::of(lengths, peers, seed))
 }
 
 fn seed() -> PeerPlan {
-    PeerPlan::new(Role::Seed).at(RATE)
+    PeerPlan::new(Role::Seed).with_rate(RATE)
 }
 
 fn rogue(misbehaviour: Misbehaviour) -> PeerPlan {
-    PeerPlan::new(Role::Rogue(misbehaviour)).at(RATE)
+    PeerPlan::new(Role::Rogue(misbehaviour)).with_rate(RATE)
 }
 
 fn partial(owned_percent: u8, rate: u64) -> PeerPlan {
-    let peer = PeerPlan::new(Role::Partial).at(rate);
+    let peer = PeerPlan::new(Role::Partial).with_rate(rate);
     PeerPlan {
         owned_percent,
         ..peer
@@ -41,17 +41,17 @@ fn seeds_of_equal_rate_deliver_equal_shares() {
     let mut simulation = simulation(64, vec![seed(); 4], 7);
     simulation.run();
     let blocks = (64 << 20) / u64::from(BLOCK);
-    for no in 1..=4 {
-        let sent = simulation.sent(no) / u64::from(BLOCK);
-        let alike = blocks / 5..blocks / 3;
-        assert!(alike.contains(&sent), "{no} sent {sent} of {blocks}");
+    for number in 1..=4 {
+        let sent = simulation.sent(number) / u64::from(BLOCK);
+        let fair = blocks / 5..blocks / 3;
+        assert!(fair.contains(&sent), "{number} sent {sent} of {blocks}");
     }
 }
 
 #[test]
 fn outside_endgame_no_block_is_requested_twice() {
     let others = [
-        seed().at(2 * RATE),
+        seed().with_rate(2 * RATE),
         partial(60, RATE / 2),
         partial(30, RATE / 5),
     ];
@@ -67,7 +67,7 @@ fn outside_endgame_no_block_is_requested_twice() {
 
 #[test]
 fn a_silent_peer_does_not_delay_the_end() {
-    let others = [seed().at(2 * RATE), rogue(Misbehaviour::Silent)];
+    let others = [seed().with_rate(2 * RATE), rogue(Misbehaviour::Silent)];
     let took = simulation(4, others, 5).run();
     assert!(
         took < Duration::from_secs(1),
@@ -84,7 +84,7 @@ fn peers_that_choke_again_and_again_do_not_stall_a_download() {
             ..rogue(Misbehaviour::Choking(pause))
         };
         let took = simulation(4, vec![choking; 2], 5).run();
-        // 256 blocks, eight at a time from each of the two.
+        // The two peers send 256 blocks, eight at a time each.
         assert!(took < 16 * pause + Duration::from_secs(1), "{took:?}");
     }
     let choking = rogue(Misbehaviour::Choking(Duration::from_secs(3_600)));
@@ -94,23 +94,27 @@ fn peers_that_choke_again_and_again_do_not_stall_a_download() {
 
 #[test]
 fn a_liar_among_honest_peers_is_found_and_no_other_is_blamed() {
-    let others = [seed(), rogue(Misbehaviour::Lying), seed().at(RATE * 2 / 3)];
+    let others = [
+        seed(),
+        rogue(Misbehaviour::Lying),
+        seed().with_rate(RATE * 2 / 3),
+    ];
     let mut simulation = simulation(8, others, 11);
     let end = simulation.run();
     let contacts = simulation.peer(0).core().contacts();
-    let barred = (0..4).filter(|no| contacts.is_barred(Network::address(*no), end));
+    let barred = (0..4).filter(|number| contacts.is_barred(Network::address(*number), end));
     assert_eq!(barred.collect::<Vec<_>>(), [2]);
-    let ends = simulation.peer(0).checker().ends();
-    let proofs = ends
+    let reasons = simulation.peer(0).checker().close_reasons();
+    let proofs = reasons
         .iter()
-        .filter(|end| matches!(end, CloseReason::BadPiece(_)));
-    assert_eq!(proofs.count(), 1, "{ends:?}");
+        .filter(|reason| matches!(reason, CloseReason::BadPiece(_)));
+    assert_eq!(proofs.count(), 1, "{reasons:?}");
 }
 
 #[test]
 fn a_peer_that_never_reads_and_a_peer_that_delivers_nothing_lose_their_links() {
-    // Half a minute for everything.
-    let slow = PeerPlan::new(Role::Seed).at(256 << 10);
+    // The seed needs half a minute for all pieces.
+    let slow = PeerPlan::new(Role::Seed).with_rate(256 << 10);
     let others = [
         slow,
         rogue(Misbehaviour::Greedy),
@@ -118,15 +122,18 @@ fn a_peer_that_never_reads_and_a_peer_that_delivers_nothing_lose_their_links() {
     ];
     let mut simulation = simulation(8, others, 2);
     simulation.run();
-    let ends = simulation.peer(0).checker().ends();
-    assert!(ends.contains(&CloseReason::DoesNotRead), "{ends:?}");
-    assert!(ends.contains(&CloseReason::DeliversNothing), "{ends:?}");
+    let reasons = simulation.peer(0).checker().close_reasons();
+    assert!(reasons.contains(&CloseReason::DoesNotRead), "{reasons:?}");
+    assert!(
+        reasons.contains(&CloseReason::DeliversNothing),
+        "{reasons:?}"
+    );
 }
 
 #[test]
 fn a_silent_link_does_not_keep_a_piece_that_it_was_to_deliver_alone() {
     let silent = rogue(Misbehaviour::Silent);
-    for seed_of_all in 0..10 {
+    for simulation_seed in 0..10 {
         // A piece that failed is fetched from one link alone, perhaps from a silent one.
         let far = Duration::from_millis(30);
         let others = [
@@ -141,7 +148,7 @@ fn a_silent_link_does_not_keep_a_piece_that_it_was_to_deliver_alone() {
             silent.clone(),
             silent.clone(),
         ];
-        let took = simulation(2, others, seed_of_all).run();
+        let took = simulation(2, others, simulation_seed).run();
         assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }

@@ -19,7 +19,8 @@ impl Drop for PrintSeedOnFailure {
     }
 }
 
-/// The seeds to run: the one in the environment, or the number in the environment, or `usual`.
+/// The seeds to run: the one in `PIECEFUL_SEED`, or as many as `PIECEFUL_SCHEDULES` says, or
+/// `usual` many.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("PIECEFUL_SEED") {
@@ -47,33 +48,33 @@ fn in_many_small_simulations_every_peer_becomes_complete() {
 }
 
 /// Runs simulations of two hundred peers. No download starves while others finish: each ends within
-/// twice the sum of two times. These are the time of the middle download, and the time that it
-/// would take to fetch everything over one of its own connections.
+/// twice the sum of two times. These are the time of the median download, and the time that the
+/// download would take to fetch everything over one of its own connections.
 fn run_large_simulations(usual: u64) {
     for seed in seeds(usual) {
         let _print = PrintSeedOnFailure("large", seed);
         let plan = Plan::large(seed);
         let mut simulation = Simulation::new(&plan);
         let last = simulation.run();
-        let ends = simulation.honest().filter_map(|(no, peer)| {
-            let is_download = plan.peers[no].role == Role::Downloader;
+        let ends = simulation.honest().filter_map(|(number, peer)| {
+            let is_download = plan.peers[number].role == Role::Downloader;
             let end = peer.complete_at().filter(|_| is_download)?;
-            let alone = plan.lengths.total() as f64 / plan.peers[no].rate as f64;
+            let alone = plan.lengths.total() as f64 / plan.peers[number].rate as f64;
             Some((end, Duration::from_secs_f64(alone)))
         });
         let mut ends: Vec<(Duration, Duration)> = ends.collect();
         ends.sort_unstable();
-        let (middle, _) = ends[ends.len() / 2];
+        let (median, _) = ends[ends.len() / 2];
         let downloads = ends.len();
         println!(
-            "seed {seed}: {downloads} downloads, the middle one {middle:?}, the last {last:?}"
+            "seed {seed}: {downloads} downloads, the median one {median:?}, the last {last:?}"
         );
         assert!(downloads >= 140);
         for (end, alone) in ends {
-            let fair = 2 * (middle + alone);
+            let fair = 2 * (median + alone);
             assert!(
                 end <= fair,
-                "one took {end:?}; fair are twice {middle:?} and {alone:?}"
+                "a download took {end:?}, more than twice the sum of {median:?} and {alone:?}"
             );
         }
     }

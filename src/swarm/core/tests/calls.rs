@@ -24,7 +24,7 @@ fn calls_fill_the_free_places_and_no_address_is_called_twice() {
     assert_eq!(calls.len(), 4);
     // A call that has become a link takes one place, not two.
     for address in &calls {
-        swarm.link_up_as(called(number(*address)));
+        swarm.link_up_as(outgoing(number(*address)));
     }
     assert_eq!(connects(&swarm.tick()), []);
     swarm.link_down(LinkId(number(calls[0]).into()));
@@ -83,7 +83,7 @@ fn an_address_is_called_again_a_while_after_its_call_ended_without_failure() {
     assert_eq!(connects(&swarm.tick()), []);
 }
 
-/// In how many seconds from now the address is called.
+/// Waits until an address is called. Returns how many seconds that took.
 fn called_after(swarm: &mut Swarm) -> u64 {
     let begun = swarm.now;
     while connects(&swarm.tick()).is_empty() {
@@ -94,12 +94,12 @@ fn called_after(swarm: &mut Swarm) -> u64 {
 }
 
 #[test]
-fn an_address_without_use_is_called_later_each_time_and_a_useful_one_soon() {
+fn a_useless_address_is_called_later_each_time_and_a_useful_one_soon() {
     let mut swarm = Swarm::complete();
     learn(&mut swarm, 1..=1);
-    let fails = |swarm: &mut Swarm, lives: u64| {
+    let called_again_after = |swarm: &mut Swarm, lives: u64| {
         assert_eq!(connects(&swarm.tick()), []);
-        let id = swarm.link_up_as(called(1));
+        let id = swarm.link_up_as(outgoing(1));
         swarm.wait(lives);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
@@ -107,39 +107,42 @@ fn an_address_without_use_is_called_later_each_time_and_a_useful_one_soon() {
     };
     assert_eq!(called_after(&mut swarm), 0);
     for (least, most) in [(1, 1), (1, 2), (2, 4), (4, 8), (8, 16)] {
-        let after = fails(&mut swarm, 1);
+        let after = called_again_after(&mut swarm, 1);
         assert!((least..=most).contains(&after), "{after}");
     }
-    assert!(fails(&mut swarm, 60) > 10, "a minute is no proof");
-    assert_eq!(fails(&mut swarm, 61), 1);
-    // A block proves it too.
-    fails(&mut swarm, 1);
-    fails(&mut swarm, 1);
+    assert!(
+        called_again_after(&mut swarm, 60) > 10,
+        "a link of a minute is not useful yet"
+    );
+    assert_eq!(called_again_after(&mut swarm, 61), 1);
+    // A link over which a block was sent is useful too.
+    called_again_after(&mut swarm, 1);
+    called_again_after(&mut swarm, 1);
     let sent = LinkActivity {
         sent: 1,
         ..LinkActivity::default()
     };
     swarm.activity.insert(LinkId(1), sent);
-    assert_eq!(fails(&mut swarm, 1), 1);
+    assert_eq!(called_again_after(&mut swarm, 1), 1);
 }
 
 #[test]
-fn a_link_that_delivered_a_block_was_of_use() {
+fn a_link_that_delivered_a_block_was_useful() {
     let mut swarm = Swarm::fetching();
     learn(&mut swarm, 1..=1);
     assert_eq!(called_after(&mut swarm), 0);
-    let mut again_after = |gives: usize| {
-        let id = swarm.link_up_as(called(1));
+    let mut called_again_after = |blocks: usize| {
+        let id = swarm.link_up_as(outgoing(1));
         swarm.announce_pieces(id, &[0]);
         let effects = swarm.receive(id, ReceivedMessage::Unchoke);
-        swarm.deliver(id, &requests(&effects, id)[..gives]);
+        swarm.deliver(id, &requests(&effects, id)[..blocks]);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
         called_after(&mut swarm)
     };
-    let after = [0; 4].map(&mut again_after);
+    let after = [0; 4].map(&mut called_again_after);
     assert!(after[3] >= 4, "{after:?}");
-    assert_eq!(again_after(1), 1);
+    assert_eq!(called_again_after(1), 1);
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     }
     learn(&mut swarm, 9..=9);
     swarm.wait(5);
-    // The download starves, so it calls. But by then all four links are of use.
+    // The download starves, so it calls. But by then all four links are useful.
     assert_eq!(connects(&swarm.tick()), [address(9)]);
     for number in 1..=4 {
         let used = LinkActivity {
@@ -161,16 +164,19 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
         swarm.activity.insert(LinkId(number), used);
     }
     swarm.tick();
-    let (admitted, _) = swarm.link(LinkId(9), called(9));
+    let (admitted, _) = swarm.try_link_up(LinkId(9), outgoing(9));
     assert_eq!(admitted, Err(LinkRefusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 1);
     // The same peer at another address.
     let linked = RemotePeer {
-        peer_id: caller(1).peer_id,
-        ..called(9)
+        peer_id: incoming(1).peer_id,
+        ..outgoing(9)
     };
-    assert_eq!(swarm.link(LinkId(9), linked).0, Err(LinkRefusal::Linked));
+    assert_eq!(
+        swarm.try_link_up(LinkId(9), linked).0,
+        Err(LinkRefusal::Linked)
+    );
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 60);
 }
@@ -183,7 +189,10 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
     // The peer calls us at the same time, and has the lower id.
     let id = swarm.link_up(1);
     swarm.announce_port(id);
-    assert_eq!(swarm.link(LinkId(9), called(1)).0, Err(LinkRefusal::Linked));
+    assert_eq!(
+        swarm.try_link_up(LinkId(9), outgoing(1)).0,
+        Err(LinkRefusal::Linked)
+    );
     swarm.step(|core, now| core.on_call_ended(address(1), now));
     assert_eq!(called_after(&mut swarm), 60);
 }

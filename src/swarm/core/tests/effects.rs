@@ -37,7 +37,7 @@ pub(super) fn connects(effects: &Effects) -> Vec<SocketAddr> {
     addresses
 }
 
-/// The links to end, and why.
+/// The links to close, and why.
 pub(super) fn closed(effects: &Effects) -> Vec<(LinkId, CloseReason)> {
     let closed = effects.iter().filter_map(|effect| match effect {
         Effect::Close(id, reason) => Some((*id, reason.clone())),
@@ -68,7 +68,8 @@ pub(super) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
     }
 }
 
-/// The name of each effect. With a new effect, add it here and test when it comes and when not.
+/// The names of the effects. If you add an effect, add its name here, and test both that the core
+/// returns it and that it does not.
 pub(super) fn kinds(effects: &Effects) -> Vec<&'static str> {
     let kind = |effect: &Effect<u32>| match effect {
         Effect::Send(..) => "Send",

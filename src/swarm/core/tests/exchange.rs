@@ -40,7 +40,7 @@ fn exchange_message(added: &[(u8, u8)], dropped: &[u8]) -> PexMessage {
     }
 }
 
-fn message(added: &[SocketAddr]) -> Vec<u8> {
+fn encoded_message(added: &[SocketAddr]) -> Vec<u8> {
     let added = added.iter().map(|address| (*address, 0)).collect();
     let dropped = Vec::new();
     PexMessage { added, dropped }.encode()
@@ -64,8 +64,8 @@ fn a_link_gets_the_addresses_of_the_others_with_their_flags() {
     swarm.link_up(4);
     swarm.wait(1);
     let effects = swarm.tick();
-    let due = exchange_message(&[(2, FLAG_SEED | FLAG_REACHABLE), (3, FLAG_SEED)], &[]);
-    assert_eq!(exchange_messages(&effects, id), [(7, due)]);
+    let expected = exchange_message(&[(2, FLAG_SEED | FLAG_REACHABLE), (3, FLAG_SEED)], &[]);
+    assert_eq!(exchange_messages(&effects, id), [(7, expected)]);
     // The other links do not take such messages.
     assert_eq!(
         kinds(&effects)
@@ -105,7 +105,7 @@ fn extension_number_0_means_that_no_messages_are_taken() {
 fn addresses_from_a_link_are_called_only_while_something_is_fetched() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
-    let payload = message(&[address(8), address(9)]);
+    let payload = encoded_message(&[address(8), address(9)]);
     assert_eq!(
         swarm.receive(id, ReceivedMessage::PeerExchange(&payload)),
         []
@@ -125,7 +125,7 @@ fn loopback_addresses_from_another_machine_are_not_called() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
     let here = ([127, 0, 0, 1], 6_881).into();
-    let payload = message(&[here, address(9)]);
+    let payload = encoded_message(&[here, address(9)]);
     assert_eq!(
         swarm.receive(id, ReceivedMessage::PeerExchange(&payload)),
         []
@@ -142,7 +142,7 @@ fn without_peer_exchange_nothing_is_sent_or_accepted() {
     }
     swarm.wait(1);
     assert_eq!(swarm.tick(), []);
-    let payload = message(&[address(9)]);
+    let payload = encoded_message(&[address(9)]);
     for _ in 0..20 {
         assert_eq!(
             swarm.receive(LinkId(1), ReceivedMessage::PeerExchange(&payload)),
@@ -160,7 +160,7 @@ fn without_peer_exchange_nothing_is_sent_or_accepted() {
 fn a_malformed_message_is_a_breach_but_an_early_one_is_not_parsed() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
-    let payload = message(&[address(9)]);
+    let payload = encoded_message(&[address(9)]);
     swarm.receive(id, ReceivedMessage::PeerExchange(&payload));
     assert_eq!(swarm.receive(id, ReceivedMessage::PeerExchange(b"x")), []);
     swarm.wait(60);
@@ -176,7 +176,7 @@ fn a_malformed_message_is_a_breach_but_an_early_one_is_not_parsed() {
 fn messages_that_come_far_too_often_are_a_breach_in_every_phase() {
     for mut swarm in [Swarm::fetching(), Swarm::complete()] {
         let id = swarm.link_up(1);
-        let payload = message(&[]);
+        let payload = encoded_message(&[]);
         for _ in 0..11 {
             swarm.receive(id, ReceivedMessage::PeerExchange(&payload));
         }

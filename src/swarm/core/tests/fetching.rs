@@ -19,10 +19,10 @@ fn each_missing_block_is_requested_once_from_a_peer_that_serves_us() {
     swarm.begin(&[1]);
     let (id, mut requested) = swarm.source(1, ALL);
     requested.sort();
-    let due = [(0, 0), (0, 1), (2, 0), (2, 1), (3, 0), (3, 1)];
+    let expected = [(0, 0), (0, 1), (2, 0), (2, 1), (3, 0), (3, 1)];
     assert_eq!(
         requested,
-        due.map(|(piece, block)| swarm.block(piece, block))
+        expected.map(|(piece, block)| swarm.block(piece, block))
     );
     assert_eq!(swarm.tick(), []);
     assert_eq!(swarm.receive(id, ReceivedMessage::Unchoke), []);
@@ -46,8 +46,8 @@ fn only_allowed_pieces_are_requested_from_a_peer_that_chokes_us() {
 }
 
 #[test]
-fn a_choke_without_bep_6_drops_the_requests_and_one_with_it_rejects_each() {
-    for (remote, left) in [(plain(1), 8), (caller(1), 0)] {
+fn a_choke_drops_the_requests_only_without_bep_6() {
+    for (remote, left) in [(plain(1), 8), (incoming(1), 0)] {
         let mut swarm = Swarm::fetching();
         let first = swarm.link_up_as(remote);
         swarm.announce_pieces(first, ALL);
@@ -64,7 +64,7 @@ fn a_choke_without_bep_6_drops_the_requests_and_one_with_it_rejects_each() {
 }
 
 #[test]
-fn a_rejected_block_is_requested_from_another_link_and_the_first_one_rests() {
+fn a_rejected_block_is_requested_from_another_link_and_the_first_one_pauses() {
     let mut swarm = Swarm::fetching();
     let (first, requested) = swarm.source(1, ALL);
     swarm.source(2, ALL);
@@ -123,9 +123,9 @@ fn a_suggested_piece_comes_first() {
     }
 }
 
-/// Has a link deliver everything. Returns the largest number of requests in flight. The window
+/// Makes a link deliver everything. Returns the largest number of requests in flight. The window
 /// grows by one with each block.
-fn most_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
+fn max_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
     let pieces = PieceSet::full(&swarm.lengths);
     let is_first = true;
     swarm.receive(id, ReceivedMessage::Pieces { pieces, is_first });
@@ -142,7 +142,7 @@ fn most_in_flight(swarm: &mut Swarm, id: LinkId) -> usize {
 }
 
 #[test]
-fn requests_in_flight_are_bounded_by_what_the_peer_keeps_and_we_allow() {
+fn requests_in_flight_are_bounded_by_the_queue_of_the_peer_and_our_limit() {
     for (largest_window, request_queue, most) in [
         (100, Some(3), 3),
         (100, Some(0), 1),
@@ -159,22 +159,22 @@ fn requests_in_flight_are_bounded_by_what_the_peer_keeps_and_we_allow() {
             ..ExtensionHandshake::default()
         };
         swarm.receive(id, ReceivedMessage::Handshake(handshake));
-        assert_eq!(most_in_flight(&mut swarm, id), most);
+        assert_eq!(max_in_flight(&mut swarm, id), most);
     }
 }
 
 #[test]
-fn a_peer_that_does_not_say_how_many_requests_it_keeps_gets_250() {
+fn a_peer_that_does_not_announce_its_queue_gets_250_requests() {
     let most = |remote| {
         let mut swarm = Swarm::fetching_with(|config| {
             config.largest_window = 1_000;
             config.lengths = lengths(560, 1);
         });
         let id = swarm.link_up_as(remote);
-        most_in_flight(&mut swarm, id)
+        max_in_flight(&mut swarm, id)
     };
     assert_eq!(most(plain(1)), 250);
-    assert!(most(caller(1)) > 260);
+    assert!(most(incoming(1)) > 260);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_complete_run_is_hashed_with_its_blocks_in_order() {
     let block = |buffer| PendingBlock {
         buffer,
         length: 16 << 10,
-        source: Source::Peer(caller(1).address),
+        source: Source::Peer(incoming(1).address),
     };
     assert_eq!(effects, [Effect::Hash(run, vec![block(0), block(1)])]);
     assert_eq!(
@@ -221,7 +221,7 @@ fn the_source_of_a_block_is_the_listening_address_if_it_is_known() {
 }
 
 #[test]
-fn a_block_without_a_request_is_a_breach_and_one_that_came_before_is_returned() {
+fn a_block_without_a_request_is_a_breach_and_the_buffer_of_a_duplicate_is_returned() {
     let mut swarm = Swarm::fetching();
     let (id, requested) = swarm.source(1, &[1]);
     let other = swarm.block(2, 0);

@@ -42,7 +42,7 @@ impl Budget for Buffers {
 
     fn release(&mut self, blocks: u32) {
         let reserved = self.reserved.fetch_sub(blocks, Ordering::Relaxed);
-        assert!(reserved >= blocks, "{blocks} of {reserved} given back");
+        assert!(reserved >= blocks, "{blocks} of {reserved} returned");
     }
 
     fn reserved(&self) -> u32 {
@@ -50,8 +50,8 @@ impl Budget for Buffers {
     }
 }
 
-/// One swarm at a peer whose id is all 100. It has four pieces of two blocks unless the test says
-/// otherwise.
+/// One swarm at a peer. Each byte of the peer's id is 100. The share has four pieces of two blocks,
+/// unless the test changes that.
 pub(super) struct Swarm {
     pub(super) core: Core<u32>,
     pub(super) now: Duration,
@@ -183,7 +183,7 @@ impl Swarm {
     }
 
     /// Tries to let a link in under this id.
-    pub(super) fn link(
+    pub(super) fn try_link_up(
         &mut self,
         id: LinkId,
         remote: RemotePeer,
@@ -193,13 +193,13 @@ impl Swarm {
 
     /// Lets in a call from the peer of that number. Returns the link.
     pub(super) fn link_up(&mut self, number: u8) -> LinkId {
-        self.link_up_as(caller(number))
+        self.link_up_as(incoming(number))
     }
 
     pub(super) fn link_up_as(&mut self, remote: RemotePeer) -> LinkId {
         let PeerId([number, ..]) = remote.peer_id;
         let id = LinkId(number.into());
-        let (admitted, effects) = self.link(id, remote);
+        let (admitted, effects) = self.try_link_up(id, remote);
         assert_eq!((admitted, effects), (Ok(()), vec![]));
         id
     }
@@ -209,7 +209,7 @@ impl Swarm {
         self.core.contacts_mut().add(address(number));
         let effects = self.tick();
         assert!(effects.contains(&Effect::Connect(address(number))));
-        self.link_up_as(called(number))
+        self.link_up_as(outgoing(number))
     }
 
     pub(super) fn link_down(&mut self, id: LinkId) -> Effects {
@@ -344,7 +344,7 @@ pub(super) fn number(address: SocketAddr) -> u8 {
 }
 
 /// The peer of that number, when it calls us.
-pub(super) fn caller(number: u8) -> RemotePeer {
+pub(super) fn incoming(number: u8) -> RemotePeer {
     RemotePeer {
         address: ([10, 0, 0, number], 50_000).into(),
         outgoing: false,
@@ -355,11 +355,11 @@ pub(super) fn caller(number: u8) -> RemotePeer {
 }
 
 /// The same, when we call it.
-pub(super) fn called(number: u8) -> RemotePeer {
+pub(super) fn outgoing(number: u8) -> RemotePeer {
     RemotePeer {
         address: address(number),
         outgoing: true,
-        ..caller(number)
+        ..incoming(number)
     }
 }
 
@@ -368,7 +368,7 @@ pub(super) fn plain(number: u8) -> RemotePeer {
     RemotePeer {
         fast: false,
         extensions: false,
-        ..caller(number)
+        ..incoming(number)
     }
 }
 

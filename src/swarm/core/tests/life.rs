@@ -1,4 +1,4 @@
-//! What else changes when a share begins and ends.
+//! What changes when a share begins and ends, apart from its phase.
 
 use super::fixture::*;
 use crate::swarm::core::{Budget, CloseReason, Effect, OutgoingMessage, ReceivedMessage};

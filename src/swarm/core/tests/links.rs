@@ -10,7 +10,7 @@ use std::time::Duration;
 const NEW: LinkId = LinkId(1_000);
 
 fn refused(swarm: &mut Swarm, remote: RemotePeer) -> LinkRefusal {
-    let (admitted, effects) = swarm.link(NEW, remote);
+    let (admitted, effects) = swarm.try_link_up(NEW, remote);
     assert_eq!(effects, []);
     admitted.unwrap_err()
 }
@@ -18,7 +18,7 @@ fn refused(swarm: &mut Swarm, remote: RemotePeer) -> LinkRefusal {
 #[test]
 fn no_link_is_let_in_while_nothing_is_served() {
     let mut swarm = Swarm::new();
-    assert_eq!(refused(&mut swarm, caller(1)), LinkRefusal::NotServed);
+    assert_eq!(refused(&mut swarm, incoming(1)), LinkRefusal::NotServed);
 }
 
 #[test]
@@ -26,9 +26,9 @@ fn a_barred_peer_is_not_let_in_until_its_time_is_over() {
     let mut swarm = Swarm::fetching();
     let until = swarm.now + Duration::from_secs(600);
     swarm.core.contacts_mut().bar(address(1), until);
-    assert_eq!(refused(&mut swarm, called(1)), LinkRefusal::Barred);
+    assert_eq!(refused(&mut swarm, outgoing(1)), LinkRefusal::Barred);
     swarm.wait(600);
-    assert_eq!(swarm.link(NEW, called(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, outgoing(1)).0, Ok(()));
 }
 
 #[test]
@@ -37,11 +37,11 @@ fn in_a_private_swarm_a_call_to_a_forgotten_address_is_given_up() {
     swarm.core.contacts_mut().add(address(1));
     assert_eq!(connects(&swarm.tick()), [address(1)]);
     swarm.step(|core, now| core.give_up_peers("its tracker failed", now));
-    assert_eq!(refused(&mut swarm, called(1)), LinkRefusal::GivenUp);
+    assert_eq!(refused(&mut swarm, outgoing(1)), LinkRefusal::GivenUp);
     // A peer that calls us has our address from a tracker.
-    assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, incoming(1)).0, Ok(()));
     let mut open = Swarm::fetching();
-    assert_eq!(open.link(NEW, called(1)).0, Ok(()));
+    assert_eq!(open.try_link_up(NEW, outgoing(1)).0, Ok(()));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn when_useful_links_take_all_places_no_other_is_let_in() {
         swarm.link_up(number);
     }
     swarm.wait(4);
-    assert_eq!(refused(&mut swarm, caller(5)), LinkRefusal::Full);
+    assert_eq!(refused(&mut swarm, incoming(5)), LinkRefusal::Full);
 }
 
 #[test]
@@ -61,26 +61,31 @@ fn the_least_useful_link_makes_room() {
     swarm.announce_pieces(interesting, &[0]);
     let interested = swarm.link_up(2);
     swarm.receive(interested, ReceivedMessage::Interested);
-    let long = swarm.link_up(3);
-    swarm.announce_port(long);
-    let short = swarm.link_up(4);
+    let idle_longest = swarm.link_up(3);
+    swarm.announce_port(idle_longest);
+    let idle_shorter = swarm.link_up(4);
     let activity = LinkActivity {
         sent: 1,
         last_sent: swarm.now + Duration::from_secs(2),
         ..LinkActivity::default()
     };
-    swarm.activity.insert(short, activity);
+    swarm.activity.insert(idle_shorter, activity);
     swarm.wait(8);
     swarm.tick();
-    for (number, gone) in [(5, long), (6, short), (7, interested), (8, interesting)] {
-        let (admitted, effects) = swarm.link(LinkId(number), caller(number as u8));
+    for (number, gone) in [
+        (5, idle_longest),
+        (6, idle_shorter),
+        (7, interested),
+        (8, interesting),
+    ] {
+        let (admitted, effects) = swarm.try_link_up(LinkId(number), incoming(number as u8));
         assert_eq!(admitted, Ok(()));
         assert_eq!(closed(&effects), [(gone, CloseReason::MadeRoom)]);
-        // When it ends, nothing more changes.
+        // The link was removed before: its end changes nothing more.
         assert_eq!(swarm.link_down(gone), []);
     }
     assert_eq!(swarm.core.links().len(), 4);
-    // Its address is called again after a while.
+    // Only the address of `idle_longest` is known. It is called again after a while.
     (5..=8).for_each(|number| drop(swarm.link_down(LinkId(number))));
     swarm.wait(59);
     assert_eq!(connects(&swarm.tick()), []);
@@ -90,7 +95,8 @@ fn the_least_useful_link_makes_room() {
 
 #[test]
 fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
-    // Our id is 100. The peer's number; whether we called first; whether the first link stays.
+    // Our id is 100. Each row: the peer's number, whether we called first, whether the first link
+    // stays.
     for (number, first_is_ours, stays) in [
         (1, false, true),
         (1, true, false),
@@ -99,12 +105,12 @@ fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
     ] {
         let mut swarm = Swarm::fetching();
         let (first, second) = match first_is_ours {
-            true => (called(number), caller(number)),
-            false => (caller(number), called(number)),
+            true => (outgoing(number), incoming(number)),
+            false => (incoming(number), outgoing(number)),
         };
         swarm.core.contacts_mut().add(address(number));
         let old = swarm.link_up_as(first);
-        let (admitted, effects) = swarm.link(NEW, second);
+        let (admitted, effects) = swarm.try_link_up(NEW, second);
         let links: Vec<LinkId> = swarm.core.links().map(|(id, _)| id).collect();
         if stays {
             assert_eq!((admitted, effects), (Err(LinkRefusal::Linked), vec![]));
@@ -118,23 +124,24 @@ fn of_two_links_of_one_peer_the_call_of_the_lower_id_stays() {
 }
 
 #[test]
-fn a_link_that_is_idle_for_long_is_replaced_by_one_in_the_same_direction() {
+fn an_idle_link_is_replaced_by_a_new_link_in_the_same_direction() {
     for number in [1, 200] {
         for (remote, other_way) in [
-            (caller(number), called(number)),
-            (called(number), caller(number)),
+            (incoming(number), outgoing(number)),
+            (outgoing(number), incoming(number)),
         ] {
             let mut swarm = Swarm::fetching();
             let old = swarm.link_up_as(remote);
             swarm.wait(10);
             assert_eq!(refused(&mut swarm, remote), LinkRefusal::Linked);
             swarm.now += Duration::from_millis(1);
-            // With calls in both directions the lower id decides, however long the link is silent.
-            let stays = remote.outgoing == (number > 100);
-            if stays {
+            // With calls in both directions, the call of the peer with the lower id wins, however
+            // long the link is silent.
+            let wins_over_other_way = remote.outgoing == (number > 100);
+            if wins_over_other_way {
                 assert_eq!(refused(&mut swarm, other_way), LinkRefusal::Linked);
             }
-            let (admitted, effects) = swarm.link(NEW, remote);
+            let (admitted, effects) = swarm.try_link_up(NEW, remote);
             let replaced = Effect::Close(old, CloseReason::Replaced);
             assert_eq!((admitted, effects), (Ok(()), vec![replaced]));
         }
@@ -142,21 +149,21 @@ fn a_link_that_is_idle_for_long_is_replaced_by_one_in_the_same_direction() {
 }
 
 #[test]
-fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen_there() {
+fn the_address_of_a_replaced_link_is_called_again_unless_the_new_link_has_it() {
     let mut swarm = Swarm::fetching();
     let old = swarm.link_up(1);
     swarm.announce_port(old);
     swarm.wait(11);
-    assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, incoming(1)).0, Ok(()));
     swarm.link_down(old);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // It is not called while the new link listens there.
+    // It is not called while the peer of the new link listens there.
     let mut swarm = Swarm::fetching();
     let old = swarm.link_up(1);
     swarm.announce_port(old);
     swarm.wait(11);
-    assert_eq!(swarm.link(NEW, caller(1)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, incoming(1)).0, Ok(()));
     swarm.link_down(old);
     swarm.announce_port(NEW);
     swarm.wait(60);
@@ -167,7 +174,7 @@ fn the_address_of_a_replaced_link_is_called_again_if_the_new_one_does_not_listen
     assert_eq!(connects(&swarm.tick()), [address(200)]);
     let old = swarm.link_up(200);
     swarm.announce_port(old);
-    assert_eq!(swarm.link(NEW, called(200)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(NEW, outgoing(200)).0, Ok(()));
     swarm.link_down(old);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
@@ -195,7 +202,7 @@ fn a_peer_without_a_listening_port_is_not_called() {
     swarm.link_down(id);
     swarm.wait(3_600);
     assert_eq!(connects(&swarm.tick()), []);
-    // The port of its first handshake counts.
+    // Later handshakes do not change the port: the first one had none.
     let id = swarm.link_up(1);
     swarm.receive(id, ReceivedMessage::Handshake(Default::default()));
     swarm.announce_port(id);
@@ -215,12 +222,12 @@ fn every_link_gets_the_reason_when_all_links_end() {
     assert_eq!(
         swarm.core.links().len(),
         2,
-        "until they have come to their end"
+        "links stay until `on_link_down`"
     );
 }
 
 #[test]
-fn all_addresses_but_the_barred_ones_are_forgotten_with_the_peers() {
+fn giving_up_peers_forgets_all_addresses_except_barred_ones() {
     let mut swarm = Swarm::fetching();
     let id = swarm.call(1);
     swarm.core.contacts_mut().add(address(2));

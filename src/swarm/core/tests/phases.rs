@@ -16,7 +16,7 @@ const PHASES: [&str; 8] = [
     "Failed",
     "Retired",
 ];
-/// The phases before a final one.
+/// All phases except `Failed` and `Retired`.
 const ALIVE: &[&str] = &[
     "Checking",
     "Fetching",
@@ -40,7 +40,7 @@ fn name(phase: &Phase) -> &'static str {
 }
 
 /// A swarm in that phase. If it serves, it has a link to a leech.
-fn at(phase: &str) -> Swarm {
+fn swarm_in(phase: &str) -> Swarm {
     let mut swarm = Swarm::new();
     let core = &mut swarm.core;
     let now = swarm.now;
@@ -74,51 +74,51 @@ const ACTIONS: [Action; 14] = [
     ("begin with all", |swarm| (None, swarm.begin(&[0, 1, 2, 3]))),
     ("begin whole", |swarm| (None, swarm.begin_whole())),
     ("finish", |swarm| {
-        some(swarm.step(|core, now| core.on_finished(now)), |()| None)
+        with_flag(swarm.step(|core, now| core.on_finished(now)), |()| None)
     }),
     ("unservable", |swarm| {
-        some(
+        with_flag(
             swarm.step(|core, now| core.on_unservable("gone", now)),
             Some,
         )
     }),
     ("lose", |swarm| {
-        some(swarm.step(|core, now| core.lose("gone", now)), Some)
+        with_flag(swarm.step(|core, now| core.lose("gone", now)), Some)
     }),
-    ("look", |swarm| {
-        some(swarm.step(|core, now| core.on_still_lost("cut", now)), Some)
+    ("still lost", |swarm| {
+        with_flag(swarm.step(|core, now| core.on_still_lost("cut", now)), Some)
     }),
     ("regain", |swarm| {
-        some(swarm.step(|core, now| core.regain(now)), Some)
+        with_flag(swarm.step(|core, now| core.regain(now)), Some)
     }),
     ("withdraw", |swarm| {
-        some(swarm.step(|core, now| core.withdraw("out", now)), Some)
+        with_flag(swarm.step(|core, now| core.withdraw("out", now)), Some)
     }),
     ("restore", |swarm| {
-        some(swarm.step(|core, now| core.restore(now)), Some)
+        with_flag(swarm.step(|core, now| core.restore(now)), Some)
     }),
     ("set aside", |swarm| {
-        some(swarm.step(|core, now| core.set_aside("more", now)), Some)
+        with_flag(swarm.step(|core, now| core.set_aside("more", now)), Some)
     }),
     ("fail", |swarm| {
-        some(swarm.step(|core, now| core.fail("bad", now)), |()| None)
+        with_flag(swarm.step(|core, now| core.fail("bad", now)), |()| None)
     }),
     ("retire", |swarm| {
-        some(swarm.step(|core, now| core.retire(now)), |()| None)
+        with_flag(swarm.step(|core, now| core.retire(now)), |()| None)
     }),
     ("put back", |swarm| {
-        some(swarm.step(|core, now| core.put_back(now)), |()| None)
+        with_flag(swarm.step(|core, now| core.put_back(now)), |()| None)
     }),
 ];
 
-fn some<R>(
+fn with_flag<R>(
     (result, effects): (R, Effects),
     to_flag: impl FnOnce(R) -> Option<bool>,
 ) -> (Option<bool>, Effects) {
     (to_flag(result), effects)
 }
 
-/// The phases it is allowed in, the action, the next phase, the effects.
+/// The phases that allow an action, the action, the next phase, the effects.
 type Row = (
     &'static [&'static str],
     &'static str,
@@ -145,7 +145,7 @@ const TABLE: &[Row] = &[
     (&["Withdrawn"], "unservable", "Lost", &["Withhold"]),
     (&["Checking", "Withdrawn"], "lose", "Lost", &["Withhold"]),
     (&["Complete"], "lose", "Lost", &["Withhold", "Close"]),
-    (&["Lost"], "look", "Lost", &[]),
+    (&["Lost"], "still lost", "Lost", &[]),
     (&["Lost"], "regain", "Checking", &[]),
     (
         &["Complete"],
@@ -186,7 +186,7 @@ const TABLE: &[Row] = &[
 fn each_transition_has_its_effects_and_all_else_is_refused_without_any() {
     for phase in PHASES {
         for (action, run) in ACTIONS {
-            let mut swarm = at(phase);
+            let mut swarm = swarm_in(phase);
             let before = swarm.core.phase().clone();
             let (returned, effects) = run(&mut swarm);
             let row = TABLE
@@ -194,14 +194,14 @@ fn each_transition_has_its_effects_and_all_else_is_refused_without_any() {
                 .find(|(from, what, ..)| *what == action && from.contains(&phase));
             let after = swarm.core.phase();
             match row {
-                Some((_, _, to, due)) => {
+                Some((_, _, to, expected)) => {
                     assert_eq!(
                         (name(after), &*kinds(&effects)),
-                        (*to, *due),
+                        (*to, *expected),
                         "{phase}: {action}"
                     );
                 }
-                // The trouble is shown: see below.
+                // The phase contains the trouble: see the next test.
                 None if (phase, action) == ("Fetching", "unservable") => {
                     assert!(effects.is_empty())
                 }
@@ -217,12 +217,12 @@ fn each_transition_has_its_effects_and_all_else_is_refused_without_any() {
 }
 
 #[test]
-fn a_reason_that_is_given_is_shown() {
-    let mut swarm = at("Fetching");
+fn the_phase_contains_its_reason() {
+    let mut swarm = swarm_in("Fetching");
     swarm.step(|core, now| core.on_unservable("gone", now));
     let trouble = Some("cannot serve it: gone".to_owned());
     assert_eq!(*swarm.core.phase(), Phase::Fetching { trouble });
-    let mut swarm = at("Withdrawn");
+    let mut swarm = swarm_in("Withdrawn");
     let reason = "out".to_owned();
     assert_eq!(*swarm.core.phase(), Phase::Withdrawn { reason });
     let lost = |reason: &str| Phase::Lost {
@@ -241,9 +241,9 @@ fn a_reason_that_is_given_is_shown() {
 fn links_are_let_in_and_ticks_count_only_while_the_share_is_served() {
     for phase in PHASES {
         let serves = ["Fetching", "Finishing", "Complete"].contains(&phase);
-        let mut swarm = at(phase);
+        let mut swarm = swarm_in(phase);
         swarm.core.contacts_mut().add(address(9));
-        let (admitted, _) = swarm.link(LinkId(2), caller(2));
+        let (admitted, _) = swarm.try_link_up(LinkId(2), incoming(2));
         assert_eq!(admitted.is_ok(), serves, "{phase}");
         let called = connects(&swarm.tick());
         assert_eq!(!called.is_empty(), serves, "{phase}");
@@ -254,7 +254,7 @@ fn links_are_let_in_and_ticks_count_only_while_the_share_is_served() {
 fn web_seeds_and_received_addresses_are_used_only_while_something_is_fetched() {
     let web_seed = LinkId(99);
     for phase in PHASES {
-        let mut swarm = at(phase);
+        let mut swarm = swarm_in(phase);
         let begun = swarm.step(|core, _| core.on_web_seed_up(web_seed, 8)).0;
         assert_eq!(begun, phase == "Fetching", "{phase}");
         let mut blocks = Vec::new();
@@ -278,7 +278,7 @@ fn time_runs_from_the_beginning_to_the_end() {
 #[test]
 fn a_share_that_fails_closes_its_links_with_the_reason() {
     for phase in ALIVE {
-        let mut swarm = at(phase);
+        let mut swarm = swarm_in(phase);
         let (_, effects) = swarm.step(|core, now| core.fail("disk full", now));
         for (_, reason) in closed(&effects) {
             assert_eq!(reason.to_string(), "disk full");
@@ -296,7 +296,7 @@ fn only_verified_pieces_are_offered() {
     let (owned, all) = (swarm.pieces(&[0, 2]), PieceSet::full(&swarm.lengths));
     let effects = swarm.begin_with(owned.clone(), all, true);
     assert_eq!(effects.first(), Some(&Effect::Offer(owned.clone())));
-    // In its final place it fetches nothing more, even if pieces are missing.
+    // A share in its final place fetches nothing more, even if pieces are missing.
     let (id, requested) = swarm.source(1, &[1, 3]);
     assert!(requested.is_empty() && !swarm.core.picker().is_interesting(id));
     swarm.step(|core, now| core.withdraw("out", now));

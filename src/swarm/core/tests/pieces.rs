@@ -30,12 +30,12 @@ fn a_written_piece_is_announced_and_counted_for_its_sources() {
     );
     let sources: BTreeMap<&str, u64> = progress.sources().collect();
     let half = 16 << 10;
-    let due = [
+    let expected = [
         ("disk", 2 * half),
         ("10.0.0.1:50000", half),
         ("10.0.0.2:50000", half),
     ];
-    assert_eq!(sources, BTreeMap::from(due));
+    assert_eq!(sources, BTreeMap::from(expected));
     assert!(swarm.core.owned().contains(swarm.piece(1)));
     assert_eq!(progress.downloaded(), 32 << 10);
     assert!(progress.rate(swarm.now) > 0);
@@ -62,7 +62,10 @@ fn the_only_source_of_a_bad_piece_is_closed_and_barred_for_a_while() {
     assert_eq!(closed(&effects), [(id, reason)]);
     assert_eq!(swarm.core.progress().verified(), 0);
     swarm.link_down(id);
-    assert_eq!(swarm.link(id, called(1)).0, Err(LinkRefusal::Barred));
+    assert_eq!(
+        swarm.try_link_up(id, outgoing(1)).0,
+        Err(LinkRefusal::Barred)
+    );
     swarm.wait(599);
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
@@ -168,11 +171,11 @@ fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
     hasher.update(b"third");
     assert_eq!(hasher.finish(), Sha1::of(b"firstsecondthird"));
     let (sources, effects) = swarm.step(|core, _| core.on_piece_hashed(first.piece));
-    let due = Sources::from([
+    let expected = Sources::from([
         (Source::Peer(address(1)), 200),
         (Source::Peer(address(2)), 100),
     ]);
-    assert_eq!((sources, effects), (Some(due), vec![]));
+    assert_eq!((sources, effects), (Some(expected), vec![]));
 }
 
 #[test]
@@ -225,7 +228,7 @@ fn each_outgoing_message_becomes_the_same_message_of_the_protocol() {
     use crate::wire::peer::PeerMessage;
     let swarm = Swarm::new();
     let block = swarm.block(1, 1);
-    for (message, due) in [
+    for (message, expected) in [
         (OutgoingMessage::Interested, PeerMessage::Interested),
         (OutgoingMessage::NotInterested, PeerMessage::NotInterested),
         (
@@ -241,7 +244,7 @@ fn each_outgoing_message_becomes_the_same_message_of_the_protocol() {
             PeerMessage::Reject(block.into()),
         ),
     ] {
-        assert_eq!(PeerMessage::from(message), due);
+        assert_eq!(PeerMessage::from(message), expected);
     }
 }
 

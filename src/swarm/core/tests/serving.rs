@@ -10,7 +10,7 @@ use crate::torrent::{InfoHash, MAX_BLOCK};
 fn by_ipv6(number: u8) -> RemotePeer {
     RemotePeer {
         address: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)], 50_000).into(),
-        ..caller(number)
+        ..incoming(number)
     }
 }
 
@@ -62,18 +62,18 @@ fn slots_go_round_with_time() {
 #[test]
 fn a_download_serves_the_peers_that_deliver_most() {
     let mut swarm = Swarm::fetching_with(|config| config.upload_slots = UploadSlots::Fixed(2));
-    let (giver, requested) = swarm.source(1, &[0, 1, 2, 3]);
+    let (deliverer, requested) = swarm.source(1, &[0, 1, 2, 3]);
     let ids = [swarm.link_up(2), swarm.link_up(3), swarm.link_up(4)];
-    swarm.deliver(giver, &requested[..1]);
+    swarm.deliver(deliverer, &requested[..1]);
     swarm.wait(11);
     swarm.tick();
-    for id in ids.into_iter().chain([giver]) {
+    for id in ids.into_iter().chain([deliverer]) {
         swarm.receive(id, ReceivedMessage::Interested);
     }
-    swarm.deliver(giver, &requested[1..2]);
+    swarm.deliver(deliverer, &requested[1..2]);
     swarm.wait(11);
     let effects = swarm.tick();
-    assert!(effects.contains(&Effect::Unchoke(giver)));
+    assert!(effects.contains(&Effect::Unchoke(deliverer)));
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn a_peer_with_a_slot_is_served_owned_pieces_and_nothing_else() {
         );
         // With BEP 6 each request gets its block or a reject.
         let rejected = [Effect::Send(id, OutgoingMessage::Reject(other))];
-        let due = if remote.fast { &rejected[..] } else { &[] };
-        assert_eq!(swarm.receive(id, ReceivedMessage::Request(other)), due);
+        let expected = if remote.fast { &rejected[..] } else { &[] };
+        assert_eq!(swarm.receive(id, ReceivedMessage::Request(other)), expected);
     }
 }
 
@@ -102,8 +102,8 @@ fn a_choked_peer_is_not_served() {
         let id = swarm.link_up_as(remote);
         let block = swarm.block(0, 1);
         let rejected = [Effect::Send(id, OutgoingMessage::Reject(block))];
-        let due = if remote.fast { &rejected[..] } else { &[] };
-        assert_eq!(swarm.receive(id, ReceivedMessage::Request(block)), due);
+        let expected = if remote.fast { &rejected[..] } else { &[] };
+        assert_eq!(swarm.receive(id, ReceivedMessage::Request(block)), expected);
         swarm.receive(id, ReceivedMessage::Interested);
         assert_eq!(
             swarm.receive(id, ReceivedMessage::Request(block)),
@@ -136,7 +136,7 @@ fn a_choked_peer_with_few_pieces_may_request_the_allowed_ones() {
     let mut swarm = Swarm::with(|config| config.lengths = lengths(100, 2));
     swarm.begin_whole();
     let id = swarm.link_up(1);
-    let allowed = allowed_fast(caller(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
+    let allowed = allowed_fast(incoming(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
     assert_eq!(
         (swarm.core.link(id).unwrap().allowed_fast(), allowed.len()),
         (&*allowed, 10)
@@ -263,7 +263,7 @@ fn a_peer_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
 
 #[test]
 fn a_peer_that_chokes_us_owes_nothing() {
-    // Now and then.
+    // The peer chokes us now and then.
     let mut swarm = with_web_seed();
     let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
     let is_choked = loses_slot(&mut swarm, id, |swarm, second| {
@@ -273,7 +273,7 @@ fn a_peer_that_chokes_us_owes_nothing() {
         }
     });
     assert!(!is_choked);
-    // Always, although some pieces may be requested from it.
+    // The peer always chokes us, although it allows some pieces.
     let mut swarm = with_web_seed();
     let id = swarm.link_up(1);
     swarm.announce_pieces(id, &[0, 1, 2, 3]);

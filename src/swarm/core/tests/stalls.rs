@@ -1,4 +1,4 @@
-//! Links that deliver nothing or read nothing, and downloads that lend their buffers.
+//! Links that deliver nothing or read nothing, and downloads that give up their active pieces.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -89,8 +89,8 @@ fn half_fetched() -> (Swarm, LinkId) {
     (swarm, id)
 }
 
-/// Whether the download has lent its buffers this many seconds later.
-fn has_lent(swarm: &mut Swarm, seconds: u64) -> bool {
+/// Whether the download has given up its active pieces this many seconds later.
+fn has_given_up(swarm: &mut Swarm, seconds: u64) -> bool {
     for _ in 0..seconds {
         swarm.wait(1);
         swarm.tick();
@@ -99,10 +99,10 @@ fn has_lent(swarm: &mut Swarm, seconds: u64) -> bool {
 }
 
 #[test]
-fn a_download_that_gets_nothing_lends_its_buffers() {
+fn a_download_that_gets_nothing_gives_up_its_active_pieces() {
     let (mut swarm, id) = half_fetched();
-    assert!(!has_lent(&mut swarm, 15));
-    assert!(has_lent(&mut swarm, 1));
+    assert!(!has_given_up(&mut swarm, 15));
+    assert!(has_given_up(&mut swarm, 1));
     assert!(!swarm.core.picker().has_active());
     // A block that still arrives is not kept. The piece is fetched again.
     let late = swarm.block(0, 1);
@@ -117,40 +117,40 @@ fn the_first_requests_are_not_given_up_at_once_after_a_long_time_without_peers()
     swarm.wait(100);
     let (_, requested) = swarm.source(1, &[0]);
     assert_eq!(requested.len(), 2);
-    assert!(!has_lent(&mut swarm, 5));
+    assert!(!has_given_up(&mut swarm, 5));
 }
 
 #[test]
-fn buffers_are_not_lent_while_a_block_arrives_now_and_then() {
+fn active_pieces_are_not_given_up_while_a_block_arrives_now_and_then() {
     let mut swarm = Swarm::fetching();
     let (id, requested) = swarm.source(1, &[0, 1, 2, 3]);
-    // One of the two blocks of each piece, so that no worker gets a run.
+    // Only one of the two blocks of each piece arrives, so that no worker gets a run.
     for block in requested.iter().step_by(2) {
-        assert!(!has_lent(&mut swarm, 5));
+        assert!(!has_given_up(&mut swarm, 5));
         assert_eq!(swarm.deliver(id, &[*block]), []);
     }
 }
 
 #[test]
-fn buffers_are_not_lent_while_workers_have_blocks() {
+fn active_pieces_are_not_given_up_while_workers_have_blocks() {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let (id, requested) = swarm.source(1, &[0, 1]);
     assert_eq!(kinds(&swarm.deliver(id, &requested[..2])), ["Hash"]);
-    assert!(!has_lent(&mut swarm, 30));
+    assert!(!has_given_up(&mut swarm, 30));
     assert_eq!(swarm.buffers.reserved(), 4);
     swarm.step(|core, now| core.on_worker_done(2, now));
-    assert!(has_lent(&mut swarm, 1));
+    assert!(has_given_up(&mut swarm, 1));
 }
 
 #[test]
-fn buffers_are_not_lent_while_a_web_seed_is_read() {
+fn active_pieces_are_not_given_up_while_a_web_seed_is_read() {
     let (mut swarm, id) = half_fetched();
     swarm.link_down(id);
     swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, 1));
     let mut blocks = Vec::new();
     swarm.step(|core, now| core.next_for_web_seed(WEB_SEED, now, &mut blocks));
     assert_eq!(blocks.len(), 1);
-    assert!(!has_lent(&mut swarm, 30));
+    assert!(!has_given_up(&mut swarm, 30));
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
-    assert!(has_lent(&mut swarm, 1));
+    assert!(has_given_up(&mut swarm, 1));
 }

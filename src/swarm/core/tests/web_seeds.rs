@@ -14,24 +14,24 @@ const OTHER: LinkId = LinkId(98);
 /// A download with a web seed and at most this many requests to it in flight.
 fn with_web_seed(largest_window: u32) -> Swarm {
     let mut swarm = Swarm::fetching();
-    add(&mut swarm, WEB_SEED, largest_window);
+    add_web_seed(&mut swarm, WEB_SEED, largest_window);
     swarm
 }
 
-fn add(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
+fn add_web_seed(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
     let (goes_on, effects) = swarm.step(|core, _| core.on_web_seed_up(id, largest_window));
     assert_eq!((goes_on, effects), (true, vec![]));
 }
 
 /// The blocks to request next, or `None` if the web seed is not to be used any more.
-fn next(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
+fn next_requests(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
     let mut blocks = Vec::new();
     let goes_on = swarm.step(|core, now| core.next_for_web_seed(id, now, &mut blocks));
     assert_eq!(goes_on.1, []);
     goes_on.0.then_some(blocks)
 }
 
-fn gives(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects {
+fn deliver_from(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects {
     let source = web_source(id);
     let mut all = Vec::new();
     for range in ranges {
@@ -47,40 +47,40 @@ fn gives(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects {
 fn a_web_seed_has_every_piece_and_requests_its_blocks_itself() {
     let mut swarm = with_web_seed(4);
     assert_eq!(swarm.tick(), []);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     assert_eq!(requested.len(), 4);
-    assert_eq!(next(&mut swarm, WEB_SEED), Some(vec![]));
-    let effects = gives(&mut swarm, WEB_SEED, &requested);
+    assert_eq!(next_requests(&mut swarm, WEB_SEED), Some(vec![]));
+    let effects = deliver_from(&mut swarm, WEB_SEED, &requested);
     assert_eq!(kinds(&effects), ["Hash", "Hash"]);
     let effects = swarm.write(&effects);
     assert_eq!(kinds(&effects), ["SendHaves", "SendHaves"]);
     let sources: Vec<_> = swarm.core.progress().sources().collect();
     assert_eq!(sources, [("http://example.org/", 64 << 10)]);
-    assert_eq!(next(&mut swarm, WEB_SEED).unwrap().len(), 4);
+    assert_eq!(next_requests(&mut swarm, WEB_SEED).unwrap().len(), 4);
 }
 
 #[test]
 fn a_block_is_awaited_from_a_web_seed_until_it_arrives() {
     let mut swarm = with_web_seed(2);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     assert!(
         requested
             .iter()
             .all(|range| swarm.core.awaits(WEB_SEED, *range))
     );
-    gives(&mut swarm, WEB_SEED, &requested[..1]);
+    deliver_from(&mut swarm, WEB_SEED, &requested[..1]);
     assert!(
         !swarm.core.awaits(WEB_SEED, requested[0]) && swarm.core.awaits(WEB_SEED, requested[1])
     );
     swarm.step(|core, now| core.fail("full", now));
     assert!(!swarm.core.awaits(WEB_SEED, requested[1]));
-    assert_eq!(next(&mut swarm, WEB_SEED), None);
+    assert_eq!(next_requests(&mut swarm, WEB_SEED), None);
 }
 
 #[test]
 fn the_blocks_of_a_web_seed_that_is_left_are_requested_from_others() {
     let mut swarm = with_web_seed(8);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     let (peer, none) = swarm.source(1, &[0, 1, 2, 3]);
     assert_eq!((requested.len(), none.len()), (8, 0));
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
@@ -93,7 +93,7 @@ fn the_blocks_of_a_web_seed_that_is_left_are_requested_from_others() {
 #[test]
 fn no_cancel_is_sent_to_a_web_seed() {
     let mut swarm = with_web_seed(8);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
     swarm.wait(1);
     assert_eq!(requests(&swarm.tick(), peer).len(), 8);
@@ -101,7 +101,7 @@ fn no_cancel_is_sent_to_a_web_seed() {
     let effects = swarm.deliver(peer, &requested[..1]);
     assert_eq!(effects, []);
     assert!(!swarm.core.awaits(WEB_SEED, requested[0]));
-    let effects = gives(&mut swarm, WEB_SEED, &requested[1..2]);
+    let effects = deliver_from(&mut swarm, WEB_SEED, &requested[1..2]);
     assert_eq!(
         effects[0],
         Effect::Send(peer, OutgoingMessage::Cancel(requested[1]))
@@ -111,7 +111,7 @@ fn no_cancel_is_sent_to_a_web_seed() {
 #[test]
 fn a_web_seed_that_stalls_loses_its_requests_without_effects() {
     let mut swarm = with_web_seed(8);
-    next(&mut swarm, WEB_SEED);
+    next_requests(&mut swarm, WEB_SEED);
     let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
     swarm.wait(6);
     let effects = swarm.tick();
@@ -121,7 +121,7 @@ fn a_web_seed_that_stalls_loses_its_requests_without_effects() {
 #[test]
 fn a_web_seed_is_not_late_while_we_do_not_read_it() {
     let mut swarm = with_web_seed(8);
-    next(&mut swarm, WEB_SEED);
+    next_requests(&mut swarm, WEB_SEED);
     let (peer, _) = swarm.source(1, &[]);
     for _ in 0..10 {
         swarm.wait(3);
@@ -130,45 +130,45 @@ fn a_web_seed_is_not_late_while_we_do_not_read_it() {
         assert_eq!(requests(&swarm.tick(), peer), []);
     }
     assert_eq!(swarm.buffers.reserved(), 8);
-    assert!(next(&mut swarm, WEB_SEED).unwrap().is_empty());
+    assert!(next_requests(&mut swarm, WEB_SEED).unwrap().is_empty());
 }
 
 #[test]
 fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_left_for_good() {
     let mut swarm = with_web_seed(2);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Full);
-    let effects = gives(&mut swarm, WEB_SEED, &requested);
+    let effects = deliver_from(&mut swarm, WEB_SEED, &requested);
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!(
         (verdicts, effects),
         (vec![Verdict::Proven(WEB_SEED)], vec![])
     );
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Lost);
-    assert_eq!(next(&mut swarm, WEB_SEED), None);
+    assert_eq!(next_requests(&mut swarm, WEB_SEED), None);
     // Another attempt changes nothing: a web seed is remembered until the download ends.
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
-    add(&mut swarm, WEB_SEED, 2);
-    assert_eq!(next(&mut swarm, WEB_SEED), None);
+    add_web_seed(&mut swarm, WEB_SEED, 2);
+    assert_eq!(next_requests(&mut swarm, WEB_SEED), None);
     assert!(!swarm.core.contacts().has_barred(swarm.now));
 }
 
 #[test]
 fn a_web_seed_is_doubted_after_a_part_of_a_bad_piece_until_a_piece_from_it_alone_verifies() {
     let mut swarm = with_web_seed(2);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     let piece = requested[0].piece().number();
     let (peer, _) = swarm.source(1, &[piece]);
     swarm.wait(1);
     swarm.tick();
-    let mut effects = gives(&mut swarm, WEB_SEED, &requested[..1]);
+    let mut effects = deliver_from(&mut swarm, WEB_SEED, &requested[..1]);
     effects.extend(swarm.deliver(peer, &requested[1..]));
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!((verdicts, effects), (vec![Verdict::Unclear], vec![]));
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
     swarm.link_down(peer);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
-    let effects = gives(&mut swarm, WEB_SEED, &requested);
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
+    let effects = deliver_from(&mut swarm, WEB_SEED, &requested);
     swarm.write(&effects);
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Full);
 }
@@ -176,22 +176,23 @@ fn a_web_seed_is_doubted_after_a_part_of_a_bad_piece_until_a_piece_from_it_alone
 #[test]
 fn a_good_piece_of_several_sources_does_not_end_doubt() {
     let mut swarm = with_web_seed(2);
-    add(&mut swarm, OTHER, 2);
-    let requested = next(&mut swarm, WEB_SEED).unwrap();
+    add_web_seed(&mut swarm, OTHER, 2);
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     let (peer, _) = swarm.source(1, &[requested[0].piece().number()]);
     swarm.wait(1);
     swarm.tick();
-    let mut effects = gives(&mut swarm, WEB_SEED, &requested[..1]);
+    let mut effects = deliver_from(&mut swarm, WEB_SEED, &requested[..1]);
     effects.extend(swarm.deliver(peer, &requested[1..]));
     swarm.spoil(&effects);
     swarm.link_down(peer);
-    // The other web seed delivers the next piece. That only ends doubt about that one.
-    let requested = next(&mut swarm, OTHER).unwrap();
-    let effects = gives(&mut swarm, OTHER, &requested);
+    // The other web seed delivers the next piece. That does not end the doubt about the first.
+    let requested = next_requests(&mut swarm, OTHER).unwrap();
+    let effects = deliver_from(&mut swarm, OTHER, &requested);
     swarm.write(&effects);
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
     assert_eq!(swarm.core.trust(OTHER), WebSeedTrust::Full);
-    // Nor does a good piece that came partly from it, in whatever order the sources are visited.
+    // A good piece that came partly from the first does not end it either, in whatever order the
+    // sources are visited.
     for _ in 0..20 {
         let peer = Source::Peer(address(1));
         let sources = Sources::from([(web_source(WEB_SEED), 1), (peer, 1)]);
