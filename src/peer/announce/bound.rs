@@ -41,7 +41,7 @@ impl Connector for BoundConnector {
             if left.is_zero() {
                 break;
             }
-            // Half of the time that is left, so that another address has a chance.
+            // Use half of the time that is left, so that another address has a chance.
             match connect_from(self.0, canonical(*to), left / 2) {
                 Ok(stream) => {
                     let config = details.config;
@@ -112,13 +112,13 @@ impl Transport for BoundTransport {
 
     fn is_open(&mut self) -> bool {
         // Between two requests an open connection has neither bytes nor an end to read.
-        let waits = |stream: &TcpStream| {
+        let peek = |stream: &TcpStream| {
             stream.set_nonblocking(true)?;
-            let next = stream.peek(&mut [0]);
+            let peeked = stream.peek(&mut [0]);
             stream.set_nonblocking(false)?;
-            next
+            peeked
         };
-        waits(&self.stream).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        peek(&self.stream).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 }
 
