@@ -1,6 +1,6 @@
 //! The pool of block buffers. It bounds memory, whatever the size of files and pieces.
 //!
-//! A download reserves the buffers of a run of blocks in_memory before it begins the run. So every run
+//! A download reserves the buffers of a run of blocks here before it begins the run. So every run
 //! that was begun can end. A buffer is filled from the socket, hashed, written to the file and
 //! returned to the pool; blocks need no allocation.
 //!

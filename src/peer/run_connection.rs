@@ -156,8 +156,8 @@ impl RunConnection {
     /// as an owner of a part of it.
     ///
     /// # Errors
-    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has the file;
-    /// otherwise see [`RunConnectionError`].
+    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has the file; otherwise
+    /// see [`RunConnectionError`].
     pub fn lookup(&self, name: &FileName) -> Result<Info, RunConnectionError> {
         let mut parts = InfoAssembly::new();
         loop {

@@ -26,8 +26,8 @@ pub(super) struct TimeLimits {
 }
 
 impl TimeLimits {
-    /// If no other tracker is listed, or none answered within [`TimeLimits::short`]. A log-in may wait while the
-    /// tracker checks the passwords of others.
+    /// If no other tracker is listed, or none answered within [`TimeLimits::short`]. A log-in may
+    /// wait while the tracker checks the passwords of others.
     pub(super) const LONG: Self = Self {
         connection: Duration::from_secs(5),
         handshake: Duration::from_secs(10),

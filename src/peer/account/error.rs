@@ -71,7 +71,8 @@ pub(super) enum ConnectionError {
 }
 
 impl AccountError {
-    /// The `kind` of the error in JSON output, from a closed list. For a refusal, the tracker's kind.
+    /// The `kind` of the error in JSON output, from a closed list. For a refusal, the tracker's
+    /// kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotLoggedIn => "not-logged-in",

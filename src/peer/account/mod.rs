@@ -90,8 +90,8 @@ impl Account {
         self.current().ok().map(|login| login.user)
     }
 
-    /// Whether a write was saved by one tracker only, since the last call. The other trackers receive
-    /// it when they are reachable again.
+    /// Whether a write was saved by one tracker only, since the last call. The other trackers
+    /// receive it when they are reachable again.
     pub fn take_only_one(&self) -> bool {
         self.only_one.swap(false, Ordering::Relaxed)
     }
@@ -148,8 +148,8 @@ impl Account {
         Ok(begun)
     }
 
-    /// Ends the login: always at this peer, and at the trackers if one answers. Without an answer it
-    /// expires there later. This peer deletes its token at once.
+    /// Ends the login: always at this peer, and at the trackers if one answers. Without an answer
+    /// it expires there later. This peer deletes its token at once.
     ///
     /// # Errors
     /// See [`AccountError`]; the login is then unchanged.

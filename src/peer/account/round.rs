@@ -76,7 +76,8 @@ impl Round {
         None
     }
 
-    /// Ends a round without a final reply. `sent`: a tracker received the request and did not answer.
+    /// Ends a round without a final reply. `sent`: a tracker received the request and did not
+    /// answer.
     pub(super) fn end(mut self, sent: bool) -> Result<RoundReply, AccountError> {
         if let Some(reply) = self.refused {
             // A tracker that did not answer may still accept the login.

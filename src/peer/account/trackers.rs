@@ -3,9 +3,9 @@
 //! In scope: trying one tracker after the other, returning to the first one when it answers again,
 //! reusing an open control connection. Out of scope: what is asked, and whose login it is.
 //!
-//! The first listed tracker is asked as long as it answers. A tracker that fails, or does not serve,
-//! is asked last for a while: one second at first, then longer each time. A request that a tracker
-//! received and did not answer goes to the next tracker. A write keeps its
+//! The first listed tracker is asked as long as it answers. A tracker that fails, or does not
+//! serve, is asked last for a while: one second at first, then longer each time. A request that a
+//! tracker received and did not answer goes to the next tracker. A write keeps its
 //! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. While no tracker
 //! serves but one has just started, the request waits for that one, [`START_WAIT`] at most.
 //!

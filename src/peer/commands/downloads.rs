@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Peer {
-    /// Starts the download of a `.torrent` file: into the destination if that is a folder, otherwise
-    /// to that path. Existing files are hashed first and kept if they are the share; `progress` is
-    /// called with the bytes done and all bytes.
+    /// Starts the download of a `.torrent` file: into the destination if that is a folder,
+    /// otherwise to that path. Existing files are hashed first and kept if they are the share;
+    /// `progress` is called with the bytes done and all bytes.
     ///
     /// # Errors
     /// When the torrent or the destination cannot be used, or the share is here already.

@@ -56,8 +56,8 @@ impl PlannedDownload {
         self.begin(services, progress, in_place, None)
     }
 
-    /// Starts the download. `in_place`: the files under the final name are known to be a part of it.
-    /// `known`: pieces that are known to be good.
+    /// Starts the download. `in_place`: the files under the final name are known to be a part of
+    /// it. `known`: pieces that are known to be good.
     pub(crate) fn begin(
         mut self,
         services: &Services,

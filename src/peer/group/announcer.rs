@@ -83,8 +83,8 @@ impl GroupAnnouncer {
     }
 
     /// Sends `stopped` for the transfers of the affected memberships while their user can still
-    /// announce. Waits for that, but at most [`SUSPEND_LIMIT`]. Then nothing is announced for them until
-    /// [`GroupAnnouncer::resume`].
+    /// announce. Waits for that, but at most [`SUSPEND_LIMIT`]. Then nothing is announced for them
+    /// until [`GroupAnnouncer::resume`].
     pub(crate) fn suspend(&self, is_affected: impl Fn(&Membership) -> bool) {
         let mut schedule = lock(&self.schedule);
         schedule.suspend(|announced| is_affected(&announced.group.membership), Instant::now());

@@ -115,8 +115,7 @@ impl Groups {
         groups.values().cloned().collect()
     }
 
-    /// Fetches a certificate for this peer's key. Returns the certificate of the group's
-    /// authority.
+    /// Fetches a certificate for this peer's key. Returns the certificate of the group's authority.
     pub(crate) fn certify(
         &self,
         account: &Account,

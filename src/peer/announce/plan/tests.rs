@@ -237,7 +237,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
 }
 
 #[test]
-fn a_failed_tracker_is_tried_again_beside_the_next_one_and_replaces_it_when_it_answers() {
+fn a_failed_tracker_is_tried_again_beside_the_next_one_until_it_answers() {
     let mut test = PlanTest::new(&["a", "b", "c"], TierPolicy::InOrder);
     test.announce(STARTED);
     test.unanswered("a", STARTED, false);
