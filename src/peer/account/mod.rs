@@ -25,7 +25,7 @@ use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
-use round::{Round, RoundReply, ends_login, is_no_answer};
+use round::{Round, RoundReply, ends_login, cannot_answer_now};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,7 +87,7 @@ impl Account {
 
     /// Who is logged in here.
     pub fn user(&self) -> Option<Label> {
-        self.current().ok().map(|login| login.user)
+        self.current_login().ok().map(|login| login.user)
     }
 
     /// Whether a write was saved by one tracker only, since the last call. The other trackers
@@ -117,7 +117,7 @@ impl Account {
             password,
             invite,
         };
-        done(&ask, self.ask(&ask, None)?)
+        expect_done(&ask, self.ask(&ask, None)?)
     }
 
     /// Logs in.
@@ -132,8 +132,8 @@ impl Account {
             user: user.clone(),
             password,
         };
-        let former = self.current();
-        let begun = self.begin(&ask, None)?;
+        let former = self.current_login();
+        let begun = self.begin_login(&ask, None)?;
         // This peer no longer stores the token of the former login. So it ends that login now,
         // instead of letting it expire.
         if let Ok(former) = former {
@@ -154,7 +154,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`]; the login is then unchanged.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let logged_out = match self.ask_done(&AccessRequest::Logout { write: new_write_id()? }) {
             Ok(()) => LoggedOut::Everywhere,
             // The login had ended already, and `ask` has deleted its token.
@@ -167,7 +167,7 @@ impl Account {
                 LoggedOut::HereOnly
             }
         };
-        self.replace(&login.token, None)?;
+        self.replace_token(&login.token, None)?;
         Ok(logged_out)
     }
 
@@ -176,10 +176,10 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let write = new_write_id()?;
         let ask = AccessRequest::ChangePassword { write, old, new };
-        self.begin(&ask, Some(&login)).map(drop)
+        self.begin_login(&ask, Some(&login)).map(drop)
     }
 
     /// Makes a request that returns nothing.
@@ -187,8 +187,8 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     fn ask_done(&self, ask: &AccessRequest) -> Result<(), AccountError> {
-        let login = self.current()?;
-        done(ask, self.ask(ask, Some(&login))?)
+        let login = self.current_login()?;
+        expect_done(ask, self.ask(ask, Some(&login))?)
     }
 
     /// Requests all pages of a list. `ask` makes the request for the page after a position; `page`
@@ -198,7 +198,7 @@ impl Account {
         ask: impl Fn(Option<ShortText>) -> AccessRequest,
         mut page: impl FnMut(AccessAnswer) -> Option<ListPage<T>>,
     ) -> Result<Vec<T>, AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
             let ask = ask(after);
@@ -215,7 +215,7 @@ impl Account {
     }
 
     /// Makes a request that begins a login, and stores the login.
-    fn begin(&self, ask: &AccessRequest, login: Option<&Login>) -> Result<LoggedIn, AccountError> {
+    fn begin_login(&self, ask: &AccessRequest, login: Option<&Login>) -> Result<LoggedIn, AccountError> {
         let AccessAnswer::LoggedIn { token, user, note } = self.ask(ask, login)? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
@@ -247,12 +247,13 @@ impl Account {
         if let Some(token) = token
             && (reply.renewed.is_some() || is_over && unanimous)
         {
-            self.replace(token, reply.renewed.as_ref())?;
+            self.replace_token(token, reply.renewed.as_ref())?;
         }
         Ok(reply.result?)
     }
 
-    fn current(&self) -> Result<Login, AccountError> {
+    /// A copy of the login of this peer, if somebody is logged in.
+    fn current_login(&self) -> Result<Login, AccountError> {
         let stored = lock(&self.login);
         let login = stored.as_ref().and_then(|stored| {
             Some(Login {
@@ -265,7 +266,7 @@ impl Account {
 
     /// Replaces a token by a renewed one, or by none when the login is over. The record of the news
     /// that the user has seen is kept.
-    fn replace(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
+    fn replace_token(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
         let mut stored = lock(&self.login);
         if let Some(login) = stored.as_mut()
             && login.token.as_ref() == Some(token)
@@ -286,7 +287,7 @@ fn new_write_id() -> Result<WriteId, AccountError> {
 }
 
 /// Checks the answer to a request that returns nothing.
-fn done(ask: &AccessRequest, answer: AccessAnswer) -> Result<(), AccountError> {
+fn expect_done(ask: &AccessRequest, answer: AccessAnswer) -> Result<(), AccountError> {
     match answer {
         AccessAnswer::Done => Ok(()),
         _ => Err(AccountError::OtherAnswer(ask.kind())),

@@ -29,12 +29,12 @@ pub(super) struct Round {
     pub(super) troubles: Vec<String>,
 }
 
-/// Whether a refusal only says that this tracker cannot answer now. Another one may.
-pub(super) fn is_no_answer(kind: AccessErrorKind) -> bool {
+/// Whether a refusal only means that this tracker cannot answer now. Another tracker may.
+pub(super) fn cannot_answer_now(kind: AccessErrorKind) -> bool {
     kind.is_unserved() || kind == AccessErrorKind::NotSaved || kind == AccessErrorKind::Busy
 }
 
-/// Whether a refusal says that the login is over.
+/// Whether a refusal means that the login is over.
 pub(super) fn ends_login(kind: AccessErrorKind) -> bool {
     kind == AccessErrorKind::SessionEnded || kind == AccessErrorKind::AccountGone
 }
@@ -66,7 +66,7 @@ impl Round {
         let kind = refused.kind;
         self.is_starting |= kind == AccessErrorKind::Starting;
         self.ended += usize::from(ends_login(kind));
-        if !ends_login(kind) && !is_no_answer(kind) {
+        if !ends_login(kind) && !cannot_answer_now(kind) {
             return Some(reply);
         }
         let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.is_unserved());

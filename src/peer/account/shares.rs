@@ -1,6 +1,6 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
-use super::{Account, AccountError, new_write_id, ends_login, is_no_answer};
+use super::{Account, AccountError, new_write_id, ends_login, cannot_answer_now};
 use crate::certificate::MemberKey;
 use crate::torrent::Info;
 use crate::wire::access::{
@@ -22,7 +22,7 @@ impl Account {
         group: &Label,
         key: &MemberKey,
     ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let request = key.request(login.token.as_bytes());
         let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
         let ask = AccessRequest::Certify {
@@ -72,7 +72,7 @@ impl Account {
     }
 
     fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let mut parts = InfoAssembly::new();
         loop {
             let ask = AccessRequest::Metainfo {
@@ -107,7 +107,7 @@ impl Account {
         announces: AnnounceBatch,
         mut found: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let asked = announces.swarms().len();
         let ask = AccessRequest::Announce(announces);
         let (mut is_accepted, mut refused, mut troubles) = (false, None, Vec::new());
@@ -115,7 +115,7 @@ impl Account {
             .ask_all(&ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     if let Some(renewed) = &reply.renewed
-                        && let Err(error) = self.replace(&login.token, Some(renewed))
+                        && let Err(error) = self.replace_token(&login.token, Some(renewed))
                     {
                         troubles.push(error.to_string());
                     }
@@ -128,7 +128,7 @@ impl Account {
                             troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
                         }
                         // The refusal says nothing about the login or the announce.
-                        Err(error) if is_no_answer(error.kind) => {
+                        Err(error) if cannot_answer_now(error.kind) => {
                             troubles.push(error.to_string());
                         }
                         Err(error) => refused = Some(error),
@@ -144,7 +144,7 @@ impl Account {
             // Every tracker answered. Otherwise a silent one might still accept the announce.
             Some(refused) if troubles.is_empty() => {
                 if ends_login(refused.kind) {
-                    self.replace(&login.token, None)?;
+                    self.replace_token(&login.token, None)?;
                 }
                 Err(AccountError::Refused(refused))
             }

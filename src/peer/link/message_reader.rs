@@ -32,7 +32,7 @@ pub(crate) enum ReadError {
 
 impl ReadError {
     /// Whether the remote peer broke the protocol.
-    pub(super) fn is_breach(&self) -> bool {
+    pub(super) fn is_violation(&self) -> bool {
         matches!(self, Self::Slow(_) | Self::Message(_))
     }
 }

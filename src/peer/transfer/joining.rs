@@ -107,7 +107,7 @@ fn on_link_ended(transfer: &Transfer, link: &Link, ended: &EndReason) {
     let shown = listens_at.unwrap_or(link.remote().address);
     log::info!("{name}: the link with {shown} ended: {reason}");
     if let Some(address) = listens_at
-        && ended.is_breach()
+        && ended.is_violation()
     {
         log::warn!("{name}: {address}: {ended}");
     }
