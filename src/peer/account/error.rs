@@ -11,7 +11,7 @@ use crate::wire::name::Label;
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// Nobody is logged in at this peer.
-    #[error("nobody is logged in here; login USER does that")]
+    #[error("nobody is logged in here; log in with login USER")]
     NotLoggedIn,
     /// Another user is logged in.
     #[error("{0} is logged in here, and a peer has one user at a time; logout first")]

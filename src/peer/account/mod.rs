@@ -59,7 +59,7 @@ pub enum LoggedOut {
     HereOnly,
 }
 
-/// A copy of the login.
+/// The user and token of the login, copied so that no request needs the lock.
 struct Login {
     user: Label,
     token: Token,
