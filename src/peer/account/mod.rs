@@ -25,7 +25,7 @@ use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
-use round::{Round, RoundReply, ends_login, cannot_answer_now};
+use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -155,7 +155,9 @@ impl Account {
     /// See [`AccountError`]; the login is then unchanged.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
         let login = self.current_login()?;
-        let logged_out = match self.ask_done(&AccessRequest::Logout { write: new_write_id()? }) {
+        let logged_out = match self.ask_done(&AccessRequest::Logout {
+            write: new_write_id()?,
+        }) {
             Ok(()) => LoggedOut::Everywhere,
             // The login had ended already, and `ask` has deleted its token.
             Err(AccountError::Refused(refused)) if ends_login(refused.kind) => {
@@ -215,7 +217,11 @@ impl Account {
     }
 
     /// Makes a request that begins a login, and stores the login.
-    fn begin_login(&self, ask: &AccessRequest, login: Option<&Login>) -> Result<LoggedIn, AccountError> {
+    fn begin_login(
+        &self,
+        ask: &AccessRequest,
+        login: Option<&Login>,
+    ) -> Result<LoggedIn, AccountError> {
         let AccessAnswer::LoggedIn { token, user, note } = self.ask(ask, login)? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };

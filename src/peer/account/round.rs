@@ -133,7 +133,11 @@ mod tests {
             ("account-gone", false),
         ] {
             let mut round = Round::default();
-            assert_eq!(round.on_reply(reply(Err(kind))).is_some(), is_last, "{kind}");
+            assert_eq!(
+                round.on_reply(reply(Err(kind))).is_some(),
+                is_last,
+                "{kind}"
+            );
             assert_eq!(round.is_starting, kind == "starting");
         }
         let mut round = Round::default();

@@ -1,6 +1,6 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
-use super::{Account, AccountError, new_write_id, ends_login, cannot_answer_now};
+use super::{Account, AccountError, cannot_answer_now, ends_login, new_write_id};
 use crate::certificate::MemberKey;
 use crate::torrent::Info;
 use crate::wire::access::{

@@ -174,7 +174,9 @@ impl Peer {
             here: self
                 .transfers
                 .transfer(entry.info_hash)
-                .is_some_and(|transfer| !transfer.has_failed() && belongs_to(&transfer, user.as_ref())),
+                .is_some_and(|transfer| {
+                    !transfer.has_failed() && belongs_to(&transfer, user.as_ref())
+                }),
             entry,
         });
         Ok(listed.collect())
@@ -349,5 +351,10 @@ fn here_for_another_user(other: &Transfer) -> PeerError {
 
 /// Whether the transfer runs for this user.
 fn belongs_to(transfer: &Transfer, user: Option<&Label>) -> bool {
-    transfer.plan.group.as_ref().map(|membership| &membership.user) == user
+    transfer
+        .plan
+        .group
+        .as_ref()
+        .map(|membership| &membership.user)
+        == user
 }

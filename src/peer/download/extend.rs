@@ -24,7 +24,8 @@ impl PlannedDownload {
     /// stays half fetched in its folder. Also returns whether some of its files are under the final
     /// name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
-        let is_same_place = matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
+        let is_same_place =
+            matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
         if !is_same_place || former.plan.group.is_some() {
             return (self, false);
         }

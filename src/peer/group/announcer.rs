@@ -87,7 +87,10 @@ impl GroupAnnouncer {
     /// until [`GroupAnnouncer::resume`].
     pub(crate) fn suspend(&self, is_affected: impl Fn(&Membership) -> bool) {
         let mut schedule = lock(&self.schedule);
-        schedule.suspend(|announced| is_affected(&announced.group.membership), Instant::now());
+        schedule.suspend(
+            |announced| is_affected(&announced.group.membership),
+            Instant::now(),
+        );
         self.changed.notify_all();
         let stopping = |schedule: &mut Schedule<_, _>| schedule.is_stopping();
         let waited = self

@@ -62,7 +62,8 @@ impl Group {
     /// nothing while this one is new.
     pub(crate) fn renew_certificate_soon(&self) {
         let mut state = lock(&self.state);
-        let is_new = |certified: &CertifiedTls| since_1970().saturating_sub(certified.fetched_at) < NEW;
+        let is_new =
+            |certified: &CertifiedTls| since_1970().saturating_sub(certified.fetched_at) < NEW;
         if !state.tls.as_ref().is_some_and(is_new) {
             state.renew_at = Duration::ZERO;
         }

@@ -103,7 +103,11 @@ impl MagnetSearch {
 
     /// Adds addresses that a tracker returned or a person named. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.contacts(|contacts| addresses.into_iter().for_each(|address| contacts.add(address)));
+        self.contacts(|contacts| {
+            addresses
+                .into_iter()
+                .for_each(|address| contacts.add(address))
+        });
         self.context.ticks.trigger();
     }
 

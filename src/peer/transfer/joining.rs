@@ -164,7 +164,9 @@ impl MessageSink for Transfer {
 
 impl UploadSource for Transfer {
     fn haves_since(&self, position: &mut usize) -> Vec<PieceIndex> {
-        self.context.owned.published_since(self.info_hash(), position)
+        self.context
+            .owned
+            .published_since(self.info_hash(), position)
     }
 
     fn serves(&self, piece: PieceIndex) -> bool {

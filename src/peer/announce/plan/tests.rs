@@ -110,7 +110,11 @@ impl PlanTest {
 
     /// The number of seconds until the next announce is due.
     fn pause(&mut self) -> u64 {
-        let next = self.plan.take(self.now).expect_err("an announce is due").expect(NO_ANNOUNCE);
+        let next = self
+            .plan
+            .take(self.now)
+            .expect_err("an announce is due")
+            .expect(NO_ANNOUNCE);
         (next - self.now).as_secs()
     }
 
