@@ -35,7 +35,7 @@ pub(super) struct BufferPool {
     /// The maximum number of blocks that all downloads together may reserve.
     max_blocks: u32,
     reserved: AtomicU32,
-    /// The number of downloads that have reserved some.
+    /// The number of downloads that have reserved blocks.
     holders: AtomicU32,
     filled: FilledCounts,
     free: Mutex<FreeBuffers>,
@@ -50,7 +50,7 @@ struct FilledCounts {
     newer: AtomicU32,
     older: AtomicU32,
     /// Buffers filled since the start.
-    blocks: AtomicU32,
+    total: AtomicU32,
 }
 
 /// Free buffers, as a stack: the buffer returned last is used first. So the buffers that are not
@@ -81,9 +81,9 @@ impl BufferPool {
     }
 
     /// Reserves `count` blocks for a download that has reserved `held` already, and adds them to
-    /// `held`. A download gets at most an even share among all that have reserved some. The even
-    /// share does not limit its first run, which needs only enough free blocks. Returns whether the
-    /// blocks are reserved.
+    /// `held`. A download gets at most an even share of the pool, among all downloads that have
+    /// reserved blocks. The even share does not limit its first run: enough free blocks suffice.
+    /// Returns whether the blocks are reserved.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
         let even_share = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
         if *held > 0 && (held.saturating_add(count) > even_share || !self.may_grow(count)) {
@@ -152,7 +152,7 @@ impl FilledCounts {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         let before = self.newer.fetch_max(now, Ordering::Relaxed);
         if self
-            .blocks
+            .total
             .fetch_add(1, Ordering::Relaxed)
             .is_multiple_of(SAMPLE_BLOCKS)
         {
@@ -240,7 +240,7 @@ pub(super) struct BlockBuffer {
 }
 
 impl BlockBuffer {
-    /// Sets its length to that of a block of `length` bytes, at most [`BLOCK`].
+    /// Sets the length of its block to `length` bytes, at most [`BLOCK`].
     pub(super) fn set_length(&mut self, length: u32) {
         self.length = (length as usize).min(self.bytes.len());
     }
@@ -324,9 +324,9 @@ mod tests {
         assert_eq!(held, 16_384, "all of it is in flight");
         pool.release(&mut held, 16_384);
         // All blocks of a run are in memory before the next run begins: the disk is too slow.
-        let mut here = Vec::new();
+        let mut in_memory = Vec::new();
         while pool.reserve(&mut held, 32) {
-            here.extend(iter::repeat_with(|| pool.buffer()).take(32));
+            in_memory.extend(iter::repeat_with(|| pool.buffer()).take(32));
         }
         assert_eq!(held, BASE_BLOCKS);
         let mut other = 0;
@@ -335,7 +335,7 @@ mod tests {
             "a first run is always possible"
         );
         assert!(!pool.reserve(&mut other, 32));
-        here.truncate(100);
+        in_memory.truncate(100);
         grow(&mut held);
         assert_eq!(held, BASE_BLOCKS, "they were in memory a moment ago");
         for _ in 0..2 * SAMPLE_BLOCKS {
@@ -365,8 +365,8 @@ mod tests {
         let mut held = 0;
         assert!(pool.reserve(&mut held, 32));
         let last = pool.buffer();
-        let here: Vec<_> = iter::repeat_with(|| pool.buffer()).take(31).collect();
-        drop(here);
+        let in_memory: Vec<_> = iter::repeat_with(|| pool.buffer()).take(31).collect();
+        drop(in_memory);
         pool.release(&mut held, 31);
         assert_eq!(free(&pool), 31);
         pool.release(&mut held, 1);
@@ -386,7 +386,7 @@ mod tests {
             fewest: 10,
             since: begun,
         };
-        // Four buffers are in use now and then.
+        // Takes four buffers and returns them, at this half of an `IDLE_TIME`.
         let mut turn = |number: u32| {
             let taken: Vec<_> = iter::repeat_with(|| free.take().unwrap()).take(4).collect();
             let now = begun + IDLE_TIME * number / 2;

@@ -3,7 +3,7 @@
 
 use super::link::{self, CallError, GroupAccess, PeerConnection};
 use super::{IO_STACK, LinkStream, Services, Sockets, SwarmEntry, magnet, run_link};
-use crate::net::{GroupTlsError, TlsRefusal as Alert};
+use crate::net::{GroupTlsError, TlsRefusal};
 use crate::swarm::{CallFailure, Contacts};
 use crate::system::lock;
 use log::Level;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The maximum number of calling threads, including those that run a link.
 const MAX_CALLS: usize = 1_000;
-/// Time limit of a TCP connection attempt. Stopping the peer may wait as long.
+/// Time limit of a TCP connection attempt. A stop of the peer may wait this long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Starts and joins the calling threads.
@@ -92,14 +92,14 @@ impl Call {
                 self.run_connection(connection);
             }
             Err(error) => {
-                let why = CallFailure {
+                let failure = CallFailure {
                     reason: format!("{address}: {error}"),
                     hung_up: matches!(error, CallError::HungUp),
                 };
                 let now = self.services.context.now();
                 let is_first = self
                     .entry
-                    .contacts(|contacts| contacts.on_call_failed(address, now, why));
+                    .contacts(|contacts| contacts.on_call_failed(address, now, failure));
                 // The user may be able to fix the cause, so the first failure is logged at info
                 // level. The same address may fail often.
                 let level = if is_first { Level::Info } else { Level::Debug };
@@ -145,7 +145,7 @@ impl Call {
         };
         let called =
             link::initiate_handshake(context, socket, self.address, info_hash, Some(member));
-        if let Err(CallError::Group(GroupTlsError::Refused(Alert::Group))) = &called {
+        if let Err(CallError::Group(GroupTlsError::Refused(TlsRefusal::Group))) = &called {
             group.renew_certificate_soon();
         }
         called

@@ -1,5 +1,5 @@
-//! Notifications: commands wait for a transfer to change its state, and the clock's thread waits
-//! for its next tick.
+//! Notifications: commands wait for a transfer to change its state, and the thread `tick` waits for
+//! its next tick.
 
 use crate::system::{lock, recover};
 use std::sync::{Condvar, Mutex};
@@ -34,7 +34,7 @@ impl Changes {
     }
 }
 
-/// The next tick of the clock's thread. Other threads may bring it forward.
+/// The next tick of the thread `tick`. Other threads may bring it forward.
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
     early: Mutex<bool>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The options of a download.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DownloadOptions {
-    /// An existing folder to put it in, or the new path of the file or folder. By default the
+    /// An existing folder for the download, or the new path of its file or folder. By default the
     /// current folder.
     pub destination: Option<PathBuf>,
     /// Which files to download, in which order.
@@ -20,8 +20,8 @@ pub struct FileChoice {
     pub only: Vec<Glob>,
     /// Fetches pieces in ascending order instead of rarest first.
     pub sequential: bool,
-    /// Replaces other content at the destination once the download is complete. Pieces of it that
-    /// verify are copied. In a folder, files that do not belong to the share are kept.
+    /// Replaces other content at the destination once the download is complete. Pieces of that
+    /// content that verify are copied. In a folder, files that do not belong to the share are kept.
     pub force: bool,
 }
 

@@ -36,8 +36,9 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
     }
 }
 
-/// What a caller may join: an open swarm, or as a member a group swarm. Magnet searches accept
-/// callers too, because a caller may have the metadata.
+/// The swarm with this info-hash, if the caller may join it. Members join group swarms; other
+/// callers join open swarms and magnet searches. A search accepts callers, because they may have
+/// the metadata.
 fn joinable(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<SwarmEntry> {
     let entry = services.transfers.entry(info_hash)?;
     let is_served = match &entry {

@@ -80,7 +80,7 @@ pub struct Deadlines {
     pub silence: Duration,
     /// For the remote peer to read what we send.
     pub unread: Duration,
-    /// The number of times in a row that its requests may go stale, after 6 s each.
+    /// The number of times in a row that requests to the remote peer may go stale, after 6 s each.
     pub stalls: u32,
     /// Time without output after which we send a keep-alive (BEP 3: links are closed after two
     /// minutes of silence).

@@ -4,8 +4,8 @@
 //! the end of the run. Every wait ends when the connection ends: a tracker that is silent for
 //! [`SILENCE`] counts as dead. Out of scope: what is reported and fetched, and retries.
 //!
-//! One thread reads, one sends pings. Each request is written by the thread that makes it. Locks:
-//! `writing` alone, while the socket is written to; `state` alone, never over I/O.
+//! One thread reads, one sends pings. The thread that makes a request also writes it. No thread
+//! holds two locks: `writing` is held while the socket is written to, `state` never over I/O.
 
 mod error;
 mod pages;
@@ -63,7 +63,7 @@ pub struct Owners {
 #[derive(Debug)]
 struct ConnectionShared {
     stream: TlsStream,
-    /// Whether frames may still be written. Not after a frame that was cut short.
+    /// Whether frames may still be written: `false` once a frame was cut short.
     writing: Mutex<bool>,
     state: Mutex<State>,
     changed: Condvar,
@@ -76,8 +76,10 @@ struct State {
     /// The requests with a waiting thread, and their answers once they have arrived.
     answers: HashMap<u32, Option<RunAnswer>>,
     released: bool,
-    ended: Option<Vec<TextLine>>,
-    broken: Option<RunConnectionError>,
+    /// The failures of the run, once it has ended.
+    failures: Option<Vec<TextLine>>,
+    /// Why the connection has ended.
+    end_error: Option<RunConnectionError>,
 }
 
 impl RunConnection {
@@ -142,20 +144,20 @@ impl RunConnection {
     /// # Errors
     /// What ended the connection instead.
     pub fn wait_end(&self) -> Result<Vec<TextLine>, RunConnectionError> {
-        self.wait(|state| state.ended.clone())
+        self.wait(|state| state.failures.clone())
     }
 
-    /// The error of any further request, if the run or the connection has ended.
+    /// The error that every further request returns, if the run or the connection has ended.
     pub fn ended(&self) -> Option<RunConnectionError> {
-        lock(&self.shared.state).broken.clone()
+        lock(&self.shared.state).end_error.clone()
     }
 
     /// The info dictionary of the file with that name. From now on the tracker counts this client
     /// as an owner of a part of it.
     ///
     /// # Errors
-    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has it; else see
-    /// [`RunConnectionError`].
+    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has the file; otherwise
+    /// see [`RunConnectionError`].
     pub fn lookup(&self, name: &FileName) -> Result<Info, RunConnectionError> {
         let mut parts = InfoAssembly::new();
         loop {
@@ -235,7 +237,7 @@ impl RunConnection {
         let kind = ask.kind();
         let id = {
             let mut state = lock(&self.shared.state);
-            if let Some(error) = state.broken.clone() {
+            if let Some(error) = state.end_error.clone() {
                 return Err(error);
             }
             state.last_id = match state.last_id.wrapping_add(1) {
@@ -248,7 +250,7 @@ impl RunConnection {
         };
         self.shared.send(&RunRequestMessage { id, ask });
         let waiting = |state: &mut State| {
-            state.answers.get(&id).is_none_or(Option::is_none) && state.broken.is_none()
+            state.answers.get(&id).is_none_or(Option::is_none) && state.end_error.is_none()
         };
         let changed = &self.shared.changed;
         let waited = changed.wait_timeout_while(lock(&self.shared.state), ANSWER, waiting);
@@ -259,7 +261,7 @@ impl RunConnection {
             }
             Some(answer) => Ok(answer),
             None => Err(state
-                .broken
+                .end_error
                 .clone()
                 .unwrap_or(RunConnectionError::NoAnswer(kind))),
         }
@@ -271,10 +273,10 @@ impl RunConnection {
             if let Some(ready) = ready(&state) {
                 return Ok(ready);
             }
-            if let Some(error) = state.broken.clone() {
+            if let Some(error) = state.end_error.clone() {
                 return Err(error);
             }
-            // The reading thread ends a silent connection before this bound does.
+            // The reading thread ends a silent connection before this wait times out.
             let woken = self.shared.changed.wait_timeout(state, SILENCE);
             state = recover(woken).0;
         }
@@ -304,7 +306,7 @@ impl ConnectionShared {
     /// Ends the connection, with this error unless it has ended already.
     fn end(&self, error: RunConnectionError) {
         let mut state = lock(&self.state);
-        state.broken.get_or_insert(error);
+        state.end_error.get_or_insert(error);
         drop(state);
         self.changed.notify_all();
         self.stop.stop();
@@ -347,11 +349,11 @@ impl ConnectionShared {
                 Err(error) => return self.end(error),
                 Ok(RunNotice::Release) => lock(&self.state).released = true,
                 Ok(RunNotice::End { failures }) => {
-                    lock(&self.state).ended = Some(failures.clone());
+                    lock(&self.state).failures = Some(failures.clone());
                     return self.end(RunConnectionError::Ended(failures));
                 }
                 Ok(RunNotice::Answer { id, answer }) => {
-                    // Otherwise the answer came too late: its thread no longer waits.
+                    // Without an entry, the answer came too late: its thread no longer waits.
                     if let Some(waiting) = lock(&self.state).answers.get_mut(&id) {
                         *waiting = Some(answer);
                     }

@@ -27,7 +27,7 @@ const CAPS: ConnectionCaps = ConnectionCaps {
 /// How long a stop waits for announces in progress.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(1);
 
-/// Options of a peer.
+/// The options of a peer.
 #[derive(Debug)]
 pub struct PeerOptions {
     /// Address to listen on. Port 0 binds a free port.
@@ -113,7 +113,8 @@ impl Peer {
         &self.services.account
     }
 
-    /// Ends the hashing that a command waits for. A person asked to stop.
+    /// Ends the hashing that a command or a magnet search waits for. Called when a person asks to
+    /// stop.
     pub fn interrupt(&self) {
         self.context.interrupt.store(true, Ordering::SeqCst);
         for entry in self.transfers.entries() {

@@ -39,7 +39,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// Waits for all threads. Long tasks must have been asked to stop.
+    /// Waits for all threads. The caller has already asked the long tasks to stop.
     pub(super) fn join(&self) {
         let ended = std::mem::take(&mut *lock(&self.threads));
         for thread in ended {

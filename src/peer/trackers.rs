@@ -19,6 +19,6 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
     /// the first announce.
     fn trouble(&self, info_hash: InfoHash) -> Option<String>;
 
-    /// Why nothing is announced: the user of the transfer is not logged in at this peer.
+    /// Why nothing is announced, if the user of the transfer is not logged in at this peer.
     fn suspended(&self) -> Option<String>;
 }

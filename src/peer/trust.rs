@@ -113,7 +113,7 @@ impl<'a> Trust<'a> {
         self.connect_within(address, CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT)
     }
 
-    /// The same with other time limits.
+    /// Like [`Trust::connect`], with other time limits.
     ///
     /// # Errors
     /// See [`TrustError`].

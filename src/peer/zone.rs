@@ -64,7 +64,7 @@ impl Zone {
     }
 }
 
-/// Whether it is a deprecated IPv4-compatible address (`::a.b.c.d`), which names no host.
+/// Whether the address is a deprecated IPv4-compatible address (`::a.b.c.d`), which names no host.
 fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
     address.segments().starts_with(&[0; 6])
 }

@@ -1,4 +1,4 @@
-//! One open control connection: a request, its reply, and how long each may take.
+//! One open control connection: a request, its reply, and the time limits of both.
 
 use super::ConnectionError;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
@@ -9,44 +9,43 @@ use crate::wire::access::{
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// How long a request may take to be sent, and a reply that has begun to arrive.
-const SEND: Duration = Duration::from_secs(10);
-/// A connection that was silent for longer is not used again: trackers close it about then.
+/// How long the transfer of a frame may take: sending a request, or receiving the rest of a reply.
+const FRAME: Duration = Duration::from_secs(10);
+/// A connection that was idle for longer is not used again: trackers close it at about that time.
 const REUSE: Duration = Duration::from_secs(20);
 
-/// How long a tracker may take for a write while there are other trackers.
+/// How long a tracker may take to answer a write if other trackers are listed.
 const WRITE: Duration = Duration::from_secs(4);
 
-/// How long a tracker may take.
+/// The time limits of one request to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
+pub(super) struct TimeLimits {
     pub(super) connection: Duration,
     pub(super) handshake: Duration,
     pub(super) answer: Duration,
 }
 
-impl Patience {
-    /// For a tracker when there is no other one. A log-in may wait while the tracker checks the
-    /// passwords of others.
+impl TimeLimits {
+    /// If no other tracker is listed, or none answered within [`TimeLimits::short`]. A log-in may
+    /// wait while the tracker checks the passwords of others.
     pub(super) const LONG: Self = Self {
         connection: Duration::from_secs(5),
         handshake: Duration::from_secs(10),
         answer: Duration::from_secs(30),
     };
-    /// For a question whether a tracker answers at all.
-    pub(super) const GLANCE: Self = Self {
+    /// For a probe, which shows whether a tracker answers at all.
+    pub(super) const PROBE: Self = Self {
         connection: Duration::from_secs(1),
         handshake: Duration::from_millis(1_500),
         answer: Duration::from_secs(1),
     };
 
-    /// Whether the answer may take so long that it pays to ask first whether the tracker answers
-    /// at all.
-    pub(super) fn is_worth_a_look(self) -> bool {
-        self.connection == Self::GLANCE.connection && self.answer > WRITE
+    /// Whether the answer may take so long that a probe before the request is worthwhile.
+    pub(super) fn is_worth_a_probe(self) -> bool {
+        self.connection == Self::PROBE.connection && self.answer > WRITE
     }
 
-    /// For a tracker while there are others. A write may wait two seconds for another replica.
+    /// If other trackers are listed. A write may wait two seconds for another replica.
     pub(super) fn short(ask: &AccessRequest) -> Self {
         let answer = match ask {
             AccessRequest::CreateUser { .. }
@@ -57,7 +56,7 @@ impl Patience {
         };
         Self {
             answer: Duration::from_secs(answer),
-            ..Self::GLANCE
+            ..Self::PROBE
         }
     }
 }
@@ -67,29 +66,29 @@ impl Patience {
 pub(super) struct ControlConnection {
     stream: TlsStream,
     last_id: u32,
-    used: Instant,
-    /// Whether a token was shown on it: before that, the tracker accepts short frames only.
-    is_known: bool,
+    last_used: Instant,
+    /// Whether a token was sent on it. Before that, the tracker accepts short frames only.
+    has_sent_token: bool,
 }
 
 impl ControlConnection {
     pub(super) fn open(
         trust: &Trust<'_>,
         address: SocketAddr,
-        patience: Patience,
+        limits: TimeLimits,
     ) -> Result<Self, TrustError> {
-        let stream = trust.connect_within(address, patience.connection, patience.handshake)?;
+        let stream = trust.connect_within(address, limits.connection, limits.handshake)?;
         Ok(Self {
             stream,
             last_id: 0,
-            used: Instant::now(),
-            is_known: false,
+            last_used: Instant::now(),
+            has_sent_token: false,
         })
     }
 
     /// Whether the tracker should still have it open.
     pub(super) fn is_fresh(&self) -> bool {
-        self.used.elapsed() < REUSE
+        self.last_used.elapsed() < REUSE
     }
 
     pub(super) fn ask(
@@ -106,14 +105,14 @@ impl ControlConnection {
         };
         let body = request.encode();
         let is_long = u32::try_from(body.len()).is_ok_and(|length| length > MAX_FIRST_FRAME);
-        if is_long && !self.is_known {
+        if is_long && !self.has_sent_token {
             self.ask(&AccessRequest::Cluster, token, answer)?;
         }
-        self.is_known |= token.is_some();
-        write_frame(&self.stream, &body, MAX_FRAME, SEND.min(answer))?;
-        // A tracker sends replies only: this reader never holds a part of a next frame.
+        self.has_sent_token |= token.is_some();
+        write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer))?;
+        // A tracker sends only replies, so this reader never buffers a part of a further frame.
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
-        let body = match reader.next(answer, SEND) {
+        let body = match reader.next(answer, FRAME) {
             Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
             body => body?,
         };
@@ -121,7 +120,7 @@ impl ControlConnection {
         if reply.id != request.id && reply.result.is_ok() {
             return Err(ConnectionError::OtherAnswer);
         }
-        self.used = Instant::now();
+        self.last_used = Instant::now();
         Ok(reply)
     }
 }

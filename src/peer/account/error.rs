@@ -11,9 +11,9 @@ use crate::wire::name::Label;
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// Nobody is logged in at this peer.
-    #[error("nobody is logged in here; login USER does that")]
+    #[error("nobody is logged in here; log in with login USER")]
     NotLoggedIn,
-    /// Another user is.
+    /// Another user is logged in.
     #[error("{0} is logged in here, and a peer has one user at a time; logout first")]
     LoggedIn(Label),
     /// TRACKER_INFO cannot be read, or names no tracker.
@@ -22,21 +22,21 @@ pub enum AccountError {
     /// No tracker answers.
     #[error("no tracker answers: {troubles}{}", if *.sent { "; the request may have been carried out: look before you try again" } else { "" })]
     NoTracker {
-        /// What each answered, or why it could not be asked.
+        /// What each tracker answered, or why it could not be asked.
         troubles: String,
-        /// Whether one of them got the request and did not answer.
+        /// Whether one of them received the request and did not answer.
         sent: bool,
     },
-    /// A tracker cannot prove that it is of this cluster.
+    /// A tracker cannot prove that it belongs to this cluster.
     #[error(transparent)]
     Untrusted(TrustError),
     /// The tracker refuses.
     #[error(transparent)]
     Refused(#[from] AccessRefusal),
-    /// The tracker's answer is of another kind than the request.
+    /// The tracker's answer does not fit the request.
     #[error("the tracker sent an answer that does not fit {0}; it may be of another version")]
     OtherAnswer(&'static str),
-    /// The system gives no random numbers.
+    /// The system returns no random numbers.
     #[error("this machine has no random numbers, and every request needs some; try again")]
     NoRandomness,
     /// What the tracker sent cannot be used.
@@ -48,18 +48,18 @@ pub enum AccountError {
     /// The stored login cannot be read or written.
     #[error(transparent)]
     Login(#[from] LoginFileError),
-    /// A login has begun and cannot be stored.
+    /// The user is logged in, but the login cannot be stored.
     #[error("{0}: you are logged in all the same, but not after a restart of this peer")]
     Unstored(#[source] LoginFileError),
 }
 
-/// Why a control connection brought no answer.
+/// Why a request on a control connection has no valid answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
-    /// The tracker closed it first.
+    /// The tracker closed the connection before it answered.
     #[error("it closed the connection without an answer")]
     NoAnswer,
-    /// The answer has the number of another request.
+    /// The answer has the id of another request.
     #[error("it answered to another request")]
     OtherAnswer,
     /// The connection broke.
@@ -71,7 +71,8 @@ pub(super) enum ConnectionError {
 }
 
 impl AccountError {
-    /// The kind of the error in JSON, of a closed list; the tracker's own kind where it refused.
+    /// The `kind` of the error in JSON output, from a closed list. For a refusal, the tracker's
+    /// kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotLoggedIn => "not-logged-in",

@@ -1,6 +1,6 @@
 //! What a user asks trackers about groups: create, join, leave, members, requests, news.
 
-use super::{Account, AccountError, draw};
+use super::{Account, AccountError, new_write_id};
 use crate::storage::StoredLogin;
 use crate::system::lock;
 use crate::wire::access::{
@@ -15,7 +15,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn create_group(&self, group: GroupName) -> Result<(), AccountError> {
-        let write = draw()?;
+        let write = new_write_id()?;
         self.ask_done(&AccessRequest::CreateGroup { write, group })
     }
 
@@ -24,16 +24,16 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn join_group(&self, group: Label) -> Result<(), AccountError> {
-        let write = draw()?;
+        let write = new_write_id()?;
         self.ask_done(&AccessRequest::JoinGroup { write, group })
     }
 
-    /// Leaves a group. The last member leaves only with `end`, which ends the group.
+    /// Leaves a group. The last member can leave only with `end`, which ends the group.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub(crate) fn leave_group(&self, group: Label, end: bool) -> Result<(), AccountError> {
-        let write = draw()?;
+        let write = new_write_id()?;
         self.ask_done(&AccessRequest::LeaveGroup { write, group, end })
     }
 
@@ -42,7 +42,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn accept_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        let write = draw()?;
+        let write = new_write_id()?;
         self.ask_done(&AccessRequest::AcceptRequest { write, group, user })
     }
 
@@ -51,7 +51,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn reject_request(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        let write = draw()?;
+        let write = new_write_id()?;
         self.ask_done(&AccessRequest::RejectRequest { write, group, user })
     }
 
@@ -60,7 +60,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn remove_member(&self, group: Label, user: Label) -> Result<(), AccountError> {
-        let write = draw()?;
+        let write = new_write_id()?;
         self.ask_done(&AccessRequest::RemoveMember { write, group, user })
     }
 
@@ -112,14 +112,15 @@ impl Account {
         )
     }
 
-    /// Decisions of others about the user that this peer has not returned yet.
+    /// The decisions of others about the user, without those that this peer has returned before.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
         let before = lock(&self.login).as_ref().map(|login| login.seen.clone());
         let before = before.unwrap_or_default();
-        // The position at the first page counts: what was decided since comes next time.
+        // Only the position of the first page counts. So a decision made between two pages is
+        // returned next time.
         let mut now_seen: Option<SeenDecisions> = None;
         let news = self.pages(
             |after| AccessRequest::ListDecisions {

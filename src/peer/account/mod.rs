@@ -25,8 +25,7 @@ use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
-use round::{Round, is_no_answer};
-use round::{RoundReply, ends_login};
+use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +37,7 @@ pub struct Account {
     trackers: ClusterTrackers,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
-    /// Whether something was written at only one tracker so far.
+    /// Whether a write was saved by one tracker only, since [`Account::take_only_one`].
     only_one: AtomicBool,
 }
 
@@ -60,7 +59,7 @@ pub enum LoggedOut {
     HereOnly,
 }
 
-/// A copy of the login.
+/// The user and token of the login, copied so that no request needs the lock.
 struct Login {
     user: Label,
     token: Token,
@@ -88,11 +87,11 @@ impl Account {
 
     /// Who is logged in here.
     pub fn user(&self) -> Option<Label> {
-        self.current().ok().map(|login| login.user)
+        self.current_login().ok().map(|login| login.user)
     }
 
-    /// Whether anything since the last call was written at only one tracker. The others get it
-    /// when they are back.
+    /// Whether a write was saved by one tracker only, since the last call. The other trackers
+    /// receive it when they are reachable again.
     pub fn take_only_one(&self) -> bool {
         self.only_one.swap(false, Ordering::Relaxed)
     }
@@ -113,18 +112,18 @@ impl Account {
         invite: Option<ShortText>,
     ) -> Result<(), AccountError> {
         let ask = AccessRequest::CreateUser {
-            write: draw()?,
+            write: new_write_id()?,
             user,
             password,
             invite,
         };
-        done(&ask, self.ask(&ask, None)?)
+        expect_done(&ask, self.ask(&ask, None)?)
     }
 
     /// Logs in.
     ///
     /// # Errors
-    /// [`AccountError::LoggedIn`] if another user is, else see [`AccountError`].
+    /// [`AccountError::LoggedIn`] if another user is logged in; otherwise see [`AccountError`].
     pub(super) fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
         if let Some(other) = self.user().filter(|other| other != user) {
             return Err(AccountError::LoggedIn(other));
@@ -133,31 +132,34 @@ impl Account {
             user: user.clone(),
             password,
         };
-        let before = self.current();
-        let begun = self.begin(&ask, None)?;
-        // Its token is not stored any more: it is ended now, not only when its time is over.
-        if let Ok(before) = before {
-            let ended = draw().and_then(|write| {
+        let former = self.current_login();
+        let begun = self.begin_login(&ask, None)?;
+        // This peer no longer stores the token of the former login. So it ends that login now,
+        // instead of letting it expire.
+        if let Ok(former) = former {
+            let ended = new_write_id().and_then(|write| {
                 let ask = AccessRequest::Logout { write };
-                self.trackers.ask(&ask, Some(&before.token))
+                self.trackers.ask(&ask, Some(&former.token))
             });
             if let Err(error) = ended {
-                log::warn!("cannot end the login before: {error}; it ends by itself");
+                log::warn!("cannot end the former login: {error}; it expires by itself");
             }
         }
         Ok(begun)
     }
 
-    /// Ends the login: here in any case, and at the trackers if one answers. Without an answer it
-    /// ends there by itself later; nothing keeps its token until then.
+    /// Ends the login: always at this peer, and at the trackers if one answers. Without an answer
+    /// it expires there later. This peer deletes its token at once.
     ///
     /// # Errors
-    /// See [`AccountError`]; the login is as it was.
+    /// See [`AccountError`]; the login is then unchanged.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
-        let login = self.current()?;
-        let logged_out = match self.ask_done(&AccessRequest::Logout { write: draw()? }) {
+        let login = self.current_login()?;
+        let logged_out = match self.ask_done(&AccessRequest::Logout {
+            write: new_write_id()?,
+        }) {
             Ok(()) => LoggedOut::Everywhere,
-            // The login was over already, and is forgotten by now.
+            // The login had ended already, and `ask` has deleted its token.
             Err(AccountError::Refused(refused)) if ends_login(refused.kind) => {
                 LoggedOut::Everywhere
             }
@@ -167,7 +169,7 @@ impl Account {
                 LoggedOut::HereOnly
             }
         };
-        self.replace(&login.token, None)?;
+        self.replace_token(&login.token, None)?;
         Ok(logged_out)
     }
 
@@ -176,10 +178,10 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
-        let login = self.current()?;
-        let write = draw()?;
+        let login = self.current_login()?;
+        let write = new_write_id()?;
         let ask = AccessRequest::ChangePassword { write, old, new };
-        self.begin(&ask, Some(&login)).map(drop)
+        self.begin_login(&ask, Some(&login)).map(drop)
     }
 
     /// Makes a request that returns nothing.
@@ -187,42 +189,48 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     fn ask_done(&self, ask: &AccessRequest) -> Result<(), AccountError> {
-        let login = self.current()?;
-        done(ask, self.ask(ask, Some(&login))?)
+        let login = self.current_login()?;
+        expect_done(ask, self.ask(ask, Some(&login))?)
     }
 
+    /// Requests all pages of a list. `ask` makes the request for the page after a position; `page`
+    /// takes the page out of an answer.
     fn pages<T>(
         &self,
         ask: impl Fn(Option<ShortText>) -> AccessRequest,
         mut page: impl FnMut(AccessAnswer) -> Option<ListPage<T>>,
     ) -> Result<Vec<T>, AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
             let ask = ask(after);
             let found =
                 page(self.ask(&ask, Some(&login))?).ok_or(AccountError::OtherAnswer(ask.kind()))?;
-            let empty = found.entries.is_empty();
+            let is_empty = found.entries.is_empty();
             entries.extend(found.entries);
             after = found.next;
-            // An empty page with a next one could go on without end.
-            if after.is_none() || empty {
+            // Stops at an empty page too: otherwise a tracker could name further pages forever.
+            if after.is_none() || is_empty {
                 return Ok(entries);
             }
         }
     }
 
     /// Makes a request that begins a login, and stores the login.
-    fn begin(&self, ask: &AccessRequest, login: Option<&Login>) -> Result<LoggedIn, AccountError> {
+    fn begin_login(
+        &self,
+        ask: &AccessRequest,
+        login: Option<&Login>,
+    ) -> Result<LoggedIn, AccountError> {
         let AccessAnswer::LoggedIn { token, user, note } = self.ask(ask, login)? else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
         let mut stored = lock(&self.login);
         let login = StoredLogin::begin(user.clone(), token, stored.take());
-        let lasts = self.file.store(&login);
-        // Not only if it was stored: the login before may be over, as after a new password.
+        let stored_in_file = self.file.store(&login);
+        // Also if storing failed: the former login may have ended, for example by a new password.
         *stored = Some(login);
-        lasts.map_err(AccountError::Unstored)?;
+        stored_in_file.map_err(AccountError::Unstored)?;
         log::info!("{user} is logged in");
         Ok(LoggedIn {
             user,
@@ -230,7 +238,7 @@ impl Account {
         })
     }
 
-    /// Asks the trackers, and takes over what the reply says about the login.
+    /// Asks the trackers, and updates the login if the reply renews or ends it.
     fn ask(
         &self,
         ask: &AccessRequest,
@@ -245,12 +253,13 @@ impl Account {
         if let Some(token) = token
             && (reply.renewed.is_some() || is_over && unanimous)
         {
-            self.replace(token, reply.renewed.as_ref())?;
+            self.replace_token(token, reply.renewed.as_ref())?;
         }
         Ok(reply.result?)
     }
 
-    fn current(&self) -> Result<Login, AccountError> {
+    /// A copy of the login of this peer, if somebody is logged in.
+    fn current_login(&self) -> Result<Login, AccountError> {
         let stored = lock(&self.login);
         let login = stored.as_ref().and_then(|stored| {
             Some(Login {
@@ -261,9 +270,9 @@ impl Account {
         login.ok_or(AccountError::NotLoggedIn)
     }
 
-    /// Replaces a token by a renewed one, or by none when the login is over. What its user has
-    /// seen is kept.
-    fn replace(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
+    /// Replaces a token by a renewed one, or by none when the login is over. The record of the news
+    /// that the user has seen is kept.
+    fn replace_token(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
         let mut stored = lock(&self.login);
         if let Some(login) = stored.as_mut()
             && login.token.as_ref() == Some(token)
@@ -275,8 +284,8 @@ impl Account {
     }
 }
 
-/// The number of a new write. Trackers carry out one write once, however often they get it.
-fn draw() -> Result<WriteId, AccountError> {
+/// A random id for a new write. Trackers carry out a write once, however often they receive it.
+fn new_write_id() -> Result<WriteId, AccountError> {
     let mut id = [0; 16];
     let filled = SystemRandom::new().fill(&mut id);
     filled.map_err(|_| AccountError::NoRandomness)?;
@@ -284,7 +293,7 @@ fn draw() -> Result<WriteId, AccountError> {
 }
 
 /// Checks the answer to a request that returns nothing.
-fn done(ask: &AccessRequest, answer: AccessAnswer) -> Result<(), AccountError> {
+fn expect_done(ask: &AccessRequest, answer: AccessAnswer) -> Result<(), AccountError> {
     match answer {
         AccessAnswer::Done => Ok(()),
         _ => Err(AccountError::OtherAnswer(ask.kind())),

@@ -1,4 +1,4 @@
-//! One round of the trackers: what each answered, and which answer counts.
+//! One round of requests to the trackers: what each answered, and which answer counts.
 
 use super::AccountError;
 use crate::peer::TrustError;
@@ -17,24 +17,24 @@ pub(super) struct RoundReply {
 pub(super) struct Round {
     /// A refusal that another tracker may not repeat.
     pub(super) refused: Option<AccessReplyMessage>,
-    /// A tracker has just started and is about to serve.
+    /// Whether a tracker has just started and is about to serve.
     pub(super) is_starting: bool,
     /// The number of trackers in the round.
     pub(super) asked: usize,
     /// The number of them that say that the login is over.
     pub(super) ended: usize,
-    /// A tracker may only have been slow.
+    /// Whether a tracker might have answered within longer time limits.
     pub(super) late: bool,
     pub(super) untrusted: Option<TrustError>,
     pub(super) troubles: Vec<String>,
 }
 
-/// Whether a refusal only says that this tracker cannot answer now. Another one may.
-pub(super) fn is_no_answer(kind: AccessErrorKind) -> bool {
+/// Whether a refusal only means that this tracker cannot answer now. Another tracker may.
+pub(super) fn cannot_answer_now(kind: AccessErrorKind) -> bool {
     kind.is_unserved() || kind == AccessErrorKind::NotSaved || kind == AccessErrorKind::Busy
 }
 
-/// Whether a refusal says that the login is over.
+/// Whether a refusal means that the login is over.
 pub(super) fn ends_login(kind: AccessErrorKind) -> bool {
     kind == AccessErrorKind::SessionEnded || kind == AccessErrorKind::AccountGone
 }
@@ -47,26 +47,26 @@ impl Round {
         unsaved && ask.is_write()
     }
 
-    /// A tracker could not prove that it is of our cluster.
+    /// Handles a tracker that could not prove that it belongs to our cluster.
     pub(super) fn on_untrusted(&mut self, error: TrustError) {
         self.untrusted = Some(error);
     }
 
-    /// A tracker did not answer. `late` says that it might have, given more time.
-    pub(super) fn on_silence(&mut self, what: String, late: bool) {
+    /// Handles a tracker that did not answer. `late`: it might have answered later.
+    pub(super) fn on_silence(&mut self, trouble: String, late: bool) {
         self.late |= late;
-        self.troubles.push(what);
+        self.troubles.push(trouble);
     }
 
-    /// Returns the reply if no other tracker has to be asked.
-    pub(super) fn weigh(&mut self, reply: AccessReplyMessage) -> Option<AccessReplyMessage> {
+    /// Handles a reply. Returns it if no other tracker has to be asked.
+    pub(super) fn on_reply(&mut self, reply: AccessReplyMessage) -> Option<AccessReplyMessage> {
         let Err(refused) = &reply.result else {
             return Some(reply);
         };
         let kind = refused.kind;
         self.is_starting |= kind == AccessErrorKind::Starting;
         self.ended += usize::from(ends_login(kind));
-        if !ends_login(kind) && !is_no_answer(kind) {
+        if !ends_login(kind) && !cannot_answer_now(kind) {
             return Some(reply);
         }
         let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.is_unserved());
@@ -76,10 +76,11 @@ impl Round {
         None
     }
 
-    /// No reply ended the round. `sent` says that a tracker got the request and did not answer.
+    /// Ends a round without a final reply. `sent`: a tracker received the request and did not
+    /// answer.
     pub(super) fn end(mut self, sent: bool) -> Result<RoundReply, AccountError> {
         if let Some(reply) = self.refused {
-            // A tracker that did not answer may know the login better.
+            // A tracker that did not answer may still accept the login.
             let unanimous = self.ended == self.asked;
             match &reply.result {
                 Err(refused) if ends_login(refused.kind) && !unanimous => {
@@ -132,11 +133,15 @@ mod tests {
             ("account-gone", false),
         ] {
             let mut round = Round::default();
-            assert_eq!(round.weigh(reply(Err(kind))).is_some(), is_last, "{kind}");
+            assert_eq!(
+                round.on_reply(reply(Err(kind))).is_some(),
+                is_last,
+                "{kind}"
+            );
             assert_eq!(round.is_starting, kind == "starting");
         }
         let mut round = Round::default();
-        assert!(round.weigh(reply(Ok(AccessAnswer::Done))).is_some());
+        assert!(round.on_reply(reply(Ok(AccessAnswer::Done))).is_some());
         // Of several refusals, the one of a tracker that serves counts.
         for kind in [
             "starting",
@@ -145,7 +150,7 @@ mod tests {
             "not-serving",
             "busy",
         ] {
-            round.weigh(reply(Err(kind)));
+            round.on_reply(reply(Err(kind)));
         }
         let refused = round.refused.unwrap().result.unwrap_err();
         assert_eq!(refused.kind, AccessErrorKind::SessionEnded);
@@ -158,7 +163,7 @@ mod tests {
                 asked: 1 + troubles.len(),
                 ..Round::default()
             };
-            round.weigh(reply(Err("session-ended")));
+            round.on_reply(reply(Err("session-ended")));
             round.troubles = troubles.iter().map(ToString::to_string).collect();
             round
         };
@@ -174,7 +179,7 @@ mod tests {
         // The silent tracker may have ended the login as it was asked to.
         let error = round(&["x: gone"]).end(true).unwrap_err();
         assert_eq!(error.kind(), "unreachable");
-        // A tracker that cannot answer now, or is not trusted, may know better too.
+        // A tracker that cannot answer now, or is not trusted, may still accept the login too.
         for kind in ["busy", "not-saved", "not-serving", "starting"] {
             for kinds in [[kind, "session-ended"], ["session-ended", kind]] {
                 let mut round = Round {
@@ -182,7 +187,7 @@ mod tests {
                     ..Round::default()
                 };
                 for kind in kinds {
-                    round.weigh(reply(Err(kind)));
+                    round.on_reply(reply(Err(kind)));
                 }
                 let unanimous = round.end(false).map(|reply| reply.unanimous);
                 assert!(!unanimous.unwrap_or_default(), "{kinds:?}");
@@ -192,7 +197,7 @@ mod tests {
             asked: 2,
             ..Round::default()
         };
-        round.weigh(reply(Err("session-ended")));
+        round.on_reply(reply(Err("session-ended")));
         assert_eq!(round.end(false).unwrap_err().kind(), "unreachable");
         assert_eq!(
             Round::default().end(false).unwrap_err().kind(),

@@ -1,6 +1,6 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
-use super::{Account, AccountError, draw, ends_login, is_no_answer};
+use super::{Account, AccountError, cannot_answer_now, ends_login, new_write_id};
 use crate::certificate::MemberKey;
 use crate::torrent::Info;
 use crate::wire::access::{
@@ -10,17 +10,19 @@ use crate::wire::access::{
 use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
 
-/// The most tries of one upload. A tracker that goes down loses the parts that it had.
-const UPLOADS: u32 = 4;
+/// The maximum number of attempts of one upload. A tracker that stops loses the parts that it has
+/// received.
+const MAX_ATTEMPTS: u32 = 4;
 
 impl Account {
-    /// A certificate (DER) for our key by a group's authority, and the authority's own (PEM).
+    /// Fetches a certificate for our key. Returns the certificate (DER), and that of the group's
+    /// authority, which issued it (PEM).
     pub(crate) fn certify(
         &self,
         group: &Label,
         key: &MemberKey,
     ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let request = key.request(login.token.as_bytes());
         let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
         let ask = AccessRequest::Certify {
@@ -35,21 +37,21 @@ impl Account {
 
     /// Puts a share into a group's catalogue.
     pub(crate) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
-        let write = draw()?;
-        let (mut offset, mut begun) = (0, 1);
+        let write = new_write_id()?;
+        let (mut offset, mut attempts) = (0, 1);
         loop {
             let part = InfoPart::of(info.raw(), offset);
             let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
             match self.ask_done(&AccessRequest::Publish { write, group, part }) {
-                // This tracker does not have the parts before: another one took them.
+                // This tracker does not have the earlier parts: another tracker received them.
                 Err(AccountError::Refused(refused))
                     if refused.kind == AccessErrorKind::BadRequest
                         && offset > 0
-                        && begun < UPLOADS =>
+                        && attempts < MAX_ATTEMPTS =>
                 {
-                    (offset, begun) = (0, begun + 1);
+                    (offset, attempts) = (0, attempts + 1);
                     continue;
                 }
                 result => result?,
@@ -70,7 +72,7 @@ impl Account {
     }
 
     fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let mut parts = InfoAssembly::new();
         loop {
             let ask = AccessRequest::Metainfo {
@@ -89,10 +91,10 @@ impl Account {
         }
     }
 
-    /// Takes a share off a group's catalogue.
+    /// Removes a share from a group's catalogue.
     pub(crate) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
         self.ask_done(&AccessRequest::Withdraw {
-            write: draw()?,
+            write: new_write_id()?,
             group: group.clone(),
             name: sent_name(name)?,
         })
@@ -105,28 +107,28 @@ impl Account {
         announces: AnnounceBatch,
         mut found: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
-        let login = self.current()?;
+        let login = self.current_login()?;
         let asked = announces.swarms().len();
         let ask = AccessRequest::Announce(announces);
-        let (mut taken, mut refused, mut troubles) = (false, None, Vec::new());
+        let (mut is_accepted, mut refused, mut troubles) = (false, None, Vec::new());
         self.trackers
             .ask_all(&ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     if let Some(renewed) = &reply.renewed
-                        && let Err(error) = self.replace(&login.token, Some(renewed))
+                        && let Err(error) = self.replace_token(&login.token, Some(renewed))
                     {
                         troubles.push(error.to_string());
                     }
                     match reply.result {
                         Ok(AccessAnswer::Peers(peers)) if peers.swarms.len() == asked => {
-                            taken = true;
+                            is_accepted = true;
                             found(peers);
                         }
                         Ok(_) => {
                             troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
                         }
                         // The refusal says nothing about the login or the announce.
-                        Err(error) if is_no_answer(error.kind) => {
+                        Err(error) if cannot_answer_now(error.kind) => {
                             troubles.push(error.to_string());
                         }
                         Err(error) => refused = Some(error),
@@ -135,14 +137,14 @@ impl Account {
                 Err(trouble) => troubles.push(trouble),
             })?;
         match refused {
-            refused if taken => {
+            refused if is_accepted => {
                 troubles.extend(refused.map(|refused| refused.to_string()));
                 Ok(Some(troubles.join("; ")).filter(|troubles| !troubles.is_empty()))
             }
-            // A tracker that did not answer may know better.
+            // Every tracker answered. Otherwise a silent one might still accept the announce.
             Some(refused) if troubles.is_empty() => {
                 if ends_login(refused.kind) {
-                    self.replace(&login.token, None)?;
+                    self.replace_token(&login.token, None)?;
                 }
                 Err(AccountError::Refused(refused))
             }
@@ -174,7 +176,7 @@ impl Account {
     }
 }
 
-/// A share's name as the protocol carries it. A name that it cannot carry belongs to no share.
+/// A share's name as the protocol carries it. A name that does not fit belongs to no share.
 fn sent_name(name: &str) -> Result<ShortText, AccountError> {
     ShortText::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
 }

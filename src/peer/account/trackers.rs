@@ -3,17 +3,17 @@
 //! In scope: trying one tracker after the other, returning to the first one when it answers again,
 //! reusing an open control connection. Out of scope: what is asked, and whose login it is.
 //!
-//! The first listed tracker is asked while it answers. A tracker that fails, or does not serve, is
-//! asked last for a while: one second at first, then longer each time. A request that a tracker
-//! took and did not answer goes to the next tracker. A write keeps its
+//! The first listed tracker is asked as long as it answers. A tracker that fails, or does not
+//! serve, is asked last for a while: one second at first, then longer each time. A request that a
+//! tracker received and did not answer goes to the next tracker. A write keeps its
 //! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. While no tracker
-//! serves but one has just started, the request waits for that one, [`STARTING`] at most.
+//! serves but one has just started, the request waits for that one, [`START_WAIT`] at most.
 //!
-//! Locks: `known`, for a look or an insertion. A connection is taken out while it is used.
+//! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
 use super::{
     AccountError, ConnectionError, Round, RoundReply,
-    connection::{ControlConnection, Patience},
+    connection::{ControlConnection, TimeLimits},
 };
 use crate::net::{FrameIoError, HostNames};
 use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
@@ -27,12 +27,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long trackers that have just started are waited for.
-const STARTING: Duration = Duration::from_secs(5);
+/// How long a request waits for trackers that have just started.
+const START_WAIT: Duration = Duration::from_secs(5);
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
 /// The pause between two rounds while a tracker starts.
-const LOOK: Duration = Duration::from_millis(50);
+const START_PAUSE: Duration = Duration::from_millis(50);
 /// How long a tracker that failed is asked last: at first, and at most. The time doubles with each
 /// failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -64,24 +64,24 @@ pub(super) struct ClusterTrackers {
     names: HostNames,
 }
 
-/// What is remembered of a tracker.
+/// What this peer remembers of a tracker.
 #[derive(Debug, Default)]
 struct Known {
     /// A connection that no request uses at the moment.
     idle: Option<ControlConnection>,
     failures: u32,
     /// Until then, others are asked first.
-    avoided: Option<Instant>,
+    avoided_until: Option<Instant>,
 }
 
-/// Why one tracker brought no answer.
+/// Why a request to one tracker has no answer.
 enum Trouble {
-    /// It cannot prove that it is of this cluster.
+    /// It cannot prove that it belongs to this cluster.
     Untrusted(TrustError),
-    /// It was not reached, or sent nothing that can be used.
+    /// It was not reached, or sent no usable answer.
     Silent {
         what: String,
-        /// Whether it may have got the request.
+        /// Whether it may have received the request.
         sent: bool,
         /// Whether it might have answered later.
         late: bool,
@@ -110,24 +110,24 @@ impl ClusterTrackers {
     ) -> Result<RoundReply, AccountError> {
         let begun = Instant::now();
         let mut may_be_done = false;
-        let mut patient = false;
+        let mut has_long_limits = false;
         loop {
             let info = self.info()?;
             let mut round = Round {
                 asked: info.addresses.len(),
                 ..Round::default()
             };
-            let only = info.addresses.len() == 1;
+            let is_only = info.addresses.len() == 1;
             let trust = self.trust(&info);
             for tracker in self.in_order(&info) {
-                let patience = match patient || only {
-                    true => Patience::LONG,
-                    false => Patience::short(ask),
+                let limits = match has_long_limits || is_only {
+                    true => TimeLimits::LONG,
+                    false => TimeLimits::short(ask),
                 };
-                match self.ask_at(tracker, &trust, ask, token, patience) {
+                match self.ask_at(tracker, &trust, ask, token, limits) {
                     Ok(reply) => {
                         may_be_done |= round.may_be_done(&reply, ask);
-                        if let Some(reply) = round.weigh(reply) {
+                        if let Some(reply) = round.on_reply(reply) {
                             let unanimous = true;
                             return Ok(RoundReply { reply, unanimous });
                         }
@@ -139,12 +139,12 @@ impl ClusterTrackers {
                     }
                 }
             }
-            if round.is_starting && begun.elapsed() < STARTING {
-                thread::sleep(LOOK);
+            if round.is_starting && begun.elapsed() < START_WAIT {
+                thread::sleep(START_PAUSE);
                 continue;
             }
-            if round.late && round.refused.is_none() && !patient && !only {
-                patient = true;
+            if round.late && round.refused.is_none() && !has_long_limits && !is_only {
+                has_long_limits = true;
                 continue;
             }
             return round.end(may_be_done);
@@ -152,7 +152,7 @@ impl ClusterTrackers {
     }
 
     /// Asks all trackers, one after the other, and passes each reply to `each`. A tracker that
-    /// failed lately is left out for a while.
+    /// failed lately is not asked for a while.
     pub(super) fn ask_all(
         &self,
         ask: &AccessRequest,
@@ -161,9 +161,9 @@ impl ClusterTrackers {
     ) -> Result<(), AccountError> {
         let info = self.info()?;
         let trust = self.trust(&info);
-        let patience = match info.addresses.len() {
-            1 => Patience::LONG,
-            _ => Patience::short(ask),
+        let limits = match info.addresses.len() {
+            1 => TimeLimits::LONG,
+            _ => TimeLimits::short(ask),
         };
         let mut untrusted = None;
         for tracker in self.in_order(&info) {
@@ -173,7 +173,7 @@ impl ClusterTrackers {
                 )));
                 continue;
             }
-            match self.ask_at(tracker, &trust, ask, token, patience) {
+            match self.ask_at(tracker, &trust, ask, token, limits) {
                 Ok(reply) => each(Ok(reply)),
                 Err(Trouble::Untrusted(error)) => {
                     each(Err(error.to_string()));
@@ -199,7 +199,7 @@ impl ClusterTrackers {
                 .iter()
                 .map(|tracker| {
                     let thread = thread::Builder::new().name("status".into());
-                    thread.spawn_scoped(scope, || self.glance(tracker, &info))
+                    thread.spawn_scoped(scope, || self.probe(tracker, &info))
                 })
                 .collect();
             let silent = || Trouble::silent("it could not be asked".to_owned());
@@ -236,13 +236,14 @@ impl ClusterTrackers {
             .collect()
     }
 
-    fn glance(&self, tracker: &HostPort, info: &TrackerInfo) -> Result<ClusterView, Trouble> {
+    /// Asks a tracker for its view of the cluster, with short time limits.
+    fn probe(&self, tracker: &HostPort, info: &TrackerInfo) -> Result<ClusterView, Trouble> {
         let reply = self.ask_at(
             tracker,
             &self.trust(info),
             &AccessRequest::Cluster,
             None,
-            Patience::GLANCE,
+            TimeLimits::PROBE,
         )?;
         match reply.result {
             Ok(AccessAnswer::Cluster(view)) => Ok(view),
@@ -262,7 +263,7 @@ impl ClusterTrackers {
         trust: &Trust<'_>,
         ask: &AccessRequest,
         token: Option<&Token>,
-        patience: Patience,
+        limits: TimeLimits,
     ) -> Result<AccessReplyMessage, Trouble> {
         let mut sent_before = false;
         let late = |error: ConnectionError, sent| {
@@ -273,19 +274,19 @@ impl ClusterTrackers {
         };
         let idle = lock(&self.known)
             .get_mut(tracker)
-            .and_then(|it| it.idle.take());
+            .and_then(|known| known.idle.take());
         if let Some(mut connection) = idle.filter(ControlConnection::is_fresh) {
-            // A machine that is gone would cost the whole time that an answer may take.
-            if patience.is_worth_a_look()
+            // If the machine is gone, the request would wait for the whole time of an answer.
+            if limits.is_worth_a_probe()
                 && let Err(error) =
-                    connection.ask(&AccessRequest::Cluster, None, Patience::GLANCE.answer)
+                    connection.ask(&AccessRequest::Cluster, None, TimeLimits::PROBE.answer)
                 && let ConnectionError::Frame(FrameIoError::TooSlow(_)) = error
             {
                 return late(error, false);
             }
-            match connection.ask(ask, token, patience.answer) {
+            match connection.ask(ask, token, limits.answer) {
                 Ok(reply) => return Ok(self.on_answered(tracker, connection, reply)),
-                // It is silent on an open connection: it would be silent on a new one.
+                // A tracker that is silent on an open connection would be silent on a new one.
                 Err(error @ ConnectionError::Frame(FrameIoError::TooSlow(_))) => {
                     return late(error, true);
                 }
@@ -295,7 +296,7 @@ impl ClusterTrackers {
                 }
             }
         }
-        let asked = self.ask_anew(tracker, trust, ask, token, patience);
+        let asked = self.ask_anew(tracker, trust, ask, token, limits);
         asked
             .map_err(|mut trouble| {
                 self.on_failed(tracker);
@@ -307,19 +308,20 @@ impl ClusterTrackers {
             .map(|(connection, reply)| self.on_answered(tracker, connection, reply))
     }
 
+    /// Asks one tracker over a new connection.
     fn ask_anew(
         &self,
         tracker: &HostPort,
         trust: &Trust<'_>,
         ask: &AccessRequest,
         token: Option<&Token>,
-        patience: Patience,
+        limits: TimeLimits,
     ) -> Result<(ControlConnection, AccessReplyMessage), Trouble> {
         let found = self.names.addresses(tracker, LOOK_UP);
         let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
         let mut trouble = Trouble::silent(format!("{tracker} has no address"));
         for address in found {
-            let mut connection = match ControlConnection::open(trust, address, patience) {
+            let mut connection = match ControlConnection::open(trust, address, limits) {
                 Ok(connection) => connection,
                 Err(error) if error.is_transient() => {
                     trouble = Trouble::Silent {
@@ -331,7 +333,7 @@ impl ClusterTrackers {
                 }
                 Err(error) => return Err(Trouble::Untrusted(error)),
             };
-            match connection.ask(ask, token, patience.answer) {
+            match connection.ask(ask, token, limits.answer) {
                 Ok(reply) => return Ok((connection, reply)),
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
@@ -353,7 +355,7 @@ impl ClusterTrackers {
 
     fn is_avoided(&self, tracker: &HostPort) -> bool {
         let known = lock(&self.known);
-        let until = known.get(tracker).and_then(|known| known.avoided);
+        let until = known.get(tracker).and_then(|known| known.avoided_until);
         until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -370,9 +372,9 @@ impl ClusterTrackers {
             if known.failures > 0 {
                 log::info!("the tracker at {tracker} answers again");
             }
-            (known.failures, known.avoided) = (0, None);
+            (known.failures, known.avoided_until) = (0, None);
         } else {
-            known.avoided = Some(Instant::now() + AVOIDED.0);
+            known.avoided_until = Some(Instant::now() + AVOIDED.0);
         }
         known.idle = Some(connection);
         reply
@@ -383,7 +385,7 @@ impl ClusterTrackers {
         let known = known.entry(tracker.clone()).or_default();
         let pause = AVOIDED.0 * (1 << known.failures.min(8));
         known.failures = known.failures.saturating_add(1);
-        known.avoided = Some(Instant::now() + pause.min(AVOIDED.1));
+        known.avoided_until = Some(Instant::now() + pause.min(AVOIDED.1));
         known.idle = None;
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct AnnounceContents {
     pub(crate) uploaded: u64,
     /// Bytes of blocks received since the start.
     pub(crate) downloaded: u64,
-    /// Bytes that are not here.
+    /// Bytes that this peer does not have.
     pub(crate) left: u64,
     pub(crate) event: Option<AnnounceEvent>,
 }
@@ -50,7 +50,7 @@ pub(crate) trait Announced: Debug + Send + Sync {
     /// Adds addresses of peers that a tracker returned or a person named.
     fn add_peers(&self, peers: Vec<SocketAddr>);
 
-    /// Ends all links and forgets the peers known so far.
+    /// Closes all links and forgets the peers known so far.
     fn give_up_peers(&self, reason: &str);
 }
 

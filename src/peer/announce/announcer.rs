@@ -30,8 +30,8 @@ pub(crate) const THREADS: usize = 4;
 const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
 /// How long the final announces wait for announces in progress.
 const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait for something to become due.
-const LONG: Duration = Duration::from_secs(60);
+/// The longest wait for an announce to become due.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 /// The number of peers that an announce asks for.
 const NUM_WANT: u32 = 50;
 
@@ -67,8 +67,8 @@ impl Announcer {
         tracker_info::no_tracker(&self.tracker_info)
     }
 
-    /// The torrent of a magnet link is private: from now on only one of its own trackers is
-    /// announced to (BEP 27).
+    /// Marks the torrent of a magnet link as private: from now on it is announced to one of its own
+    /// trackers only (BEP 27).
     pub(crate) fn set_private(&self, info_hash: InfoHash) {
         lock(&self.plan).set_private(info_hash, Instant::now());
         self.changed.notify_all();
@@ -161,7 +161,7 @@ impl Announcer {
     /// Makes the due announces until the peer stops. Runs on the threads `announce-N`.
     pub(crate) fn run(&self, context: &Context) {
         while let Some(due) = self.next_due() {
-            // TRACKER_INFO may have changed since.
+            // TRACKER_INFO may have changed since the announce was scheduled.
             self.read_tracker_info(due.info_hash);
             if !lock(&self.plan).confirm(&due, Instant::now()) {
                 self.changed.notify_all();
@@ -194,9 +194,9 @@ impl Announcer {
             let now = Instant::now();
             let pause = match plan.take(now) {
                 Ok(due) => return Some(due),
-                Err(next) => next.map_or(LONG, |next| next.saturating_duration_since(now)),
+                Err(next) => next.map_or(MAX_WAIT, |next| next.saturating_duration_since(now)),
             };
-            let waited = self.changed.wait_timeout(plan, pause.min(LONG));
+            let waited = self.changed.wait_timeout(plan, pause.min(MAX_WAIT));
             plan = recover(waited).0;
         }
     }

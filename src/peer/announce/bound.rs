@@ -41,7 +41,7 @@ impl Connector for BoundConnector {
             if left.is_zero() {
                 break;
             }
-            // Half of the time that is left, so that another address has a chance.
+            // Use half of the time that is left, so that another address has a chance.
             match connect_from(self.0, canonical(*to), left / 2) {
                 Ok(stream) => {
                     let config = details.config;
@@ -112,13 +112,13 @@ impl Transport for BoundTransport {
 
     fn is_open(&mut self) -> bool {
         // Between two requests an open connection has neither bytes nor an end to read.
-        let waits = |stream: &TcpStream| {
+        let peek = |stream: &TcpStream| {
             stream.set_nonblocking(true)?;
-            let next = stream.peek(&mut [0]);
+            let peeked = stream.peek(&mut [0]);
             stream.set_nonblocking(false)?;
-            next
+            peeked
         };
-        waits(&self.stream).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        peek(&self.stream).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use std::net::{IpAddr, TcpListener};
 
-    fn from(listen: &str) -> AnnounceSource {
+    fn source(listen: &str) -> AnnounceSource {
         AnnounceSource::new(listen.parse().unwrap())
     }
 
@@ -148,7 +148,7 @@ mod tests {
         ] {
             let listener = TcpListener::bind(at).unwrap();
             let to = listener.local_addr().unwrap();
-            let connection = connect_from(from(listen), to, DEFAULT_LIMIT).unwrap();
+            let connection = connect_from(source(listen), to, DEFAULT_LIMIT).unwrap();
             let (_, caller) = listener.accept().unwrap();
             assert_eq!(caller.ip(), expected.parse::<IpAddr>().unwrap());
             assert_eq!(connection.local_addr().unwrap(), caller);
@@ -160,9 +160,9 @@ mod tests {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = gone.local_addr().unwrap();
         drop(gone);
-        let refused = connect_from(from("127.0.0.2"), to, DEFAULT_LIMIT).unwrap_err();
+        let refused = connect_from(source("127.0.0.2"), to, DEFAULT_LIMIT).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        let elsewhere = connect_from(from("192.0.2.1"), to, DEFAULT_LIMIT).unwrap_err();
+        let elsewhere = connect_from(source("192.0.2.1"), to, DEFAULT_LIMIT).unwrap_err();
         assert_eq!(elsewhere.kind(), ErrorKind::AddrNotAvailable);
     }
 
@@ -175,7 +175,7 @@ mod tests {
         let mut connections = Vec::new();
         let limit = Duration::from_millis(300);
         let error = loop {
-            match connect_from(from("127.0.0.2"), to, limit) {
+            match connect_from(source("127.0.0.2"), to, limit) {
                 Ok(connection) => connections.push(connection),
                 Err(error) => break error,
             }

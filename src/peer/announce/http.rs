@@ -279,7 +279,7 @@ mod tests {
     fn on_this_machine_only_announces_are_requested() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // Both with a chosen local address and without.
+        // Without a chosen local address, and with one.
         let all = ["0.0.0.0", "127.0.0.2"].map(|listen| trackers(None, listen));
         let announce = |url: &str| {
             let [any, bound] = all.each_ref().map(|trackers| {

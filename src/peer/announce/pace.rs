@@ -10,7 +10,7 @@ pub(crate) struct Pace {
     pub(crate) without_peers: Duration,
     /// The pause after the first failure, and the longest one. The pause doubles with each failure.
     pub(crate) retry: (Duration, Duration),
-    /// The delay before an event is sent that came up during another announce.
+    /// The delay before sending an event that came up during another announce.
     pub(crate) event_delay: Duration,
     /// The longest pause after a failure while an event is to be sent to a tracker that lists the
     /// swarm.

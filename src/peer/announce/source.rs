@@ -55,8 +55,8 @@ impl AnnounceSource {
         let is_bound_to_link =
             matches!(self.listen, IpAddr::V6(listen) if listen.is_unicast_link_local());
         let leads_there = !self.listen.is_loopback() || tracker.is_loopback();
-        let same = AddressFamily::of(self.listen) == AddressFamily::of(tracker);
-        if same && leads_there && !is_bound_to_link {
+        let is_same_family = AddressFamily::of(self.listen) == AddressFamily::of(tracker);
+        if is_same_family && leads_there && !is_bound_to_link {
             return self.listen;
         }
         match tracker {
@@ -75,7 +75,7 @@ impl AnnounceSource {
         self,
         mut over: impl FnMut(AddressFamily) -> Result<AnnounceResponse, AnnounceFailure>,
     ) -> Result<AnnounceResponse, String> {
-        // Each with whether the peer can be reached in it.
+        // Each family, and whether the peer can be reached in it.
         let families = match self.listen {
             IpAddr::V4(_) => [(AddressFamily::V4, true), (AddressFamily::V6, false)],
             // A socket on all IPv6 addresses usually also accepts IPv4.
@@ -86,12 +86,12 @@ impl AnnounceSource {
         };
         let mut answer: Option<AnnounceResponse> = None;
         let mut failures = Vec::new();
-        for (family, is_own) in families {
+        for (family, is_reachable) in families {
             let settled = answer.is_some()
                 || failures
                     .iter()
-                    .any(|it| matches!(it, AnnounceFailure::Final(_)));
-            if settled && !is_own {
+                    .any(|failure| matches!(failure, AnnounceFailure::Final(_)));
+            if settled && !is_reachable {
                 break;
             }
             match (over(family), &mut answer) {

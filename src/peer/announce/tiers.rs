@@ -45,16 +45,16 @@ pub(super) struct Tiers {
     policy: TierPolicy,
     /// With `InOrder`: the number of working trackers to announce to.
     target: usize,
-    /// When the download became starved, or was last extended for it.
+    /// When the download became starved, or when it last got more trackers because of it.
     starved_since: Option<Instant>,
-    /// Of a private torrent: the tracker it is announced to, once that has answered.
+    /// For a private torrent: the tracker that it is announced to, once that has answered.
     current: Option<String>,
-    /// Of a private torrent: the trackers that failed since one answered.
+    /// For a private torrent: the trackers that have failed since one last answered.
     failed: HashSet<String>,
 }
 
 impl Tiers {
-    /// The tiers of a metainfo, each shuffled. Of duplicate URLs the first counts.
+    /// The tiers of a metainfo, each shuffled. Of duplicate URLs the first one is kept.
     pub(super) fn new(tiers: &[Vec<String>], policy: TierPolicy) -> Self {
         let mut seen = HashSet::new();
         let tiers = tiers.iter().map(|tier| {
@@ -102,7 +102,7 @@ impl Tiers {
         {
             return false;
         }
-        // The number never shrinks: peers from the added trackers may need this one.
+        // The number never shrinks: peers from the added trackers may need this peer.
         self.target = self.target.saturating_mul(2).min(all);
         self.starved_since = Some(now);
         true
@@ -147,8 +147,8 @@ impl Tiers {
         }
     }
 
-    /// The trackers to announce to, given those whose last announce failed. It includes failed
-    /// trackers that come before the working ones, because they are tried again later.
+    /// The trackers to announce to. `has_failed` returns whether the last announce to a tracker
+    /// failed. Failed trackers before the working ones are included: they are tried again later.
     pub(super) fn wanted(&self, has_failed: impl Fn(&str) -> bool) -> Vec<String> {
         let all = self.tiers.iter().flatten();
         let mut missing = match (self.policy, self.current_or_next()) {

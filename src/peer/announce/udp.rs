@@ -1,10 +1,10 @@
 //! Announces over UDP (BEP 15).
 //!
 //! Each announce asks for a new connection id: an id is valid for a minute, and announces to one
-//! tracker are minutes apart. After a missing answer BEP 15 sends again after 15, 30, 60, ...
-//! seconds. Here this pause is kept per tracker address, for all torrents together. It is limited
-//! to two minutes: with the hour of the standard, peers would stay away long after the tracker is
-//! back.
+//! tracker are minutes apart. BEP 15 repeats an unanswered request after 15, 30, 60, ... seconds.
+//! Here this pause is kept per tracker address, for all torrents together. It is limited to two
+//! minutes: with the limit of the standard, an hour, peers would stay away long after the tracker
+//! is back.
 
 use super::{AnnounceFailure, AnnounceSource, canonical};
 use crate::system::lock;
@@ -27,7 +27,7 @@ const WAIT: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// Interval at which a wait checks whether the peer stops.
 const STOP_CHECK: Duration = Duration::from_millis(250);
-/// The maximum number of addresses tried of a host, per family.
+/// The maximum number of addresses of a host that are tried, per family.
 const MAX_ADDRESSES: usize = 4;
 /// Size of the receive buffer. No tracker returns more peers.
 const RECEIVE_BUFFER: usize = 16 << 10;
@@ -160,7 +160,7 @@ impl Exchange<'_> {
             Ok(socket)
         });
         let socket = socket.map_err(|error| self.failed(&error))?;
-        let transaction = transaction()?;
+        let transaction = new_transaction_id()?;
         let connected =
             self.exchange(
                 &socket,
@@ -173,7 +173,7 @@ impl Exchange<'_> {
         let connection: ConnectionId = connected?;
         let request = UdpRequest::Announce {
             connection,
-            transaction: self::transaction()?,
+            transaction: new_transaction_id()?,
             announce: announce.clone(),
             url_data: url_data.as_bytes().to_vec(),
         };
@@ -237,7 +237,7 @@ impl Exchange<'_> {
     }
 }
 
-fn transaction() -> Result<TransactionId, AnnounceFailure> {
+fn new_transaction_id() -> Result<TransactionId, AnnounceFailure> {
     let random = generate(&SystemRandom::new());
     let random = random
         .map_err(|_| AnnounceFailure::Final("the system provides no random bytes".to_owned()))?;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Peer {
-    /// Starts the download of a `.torrent` file: into the destination if that is a folder, else
-    /// under that name. Existing files are hashed first and kept if they are the share; `progress`
-    /// is called with the bytes done and all bytes.
+    /// Starts the download of a `.torrent` file: into the destination if that is a folder,
+    /// otherwise to that path. Existing files are hashed first and kept if they are the share;
+    /// `progress` is called with the bytes done and all bytes.
     ///
     /// # Errors
     /// When the torrent or the destination cannot be used, or the share is here already.
@@ -83,8 +83,8 @@ impl Peer {
         Ok(started(&search))
     }
 
-    /// The metadata of this link is being fetched already. The search goes on with the wider
-    /// choice.
+    /// Extends a running search for the same link: a new search with the union of both choices
+    /// replaces it.
     fn extend_search(
         &self,
         known: &Arc<MagnetSearch>,
@@ -114,7 +114,7 @@ impl Peer {
         Ok(started(&search))
     }
 
-    /// The link names a share that is here. More of its files may be wanted now.
+    /// Extends the download of the share that the link names, if more of its files are wanted now.
     fn extend_download(
         &self,
         known: &Transfer,

@@ -54,7 +54,7 @@ impl Peer {
     /// Logs out. The user's transfers in groups are suspended until the next log-in.
     ///
     /// # Errors
-    /// See [`AccountError`]; the login is as it was.
+    /// See [`AccountError`]; the login is then unchanged.
     pub fn logout(&self) -> Result<LoggedOut, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let is_of_user = |membership: &Membership| membership.user == user;
@@ -174,14 +174,16 @@ impl Peer {
             here: self
                 .transfers
                 .transfer(entry.info_hash)
-                .is_some_and(|transfer| !transfer.has_failed() && is_of(&transfer, user.as_ref())),
+                .is_some_and(|transfer| {
+                    !transfer.has_failed() && belongs_to(&transfer, user.as_ref())
+                }),
             entry,
         });
         Ok(listed.collect())
     }
 
-    /// Starts the download of a group's share: into `destination` if that is a folder, else under
-    /// that name; without a destination, into the current folder. An existing file with the same
+    /// Starts the download of a group's share: into `destination` if that is a folder, otherwise to
+    /// that path; without a destination, into the current folder. An existing file with the same
     /// content is kept. With `force`, other content is replaced once the download is complete;
     /// until then, and if the download fails, it stays unchanged.
     ///
@@ -202,15 +204,15 @@ impl Peer {
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
                 return Err(match &entry {
-                    SwarmEntry::Transfer(other) if !is_of(other, Some(&membership.user)) => {
-                        of_another(other)
+                    SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
+                        here_for_another_user(other)
                     }
                     _ => already(&entry),
                 });
             }
             // The user has access again: share the copy that is here.
             if let SwarmEntry::Transfer(other) = entry
-                && is_of(&other, Some(&membership.user))
+                && belongs_to(&other, Some(&membership.user))
                 && other.plan.path() == started.path
                 && other.restore()
             {
@@ -263,7 +265,7 @@ impl Peer {
         let (same, others): (Vec<_>, Vec<_>) =
             of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
         // The catalogue may list another share under this name than the one that this peer has.
-        let here = if same.is_empty() {
+        let to_end = if same.is_empty() {
             let called = others.into_iter().filter(|other| other.name() == name);
             called.collect()
         } else {
@@ -280,14 +282,14 @@ impl Peer {
                         | AccessErrorKind::UnknownGroup
                 ) =>
             {
-                if here.is_empty() {
+                if to_end.is_empty() {
                     return Err(AccountError::Refused(refused).into());
                 }
                 false
             }
             Err(error) => return Err(error.into()),
         };
-        for transfer in here {
+        for transfer in to_end {
             self.end_sharing(&transfer)?;
         }
         self.context.changes.notify();
@@ -340,14 +342,19 @@ fn save(transfer: &Transfer) -> Result<(), PeerError> {
     Ok(transfer.create_record()?)
 }
 
-/// The error for a share that belongs to another user of this peer, who is not logged in. It is not
-/// served now.
-fn of_another(other: &Transfer) -> PeerError {
+/// The error for a share that belongs to another user of this peer, who is not logged in. The share
+/// is not served now.
+fn here_for_another_user(other: &Transfer) -> PeerError {
     let what = "here for another user who is not logged in";
     PeerError::already(other.name(), what, other.plan.path())
 }
 
 /// Whether the transfer runs for this user.
-fn is_of(transfer: &Transfer, user: Option<&Label>) -> bool {
-    transfer.plan.group.as_ref().map(|it| &it.user) == user
+fn belongs_to(transfer: &Transfer, user: Option<&Label>) -> bool {
+    transfer
+        .plan
+        .group
+        .as_ref()
+        .map(|membership| &membership.user)
+        == user
 }

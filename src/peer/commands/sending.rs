@@ -17,9 +17,9 @@ pub struct Sent {
     pub info_hash: InfoHash,
     /// The `.torrent` file that was written.
     pub torrent: PathBuf,
-    /// Its length in bytes.
+    /// The length of the share in bytes.
     pub length: u64,
-    /// Its number of pieces.
+    /// The number of pieces of the share.
     pub pieces: u32,
 }
 
@@ -41,7 +41,7 @@ impl Peer {
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
         }
-        // CheckResult before the hashing, which may take long. The existing file may be the same
+        // Check this before the hashing, which may take long. The existing file may be the same
         // torrent.
         if torrent.symlink_metadata().is_ok() {
             read_torrent(torrent)?;
@@ -100,11 +100,11 @@ fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    // The error does not mention the temporary file.
+    // Only the kind of the error is kept, because its text names the temporary file.
     let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
         .map_err(|error| file(error.kind().into()))?;
     io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
-    // ExtraFiles may read a torrent. The temporary file was readable by its owner only.
+    // Other users may read a torrent. The temporary file was readable by its owner only.
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     temporary
         .as_file()

@@ -114,7 +114,7 @@ impl Peer {
     }
 }
 
-/// Ends a complete share: it is served no longer, and its trackers receive `stopped`.
+/// Ends a complete share: it is no longer served, and its trackers receive `stopped`.
 pub(super) fn stop_complete(transfer: &Transfer) {
     // Callers are refused from now on.
     transfer.decide(|core, now| core.withdraw(STOPPED, now));

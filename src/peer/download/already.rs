@@ -20,14 +20,14 @@ pub(crate) fn already_here(other: &Transfer) -> PeerError {
     let chosen = stored()
         .filter(|at| other.plan.selection.has_file(*at))
         .count();
-    let of = match other.plan.selection.is_all() {
+    let part = match other.plan.selection.is_all() {
         true => String::new(),
         false => format!(" ({chosen} chosen of {} files)", stored().count()),
     };
     let what = match (other.plan.is_download(), other.phase()) {
         (false, _) => "shared".to_owned(),
-        (true, Phase::Complete | Phase::Withdrawn { .. }) => format!("downloaded{of} and shared"),
-        (true, _) => format!("downloading{of}"),
+        (true, Phase::Complete | Phase::Withdrawn { .. }) => format!("downloaded{part} and shared"),
+        (true, _) => format!("downloading{part}"),
     };
     PeerError::already(other.name(), &what, other.plan.path())
 }

@@ -1,9 +1,9 @@
-//! Asking again for a share that is here: from now on the union of the former choice and the new
-//! one is wanted.
+//! Extends a download: a person asks again for a share that this peer has. From then on, the union
+//! of the former choice of files and the new one is wanted.
 //!
-//! In scope: what asking again for the same share does to its transfer. A new transfer replaces it,
-//! and starts with the pieces that are known to be good. Files of a finished choice stay under the
-//! final name (`storage/extend.rs`).
+//! In scope: what this does to the transfer. A new transfer replaces it, and starts with the pieces
+//! that are known to be good. Files of a finished choice stay under the final name
+//! (`storage/extend.rs`).
 //!
 //! The record is written before the files are touched, and restored if the files cannot be used. So
 //! a crash at any step leaves a record that the next start can resume.
@@ -20,11 +20,13 @@ use std::time::Duration;
 const EXTENDED: &str = "a download of more of its files replaces it";
 
 impl PlannedDownload {
-    /// A transfer of the same share has failed. Its choice is still wanted, so that nothing is left
-    /// half fetched in its folder. Returns also whether some of its files are under the final name.
+    /// Adds the choice of a failed transfer of the same share at the same place, so that nothing
+    /// stays half fetched in its folder. Also returns whether some of its files are under the final
+    /// name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
-        let here = matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
-        if !here || former.plan.group.is_some() {
+        let is_same_place =
+            matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
+        if !is_same_place || former.plan.group.is_some() {
             return (self, false);
         }
         let choice = FileChoice {
@@ -138,7 +140,7 @@ fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), Pe
     Ok((recorded, known))
 }
 
-/// The extension failed: the former transfer resumes.
+/// Resumes the former transfer after its extension failed.
 fn resume_former(
     former: &Arc<Transfer>,
     transfers: &Transfers,

@@ -56,8 +56,8 @@ impl PlannedDownload {
         self.begin(services, progress, in_place, None)
     }
 
-    /// Starts the download. `in_place`: a part of it is known to be under the final name. `known`:
-    /// pieces that are known to be good.
+    /// Starts the download. `in_place`: the files under the final name are known to be a part of
+    /// it. `known`: pieces that are known to be good.
     pub(crate) fn begin(
         mut self,
         services: &Services,
@@ -171,8 +171,8 @@ fn enter(
 }
 
 impl PlannedDownload {
-    /// Opens files under the final name, if some wanted files are there and none of them is another
-    /// file. `in_place` says that this is known.
+    /// Opens the files under the final name, if some wanted files are there and all of these belong
+    /// to the share. `in_place`: the caller knows that they do.
     fn open_in_place(
         &self,
         layout: &FileLayout,
@@ -208,7 +208,7 @@ impl PlannedDownload {
     }
 
     /// Opens the files of a new download, or those of a partial one, or those that are under the
-    /// final name. `in_place` says that the latter are a part of this download.
+    /// final name. `in_place`: the latter are known to be a part of this download.
     fn open(
         &mut self,
         in_place: bool,
@@ -281,7 +281,7 @@ impl OpenedFiles {
         Self::new(OpenFiles::Partial(Arc::new(download)), &info, selection)
     }
 
-    /// The download does not start: restores what was there before.
+    /// Restores what was there before, because the download does not start.
     fn undo(self) {
         if let OpenFiles::Partial(download) = self.files {
             download.undo();
@@ -308,7 +308,7 @@ pub(crate) fn whole_at(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &AtomicBool,
 ) -> Result<Option<Store>, StoreError> {
-    // Other files are there.
+    // The files there are not those of the share.
     let Ok(store) = Store::open(FileLayout::all(Arc::clone(info)), path) else {
         return Ok(None);
     };

@@ -29,8 +29,7 @@ const PACE: Pace = Pace {
 const RETRY: Duration = Duration::from_secs(60);
 /// The longest time between two checks of the login and the links.
 const CHECK: Duration = Duration::from_secs(1);
-/// Interval at which the peer asks whether a complete share that may not be shared now may be
-/// shared again.
+/// Interval at which the peer asks whether a complete share that was withdrawn may be shared again.
 const WITHDRAWN_RETRY: Duration = Duration::from_secs(30);
 /// How long the final announces may take.
 const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
@@ -64,12 +63,12 @@ impl GroupAnnouncer {
         let mut schedule = lock(&self.schedule);
         schedule.announce_soon(info_hash, event, now);
         let is_of_other_transfer =
-            |of: &GroupTransfer| !Arc::ptr_eq(&of.transfer, &group_transfer.transfer);
+            |other: &GroupTransfer| !Arc::ptr_eq(&other.transfer, &group_transfer.transfer);
         let is_restarted = schedule
             .tasks_of(info_hash)
             .any(|(_, task)| is_of_other_transfer(&task.payload));
         if is_restarted {
-            // The same share in a new transfer.
+            // A new transfer of the same share has replaced the former one.
             schedule.leave(info_hash, now);
         }
         schedule.begin(info_hash, &group_transfer.trackers(), group_transfer, now);
@@ -84,18 +83,21 @@ impl GroupAnnouncer {
     }
 
     /// Sends `stopped` for the transfers of the affected memberships while their user can still
-    /// announce. Waits for that, but at most [`SUSPEND_LIMIT`]. Nothing of them is announced until
-    /// [`GroupAnnouncer::resume`].
+    /// announce. Waits for that, but at most [`SUSPEND_LIMIT`]. Then nothing is announced for them
+    /// until [`GroupAnnouncer::resume`].
     pub(crate) fn suspend(&self, is_affected: impl Fn(&Membership) -> bool) {
         let mut schedule = lock(&self.schedule);
-        schedule.suspend(|of| is_affected(&of.group.membership), Instant::now());
+        schedule.suspend(
+            |announced| is_affected(&announced.group.membership),
+            Instant::now(),
+        );
         self.changed.notify_all();
         let stopping = |schedule: &mut Schedule<_, _>| schedule.is_stopping();
         let waited = self
             .changed
             .wait_timeout_while(schedule, SUSPEND_LIMIT, stopping);
         if recover(waited).1.timed_out() {
-            log::info!("trackers did not receive in time that the sharing stops");
+            log::info!("not all trackers received in time that the sharing stops");
         }
     }
 
@@ -183,7 +185,7 @@ impl GroupAnnouncer {
     fn settle(&self, due: &GroupAnnounce, outcome: AnnounceOutcome) {
         let transfer = &due.payload.transfer;
         let outcome = match outcome {
-            // Outside the lock of the schedule, because this takes locks of the transfer.
+            // Called without the lock of the schedule, because it takes the lock of the transfer.
             AnnounceOutcome::Ended(reason) if transfer.withdraw(&reason) => {
                 AnnounceOutcome::Unlisted {
                     pause: WITHDRAWN_RETRY,

@@ -169,7 +169,7 @@ impl GroupClient {
         })?;
         let mut goes_on = due.iter().zip(&swarms);
         let goes_on = goes_on.any(|(due, swarm)| swarm.is_listed && !is_stopped(due));
-        // The trackers list the share in the user's group, but the certificate at hand belongs to
+        // The trackers list the share in the user's group, but this peer's certificate belongs to
         // another group: an earlier one with the same name.
         let uncertified = if goes_on && group.tls(authority).is_none() {
             match self.groups.certify(&self.account, group) {

@@ -24,8 +24,8 @@ pub(crate) struct Group {
 #[derive(Debug, Default)]
 struct State {
     tls: Option<CertifiedTls>,
-    /// When another certificate is fetched, since 1970.
-    renew: Duration,
+    /// When another certificate is to be fetched, since 1970.
+    renew_at: Duration,
     barred: HashSet<String>,
 }
 
@@ -35,7 +35,7 @@ struct CertifiedTls {
     tls: GroupTls,
     authority: Fingerprint,
     /// When it was fetched, since 1970.
-    at: Duration,
+    fetched_at: Duration,
 }
 
 impl Group {
@@ -58,18 +58,19 @@ impl Group {
         lock(&self.state).tls = None;
     }
 
-    /// The certificate may be out of date: another one is fetched before the next announce, unless
-    /// this one is new.
+    /// Makes the next announce fetch another certificate, because this one may be out of date. Does
+    /// nothing while this one is new.
     pub(crate) fn renew_certificate_soon(&self) {
         let mut state = lock(&self.state);
-        let is_new = |certified: &CertifiedTls| since_1970().saturating_sub(certified.at) < NEW;
+        let is_new =
+            |certified: &CertifiedTls| since_1970().saturating_sub(certified.fetched_at) < NEW;
         if !state.tls.as_ref().is_some_and(is_new) {
-            state.renew = Duration::ZERO;
+            state.renew_at = Duration::ZERO;
         }
     }
 
     pub(super) fn set_barred(&self, users: &[Label]) {
-        // In the form that their certificates use.
+        // Names in the form that certificates use.
         let users = users.iter().map(|user| user.to_string());
         let users = users.map(|user| member_name(&user).into_owned());
         lock(&self.state).barred = users.collect();
@@ -77,7 +78,7 @@ impl Group {
 
     pub(super) fn needs_certificate(&self) -> bool {
         let state = lock(&self.state);
-        state.tls.is_none() || since_1970() >= state.renew
+        state.tls.is_none() || since_1970() >= state.renew_at
     }
 }
 
@@ -115,7 +116,7 @@ impl Groups {
         groups.values().cloned().collect()
     }
 
-    /// Fetches a certificate for this peer's key. Returns that of the group's authority.
+    /// Fetches a certificate for this peer's key. Returns the certificate of the group's authority.
     pub(crate) fn certify(
         &self,
         account: &Account,
@@ -125,26 +126,26 @@ impl Groups {
         let unusable = |what: String| AccountError::Certificate(what);
         let certificate =
             GroupCertificate::from_pem(&authority).map_err(|error| unusable(error.to_string()))?;
-        let at = since_1970();
-        let identity = GroupIdentity::new(certificate.clone(), leaf, &self.key, at)
+        let fetched_at = since_1970();
+        let identity = GroupIdentity::new(certificate.clone(), leaf, &self.key, fetched_at)
             .map_err(|error| unusable(error.to_string()))?;
         let validity = identity.member().validity;
         let end = validity.not_after.since_1970();
         let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
         let mut state = lock(&group.state);
         // A quarter of its lifetime is left to retry when a tracker does not answer.
-        state.renew = at + end.saturating_sub(at) * 3 / 4;
+        state.renew_at = fetched_at + end.saturating_sub(fetched_at) * 3 / 4;
         state.tls = Some(CertifiedTls {
             tls,
             authority: certificate.fingerprint(),
-            at,
+            fetched_at,
         });
         drop(state);
         log::info!(
             "{} received a certificate of the group {}, valid for {} s",
             group.membership.user,
             group.membership.group,
-            end.saturating_sub(at).as_secs()
+            end.saturating_sub(fetched_at).as_secs()
         );
         Ok(certificate)
     }

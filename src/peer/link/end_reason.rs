@@ -31,7 +31,7 @@ pub(crate) enum EndReason {
     #[error("bad message about metadata: {0}")]
     Metadata(#[from] MetadataError),
     #[error("{0}")]
-    Breach(#[from] ProtocolViolation),
+    Violation(#[from] ProtocolViolation),
     #[error("more requests than are kept")]
     TooManyRequests,
     #[error("cannot start a thread: {0}")]
@@ -42,9 +42,9 @@ pub(crate) enum EndReason {
 
 impl EndReason {
     /// Whether the remote peer broke the protocol.
-    pub(crate) fn is_breach(&self) -> bool {
+    pub(crate) fn is_violation(&self) -> bool {
         match self {
-            Self::Read(error) => error.is_breach(),
+            Self::Read(error) => error.is_violation(),
             Self::Thread(_) | Self::ClosedHere => false,
             _ => true,
         }

@@ -155,7 +155,7 @@ pub(crate) enum AcceptError {
     #[error("refused: called for {0} and asks for {1}")]
     OtherSwarm(InfoHash, InfoHash),
     #[error(transparent)]
-    AdmissionError(#[from] AdmissionError),
+    Admission(#[from] AdmissionError),
     #[error("answering the handshake failed: {0}")]
     Answer(#[source] io::Error),
     #[error("a call from ourselves")]

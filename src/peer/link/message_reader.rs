@@ -32,7 +32,7 @@ pub(crate) enum ReadError {
 
 impl ReadError {
     /// Whether the remote peer broke the protocol.
-    pub(super) fn is_breach(&self) -> bool {
+    pub(super) fn is_violation(&self) -> bool {
         matches!(self, Self::Slow(_) | Self::Message(_))
     }
 }
@@ -113,10 +113,10 @@ impl<'a> MessageReader<'a> {
             let longest = self.max_bitfield.unwrap_or(usize::MAX);
             match decode(rest, longest)? {
                 Decoded::Message(..) => return Ok(Upcoming::Message),
-                Decoded::PieceHeader(ask) => {
+                Decoded::PieceHeader(header) => {
                     self.bytes.drain(..self.at + PIECE_HEADER_LENGTH);
                     self.at = 0;
-                    return Ok(Upcoming::Block(ask));
+                    return Ok(Upcoming::Block(header));
                 }
                 Decoded::Unknown(length) => {
                     self.skip(length)?;
@@ -226,7 +226,7 @@ impl<'a> MessageReader<'a> {
     }
 }
 
-/// One read. `begun` is the time at which the current message began to arrive, if it did. Each
+/// Reads once. `begun` is the time at which the current message began to arrive, if it did. Each
 /// `call` blocks for a limited time, so that the time limits are checked.
 fn read(
     timeouts: &ReadTimeouts,

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// queued, the link is closed.
 const MAX_QUEUED_BYTES: usize = 256 << 10;
 
-/// Any thread adds to it; the writing thread empties it.
+/// The queues of one link. Any thread adds to them; the writing thread empties them.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     queues: Mutex<Queues>,
@@ -31,8 +31,8 @@ struct Queues {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
     metadata: MetadataQueue,
-    /// The bytes of the front block that are already reserved from the rate limit, and the time at
-    /// which the last reserved part may be sent.
+    /// The number of bytes of the front block that are already reserved from the rate limit, and
+    /// the time at which the last reserved part may be sent.
     reserved: u32,
     due: Option<Instant>,
     haves: bool,
@@ -77,7 +77,7 @@ impl Outbox {
         });
     }
 
-    /// Has the writing thread send `have` messages for newly verified pieces.
+    /// Makes the writing thread send `have` messages for newly verified pieces.
     pub(crate) fn notify_haves(&self) {
         self.change(|queues| queues.haves = true);
     }
@@ -246,7 +246,7 @@ impl Queues {
         Some(*self.metadata.due.get_or_insert_with(reserve))
     }
 
-    /// Encodes one piece of metadata only, so that few encoded bytes are queued.
+    /// Encodes the front piece of metadata only, so that few encoded bytes are queued.
     fn take_metadata(&mut self) {
         self.metadata.due = None;
         if let Some((id, piece)) = self.metadata.pieces.pop_front()
@@ -318,8 +318,8 @@ mod tests {
         let outbox = Outbox::default();
         for _ in 0..10_000 {
             outbox.push_block(block(&lengths, 0));
-            let queues = lock(&outbox.queues).blocks.len();
-            assert_eq!(outbox.is_full(), queues == MAX_REQUEST_QUEUE);
+            let queued = lock(&outbox.queues).blocks.len();
+            assert_eq!(outbox.is_full(), queued == MAX_REQUEST_QUEUE);
         }
         assert_eq!(lock(&outbox.queues).blocks.len(), MAX_REQUEST_QUEUE);
     }

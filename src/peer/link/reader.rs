@@ -84,9 +84,9 @@ impl<S: MessageSink> Reader<'_, S> {
         let mut messages = MessageReader::new(self.link.stream(), timeouts, Some(bitfield))?;
         loop {
             match messages.wait()? {
-                Upcoming::Block(ask) => {
+                Upcoming::Block(header) => {
                     self.may_be_bitfield = false;
-                    self.read_block(&mut messages, ask)?;
+                    self.read_block(&mut messages, header)?;
                 }
                 Upcoming::Message => {
                     let message = messages.message()?;
@@ -125,12 +125,12 @@ impl<S: MessageSink> Reader<'_, S> {
     fn read_block(
         &mut self,
         messages: &mut MessageReader<'_>,
-        ask: UncheckedBlock,
+        header: UncheckedBlock,
     ) -> Result<(), EndReason> {
         let lengths = &self.resources.lengths;
-        let range = lengths.range(ask.index, ask.begin, ask.length)?;
+        let range = lengths.range(header.index, header.begin, header.length)?;
         if range.length() > BLOCK {
-            return Err(EndReason::Unrequested(ask));
+            return Err(EndReason::Unrequested(header));
         }
         let spare = self.spare.take();
         let mut buffer = spare.unwrap_or_else(|| self.resources.buffers.buffer());
@@ -140,11 +140,11 @@ impl<S: MessageSink> Reader<'_, S> {
         self.wait_for_limit(range.length())?;
         messages.read_block(buffer.get_mut(got..).unwrap_or_default(), spent)?;
         let unneeded = self.sink.on_block(self.link.id(), range, buffer);
-        self.spare = unneeded.map_err(|_| EndReason::Unrequested(ask))?;
+        self.spare = unneeded.map_err(|_| EndReason::Unrequested(header))?;
         Ok(())
     }
 
-    /// Waits until the rate limit, if there is one, lets `bytes` be read.
+    /// Waits until the rate limit, if there is one, allows reading `bytes` bytes.
     fn wait_for_limit(&self, bytes: u32) -> Result<(), EndReason> {
         let Some(limit) = &self.resources.link_limits.down else {
             return Ok(());

@@ -23,7 +23,7 @@ pub(crate) struct Link {
     /// Pieces that the remote peer may request while choked (BEP 6).
     allowed_fast: Vec<PieceIndex>,
     traffic: Traffic,
-    /// The first reason for which this peer closed it, if it did.
+    /// The first reason for which this peer closed the link, if it did.
     reason: Mutex<Option<String>>,
 }
 
@@ -96,7 +96,7 @@ impl Link {
         self.outbox.send(messages);
     }
 
-    /// Has the writing thread send `have` messages for newly verified pieces.
+    /// Makes the writing thread send `have` messages for newly verified pieces.
     pub(crate) fn notify_haves(&self) {
         self.outbox.notify_haves();
     }
@@ -129,12 +129,12 @@ impl Link {
         self.stream.shut();
     }
 
-    /// Why this peer closed it, if it did.
+    /// Why this peer closed the link, if it did.
     pub(crate) fn reason(&self) -> Option<String> {
         lock(&self.reason).clone()
     }
 
-    /// What the link has moved, for a core whose clock shows `now`.
+    /// The traffic of the link so far. `now` is the time on the clock of the core.
     pub(crate) fn activity(&self, now: Duration) -> LinkActivity {
         let traffic = &self.traffic;
         let sent = traffic.sent.load(Ordering::Relaxed);

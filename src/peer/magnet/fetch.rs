@@ -26,11 +26,11 @@ const GREETING: Duration = Duration::from_secs(10);
 const NEXT_PIECE: Duration = Duration::from_secs(10);
 /// Time for all pieces together, per piece.
 const PER_PIECE: Duration = Duration::from_secs(1);
-/// How long a peer is barred that sent metadata with another hash.
+/// How long a peer that sent metadata with another hash is barred.
 const BAR_WRONG_HASH: Duration = Duration::from_secs(600);
-/// How long the host of a caller is barred that was chosen to deliver metadata and did not.
+/// How long the host of a caller is barred, if the caller was to deliver metadata and did not.
 const BAR_NO_METADATA: Duration = Duration::from_secs(60);
-/// Pause before a peer is called again that was refused because others were delivering.
+/// Pause before calling again a peer that was refused because others were delivering.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a link delivered no metadata.
@@ -255,7 +255,7 @@ impl MetadataFetch<'_> {
                 Ok(Some(metadata))
             }
             Some(MetadataMessage::Reject(piece)) => Err(FetchError::Rejected(piece)),
-            // This peer has no metadata.
+            // We have no metadata to send.
             Some(MetadataMessage::Request(piece)) => {
                 self.send_metadata(MetadataMessage::Reject(piece))?;
                 Ok(None)

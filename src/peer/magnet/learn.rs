@@ -34,8 +34,8 @@ pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
     Ok(())
 }
 
-/// A link delivered metadata with the right hash. The first metadata that arrives becomes a
-/// download.
+/// Handles metadata with the right hash that a link delivered. The first metadata that arrives
+/// becomes a download.
 pub(crate) fn learn(services: &Arc<Services>, search: &Arc<MagnetSearch>, metadata: Vec<u8>) {
     if !search.accept_metadata() {
         return;

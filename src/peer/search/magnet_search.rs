@@ -103,7 +103,11 @@ impl MagnetSearch {
 
     /// Adds addresses that a tracker returned or a person named. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
+        self.contacts(|contacts| {
+            addresses
+                .into_iter()
+                .for_each(|address| contacts.add(address))
+        });
         self.context.ticks.trigger();
     }
 
@@ -131,8 +135,8 @@ impl MagnetSearch {
         }
     }
 
-    /// Ends the seeking: metadata with the right hash has arrived. Returns `false` if that was so
-    /// already, or the search has failed.
+    /// Records that metadata with the right hash has arrived, and ends the links that fetch it.
+    /// Returns `false` if it had arrived before, or the search has failed.
     pub(crate) fn accept_metadata(&self) -> bool {
         {
             let mut state = lock(&self.state);
@@ -145,7 +149,7 @@ impl MagnetSearch {
         true
     }
 
-    /// Ends the search, or the making of its download.
+    /// Ends the search, or the start of its download, with an error.
     pub(crate) fn fail(&self, reason: &str) {
         {
             let mut state = lock(&self.state);

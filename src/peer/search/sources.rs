@@ -18,9 +18,9 @@ const MAX_DELIVERING: usize = 4;
 /// The maximum number of callers among those links, so that callers leave room for peers that we
 /// call.
 const MAX_DELIVERING_CALLERS: usize = 2;
-/// The maximum number of links to callers before it is known whether they have metadata.
+/// The maximum number of links to callers, including those that may turn out to have no metadata.
 const MAX_CALLERS: usize = 32;
-/// The same limit for one host.
+/// The maximum number of links to callers of one host.
 const MAX_CALLERS_PER_HOST: usize = 8;
 /// The maximum number of barred hosts that are remembered.
 const MAX_BARRED: usize = 1_000;
@@ -48,7 +48,7 @@ struct State {
     links: HashMap<u64, MetadataLink>,
     /// Hosts whose calls are refused, and until when.
     barred: HashMap<IpAddr, Duration>,
-    over: bool,
+    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl MetadataSources {
     ) -> Result<MetadataSlot<'_>, SlotRefused> {
         let host = AddressPrefix::of(address).ip();
         let mut state = lock(&self.state);
-        if state.over {
+        if state.has_ended {
             return Err(SlotRefused::NotNeeded);
         }
         if !outgoing {
@@ -119,7 +119,7 @@ impl MetadataSources {
     /// Ends all links, and accepts no more.
     pub(crate) fn end(&self) {
         let mut state = lock(&self.state);
-        state.over = true;
+        state.has_ended = true;
         for link in state.links.values() {
             let _ = link.stream.shutdown(Shutdown::Both);
         }
@@ -127,7 +127,7 @@ impl MetadataSources {
 
     /// Whether [`MetadataSources::end`] was called.
     pub(crate) fn is_over(&self) -> bool {
-        lock(&self.state).over
+        lock(&self.state).has_ended
     }
 }
 
@@ -135,7 +135,7 @@ impl MetadataSlot<'_> {
     /// Lets the link deliver metadata from now on, if there is room for it.
     pub(crate) fn begin(&self) -> Result<(), SlotRefused> {
         let mut state = lock(&self.sources.state);
-        if state.over {
+        if state.has_ended {
             return Err(SlotRefused::NotNeeded);
         }
         let Some(link) = state.links.get(&self.number) else {

@@ -92,17 +92,17 @@ impl Transfer {
     }
 
     fn reopen(self: &Arc<Self>, recorded: &RecordState) -> Result<(), StoreError> {
-        let whole = match &self.plan.kind {
+        let final_path = match &self.plan.kind {
             RecordKind::Share(path) => path.clone(),
             RecordKind::Download(place) => {
-                let whole = place.path();
+                let final_path = place.path();
                 let known_complete = matches!(recorded, RecordState::Complete { .. });
                 if !known_complete {
                     // After a crash between renaming and recording, the complete file is recorded
                     // as partial.
                     let renamed = !self.plan.extends
-                        && whole.symlink_metadata().is_ok()
-                        && (!self.plan.replaces || self.is_whole_share(&whole)?);
+                        && final_path.symlink_metadata().is_ok()
+                        && (!self.plan.replaces || self.is_whole_share(&final_path)?);
                     if !renamed {
                         let download = Arc::new(self.plan.open_download(self.info(), place)?);
                         self.set_files(OpenFiles::Partial(download));
@@ -112,10 +112,10 @@ impl Transfer {
                         remove_replaced(self.info(), place, self.plan.extra_files());
                     }
                 }
-                whole
+                final_path
             }
         };
-        self.reopen_whole(&whole, recorded)
+        self.reopen_whole(&final_path, recorded)
     }
 
     /// Whether the files at `path` are the share, and not other content that the download will
@@ -193,8 +193,8 @@ impl Transfer {
         Ok(known)
     }
 
-    /// Begins to serve the owned pieces and to fetch the missing ones. `is_whole` says that the
-    /// files have their final names. Returns `false` if the transfer was stopped in the meantime.
+    /// Begins to serve the owned pieces and to fetch the missing ones. `is_whole`: the files have
+    /// their final names. Returns `false` if the transfer was stopped in the meantime.
     pub(crate) fn begin(&self, owned: PieceSet, is_whole: bool) -> bool {
         let checked = CheckResult {
             owned,

@@ -30,7 +30,7 @@ pub(super) trait EffectHandler {
     /// Announces the share.
     fn announce(&self, event: AnnounceEvent);
 
-    /// Verifies the files and gives them their final names.
+    /// Verifies the files and renames them to their final names.
     fn finish(&self);
 
     /// Handles a transfer that has failed.
@@ -118,7 +118,7 @@ impl SwarmState {
                 Effect::Close(id, reason) => {
                     deferred
                         .closed
-                        .extend(links.get(&id).cloned().map(|it| (it, reason)));
+                        .extend(links.get(&id).cloned().map(|link| (link, reason)));
                 }
                 Effect::Stalled(id) => deferred.stalled.extend(links.get(&id).cloned()),
                 Effect::SendHandshake(id) => {

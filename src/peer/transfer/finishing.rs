@@ -7,9 +7,9 @@ use crate::wire::AnnounceEvent;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a cancel waits for workers that still write to the download.
+/// The longest wait for workers that still write to a download.
 const WORKERS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a cancel waits for a download that is being finished.
+/// How long a command waits for a download that is being finished.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a download with all pieces cannot be finished.
@@ -34,7 +34,8 @@ pub(super) fn spawn(transfer: &Transfer) {
     }
 }
 
-/// Verifies whole files, if the torrent gives their SHA-1, and gives them their final names.
+/// Verifies whole files, if the torrent contains their SHA-1, and renames them to their final
+/// names.
 fn complete(transfer: &Transfer) {
     let Some(download) = transfer.files.end_writing() else {
         return;

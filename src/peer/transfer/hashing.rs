@@ -7,8 +7,8 @@ use crate::storage::{CachedBlocks, Download, Store, StoreError};
 use crate::swarm::{BlockRun, PendingBlock, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, PieceIndex, Sha1};
 
-/// The number of bytes read at a time when a run is read back. That is necessary when it was
-/// written before the runs in front of it were hashed.
+/// The number of bytes read at a time when a run is read back. A run is read back if it was written
+/// before the runs in front of it were hashed.
 const READ_BACK: usize = 64 << 10;
 
 /// Blocks that a worker holds. Dropping it returns their reservation, whatever the result of the
@@ -26,7 +26,7 @@ impl Drop for BlocksWithWorker<'_> {
     }
 }
 
-/// Has a worker hash and write a run whose blocks have all arrived.
+/// Queues a job for a worker: to hash and write a run whose blocks have all arrived.
 pub(super) fn submit(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
     if let Some(for_task) = transfer.to_arc() {
         let tasks = &transfer.context.tasks;
@@ -148,8 +148,8 @@ fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     transfer.decide(|core, now| core.on_piece_written(piece, sources, now));
 }
 
-/// Advances the SHA-1 of whole files, if the torrent gives it. `blocks` are those of the run that
-/// was written last.
+/// Advances the SHA-1 of whole files, if the torrent contains it. `blocks` are those of the run
+/// that was written last.
 fn hash_files(
     transfer: &Transfer,
     run: BlockRun,
@@ -166,8 +166,8 @@ fn hash_files(
     hashes.advance(&store, fresh, |piece| transfer.serves(piece))
 }
 
-/// Has a piece that does not verify fetched again. Bars the peer that all of it came from, if there
-/// is one.
+/// Handles a piece that does not verify: it is fetched again. If all of it came from one peer, that
+/// peer is barred.
 fn reject(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     let verdict = transfer.decide(|core, now| core.on_piece_failed(piece, sources, now));
     let what = match verdict {

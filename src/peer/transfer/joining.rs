@@ -1,5 +1,5 @@
 //! The life of a link in a transfer, from the end of the handshake to the end of the link, and the
-//! messages between the two.
+//! messages between the link and the transfer.
 
 use super::effects::SwarmState;
 use super::transfer::Transfer;
@@ -37,7 +37,7 @@ pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
     on_link_ended(transfer, &link, &ended);
 }
 
-/// Has the core admit the link.
+/// Adds the link to the transfer, if the core admits it.
 fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, LinkRefusal> {
     let id = transfer.context.next_link_id();
     let remote = RemotePeer {
@@ -107,7 +107,7 @@ fn on_link_ended(transfer: &Transfer, link: &Link, ended: &EndReason) {
     let shown = listens_at.unwrap_or(link.remote().address);
     log::info!("{name}: the link with {shown} ended: {reason}");
     if let Some(address) = listens_at
-        && ended.is_breach()
+        && ended.is_violation()
     {
         log::warn!("{name}: {address}: {ended}");
     }
@@ -163,8 +163,10 @@ impl MessageSink for Transfer {
 }
 
 impl UploadSource for Transfer {
-    fn haves_since(&self, place: &mut usize) -> Vec<PieceIndex> {
-        self.context.owned.published_since(self.info_hash(), place)
+    fn haves_since(&self, position: &mut usize) -> Vec<PieceIndex> {
+        self.context
+            .owned
+            .published_since(self.info_hash(), position)
     }
 
     fn serves(&self, piece: PieceIndex) -> bool {

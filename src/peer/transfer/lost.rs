@@ -33,7 +33,8 @@ impl Transfer {
         self.context.changes.notify();
     }
 
-    /// At the start of the peer: the files of a complete share differ from its record.
+    /// Handles files that differ from their record at the start of the peer. A complete share is
+    /// lost, any other transfer fails.
     pub(super) fn on_changed_since_record(&self, recorded: &RecordState, reason: &str) {
         let RecordState::Complete { stamps } = recorded else {
             return self.fail(reason);

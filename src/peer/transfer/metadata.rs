@@ -20,8 +20,8 @@ impl Transfer {
         }]);
     }
 
-    /// Metadata is served in public open swarms only. A peer that may have a private torrent gets
-    /// it from its tracker, and other clients do the same.
+    /// Our extension handshake. It offers metadata in public open swarms only, as other clients do:
+    /// a peer that may have a private torrent gets the torrent from its tracker.
     fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
         let handshake = extension_handshake(&self.context, only_uploads);
         let serves = self.serves_metadata();

@@ -1,5 +1,5 @@
-//! How much metadata of one share each host may fetch. A host is what [`AddressPrefix`] makes of an
-//! address.
+//! How much metadata of one share each host may fetch. Addresses with the same [`AddressPrefix`]
+//! count as one host.
 
 use crate::base::AddressPrefix;
 use crate::wire::metadata::METADATA_PIECE_LENGTH;

@@ -51,7 +51,7 @@ pub(crate) struct TransferPlan {
 }
 
 impl TransferPlan {
-    /// All of a share in an open swarm, added now.
+    /// A plan for all files of a share in an open swarm, added now.
     pub(crate) fn new(metainfo: Metainfo, kind: RecordKind) -> Self {
         Self {
             selection: Arc::new(Selection::all(metainfo.info())),
@@ -67,7 +67,7 @@ impl TransferPlan {
         }
     }
 
-    /// The same for a closed run: neither announced nor recorded.
+    /// A plan for a closed run: neither announced nor recorded.
     pub(crate) fn unlisted(metainfo: Metainfo, kind: RecordKind) -> Self {
         Self {
             listed: false,

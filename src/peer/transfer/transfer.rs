@@ -24,11 +24,11 @@ pub(crate) struct Transfer {
     info: Arc<Info>,
     authority: Option<Fingerprint>,
     pub(super) files: TransferFiles,
-    /// Hashers of whole files, if the metainfo gives their SHA-1.
+    /// Hashers of whole files, if the metainfo contains their SHA-1.
     pub(super) file_hashes: Option<FileHashes>,
     uploaded: AtomicU64,
     pub(super) metadata_quota: Mutex<MetadataQuota>,
-    /// Whether it has begun to fetch and its web seeds have not been asked yet.
+    /// Whether it has begun to fetch and the threads of its web seeds are not started yet.
     web_seeds_due: AtomicBool,
     swarm: Mutex<SwarmState>,
     weak_self: Weak<Self>,
@@ -43,7 +43,7 @@ impl Transfer {
     ) -> Arc<Self> {
         let (info, link_limits) = (Arc::new(plan.info().clone()), &context.link_limits);
         let file_hashes = FileHashes::new(&info);
-        let terms = SwarmConfig {
+        let config = SwarmConfig {
             info_hash: info.info_hash(),
             lengths: *info.lengths(),
             own_id: context.identity.peer_id,
@@ -61,7 +61,7 @@ impl Transfer {
             max_unread: link_limits.deadlines.unread,
         };
         let budget = Box::new(Reservation::of(&context.buffers));
-        let core = Core::new(terms, budget, fastrand::u64(..), context.now());
+        let core = Core::new(config, budget, fastrand::u64(..), context.now());
         Arc::new_cyclic(|weak_self| Self {
             context: Arc::clone(context),
             trackers,
@@ -119,8 +119,8 @@ impl Transfer {
     }
 
     /// Reads the state of the core.
-    pub(crate) fn inspect<R>(&self, at: impl FnOnce(&Core<BlockBuffer>) -> R) -> R {
-        at(&lock(&self.swarm).core)
+    pub(crate) fn inspect<R>(&self, read: impl FnOnce(&Core<BlockBuffer>) -> R) -> R {
+        read(&lock(&self.swarm).core)
     }
 
     /// Calls `act` with the core and the current time, and carries out the effects.
@@ -173,7 +173,11 @@ impl Transfer {
 
     /// Adds addresses from a tracker or a person. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.contacts(|contacts| addresses.into_iter().for_each(|it| contacts.add(it)));
+        self.contacts(|contacts| {
+            addresses
+                .into_iter()
+                .for_each(|address| contacts.add(address))
+        });
         self.context.ticks.trigger();
     }
 
@@ -242,13 +246,14 @@ impl Transfer {
         self.decide(|core, _| core.take_over(Candidates::default(), sources, 0));
     }
 
-    /// Requests its web seeds, after it has begun to fetch.
+    /// Asks the thread `tick` to start the threads of its web seeds, after it has begun to fetch.
     pub(super) fn set_web_seeds_due(&self) {
         self.web_seeds_due.store(true, Ordering::Relaxed);
         self.context.ticks.trigger();
     }
 
-    /// Whether its web seeds are due. Returns `true` once after each request.
+    /// Whether the threads of its web seeds are to be started. Returns `true` once after each call
+    /// of [`Transfer::set_web_seeds_due`].
     pub(crate) fn take_web_seeds_due(&self) -> bool {
         self.web_seeds_due.swap(false, Ordering::Relaxed)
     }

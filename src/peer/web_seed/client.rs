@@ -145,8 +145,8 @@ impl WebClient {
         }
     }
 
-    /// Sends a request, unless the server is nearer than `nearest`, or near and the URL has a
-    /// query. Returns the zone of the server too.
+    /// Sends a request. Refuses a server that is nearer than `nearest`, or that is not on the
+    /// Internet if the URL has a query. Returns the zone of the server too.
     fn call(
         &self,
         url: &str,
@@ -300,7 +300,7 @@ fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
 
 /// The end of a response that holds the whole file.
 fn full_body_end(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
-    is_plain(headers)?;
+    check_not_encoded(headers)?;
     let found = text(headers, "content-length").map(str::parse);
     match found {
         Some(Ok(found)) if found != length => Err(WebError::Length {
@@ -318,7 +318,7 @@ fn range_bounds(
     end: u64,
     length: u64,
 ) -> Result<(u64, u64), WebError> {
-    is_plain(headers)?;
+    check_not_encoded(headers)?;
     let range = text(headers, "content-range").unwrap_or_default();
     let other = || WebError::Range(range.chars().take(80).collect());
     let parsed = || {
@@ -347,7 +347,7 @@ fn range_bounds(
     Ok((first, after))
 }
 
-fn is_plain(headers: &HeaderMap) -> Result<(), WebError> {
+fn check_not_encoded(headers: &HeaderMap) -> Result<(), WebError> {
     match text(headers, "content-encoding") {
         None | Some("" | "identity") => Ok(()),
         Some(other) => Err(WebError::Encoded(other.chars().take(80).collect())),

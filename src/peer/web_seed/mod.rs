@@ -17,12 +17,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The maximum number of web seeds of one share in use at a time. ExtraFiles replace those that are
+/// The maximum number of web seeds of one share in use at a time. Others replace those that are
 /// dropped.
 const MAX_AT_ONCE: usize = 4;
-/// The maximum number of blocks requested of one at a time: 4 MiB.
+/// The maximum number of blocks requested of one web seed at a time: 4 MiB.
 const MAX_WINDOW: u32 = 256;
-/// After this number of failures in a row the waiting web seeds are tried first.
+/// After this number of failures in a row, the web seeds that wait are tried first.
 const MAX_FAILURES: u32 = 5;
 /// Pause before a web seed that failed that often is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
@@ -101,7 +101,7 @@ struct WebSeed {
     /// The id under which the core requests blocks from it.
     id: LinkId,
     source: Source,
-    /// It failed [`MAX_FAILURES`] times in a row when it was last used.
+    /// Whether it failed [`MAX_FAILURES`] times in a row when it was last used.
     failed: bool,
     /// Bytes that were skipped.
     skipped: u64,
@@ -125,7 +125,7 @@ impl WebSeed {
 impl WaitingSeeds {
     /// Uses one web seed after the other until the download ends or none is left.
     fn work(&self, transfer: &Arc<Transfer>) {
-        // Not in the condition of the loop: there the lock would be held during the body.
+        // Not written in the condition of the loop: there the lock would be held during the body.
         let next = || lock(&self.seeds).pop_front();
         while let Some(mut seed) = next() {
             if seed.failed && !pause(transfer, RETRY_PAUSE) {
@@ -232,7 +232,7 @@ impl WebSeedFetch<'_> {
                 .decide(|core, _| core.on_web_seed_up(id, MAX_WINDOW))
     }
 
-    /// Releases its requested blocks for other sources.
+    /// Releases the blocks requested of the web seed, so that other sources can send them.
     fn end(&mut self) {
         let id = self.seed.id;
         self.transfer.decide(|core, _| core.on_web_seed_down(id));
@@ -374,7 +374,7 @@ impl WebSeedFetch<'_> {
         Ok(true)
     }
 
-    /// Whether the core still waits for this block from it.
+    /// Whether the core still waits for this block from the web seed.
     fn is_awaited(&self, range: BlockRange) -> bool {
         let id = self.seed.id;
         !self.transfer.context.stop.is_stopped()

@@ -6,7 +6,8 @@ use super::*;
 use crate::peer::announce::announced::AnnounceContents;
 use crate::wire::SwarmPeer;
 
-const NEVER: &str = "no announce is due";
+/// The panic message if the expected announce is neither due nor in progress.
+const NO_ANNOUNCE: &str = "there is no such announce";
 
 /// A plan with one transfer at trackers `a`, `b` and so on, and a time in seconds.
 struct PlanTest {
@@ -101,15 +102,19 @@ impl PlanTest {
         let stays = self.plan.confirm(&due, self.now);
         self.plan.schedule.check();
         stays.then(|| {
-            let response = (due.tracker.clone(), due.event);
+            let announce = (due.tracker.clone(), due.event);
             self.taken.push(due);
-            response
+            announce
         })
     }
 
     /// The number of seconds until the next announce is due.
     fn pause(&mut self) -> u64 {
-        let next = self.plan.take(self.now).expect_err(NEVER).expect(NEVER);
+        let next = self
+            .plan
+            .take(self.now)
+            .expect_err("an announce is due")
+            .expect(NO_ANNOUNCE);
         (next - self.now).as_secs()
     }
 
@@ -121,8 +126,8 @@ impl PlanTest {
         outcome: Result<AnnounceResponse, String>,
         lacks_peers: bool,
     ) -> AnnounceResult {
-        let is_it = |due: &OpenAnnounce| due.tracker == url && due.event == event;
-        let at = self.taken.iter().position(is_it).expect(NEVER);
+        let is_this = |due: &OpenAnnounce| due.tracker == url && due.event == event;
+        let at = self.taken.iter().position(is_this).expect(NO_ANNOUNCE);
         let due = self.taken.remove(at);
         let result = self.plan.settle(&due, outcome, lacks_peers, self.now);
         self.plan.schedule.check();
@@ -135,7 +140,7 @@ impl PlanTest {
         self.settle(url, event, Ok(answer(100, None)), false)
     }
 
-    /// The same without an answer.
+    /// Takes the due announce, which must be this one, and ends it without an answer.
     fn unanswered(&mut self, url: &str, event: Option<AnnounceEvent>, lacks_peers: bool) {
         assert_eq!(self.take(), Some((url.to_owned(), event)));
         self.settle(url, event, Err("silent".to_owned()), lacks_peers);
@@ -236,7 +241,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
 }
 
 #[test]
-fn a_failed_tracker_is_tried_again_beside_the_next_which_is_left_when_it_works_again() {
+fn a_failed_tracker_is_tried_again_beside_the_next_one_until_it_answers() {
     let mut test = PlanTest::new(&["a", "b", "c"], TierPolicy::InOrder);
     test.announce(STARTED);
     test.unanswered("a", STARTED, false);
@@ -296,14 +301,14 @@ fn trackers_removed_from_tracker_info_are_left() {
     test.announce(STARTED);
     assert_eq!(test.tasks(), "aop");
     test.list_in_tracker_info(&["q"]);
-    let mut response: Vec<_> = std::iter::from_fn(|| {
+    let mut asked: Vec<_> = std::iter::from_fn(|| {
         // A task that ends while it waits is not announced.
         (0..4).find_map(|_| test.take())
     })
     .map(|(url, _)| url)
     .collect();
-    response.sort();
-    assert_eq!(response.concat(), "aq");
+    asked.sort();
+    assert_eq!(asked.concat(), "aq");
     assert_eq!(test.tasks(), "aq");
 }
 

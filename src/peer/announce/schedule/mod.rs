@@ -40,7 +40,7 @@
 //! | `Leaving` | `begin` | `New`; it waits for the end of an announce in progress |
 //!
 //! An announce in progress is not a state: a task may change in any way meanwhile. The ticket of an
-//! announce tells whether it belongs to the current task or to a former one at the same tracker. A
+//! announce shows whether it belongs to the current task or to a former one at the same tracker. A
 //! new task waits for the announce of the former task, so that its `started` cannot overtake the
 //! `stopped` of the former. An outcome contains what the tracker knows from now on, whatever came
 //! before. Peers are not handled here.
@@ -240,7 +240,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         taken.collect()
     }
 
-    /// The announce is not made after all.
+    /// Handles an announce that was taken but is not made.
     pub(crate) fn withdraw(&mut self, due: &DueAnnounce<T, P>) {
         self.change_taken(due, |task| (task.withdraw(), ()));
     }

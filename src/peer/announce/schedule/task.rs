@@ -31,7 +31,7 @@ pub(super) enum State {
     Suspended,
     /// `stopped` is due. Then the task ends.
     Leaving {
-        /// The tracker is known to list the swarm.
+        /// Whether the tracker is known to list the swarm.
         is_listed: bool,
     },
 }
@@ -41,7 +41,7 @@ pub(super) enum State {
 pub(super) struct AnnounceInProgress {
     ticket: u64,
     event: Option<AnnounceEvent>,
-    /// It belongs to the former task.
+    /// Whether it belongs to the former task.
     is_former: bool,
 }
 
@@ -133,7 +133,7 @@ impl<P> AnnounceTask<P> {
         event
     }
 
-    /// The announce in progress is not made. Returns whether the task goes on.
+    /// Handles an announce in progress that is not made. Returns whether the task goes on.
     pub(super) fn withdraw(&mut self) -> bool {
         self.in_progress = None;
         self.state != State::Leaving { is_listed: false }
@@ -203,7 +203,7 @@ impl<P> AnnounceTask<P> {
         let sent = in_progress.and_then(|announce| announce.event);
         let has_stopped = sent == Some(AnnounceEvent::Stopped);
         match (self.state, outcome) {
-            // It is not tried again, whether it arrived or not.
+            // `stopped` is sent once, whether it arrives or not.
             (State::Leaving { .. }, _) if has_stopped => return (false, None),
             (State::Leaving { .. }, AnnounceOutcome::Unlisted { .. }) => return (false, None),
             (State::Stopping | State::Suspended, _) if has_stopped => self.state = State::Suspended,
@@ -213,7 +213,8 @@ impl<P> AnnounceTask<P> {
                 self.make_due(now);
             }
             (State::Stopping | State::Suspended, _) => {}
-            // It was resumed during `stopped`: `started` is next.
+            // The task was resumed during `stopped`, or it is new and the announce belongs to the
+            // former task: `started` is next.
             (State::New { .. }, _) if has_stopped || is_former => {}
             (_, AnnounceOutcome::Answered(answer)) => {
                 return (true, self.on_answer(sent, &answer, pace, now));
@@ -275,7 +276,7 @@ impl<P> AnnounceTask<P> {
             None => answer.earliest(now),
         };
         match self.state {
-            // It was resumed meanwhile and starts again.
+            // The task was resumed meanwhile and starts again.
             State::New { .. } => self.make_due(now),
             _ => self.limit_event_delay(now + pace.event_delay),
         }
@@ -284,7 +285,7 @@ impl<P> AnnounceTask<P> {
         is_new.then_some(AnnounceNotice::Answers)
     }
 
-    /// Makes a pending event due by then, if the tracker lists the swarm.
+    /// Makes a pending event due at `by` or earlier, if the tracker lists the swarm.
     fn limit_event_delay(&mut self, by: Instant) {
         let is_listed = match self.state {
             State::Listed { pending } => pending.is_some(),

@@ -260,7 +260,7 @@ fn transitions_while_leaving() {
             ("take over", "gone"),
             ("take withdraw", "leaving 0"),
             ("begin", "new 0"),
-            // A `started` does not overtake the `stopped` before.
+            // A `started` does not overtake the earlier `stopped`.
             ("take begin", "new in progress"),
             ("take begin take", "new in progress"),
             ("take begin ok", "new 0"),

@@ -76,7 +76,7 @@ fn an_announce_over_either_family_returns_peers() {
     ] {
         let (url, requests) = tracker(address, move |request| {
             let answer = encode(&honest(request, peer), family);
-            // Noise before it: cut short, foreign, of another transaction, of another kind.
+            // Other datagrams come first: cut short, not of BEP 15, of another transaction or kind.
             let mut other = answer.clone();
             other[4] ^= 1;
             let mut kind = answer.clone();
