@@ -1,5 +1,6 @@
-//! Announces a second that a tracker answers to one client thread. HTTP on one connection that
-//! stays open, one at a time and 16 sent ahead; UDP, one at a time and 16 at the same time.
+//! Measures how many announces a second a tracker answers to one client thread: over HTTP on one
+//! connection that stays open, one at a time and 16 sent ahead; over UDP, one at a time and 16 at
+//! the same time.
 //!
 //! `cargo bench --bench announces` starts the tracker as a separate process on loopback, fills
 //! 1,000 swarms with 50 peers each, and prints one line for each way. The line has the rate, and
@@ -57,7 +58,7 @@ fn measure_udp(address: SocketAddr, process: u32, run: Duration) {
 }
 
 fn measure_ours(run: Duration) {
-    let (mut tracker, address) = start();
+    let (mut tracker, address) = start_tracker();
     let mut http = Http::new(address);
     let all = SWARMS * PEERS;
     for number in 0..all {
@@ -83,7 +84,7 @@ fn measure_ours(run: Duration) {
     tracker.wait().unwrap();
 }
 
-fn start() -> (Child, SocketAddr) {
+fn start_tracker() -> (Child, SocketAddr) {
     let ours = env!("CARGO_BIN_EXE_pieceful");
     let binary = std::env::var("PIECEFUL").unwrap_or_else(|_| ours.to_owned());
     let mut tracker = Command::new(binary)
@@ -98,8 +99,8 @@ fn start() -> (Child, SocketAddr) {
     (tracker, address)
 }
 
-/// Calls `act` until `run` is over. Each call makes `count` announces, beginning with the number
-/// that it gets.
+/// Calls `act` until the time `run` is over. Each call makes `count` announces, beginning with the
+/// number that it gets.
 fn measure(name: &str, tracker: u32, run: Duration, count: u32, mut act: impl FnMut(u32)) {
     let (begun, busy, mut done) = (Instant::now(), processor_time(tracker), 0u32);
     while begun.elapsed() < run {
@@ -168,11 +169,11 @@ impl Http {
         }
         self.stream.write_all(requests.as_bytes()).unwrap();
         for _ in 0..ahead {
-            self.response();
+            self.read_response();
         }
     }
 
-    fn response(&mut self) {
+    fn read_response(&mut self) {
         loop {
             let end = self.unread.windows(4).position(|four| four == b"\r\n\r\n");
             if let Some(end) = end {

@@ -205,7 +205,7 @@ def measure(programs, asked, work, tracker, mib):
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     found = {}
-    lines = []
+    proxies = []
     try:
         ports = {}
         for program in programs:
@@ -215,7 +215,7 @@ def measure(programs, asked, work, tracker, mib):
                 if ms:
                     ports[program.name, ms] = free_port()
                     to, through = f"127.0.0.1:{program.port}", f"127.0.0.1:{ports[program.name, ms]}"
-                    lines.append(subprocess.Popen([asked.delay, through, to, str(ms / 2), str(asked.rate)]))
+                    proxies.append(subprocess.Popen([asked.delay, through, to, str(ms / 2), str(asked.rate)]))
         time.sleep(0.5)
         for number in range(asked.rounds):
             for ms in asked.ms:
@@ -228,9 +228,9 @@ def measure(programs, asked, work, tracker, mib):
                     load = os.getloadavg()[0]
                     print(f"# {mib} MiB, {ms} ms, {program.name}: {rate:.1f} MB/s, {most:.1f} MiB, load {load:.1f}", file=sys.stderr, flush=True)
     finally:
-        for line in lines:
-            line.terminate()
-            line.wait()
+        for proxy in proxies:
+            proxy.terminate()
+            proxy.wait()
         for program in programs:
             program.end()
     os.remove(file)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Announces a second of our tracker and of opentracker, in turns in one run. HTTP is measured by
-# wrk, with connections that stay open and with a connection for each announce; UDP is measured by
-# benches/announces.rs. Both trackers have the same swarms and peers.
+# Measures how many announces a second our tracker and opentracker answer, in turns in one run. wrk
+# measures HTTP, with connections that stay open and with a connection for each announce.
+# benches/announces.rs measures UDP. Both trackers have the same swarms and peers.
 #
 #   benches/opentracker.sh [SECONDS [ROUNDS]]     default: 5 s for each measurement and 3 rounds
 #
