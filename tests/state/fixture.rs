@@ -2,8 +2,8 @@
 //!
 //! - Folders and the tracker's address in records: replaced, because the sandbox has others. The
 //!   SHA-1 at the end is computed again.
-//! - The time of the saved swarms: set to now, because their peers expire. The SHA-256 at the end is
-//!   computed again.
+//! - The time of the saved swarms: set to now, because their peers expire. The SHA-256 at the end
+//!   is computed again.
 //! - The times of logins: begin now, because a login ends after 12 hours. The token is signed again
 //!   with the cluster's key.
 //!
