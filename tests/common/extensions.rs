@@ -5,9 +5,9 @@ use super::fake_peer::*;
 use super::handmade_torrent::Torrent;
 use std::net::SocketAddr;
 
-/// The ids that fake peers use for their extensions.
-pub(crate) const OUR_METADATA: u8 = 7;
-pub(crate) const OUR_PEX: u8 = 9;
+/// The ids under which fake peers receive messages of BEP 9 and BEP 11.
+pub(crate) const FAKE_UT_METADATA_ID: u8 = 7;
+pub(crate) const FAKE_UT_PEX_ID: u8 = 9;
 
 /// The info dictionary of the torrent.
 pub(crate) fn info_dictionary(torrent: &Torrent) -> &[u8] {
@@ -31,16 +31,18 @@ pub(crate) fn peer_parameter(address: SocketAddr) -> String {
     format!("&x.pe={address}")
 }
 
-pub(crate) fn extended(id: u8, payload: &[u8]) -> Vec<u8> {
+/// A message of an extension, as BEP 10 frames it.
+pub(crate) fn extension_message(id: u8, payload: &[u8]) -> Vec<u8> {
     frame(EXTENDED, &[&[id], payload].concat())
 }
 
-/// An extension handshake of a peer that has `size` bytes of metadata, or none.
+/// The extension handshake of a peer. `size` is the length of its metadata, if it has any, and
+/// `port` its listening port, if it sends one.
 pub(crate) fn extension_handshake(size: Option<usize>, port: Option<u16>) -> Vec<u8> {
-    let numbers = format!("1:md11:ut_metadatai{OUR_METADATA}e6:ut_pexi{OUR_PEX}ee");
+    let numbers = format!("1:md11:ut_metadatai{FAKE_UT_METADATA_ID}e6:ut_pexi{FAKE_UT_PEX_ID}ee");
     let size = size.map_or_else(String::new, |size| format!("13:metadata_sizei{size}e"));
     let port = port.map_or_else(String::new, |port| format!("1:pi{port}e"));
-    extended(0, format!("d{numbers}{size}{port}e").as_bytes())
+    extension_message(0, format!("d{numbers}{size}{port}e").as_bytes())
 }
 
 /// The id of an extension in the other peer's extension handshake.
@@ -53,7 +55,7 @@ pub(crate) fn extension_id(handshake: &[u8], name: &str) -> Option<u8> {
 }
 
 /// Reads up to the next message of an extension. Returns its id and its payload.
-pub(crate) fn read_extended(link: &mut FakePeer) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn read_extension_message(link: &mut FakePeer) -> Option<(u8, Vec<u8>)> {
     let mut body = link.read_until(EXTENDED)?;
     let id = body.remove(0);
     Some((id, body))
@@ -80,13 +82,13 @@ pub(crate) fn metadata_piece(piece: usize, metadata: &[u8]) -> Vec<u8> {
 /// the metadata.
 pub(crate) fn serve_metadata(link: &mut FakePeer, size: usize, answer: impl Fn(usize) -> Vec<u8>) {
     link.send(&extension_handshake(Some(size), None));
-    let mut theirs = 0;
-    while let Some((id, payload)) = read_extended(link) {
+    let mut leech_metadata_id = 0;
+    while let Some((id, payload)) = read_extension_message(link) {
         match id {
-            0 => theirs = extension_id(&payload, "ut_metadata").unwrap(),
-            OUR_METADATA if integer_under(&payload, "msg_type") == 0 => {
+            0 => leech_metadata_id = extension_id(&payload, "ut_metadata").unwrap(),
+            FAKE_UT_METADATA_ID if integer_under(&payload, "msg_type") == 0 => {
                 let piece = integer_under(&payload, "piece") as usize;
-                link.send(&extended(theirs, &answer(piece)));
+                link.send(&extension_message(leech_metadata_id, &answer(piece)));
             }
             _ => {}
         }

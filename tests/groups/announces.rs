@@ -46,8 +46,8 @@ fn announce(
     }
 }
 
-/// The number of shares of `lab` with an owner, and with a downloader.
-fn count_owned_and_fetched(peer: &mut Peer) -> (usize, usize) {
+/// The number of shares of `lab` with one seed, and with one leech.
+fn count_with_seed_and_with_leech(peer: &mut Peer) -> (usize, usize) {
     let listed = peer.run("list_files lab");
     let files = listed["files"].as_array().unwrap();
     let count = |key: &str| files.iter().filter(|file| file[key] == 1).count();
@@ -66,8 +66,8 @@ fn each_share_in_an_announce_has_its_own_answer() {
     let two = upload(&tracker, &mut nik, "lab", "two", 2);
     let third = upload(&tracker, &mut nik, "other", "third", 3);
     let unknown = InfoHash([9; 20]);
-    wait_until("both shares have an owner", || {
-        count_owned_and_fetched(&mut nik) == (2, 0)
+    wait_until("both shares have a seed", || {
+        count_with_seed_and_with_leech(&mut nik) == (2, 0)
     });
     let answers = |peers: &AnnounceBatchAnswer| -> Vec<String> {
         let swarms = peers.swarms.iter().map(|swarm| match swarm {
@@ -83,10 +83,10 @@ fn each_share_in_an_announce_has_its_own_answer() {
         (answers(&peers), peers.interval),
         (expected.map(String::from).into(), 600)
     );
-    assert_eq!(count_owned_and_fetched(&mut nik), (2, 2));
+    assert_eq!(count_with_seed_and_with_leech(&mut nik), (2, 2));
     let peers = announce(&mut user, &[one], Some(GroupAnnounceEvent::Stopped));
     assert_eq!(answers(&peers), ["0"]);
-    assert_eq!(count_owned_and_fetched(&mut nik), (2, 1));
+    assert_eq!(count_with_seed_and_with_leech(&mut nik), (2, 1));
     // A request may have shares of one group only, even from a member of both groups.
     let mut user = second_login(&tracker, "nik");
     let peers = announce(&mut user, &[one, third], None);
@@ -111,18 +111,18 @@ fn a_peer_with_more_shares_than_one_request_may_have_announces_all() {
     let mut mayank = logged_in(&tracker, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
     let wait_for_all = |peer: &mut Peer| {
-        wait_until("all shares have an owner", || {
-            count_owned_and_fetched(peer).0 == count
+        wait_until("all shares have a seed", || {
+            count_with_seed_and_with_leech(peer).0 == count
         })
     };
     wait_for_all(&mut mayank);
     nik.run("logout");
-    assert_eq!(count_owned_and_fetched(&mut mayank), (0, 0));
+    assert_eq!(count_with_seed_and_with_leech(&mut mayank), (0, 0));
     nik.run("login nik\npw of nik");
     wait_for_all(&mut mayank);
     nik.run("quit");
     nik.process.wait();
-    assert_eq!(count_owned_and_fetched(&mut mayank), (0, 0));
+    assert_eq!(count_with_seed_and_with_leech(&mut mayank), (0, 0));
     let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     wait_for_all(&mut nik);
 }

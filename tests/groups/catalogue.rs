@@ -39,17 +39,18 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
     );
     assert!(
         share_in_status(&mut mayank, "gift").is_null(),
-        "the share is still in status"
+        "the refused share is in status"
     );
     let copy = tracker.sandbox.path("again");
     fs::copy(&file, &copy).unwrap();
     mayank.run(&format!("upload_file lab {}", quoted(&copy)));
     assert_eq!(names(&mut nik), ["again", "gift"]);
-    // The same content under the same name: the peer becomes another owner.
+    // The same content under the same name: the peer becomes another seed. `again` means that the
+    // group already had this share.
     let same = tracker.sandbox.file("same/gift", LENGTH, 1);
     let uploaded = mayank.run(&format!("upload_file lab {}", quoted(&same)));
     assert_eq!(uploaded["again"], true);
-    wait_until("the share has a second owner", || {
+    wait_until("the share has a second seed", || {
         catalogue_entry(&mut nik, "gift")["complete"] == 2
     });
     assert_eq!(catalogue_entry(&mut nik, "gift")["publisher"], "nik");
@@ -63,45 +64,45 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
 }
 
 #[test]
-fn a_member_stops_his_own_share_and_the_publisher_or_the_owner_withdraws_it() {
+fn a_member_stops_serving_a_share_and_its_publisher_or_the_group_owner_withdraws_it() {
     let (tracker, [mut nik, mut mayank, mut uma], file) = team_with_gift();
-    // A member who has a share stops his own part of it alone.
+    // If a member who is not the publisher stops a share, only his peer stops serving it.
     mayank.run("download_file lab gift");
     mayank.run("wait");
-    wait_until("the share has a second owner", || {
+    wait_until("the share has a second seed", || {
         catalogue_entry(&mut uma, "gift")["complete"] == 2
     });
     let stopped = mayank.run("stop_share lab gift");
     assert_eq!(stopped["withdrawn"], false);
-    wait_until("the peer is no longer an owner", || {
+    wait_until("the peer is no longer a seed", || {
         catalogue_entry(&mut uma, "gift")["complete"] == 1
     });
     assert!(share_in_status(&mut mayank, "gift").is_null());
     assert!(tracker.sandbox.path("mayank/gift").exists(), "a copy stays");
     uma.assert_refused("stop_share lab gift", "not-the-publisher", "gift");
     // The publisher withdraws a share. Copies of other members stay and are no longer served.
-    let theirs = tracker.sandbox.file("theirs", LENGTH, 3);
-    mayank.run(&format!("upload_file lab {}", quoted(&theirs)));
-    uma.run("download_file lab theirs");
+    let mayanks_file = tracker.sandbox.file("second", LENGTH, 3);
+    mayank.run(&format!("upload_file lab {}", quoted(&mayanks_file)));
+    uma.run("download_file lab second");
     uma.run("wait");
-    let stopped = mayank.run("stop_share lab theirs");
+    let stopped = mayank.run("stop_share lab second");
     assert_eq!(stopped["withdrawn"], true);
     assert_eq!(names(&mut uma), ["gift"]);
     uma.assert_refused(
-        "download_file lab theirs elsewhere",
+        "download_file lab second elsewhere",
         "unknown-share",
-        "theirs",
+        "second",
     );
-    wait_until("the share is not shared any more", || {
-        let trouble = share_in_status(&mut uma, "theirs")["trouble"].to_string();
+    wait_until("the peer reports that the share was withdrawn", || {
+        let trouble = share_in_status(&mut uma, "second")["trouble"].to_string();
         trouble.contains("not shared any more")
     });
-    assert_eq!(uma.download("theirs")["state"], "complete");
+    assert_eq!(uma.download("second")["state"], "complete");
     // The owner of the group withdraws shares of others.
-    mayank.run(&format!("upload_file lab {}", quoted(&theirs)));
-    assert_eq!(nik.run("stop_share lab theirs")["withdrawn"], true);
-    wait_until("the share is not shared any more", || {
-        let trouble = share_in_status(&mut mayank, "theirs")["trouble"].to_string();
+    mayank.run(&format!("upload_file lab {}", quoted(&mayanks_file)));
+    assert_eq!(nik.run("stop_share lab second")["withdrawn"], true);
+    wait_until("the peer reports that the share was withdrawn", || {
+        let trouble = share_in_status(&mut mayank, "second")["trouble"].to_string();
         trouble.contains("not shared any more")
     });
     // A stopped share is stopped after a restart too, and can be shared again.
@@ -126,7 +127,7 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
     for peer in [&mut nik, &mut mayank, &mut uma] {
         peer.assert_refused("list_files lab", "unknown-group", "lab");
     }
-    wait_until("the share is not shared any more", || {
+    wait_until("the peer reports that the share was withdrawn", || {
         let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
         trouble.contains("not shared any more")
     });
@@ -158,7 +159,7 @@ fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
     mayank.run("wait");
     assert_eq!(mayank.download("gift")["state"], "complete");
     assert_eq!((inode(&copy), sent(&mut nik)), (before, 0));
-    wait_until("the peer is an owner", || {
+    wait_until("the peer is a seed", || {
         catalogue_entry(&mut nik, "gift")["complete"] == 2
     });
 }
@@ -167,7 +168,8 @@ fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
 fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
     let (tracker, [_nik, _, mut uma], file) = team_with_gift();
     let content = fs::read(&file).unwrap();
-    // A file with the length of the share, a shorter file, folders, and a symbolic link.
+    // A file with the length of the share, a shorter file, folders, and a symbolic link. In
+    // `parent`, a folder has the name of the share.
     let folder = tracker.sandbox.folder("uma");
     let mut harmed = content.clone();
     harmed[LENGTH - 1] ^= 1;
@@ -175,14 +177,14 @@ fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
     fs::write(folder.join("short"), b"mine").unwrap();
     fs::create_dir(folder.join("gift")).unwrap();
     fs::write(folder.join("gift/keep"), b"mine").unwrap();
-    fs::create_dir(folder.join("below")).unwrap();
-    fs::create_dir(folder.join("below/gift")).unwrap();
-    fs::write(folder.join("below/gift/keep"), b"mine").unwrap();
+    fs::create_dir(folder.join("parent")).unwrap();
+    fs::create_dir(folder.join("parent/gift")).unwrap();
+    fs::write(folder.join("parent/gift/keep"), b"mine").unwrap();
     std::os::unix::fs::symlink("nowhere", folder.join("link")).unwrap();
     for (destination, says) in [
         ("harmed", "--force"),
         ("short", "--force"),
-        ("below", "neither replaces the other"),
+        ("parent", "neither replaces the other"),
         ("link", "neither replaces the other"),
     ] {
         let typed = format!("download_file lab gift {destination}");
@@ -190,7 +192,7 @@ fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
     }
     assert!(fs::read(folder.join("harmed")).unwrap() == harmed);
     assert_eq!(fs::read(folder.join("short")).unwrap(), b"mine");
-    assert_eq!(fs::read(folder.join("below/gift/keep")).unwrap(), b"mine");
+    assert_eq!(fs::read(folder.join("parent/gift/keep")).unwrap(), b"mine");
     assert_eq!(
         uma.run("show_downloads")["downloads"],
         serde_json::json!([])

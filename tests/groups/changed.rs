@@ -1,5 +1,5 @@
-//! Shares whose files change or vanish: the peer sends no wrong byte, it is no longer listed as an
-//! owner, `status` shows the reason, and the share is served again when the files are back.
+//! Shares whose files change or vanish: the peer sends no wrong byte, it is no longer listed as a
+//! seed, `status` shows the reason, and the share is served again when the files are back.
 
 use super::fake_member::{BLOCK, Connection, FakeLeech, call, call_tls, certify};
 use super::team::{catalogue_entry, second_login, share_in_status, team};
@@ -194,7 +194,7 @@ fn a_group_share_is_served_only_while_its_files_are_unchanged() {
         let uploaded = nik.run(&format!("upload_file lab {}", quoted(&shared.path)));
         shared.info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
         let complete = |peer: &mut Peer| catalogue_entry(peer, "gift")["complete"].clone();
-        wait_until("the share has an owner", || complete(&mut mayank) == 1);
+        wait_until("the share has a seed", || complete(&mut mayank) == 1);
         let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
         let address = nik.process.address;
         let connect = || {
@@ -205,19 +205,17 @@ fn a_group_share_is_served_only_while_its_files_are_unchanged() {
         shared.harm_and_fetch_until_end(&mut leech, harm);
         shared.wait_for_trouble(&mut nik);
         assert!(connect().is_none(), "{harm:?}: the link is refused");
-        wait_until("the share has no owner", || complete(&mut mayank) == 0);
+        wait_until("the share has no seed", || complete(&mut mayank) == 0);
         harm.undo(&shared.harmed, &shared.content[shared.at..]);
         shared.wait_until_served(&mut nik);
         let mut leech = connect().unwrap();
         shared.fetch(&mut leech, 8).expect("it is served again");
-        wait_until("the share has an owner again", || {
-            complete(&mut mayank) == 1
-        });
+        wait_until("the share has a seed again", || complete(&mut mayank) == 1);
     });
 }
 
 #[test]
-fn a_download_waits_until_the_owner_s_files_are_back() {
+fn a_download_waits_until_the_files_of_its_seed_are_back() {
     let tracker = AccountTracker::new();
     let [mut nik, _] = team(&tracker, ["nik", "uma"]);
     let path = tracker.sandbox.file("gift", 8 << 20, 3);

@@ -25,13 +25,13 @@ fn connect(
 }
 
 /// A message of an extension.
-fn extended(id: u8, payload: &[u8]) -> Vec<u8> {
+fn extension_message(id: u8, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len() + 2).unwrap();
     [&length.to_be_bytes()[..], &[EXTENDED, id], payload].concat()
 }
 
 /// Reads up to the next message of an extension. Returns its id and payload.
-fn read_extended(link: &mut impl Read) -> (u8, Vec<u8>) {
+fn read_extension_message(link: &mut impl Read) -> (u8, Vec<u8>) {
     loop {
         let mut length = [0; 4];
         link.read_exact(&mut length).unwrap();
@@ -57,8 +57,8 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_be_bytes();
     for link in [&mut first, &mut second] {
-        link.write_all(&extended(0, hello)).unwrap();
-        let (id, handshake) = read_extended(link);
+        link.write_all(&extension_message(0, hello)).unwrap();
+        let (id, handshake) = read_extension_message(link);
         let handshake = String::from_utf8_lossy(&handshake).into_owned();
         assert_eq!(id, 0);
         for word in ["ut_pex", "ut_metadata", "metadata_size"] {
@@ -66,12 +66,12 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
         }
         // The member names a contact and requests metadata all the same.
         let contact = [b"d5:added6:\x7f\0\0\x01".as_slice(), &port, b"e"].concat();
-        link.write_all(&extended(3, &contact)).unwrap();
-        link.write_all(&extended(2, b"d8:msg_typei0e5:piecei0ee"))
+        link.write_all(&extension_message(3, &contact)).unwrap();
+        link.write_all(&extension_message(2, b"d8:msg_typei0e5:piecei0ee"))
             .unwrap();
         link.flush().unwrap();
         // The reject is the first message: the other member is not named.
-        let (id, answer) = read_extended(link);
+        let (id, answer) = read_extension_message(link);
         assert_eq!(
             (id, answer.as_slice()),
             (7, &b"d8:msg_typei2e5:piecei0ee"[..])

@@ -149,7 +149,7 @@ fn a_restart_of_the_leech_keeps_verified_pieces() {
 }
 
 #[test]
-fn a_download_waits_for_the_restart_of_its_only_owner() {
+fn a_download_waits_for_the_restart_of_its_only_seed() {
     let mut running = start_download();
     running.nik.process.kill();
     let mayank = &mut running.mayank;
@@ -173,7 +173,7 @@ fn a_restart_of_the_tracker_does_not_disturb_a_download() {
     let mut running = start_download();
     let sandbox = running.tracker.kill();
     let tracker = AccountTracker::with_data(sandbox, &["--interval", "1"]);
-    // A new member finds the present owners.
+    // A new member finds the present seeds.
     let mut uma = logged_in(&tracker, "uma", &[]);
     join(&mut running.nik, &mut uma, "uma");
     uma.run("download_file lab gift");

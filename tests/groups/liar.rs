@@ -1,4 +1,4 @@
-//! A member whose copy is damaged: its pieces do not verify, another owner sends them, and the
+//! A member whose copy is damaged: its pieces do not verify, another seed sends them, and the
 //! member is not asked again.
 
 use super::team::{catalogue_entry, join, logged_in, share_in_status};
@@ -12,9 +12,9 @@ use std::os::unix::fs::FileExt;
 const LENGTH: usize = 8 << 20;
 
 #[test]
-fn a_bad_piece_comes_from_another_owner_and_the_liar_is_not_asked_again() {
+fn a_bad_piece_comes_from_another_seed_and_the_liar_is_not_asked_again() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
-    // nik is so slow that the download needs both owners.
+    // nik is so slow that the download needs both seeds.
     let mut nik = logged_in(&tracker, "nik", &["--up", "2M"]);
     nik.run("create_group lab");
     let [mut uma, mut mayank] = ["uma", "mayank"].map(|name| {
@@ -26,7 +26,7 @@ fn a_bad_piece_comes_from_another_owner_and_the_liar_is_not_asked_again() {
     let same = tracker.sandbox.file("same/gift", LENGTH, 1);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     uma.run(&format!("upload_file lab {}", quoted(&same)));
-    wait_until("the share has two owners", || {
+    wait_until("the share has two seeds", || {
         catalogue_entry(&mut mayank, "gift")["complete"] == 2
     });
     // Length and time stay the same, so that uma's peer does not notice the damage.

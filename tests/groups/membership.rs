@@ -113,7 +113,7 @@ fn a_member_who_is_accepted_again_shares_again() {
     mayank.run("download_file lab data");
     assert_eq!(catalogue_entry(&mut mayank, "data")["here"], true);
     mayank.assert_refused("download_file lab data", "already", "shared here");
-    // mayank is the only owner now.
+    // mayank is the only seed now.
     nik.process.kill();
     kim.run("download_file lab data");
     let done = kim.wait_for_state("data", "complete");
@@ -143,12 +143,12 @@ fn a_logout_and_leaving_take_effect_at_once() {
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let info_hash = upload(&tracker, &mut nik, "data", 1);
     download(&tracker, &mut mayank, "mayank", "data", 1);
-    let owners = |peer: &mut Peer| catalogue_entry(peer, "data")["complete"].as_u64().unwrap();
-    wait_until("the share has two owners", || owners(&mut mayank) == 2);
+    let seeds = |peer: &mut Peer| catalogue_entry(peer, "data")["complete"].as_u64().unwrap();
+    wait_until("the share has two seeds", || seeds(&mut mayank) == 2);
     nik.run("logout");
-    assert_eq!(owners(&mut mayank), 1);
+    assert_eq!(seeds(&mut mayank), 1);
     nik.run("login nik\npw of nik");
-    wait_until("the share has two owners again", || owners(&mut nik) == 2);
+    wait_until("the share has two seeds again", || seeds(&mut nik) == 2);
     let mut user = second_login(&tracker, "nik");
     let (identity, _) = certify(&mut user, "lab");
     let address = mayank.process.address;
@@ -159,10 +159,10 @@ fn a_logout_and_leaving_take_effect_at_once() {
     assert!(call());
     mayank.run("leave_group lab");
     assert!(!call(), "a user who left still serves");
-    assert_eq!(owners(&mut nik), 1);
+    assert_eq!(seeds(&mut nik), 1);
     // A refused command changes nothing.
     nik.assert_refused("leave_group lab", "last-member", "");
-    wait_until("nik is still an owner", || owners(&mut nik) == 1);
+    wait_until("nik is still a seed", || seeds(&mut nik) == 1);
 }
 
 #[test]

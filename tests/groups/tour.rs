@@ -1,5 +1,6 @@
-//! One story in four ways: users, a group, a share, a new member, the catalogue, a download; at the
-//! prompt, from a script, as arguments and in JSON. The copies equal the shared file.
+//! The same steps in four ways: at the prompt, from a script, as arguments and in JSON. The steps
+//! create users and a group, share a file, accept a member, list the catalogue and download the
+//! share. The copies equal the shared file.
 
 use super::team::{catalogue_entry, team};
 use crate::common::account_tracker::AccountTracker;
@@ -27,7 +28,7 @@ fn assert_same(original: &Path, copy: &Path) {
     assert_eq!(sha1(copy), Sha1::of(&bytes(LENGTH, 1)));
 }
 
-/// Whether a line of `list_files` shows nik's share with one owner.
+/// Whether a line of `list_files` shows nik's share with one seed.
 fn is_listed(line: &str) -> bool {
     line.starts_with("gift  3.0 MiB  by nik  20") && line.contains("Z  1 complete  0 partial")
 }
@@ -86,8 +87,8 @@ fn the_story_runs_at_the_prompt() {
     }
 }
 
-/// Runs mayank's peer with these commands to its end.
-fn step(sandbox: &Sandbox, arguments: &[&str], input: &str) -> String {
+/// Runs mayank's peer with these commands to its end. Returns what it printed.
+fn run_mayank(sandbox: &Sandbox, arguments: &[&str], input: &str) -> String {
     let (state, info) = (sandbox.path("mayank.state"), sandbox.tracker_info());
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let all = ["peer", "127.0.0.1:0", info, "--dir", state];
@@ -130,7 +131,7 @@ fn accept(nik: &mut Process) {
     assert_eq!(nik.line(), "mayank is now a member of lab");
 }
 
-/// Checks the lines that the last step printed, and the copy.
+/// Checks what mayank's second run printed, and the copy. The first line is not checked.
 fn assert_downloaded(printed: &str, file: &Path, copy: &Path) {
     let lines: Vec<&str> = printed.lines().collect();
     let [_, listed, started, complete, shown] = lines[..] else {
@@ -146,10 +147,11 @@ fn assert_downloaded(printed: &str, file: &Path, copy: &Path) {
     assert_same(file, copy);
 }
 
-/// Waits until the tracker lists nik as an owner.
+/// Waits until the tracker lists nik as a seed.
 fn wait_until_listed(nik: &mut Process) {
     wait_until("the share is listed", || {
         nik.write_line("list_files lab");
+        // nik's own peer has the share, so its line ends in `here`.
         is_listed(nik.line().trim_end_matches("  here"))
     });
 }
@@ -158,7 +160,7 @@ fn wait_until_listed(nik: &mut Process) {
 fn the_story_runs_from_scripts_on_standard_input() {
     let (tracker, file) = set_up();
     let mut nik = start_nik(&tracker.sandbox, &file);
-    step(
+    run_mayank(
         &tracker.sandbox,
         &[],
         "create_user mayank\nsecret\nlogin mayank\nsecret\njoin_group lab\n",
@@ -166,7 +168,7 @@ fn the_story_runs_from_scripts_on_standard_input() {
     accept(&mut nik);
     wait_until_listed(&mut nik);
     let script = "list_files lab\ndownload_file lab gift copy\nwait\nshow_downloads\n";
-    let printed = step(&tracker.sandbox, &[], script);
+    let printed = run_mayank(&tracker.sandbox, &[], script);
     assert_downloaded(&printed, &file, &tracker.sandbox.path("mayank/copy"));
 }
 
@@ -182,7 +184,7 @@ fn the_story_runs_as_arguments() {
         "-c",
         "join_group lab",
     ];
-    step(&tracker.sandbox, &arguments, "secret\n");
+    run_mayank(&tracker.sandbox, &arguments, "secret\n");
     accept(&mut nik);
     wait_until_listed(&mut nik);
     let arguments = [
@@ -195,12 +197,12 @@ fn the_story_runs_as_arguments() {
         "-c",
         "show_downloads",
     ];
-    let printed = step(&tracker.sandbox, &arguments, "");
+    let printed = run_mayank(&tracker.sandbox, &arguments, "");
     assert_downloaded(&printed, &file, &tracker.sandbox.path("mayank/copy"));
 }
 
 #[test]
-fn the_story_runs_in_json_and_downloaders_become_owners() {
+fn the_story_runs_in_json_and_downloaders_become_seeds() {
     let (tracker, file) = set_up();
     let [mut nik, mut mayank, mut uma] = team(&tracker, ["nik", "mayank", "uma"]);
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
@@ -208,11 +210,12 @@ fn the_story_runs_in_json_and_downloaders_become_owners() {
         (&uploaded["command"], &uploaded["name"], &uploaded["length"]),
         (&"upload_file".into(), &"gift".into(), &LENGTH.into())
     );
+    // `again` is true if the group already had this share.
     assert_eq!(
         (&uploaded["pieces"], &uploaded["again"]),
         (&6.into(), &false.into())
     );
-    wait_until("the share has an owner", || {
+    wait_until("the share has a seed", || {
         catalogue_entry(&mut mayank, "gift")["complete"] == 1
     });
     let listed = catalogue_entry(&mut mayank, "gift");
@@ -230,10 +233,10 @@ fn the_story_runs_in_json_and_downloaders_become_owners() {
         (&"complete".into(), &"lab".into(), &LENGTH.into())
     );
     assert_eq!(shown["from"][nik.process.address.to_string()], LENGTH);
-    wait_until("the share has a second owner", || {
+    wait_until("the share has a second seed", || {
         catalogue_entry(&mut uma, "gift")["complete"] == 2
     });
-    // The second owner is enough when the first is gone.
+    // The second seed is enough when the first is gone.
     nik.process.kill();
     uma.run("download_file lab gift");
     uma.run("wait");

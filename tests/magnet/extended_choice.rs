@@ -2,7 +2,7 @@
 
 use super::file_choice::{SET, download, files};
 use crate::common::extensions::{
-    self, extension_handshake, info_dictionary, magnet_link, metadata_piece, read_extended,
+    self, extension_handshake, info_dictionary, magnet_link, metadata_piece, read_extension_message,
 };
 use crate::common::fake_peer::*;
 use crate::common::peer::{Peer, quoted};
@@ -65,7 +65,7 @@ fn offer(leech: &Peer) -> (Vec<u32>, bool) {
         BITFIELD => body[*index as usize / 8] & (0x80 >> (index % 8)) != 0,
         _ => false,
     });
-    let (_, handshake) = read_extended(&mut link).unwrap();
+    let (_, handshake) = read_extension_message(&mut link).unwrap();
     let handshake = String::from_utf8_lossy(&handshake).into_owned();
     (pieces.collect(), handshake.contains("11:upload_onlyi1e"))
 }

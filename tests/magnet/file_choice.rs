@@ -99,7 +99,7 @@ fn assert_serves_edge_pieces(leech: &Peer) {
     link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
     let bits = link.read_until(BITFIELD).unwrap();
     assert_eq!(bits, [0b1110_0000, 0b0110_0000]);
-    let (_, handshake) = read_extended(&mut link).unwrap();
+    let (_, handshake) = read_extension_message(&mut link).unwrap();
     let handshake = String::from_utf8_lossy(&handshake).into_owned();
     assert!(handshake.contains("11:upload_onlyi1e"), "{handshake}");
     for index in [2, 9] {

@@ -106,25 +106,31 @@ fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> Peer {
 fn serve_first_metadata_piece(link: &mut FakePeer) {
     let metadata = info_dictionary(&LONG);
     link.send(&extension_handshake(Some(metadata.len()), None));
-    let (_, payload) = read_extended(link).unwrap();
-    let theirs = extension_id(&payload, "ut_metadata").unwrap();
-    link.send(&extended(theirs, &metadata_piece(0, metadata)));
+    let (_, payload) = read_extension_message(link).unwrap();
+    let leech_metadata_id = extension_id(&payload, "ut_metadata").unwrap();
+    link.send(&extension_message(
+        leech_metadata_id,
+        &metadata_piece(0, metadata),
+    ));
     // The fifth request follows because the first piece came.
-    (0..5).for_each(|_| assert!(read_extended(link).is_some()));
+    (0..5).for_each(|_| assert!(read_extension_message(link).is_some()));
 }
 
 /// Serves the metadata and the content of `LONG` until the link ends.
 fn serve_metadata_and_content(link: &mut FakePeer) {
     let metadata = info_dictionary(&LONG);
     link.send(&[have_all(), unchoke()].concat());
-    let mut theirs = 0;
+    let mut leech_metadata_id = 0;
     link.send(&extension_handshake(Some(metadata.len()), None));
     while let Some((id, body)) = link.read_message() {
         match (id, body.first()) {
-            (EXTENDED, Some(0)) => theirs = extension_id(&body, "ut_metadata").unwrap(),
-            (EXTENDED, Some(&OUR_METADATA)) => {
+            (EXTENDED, Some(0)) => leech_metadata_id = extension_id(&body, "ut_metadata").unwrap(),
+            (EXTENDED, Some(&FAKE_UT_METADATA_ID)) => {
                 let piece = integer_under(&body, "piece") as usize;
-                link.send(&extended(theirs, &metadata_piece(piece, metadata)));
+                link.send(&extension_message(
+                    leech_metadata_id,
+                    &metadata_piece(piece, metadata),
+                ));
             }
             (REQUEST, _) => {
                 let (index, begin, length) = parse_request(&body);
@@ -209,7 +215,7 @@ fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
         });
     });
     let knows_nothing = listen(&TORRENT, "nothing", |mut link, _| {
-        link.send(&extended(0, b"de"));
+        link.send(&extension_message(0, b"de"));
         link.read_to_end();
     });
     let other = listen(&TORRENT, "other", |mut link, _| {
@@ -275,7 +281,7 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     let silent = |number: usize| {
         let id = format!("silent{number}");
         let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
-        assert_eq!(read_extended(&mut link).unwrap().0, 0);
+        assert_eq!(read_extension_message(&mut link).unwrap().0, 0);
         link.send(&extension_handshake(Some(16 << 20), None));
         link
     };
@@ -284,12 +290,15 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     let requested: Vec<FakePeer> = (0..2)
         .map(|number| {
             let mut link = silent(number);
-            assert_eq!(read_extended(&mut link).unwrap().0, OUR_METADATA);
+            assert_eq!(
+                read_extension_message(&mut link).unwrap().0,
+                FAKE_UT_METADATA_ID
+            );
             link
         })
         .collect();
     for number in 2..4 {
-        assert!(read_extended(&mut silent(number)).is_none());
+        assert!(read_extension_message(&mut silent(number)).is_none());
     }
     // A message with an unknown id and a bitfield may have any length.
     let mut other = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "other");
@@ -357,15 +366,15 @@ fn metadata_is_served_at_most_twice_to_each_peer() {
     let count = metadata.len().div_ceil(16 << 10);
     let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "asks");
     link.send(&extension_handshake(None, None));
-    let (_, payload) = read_extended(&mut link).unwrap();
+    let (_, payload) = read_extension_message(&mut link).unwrap();
     assert_eq!(
         integer_under(&payload, "metadata_size") as usize,
         metadata.len()
     );
-    let theirs = extension_id(&payload, "ut_metadata").unwrap();
+    let leech_metadata_id = extension_id(&payload, "ut_metadata").unwrap();
     let ask = |piece: u64| {
-        extended(
-            theirs,
+        extension_message(
+            leech_metadata_id,
             format!("d8:msg_typei0e5:piecei{piece}ee").as_bytes(),
         )
     };
@@ -377,8 +386,8 @@ fn metadata_is_served_at_most_twice_to_each_peer() {
     let mut received = vec![None; count];
     let mut rejected = Vec::new();
     for _ in 0..=count {
-        let (id, payload) = read_extended(&mut link).unwrap();
-        assert_eq!(id, OUR_METADATA);
+        let (id, payload) = read_extension_message(&mut link).unwrap();
+        assert_eq!(id, FAKE_UT_METADATA_ID);
         let piece = integer_under(&payload, "piece") as usize;
         match integer_under(&payload, "msg_type") {
             1 => {
@@ -396,7 +405,7 @@ fn metadata_is_served_at_most_twice_to_each_peer() {
     let kinds: Vec<u32> = (0..=count)
         .map(|_| {
             link.send(&ask(0));
-            let (_, payload) = read_extended(&mut link).unwrap();
+            let (_, payload) = read_extension_message(&mut link).unwrap();
             integer_under(&payload, "msg_type")
         })
         .collect();
@@ -404,7 +413,7 @@ fn metadata_is_served_at_most_twice_to_each_peer() {
     expected.push(2);
     assert_eq!(kinds, expected);
     // A bad message of BEP 9 ends the link.
-    link.send(&extended(theirs, b"d8:msg_typei0ee"));
+    link.send(&extension_message(leech_metadata_id, b"d8:msg_typei0ee"));
     link.read_to_end();
     wait_for_log_line(&leech.log, &["bad message about metadata", "\"piece\""]);
 }
@@ -438,14 +447,14 @@ fn the_metadata_of_a_private_torrent_is_not_served() {
     seed.run("wait 30");
     let mut link = FakePeer::connect(seed.process.address, &whole, EXTENDED_AND_FAST, "asks");
     link.send(&extension_handshake(None, None));
-    let (_, payload) = read_extended(&mut link).unwrap();
+    let (_, payload) = read_extension_message(&mut link).unwrap();
     let text = String::from_utf8_lossy(&payload).into_owned();
     for word in ["metadata_size", "ut_metadata", "ut_pex"] {
         assert!(!text.contains(word), "{text}");
     }
     // A request is rejected nevertheless.
-    link.send(&extended(2, b"d8:msg_typei0e5:piecei0ee"));
-    let (_, payload) = read_extended(&mut link).unwrap();
+    link.send(&extension_message(2, b"d8:msg_typei0e5:piecei0ee"));
+    let (_, payload) = read_extension_message(&mut link).unwrap();
     assert_eq!(integer_under(&payload, "msg_type"), 2);
 }
 

@@ -32,14 +32,14 @@ fn added(contacts: &[u8]) -> Vec<u8> {
 fn connect(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Option<u8>) {
     let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
     link.send(&extension_handshake(None, Some(port)));
-    let (_, theirs) = read_extended(&mut link).unwrap();
-    (link, extension_id(&theirs, "ut_pex"))
+    let (_, handshake) = read_extension_message(&mut link).unwrap();
+    (link, extension_id(&handshake, "ut_pex"))
 }
 
 /// Waits until the other peer has read everything: it answers a request for metadata after that.
 fn wait_until_read(link: &mut FakePeer) {
-    link.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
-    assert!(read_extended(link).is_some());
+    link.send(&extension_message(2, b"d8:msg_typei0e5:piecei99ee"));
+    assert!(read_extension_message(link).is_some());
 }
 
 #[test]
@@ -50,18 +50,18 @@ fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
     let (mut first, _) = connect(&leech, &TORRENT, "first", 6_001);
     wait_until_read(&mut first);
     let (mut second, pex_id) = connect(&leech, &TORRENT, "second", 6_002);
-    let (id, payload) = read_extended(&mut second).unwrap();
-    assert_eq!(id, OUR_PEX);
+    let (id, payload) = read_extension_message(&mut second).unwrap();
+    assert_eq!(id, FAKE_UT_PEX_ID);
     let expected = contact(([127, 0, 0, 1], 6_001).into());
     let named = [b"d5:added6:".as_slice(), &expected, b"7:added.f1:\0"].concat();
     assert!(payload.starts_with(&named), "{payload:?}");
-    let (_, payload) = read_extended(&mut first).unwrap();
+    let (_, payload) = read_extension_message(&mut first).unwrap();
     let expected = contact(([127, 0, 0, 1], 6_002).into());
     assert!(
         payload.windows(6).any(|bytes| bytes == expected),
         "{payload:?}"
     );
-    second.send(&extended(pex_id.unwrap(), &added(&contact(owner))));
+    second.send(&extension_message(pex_id.unwrap(), &added(&contact(owner))));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let from = leech.download("share")["from"].clone();
@@ -120,13 +120,16 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
     });
     let (mut first, pex_id) = connect(&leech, &secret, "first", 6_001);
     assert_eq!(pex_id, None);
-    first.send(&extended(3, &added(&contact(other))));
-    first.send(&extended(3, b"not a message"));
+    first.send(&extension_message(3, &added(&contact(other))));
+    first.send(&extension_message(3, b"not a message"));
     wait_until_read(&mut first);
     let (mut second, _) = connect(&leech, &secret, "second", 6_002);
     // The next message is the answer to a request for metadata. It does not name the first peer.
-    second.send(&extended(2, b"d8:msg_typei0e5:piecei99ee"));
-    assert_eq!(read_extended(&mut second).unwrap().0, OUR_METADATA);
+    second.send(&extension_message(2, b"d8:msg_typei0e5:piecei99ee"));
+    assert_eq!(
+        read_extension_message(&mut second).unwrap().0,
+        FAKE_UT_METADATA_ID
+    );
     // A peer calls a named address at once. If it has not called for a second, it will not call.
     assert_eq!(leech.try_run("wait 1")["error"]["kind"], "not-complete");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
@@ -162,7 +165,7 @@ fn each_bad_message_ends_its_own_link_and_the_log_names_the_rule() {
     let (mut honest, _) = connect(&leech, &TORRENT, "honest", 6_000);
     for (at, (payload, rule)) in table.iter().enumerate() {
         let (mut link, pex_id) = connect(&leech, &TORRENT, &format!("bad{at}"), 6_001 + at as u16);
-        link.send(&extended(pex_id.unwrap(), payload));
+        link.send(&extension_message(pex_id.unwrap(), payload));
         link.read_to_end();
         let port = (6_001 + at).to_string();
         wait_for_log_line(&leech.log, &[&format!("127.0.0.1:{port}"), rule]);
@@ -170,7 +173,7 @@ fn each_bad_message_ends_its_own_link_and_the_log_names_the_rule() {
     // Messages that come too often are ignored at first, and then they end the link.
     let (mut link, pex_id) = connect(&leech, &TORRENT, "flood", 6_100);
     for _ in 0..12 {
-        link.send(&extended(pex_id.unwrap(), b"de"));
+        link.send(&extension_message(pex_id.unwrap(), b"de"));
     }
     link.read_to_end();
     wait_for_log_line(
@@ -200,7 +203,7 @@ fn impossible_contacts_are_skipped_and_too_many_are_not_read() {
         contacts.extend([127, 1, (number >> 8) as u8, number as u8, 0, 9]);
     }
     let (mut link, pex_id) = connect(&leech, &TORRENT, "crowd", 6_001);
-    link.send(&extended(pex_id.unwrap(), &added(&contacts)));
+    link.send(&extension_message(pex_id.unwrap(), &added(&contacts)));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let log = fs::read_to_string(&leech.log).unwrap();

@@ -90,7 +90,7 @@ fn a_check_names_each_difference() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
     nik.perform(group_request("create_group lab"));
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.kill(2);
     nik.perform(group_request("create_group more"));
     nik.perform(group_request("leave_group lab --yes"));
@@ -110,7 +110,7 @@ fn a_check_names_each_difference() {
     }
     pair.start(1, &[]);
     pair.start(2, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let running = pair.run(&["--check", &one, &two]);
     assert!(
         running.code == Some(1) && running.stderr.contains("in use"),
@@ -145,7 +145,7 @@ fn a_backup_is_a_consistent_snapshot_during_writes() {
         stop.stop();
         assert!(writer.join().unwrap() > 0);
     });
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.assert_same();
     drop(User::log_in(pair.connect(2), "nik"));
 }

@@ -31,7 +31,7 @@ fn split(pair: &Pair) {
 
 fn heal(pair: &Pair) {
     pair.proxy.mend();
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.assert_same();
 }
 
@@ -114,7 +114,7 @@ fn users_with_groups(pair: &Pair) -> [User; 3] {
     for user in ["ada", "eve"] {
         owner.perform(group_request(&format!("accept_request two {user}")));
     }
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     [owner, ada, eve]
 }
 

@@ -49,14 +49,14 @@ fn a_login_goes_on_at_the_other_tracker_and_back() {
         assert!(person.stdout.contains(part), "{part}: {person:?}");
     }
     pair.start(1, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.kill(2);
     // The first tracker has the missed writes and accepts the same login.
     let groups = nik.run("list_groups");
     assert_eq!(groups["groups"].as_array().unwrap().len(), 2);
     nik.run("create_group third");
     pair.start(2, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let dump = pair.stop_and_assert_same();
     assert_eq!(dump["groups"].as_array().unwrap().len(), 3);
 }
@@ -84,8 +84,8 @@ fn downloads_go_on_without_a_tracker_and_each_tracker_knows_the_swarms() {
         let listed = peer.run("list_files lab");
         listed["files"][0]["complete"] == 1
     };
-    wait_until("the owner is announced", || complete(&mut peers[1]));
-    // The other tracker knows the owner too when the first is killed.
+    wait_until("the seed is announced", || complete(&mut peers[1]));
+    // The other tracker knows the seed too when the first is killed.
     pair.kill(1);
     peers[1].run("download_file lab data.bin");
     peers[1].wait_for_download("data.bin", |download| download["bytes_done"] != 0);
@@ -111,7 +111,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     let database = pair.sandbox.path("data1/registry.redb");
     let length = database.metadata().unwrap().len();
     pair.start_limited(1, length.div_ceil(1024));
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     // Every command succeeds, also the one at which the disk of the first tracker is full.
     let mut created = 0;
     while !pair
@@ -130,7 +130,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     // With room on the disk it serves again.
     pair.kill(1);
     pair.start(1, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.assert_same();
 }
 
@@ -209,7 +209,7 @@ fn trackers_find_each_other_when_their_ports_are_added_to_tracker_info_later() {
             .iter()
             .all(|it| it["state"] == "serving" && it["lag"] == 0)
     };
-    wait_until("all three are in step", || all_serve(&mut peer));
+    wait_until("all three are in sync", || all_serve(&mut peer));
     create_and_log_in(&mut peer, "nik");
     let mut trackers = trackers.into_iter();
     trackers.next().unwrap().kill();

@@ -30,7 +30,7 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
         peer.run(&format!("create_group group{death}"));
         times.push(start.elapsed());
         pair.start(number, &[]);
-        pair.wait_until_in_step();
+        pair.wait_until_in_sync();
     }
     times.sort_unstable();
     let [median, worst] = [DEATHS / 2, DEATHS * 95 / 100].map(|at| times[at].as_secs_f64());

@@ -57,7 +57,7 @@ fn a_tracker_with_an_empty_disk_is_filled_from_the_other() {
         pair.kill(lost);
         fs::remove_dir_all(pair.data(lost)).unwrap();
         pair.start(lost, &[]);
-        pair.wait_until_in_step();
+        pair.wait_until_in_sync();
     }
     let dump = pair.assert_same();
     assert_eq!(dump["groups"].as_array().unwrap().len(), 302);
@@ -72,12 +72,12 @@ fn a_tracker_restored_from_an_old_backup_brings_no_removed_member_back() {
     pair.kill(1);
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     assert_eve_is_removed(&pair);
     // From now on it starts like any other tracker.
     pair.kill(1);
     pair.start(1, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let status = pair.console(1, "status");
     assert!(status.starts_with("tracker on "), "{status}");
 }
@@ -106,7 +106,7 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     pair.start(1, &[]);
     assert_eq!(refusal(&pair).unwrap().0, "not-serving");
     pair.start(2, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     assert_eve_is_removed(&pair);
     // Without another tracker, the operator may start it with `--alone`.
     pair.kill(1);
@@ -121,7 +121,7 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     );
     drop(eve);
     pair.start(2, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     assert_eve_is_removed(&pair);
 }
 
@@ -133,7 +133,7 @@ fn copy_registry(pair: &mut Pair) -> (User, String, PathBuf) {
     let (data, copy) = (pair.data(1), pair.sandbox.path("copy"));
     fs::copy(format!("{data}/registry.redb"), &copy).unwrap();
     pair.start(1, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     (User::log_in(pair.connect(1), &nik.name), data, copy)
 }
 
@@ -155,7 +155,7 @@ fn a_tracker_with_an_older_copy_of_its_data_does_not_serve() {
     pair.kill(1);
     fs::remove_dir_all(&data).unwrap();
     pair.start(1, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.assert_same();
 }
 
@@ -180,7 +180,7 @@ fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_position_twice() {
         nik.perform(group_request(&format!("create_group {name}")));
     }
     pair.start(2, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let dump = pair.stop_and_assert_same();
     let groups = dump["groups"].as_array().unwrap();
     assert_eq!(groups.len(), 5, "{groups:?}");
@@ -198,7 +198,7 @@ fn a_tracker_listed_later_joins_without_a_restart_of_the_other() {
     assert!(pair.view(1).unwrap().replicas.is_empty());
     fs::write(&info, both).unwrap();
     pair.start(2, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     nik.perform(group_request("create_group lab"));
     pair.kill(1);
     let mut nik = User::log_in(pair.connect(2), "nik");

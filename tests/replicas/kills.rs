@@ -460,10 +460,10 @@ fn make_fault(
     }
 }
 
-/// Waits until both trackers are in step and have the same registry, and checks it. Panics with
+/// Waits until both trackers are in sync and have the same registry, and checks it. Panics with
 /// their logs.
 fn check_round(pair: &Pair, acknowledged: &[Acknowledged], round: &str) {
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let dump = pair.assert_same();
     let checked = std::panic::catch_unwind(|| {
         acknowledged.iter().for_each(|done| check(&dump, done));
@@ -522,7 +522,7 @@ fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
             .into_iter()
             .map(|writers| writers.join().unwrap())
             .sum();
-        pair.wait_until_in_step();
+        pair.wait_until_in_sync();
         let dump = pair.stop_and_assert_same();
         acknowledged.iter().for_each(|done| check(&dump, done));
         assert_every_kind_was_written(&acknowledged);

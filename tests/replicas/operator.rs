@@ -17,6 +17,7 @@ fn metric(pair: &Pair, number: usize, sample: &str) -> Option<f64> {
 fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
+    // The metrics call each other tracker a twin.
     let up = "pieceful_twin_reachable{tracker=\"2\"} ";
     let lacks = "pieceful_twin_lacks_writes{tracker=\"2\"} ";
     wait_until("the other tracker is reachable", || {
@@ -54,15 +55,15 @@ fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
         "{shown}"
     );
     pair.proxy.mend();
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.quit(1);
     pair.quit(2);
-    assert_logged_in_turn(&pair);
+    assert_log_alternates(&pair);
 }
 
-/// Each side has logged the loss and the return of the other in turn. On a busy machine there may
-/// be more than one split.
-fn assert_logged_in_turn(pair: &Pair) {
+/// Asserts that in the log of each tracker, `in sync` and `lost` alternate, and that the first is
+/// `in sync`. On a busy machine there may be more than one split.
+fn assert_log_alternates(pair: &Pair) {
     for (number, other) in [(1, 2), (2, 1)] {
         let log = pair.log(number);
         let is_in_sync: Vec<bool> = log

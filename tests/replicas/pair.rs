@@ -31,12 +31,12 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Starts two empty trackers and waits until they are in step.
+    /// Starts two empty trackers and waits until they are in sync.
     pub(crate) fn new() -> Self {
         let mut pair = Self::stopped();
         pair.start(1, &[]);
         pair.start(2, &[]);
-        pair.wait_until_in_step();
+        pair.wait_until_in_sync();
         pair
     }
 
@@ -221,8 +221,8 @@ impl Pair {
     }
 
     /// Waits until both trackers serve and neither lacks a write of the other.
-    pub(crate) fn wait_until_in_step(&self) {
-        let is_in_step = |number| {
+    pub(crate) fn wait_until_in_sync(&self) {
+        let is_in_sync = |number| {
             self.view(number).is_some_and(|view| {
                 let lacks_nothing = |other: &ReplicaView| {
                     other.up && other.we_lack == 0 && other.it_lacks == Some(0)
@@ -231,7 +231,7 @@ impl Pair {
             })
         };
         let start = Instant::now();
-        while !(is_in_step(1) && is_in_step(2)) {
+        while !(is_in_sync(1) && is_in_sync(2)) {
             if start.elapsed() > PATIENCE {
                 let seen = [1, 2].map(|number| {
                     let log = self.log(number);
@@ -239,7 +239,7 @@ impl Pair {
                     let last = lines[lines.len().saturating_sub(40)..].join("\n");
                     format!("tracker {number}: {:?}\n{last}", self.view(number))
                 });
-                panic!("the trackers do not get in step\n{}", seen.join("\n"));
+                panic!("the trackers do not get in sync\n{}", seen.join("\n"));
             }
             thread::sleep(POLL_INTERVAL);
         }

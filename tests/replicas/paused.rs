@@ -61,7 +61,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     owner.perform(group_request("create_group lab"));
     eve.perform(group_request("join_group lab"));
     owner.perform(group_request("accept_request lab eve"));
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let patient = User::log_in(pair.connect(1), "owner");
     pause(&mut pair);
     let start = Instant::now();
@@ -84,7 +84,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     assert_eq!(refused.kind.as_str(), "starting", "{refused}");
     pair.wait_for_log(1, "stalled for");
     pair.proxy.mend();
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     for number in [1, 2] {
         let mut eve = User::log_in(pair.connect(number), "eve");
         assert_eq!(eve.groups()[0].standing, GroupRole::Member, "at {number}");
@@ -97,7 +97,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
 fn a_write_whose_connection_is_closed_is_not_carried_out() {
     let mut pair = Pair::new();
     let nik = pair.user(1, "nik");
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     // This pause is too short to count as one.
     pause(&mut pair);
     send(&nik, group_request("create_group lab"));
@@ -122,7 +122,7 @@ fn catching_up_completes_over_a_very_slow_connection() {
     // A batch takes longer than a replica connection may be silent.
     pair.proxy.slow_down(8 << 10);
     pair.start(2, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     assert_eq!(pair.log(2).matches("lost tracker 1").count(), 0);
     pair.proxy.mend();
     assert_eq!(pair.assert_same()["groups"].as_array().unwrap().len(), 60);

@@ -225,7 +225,7 @@ fn a_command_that_both_trackers_carried_out_apart_has_one_effect() {
         .unwrap();
     let mut ada = UserAtBoth::new(&pair, "ada");
     ada.first.perform(group_request("create_group old"));
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     // From now on the first tracker replicates nothing to the second.
     pair.proxy.cut();
     wait_until("both know that they are apart", || {
@@ -261,7 +261,7 @@ fn a_command_that_both_trackers_carried_out_apart_has_one_effect() {
     pair.kill(1);
     pair.proxy.mend();
     pair.start(1, &[]);
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let dump = pair.stop_and_assert_same();
     let count = |kind: &str| dump[kind].as_array().unwrap().len();
     let kinds = ["accounts", "groups", "memberships", "shares", "revocations"];

@@ -16,7 +16,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
     let mut reader = pair.user(1, "reader");
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     pair.tracker(2).signal("-STOP");
     let start = Instant::now();
     let request = AccessRequestMessage {
@@ -57,7 +57,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
     let reply = ask(&mut nik, group_request("create_group second"));
     assert!(reply.only_here && start.elapsed() < waited, "{reply:?}");
     pair.tracker(2).signal("-CONT");
-    pair.wait_until_in_step();
+    pair.wait_until_in_sync();
     let reply = ask(&mut nik, group_request("create_group third"));
     assert!(!reply.only_here, "{reply:?}");
     assert_eq!(pair.assert_same()["groups"].as_array().unwrap().len(), 3);

@@ -1,4 +1,4 @@
-//! `run_local.sh` as a person types it, with the binary under test instead of one that it builds.
+//! Runs `run_local.sh` as a user does. The script runs the binary under test and builds none.
 
 use crate::common::process::run_command;
 use crate::common::sandbox::Sandbox;
@@ -16,11 +16,12 @@ pub fn run_local(argument: &Path, settings: &[(&str, &str)]) -> crate::common::p
 }
 
 #[test]
-fn a_shared_file_arrives_at_the_other_three_of_four_peers() {
+fn three_peers_download_the_file_of_a_fourth() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("it's a file", 7_000_001, 1);
     let output = run_local(&file, &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
+    // Two lines are for the original, and one is for each copy.
     assert_eq!(
         output.stdout.matches("SHA-1").count(),
         5,
@@ -53,7 +54,8 @@ fn a_malformed_scenario_file_ends_the_run_at_once() {
     let folder = sandbox.folder("scenario");
     std::fs::write(folder.join("in1.txt"), "0\n0\n").unwrap();
     std::fs::write(folder.join("in2.txt"), "none\n").unwrap();
-    std::fs::write(folder.join("input.txt"), "no client's file").unwrap();
+    // This file is ignored: it is not called `inR.txt`.
+    std::fs::write(folder.join("input.txt"), "any text").unwrap();
     let output = run_local(&folder, &[("WAIT", "3600")]);
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains("in2.txt: line 1:"), "{output:?}");
