@@ -4,11 +4,12 @@
 //!
 //! There are [`ROUNDS`] rounds, or at least [`MIN_ROUNDS`] on a machine that cannot begin all of
 //! them in [`TIME_FOR_ROUNDS`]. `PIECEFUL_ROUNDS=N` demands N rounds, however long they take. Most
-//! faults last for a moment. Some last for 3 s, longer than the wait of a write and than a pause
-//! that a tracker ignores; some last for 6 s, longer than a replica connection may be silent.
+//! faults last for a moment. Some last for 3 s: longer than a write waits for the other tracker,
+//! and long enough that a paused tracker notices its pause. Some last for 6 s: by then a silent
+//! replica connection is closed.
 //!
-//! Two pairs of peers, each an owner and a member, write. One pair asks the first tracker first,
-//! the other pair the second. Every write leaves a row or a field in the registry that is never
+//! Two teams, each of an owner and a member, write. One team asks the first tracker first, the
+//! other team the second. Every write leaves a row or a field in the registry that is never
 //! removed. The test counts these, so that it sees each lost write, whatever the rules for
 //! conflicts do with it.
 
@@ -19,7 +20,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,20 +37,22 @@ const LONG_FAULTS: [(usize, usize, Duration); 2] = [
     (40, 13, Duration::from_secs(6)),
 ];
 
-/// The acknowledged writes of one pair of peers.
+/// The acknowledged writes of one team.
 #[derive(Clone, Debug, Default)]
 struct Acknowledged {
     users: Vec<String>,
     groups: Vec<String>,
-    /// For each group: the numbers of requests, acceptances and ends of memberships.
+    /// The number of the member's requests to join, by group.
     requests: BTreeMap<String, usize>,
-    accepted: BTreeMap<String, usize>,
-    ended: BTreeMap<String, usize>,
+    /// The number of requests that the owner accepted, by group.
+    acceptances: BTreeMap<String, usize>,
+    /// The number of requests and memberships of the member that ended, by group.
+    ends: BTreeMap<String, usize>,
     shares: Vec<String>,
-    withdrawn: Vec<String>,
+    withdrawn_shares: Vec<String>,
     logouts: usize,
     /// The groups that the member has left, or was removed from, and has not asked to join again.
-    out: Vec<String>,
+    groups_left: Vec<String>,
 }
 
 /// The role of the member in a group.
@@ -60,8 +63,8 @@ enum Role {
     Member,
 }
 
-/// A pair of peers: an owner and a member.
-struct Writers {
+/// An owner and a member of the same groups, and their peers.
+struct Team {
     name: String,
     owner: Peer,
     member: Peer,
@@ -71,16 +74,16 @@ struct Writers {
     /// The member's role in each group. None if it is unknown.
     roles: BTreeMap<String, Option<Role>>,
     done: Acknowledged,
-    /// The numbers of groups and shares so far, for new names.
-    created: usize,
-    shared: usize,
-    refused: usize,
+    /// The number of groups that the owner has tried to create. It makes new names.
+    groups_tried: usize,
+    /// The number of shares that the owner has tried to upload. It makes new names.
+    shares_tried: usize,
     rng: fastrand::Rng,
 }
 
-impl Writers {
+impl Team {
     fn new(pair: &Pair, number: usize) -> Self {
-        let name = format!("duo{number}");
+        let name = format!("team{number}");
         let [mut owner, mut member] =
             ["owner", "member"].map(|role| pair.peer(&format!("{name}.{role}"), number));
         let mut done = Acknowledged::default();
@@ -89,7 +92,7 @@ impl Writers {
             peer.run(&format!("login {name}.{role} secret00"));
             done.users.push(format!("{name}.{role}"));
         }
-        let mut writers = Self {
+        let mut team = Self {
             folder: pair.sandbox.folder(&format!("{name}.files")),
             passwords: vec!["secret00".to_owned()],
             name,
@@ -97,13 +100,12 @@ impl Writers {
             member,
             roles: BTreeMap::new(),
             done,
-            created: 0,
-            shared: 0,
-            refused: 0,
+            groups_tried: 0,
+            shares_tried: 0,
             rng: fastrand::Rng::with_seed(number as u64),
         };
-        writers.write(0);
-        writers
+        team.write(0);
+        team
     }
 
     /// Runs a command at the owner or at the member. Returns whether it succeeded.
@@ -113,13 +115,11 @@ impl Writers {
         } else {
             &mut self.member
         };
-        let object = peer.try_run(command);
-        let is_done = object["ok"] == true;
-        self.refused += usize::from(!is_done);
-        is_done
+        peer.try_run(command)["ok"] == true
     }
 
-    /// Makes a write of this kind.
+    /// Makes a write. `kind` is a number below 13. Kinds 2 to 8 all change a membership; there the
+    /// number only chooses which change, by weight.
     fn write(&mut self, kind: usize) {
         let group = match self.done.groups.len() {
             0 => String::new(),
@@ -127,8 +127,8 @@ impl Writers {
         };
         match kind {
             0 | 1 => {
-                let group = format!("{}.{}", self.name, self.created);
-                self.created += 1;
+                let group = format!("{}.{}", self.name, self.groups_tried);
+                self.groups_tried += 1;
                 if self.try_run(true, &format!("create_group {group}")) {
                     self.roles.insert(group.clone(), Some(Role::Nobody));
                     self.done.groups.push(group);
@@ -139,19 +139,19 @@ impl Writers {
             10 => self.share(&group, true),
             11 => self.change_password(),
             _ => {
-                // Without a tracker that knows the login, it ends at the peer alone, and the object
-                // says so.
-                let object = self.member.try_run("logout");
-                self.done.logouts += usize::from(object["everywhere"] == true);
+                // If no tracker could be reached, the login ends only at the peer, and the reply
+                // has `everywhere: false`.
+                let reply = self.member.try_run("logout");
+                self.done.logouts += usize::from(reply["everywhere"] == true);
                 self.log_in();
             }
         }
     }
 
-    /// Shares a new file with a group, and withdraws it if demanded.
-    fn share(&mut self, group: &str, withdraws: bool) {
-        let share = format!("{}-file{}", self.name, self.shared);
-        self.shared += 1;
+    /// Shares a new file with a group, and then withdraws it if `then_withdraw`.
+    fn share(&mut self, group: &str, then_withdraw: bool) {
+        let share = format!("{}-file{}", self.name, self.shares_tried);
+        self.shares_tried += 1;
         let file = self.folder.join(&share);
         fs::write(&file, &share).unwrap();
         let command = format!("upload_file {group} '{}'", file.display());
@@ -159,11 +159,11 @@ impl Writers {
             return;
         }
         self.done.shares.push(share.clone());
-        if withdraws {
-            // If the share ends at the peer alone, the object says so.
-            let object = self.owner.try_run(&format!("stop_share {group} {share}"));
-            if object["withdrawn"] == true {
-                self.done.withdrawn.push(share);
+        if then_withdraw {
+            // If the share was stopped only at this peer, the reply has `withdrawn: false`.
+            let reply = self.owner.try_run(&format!("stop_share {group} {share}"));
+            if reply["withdrawn"] == true {
+                self.done.withdrawn_shares.push(share);
             }
         }
     }
@@ -183,14 +183,15 @@ impl Writers {
         }
     }
 
-    /// Changes the member's role in a group.
+    /// Changes the member's role in a group. `kind` is from 2 to 8 and chooses among the changes
+    /// that the role allows.
     fn change_membership(&mut self, kind: usize, group: &str) {
         let user = format!("{}.member", self.name);
         let before = self.roles.get(group).copied().flatten();
         let (is_owner, command, after) = match (before, kind) {
             (Some(Role::Nobody), _) | (None, 2 | 3) => {
                 // A request without an answer may have been carried out too.
-                self.done.out.retain(|out| out != group);
+                self.done.groups_left.retain(|left| left != group);
                 (false, format!("join_group {group}"), Role::Requester)
             }
             (Some(Role::Requester), 2..=7) | (None, 4 | 5) => {
@@ -211,16 +212,16 @@ impl Writers {
         }
         let counts = match after {
             Role::Requester => &mut self.done.requests,
-            Role::Member => &mut self.done.accepted,
+            Role::Member => &mut self.done.acceptances,
             Role::Nobody => {
-                self.done.out.push(group.to_owned());
-                &mut self.done.ended
+                self.done.groups_left.push(group.to_owned());
+                &mut self.done.ends
             }
         };
         let count = counts.entry(group.to_owned()).or_default();
-        // If the role before is unknown, this command may have the same effect as an earlier one
-        // without an answer, on the same request: then it counts once. A command from a known role,
-        // and each request to join, counts on its own.
+        // If the role before was unknown, an earlier command may have had this effect already, and
+        // may be counted. So this command only raises a count of 0 to 1: the count stays a lower
+        // bound. After a known role each command adds 1, and each request to join always does.
         if before.is_some() || after == Role::Requester {
             *count += 1;
         } else {
@@ -228,7 +229,7 @@ impl Writers {
         }
     }
 
-    /// Logs the member in again, with the password that works.
+    /// Logs the member in again. Tries the possible passwords, the newest first.
     fn log_in(&mut self) {
         let all = self.passwords.clone();
         for password in all.iter().rev() {
@@ -240,60 +241,65 @@ impl Writers {
         }
     }
 
-    /// Writes. At the end of each round it sends its acknowledged writes and waits for the next
-    /// round. Returns the number of writes after the last round.
-    fn run(mut self, rounds: &Receiver<Sender<Acknowledged>>) -> usize {
-        let mut written = 0;
+    /// Makes random writes until the channel closes. Returns how many it tried.
+    fn run(mut self, controls: &Receiver<Control>) -> usize {
+        let mut tried = 0;
         loop {
-            match rounds.try_recv() {
-                Ok(demanded) => {
-                    demanded.send(self.done.clone()).unwrap();
-                    // The next message begins the next round.
-                    match rounds.recv() {
-                        Ok(begin) => drop(begin),
-                        Err(_) => return written,
+            match controls.try_recv() {
+                Ok(Control::Pause(reply)) => {
+                    reply.send(self.done.clone()).unwrap();
+                    // The next message is `GoOn`.
+                    if controls.recv().is_err() {
+                        return tried;
                     }
                 }
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => return written,
-                Err(std::sync::mpsc::TryRecvError::Empty) => {}
+                Ok(Control::GoOn) | Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return tried,
             }
             let kind = self.rng.usize(..13);
             // Changes of password and logouts are rarer, because the tracker must hash a password
             // for each.
             if kind < 11 || self.rng.usize(..8) == 0 {
                 self.write(kind);
-                written += 1;
+                tried += 1;
             }
         }
     }
 }
 
-/// The channels that pause all writers and let them go on.
+/// A message to the thread of a team.
+enum Control {
+    /// Send the acknowledged writes, and write no more until the next message.
+    Pause(Sender<Acknowledged>),
+    GoOn,
+}
+
+/// The channels that pause all teams and let them go on.
 struct RoundControl {
-    rounds: Vec<Sender<Sender<Acknowledged>>>,
+    senders: Vec<Sender<Control>>,
 }
 
 impl RoundControl {
-    /// Pauses all writers and returns the acknowledged writes of each.
+    /// Pauses all teams and returns the acknowledged writes of each.
     fn pause(&self) -> Vec<Acknowledged> {
-        let demanded: Vec<_> = self
-            .rounds
+        let replies: Vec<Receiver<Acknowledged>> = self
+            .senders
             .iter()
-            .map(|duo| {
-                let (sender, answer) = channel();
-                duo.send(sender).unwrap();
-                answer
+            .map(|sender| {
+                let (reply, receiver) = channel();
+                sender.send(Control::Pause(reply)).unwrap();
+                receiver
             })
             .collect();
-        let answers = demanded.into_iter();
-        answers
-            .map(|answer| answer.recv_timeout(PATIENCE).expect("the writers run"))
+        replies
+            .iter()
+            .map(|reply| reply.recv_timeout(PATIENCE).expect("a team did not answer"))
             .collect()
     }
 
     fn go_on(&self) {
-        for duo in &self.rounds {
-            duo.send(channel().0).unwrap();
+        for sender in &self.senders {
+            sender.send(Control::GoOn).unwrap();
         }
     }
 }
@@ -302,7 +308,7 @@ fn array<'a>(dump: &'a Value, kind: &str) -> &'a Vec<Value> {
     dump[kind].as_array().unwrap()
 }
 
-/// Asserts that the dump has every acknowledged write of a pair of peers.
+/// Asserts that the dump has every acknowledged write of a team.
 fn check(dump: &Value, done: &Acknowledged) {
     let ids = |kind: &str| -> BTreeMap<&str, &str> {
         let rows = array(dump, kind).iter();
@@ -317,11 +323,11 @@ fn check(dump: &Value, done: &Acknowledged) {
         assert!(groups.contains_key(group.as_str()), "{group} is gone");
     }
     let member = accounts[done.users[1].as_str()];
-    // A label with `~` means that a repeated command took effect twice.
+    // A name with `~` means that a repeated command took effect twice.
     let shares = array(dump, "shares").iter();
-    let shown = shares.map(|row| row["name"].as_str().unwrap());
-    for label in accounts.keys().chain(groups.keys()).copied().chain(shown) {
-        assert!(!label.contains('~'), "{label} was made twice");
+    let shares = shares.map(|row| row["name"].as_str().unwrap());
+    for name in accounts.keys().chain(groups.keys()).copied().chain(shares) {
+        assert!(!name.contains('~'), "{name} was made twice");
     }
     check_memberships(dump, done, &groups, member);
     check_shares(dump, done);
@@ -349,8 +355,8 @@ fn check_memberships(
     };
     for (what, counts, field) in [
         ("requests", &done.requests, "created"),
-        ("acceptances", &done.accepted, "accepted"),
-        ("ends", &done.ended, "ended"),
+        ("acceptances", &done.acceptances, "accepted"),
+        ("ends", &done.ends, "ended"),
     ] {
         for (group, count) in counts {
             let found = rows(group).filter(|row| !row[field].is_null()).count();
@@ -360,7 +366,7 @@ fn check_memberships(
             );
         }
     }
-    for group in &done.out {
+    for group in &done.groups_left {
         let mut roles = rows(group).map(|row| row["standing"].as_str().unwrap());
         assert!(
             roles.all(|role| role != "member"),
@@ -375,7 +381,7 @@ fn check_shares(dump: &Value, done: &Acknowledged) {
     for share in &done.shares {
         let found = shares.iter().find(|row| row["name"] == share.as_str());
         let found = found.unwrap_or_else(|| panic!("{share} is gone"));
-        let is_withdrawn = done.withdrawn.contains(share);
+        let is_withdrawn = done.withdrawn_shares.contains(share);
         assert!(
             !is_withdrawn || !found["withdrawn"].is_null(),
             "{share} is back"
@@ -383,8 +389,8 @@ fn check_shares(dump: &Value, done: &Acknowledged) {
     }
 }
 
-/// The kind of the next fault. A short fault has each kind once in eight rounds, in random order. A
-/// long fault has a random kind that can last.
+/// The kind of the next fault. Each kind comes once in eight short faults, in random order. A long
+/// fault has any kind but 2, which has no duration. [`make_fault`] says what each kind is.
 fn choose_kind(is_long: bool, kinds: &mut Vec<usize>, rng: &mut fastrand::Rng) -> usize {
     if is_long {
         return *rng.choice(&[0, 1, 3, 4, 5, 6, 7]).unwrap();
@@ -478,11 +484,11 @@ fn assert_every_kind_was_written(acknowledged: &[Acknowledged]) {
     let sum = |count: fn(&Acknowledged) -> usize| acknowledged.iter().map(count).sum::<usize>();
     for (kind, count) in [
         ("requests", sum(|it| it.requests.values().sum())),
-        ("acceptances", sum(|it| it.accepted.values().sum())),
-        ("ends", sum(|it| it.ended.values().sum())),
+        ("acceptances", sum(|it| it.acceptances.values().sum())),
+        ("ends", sum(|it| it.ends.values().sum())),
         ("groups", sum(|it| it.groups.len())),
         ("shares", sum(|it| it.shares.len())),
-        ("withdrawals", sum(|it| it.withdrawn.len())),
+        ("withdrawals", sum(|it| it.withdrawn_shares.len())),
         ("logouts", sum(|it| it.logouts)),
     ] {
         println!("{count} {kind}");
@@ -492,44 +498,47 @@ fn assert_every_kind_was_written(acknowledged: &[Acknowledged]) {
 
 #[test]
 fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
-    let demanded = std::env::var("PIECEFUL_ROUNDS").ok();
-    let demanded = demanded.map(|rounds| rounds.parse::<usize>().expect("a number"));
+    let demanded_rounds = std::env::var("PIECEFUL_ROUNDS").ok();
+    let demanded_rounds = demanded_rounds.map(|rounds| rounds.parse::<usize>().expect("a number"));
     let (mut rng, mut kinds) = (fastrand::Rng::with_seed(100), Vec::new());
     let mut pair = Pair::new();
     let start = Instant::now();
-    let mut done = 0;
-    let written: usize = thread::scope(|scope| {
-        let (mut control, mut threads) = (RoundControl { rounds: Vec::new() }, Vec::new());
+    let mut rounds_done = 0;
+    let tried: usize = thread::scope(|scope| {
+        let (mut control, mut threads) = (
+            RoundControl {
+                senders: Vec::new(),
+            },
+            Vec::new(),
+        );
         for number in [1, 2] {
-            let (round, rounds) = channel();
-            control.rounds.push(round);
-            let writers = Writers::new(&pair, number);
-            threads.push(scope.spawn(move || writers.run(&rounds)));
+            let (sender, controls) = channel();
+            control.senders.push(sender);
+            let team = Team::new(&pair, number);
+            threads.push(scope.spawn(move || team.run(&controls)));
         }
-        for round in 0..demanded.unwrap_or(ROUNDS) {
-            if demanded.is_none() && start.elapsed() > TIME_FOR_ROUNDS && round >= MIN_ROUNDS {
+        for round in 0..demanded_rounds.unwrap_or(ROUNDS) {
+            let is_late = start.elapsed() > TIME_FOR_ROUNDS;
+            if demanded_rounds.is_none() && is_late && round >= MIN_ROUNDS {
                 break;
             }
             let fault = make_fault(&mut pair, round, &mut kinds, &mut rng);
             let acknowledged = control.pause();
             check_round(&pair, &acknowledged, &format!("round {round}: {fault}"));
-            done += 1;
+            rounds_done += 1;
             control.go_on();
         }
         let acknowledged = control.pause();
         drop(control);
-        let written = threads
-            .into_iter()
-            .map(|writers| writers.join().unwrap())
-            .sum();
+        let tried = threads.into_iter().map(|team| team.join().unwrap()).sum();
         pair.wait_until_in_sync();
         let dump = pair.stop_and_assert_same();
         acknowledged.iter().for_each(|done| check(&dump, done));
         assert_every_kind_was_written(&acknowledged);
-        written
+        tried
     });
     println!(
-        "{done} rounds, {written} writes tried, in {:?}",
+        "{rounds_done} rounds, {tried} writes tried, in {:?}",
         start.elapsed()
     );
 }
