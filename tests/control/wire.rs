@@ -1,5 +1,5 @@
-//! The tracker's port as strangers and eavesdroppers see it: TLS 1.3 or HTTP, and nothing in the
-//! clear.
+//! The tracker's port as strangers and eavesdroppers see it. A connection is TLS 1.3 or HTTP, and
+//! an eavesdropper sees nothing of what a control connection carries.
 
 use super::trust::Run;
 use crate::common::sandbox::Sandbox;
@@ -29,13 +29,18 @@ fn answer(mut stream: &TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn one_port_serves_tls_and_http_and_answers_no_plain_frame() {
+fn one_port_serves_tls_and_http_and_answers_nothing_to_other_bytes() {
     let sandbox = Sandbox::new();
     let run = Run::new(&sandbox, "ours.pem");
     let address = run.tracker.address;
-    for plain in [&b"\0\0\0\x15d2:idi7e4:type4:pinge"[..], b"\x17\x03\x03"] {
+    for invalid in [
+        // A frame of a control connection without TLS.
+        &b"\0\0\0\x15d2:idi7e4:type4:pinge"[..],
+        // The start of a TLS record that is not part of a handshake.
+        b"\x17\x03\x03",
+    ] {
         let mut stream = connect(address);
-        stream.write_all(plain).unwrap();
+        stream.write_all(invalid).unwrap();
         assert_eq!(answer(&stream), b"");
     }
     let mut http = connect(address);
@@ -48,7 +53,7 @@ fn one_port_serves_tls_and_http_and_answers_no_plain_frame() {
 /// The hello of a client that knows TLS 1.2 and nothing newer (RFC 5246, section 7.4.1.2).
 fn tls12_hello() -> Vec<u8> {
     let extensions = [
-        // Groups: secp256r1. Signatures: ECDSA with SHA-256 on it.
+        // supported_groups: secp256r1; signature_algorithms: ecdsa_secp256r1_sha256.
         &b"\x00\x0a\x00\x04\x00\x02\x00\x17"[..],
         b"\x00\x0d\x00\x04\x00\x02\x04\x03",
     ]
@@ -101,14 +106,17 @@ fn a_tls_handshake_that_stalls_or_trickles_is_ended() {
     let tracker = tracker.unwrap();
     let hello = tls12_hello();
     let started = Instant::now();
-    let mut silent = connect(tracker.address());
-    silent.write_all(&hello[..1]).unwrap();
-    let mut half = connect(tracker.address());
-    half.write_all(&hello[..30]).unwrap();
+    // The first byte shows that the connection is TLS.
+    let mut first_byte_only = connect(tracker.address());
+    first_byte_only.write_all(&hello[..1]).unwrap();
+    let mut part_of_hello = connect(tracker.address());
+    part_of_hello.write_all(&hello[..30]).unwrap();
     let trickling = connect(tracker.address());
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut stream = &trickling;
+            // The head of a handshake record of 16 KiB, and fewer bytes than that: the record never
+            // ends.
             for byte in b"\x16\x03\x01\x40\x00".iter().chain([0; 16_000].iter()) {
                 if stream.write_all(&[*byte]).is_err() {
                     return;
@@ -116,7 +124,7 @@ fn a_tls_handshake_that_stalls_or_trickles_is_ended() {
                 thread::sleep(Duration::from_millis(10));
             }
         });
-        for stream in [&silent, &half, &trickling] {
+        for stream in [&first_byte_only, &part_of_hello, &trickling] {
             assert_eq!(answer(stream), b"");
         }
     });
@@ -161,11 +169,12 @@ fn a_recorded_control_connection_shows_nothing_of_its_frames() {
     assert!(up.len() > 500 && down.len() > 500);
     assert_eq!((up[0], down[0]), (0x16, 0x16), "TLS from the first byte");
     for bytes in [up, down] {
+        // The name of the client's file, and words of the frames.
         for word in ["secret-name", "hello", "reported", "4:type", "2:id"] {
             let found = bytes
                 .windows(word.len())
                 .any(|window| window == word.as_bytes());
-            assert!(!found, "{word} is in the clear");
+            assert!(!found, "{word} can be read");
         }
     }
 }

@@ -190,7 +190,7 @@ impl Team {
         let before = self.roles.get(group).copied().flatten();
         let (is_owner, command, after) = match (before, kind) {
             (Some(Role::Nobody), _) | (None, 2 | 3) => {
-                // A request without an answer may have been carried out too.
+                // A request without an answer may have been executed too.
                 self.done.groups_left.retain(|left| left != group);
                 (false, format!("join_group {group}"), Role::Requester)
             }

@@ -255,7 +255,7 @@ impl Pair {
         wait_until(text, || self.log(number).contains(text));
     }
 
-    /// Runs a command at a peer. The first tracker carries it out and logs `done`, but the proxy
+    /// Runs a command at a peer. The first tracker executes it and logs `done`, but the proxy
     /// `between` loses the answer, so that the peer asks the second tracker.
     pub(crate) fn run_without_first_answer(
         &self,

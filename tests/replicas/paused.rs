@@ -1,5 +1,6 @@
-//! A tracker whose process was paused: it carries out no request that the client gave up meanwhile,
-//! and serves only after it has caught up with the other tracker.
+//! A tracker whose process was paused. It executes no request whose client has closed its
+//! connection meanwhile. If it notices the pause, it serves only after it has caught up with the
+//! other tracker.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
@@ -12,7 +13,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The length of the pause.
+/// The length of a pause that the tracker notices.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Pauses the first tracker. When this returns, none of its threads runs any more.
@@ -77,7 +78,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     eve.perform(group_request("join_group lab"));
     owner.perform(group_request("accept_request lab eve"));
     thread::sleep(PAUSE.saturating_sub(start.elapsed()));
-    // While the second tracker is away, the first does not serve at once.
+    // The first tracker cannot reach the second, so it waits a moment before it serves.
     pair.proxy.cut();
     pair.tracker(1).signal("-CONT");
     let refused = receive(&patient).result.unwrap_err();
@@ -90,15 +91,18 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
         assert_eq!(eve.groups()[0].standing, GroupRole::Member, "at {number}");
     }
     let memberships = pair.assert_same()["memberships"].as_array().unwrap().len();
-    assert_eq!(memberships, 3, "the owner's, and both of eve's");
+    assert_eq!(
+        memberships, 3,
+        "the owner's row, eve's ended row and eve's new row"
+    );
 }
 
 #[test]
-fn a_write_whose_connection_is_closed_is_not_carried_out() {
+fn a_write_whose_connection_is_closed_is_not_executed() {
     let mut pair = Pair::new();
     let nik = pair.user(1, "nik");
     pair.wait_until_in_sync();
-    // This pause is too short to count as one.
+    // This pause is too short for the tracker to notice.
     pause(&mut pair);
     send(&nik, group_request("create_group lab"));
     nik.connection.stream.hang_up();
@@ -119,7 +123,8 @@ fn catching_up_completes_over_a_very_slow_connection() {
     for number in 0..60 {
         nik.perform(group_request(&format!("create_group group{number}")));
     }
-    // A batch takes longer than a replica connection may be silent.
+    // At 8 KiB/s, it takes longer to send one batch of writes than a replica connection may be
+    // silent.
     pair.proxy.slow_down(8 << 10);
     pair.start(2, &[]);
     pair.wait_until_in_sync();

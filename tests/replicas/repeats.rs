@@ -1,5 +1,5 @@
 //! Repeated commands: a command without an answer is sent again to the other tracker and takes
-//! effect once, whether or not the first tracker carried it out and replicated it.
+//! effect once, whether or not the first tracker executed it and replicated it.
 
 use super::pair::{Pair, create_and_log_in};
 use crate::common::control_connection::{
@@ -181,7 +181,7 @@ fn change_password(pair: &Pair, olga: &mut UserAtBoth) {
 }
 
 #[test]
-fn a_request_that_one_tracker_carried_out_and_replicated_is_not_carried_out_again() {
+fn a_request_that_one_tracker_executed_and_replicated_is_not_executed_again() {
     let mut pair = Pair::new();
     create_nik_by_invite(&mut pair);
     pair.connect(1)
@@ -216,7 +216,7 @@ fn a_request_that_one_tracker_carried_out_and_replicated_is_not_carried_out_agai
 }
 
 #[test]
-fn a_command_that_both_trackers_carried_out_apart_has_one_effect() {
+fn a_command_that_both_trackers_executed_during_a_split_has_one_effect() {
     let mut pair = Pair::new();
     let (between, mut nik, mut olga) = pair.peers_behind_proxy();
     let code = pair.invite_code();
@@ -228,7 +228,7 @@ fn a_command_that_both_trackers_carried_out_apart_has_one_effect() {
     pair.wait_until_in_sync();
     // From now on the first tracker replicates nothing to the second.
     pair.proxy.cut();
-    wait_until("both know that they are apart", || {
+    wait_until("each tracker knows that it cannot reach the other", || {
         [1, 2]
             .iter()
             .all(|it| !pair.view(*it).unwrap().replicas[0].up)
