@@ -1,4 +1,4 @@
-//! A choice of files that is extended by more files of the same share.
+//! Extended choices: a download of some files of a share, to which the user adds more files.
 
 use super::file_choice::{SET, download, files};
 use crate::common::extensions::{
@@ -16,10 +16,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
+/// The files of [`SET`], which names the pieces of each, in alphabetical order.
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
 
-/// Serves these pieces alone until the link ends. The thread returns the pieces that were
-/// requested.
+/// Starts a thread that serves only these pieces until the link ends, and then returns the pieces
+/// that were requested.
 fn serve_pieces(leech: &Peer, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "source");
     link.send(&[frame(HAVE_NONE, &[]), unchoke()].concat());
@@ -37,7 +38,7 @@ fn serve_pieces(leech: &Peer, pieces: &[u32]) -> JoinHandle<BTreeSet<u32>> {
     })
 }
 
-/// Serves all pieces until `set` is complete. Returns the pieces that were requested.
+/// Serves all pieces until the download is complete. Returns the pieces that were requested.
 fn complete_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
     let all: Vec<u32> = (0..14).collect();
     let serving = serve_pieces(leech, &all);
@@ -45,7 +46,7 @@ fn complete_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
     serving.join().unwrap().into_iter().collect()
 }
 
-/// The folder has these files with their content, and no others.
+/// Asserts that the folder has these files with their content, and no others.
 fn assert_files(folder: &Path, names: &[&str]) {
     assert_eq!(files(folder), names);
     for name in names {
@@ -57,7 +58,7 @@ fn assert_files(folder: &Path, names: &[&str]) {
 /// The pieces that the peer offers to a new caller, and whether it reports that it only uploads
 /// (BEP 21).
 fn offer(leech: &Peer) -> (Vec<u32>, bool) {
-    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "observer");
     link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
     let (id, body) = link.read_message().unwrap();
     let pieces = (0..14).filter(|index| match id {
@@ -74,22 +75,23 @@ fn message(refused: &Value) -> &str {
     refused["error"]["message"].as_str().unwrap()
 }
 
-/// The two text files of the set are complete.
+/// Asserts that the two text files are complete, and that the leech wants no other file.
 fn assert_text_files_complete(leech: &Peer, set: &Path) {
     assert_files(set, &["a.txt", "sub/c.txt"]);
     assert_eq!(offer(leech), (vec![0, 1, 2, 9, 10], true));
 }
 
-/// `d.bin` is chosen too. Nothing of it has been fetched yet.
-fn assert_extended(leech: &mut Peer, set: &Path) {
+/// Asserts that `d.bin` was added to the choice of the text files, and that no piece has been
+/// fetched for it yet.
+fn assert_d_bin_chosen(leech: &mut Peer, set: &Path) {
     let shown = leech.wait_for_state("set", "downloading");
     assert_eq!(shown["bytes_done"], 5 * 32_768);
     assert_eq!(offer(leech), (vec![0, 1, 2, 9, 10], false));
     assert_files(set, &["a.txt", "sub/c.txt"]);
 }
 
-/// `d.bin` is complete too, and the same choice is refused.
-fn assert_extension_complete(leech: &mut Peer, set: &Path, command: &str) {
+/// Asserts that `d.bin` and the text files are complete, and that the same choice is refused.
+fn assert_d_bin_complete(leech: &mut Peer, set: &Path, command: &str) {
     assert_files(set, &["a.txt", "d.bin", "sub/c.txt"]);
     let pieces = vec![0, 1, 2, 9, 10, 11, 12, 13];
     assert_eq!(offer(leech), (pieces, true));
@@ -99,7 +101,7 @@ fn assert_extension_complete(leech: &mut Peer, set: &Path, command: &str) {
     assert!(message(&refused).starts_with(says), "{refused}");
 }
 
-/// All files are complete, and the folder has nothing beside them.
+/// Asserts that all files are complete, and that the folder has nothing beside them.
 fn assert_all_complete(leech: &mut Peer, sandbox: &Sandbox) {
     let shown = leech.wait_for_state("set", "complete");
     assert_eq!(shown["bytes_done"], SET.content.len());
@@ -125,12 +127,12 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
     let inode = || fs::metadata(set.join("a.txt")).unwrap().ino();
     let before = inode();
 
-    // The start of `d.bin` is in a piece that the leech has.
+    // The start of `d.bin` is in piece 10, which the leech has.
     let command = download(&mut leech, &sandbox, &SET, "--only d.bin");
-    assert_extended(&mut leech, &set);
+    assert_d_bin_chosen(&mut leech, &set);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    assert_extended(&mut leech, &set);
+    assert_d_bin_chosen(&mut leech, &set);
     let first = serve_pieces(&leech, &[12]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 6 * 32_768);
     leech.kill();
@@ -138,7 +140,7 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [11, 13]);
-    assert_extension_complete(&mut leech, &set, &command);
+    assert_d_bin_complete(&mut leech, &set, &command);
 
     // All other files, by a magnet link.
     leech.run(&format!("download {}", magnet_link(&SET, "")));
@@ -169,14 +171,14 @@ fn a_running_choice_is_extended_and_goes_on() {
     assert!(message(&refused).starts_with(says), "{refused}");
     download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
     assert_eq!(first.join().unwrap(), BTreeSet::from([1, 2, 10]));
-    let assert_goes_on = |leech: &mut Peer| {
+    let assert_bytes_kept = |leech: &mut Peer| {
         let shown = leech.wait_for_state("set", "downloading");
         assert_eq!(shown["bytes_done"], 3 * 32_768);
     };
-    assert_goes_on(&mut leech);
+    assert_bytes_kept(&mut leech);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    assert_goes_on(&mut leech);
+    assert_bytes_kept(&mut leech);
     let again = serve_pieces(&leech, &[11]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
     // The choice becomes the whole share while a peer serves it.
@@ -201,7 +203,7 @@ fn leech_with_a_txt(sandbox: &Sandbox) -> (Peer, String) {
 }
 
 #[test]
-fn an_extension_that_is_refused_names_the_obstacle_and_changes_nothing() {
+fn the_refusal_of_an_extended_choice_names_the_obstacle_and_changes_nothing() {
     let sandbox = Sandbox::new();
     let (mut leech, command) = leech_with_a_txt(&sandbox);
     let set = sandbox.path("leech/set");
@@ -228,17 +230,17 @@ fn an_extension_that_is_refused_names_the_obstacle_and_changes_nothing() {
         assert_eq!(offer(&leech), (vec![0, 1, 2], true), "restart {restart}");
     }
     assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
-    let there = files(&sandbox.path("leech"));
-    assert_eq!(there.len(), 3, "{there:?}");
+    let found = files(&sandbox.path("leech"));
+    assert_eq!(found.len(), 3, "{found:?}");
     assert!(leech.try_run(&command)["error"]["kind"] == "already");
-    // Without the obstacle, the extension starts.
+    // Without the obstacle, the larger choice is accepted.
     fs::remove_file(set.join("d.bin")).unwrap();
     leech.run(&format!("download {file} --only d.bin"));
     leech.wait_for_state("set", "downloading");
 }
 
 #[test]
-fn a_cancelled_extension_and_a_stopped_share_leave_the_finished_files() {
+fn a_cancelled_extended_choice_and_a_stopped_share_leave_the_finished_files() {
     let sandbox = Sandbox::new();
     let (mut leech, command) = leech_with_a_txt(&sandbox);
     let set = sandbox.path("leech/set");
@@ -251,12 +253,12 @@ fn a_cancelled_extension_and_a_stopped_share_leave_the_finished_files() {
     serving.join().unwrap();
     assert_files(&set, &["a.txt"]);
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
-    // The same choice goes on from `a.txt`. Only the piece whose rest was in the hidden file is
-    // fetched again.
+    // The first choice goes on from `a.txt`. Piece 2 is fetched again: its bytes of `sub/b.bin`
+    // were in the parts file, which was removed.
     leech.run(&command);
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [2]);
-    // A stopped share leaves its files and no others.
+    // A stopped share leaves `a.txt` and removes the parts file.
     assert_eq!(files(&sandbox.path("leech")).len(), 2);
     leech.run("stop_share - set");
     assert_eq!(files(&sandbox.path("leech")), ["set/a.txt"]);
@@ -273,7 +275,7 @@ fn a_cancelled_extension_and_a_stopped_share_leave_the_finished_files() {
 }
 
 #[test]
-fn a_finished_file_that_changes_during_an_extension_fails_the_download() {
+fn a_finished_file_that_changes_while_more_files_are_fetched_fails_the_download() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
@@ -307,7 +309,7 @@ fn a_finished_file_that_changes_during_an_extension_fails_the_download() {
 }
 
 #[test]
-fn each_extension_and_its_completion_are_announced() {
+fn each_extended_choice_and_its_completion_are_announced() {
     let sandbox = Sandbox::new();
     // This tracker names no peer.
     let tracker =
@@ -348,7 +350,7 @@ fn a_seed_sends_no_byte_twice_to_a_choice_that_is_extended() {
     let mut seed = sandbox.debug_peer("seed", &[]);
     seed.run("send files");
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let mut fetched = |options: &str| {
+    let mut download_and_check_source = |options: &str| {
         leech.run(&format!("download ../seed/files.torrent {options}"));
         leech.run("wait 60");
         let download = leech.download("files");
@@ -357,9 +359,9 @@ fn a_seed_sends_no_byte_twice_to_a_choice_that_is_extended() {
         assert_eq!(from.len(), 1, "{download}");
         assert_eq!(from.values().next(), Some(&download["bytes_total"]));
     };
-    fetched("--only b");
-    fetched("--only c/");
-    fetched("");
+    download_and_check_source("--only b");
+    download_and_check_source("--only c/");
+    download_and_check_source("");
     for name in ["a", "b", "c/d"] {
         let copy = fs::read(sandbox.path("leech/files").join(name)).unwrap();
         let own = fs::read(sandbox.path("seed/files").join(name)).unwrap();
@@ -380,9 +382,10 @@ fn a_choice_is_extended_while_the_metadata_is_unknown() {
     assert_eq!(again["error"]["kind"], "already", "{again}");
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let owner = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "knows");
+    let metadata_peer =
+        FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "metadata");
     let serving = thread::spawn(move || {
-        let (mut link, metadata) = (owner, info_dictionary(&SET));
+        let (mut link, metadata) = (metadata_peer, info_dictionary(&SET));
         extensions::serve_metadata(&mut link, metadata.len(), |piece| {
             metadata_piece(piece, metadata)
         });
@@ -395,7 +398,7 @@ fn a_choice_is_extended_while_the_metadata_is_unknown() {
 }
 
 #[test]
-fn a_forced_choice_is_extended_with_the_matching_pieces_of_old_files() {
+fn after_force_matching_pieces_of_existing_files_are_used_for_an_extended_choice() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.folder("leech/set");
@@ -406,20 +409,20 @@ fn a_forced_choice_is_extended_with_the_matching_pieces_of_old_files() {
     download(&mut leech, &sandbox, &SET, "--only a.txt --force");
     leech.wait_for_state("set", "downloading");
     download(&mut leech, &sandbox, &SET, "--only d.bin");
-    let assert_goes_on = |leech: &mut Peer| {
+    let assert_bytes_kept = |leech: &mut Peer| {
         leech.wait_for_download("set", |download| {
-            let inner = u64::from(SET.content.len() as u32 - 11 * 32_768);
-            download["state"] == "downloading" && download["bytes_done"] == inner
+            let whole_pieces_of_d_bin = SET.content.len() - 11 * 32_768;
+            download["state"] == "downloading" && download["bytes_done"] == whole_pieces_of_d_bin
         });
         for (name, content) in own {
             assert!(fs::read(set.join(name)).unwrap() == content, "{name}");
         }
     };
-    assert_goes_on(&mut leech);
+    assert_bytes_kept(&mut leech);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    assert_goes_on(&mut leech);
-    // The start of `d.bin` is in a piece whose rest is missing.
+    assert_bytes_kept(&mut leech);
+    // The start of `d.bin` is in piece 10, whose bytes of `sub/c.txt` are missing.
     assert_eq!(complete_and_list_pieces(&mut leech), [0, 1, 2, 10]);
     assert_files(&set, &["a.txt", "d.bin"]);
 }
@@ -442,7 +445,7 @@ fn a_removed_file_is_fetched_again_and_no_other() {
 }
 
 #[test]
-fn an_extension_goes_to_the_folder_that_was_named_first() {
+fn an_extended_choice_goes_to_the_folder_that_was_named_first() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "mine --only a.txt");
@@ -450,19 +453,17 @@ fn an_extension_goes_to_the_folder_that_was_named_first() {
     assert_eq!(complete_and_list_pieces(&mut leech), [0, 1, 2]);
     let mine = sandbox.path("leech/mine");
     assert_files(&mine, &["a.txt"]);
-    for (asked, fetched, there) in [
+    for (options, pieces, expected_files) in [
         ("mine --only empty", vec![], &["a.txt", "empty"][..]),
         ("mine/", (3..14).collect(), &ALL),
     ] {
-        download(&mut leech, &sandbox, &SET, asked);
-        match fetched.is_empty() {
-            true => leech.run("wait 60"),
-            false => {
-                leech.wait_for_state("set", "downloading");
-                assert_eq!(complete_and_list_pieces(&mut leech), fetched);
-                leech.run("wait 60")
-            }
-        };
-        assert_files(&mine, there);
+        download(&mut leech, &sandbox, &SET, options);
+        if pieces.is_empty() {
+            leech.run("wait 60");
+        } else {
+            leech.wait_for_state("set", "downloading");
+            assert_eq!(complete_and_list_pieces(&mut leech), pieces);
+        }
+        assert_files(&mine, expected_files);
     }
 }

@@ -13,8 +13,16 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
 
-/// Five files in pieces of 32 KiB. Some end inside a piece. One is empty, one is executable, and
+/// Five files in 14 pieces of 32 KiB. Some end inside a piece. One is empty, one is executable, and
 /// there is padding.
+///
+/// | file | in pieces |
+/// |---|---|
+/// | `a.txt` | 0 to 2 |
+/// | `sub/b.bin` | 2 to 8 |
+/// | padding | 8 and 9 |
+/// | `sub/c.txt` | 9 and 10 |
+/// | `d.bin` | 10 to 13 |
 pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
     Torrent::folder(
         "set",
@@ -95,7 +103,7 @@ fn assert_text_files(sandbox: &Sandbox) {
 /// The peer serves whole pieces at the edges of the text files, and reports that it fetches nothing
 /// more (BEP 21).
 fn assert_serves_edge_pieces(leech: &Peer) {
-    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "asks");
+    let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "observer");
     link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
     let bits = link.read_until(BITFIELD).unwrap();
     assert_eq!(bits, [0b1110_0000, 0b0110_0000]);
@@ -116,10 +124,10 @@ fn assert_serves_no_edge_pieces(leech: &Peer) {
     assert_eq!(bits, [0b1100_0000, 0b0100_0000]);
 }
 
-/// Removes the hidden file that keeps the rest of the pieces at the edges.
-fn remove_hidden_file(sandbox: &Sandbox) {
-    let hidden = files(&sandbox.path("leech"));
-    let hidden: Vec<_> = hidden.iter().filter(|name| name.starts_with('.')).collect();
+/// Removes the parts file, which keeps the rest of the pieces at the edges.
+fn remove_parts_file(sandbox: &Sandbox) {
+    let all = files(&sandbox.path("leech"));
+    let hidden: Vec<_> = all.iter().filter(|name| name.starts_with('.')).collect();
     assert_eq!(hidden.len(), 1, "{hidden:?}");
     fs::remove_file(sandbox.path("leech").join(hidden[0])).unwrap();
 }
@@ -150,7 +158,7 @@ fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts
     }
     assert_text_files(&sandbox);
     leech.kill();
-    remove_hidden_file(&sandbox);
+    remove_parts_file(&sandbox);
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_state("set", "complete");
     for _restart in 0..2 {
@@ -159,7 +167,7 @@ fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts
         leech = sandbox.debug_peer("leech", &[]);
         leech.wait_for_state("set", "complete");
     }
-    // A damaged file makes the download fail even without the hidden file.
+    // A damaged file makes the download fail even without the parts file.
     leech.kill();
     damage_a_txt(&sandbox);
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -171,11 +179,11 @@ fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts
 fn with_a_magnet_link_files_are_chosen_once_the_metadata_is_known() {
     let sandbox = Sandbox::new();
     // The metadata and the pieces come over different links.
-    let owner = listen(&SET, "owner", |mut link, _| {
+    let metadata_peer = listen(&SET, "metadata", |mut link, _| {
         serve_metadata_of(&mut link, &SET);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let magnet = magnet_link(&SET, &peer_parameter(owner));
+    let magnet = magnet_link(&SET, &peer_parameter(metadata_peer));
     leech.run(&format!("download {magnet} --only sub/ --sequential"));
     let waiting = leech.wait_for_download("set", |download| {
         download["state"] == "downloading" && download["bytes_total"] != 0
@@ -205,7 +213,7 @@ fn with_a_magnet_link_files_are_chosen_once_the_metadata_is_known() {
 }
 
 #[test]
-fn a_damaged_chosen_file_fails_although_the_hidden_file_is_intact() {
+fn a_damaged_chosen_file_fails_although_the_parts_file_is_intact() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
