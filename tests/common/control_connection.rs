@@ -116,7 +116,7 @@ impl User {
         self.connection.ask(Some(&self.token), ask)
     }
 
-    /// Sends a request that the tracker must carry out.
+    /// Sends a request that the tracker must execute.
     pub(crate) fn perform(&mut self, ask: AccessRequest) {
         let shown = format!("{} {ask:?}", self.name);
         assert_eq!(self.ask(ask), Ok(AccessAnswer::Done), "{shown}");

@@ -186,8 +186,8 @@ impl<B: Connection> FakeLeech<B> {
     pub(crate) fn greet(mut connection: B, info_hash: &str, id: &str) -> Option<Self> {
         connection.write_all(&handshake(info_hash, id)).ok()?;
         connection.flush().ok()?;
-        let mut theirs = [0; 68];
-        connection.read_exact(&mut theirs).ok()?;
+        let mut answer = [0; 68];
+        connection.read_exact(&mut answer).ok()?;
         Some(Self {
             connection,
             unchoked: false,

@@ -42,7 +42,7 @@ impl Replacement {
     fn new(folder: bool) -> Self {
         let tracker = AccountTracker::with(&["--interval", "1"]);
         let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
-        let (shared, there) = ("nik/data", "mayank/data");
+        let (shared, destination) = ("nik/data", "mayank/data");
         if folder {
             tracker.sandbox.file("nik/data/a", 70_000, 1);
             tracker.sandbox.file("nik/data/sub/b", LENGTH, 2);
@@ -50,9 +50,10 @@ impl Replacement {
             tracker.sandbox.file("mayank/data/own/notes", 30_000, 4);
         } else {
             tracker.sandbox.file(shared, LENGTH, 1);
-            tracker.sandbox.file(there, LENGTH, 3);
+            tracker.sandbox.file(destination, LENGTH, 3);
         }
-        let [share, before] = [shared, there].map(|path| contents(&tracker.sandbox.path(path)));
+        let [share, before] =
+            [shared, destination].map(|path| contents(&tracker.sandbox.path(path)));
         let path = tracker.sandbox.path(shared);
         nik.run(&format!("upload_file lab {}", quoted(&path)));
         nik.run("logout");
@@ -74,8 +75,8 @@ impl Replacement {
         self.tracker.sandbox.path("mayank/data.part").exists()
     }
 
-    /// A refused, a cancelled and a killed download change nothing. A complete one replaces the old
-    /// content.
+    /// Asserts that a refused, a cancelled and a killed download change nothing, and that a
+    /// complete one replaces the old content.
     fn assert_replaced_only_when_complete(mut self) {
         self.mayank
             .assert_refused("download_file lab data", "exists", "--force");
@@ -134,12 +135,12 @@ fn the_rest_of_a_replaced_folder_is_removed_after_a_crash() {
 fn files_and_folders_never_replace_each_other() {
     for folder in [false, true] {
         let mut replacement = Replacement::new(folder);
-        let there = replacement.tracker.sandbox.path("mayank/data");
+        let destination = replacement.tracker.sandbox.path("mayank/data");
         if folder {
-            fs::remove_dir_all(&there).unwrap();
-            fs::write(&there, bytes(LENGTH, 9)).unwrap();
+            fs::remove_dir_all(&destination).unwrap();
+            fs::write(&destination, bytes(LENGTH, 9)).unwrap();
         } else {
-            fs::remove_file(&there).unwrap();
+            fs::remove_file(&destination).unwrap();
             replacement.tracker.sandbox.file("mayank/data/own", 1000, 9);
         }
         let before = replacement.copied();

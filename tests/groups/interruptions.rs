@@ -66,7 +66,8 @@ fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     (uploaded(nik), before.unwrap())
 }
 
-/// Waits for the end of the download. The copy is right, and the bytes of all sources add up.
+/// Waits for the end of the download. Asserts that the copy is right, and that the bytes of all
+/// sources add up.
 fn assert_completes(tracker: &AccountTracker, mayank: &mut Peer, file: &Path) -> Value {
     mayank.run("wait");
     let copy = tracker.sandbox.path("mayank/copy");
@@ -249,20 +250,20 @@ fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() 
         member.run("download_file lab gift");
     }
     let copy = |name: &str| tracker.sandbox.path(&format!("{name}/gift"));
-    let all_there = || {
-        let mut there = vec![false; content.len().div_ceil(PIECE)];
+    let have_all_pieces = || {
+        let mut found = vec![false; content.len().div_ceil(PIECE)];
         for name in names {
             let owned = match copy(name).exists() {
-                true => vec![true; there.len()],
+                true => vec![true; found.len()],
                 false => pieces(&copy(name).with_extension("part"), &content),
             };
-            there.iter_mut().zip(owned).for_each(|(a, b)| *a |= b);
+            found.iter_mut().zip(owned).for_each(|(a, b)| *a |= b);
         }
-        there.iter().all(|piece| *piece)
+        found.iter().all(|piece| *piece)
     };
     // The members need the seed until they have every piece together.
     wait_until("the members have every piece together", || {
-        uploaded(&mut nik) >= length as u64 * 3 / 2 && all_there()
+        uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces()
     });
     nik.process.kill();
     let is_running = |member: &mut Peer| member.download("gift")["state"] == "downloading";

@@ -33,7 +33,8 @@ fn download(tracker: &AccountTracker, peer: &mut Peer, user: &str, name: &str, s
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
 
-/// Waits until `status` shows that the share is served, or that it is not shared any more.
+/// Waits until `status` shows no trouble of the share, or, if not `shared`, that the group does not
+/// share it any more.
 fn wait_until_shared(peer: &mut Peer, name: &str, shared: bool) {
     wait_until(&format!("{name} is shared: {shared}"), || {
         let trouble = share_in_status(peer, name)["trouble"].clone();
@@ -121,7 +122,7 @@ fn a_member_who_is_accepted_again_shares_again() {
     assert_served_after_login(&tracker, &mut mayank);
 }
 
-/// After a logout and a login, mayank's shares are served again.
+/// Asserts that mayank's shares are served again after a logout and a login.
 fn assert_served_after_login(tracker: &AccountTracker, mayank: &mut Peer) {
     mayank.run("logout");
     mayank.run("login mayank\npw of mayank");

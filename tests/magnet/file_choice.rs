@@ -91,7 +91,7 @@ fn serve_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
     served.join().unwrap()
 }
 
-/// The two text files are in the folder with their content, and no others.
+/// Asserts that the folder has the two text files with their content, and no others.
 fn assert_text_files(sandbox: &Sandbox) {
     assert_eq!(files(&sandbox.path("leech/set")), ["a.txt", "sub/c.txt"]);
     for file in ["a.txt", "sub/c.txt"] {
@@ -100,8 +100,8 @@ fn assert_text_files(sandbox: &Sandbox) {
     }
 }
 
-/// The peer serves whole pieces at the edges of the text files, and reports that it fetches nothing
-/// more (BEP 21).
+/// Asserts that the peer serves whole pieces at the edges of the text files, and reports that it
+/// fetches nothing more (BEP 21).
 fn assert_serves_edge_pieces(leech: &Peer) {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "observer");
     link.send(&[frame(HAVE_NONE, &[]), extension_handshake(None, None)].concat());
@@ -116,7 +116,7 @@ fn assert_serves_edge_pieces(leech: &Peer) {
     }
 }
 
-/// The peer serves the pieces inside the text files and none at their edges.
+/// Asserts that the peer offers the pieces inside the text files and none at their edges.
 fn assert_serves_no_edge_pieces(leech: &Peer) {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "again");
     link.send(&frame(HAVE_NONE, &[]));

@@ -147,7 +147,7 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     let (was_requested, requested) = channel();
     let was_requested = Mutex::new(was_requested);
     // The first caller gets one piece of the metadata, later callers get everything.
-    let owner = listen(&LONG, "slow", move |mut link, number| {
+    let seed = listen(&LONG, "slow", move |mut link, number| {
         if number > 0 {
             return serve_metadata_and_content(&mut link);
         }
@@ -157,7 +157,7 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
         link.read_to_end();
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let magnet = magnet_link(&LONG, &format!("&dn=a+name{}", peer_parameter(owner)));
+    let magnet = magnet_link(&LONG, &format!("&dn=a+name{}", peer_parameter(seed)));
     let started = leech.run(&format!("download {magnet} 'here'"));
     assert_eq!(started["name"], "a name");
     requested.recv_timeout(PATIENCE).unwrap();
@@ -269,14 +269,14 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     let sandbox = Sandbox::new();
     let (open, opened) = channel::<()>();
     let opened = Mutex::new(opened);
-    let owner = listen(&LONG, "owner", move |mut link, _| {
+    let metadata_peer = listen(&LONG, "metadata", move |mut link, _| {
         let _ = opened.lock().unwrap().recv();
         serve_metadata_of(&mut link, &LONG);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!(
         "download {}",
-        magnet_link(&LONG, &peer_parameter(owner))
+        magnet_link(&LONG, &peer_parameter(metadata_peer))
     ));
     let silent = |number: usize| {
         let id = format!("silent{number}");
@@ -324,16 +324,16 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
 fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
     let big = Torrent::new("big", 24 << 20, 1 << 20, 4);
     let owned = big.clone();
-    let owner = listen(&big, "owner", move |mut link, _| {
+    let metadata_peer = listen(&big, "metadata", move |mut link, _| {
         serve_metadata_of(&mut link, &owned);
     });
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     // The leech hashes this file, because it may be the share.
-    let there = sandbox.path("leech/big");
-    fs::write(&there, vec![1; 24 << 20]).unwrap();
+    let old_file = sandbox.path("leech/big");
+    fs::write(&old_file, vec![1; 24 << 20]).unwrap();
     for _ in 0..3 {
-        let line = magnet_link(&big, &format!("&dn=big{}", peer_parameter(owner)));
+        let line = magnet_link(&big, &format!("&dn=big{}", peer_parameter(metadata_peer)));
         leech.run(&format!("download {line} --force"));
         leech.wait_for_download("big", |download| {
             download["state"] == "checking" || download["bytes_total"] != 0
@@ -351,7 +351,7 @@ fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
         || (names() == ["big"]).then_some(()),
         || format!("the folder contains {:?}", names()),
     );
-    assert!(fs::read(&there).unwrap() == vec![1; 24 << 20]);
+    assert!(fs::read(&old_file).unwrap() == vec![1; 24 << 20]);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let shown = leech.run("show_downloads")["downloads"].clone();
@@ -463,13 +463,16 @@ fn unusable_metadata_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let unsafe_name = Torrent::new("a/b", 100, 1_024, 1);
     let owned = unsafe_name.clone();
-    let owner = listen(&unsafe_name, "owner", move |mut link, _| {
+    let metadata_peer = listen(&unsafe_name, "metadata", move |mut link, _| {
         serve_metadata_of(&mut link, &owned);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!(
         "download {}",
-        magnet_link(&unsafe_name, &format!("&dn=x{}", peer_parameter(owner)))
+        magnet_link(
+            &unsafe_name,
+            &format!("&dn=x{}", peer_parameter(metadata_peer))
+        )
     ));
     let failed = leech.wait_for_state("x", "failed");
     let reason = failed["reason"].as_str().unwrap();

@@ -46,7 +46,7 @@ fn wait_until_read(link: &mut FakePeer) {
 fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let owner = honest_seed(&TORRENT, "owner");
+    let seed = honest_seed(&TORRENT, "seed");
     let (mut first, _) = connect(&leech, &TORRENT, "first", 6_001);
     wait_until_read(&mut first);
     let (mut second, pex_id) = connect(&leech, &TORRENT, "second", 6_002);
@@ -61,11 +61,11 @@ fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
         payload.windows(6).any(|bytes| bytes == expected),
         "{payload:?}"
     );
-    second.send(&extension_message(pex_id.unwrap(), &added(&contact(owner))));
+    second.send(&extension_message(pex_id.unwrap(), &added(&contact(seed))));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let from = leech.download("share")["from"].clone();
-    assert_eq!(from[owner.to_string()], TORRENT.content.len(), "{from}");
+    assert_eq!(from[seed.to_string()], TORRENT.content.len(), "{from}");
 }
 
 #[test]
@@ -189,13 +189,13 @@ fn impossible_contacts_are_skipped_and_too_many_are_not_read() {
     let sandbox = Sandbox::new();
     let mut leech = leech_with(&sandbox, "leech", &TORRENT, &[]);
     let own = leech.process.address;
-    let owner = honest_seed(&TORRENT, "owner");
+    let seed = honest_seed(&TORRENT, "seed");
     let mut contacts = [
         contact(([0, 0, 0, 0], 5).into()),
         contact(([127, 0, 0, 1], 0).into()),
         contact(([224, 0, 0, 1], 5).into()),
         contact(own),
-        contact(owner),
+        contact(seed),
     ]
     .concat();
     // 2,000 more contacts, of which the peer reads one hundred.

@@ -36,7 +36,7 @@ fn start_download(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> Peer
     leech
 }
 
-/// Waits for the end of the download. The peer has `bytes` bytes from this server.
+/// Waits for the end of the download. Asserts that the peer has `bytes` bytes from this server.
 fn assert_complete_from(server: &WebServer, sandbox: &Sandbox, leech: &mut Peer, bytes: usize) {
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);

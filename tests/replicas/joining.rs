@@ -24,7 +24,8 @@ fn remove_eve_after_backup(pair: &mut Pair) -> String {
     backup
 }
 
-/// eve is not a member of any group at either tracker.
+/// Asserts that eve is not a member of any group at either tracker, and that both have the same
+/// registry.
 fn assert_eve_is_removed(pair: &Pair) {
     for number in [1, 2] {
         let mut eve = User::log_in(pair.connect(number), "eve");

@@ -118,8 +118,8 @@ impl Team {
         peer.try_run(command)["ok"] == true
     }
 
-    /// Makes a write. `kind` is a number below 13. Kinds 2 to 8 all change a membership; there the
-    /// number only chooses which change, by weight.
+    /// Makes a write. `kind` is a number below 13. All kinds from 2 to 8 change a membership: with
+    /// them, the number only chooses which change, by weight.
     fn write(&mut self, kind: usize) {
         let group = match self.done.groups.len() {
             0 => String::new(),

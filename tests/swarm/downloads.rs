@@ -1,5 +1,5 @@
 //! Downloads: what one peer sends arrives at others, as files, as folders, many at once, from
-//! several owners.
+//! several seeds.
 
 use crate::common::peer::Peer;
 use crate::common::process::Process;
@@ -127,7 +127,7 @@ fn files_of_odd_lengths_arrive_whole() {
 }
 
 #[test]
-fn pieces_of_4_mib_arrive_from_two_owners() {
+fn pieces_of_4_mib_arrive_from_two_seeds() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("big.bin", (9 << 20) + 5, 1);
@@ -153,16 +153,16 @@ fn pieces_of_4_mib_arrive_from_two_owners() {
     );
     assert_eq!(created.code, Some(0), "{}", created.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
-    // The partial files are complete: the peers only verify them. So there are two owners without
+    // The partial files are complete: the peers only verify them. So there are two seeds without
     // `send`.
-    let mut owners: Vec<Peer> = (0..2)
-        .map(|number| sandbox.peer(&format!("owner{number}")))
+    let mut seeds: Vec<Peer> = (0..2)
+        .map(|number| sandbox.peer(&format!("seed{number}")))
         .collect();
-    for (number, owner) in owners.iter_mut().enumerate() {
-        fs::copy(&file, sandbox.path(&format!("owner{number}/big.bin.part"))).unwrap();
-        owner.run(&format!("download '{torrent}'"));
-        owner.run("wait 60");
-        assert_eq!(owner.download("big.bin")["from"]["disk"], (9 << 20) + 5);
+    for (number, seed) in seeds.iter_mut().enumerate() {
+        fs::copy(&file, sandbox.path(&format!("seed{number}/big.bin.part"))).unwrap();
+        seed.run(&format!("download '{torrent}'"));
+        seed.run("wait 60");
+        assert_eq!(seed.download("big.bin")["from"]["disk"], (9 << 20) + 5);
     }
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));

@@ -43,7 +43,7 @@ fn cancelled_downloads_do_not_disturb_the_next_one() {
 }
 
 #[test]
-fn downloads_without_an_owner_do_not_slow_down_a_download_with_an_owner() {
+fn downloads_without_a_seed_do_not_slow_down_a_download_with_a_seed() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let (mut gone, mut seed) = (sandbox.peer("gone"), sandbox.peer("seed"));
@@ -134,7 +134,7 @@ fn a_tracker_counts_completed_downloads_and_peers_that_end() {
     assert_eq!(seed.process.wait().0.code(), Some(0));
     let scraped = scrape(tracker.address, &info_hash);
     assert!(!scraped.contains("8:completei1e"), "{scraped}");
-    // No owner is left: the download can only be cancelled.
+    // No seed is left: the download can only be cancelled.
     let mut other = sandbox.peer("other");
     other.run(&format!("download '{torrent}'"));
     assert_eq!(other.try_run("wait 1")["ok"], false);

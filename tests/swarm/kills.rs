@@ -15,7 +15,7 @@ fn wait_for_first_bytes(leech: &mut Peer, name: &str) {
 }
 
 #[test]
-fn a_killed_seed_does_not_stop_a_download_that_has_a_second_owner() {
+fn a_killed_seed_does_not_stop_a_download_that_has_a_second_seed() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&["--interval", "1"]);
     let file = sandbox.file("big.bin", 48 << 20, 1);
@@ -31,7 +31,7 @@ fn a_killed_seed_does_not_stop_a_download_that_has_a_second_owner() {
 }
 
 #[test]
-fn without_an_owner_wait_fails_and_the_download_goes_on_when_an_owner_returns() {
+fn without_a_seed_wait_fails_and_the_download_goes_on_when_a_seed_returns() {
     let (sandbox, _tracker, file, seed, torrent) =
         seeded_swarm("big.bin", 4 << 20, &["--interval", "1"]);
     seed.process.kill();
