@@ -127,10 +127,13 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
     for peer in [&mut nik, &mut mayank, &mut uma] {
         peer.assert_refused("list_files lab", "unknown-group", "lab");
     }
-    wait_until("the peer reports that the share was withdrawn", || {
-        let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
-        trouble.contains("not shared any more")
-    });
+    wait_until(
+        "the peer reports that the group does not share it any more",
+        || {
+            let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
+            trouble.contains("not shared any more")
+        },
+    );
     // A new group of the same name is another group.
     let mut eve = logged_in(&tracker, "eve", &[]);
     eve.run("create_group lab");

@@ -364,7 +364,7 @@ fn metadata_is_served_at_most_twice_to_each_peer() {
     let leech = leech(&sandbox, "leech", &LONG);
     let metadata = info_dictionary(&LONG);
     let count = metadata.len().div_ceil(16 << 10);
-    let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "asks");
+    let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "requester");
     link.send(&extension_handshake(None, None));
     let (_, payload) = read_extension_message(&mut link).unwrap();
     assert_eq!(
@@ -445,7 +445,7 @@ fn the_metadata_of_a_private_torrent_is_not_served() {
             .replace("s.torrent", sandbox.path("s.torrent").to_str().unwrap()),
     );
     seed.run("wait 30");
-    let mut link = FakePeer::connect(seed.process.address, &whole, EXTENDED_AND_FAST, "asks");
+    let mut link = FakePeer::connect(seed.process.address, &whole, EXTENDED_AND_FAST, "requester");
     link.send(&extension_handshake(None, None));
     let (_, payload) = read_extension_message(&mut link).unwrap();
     let text = String::from_utf8_lossy(&payload).into_owned();

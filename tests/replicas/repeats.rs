@@ -112,7 +112,8 @@ impl UserAtBoth {
     }
 }
 
-/// The same request creates an account three times. It is one account, and it uses up the invite.
+/// Sends the request to create an account three times. There is one account, which uses up the
+/// invite.
 fn create_nik_by_invite(pair: &mut Pair) {
     let code = pair.invite_code();
     let create = create_user_with_invite("nik", Some(&code));
@@ -126,13 +127,13 @@ fn create_nik_by_invite(pair: &mut Pair) {
     assert_eq!(other.unwrap_err().kind.as_str(), "invite-used");
 }
 
-/// A share is published and withdrawn by repeated requests.
+/// Publishes and withdraws a share by repeated requests.
 fn publish_and_withdraw(nik: &mut UserAtBoth) {
     let parts = nik.publish_in_parts("lab", new_write());
     for part in &parts {
         nik.first.perform(part.clone());
     }
-    // The second tracker gets the last part alone.
+    // The second tracker gets only the last part.
     nik.perform_three_times(parts.last().unwrap());
     nik.perform_three_times(&parts[0]);
     let other = nik.publish_in_parts("lab", new_write());
@@ -152,8 +153,8 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
     });
 }
 
-/// A change of password gets a valid login from both trackers. Another change with the same write
-/// is refused.
+/// Sends one change of olga's password to both trackers. Each answers with a valid login. Another
+/// change with the same write id is refused.
 fn change_password(pair: &Pair, olga: &mut UserAtBoth) {
     let change = AccessRequest::ChangePassword {
         write: new_write(),

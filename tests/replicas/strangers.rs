@@ -147,7 +147,7 @@ fn strangers_get_no_replica_connection() {
 #[test]
 fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
     let pair = tracker_alone();
-    let own = pair.user(1, "nik");
+    let nik = pair.user(1, "nik");
     let stranger = Registry::new(Origin([9; 16]));
     for (logged, number) in [
         ("has number 1, as this tracker does", 1),
@@ -190,11 +190,12 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
     // The tracker waits only a moment for a silent connection.
     let silent = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
     assert!(silent.is_cut_off());
-    let silent = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Operator).unwrap();
-    silent.send_bytes(b"de");
-    assert!(silent.is_cut_off());
-    let mut again = User::log_in(pair.connect(1), &own.name);
-    again.perform(group_request("create_group lab"));
+    // An operator connection must begin with a request.
+    let operator = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Operator).unwrap();
+    operator.send_bytes(b"de");
+    assert!(operator.is_cut_off());
+    let mut nik = User::log_in(pair.connect(1), &nik.name);
+    nik.perform(group_request("create_group lab"));
 }
 
 /// Pulls everything from the tracker, then pushes an account whose time is hours ahead.
