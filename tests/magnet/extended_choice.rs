@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
-/// The files of [`SET`], which names the pieces of each, in alphabetical order.
+/// The files of [`SET`] in alphabetical order. Its comment lists the pieces of each file.
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
 
 /// Starts a thread that serves only these pieces until the link ends, and then returns the pieces
