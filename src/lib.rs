@@ -1,9 +1,9 @@
 //! pieceful hands large files to all members of a team, and to nobody else: a private BitTorrent in
 //! one binary.
 //!
-//! The modules stand on floors. A module uses only modules on lower floors:
+//! The modules are in layers. A module uses only modules in lower layers:
 //!
-//! | floor | module | what it does |
+//! | layer | module | what it does |
 //! |---|---|---|
 //! | 7 | [`cli`] | arguments, prompt, commands, tables, progress, JSON |
 //! | 6 | [`scenario`] | a closed run from `inR.txt` files |

@@ -1,7 +1,7 @@
 //! Locks, the wall clock, the number of processors and the size of memory, as this program uses
 //! them.
 //!
-//! Not for the pure floors: they get the time as an argument and hold no lock.
+//! Not for the pure layers: they get the time as an argument and hold no lock.
 
 use std::fs;
 use std::path::Path;

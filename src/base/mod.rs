@@ -1,4 +1,4 @@
-//! Small helpers without state that several floors share: hexadecimal text, `%`-escapes, address
+//! Small helpers without state that several layers share: hexadecimal text, `%`-escapes, address
 //! prefixes.
 
 mod address_prefix;

@@ -1,7 +1,7 @@
 //! The user interface: arguments, prompt, commands, tables, progress, JSON.
 //!
 //! In scope: the command line that people and scripts rely on (`docs/cli.md`), exit codes, signals,
-//! the log file. Out of scope: the work of the commands, which the lower floors do.
+//! the log file. Out of scope: the work of the commands, which the lower layers do.
 
 mod account;
 mod arguments;

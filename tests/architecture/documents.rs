@@ -135,7 +135,7 @@ fn is_path(text: &str) -> bool {
     let Some((first, _)) = text.split_once('/') else {
         return false;
     };
-    let is_module = crate::FLOORS.iter().any(|(module, _)| *module == first);
+    let is_module = crate::LAYERS.iter().any(|(module, _)| *module == first);
     text.chars().all(is_plain) && (TOP.contains(&first) || is_module)
 }
 

@@ -18,14 +18,14 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    /// Whether it leads to another top module that is not on a lower floor.
-    pub(crate) fn goes_up(&self, floors: &[(&str, u32)]) -> bool {
+    /// Whether it leads to another top module that is not in a lower layer.
+    pub(crate) fn goes_up(&self, layers: &[(&str, u32)]) -> bool {
         let (from, to) = (first_part(&self.from), first_part(&self.to));
-        let floor = |module: &str| {
-            let found = floors.iter().find(|(name, _)| *name == module);
-            found.unwrap_or_else(|| panic!("{module} has no floor")).1
+        let layer = |module: &str| {
+            let found = layers.iter().find(|(name, _)| *name == module);
+            found.unwrap_or_else(|| panic!("{module} has no layer")).1
         };
-        from != to && floor(to) >= floor(from)
+        from != to && layer(to) >= layer(from)
     }
 
     /// Whether it leads up inside one top module, whose parts are listed from the top.

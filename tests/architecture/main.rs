@@ -1,4 +1,4 @@
-//! The structure of `src/`: floors, imports without circles, small functions and types.
+//! The structure of `src/`: layers, imports without circles, small functions and types.
 //!
 //! `source` parses the files and `imports` finds which file uses which. `circles`, `sizes` and
 //! `writes` find violations. Exceptions are listed here, each with its reason.
@@ -15,8 +15,8 @@ use imports::Import;
 use source::Source;
 use std::collections::BTreeSet;
 
-/// The top modules of `src/` and their floors. A module uses only modules on lower floors.
-const FLOORS: [(&str, u32); 15] = [
+/// The top modules of `src/` and their layers. A module uses only modules in lower layers.
+const LAYERS: [(&str, u32); 15] = [
     ("base", 0),
     ("bencode", 0),
     ("system", 0),
@@ -108,11 +108,11 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn no_import_goes_up_the_floors() {
+fn no_import_goes_up_the_layers() {
     let all = imports();
     let upward = all
         .iter()
-        .filter(|import| !allowed(import) && import.goes_up(&FLOORS));
+        .filter(|import| !allowed(import) && import.goes_up(&LAYERS));
     let upward: Vec<_> = upward.map(Import::to_string).collect();
     assert!(upward.is_empty(), "{}", upward.join("\n"));
 }

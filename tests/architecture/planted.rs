@@ -2,7 +2,7 @@
 
 use crate::imports::{self, Import};
 use crate::source::Source;
-use crate::{FLOORS, circles, sizes, writes};
+use crate::{LAYERS, circles, sizes, writes};
 
 fn source(files: &'static [(&'static str, &'static str)]) -> Source {
     Source::from(&|file| {
@@ -74,7 +74,7 @@ fn a_parent_and_its_child_are_two_files() {
 }
 
 #[test]
-fn an_import_up_the_floors_is_found() {
+fn an_import_up_the_layers_is_found() {
     let source = source(&[
         ("lib.rs", "mod net; mod peer; mod storage;"),
         ("net.rs", "fn f() { crate::peer::start() }"),
@@ -82,7 +82,7 @@ fn an_import_up_the_floors_is_found() {
         ("storage.rs", "pub fn open() { let _: crate::net::Net; }"),
     ]);
     let imports = imports::of(&source);
-    let upward = imports.iter().filter(|import| import.goes_up(&FLOORS));
+    let upward = imports.iter().filter(|import| import.goes_up(&LAYERS));
     let upward: Vec<_> = upward.map(Import::to_string).collect();
     assert_eq!(
         upward,

@@ -103,7 +103,7 @@ fn general_options() -> [Arg; 9] {
             .help(threads),
         option("max-peers", "N")
             .value_parser(values::count(2_000))
-            .help(format!("The most peers that one download connects to [default: {MAX_PEERS}]")),
+            .help(format!("The most links of one share [default: {MAX_PEERS}]")),
     ]
 }
 
