@@ -90,6 +90,9 @@ impl AnnouncePlan {
         event: Option<AnnounceEvent>,
         now: Instant,
     ) {
+        if self.has_ended() {
+            return;
+        }
         let (info_hash, tier_policy) = (swarm.info_hash(), swarm.tier_policy());
         let known = self
             .swarms
@@ -272,6 +275,8 @@ impl AnnouncePlan {
 
     /// Ends everything. Returns the final announces.
     pub(super) fn take_final_announces(&mut self) -> Vec<FinalAnnounce<String, SwarmAtTracker>> {
+        // Transfers refer to the announcer, so a plan that kept them would never be freed.
+        self.swarms.clear();
         self.schedule.take_final_announces()
     }
 

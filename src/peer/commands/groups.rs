@@ -1,6 +1,6 @@
 //! The commands for groups: log-in, and the shares of groups.
 
-use super::stopping::{STOPPED, stop_complete};
+use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, Peer, PeerError, Started, SwarmEntry,
     Transfer, TransferPlan, already, check_same_kind, place, whole_at,
@@ -300,7 +300,7 @@ impl Peer {
         if transfer.wait_until_finished().was_complete() {
             stop_complete(transfer);
         } else {
-            transfer.fail(STOPPED);
+            transfer.fail(DOWNLOAD_ENDED);
         }
         self.transfers
             .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));

@@ -8,7 +8,9 @@ use crate::storage::{RecordKind, remove_parts_file};
 use crate::swarm::Phase;
 
 /// The reason that links and status show.
-pub(super) const STOPPED: &str = "its sharing was stopped here";
+const SHARING_STOPPED: &str = "its sharing was stopped here";
+/// The same for a download that was not complete.
+pub(super) const DOWNLOAD_ENDED: &str = "stop_share ended it";
 
 impl Peer {
     /// Ends an unfinished download and removes its files. Complete downloads and shares are not
@@ -84,14 +86,14 @@ impl Peer {
 
     fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let SwarmEntry::Transfer(transfer) = entry else {
-            entry.fail(STOPPED);
+            entry.fail(DOWNLOAD_ENDED);
             return self.forget(entry);
         };
         let is_complete = transfer.wait_until_finished().was_complete();
         if is_complete {
             stop_complete(transfer);
         } else {
-            transfer.fail(STOPPED);
+            transfer.fail(DOWNLOAD_ENDED);
             transfer.wait_for_workers();
         }
         let was_there = self.forget(entry)?;
@@ -117,7 +119,7 @@ impl Peer {
 /// Ends a complete share: it is no longer served, and its trackers receive `stopped`.
 pub(super) fn stop_complete(transfer: &Transfer) {
     // Callers are refused from now on.
-    transfer.decide(|core, now| core.withdraw(STOPPED, now));
+    transfer.decide(|core, now| core.withdraw(SHARING_STOPPED, now));
     transfer.leave_swarm();
     transfer.close_files();
 }

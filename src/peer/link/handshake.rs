@@ -7,7 +7,8 @@
 use super::LinkStream;
 use crate::certificate::Member;
 use crate::net::{
-    GroupTls, GroupTlsError, TLS_FIRST_BYTE, accept_group, read_exact_by, write_all_by,
+    GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE, accept_group, read_exact_by,
+    write_all_by,
 };
 use crate::peer::Context;
 use crate::torrent::InfoHash;
@@ -16,7 +17,7 @@ use log::Level;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A connection on which both sides have sent their handshakes.
 pub(crate) struct PeerConnection {
@@ -61,7 +62,7 @@ pub(crate) enum CallError {
 /// Sends our handshake on a connection that we opened, and reads the answer.
 ///
 /// # Errors
-/// See [`CallError`]. The caller closes the connection.
+/// See [`CallError`]. The caller of this function closes the connection.
 pub(crate) fn initiate_handshake(
     context: &Context,
     socket: Arc<TcpStream>,
@@ -160,6 +161,13 @@ pub(crate) enum AcceptError {
     Answer(#[source] io::Error),
     #[error("a call from ourselves")]
     Ourselves,
+    /// The same after the certificate of the caller was verified.
+    #[error("({user}) {error}")]
+    OfMember {
+        user: String,
+        #[source]
+        error: Box<Self>,
+    },
 }
 
 impl AcceptError {
@@ -167,6 +175,7 @@ impl AcceptError {
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Silent(_) | Self::Ourselves => Level::Debug,
+            Self::OfMember { error, .. } => error.level(),
             _ => Level::Info,
         }
     }
@@ -238,6 +247,25 @@ fn accept_member(
     let limit = context.link_limits.deadlines.handshake;
     let tls = |info_hash| served.tls(info_hash);
     let member_connection = accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit)?;
+    let handshake = exchange_inside_tls(context, served, &member_connection, limit);
+    let handshake = handshake.map_err(|error| match error {
+        // It names the user itself.
+        error @ AcceptError::Admission(AdmissionError::Barred(_)) => error,
+        error => AcceptError::OfMember {
+            user: member_connection.member.user.clone(),
+            error: Box::new(error),
+        },
+    })?;
+    let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
+    Ok((LinkStream::Group { tls, socket }, Some(member), handshake))
+}
+
+fn exchange_inside_tls(
+    context: &Context,
+    served: &dyn ServedSwarms,
+    member_connection: &MemberConnection,
+    limit: Duration,
+) -> Result<Handshake, AcceptError> {
     let deadline = Instant::now() + limit;
     let mut bytes = [0; HANDSHAKE_LENGTH];
     let read = member_connection
@@ -257,6 +285,5 @@ fn accept_member(
         .stream
         .write_all_until(&our_handshake, deadline);
     answered.map_err(AcceptError::Answer)?;
-    let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
-    Ok((LinkStream::Group { tls, socket }, Some(member), handshake))
+    Ok(handshake)
 }

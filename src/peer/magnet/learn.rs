@@ -81,7 +81,14 @@ fn become_download(
     };
     log::info!("{}: the metadata is complete", search.name());
     planned.start(services, &|_, _| {})?;
-    Ok(search.context.records.remove_magnet(search.info_hash())?)
+    // The download runs. The next start removes a magnet record that is left.
+    if let Err(error) = search.context.records.remove_magnet(search.info_hash()) {
+        log::warn!(
+            "{}: cannot remove the record of its magnet link: {error}",
+            search.name()
+        );
+    }
+    Ok(())
 }
 
 /// Starts the search for the metadata.
