@@ -150,7 +150,7 @@ impl GroupTls {
         let refused = Arc::clone(&socket);
         let accepted = handshake(socket, connection.into(), inbound, limit, &verifier);
         accepted.inspect_err(|error| {
-            if error.is_about_certificates() {
+            if error.refuses_their_certificate() {
                 close_after_alert(&refused);
             }
         })
@@ -193,7 +193,7 @@ pub fn accept_group(
     };
     let hello = accepted.client_hello();
     let name = hello.server_name().ok_or(GroupTlsError::NoServerName)?;
-    let info_hash = read_server_name(name).ok_or(GroupTlsError::ServerName)?;
+    let info_hash = read_server_name(name).ok_or(GroupTlsError::InvalidServerName)?;
     let group = groups(info_hash).ok_or(GroupTlsError::UnknownSwarm(info_hash))?;
     let left = deadline.saturating_duration_since(Instant::now());
     match group.accept(socket, accepted, inbound, left) {

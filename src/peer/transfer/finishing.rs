@@ -53,7 +53,7 @@ fn complete(transfer: &Transfer) {
     // Announced before the phase changes, so that the trackers know it even if the peer is stopped
     // as soon as a person sees that the download is complete.
     if transfer.plan.listed {
-        transfer.announce(Some(match transfer.plan.selection.is_all() {
+        transfer.announce_soon(Some(match transfer.plan.selection.is_all() {
             true => AnnounceEvent::Completed,
             false => AnnounceEvent::Paused,
         }));

@@ -62,7 +62,7 @@ pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
         up: other.is_up(),
         it_lacks: other.it_lacks,
         we_lack: other.we_lack,
-        silent: other
+        silent_ms: other
             .last_contact
             .map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
     });

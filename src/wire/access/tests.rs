@@ -285,7 +285,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                     up: false,
                     it_lacks: Some(3),
                     we_lack: 4,
-                    silent: Some(5),
+                    silent_ms: Some(5),
                 }],
             })),
             b"d2:idi7e6:numberi1e7:servingi1e5:twinsld8:it lacksi3e6:numberi2e6:silenti5e2:upi0e7:we lacki4eee4:type7:clustere",

@@ -304,7 +304,7 @@ fn a_caller_whose_server_name_is_not_an_info_hash_gets_no_answer() {
     for name in [short, "tracker".to_owned(), format!("{SWARM}.ab")] {
         let (got, error) = call_with(stranger(), name.clone().try_into().unwrap());
         assert!(
-            matches!(error, GroupTlsError::ServerName),
+            matches!(error, GroupTlsError::InvalidServerName),
             "{name}: {error}"
         );
         let error = GroupTlsError::of_io(got.unwrap_err(), LONG);

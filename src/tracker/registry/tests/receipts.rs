@@ -14,7 +14,7 @@ impl TestTracker {
     ) -> Result<(), Refusal> {
         let now = self.time();
         let registry = &self.registry;
-        registry.check_not_made(receipt)?;
+        registry.check_not_yet_written(receipt)?;
         let update = operation(registry, now)?;
         let update = registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now);
         self.apply(update)

@@ -18,7 +18,7 @@ impl World {
 
     pub(super) fn start(&mut self, at: usize) -> Result<(), Failure> {
         self.log_step(|| format!("{at} starts"));
-        let (now, count) = (self.moment(at), self.nodes.len());
+        let (now, count) = (self.clock_of(at), self.nodes.len());
         let batch = self.rng.usize(1..3_000);
         let spare = match self.mutation {
             Mutation::KeepOriginOfOlderCopy => self.nodes[at].disk.origin,
@@ -128,7 +128,7 @@ impl World {
         self.starts.insert(at, self.now);
         if self.rng.bool() {
             for other in 0..self.nodes.len() {
-                (self.cut[at][other], self.cut[other][at]) = (true, true);
+                (self.blocked[at][other], self.blocked[other][at]) = (true, true);
             }
             self.pass(4_000)?;
             for _ in 0..3 {
