@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The reason for ending the links of the former transfer, which wanted less.
-const EXTENDED: &str = "a download of more of its files replaces it";
+const EXTENDED: &str = "replaced by a download of more files of the same torrent";
 
 impl PlannedDownload {
     /// Adds the choice of a failed transfer of the same share at the same place, so that nothing

@@ -17,7 +17,8 @@ impl EffectHandler for Transfer {
     }
 
     fn announce(&self, event: AnnounceEvent) {
-        // The transfer may have been stopped in the meantime. Then it has already left its trackers.
+        // The transfer may have been stopped in the meantime. Then it has already left its
+        // trackers.
         if self.plan.listed && self.inspect(|core| core.phase().serves()) {
             self.announce_soon(Some(event));
         }

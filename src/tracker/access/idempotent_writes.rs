@@ -65,8 +65,8 @@ impl IdempotentWrites {
     ) -> Result<Durability, AccessRefusal> {
         let receipt = key.receipt();
         let result = self.store.write_with(info, |registry, now| {
-            // A caller that has looked for the receipt did so before this step. It is checked here
-            // again, because the same command may have arrived over another connection meanwhile.
+            // The caller has looked for the receipt. It is checked again in the same step as the
+            // write, because the same command may have arrived over another connection meanwhile.
             registry.check_not_yet_written(receipt)?;
             let update = operation(registry, now)?;
             registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now)

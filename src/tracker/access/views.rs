@@ -36,7 +36,7 @@ pub(super) fn group(view: GroupView) -> GroupEntry {
         name: view.label,
         owner: view.owner,
         members: u32::try_from(view.members).unwrap_or(u32::MAX),
-        standing: view.standing,
+        role: view.role,
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn member(view: MemberView) -> MemberEntry {
 pub(super) fn request(view: RequestView) -> RequestEntry {
     RequestEntry {
         name: view.label,
-        at: view.at.wall(),
+        asked_at: view.at.wall(),
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn decision(decision: registry::Decision) -> DecisionEntry {
     DecisionEntry {
         group: decision.label,
         outcome: decision.outcome,
-        at: decision.at.wall(),
+        decided_at: decision.at.wall(),
     }
 }
 

@@ -104,7 +104,7 @@ fn count_caught(mutation: Mutation, schedules: u64) -> usize {
 }
 
 #[test]
-fn the_simulation_detects_ignored_ends() {
+fn the_simulation_detects_ignored_membership_ends() {
     let caught = count_caught(Mutation::IgnoreMembershipEnds, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }

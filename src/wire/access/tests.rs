@@ -218,7 +218,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 name: label("lab"),
                 owner: Some(label("nik")),
                 members: 2,
-                standing: GroupRole::Member,
+                role: GroupRole::Member,
             }]))),
             b"d7:entriesld7:membersi2e4:name3:lab5:owner3:nik8:standing6:memberee2:idi7e4:next1:x4:type6:groupse",
         ),
@@ -233,7 +233,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
         (
             Ok(AccessAnswer::Requests(page(vec![RequestEntry {
                 name: label("nik"),
-                at: 5,
+                asked_at: 5,
             }]))),
             b"d7:entriesld2:ati5e4:name3:nikee2:idi7e4:next1:x4:type8:requestse",
         ),
@@ -250,7 +250,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 info_hash: InfoHash([b'h'; 20]),
                 length: 9,
                 publisher: Some(label("nik")),
-                at: 5,
+                published_at: 5,
                 complete: 1,
                 partial: 2,
             }]))),
@@ -295,7 +295,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 page: page(vec![DecisionEntry {
                     group: label("lab"),
                     outcome: DecisionOutcome::GroupEnded,
-                    at: 5,
+                    decided_at: 5,
                 }]),
                 seen: SeenDecisions::default(),
             }),

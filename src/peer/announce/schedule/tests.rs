@@ -1,7 +1,7 @@
 //! Every state and every transition, with a clock that the tests set.
 //!
-//! A task is one swarm at one tracker. A test applies steps, one word each, and compares the state of
-//! the task as a short text.
+//! A task is one swarm at one tracker. A test applies steps, one word each, and compares the state
+//! of the task as a short text.
 
 mod events;
 

@@ -396,7 +396,7 @@ impl World {
         if let Some(end) = self.ends.last()
             && end.at.origin() == origin
             && change.rows().any(|row| matches!(row, Row::Membership(row) if row.ended.as_ref().is_some_and(|it| it.version.stamp == end.at)))
-            && registry.standing(end.group, end.account) != GroupRole::Stranger
+            && registry.role(end.group, end.account) != GroupRole::Stranger
         {
             return Err(format!("{} is still in {}", end.account, end.group));
         }
@@ -547,17 +547,17 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
 /// that the tracker did not know when the membership ended. If the account is a member, that
 /// request must be accepted.
 pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<(), String> {
-    let standing = registry.standing(end.group, end.account);
+    let role = registry.role(end.group, end.account);
     let asked_later = registry.rows().any(|row| match row {
         Row::Membership(row) => {
             let is_same_user = (row.group, row.account) == (end.group, end.account);
             let is_later = row.created.stamp > end.at && !end.known.contains(&row.id);
-            let is_accepted = row.accepted.is_some() || standing == GroupRole::Requester;
+            let is_accepted = row.accepted.is_some() || role == GroupRole::Requester;
             is_same_user && is_later && is_accepted && row.ended.is_none()
         }
         _ => false,
     });
-    if standing == GroupRole::Stranger || asked_later {
+    if role == GroupRole::Stranger || asked_later {
         Ok(())
     } else {
         Err(format!("{} is in {} again", end.account, end.group))
@@ -623,7 +623,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
             match row {
                 Row::Account(row) => name_lost += usize::from(registry.has_lost_name(row.id)),
                 Row::Membership(row) => {
-                    let stranger = registry.standing(row.group, row.account) == GroupRole::Stranger;
+                    let stranger = registry.role(row.group, row.account) == GroupRole::Stranger;
                     let open = row.ended.is_none();
                     ended += usize::from(row.ended.is_some());
                     accepted += usize::from(row.accepted.is_some());

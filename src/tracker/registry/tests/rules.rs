@@ -251,14 +251,14 @@ fn a_rejected_or_removed_user_may_ask_again() {
     let nik = tracker.user("nik").unwrap();
     tracker.request(nik, "lab").unwrap();
     tracker.reject(owner, "lab", "nik").unwrap();
-    assert_eq!(tracker.standing(lab, nik), GroupRole::Stranger);
+    assert_eq!(tracker.role(lab, nik), GroupRole::Stranger);
     tracker.request(nik, "lab").unwrap();
     tracker.accept(owner, "lab", "nik").unwrap();
-    assert_eq!(tracker.standing(lab, nik), GroupRole::Member);
+    assert_eq!(tracker.role(lab, nik), GroupRole::Member);
     tracker.remove(owner, "lab", "nik").unwrap();
     assert_eq!(kind_of(tracker.accept(owner, "lab", "nik")), "no-request");
     tracker.request(nik, "lab").unwrap();
-    assert_eq!(tracker.standing(lab, nik), GroupRole::Requester);
+    assert_eq!(tracker.role(lab, nik), GroupRole::Requester);
 }
 
 #[test]

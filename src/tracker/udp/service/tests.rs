@@ -188,7 +188,8 @@ proptest! {
     fn no_datagram_causes_a_panic(body: Vec<u8>, has_valid_id: bool, action in 0u8..5) {
         let udp = udp(AnnouncePolicy::Open);
         let connection = if has_valid_id { connect(&udp, "10.0.0.1") } else { NO_CONNECTION };
-        if let Some(response) = udp.answer(&encode_datagram(connection, action, &body), ip("10.0.0.1"), NOW) {
+        let datagram = encode_datagram(connection, action, &body);
+        if let Some(response) = udp.answer(&datagram, ip("10.0.0.1"), NOW) {
             response.encode_into(AddressFamily::V4, &mut Vec::new());
         }
         prop_assert!(udp.answer(&body, ip("10.0.0.1"), NOW).is_none());

@@ -475,7 +475,8 @@ fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
     }
 }
 
-/// The change as a tracker with [`Mutation::IgnoreMembershipEnds`] sees it: without ends of memberships.
+/// The change as a tracker with [`Mutation::IgnoreMembershipEnds`] sees it: without ends of
+/// memberships.
 fn without_membership_ends(change: &Encoded) -> Encoded {
     let change = Change::decode(change.as_bytes()).unwrap();
     Encoded::new(without_ends(change).encode()).unwrap()
