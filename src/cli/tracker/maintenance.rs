@@ -67,14 +67,14 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
     let blob_line =
         |place| move |hash: &InfoHash| format!("info dictionary {hash}: in the {place} only");
     // Blobs of removed shares do not count: each tracker drops them at a time of its own.
-    let named: BTreeSet<InfoHash> = registry_1
+    let named_by_rows: BTreeSet<InfoHash> = registry_1
         .rows()
         .chain(registry_2.rows())
         .filter_map(blob_named_by)
         .collect();
     let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
         let only = blobs.difference(others).copied();
-        only.filter(|hash| named.contains(hash)).collect()
+        only.filter(|hash| named_by_rows.contains(hash)).collect()
     };
     differences.extend(only(&blobs_1, &blobs_2).iter().map(blob_line("first")));
     differences.extend(only(&blobs_2, &blobs_1).iter().map(blob_line("second")));

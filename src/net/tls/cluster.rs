@@ -132,8 +132,8 @@ impl ClusterTls {
 
 /// Whether a caller names a purpose that needs the key of the cluster.
 pub(super) fn needs_key(hello: &ClientHello<'_>) -> bool {
-    let mut named = hello.alpn().into_iter().flatten();
-    named.any(|named| PROTOCOLS.iter().any(|(_, name)| *name == named))
+    let mut protocols = hello.alpn().into_iter().flatten();
+    protocols.any(|protocol| PROTOCOLS.iter().any(|(_, name)| *name == protocol))
 }
 
 /// The purpose of a connection whose handshake needed the key of the cluster.
@@ -146,8 +146,8 @@ pub(super) fn purpose(stream: &TlsStream) -> Result<ConnectionPurpose, TlsError>
         .ok_or_else(unnamed)?;
     let leaf = ParsedCertificate::try_from(leaf).map_err(TlsError::Certificate)?;
     verify_server_name(&leaf, &tracker_name()?).map_err(TlsError::Certificate)?;
-    let named = connection.alpn_protocol();
-    let found = PROTOCOLS.iter().find(|(_, name)| Some(*name) == named);
+    let protocol = connection.alpn_protocol();
+    let found = PROTOCOLS.iter().find(|(_, name)| Some(*name) == protocol);
     found.map(|(purpose, _)| *purpose).ok_or_else(unnamed)
 }
 

@@ -146,8 +146,8 @@ fn work(jobs: &Receiver<Job>) {
         // The caller may have given up.
         let _ = match task {
             Task::Hash(answer) => answer.send(hash(&password, &mut memory)).is_ok(),
-            Task::Verify(known, answer) => {
-                let verified = verify(&password, known.as_ref(), &mut memory);
+            Task::Verify(hash, answer) => {
+                let verified = verify(&password, hash.as_ref(), &mut memory);
                 answer.send(verified).is_ok()
             }
         };
@@ -172,9 +172,9 @@ fn verify(
     hash: Option<&PasswordHash>,
     memory: &mut Vec<Block>,
 ) -> Result<bool, HashingError> {
-    let known = hash.and_then(|hash| PhcHash::from_text(hash.expose()));
-    let exists = known.is_some();
-    let phc = known.unwrap_or_else(|| PhcHash {
+    let stored = hash.and_then(|hash| PhcHash::from_text(hash.expose()));
+    let exists = stored.is_some();
+    let phc = stored.unwrap_or_else(|| PhcHash {
         params: Params::DEFAULT,
         salt: vec![0; SALT_BYTES],
         output: vec![0; OUTPUT_BYTES],
@@ -201,7 +201,7 @@ fn derive(
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, phc.params.clone());
     let mut output = vec![0; phc.output.len()];
     let password = password.expose().as_bytes();
-    let done = argon2.hash_password_into_with_memory(
+    let result = argon2.hash_password_into_with_memory(
         password,
         &phc.salt,
         &mut output,
@@ -209,7 +209,7 @@ fn derive(
     );
     memory.truncate(Params::DEFAULT.block_count());
     memory.shrink_to_fit();
-    done.map_err(|_| HashingError::Unable)?;
+    result.map_err(|_| HashingError::Unable)?;
     Ok(output)
 }
 

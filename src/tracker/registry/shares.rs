@@ -83,8 +83,8 @@ impl Registry {
         share: &str,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let found = self.share(actor, group, share)?;
-        if found.publisher != actor && self.owner(found.group) != Some(actor) {
+        let row = self.share(actor, group, share)?;
+        if row.publisher != actor && self.owner(row.group) != Some(actor) {
             return Err(Refusal::NotPublisher {
                 group: group.clone(),
                 share: share.to_owned(),
@@ -93,7 +93,7 @@ impl Registry {
         let version = self.next_version(now);
         let share = Share {
             withdrawn: Some(Register::new(version, actor)),
-            ..found.clone()
+            ..row.clone()
         };
         self.write(version, &[], [Row::Share(share)])
     }

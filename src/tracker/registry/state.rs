@@ -114,8 +114,8 @@ impl Registry {
         let origin = self.origin();
         let known = self.versions.of(origin);
         let covered = change.covers.get(&origin).map(|span| span.upto);
-        let written = change.rows().flat_map(|row| own_sequences(origin, row));
-        if let Some(heard) = covered.into_iter().chain(written).max()
+        let in_rows = change.rows().flat_map(|row| own_sequences(origin, row));
+        if let Some(heard) = covered.into_iter().chain(in_rows).max()
             && heard > known
         {
             return Err(MergeError::Rewound {

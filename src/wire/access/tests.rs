@@ -316,16 +316,16 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (ask, bytes) in requests() {
         let token = Some(token());
         let request = AccessRequestMessage { id: 7, token, ask };
-        let shown = String::from_utf8_lossy(bytes);
+        let bytes_text = String::from_utf8_lossy(bytes);
         assert_eq!(
             String::from_utf8_lossy(&request.encode()),
-            shown,
+            bytes_text,
             "{request:?}"
         );
         assert_eq!(
             AccessRequestMessage::decode(bytes).as_ref(),
             Ok(&request),
-            "{shown}"
+            "{bytes_text}"
         );
         let bare = AccessRequestMessage {
             token: None,
@@ -340,12 +340,16 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
             renewed: None,
             result,
         };
-        let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(String::from_utf8_lossy(&reply.encode()), shown, "{reply:?}");
+        let bytes_text = String::from_utf8_lossy(bytes);
+        assert_eq!(
+            String::from_utf8_lossy(&reply.encode()),
+            bytes_text,
+            "{reply:?}"
+        );
         assert_eq!(
             AccessReplyMessage::decode(bytes).as_ref(),
             Ok(&reply),
-            "{shown}"
+            "{bytes_text}"
         );
         let renewed = AccessReplyMessage {
             only_here: true,

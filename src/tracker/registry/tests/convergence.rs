@@ -368,27 +368,27 @@ impl World {
         let change = update.change().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
         let sequence = update.versions().of(origin);
-        let mut written = Vec::new();
+        let mut rows = Vec::new();
         for row in change.rows() {
             let versions = row.versions();
             let own = versions
                 .iter()
                 .find(|version| (version.stamp.origin(), version.sequence) == (origin, sequence));
             let version = *own.ok_or("a row without the write that wrote it")?;
-            written.push((version, row.clone()));
+            rows.push((version, row.clone()));
         }
-        if let Some((version, _)) = written.first() {
+        if let Some((version, _)) = rows.first() {
             self.created.note(receipt, *version, change.rows());
         }
-        Ok(written)
+        Ok(rows)
     }
 
     /// Records an own update as acknowledged, makes it durable, applies it and pushes its change.
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
-        let written = self.rows_written_by(at, receipt, &update)?;
-        self.acknowledged.extend(written);
+        let rows = self.rows_written_by(at, receipt, &update)?;
+        self.acknowledged.extend(rows);
         let ends = AcknowledgedEnd::by(&change, &self.trackers[at].registry);
         self.ends.extend(ends);
         self.store(at, update)?;

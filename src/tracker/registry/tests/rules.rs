@@ -231,10 +231,10 @@ fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group()
     assert_eq!(tracker.registry.owner(lab), Some(third));
     tracker.remove(third, "lab", "first").unwrap();
     let now = tracker.time();
-    let kept = tracker
+    let refused = tracker
         .registry
         .leave(third, &label("lab"), IfLastMember::Refuse, now);
-    assert_eq!(kind_of(kept), "last-member");
+    assert_eq!(kind_of(refused), "last-member");
     tracker.leave(third, "lab").unwrap();
     assert_eq!(kind_of(tracker.request(first, "lab")), "unknown-group");
     // The name is free again, and another group takes it.

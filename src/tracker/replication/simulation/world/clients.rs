@@ -117,8 +117,8 @@ impl World {
         at: usize,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
     ) -> Result<(), Failure> {
-        let made = self.write_for(at, None, operation, |request| request);
-        made.map(drop)
+        let result = self.write_for(at, None, operation, |request| request);
+        result.map(drop)
     }
 
     pub(super) fn write_for(
@@ -147,8 +147,8 @@ impl World {
         let Some(request) = Request::new(change, registry) else {
             return Err(Failure(format!("a write without a version: {change:?}")));
         };
-        let named = update.rows().iter().filter_map(named_by);
-        let blobs = named.map(|hash| (hash, blob(hash))).collect();
+        let info_hashes = update.rows().iter().filter_map(named_by);
+        let blobs = info_hashes.map(|hash| (hash, blob(hash))).collect();
         match replica.write(blobs, now, |_, _| Ok(update)) {
             Ok((write, effects)) => {
                 if let Some(receipt) = receipt {
