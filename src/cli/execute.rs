@@ -58,7 +58,7 @@ impl<'a> CommandRunner<'a> {
         let Some(ParsedLine { name, command }) = parse_line(line) else {
             return;
         };
-        // An unknown command may be a password: it is not logged.
+        // The line of an unknown command may be a password, so it is not logged.
         if !matches!(command, Err(CommandError::Unknown { .. })) {
             log::debug!("command {name}");
         }

@@ -1,5 +1,5 @@
 //! Writes that take effect once. A peer sends a random write id with each command that writes, and
-//! sends the same one when it repeats the command. The tracker derives the idempotency key from it
+//! sends the same id when it repeats the command. The tracker derives the idempotency key from it
 //! (see `idempotency`), so that a repeated command does not write again.
 
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};

@@ -54,8 +54,8 @@ impl fmt::Display for Difference {
 }
 
 impl Registry {
-    /// All differences to another registry. A row that only one of them has does not count if it
-    /// has expired at `now`: the other one may have dropped it.
+    /// All differences to another registry. A row that only one registry has does not count if the
+    /// row has expired at `now`: the other registry may have dropped it.
     pub fn differences(&self, other: &Self, now: Duration) -> Vec<Difference> {
         let (ours, theirs) = (dumped_rows(self), dumped_rows(other));
         let ids: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();

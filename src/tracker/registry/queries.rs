@@ -93,7 +93,7 @@ impl Registry {
         Some(self.index.account_names.label(&account.name.value, id))
     }
 
-    /// Whether another account holds the name of this one. A log-in informs the user of this.
+    /// Whether another account holds the name of this account. A log-in informs the user of this.
     pub fn has_lost_name(&self, id: RowId) -> bool {
         self.account_label(id)
             .is_some_and(|label| label.tag().is_some())

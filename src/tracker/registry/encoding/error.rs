@@ -26,7 +26,7 @@ pub enum DecodeError {
     /// A value has the wrong type or is out of range.
     #[error("{0:?} in registry data has the wrong type or range")]
     WrongValue(&'static str),
-    /// Entries are not in ascending order, or one occurs twice.
+    /// Entries are not in ascending order, or an entry occurs twice.
     #[error("{0:?} in registry data is not sorted or has a duplicate")]
     Unsorted(&'static str),
     /// A name breaks the rule for names.

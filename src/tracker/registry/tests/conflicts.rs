@@ -383,7 +383,13 @@ fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
     let old = Registry::new(a.registry.origin());
     let change = b.registry.since(old.version_vector(), 9999).unwrap();
     let error = old.merge(&change, Duration::ZERO).unwrap_err();
-    assert_eq!(error, MergeError::Rewound { known: 0, heard: 1 });
+    assert_eq!(
+        error,
+        MergeError::Rewound {
+            known: 0,
+            known_elsewhere: 1
+        }
+    );
     let mut c = TestTracker::new(3);
     let used_id = a.registry.accounts(None, 9).items[0].0;
     let now = c.time();
