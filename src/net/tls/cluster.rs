@@ -45,7 +45,7 @@ const PROTOCOLS: [(ConnectionPurpose, &[u8]); 2] = [
 /// share them.
 #[derive(Clone, Debug)]
 pub struct ClusterTls {
-    shown: Arc<SingleCertAndKey>,
+    certified_key: Arc<SingleCertAndKey>,
     authority: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,
 }
@@ -62,9 +62,9 @@ impl ClusterTls {
             rustls::Error::NoCertificatesPresented,
         ))?;
         let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
-        let shown = CertifiedKey::from_der(chain, key, &provider);
+        let certified_key = CertifiedKey::from_der(chain, key, &provider);
         Ok(Self {
-            shown: Arc::new(shown.map_err(TlsError::Certificate)?.into()),
+            certified_key: Arc::new(certified_key.map_err(TlsError::Certificate)?.into()),
             authority,
             provider: Arc::new(provider),
         })
@@ -86,13 +86,13 @@ impl ClusterTls {
             Some(expected),
             Arc::clone(&self.provider),
         ));
-        let shown = Arc::clone(&self.shown);
+        let certified_key = Arc::clone(&self.certified_key);
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(TlsError::Certificate)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
-            .with_client_cert_resolver(shown);
+            .with_client_cert_resolver(certified_key);
         config.resumption = Resumption::disabled();
         let named = PROTOCOLS.iter().filter(|(named, _)| *named == purpose);
         config.alpn_protocols = named.map(|(_, name)| name.to_vec()).collect();
@@ -117,12 +117,12 @@ impl ClusterTls {
                 .map_err(|error| {
                     TlsError::Certificate(rustls::Error::General(error.to_string()))
                 })?;
-        let shown = Arc::clone(&self.shown);
+        let certified_key = Arc::clone(&self.certified_key);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13])
             .map_err(TlsError::Certificate)?
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(shown);
+            .with_cert_resolver(certified_key);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.alpn_protocols = PROTOCOLS.iter().map(|(_, name)| name.to_vec()).collect();

@@ -391,13 +391,13 @@ impl ClusterTrackers {
 
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     fn info(&self) -> Result<TrackerInfo, AccountError> {
-        let shown = self.tracker_info.display();
+        let path = self.tracker_info.display();
         let unusable =
-            |error: &dyn fmt::Display| AccountError::TrackerInfo(format!("{shown}: {error}"));
+            |error: &dyn fmt::Display| AccountError::TrackerInfo(format!("{path}: {error}"));
         let text = std::fs::read_to_string(&self.tracker_info).map_err(|error| unusable(&error))?;
         let info: TrackerInfo = text.parse().map_err(|error| unusable(&error))?;
         if info.addresses.is_empty() {
-            let what = format!("{shown} names no tracker: write its HOST:PORT into it");
+            let what = format!("{path} names no tracker: write its HOST:PORT into it");
             return Err(AccountError::TrackerInfo(what));
         }
         Ok(info)

@@ -98,7 +98,7 @@ impl PlannedDownload {
 fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> {
     let context = &transfer.context;
     let recorded = loop {
-        let seen = context.changes.count();
+        let change_count = context.changes.count();
         let (phase, is_set_aside) = transfer.decide(|core, now| {
             let phase = core.phase().clone();
             (phase, core.set_aside(EXTENDED, now))
@@ -117,7 +117,9 @@ fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), Pe
         if context.is_interrupted() {
             return Err(PeerError::Stopping);
         }
-        context.changes.wait(seen, Duration::from_millis(100));
+        context
+            .changes
+            .wait(change_count, Duration::from_millis(100));
     };
     transfer.wait_for_workers();
     let store = transfer.store();

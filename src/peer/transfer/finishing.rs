@@ -99,12 +99,14 @@ impl Transfer {
     pub(crate) fn wait_until_finished(&self) -> Phase {
         let until = self.context.now() + FINISH_TIMEOUT;
         loop {
-            let seen = self.context.changes.count();
+            let change_count = self.context.changes.count();
             let phase = self.phase();
             if phase != Phase::Finishing || self.context.now() > until {
                 return phase;
             }
-            self.context.changes.wait(seen, Duration::from_millis(100));
+            self.context
+                .changes
+                .wait(change_count, Duration::from_millis(100));
         }
     }
 }

@@ -129,8 +129,8 @@ impl Transfer {
 
     /// The address of a remote peer in messages to people: where it listens, if that is known.
     pub(super) fn shown_address(&self, link: &Link) -> SocketAddr {
-        let shown = self.inspect(|core| core.link(link.id()).map(|known| known.shown_address()));
-        shown.unwrap_or(link.remote().address)
+        let address = self.inspect(|core| core.link(link.id()).map(|link| link.shown_address()));
+        address.unwrap_or(link.remote().address)
     }
 }
 

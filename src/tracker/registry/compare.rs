@@ -93,15 +93,15 @@ impl Registry {
                 .filter(|field| first.get(*field) != second.get(*field))
                 .collect();
             for field in &differing {
-                let shown = |fields: &Map<String, Value>| match fields.get(*field) {
+                let value_text = |fields: &Map<String, Value>| match fields.get(*field) {
                     Some(Value::String(text)) => text.clone(),
                     Some(Value::Null) | None => "nothing".to_owned(),
                     Some(other) => other.to_string(),
                 };
                 add_difference(DifferenceDetail::Field(
                     (*field).clone(),
-                    shown(first),
-                    shown(second),
+                    value_text(first),
+                    value_text(second),
                 ));
             }
             if differing.is_empty() && self.row_of_id_text(id) != other.row_of_id_text(id) {

@@ -422,11 +422,11 @@ fn each_kind_of_bad_bytes_has_its_own_error() {
         (b"d2:idi7e4:seeni1e4:type4:newse", WrongValue("seen")),
     ];
     for (bytes, error) in table {
-        let shown = String::from_utf8_lossy(bytes);
+        let bytes_text = String::from_utf8_lossy(bytes);
         assert_eq!(
             AccessRequestMessage::decode(bytes).as_ref(),
             Err(error),
-            "{shown}"
+            "{bytes_text}"
         );
     }
     assert_eq!(
@@ -477,10 +477,10 @@ fn debug_output_shows_no_secrets() {
             token: Some(token()),
             ask,
         };
-        let shown = format!("{request:?}");
+        let debug_text = format!("{request:?}");
         assert!(
-            !shown.contains("p w") && !shown.contains("ab-cd"),
-            "{shown}"
+            !debug_text.contains("p w") && !debug_text.contains("ab-cd"),
+            "{debug_text}"
         );
     }
 }

@@ -404,12 +404,12 @@ fn the_dump_shows_no_secret_and_refusals_have_known_kinds() {
         .registry
         .create_invite(id, CodeHash([0xc7; 32]), now * 2, now);
     tracker.apply(invite).unwrap();
-    let shown = serde_json::to_string(&tracker.registry.dump()).unwrap();
+    let dump_text = serde_json::to_string(&tracker.registry.dump()).unwrap();
     assert!(
-        !shown.contains("secret") && !shown.contains("c7c7"),
-        "{shown}"
+        !dump_text.contains("secret") && !dump_text.contains("c7c7"),
+        "{dump_text}"
     );
-    assert!(shown.contains("\"label\":\"nik\""), "{shown}");
+    assert!(dump_text.contains("\"label\":\"nik\""), "{dump_text}");
     assert!(KINDS.is_sorted());
     assert!(KINDS.contains(&Refusal::IdInUse(id).kind()));
 }
