@@ -263,7 +263,7 @@ fn a_copied_certificate_without_its_key_is_refused() {
     let other = PrivateKeyDer::from(member(&ours, "eve").key());
     let key = rustls::crypto::ring::sign::any_ecdsa_type(&other).unwrap();
     let mut eve = alice.clone();
-    eve.shown = Arc::new(CertifiedKey::new(vec![copied], key).into());
+    eve.certified_key = Arc::new(CertifiedKey::new(vec![copied], key).into());
     let (calling, called) = connect_peers(&eve, SWARM, &alice);
     assert!(matches!(called.unwrap_err(), GroupTlsError::Tls(_)));
     assert!(calling.is_err());

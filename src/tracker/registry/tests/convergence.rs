@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Mutation {
     None,
     /// Ends of memberships from other trackers are ignored.
-    IgnoreEnds,
+    IgnoreMembershipEnds,
     /// Passwords from other trackers are ignored.
     IgnorePasswords,
     /// A repeated command gets other row ids.
@@ -413,7 +413,7 @@ impl World {
         let registry = &self.trackers[to].registry;
         for row in change.rows.values_mut() {
             match (self.mutation, row) {
-                (Mutation::IgnoreEnds, Row::Membership(row)) => row.ended = None,
+                (Mutation::IgnoreMembershipEnds, Row::Membership(row)) => row.ended = None,
                 (Mutation::IgnorePasswords, Row::Account(theirs)) => {
                     if let Some(ours) = registry.account(theirs.id) {
                         theirs.password = ours.password.clone();
@@ -642,7 +642,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
 #[test]
 fn ignored_ends_ignored_passwords_and_duplicate_rows_are_detected() {
     for mutation in [
-        Mutation::IgnoreEnds,
+        Mutation::IgnoreMembershipEnds,
         Mutation::IgnorePasswords,
         Mutation::FreshIds,
     ] {
