@@ -198,7 +198,7 @@ proptest! {
     #[test]
     fn without_a_valid_connection_id_no_answer_is_longer_than_its_request(
         body: Vec<u8>,
-        action in 0u8..5,
+        action in 0u8..5
     ) {
         let udp = udp(AnnouncePolicy::Open);
         let datagram = encode_datagram(NO_CONNECTION, action, &body);
