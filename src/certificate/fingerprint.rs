@@ -11,7 +11,7 @@ pub struct Fingerprint([u8; 32]);
 
 /// The text is not a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a fingerprint is written as sha256: and 64 hex digits")]
+#[error("a fingerprint is written as sha256:HEX, where HEX is 64 hex digits")]
 pub struct FingerprintError;
 
 impl Fingerprint {

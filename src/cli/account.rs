@@ -44,8 +44,8 @@ impl AccountRunner<'_> {
             }
             AccountCommand::Logout => {
                 let user = account.user().ok_or(AccountError::NotLoggedIn)?;
-                let everywhere = self.peer.logout()? == LoggedOut::Everywhere;
-                return Ok(AccountOutcome::LoggedOut { user, everywhere });
+                let at_trackers = self.peer.logout()? == LoggedOut::AtTrackers;
+                return Ok(AccountOutcome::LoggedOut { user, at_trackers });
             }
             AccountCommand::ChangePassword { old, new } => {
                 let user = self.change_password(old, new)?;

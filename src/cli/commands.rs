@@ -99,13 +99,13 @@ pub(super) fn passwords_that_follow(line: &str) -> usize {
     let Ok(entry) = find(name) else {
         return 0;
     };
-    let given = entry.split_flags(words).map_or(0, |(words, _)| words.len());
+    let count = entry.split_flags(words).map_or(0, |(words, _)| words.len());
     let all = entry.arguments.iter();
     let secrets = all
         .filter(|argument| argument.kind == ArgumentKind::Secret)
         .count();
     let others = entry.arguments.len() - secrets;
-    if given > others { 0 } else { secrets }
+    if count > others { 0 } else { secrets }
 }
 
 /// The line as it may be kept in the history: without passwords. `None` for an unknown command: it
@@ -114,7 +114,7 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
     let words = words::split(line).ok()?;
     let entry = find(words.first()?).ok()?;
     let arguments = entry.arguments.iter();
-    let kept = match entry.name {
+    let argument_count = match entry.name {
         // The words after `help COMMAND` may be arguments of that command, with a password.
         "help" => 1,
         _ if !entry.takes_secrets() => return Some(line.to_owned()),
@@ -124,13 +124,13 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
     };
     let plain =
         |word: &&String| !word.starts_with("--") && !word.contains([' ', '\t', '\'', '"', '\\']);
-    let kept: Vec<&str> = words
+    let words: Vec<&str> = words
         .iter()
-        .take(kept + 1)
+        .take(argument_count + 1)
         .take_while(plain)
         .map(String::as_str)
         .collect();
-    Some(kept.join(" "))
+    Some(words.join(" "))
 }
 
 #[cfg(test)]
@@ -359,8 +359,8 @@ mod tests {
                 "PATH is missing; usage: send PATH",
             ),
         ] {
-            let (found, failure) = failure(line);
-            assert_eq!((found.as_str(), failure.kind()), (name, kind), "{line}");
+            let (command, failure) = failure(line);
+            assert_eq!((command.as_str(), failure.kind()), (name, kind), "{line}");
             assert!(
                 failure.to_string().starts_with(message),
                 "{line}: {failure}"

@@ -115,13 +115,13 @@ impl Console {
             }
             ["groups"] => {
                 let groups = self.operator.groups();
-                let shown = groups.iter().map(|group| {
+                let lines = groups.iter().map(|group| {
                     let owner = group.owner.as_ref().map(ToString::to_string);
                     let owner = owner.unwrap_or_else(|| "-".to_owned());
                     let members = counted(group.members, "member");
                     format!("{}  owner {owner}  {members}", group.label)
                 });
-                shown.collect()
+                lines.collect()
             }
             ["create_user", name] => vec![self.create_user(name, lines, output)?],
             ["create_user", ..] => {
@@ -129,13 +129,13 @@ impl Console {
                 return Err(ConsoleError::Usage("create_user USER"));
             }
             ["invite"] => {
-                let (code, written) = self.operator.create_invite()?;
-                note_if_only_here(written, output);
+                let (code, durability) = self.operator.create_invite()?;
+                note_if_only_here(durability, output);
                 vec![format!("invite {code}")]
             }
             ["help"] => {
-                let shown = CONSOLE_COMMANDS.iter();
-                shown
+                let commands = CONSOLE_COMMANDS.iter();
+                commands
                     .map(|(usage, what)| format!("{usage:16}  {what}"))
                     .collect()
             }
@@ -168,8 +168,8 @@ impl Console {
     ) -> Result<String, ConsoleError> {
         let name: UserName = name.parse().inspect_err(|_| lines.drop_passwords(1))?;
         let password = password(lines, &name)?;
-        let written = self.operator.create_user(name.clone(), &password)?;
-        note_if_only_here(written, output);
+        let durability = self.operator.create_user(name.clone(), &password)?;
+        note_if_only_here(durability, output);
         Ok(format!("user {name} created"))
     }
 
@@ -191,8 +191,8 @@ impl Console {
 }
 
 /// Writes a note if no other tracker has stored the write yet.
-fn note_if_only_here(written: Durability, output: &Output) {
-    if written == Durability::OnlyHere {
+fn note_if_only_here(durability: Durability, output: &Output) {
+    if durability == Durability::OnlyHere {
         output.note(
             "only this tracker has stored this so far; the others copy it when they are back",
         );
@@ -232,8 +232,8 @@ fn replica_line(other: &ReplicaStatus) -> String {
             counted_u64(other.we_lack, "write")
         ));
     }
-    if let Some(silent) = other.last_contact {
-        line.push_str(&format!("  last contact {:.1} s ago", silent.as_secs_f64()));
+    if let Some(age) = other.last_contact {
+        line.push_str(&format!("  last contact {:.1} s ago", age.as_secs_f64()));
     }
     if let Some(ahead) = other.clock_ahead {
         let seconds = Duration::from_millis(ahead.unsigned_abs()).as_secs_f64();

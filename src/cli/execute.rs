@@ -14,7 +14,7 @@ use super::outcome::CommandOutcome;
 use super::output::Output;
 use super::progress::is_running;
 use super::prompt::InputLines;
-use super::wait::{self, WaitCoverage};
+use super::wait::{self, WaitExclusions};
 use super::{json, render};
 use crate::net::Stop;
 use crate::peer::{DownloadOptions, DownloadState, DownloadStatus, Peer, PeerError};
@@ -28,7 +28,7 @@ pub(super) struct CommandRunner<'a> {
     output: &'a Output,
     lines: &'a InputLines,
     stop: &'a Stop,
-    coverage: WaitCoverage,
+    exclusions: WaitExclusions,
     all_succeeded: bool,
     has_quit: bool,
 }
@@ -41,13 +41,13 @@ impl<'a> CommandRunner<'a> {
         lines: &'a InputLines,
         stop: &'a Stop,
     ) -> Self {
-        let coverage = WaitCoverage::new(&peer.downloads());
+        let exclusions = WaitExclusions::new(&peer.downloads());
         Self {
             peer,
             output,
             lines,
             stop,
-            coverage,
+            exclusions,
             all_succeeded: true,
             has_quit: false,
         }
@@ -58,7 +58,7 @@ impl<'a> CommandRunner<'a> {
         let Some(ParsedLine { name, command }) = parse_line(line) else {
             return;
         };
-        // An unknown command may be a password: it is not logged.
+        // The line of an unknown command may be a password, so it is not logged.
         if !matches!(command, Err(CommandError::Unknown { .. })) {
             log::debug!("command {name}");
         }
@@ -114,10 +114,14 @@ impl<'a> CommandRunner<'a> {
                 }
                 Err(error) => Err(error.into()),
             },
-            Command::Wait(limit) => {
-                wait::wait(self.peer, &mut self.coverage, limit, self.stop, self.output)
-                    .map(CommandOutcome::Waited)
-            }
+            Command::Wait(limit) => wait::wait(
+                self.peer,
+                &mut self.exclusions,
+                limit,
+                self.stop,
+                self.output,
+            )
+            .map(CommandOutcome::Waited),
             Command::Status => Ok(CommandOutcome::Status(self.peer.status())),
             Command::Help(name) => {
                 let mut entries = entries();
@@ -161,7 +165,7 @@ impl<'a> CommandRunner<'a> {
             } => {
                 let destination = destination.as_deref();
                 let started = self.peer.download_file(&group, &name, destination, force)?;
-                self.coverage.on_started(started.info_hash);
+                self.exclusions.on_started(started.info_hash);
                 Ok(CommandOutcome::Started(started))
             }
             FileCommand::Stop { group, name } => {
@@ -232,7 +236,7 @@ impl<'a> CommandRunner<'a> {
             Err(_) if self.stop.is_stopped() => Err(CommandError::cut_short("download")),
             started => {
                 let started = started?;
-                self.coverage.on_started(started.info_hash);
+                self.exclusions.on_started(started.info_hash);
                 Ok(CommandOutcome::Started(started))
             }
         }

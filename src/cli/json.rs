@@ -95,7 +95,7 @@ fn account_fields(outcome: &AccountOutcome) -> Vec<(&str, JsonValue<'_>)> {
                 ("news", list(entries, news)),
             ]
         }
-        AccountOutcome::LoggedOut { everywhere, .. } => vec![("everywhere", plain(*everywhere))],
+        AccountOutcome::LoggedOut { at_trackers, .. } => vec![("everywhere", plain(*at_trackers))],
         AccountOutcome::Groups {
             groups,
             news: entries,

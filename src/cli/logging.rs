@@ -75,14 +75,14 @@ impl<W> ResilientLog<W> {
 
 impl<W: Write> Write for ResilientLog<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.to.write_all(bytes);
-        self.report_first_error(written);
+        let result = self.to.write_all(bytes);
+        self.report_first_error(result);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let written = self.to.flush();
-        self.report_first_error(written);
+        let result = self.to.flush();
+        self.report_first_error(result);
         Ok(())
     }
 }

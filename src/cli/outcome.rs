@@ -44,13 +44,15 @@ pub(super) enum AccountOutcome {
     /// `login`.
     LoggedIn {
         user: Label,
+        /// Decisions about the user's requests that this peer has not shown yet.
         news: Vec<DecisionEntry>,
     },
-    /// `logout`: at the trackers too (`everywhere`), or only at this peer.
-    LoggedOut { user: Label, everywhere: bool },
+    /// `logout`. If `at_trackers` is `false`, the login has ended at this peer only.
+    LoggedOut { user: Label, at_trackers: bool },
     /// `list_groups`.
     Groups {
         groups: Vec<GroupEntry>,
+        /// As at a login.
         news: Vec<DecisionEntry>,
     },
     /// `list_members`.

@@ -83,8 +83,8 @@ impl Bars {
                 }
                 continue;
             }
-            let known = self.by_download.contains_key(&download.info_hash);
-            if !known && self.by_download.len() >= MAX_BARS {
+            let has_bar = self.by_download.contains_key(&download.info_hash);
+            if !has_bar && self.by_download.len() >= MAX_BARS {
                 continue;
             }
             let all = &self.all;
@@ -114,14 +114,14 @@ fn bar(name: &str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:14}] {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let name = escape(name);
-    let mut shown: String = name.chars().take(NAME_WIDTH).collect();
-    if shown.len() < name.len() {
-        shown.pop();
-        shown.push('…');
+    let mut shortened: String = name.chars().take(NAME_WIDTH).collect();
+    if shortened.len() < name.len() {
+        shortened.pop();
+        shortened.push('…');
     }
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
     bar.set_style(style.progress_chars("=> "));
-    bar.set_prefix(format!("{shown:NAME_WIDTH$}"));
+    bar.set_prefix(format!("{shortened:NAME_WIDTH$}"));
     bar
 }
 
@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn bars_are_aligned_for_long_and_unusual_names() {
-        let shown = bar(&"ü".repeat(40), 1).prefix();
-        assert_eq!(shown, format!("{}…", "ü".repeat(19)));
+        let prefix = bar(&"ü".repeat(40), 1).prefix();
+        assert_eq!(prefix, format!("{}…", "ü".repeat(19)));
         assert_eq!(bar("a\x1b", 1).prefix().trim_end(), "a\\u{1b}");
     }
 }

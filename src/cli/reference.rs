@@ -20,18 +20,18 @@ fn assert_documented(
     document: impl IntoIterator<Item = String>,
 ) {
     let program: BTreeSet<String> = program.into_iter().collect();
-    let mut known = BTreeSet::new();
+    let mut documented = BTreeSet::new();
     for name in document {
         assert!(
             program.contains(&name),
             "{what}: docs/cli.md has {name:?}, the program does not"
         );
         assert!(
-            known.insert(name.clone()),
+            documented.insert(name.clone()),
             "{what}: docs/cli.md has {name:?} twice"
         );
     }
-    let missing: Vec<_> = program.difference(&known).collect();
+    let missing: Vec<_> = program.difference(&documented).collect();
     assert!(missing.is_empty(), "{what}: docs/cli.md lacks {missing:?}");
 }
 

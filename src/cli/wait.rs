@@ -16,31 +16,32 @@ use std::time::{Duration, Instant};
 /// The longest time between two checks of the downloads and of the stop flag.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Remembers the ended downloads that the next `wait` leaves out: those that an earlier `wait` has
-/// reported, and those that ended before this process started.
+/// The ended downloads that the next `wait` leaves out: those that an earlier `wait` has reported,
+/// and those that ended before this process started.
 #[derive(Debug)]
-pub(super) struct WaitCoverage {
-    reported: HashSet<InfoHash>,
+pub(super) struct WaitExclusions {
+    left_out: HashSet<InfoHash>,
 }
 
-impl WaitCoverage {
-    /// `downloads` are those that the peer has restored at its start.
+impl WaitExclusions {
+    /// `downloads` are the downloads that the peer has restored at its start.
     pub(super) fn new(downloads: &[DownloadStatus]) -> Self {
         let ended = downloads.iter().filter(|download| !is_running(download));
         Self {
-            reported: ended.map(|download| download.info_hash).collect(),
+            left_out: ended.map(|download| download.info_hash).collect(),
         }
     }
 
-    /// Notes that a download was started; it may have ended and been reported before.
+    /// Notes that a download was started. The next `wait` covers it, even if an earlier download of
+    /// the same share was reported.
     pub(super) fn on_started(&mut self, info_hash: InfoHash) {
-        self.reported.remove(&info_hash);
+        self.left_out.remove(&info_hash);
     }
 
     /// The downloads that a `wait` covers if it starts now.
     fn covered(&self, downloads: &[DownloadStatus]) -> HashSet<InfoHash> {
         let covered = downloads.iter().filter(|download| {
-            is_running(download) || !self.reported.contains(&download.info_hash)
+            is_running(download) || !self.left_out.contains(&download.info_hash)
         });
         covered.map(|download| download.info_hash).collect()
     }
@@ -63,7 +64,7 @@ impl WaitCoverage {
                 }
             }
             if !is_running(download) {
-                self.reported.insert(download.info_hash);
+                self.left_out.insert(download.info_hash);
             }
         }
         match (failed.is_empty(), late.is_empty()) {
@@ -84,29 +85,29 @@ impl WaitCoverage {
 /// A download failed or was not complete in time, or `stop` was raised.
 pub(super) fn wait(
     peer: &Peer,
-    coverage: &mut WaitCoverage,
+    exclusions: &mut WaitExclusions,
     limit: Option<Duration>,
     stop: &Stop,
     output: &Output,
 ) -> Result<Vec<DownloadStatus>, CommandError> {
     let started = Instant::now();
-    let covered = coverage.covered(&peer.downloads());
+    let covered = exclusions.covered(&peer.downloads());
     let mut progress = DownloadProgress::new(output);
     loop {
-        let seen = peer.changes();
+        let change_count = peer.change_count();
         let mut downloads = peer.downloads();
         downloads.retain(|download| covered.contains(&download.info_hash));
         let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
         if left.is_some_and(|left| left.is_zero()) || !downloads.iter().any(is_running) {
             drop(progress);
-            return coverage.finish(&downloads);
+            return exclusions.finish(&downloads);
         }
         if stop.is_stopped() {
             return Err(CommandError::cut_short("wait"));
         }
         progress.show(&downloads);
         peer.wait_for_change(
-            seen,
+            change_count,
             left.map_or(CHECK_INTERVAL, |left| left.min(CHECK_INTERVAL)),
         );
     }
@@ -124,8 +125,8 @@ mod tests {
         download
     }
 
-    fn numbers(coverage: &WaitCoverage, downloads: &[DownloadStatus]) -> Vec<u8> {
-        let mut numbers: Vec<u8> = coverage
+    fn numbers(exclusions: &WaitExclusions, downloads: &[DownloadStatus]) -> Vec<u8> {
+        let mut numbers: Vec<u8> = exclusions
             .covered(downloads)
             .iter()
             .map(|hash| hash.0[0])
@@ -142,7 +143,7 @@ mod tests {
             download(2, failed()),
             download(3, DownloadState::Checking),
         ];
-        let mut coverage = WaitCoverage::new(&old);
+        let mut exclusions = WaitExclusions::new(&old);
         let mut now = vec![
             download(1, DownloadState::Complete),
             download(2, failed()),
@@ -150,23 +151,23 @@ mod tests {
             download(4, DownloadState::Complete),
             download(5, DownloadState::Downloading),
         ];
-        assert_eq!(numbers(&coverage, &now), [3, 4, 5]);
+        assert_eq!(numbers(&exclusions, &now), [3, 4, 5]);
         now[4].state = DownloadState::Complete;
-        assert_eq!(coverage.finish(&now[2..]).unwrap().len(), 3);
-        assert!(numbers(&coverage, &now).is_empty());
-        coverage.on_started(now[1].info_hash);
-        assert_eq!(numbers(&coverage, &now), [2]);
+        assert_eq!(exclusions.finish(&now[2..]).unwrap().len(), 3);
+        assert!(numbers(&exclusions, &now).is_empty());
+        exclusions.on_started(now[1].info_hash);
+        assert_eq!(numbers(&exclusions, &now), [2]);
     }
 
     #[test]
-    fn a_wait_that_fails_names_each_download_and_why() {
-        let mut coverage = WaitCoverage::new(&[]);
+    fn a_wait_that_fails_names_each_download_that_is_not_complete_and_why() {
+        let mut exclusions = WaitExclusions::new(&[]);
         let mut stuck = download(2, DownloadState::Downloading);
-        let late = coverage.finish(std::slice::from_ref(&stuck)).unwrap_err();
+        let late = exclusions.finish(std::slice::from_ref(&stuck)).unwrap_err();
         assert_eq!(late.lines(), ["file-2: not complete, 42%: still running"]);
         stuck.trouble = Some("no owner".into());
         let failed = download(1, DownloadState::Failed("disk full".into()));
-        let failure = coverage
+        let failure = exclusions
             .finish(&[
                 stuck.clone(),
                 failed.clone(),
@@ -179,8 +180,8 @@ mod tests {
             ["file-1: disk full", "file-2: not complete, 42%: no owner"]
         );
         assert_eq!(failure.to_string(), failure.lines().join("; "));
-        let late = coverage.finish(std::slice::from_ref(&stuck)).unwrap_err();
+        let late = exclusions.finish(std::slice::from_ref(&stuck)).unwrap_err();
         assert_eq!(late.kind(), "not-complete");
-        assert_eq!(numbers(&coverage, &[stuck, failed]), [2]);
+        assert_eq!(numbers(&exclusions, &[stuck, failed]), [2]);
     }
 }

@@ -127,8 +127,8 @@ pub fn write_frame(
 ) -> Result<(), FrameIoError> {
     let mut frame = Vec::with_capacity(frame::HEADER_LENGTH + body.len());
     frame::encode(body, cap, &mut frame)?;
-    let written = stream.write_all_until(&frame, Instant::now() + limit);
-    written.map_err(|error| frame_error(error, limit))
+    let result = stream.write_all_until(&frame, Instant::now() + limit);
+    result.map_err(|error| frame_error(error, limit))
 }
 
 /// Appends the bytes of one read and returns their number, 0 at the end of the connection.

@@ -24,12 +24,12 @@ impl Changes {
         *lock(&self.count)
     }
 
-    /// Waits until there were more than `seen` changes, or for `limit`.
-    pub(super) fn wait(&self, seen: u64, limit: Duration) {
+    /// Waits until there were more than `change_count` changes, or for `limit`.
+    pub(super) fn wait(&self, change_count: u64, limit: Duration) {
         let count = lock(&self.count);
         drop(
             self.changed
-                .wait_timeout_while(count, limit, |count| *count <= seen),
+                .wait_timeout_while(count, limit, |count| *count <= change_count),
         );
     }
 }

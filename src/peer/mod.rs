@@ -70,7 +70,7 @@ use announce::{Announced, Announcer};
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};
-use download::already::already;
+use download::already::already_error;
 use download::place::{check_same_kind, place, place_of, read_torrent};
 use download::planned::{PlannedDownload, whole_at};
 use group::{GroupAnnouncer, Groups};

@@ -150,7 +150,7 @@ fn report_and_download(
         }
     }
     while !downloads.is_empty() {
-        let seen = peer.changes();
+        let change_count = peer.change_count();
         let mut running = Vec::with_capacity(downloads.len());
         for mut download in downloads {
             match download.check(peer, connection)? {
@@ -163,7 +163,7 @@ fn report_and_download(
         }
         downloads = running;
         if !downloads.is_empty() {
-            peer.wait_for_change(seen, CHECK_INTERVAL);
+            peer.wait_for_change(change_count, CHECK_INTERVAL);
         }
         if let Some(error) = connection.ended() {
             return Err(error.into());

@@ -23,8 +23,8 @@ pub struct CheckReport {
 /// How a file differs from the torrent.
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
-    /// The file is missing, not a regular file, a link, too short, too long or unreadable. The
-    /// error names it.
+    /// The file is missing, not a regular file, a symbolic link, too short, too long or unreadable.
+    /// The error names it.
     #[error(transparent)]
     File(#[from] StoreError),
     /// The number of bad pieces that are only in this file.

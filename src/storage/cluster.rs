@@ -85,12 +85,12 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     if let Some(found) = open(path)? {
         return Ok(found);
     }
-    let made = Authority::generate(CLUSTER_AUTHORITY).map_err(|source| ClusterError::Key {
+    let authority = Authority::generate(CLUSTER_AUTHORITY).map_err(|source| ClusterError::Key {
         path: path.to_owned(),
         source,
     })?;
-    match whole_file::create_new(path, made.to_pem().as_bytes()) {
-        Ok(()) => Ok(made),
+    match whole_file::create_new(path, authority.to_pem().as_bytes()) {
+        Ok(()) => Ok(authority),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             open(path)?.ok_or_else(|| ClusterError::Missing(path.to_owned()))
         }
@@ -238,8 +238,8 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = make_or_open_cluster(&path).unwrap_err();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
-            let kept = path.metadata().unwrap().permissions().mode();
-            assert_eq!(kept & 0o777, mode);
+            let mode_after = path.metadata().unwrap().permissions().mode();
+            assert_eq!(mode_after & 0o777, mode);
             error
         };
         for mode in [0o644, 0o640, 0o602, 0o660] {

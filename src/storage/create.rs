@@ -237,7 +237,7 @@ mod tests {
             assert_eq!(file.attributes.executable, *name == "b/d");
         }
         assert!(info.private() && info.name().as_str() == "set");
-        // A link changes only the name. A path that ends in `..` changes nothing.
+        // A symbolic link changes only the name. A path that ends in `..` changes nothing.
         symlink(&top, temporary.path().join("link")).unwrap();
         let linked = make(&temporary.path().join("link"), &options).unwrap();
         assert_eq!(linked.files(), info.files());

@@ -6,9 +6,10 @@
 //!
 //! A commit is one transaction with two phases. The data is synced before the header refers to it,
 //! and the header is synced before the commit returns. Therefore a damaged last commit is reported
-//! as damage. It is never mistaken for a commit that a crash interrupted: that would silently
-//! restore the older state. There is one exception: one byte of the header says which of the last
-//! two commits is valid, and has no checksum. If only this byte changes, the older commit is read.
+//! as damage. It is never mistaken for a commit that a crash interrupted. Such a mistake would
+//! silently restore the older state. There is one exception: one byte of the header says which of
+//! the last two commits is valid, and has no checksum. If only this byte changes, the older commit
+//! is read.
 //!
 //! Before a file is opened for writing, it is opened with all writes kept in memory ([`overlay`]).
 //! This first opening repairs it in memory after a crash, and checks all of it.
@@ -199,8 +200,8 @@ impl Database {
 /// # Errors
 /// See [`BackupError`].
 pub fn read_backup(path: &Path) -> Result<Batch, BackupError> {
-    let io = FileError::at("read", path);
-    let mut file = io::BufReader::new(File::open(path).map_err(io)?);
+    let read_error = FileError::at("read", path);
+    let mut file = io::BufReader::new(File::open(path).map_err(read_error)?);
     match backup::read(&mut file) {
         Ok(Some(batch)) => Ok(batch),
         Ok(None) => Err(BackupError::Foreign(path.to_owned())),
@@ -208,24 +209,20 @@ pub fn read_backup(path: &Path) -> Result<Batch, BackupError> {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 Err(BackupError::Damaged(path.to_owned()))
             }
-            _ => Err(io(error).into()),
+            _ => Err(read_error(error).into()),
         },
     }
 }
 
 /// Makes a database under a temporary name and renames it when it is complete.
-fn make_database(
-    folder: &Path,
-    path: &Path,
-    restored: Option<&Batch>,
-) -> Result<(), DatabaseError> {
+fn make_database(folder: &Path, path: &Path, backup: Option<&Batch>) -> Result<(), DatabaseError> {
     let mut origin = [0; 16];
     let random = SystemRandom::new();
     random
         .fill(&mut origin)
         .map_err(|_| DatabaseError::NoRandomness(path.to_owned()))?;
     let new = folder.join(NEW_FILE);
-    let made = fill_new_file(&new, origin, restored).map_err(|fault| fault.at("make", path));
+    let made = fill_new_file(&new, origin, backup).map_err(|fault| fault.at("make", path));
     let placed = made.and_then(|()| {
         let place = || {
             fs::rename(&new, path)?;
@@ -239,7 +236,7 @@ fn make_database(
     placed
 }
 
-fn fill_new_file(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Result<(), Fault> {
+fn fill_new_file(new: &Path, origin: [u8; 16], backup: Option<&Batch>) -> Result<(), Fault> {
     // A crash may have left an incomplete file.
     match fs::remove_file(new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -255,7 +252,7 @@ fn fill_new_file(new: &Path, origin: [u8; 16], restored: Option<&Batch>) -> Resu
     catch_panics(|| {
         let database = open_backend(FileBackend::new(file)?, true)?;
         initialize(&database, origin)?;
-        if let Some(batch) = restored {
+        if let Some(batch) = backup {
             write_batch(&database, batch)?;
             let transaction = begin(&database)?;
             transaction
@@ -382,7 +379,7 @@ fn load_contents(database: &redb::Database) -> Result<DatabaseContents, Fault> {
     })
 }
 
-/// Opens an existing regular file. Refuses links and pipes.
+/// Opens an existing regular file. Refuses symbolic links and pipes.
 fn open_file(path: &Path, write: bool) -> Result<File, DatabaseError> {
     let opened = File::options()
         .read(true)

@@ -63,8 +63,8 @@ impl DownloadMode {
         layout: &FileLayout,
         destination: &Destination,
     ) -> Result<Self, StoreError> {
-        let found = InPlace::find(layout, destination)?;
-        Ok(found.map_or(Self::New, |found| Self::Extend(Arc::new(found))))
+        let in_place = InPlace::find(layout, destination)?;
+        Ok(in_place.map_or(Self::New, |in_place| Self::Extend(Arc::new(in_place))))
     }
 
     /// Checks that a download of this mode may get the final name `name`.
@@ -83,9 +83,9 @@ impl Download {
     /// made is removed.
     ///
     /// # Errors
-    /// When the final name is taken ([`StoreError::Exists`]); the partial file is in use, is a link
-    /// or does not belong to this download; there is no space or no permission; or the folder does
-    /// not exist.
+    /// When the final name is taken ([`StoreError::Exists`]); the partial file is in use, is a
+    /// symbolic link or does not belong to this download; there is no space or no permission; or
+    /// the folder does not exist.
     pub fn open(
         layout: FileLayout,
         destination: &Destination,
@@ -129,11 +129,11 @@ impl Download {
             parts_file,
             is_new,
         };
-        let made = match parts_file_error {
+        let result = match parts_file_error {
             Some(error) => Err(error),
             None => download.make_files(),
         };
-        if let Err(error) = made {
+        if let Err(error) = result {
             download.undo();
             return Err(error);
         }
@@ -180,8 +180,8 @@ impl Download {
     /// copied.
     ///
     /// # Errors
-    /// When there is a folder where the share has a file, or a link where it has either; when the
-    /// copy cannot be written; or [`StoreError::Stopped`].
+    /// When there is a folder where the share has a file, or a symbolic link where it has either;
+    /// when the copy cannot be written; or [`StoreError::Stopped`].
     pub fn copy_replaced(&self, stop: &AtomicBool) -> Result<(), StoreError> {
         let layout = FileLayout::all(Arc::clone(self.store.info()));
         let old = Store::open(layout, &self.parent.path().join(&self.name))?;

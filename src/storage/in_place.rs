@@ -1,5 +1,6 @@
-//! The files of a download that are already under the final name: a finished choice of files, to
-//! which the download adds more. These files are not moved and not written.
+//! Files that an earlier download of the same torrent has completed. They are in the folder with
+//! the final name, to which the present download adds more files. The files in place are not moved
+//! and not written.
 
 use super::layout::FileLayout;
 use super::root::Root;
@@ -23,18 +24,18 @@ impl InPlace {
     /// When the folder cannot be read. [`StoreError::Exists`] names a file whose length is not that
     /// of the wanted file.
     pub(super) fn find(
-        layout: &FileLayout,
+        files: &FileLayout,
         destination: &Destination,
     ) -> Result<Option<Self>, StoreError> {
         let parent = destination.open_folder()?;
         match parent.entry(&destination.name)? {
-            Some(_) if layout.info().layout() == Layout::Folder => {}
+            Some(_) if files.info().layout() == Layout::Folder => {}
             _ => return Ok(None),
         }
         let root = Root::of_folder(parent.folder(&destination.name)?);
-        let mut stamps = vec![None; layout.count()];
+        let mut stamps = vec![None; files.count()];
         for (index, stamp) in stamps.iter_mut().enumerate() {
-            let Some(path) = layout.path(index).filter(|_| layout.is_wanted(index)) else {
+            let Some(path) = files.path(index).filter(|_| files.is_wanted(index)) else {
                 continue;
             };
             let file = match root.open_file(path, Access::Read) {
@@ -42,10 +43,10 @@ impl InPlace {
                 Err(StoreError::Missing(_)) => continue,
                 Err(error) => return Err(error),
             };
-            let path = || root.file_path(Some(path));
-            let metadata = metadata(&file, path)?;
-            if metadata.len() != layout.length(index) {
-                return Err(StoreError::Exists(path()));
+            let full_path = || root.file_path(Some(path));
+            let metadata = metadata(&file, full_path)?;
+            if metadata.len() != files.length(index) {
+                return Err(StoreError::Exists(full_path()));
             }
             *stamp = Some(FileStamp::of(&metadata));
         }
@@ -57,7 +58,7 @@ impl InPlace {
         &self.root
     }
 
-    /// The stamp of a file when it was found. `None` if it is not in place.
+    /// The stamp of a file when it was found. `None` if the file is not in place.
     pub(super) fn stamp(&self, index: usize) -> Option<FileStamp> {
         self.stamps.get(index).copied().flatten()
     }

@@ -89,8 +89,8 @@ impl LoginFile {
     /// # Errors
     /// See [`LoginFileError`].
     pub fn store(&self, login: &StoredLogin) -> Result<(), LoginFileError> {
-        let written = whole_file::replace(&self.path, &encode(login));
-        Ok(written.map_err(FileError::at("write", &self.path))?)
+        let result = whole_file::replace(&self.path, &encode(login));
+        Ok(result.map_err(FileError::at("write", &self.path))?)
     }
 }
 

@@ -15,7 +15,7 @@
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
 //! | `parts_file` | bytes of unwanted files that needed pieces contain |
-//! | `root`, `tree` | open files below a folder without following links |
+//! | `root`, `tree` | open files below a folder without following symbolic links |
 //! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
 //!
 //! Assumptions about the file system: a rename is atomic, and synced data survives a crash.

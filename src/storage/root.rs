@@ -22,7 +22,7 @@ enum Base {
 }
 
 impl Root {
-    /// Opens the file or folder that a user named, for reading. Follows a link to it.
+    /// Opens the file or folder that a user named, for reading. Follows a symbolic link to it.
     pub(super) fn open(layout: Layout, path: &Path) -> Result<Self, StoreError> {
         let base = match layout {
             Layout::File => Base::File(Arc::new(open_named_file(path)?)),

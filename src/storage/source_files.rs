@@ -24,7 +24,8 @@ pub(super) struct SourceFile {
     pub(super) executable: bool,
 }
 
-/// Lists the file or folder at `path`. `path` may be a link, but links below it are refused.
+/// Lists the file or folder at `path`. `path` may be a symbolic link, but links below it are
+/// refused.
 pub(super) fn list_source_files(path: &Path) -> Result<SourceFiles, CreateError> {
     let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;
     let name = match path.file_name() {

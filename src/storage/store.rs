@@ -63,9 +63,9 @@ pub enum StoredSpan {
 }
 
 impl Store {
-    /// Opens a share for reading. `path` is the file or the folder itself. It may be a link, but
-    /// links inside the folder are refused. The files are not opened before they are read, or
-    /// examined by [`Store::stamps`].
+    /// Opens a share for reading. `path` is the file or the folder itself. It may be a symbolic
+    /// link, but links inside the folder are refused. The files are not opened before they are
+    /// read, or examined by [`Store::stamps`].
     ///
     /// # Errors
     /// When the file or folder is missing, is of the wrong kind, or cannot be opened.
@@ -295,7 +295,8 @@ impl Store {
                 continue;
             };
             let path = self.file_path(index);
-            // The path that a user named may be a link. Links inside a folder are not followed.
+            // The path that a user named may be a symbolic link. Links inside a folder are not
+            // followed.
             let metadata = match self.root().folder() {
                 None => fs::metadata(&path),
                 Some(_) => fs::symlink_metadata(&path),

@@ -95,6 +95,9 @@ mod tests {
         file.remove().unwrap();
         assert_eq!(file.load(10).unwrap(), None);
         std::os::unix::fs::symlink("/etc/passwd", file.path()).unwrap();
-        assert!(file.load(1 << 20).is_err(), "links are not followed");
+        assert!(
+            file.load(1 << 20).is_err(),
+            "symbolic links are not followed"
+        );
     }
 }

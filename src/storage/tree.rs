@@ -1,8 +1,8 @@
 //! Opens files and folders below a folder without ever following a symbolic link.
 //!
 //! Each path component is opened relative to the folder before it (`openat` with `O_NOFOLLOW`).
-//! Therefore a link that appears while a path is opened is not followed either. The paths stored
-//! here are only for messages.
+//! Therefore a symbolic link that appears while a path is opened is not followed either. The paths
+//! stored here are only for messages.
 
 use super::StoreError;
 use crate::torrent::{FilePath, Layout};
@@ -33,7 +33,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder that a user named. Follows links.
+    /// Opens a folder that a user named. Follows symbolic links.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let file = File::options()
             .read(true)
@@ -61,7 +61,7 @@ impl Folder {
         &self.path
     }
 
-    /// The entry `name`, or `None`. A link is returned as a link.
+    /// The entry `name`, or `None`. A symbolic link is returned as a link.
     pub(super) fn entry(&self, name: &str) -> Result<Option<FileStat>, StoreError> {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -79,7 +79,7 @@ impl Folder {
                 file: file.into(),
                 path,
             }),
-            // Linux also returns this error for a link to a folder.
+            // Linux also returns this error for a symbolic link to a folder.
             Err(Errno::ENOTDIR) if self.entry(name)?.is_some_and(|stat| is_link(&stat)) => {
                 Err(StoreError::Symlink(path))
             }
@@ -159,7 +159,7 @@ impl Folder {
     }
 }
 
-/// Opens a file that a user named, for reading. Follows links.
+/// Opens a file that a user named, for reading. Follows symbolic links.
 pub(super) fn open_named_file(path: &Path) -> Result<File, StoreError> {
     let file = File::options()
         .read(true)
@@ -193,7 +193,8 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Whether an entry is a regular file or a folder, as `layout` requires. Links are neither.
+/// Whether an entry is a regular file or a folder, as `layout` requires. Symbolic links are
+/// neither.
 pub(super) fn has_layout(entry: &FileStat, layout: Layout) -> bool {
     let kind = match layout {
         Layout::File => SFlag::S_IFREG,

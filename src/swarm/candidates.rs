@@ -217,11 +217,11 @@ impl Candidates {
 
     /// All addresses that are not barred.
     pub fn known(&self) -> impl Iterator<Item = SocketAddr> {
-        let kept = self
+        let not_barred = self
             .addresses
             .iter()
             .filter(|(_, candidate)| !matches!(candidate.state, State::Barred(_)));
-        kept.map(|(address, _)| *address)
+        not_barred.map(|(address, _)| *address)
     }
 }
 

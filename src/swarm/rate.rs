@@ -66,8 +66,8 @@ mod tests {
         for at in 0..100 {
             rate.add(Duration::from_millis(at * 50), 50_000);
         }
-        let shown = rate.bytes_per_second(Duration::from_secs(5));
-        assert!((900_000..1_100_000).contains(&shown), "{shown}");
+        let measured = rate.bytes_per_second(Duration::from_secs(5));
+        assert!((900_000..1_100_000).contains(&measured), "{measured}");
         assert_eq!(rate.bytes_per_second(Duration::from_secs(9)), 0);
     }
 }

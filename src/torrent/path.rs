@@ -49,14 +49,16 @@ impl FileName {
     /// # Errors
     /// See [`NameError`].
     pub fn new(name: &str) -> Result<Self, NameError> {
-        let shown = || name.chars().take(80).collect();
+        let shortened = || name.chars().take(80).collect();
         match name.as_bytes() {
             [] => Err(NameError::Empty),
-            b"." | b".." => Err(NameError::Dots(shown())),
-            [letter, b':', ..] if letter.is_ascii_alphabetic() => Err(NameError::Drive(shown())),
+            b"." | b".." => Err(NameError::Dots(shortened())),
+            [letter, b':', ..] if letter.is_ascii_alphabetic() => {
+                Err(NameError::Drive(shortened()))
+            }
             bytes if bytes.len() > MAX_NAME => Err(NameError::TooLong(bytes.len())),
-            _ if name.contains(['/', '\\']) => Err(NameError::Separator(shown())),
-            _ if name.contains(char::is_control) => Err(NameError::Control(shown())),
+            _ if name.contains(['/', '\\']) => Err(NameError::Separator(shortened())),
+            _ if name.contains(char::is_control) => Err(NameError::Control(shortened())),
             _ => Ok(Self(name.to_owned())),
         }
     }

@@ -261,8 +261,8 @@ mod tests {
             ),
         ];
         for (head, error) in table {
-            let shown: String = head.chars().take(80).collect();
-            assert_eq!(read(head), Err(*error), "{shown}");
+            let start: String = head.chars().take(80).collect();
+            assert_eq!(read(head), Err(*error), "{start}");
         }
     }
 

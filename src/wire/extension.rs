@@ -42,12 +42,12 @@ impl ExtensionHandshake {
         let dictionary = value.dictionary().ok_or(bencode::Error::Unexpected(0))?;
         let text = |key| {
             let text = dictionary.value(key).and_then(Value::text)?;
-            let kept: String = text
+            let sanitized: String = text
                 .chars()
                 .filter(|c| !c.is_control())
                 .take(MAX_TEXT_CHARS)
                 .collect();
-            (!kept.is_empty()).then_some(kept)
+            (!sanitized.is_empty()).then_some(sanitized)
         };
         let number = |key| dictionary.value(key).and_then(Value::integer);
         let numbers = dictionary.value("m").and_then(Value::dictionary);

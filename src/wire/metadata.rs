@@ -270,13 +270,13 @@ mod tests {
     fn pieces_may_arrive_in_any_order_and_few_are_requested_at_a_time() {
         let metadata: Vec<u8> = (0..100_000u32).map(|number| number as u8).collect();
         let mut assembly = MetadataAssembly::new(100_000).unwrap();
-        let mut asked: Vec<u32> = std::iter::from_fn(|| assembly.next_request()).collect();
-        assert_eq!(asked, [0, 1, 2, 3]);
+        let mut requested: Vec<u32> = std::iter::from_fn(|| assembly.next_request()).collect();
+        assert_eq!(requested, [0, 1, 2, 3]);
         let mut whole = None;
-        while let Some(piece) = asked.pop() {
+        while let Some(piece) = requested.pop() {
             let bytes = metadata_piece(&metadata, piece).unwrap();
             whole = assembly.add(piece, bytes).unwrap();
-            asked.extend(assembly.next_request());
+            requested.extend(assembly.next_request());
         }
         assert!(whole.unwrap() == metadata);
         assert_eq!(metadata_piece(&metadata, 7), None);

@@ -370,9 +370,9 @@ mod tests {
     #[test]
     fn each_message_is_encoded_and_decoded_again() {
         for (message, bytes) in TABLE {
-            let mut written = Vec::new();
-            message.encode_into(&mut written);
-            assert_eq!(written, *bytes, "{message:?}");
+            let mut encoded = Vec::new();
+            message.encode_into(&mut encoded);
+            assert_eq!(encoded, *bytes, "{message:?}");
             let mut read = Vec::new();
             assert!(read_all(bytes, &mut read).is_empty());
             assert_eq!(read, [*message]);

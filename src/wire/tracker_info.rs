@@ -40,7 +40,9 @@ pub enum TrackerInfoError {
         source: HostPortError,
     },
     /// A fingerprint line is malformed.
-    #[error("line {line}: a fingerprint is written as: fingerprint sha256: and 64 hex digits")]
+    #[error(
+        "line {line}: a fingerprint is written as fingerprint sha256:HEX, where HEX is 64 hex digits"
+    )]
     Fingerprint {
         /// The number of the line, from 1.
         line: usize,
@@ -133,11 +135,11 @@ impl FromStr for HostPort {
     type Err = HostPortError;
 
     fn from_str(text: &str) -> Result<Self, HostPortError> {
-        let shown = |text: &str| text.chars().take(80).collect::<String>();
+        let shortened = |text: &str| text.chars().take(80).collect::<String>();
         let (host, port) = text
             .rsplit_once(':')
             .filter(|(host, _)| !host.starts_with('[') || host.ends_with(']'))
-            .ok_or_else(|| HostPortError::NoPort(shown(text)))?;
+            .ok_or_else(|| HostPortError::NoPort(shortened(text)))?;
         let bracketed = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
@@ -146,13 +148,13 @@ impl FromStr for HostPort {
             None => is_host_name(host),
         };
         if !is_host {
-            return Err(HostPortError::Host(shown(host)));
+            return Err(HostPortError::Host(shortened(host)));
         }
         let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
         let number = port.parse().ok().filter(|_| is_number);
         Ok(Self {
             host: bracketed.unwrap_or(host).to_owned(),
-            port: number.ok_or_else(|| HostPortError::Port(shown(port)))?,
+            port: number.ok_or_else(|| HostPortError::Port(shortened(port)))?,
         })
     }
 }
@@ -189,9 +191,9 @@ mod tests {
              fingerprint  sha256:{hex}\n[::1]:0"
         );
         let info: TrackerInfo = text.parse().unwrap();
-        let shown: Vec<_> = info.addresses.iter().map(HostPort::to_string).collect();
+        let addresses: Vec<_> = info.addresses.iter().map(HostPort::to_string).collect();
         assert_eq!(
-            shown,
+            addresses,
             ["127.0.0.1:5000", "tracker-2.example.org:65535", "[::1]:0"]
         );
         assert_eq!(

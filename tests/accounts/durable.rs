@@ -127,7 +127,7 @@ impl UserPair {
                     "{name} has an owner"
                 );
                 if name.starts_with(&self.prefix) {
-                    listed.entry(name).or_default().push(entry.standing);
+                    listed.entry(name).or_default().push(entry.role);
                 }
             }
         }

@@ -378,7 +378,7 @@ fn assert_done(
         let at = USERS.iter().position(|name| *name == user).unwrap();
         let groups = users[at].groups();
         let found = groups.iter().find(|entry| entry.name.to_string() == group);
-        found.map(|entry| entry.standing)
+        found.map(|entry| entry.role)
     };
     let has_effect = match (typed, &answer) {
         (_, AccessAnswer::Done) if typed.starts_with("create_group new") => {

@@ -39,7 +39,7 @@ fn heal(pair: &Pair) {
 fn role(user: &mut User, name: &str) -> Option<GroupRole> {
     let groups = user.groups();
     let found = groups.iter().find(|entry| entry.name.to_string() == name);
-    found.map(|entry| entry.standing)
+    found.map(|entry| entry.role)
 }
 
 /// The same login at another tracker.
@@ -179,7 +179,7 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
         let kept = groups
             .iter()
             .find(|entry| entry.name.to_string().starts_with("both~"));
-        assert_eq!(kept.map(|entry| entry.standing), Some(GroupRole::Owner));
+        assert_eq!(kept.map(|entry| entry.role), Some(GroupRole::Owner));
         assert_merged_for_eve(&pair, number);
     }
 }

@@ -32,7 +32,7 @@ fn assert_eve_is_removed(pair: &Pair) {
         let groups = eve.groups();
         let roles: Vec<_> = groups
             .iter()
-            .map(|entry| (entry.name.to_string(), entry.standing))
+            .map(|entry| (entry.name.to_string(), entry.role))
             .collect();
         assert_eq!(
             roles,
@@ -115,11 +115,7 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup, "--alone"]);
     let mut eve = User::log_in(pair.connect(1), "eve");
-    assert_eq!(
-        eve.groups()[0].standing,
-        GroupRole::Member,
-        "as it was then"
-    );
+    assert_eq!(eve.groups()[0].role, GroupRole::Member, "as it was then");
     drop(eve);
     pair.start(2, &[]);
     pair.wait_until_in_sync();

@@ -88,7 +88,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     pair.wait_until_in_sync();
     for number in [1, 2] {
         let mut eve = User::log_in(pair.connect(number), "eve");
-        assert_eq!(eve.groups()[0].standing, GroupRole::Member, "at {number}");
+        assert_eq!(eve.groups()[0].role, GroupRole::Member, "at {number}");
     }
     let memberships = pair.assert_same()["memberships"].as_array().unwrap().len();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Accounts and groups as JSON objects.
+//! Groups, their members, requests, decisions and catalogues as JSON objects.
 
 use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;
@@ -12,7 +12,7 @@ pub(super) fn file(file: &ListedFile) -> JsonValue<'_> {
         ("name", plain(entry.name.as_str())),
         ("length", plain(entry.length)),
         ("publisher", optional(entry.publisher.as_ref())),
-        ("at", plain(time(entry.at))),
+        ("at", plain(time(entry.published_at))),
         ("complete", plain(entry.complete)),
         ("partial", plain(entry.partial)),
         ("here", plain(file.here)),
@@ -25,7 +25,7 @@ pub(super) fn group(entry: &GroupEntry) -> JsonValue<'_> {
         ("name", plain(entry.name.to_string())),
         ("owner", optional(entry.owner.as_ref())),
         ("members", plain(entry.members)),
-        ("standing", plain(entry.standing.as_str())),
+        ("standing", plain(entry.role.as_str())),
     ])
 }
 
@@ -40,7 +40,7 @@ pub(super) fn member(entry: &MemberEntry) -> JsonValue<'_> {
 pub(super) fn request(entry: &RequestEntry) -> JsonValue<'_> {
     object([
         ("name", plain(entry.name.to_string())),
-        ("asked", plain(time(entry.at))),
+        ("asked", plain(time(entry.asked_at))),
     ])
 }
 
@@ -48,7 +48,7 @@ pub(super) fn news(entry: &DecisionEntry) -> JsonValue<'_> {
     object([
         ("group", plain(entry.group.to_string())),
         ("outcome", plain(entry.outcome.as_str())),
-        ("at", plain(time(entry.at))),
+        ("at", plain(time(entry.decided_at))),
     ])
 }
 

@@ -102,13 +102,13 @@ fn account_samples() -> Vec<AccountOutcome> {
     let news = || DecisionEntry {
         group: lab(),
         outcome: DecisionOutcome::Accepted,
-        at: 0,
+        decided_at: 0,
     };
     let group = |owner| GroupEntry {
         name: lab(),
         owner,
         members: 1,
-        standing: GroupRole::Owner,
+        role: GroupRole::Owner,
     };
     vec![
         AccountOutcome::Done("done".into()),
@@ -118,7 +118,7 @@ fn account_samples() -> Vec<AccountOutcome> {
         },
         AccountOutcome::LoggedOut {
             user: nik(),
-            everywhere: true,
+            at_trackers: true,
         },
         AccountOutcome::Groups {
             groups: vec![group(None), group(Some(nik()))],
@@ -129,7 +129,10 @@ fn account_samples() -> Vec<AccountOutcome> {
             since: 0,
             owner: true,
         }]),
-        AccountOutcome::Requests(vec![RequestEntry { name: nik(), at: 0 }]),
+        AccountOutcome::Requests(vec![RequestEntry {
+            name: nik(),
+            asked_at: 0,
+        }]),
     ]
 }
 
@@ -180,7 +183,7 @@ fn files() -> Vec<ListedFile> {
             info_hash: HASH,
             length: 1,
             publisher,
-            at: 0,
+            published_at: 0,
             complete: 1,
             partial: 1,
         },

@@ -18,7 +18,7 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
             lines.extend(news.iter().map(news_line));
             lines
         }
-        AccountOutcome::LoggedOut { user, everywhere } => vec![match everywhere {
+        AccountOutcome::LoggedOut { user, at_trackers } => vec![match at_trackers {
             true => format!("logged out {user}"),
             false => format!(
                 "logged out {user} at this peer; no tracker could be reached; the trackers end the login within 12 hours"
@@ -54,14 +54,14 @@ fn group_line(group: &GroupEntry) -> String {
         1 => "1 member".to_owned(),
         count => format!("{count} members"),
     };
-    let standing = match group.standing {
+    let role = match group.role {
         GroupRole::Stranger => "",
         GroupRole::Requester => "  you have asked to join",
         GroupRole::Member => "  you are a member",
         GroupRole::Owner => "  you own it",
     };
     let owner = owner.unwrap_or_else(|| "-".to_owned());
-    format!("{}  owner {owner}  {members}{standing}", group.name)
+    format!("{}  owner {owner}  {members}{role}", group.name)
 }
 
 /// A share of a group's catalogue.
@@ -74,7 +74,7 @@ pub(super) fn file_line(file: &ListedFile) -> String {
         escape(entry.name.as_str()),
         size(entry.length),
         by.as_deref().unwrap_or("-"),
-        time(entry.at),
+        time(entry.published_at),
         entry.complete,
         entry.partial,
     )
@@ -86,7 +86,7 @@ fn member_line(member: &MemberEntry) -> String {
 }
 
 fn request_line(request: &RequestEntry) -> String {
-    format!("{}  asked {}", request.name, time(request.at))
+    format!("{}  asked {}", request.name, time(request.asked_at))
 }
 
 /// A time in milliseconds since 1970 as RFC 3339 text: whole seconds, UTC.
@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn a_group_is_one_line_with_the_role_of_the_user() {
-        let shown = |standing, members| {
+        let shown = |role, members| {
             group_line(&GroupEntry {
                 name: "lab".parse().unwrap(),
                 owner: Some("nik".parse().unwrap()),
                 members,
-                standing,
+                role,
             })
         };
         assert_eq!(shown(GroupRole::Stranger, 2), "lab  owner nik  2 members");

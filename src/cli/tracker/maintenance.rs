@@ -33,9 +33,9 @@ pub(super) fn backup(
 ) -> Result<Exit, EarlyExit> {
     let folder = folder(data, port)?;
     let running = RunningTracker::load(&folder).ok_or_else(|| {
-        let shown = folder.display();
+        let path = folder.display();
         early_failure(format!(
-            "no tracker is running with the state folder {shown}; start it, or name another folder with --data"
+            "no tracker is running with the state folder {path}; start it, or name another folder with --data"
         ))
     })?;
     let key = cluster.unwrap_or(running.cluster);
@@ -67,14 +67,14 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
     let blob_line =
         |place| move |hash: &InfoHash| format!("info dictionary {hash}: in the {place} only");
     // Blobs of removed shares do not count: each tracker drops them at a time of its own.
-    let named: BTreeSet<InfoHash> = registry_1
+    let named_by_rows: BTreeSet<InfoHash> = registry_1
         .rows()
         .chain(registry_2.rows())
         .filter_map(blob_named_by)
         .collect();
     let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
         let only = blobs.difference(others).copied();
-        only.filter(|hash| named.contains(hash)).collect()
+        only.filter(|hash| named_by_rows.contains(hash)).collect()
     };
     differences.extend(only(&blobs_1, &blobs_2).iter().map(blob_line("first")));
     differences.extend(only(&blobs_2, &blobs_1).iter().map(blob_line("second")));
@@ -118,9 +118,9 @@ fn folder(data: Option<PathBuf>, port: u16) -> Result<PathBuf, EarlyExit> {
 fn read_registry(path: &Path) -> Result<(Registry, BTreeSet<InfoHash>), EarlyExit> {
     // Checked first, because opening a state folder creates it.
     if !path.join(DATABASE_FILE).exists() {
-        let shown = path.display();
+        let path = path.display();
         return Err(early_failure(format!(
-            "{shown} has no tracker's registry; name the state folder of a tracker"
+            "{path} has no tracker's registry; name the state folder of a tracker"
         )));
     }
     let folder = StateFolder::open(path).map_err(early_failure)?;

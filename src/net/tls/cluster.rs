@@ -45,7 +45,7 @@ const PROTOCOLS: [(ConnectionPurpose, &[u8]); 2] = [
 /// share them.
 #[derive(Clone, Debug)]
 pub struct ClusterTls {
-    shown: Arc<SingleCertAndKey>,
+    certified_key: Arc<SingleCertAndKey>,
     authority: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,
 }
@@ -62,9 +62,9 @@ impl ClusterTls {
             rustls::Error::NoCertificatesPresented,
         ))?;
         let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
-        let shown = CertifiedKey::from_der(chain, key, &provider);
+        let certified_key = CertifiedKey::from_der(chain, key, &provider);
         Ok(Self {
-            shown: Arc::new(shown.map_err(TlsError::Certificate)?.into()),
+            certified_key: Arc::new(certified_key.map_err(TlsError::Certificate)?.into()),
             authority,
             provider: Arc::new(provider),
         })
@@ -86,13 +86,13 @@ impl ClusterTls {
             Some(expected),
             Arc::clone(&self.provider),
         ));
-        let shown = Arc::clone(&self.shown);
+        let certified_key = Arc::clone(&self.certified_key);
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(TlsError::Certificate)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
-            .with_client_cert_resolver(shown);
+            .with_client_cert_resolver(certified_key);
         config.resumption = Resumption::disabled();
         let named = PROTOCOLS.iter().filter(|(named, _)| *named == purpose);
         config.alpn_protocols = named.map(|(_, name)| name.to_vec()).collect();
@@ -117,12 +117,12 @@ impl ClusterTls {
                 .map_err(|error| {
                     TlsError::Certificate(rustls::Error::General(error.to_string()))
                 })?;
-        let shown = Arc::clone(&self.shown);
+        let certified_key = Arc::clone(&self.certified_key);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13])
             .map_err(TlsError::Certificate)?
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(shown);
+            .with_cert_resolver(certified_key);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.alpn_protocols = PROTOCOLS.iter().map(|(_, name)| name.to_vec()).collect();
@@ -132,8 +132,8 @@ impl ClusterTls {
 
 /// Whether a caller names a purpose that needs the key of the cluster.
 pub(super) fn needs_key(hello: &ClientHello<'_>) -> bool {
-    let mut named = hello.alpn().into_iter().flatten();
-    named.any(|named| PROTOCOLS.iter().any(|(_, name)| *name == named))
+    let mut protocols = hello.alpn().into_iter().flatten();
+    protocols.any(|protocol| PROTOCOLS.iter().any(|(_, name)| *name == protocol))
 }
 
 /// The purpose of a connection whose handshake needed the key of the cluster.
@@ -146,8 +146,8 @@ pub(super) fn purpose(stream: &TlsStream) -> Result<ConnectionPurpose, TlsError>
         .ok_or_else(unnamed)?;
     let leaf = ParsedCertificate::try_from(leaf).map_err(TlsError::Certificate)?;
     verify_server_name(&leaf, &tracker_name()?).map_err(TlsError::Certificate)?;
-    let named = connection.alpn_protocol();
-    let found = PROTOCOLS.iter().find(|(_, name)| Some(*name) == named);
+    let protocol = connection.alpn_protocol();
+    let found = PROTOCOLS.iter().find(|(_, name)| Some(*name) == protocol);
     found.map(|(purpose, _)| *purpose).ok_or_else(unnamed)
 }
 

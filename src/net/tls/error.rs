@@ -17,7 +17,8 @@ pub enum TlsError {
         /// The fingerprint of the other side's cluster.
         found: Fingerprint,
     },
-    /// The certificate or the key cannot be used.
+    /// Our own certificate or key cannot be used, or the certificate of the other side is missing
+    /// or has another name.
     #[error("the certificate cannot be used: {0}")]
     Certificate(#[source] rustls::Error),
 }

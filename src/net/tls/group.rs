@@ -50,7 +50,7 @@ const MAX_DRAINED: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct GroupTls {
     identity: GroupIdentity,
-    shown: Arc<SingleCertAndKey>,
+    certified_key: Arc<SingleCertAndKey>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -79,11 +79,11 @@ impl GroupTls {
             TLS13_CHACHA20_POLY1305_SHA256,
         ];
         let (leaf, key) = (identity.leaf().clone(), identity.key());
-        let shown = CertifiedKey::from_der(vec![leaf], key.into(), &provider);
-        let shown = shown.map_err(GroupTlsError::Setup)?;
+        let certified_key = CertifiedKey::from_der(vec![leaf], key.into(), &provider);
+        let certified_key = certified_key.map_err(GroupTlsError::Setup)?;
         Ok(Self {
             identity,
-            shown: Arc::new(shown.into()),
+            certified_key: Arc::new(certified_key.into()),
             provider: Arc::new(provider),
         })
     }
@@ -109,11 +109,11 @@ impl GroupTls {
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(GroupTlsError::Setup)?;
-        let shown = Arc::clone(&self.shown);
+        let certified_key = Arc::clone(&self.certified_key);
         let mut config = config
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
-            .with_client_cert_resolver(shown);
+            .with_client_cert_resolver(certified_key);
         config.resumption = Resumption::disabled();
         let name = ServerName::try_from(info_hash.to_string());
         let name = name.map_err(|_| GroupTlsError::Unnameable(info_hash))?;
@@ -139,10 +139,10 @@ impl GroupTls {
         let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(GroupTlsError::Setup)?;
-        let shown = Arc::clone(&self.shown);
+        let certified_key = Arc::clone(&self.certified_key);
         let mut config = config
             .with_client_cert_verifier(Arc::clone(&verifier) as Arc<dyn ClientCertVerifier>)
-            .with_cert_resolver(shown);
+            .with_cert_resolver(certified_key);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let connection = accepted.into_connection(Arc::new(config));
@@ -150,7 +150,7 @@ impl GroupTls {
         let refused = Arc::clone(&socket);
         let accepted = handshake(socket, connection.into(), inbound, limit, &verifier);
         accepted.inspect_err(|error| {
-            if error.is_about_certificates() {
+            if error.refuses_their_certificate() {
                 close_after_alert(&refused);
             }
         })
@@ -193,7 +193,7 @@ pub fn accept_group(
     };
     let hello = accepted.client_hello();
     let name = hello.server_name().ok_or(GroupTlsError::NoServerName)?;
-    let info_hash = read_server_name(name).ok_or(GroupTlsError::ServerName)?;
+    let info_hash = read_server_name(name).ok_or(GroupTlsError::InvalidServerName)?;
     let group = groups(info_hash).ok_or(GroupTlsError::UnknownSwarm(info_hash))?;
     let left = deadline.saturating_duration_since(Instant::now());
     match group.accept(socket, accepted, inbound, left) {

@@ -234,17 +234,17 @@ impl Outbound {
         if self.has_failed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let written = write_all_until(socket, &self.ready, deadline);
-        self.has_failed = written.is_err();
+        let result = write_all_until(socket, &self.ready, deadline);
+        self.has_failed = result.is_err();
         // The memory of a large buffer is freed when a small write follows.
-        let kept = if self.ready.len() < CHUNK_BYTES {
+        let capacity = if self.ready.len() < CHUNK_BYTES {
             CHUNK_BYTES
         } else {
             BURST_BYTES
         };
         self.ready.clear();
-        self.ready.shrink_to(kept);
-        written
+        self.ready.shrink_to(capacity);
+        result
     }
 }
 

@@ -54,7 +54,7 @@ pub struct LoggedIn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoggedOut {
     /// Here and at the trackers.
-    Everywhere,
+    AtTrackers,
     /// Only at this peer.
     HereOnly,
 }
@@ -158,10 +158,10 @@ impl Account {
         let logged_out = match self.ask_done(&AccessRequest::Logout {
             write: new_write_id()?,
         }) {
-            Ok(()) => LoggedOut::Everywhere,
+            Ok(()) => LoggedOut::AtTrackers,
             // The login had ended already, and `ask` has deleted its token.
             Err(AccountError::Refused(refused)) if ends_login(refused.kind) => {
-                LoggedOut::Everywhere
+                LoggedOut::AtTrackers
             }
             Err(error @ AccountError::Login(_)) => return Err(error),
             Err(error) => {

@@ -20,7 +20,7 @@ pub(super) struct Round {
     /// Whether a tracker has just started and is about to serve.
     pub(super) is_starting: bool,
     /// The number of trackers in the round.
-    pub(super) asked: usize,
+    pub(super) tracker_count: usize,
     /// The number of them that say that the login is over.
     pub(super) ended: usize,
     /// Whether a tracker might have answered within longer time limits.
@@ -81,7 +81,7 @@ impl Round {
     pub(super) fn end(mut self, sent: bool) -> Result<RoundReply, AccountError> {
         if let Some(reply) = self.refused {
             // A tracker that did not answer may still accept the login.
-            let unanimous = self.ended == self.asked;
+            let unanimous = self.ended == self.tracker_count;
             match &reply.result {
                 Err(refused) if ends_login(refused.kind) && !unanimous => {
                     self.troubles
@@ -160,7 +160,7 @@ mod tests {
     fn a_login_is_over_only_if_all_trackers_agree() {
         let round = |troubles: &[&str]| {
             let mut round = Round {
-                asked: 1 + troubles.len(),
+                tracker_count: 1 + troubles.len(),
                 ..Round::default()
             };
             round.on_reply(reply(Err("session-ended")));
@@ -183,7 +183,7 @@ mod tests {
         for kind in ["busy", "not-saved", "not-serving", "starting"] {
             for kinds in [[kind, "session-ended"], ["session-ended", kind]] {
                 let mut round = Round {
-                    asked: 2,
+                    tracker_count: 2,
                     ..Round::default()
                 };
                 for kind in kinds {
@@ -194,7 +194,7 @@ mod tests {
             }
         }
         let mut round = Round {
-            asked: 2,
+            tracker_count: 2,
             ..Round::default()
         };
         round.on_reply(reply(Err("session-ended")));

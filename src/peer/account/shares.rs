@@ -108,7 +108,7 @@ impl Account {
         mut found: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
         let login = self.current_login()?;
-        let asked = announces.swarms().len();
+        let swarm_count = announces.swarms().len();
         let ask = AccessRequest::Announce(announces);
         let (mut is_accepted, mut refused, mut troubles) = (false, None, Vec::new());
         self.trackers
@@ -120,7 +120,7 @@ impl Account {
                         troubles.push(error.to_string());
                     }
                     match reply.result {
-                        Ok(AccessAnswer::Peers(peers)) if peers.swarms.len() == asked => {
+                        Ok(AccessAnswer::Peers(peers)) if peers.swarms.len() == swarm_count => {
                             is_accepted = true;
                             found(peers);
                         }

@@ -114,7 +114,7 @@ impl ClusterTrackers {
         loop {
             let info = self.info()?;
             let mut round = Round {
-                asked: info.addresses.len(),
+                tracker_count: info.addresses.len(),
                 ..Round::default()
             };
             let is_only = info.addresses.len() == 1;
@@ -194,7 +194,7 @@ impl ClusterTrackers {
             return Vec::new();
         };
         let views: Vec<Result<ClusterView, Trouble>> = thread::scope(|scope| {
-            let asked: Vec<_> = info
+            let threads: Vec<_> = info
                 .addresses
                 .iter()
                 .map(|tracker| {
@@ -203,7 +203,7 @@ impl ClusterTrackers {
                 })
                 .collect();
             let silent = || Trouble::silent("it could not be asked".to_owned());
-            let views = asked.into_iter().map(|thread| match thread {
+            let views = threads.into_iter().map(|thread| match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Err(silent())),
                 Err(_) => Err(silent()),
             });
@@ -296,8 +296,8 @@ impl ClusterTrackers {
                 }
             }
         }
-        let asked = self.ask_anew(tracker, trust, ask, token, limits);
-        asked
+        let result = self.ask_anew(tracker, trust, ask, token, limits);
+        result
             .map_err(|mut trouble| {
                 self.on_failed(tracker);
                 if let Trouble::Silent { sent, .. } = &mut trouble {
@@ -391,13 +391,13 @@ impl ClusterTrackers {
 
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     fn info(&self) -> Result<TrackerInfo, AccountError> {
-        let shown = self.tracker_info.display();
+        let path = self.tracker_info.display();
         let unusable =
-            |error: &dyn fmt::Display| AccountError::TrackerInfo(format!("{shown}: {error}"));
+            |error: &dyn fmt::Display| AccountError::TrackerInfo(format!("{path}: {error}"));
         let text = std::fs::read_to_string(&self.tracker_info).map_err(|error| unusable(&error))?;
         let info: TrackerInfo = text.parse().map_err(|error| unusable(&error))?;
         if info.addresses.is_empty() {
-            let what = format!("{shown} names no tracker: write its HOST:PORT into it");
+            let what = format!("{path} names no tracker: write its HOST:PORT into it");
             return Err(AccountError::TrackerInfo(what));
         }
         Ok(info)

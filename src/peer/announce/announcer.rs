@@ -150,8 +150,8 @@ impl Announcer {
             let completed = is_completed.then_some(AnnounceEvent::Completed);
             for event in completed.into_iter().chain([AnnounceEvent::Stopped]) {
                 let left = deadline.saturating_duration_since(Instant::now());
-                let answered = self.ask(context, &tracker, &payload, Some(event), Some(left));
-                if left.is_zero() || answered.is_err() {
+                let result = self.ask(context, &tracker, &payload, Some(event), Some(left));
+                if left.is_zero() || result.is_err() {
                     return;
                 }
             }

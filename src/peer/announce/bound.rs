@@ -96,8 +96,8 @@ impl Transport for BoundTransport {
         let limit = timeout.not_zero().map(|limit| *limit);
         self.stream.set_write_timeout(limit)?;
         let output = self.buffers.output().get(..amount).unwrap_or_default();
-        let written = self.stream.write_all(output);
-        written.map_err(|error| timeout_or_io(error, timeout))
+        let result = self.stream.write_all(output);
+        result.map_err(|error| timeout_or_io(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {

@@ -2,7 +2,7 @@
 
 use crate::peer::{
     DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry, Transfer,
-    already, magnet::seek, now_ms, place_of, read_torrent,
+    already_error, magnet::start_search, now_ms, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
 use crate::torrent::Magnet;
@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Peer {
-    /// Starts the download of a `.torrent` file: into the destination if that is a folder,
-    /// otherwise to that path. Existing files are hashed first and kept if they are the share;
-    /// `progress` is called with the bytes done and all bytes.
+    /// Starts the download of a `.torrent` file. If the destination is a folder, the share is put
+    /// into it; otherwise the destination is the path of the share. Existing files are hashed
+    /// first, and kept if their contents match. `progress` is called with the number of bytes
+    /// hashed so far and the number of all bytes.
     ///
     /// # Errors
     /// When the torrent or the destination cannot be used, or the share is here already.
@@ -39,9 +40,9 @@ impl Peer {
         Ok(started)
     }
 
-    /// Starts the download of a magnet link. The metadata is fetched first, from peers that the
-    /// trackers of the link, those of TRACKER_INFO and the link itself name. The rest follows as in
-    /// [`Peer::download`].
+    /// Starts the download of a magnet link. The metadata is fetched first, from peers. The link
+    /// names some of them; others come from the trackers of the link and of TRACKER_INFO. Then the
+    /// download continues as in [`Peer::download`].
     ///
     /// # Errors
     /// When the link or the destination cannot be used, or the share is here already.
@@ -74,12 +75,12 @@ impl Peer {
         }
         let entry = SwarmEntry::Search(Arc::clone(&search));
         let entered = self.transfers.enter(entry.clone());
-        entered.map_err(|other| already(&other))?;
+        entered.map_err(|other| already_error(&other))?;
         if let Err(error) = self.context.records.save_magnet(&search.record) {
             self.transfers.forget(&entry);
             return Err(error.into());
         }
-        seek(&search);
+        start_search(&search);
         Ok(started(&search))
     }
 
@@ -94,7 +95,7 @@ impl Peer {
         let choice = known.choice.union(&options.choice);
         let former = SwarmEntry::Search(Arc::clone(known));
         if destination != known.record.destination || choice == known.choice {
-            return Err(already(&former));
+            return Err(already_error(&former));
         }
         let record = MagnetRecord {
             only: choice.patterns(),
@@ -108,13 +109,14 @@ impl Peer {
         self.context.records.save_magnet(&search.record)?;
         let entry = SwarmEntry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
-        replaced.map_err(|other| already(&other))?;
-        known.fail("a download of more of its files replaces it");
-        seek(&search);
+        replaced.map_err(|other| already_error(&other))?;
+        known.fail("replaced by a download of more files of the same torrent");
+        start_search(&search);
         Ok(started(&search))
     }
 
-    /// Extends the download of the share that the link names, if more of its files are wanted now.
+    /// Extends the download of the share that the link names, if more files of the share are wanted
+    /// now.
     fn extend_download(
         &self,
         known: &Transfer,
@@ -129,6 +131,7 @@ impl Peer {
             place,
             choice: options.choice,
             peers: magnet.peers,
+            // `start` finds the running download and extends it.
             replaces: None,
         };
         planned.start(&self.services, &|_, _| {})?;
@@ -144,18 +147,18 @@ fn started(search: &MagnetSearch) -> Started {
     }
 }
 
-/// The absolute path of the destination, so that it does not depend on the current folder of the
-/// next start.
+/// The absolute path of the destination, because the peer may be started in another working
+/// directory next time. Fails if the folder does not exist.
 fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
     let destination = destination.unwrap_or(Path::new("."));
-    let file = PeerError::file(destination);
-    let absolute = std::path::absolute(destination).map_err(file)?;
+    let file_error = PeerError::file(destination);
+    let absolute = std::path::absolute(destination).map_err(file_error)?;
     let folder = match absolute.parent() {
         Some(parent) if !absolute.is_dir() => parent,
         _ => &absolute,
     };
-    if !folder.metadata().map_err(file)?.is_dir() {
-        return Err(file(std::io::ErrorKind::NotADirectory.into()));
+    if !folder.metadata().map_err(file_error)?.is_dir() {
+        return Err(file_error(std::io::ErrorKind::NotADirectory.into()));
     }
     Ok(absolute)
 }

@@ -3,7 +3,7 @@
 use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, Peer, PeerError, Started, SwarmEntry,
-    Transfer, TransferPlan, already, check_same_kind, place, whole_at,
+    Transfer, TransferPlan, already_error, check_same_kind, place, whole_at,
 };
 use crate::storage::{
     CreateOptions, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, Store, StoreError,
@@ -207,7 +207,7 @@ impl Peer {
                     SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
                         here_for_another_user(other)
                     }
-                    _ => already(&entry),
+                    _ => already_error(&entry),
                 });
             }
             // The user has access again: share the copy that is here.

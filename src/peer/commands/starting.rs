@@ -1,6 +1,6 @@
 //! The steps that all commands have in common that start a transfer.
 
-use crate::peer::{OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, already};
+use crate::peer::{OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, already_error};
 use crate::torrent::PieceSet;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Peer {
     ) -> Result<(), PeerError> {
         let entry = SwarmEntry::Transfer(Arc::clone(&transfer));
         let entered = self.transfers.enter(entry.clone());
-        entered.map_err(|other| already(&other))?;
+        entered.map_err(|other| already_error(&other))?;
         let whole = matches!(files, OpenFiles::Whole(_));
         transfer.set_files(files);
         if let Err(error) = save(&transfer) {

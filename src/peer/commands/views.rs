@@ -59,12 +59,12 @@ impl Peer {
     }
 
     /// The number of state changes of downloads so far; see [`Peer::wait_for_change`].
-    pub fn changes(&self) -> u64 {
+    pub fn change_count(&self) -> u64 {
         self.context.changes.count()
     }
 
-    /// Waits until the number of changes exceeds `seen`, or until `limit` has passed.
-    pub fn wait_for_change(&self, seen: u64, limit: Duration) {
-        self.context.changes.wait(seen, limit);
+    /// Waits until the number of changes exceeds `change_count`, or until `limit` has passed.
+    pub fn wait_for_change(&self, change_count: u64, limit: Duration) {
+        self.context.changes.wait(change_count, limit);
     }
 }

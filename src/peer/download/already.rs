@@ -4,7 +4,7 @@ use crate::peer::{PeerError, SwarmEntry, Transfer};
 use crate::swarm::Phase;
 
 /// The error for an entry that exists already.
-pub(crate) fn already(other: &SwarmEntry) -> PeerError {
+pub(crate) fn already_error(other: &SwarmEntry) -> PeerError {
     match other {
         SwarmEntry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
         SwarmEntry::Transfer(transfer) => already_here(transfer),

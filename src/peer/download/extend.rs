@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The reason for ending the links of the former transfer, which wanted less.
-const EXTENDED: &str = "a download of more of its files replaces it";
+const EXTENDED: &str = "replaced by a download of more files of the same torrent";
 
 impl PlannedDownload {
     /// Adds the choice of a failed transfer of the same share at the same place, so that nothing
@@ -98,7 +98,7 @@ impl PlannedDownload {
 fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> {
     let context = &transfer.context;
     let recorded = loop {
-        let seen = context.changes.count();
+        let change_count = context.changes.count();
         let (phase, is_set_aside) = transfer.decide(|core, now| {
             let phase = core.phase().clone();
             (phase, core.set_aside(EXTENDED, now))
@@ -117,7 +117,9 @@ fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), Pe
         if context.is_interrupted() {
             return Err(PeerError::Stopping);
         }
-        context.changes.wait(seen, Duration::from_millis(100));
+        context
+            .changes
+            .wait(change_count, Duration::from_millis(100));
     };
     transfer.wait_for_workers();
     let store = transfer.store();

@@ -6,4 +6,4 @@ pub(super) mod named_peers;
 pub(super) mod place;
 pub(super) mod planned;
 
-use already::{already, already_here, elsewhere};
+use already::{already_error, already_here, elsewhere};

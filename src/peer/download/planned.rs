@@ -1,6 +1,6 @@
 //! Starts one download: its place, its chosen files, and the files that exist already.
 
-use super::{already, named_peers, place::check_same_kind};
+use super::{already_error, named_peers, place::check_same_kind};
 use crate::peer::{
     FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
 };
@@ -49,7 +49,7 @@ impl PlannedDownload {
             Some(search @ SwarmEntry::Search(_)) if !search.has_failed() => {
                 // Patterns that choose no file are an error, even if the share is here.
                 Selection::of(self.metainfo.info(), &self.choice.only)?;
-                return Err(already(&search));
+                return Err(already_error(&search));
             }
             Some(SwarmEntry::Search(_)) | None => false,
         };
@@ -139,7 +139,7 @@ fn enter(
     };
     if let Err(other) = entered {
         opened.undo();
-        return Err(already(&other));
+        return Err(already_error(&other));
     }
     let saved = transfer.create_record();
     // If it was cancelled meanwhile, no record may stay.

@@ -39,7 +39,7 @@ impl Batch {
 
     /// Passes all bytes to `write` and empties the batch.
     pub(super) fn flush(&mut self, write: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let written = match self.bytes.get(..self.filled) {
+        let result = match self.bytes.get(..self.filled) {
             None | Some([]) => Ok(()),
             Some(bytes) => write(bytes),
         };
@@ -48,7 +48,7 @@ impl Batch {
             self.bytes = Vec::new();
         }
         self.filled = 0;
-        written
+        result
     }
 
     /// Once the batch is full, passes the part that fills whole TLS records to `write`. The rest
@@ -61,10 +61,10 @@ impl Batch {
             return Ok(());
         }
         let whole = self.filled - self.filled % TLS_RECORD;
-        let written = write(self.bytes.get(..whole).unwrap_or_default());
+        let result = write(self.bytes.get(..whole).unwrap_or_default());
         self.bytes.copy_within(whole..self.filled, 0);
         self.filled -= whole;
-        written
+        result
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
             .transfers
             .enter(SwarmEntry::Search(Arc::clone(&search)))
         {
-            Ok(()) => seek(&search),
+            Ok(()) => start_search(&search),
             Err(_) => context.records.remove_magnet(info_hash)?,
         }
     }
@@ -92,7 +92,7 @@ fn become_download(
 }
 
 /// Starts the search for the metadata.
-pub(crate) fn seek(search: &Arc<MagnetSearch>) {
+pub(crate) fn start_search(search: &Arc<MagnetSearch>) {
     search.announce(AnnounceEvent::Started);
     named_peers::call(search.clone(), &search.record.magnet.peers);
     search.context.changes.notify();

@@ -5,8 +5,8 @@ use crate::swarm::Phase;
 use crate::wire::AnnounceEvent;
 
 impl Transfer {
-    /// Announces it as soon as possible, and regularly from then on.
-    pub(crate) fn announce(&self, event: Option<AnnounceEvent>) {
+    /// Announces the transfer as soon as possible, and regularly from then on.
+    pub(crate) fn announce_soon(&self, event: Option<AnnounceEvent>) {
         if let Some(transfer) = self.to_arc() {
             self.trackers.announce(transfer, event);
         }
@@ -17,7 +17,7 @@ impl Transfer {
         self.trackers.leave(self.info_hash());
     }
 
-    /// The latest error of its trackers.
+    /// The latest error of the transfer's trackers.
     pub(super) fn tracker_trouble(&self) -> Option<String> {
         match self.plan.listed {
             true => self.trackers.trouble(self.info_hash()),
@@ -25,7 +25,7 @@ impl Transfer {
         }
     }
 
-    /// Whether it is announced to the trackers of an open swarm.
+    /// Whether the transfer is announced to the trackers of an open swarm.
     pub(crate) fn is_to_be_announced(&self) -> bool {
         let is_open = self.plan.listed && self.plan.group.is_none();
         is_open && self.inspect(|core| core.phase().serves())
@@ -42,9 +42,9 @@ impl Transfer {
         is_back
     }
 
-    /// Stops serving it, because its user is no longer a member of the group or the share is no
-    /// longer in the catalogue. Returns whether it stays in the map of transfers, so that it can be
-    /// restored. A complete share stays, because the files belong to the user.
+    /// Stops serving the share, because its user is no longer a member of the group or the share is
+    /// no longer in the catalogue. Returns whether the transfer stays in the map of transfers, so
+    /// that it can be restored. A complete share stays, because the files belong to the user.
     pub(crate) fn withdraw(&self, reason: &str) -> bool {
         match self.phase() {
             // These phases are not announced and have their own reason.

@@ -17,9 +17,10 @@ impl EffectHandler for Transfer {
     }
 
     fn announce(&self, event: AnnounceEvent) {
-        // It may have been stopped in the meantime and have left its trackers.
+        // The transfer may have been stopped in the meantime. Then it has already left its
+        // trackers.
         if self.plan.listed && self.inspect(|core| core.phase().serves()) {
-            self.announce(Some(event));
+            self.announce_soon(Some(event));
         }
     }
 

@@ -53,7 +53,7 @@ fn complete(transfer: &Transfer) {
     // Announced before the phase changes, so that the trackers know it even if the peer is stopped
     // as soon as a person sees that the download is complete.
     if transfer.plan.listed {
-        transfer.announce(Some(match transfer.plan.selection.is_all() {
+        transfer.announce_soon(Some(match transfer.plan.selection.is_all() {
             true => AnnounceEvent::Completed,
             false => AnnounceEvent::Paused,
         }));
@@ -99,12 +99,14 @@ impl Transfer {
     pub(crate) fn wait_until_finished(&self) -> Phase {
         let until = self.context.now() + FINISH_TIMEOUT;
         loop {
-            let seen = self.context.changes.count();
+            let change_count = self.context.changes.count();
             let phase = self.phase();
             if phase != Phase::Finishing || self.context.now() > until {
                 return phase;
             }
-            self.context.changes.wait(seen, Duration::from_millis(100));
+            self.context
+                .changes
+                .wait(change_count, Duration::from_millis(100));
         }
     }
 }

@@ -98,14 +98,14 @@ fn on_link_ended(transfer: &Transfer, link: &Link, ended: &EndReason) {
     let reason = link.reason().unwrap_or_else(|| ended.to_string());
     let (listens_at, deferred) = transfer.with_swarm(|SwarmState { core, links }, now| {
         links.remove(&id);
-        let known = core.link(id);
-        let listens_at = known.and_then(|link| link.listens_at());
+        let core_link = core.link(id);
+        let listens_at = core_link.and_then(|link| link.listens_at());
         core.on_link_down(id, link.activity(now), now);
         listens_at
     });
     deferred.carry_out(transfer);
-    let shown = listens_at.unwrap_or(link.remote().address);
-    log::info!("{name}: the link with {shown} ended: {reason}");
+    let shown_address = listens_at.unwrap_or(link.remote().address);
+    log::info!("{name}: the link with {shown_address} ended: {reason}");
     if let Some(address) = listens_at
         && ended.is_violation()
     {
@@ -129,8 +129,8 @@ impl Transfer {
 
     /// The address of a remote peer in messages to people: where it listens, if that is known.
     pub(super) fn shown_address(&self, link: &Link) -> SocketAddr {
-        let shown = self.inspect(|core| core.link(link.id()).map(|known| known.shown_address()));
-        shown.unwrap_or(link.remote().address)
+        let address = self.inspect(|core| core.link(link.id()).map(|link| link.shown_address()));
+        address.unwrap_or(link.remote().address)
     }
 }
 

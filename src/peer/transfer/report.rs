@@ -141,13 +141,13 @@ fn trouble(
             tracker_trouble.or_else(|| Some("no owner is known yet".to_owned()))
         }
         SourceStatus::NoLink => {
-            let mut shown = "no owner can be reached".to_owned();
+            let mut reason = "no owner can be reached".to_owned();
             let unreached = core.contacts().last_failure();
             for (between, why) in [(": ", unreached), ("; ", tracker_trouble.as_deref())] {
                 why.iter()
-                    .for_each(|why| shown += &format!("{between}{why}"));
+                    .for_each(|why| reason += &format!("{between}{why}"));
             }
-            Some(shown)
+            Some(reason)
         }
     }
 }

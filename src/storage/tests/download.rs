@@ -155,7 +155,7 @@ fn a_partial_download_cannot_be_opened_twice() {
 }
 
 #[test]
-fn a_folder_is_continued_but_links_in_it_are_never_followed() {
+fn a_partial_folder_is_continued_but_symbolic_links_in_it_are_never_followed() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let outside = tempfile::tempdir().unwrap();
@@ -180,8 +180,8 @@ fn a_folder_is_continued_but_links_in_it_are_never_followed() {
     symlink(&victim, part.join("a")).unwrap();
     assert!(matches!(open(), Err(StoreError::Symlink(_))));
     fs::remove_file(part.join("a")).unwrap();
-    // A link is also refused if it appears while the download is open, before the file is opened
-    // for the first write.
+    // A symbolic link is also refused if it appears while the download is open, before the file is
+    // opened for the first write.
     let download = open().unwrap();
     fs::rename(part.join("sub"), outside.path().join("sub")).unwrap();
     symlink(outside.path().join("sub"), part.join("sub")).unwrap();

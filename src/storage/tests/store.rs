@@ -13,7 +13,7 @@ fn reads_and_spans_cross_files_and_check_the_bounds() {
         info,
         bytes,
     } = sample();
-    // Through a link to the folder, as a user may name it.
+    // Through a symbolic link to the folder, as a user may name it.
     let link = folder.path().join("link");
     symlink("set", &link).unwrap();
     let store = share(&info, &link);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// A link that lasted longer than this was useful.
 const USEFUL_AFTER: Duration = Duration::from_secs(60);
-/// The largest number of bytes served while the peer is choked: twice the largest total length of
-/// the allowed pieces.
+/// The largest number of bytes served while the peer is choked: twice the limit on the total length
+/// of the pieces of an allowed-fast set.
 const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
 /// The remote peer of a link, as its handshake and its connection show it.
@@ -29,7 +29,7 @@ pub struct RemotePeer {
     pub extensions: bool,
 }
 
-/// What the connection of a link knows and the core does not.
+/// Figures about a link that the code for input and output measures and reports to the core.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkActivity {
     /// Bytes of blocks sent since the link began.
@@ -154,17 +154,17 @@ impl Link {
         self.activity = activity;
     }
 
-    /// Whether a block that a choked peer requests may be served. If so, counts its bytes. The peer
-    /// owns `owned` pieces. If these are as many as are allowed, it has something to trade and can
-    /// wait (BEP 6).
-    pub(super) fn serve_choked(&mut self, block: BlockRange, owned: u32) -> bool {
-        let serves = self.allowed_fast.contains(&block.piece())
+    /// Whether a block that a choked peer requests may be served. If so, counts the bytes of the
+    /// block. `owned` is the number of pieces that the peer owns. A peer that owns at least as many
+    /// pieces as its allowed-fast set has can trade, so it is not served while choked (BEP 6).
+    pub(super) fn admit_choked_request(&mut self, block: BlockRange, owned: u32) -> bool {
+        let is_admitted = self.allowed_fast.contains(&block.piece())
             && (owned as usize) < self.allowed_fast.len()
             && self.choked_bytes < MAX_CHOKED_BYTES;
-        if serves {
+        if is_admitted {
             self.choked_bytes += u64::from(block.length());
         }
-        serves
+        is_admitted
     }
 
     /// The time since the last block in either direction; at first, since the link began.

@@ -336,7 +336,7 @@ impl Peers {
         let is_served = self.choker.is_served(id);
         #[cfg(test)]
         let is_served = is_served || is_planted(Mutation::ChokedServed);
-        if is_owned && (is_served || link.serve_choked(block, theirs)) {
+        if is_owned && (is_served || link.admit_choked_request(block, theirs)) {
             effects.push(Effect::Serve(id, block));
         } else if link.remote().fast {
             effects.push(Effect::Send(id, OutgoingMessage::Reject(block)));

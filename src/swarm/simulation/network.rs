@@ -262,11 +262,11 @@ impl Network {
             ..
         } = &mut self.connections[connection];
         if std::mem::take(is_open) {
-            let seen = directions[side]
+            let noticed_at = directions[side]
                 .last_arrival()
                 .max(events.now() + directions[side].delay());
             events.after(CLOSING, Event::Closed(connection, by));
-            events.at(seen, Event::Closed(connection, other));
+            events.at(noticed_at, Event::Closed(connection, other));
         }
     }
 

@@ -1,5 +1,6 @@
-//! Writes that take effect once: a peer sends a random write id with each command, so that a
-//! repeated command does not write again.
+//! Writes that take effect once. A peer sends a random write id with each command that writes, and
+//! sends the same id when it repeats the command. The tracker derives the idempotency key from it
+//! (see `idempotency`), so that a repeated command does not write again.
 
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};
 use crate::torrent::Info;
@@ -45,11 +46,11 @@ impl IdempotentWrites {
         let what = format!("{name} at {} {what}", context.from);
         // The login is checked again in the same step as the write, because it may have ended
         // meanwhile.
-        let written = self.write_once(key, &what, info, |registry, now| {
+        let durability = self.write_once(key, &what, info, |registry, now| {
             registry.check_login(login.account, login.id, login.credential)?;
             operation(registry, now)
         })?;
-        context.record_write(written);
+        context.record_write(durability);
         Ok(AccessAnswer::Done)
     }
 
@@ -63,28 +64,28 @@ impl IdempotentWrites {
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, AccessRefusal> {
         let receipt = key.receipt();
-        let written = self.store.write_with(info, |registry, now| {
-            // The receipt is looked up again, because the same command may have arrived over
-            // another connection meanwhile.
-            registry.check_not_made(receipt)?;
+        let result = self.store.write_with(info, |registry, now| {
+            // The caller has looked for the receipt. It is checked again in the same step as the
+            // write, because the same command may have arrived over another connection meanwhile.
+            registry.check_not_yet_written(receipt)?;
             let update = operation(registry, now)?;
             registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now)
         });
-        match written {
-            Ok(written) => {
+        match result {
+            Ok(durability) => {
                 log::info!("{what}");
-                Ok(written)
+                Ok(durability)
             }
-            Err(error) => match self.find_previous(key, || what.to_owned())? {
-                Some(written) => Ok(written),
+            Err(error) => match self.confirm_previous(key, || what.to_owned())? {
+                Some(durability) => Ok(durability),
                 None => Err(from_write_error(error)),
             },
         }
     }
 
-    /// Where the write is stored, if it was already made; otherwise `None`. If this tracker made
-    /// the write, its receipt is renewed.
-    pub(super) fn find_previous(
+    /// How durable the write is, if it was made before; otherwise `None`. If this tracker made the
+    /// write, this also renews the receipt.
+    pub(super) fn confirm_previous(
         &self,
         key: &IdempotencyKey,
         what: impl FnOnce() -> String,
@@ -98,15 +99,17 @@ impl IdempotentWrites {
             return Ok(None);
         };
         log::info!("repeated command, already executed: {}", what());
-        // A receipt from another tracker is on the disk of that tracker, and on the local disk
-        // before the reply is sent. A receipt that this tracker made may not have reached another
-        // tracker. So this tracker renews it. A tracker that has the renewed receipt has the write.
         if !is_ours {
+            // The receipt is on the disk of the tracker that made it, and on the local disk before
+            // the reply is sent.
             return Ok(Some(Durability::Safe));
         }
-        let written = self
+        // Our own write may not have reached another tracker. The renewed receipt is a new write,
+        // whose durability this returns. A tracker that has the new write has the old one too,
+        // because trackers receive the writes of one origin in order.
+        let renewed = self
             .store
             .write(|registry, now| registry.renew_receipt(receipt, now + RECEIPT_LIFETIME, now));
-        written.map(Some).map_err(from_write_error)
+        renewed.map(Some).map_err(from_write_error)
     }
 }

@@ -44,7 +44,7 @@ impl InfoCache {
             match last.as_ref().filter(|(hash, _)| *hash == info_hash) {
                 Some((_, dictionary)) => Arc::clone(dictionary),
                 None => {
-                    // The old one is dropped first, so that two are never in memory.
+                    // The old dictionary is dropped first, so that two are never in memory.
                     *last = None;
                     let read = read().map_err(InfoPartError::Unreadable)?;
                     let dictionary: Arc<[u8]> = read.ok_or(InfoPartError::Missing)?.into();

@@ -25,11 +25,11 @@ pub(super) fn decisions(
     let after: Option<Cursor> = views::parse_cursor(after)?;
     Ok(store.read(|registry| {
         let page = registry.decisions(account, &seen, after.as_ref(), PAGE_LENGTH);
-        let mut known = seen.clone();
-        known.join(registry.version_vector());
+        let mut covered = seen.clone();
+        covered.join(registry.version_vector());
         AccessAnswer::Decisions {
             page: views::page(page, views::decision),
-            seen: SeenDecisions::new(known.encode()).unwrap_or_default(),
+            seen: SeenDecisions::new(covered.encode()).unwrap_or_default(),
         }
     }))
 }

@@ -97,12 +97,12 @@ impl OperatorAccess {
             name,
             password: self.logins.hash(password)?,
         };
-        let written = self
+        let durability = self
             .store
             .write(|registry, now| registry.create_account(new, now));
-        let written = written.map_err(from_write_error)?;
+        let durability = durability.map_err(from_write_error)?;
         log::info!("{what}");
-        Ok(written)
+        Ok(durability)
     }
 
     /// Creates an invite code. One account can be created with it in the next 7 days.
@@ -112,11 +112,11 @@ impl OperatorAccess {
     pub fn create_invite(&self) -> Result<(InviteCode, Durability), AccessRefusal> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
         let id = self.logins.random_id()?;
-        let written = self.store.write(|registry, now| {
+        let durability = self.store.write(|registry, now| {
             registry.create_invite(id, code.hash(), now + INVITE_LIFETIME, now)
         });
-        let written = written.map_err(from_write_error)?;
+        let durability = durability.map_err(from_write_error)?;
         log::info!("invite {id} is created on the console");
-        Ok((code, written))
+        Ok((code, durability))
     }
 }

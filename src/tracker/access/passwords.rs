@@ -72,7 +72,7 @@ impl PasswordHasher {
 
     fn start_with(workers: usize, max_queued: usize, max_wait: Duration) -> io::Result<Self> {
         let (queue, jobs) = bounded(max_queued);
-        let passwords = Self {
+        let hasher = Self {
             queue: Mutex::new(Some(queue)),
             workers: Threads::default(),
             max_wait,
@@ -80,9 +80,9 @@ impl PasswordHasher {
         for number in 1..=workers {
             let jobs = jobs.clone();
             let worker = Builder::new().name(format!("password-{number}"));
-            passwords.workers.start(worker, move || work(&jobs))?;
+            hasher.workers.start(worker, move || work(&jobs))?;
         }
-        Ok(passwords)
+        Ok(hasher)
     }
 
     /// The hash of a password with a new salt. Blocks for up to 10 s.
@@ -94,8 +94,8 @@ impl PasswordHasher {
     }
 
     /// Whether the password has this hash. The costs are those in the hash. For an account that
-    /// does not exist the caller passes `None`. The result is then `false` and takes as long to
-    /// compute. Blocks for up to 10 s.
+    /// does not exist the caller passes `None`. Then the result is `false`, and computing it takes
+    /// as long as for an existing account. Blocks for up to 10 s.
     ///
     /// # Errors
     /// See [`HashingError`].
@@ -146,8 +146,8 @@ fn work(jobs: &Receiver<Job>) {
         // The caller may have given up.
         let _ = match task {
             Task::Hash(answer) => answer.send(hash(&password, &mut memory)).is_ok(),
-            Task::Verify(known, answer) => {
-                let verified = verify(&password, known.as_ref(), &mut memory);
+            Task::Verify(hash, answer) => {
+                let verified = verify(&password, hash.as_ref(), &mut memory);
                 answer.send(verified).is_ok()
             }
         };
@@ -172,9 +172,9 @@ fn verify(
     hash: Option<&PasswordHash>,
     memory: &mut Vec<Block>,
 ) -> Result<bool, HashingError> {
-    let known = hash.and_then(|hash| PhcHash::from_text(hash.expose()));
-    let exists = known.is_some();
-    let phc = known.unwrap_or_else(|| PhcHash {
+    let stored = hash.and_then(|hash| PhcHash::from_text(hash.expose()));
+    let exists = stored.is_some();
+    let phc = stored.unwrap_or_else(|| PhcHash {
         params: Params::DEFAULT,
         salt: vec![0; SALT_BYTES],
         output: vec![0; OUTPUT_BYTES],
@@ -201,7 +201,7 @@ fn derive(
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, phc.params.clone());
     let mut output = vec![0; phc.output.len()];
     let password = password.expose().as_bytes();
-    let done = argon2.hash_password_into_with_memory(
+    let result = argon2.hash_password_into_with_memory(
         password,
         &phc.salt,
         &mut output,
@@ -209,7 +209,7 @@ fn derive(
     );
     memory.truncate(Params::DEFAULT.block_count());
     memory.shrink_to_fit();
-    done.map_err(|_| HashingError::Unable)?;
+    result.map_err(|_| HashingError::Unable)?;
     Ok(output)
 }
 
@@ -228,12 +228,12 @@ mod tests {
 
     #[test]
     fn a_password_verifies_only_against_its_own_hash() {
-        let passwords = PasswordHasher::start().unwrap();
-        let hash = passwords.hash(password("correct horse")).unwrap();
-        let again = passwords.hash(password("correct horse")).unwrap();
+        let hasher = PasswordHasher::start().unwrap();
+        let hash = hasher.hash(password("correct horse")).unwrap();
+        let again = hasher.hash(password("correct horse")).unwrap();
         assert_ne!(hash, again);
         assert!(hash.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let verify = |text, hash| passwords.verify(password(text), hash).unwrap();
+        let verify = |text, hash| hasher.verify(password(text), hash).unwrap();
         assert!(verify("correct horse", Some(&hash)));
         assert!(verify("correct horse", Some(&again)));
         assert!(!verify("correct horsf", Some(&hash)));
@@ -247,27 +247,27 @@ mod tests {
     #[test]
     fn hashes_with_other_costs_verify() {
         // From the test vectors of the reference implementation, version 13.
-        let passwords = PasswordHasher::start().unwrap();
+        let hasher = PasswordHasher::start().unwrap();
         for text in [
             "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",
             "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
             "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
         ] {
             let hash = stored_hash(text);
-            let good = passwords.verify(password("password"), Some(&hash));
+            let good = hasher.verify(password("password"), Some(&hash));
             assert_eq!(good, Ok(true), "{text}");
-            let bad = passwords.verify(password("Password"), Some(&hash));
+            let bad = hasher.verify(password("Password"), Some(&hash));
             assert_eq!(bad, Ok(false), "{text}");
         }
     }
 
     #[test]
     fn an_unknown_user_takes_as_long_as_a_wrong_password() {
-        let passwords = PasswordHasher::start_with(1, 1, MAX_WAIT).unwrap();
-        let hash = passwords.hash(password("x")).unwrap();
+        let hasher = PasswordHasher::start_with(1, 1, MAX_WAIT).unwrap();
+        let hash = hasher.hash(password("x")).unwrap();
         let time = |hash: Option<&PasswordHash>| {
             let start = Instant::now();
-            assert_eq!(passwords.verify(password("y"), hash), Ok(false));
+            assert_eq!(hasher.verify(password("y"), hash), Ok(false));
             start.elapsed()
         };
         // The fastest of several alternating runs counts, so that other load on the machine does
@@ -300,11 +300,14 @@ mod tests {
 
     #[test]
     fn many_log_ins_at_once_are_checked_or_refused() {
-        let passwords = PasswordHasher::start_with(2, 4, MAX_WAIT).unwrap();
+        let hasher = PasswordHasher::start_with(2, 4, MAX_WAIT).unwrap();
         let answers: Vec<_> = std::thread::scope(|scope| {
-            let storm = || scope.spawn(|| passwords.verify(password("x"), None));
-            let threads: Vec<_> = (0..40).map(|_| storm()).collect();
-            threads.into_iter().map(|it| it.join().unwrap()).collect()
+            let start_one = || scope.spawn(|| hasher.verify(password("x"), None));
+            let threads: Vec<_> = (0..40).map(|_| start_one()).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
         assert!(answers.contains(&Ok(false)));
         let known = [Ok(false), Err(HashingError::Busy)];

@@ -89,7 +89,7 @@ impl Registrar {
         let (mut renewed, mut only_here) = (None, false);
         let must_be_durable = !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster);
         let mut result = self.dispatch(token, ask, from).map(|done| {
-            (renewed, only_here) = (done.renewed, done.written == Durability::OnlyHere);
+            (renewed, only_here) = (done.renewed, done.durability == Durability::OnlyHere);
             done.answer
         });
         // A reply, even a refusal, must not show anything that a crash could undo.
@@ -131,13 +131,13 @@ impl Registrar {
                 let key = IdempotencyKey::of_name(&user, write);
                 let before = self
                     .writes
-                    .find_previous(&key, || format!("user {user} was created from {from}"))?;
-                let written = match before {
-                    Some(written) => written,
+                    .confirm_previous(&key, || format!("user {user} was created from {from}"))?;
+                let durability = match before {
+                    Some(durability) => durability,
                     None => self.create_user(&key, user, &password, invite.as_ref(), from)?,
                 };
                 CompletedRequest {
-                    written,
+                    durability,
                     ..CompletedRequest::from(AccessAnswer::Done)
                 }
             }
@@ -180,7 +180,7 @@ impl Registrar {
         Ok(CompletedRequest {
             renewed,
             answer,
-            written: context.written(),
+            durability: context.durability(),
         })
     }
 
@@ -412,7 +412,7 @@ impl Registrar {
                 log_name(&self.store, login.account)
             )
         };
-        let Some(written) = self.writes.find_previous(&key, what)? else {
+        let Some(durability) = self.writes.confirm_previous(&key, what)? else {
             return Ok(None);
         };
         let answer = match ask {
@@ -423,7 +423,7 @@ impl Registrar {
             _ => AccessAnswer::Done,
         };
         Ok(Some(CompletedRequest {
-            written,
+            durability,
             ..CompletedRequest::from(answer)
         }))
     }

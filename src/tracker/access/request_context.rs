@@ -26,15 +26,15 @@ impl<'a> RequestContext<'a> {
         }
     }
 
-    /// Records where a write of this request is stored.
-    pub(super) fn record_write(&self, written: Durability) {
-        if written == Durability::OnlyHere {
+    /// Records how durable a write of this request is.
+    pub(super) fn record_write(&self, durability: Durability) {
+        if durability == Durability::OnlyHere {
             self.only_here.set(true);
         }
     }
 
-    /// Where all writes of this request are stored.
-    pub(super) fn written(&self) -> Durability {
+    /// How durable all writes of this request are: [`Durability::Safe`] if each of them is safe.
+    pub(super) fn durability(&self) -> Durability {
         match self.only_here.get() {
             true => Durability::OnlyHere,
             false => Durability::Safe,
@@ -46,7 +46,7 @@ impl<'a> RequestContext<'a> {
 pub(super) struct CompletedRequest {
     pub(super) renewed: Option<Token>,
     pub(super) answer: AccessAnswer,
-    pub(super) written: Durability,
+    pub(super) durability: Durability,
 }
 
 impl From<AccessAnswer> for CompletedRequest {
@@ -54,7 +54,7 @@ impl From<AccessAnswer> for CompletedRequest {
         Self {
             renewed: None,
             answer,
-            written: Durability::Safe,
+            durability: Durability::Safe,
         }
     }
 }

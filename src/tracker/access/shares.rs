@@ -165,7 +165,7 @@ impl GroupShares {
             info_hash: share.info_hash,
             length: share.length,
             publisher: share.publisher,
-            at: share.at.wall(),
+            published_at: share.at.wall(),
             complete: counts.complete,
             partial: counts.incomplete,
         })

@@ -36,7 +36,7 @@ pub(super) fn group(view: GroupView) -> GroupEntry {
         name: view.label,
         owner: view.owner,
         members: u32::try_from(view.members).unwrap_or(u32::MAX),
-        standing: view.standing,
+        role: view.role,
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn member(view: MemberView) -> MemberEntry {
 pub(super) fn request(view: RequestView) -> RequestEntry {
     RequestEntry {
         name: view.label,
-        at: view.at.wall(),
+        asked_at: view.at.wall(),
     }
 }
 
@@ -62,7 +62,7 @@ pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
         up: other.is_up(),
         it_lacks: other.it_lacks,
         we_lack: other.we_lack,
-        silent: other
+        silent_ms: other
             .last_contact
             .map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
     });
@@ -77,7 +77,7 @@ pub(super) fn decision(decision: registry::Decision) -> DecisionEntry {
     DecisionEntry {
         group: decision.label,
         outcome: decision.outcome,
-        at: decision.at.wall(),
+        decided_at: decision.at.wall(),
     }
 }
 

@@ -145,10 +145,10 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let mut account = self.acting_account(account)?.clone();
-        if self.index.accounts.holder(&account.name.value) == Some(account.id) {
+        if self.index.account_names.holder(&account.name.value) == Some(account.id) {
             return Err(Refusal::NameKept(Label::from(&account.name.value)));
         }
-        self.index.accounts.check_free(&name)?;
+        self.index.account_names.check_free(&name)?;
         let version = self.next_version(now);
         account.name = Register::new(version, name);
         self.write(version, &[], [Row::Account(account)])
@@ -195,7 +195,7 @@ impl Registry {
     }
 
     fn new_account(&self, new: NewAccount, version: Version) -> Result<Account, Refusal> {
-        self.index.accounts.check_free(&new.name)?;
+        self.index.account_names.check_free(&new.name)?;
         Ok(Account {
             id: new.id,
             created: version,

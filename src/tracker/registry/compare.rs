@@ -54,8 +54,8 @@ impl fmt::Display for Difference {
 }
 
 impl Registry {
-    /// All differences to another registry. A row that only one of them has does not count if it
-    /// has expired at `now`: the other one may have dropped it.
+    /// All differences to another registry. A row that only one registry has does not count if the
+    /// row has expired at `now`: the other registry may have dropped it.
     pub fn differences(&self, other: &Self, now: Duration) -> Vec<Difference> {
         let (ours, theirs) = (dumped_rows(self), dumped_rows(other));
         let ids: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
@@ -93,15 +93,15 @@ impl Registry {
                 .filter(|field| first.get(*field) != second.get(*field))
                 .collect();
             for field in &differing {
-                let shown = |fields: &Map<String, Value>| match fields.get(*field) {
+                let value_text = |fields: &Map<String, Value>| match fields.get(*field) {
                     Some(Value::String(text)) => text.clone(),
                     Some(Value::Null) | None => "nothing".to_owned(),
                     Some(other) => other.to_string(),
                 };
                 add_difference(DifferenceDetail::Field(
                     (*field).clone(),
-                    shown(first),
-                    shown(second),
+                    value_text(first),
+                    value_text(second),
                 ));
             }
             if differing.is_empty() && self.row_of_id_text(id) != other.row_of_id_text(id) {

@@ -67,7 +67,7 @@ pub struct MembershipDump {
     pub group: String,
     /// The account.
     pub account: String,
-    /// The present standing of the account in the group, from all its rows: `stranger`,
+    /// The present role of the account in the group, from all its rows: `stranger`,
     /// `requester`, `member` or `owner`.
     pub standing: &'static str,
     /// The write that created it.
@@ -145,7 +145,10 @@ impl Registry {
             match row {
                 Row::Account(row) => dump.accounts.push(AccountDump {
                     id,
-                    label: index.accounts.label(&row.name.value, row.id).to_string(),
+                    label: index
+                        .account_names
+                        .label(&row.name.value, row.id)
+                        .to_string(),
                     created,
                     named: version_text(row.name.version),
                     password: version_text(row.password.version),
@@ -156,7 +159,7 @@ impl Registry {
                 }),
                 Row::Group(row) => dump.groups.push(GroupDump {
                     id,
-                    label: index.groups.label(&row.name.value, row.id).to_string(),
+                    label: index.group_names.label(&row.name.value, row.id).to_string(),
                     created,
                     named: version_text(row.name.version),
                     owner: self.owner(row.id).map(|id| id.to_string()),
@@ -166,7 +169,7 @@ impl Registry {
                     id,
                     group: row.group.to_string(),
                     account: row.account.to_string(),
-                    standing: standing_name(self.standing(row.group, row.account)),
+                    standing: role_name(self.role(row.group, row.account)),
                     created,
                     accepted: row.accepted.as_ref().map(version_and_account),
                     ended: row.ended.as_ref().map(|field| {
@@ -212,8 +215,8 @@ fn version_and_account(field: &Register<RowId>) -> (String, String) {
     (version_text(field.version), field.value.to_string())
 }
 
-fn standing_name(standing: GroupRole) -> &'static str {
-    match standing {
+fn role_name(role: GroupRole) -> &'static str {
+    match role {
         GroupRole::Stranger => "stranger",
         GroupRole::Requester => "requester",
         GroupRole::Member => "member",

@@ -40,7 +40,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         self.acting_account(actor)?;
-        self.index.groups.check_free(&new.name)?;
+        self.index.group_names.check_free(&new.name)?;
         let version = self.next_version(now);
         let group = Group {
             id: new.id,
@@ -196,10 +196,10 @@ impl Registry {
         let Some(Row::Group(row)) = self.row(id) else {
             return Err(Refusal::UnknownGroup(group.clone()));
         };
-        if self.index.groups.holder(&row.name.value) == Some(id) {
+        if self.index.group_names.holder(&row.name.value) == Some(id) {
             return Err(Refusal::NameKept(Label::from(&row.name.value)));
         }
-        self.index.groups.check_free(&name)?;
+        self.index.group_names.check_free(&name)?;
         let version = self.next_version(now);
         let renamed = Group {
             name: Register::new(version, name),

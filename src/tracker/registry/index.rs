@@ -1,5 +1,5 @@
-//! What is derived from the rows: holders of names, members and owners of groups, and the rows that
-//! still contain a write.
+//! What is derived from the rows: holders of names, members and owners of groups, and for each
+//! write the rows that still contain its version.
 //!
 //! The index is updated row by row. It is a function of the set of rows, independent of their
 //! order.
@@ -13,20 +13,21 @@ use std::ops::Bound::{Excluded, Included};
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The claims of all accounts.
-    pub(super) accounts: NameClaims<UserName>,
-    /// The claims of all groups that have members. A group that has ended holds no name.
-    pub(super) groups: NameClaims<GroupName>,
+    /// The claims to names of all accounts.
+    pub(super) account_names: NameClaims<UserName>,
+    /// The claims to names of all groups that have members. A group that has ended holds no name.
+    pub(super) group_names: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
     /// The shares that are not withdrawn, also those of groups that have ended.
     pub(super) catalogue: Catalogue,
-    /// For each write, the rows that still contain its version, as their creation or in a field.
+    /// For each write, the rows that still contain its version: as their creation, or in a field
+    /// that no later write has replaced.
     writes: BTreeMap<(Origin, Sequence), BTreeSet<RowId>>,
     pub(super) members: HashMap<RowId, GroupMembers>,
     /// For each account, the groups in which it is a member or has an open request, by name.
     pub(super) current_groups: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
     /// For each account, the groups that it has ever asked to join or created.
-    asked_groups: HashMap<RowId, BTreeSet<RowId>>,
+    past_or_current_groups: HashMap<RowId, BTreeSet<RowId>>,
 }
 
 impl Index {
@@ -56,8 +57,10 @@ impl Index {
                     self.release_account_name(id, &before.name.value);
                 }
                 let name = &row.name;
-                self.accounts.claim(&name.value, id, name.version.stamp);
-                for group in self.asked_groups.get(&id).cloned().unwrap_or_default() {
+                self.account_names
+                    .claim(&name.value, id, name.version.stamp);
+                let groups: Vec<RowId> = self.past_or_current_groups(id).collect();
+                for group in groups {
                     self.recompute_membership(rows, group, id);
                 }
             }
@@ -67,7 +70,7 @@ impl Index {
                     known.map_or_else(Vec::new, |known| known.accounts().collect());
                 if let Some(Row::Group(before)) = before {
                     let name = &before.name.value;
-                    self.groups.release(name, id);
+                    self.group_names.release(name, id);
                     for account in &accounts {
                         if let Some(current_groups) = self.current_groups.get_mut(account) {
                             current_groups.remove(&(name.clone(), id));
@@ -81,7 +84,7 @@ impl Index {
             Row::Membership(row) => {
                 let members = self.members.entry(row.group).or_default();
                 members.add_row(row.account, id);
-                self.asked_groups
+                self.past_or_current_groups
                     .entry(row.account)
                     .or_default()
                     .insert(row.group);
@@ -119,8 +122,8 @@ impl Index {
     }
 
     /// The groups that an account has ever asked to join or created.
-    pub(super) fn groups_asked(&self, account: RowId) -> impl Iterator<Item = RowId> {
-        self.asked_groups
+    pub(super) fn past_or_current_groups(&self, account: RowId) -> impl Iterator<Item = RowId> {
+        self.past_or_current_groups
             .get(&account)
             .into_iter()
             .flatten()
@@ -128,8 +131,8 @@ impl Index {
     }
 
     fn release_account_name(&mut self, id: RowId, before: &UserName) {
-        self.accounts.release(before, id);
-        for group in self.asked_groups.get(&id).into_iter().flatten() {
+        self.account_names.release(before, id);
+        for group in self.past_or_current_groups.get(&id).into_iter().flatten() {
             if let Some(members) = self.members.get_mut(group) {
                 members.remove_name(before, id);
             }
@@ -147,9 +150,10 @@ impl Index {
         };
         let name = &row.name;
         if members.count() == 0 {
-            self.groups.release(&name.value, group);
+            self.group_names.release(&name.value, group);
         } else {
-            self.groups.claim(&name.value, group, name.version.stamp);
+            self.group_names
+                .claim(&name.value, group, name.version.stamp);
         }
         let current_groups = self.current_groups.entry(account).or_default();
         let entry = (name.value.clone(), group);

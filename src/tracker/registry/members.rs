@@ -118,10 +118,10 @@ fn membership_state<'a>(
     let live_rows = live_rows(rows);
     let accepted = live_rows.clone().filter_map(|row| row.accepted.as_ref());
     let since = accepted.map(|field| field.version.stamp).min();
-    let asked = live_rows.map(|row| row.created.stamp).min();
+    let requested = live_rows.map(|row| row.created.stamp).min();
     since
         .map(MembershipState::Member)
-        .or(asked.map(MembershipState::Requested))
+        .or(requested.map(MembershipState::Requested))
 }
 
 /// The rows of one account in one group that no end has cancelled. An end cancels its own row and

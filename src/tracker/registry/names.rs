@@ -39,7 +39,8 @@ impl<N: Ord + Clone> NameClaims<N> {
             .map(|(id, _)| id)
     }
 
-    /// The claimant of a name for which `is_match` holds; `None` if there is none or more than one.
+    /// The claimant of a name for which `is_match` holds; `None` if there is no such claimant, or
+    /// more than one.
     pub(super) fn only_match(&self, name: &N, is_match: impl Fn(RowId) -> bool) -> Option<RowId> {
         let mut matching = self.claims_to(name).filter(|(id, _)| is_match(*id));
         match (matching.next(), matching.next()) {

@@ -21,8 +21,8 @@ pub struct GroupView {
     pub owner: Option<Label>,
     /// The number of its members.
     pub members: usize,
-    /// The standing of the account that asks.
-    pub standing: GroupRole,
+    /// The role of the account that asks.
+    pub role: GroupRole,
 }
 
 /// A member of a group.
@@ -73,14 +73,14 @@ impl Registry {
     /// # Errors
     /// [`Refusal::UnknownUser`].
     pub fn account_id(&self, label: &Label) -> Result<RowId, Refusal> {
-        let id = self.index.accounts.find(label);
+        let id = self.index.account_names.find(label);
         id.ok_or_else(|| Refusal::UnknownUser(label.clone()))
     }
 
     /// All accounts that claim a name. The account that holds it comes first. A log-in tries them
     /// in this order.
     pub fn accounts_named(&self, name: &UserName) -> Vec<&Account> {
-        let claimants = self.index.accounts.claimants(name);
+        let claimants = self.index.account_names.claimants(name);
         claimants
             .into_iter()
             .filter_map(|id| self.account(id))
@@ -90,10 +90,10 @@ impl Registry {
     /// The name of an account, with a tag if another account holds the name.
     pub fn account_label(&self, id: RowId) -> Option<Label> {
         let account = self.account(id)?;
-        Some(self.index.accounts.label(&account.name.value, id))
+        Some(self.index.account_names.label(&account.name.value, id))
     }
 
-    /// Whether another account holds the name of this one. A log-in informs the user of this.
+    /// Whether another account holds the name of this account. A log-in informs the user of this.
     pub fn has_lost_name(&self, id: RowId) -> bool {
         self.account_label(id)
             .is_some_and(|label| label.tag().is_some())
@@ -104,14 +104,14 @@ impl Registry {
     /// # Errors
     /// [`Refusal::UnknownGroup`].
     pub fn group_id(&self, label: &Label) -> Result<RowId, Refusal> {
-        let id = self.index.groups.find(label);
+        let id = self.index.group_names.find(label);
         id.ok_or_else(|| Refusal::UnknownGroup(label.clone()))
     }
 
     /// The name of a group, with a tag if another group holds the name.
     pub fn group_label(&self, id: RowId) -> Option<Label> {
         match self.row(id) {
-            Some(Row::Group(row)) => Some(self.index.groups.label(&row.name.value, id)),
+            Some(Row::Group(row)) => Some(self.index.group_names.label(&row.name.value, id)),
             _ => None,
         }
     }
@@ -127,8 +127,8 @@ impl Registry {
         members.map_or(0, GroupMembers::count)
     }
 
-    /// The standing of an account in a group.
-    pub fn standing(&self, group: RowId, account: RowId) -> GroupRole {
+    /// The role of an account in a group.
+    pub fn role(&self, group: RowId, account: RowId) -> GroupRole {
         match self.index.state_of(group, account) {
             None => GroupRole::Stranger,
             Some(_) if self.owner(group).is_none() => GroupRole::Stranger,
@@ -142,13 +142,13 @@ impl Registry {
 
     /// All accounts, for the tracker's console.
     pub fn accounts(&self, after: Option<&Cursor>, limit: usize) -> Page<(RowId, Label)> {
-        let claims = self.index.accounts.entries_after(Cursor::key(after));
+        let claims = self.index.account_names.entries_after(Cursor::key(after));
         Page::collect(claims, limit, |name, id| {
-            Some((id, self.index.accounts.label(name, id)))
+            Some((id, self.index.account_names.label(name, id)))
         })
     }
 
-    /// All groups, with the standing of `account` in each. Without an account the standing is
+    /// All groups, with the role of `account` in each. Without an account the role is
     /// always [`GroupRole::Stranger`].
     pub fn groups(
         &self,
@@ -156,7 +156,7 @@ impl Registry {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Page<GroupView> {
-        let claims = self.index.groups.entries_after(Cursor::key(after));
+        let claims = self.index.group_names.entries_after(Cursor::key(after));
         Page::collect(claims, limit, |name, id| {
             Some(self.group_view(name, id, account))
         })
@@ -203,7 +203,7 @@ impl Registry {
             match self.index.state_of(group, id)? {
                 MembershipState::Member(since) => Some(MemberView {
                     id,
-                    label: self.index.accounts.label(name, id),
+                    label: self.index.account_names.label(name, id),
                     since,
                     owner: owner == Some(id),
                 }),
@@ -233,7 +233,7 @@ impl Registry {
             match self.index.state_of(group, id)? {
                 MembershipState::Requested(at) => Some(RequestView {
                     id,
-                    label: self.index.accounts.label(name, id),
+                    label: self.index.account_names.label(name, id),
                     at,
                 }),
                 MembershipState::Member(_) => None,
@@ -254,7 +254,7 @@ impl Registry {
         limit: usize,
     ) -> Page<Decision> {
         let mut groups: Vec<(GroupName, RowId)> = Vec::new();
-        for id in self.index.groups_asked(account) {
+        for id in self.index.past_or_current_groups(account) {
             if let Some(Row::Group(row)) = self.row(id) {
                 groups.push((row.name.value.clone(), id));
             }
@@ -270,7 +270,7 @@ impl Registry {
             let known = seen.of(version.stamp.origin()) >= version.sequence;
             (!known).then(|| Decision {
                 group,
-                label: self.index.groups.label(name, group),
+                label: self.index.group_names.label(name, group),
                 outcome,
                 at: version.stamp,
             })
@@ -281,10 +281,10 @@ impl Registry {
         let owner = self.owner(id);
         GroupView {
             id,
-            label: self.index.groups.label(name, id),
+            label: self.index.group_names.label(name, id),
             owner: owner.and_then(|owner| self.account_label(owner)),
             members: self.member_count(id),
-            standing: account.map_or(GroupRole::Stranger, |account| self.standing(id, account)),
+            role: account.map_or(GroupRole::Stranger, |account| self.role(id, account)),
         }
     }
 

@@ -29,7 +29,7 @@ impl Registry {
         expires: Duration,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        self.check_not_made(id)?;
+        self.check_not_yet_written(id)?;
         let receipt = self.new_receipt(id, expires, now);
         if let Some(change) = &mut write.change {
             change.rows.insert(id, receipt.clone());
@@ -41,8 +41,8 @@ impl Registry {
     /// Checks that the write with this receipt was not made yet.
     ///
     /// # Errors
-    /// [`Refusal::IdInUse`] if it was.
-    pub fn check_not_made(&self, id: RowId) -> Result<(), Refusal> {
+    /// [`Refusal::IdInUse`] if the write was made.
+    pub fn check_not_yet_written(&self, id: RowId) -> Result<(), Refusal> {
         match self.row(id) {
             None => Ok(()),
             Some(_) => Err(Refusal::IdInUse(id)),
@@ -62,7 +62,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         if self.receipt(id).is_none() {
-            self.check_not_made(id)?;
+            self.check_not_yet_written(id)?;
         }
         let receipt = self.new_receipt(id, expires, now);
         self.write(self.next_version(now), &[], [receipt])

@@ -7,8 +7,10 @@ use super::{
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
 
-/// A row of the registry. Its id, kind and attributes never change. Each field merges by its own
-/// rule. If two trackers create the same row for one repeated command, the later creation counts.
+/// A row of the registry. Its fields are the members that are a [`Register`]. Each field merges by
+/// its own rule. The other members are attributes. The id, the kind and the attributes never
+/// change, with one exception: if two trackers create the same row for one repeated command,
+/// `created` and the `key` or `expires` of the later creation count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A user who can log in.
@@ -17,13 +19,13 @@ pub enum Row {
     Group(Group),
     /// The request of a user to join a group, and what became of it.
     Membership(Membership),
-    /// A log-out.
+    /// The record that one login was ended by a log-out.
     Revocation(Revocation),
     /// A code that can be used to create one account.
     Invite(Invite),
     /// A file or folder in the catalogue of a group.
     Share(Share),
-    /// A record that a write was made, so that it is not made again.
+    /// States that a write was made, so that it is not made again.
     Receipt(Receipt),
 }
 
@@ -56,8 +58,8 @@ pub struct Group {
     pub key: GroupKey,
 }
 
-/// The request of a user to join a group. It can become a membership. Once it has ended, this row
-/// stays ended.
+/// The request of a user to join a group. When the request is accepted, the row is a membership. An
+/// end is final: a new request is a new row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
     /// The id of the row.
@@ -95,7 +97,7 @@ pub enum EndReason {
     Removed,
 }
 
-/// A login that was ended by a log-out.
+/// The record that one login was ended by a log-out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// The id of the login, which is also the id of the row.
@@ -136,15 +138,16 @@ pub struct Share {
     pub created: Version,
     /// The claimed name in the catalogue: the share with the earliest claim holds it.
     pub name: FileName,
-    /// The info-hash of its swarm. The info dictionary is stored separately, under this hash.
+    /// The info-hash of the share's swarm. The info dictionary is stored separately, under this
+    /// hash.
     pub info_hash: InfoHash,
-    /// Its length in bytes.
+    /// The length of the share in bytes.
     pub length: u64,
     /// The account that withdrew the share; the last writer wins.
     pub withdrawn: Option<Register<RowId>>,
 }
 
-/// A record that a write was made for an account. It is stored and sent together with the rows of
+/// States that a write was made for an account. It is stored and sent together with the rows of
 /// that write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -152,14 +155,14 @@ pub struct Receipt {
     pub id: RowId,
     /// The write, or the latest write that renewed the receipt.
     pub created: Version,
-    /// The time after which no peer repeats the command, in milliseconds since 1970.
+    /// The time after which no peer repeats the write, in milliseconds since 1970.
     pub expires: u64,
 }
 
 /// Two rows have the same id but different kinds or attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "two different rows have the id {0}: the data of the other tracker are damaged or of another cluster; compare the data of both"
+    "two different rows have the id {0}: the data of one of the two trackers are damaged or belong to another cluster; compare the data of the two trackers"
 )]
 pub struct Contradiction(pub RowId);
 
@@ -180,7 +183,7 @@ impl Row {
         }
     }
 
-    /// The name of its kind in encodings and messages.
+    /// The name of the row's kind in encodings and messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Account(_) => "account",
@@ -206,7 +209,7 @@ impl Row {
         }
     }
 
-    /// The versions of its creation and of all its fields, sorted.
+    /// The versions of the row's creation and of all its fields, sorted.
     pub fn versions(&self) -> Vec<Version> {
         let mut versions = vec![self.created()];
         match self {
@@ -238,10 +241,11 @@ impl Row {
         }
     }
 
-    /// Merges two states of one row. Commutative, associative and idempotent.
+    /// Merges two states of one row, which have the same id. Commutative, associative and
+    /// idempotent.
     ///
     /// # Errors
-    /// The two rows have different ids, kinds or attributes.
+    /// The two rows have different kinds or attributes. Different ids are an error too.
     pub fn merge(self, other: Self) -> Result<Self, Contradiction> {
         let contradiction = Contradiction(self.id());
         if !self.is_same_row(&other) {
@@ -256,7 +260,8 @@ impl Row {
                 revoked: merge_optional(ours.revoked, theirs.revoked, Ord::max),
             }),
             (Self::Group(ours), Self::Group(theirs)) => {
-                // The group's members received certificates under the key of the later creation.
+                // A peer repeats a creation only while none is confirmed. So the confirmed creation
+                // is normally the later one, and members received certificates under its key.
                 let (created, key) = (ours.created, ours.key).max((theirs.created, theirs.key));
                 Self::Group(Group {
                     id: ours.id,
@@ -302,9 +307,9 @@ impl Row {
         })
     }
 
-    /// Whether both have the same id and the same attributes. It does not compare their kinds. The
-    /// version of the creation is an attribute of an invite, because no peer repeats the command
-    /// that creates an invite.
+    /// Whether both rows have the same id and the same attributes. Does not compare their kinds.
+    /// The version of the creation is an attribute of an invite, because no peer repeats the
+    /// command that creates an invite.
     fn is_same_row(&self, other: &Self) -> bool {
         let same = match (self, other) {
             (Self::Membership(a), Self::Membership(b)) => {

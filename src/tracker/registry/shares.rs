@@ -83,8 +83,8 @@ impl Registry {
         share: &str,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let found = self.share(actor, group, share)?;
-        if found.publisher != actor && self.owner(found.group) != Some(actor) {
+        let row = self.share(actor, group, share)?;
+        if row.publisher != actor && self.owner(row.group) != Some(actor) {
             return Err(Refusal::NotPublisher {
                 group: group.clone(),
                 share: share.to_owned(),
@@ -93,7 +93,7 @@ impl Registry {
         let version = self.next_version(now);
         let share = Share {
             withdrawn: Some(Register::new(version, actor)),
-            ..found.clone()
+            ..row.clone()
         };
         self.write(version, &[], [Row::Share(share)])
     }
@@ -137,7 +137,7 @@ impl Registry {
     pub fn group_for_swarm(&self, account: RowId, info_hash: InfoHash) -> Option<RowId> {
         let shares = self.index.catalogue.of_swarm(&info_hash);
         let mut groups = shares.filter_map(|id| Some(self.share_row(id)?.group));
-        groups.find(|group| self.standing(*group, account) >= GroupRole::Member)
+        groups.find(|group| self.role(*group, account) >= GroupRole::Member)
     }
 
     /// Whether any group that has members lists the swarm.
@@ -161,7 +161,7 @@ impl Registry {
         let gone: BTreeSet<RowId> = gone.map(|row| row.account).collect();
         let gone = gone
             .into_iter()
-            .filter(|account| self.standing(group, *account) < GroupRole::Member);
+            .filter(|account| self.role(group, *account) < GroupRole::Member);
         let labels = gone.filter_map(|account| self.account_label(account));
         labels.take(limit).collect()
     }

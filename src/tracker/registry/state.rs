@@ -114,13 +114,13 @@ impl Registry {
         let origin = self.origin();
         let known = self.versions.of(origin);
         let covered = change.covers.get(&origin).map(|span| span.upto);
-        let written = change.rows().flat_map(|row| own_sequences(origin, row));
-        if let Some(heard) = covered.into_iter().chain(written).max()
-            && heard > known
+        let in_rows = change.rows().flat_map(|row| own_sequences(origin, row));
+        if let Some(known_elsewhere) = covered.into_iter().chain(in_rows).max()
+            && known_elsewhere > known
         {
             return Err(MergeError::Rewound {
                 known: known.number(),
-                heard: heard.number(),
+                known_elsewhere: known_elsewhere.number(),
             });
         }
         let mut rows = Vec::new();

@@ -158,8 +158,8 @@ impl TestTracker {
         }
     }
 
-    fn standing(&self, group: RowId, account: RowId) -> GroupRole {
-        self.registry.standing(group, account)
+    fn role(&self, group: RowId, account: RowId) -> GroupRole {
+        self.registry.role(group, account)
     }
 
     /// Merges everything that `other` has, in batches that are as small as possible.

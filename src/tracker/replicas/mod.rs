@@ -252,8 +252,8 @@ impl CallContext {
     }
 
     fn info(&self) -> Result<TrackerInfo, CallError> {
-        let shown = self.tracker_info.display();
-        let unusable = |error: &dyn Display| CallError::TrackerInfo(format!("{shown}: {error}"));
+        let path = self.tracker_info.display();
+        let unusable = |error: &dyn Display| CallError::TrackerInfo(format!("{path}: {error}"));
         let text = std::fs::read_to_string(&self.tracker_info).map_err(|error| unusable(&error))?;
         text.parse().map_err(|error| unusable(&error))
     }

@@ -86,8 +86,8 @@ impl BlobFetcher {
         given: &[(InfoHash, Vec<u8>)],
     ) -> Option<InfoHash> {
         let mut named = rows.iter().filter_map(self.rules.named_by);
-        let given = |blob: &InfoHash| given.iter().any(|(hash, _)| hash == blob);
-        named.find(|blob| !self.stored.contains(blob) && !given(blob))
+        let is_given = |blob: &InfoHash| given.iter().any(|(hash, _)| hash == blob);
+        named.find(|blob| !self.stored.contains(blob) && !is_given(blob))
     }
 
     /// Adds rows and new blobs that are stored here now.

@@ -689,9 +689,12 @@ impl Replica {
                 }
                 self.commit_update(update, Vec::new());
             }
-            Err(MergeError::Rewound { known, heard }) => self.halt(HaltReason::Rewound {
+            Err(MergeError::Rewound {
                 known,
-                known_elsewhere: heard,
+                known_elsewhere,
+            }) => self.halt(HaltReason::Rewound {
+                known,
+                known_elsewhere,
             }),
             Err(error) => self.reject(connection, Some(other), error.to_string()),
         }

@@ -24,7 +24,7 @@ use world::World;
 enum Mutation {
     None,
     /// Reported ends of memberships are ignored.
-    IgnoreEnds,
+    IgnoreMembershipEnds,
     /// A commit counts as durable as soon as it is handed out.
     AcknowledgeBeforeCommit,
     /// A push is confirmed and dropped.
@@ -104,8 +104,8 @@ fn count_caught(mutation: Mutation, schedules: u64) -> usize {
 }
 
 #[test]
-fn the_simulation_detects_ignored_ends() {
-    let caught = count_caught(Mutation::IgnoreEnds, 100);
+fn the_simulation_detects_ignored_membership_ends() {
+    let caught = count_caught(Mutation::IgnoreMembershipEnds, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
 }
 

@@ -45,13 +45,13 @@ pub(super) fn fresh_origin(folder: &Path) -> Result<Origin, OpenError> {
 }
 
 pub(super) fn load(folder: &Path, stored: DatabaseContents) -> Result<Registry, OpenError> {
-    let shown = || folder.display().to_string();
+    let folder_text = || folder.display().to_string();
     let unreadable = |source| OpenError::Row {
-        folder: shown(),
+        folder: folder_text(),
         source,
     };
     let unloadable = |source| OpenError::Load {
-        folder: shown(),
+        folder: folder_text(),
         source,
     };
     let versions = match stored.versions.as_slice() {

@@ -391,10 +391,10 @@ fn saved_peers_are_restored() {
     }
     assert_eq!(again.counts(), swarm.counts());
     let asking = announcing(500, false);
-    let seen = |now| again.choose(&asking, 50, now).len();
-    assert_eq!(seen(start + Duration::from_secs(39)), 5);
+    let count_chosen = |now| again.choose(&asking, 50, now).len();
+    assert_eq!(count_chosen(start + Duration::from_secs(39)), 5);
     assert_eq!(
-        seen(start + Duration::from_secs(40)),
+        count_chosen(start + Duration::from_secs(40)),
         0,
         "the time left is kept"
     );

@@ -225,8 +225,8 @@ fn a_scrape_contains_the_existing_swarms() {
         ..request(1, 2)
     };
     announce(&swarms, Duration::ZERO, &done, ip(2)).unwrap();
-    let asked = vec![InfoHash([1; 20]), InfoHash([2; 20]), InfoHash([1; 20])];
-    let response = swarms.scrape(&ScrapeRequest::new(asked).unwrap());
+    let info_hashes = vec![InfoHash([1; 20]), InfoHash([2; 20]), InfoHash([1; 20])];
+    let response = swarms.scrape(&ScrapeRequest::new(info_hashes).unwrap());
     assert_eq!(response.files.len(), 1);
     let counts = response.files[&InfoHash([1; 20])];
     assert_eq!(
@@ -281,8 +281,8 @@ fn the_stats_contain_counts_and_no_names() {
     );
     let stats = swarms.stats();
     assert_eq!((stats.uploaded, stats.downloaded), (57, 114));
-    let asked = vec![InfoHash([1; 20])];
-    swarms.scrape(&ScrapeRequest::new(asked).unwrap());
+    let info_hashes = vec![InfoHash([1; 20])];
+    swarms.scrape(&ScrapeRequest::new(info_hashes).unwrap());
     let stats = swarms.stats();
     assert_eq!((stats.announces, stats.scrapes), (4, 1));
     swarms.expire(Duration::from_secs(1_000));

@@ -84,7 +84,7 @@ mod tests {
     const AT: fn(u64) -> Duration = Duration::from_secs;
 
     #[test]
-    fn an_id_is_valid_for_two_minutes_and_for_its_address() {
+    fn a_connection_id_is_valid_for_two_minutes_and_for_its_address() {
         let connection_ids = connection_ids(b"key");
         // Also where the low 16 bits of the time wrap around.
         for issued in [0, 1, 65_500, 65_535, 65_536, 1 << 20] {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_cannot_be_made_without_the_key() {
+    fn a_connection_id_cannot_be_made_without_the_key() {
         let ours = connection_ids(b"key");
         let id = ours.issue(ip("10.0.0.1"), AT(1_000));
         for byte in 0..8 {

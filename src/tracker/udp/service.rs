@@ -38,7 +38,7 @@ impl UdpService {
         if !head.is_connect() && !self.connection_ids.is_valid(head.connection, from, now) {
             return None;
         }
-        let answered = match UdpRequest::parse(datagram) {
+        let result = match UdpRequest::parse(datagram) {
             Ok(UdpRequest::Connect { .. }) => {
                 let connection = self.connection_ids.issue(from, now);
                 return Some(UdpResponse::Connect {
@@ -61,11 +61,11 @@ impl UdpService {
                     },
                 }),
             Ok(UdpRequest::Scrape { scrape, .. }) => {
-                let asked = scrape.info_hashes();
+                let info_hashes = scrape.info_hashes();
                 let response = self.service.scrape(&scrape);
                 response.map(|ScrapeResponse { files }| UdpResponse::Scrape {
                     transaction,
-                    counts: asked
+                    counts: info_hashes
                         .iter()
                         .map(|info_hash| files.get(info_hash).copied().unwrap_or_default())
                         .collect(),
@@ -73,7 +73,7 @@ impl UdpService {
             }
             Err(error) => Err(error.to_string()),
         };
-        Some(answered.unwrap_or_else(|message| {
+        Some(result.unwrap_or_else(|message| {
             log::debug!("refused {from} over UDP: {message}");
             UdpResponse::Error {
                 transaction,

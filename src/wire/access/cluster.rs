@@ -4,6 +4,9 @@
 use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, MessageFields, read_u63};
 
+/// The key of [`ClusterView::replicas`] in the protocol. It is an older word for replicas.
+const REPLICAS_KEY: &str = "twins";
+
 /// The cluster as one tracker sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterView {
@@ -27,7 +30,7 @@ pub struct ReplicaView {
     /// The number of writes that it has reported and that this tracker lacks.
     pub we_lack: u64,
     /// Milliseconds since its last message. `None` if no message has arrived.
-    pub silent: Option<u64>,
+    pub silent_ms: Option<u64>,
 }
 
 impl ClusterView {
@@ -54,14 +57,14 @@ impl ClusterView {
             ("serving", u32::from(self.serving).into()),
         ]);
         let replicas = self.replicas.iter().map(ReplicaView::item).collect();
-        entries.push(("twins", Item::List(replicas)));
+        entries.push((REPLICAS_KEY, Item::List(replicas)));
     }
 
     pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             number: fields.number("number")?,
             serving: fields.flag("serving")?,
-            replicas: fields.list("twins", ReplicaView::decode)?,
+            replicas: fields.list(REPLICAS_KEY, ReplicaView::decode)?,
         })
     }
 }
@@ -74,7 +77,7 @@ impl ReplicaView {
             ("we lack", self.we_lack.into()),
         ];
         entries.extend(self.it_lacks.map(|lacks| ("it lacks", lacks.into())));
-        entries.extend(self.silent.map(|silent| ("silent", silent.into())));
+        entries.extend(self.silent_ms.map(|silent_ms| ("silent", silent_ms.into())));
         Item::dictionary(entries)
     }
 
@@ -85,9 +88,9 @@ impl ReplicaView {
             up: fields.flag("up")?,
             it_lacks: fields.optional("it lacks", read_u63)?,
             we_lack: fields.u63("we lack")?,
-            silent: fields.optional("silent", read_u63)?,
+            silent_ms: fields.optional("silent", read_u63)?,
         };
-        fields.check_all_read("twins")?;
+        fields.check_all_read(REPLICAS_KEY)?;
         Ok(replica)
     }
 }

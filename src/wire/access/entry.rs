@@ -46,7 +46,7 @@ pub struct GroupEntry {
     /// The number of members.
     pub members: u32,
     /// The relation of the requesting user to the group.
-    pub standing: GroupRole,
+    pub role: GroupRole,
 }
 
 /// A member of a group, as an entry of a list.
@@ -66,7 +66,7 @@ pub struct RequestEntry {
     /// The name of the user who asks.
     pub name: Label,
     /// The time of the request, in milliseconds since 1970.
-    pub at: u64,
+    pub asked_at: u64,
 }
 
 /// A decision about the requesting user.
@@ -77,7 +77,7 @@ pub struct DecisionEntry {
     /// What was decided.
     pub outcome: DecisionOutcome,
     /// The time of the decision, in milliseconds since 1970.
-    pub at: u64,
+    pub decided_at: u64,
 }
 
 /// A share in the catalogue of a group.
@@ -92,7 +92,7 @@ pub struct FileEntry {
     /// The user who published the share. `None` while the tracker does not know it.
     pub publisher: Option<Label>,
     /// The time of publication, in milliseconds since 1970.
-    pub at: u64,
+    pub published_at: u64,
     /// The number of peers in the swarm that have the whole share.
     pub complete: u32,
     /// The number of peers in the swarm that have a part of the share or nothing.
@@ -126,7 +126,7 @@ impl ListEntry for GroupEntry {
         let mut entries = vec![
             ("members", Item::from(self.members)),
             ("name", label_item(&self.name)),
-            ("standing", self.standing.as_str().into()),
+            ("standing", self.role.as_str().into()),
         ];
         entries.extend(
             self.owner
@@ -141,7 +141,7 @@ impl ListEntry for GroupEntry {
             name: fields.parsed("name")?,
             owner: fields.optional("owner", read_parsed)?,
             members: fields.number("members")?,
-            standing: fields.keyword("standing", GroupRole::parse)?,
+            role: fields.keyword("standing", GroupRole::parse)?,
         })
     }
 }
@@ -170,13 +170,16 @@ impl ListEntry for RequestEntry {
     const KIND: &'static str = "requests";
 
     fn item(&self) -> Item<'static> {
-        Item::dictionary([("at", self.at.into()), ("name", label_item(&self.name))])
+        Item::dictionary([
+            ("at", self.asked_at.into()),
+            ("name", label_item(&self.name)),
+        ])
     }
 
     fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.parsed("name")?,
-            at: fields.u63("at")?,
+            asked_at: fields.u63("at")?,
         })
     }
 }
@@ -186,7 +189,7 @@ impl ListEntry for DecisionEntry {
 
     fn item(&self) -> Item<'static> {
         Item::dictionary([
-            ("at", self.at.into()),
+            ("at", self.decided_at.into()),
             ("group", label_item(&self.group)),
             ("outcome", self.outcome.as_str().into()),
         ])
@@ -196,7 +199,7 @@ impl ListEntry for DecisionEntry {
         Ok(Self {
             group: fields.parsed("group")?,
             outcome: fields.keyword("outcome", DecisionOutcome::parse)?,
-            at: fields.u63("at")?,
+            decided_at: fields.u63("at")?,
         })
     }
 }
@@ -206,7 +209,7 @@ impl ListEntry for FileEntry {
 
     fn item(&self) -> Item<'static> {
         let mut entries = vec![
-            ("at", self.at.into()),
+            ("at", self.published_at.into()),
             ("complete", Item::from(self.complete)),
             ("info hash", self.info_hash.0.to_vec().into()),
             ("length", self.length.into()),
@@ -224,7 +227,7 @@ impl ListEntry for FileEntry {
             info_hash: fields.info_hash("info hash")?,
             length: fields.u63("length")?,
             publisher: fields.optional("publisher", read_parsed)?,
-            at: fields.u63("at")?,
+            published_at: fields.u63("at")?,
             complete: fields.number("complete")?,
             partial: fields.number("partial")?,
         })

@@ -218,7 +218,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 name: label("lab"),
                 owner: Some(label("nik")),
                 members: 2,
-                standing: GroupRole::Member,
+                role: GroupRole::Member,
             }]))),
             b"d7:entriesld7:membersi2e4:name3:lab5:owner3:nik8:standing6:memberee2:idi7e4:next1:x4:type6:groupse",
         ),
@@ -233,7 +233,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
         (
             Ok(AccessAnswer::Requests(page(vec![RequestEntry {
                 name: label("nik"),
-                at: 5,
+                asked_at: 5,
             }]))),
             b"d7:entriesld2:ati5e4:name3:nikee2:idi7e4:next1:x4:type8:requestse",
         ),
@@ -250,7 +250,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 info_hash: InfoHash([b'h'; 20]),
                 length: 9,
                 publisher: Some(label("nik")),
-                at: 5,
+                published_at: 5,
                 complete: 1,
                 partial: 2,
             }]))),
@@ -285,7 +285,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                     up: false,
                     it_lacks: Some(3),
                     we_lack: 4,
-                    silent: Some(5),
+                    silent_ms: Some(5),
                 }],
             })),
             b"d2:idi7e6:numberi1e7:servingi1e5:twinsld8:it lacksi3e6:numberi2e6:silenti5e2:upi0e7:we lacki4eee4:type7:clustere",
@@ -295,7 +295,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 page: page(vec![DecisionEntry {
                     group: label("lab"),
                     outcome: DecisionOutcome::GroupEnded,
-                    at: 5,
+                    decided_at: 5,
                 }]),
                 seen: SeenDecisions::default(),
             }),
@@ -316,16 +316,16 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (ask, bytes) in requests() {
         let token = Some(token());
         let request = AccessRequestMessage { id: 7, token, ask };
-        let shown = String::from_utf8_lossy(bytes);
+        let bytes_text = String::from_utf8_lossy(bytes);
         assert_eq!(
             String::from_utf8_lossy(&request.encode()),
-            shown,
+            bytes_text,
             "{request:?}"
         );
         assert_eq!(
             AccessRequestMessage::decode(bytes).as_ref(),
             Ok(&request),
-            "{shown}"
+            "{bytes_text}"
         );
         let bare = AccessRequestMessage {
             token: None,
@@ -340,12 +340,16 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
             renewed: None,
             result,
         };
-        let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(String::from_utf8_lossy(&reply.encode()), shown, "{reply:?}");
+        let bytes_text = String::from_utf8_lossy(bytes);
+        assert_eq!(
+            String::from_utf8_lossy(&reply.encode()),
+            bytes_text,
+            "{reply:?}"
+        );
         assert_eq!(
             AccessReplyMessage::decode(bytes).as_ref(),
             Ok(&reply),
-            "{shown}"
+            "{bytes_text}"
         );
         let renewed = AccessReplyMessage {
             only_here: true,
@@ -418,11 +422,11 @@ fn each_kind_of_bad_bytes_has_its_own_error() {
         (b"d2:idi7e4:seeni1e4:type4:newse", WrongValue("seen")),
     ];
     for (bytes, error) in table {
-        let shown = String::from_utf8_lossy(bytes);
+        let bytes_text = String::from_utf8_lossy(bytes);
         assert_eq!(
             AccessRequestMessage::decode(bytes).as_ref(),
             Err(error),
-            "{shown}"
+            "{bytes_text}"
         );
     }
     assert_eq!(
@@ -473,10 +477,10 @@ fn debug_output_shows_no_secrets() {
             token: Some(token()),
             ask,
         };
-        let shown = format!("{request:?}");
+        let debug_text = format!("{request:?}");
         assert!(
-            !shown.contains("p w") && !shown.contains("ab-cd"),
-            "{shown}"
+            !debug_text.contains("p w") && !debug_text.contains("ab-cd"),
+            "{debug_text}"
         );
     }
 }

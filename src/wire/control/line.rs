@@ -14,15 +14,15 @@ impl TextLine {
     pub fn new(text: &str) -> Self {
         let mut line = String::new();
         for character in text.chars() {
-            let shown = if character.is_control() {
+            let printable = if character.is_control() {
                 char::REPLACEMENT_CHARACTER
             } else {
                 character
             };
-            if line.len() + shown.len_utf8() > MAX_LINE_BYTES {
+            if line.len() + printable.len_utf8() > MAX_LINE_BYTES {
                 break;
             }
-            line.push(shown);
+            line.push(printable);
         }
         Self(line)
     }

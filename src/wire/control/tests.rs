@@ -223,8 +223,8 @@ fn each_kind_of_bad_request_has_its_own_error() {
         ),
     ];
     for (bytes, error) in table {
-        let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(RunRequestMessage::decode(bytes), Err(error), "{shown}");
+        let bytes_text = String::from_utf8_lossy(bytes);
+        assert_eq!(RunRequestMessage::decode(bytes), Err(error), "{bytes_text}");
     }
 }
 
@@ -254,8 +254,8 @@ fn each_kind_of_bad_notice_has_its_own_error() {
         (b"d8:failuresl1:\x1be4:type3:ende", WrongValue("failures")),
     ];
     for (bytes, error) in table {
-        let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(RunNotice::decode(bytes), Err(error), "{shown}");
+        let bytes_text = String::from_utf8_lossy(bytes);
+        assert_eq!(RunNotice::decode(bytes), Err(error), "{bytes_text}");
     }
 }
 

@@ -152,8 +152,12 @@ fn each_kind_of_bad_message_has_its_own_error() {
         ),
     ];
     for (bytes, error) in table {
-        let shown = String::from_utf8_lossy(bytes);
-        assert_eq!(ReplicaMessage::decode(bytes), Err(error.clone()), "{shown}");
+        let bytes_text = String::from_utf8_lossy(bytes);
+        assert_eq!(
+            ReplicaMessage::decode(bytes),
+            Err(error.clone()),
+            "{bytes_text}"
+        );
     }
 }
 

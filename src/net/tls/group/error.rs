@@ -21,7 +21,7 @@ pub enum GroupTlsError {
     NoServerName,
     /// The caller's server name is not 40 hex digits in lower case.
     #[error("the caller's server name is not an info-hash")]
-    ServerName,
+    InvalidServerName,
     /// The caller names a swarm that no group of this peer has.
     #[error("the caller asks for the swarm {0}, which no group of this peer has")]
     UnknownSwarm(InfoHash),
@@ -60,22 +60,22 @@ pub enum GroupTlsError {
 pub enum TlsRefusal {
     /// Our certificate has expired, or is not valid yet, by the clock of the other side.
     Dates,
-    /// Our certificate was not signed by the authority of its group.
+    /// Our certificate was not signed by the authority of the other side's group.
     Group,
-    /// It requires a certificate.
+    /// The other side requires a certificate.
     Required,
-    /// It does not accept our certificate, for another reason.
+    /// The other side does not accept our certificate, for another reason.
     Certificate,
-    /// It does not serve the swarm.
+    /// The other side does not serve the swarm.
     Swarm,
     /// Another TLS alert, by its number.
     Other(u8),
 }
 
 impl GroupTlsError {
-    /// Whether our side refused the certificate of the other side, or got none. Our side then sends
-    /// an alert.
-    pub(super) fn is_about_certificates(&self) -> bool {
+    /// Whether our side refuses the certificate of the other side, or received none. Our side then
+    /// sends an alert.
+    pub(super) fn refuses_their_certificate(&self) -> bool {
         matches!(self, Self::Member(_) | Self::NoCertificate)
     }
 
@@ -122,8 +122,8 @@ impl TlsRefusal {
 impl fmt::Display for TlsRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Dates => "our certificate is not valid by its clock",
-            Self::Group => "our certificate is not of its group",
+            Self::Dates => "by its clock, our certificate has expired or is not valid yet",
+            Self::Group => "our certificate was not signed by the authority of its group",
             Self::Required => "it requires a certificate",
             Self::Certificate => "it does not accept our certificate",
             Self::Swarm => "it does not serve this swarm",

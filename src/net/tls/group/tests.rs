@@ -263,7 +263,7 @@ fn a_copied_certificate_without_its_key_is_refused() {
     let other = PrivateKeyDer::from(member(&ours, "eve").key());
     let key = rustls::crypto::ring::sign::any_ecdsa_type(&other).unwrap();
     let mut eve = alice.clone();
-    eve.shown = Arc::new(CertifiedKey::new(vec![copied], key).into());
+    eve.certified_key = Arc::new(CertifiedKey::new(vec![copied], key).into());
     let (calling, called) = connect_peers(&eve, SWARM, &alice);
     assert!(matches!(called.unwrap_err(), GroupTlsError::Tls(_)));
     assert!(calling.is_err());
@@ -304,7 +304,7 @@ fn a_caller_whose_server_name_is_not_an_info_hash_gets_no_answer() {
     for name in [short, "tracker".to_owned(), format!("{SWARM}.ab")] {
         let (got, error) = call_with(stranger(), name.clone().try_into().unwrap());
         assert!(
-            matches!(error, GroupTlsError::ServerName),
+            matches!(error, GroupTlsError::InvalidServerName),
             "{name}: {error}"
         );
         let error = GroupTlsError::of_io(got.unwrap_err(), LONG);

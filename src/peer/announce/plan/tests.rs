@@ -301,14 +301,14 @@ fn trackers_removed_from_tracker_info_are_left() {
     test.announce(STARTED);
     assert_eq!(test.tasks(), "aop");
     test.list_in_tracker_info(&["q"]);
-    let mut asked: Vec<_> = std::iter::from_fn(|| {
+    let mut announced_to: Vec<_> = std::iter::from_fn(|| {
         // A task that ends while it waits is not announced.
         (0..4).find_map(|_| test.take())
     })
     .map(|(url, _)| url)
     .collect();
-    asked.sort();
-    assert_eq!(asked.concat(), "aq");
+    announced_to.sort();
+    assert_eq!(announced_to.concat(), "aq");
     assert_eq!(test.tasks(), "aq");
 }
 

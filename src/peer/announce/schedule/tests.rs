@@ -1,7 +1,7 @@
 //! Every state and every transition, with a clock that the tests set.
 //!
-//! A test runs a swarm at one tracker through steps, one word each. A short text then shows its
-//! state.
+//! A task is one swarm at one tracker. A test applies steps, one word each, and compares the state
+//! of the task as a short text.
 
 mod events;
 
@@ -20,7 +20,7 @@ const PACE: Pace = Pace {
 const SWARM: InfoHash = InfoHash([1; 20]);
 /// The steps that bring a task to `Listed`.
 const LISTED: &str = "begin take ok";
-/// The answer of the tracker: an announce in 100 s, and none within 30 s.
+/// The answer of the tracker: announce again after 100 s, and never sooner than after 30 s.
 const ANSWER: TrackerAnswer = TrackerAnswer {
     interval: Duration::from_secs(100),
     min_interval: Some(Duration::from_secs(30)),
@@ -30,9 +30,10 @@ const ANSWER: TrackerAnswer = TrackerAnswer {
 struct Steps {
     schedule: Schedule<&'static str, &'static str>,
     now: Instant,
-    /// The announces in progress, and the events of all announces taken.
-    taken: Vec<DueAnnounce<&'static str, &'static str>>,
-    sent: Vec<Option<AnnounceEvent>>,
+    /// The announces in progress, the oldest first.
+    in_progress: Vec<DueAnnounce<&'static str, &'static str>>,
+    /// The events of all announces that were taken from the schedule.
+    events_taken: Vec<Option<AnnounceEvent>>,
     notices: Vec<AnnounceNotice>,
 }
 
@@ -41,8 +42,8 @@ impl Steps {
         Self {
             schedule: Schedule::new(PACE),
             now: Instant::now(),
-            taken: Vec::new(),
-            sent: Vec::new(),
+            in_progress: Vec::new(),
+            events_taken: Vec::new(),
             notices: Vec::new(),
         }
     }
@@ -59,49 +60,50 @@ impl Steps {
     fn step(&mut self, step: &str) {
         let Self { schedule, now, .. } = self;
         match step {
-            "begin" => schedule.begin(SWARM, &"t", "kept", *now),
+            "begin" => schedule.begin(SWARM, &"t", "payload", *now),
             "ask" => schedule.announce_soon(SWARM, None, *now),
             "start" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Started), *now),
             "complete" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Completed), *now),
-            "suspend" => schedule.suspend(|kept| *kept == "kept", *now),
+            "suspend" => schedule.suspend(|payload| *payload == "payload", *now),
             "resume" => schedule.resume(*now),
-            "keep" => schedule.leave_unless(SWARM, |tracker| *tracker == "t", *now),
+            "leave-others" => schedule.leave_unless(SWARM, |tracker| *tracker == "t", *now),
             "drop" => schedule.leave_unless(SWARM, |_| false, *now),
             "leave" => schedule.leave(SWARM, *now),
             "end" => schedule.end(),
             "take" => {
-                let taken = schedule.take(*now);
-                self.sent.extend(taken.iter().map(|due| due.event));
-                self.taken.extend(taken);
+                let announces = schedule.take(*now);
+                let events = announces.iter().map(|due| due.event);
+                self.events_taken.extend(events);
+                self.in_progress.extend(announces);
             }
-            "withdraw" => schedule.withdraw(&self.taken.remove(0)),
+            "withdraw" => schedule.withdraw(&self.in_progress.remove(0)),
             "ok" => self.settle(AnnounceOutcome::Answered(ANSWER)),
-            "hungry" => self.settle(AnnounceOutcome::Answered(TrackerAnswer {
+            "ok-lacks-peers" => self.settle(AnnounceOutcome::Answered(TrackerAnswer {
                 lacks_peers: true,
                 ..ANSWER
             })),
-            "fail" | "starve" => self.settle(AnnounceOutcome::Failed {
+            "fail" | "fail-lacks-peers" => self.settle(AnnounceOutcome::Failed {
                 trouble: "silent".to_owned(),
-                lacks_peers: step == "starve",
+                lacks_peers: step == "fail-lacks-peers",
             }),
             "unlisted" => self.settle(AnnounceOutcome::Unlisted {
                 pause: Duration::from_secs(7),
                 trouble: None,
             }),
-            "over" => self.settle(AnnounceOutcome::Ended("withdrawn".to_owned())),
+            "ended" => self.settle(AnnounceOutcome::Ended("withdrawn".to_owned())),
             seconds => self.now += Duration::from_secs(seconds.parse().unwrap()),
         }
     }
 
     /// Ends the oldest announce in progress.
     fn settle(&mut self, outcome: AnnounceOutcome) {
-        let due = self.taken.remove(0);
+        let due = self.in_progress.remove(0);
         let notice = self.schedule.settle(&due, outcome, self.now);
         self.notices.extend(notice);
     }
 
-    /// The state, in capitals if an event is pending, and the number of seconds until an announce
-    /// is due.
+    /// The state, in capitals if an event is pending, with `?` if it is unknown whether the tracker
+    /// lists the swarm; and the number of seconds until an announce is due.
     fn state_text(&self) -> String {
         let Some(task) = self.schedule.task(SWARM, &"t") else {
             return "gone".to_owned();
@@ -123,7 +125,7 @@ impl Steps {
                 .as_secs()
                 .to_string(),
             (None, None) => "never".to_owned(),
-            (Some(_), Some(_)) => panic!("it is due during an announce"),
+            (Some(_), Some(_)) => panic!("an announce is due while another is in progress"),
         };
         format!("{state} {due}")
     }
@@ -143,12 +145,12 @@ fn transitions_at_a_tracker_that_does_not_know_the_swarm() {
         "begin",
         &[
             ("", "new 0"),
-            ("begin ask start keep", "new 0"),
+            ("begin ask start leave-others", "new 0"),
             ("complete", "NEW 0"),
             ("take", "new in progress"),
             ("take begin complete", "NEW in progress"),
             ("take ok", "listed 100"),
-            ("take hungry", "listed 30"),
+            ("take ok-lacks-peers", "listed 30"),
             ("take complete ok", "LISTED 3"),
             ("take fail", "new 1"),
             ("take fail 1 take fail", "new 2"),
@@ -156,7 +158,7 @@ fn transitions_at_a_tracker_that_does_not_know_the_swarm() {
             ("take fail resume", "new 0"),
             ("take unlisted", "new 7"),
             ("take complete unlisted", "NEW 7"),
-            ("take over", "gone"),
+            ("take ended", "gone"),
             ("take withdraw", "new 0"),
             ("suspend", "suspended never"),
             ("resume", "new 0"),
@@ -172,8 +174,9 @@ fn transitions_at_a_tracker_that_lists_the_swarm() {
     check_states(
         LISTED,
         &[
-            ("begin keep", "listed 100"),
-            // An event does not wait for the shortest interval; an announce without one does.
+            ("begin leave-others", "listed 100"),
+            // An announce with an event does not wait for `min_interval`. An announce without an
+            // event does.
             ("ask", "listed 30"),
             ("resume", "listed 30"),
             ("complete", "LISTED 0"),
@@ -188,7 +191,7 @@ fn transitions_at_a_tracker_that_lists_the_swarm() {
             ("100 take fail", "listed 1"),
             ("100 take fail 1 take fail 2 take fail", "listed 4"),
             ("100 take unlisted", "new 7"),
-            ("100 take over", "gone"),
+            ("100 take ended", "gone"),
             ("100 take withdraw", "listed 0"),
             ("suspend", "stopping 0"),
             ("100 take suspend", "stopping in progress"),
@@ -210,7 +213,7 @@ fn transitions_while_suspended() {
             ("take ok", "suspended never"),
             ("take fail", "suspended never"),
             ("take unlisted", "suspended never"),
-            ("take over", "suspended never"),
+            ("take ended", "suspended never"),
             ("take withdraw", "stopping 0"),
             ("take resume", "new in progress"),
             ("take resume ok", "new 0"),
@@ -227,11 +230,12 @@ fn transitions_while_suspended() {
         "begin take suspend",
         &[
             ("", "suspended in progress"),
-            // The tracker received it all the same.
+            // The tracker received the announce although the task was suspended, so `stopped` must
+            // follow.
             ("ok", "stopping 0"),
             ("fail", "suspended never"),
             ("unlisted", "suspended never"),
-            ("over", "suspended never"),
+            ("ended", "suspended never"),
             ("resume ok", "listed 100"),
             ("leave", "leaving? in progress"),
         ],
@@ -257,7 +261,7 @@ fn transitions_while_leaving() {
             ("take ok", "gone"),
             ("take fail", "gone"),
             ("take unlisted", "gone"),
-            ("take over", "gone"),
+            ("take ended", "gone"),
             ("take withdraw", "leaving 0"),
             ("begin", "new 0"),
             // A `started` does not overtake the earlier `stopped`.
@@ -265,7 +269,7 @@ fn transitions_while_leaving() {
             ("take begin take", "new in progress"),
             ("take begin ok", "new 0"),
             ("take begin fail", "new 0"),
-            ("take begin over", "new 0"),
+            ("take begin ended", "new 0"),
             ("take begin withdraw", "new 0"),
             ("take begin ok take ok", "listed 100"),
             ("take begin leave ok", "gone"),
@@ -281,13 +285,13 @@ fn transitions_while_leaving() {
             ("fail drop", "leaving? 1"),
             ("fail 1 take fail", "gone"),
             ("unlisted", "gone"),
-            ("over", "gone"),
+            ("ended", "gone"),
             ("withdraw", "gone"),
             ("leave", "leaving? in progress"),
             // The announce in progress belongs to the former task. The new task waits for it.
             ("begin", "new in progress"),
             ("begin ok", "new 0"),
-            ("begin over", "new 0"),
+            ("begin ended", "new 0"),
             ("begin suspend ok", "stopping 0"),
             ("begin leave ok", "leaving 3"),
             ("begin withdraw", "new 0"),
@@ -307,7 +311,7 @@ fn transitions_while_leaving() {
 }
 
 #[test]
-fn nothing_starts_after_the_end() {
+fn no_task_begins_after_the_end_but_existing_tasks_go_on() {
     check_states("end", &[("begin", "gone"), ("begin take", "gone")]);
     check_states(LISTED, &[("end complete take ok", "listed 100")]);
 }

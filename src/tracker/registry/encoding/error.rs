@@ -14,20 +14,20 @@ pub enum DecodeError {
     /// The value is not the expected dictionary or list.
     #[error("{0} has the wrong shape")]
     Shape(&'static str),
-    /// This version does not know the kind of row.
-    #[error("the kind of row {0:?} is unknown; a newer version may have written it")]
+    /// This version of pieceful does not know the kind of row.
+    #[error("the kind of row {0:?} is unknown; a newer version of pieceful may have written it")]
     UnknownKind(String),
     /// A required key is missing.
-    #[error("a registry row lacks {0:?}")]
+    #[error("registry data lack the key {0:?}")]
     Missing(&'static str),
-    /// This kind of row does not have the key.
-    #[error("a registry row of kind {0:?} has an unknown key")]
+    /// The row or change of this kind has a key that is not known.
+    #[error("registry data of kind {0:?} have an unknown key")]
     ExtraKey(&'static str),
     /// A value has the wrong type or is out of range.
-    #[error("{0:?} in a registry row has the wrong type or range")]
+    #[error("{0:?} in registry data has the wrong type or range")]
     WrongValue(&'static str),
-    /// Entries are not in ascending order, or one occurs twice.
-    #[error("{0:?} is not sorted")]
+    /// Entries are not in ascending order, or an entry occurs twice.
+    #[error("{0:?} in registry data is not sorted or has a duplicate")]
     Unsorted(&'static str),
     /// A name breaks the rule for names.
     #[error(transparent)]

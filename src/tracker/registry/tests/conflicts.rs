@@ -53,7 +53,7 @@ fn the_earlier_claim_holds_a_group_name_and_both_groups_are_kept() {
     let nik = b.user("nik").unwrap();
     b.request(nik, &tagged).unwrap();
     b.accept(olga, &tagged, "nik").unwrap();
-    assert_eq!(b.standing(second, nik), GroupRole::Member);
+    assert_eq!(b.role(second, nik), GroupRole::Member);
     let now = b.time();
     let renamed = b
         .registry
@@ -190,7 +190,7 @@ fn a_rejection_overrules_an_acceptance_whichever_is_later() {
         a.reject(olga, "lab", "nik").unwrap();
         b.accept(olga, "lab", "nik").unwrap();
         sync(&mut a, &mut b);
-        assert_eq!(a.standing(lab, nik), GroupRole::Stranger);
+        assert_eq!(a.role(lab, nik), GroupRole::Stranger);
     }
 }
 
@@ -205,9 +205,9 @@ fn what_a_member_wrote_before_a_removal_arrived_is_kept() {
     b.leave(olga, "lab").unwrap();
     b.accept(nik, "lab", "mayank").unwrap();
     sync(&mut a, &mut b);
-    assert_eq!(a.standing(lab, nik), GroupRole::Stranger);
-    assert_eq!(a.standing(lab, olga), GroupRole::Stranger);
-    assert_eq!(a.standing(lab, mayank), GroupRole::Owner);
+    assert_eq!(a.role(lab, nik), GroupRole::Stranger);
+    assert_eq!(a.role(lab, olga), GroupRole::Stranger);
+    assert_eq!(a.role(lab, mayank), GroupRole::Owner);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn an_end_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracke
     advance_past(&mut b, &a);
     b.accept(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    assert_eq!(a.standing(lab, nik), GroupRole::Stranger);
+    assert_eq!(a.role(lab, nik), GroupRole::Stranger);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_request_made_after_a_removal_counts_even_if_the_clock_is_behind() {
     b.request(nik, "lab").unwrap();
     b.accept(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    assert_eq!(a.standing(lab, nik), GroupRole::Member);
+    assert_eq!(a.role(lab, nik), GroupRole::Member);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn two_requests_make_one_membership_and_one_end_ends_both() {
     a.remove(olga, "lab", "nik").unwrap();
     assert_eq!(requests(&a).items.len(), 0);
     sync(&mut a, &mut b);
-    assert_eq!(b.standing(lab, nik), GroupRole::Stranger);
+    assert_eq!(b.role(lab, nik), GroupRole::Stranger);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_member_who_leaves_and_is_removed_is_out_and_the_later_reason_is_reported() 
     advance_past(&mut b, &a);
     b.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    assert_eq!(a.standing(lab, nik), GroupRole::Stranger);
+    assert_eq!(a.role(lab, nik), GroupRole::Stranger);
     let decisions = a
         .registry
         .decisions(nik, &VersionVector::new(), None, 9)
@@ -310,8 +310,8 @@ fn decisions_of_the_old_owner_after_a_change_of_owner_are_kept() {
     b.remove(olga, "lab", "third").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.registry.owner(lab), Some(second));
-    assert_eq!(a.standing(lab, nik), GroupRole::Member);
-    assert_eq!(a.standing(lab, third), GroupRole::Stranger);
+    assert_eq!(a.role(lab, nik), GroupRole::Member);
+    assert_eq!(a.role(lab, third), GroupRole::Stranger);
 }
 
 #[test]
@@ -324,8 +324,8 @@ fn an_ended_group_goes_on_for_an_accepted_member_and_holds_its_name() {
     let new_lab = a.group(olga, "lab").unwrap();
     b.accept(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
-    assert_eq!(a.standing(lab, nik), GroupRole::Owner);
-    assert_eq!(a.standing(new_lab, olga), GroupRole::Owner);
+    assert_eq!(a.role(lab, nik), GroupRole::Owner);
+    assert_eq!(a.role(new_lab, olga), GroupRole::Owner);
     assert_eq!(a.registry.group_id(&label("lab")), Ok(lab));
     assert_ne!(a.registry.group_label(new_lab), Some(label("lab")));
 }
@@ -383,7 +383,13 @@ fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
     let old = Registry::new(a.registry.origin());
     let change = b.registry.since(old.version_vector(), 9999).unwrap();
     let error = old.merge(&change, Duration::ZERO).unwrap_err();
-    assert_eq!(error, MergeError::Rewound { known: 0, heard: 1 });
+    assert_eq!(
+        error,
+        MergeError::Rewound {
+            known: 0,
+            known_elsewhere: 1
+        }
+    );
     let mut c = TestTracker::new(3);
     let used_id = a.registry.accounts(None, 9).items[0].0;
     let now = c.time();
@@ -432,12 +438,12 @@ fn restoring_an_old_backup_does_not_bring_back_a_removed_member() {
     // A tracker starts from the backup under a new origin. Later an empty tracker joins.
     let mut restored = TestTracker::new(3);
     restored.registry = Registry::load(Origin([3; 16]), versions, backup).unwrap();
-    assert_eq!(restored.standing(lab, nik), GroupRole::Member);
+    assert_eq!(restored.role(lab, nik), GroupRole::Member);
     sync(&mut restored, &mut b);
-    assert_eq!(restored.standing(lab, nik), GroupRole::Stranger);
+    assert_eq!(restored.role(lab, nik), GroupRole::Stranger);
     let mut empty = TestTracker::new(4);
     sync(&mut empty, &mut restored);
-    assert_eq!(empty.standing(lab, nik), GroupRole::Stranger);
+    assert_eq!(empty.role(lab, nik), GroupRole::Stranger);
     // Later writes of the restored tracker are new to all others.
     restored.user("mayank").unwrap();
     sync(&mut b, &mut restored);

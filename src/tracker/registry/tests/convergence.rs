@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Mutation {
     None,
     /// Ends of memberships from other trackers are ignored.
-    IgnoreEnds,
+    IgnoreMembershipEnds,
     /// Passwords from other trackers are ignored.
     IgnorePasswords,
     /// A repeated command gets other row ids.
@@ -368,27 +368,27 @@ impl World {
         let change = update.change().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
         let sequence = update.versions().of(origin);
-        let mut written = Vec::new();
+        let mut rows = Vec::new();
         for row in change.rows() {
             let versions = row.versions();
             let own = versions
                 .iter()
                 .find(|version| (version.stamp.origin(), version.sequence) == (origin, sequence));
             let version = *own.ok_or("a row without the write that wrote it")?;
-            written.push((version, row.clone()));
+            rows.push((version, row.clone()));
         }
-        if let Some((version, _)) = written.first() {
+        if let Some((version, _)) = rows.first() {
             self.created.note(receipt, *version, change.rows());
         }
-        Ok(written)
+        Ok(rows)
     }
 
     /// Records an own update as acknowledged, makes it durable, applies it and pushes its change.
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
         let origin = self.trackers[at].registry.origin();
-        let written = self.rows_written_by(at, receipt, &update)?;
-        self.acknowledged.extend(written);
+        let rows = self.rows_written_by(at, receipt, &update)?;
+        self.acknowledged.extend(rows);
         let ends = AcknowledgedEnd::by(&change, &self.trackers[at].registry);
         self.ends.extend(ends);
         self.store(at, update)?;
@@ -396,7 +396,7 @@ impl World {
         if let Some(end) = self.ends.last()
             && end.at.origin() == origin
             && change.rows().any(|row| matches!(row, Row::Membership(row) if row.ended.as_ref().is_some_and(|it| it.version.stamp == end.at)))
-            && registry.standing(end.group, end.account) != GroupRole::Stranger
+            && registry.role(end.group, end.account) != GroupRole::Stranger
         {
             return Err(format!("{} is still in {}", end.account, end.group));
         }
@@ -413,7 +413,7 @@ impl World {
         let registry = &self.trackers[to].registry;
         for row in change.rows.values_mut() {
             match (self.mutation, row) {
-                (Mutation::IgnoreEnds, Row::Membership(row)) => row.ended = None,
+                (Mutation::IgnoreMembershipEnds, Row::Membership(row)) => row.ended = None,
                 (Mutation::IgnorePasswords, Row::Account(theirs)) => {
                     if let Some(ours) = registry.account(theirs.id) {
                         theirs.password = ours.password.clone();
@@ -547,17 +547,17 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
 /// that the tracker did not know when the membership ended. If the account is a member, that
 /// request must be accepted.
 pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<(), String> {
-    let standing = registry.standing(end.group, end.account);
+    let role = registry.role(end.group, end.account);
     let asked_later = registry.rows().any(|row| match row {
         Row::Membership(row) => {
             let is_same_user = (row.group, row.account) == (end.group, end.account);
             let is_later = row.created.stamp > end.at && !end.known.contains(&row.id);
-            let is_accepted = row.accepted.is_some() || standing == GroupRole::Requester;
+            let is_accepted = row.accepted.is_some() || role == GroupRole::Requester;
             is_same_user && is_later && is_accepted && row.ended.is_none()
         }
         _ => false,
     });
-    if standing == GroupRole::Stranger || asked_later {
+    if role == GroupRole::Stranger || asked_later {
         Ok(())
     } else {
         Err(format!("{} is in {} again", end.account, end.group))
@@ -623,7 +623,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
             match row {
                 Row::Account(row) => name_lost += usize::from(registry.has_lost_name(row.id)),
                 Row::Membership(row) => {
-                    let stranger = registry.standing(row.group, row.account) == GroupRole::Stranger;
+                    let stranger = registry.role(row.group, row.account) == GroupRole::Stranger;
                     let open = row.ended.is_none();
                     ended += usize::from(row.ended.is_some());
                     accepted += usize::from(row.accepted.is_some());
@@ -642,7 +642,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
 #[test]
 fn ignored_ends_ignored_passwords_and_duplicate_rows_are_detected() {
     for mutation in [
-        Mutation::IgnoreEnds,
+        Mutation::IgnoreMembershipEnds,
         Mutation::IgnorePasswords,
         Mutation::FreshIds,
     ] {

@@ -14,7 +14,7 @@ impl TestTracker {
     ) -> Result<(), Refusal> {
         let now = self.time();
         let registry = &self.registry;
-        registry.check_not_made(receipt)?;
+        registry.check_not_yet_written(receipt)?;
         let update = operation(registry, now)?;
         let update = registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now);
         self.apply(update)
@@ -85,7 +85,7 @@ fn a_group_created_at_both_trackers_is_one_row_with_the_later_key() {
         let club = tracker.registry.group_id(&label("club")).unwrap();
         let key = tracker.registry.group_key(nik, &label("club")).unwrap();
         assert_eq!(key.expose(), "second", "the later key");
-        assert_eq!(tracker.standing(club, olga), GroupRole::Owner);
+        assert_eq!(tracker.role(club, olga), GroupRole::Owner);
         assert_eq!(tracker.registry.dump().groups.len(), 2);
         // No decision is reported to the creator of a group.
         let decisions = tracker
@@ -150,7 +150,7 @@ fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
         dump.receipts.len(),
     ];
     assert_eq!(counts, [2, 2, 1, 1, 5]);
-    assert_eq!(a.standing(lab, id(20)), GroupRole::Member);
+    assert_eq!(a.role(lab, id(20)), GroupRole::Member);
     assert_eq!(a.shares(olga, "lab").unwrap(), ["f"]);
     let now = a.time();
     assert_eq!(

@@ -231,10 +231,10 @@ fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group()
     assert_eq!(tracker.registry.owner(lab), Some(third));
     tracker.remove(third, "lab", "first").unwrap();
     let now = tracker.time();
-    let kept = tracker
+    let refused = tracker
         .registry
         .leave(third, &label("lab"), IfLastMember::Refuse, now);
-    assert_eq!(kind_of(kept), "last-member");
+    assert_eq!(kind_of(refused), "last-member");
     tracker.leave(third, "lab").unwrap();
     assert_eq!(kind_of(tracker.request(first, "lab")), "unknown-group");
     // The name is free again, and another group takes it.
@@ -251,14 +251,14 @@ fn a_rejected_or_removed_user_may_ask_again() {
     let nik = tracker.user("nik").unwrap();
     tracker.request(nik, "lab").unwrap();
     tracker.reject(owner, "lab", "nik").unwrap();
-    assert_eq!(tracker.standing(lab, nik), GroupRole::Stranger);
+    assert_eq!(tracker.role(lab, nik), GroupRole::Stranger);
     tracker.request(nik, "lab").unwrap();
     tracker.accept(owner, "lab", "nik").unwrap();
-    assert_eq!(tracker.standing(lab, nik), GroupRole::Member);
+    assert_eq!(tracker.role(lab, nik), GroupRole::Member);
     tracker.remove(owner, "lab", "nik").unwrap();
     assert_eq!(kind_of(tracker.accept(owner, "lab", "nik")), "no-request");
     tracker.request(nik, "lab").unwrap();
-    assert_eq!(tracker.standing(lab, nik), GroupRole::Requester);
+    assert_eq!(tracker.role(lab, nik), GroupRole::Requester);
 }
 
 #[test]
@@ -404,12 +404,12 @@ fn the_dump_shows_no_secret_and_refusals_have_known_kinds() {
         .registry
         .create_invite(id, CodeHash([0xc7; 32]), now * 2, now);
     tracker.apply(invite).unwrap();
-    let shown = serde_json::to_string(&tracker.registry.dump()).unwrap();
+    let dump_text = serde_json::to_string(&tracker.registry.dump()).unwrap();
     assert!(
-        !shown.contains("secret") && !shown.contains("c7c7"),
-        "{shown}"
+        !dump_text.contains("secret") && !dump_text.contains("c7c7"),
+        "{dump_text}"
     );
-    assert!(shown.contains("\"label\":\"nik\""), "{shown}");
+    assert!(dump_text.contains("\"label\":\"nik\""), "{dump_text}");
     assert!(KINDS.is_sorted());
     assert!(KINDS.contains(&Refusal::IdInUse(id).kind()));
 }

@@ -49,11 +49,11 @@ fn pages_of_a_large_registry_are_sorted_and_complete_and_loading_keeps_them() {
     );
     let user = registry.account_id(&label("user1234")).unwrap();
     let groups = registry.groups_of(user, None, 100).items;
-    let standings = |wanted| groups.iter().filter(|it| it.standing == wanted).count();
+    let count_role = |wanted| groups.iter().filter(|it| it.role == wanted).count();
     assert_eq!(
         (
-            standings(GroupRole::Member),
-            standings(GroupRole::Requester)
+            count_role(GroupRole::Member),
+            count_role(GroupRole::Requester)
         ),
         (9, 1)
     );

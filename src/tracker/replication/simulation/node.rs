@@ -121,10 +121,10 @@ impl Node {
         Ok(())
     }
 
-    /// Ends the process. Commits that were not durable are lost, except the first `kept`, which no
-    /// client knows about.
-    pub(super) fn crash(&mut self, kept: usize) {
-        for commit in self.commits.drain(..).take(kept) {
+    /// Ends the process. Of the commits in progress, the first `durable` are on the disk, although
+    /// no client knows about them. The others are lost.
+    pub(super) fn crash(&mut self, durable: usize) {
+        for commit in self.commits.drain(..).take(durable) {
             self.disk.store(commit);
         }
         self.replica = None;

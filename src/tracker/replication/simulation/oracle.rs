@@ -155,11 +155,11 @@ impl Oracle {
     pub(super) fn on_disk_lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
         let mut broken = None;
         self.acknowledged.retain(|it| {
-            let kept = nodes.iter().any(|node| it.request.is_on(&node.disk));
-            if !kept && it.copies == Copies::Two {
+            let is_stored = nodes.iter().any(|node| it.request.is_on(&node.disk));
+            if !is_stored && it.copies == Copies::Two {
                 broken = Some(it.request.version);
             }
-            kept
+            is_stored
         });
         match broken {
             None => Ok(()),

@@ -25,12 +25,12 @@ fn trackers_of_a_private_torrent_that_all_fail_are_tried_with_pauses() {
     test.announce(STARTED);
     test.unanswered("a", STARTED, true);
     test.unanswered("b", STARTED, true);
-    let mut asked = 0;
+    let mut announces = 0;
     for second in 0..60 {
         test.at(second);
         while let Some((url, event)) = test.take() {
-            asked += 1;
-            assert!(asked < 60, "asked too often");
+            announces += 1;
+            assert!(announces < 60, "too many announces");
             test.settle(&url, event, Err("silent".to_owned()), true);
         }
     }

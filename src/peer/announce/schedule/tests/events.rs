@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn each_announce_has_the_event_that_the_tracker_has_not_received() {
     use AnnounceEvent::{Completed, Started, Stopped};
-    for (steps, sent) in [
+    for (steps, events) in [
         ("begin take ok", vec![Some(Started)]),
         (
             "begin complete take ok 3 take",
@@ -27,7 +27,7 @@ fn each_announce_has_the_event_that_the_tracker_has_not_received() {
         ),
         ("begin suspend take", vec![]),
     ] {
-        assert_eq!(Steps::run(steps).sent, sent, "{steps}");
+        assert_eq!(Steps::run(steps).events_taken, events, "{steps}");
     }
 }
 
@@ -35,7 +35,7 @@ fn each_announce_has_the_event_that_the_tracker_has_not_received() {
 fn the_pause_after_a_failure_doubles_up_to_a_minute_or_to_the_interval_without_peers() {
     for (fails, pauses) in [
         ("fail", [1, 2, 4, 8, 16, 32, 60, 60]),
-        ("starve", [1, 2, 4, 5, 5, 5, 5, 5]),
+        ("fail-lacks-peers", [1, 2, 4, 5, 5, 5, 5, 5]),
     ] {
         let mut test = Steps::run("begin");
         for pause in pauses {
@@ -47,7 +47,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_or_to_the_interval_without_p
         for step in ["take", "ok", "100", "take", "fail"] {
             test.step(step);
         }
-        assert_eq!(test.state_text(), "listed 1", "an answer ends that");
+        assert_eq!(test.state_text(), "listed 1", "an answer resets the pause");
     }
 }
 
@@ -70,10 +70,10 @@ fn a_change_at_a_tracker_is_noticed_once() {
             "begin take ok leave take fail",
             vec![AnnounceNotice::Answers],
         ),
-        ("begin take over", vec![ended()]),
-        ("begin take leave over", vec![ended()]),
+        ("begin take ended", vec![ended()]),
+        ("begin take leave ended", vec![ended()]),
         ("begin take leave unlisted", vec![]),
-        ("begin take suspend over", vec![]),
+        ("begin take suspend ended", vec![]),
     ] {
         assert_eq!(Steps::run(steps).notices, notices, "{steps}");
     }
@@ -107,21 +107,21 @@ fn final_announces_go_to_trackers_that_list_the_swarm() {
         let mut test = Steps::run(steps);
         assert_eq!(
             test.schedule.has_announce_in_progress(),
-            !test.taken.is_empty(),
+            !test.in_progress.is_empty(),
             "{steps}"
         );
         let announces = test.schedule.take_final_announces();
         test.schedule.check();
         let final_announce = |is_completed| FinalAnnounce {
             tracker: "t",
-            payload: "kept",
+            payload: "payload",
             is_completed,
         };
         let expected: Vec<_> = is_completed.map(final_announce).into_iter().collect();
         assert_eq!(announces, expected, "{steps}");
         assert!(test.schedule.has_ended() && !test.schedule.contains(SWARM));
         // Announces in progress may end after that.
-        while !test.taken.is_empty() {
+        while !test.in_progress.is_empty() {
             test.step("ok");
         }
         assert_eq!(test.state_text(), "gone");
@@ -129,7 +129,7 @@ fn final_announces_go_to_trackers_that_list_the_swarm() {
 }
 
 #[test]
-fn stopping_ends_when_stopped_was_tried() {
+fn a_task_is_stopping_until_stopped_was_tried() {
     for (steps, stopping) in [
         (LISTED, false),
         ("begin take ok suspend", true),
@@ -149,7 +149,7 @@ fn stopping_ends_when_stopped_was_tried() {
 fn a_change_to_one_tracker_or_swarm_affects_no_other() {
     let mut test = Steps::run(LISTED);
     let other = InfoHash([2; 20]);
-    test.schedule.begin(other, &"u", "also kept", test.now);
+    test.schedule.begin(other, &"u", "other payload", test.now);
     for step in ["complete", "suspend", "drop"] {
         test.step(step);
         let there = test.schedule.task(other, &"u").unwrap();
@@ -157,25 +157,26 @@ fn a_change_to_one_tracker_or_swarm_affects_no_other() {
     }
     test.schedule.resume(test.now);
     assert!(test.schedule.task(SWARM, &"t").unwrap().is_leaving());
-    test.schedule.update(SWARM, |kept| *kept = "unchanged");
-    test.schedule.update(other, |kept| *kept = "changed");
-    let kept = test.schedule.tasks().map(|(_, task)| task.payload);
-    let kept: BTreeSet<_> = kept.collect();
+    test.schedule
+        .update(SWARM, |payload| *payload = "unchanged");
+    test.schedule.update(other, |payload| *payload = "changed");
+    let payloads = test.schedule.tasks().map(|(_, task)| task.payload);
+    let payloads: BTreeSet<_> = payloads.collect();
     assert_eq!(
-        kept,
-        BTreeSet::from(["kept", "changed"]),
+        payloads,
+        BTreeSet::from(["payload", "changed"]),
         "a leaving task keeps its payload"
     );
 }
 
 #[test]
-fn one_request_holds_the_due_announces_at_one_tracker_the_oldest_first() {
+fn one_request_has_the_due_announces_at_one_tracker_the_oldest_first() {
     let mut test = Steps::new();
     let swarm = |number| InfoHash([number; 20]);
     let places = [(1, "t"), (2, "u"), (3, "t"), (4, "t"), (5, "u")];
     for (number, tracker) in places {
         test.schedule
-            .begin(swarm(number), &tracker, "kept", test.now);
+            .begin(swarm(number), &tracker, "payload", test.now);
         test.step("1");
     }
     let begun = test.now;
@@ -200,16 +201,34 @@ fn one_request_holds_the_due_announces_at_one_tracker_the_oldest_first() {
 #[test]
 fn the_invariants_hold_whatever_happens() {
     const STEPS: [&str; 20] = [
-        "begin", "ask", "start", "complete", "suspend", "resume", "keep", "drop", "leave", "take",
-        "take", "take", "withdraw", "ok", "ok", "fail", "unlisted", "over", "1", "100",
+        "begin",
+        "ask",
+        "start",
+        "complete",
+        "suspend",
+        "resume",
+        "leave-others",
+        "drop",
+        "leave",
+        "take",
+        "take",
+        "take",
+        "withdraw",
+        "ok",
+        "ok",
+        "fail",
+        "unlisted",
+        "ended",
+        "1",
+        "100",
     ];
     let mut random = fastrand::Rng::with_seed(1);
     let mut states = BTreeSet::new();
     let mut test = Steps::new();
     for _ in 0..20_000 {
         let step = STEPS[random.usize(..STEPS.len())];
-        let ends = matches!(step, "withdraw" | "ok" | "fail" | "unlisted" | "over");
-        if ends && test.taken.is_empty() {
+        let ends = matches!(step, "withdraw" | "ok" | "fail" | "unlisted" | "ended");
+        if ends && test.in_progress.is_empty() {
             continue;
         }
         test.step(step);

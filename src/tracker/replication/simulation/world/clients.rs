@@ -13,7 +13,7 @@ use std::time::Duration;
 impl World {
     /// A client requests an operation from a tracker. Sometimes its answer is lost.
     pub(super) fn request_operation(&mut self, at: usize) -> Result<(), Failure> {
-        let (id, other, wall) = (self.id(), self.id(), self.moment(at).wall);
+        let (id, other, wall) = (self.id(), self.id(), self.clock_of(at).wall);
         let soon = wall + Duration::from_secs(3_600);
         let choice = self.rng.u8(..12);
         let Some(replica) = &self.nodes[at].replica else {
@@ -107,7 +107,7 @@ impl World {
         receipt: RowId,
         promise: impl FnOnce(Request) -> Request,
     ) -> Result<Option<(Sequence, Request)>, Failure> {
-        let wall = self.moment(at).wall;
+        let wall = self.clock_of(at).wall;
         let run = |_: &mut Rng, registry: &Registry| command.run(registry, ids, receipt, wall);
         self.write_for(at, Some(receipt), run, promise)
     }
@@ -117,8 +117,8 @@ impl World {
         at: usize,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
     ) -> Result<(), Failure> {
-        let made = self.write_for(at, None, operation, |request| request);
-        made.map(drop)
+        let result = self.write_for(at, None, operation, |request| request);
+        result.map(drop)
     }
 
     pub(super) fn write_for(
@@ -128,7 +128,7 @@ impl World {
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
         promise: impl FnOnce(Request) -> Request,
     ) -> Result<Option<(Sequence, Request)>, Failure> {
-        let now = self.moment(at);
+        let now = self.clock_of(at);
         let node = &mut self.nodes[at];
         let Some(replica) = node
             .replica
@@ -147,8 +147,8 @@ impl World {
         let Some(request) = Request::new(change, registry) else {
             return Err(Failure(format!("a write without a version: {change:?}")));
         };
-        let named = update.rows().iter().filter_map(named_by);
-        let blobs = named.map(|hash| (hash, blob(hash))).collect();
+        let info_hashes = update.rows().iter().filter_map(named_by);
+        let blobs = info_hashes.map(|hash| (hash, blob(hash))).collect();
         match replica.write(blobs, now, |_, _| Ok(update)) {
             Ok((write, effects)) => {
                 if let Some(receipt) = receipt {

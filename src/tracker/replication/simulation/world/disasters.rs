@@ -18,7 +18,7 @@ impl World {
 
     pub(super) fn start(&mut self, at: usize) -> Result<(), Failure> {
         self.log_step(|| format!("{at} starts"));
-        let (now, count) = (self.moment(at), self.nodes.len());
+        let (now, count) = (self.clock_of(at), self.nodes.len());
         let batch = self.rng.usize(1..3_000);
         let spare = match self.mutation {
             Mutation::KeepOriginOfOlderCopy => self.nodes[at].disk.origin,
@@ -37,15 +37,15 @@ impl World {
             return;
         }
         let waiting = self.nodes[at].commits.len();
-        let kept = self.rng.usize(..=waiting);
-        if kept > 0 {
+        let durable = self.rng.usize(..=waiting);
+        if durable > 0 {
             let what = "crash between commit and acknowledgement";
             self.oracle.counts.note(what);
         }
         self.oracle.counts.note("crash");
-        self.log_step(|| format!("{at} crashes, {kept} of {waiting} commits kept"));
+        self.log_step(|| format!("{at} crashes, {durable} of {waiting} commits are durable"));
         let connections: Vec<_> = self.nodes[at].connections.clone().into_iter().collect();
-        self.nodes[at].crash(kept);
+        self.nodes[at].crash(durable);
         if !self.faults_ended && self.rng.bool() {
             self.lose_blob(at);
         }
@@ -128,7 +128,7 @@ impl World {
         self.starts.insert(at, self.now);
         if self.rng.bool() {
             for other in 0..self.nodes.len() {
-                (self.cut[at][other], self.cut[other][at]) = (true, true);
+                (self.blocked[at][other], self.blocked[other][at]) = (true, true);
             }
             self.pass(4_000)?;
             for _ in 0..3 {
@@ -162,8 +162,9 @@ impl World {
         // A blob that another tracker lost must not be lost here too.
         let rows = others.iter().flat_map(|disk| disk.rows.values());
         let is_elsewhere = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
-        let mut named = disk.rows.values().filter_map(named_by);
-        let has_its_blobs = named.all(|blob| disk.blobs.contains(&blob) || is_elsewhere(blob));
+        let mut named_blobs = disk.rows.values().filter_map(named_by);
+        let has_its_blobs =
+            named_blobs.all(|blob| disk.blobs.contains(&blob) || is_elsewhere(blob));
         let no_blob_lost = has_its_blobs && rows.filter_map(named_by).all(is_elsewhere);
         if (!others_have_all_writes && self.oracle.losses > 0) || !no_blob_lost {
             return Ok(false);

@@ -58,7 +58,7 @@ pub(crate) struct World {
     /// Start times of trackers that are down.
     starts: BTreeMap<usize, u64>,
     /// Whether messages from the first to the second tracker are lost.
-    cut: [[bool; 5]; 5],
+    blocked: [[bool; 5]; 5],
     /// Lost messages per 100.
     loss: u8,
     /// Whether faults have ended.
@@ -86,7 +86,7 @@ impl World {
             ids: 0,
             next_call: 0,
             starts: BTreeMap::new(),
-            cut: Default::default(),
+            blocked: Default::default(),
             loss: 0,
             faults_ended: false,
             days: 0,
@@ -130,11 +130,11 @@ impl World {
                 4..=5 => self.nodes[at].backup = Some(self.nodes[at].disk.clone()),
                 6..=7 => {
                     let to = self.rng.usize(..self.nodes.len());
-                    self.cut[at][to] = self.rng.bool();
+                    self.blocked[at][to] = self.rng.bool();
                     self.oracle.counts.note("one-way partition");
-                    self.log_step(|| format!("cut from {at}: {:?}", self.cut[at]));
+                    self.log_step(|| format!("blocked from {at}: {:?}", self.blocked[at]));
                 }
-                8 => self.cut = Default::default(),
+                8 => self.blocked = Default::default(),
                 9 => self.loss = *self.rng.choice(&[0, 0, 5, 30]).unwrap_or(&0),
                 10 => {
                     self.nodes[at].skew = self.rng.i64(-3 * HOUR_MILLIS..=3 * HOUR_MILLIS);
@@ -171,7 +171,7 @@ impl World {
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
         self.log_step(|| "faults end".to_owned());
         self.faults_ended = true;
-        self.cut = Default::default();
+        self.blocked = Default::default();
         self.loss = 0;
         let due: Vec<usize> = (0..self.nodes.len()).collect();
         for at in due {
@@ -183,7 +183,7 @@ impl World {
         }
         self.settle()?;
         for at in 0..self.nodes.len() {
-            let (id, now) = (self.id(), self.moment(at));
+            let (id, now) = (self.id(), self.clock_of(at));
             let code = CodeHash(
                 self.rng
                     .u128(..)
@@ -209,7 +209,7 @@ impl World {
             self.settle()?;
             for (at, node) in self.nodes.iter().enumerate() {
                 let latest_expiry = self
-                    .moment(at)
+                    .clock_of(at)
                     .wall
                     .saturating_sub(EXPIRED_ROW_GRACE)
                     .as_millis();
@@ -253,7 +253,7 @@ impl World {
             if replica.serving() != Serving::Yes {
                 return Some(format!("tracker {at}: {}", replica.serving()));
             }
-            let status = replica.status(self.moment(at));
+            let status = replica.status(self.clock_of(at));
             let behind = status
                 .others
                 .iter()
@@ -309,7 +309,7 @@ impl World {
             self.schedule(then, to, generation, event);
             return Ok(());
         }
-        let now = self.moment(to);
+        let now = self.clock_of(to);
         let node = &mut self.nodes[to];
         let Some(replica) = &mut node.replica else {
             return Ok(());
@@ -391,7 +391,7 @@ impl World {
                         self.schedule_disk(at);
                     }
                     if self.mutation == Mutation::AcknowledgeBeforeCommit {
-                        let now = self.moment(at);
+                        let now = self.clock_of(at);
                         if let Some(replica) = &mut self.nodes[at].replica {
                             effects.extend(replica.on_committed(number, now));
                         }
@@ -439,7 +439,8 @@ impl World {
             .insert((when, self.order), (to, generation, event));
     }
 
-    fn moment(&self, at: usize) -> Moment {
+    /// The time by the clock of a tracker.
+    fn clock_of(&self, at: usize) -> Moment {
         let wall = self.wall + self.nodes[at].skew;
         Moment {
             elapsed: Duration::from_millis(self.now),
@@ -474,8 +475,9 @@ fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
     }
 }
 
-/// The change as a tracker with [`Mutation::IgnoreEnds`] sees it: without ends of memberships.
-fn without_end_fields(change: &Encoded) -> Encoded {
+/// The change as a tracker with [`Mutation::IgnoreMembershipEnds`] sees it: without ends of
+/// memberships.
+fn without_membership_ends(change: &Encoded) -> Encoded {
     let change = Change::decode(change.as_bytes()).unwrap();
     Encoded::new(without_ends(change).encode()).unwrap()
 }

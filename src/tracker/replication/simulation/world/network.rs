@@ -3,7 +3,7 @@
 
 use super::super::super::ReplicaConnectionId;
 use super::super::{Failure, Mutation};
-use super::{Event, World, without_end_fields};
+use super::{Event, World, without_membership_ends};
 use crate::wire::replica::ReplicaMessage;
 
 impl World {
@@ -13,19 +13,21 @@ impl World {
         connection: ReplicaConnectionId,
         message: ReplicaMessage,
     ) -> Result<(), Failure> {
-        let now = self.moment(to);
+        let now = self.clock_of(to);
         let Some(replica) = &mut self.nodes[to].replica else {
             return Ok(());
         };
         let message = match (self.mutation, message) {
-            (Mutation::IgnoreEnds, ReplicaMessage::Push { id, change }) => ReplicaMessage::Push {
-                id,
-                change: without_end_fields(&change),
-            },
-            (Mutation::IgnoreEnds, ReplicaMessage::Changes { id, change, more }) => {
+            (Mutation::IgnoreMembershipEnds, ReplicaMessage::Push { id, change }) => {
+                ReplicaMessage::Push {
+                    id,
+                    change: without_membership_ends(&change),
+                }
+            }
+            (Mutation::IgnoreMembershipEnds, ReplicaMessage::Changes { id, change, more }) => {
                 ReplicaMessage::Changes {
                     id,
-                    change: change.as_ref().map(without_end_fields),
+                    change: change.as_ref().map(without_membership_ends),
                     more,
                 }
             }
@@ -61,7 +63,7 @@ impl World {
             )));
         }
         let generation = self.nodes[to].generation;
-        if self.cut[from][to] || self.rng.u8(..100) < self.loss {
+        if self.blocked[from][to] || self.rng.u8(..100) < self.loss {
             return Ok(());
         }
         let again = !self.faults_ended && self.rng.u8(..32) == 0;
@@ -108,8 +110,8 @@ impl World {
                 if is_connected
                     || !runs(from)
                     || !runs(to)
-                    || self.cut[from][to]
-                    || self.cut[to][from]
+                    || self.blocked[from][to]
+                    || self.blocked[to][from]
                 {
                     continue;
                 }
@@ -119,7 +121,7 @@ impl World {
                     self.nodes[at].connections.insert(connection, other);
                 }
                 for at in [from, to] {
-                    let now = self.moment(at);
+                    let now = self.clock_of(at);
                     if let Some(replica) = &mut self.nodes[at].replica {
                         let effects = replica.on_connected(connection, now);
                         self.perform(at, effects)?;
@@ -130,9 +132,11 @@ impl World {
         Ok(())
     }
 
+    /// Cuts the oldest connection of a tracker. Each end keeps the connection until it processes
+    /// [`Event::Disconnected`].
     pub(super) fn cut_connection(&mut self, at: usize) {
-        if let Some((connection, other)) = self.nodes[at].connections.pop_first() {
-            self.nodes[at].connections.insert(connection, other);
+        let oldest = self.nodes[at].connections.first_key_value();
+        if let Some((&connection, &other)) = oldest {
             let generation = self.nodes[at].generation;
             self.schedule(self.now, at, generation, Event::Disconnected(connection));
             self.schedule_disconnect(at, other, connection);
@@ -140,16 +144,15 @@ impl World {
         }
     }
 
-    /// Schedules the moment when the other end of a connection notices its end: sooner, later or
-    /// never.
+    /// Schedules when the other tracker notices that the connection is closed. It may never notice.
     pub(super) fn schedule_disconnect(
         &mut self,
         from: usize,
         to: usize,
         connection: ReplicaConnectionId,
     ) {
-        let silent = !self.faults_ended && (self.cut[from][to] || self.rng.u8(..6) == 0);
-        if !silent {
+        let is_unnoticed = !self.faults_ended && (self.blocked[from][to] || self.rng.u8(..6) == 0);
+        if !is_unnoticed {
             let (delay, generation) = (self.delay(), self.nodes[to].generation);
             self.schedule(
                 self.now + delay,
