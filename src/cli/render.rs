@@ -149,6 +149,7 @@ fn status_lines(status: &Status) -> Vec<String> {
             Some(true) => "answers",
             // No answer, or a refusal: `trouble` has the reason.
             Some(false) => "fails",
+            // It is listed in TRACKER_INFO, but no open swarm was announced to it.
             None if tracker.control.is_some() => "not announced to",
             None => "not asked yet",
         };

@@ -1,8 +1,9 @@
 //! The control connection of a client to the tracker of a closed run.
 //!
-//! In scope: requests of many threads over one connection, pings, waiting for the release and for
-//! the end of the run. Every wait ends when the connection ends: a tracker that is silent for
-//! [`SILENCE`] counts as dead. Out of scope: what is reported and fetched, and retries.
+//! In scope: requests of many threads over one connection, pings, waiting for the release (all
+//! clients start together) and for the end of the run. Every wait ends when the connection ends: a
+//! tracker that is silent for [`SILENCE`] counts as dead. Out of scope: what is reported and
+//! fetched, and retries.
 //!
 //! One thread reads, one sends pings. The thread that makes a request also writes it. No thread
 //! holds two locks: `writing` is held while the socket is written to, `state` never over I/O.
@@ -214,7 +215,7 @@ impl RunConnection {
     /// See [`RunConnectionError`].
     pub fn finished(&self) -> Result<(), RunConnectionError> {
         match self.ask_ok(RunRequest::Finished) {
-            // The last client to finish may receive the end of the run first.
+            // For the last client, the end of the run may arrive before the answer.
             Err(RunConnectionError::Ended(_)) => Ok(()),
             answered => answered,
         }

@@ -65,7 +65,10 @@ pub(super) fn move_files(
         return Ok(());
     };
     let layout = store.layout();
-    for path in store.fetched_files().filter_map(|index| layout.path(index)) {
+    for path in store
+        .files_to_fetch()
+        .filter_map(|index| layout.path(index))
+    {
         from.with_parent(path, false, |from, name| {
             to.with_parent(path, true, |to, new_name| {
                 rename_new((from, name), (to, new_name), Layout::File)

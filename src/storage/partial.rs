@@ -18,7 +18,7 @@ const SYNC_TOGETHER_FROM: usize = 128;
 pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     let layout = store.layout();
     let (mut seen, mut empty, mut needed) = (HashSet::new(), Vec::new(), 0u64);
-    for index in store.fetched_files() {
+    for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Create)?;
         let metadata = check_existing(store, index, &file)?;
         if !seen.insert((metadata.dev(), metadata.ino())) {
@@ -54,8 +54,8 @@ fn check_existing(store: &Store, index: usize, file: &File) -> Result<Metadata, 
 
 /// Sets the executable bits of the files, and syncs the files and their folders.
 pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Result<(), StoreError> {
-    let sync_together = store.fetched_files().count() >= SYNC_TOGETHER_FROM;
-    for index in store.fetched_files() {
+    let sync_together = store.files_to_fetch().count() >= SYNC_TOGETHER_FROM;
+    for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Write)?;
         store.stamp(index, &file)?;
         let entry = store.info().files().get(index);
@@ -80,7 +80,7 @@ pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Resul
         let synced = syncfs(folder.as_file());
         return synced.map_err(|errno| StoreError::io("sync", store.path(), errno));
     }
-    for path in store.layout().folders_of(store.fetched_files()) {
+    for path in store.layout().folders_of(store.files_to_fetch()) {
         folder.with_parent(&path, false, |above, name| above.folder(name)?.sync())?;
     }
     folder.sync()
@@ -92,7 +92,10 @@ pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
         return Ok(());
     };
     let layout = store.layout();
-    for path in store.fetched_files().filter_map(|index| layout.path(index)) {
+    for path in store
+        .files_to_fetch()
+        .filter_map(|index| layout.path(index))
+    {
         ignore_missing(folder.with_parent(path, false, Folder::remove_file))?;
     }
     for path in layout.folders_of(layout.wanted_files()).iter().rev() {

@@ -37,7 +37,8 @@ pub struct Store {
     access: Access,
     /// Files of a download that are already under the final name.
     in_place: Option<Arc<InPlace>>,
-    /// `None` if no needed piece contains bytes of unwanted files, or if the parts file is missing.
+    /// The bytes of unwanted files that needed pieces contain. `None` if there are none, or if the
+    /// parts file is missing.
     parts_file: Option<Arc<PartsFile>>,
     /// The stamp that each file had when it was verified. The parts file is last.
     sealed: OnceLock<Vec<Option<FileStamp>>>,
@@ -326,7 +327,7 @@ impl Store {
 
     /// The wanted files of a download that are not in place. They are in its partial file or
     /// folder.
-    pub(super) fn fetched_files(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn files_to_fetch(&self) -> impl Iterator<Item = usize> + '_ {
         let wanted = self.layout.wanted_files();
         wanted.filter(|index| !self.is_in_place(*index))
     }

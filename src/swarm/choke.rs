@@ -39,7 +39,7 @@ const BANDWIDTH_SPAN: Duration = Duration::from_secs(2);
 const SNUBBED_AFTER: Duration = Duration::from_secs(60);
 /// Weight of a peer that never had a slot, when turns are drawn. All others have 1.
 const NEWCOMER_WEIGHT: u32 = 3;
-/// The smallest number of slots by rate, unless a low upload limit reduces it.
+/// The smallest number of slots with [`UploadSlots::ByRate`], unless a low upload limit reduces it.
 const MIN_SLOTS: u64 = 8;
 /// Upload rate in bytes a second for each additional slot. On a fast network every peer gets one.
 const BYTES_PER_SLOT: u64 = 512 << 10;
@@ -340,7 +340,7 @@ impl Choker {
         let regular = self.slot_count - self.turns().min(self.slot_count);
         let regular: Vec<LinkId> = ranked.iter().take(regular).map(|(id, _)| *id).collect();
         let mut left = self.slot_count - regular.len();
-        let mut ended = Vec::new();
+        let mut losing = Vec::new();
         for (id, peer) in &mut self.peers {
             if regular.contains(id) {
                 if peer.is_served() {
@@ -351,18 +351,18 @@ impl Choker {
             } else if peer.interested && left > 0 && peer.is_in_turn(now) {
                 left -= 1;
             } else if peer.is_served() {
-                ended.push(*id);
+                losing.push(*id);
             }
         }
-        // Peers whose turn has ended are drawn again only if no other waits.
-        let waiting = self.waiting(&ended);
+        // Peers that lose their slot now are drawn only if no other waits.
+        let waiting = self.waiting(&losing);
         let mut drawn = self.draw(waiting, left, now);
         if drawn.len() < left {
-            let again = ended.iter().copied().filter(|id| self.is_interested(*id));
+            let again = losing.iter().copied().filter(|id| self.is_interested(*id));
             let again = again.take(left - drawn.len()).collect::<Vec<_>>();
             drawn.extend(again);
         }
-        for id in ended.into_iter().filter(|id| !drawn.contains(id)) {
+        for id in losing.into_iter().filter(|id| !drawn.contains(id)) {
             if let Some(peer) = self.peers.get_mut(&id) {
                 set_slot(id, peer, SlotState::Choked, now, changes);
             }

@@ -300,7 +300,7 @@ impl<B: Debug> Core<B> {
             ReceivedMessage::Pieces { pieces, .. } => {
                 // If the peer takes a piece back, nothing changes.
                 if !picker.on_pieces_again(id, &pieces) {
-                    return Err(ProtocolViolation::TakenBack);
+                    return Err(ProtocolViolation::PiecesTakenBack);
                 }
             }
             ReceivedMessage::Reject(block) => picker.on_reject(id, block),

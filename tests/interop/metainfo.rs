@@ -608,11 +608,16 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, Verdict)> {
             "bytes after the end",
             Read,
         ),
-        ("a key twice", top("x", twice.clone()), "stands twice", Read),
+        (
+            "a key twice",
+            top("x", twice.clone()),
+            "has a key twice",
+            Read,
+        ),
         (
             "a key twice in info",
             with("x", twice),
-            "stands twice",
+            "has a key twice",
             Read,
         ),
         (

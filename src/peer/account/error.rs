@@ -41,7 +41,7 @@ pub enum AccountError {
     NoRandomness,
     /// What the tracker sent cannot be used.
     #[error("what the tracker sent cannot be used: {0}")]
-    Certificate(String),
+    UnusableAnswer(String),
     /// Text that cannot be the name of a share.
     #[error("there is no share called {0:?}; list_files shows all")]
     NoSuchName(String),
@@ -78,7 +78,9 @@ impl AccountError {
             Self::NotLoggedIn => "not-logged-in",
             Self::LoggedIn(_) => "logged-in",
             Self::TrackerInfo(_) => "no-tracker",
-            Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::Certificate(_) => "unreachable",
+            Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => {
+                "unreachable"
+            }
             Self::NoRandomness => "busy",
             Self::NoSuchName(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",

@@ -24,7 +24,7 @@ impl Account {
     ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
         let login = self.current_login()?;
         let request = key.request(login.token.as_bytes());
-        let request = request.map_err(|error| AccountError::Certificate(error.to_string()))?;
+        let request = request.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
         let ask = AccessRequest::Certify {
             group: group.clone(),
             request: KeyRequest(request),
@@ -41,7 +41,7 @@ impl Account {
         let (mut offset, mut attempts) = (0, 1);
         loop {
             let part = InfoPart::of(info.raw(), offset);
-            let part = part.map_err(|error| AccountError::Certificate(error.to_string()))?;
+            let part = part.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
             match self.ask_done(&AccessRequest::Publish { write, group, part }) {
@@ -67,7 +67,7 @@ impl Account {
     pub(crate) fn metainfo(&self, group: &Label, name: &str) -> Result<Info, AccountError> {
         let raw = self.raw_metainfo(group, name)?;
         Info::parse(&raw).map_err(|error| {
-            AccountError::Certificate(format!("{name} in {group} is no share: {error}"))
+            AccountError::UnusableAnswer(format!("{name} in {group} is no share: {error}"))
         })
     }
 
@@ -84,7 +84,7 @@ impl Account {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
             let whole = parts.add(&part);
-            let whole = whole.map_err(|error| AccountError::Certificate(error.to_string()))?;
+            let whole = whole.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             if let Some(whole) = whole {
                 return Ok(whole);
             }

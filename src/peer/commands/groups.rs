@@ -79,7 +79,8 @@ impl Peer {
 
     /// Runs `end`, which ends a login or a membership. The trackers receive `stopped` first,
     /// because nothing can be announced for the user afterwards. The links of the affected groups
-    /// end with `reason`. If `end` fails, everything goes on.
+    /// end with `reason`. Afterwards the announces of all groups go on that are not suspended: if
+    /// `end` fails, of all.
     fn end_login<T>(
         &self,
         reason: &str,
@@ -264,7 +265,8 @@ impl Peer {
         });
         let (same, others): (Vec<_>, Vec<_>) =
             of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
-        // The catalogue may list another share under this name than the one that this peer has.
+        // This peer may have a share of this name that the catalogue does not list any more. Then
+        // that one is ended.
         let to_end = if same.is_empty() {
             let called = others.into_iter().filter(|other| other.name() == name);
             called.collect()

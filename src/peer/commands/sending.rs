@@ -41,8 +41,8 @@ impl Peer {
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
         }
-        // Check this before the hashing, which may take long. The existing file may be the same
-        // torrent.
+        // An existing file that is no torrent is refused now, because hashing may take long. Whether
+        // it is the same torrent is known only after the hashing.
         if torrent.symlink_metadata().is_ok() {
             read_torrent(torrent)?;
         }

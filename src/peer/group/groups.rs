@@ -123,7 +123,7 @@ impl Groups {
         group: &Group,
     ) -> Result<GroupCertificate, AccountError> {
         let (leaf, authority) = account.certify(&group.membership.group, &self.key)?;
-        let unusable = |what: String| AccountError::Certificate(what);
+        let unusable = |what: String| AccountError::UnusableAnswer(what);
         let certificate =
             GroupCertificate::from_pem(&authority).map_err(|error| unusable(error.to_string()))?;
         let fetched_at = since_1970();

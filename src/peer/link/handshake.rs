@@ -153,7 +153,7 @@ pub(crate) enum AcceptError {
     Handshake(#[from] NotBitTorrent),
     #[error("refused: {0}")]
     Group(#[from] GroupTlsError),
-    #[error("refused: called for {0} and asks for {1}")]
+    #[error("refused: it named {0} in TLS, but {1} in its handshake")]
     OtherSwarm(InfoHash, InfoHash),
     #[error(transparent)]
     Admission(#[from] AdmissionError),
@@ -161,7 +161,7 @@ pub(crate) enum AcceptError {
     Answer(#[source] io::Error),
     #[error("a call from ourselves")]
     Ourselves,
-    /// The same after the certificate of the caller was verified.
+    /// One of the other errors, of a caller whose certificate was verified.
     #[error("({user}) {error}")]
     OfMember {
         user: String,

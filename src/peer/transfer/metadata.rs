@@ -21,7 +21,7 @@ impl Transfer {
     }
 
     /// Our extension handshake. It offers metadata in public open swarms only, as other clients do:
-    /// a peer that may have a private torrent gets the torrent from its tracker.
+    /// only the tracker of a private torrent hands it out, to peers that are allowed to have it.
     fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
         let handshake = extension_handshake(&self.context, only_uploads);
         let serves = self.serves_metadata();

@@ -46,7 +46,7 @@ pub enum ReceivedMessage<'a> {
 pub enum ProtocolViolation {
     /// A later bitfield lacks pieces that were announced before.
     #[error("a later bitfield lacks pieces that were announced before")]
-    TakenBack,
+    PiecesTakenBack,
     /// A malformed `ut_pex` message.
     #[error("malformed peer exchange message: {0}")]
     PeerExchange(#[from] PexError),

@@ -1,4 +1,4 @@
-//! The lists of groups, members and requests, and the decisions of others.
+//! The lists of groups, members and requests, and the decisions of others about a user.
 
 use super::refusals::{from_refusal, refused};
 use super::views::{self, PAGE_LENGTH};

@@ -103,7 +103,7 @@ fn a_later_bitfield_that_lacks_an_announced_piece_is_a_breach() {
     let pieces = swarm.pieces(&[1, 2]);
     let is_first = false;
     let result = swarm.try_receive(id, ReceivedMessage::Pieces { pieces, is_first });
-    assert_eq!(result, (Err(ProtocolViolation::TakenBack), vec![]));
+    assert_eq!(result, (Err(ProtocolViolation::PiecesTakenBack), vec![]));
     assert_eq!(
         swarm.core.picker().pieces_of(id),
         Some(&swarm.pieces(&[0, 1]))

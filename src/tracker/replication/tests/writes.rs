@@ -53,7 +53,7 @@ fn a_tracker_that_does_not_answer_is_waited_for_once() {
     exchange_messages(&mut a, &mut b);
     assert!(
         a.replica.status(a.now).others[0].current,
-        "until it is back"
+        "the other tracker is up to date again"
     );
     a.create_account("ada").unwrap();
     exchange_messages(&mut a, &mut b);
@@ -96,7 +96,7 @@ fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
 }
 
 #[test]
-fn rows_do_not_wait_for_a_missing_or_invalid_blob_which_is_requested_again() {
+fn rows_are_merged_without_a_blob_that_the_sender_cannot_deliver() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);

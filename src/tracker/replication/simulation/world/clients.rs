@@ -91,25 +91,26 @@ impl World {
             true => "repeated and done before",
             false => "repeated and done anew",
         });
-        let request = |request: Request| match is_done {
+        let expected = |request: Request| match is_done {
             true => request.confirming(first),
             false => request,
         };
-        self.command(at, &command, ids, receipt, request).map(drop)
+        self.command(at, &command, ids, receipt, expected).map(drop)
     }
 
-    /// A client sends one command to a tracker.
+    /// A client sends one command to a tracker. `expected` changes what the oracle then expects of
+    /// its write.
     pub(super) fn command(
         &mut self,
         at: usize,
         command: &Command,
         ids: (RowId, RowId),
         receipt: RowId,
-        promise: impl FnOnce(Request) -> Request,
+        expected: impl FnOnce(Request) -> Request,
     ) -> Result<Option<(Sequence, Request)>, Failure> {
         let wall = self.clock_of(at).wall;
         let run = |_: &mut Rng, registry: &Registry| command.run(registry, ids, receipt, wall);
-        self.write_for(at, Some(receipt), run, promise)
+        self.write_for(at, Some(receipt), run, expected)
     }
 
     pub(super) fn write(
