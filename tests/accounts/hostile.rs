@@ -258,8 +258,8 @@ fn silent_connections_of_one_host_take_no_place_from_others() {
     raise_descriptor_limit();
     let tracker = AccountTracker::new();
     let mut nik = tracker.user("nik");
-    // Some connections with TLS from one host, and as many as a host may have without a TLS
-    // handshake from another.
+    // One host opens some connections with TLS. Another host opens as many connections as it may,
+    // and makes no TLS handshake.
     let idle: Vec<ControlConnection> = (0..50).map(|_| tracker.connect()).collect();
     let mut silent: Vec<TcpStream> = Vec::new();
     let accepted = loop {

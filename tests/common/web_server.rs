@@ -95,7 +95,7 @@ pub(crate) fn send_whole(stream: &mut TcpStream, file: &[u8]) -> bool {
     stream.write_all(head.as_bytes()).is_ok() && stream.write_all(file).is_ok()
 }
 
-/// Writes the head of an answer with the bytes from `from` to before `end` of a file of `length`
+/// Writes only the head of an answer. The answer is for the bytes `from..end` of a file of `length`
 /// bytes.
 pub(crate) fn send_range_head(
     stream: &mut TcpStream,

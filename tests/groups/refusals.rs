@@ -174,7 +174,7 @@ fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Ve
         ),
         (
             "a member that asks for another swarm than it named",
-            "refused: called for",
+            "refused: it named",
             tls(lab, Some(valid), other),
         ),
         (

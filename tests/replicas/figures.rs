@@ -22,7 +22,8 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
     peer.run("login nik pw-of-nik");
     let mut times = Vec::new();
     for death in 0..DEATHS {
-        // The peer uses this tracker after the kill of the other one.
+        // The peer asks the first tracker while it answers. For about a second after its kill the
+        // peer still asks the second one first.
         let number = 1 + death % 2;
         peer.run("list_groups");
         pair.kill(number);

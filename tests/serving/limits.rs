@@ -100,7 +100,8 @@ fn downloads_keep_their_limit_and_show_their_rate() {
 fn a_download_with_a_very_low_limit_blames_no_owner_and_completes() {
     let sandbox = Sandbox::new();
     let torrent = Torrent::new("share", 9 * BLOCK as usize, BLOCK as usize, 4);
-    // One block in two seconds for all links: each link is silent for longer than an owner may be.
+    // All four links together get one block in two seconds, so each is silent for about 8 s. A seed
+    // that is silent for 6 s normally counts as stalled.
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "8K"]);
     for id in ["one", "two", "three", "four"] {
         serve_to(&leech, &torrent, id);
