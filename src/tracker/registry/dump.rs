@@ -1,6 +1,7 @@
 //! The whole registry as sorted text without secrets. People inspect it, and tests compare it. Two
 //! registries with the same rows have equal dumps.
 
+use super::row::End;
 use super::{GroupRole, Register, Registry, Row, RowId, Version};
 use serde::Serialize;
 
@@ -172,11 +173,7 @@ impl Registry {
                     standing: role_name(self.role(row.group, row.account)),
                     created,
                     accepted: row.accepted.as_ref().map(version_and_account),
-                    ended: row.ended.as_ref().map(|field| {
-                        let end = field.value;
-                        let by = end.by.to_string();
-                        (version_text(field.version), end.reason.as_str(), by)
-                    }),
+                    ended: row.ended.as_ref().map(version_reason_and_account),
                 }),
                 Row::Revocation(row) => dump.revocations.push(RevocationDump {
                     id,
@@ -213,6 +210,12 @@ impl Registry {
 
 fn version_and_account(field: &Register<RowId>) -> (String, String) {
     (version_text(field.version), field.value.to_string())
+}
+
+fn version_reason_and_account(field: &Register<End>) -> (String, &'static str, String) {
+    let end = field.value;
+    let by = end.by.to_string();
+    (version_text(field.version), end.reason.as_str(), by)
 }
 
 fn role_name(role: GroupRole) -> &'static str {
