@@ -42,6 +42,11 @@ impl Contacts {
         self.candidates.add(address);
     }
 
+    /// The same for several addresses.
+    pub fn add_all(&mut self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        addresses.into_iter().for_each(|address| self.add(address));
+    }
+
     /// Another peer names an address.
     pub fn add_from_peer(&mut self, address: SocketAddr) {
         self.candidates.add_from_peer(address);

@@ -451,7 +451,7 @@ impl<B: Debug> Core<B> {
         self.phase().fetches() && self.picker().awaits(id, range)
     }
 
-    /// We do not read from a web seed for now, to keep a rate limit: it is not late.
+    /// A rate limit keeps this peer from reading from a web seed. So the web seed is not late.
     pub fn mark_not_late(&mut self, id: LinkId, now: Duration) {
         self.fetch.picker_mut().mark_not_late(id, now);
         self.fetch.progress_mut().mark_not_late(now);

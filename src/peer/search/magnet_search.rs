@@ -103,11 +103,7 @@ impl MagnetSearch {
 
     /// Adds addresses that a tracker returned or a person named. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.contacts(|contacts| {
-            addresses
-                .into_iter()
-                .for_each(|address| contacts.add(address))
-        });
+        self.contacts(|contacts| contacts.add_all(addresses));
         self.context.ticks.trigger();
     }
 

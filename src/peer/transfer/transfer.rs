@@ -173,11 +173,7 @@ impl Transfer {
 
     /// Adds addresses from a tracker or a person. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.contacts(|contacts| {
-            addresses
-                .into_iter()
-                .for_each(|address| contacts.add(address))
-        });
+        self.contacts(|contacts| contacts.add_all(addresses));
         self.context.ticks.trigger();
     }
 
