@@ -6,10 +6,12 @@ use crate::cli::commands::entries;
 use crate::cli::values;
 use crate::net::WorkerPool;
 use crate::peer::Limits;
-use crate::wire::HostPort;
+use crate::wire::{HostPort, HostPortError};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use log::LevelFilter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The default of `--max-peers`.
 const MAX_PEERS: usize = 50;
@@ -27,6 +29,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) commands: Vec<String>,
     /// Whether the peer keeps running after the last command.
     pub(in crate::cli) stay: bool,
+    /// Whether the first command that fails is the last one.
+    pub(in crate::cli) fail_fast: bool,
     /// Whether results are JSON.
     pub(in crate::cli) json: bool,
     /// The peer's name; empty if it has none.
@@ -52,6 +56,28 @@ pub(in crate::cli) struct ScenarioArguments {
     pub(in crate::cli) out: PathBuf,
 }
 
+/// The first argument. A file in the place of the address is taken as TRACKER_INFO.
+#[derive(Clone, Debug)]
+enum FirstArgument {
+    Listen(HostPort),
+    TrackerInfo(PathBuf),
+}
+
+impl FromStr for FirstArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(address) => Ok(Self::Listen(address)),
+            Err(_) if Path::new(text).is_file() => Ok(Self::TrackerInfo(text.into())),
+            Err(error @ HostPortError::NoPort(_)) => {
+                Err(format!("{error} (and there is no such file)"))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
 pub(super) fn definition() -> Command {
     Command::new("peer")
         .about("Run a peer, which shares and downloads files")
@@ -71,7 +97,7 @@ pub(super) fn definition() -> Command {
         ])
 }
 
-fn general_options() -> [Arg; 9] {
+fn general_options() -> [Arg; 10] {
     let threads = format!(
         "Number of worker threads [default: 2 x cores, at least 4; here {}]",
         WorkerPool::default_size()
@@ -80,8 +106,8 @@ fn general_options() -> [Arg; 9] {
         Arg::new("listen")
             .value_name("LISTEN")
             .default_value("0.0.0.0:6881")
-            .value_parser(value_parser!(HostPort))
-            .help("HOST:PORT to listen on; port 0 means any free port"),
+            .value_parser(value_parser!(FirstArgument))
+            .help("HOST:PORT to listen on; port 0 means any free port; may be left out before TRACKER_INFO"),
         path("tracker_info", "TRACKER_INFO").default_value("tracker_info.txt")
             .help("The file that lists the trackers; it may be written or changed later"),
         path_option("dir", "DIR")
@@ -92,7 +118,9 @@ fn general_options() -> [Arg; 9] {
             .action(ArgAction::Append)
             .help("Run this command instead of reading standard input; repeat -c for more commands"),
         flag("stay")
-            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP"),
+            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP; a -c is tried again while no tracker answers, and one that cannot succeed ends the peer"),
+        flag("fail-fast")
+            .help("End after the first command that fails"),
         flag("json")
             .help("Print one JSON object per command, each on one line"),
         option("name", "NAME")
@@ -145,11 +173,12 @@ fn examples() -> String {
     );
     format!(
         "Examples:\n  \
-         pieceful peer                                            start a prompt\n  \
-         pieceful peer -c 'send disk.img' --stay                  share a file until Ctrl-C\n  \
-         pieceful peer -c 'download disk.img.torrent' -c 'wait'   download it and end\n  \
-         echo status | pieceful peer 127.0.0.1:0 --json           from a script\n\n\
-         Commands (blanks separate words; quotes and backslash as in sh):\n{commands}\n\
+         pieceful peer                                    start a prompt\n  \
+         pieceful peer -c 'send disk.img' --stay          share a file until Ctrl-C\n  \
+         pieceful peer 0.0.0.0:6882 -c 'download disk.img.torrent copy.img' -c wait\n                                                   \
+         download it, by a second peer on the machine\n  \
+         echo status | pieceful peer 127.0.0.1:0 --json   from a script\n\n\
+         Commands (blanks separate words; quotes and backslash as in sh; # begins a comment line):\n{commands}\n\
          With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
          {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\
          \"copies\":1 after ok means that only one of several trackers has stored it so far; the others copy it when they are back.\n\
@@ -158,15 +187,32 @@ fn examples() -> String {
     )
 }
 
-pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
-    let any = || HostPort {
+/// # Errors
+/// A message for the user: TRACKER_INFO is named twice.
+pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
+    let any = HostPort {
         host: "0.0.0.0".into(),
         port: 6881,
     };
+    let second: Option<PathBuf> = matches.get_one("tracker_info").cloned();
+    let second = second.unwrap_or_default();
+    let has_second = matches.value_source("tracker_info") == Some(ValueSource::CommandLine);
+    let (listen, tracker_info) = match matches.get_one::<FirstArgument>("listen") {
+        None => (any, second),
+        Some(FirstArgument::Listen(address)) => (address.clone(), second),
+        Some(FirstArgument::TrackerInfo(first)) if has_second => {
+            return Err(format!(
+                "{} is a file; before TRACKER_INFO write the address to listen on, as in: pieceful peer {any} {}",
+                first.display(),
+                second.display()
+            ));
+        }
+        Some(FirstArgument::TrackerInfo(first)) => (any, first.clone()),
+    };
     let out = matches.get_one::<PathBuf>("out").cloned();
-    PeerArguments {
-        listen: matches.get_one("listen").cloned().unwrap_or_else(any),
-        tracker_info: matches.get_one("tracker_info").cloned().unwrap_or_default(),
+    Ok(PeerArguments {
+        listen,
+        tracker_info,
         dir: matches.get_one("dir").cloned(),
         commands: matches
             .get_many("command")
@@ -174,6 +220,7 @@ pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
             .cloned()
             .collect(),
         stay: matches.get_flag("stay"),
+        fail_fast: matches.get_flag("fail-fast"),
         json: matches.get_flag("json"),
         name: matches.get_one("name").cloned().unwrap_or_default(),
         threads: matches
@@ -194,7 +241,7 @@ pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
                 out: out.unwrap_or_else(|| ".".into()),
             }),
         log: log_level(matches),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -214,7 +261,8 @@ mod tests {
         let plain = peer("peer");
         assert_eq!(plain.listen.to_string(), "0.0.0.0:6881");
         assert_eq!(plain.tracker_info, PathBuf::from("tracker_info.txt"));
-        assert_eq!((plain.dir, plain.stay, plain.json), (None, false, false));
+        assert_eq!((plain.dir, plain.stay), (None, false));
+        assert_eq!((plain.fail_fast, plain.json), (false, false));
         assert!(plain.commands.is_empty() && plain.scenario.is_none());
         let limits = plain.limits;
         assert!(limits.up.is_none() && limits.down.is_none() && limits.upload_slots.is_none());
@@ -227,15 +275,15 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "peer [::1]:5000 t.txt --dir d -c 'send a' -c wait --stay --json --name 'Lab 3' --threads 7 --max-peers 9";
+        let line = "peer [::1]:5000 t.txt --dir d -c 'send a' -c wait --stay --fail-fast --json --name 'Lab 3' --threads 7 --max-peers 9";
         let all = peer(line);
         assert_eq!(
             (all.listen.to_string(), all.tracker_info),
             ("[::1]:5000".into(), "t.txt".into())
         );
         assert_eq!(
-            (all.dir, all.stay, all.json),
-            (Some("d".into()), true, true)
+            (all.dir, all.stay, all.fail_fast, all.json),
+            (Some("d".into()), true, true, true)
         );
         assert_eq!(
             (all.commands, all.name),
@@ -266,6 +314,22 @@ mod tests {
                 out: "o".into()
             })
         );
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_address_is_tracker_info() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trackers.txt");
+        std::fs::write(&file, "").unwrap();
+        let shown = file.display();
+        let short = peer(&format!("peer {shown} --stay"));
+        assert_eq!(short.listen.to_string(), "0.0.0.0:6881");
+        assert_eq!((short.tracker_info, short.stay), (file.clone(), true));
+        let error = parse(&format!("peer {shown} other.txt")).unwrap_err();
+        let advice = "as in: pieceful peer 0.0.0.0:6881 other.txt";
+        assert!(error.ends_with(advice), "{error}");
+        let error = parse(&format!("peer {shown}.missing")).unwrap_err();
+        assert!(error.contains("and there is no such file"), "{error}");
     }
 
     #[test]
