@@ -18,7 +18,7 @@ mod tls;
 
 pub use connections::ConnectionCaps;
 pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use incoming::IncomingConnection;
 pub use names::HostNames;

@@ -10,12 +10,14 @@
 mod connection;
 mod error;
 mod groups;
+mod inspection;
 mod round;
 mod shares;
 mod trackers;
 
 use super::ControlStatus;
 pub use error::AccountError;
+pub(super) use inspection::{Inspection, inspect};
 pub use trackers::FirstUseNotice;
 
 use crate::storage::{LoginFile, StoredLogin};
