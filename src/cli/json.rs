@@ -11,15 +11,15 @@ use crate::peer::{DownloadState, DownloadStatus, Finding, LinkStatus, ShareStatu
 use account::{file, group, member, news, request};
 use value::{JsonValue, list, object, plain};
 
-/// The object of a command's result. `only_one`: whether only one of several trackers has stored
-/// the effect of the command.
+/// The object of a command's result. `one_tracker_only`: whether only one of several trackers has
+/// stored the effect of the command.
 pub(super) fn result_line(
     command: &str,
     result: &Result<CommandOutcome, CommandError>,
-    only_one: bool,
+    one_tracker_only: bool,
 ) -> String {
     let mut fields = vec![("command", plain(command)), ("ok", plain(result.is_ok()))];
-    if only_one {
+    if one_tracker_only {
         fields.push(("copies", plain(1)));
     }
     match result {
