@@ -88,6 +88,17 @@ fn the_examples_of_a_tracker_work() {
 }
 
 #[test]
+fn the_examples_of_doctor_work() {
+    let mut typist = Typist::new();
+    typist.type_lines("tracker", ["pieceful tracker"]);
+    typist.type_lines("doctor", ["echo 127.0.0.1:5000 > tracker_info.txt"]);
+    for block in examples(&["doctor"]) {
+        type_block(&mut typist, "doctor", &block);
+    }
+    typist.end();
+}
+
+#[test]
 fn the_examples_of_torrent_work() {
     for arguments in [
         &["torrent"][..],

@@ -203,11 +203,11 @@ impl Typist {
             let (_, after) = line.split_once(command)?;
             Some(after.split_whitespace().next().unwrap_or_default())
         };
-        if let Some(word) = word_after("pieceful peer")
-            && !word.contains(':')
-        {
-            let address = format!("pieceful peer 127.0.0.1:{}", self.port(machine, 6881));
-            return line.replace("pieceful peer", &address);
+        for command in ["pieceful peer", "pieceful doctor"] {
+            if word_after(command).is_some_and(|word| !word.contains(':')) {
+                let address = format!("{command} 127.0.0.1:{}", self.port(machine, 6881));
+                return line.replace(command, &address);
+            }
         }
         let is_task = ["--listen", "--backup", "--dump", "--check"]
             .iter()

@@ -1,17 +1,16 @@
 //! The arguments of `pieceful peer`.
 
-use super::options::{flag, log_level, log_option, option, path, path_option};
+use super::options::{flag, log_level, log_option, option, path_option};
+use super::place::{listen_and_tracker_info, listen_argument, tracker_info_argument};
 use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
 use crate::cli::values;
 use crate::net::WorkerPool;
 use crate::peer::Limits;
-use crate::wire::{HostPort, HostPortError};
-use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use crate::wire::HostPort;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use log::LevelFilter;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 
 /// The default of `--max-peers`.
 const MAX_PEERS: usize = 50;
@@ -56,28 +55,6 @@ pub(in crate::cli) struct ScenarioArguments {
     pub(in crate::cli) out: PathBuf,
 }
 
-/// The first argument. A file in the place of the address is taken as TRACKER_INFO.
-#[derive(Clone, Debug)]
-enum FirstArgument {
-    Listen(HostPort),
-    TrackerInfo(PathBuf),
-}
-
-impl FromStr for FirstArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(address) => Ok(Self::Listen(address)),
-            Err(_) if Path::new(text).is_file() => Ok(Self::TrackerInfo(text.into())),
-            Err(error @ HostPortError::NoPort(_)) => {
-                Err(format!("{error} (and there is no such file)"))
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
 pub(super) fn definition() -> Command {
     Command::new("peer")
         .about("Run a peer, which shares and downloads files")
@@ -103,12 +80,8 @@ fn general_options() -> [Arg; 10] {
         WorkerPool::default_size()
     );
     [
-        Arg::new("listen")
-            .value_name("LISTEN")
-            .default_value("0.0.0.0:6881")
-            .value_parser(value_parser!(FirstArgument))
-            .help("HOST:PORT to listen on; port 0 means any free port; may be left out before TRACKER_INFO"),
-        path("tracker_info", "TRACKER_INFO").default_value("tracker_info.txt")
+        listen_argument(),
+        tracker_info_argument()
             .help("The file that lists the trackers; it may be written or changed later"),
         path_option("dir", "DIR")
             .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary folder]"),
@@ -190,25 +163,7 @@ fn examples() -> String {
 /// # Errors
 /// A message for the user: TRACKER_INFO is named twice.
 pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
-    let any = HostPort {
-        host: "0.0.0.0".into(),
-        port: 6881,
-    };
-    let second: Option<PathBuf> = matches.get_one("tracker_info").cloned();
-    let second = second.unwrap_or_default();
-    let has_second = matches.value_source("tracker_info") == Some(ValueSource::CommandLine);
-    let (listen, tracker_info) = match matches.get_one::<FirstArgument>("listen") {
-        None => (any, second),
-        Some(FirstArgument::Listen(address)) => (address.clone(), second),
-        Some(FirstArgument::TrackerInfo(first)) if has_second => {
-            return Err(format!(
-                "{} is a file; before TRACKER_INFO write the address to listen on, as in: pieceful peer {any} {}",
-                first.display(),
-                second.display()
-            ));
-        }
-        Some(FirstArgument::TrackerInfo(first)) => (any, first.clone()),
-    };
+    let (listen, tracker_info) = listen_and_tracker_info(matches)?;
     let out = matches.get_one::<PathBuf>("out").cloned();
     Ok(PeerArguments {
         listen,
@@ -314,22 +269,6 @@ mod tests {
                 out: "o".into()
             })
         );
-    }
-
-    #[test]
-    fn a_file_in_the_place_of_the_address_is_tracker_info() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("trackers.txt");
-        std::fs::write(&file, "").unwrap();
-        let shown = file.display();
-        let short = peer(&format!("peer {shown} --stay"));
-        assert_eq!(short.listen.to_string(), "0.0.0.0:6881");
-        assert_eq!((short.tracker_info, short.stay), (file.clone(), true));
-        let error = parse(&format!("peer {shown} other.txt")).unwrap_err();
-        let advice = "as in: pieceful peer 0.0.0.0:6881 other.txt";
-        assert!(error.ends_with(advice), "{error}");
-        let error = parse(&format!("peer {shown}.missing")).unwrap_err();
-        assert!(error.contains("and there is no such file"), "{error}");
     }
 
     #[test]
