@@ -140,8 +140,8 @@ pub(super) enum Prospect {
     Never,
     /// It can: nothing was reachable, or the tracker cannot answer now.
     TryAgain,
-    /// What it started goes on.
-    GoesOn,
+    /// It need not: what it asks for was done before, or goes on.
+    NothingToDo,
 }
 
 impl CommandError {
@@ -175,7 +175,9 @@ impl CommandError {
     /// Whether the same command can succeed later.
     pub(super) fn prospect(&self) -> Prospect {
         let account = match self {
-            Self::NotComplete(_) => return Prospect::GoesOn,
+            Self::NotComplete(_) | Self::Peer(PeerError::Already { .. }) => {
+                return Prospect::NothingToDo;
+            }
             // The file may be written later.
             Self::Peer(PeerError::NoTracker(_)) => return Prospect::TryAgain,
             Self::Account(error) => error,
@@ -196,6 +198,9 @@ impl CommandError {
                 | AccessErrorKind::NotServing
                 | AccessErrorKind::SlowDown
                 | AccessErrorKind::Starting => Prospect::TryAgain,
+                AccessErrorKind::AlreadyAMember | AccessErrorKind::AlreadyRequested => {
+                    Prospect::NothingToDo
+                }
                 _ => Prospect::Never,
             },
             _ => Prospect::Never,

@@ -87,7 +87,7 @@ fn run_commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, st
     if let Err(error) = peer.account().check_tracker_info() {
         output.note(&error.to_string());
     }
-    let from_input = arguments.commands.is_empty();
+    let from_input = arguments.commands.lines.is_empty();
     let at_prompt = from_input && output.is_interactive();
     let (lines, news) = match input_lines(peer, at_prompt, output, stop) {
         Ok(lines) => lines,
@@ -100,7 +100,7 @@ fn run_commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, st
     let mut runner = CommandRunner::new(peer, output, &lines, stop, home.as_deref());
     let mut is_stopped = false;
     let mut input_failed = None;
-    let fails_fast = arguments.fail_fast;
+    let fails_fast = arguments.commands.fail_fast;
     let is_over =
         |runner: &CommandRunner<'_>| runner.has_quit() || (fails_fast && !runner.all_succeeded());
     while from_input && !is_over(&runner) && !is_stopped && input_failed.is_none() {
@@ -113,15 +113,15 @@ fn run_commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, st
         }
     }
     drop(news);
-    for command in &arguments.commands {
+    for command in &arguments.commands.lines {
         if !is_over(&runner) {
-            runner.run_argument(command, arguments.stay);
+            runner.run_argument(command, arguments.commands.stay);
         }
     }
     if let Some(why) = &input_failed {
         output.error(&format!("cannot read commands: {why}"));
     }
-    if arguments.stay && !is_over(&runner) && !is_stopped {
+    if arguments.commands.stay && !is_over(&runner) && !is_stopped {
         match !from_input && runner.has_hopeless_failure() {
             true => output.note("leaving: a command has failed that cannot succeed later"),
             false => wait_for_stop(stop),

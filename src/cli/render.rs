@@ -4,6 +4,7 @@
 //! (`json`) and progress bars (`progress`).
 
 mod account;
+mod list;
 
 pub(super) use account::{news_line, time};
 
@@ -12,6 +13,7 @@ use super::escape::escape;
 use super::outcome::CommandOutcome;
 use super::units::{counted, duration, size};
 use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Status, TrackerState};
+use list::lines_of;
 use std::time::Duration;
 
 /// The lines of a command's result.
@@ -66,14 +68,6 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
             },
         )],
         CommandOutcome::Quit => Vec::new(),
-    }
-}
-
-/// One line per item, or a line that says that there is none.
-fn lines_of<T>(items: &[T], line: fn(&T) -> String, none: &str) -> Vec<String> {
-    match items {
-        [] => vec![none.to_owned()],
-        items => items.iter().map(line).collect(),
     }
 }
 

@@ -107,13 +107,21 @@ fn a_signal_ends_the_tries() {
 }
 
 #[test]
-fn a_wait_that_ends_too_early_does_not_end_a_peer_with_stay() {
+fn a_wait_that_ends_too_early_and_a_repeated_download_do_not_end_a_peer_with_stay() {
     let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("f", 300_000, &[]);
     seed.process.kill();
     let download = format!("download '{torrent}'");
-    let commands = ["--stay", "-c", &download, "-c", "wait 0.05"];
+    let commands = [
+        "--stay",
+        "-c",
+        &download,
+        "-c",
+        "wait 0.05",
+        "-c",
+        &download,
+    ];
     let mut leech = sandbox.peer_with("leech", &commands);
-    for (command, ok) in [("download", true), ("wait", false)] {
+    for (command, ok) in [("download", true), ("wait", false), ("download", false)] {
         let object: Value = serde_json::from_str(&leech.process.line()).unwrap();
         assert_eq!(
             (&object["command"], &object["ok"]),

@@ -24,12 +24,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) tracker_info: PathBuf,
     /// The state folder.
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// The commands of `-c`; if there are none, commands come from standard input.
-    pub(in crate::cli) commands: Vec<String>,
-    /// Whether the peer keeps running after the last command.
-    pub(in crate::cli) stay: bool,
-    /// Whether the first command that fails is the last one.
-    pub(in crate::cli) fail_fast: bool,
+    /// The commands of `-c`, and what happens after one.
+    pub(in crate::cli) commands: CommandArguments,
     /// Whether results are JSON.
     pub(in crate::cli) json: bool,
     /// The peer's name; empty if it has none.
@@ -44,6 +40,17 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
     /// The log level.
     pub(in crate::cli) log: LevelFilter,
+}
+
+/// The commands of `-c`, and what happens after one.
+#[derive(Debug)]
+pub(in crate::cli) struct CommandArguments {
+    /// The commands; if there are none, commands come from standard input.
+    pub(in crate::cli) lines: Vec<String>,
+    /// Whether the peer keeps running after the last command.
+    pub(in crate::cli) stay: bool,
+    /// Whether the first command that fails is the last one.
+    pub(in crate::cli) fail_fast: bool,
 }
 
 /// The files of one client in a closed run.
@@ -169,13 +176,15 @@ pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
         listen,
         tracker_info,
         dir: matches.get_one("dir").cloned(),
-        commands: matches
-            .get_many("command")
-            .unwrap_or_default()
-            .cloned()
-            .collect(),
-        stay: matches.get_flag("stay"),
-        fail_fast: matches.get_flag("fail-fast"),
+        commands: CommandArguments {
+            lines: matches
+                .get_many("command")
+                .unwrap_or_default()
+                .cloned()
+                .collect(),
+            stay: matches.get_flag("stay"),
+            fail_fast: matches.get_flag("fail-fast"),
+        },
         json: matches.get_flag("json"),
         name: matches.get_one("name").cloned().unwrap_or_default(),
         threads: matches
@@ -216,9 +225,9 @@ mod tests {
         let plain = peer("peer");
         assert_eq!(plain.listen.to_string(), "0.0.0.0:6881");
         assert_eq!(plain.tracker_info, PathBuf::from("tracker_info.txt"));
-        assert_eq!((plain.dir, plain.stay), (None, false));
-        assert_eq!((plain.fail_fast, plain.json), (false, false));
-        assert!(plain.commands.is_empty() && plain.scenario.is_none());
+        assert_eq!((plain.dir, plain.commands.stay), (None, false));
+        assert_eq!((plain.commands.fail_fast, plain.json), (false, false));
+        assert!(plain.commands.lines.is_empty() && plain.scenario.is_none());
         let limits = plain.limits;
         assert!(limits.up.is_none() && limits.down.is_none() && limits.upload_slots.is_none());
         assert!(limits.memory.is_none());
@@ -237,11 +246,11 @@ mod tests {
             ("[::1]:5000".into(), "t.txt".into())
         );
         assert_eq!(
-            (all.dir, all.stay, all.fail_fast, all.json),
+            (all.dir, all.commands.stay, all.commands.fail_fast, all.json),
             (Some("d".into()), true, true, true)
         );
         assert_eq!(
-            (all.commands, all.name),
+            (all.commands.lines, all.name),
             (vec!["send a".into(), "wait".into()], "Lab 3".into())
         );
         assert_eq!((all.threads, all.max_peers), (7, 9));

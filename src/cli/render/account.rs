@@ -1,6 +1,6 @@
 //! Accounts and groups as text.
 
-use super::lines_of;
+use super::list::lines_of;
 use crate::cli::escape::escape;
 use crate::cli::outcome::AccountOutcome;
 use crate::cli::units::{counted, size};
