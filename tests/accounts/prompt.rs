@@ -42,18 +42,18 @@ fn passwords_are_typed_unseen_and_not_stored() {
     nik.wait_for_text("pieceful> ");
     nik.press(CTRL_D);
     assert!(!nik.wait().success(), "commands failed");
-    let shown = nik.all();
-    assert!(!shown.contains("hidden"), "{shown}");
+    let screen = nik.all();
+    assert!(!screen.contains("hidden"), "{screen}");
     let history = fs::read_to_string(tracker.sandbox.path("nik.state/history")).unwrap();
     assert!(
         history.contains("create_user nik\n") && history.contains("create_group lab"),
         "{history}"
     );
     let log = fs::read_to_string(tracker.sandbox.path("nik.state/peer.log")).unwrap();
-    for kept in [history, log] {
+    for text in [history, log] {
         assert!(
-            !kept.contains("hidden") && !kept.contains("typed-1"),
-            "{kept}"
+            !text.contains("hidden") && !text.contains("typed-1"),
+            "{text}"
         );
     }
 }
@@ -68,22 +68,22 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
     let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.type_line("login nik 'pw of nik'");
     nik.type_line("create_group lab");
-    for no in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
+    for refusal in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
         nik.press("leave_group lab\r");
         nik.wait_for_text("Leave? [y/N] ");
-        nik.press(no);
+        nik.press(refusal);
         nik.wait_for_text("--yes");
         nik.wait_for_text("pieceful> ");
     }
-    let shown = nik.type_line("list_groups");
-    assert!(shown.contains("you own it"), "{shown}");
+    let groups = nik.type_line("list_groups");
+    assert!(groups.contains("you own it"), "{groups}");
     nik.press("leave_group lab\r");
     nik.wait_for_text("Leave? [y/N] ");
     nik.press("y\r");
     nik.wait_for_text("left lab");
     nik.wait_for_text("pieceful> ");
-    let shown = nik.type_line("list_groups");
-    assert!(!shown.contains("owner"), "{shown}");
+    let groups = nik.type_line("list_groups");
+    assert!(!groups.contains("owner"), "{groups}");
 }
 
 #[test]

@@ -163,17 +163,17 @@ fn the_story_runs_at_the_prompt() {
             peer.press(&format!("{}\r", secret(user)));
         }
         peer.wait_for_text("\n");
-        let shown = masked_lines(&peer.wait_for_text("pieceful> "));
+        let printed = masked_lines(&peer.wait_for_text("pieceful> "));
         for line in expected.iter().filter(|line| **line != NEWS) {
             assert!(
-                shown.iter().any(|it| it == line),
-                "{typed}: no {line:?} in {shown:?}"
+                printed.iter().any(|other| other == line),
+                "{typed}: no {line:?} in {printed:?}"
             );
         }
         if expected.is_empty() {
             assert!(
-                shown.iter().all(|line| !line.starts_with("lab")),
-                "{shown:?}"
+                printed.iter().all(|line| !line.starts_with("lab")),
+                "{printed:?}"
             );
         }
     }
@@ -184,10 +184,10 @@ fn the_story_runs_at_the_prompt() {
         );
         peer.press("\x04");
         assert!(peer.wait().success());
-        let shown = peer.all();
+        let printed = peer.all();
         assert!(
-            !shown.contains("secret-of") && !shown.contains("error"),
-            "{shown}"
+            !printed.contains("secret-of") && !printed.contains("error"),
+            "{printed}"
         );
     }
 }

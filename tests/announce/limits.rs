@@ -37,7 +37,7 @@ fn refusal_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
     }
 }
 
-fn limited(limits: SwarmLimits) -> Tracker {
+fn command_with_file_limit(limits: SwarmLimits) -> Tracker {
     let (listener, udp) = bind_with_udp(&"127.0.0.1:0".parse().unwrap()).unwrap();
     Tracker::start(TrackerOptions {
         access: AnnouncePolicy::Open,
@@ -100,7 +100,7 @@ fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
         (no_swarm, "this tracker is full; try again later"),
     ];
     for (limits, reason) in rows {
-        let tracker = limited(limits);
+        let tracker = command_with_file_limit(limits);
         let mut http = HttpClient::new(tracker.address());
         let mut udp = UdpClient::new(tracker.address());
         // The first peer is accepted where a swarm may have one.

@@ -113,7 +113,7 @@ fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_that_it_named_are
     let (named, called, ended) = reporting_peer();
     let (late, answers) = late_peer();
     let (first, second) = (FakeTracker::down(), FakeTracker::down());
-    first.name_often(&[named, late]);
+    first.set_peers_and_short_interval(&[named, late]);
     let owner = honest_seed(&SECRET, "owner");
     let torrent = tiered(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -125,7 +125,7 @@ fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_that_it_named_are
     // While no tracker answers, the leech keeps its peers.
     second.wait_for_requests(|requests| !requests.is_empty());
     assert!(ended.try_recv().is_err());
-    second.name(&[owner]);
+    second.set_peers(&[owner]);
     ended.recv_timeout(PATIENCE).unwrap();
     drop(answers);
     for given_up in [named, late] {
@@ -157,10 +157,10 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
         watched.wait_for_requests(|requests| !requests.is_empty());
         serve_metadata_of(&mut link, &SECRET);
     });
-    listed.name_often(&[metadata_source]);
+    listed.set_peers_and_short_interval(&[metadata_source]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let own = FakeTracker::down();
-    own.name_often(&[]);
+    own.set_peers_and_short_interval(&[]);
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(
         &SECRET,
@@ -186,7 +186,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
         "the leech called the peer again"
     );
     assert_eq!(listed.requests().len(), announced);
-    own.name_often(&[honest_seed(&SECRET, "owner")]);
+    own.set_peers_and_short_interval(&[honest_seed(&SECRET, "owner")]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
@@ -206,7 +206,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
 fn a_tracker_with_an_open_announce_receives_stopped_when_the_metadata_is_private() {
     let sandbox = Sandbox::new();
     let (listed, own) = (FakeTracker::naming(&[]), FakeTracker::down());
-    own.name_often(&[]);
+    own.set_peers_and_short_interval(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let (held, own_held) = (listed.hold(), own.hold());
     let (release, released) = channel::<()>();

@@ -113,7 +113,7 @@ fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
     seed.run("wait 50");
     let seed = seed.process.address;
     first.wait_for_requests(|requests| requests.iter().any(|line| line.contains(&port(seed))));
-    second.name(&[seed]);
+    second.set_peers(&[seed]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download {} copy", quoted(&torrent)));
     leech.run("wait 50");
@@ -178,7 +178,7 @@ fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
             .iter()
             .all(|line| !line.contains("stopped"))
     );
-    first.name(&[]);
+    first.set_peers(&[]);
     let requests = second
         .wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=stopped")));
     assert_eq!(requests.len(), 2, "{requests:?}");
@@ -200,7 +200,7 @@ fn a_tracker_id_is_sent_back_and_a_warning_is_logged_once() {
     let warning = "\x1b[2Jold \u{202e}client";
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e");
     let warned = format!("15:warning message{}:{warning}", warning.len());
-    tracker.answer(answer(&format!("10:tracker id4:a &\x01{warned}")).as_bytes());
+    tracker.set_answer(answer(&format!("10:tracker id4:a &\x01{warned}")).as_bytes());
     let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[tracker.url()]]);
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {}", quoted(&torrent)));
@@ -211,7 +211,7 @@ fn a_tracker_id_is_sent_back_and_a_warning_is_logged_once() {
         "{requests:?}"
     );
     // The peer keeps the tracker id when an answer has none.
-    tracker.answer(answer(&warned).as_bytes());
+    tracker.set_answer(answer(&warned).as_bytes());
     let so_far = tracker.requests().len();
     tracker.wait_for_requests(|requests| requests.len() > so_far + 2);
     leech.run("quit");

@@ -18,7 +18,7 @@ pub(crate) struct Terminal {
     keys: File,
     screen: Arc<Screen>,
     /// The length of the text that the test has read.
-    seen: usize,
+    read_length: usize,
 }
 
 /// All text that was written to the screen, without escape sequences.
@@ -70,7 +70,7 @@ impl Terminal {
             child: child.unwrap(),
             keys,
             screen,
-            seen: 0,
+            read_length: 0,
         }
     }
 
@@ -83,11 +83,11 @@ impl Terminal {
         let start = Instant::now();
         let mut shown = self.screen.text.lock().unwrap();
         loop {
-            let new = shown.get(self.seen..).unwrap_or_default();
+            let new = shown.get(self.read_length..).unwrap_or_default();
             if let Some(at) = new.find(text) {
                 let until = at + text.len();
                 let new = new[..until].to_owned();
-                self.seen += until;
+                self.read_length += until;
                 return new;
             }
             assert!(start.elapsed() < PATIENCE, "no {text:?} in {new:?}");

@@ -3,7 +3,7 @@
 
 use super::lying_tracker::start_download;
 use crate::common::fake_peer::*;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech};
@@ -145,7 +145,7 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     };
     let liar = owner("liar", with_first_bit_flipped);
     let honest = owner("honest", |_, block| block.to_vec());
-    announce_to(&sandbox, tracker_naming(&[liar, honest]));
+    set_only_tracker(&sandbox, tracker_naming(&[liar, honest]));
     let mut peer = sandbox.debug_peer("leech", &[]);
     let file = torrent.write(&sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
@@ -297,7 +297,7 @@ fn pieces_that_end_inside_a_block_arrive_whole() {
         let length = 3 * piece_length + piece_length / 2;
         let torrent = Torrent::new("share", length, piece_length, number as u64);
         let owner = honest_seed(&torrent, "honest");
-        announce_to(&sandbox, tracker_naming(&[owner]));
+        set_only_tracker(&sandbox, tracker_naming(&[owner]));
         let mut peer = sandbox.debug_peer(&format!("leech{number}"), &[]);
         let file = torrent.write(&sandbox, "share.torrent");
         peer.run(&format!("download {} copy", quoted(&file)));

@@ -4,7 +4,7 @@
 use super::disk::leech_with_eight_pieces;
 use super::late;
 use crate::common::fake_peer::*;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, assert_serves, seed};
@@ -68,7 +68,7 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
             link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
     });
-    announce_to(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[owner]));
     let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
     first.run(&format!("download {} copy", quoted(&file)));

@@ -2,7 +2,7 @@
 //! owners that hang up.
 
 use crate::common::fake_peer::*;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, assert_serves, seed};
 use crate::common::peer::quoted;
@@ -169,7 +169,7 @@ fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
         link.read_handshake();
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    announce_to(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[owner]));
     // A peer with the default log level.
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
@@ -196,7 +196,7 @@ fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
 fn an_owner_that_never_answers_the_handshake_is_named() {
     let sandbox = Sandbox::new();
     let owner = listen_tcp(|mut link, _| while link.read_message().is_some() {});
-    announce_to(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[owner]));
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
     leech.run(&format!("download {} copy", quoted(&file)));

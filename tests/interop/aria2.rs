@@ -69,7 +69,7 @@ impl OtherClient for Aria2 {
 
     fn wait_until_complete(&mut self) {
         for download in &mut self.downloads {
-            let status = wait_for_answer("aria2 ends", || download.ended());
+            let status = wait_for_answer("aria2 ends", || download.exit_status());
             assert!(status.success(), "{status}");
         }
     }

@@ -3,7 +3,7 @@
 
 use super::pair::Pair;
 use crate::common::control_connection::{
-    User, create_user_with_invite, group_request, login_request, new_write,
+    User, create_user_request_with_invite, group_request, login_request, new_write,
 };
 use crate::common::waiting::wait_until;
 use pieceful::wire::access::{AccessAnswer, AccessRequest, GroupRole};
@@ -55,7 +55,7 @@ fn connect_at(pair: &Pair, number: usize, user: &User) -> User {
 fn of_two_users_with_one_name_the_later_is_renamed_and_sees_a_note_at_login() {
     let pair = split_pair();
     for (number, secret) in [(1, "first one's"), (2, "second one's")] {
-        let ask = match create_user_with_invite("nik", None) {
+        let ask = match create_user_request_with_invite("nik", None) {
             AccessRequest::CreateUser {
                 write,
                 user,

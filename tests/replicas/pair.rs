@@ -3,7 +3,7 @@
 use super::proxy::Proxy;
 use crate::common::control_connection::{ControlConnection, User, create_user_request};
 use crate::common::peer::Peer;
-use crate::common::process::{Output, Process, command, limited, run};
+use crate::common::process::{Output, Process, command, command_with_file_limit, run};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, POLL_INTERVAL, wait_until};
 use pieceful::certificate::Authority;
@@ -85,7 +85,7 @@ impl Pair {
         all.extend(arguments);
         let folder = self.sandbox.folder("cluster");
         let mut tracker = Process::spawn(match self.limit {
-            Some(kibibytes) => limited(&folder, &all, kibibytes),
+            Some(kibibytes) => command_with_file_limit(&folder, &all, kibibytes),
             None => command(&folder, &all),
         });
         let fingerprint = tracker.line();

@@ -3,7 +3,7 @@
 
 use super::pair::{Pair, create_and_log_in};
 use crate::common::control_connection::{
-    User, create_user_with_invite, group_request, login_request, new_write, password_of,
+    User, create_user_request_with_invite, group_request, login_request, new_write, password_of,
 };
 use crate::common::peer::Peer;
 use crate::common::waiting::wait_until;
@@ -116,14 +116,14 @@ impl UserAtBoth {
 /// invite.
 fn create_nik_by_invite(pair: &mut Pair) {
     let code = pair.invite_code();
-    let create = create_user_with_invite("nik", Some(&code));
+    let create = create_user_request_with_invite("nik", Some(&code));
     for number in [1, 2, 1] {
         let answer = pair.connect(number).ask(None, create.clone());
         assert_eq!(answer, Ok(AccessAnswer::Done), "{number}");
     }
     let other = pair
         .connect(2)
-        .ask(None, create_user_with_invite("ada", Some(&code)));
+        .ask(None, create_user_request_with_invite("ada", Some(&code)));
     assert_eq!(other.unwrap_err().kind.as_str(), "invite-used");
 }
 
@@ -186,7 +186,7 @@ fn a_request_that_one_tracker_executed_and_replicated_is_not_executed_again() {
     let mut pair = Pair::new();
     create_nik_by_invite(&mut pair);
     pair.connect(1)
-        .ask(None, create_user_with_invite("olga", None))
+        .ask(None, create_user_request_with_invite("olga", None))
         .unwrap();
     let (mut nik, mut olga) = (
         UserAtBoth::new(&pair, "nik"),
@@ -222,7 +222,7 @@ fn a_command_that_both_trackers_executed_during_a_split_has_one_effect() {
     let (between, mut nik, mut olga) = pair.peers_behind_proxy();
     let code = pair.invite_code();
     pair.connect(1)
-        .ask(None, create_user_with_invite("ada", None))
+        .ask(None, create_user_request_with_invite("ada", None))
         .unwrap();
     let mut ada = UserAtBoth::new(&pair, "ada");
     ada.first.perform(group_request("create_group old"));
