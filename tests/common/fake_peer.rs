@@ -108,8 +108,8 @@ impl FakePeer {
         }
     }
 
-    /// Reads up to the next message with this id, and returns its body. None if the other peer closed
-    /// the link.
+    /// Reads up to the next message with this id, and returns its body. None if the other peer
+    /// closed the link.
     pub(crate) fn read_until(&mut self, id: u8) -> Option<Vec<u8>> {
         loop {
             let (found_id, body) = self.read_message()?;
@@ -130,8 +130,8 @@ impl FakePeer {
         }
     }
 
-    /// Waits until it is unchoked, requests a block and returns its bytes. None if the other peer closed the
-    /// link.
+    /// Waits until it is unchoked, requests a block and returns its bytes. None if the other peer
+    /// closed the link.
     pub(crate) fn fetch(&mut self, index: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
         if !self.unchoked {
             self.send(&interested());

@@ -1,5 +1,5 @@
-//! A fake tracker over HTTP: a test chooses its answers, and the tracker keeps the requests that
-//! it receives.
+//! A fake tracker over HTTP: a test chooses its answers, and the tracker keeps the requests that it
+//! receives.
 
 use super::fake_peer::listen_tcp;
 use super::sandbox::Sandbox;

@@ -100,8 +100,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Closes standard input and waits for the end. Returns the exit status and the text on standard
-    /// error.
+    /// Closes standard input and waits for the end. Returns the exit status and the text on
+    /// standard error.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         self.stdin = None;
         let status = wait(&mut self.child);

@@ -19,8 +19,8 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     );
 }
 
-/// Asks until there is an answer. The interval is short, so that states that
-/// pass quickly are seen too.
+/// Asks until there is an answer. The interval is short, so that states that pass quickly are seen
+/// too.
 pub(crate) fn wait_for<T>(answer: impl FnMut() -> Option<T>, complaint: impl Fn() -> String) -> T {
     poll(PATIENCE, Duration::from_millis(2), answer, complaint)
 }

@@ -28,10 +28,10 @@ fn with_first_bit_flipped(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
 /// An honest owner that serves only after a signal over the channel.
 fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (go, gate): (_, Receiver<()>) = channel();
-    let (owned, gate) = (torrent.clone(), Mutex::new(gate));
+    let (served, gate) = (torrent.clone(), Mutex::new(gate));
     let address = listen(torrent, "honest", move |link, _| {
         let _ = gate.lock().unwrap().recv();
-        serve_all(link, &owned);
+        serve_all(link, &served);
     });
     (address, go)
 }
@@ -119,10 +119,10 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     // for a part of the only piece.
     let barrier = Arc::new(Barrier::new(2));
     let owner = |id: &'static str, twist: Twist| {
-        let (barrier, owned) = (barrier.clone(), torrent.clone());
+        let (barrier, served) = (barrier.clone(), torrent.clone());
         listen(&torrent, id, move |mut link, number| {
             if number > 0 {
-                return serve(link, &owned, twist);
+                return serve(link, &served, twist);
             }
             barrier.wait();
             link.send(&[have_all(), unchoke()].concat());
@@ -131,14 +131,14 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
             link.send(&piece(
                 first.0,
                 first.1,
-                &twist(first, owned.block(first.0, first.1, first.2)),
+                &twist(first, served.block(first.0, first.1, first.2)),
             ));
             while let Some(body) = link.read_until(REQUEST) {
                 let (index, begin, length) = parse_request(&body);
                 link.send(&piece(
                     index,
                     begin,
-                    &twist((index, begin, length), owned.block(index, begin, length)),
+                    &twist((index, begin, length), served.block(index, begin, length)),
                 ));
             }
         })
@@ -226,8 +226,8 @@ fn an_owner_that_goes_silent_inside_a_block_does_not_stop_a_download() {
     assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
-        let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        link.send(&whole[..whole.len() / 2]);
+        let message = piece(index, begin, TORRENT.block(index, begin, length));
+        link.send(&message[..message.len() / 2]);
         let _ = was_requested.send(());
         link.read_to_end();
     });
@@ -262,16 +262,16 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
     let (_sandbox, mut peer) = assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
-        let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        link.send(&whole.repeat(2));
+        let message = piece(index, begin, TORRENT.block(index, begin, length));
+        link.send(&message.repeat(2));
         link.read_to_end();
         let _ = was_requested.send(());
     });
     wait_for_log_line(&peer.log, &["ended", "a block that was not asked for"]);
     let from = peer.shown_download("share")["from"].clone();
-    let counted = from.as_object().unwrap().values();
-    let counted: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
-    assert_eq!(counted, TORRENT.content.len() as u64);
+    let counts = from.as_object().unwrap().values();
+    let sum: u64 = counts.map(|bytes| bytes.as_u64().unwrap()).sum();
+    assert_eq!(sum, TORRENT.content.len() as u64);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn restart_seed(sandbox: &Sandbox) -> Peer {
     let mut seed = sandbox.debug_peer("seed", &[]);
     wait_for(
         || (state(&mut seed, "share") == "complete").then_some(()),
-        || "it is not complete after the restart".into(),
+        || "the share is not complete after the restart".into(),
     );
     seed
 }
@@ -212,12 +212,12 @@ fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     both.run(&format!("download {} other", quoted(&file)));
     both.wait_for_state("other", "complete");
     drop(both);
-    let ours = record(&sandbox, "seed", &TORRENT);
-    fs::copy(record(&sandbox, "seed", &other), &ours).unwrap();
+    let record_path = record(&sandbox, "seed", &TORRENT);
+    fs::copy(record(&sandbox, "seed", &other), &record_path).unwrap();
     let mut peer = sandbox.debug_peer("seed", &[]);
     wait_for_log_line(
         &peer.log,
-        &["ERROR", ours.file_name().unwrap().to_str().unwrap()],
+        &["ERROR", record_path.file_name().unwrap().to_str().unwrap()],
     );
     assert_eq!(state(&mut peer, "share"), "none");
     assert_eq!(state(&mut peer, "other"), "complete");
@@ -283,15 +283,15 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     let sandbox = Sandbox::new();
     let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     let path = record(&sandbox, "leech", &TORRENT);
-    let older = fs::read(&path).unwrap();
+    let older_record = fs::read(&path).unwrap();
     go.send(()).unwrap();
     leech.wait_for_state("share", "complete");
     wait_for(
-        || (fs::read(&path).unwrap() != older).then_some(()),
+        || (fs::read(&path).unwrap() != older_record).then_some(()),
         || "the record of the complete download is not written".to_owned(),
     );
     leech.kill();
-    fs::write(&path, older).unwrap();
+    fs::write(&path, older_record).unwrap();
     // No owner can be found now.
     fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     let mut restarted = sandbox.debug_peer("leech", &[]);
@@ -314,8 +314,8 @@ fn a_download_shown_as_complete_is_recorded_as_complete() {
     }
     let hash = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();
     let path = sandbox.path("state/records").join(hash);
-    let at_once = fs::read(&path).unwrap();
+    let record_at_once = fs::read(&path).unwrap();
     serving.join().unwrap();
     leech.stop();
-    assert!(at_once == fs::read(&path).unwrap());
+    assert!(record_at_once == fs::read(&path).unwrap());
 }

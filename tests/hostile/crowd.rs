@@ -70,11 +70,11 @@ fn idle_links_at_a_seed_make_room_for_an_interested_peer() {
 #[test]
 fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
     let sandbox = Sandbox::new();
-    let named = Arc::new(Mutex::new(Vec::new()));
-    let names = named.clone();
+    let named_peers = Arc::new(Mutex::new(Vec::new()));
+    let peers_to_name = named_peers.clone();
     // This tracker demands an announce every second, as only a pieceful tracker may.
     let tracker = serve_requests(move |_| {
-        let peers = compact(&names.lock().unwrap());
+        let peers = compact(&peers_to_name.lock().unwrap());
         let head = format!("d8:intervali1e12:min intervali1e5:peers{}:", peers.len());
         let body = [head.as_bytes(), &peers, b"8:piecefuli1ee"].concat();
         Some(http_response(&body))
@@ -93,8 +93,11 @@ fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
             link
         })
         .collect();
-    // Now the tracker names an owner.
-    named.lock().unwrap().push(honest_seed(&TORRENT, "owner"));
+    // Now the tracker peers_to_name an owner.
+    named_peers
+        .lock()
+        .unwrap()
+        .push(honest_seed(&TORRENT, "owner"));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     drop(crowd);

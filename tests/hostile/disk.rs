@@ -203,8 +203,8 @@ fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop>
         || "the download does not start".into(),
     );
     if !started {
-        let why = child.output().stderr.replace('\n', "; ");
-        report_skipped(&format!("no file system can be mounted here: {why}"));
+        let reason = child.output().stderr.replace('\n', "; ");
+        report_skipped(&format!("no file system can be mounted here: {reason}"));
         return None;
     }
     Some(child)
@@ -252,8 +252,8 @@ fn a_full_disk_fails_the_download_with_the_reason() {
     go.send(()).unwrap();
     let output = child.output();
     let text = output.stdout;
-    let shown: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    let download = &shown["downloads"][0];
+    let list: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let download = &list["downloads"][0];
     assert_eq!(download["state"], "failed", "{text}");
     assert!(
         download["reason"]
@@ -320,10 +320,10 @@ fn a_failed_write_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     // The limit is above the eight pieces, and above all other files of the peer.
-    let command_with_file_limit = Command::new("prlimit")
+    let prlimit_status = Command::new("prlimit")
         .args(["--pid", &leech.process.id().to_string(), "--fsize=400000"])
         .status();
-    if !command_with_file_limit.is_ok_and(|status| status.success()) {
+    if !prlimit_status.is_ok_and(|status| status.success()) {
         return report_skipped("no prlimit here");
     }
     let reason = reason_of_failure(&mut leech, &go);
@@ -334,8 +334,8 @@ fn a_failed_write_fails_the_download_with_the_reason() {
     assert!(!sandbox.path("leech/copy").exists());
     leech.kill();
     // Without the limit the download completes.
-    let mut again = sandbox.debug_peer("leech", &[]);
-    again.wait_for_state("share", "complete");
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 

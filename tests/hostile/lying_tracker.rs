@@ -105,12 +105,12 @@ fn an_unusable_answer_is_shown_and_logged_with_its_reason() {
         let mut peer = start_download(&sandbox, serve_requests(move |_| bytes.clone()));
         let status = tracker_after_announce(&mut peer);
         assert_eq!(status["reachable"], false, "{name}: {status}");
-        let shown = status["trouble"].as_str().unwrap();
+        let shown_trouble = status["trouble"].as_str().unwrap();
         assert!(
-            !shown.is_empty() && shown.contains(trouble),
-            "{name}: {shown}"
+            !shown_trouble.is_empty() && shown_trouble.contains(trouble),
+            "{name}: {shown_trouble}"
         );
-        wait_for_log_line(&peer.log, &["WARN", shown]);
+        wait_for_log_line(&peer.log, &["WARN", shown_trouble]);
         assert!(resident_kib(peer.process.id()) < 64 << 10, "{name}");
     }
 }
@@ -224,13 +224,13 @@ fn impossible_addresses_are_skipped_and_the_real_owner_is_found() {
 fn twenty_thousand_unreachable_peers_do_not_hide_an_owner() {
     let sandbox = Sandbox::new();
     let owner = honest_seed(&TORRENT, "owner");
-    let mut all = vec![owner];
+    let mut named_peers = vec![owner];
     // Nothing listens at these loopback addresses: each call is refused at once.
-    all.extend(
+    named_peers.extend(
         (0..20_000u32)
             .map(|number| SocketAddr::from(([127, 1, (number >> 8) as u8, number as u8], 1))),
     );
-    let mut peer = start_download(&sandbox, tracker_naming(&all));
+    let mut peer = start_download(&sandbox, tracker_naming(&named_peers));
     peer.run("wait 50");
     assert!(resident_kib(peer.process.id()) < 64 << 10);
 }

@@ -93,7 +93,7 @@ fn of_two_users_with_one_name_the_later_is_renamed_and_sees_a_note_at_login() {
             other => panic!("{other:?}"),
         }
     }
-    // A person at a peer sees it too.
+    // A person at a peer sees the note too.
     let output = pair.run_as_person("p", 1, &["login nik 'second one'\\''s'", "status"]);
     assert!(output.stderr.contains("was given twice"), "{output:?}");
 }
@@ -173,13 +173,13 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
         let mut ada = connect_at(&pair, number, &ada);
         assert_eq!(role(&mut ada, "one"), Some(GroupRole::Stranger));
         assert_eq!(role(&mut ada, "two"), Some(GroupRole::Stranger));
-        assert_eq!(role(&mut ada, "three"), None, "it has ended");
+        assert_eq!(role(&mut ada, "three"), None, "the group has ended");
         assert_eq!(role(&mut ada, "both"), Some(GroupRole::Stranger));
         let groups = ada.groups();
-        let kept = groups
+        let renamed = groups
             .iter()
             .find(|entry| entry.name.to_string().starts_with("both~"));
-        assert_eq!(kept.map(|entry| entry.role), Some(GroupRole::Owner));
+        assert_eq!(renamed.map(|entry| entry.role), Some(GroupRole::Owner));
         assert_merged_for_eve(&pair, number);
     }
 }

@@ -121,10 +121,10 @@ fn create_nik_by_invite(pair: &mut Pair) {
         let answer = pair.connect(number).ask(None, create.clone());
         assert_eq!(answer, Ok(AccessAnswer::Done), "{number}");
     }
-    let other = pair
+    let second_use = pair
         .connect(2)
         .ask(None, create_user_request_with_invite("ada", Some(&code)));
-    assert_eq!(other.unwrap_err().kind.as_str(), "invite-used");
+    assert_eq!(second_use.unwrap_err().kind.as_str(), "invite-used");
 }
 
 /// Publishes and withdraws a share by repeated requests.
@@ -136,8 +136,11 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
     // The second tracker gets only the last part.
     nik.perform_three_times(parts.last().unwrap());
     nik.perform_three_times(&parts[0]);
-    let other = nik.publish_in_parts("lab", new_write());
-    for (part, is_last) in other.iter().zip((1..).map(|it| it == other.len())) {
+    let other_parts = nik.publish_in_parts("lab", new_write());
+    for (part, is_last) in other_parts
+        .iter()
+        .zip((1..).map(|number| number == other_parts.len()))
+    {
         let answer = nik.second.ask(part.clone());
         let kind = answer.as_ref().err().map(|refused| refused.kind.as_str());
         assert_eq!(
@@ -232,7 +235,7 @@ fn a_command_that_both_trackers_executed_during_a_split_has_one_effect() {
     wait_until("each tracker knows that it cannot reach the other", || {
         [1, 2]
             .iter()
-            .all(|it| !pair.view(*it).unwrap().replicas[0].up)
+            .all(|number| !pair.view(*number).unwrap().replicas[0].up)
     });
     for part in ada.publish_in_parts("old", new_write()) {
         ada.first.perform(part.clone());
@@ -251,12 +254,12 @@ fn a_command_that_both_trackers_executed_during_a_split_has_one_effect() {
         (false, "leave_group lab", "olga at 127.0.0.1 leaves lab"),
         (false, "logout", "olga at 127.0.0.1 logs out"),
     ];
-    for (is_nik, command, done) in steps {
+    for (is_nik, command, logged) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        pair.run_without_first_answer(peer, &between, command, done);
+        pair.run_without_first_answer(peer, &between, command, logged);
         for number in [1, 2] {
             let log = pair.log(number);
-            assert_eq!(log.matches(done).count(), 1, "{command} at {number}");
+            assert_eq!(log.matches(logged).count(), 1, "{command} at {number}");
         }
     }
     pair.kill(1);

@@ -156,15 +156,15 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
         assert!(FakeReplica::connect_as(&pair, number, &stranger).is_cut_off());
         pair.wait_for_log(1, logged);
     }
-    let other = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
-    other.send(&ReplicaMessage::Hello {
+    let newer = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
+    newer.send(&ReplicaMessage::Hello {
         protocol: PROTOCOL + 1,
         number: TrackerNumber::new(2).unwrap(),
         origin: [9; 16],
         versions: versions(&VersionVector::new()),
         serving: true,
     });
-    assert!(other.is_cut_off());
+    assert!(newer.is_cut_off());
     pair.wait_for_log(1, "run the same version on all trackers");
     for bytes in [
         &b"hello"[..],

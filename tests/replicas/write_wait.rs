@@ -46,8 +46,11 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
         }
         (answered, waiting.join().unwrap())
     });
-    assert!(waited >= Duration::from_secs(1), "it waited {waited:?}");
-    assert!(waited < LONGEST_WAIT, "it waited {waited:?}");
+    assert!(
+        waited >= Duration::from_secs(1),
+        "the write waited {waited:?}"
+    );
+    assert!(waited < LONGEST_WAIT, "the write waited {waited:?}");
     assert!(
         answered > 1,
         "only {answered} requests were answered meanwhile"
@@ -77,7 +80,7 @@ fn ask(user: &mut User, ask: AccessRequest) -> AccessReplyMessage {
 fn a_tracker_that_starts_without_the_other_replica_serves_after_a_moment() {
     let mut pair = Pair::stopped();
     pair.start(1, &[]);
-    // A peer waits for it by itself.
+    // A peer waits by itself until the tracker serves.
     let mut peer = pair.peer("nik", 1);
     assert_eq!(peer.run("create_user nik pw-of-nik")["copies"], 1);
     // On a busy machine the moment may be over before the request.

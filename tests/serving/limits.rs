@@ -1,4 +1,4 @@
-//! Limits on rates and memory: they are kept, shared between links, and do not delay a stop.
+//! Limits on rates and memory: they hold, are shared between links, and do not delay a stop.
 
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
@@ -18,12 +18,12 @@ const MIB: f64 = (1 << 20) as f64;
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// Waits until a counter is above zero.
-fn wait_for_any(count: impl Fn() -> u64) {
+fn wait_until_positive(count: impl Fn() -> u64) {
     wait_for(|| (count() > 0).then_some(()), || "nothing moves".into());
 }
 
 #[test]
-fn uploads_keep_their_limit_and_share_it_fairly() {
+fn uploads_run_at_their_limit_and_share_it_fairly() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1M"]);
     let end = Instant::now() + WINDOW + Duration::from_secs(2);
@@ -55,7 +55,7 @@ fn uploads_keep_their_limit_and_share_it_fairly() {
             .map(|count| count.load(Ordering::Relaxed))
             .sum()
     };
-    wait_for_any(sum);
+    wait_until_positive(sum);
     let (start, before) = (Instant::now(), sum());
     thread::sleep(WINDOW);
     let (seconds, bytes) = (start.elapsed().as_secs_f64(), sum() - before);
@@ -64,15 +64,15 @@ fn uploads_keep_their_limit_and_share_it_fairly() {
     callers
         .into_iter()
         .for_each(|caller| caller.join().unwrap());
-    let third = sum() as f64 / 3.0;
+    let mean = sum() as f64 / 3.0;
     for count in &counts {
-        let share = count.load(Ordering::Relaxed) as f64 / third;
+        let share = count.load(Ordering::Relaxed) as f64 / mean;
         assert!((0.8..1.2).contains(&share), "{counts:?}");
     }
 }
 
 #[test]
-fn downloads_keep_their_limit_and_show_their_rate() {
+fn downloads_run_at_their_limit_and_show_their_rate() {
     let sandbox = Sandbox::new();
     let torrent = Torrent::new("share", 32 << 20, 32 << 10, 4);
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "1M"]);
@@ -92,8 +92,11 @@ fn downloads_keep_their_limit_and_show_their_rate() {
     let bytes = after["bytes_done"].as_u64().unwrap() - before;
     let rate = bytes as f64 / seconds / MIB;
     assert!((0.9..1.1).contains(&rate), "{rate} MiB/s");
-    let shown = after["rate"].as_f64().unwrap() / MIB;
-    assert!((0.85..1.15).contains(&shown), "{shown} MiB/s are shown");
+    let shown_rate = after["rate"].as_f64().unwrap() / MIB;
+    assert!(
+        (0.85..1.15).contains(&shown_rate),
+        "{shown_rate} MiB/s are shown"
+    );
     // The leech does not blame owners for data that it does not read.
     assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
 }
@@ -151,7 +154,7 @@ fn a_stop_does_not_wait_for_a_limit() {
     let mut caller = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "caller");
     caller.fetch(0, 0, BLOCK).unwrap();
     caller.send(&request(0, 0, BLOCK).repeat(9));
-    wait_for_any(|| requested.load(Ordering::SeqCst));
+    wait_until_positive(|| requested.load(Ordering::SeqCst));
     let start = Instant::now();
     for peer in [&mut seed, &mut leech] {
         peer.run("quit");
