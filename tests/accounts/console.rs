@@ -40,6 +40,14 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
     let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();
     assert_eq!(code.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
+    assert_help_names_each_command(&mut tracker);
+    tracker.process.write_line("quit");
+    let (status, errors) = tracker.process.wait();
+    assert!(status.success() && errors.is_empty(), "{errors}");
+}
+
+/// Asserts that `help` names each command once.
+fn assert_help_names_each_command(tracker: &mut AccountTracker) {
     let first_line = tracker.console("help");
     assert!(first_line.starts_with("status"), "{first_line}");
     let commands: Vec<String> = (0..6).map(|_| tracker.process.line()).collect();
@@ -54,9 +62,6 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
         let found = commands.iter().filter(|line| line.starts_with(name));
         assert_eq!(found.count(), 1, "{name} in {commands:?}");
     }
-    tracker.process.write_line("quit");
-    let (status, errors) = tracker.process.wait();
-    assert!(status.success() && errors.is_empty(), "{errors}");
 }
 
 #[test]

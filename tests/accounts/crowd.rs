@@ -55,10 +55,10 @@ impl LoggedInPeer {
         );
         let start = Instant::now();
         let response = http.get(&target);
-        let took = start.elapsed();
+        let duration = start.elapsed();
         let response = AnnounceResponse::parse(&response.body).unwrap();
         assert!(response.peers.len() < usize::from(PEERS));
-        took
+        duration
     }
 }
 

@@ -217,6 +217,12 @@ fn bad_announces_get_a_reason_and_the_connection_stays_open() {
         let refusal = client.get(&format!("/announce?{query}")).refusal();
         assert!(refusal.starts_with(reason), "{query}: {refusal}");
     }
+}
+
+#[test]
+fn numwant_is_50_by_default_and_at_most_200() {
+    let tracker = start_tracker();
+    let mut client = HttpClient::new(tracker.address());
     for number in 0..=250 {
         let query = format!("{INFO_HASH}&peer_id={number:020}&port={}", 2000 + number);
         assert!(client.get(&format!("/announce?{query}")).has_status("200"));

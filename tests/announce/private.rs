@@ -144,20 +144,28 @@ fn the_next_tracker_replaces_a_failed_one_and_the_peers_that_the_failed_one_name
     );
 }
 
+/// A peer that serves the metadata after the tracker has received an announce. `calls` counts the
+/// calls of this peer.
+fn metadata_source_after_announce(
+    calls: &Arc<AtomicUsize>,
+    tracker: &Arc<FakeTracker>,
+) -> SocketAddr {
+    let (calls, tracker) = (Arc::clone(calls), Arc::clone(tracker));
+    listen(&SECRET, "source", move |mut link, _| {
+        calls.fetch_add(1, Ordering::SeqCst);
+        // The tracker receives `stopped` only if it has received `started`.
+        tracker.wait_for_requests(|requests| !requests.is_empty());
+        serve_metadata_of(&mut link, &SECRET);
+    })
+}
+
 #[test]
 fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
     let listed = Arc::new(FakeTracker::down());
-    let watched = Arc::clone(&listed);
     // The magnet link and the tracker both name this peer.
-    let metadata_source = listen(&SECRET, "source", move |mut link, _| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        // The tracker receives `stopped` only if it has received `started`.
-        watched.wait_for_requests(|requests| !requests.is_empty());
-        serve_metadata_of(&mut link, &SECRET);
-    });
+    let metadata_source = metadata_source_after_announce(&calls, &listed);
     listed.set_peers_and_short_interval(&[metadata_source]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let own = FakeTracker::down();

@@ -56,14 +56,14 @@ impl Terminal {
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn();
         let keys = File::from(pair.master);
         let screen = Arc::new(Screen::default());
-        let (mut reader, shown) = (keys.try_clone().unwrap(), Arc::clone(&screen));
+        let (mut reader, screen_of_reader) = (keys.try_clone().unwrap(), Arc::clone(&screen));
         thread::spawn(move || {
             let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
             // Reading fails when the last process at the terminal ends.
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 bytes.extend_from_slice(&buffer[..read]);
-                *shown.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
-                shown.changed.notify_all();
+                *screen_of_reader.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
+                screen_of_reader.changed.notify_all();
             }
         });
         Self {
@@ -81,17 +81,17 @@ impl Terminal {
     /// Waits until `text` follows the text read so far. Returns everything up to its end.
     pub(crate) fn wait_for_text(&mut self, text: &str) -> String {
         let start = Instant::now();
-        let mut shown = self.screen.text.lock().unwrap();
+        let mut all = self.screen.text.lock().unwrap();
         loop {
-            let new = shown.get(self.read_length..).unwrap_or_default();
-            if let Some(at) = new.find(text) {
+            let unread = all.get(self.read_length..).unwrap_or_default();
+            if let Some(at) = unread.find(text) {
                 let until = at + text.len();
-                let new = new[..until].to_owned();
+                let unread = unread[..until].to_owned();
                 self.read_length += until;
-                return new;
+                return unread;
             }
-            assert!(start.elapsed() < PATIENCE, "no {text:?} in {new:?}");
-            shown = self.screen.changed.wait_timeout(shown, PATIENCE).unwrap().0;
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in {unread:?}");
+            all = self.screen.changed.wait_timeout(all, PATIENCE).unwrap().0;
         }
     }
 

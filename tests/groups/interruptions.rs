@@ -243,6 +243,22 @@ fn owned_pieces(part: &Path, content: &[u8]) -> Vec<bool> {
         .collect()
 }
 
+/// Whether the copies, or their partial files, have every piece of `content` together.
+fn have_all_pieces(copies: &[PathBuf], content: &[u8]) -> bool {
+    let mut owned_together = vec![false; content.len().div_ceil(PIECE)];
+    for copy in copies {
+        let owned = match copy.exists() {
+            true => vec![true; owned_together.len()],
+            false => owned_pieces(&copy.with_extension("part"), content),
+        };
+        owned_together
+            .iter_mut()
+            .zip(owned)
+            .for_each(|(a, b)| *a |= b);
+    }
+    owned_together.iter().all(|piece| *piece)
+}
+
 #[test]
 fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies() {
     let length = 4 * LENGTH;
@@ -261,24 +277,10 @@ fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies
     for member in &mut members {
         member.run("download_file lab gift");
     }
-    let copy = |name: &str| tracker.sandbox.path(&format!("{name}/gift"));
-    let have_all_pieces = || {
-        let mut owned_together = vec![false; content.len().div_ceil(PIECE)];
-        for name in names {
-            let owned = match copy(name).exists() {
-                true => vec![true; owned_together.len()],
-                false => owned_pieces(&copy(name).with_extension("part"), &content),
-            };
-            owned_together
-                .iter_mut()
-                .zip(owned)
-                .for_each(|(a, b)| *a |= b);
-        }
-        owned_together.iter().all(|piece| *piece)
-    };
+    let copies = names.map(|name| tracker.sandbox.path(&format!("{name}/gift")));
     // The members need the seed until they have every piece together.
     wait_until("the members have every piece together", || {
-        uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces()
+        uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces(&copies, &content)
     });
     nik.process.kill();
     let is_running = |member: &mut Peer| member.shown_download("gift")["state"] == "downloading";
@@ -286,9 +288,9 @@ fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies
         members.iter_mut().all(is_running),
         "a member is complete already"
     );
-    for (member, name) in members.iter_mut().zip(names) {
+    for ((member, copy), name) in members.iter_mut().zip(&copies).zip(names) {
         member.run("wait");
-        assert!(fs::read(copy(name)).unwrap() == content, "{name}");
+        assert!(fs::read(copy).unwrap() == content, "{name}");
     }
 }
 

@@ -111,40 +111,46 @@ fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
     );
 }
 
+/// One of two owners. Both unchoke at once, and each waits until the other has a request too: each
+/// is asked for a part of the only piece.
+fn owner_beside_another(
+    torrent: &Torrent,
+    barrier: &Arc<Barrier>,
+    id: &'static str,
+    twist: Twist,
+) -> SocketAddr {
+    let (barrier, served) = (barrier.clone(), torrent.clone());
+    listen(torrent, id, move |mut link, number| {
+        if number > 0 {
+            return serve(link, &served, twist);
+        }
+        barrier.wait();
+        link.send(&[have_all(), unchoke()].concat());
+        let first = parse_request(&link.read_until(REQUEST).unwrap());
+        barrier.wait();
+        link.send(&piece(
+            first.0,
+            first.1,
+            &twist(first, served.block(first.0, first.1, first.2)),
+        ));
+        while let Some(body) = link.read_until(REQUEST) {
+            let (index, begin, length) = parse_request(&body);
+            link.send(&piece(
+                index,
+                begin,
+                &twist((index, begin, length), served.block(index, begin, length)),
+            ));
+        }
+    })
+}
+
 #[test]
 fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     let torrent = Torrent::new("share", 32 * BLOCK as usize, 32 * BLOCK as usize, 3);
     let sandbox = Sandbox::new();
-    // Both owners unchoke at once, and each waits until the other has a request too: each is asked
-    // for a part of the only piece.
     let barrier = Arc::new(Barrier::new(2));
-    let owner = |id: &'static str, twist: Twist| {
-        let (barrier, served) = (barrier.clone(), torrent.clone());
-        listen(&torrent, id, move |mut link, number| {
-            if number > 0 {
-                return serve(link, &served, twist);
-            }
-            barrier.wait();
-            link.send(&[have_all(), unchoke()].concat());
-            let first = parse_request(&link.read_until(REQUEST).unwrap());
-            barrier.wait();
-            link.send(&piece(
-                first.0,
-                first.1,
-                &twist(first, served.block(first.0, first.1, first.2)),
-            ));
-            while let Some(body) = link.read_until(REQUEST) {
-                let (index, begin, length) = parse_request(&body);
-                link.send(&piece(
-                    index,
-                    begin,
-                    &twist((index, begin, length), served.block(index, begin, length)),
-                ));
-            }
-        })
-    };
-    let liar = owner("liar", with_first_bit_flipped);
-    let honest = owner("honest", |_, block| block.to_vec());
+    let liar = owner_beside_another(&torrent, &barrier, "liar", with_first_bit_flipped);
+    let honest = owner_beside_another(&torrent, &barrier, "honest", |_, block| block.to_vec());
     set_only_tracker(&sandbox, tracker_naming(&[liar, honest]));
     let mut peer = sandbox.debug_peer("leech", &[]);
     let file = torrent.write(&sandbox, "share.torrent");

@@ -98,10 +98,8 @@ fn odd_but_allowed_messages_do_not_end_the_link() {
     }
 }
 
-#[test]
-fn messages_may_be_split_anywhere_or_come_all_at_once() {
-    let sandbox = Sandbox::new();
-    let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
+/// A handshake and messages of many kinds, with two requests among them.
+fn handshake_and_messages(id: &str) -> Vec<u8> {
     let messages = [
         KEEP_ALIVE.to_vec(),
         frame(EXTENDED, b"\0de"),
@@ -116,25 +114,27 @@ fn messages_may_be_split_anywhere_or_come_all_at_once() {
         request(19, BLOCK, 3616),
         KEEP_ALIVE.to_vec(),
     ];
-    let messages = messages.concat();
-    let handshake_and_messages = |id: &str| {
-        [
-            handshake(TORRENT.info_hash, EXTENDED_AND_FAST, id),
-            messages.clone(),
-        ]
-        .concat()
-    };
-    let assert_answered = |mut link: FakePeer| {
-        assert!(link.read_handshake().is_some());
-        let blocks = [
-            link.read_until(PIECE).unwrap(),
-            link.read_until(PIECE).unwrap(),
-        ];
-        assert!(
-            blocks[0][8..] == *TORRENT.block(5, 0, BLOCK)
-                && blocks[1][8..] == *TORRENT.block(19, BLOCK, 3616)
-        );
-    };
+    let handshake = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, id);
+    [handshake, messages.concat()].concat()
+}
+
+/// Asserts that both requests of [`handshake_and_messages`] are answered.
+fn assert_answered(mut link: FakePeer) {
+    assert!(link.read_handshake().is_some());
+    let blocks = [
+        link.read_until(PIECE).unwrap(),
+        link.read_until(PIECE).unwrap(),
+    ];
+    assert!(
+        blocks[0][8..] == *TORRENT.block(5, 0, BLOCK)
+            && blocks[1][8..] == *TORRENT.block(19, BLOCK, 3616)
+    );
+}
+
+#[test]
+fn messages_may_be_split_anywhere_or_come_all_at_once() {
+    let sandbox = Sandbox::new();
+    let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
     let mut whole = FakePeer::connect_tcp(seed.process.address);
     whole.send(&handshake_and_messages("whole"));
     assert_answered(whole);

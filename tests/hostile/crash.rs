@@ -13,6 +13,7 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_for};
 use pieceful::peer::{Deadlines, DownloadState};
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,13 +49,11 @@ fn state(peer: &mut Peer, name: &str) -> String {
         .to_owned()
 }
 
-#[test]
-fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
-    let sandbox = Sandbox::new();
-    let served = Arc::new(AtomicUsize::new(0));
-    let counted = served.clone();
-    // The first caller gets half of the blocks, later callers get all.
-    let owner = listen(&TORRENT, "owner", move |mut link, number| {
+/// An owner that sends half of the blocks to its first caller, and all to later callers. `served`
+/// counts the blocks.
+fn owner_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
+    let served = served.clone();
+    listen(&TORRENT, "owner", move |mut link, number| {
         link.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
             let Some(body) = link.read_until(REQUEST) else {
@@ -64,10 +63,17 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
             if number == 0 && sent == 20 {
                 return link.read_to_end();
             }
-            counted.fetch_add(1, Ordering::SeqCst);
+            served.fetch_add(1, Ordering::SeqCst);
             link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
-    });
+    })
+}
+
+#[test]
+fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
+    let sandbox = Sandbox::new();
+    let served = Arc::new(AtomicUsize::new(0));
+    let owner = owner_that_stops_halfway(&served);
     set_only_tracker(&sandbox, tracker_naming(&[owner]));
     let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");

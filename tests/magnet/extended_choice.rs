@@ -172,8 +172,8 @@ fn a_running_choice_is_extended_and_goes_on() {
     download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
     assert_eq!(first_serving.join().unwrap(), BTreeSet::from([1, 2, 10]));
     let assert_bytes_kept = |leech: &mut Peer| {
-        let shown = leech.wait_for_state("set", "downloading");
-        assert_eq!(shown["bytes_done"], 3 * 32_768);
+        let download = leech.wait_for_state("set", "downloading");
+        assert_eq!(download["bytes_done"], 3 * 32_768);
     };
     assert_bytes_kept(&mut leech);
     leech.kill();

@@ -153,8 +153,8 @@ fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts
         assert_serves_edge_pieces(&leech);
         leech.kill();
         leech = sandbox.debug_peer("leech", &[]);
-        let shown = leech.wait_for_state("set", "complete");
-        assert_eq!(shown["bytes_done"], 5 * 32_768);
+        let download = leech.wait_for_state("set", "complete");
+        assert_eq!(download["bytes_done"], 5 * 32_768);
     }
     assert_text_files(&sandbox);
     leech.kill();

@@ -20,9 +20,9 @@ static LONG: LazyLock<Torrent> = LazyLock::new(|| Torrent::new("long", 4_000 * 1
 
 /// The magnet link that `torrent show` prints.
 fn shown_magnet_link(sandbox: &Sandbox, torrent: &str) -> String {
-    let shown = run(&sandbox.path(""), &["torrent", "show", torrent], "");
-    let line = shown.stdout.lines().find(|line| line.contains("magnet:?"));
-    let line = line.unwrap_or_else(|| panic!("no link: {shown:?}"));
+    let output = run(&sandbox.path(""), &["torrent", "show", torrent], "");
+    let line = output.stdout.lines().find(|line| line.contains("magnet:?"));
+    let line = line.unwrap_or_else(|| panic!("no link: {output:?}"));
     line[line.find("magnet:?").unwrap()..].to_owned()
 }
 
@@ -264,6 +264,15 @@ fn bad_metadata_sources_do_not_keep_a_magnet_search_from_an_honest_one() {
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");
 }
 
+/// Connects a caller that says that it has metadata, and sends none.
+fn connect_silent_caller(leech: &Peer, number: usize) -> FakePeer {
+    let id = format!("silent{number}");
+    let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
+    assert_eq!(read_extension_message(&mut link).unwrap().0, 0);
+    link.send(&extension_handshake(Some(16 << 20), None));
+    link
+}
+
 #[test]
 fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     let sandbox = Sandbox::new();
@@ -278,18 +287,11 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
         "download {}",
         magnet_link(&LONG, &peer_parameter(metadata_peer))
     ));
-    let connect_silent_caller = |number: usize| {
-        let id = format!("silent{number}");
-        let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
-        assert_eq!(read_extension_message(&mut link).unwrap().0, 0);
-        link.send(&extension_handshake(Some(16 << 20), None));
-        link
-    };
     // The leech asks two of them. It ends the links of others at once, to keep places for peers
     // that it calls.
     let asked_callers: Vec<FakePeer> = (0..2)
         .map(|number| {
-            let mut link = connect_silent_caller(number);
+            let mut link = connect_silent_caller(&leech, number);
             assert_eq!(
                 read_extension_message(&mut link).unwrap().0,
                 FAKE_UT_METADATA_ID
@@ -298,7 +300,7 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
         })
         .collect();
     for number in 2..4 {
-        assert!(read_extension_message(&mut connect_silent_caller(number)).is_none());
+        assert!(read_extension_message(&mut connect_silent_caller(&leech, number)).is_none());
     }
     // A message with an unknown id and a bitfield may have any length.
     let mut other = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "other");

@@ -5,7 +5,6 @@ use super::pair::Pair;
 use crate::common::control_connection::{
     User, create_user_request_with_invite, group_request, login_request, new_write,
 };
-use crate::common::waiting::wait_until;
 use pieceful::wire::access::{AccessAnswer, AccessRequest, GroupRole};
 use pieceful::wire::password::Password;
 
@@ -16,17 +15,8 @@ fn password(text: &str) -> Password {
 /// Two trackers that cannot reach each other.
 fn split_pair() -> Pair {
     let pair = Pair::new();
-    split(&pair);
+    pair.split();
     pair
-}
-
-fn split(pair: &Pair) {
-    pair.proxy.cut();
-    wait_until("each tracker knows that it cannot reach the other", || {
-        [1, 2]
-            .iter()
-            .all(|number| !pair.view(*number).unwrap().replicas[0].up)
-    });
 }
 
 fn heal(pair: &Pair) {
@@ -142,7 +132,7 @@ fn assert_merged_for_eve(pair: &Pair, number: usize) {
 fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
     let pair = Pair::new();
     let [mut owner, ada, mut eve] = users_with_groups(&pair);
-    split(&pair);
+    pair.split();
     let (mut owner2, mut ada2) = (connect_at(&pair, 2, &owner), connect_at(&pair, 2, &ada));
     // The first tracker accepts ada, the second rejects her.
     owner.perform(group_request("accept_request one ada"));
@@ -189,7 +179,7 @@ fn a_logout_at_one_tracker_ends_the_login_at_the_other_after_the_merge() {
     let pair = split_pair();
     let mut nik = pair.user(1, "nik");
     heal(&pair);
-    split(&pair);
+    pair.split();
     let mut nik2 = connect_at(&pair, 2, &nik);
     nik.perform(group_request("logout"));
     assert!(

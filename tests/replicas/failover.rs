@@ -177,25 +177,28 @@ fn a_command_whose_answer_is_lost_takes_effect_once() {
     pair.assert_same();
 }
 
+/// Starts the tracker with this number in the TRACKER_INFO of the sandbox.
+fn start_tracker(sandbox: &Sandbox, number: &str) -> Process {
+    let (info, data) = (
+        sandbox.tracker_info(),
+        sandbox.path(&format!("data{number}")),
+    );
+    let all = [
+        "tracker",
+        info.to_str().unwrap(),
+        number,
+        "--data",
+        data.to_str().unwrap(),
+    ];
+    Process::start(&sandbox.folder("work"), &all)
+}
+
 #[test]
 fn trackers_find_each_other_when_their_ports_are_added_to_tracker_info_later() {
     let sandbox = Sandbox::new();
     let info = sandbox.tracker_info();
     fs::write(&info, "127.0.0.1:0\n127.0.0.1:0\n127.0.0.1:0\n").unwrap();
-    let trackers: Vec<Process> = ["1", "2", "3"]
-        .iter()
-        .map(|number| {
-            let data = sandbox.path(&format!("data{number}"));
-            let all = [
-                "tracker",
-                info.to_str().unwrap(),
-                number,
-                "--data",
-                data.to_str().unwrap(),
-            ];
-            Process::start(&sandbox.folder("work"), &all)
-        })
-        .collect();
+    let trackers = ["1", "2", "3"].map(|number| start_tracker(&sandbox, number));
     let lines: Vec<String> = trackers
         .iter()
         .map(|tracker| format!("{}\n", tracker.address))

@@ -220,6 +220,16 @@ impl Pair {
         }
     }
 
+    /// Cuts the connection between the trackers, and waits until both know that.
+    pub(crate) fn split(&self) {
+        self.proxy.cut();
+        wait_until("each tracker knows that it cannot reach the other", || {
+            [1, 2]
+                .iter()
+                .all(|number| !self.view(*number).unwrap().replicas[0].up)
+        });
+    }
+
     /// Waits until both trackers serve and neither lacks a write of the other.
     pub(crate) fn wait_until_in_sync(&self) {
         let is_in_sync = |number| {

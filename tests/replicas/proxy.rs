@@ -168,7 +168,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, shared: &SharedState, are_answer
         }
         let mode = state.mode;
         drop(state);
-        let written = match mode {
+        let result = match mode {
             Mode::Slow(rate) => buffer[..read].chunks(SLICE).try_for_each(|slice| {
                 thread::sleep(Duration::from_secs_f64(
                     slice.len() as f64 / f64::from(rate),
@@ -177,7 +177,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, shared: &SharedState, are_answer
             }),
             _ => to.write_all(&buffer[..read]),
         };
-        if written.is_err() {
+        if result.is_err() {
             break;
         }
     }

@@ -3,13 +3,37 @@
 use super::pair::Pair;
 use crate::common::control_connection::{User, group_request};
 use crate::common::waiting::{PATIENCE, wait_until};
-use pieceful::net::write_frame;
+use pieceful::net::{FrameReader, write_frame};
 use pieceful::wire::access::{AccessReplyMessage, AccessRequest, AccessRequestMessage, MAX_FRAME};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest wait of a write for a paused replica, with room for a busy machine.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Reads the reply to a write of `writer`, while `reader` sends requests. Returns the number of
+/// answers to `reader`, and the time from `start` to the reply.
+fn count_answers_while_write_waits(
+    writer: &User,
+    reader: &mut User,
+    start: Instant,
+) -> (usize, Duration) {
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut frames = FrameReader::new(&writer.connection.stream, MAX_FRAME);
+            let reply =
+                AccessReplyMessage::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap();
+            assert!(reply.result.is_ok() && reply.only_here, "{reply:?}");
+            start.elapsed()
+        });
+        let mut answered = 0;
+        while !waiting.is_finished() {
+            reader.groups();
+            answered += 1;
+        }
+        (answered, waiting.join().unwrap())
+    })
+}
 
 #[test]
 fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
@@ -31,21 +55,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
         PATIENCE,
     )
     .unwrap();
-    let (answered, waited) = thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            let mut frames = pieceful::net::FrameReader::new(&nik.connection.stream, MAX_FRAME);
-            let reply =
-                AccessReplyMessage::decode(frames.next(PATIENCE, PATIENCE).unwrap()).unwrap();
-            assert!(reply.result.is_ok() && reply.only_here, "{reply:?}");
-            start.elapsed()
-        });
-        let mut answered = 0;
-        while !waiting.is_finished() {
-            reader.groups();
-            answered += 1;
-        }
-        (answered, waiting.join().unwrap())
-    });
+    let (answered, waited) = count_answers_while_write_waits(&nik, &mut reader, start);
     assert!(
         waited >= Duration::from_secs(1),
         "the write waited {waited:?}"

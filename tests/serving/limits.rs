@@ -4,14 +4,14 @@ use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech_with, seed_with, serve_to};
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const MIB: f64 = (1 << 20) as f64;
@@ -22,33 +22,34 @@ fn wait_until_positive(count: impl Fn() -> u64) {
     wait_for(|| (count() > 0).then_some(()), || "nothing moves".into());
 }
 
+/// Starts a caller that fetches blocks until `end`. `count` counts their bytes.
+fn start_caller(seed: &Peer, number: usize, count: Arc<AtomicU64>, end: Instant) -> JoinHandle<()> {
+    let id = format!("caller{number}");
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, BEP_3_ONLY, &id);
+    // The first caller requests longer blocks. That must not give it a larger share.
+    let length = if number == 0 { 2 * BLOCK } else { BLOCK };
+    thread::spawn(move || {
+        link.fetch(0, 0, 1).unwrap();
+        link.send(&request(1, 0, length).repeat(8));
+        while Instant::now() < end {
+            let block = link.read_until(PIECE).unwrap();
+            count.fetch_add(block.len() as u64 - 8, Ordering::Relaxed);
+            link.send(&request(1, 0, length));
+        }
+    })
+}
+
 #[test]
 fn uploads_run_at_their_limit_and_share_it_fairly() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1M"]);
     let end = Instant::now() + WINDOW + Duration::from_secs(2);
     let counts: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
-    let callers = counts.iter().enumerate().map(|(number, count)| {
-        let count = count.clone();
-        let mut link = FakePeer::connect(
-            seed.process.address,
-            &TORRENT,
-            BEP_3_ONLY,
-            &format!("caller{number}"),
-        );
-        // The first caller requests longer blocks. That must not give it a larger share.
-        let length = if number == 0 { 2 * BLOCK } else { BLOCK };
-        thread::spawn(move || {
-            link.fetch(0, 0, 1).unwrap();
-            link.send(&request(1, 0, length).repeat(8));
-            while Instant::now() < end {
-                let block = link.read_until(PIECE).unwrap();
-                count.fetch_add(block.len() as u64 - 8, Ordering::Relaxed);
-                link.send(&request(1, 0, length));
-            }
-        })
-    });
-    let callers: Vec<_> = callers.collect();
+    let callers: Vec<_> = counts
+        .iter()
+        .enumerate()
+        .map(|(number, count)| start_caller(&seed, number, count.clone(), end))
+        .collect();
     let sum = || -> u64 {
         counts
             .iter()
