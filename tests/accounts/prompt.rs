@@ -112,7 +112,7 @@ fn news_appears_above_the_line_that_is_being_typed() {
     uma.wait_for_text("list_mem");
     owner.perform(group_request("accept_request lab uma"));
     uma.wait_for_text("lab: your request was accepted, you are a member");
-    // The typed text is groups again below the news and can be continued.
+    // The typed text is shown again below the news and can be continued.
     uma.wait_for_text("pieceful> list_mem");
     uma.press("bers lab\r");
     uma.wait_for_text("nik  since");

@@ -103,7 +103,7 @@ fn two_trackers_that_start_at_once_share_one_key() {
         assert_eq!(
             temporary_files.count(),
             0,
-            "a temporary file is temporary_files"
+            "a temporary file is left"
         );
     }
 }

@@ -43,7 +43,7 @@ fn a_bad_piece_is_fetched_again_from_another_seed_and_the_liar_is_not_asked_agai
     mayank.run("download_file lab gift copy");
     wait_for_log_line(
         &tracker.sandbox.log("mayank"),
-        &["does not verify; all of it came bytes_by_source one peer"],
+        &["does not verify; all of it came from one peer"],
     );
     let liar = uma.process.address;
     wait_for_log_line(

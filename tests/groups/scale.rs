@@ -89,7 +89,7 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     }
 }
 
-/// The median_time_to_list time to list a catalogue with this number of shares.
+/// The median time to list a catalogue with this number of shares.
 fn median_time_to_list(user: &mut User, name: &str, shares: usize) -> Duration {
     let mut all: Vec<Duration> = (0..ROUNDS)
         .map(|_| {

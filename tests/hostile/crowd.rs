@@ -93,7 +93,7 @@ fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
             link
         })
         .collect();
-    // Now the tracker peers_to_name an owner.
+    // Now the tracker names an owner.
     named_peers
         .lock()
         .unwrap()

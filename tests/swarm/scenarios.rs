@@ -170,7 +170,7 @@ fn a_second_client_with_the_same_number_is_refused() {
     let run = Run::new(2, "60");
     let first = run.client(1, "1\na 1\nx\n0\n");
     let second = run.client(1, "1\na 1\nx\n0\n");
-    // The tracker accepts one of the two and refuses the client_2. Client 2 lets the run end.
+    // The tracker accepts one of the two and refuses the other. Client 2 lets the run end.
     let client_2 = run.client(2, "0\n1\na\n");
     assert_eq!(client_2.wait().0.code(), Some(0));
     let mut codes = [first.wait().0.code(), second.wait().0.code()];
