@@ -100,11 +100,7 @@ fn two_trackers_that_start_at_once_share_one_key() {
             let name = entry.as_ref().unwrap().file_name();
             name.to_string_lossy().contains("cluster-")
         });
-        assert_eq!(
-            temporary_files.count(),
-            0,
-            "a temporary file is left"
-        );
+        assert_eq!(temporary_files.count(), 0, "a temporary file is left");
     }
 }
 
