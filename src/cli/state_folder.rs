@@ -1,6 +1,7 @@
 //! Chooses the state folder of a tracker or peer.
 
 use super::exit::{EarlyExit, Exit};
+use super::output::Output;
 use crate::storage::{StateFolder, StateFolderError, StateKind};
 use std::path::PathBuf;
 
@@ -23,6 +24,14 @@ pub(super) fn open(
         StateFolderError::NoHome(_) => (error.to_string(), Exit::Usage),
         _ => (error.to_string(), Exit::Failure),
     })
+}
+
+/// Shows and logs what the file system of the folder cannot do.
+pub(super) fn warn(folder: &StateFolder, output: &Output) {
+    for warning in folder.warnings() {
+        output.note(&format!("warning: {warning}"));
+        log::warn!("{warning}");
+    }
 }
 
 /// The default state folder of `port`.

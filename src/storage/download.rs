@@ -238,7 +238,7 @@ impl Download {
     pub fn finish(self) -> Result<PathBuf, StoreError> {
         let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());
-        partial::sync_files(store, self.needed_parts_file())?;
+        partial::complete_files(store, self.needed_parts_file())?;
         if !store.root().is_at(parent, partial)? {
             return Err(StoreError::Moved(store.path().to_owned()));
         }

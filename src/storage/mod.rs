@@ -16,6 +16,7 @@
 //! | `in_place` | files of a download that are already under the final name |
 //! | `parts_file` | bytes of unwanted files that needed pieces contain |
 //! | `root`, `tree` | open files below a folder without following symbolic links |
+//! | `optional` | goes on if the file system lacks a system call |
 //! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
 //!
 //! Assumptions about the file system: a rename is atomic, and synced data survives a crash.
@@ -42,6 +43,7 @@ mod layout;
 mod login;
 mod magnet_record;
 mod open_files;
+mod optional;
 mod parallel;
 mod partial;
 mod parts_file;
@@ -82,6 +84,7 @@ pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use layout::FileLayout;
 pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
+pub use optional::sync_folder;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;

@@ -6,7 +6,7 @@
 //! before it and removed after it.
 
 use super::whole_file::{self, TEMPORARY_PREFIX};
-use super::{FileError, MagnetRecord, Record, RecordError, StateFolder};
+use super::{FileError, MagnetRecord, Record, RecordError, StateFolder, sync_folder};
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
@@ -246,7 +246,7 @@ fn remove_file(path: &Path) -> Result<(), RecordError> {
 }
 
 fn sync(folder: &Path) -> Result<(), RecordError> {
-    Ok(whole_file::sync_folder(folder).map_err(FileError::at("sync", folder))?)
+    Ok(sync_folder(folder).map_err(FileError::at("sync", folder))?)
 }
 
 #[cfg(test)]

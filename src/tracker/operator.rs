@@ -8,7 +8,7 @@ use super::store::RegistryStore;
 use crate::net::{
     ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TlsError, TlsStream, write_frame,
 };
-use crate::storage::{BackupError, read_backup};
+use crate::storage::{BackupError, read_backup, sync_folder};
 use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
 use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
@@ -185,8 +185,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
     // Only a readable backup may replace the file.
     read_backup(&file.path())?;
     file.rename_to(path).map_err(write_error)?;
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(write_error)?;
+    sync_folder(folder).map_err(write_error)?;
     Ok(length)
 }
 
