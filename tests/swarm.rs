@@ -8,6 +8,7 @@ mod swarm {
     mod endings;
     mod kills;
     mod processes;
+    mod publishing;
     mod run_local;
     mod scenarios;
     mod torrents;

@@ -64,6 +64,10 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("torrent", plain(sent.torrent.to_string_lossy())),
             ("length", plain(sent.length)),
             ("pieces", plain(sent.pieces)),
+            (
+                "empty_folders",
+                list(&sent.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Started(started) => vec![
             ("name", plain(&*started.name)),
@@ -93,6 +97,10 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("length", plain(uploaded.length)),
             ("pieces", plain(uploaded.pieces)),
             ("again", plain(uploaded.again)),
+            (
+                "empty_folders",
+                list(&uploaded.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::StoppedShare(name, withdrawn) => {

@@ -26,6 +26,7 @@ pub(super) enum OptionalCall {
     ChangeMode,
     Reserve,
     MeasureSpace,
+    SetTimes,
 }
 
 /// A call that the file system lacks.
@@ -44,7 +45,7 @@ impl OptionalCall {
             // `EBADF`: NFS cannot lock folders.
             Self::Lock => matches!(errno, Errno::ENOLCK | Errno::EBADF | Errno::EINVAL),
             Self::SyncFile | Self::SyncFolder | Self::Reserve => errno == Errno::EINVAL,
-            Self::ChangeMode => errno == Errno::EPERM,
+            Self::ChangeMode | Self::SetTimes => errno == Errno::EPERM,
             Self::MeasureSpace => false,
         };
         other || matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS)
@@ -58,6 +59,7 @@ impl OptionalCall {
             Self::Lock => "lock files, so make sure that no other process uses the same ones",
             Self::ChangeMode => "change modes, so files do not become executable",
             Self::Reserve => "reserve space, so the disk may fill up during a download",
+            Self::SetTimes => "set times, so files do not get the times of the original",
             Self::MeasureSpace => "say how much space is free, so the disk may fill up",
         }
     }
@@ -130,7 +132,7 @@ mod tests {
             let missing = find_missing(call, Path::new("/"), Err(errno.into()));
             missing.map(|missing| missing.is_some()).ok()
         };
-        for call in [SyncFile, SyncFolder, Lock, ChangeMode, Reserve] {
+        for call in [SyncFile, SyncFolder, Lock, ChangeMode, Reserve, SetTimes] {
             for errno in [Errno::EOPNOTSUPP, Errno::ENOSYS] {
                 assert_eq!(found(call, errno), Some(true), "{call:?} {errno}");
             }

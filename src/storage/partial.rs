@@ -1,17 +1,20 @@
 //! The files of a partial download: making them and reserving their space, syncing and removing
 //! them.
 
+use super::holes::release_holes;
 use super::optional::{OptionalCall, carried_out, sync_file};
 use super::parts_file::PartsFile;
 use super::reserve::{can_reserve_cheaply, check_space, reserve};
 use super::tree::{Access, Folder, ignore_missing, metadata};
 use super::{Store, StoreError};
 use crate::system::umask;
+use crate::torrent::ModifiedTimes;
 use nix::unistd::syncfs;
 use std::collections::HashSet;
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// With this many files or more, one sync of the whole file system replaces a sync of each file.
 const SYNC_TOGETHER_FROM: usize = 128;
@@ -58,10 +61,11 @@ fn check_existing(store: &Store, index: usize, file: &File) -> Result<Metadata, 
     Ok(metadata)
 }
 
-/// Sets the executable bits of the files, and syncs the files and their folders.
+/// Sets the executable bits and the times of the files, and syncs the files and their folders.
 pub(super) fn complete_files(
     store: &Store,
     parts_file: Option<&PartsFile>,
+    times: Option<&ModifiedTimes>,
 ) -> Result<(), StoreError> {
     for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Write)?;
@@ -71,6 +75,12 @@ pub(super) fn complete_files(
         if entry.is_some_and(|file| file.attributes.executable) {
             carried_out(OptionalCall::ChangeMode, &path(), allow_execution(&file))
                 .map_err(|error| StoreError::io("make executable", &path(), error))?;
+        }
+        release_holes(&file, store.layout().length(index));
+        // Last, because the other changes set the time too.
+        if let Some(time) = times.and_then(|times| times.of(index)) {
+            carried_out(OptionalCall::SetTimes, &path(), set_time(&file, time))
+                .map_err(|error| StoreError::io("set the time of", &path(), error))?;
         }
     }
     if let Some(parts_file) = parts_file {
@@ -97,7 +107,17 @@ pub(super) fn complete_files(
     folder.sync()
 }
 
-/// Returns whether the file system can do that.
+/// Sets the modification time, in nanoseconds since 1970.
+fn set_time(file: &File, time: i64) -> io::Result<()> {
+    let distance = Duration::from_nanos(time.unsigned_abs());
+    let time = match time {
+        0.. => UNIX_EPOCH.checked_add(distance),
+        _ => UNIX_EPOCH.checked_sub(distance),
+    };
+    time.map_or(Ok(()), |time| file.set_modified(time))
+}
+
+/// Syncs the whole file system. Returns whether it can do that.
 fn sync_file_system(store: &Store) -> Result<bool, StoreError> {
     let (folder, path) = (store.root().as_file(), store.path());
     let synced = syncfs(folder).map_err(io::Error::from);

@@ -70,6 +70,17 @@ impl Records {
         Ok(opened)
     }
 
+    /// Checks that a record can be written.
+    ///
+    /// # Errors
+    /// When the folders cannot be written.
+    pub fn check_writable(&self) -> Result<(), RecordError> {
+        for folder in [&self.records, &self.torrents] {
+            whole_file::check_writable(folder).map_err(FileError::at("write", folder))?;
+        }
+        Ok(())
+    }
+
     /// Records a share with its metainfo. Both survive a crash once this returns.
     ///
     /// # Errors
@@ -137,9 +148,7 @@ impl Records {
             return Err(RecordError::Mismatch(torrent_path));
         }
         self.lock_hashes().insert(hash, torrent);
-        let web_seeds = metainfo.web_seeds().to_vec();
-        let metainfo = Metainfo::new(metainfo.info().clone(), record.trackers.clone())
-            .with_web_seeds(web_seeds);
+        let metainfo = metainfo.with_trackers(record.trackers.clone());
         Ok((record, metainfo))
     }
 

@@ -57,6 +57,11 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Checks that a file can be made in the folder.
+pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
+    write_temporary(folder, &[]).map(drop)
+}
+
 fn write_temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut file = tempfile::Builder::new()
         .prefix(TEMPORARY_PREFIX)
@@ -67,7 +72,8 @@ fn write_temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-fn parent_of(path: &Path) -> &Path {
+/// The folder that contains `path`.
+pub(super) fn parent_of(path: &Path) -> &Path {
     let parent = path.parent();
     let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))

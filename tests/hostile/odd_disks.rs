@@ -1,10 +1,11 @@
 //! File systems that lack system calls, as CIFS, sshfs, gocryptfs, FAT and NFS do.
 
+use crate::common::log::wait_for_log_line;
 use crate::common::odd_disk::OddDisk;
 use crate::common::open_swarm::{TORRENT, assert_serves};
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::process::Output;
-use crate::common::sandbox::Sandbox;
+use crate::common::sandbox::{Sandbox, bytes};
 use nix::errno::Errno;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +16,7 @@ fn fails(call: &str, errno: Errno) -> String {
 }
 
 /// A peer with a folder `set` and a file `one` to share, and their torrents.
-fn seed(sandbox: &Sandbox) -> crate::common::peer::Peer {
+fn seed(sandbox: &Sandbox) -> Peer {
     sandbox.file("seed/set/sub/tool", 100_000, 1);
     sandbox.file("seed/set/plain", 100_000, 2);
     sandbox.file("seed/one", 100_000, 3);
@@ -158,4 +159,79 @@ fn blocks_are_sent_without_sendfile_too() {
     peer.run(&format!("download {} {place}", quoted(&torrent)));
     peer.wait_for_state("share", "complete");
     assert_serves(&peer, &TORRENT);
+}
+
+/// The lines of a log that contain `text`.
+fn count_in_log(peer: &Peer, text: &str) -> usize {
+    let log = fs::read_to_string(&peer.log).unwrap();
+    log.lines().filter(|line| line.contains(text)).count()
+}
+
+#[test]
+fn a_share_whose_inode_numbers_do_not_last_stays_served_and_is_read_once() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    fs::write(disk.folder.join("share"), &TORRENT.content).unwrap();
+    let torrent = TORRENT.write(&sandbox, "share.torrent");
+    let start = || disk.peer(&sandbox, "peer", "");
+    let mut peer = start();
+    let place = quoted(&disk.folder);
+    peer.run(&format!("download {} {place}", quoted(&torrent)));
+    peer.wait_for_state("share", "complete");
+    disk.renumber();
+    wait_for_log_line(&peer.log, &["share: the content is unchanged"]);
+    assert_serves(&peer, &TORRENT);
+    // The numbers do not count any more, neither now nor at the next start.
+    disk.renumber();
+    assert_serves(&peer, &TORRENT);
+    peer.end();
+    disk.renumber();
+    let mut peer = start();
+    assert_serves(&peer, &TORRENT);
+    let status = peer.run("status");
+    assert_eq!(status["shares"][0]["trouble"], serde_json::Value::Null);
+    assert_eq!(count_in_log(&peer, "checking"), 1);
+    assert_eq!(count_in_log(&peer, "not served"), 0);
+}
+
+#[test]
+fn another_file_of_the_same_length_and_time_is_found() {
+    let sandbox = Sandbox::new();
+    let mut peer = sandbox.debug_peer("peer", &[]);
+    let path = sandbox.path("peer/share");
+    fs::write(&path, &TORRENT.content).unwrap();
+    let torrent = TORRENT.write(&sandbox, "share.torrent");
+    peer.run(&format!("download {} .", quoted(&torrent)));
+    peer.wait_for_state("share", "complete");
+    let replace = |content: &[u8]| {
+        let time = path.metadata().unwrap().modified().unwrap();
+        let new = sandbox.path("new");
+        fs::write(&new, content).unwrap();
+        let file = fs::File::options().write(true).open(&new).unwrap();
+        file.set_modified(time).unwrap();
+        fs::rename(&new, &path).unwrap();
+    };
+    replace(&bytes(TORRENT.content.len(), 99));
+    wait_for_log_line(&peer.log, &["share: not served any more", "was changed"]);
+    let status = peer.run("status");
+    let trouble = status["shares"][0]["trouble"].as_str().unwrap();
+    assert!(trouble.contains("was changed"), "{trouble}");
+    replace(&TORRENT.content);
+    wait_for_log_line(&peer.log, &["share: served again"]);
+    assert_serves(&peer, &TORRENT);
+}
+
+#[test]
+fn a_download_is_finished_where_inode_numbers_do_not_last() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let _tracker = sandbox.tracker(&[]);
+    let _seed = seed(&sandbox);
+    disk.renumber();
+    let ended = download(&sandbox, &disk, "");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
 }
