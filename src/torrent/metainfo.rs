@@ -1,7 +1,7 @@
 //! Metainfo: a `.torrent` file (BEP 3, "metainfo files"; BEP 12 for its trackers).
 //!
 //! In scope: reading with keys in any order, as other programs write them, and canonical writing.
-//! The key `pieceful mtimes` is an extension of this program: the modification times of the files.
+//! The key `file mtimes` is an extension of this program: the modification times of the files.
 //! Other programs ignore it.
 //!
 //! Out of scope: the `info` dictionary (see `info.rs`).
@@ -17,7 +17,7 @@ const MAX_TRACKERS: usize = 64;
 const MAX_WEB_SEEDS: usize = 64;
 
 /// The key of the modification times.
-const TIMES_KEY: &str = "pieceful mtimes";
+const TIMES_KEY: &str = "file mtimes";
 
 /// The content of a `.torrent`: a share, its trackers, its web seeds and the times of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +222,7 @@ mod tests {
     fn times_that_do_not_fit_the_files_are_ignored() {
         let info = "d6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:e";
         let times = |value: &str| {
-            let torrent = format!("d4:info{info}15:pieceful mtimes{value}e");
+            let torrent = format!("d4:info{info}11:file mtimes{value}e");
             let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
             metainfo.times().and_then(|times| times.of(0))
         };

@@ -8,7 +8,7 @@ use super::store::RegistryStore;
 use crate::net::{
     ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TlsError, TlsStream, write_frame,
 };
-use crate::storage::{BackupError, read_backup, sync_folder};
+use crate::storage::{BackupError, check_output, read_backup, sync_folder};
 use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
 use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
@@ -161,6 +161,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    check_output(path).map_err(write_error)?;
     let file = UnnamedFile::in_folder(folder).map_err(write_error)?;
     write_frame(
         stream,
