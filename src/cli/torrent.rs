@@ -8,11 +8,11 @@ use super::hashing::HashingProgress;
 use super::output::Output;
 use super::render::empty_folders_note;
 use super::signals;
-use super::units::size;
+use super::units::{counted, size};
 use crate::storage::{
     CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share, write_output,
 };
-use crate::system::processors;
+use crate::system::{cause, processors};
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
 use std::fs::File;
 use std::io::{self, Read};
@@ -38,7 +38,7 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     let path = &arguments.path;
     let target = match &arguments.output {
         Some(target) => target.clone(),
-        None => torrent_name(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        None => torrent_name(path).map_err(|error| unreadable(path, &error))?,
     };
     // Checked before the hashing, which may take hours. The write checks it again.
     if !arguments.force && target.symlink_metadata().is_ok() {
@@ -72,18 +72,18 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     }
     let info = metainfo.info();
     output.result(&format!(
-        "created {}  {}  {}  {} pieces  info-hash {}",
+        "created {}  {}  {}  {}  info-hash {}",
         escape(&target.to_string_lossy()),
         escape(info.name().as_str()),
         size(info.lengths().total()),
-        info.lengths().pieces(),
+        counted(info.lengths().pieces(), "piece"),
         info.info_hash(),
     ));
     Ok(true)
 }
 
 fn write_message(target: &Path, error: &io::Error) -> String {
-    format!("cannot write {}: {error}", target.display())
+    format!("cannot write {}: {}", target.display(), cause(error))
 }
 
 fn exists_message(target: &Path) -> String {
@@ -93,12 +93,16 @@ fn exists_message(target: &Path) -> String {
     )
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{}: {}", path.display(), cause(error))
+}
+
 fn read(path: &Path) -> Result<Metainfo, String> {
     let mut bytes = Vec::new();
     File::open(path)
         // One byte more than the limit, so that the parser sees that a file is too large.
         .and_then(|file| file.take(MAX_METAINFO as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+        .map_err(|error| unreadable(path, &error))?;
     Metainfo::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -123,8 +127,7 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
         Layout::File => "file".to_owned(),
         Layout::Folder => {
             let stored = files.iter().filter(|file| !file.attributes.padding).count();
-            let plural = if stored == 1 { "" } else { "s" };
-            format!("folder of {stored} file{plural}")
+            format!("folder of {}", counted(stored, "file"))
         }
     };
     let head = [
@@ -219,11 +222,12 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
         ));
         return Ok(true);
     }
-    Err(format!(
-        "{} does not match the torrent: {} of {pieces} pieces are good",
-        path.display(),
-        report.good.count()
-    ))
+    let good = match pieces {
+        1 => "its only piece is damaged".to_owned(),
+        _ => format!("{} of {pieces} pieces are good", report.good.count()),
+    };
+    let path = path.display();
+    Err(format!("{path} does not match the torrent: {good}"))
 }
 
 fn fault_line(file: &Path, fault: &FileFault) -> String {

@@ -4,7 +4,7 @@
 //! kind of call and file system. Errors of the disk itself, such as `EIO` and `ENOSPC`, stay
 //! errors.
 
-use crate::system::lock;
+use crate::system::{cause, lock};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -31,7 +31,12 @@ pub(super) enum OptionalCall {
 
 /// A call that the file system lacks.
 #[derive(Debug, thiserror::Error)]
-#[error("the file system of {} cannot {}: {source}", .path.display(), .call.effect())]
+#[error(
+    "the file system of {} cannot {}: {}",
+    .path.display(),
+    .call.effect(),
+    cause(source)
+)]
 pub(super) struct MissingCall {
     call: OptionalCall,
     path: PathBuf,

@@ -60,7 +60,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
 /// The same error without the name of the temporary file, which means nothing to a person.
 fn without_temporary_name(error: io::Error) -> io::Error {
     let text = error.to_string();
-    let (reason, _) = text.split_once(" at path ").unwrap_or((&text, ""));
+    let (reason, _) = text.split_once(" (os error ").unwrap_or((&text, ""));
     io::Error::new(error.kind(), reason)
 }
 

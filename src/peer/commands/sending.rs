@@ -42,15 +42,16 @@ impl Peer {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
         let announcer = &self.services.announcer;
-        let urls = announce::tracker_urls(&announcer.tracker_info);
-        if urls.is_empty() {
-            return Err(PeerError::NoTracker(announcer.no_tracker()));
-        }
+        let trackers = announce::read_tracker_info(&announcer.tracker_info);
+        let trackers = trackers.map_err(PeerError::NoTracker)?.addresses;
         // What cannot be written in the end is found now, because hashing may take long.
         check_output(torrent).map_err(PeerError::file(torrent))?;
         self.context.records.check_writable()?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
-        let tiers: Vec<Vec<String>> = urls.into_iter().map(|url| vec![url]).collect();
+        let urls = trackers
+            .iter()
+            .map(|tracker| announce::url_of(&tracker.to_string()));
+        let tiers: Vec<Vec<String>> = urls.map(|url| vec![url]).collect();
         let options = CreateOptions {
             trackers: &tiers,
             output: Some(torrent),
