@@ -80,6 +80,10 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("length", plain(sent.length)),
             ("pieces", plain(sent.pieces)),
             ("pieces_total", plain(sent.pieces)),
+            (
+                "empty_folders",
+                list(&sent.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Started(started) => vec![
             ("name", plain(&*started.name)),
@@ -112,6 +116,10 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("pieces_total", plain(uploaded.pieces)),
             ("again", plain(uploaded.again)),
             ("already", plain(uploaded.again)),
+            (
+                "empty_folders",
+                list(&uploaded.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::StoppedShare(name, withdrawn) => {

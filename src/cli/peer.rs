@@ -39,6 +39,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
     let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
     logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
+    state_folder::warn(&folder, output);
     let signals = signals::watch().map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
         signals.remove_when_killed(folder.path());
