@@ -5,6 +5,7 @@
 
 use super::Info;
 use super::metainfo_error::{MAX_METAINFO, MetainfoError, text};
+use crate::base::url;
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 
 /// The largest number of trackers read from one `.torrent`. Further ones are ignored.
@@ -22,19 +23,24 @@ pub struct Metainfo {
 }
 
 impl Metainfo {
-    /// An info dictionary with tiers of announce URLs (BEP 12).
+    /// An info dictionary with tiers of announce URLs (BEP 12), which are
+    /// [repaired](url::repaired).
     pub fn new(info: Info, trackers: Vec<Vec<String>>) -> Self {
+        let tiers = trackers.into_iter().map(repaired);
         Self {
             info,
-            trackers,
+            trackers: tiers.filter(|tier| !tier.is_empty()).collect(),
             web_seeds: Vec::new(),
         }
     }
 
-    /// The same with other web seeds.
+    /// The same with other web seeds, whose URLs are repaired too.
     #[must_use]
     pub fn with_web_seeds(self, web_seeds: Vec<String>) -> Self {
-        Self { web_seeds, ..self }
+        Self {
+            web_seeds: repaired(web_seeds),
+            ..self
+        }
     }
 
     /// Reads a `.torrent`. Its keys may be in any order, as other programs write them.
@@ -50,11 +56,8 @@ impl Metainfo {
             .dictionary()
             .ok_or(MetainfoError::WrongType("torrent"))?;
         let info = top.value("info").ok_or(MetainfoError::Missing("info"))?;
-        Ok(Self {
-            info: Info::from_value(info)?,
-            trackers: trackers(top)?,
-            web_seeds: web_seeds(top),
-        })
+        let metainfo = Self::new(Info::from_value(info)?, trackers(top)?);
+        Ok(metainfo.with_web_seeds(web_seeds(top)))
     }
 
     /// Encodes the `.torrent`.
@@ -93,10 +96,15 @@ impl Metainfo {
         &self.trackers
     }
 
-    /// URLs of HTTP servers that have the share, `url-list` (BEP 19). Not checked.
+    /// URLs of HTTP servers that have the share, `url-list` (BEP 19). Repaired, not checked.
     pub fn web_seeds(&self) -> &[String] {
         &self.web_seeds
     }
+}
+
+fn repaired(urls: Vec<String>) -> Vec<String> {
+    let urls = urls.into_iter().map(url::repaired);
+    urls.filter(|url| !url.is_empty()).collect()
 }
 
 /// One URL or a list of them (BEP 19, "metadata extension"). Any other value is ignored.
