@@ -4,7 +4,7 @@
 //! Out of scope: the `info` dictionary (see `info.rs`).
 
 use super::Info;
-use super::metainfo_error::{MAX_METAINFO, MetainfoError, text};
+use super::metainfo_error::{MAX_METAINFO, MetainfoError};
 use crate::base::url;
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 
@@ -56,7 +56,7 @@ impl Metainfo {
             .dictionary()
             .ok_or(MetainfoError::WrongType("torrent"))?;
         let info = top.value("info").ok_or(MetainfoError::Missing("info"))?;
-        let metainfo = Self::new(Info::from_value(info)?, trackers(top)?);
+        let metainfo = Self::new(Info::from_value(info)?, trackers(top));
         Ok(metainfo.with_web_seeds(web_seeds(top)))
     }
 
@@ -112,38 +112,44 @@ fn web_seeds(top: &Dictionary<'_>) -> Vec<String> {
     let Some(value) = top.value("url-list") else {
         return Vec::new();
     };
-    let urls = value.list().unwrap_or(std::slice::from_ref(value));
-    let urls = urls.iter().filter_map(Value::text);
-    let urls = urls.filter(|url| !url.is_empty()).take(MAX_WEB_SEEDS);
-    urls.map(str::to_owned).collect()
+    urls(items(value)).take(MAX_WEB_SEEDS).collect()
 }
 
-fn trackers(top: &Dictionary<'_>) -> Result<Vec<Vec<String>>, MetainfoError> {
+/// The URLs in a list, repaired. They need not be UTF-8.
+fn urls(list: &[Value<'_>]) -> impl Iterator<Item = String> {
+    let urls = list.iter().filter_map(Value::bytes).map(url::repaired);
+    urls.filter(|url| !url.is_empty())
+}
+
+/// The tiers of `announce-list` (BEP 12), as far as they can be read: one URL instead of a list is
+/// a tier of its own, and anything else is ignored. `announce` counts if that gives no tracker that
+/// this program can ask.
+fn trackers(top: &Dictionary<'_>) -> Vec<Vec<String>> {
     let mut left = MAX_TRACKERS;
     let mut tiers = Vec::new();
-    if let Some(list) = top.value("announce-list") {
-        let wrong = MetainfoError::WrongType("announce-list");
-        for tier in list.list().ok_or(wrong.clone())? {
-            let urls = tier.list().ok_or(wrong.clone())?;
-            let urls: Vec<String> = urls
-                .iter()
-                .filter_map(Value::text)
-                .filter(|url| !url.is_empty())
-                .take(left)
-                .map(str::to_owned)
-                .collect();
-            left -= urls.len();
-            if !urls.is_empty() {
-                tiers.push(urls);
-            }
+    let list = top.value("announce-list");
+    for tier in list.map(items).unwrap_or_default() {
+        let urls: Vec<String> = urls(items(tier)).take(left).collect();
+        left -= urls.len();
+        if !urls.is_empty() {
+            tiers.push(urls);
         }
     }
-    if tiers.is_empty()
-        && let Some(url) = text(top, "announce")?.filter(|url| !url.is_empty())
-    {
-        tiers.push(vec![url.to_owned()]);
+    if !tiers.iter().flatten().any(|url| is_tracker_url(url)) {
+        let announce = top.value("announce").map(std::slice::from_ref);
+        tiers.push(urls(announce.unwrap_or_default()).collect());
     }
-    Ok(tiers)
+    tiers
+}
+
+/// The items of a list, or the value itself.
+fn items<'a, 'b>(value: &'b Value<'a>) -> &'b [Value<'a>] {
+    value.list().unwrap_or(std::slice::from_ref(value))
+}
+
+/// Whether this program can ask a tracker at a URL, which is [repaired](url::repaired).
+pub fn is_tracker_url(url: &str) -> bool {
+    url::scheme(url).is_some_and(|scheme| matches!(scheme, "http" | "https" | "udp"))
 }
 
 #[cfg(test)]
@@ -191,6 +197,45 @@ mod tests {
             let torrent = format!("d4:info{info}{list}e");
             let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
             assert_eq!(metainfo.web_seeds(), urls, "{list}");
+        }
+    }
+
+    #[test]
+    fn an_odd_announce_list_is_read_as_far_as_it_goes() {
+        let (good, other) = ("http://a/announce", "udp://b:1");
+        let string = |url: &str| format!("{}:{url}", url.len());
+        let (a, b) = (string(good), string(other));
+        for (list, tiers) in [
+            (format!("l{a}{b}e"), &[&[good][..], &[other]][..]),
+            (a.clone(), &[&[good]]),
+            (format!("ll{b}el{b}{a}ee"), &[&[other], &[other, good]]),
+            (format!("ll{b}e{a}i5elee"), &[&[other], &[good]]),
+            (format!("d1:x{b}e"), &[&[good]]),
+            ("0:".to_owned(), &[&[good]]),
+            ("le".to_owned(), &[&[good]]),
+            ("llel0:ee".to_owned(), &[&[good]]),
+            ("i5e".to_owned(), &[&[good]]),
+            (
+                format!("ll{}ee", string("wss://x")),
+                &[&["wss://x"], &[good]],
+            ),
+            (format!("ll{}ee", string(" HTTP://c/ ")), &[&["http://c/"]]),
+        ] {
+            let info = "d6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:e";
+            let torrent = format!("d8:announce{a}13:announce-list{list}4:info{info}e");
+            let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
+            assert_eq!(metainfo.trackers(), tiers, "{list}");
+        }
+        for (announce, tracker) in [
+            (&b"le"[..], None),
+            (b"i5e", None),
+            (b"10:http://a/\xe9", Some("http://a/%E9")),
+        ] {
+            let info = b"4:infod6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:ee";
+            let torrent = [b"d8:announce", announce, info].concat();
+            let metainfo = Metainfo::parse(&torrent).unwrap();
+            let found = metainfo.trackers().concat();
+            assert_eq!(found.first().map(String::as_str), tracker);
         }
     }
 
