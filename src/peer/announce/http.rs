@@ -103,7 +103,10 @@ fn exchange(
     if !response.status().is_success() {
         return Err(refused(&response, &body.unwrap_or_default()));
     }
-    let body = body.map_err(|error| AnnounceFailure::NoAnswer(error.to_string()))?;
+    let body = body.map_err(|error| match error {
+        ureq::Error::BodyExceedsLimit(_) => AnnounceFailure::useless(error.to_string()),
+        error => AnnounceFailure::NoAnswer(error.to_string()),
+    })?;
     AnnounceResponse::parse(&body).map_err(|error| match error {
         ResponseError::Refused(Refusal { reason, retry }) => {
             let reason = format!("the tracker refuses: {reason}");

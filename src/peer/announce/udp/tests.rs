@@ -204,7 +204,6 @@ fn urls_are_parsed() {
         "udp://a",
         "udp://a/announce",
         "udp://:1",
-        "udp://user@a:1",
         "udp://a:0",
         "udp://",
     ] {
