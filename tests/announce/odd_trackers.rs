@@ -147,7 +147,7 @@ fn a_peer_is_found_in_an_answer_that_is_odd_elsewhere() {
         ),
     ] {
         let tracker = FakeTracker::down();
-        tracker.answer(&body);
+        tracker.set_answer(&body);
         let mut leech = start_download(&sandbox, name, &announce(&tracker.url()));
         assert_complete(&sandbox, name, &mut leech);
     }
@@ -210,11 +210,11 @@ fn the_warning_of_a_tracker_is_shown_until_it_ends() {
     let sandbox = Sandbox::new();
     let tracker = FakeTracker::down();
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e").into_bytes();
-    tracker.answer(&answer("15:warning message8:old peer"));
+    tracker.set_answer(&answer("15:warning message8:old peer"));
     let mut leech = start_download(&sandbox, "leech", &announce(&tracker.url()));
     assert_shown(&mut leech, "the tracker warns: old peer");
     assert_eq!(leech.run("status")["trackers"][0]["reachable"], true);
-    tracker.answer(&answer(""));
+    tracker.set_answer(&answer(""));
     leech.wait_for_download("share", |download| {
         download["trouble"] == "no owner is known yet"
     });

@@ -78,10 +78,10 @@ fn read(reading: &mut impl BufRead) -> Option<WebRequest> {
         let line = line.to_ascii_lowercase();
         head += &format!("{line}\n");
         if let Some(bytes) = line.strip_prefix("range: bytes=") {
-            let (first, last) = bytes.split_once('-').unwrap();
+            let (start, last) = bytes.split_once('-').unwrap();
             // A range without a last byte goes to the end of the file.
             let end = last.parse().map_or(usize::MAX, |last: usize| last + 1);
-            range = Some((first.parse().unwrap(), end));
+            range = Some((start.parse().unwrap(), end));
         }
     }
     Some(WebRequest { path, range, head })

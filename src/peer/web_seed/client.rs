@@ -7,7 +7,7 @@
 use super::error::{MAX_REDIRECTS, WebError};
 use super::response::{full_body_end, range_bounds, redirected, uri};
 use crate::peer::{ForbiddenZone, Zone, announce::guarded, announce::trusted_tls};
-use crate::system::lock;
+use crate::system::{cause, lock};
 use std::io::{self, Read};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -134,7 +134,7 @@ impl WebClient {
                 // itself, and connects only to its own zone.
                 Err(error) => match ForbiddenZone::from_error(&error) {
                     Some(refused) if refused.zone > zone => zone = refused.zone,
-                    _ => return Err(WebError::Transport(error.to_string())),
+                    _ => return Err(WebError::Transport(transport_cause(&error))),
                 },
             }
         }
@@ -199,7 +199,7 @@ impl Body {
                 Ok(0) => return Err(WebError::Short(self.position)),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(WebError::Transport(error.to_string())),
+                Err(error) => return Err(WebError::Transport(cause(&error))),
             };
             self.position += read as u64;
             room = room.get_mut(read..).unwrap_or_default();
@@ -215,6 +215,13 @@ impl Body {
         if self.position >= self.end {
             let _ = self.reader.read(&mut [0]);
         }
+    }
+}
+
+fn transport_cause(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => cause(error),
+        error => error.to_string(),
     }
 }
 
