@@ -69,7 +69,7 @@ pub use status::{
 pub use trust::{FirstUse, Trust, TrustError};
 
 // Shared inside this module: files name these `super::X` or `crate::peer::X`.
-use announce::{Announced, Announcer};
+use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};

@@ -42,7 +42,8 @@ impl Peer {
 
     /// Starts the download of a magnet link. The metadata is fetched first, from peers. The link
     /// names some of them; others come from the trackers of the link and of TRACKER_INFO. Then the
-    /// download continues as in [`Peer::download`].
+    /// download continues as in [`Peer::download`]. Without patterns in `options`, the link may
+    /// select the files.
     ///
     /// # Errors
     /// When the link or the destination cannot be used, or the share is here already.
@@ -52,6 +53,10 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let magnet: Magnet = link.parse()?;
+        let options = DownloadOptions {
+            choice: options.choice.or_selected_by(&magnet),
+            ..options
+        };
         let known = self.transfers.entry(magnet.info_hash);
         match known.filter(|known| !known.has_failed()) {
             Some(SwarmEntry::Search(known)) => return self.extend_search(&known, options),

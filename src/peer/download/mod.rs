@@ -2,7 +2,6 @@
 
 pub(super) mod already;
 pub(super) mod extend;
-pub(super) mod named_peers;
 pub(super) mod place;
 pub(super) mod planned;
 

@@ -1,8 +1,9 @@
 //! Starts one download: its place, its chosen files, and the files that exist already.
 
-use super::{already_error, named_peers, place::check_same_kind};
+use super::{already_error, place::check_same_kind};
 use crate::peer::{
     FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
+    announce::named_peers,
 };
 use crate::storage::{
     Destination, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, Store, StoreError,

@@ -2,7 +2,7 @@
 
 use crate::peer::{
     FileChoice, MagnetSearch, PeerError, PlannedDownload, Services, SwarmEntry,
-    download::named_peers, place,
+    announce::named_peers, place,
 };
 use crate::torrent::{Info, Metainfo};
 use crate::wire::AnnounceEvent;

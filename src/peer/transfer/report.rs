@@ -129,16 +129,16 @@ fn trouble(
         Phase::Withdrawn { reason } => return Some(withdrawn(reason)),
         _ => return None,
     };
-    match core.source_status(now) {
-        SourceStatus::HasSource => trouble,
+    let mut reason = match core.source_status(now) {
+        SourceStatus::HasSource => return trouble,
         SourceStatus::NoLinkHasMissingPieces => {
-            Some("no connected peer has the missing pieces".to_owned())
+            "no connected peer has the missing pieces".to_owned()
         }
         SourceStatus::AllPeersBarred => {
-            Some("every owner sent bad data and is barred for some minutes".to_owned())
+            "every owner sent bad data and is barred for some minutes".to_owned()
         }
         SourceStatus::NoPeerKnown => {
-            tracker_trouble.or_else(|| Some("no owner is known yet".to_owned()))
+            tracker_trouble.unwrap_or_else(|| "no owner is known yet".to_owned())
         }
         SourceStatus::NoLink => {
             let mut reason = "no owner can be reached".to_owned();
@@ -147,7 +147,11 @@ fn trouble(
                 why.iter()
                     .for_each(|why| reason += &format!("{between}{why}"));
             }
-            Some(reason)
+            reason
         }
+    };
+    if let Some(why) = core.web_seed_trouble() {
+        reason += &format!("; {why}");
     }
+    Some(reason)
 }

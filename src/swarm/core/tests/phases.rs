@@ -255,7 +255,10 @@ fn web_seeds_are_used_only_while_something_is_fetched() {
     let web_seed = LinkId(99);
     for phase in PHASES {
         let mut swarm = swarm_in(phase);
-        let begun = swarm.step(|core, _| core.on_web_seed_up(web_seed, 8)).0;
+        let all = swarm.all_pieces();
+        let begun = swarm
+            .step(|core, _| core.on_web_seed_up(web_seed, all, 8))
+            .0;
         assert_eq!(begun, phase == "Fetching", "{phase}");
         let mut blocks = Vec::new();
         let goes_on = swarm.step(|core, now| core.next_for_web_seed(web_seed, now, &mut blocks));
