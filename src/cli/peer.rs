@@ -59,6 +59,9 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     };
     let peer = Arc::new(Peer::start(options).map_err(early_failure)?);
     output.result(&format!("peer listening on {}", peer.address()));
+    for damaged in peer.damaged() {
+        output.note(&damaged.message);
+    }
     let watcher = interrupt_on_stop(&peer, &stop)
         .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
     let succeeded = match &scenario {

@@ -1,6 +1,6 @@
 //! The thread `watch`: it checks regularly whether the files of complete shares are unchanged. A
 //! share whose files change or vanish is not served until they are again as they were when they
-//! were verified.
+//! were verified. A download that waits for its files goes on when they are back.
 //!
 //! `transfer::lost` decides what happens to such a share. Downloads in progress are not checked:
 //! this peer writes their files itself, and pieces that do not verify never count.
@@ -47,6 +47,11 @@ fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(Info
                     Ok(None) => {}
                     Err(error) => transfer.on_files_unservable(&error.to_string()),
                 }
+            }
+            (Phase::Absent { .. }, _) => {
+                transfer.look_for_files();
+                left = left.saturating_sub(1);
+                continue;
             }
             (Phase::Lost { .. }, _) => {
                 let (looked, goes_on) = transfer.scan_lost(left);

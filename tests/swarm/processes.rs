@@ -191,9 +191,11 @@ fn a_second_download_to_one_place_and_a_taken_name_are_refused() {
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
-    assert_eq!(
-        leech.try_run(&format!("download '{torrent}'"))["error"]["kind"],
-        "already"
+    assert_eq!(leech.run(&format!("download '{torrent}'"))["already"], true);
+    leech.assert_refused(
+        &format!("download '{torrent}' elsewhere"),
+        "already",
+        "f is",
     );
     let mut other = sandbox.peer("other");
     fs::write(sandbox.path("other/f"), "mine").unwrap();

@@ -4,11 +4,13 @@
 //! - `transfer` is the type, with its `plan` and `files`.
 //! - `effects` carries out what the core decides; `effect_handler` does the slow part.
 //! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
-//! - `checking` opens and verifies files on disk; `lost` handles files that change.
+//! - `checking` opens and verifies files on disk; `unfinished` handles those of a download that are
+//!   missing, interrupted or cancelled; `lost` handles files that change.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see.
 //! - `record` is what the state folder keeps.
 
 mod announcing;
+mod check_progress;
 mod checking;
 mod effect_handler;
 mod effects;
@@ -24,6 +26,7 @@ mod record;
 mod report;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod transfer;
+mod unfinished;
 
 pub(super) use files::OpenFiles;
 pub(super) use joining::run_link;
