@@ -2,7 +2,9 @@
 //! its `kind` and one line that says what to do, and no password is shown or stored.
 
 use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{create_user_request, group_request};
 use crate::common::peer::Peer;
+use pieceful::wire::access::AccessErrorKind;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -234,6 +236,43 @@ fn invalid_names_are_refused_by_the_peer() {
         peer.run("list_groups")["groups"].as_array().unwrap().len(),
         2
     );
+}
+
+#[test]
+fn a_new_name_does_not_look_like_an_option() {
+    let tracker = AccountTracker::new();
+    let mut peer = logged_in_peer(&tracker, "nik");
+    let help = peer.run("create_group --help");
+    assert_eq!(help["command"], "help", "{help}");
+    assert_eq!(help["commands"][0]["name"], "create_group", "{help}");
+    for typed in [
+        "create_group -- --help",
+        "create_group -h",
+        "create_user -h pw",
+        "create_user -h\npw",
+    ] {
+        expect(&mut peer, typed, "bad-name", "must not begin with '-'");
+    }
+    // The passwords that follow are read, and no others.
+    for typed in [
+        "create_user --nik\npw",
+        "create_user nik --private\npw",
+        "create_user nik --invit CODE\npw",
+        "create_user nik --invit=CODE\npw",
+        "create_user nik pw --invit CODE",
+        "change_password --old\npw\npw",
+        "login nik pw --stay",
+    ] {
+        expect(&mut peer, typed, "arguments", "no such option");
+    }
+    assert_eq!(peer.run("list_groups")["groups"], serde_json::json!([]));
+    // Other programs can send such a name.
+    let mut uma = tracker.user("uma");
+    let refused = uma.ask(group_request("create_group --help")).unwrap_err();
+    assert_eq!(refused.kind, AccessErrorKind::BadRequest, "{refused}");
+    let refused = tracker.connect().ask(None, create_user_request("-h"));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind, AccessErrorKind::BadRequest, "{refused}");
 }
 
 /// All files below a folder, with their content.

@@ -71,6 +71,7 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
         ("create_user a b\nhunter2", "usage: create_user USER"),
         ("create_user n!k\nhunter2", "letters a to z"),
         ("create_user nik\nhunter2", "taken"),
+        ("create_user --help\nhunter2", "must not begin with '-'"),
         ("create_user uma\n", "password cannot be empty"),
         ("\u{1b}[2J", "unknown command"),
         ("   ", ""),

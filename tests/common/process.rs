@@ -1,6 +1,7 @@
 //! The binary as a process: started, spoken to, and ended, as a person or a script would do it.
 
 use super::waiting::PATIENCE;
+use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the binary and waits for its first line, `... listening on ADDR:PORT`.
+    /// Starts the binary and waits for its first line, which has its address.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         Self::spawn(command(folder, arguments))
     }
@@ -47,12 +48,8 @@ impl Process {
             stderr: Some(stderr),
         };
         let first = process.line();
-        let address = first
-            .rsplit_once("listening on ")
-            .map(|(_, address)| address);
-        process.address = address
-            .and_then(|address| address.parse().ok())
-            .unwrap_or_else(|| panic!("first line {first:?}"));
+        let address = listening_address(&first);
+        process.address = address.unwrap_or_else(|| panic!("first line {first:?}"));
         process
     }
 
@@ -112,6 +109,15 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The address in the first line of a process: `... listening on ADDR:PORT`, or an object.
+pub(crate) fn listening_address(first: &str) -> Option<SocketAddr> {
+    match serde_json::from_str::<Value>(first) {
+        Ok(object) if object["event"] == "listening" => object["address"].as_str()?.parse().ok(),
+        Ok(_) => None,
+        Err(_) => first.rsplit_once("listening on ")?.1.parse().ok(),
     }
 }
 

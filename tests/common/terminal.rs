@@ -7,10 +7,13 @@ use nix::pty::{Winsize, openpty};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
+
+/// The prompt of a shell.
+pub(crate) const SHELL_PROMPT: &str = " shell> ";
 
 /// A process at its own terminal; killed when dropped.
 pub(crate) struct Terminal {
@@ -43,6 +46,27 @@ impl Terminal {
     }
 
     fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(command(folder, arguments))
+    }
+
+    /// A shell whose prompt is [`SHELL_PROMPT`] after the exit code of the last command. Ctrl-C
+    /// reaches the process in the foreground.
+    pub(crate) fn shell(folder: &Path, home: &Path) -> Self {
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", "sh", "-i"])
+            .current_dir(folder)
+            .env("HOME", home)
+            .env("TMPDIR", home)
+            .env("PS1", format!("$?{SHELL_PROMPT}"))
+            .env_remove("ENV")
+            .env_remove("XDG_DATA_HOME");
+        let mut terminal = Self::spawn(command);
+        terminal.wait_for_text(SHELL_PROMPT);
+        terminal
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let size = Winsize {
             ws_row: 50,
             ws_col: 200,
@@ -51,7 +75,6 @@ impl Terminal {
         };
         let pair = openpty(Some(&size), None).unwrap();
         let end = || Stdio::from(pair.slave.try_clone().unwrap());
-        let mut command = command(folder, arguments);
         command.env("TERM", "xterm");
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn();
         let keys = File::from(pair.master);
@@ -80,17 +103,26 @@ impl Terminal {
 
     /// Waits until `text` follows the text read so far. Returns everything up to its end.
     pub(crate) fn wait_for_text(&mut self, text: &str) -> String {
+        self.wait_for_any(&[text]).1
+    }
+
+    /// Waits until one of `texts` follows the text read so far. Returns the first one that does, and
+    /// everything up to its end.
+    pub(crate) fn wait_for_any<'a>(&mut self, texts: &[&'a str]) -> (&'a str, String) {
         let start = Instant::now();
         let mut shown = self.screen.text.lock().unwrap();
         loop {
             let new = shown.get(self.seen..).unwrap_or_default();
-            if let Some(at) = new.find(text) {
+            let found = texts
+                .iter()
+                .filter_map(|text| Some((new.find(text)?, *text)));
+            if let Some((at, text)) = found.min() {
                 let until = at + text.len();
                 let new = new[..until].to_owned();
                 self.seen += until;
-                return new;
+                return (text, new);
             }
-            assert!(start.elapsed() < PATIENCE, "no {text:?} in {new:?}");
+            assert!(start.elapsed() < PATIENCE, "no {texts:?} in {new:?}");
             shown = self.screen.changed.wait_timeout(shown, PATIENCE).unwrap().0;
         }
     }

@@ -79,7 +79,7 @@ fn the_story_runs_at_the_prompt() {
     let shown = mayank.type_line("wait");
     assert!(shown.contains("complete gift  3.0 MiB  in "), "{shown}");
     let shown = mayank.type_line("show_downloads");
-    assert!(shown.contains("[C] [lab] gift\n"), "{shown}");
+    assert!(shown.contains("[C] [lab] gift  3.0 MiB  /"), "{shown}");
     assert_same(&file, &tracker.sandbox.path("mayank/copy"));
     for mut peer in [nik, mayank] {
         peer.press("\x04");
@@ -143,7 +143,8 @@ fn assert_downloaded(printed: &str, file: &Path, copy: &Path) {
         "{started}"
     );
     assert!(complete.starts_with("complete gift  3.0 MiB"), "{complete}");
-    assert_eq!(shown, "[C] [lab] gift");
+    let path = copy.display();
+    assert_eq!(shown, format!("[C] [lab] gift  3.0 MiB  {path}"));
     assert_same(file, copy);
 }
 

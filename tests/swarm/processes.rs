@@ -6,6 +6,7 @@ use crate::common::sandbox::{Sandbox, bytes};
 use nix::pty::openpty;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 
 #[test]
 fn commands_from_a_script_succeed_or_fail_by_exit_code() {
@@ -46,7 +47,7 @@ fn commands_from_a_script_succeed_or_fail_by_exit_code() {
 }
 
 #[test]
-fn json_is_one_object_per_command_after_the_first_line() {
+fn with_json_every_line_is_an_object() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let folder = sandbox.folder("work");
@@ -57,11 +58,16 @@ fn json_is_one_object_per_command_after_the_first_line() {
         &arguments,
         "status\nsend nothing\ndownload\n'open\nhelp\nwait\nquit\n",
     );
-    let mut lines = output.stdout.lines();
-    assert!(lines.next().unwrap().starts_with("peer listening on "));
-    let objects: Vec<serde_json::Value> = lines
+    let mut objects: Vec<serde_json::Value> = output
+        .stdout
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    let first = objects.remove(0);
+    let address: SocketAddr = first["address"].as_str().unwrap().parse().unwrap();
+    assert!(address.ip().is_loopback() && address.port() > 0, "{first}");
+    assert_eq!(first["event"], "listening");
+    assert_eq!(first.as_object().unwrap().len(), 2, "{first}");
     let results: Vec<(bool, &str)> = objects
         .iter()
         .map(|object| {
