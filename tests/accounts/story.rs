@@ -163,11 +163,11 @@ fn the_story_runs_at_the_prompt() {
             peer.press(&format!("{}\r", secret(user)));
         }
         peer.wait_for_text("\n");
-        let shown = masked_lines(&peer.wait_for_text("pieceful> "));
+        let printed = masked_lines(&peer.wait_for_text("pieceful> "));
         for line in expected.iter().filter(|line| **line != NEWS) {
             assert!(
-                shown.iter().any(|it| it == line),
-                "{typed}: no {line:?} in {shown:?}"
+                printed.iter().any(|other| other == line),
+                "{typed}: no {line:?} in {printed:?}"
             );
         }
     }
@@ -178,10 +178,10 @@ fn the_story_runs_at_the_prompt() {
         );
         peer.press("\x04");
         assert!(peer.wait().success());
-        let shown = peer.all();
+        let printed = peer.all();
         assert!(
-            !shown.contains("secret-of") && !shown.contains("error"),
-            "{shown}"
+            !printed.contains("secret-of") && !printed.contains("error"),
+            "{printed}"
         );
     }
 }

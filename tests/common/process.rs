@@ -61,7 +61,7 @@ impl Process {
             Err(RecvTimeoutError::Disconnected) => {
                 let status = self.child.wait().unwrap();
                 panic!(
-                    "it ended with {status}: {}",
+                    "the process ended with {status}: {}",
                     self.stderr.take().unwrap().join().unwrap()
                 )
             }
@@ -97,7 +97,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits for the end. Returns the exit status and the text on standard error.
+    /// Closes standard input and waits for the end. Returns the exit status and the text on
+    /// standard error.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         self.stdin = None;
         let status = wait(&mut self.child);
@@ -156,7 +157,7 @@ pub(crate) struct KilledOnDrop(pub(crate) Child);
 
 impl KilledOnDrop {
     /// The exit status. None while the process runs.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().unwrap()
     }
 
@@ -200,7 +201,11 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pieceful");
 
 /// Like [`command`], but the binary cannot make a file longer than `kibibytes`. Writes beyond that
 /// fail as on a full disk.
-pub(crate) fn limited(folder: &Path, arguments: &[&str], kibibytes: u64) -> Command {
+pub(crate) fn command_with_file_limit(
+    folder: &Path,
+    arguments: &[&str],
+    kibibytes: u64,
+) -> Command {
     let mut shell = Command::new("sh");
     let script = format!(
         "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",

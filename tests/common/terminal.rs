@@ -21,7 +21,7 @@ pub(crate) struct Terminal {
     keys: File,
     screen: Arc<Screen>,
     /// The length of the text that the test has read.
-    seen: usize,
+    read_length: usize,
 }
 
 /// All text that was written to the screen, without escape sequences.
@@ -79,21 +79,21 @@ impl Terminal {
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn();
         let keys = File::from(pair.master);
         let screen = Arc::new(Screen::default());
-        let (mut reader, shown) = (keys.try_clone().unwrap(), Arc::clone(&screen));
+        let (mut reader, screen_of_reader) = (keys.try_clone().unwrap(), Arc::clone(&screen));
         thread::spawn(move || {
             let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
             // Reading fails when the last process at the terminal ends.
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 bytes.extend_from_slice(&buffer[..read]);
-                *shown.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
-                shown.changed.notify_all();
+                *screen_of_reader.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
+                screen_of_reader.changed.notify_all();
             }
         });
         Self {
             child: child.unwrap(),
             keys,
             screen,
-            seen: 0,
+            read_length: 0,
         }
     }
 
@@ -110,20 +110,20 @@ impl Terminal {
     /// everything up to its end.
     pub(crate) fn wait_for_any<'a>(&mut self, texts: &[&'a str]) -> (&'a str, String) {
         let start = Instant::now();
-        let mut shown = self.screen.text.lock().unwrap();
+        let mut all = self.screen.text.lock().unwrap();
         loop {
-            let new = shown.get(self.seen..).unwrap_or_default();
+            let unread = all.get(self.read_length..).unwrap_or_default();
             let found = texts
                 .iter()
-                .filter_map(|text| Some((new.find(text)?, *text)));
+                .filter_map(|text| Some((unread.find(text)?, *text)));
             if let Some((at, text)) = found.min() {
                 let until = at + text.len();
-                let new = new[..until].to_owned();
-                self.seen += until;
-                return (text, new);
+                let unread = unread[..until].to_owned();
+                self.read_length += until;
+                return (text, unread);
             }
-            assert!(start.elapsed() < PATIENCE, "no {texts:?} in {new:?}");
-            shown = self.screen.changed.wait_timeout(shown, PATIENCE).unwrap().0;
+            assert!(start.elapsed() < PATIENCE, "no {texts:?} in {unread:?}");
+            all = self.screen.changed.wait_timeout(all, PATIENCE).unwrap().0;
         }
     }
 

@@ -2,7 +2,7 @@
 //! of others is changed, and nothing is begun anew.
 
 use super::disk::leech_with_eight_pieces;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, serve_to};
 use crate::common::peer::{Peer, quoted};
@@ -207,7 +207,7 @@ fn a_complete_share_whose_disk_is_gone_is_served_when_it_is_back() {
 #[test]
 fn a_cancel_right_after_the_start_leaves_no_file() {
     let sandbox = Sandbox::new();
-    announce_to(&sandbox, tracker_naming(&[]));
+    set_only_tracker(&sandbox, tracker_naming(&[]));
     let torrent = |number| Torrent::new(&format!("share-{number}"), 24 << 20, 1 << 18, number);
     let mut torrents: Vec<Torrent> = (0..4).map(torrent).collect();
     // At the start, downloads are opened in this order.

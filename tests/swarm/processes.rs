@@ -192,7 +192,7 @@ fn a_state_folder_in_use_is_refused() {
 }
 
 #[test]
-fn a_second_download_to_one_place_and_a_taken_name_are_refused() {
+fn a_second_download_to_the_same_place_and_a_download_over_a_file_are_refused() {
     let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("f", 300_000, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
@@ -228,13 +228,13 @@ fn lines_pasted_at_the_prompt_all_run() {
     // closed.
     drop(command);
     let mut screen = fs::File::from(screen);
-    let mut shown = Vec::new();
+    let mut output = Vec::new();
     let mut pasted = false;
     let mut buffer = [0; 4096];
     // Reading fails when no process has the other end open.
     while let Ok(read @ 1..) = screen.read(&mut buffer) {
-        shown.extend(&buffer[..read]);
-        let text = String::from_utf8_lossy(&shown);
+        output.extend(&buffer[..read]);
+        let text = String::from_utf8_lossy(&output);
         if !pasted && text.contains("pieceful> ") {
             screen
                 .write_all(b"help wait\rhelp cancel\rfrobnicate\rquit\r")
@@ -245,7 +245,7 @@ fn lines_pasted_at_the_prompt_all_run() {
             screen.write_all(b"\x04").unwrap();
         }
     }
-    let text = String::from_utf8_lossy(&shown);
+    let text = String::from_utf8_lossy(&output);
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
     for expected in ["wait [SECONDS]: ", "cancel NAME: ", "frobnicate"] {
         assert!(text.contains(expected), "{text}");
