@@ -127,6 +127,18 @@ impl<B: Debug> Core<B> {
         true
     }
 
+    /// The files of a download that had begun are not there, for this reason. Returns whether the
+    /// phase changed.
+    pub fn miss(&mut self, reason: &str, now: Duration) -> bool {
+        self.lifecycle
+            .change(Transition::Miss(reason.to_owned()), now)
+    }
+
+    /// Missing files are there again, and are to be checked. Returns whether they were missing.
+    pub fn find(&mut self, now: Duration) -> bool {
+        self.lifecycle.change(Transition::Find, now)
+    }
+
     /// The files have their final names: from now on the peer only uploads.
     pub fn on_finished(&mut self, now: Duration) {
         if self.lifecycle.change(Transition::Finished, now) {
