@@ -26,12 +26,13 @@ pub(super) fn run(transfers: &Transfers) {
 /// Checks some files, starting with file `next.1` of share `next.0`. Returns where the next check
 /// starts.
 fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(InfoHash, usize)> {
-    let mut transfers = transfers.transfers();
-    transfers.sort_by_key(|transfer| transfer.info_hash());
-    if let Some((first, _)) = next {
-        let before = transfers.partition_point(|transfer| transfer.info_hash() < first);
-        transfers.rotate_left(before);
-    }
+    let first = next.map_or(InfoHash([0; 20]), |(first, _)| first);
+    let mut transfers = transfers.transfers_from(first, FILES_PER_CHECK + 1);
+    // The others are for the next check.
+    let rest = transfers
+        .get(FILES_PER_CHECK)
+        .map(|transfer| (transfer.info_hash(), 0));
+    transfers.truncate(FILES_PER_CHECK);
     let mut left = FILES_PER_CHECK;
     for transfer in transfers {
         let info_hash = transfer.info_hash();
@@ -61,5 +62,5 @@ fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(Info
         let files = transfer.info().files().len().saturating_sub(start);
         left = left.saturating_sub(files.max(1));
     }
-    None
+    rest
 }

@@ -10,6 +10,7 @@
 mod announced;
 mod announcer;
 mod bound;
+mod finals;
 mod http;
 mod pace;
 mod plan;
@@ -27,7 +28,8 @@ pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
 pub(super) use pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
 pub(super) use schedule::{DueAnnounce, Schedule};
 pub(super) use tiers::TierPolicy;
-pub(super) use tracker_info::{tracker_urls, url_of};
+pub(super) use tracker_info::url_of;
 
 use super::{Context, TrackerStatus, Trackers};
 use source::{AnnounceFailure, AnnounceSource, canonical};
+use tracker_info::TrackerInfoFile;

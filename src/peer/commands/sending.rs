@@ -1,7 +1,7 @@
 //! The command `send`: it hashes a file or folder, writes its `.torrent` file and shares it in an
 //! open swarm.
 
-use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
+use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, read_torrent};
 use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
 use crate::torrent::{InfoHash, Metainfo};
 use std::io;
@@ -37,7 +37,7 @@ impl Peer {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
         let announcer = &self.services.announcer;
-        let urls = announce::tracker_urls(&announcer.tracker_info);
+        let urls = announcer.tracker_info.tracker_urls();
         if urls.is_empty() {
             return Err(PeerError::NoTracker(announcer.no_tracker()));
         }
@@ -54,7 +54,7 @@ impl Peer {
             ssl_cert: None,
         };
         let (info, stamps) = create_stamped(&path, &options, progress, &self.context.interrupt)?;
-        let tiers = urls.into_iter().map(|url| vec![url]).collect();
+        let tiers = urls.iter().map(|url| vec![url.clone()]).collect();
         let metainfo = Metainfo::new(info, tiers);
         let info = metainfo.info();
         let sent = Sent {
