@@ -98,7 +98,7 @@ impl Download {
         let partial = destination.partial_name(info.info_hash());
         let is_new = parent.entry(&partial)?.is_none();
         let root = Root::create(&parent, &partial, info.layout())?;
-        lock(root.as_file(), root.path())?;
+        lock(&*root.handle()?, root.path())?;
         // The process that held the lock until now may have renamed it to its final name.
         if !root.is_at(&parent, &partial)? {
             return Err(StoreError::InUse(root.path().to_owned()));
@@ -254,7 +254,7 @@ impl Download {
         let replaced = match &self.mode {
             DownloadMode::Extend(in_place) => {
                 extend::move_files(store, in_place, parent, partial)?;
-                store.set_finished(in_place.root().renamed_to(path.clone())?);
+                store.set_finished(in_place.root().renamed_to(path.clone()));
                 return Ok(path);
             }
             DownloadMode::Replace(extra_files)
@@ -270,7 +270,7 @@ impl Download {
                 None
             }
         };
-        store.set_finished(store.root().renamed_to(path.clone())?);
+        store.set_finished(store.root().renamed_to(path.clone()));
         parent.sync()?;
         if let Some((old, extra_files)) = replaced {
             remove_old_folder(&old, &path, extra_files);
@@ -334,9 +334,14 @@ impl Download {
 impl Drop for Download {
     fn drop(&mut self) {
         // The store keeps the files open, so waiting for the close would unlock them too late.
-        let _ = self.store.root().as_file().unlock();
-        if let Some(parts_file) = &self.parts_file {
-            let _ = parts_file.file().unlock();
+        let parts_file = self
+            .parts_file
+            .as_ref()
+            .map(|parts_file| parts_file.handle());
+        for file in [Some(self.store.root().handle()), parts_file] {
+            if let Some(Ok(file)) = file {
+                let _ = file.unlock();
+            }
         }
     }
 }

@@ -30,9 +30,9 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
             empty.push(index);
         }
     }
-    let folder = store.root().as_file();
-    check_space(folder, store.path(), needed)?;
-    let cheap = can_reserve_cheaply(folder);
+    let folder = store.root().handle()?;
+    check_space(&folder, store.path(), needed)?;
+    let cheap = can_reserve_cheaply(&folder);
     for index in &empty {
         let file = store.open_file(*index, Access::Write)?;
         let made = reserve(&file, layout.length(*index), cheap);
@@ -70,7 +70,7 @@ pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Resul
         }
     }
     if let Some(parts_file) = parts_file {
-        let synced = parts_file.file().sync_all();
+        let synced = parts_file.handle()?.sync_all();
         synced.map_err(|error| StoreError::io("sync", parts_file.path(), error))?;
     }
     let Some(folder) = store.root().folder() else {

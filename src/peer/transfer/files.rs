@@ -101,6 +101,16 @@ impl TransferFiles {
         Some(download)
     }
 
+    /// Replaces the store `former` by one that does not keep its files open, if it is open still.
+    pub(super) fn replace(&self, former: &Arc<Store>, store: Arc<Store>) {
+        let mut state = lock(&self.state);
+        if let Some(OpenFiles::Whole(open)) = &mut state.open
+            && Arc::ptr_eq(open, former)
+        {
+            *open = store;
+        }
+    }
+
     /// Closes the files, so that another transfer can open them.
     pub(super) fn close(&self) {
         // Closing is slow on some file systems, so the lock is released first.

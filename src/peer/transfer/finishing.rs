@@ -80,8 +80,16 @@ fn finish(
     // All pieces are owned, so no worker begins to write.
     transfer.wait_for_workers();
     let in_use = || StoreError::InUse(store.path().to_owned());
-    Arc::into_inner(download).ok_or_else(in_use)?.finish()?;
-    store.seal(&store.stamps()?);
+    let path = Arc::into_inner(download).ok_or_else(in_use)?.finish()?;
+    let stamps = store.stamps()?;
+    store.seal(&stamps);
+    // The files of a finished share do not stay open. If they are not there any more, the thread
+    // `watch` notices.
+    let whole = transfer.plan.open_whole(transfer.info(), &path);
+    if let Some(whole) = whole.ok().filter(|whole| whole.are_all_unchanged(&stamps)) {
+        whole.seal(&stamps);
+        transfer.files.replace(store, Arc::new(whole));
+    }
     Ok(())
 }
 
