@@ -3,11 +3,14 @@
 //! In scope: the options, their help, and which of them go together; wrong usage becomes one line
 //! and exit code 2. Out of scope: acting on them.
 
+mod doctor;
 mod options;
 mod peer;
+mod place;
 mod torrent;
 mod tracker;
 
+pub(super) use doctor::DoctorArguments;
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
 pub(super) use tracker::{MaintenanceTask, TrackerArguments};
@@ -23,6 +26,8 @@ pub(super) enum Invocation {
     Tracker(TrackerArguments),
     /// Run a peer.
     Peer(PeerArguments),
+    /// Check what a peer needs.
+    Doctor(DoctorArguments),
     /// Work on a `.torrent`.
     Torrent(TorrentArguments),
     /// Print this text, for `--help` and `--version`.
@@ -40,7 +45,8 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
     };
     match matches.subcommand() {
         Some(("tracker", matches)) => Ok(Invocation::Tracker(tracker::read(matches))),
-        Some(("peer", matches)) => Ok(Invocation::Peer(peer::read(matches))),
+        Some(("peer", matches)) => peer::read(matches).map(Invocation::Peer),
+        Some(("doctor", matches)) => doctor::read(matches).map(Invocation::Doctor),
         Some(("torrent", matches)) => torrent::read(matches)
             .map(Invocation::Torrent)
             .ok_or_else(no_subcommand),
@@ -53,11 +59,22 @@ pub(super) fn definition() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Private BitTorrent for a team: trackers and peers in one program")
         .after_help(
-            "To try it, open two terminals:\n  \
-             pieceful tracker --open\n  \
-             echo 127.0.0.1:5000 > tracker_info.txt && pieceful peer -c 'send disk.img' --stay\n\
-             and on another machine, with tracker_info.txt and disk.img.torrent copied there:\n  \
-             pieceful peer -c 'download disk.img.torrent' -c wait\n\n\
+            "Example: on one machine, here 192.168.1.10, a tracker in one terminal:\n  \
+             pieceful tracker --listen 192.168.1.10:5000\n\
+             and in another terminal a peer, where nik shares a file with a group:\n  \
+             echo 192.168.1.10:5000 > tracker_info.txt\n  \
+             pieceful peer\n  \
+             create_user nik\n  \
+             login nik\n  \
+             create_group lab\n  \
+             upload_file lab disk.img\n\
+             and on another machine, where nik downloads it:\n  \
+             echo 192.168.1.10:5000 > tracker_info.txt\n  \
+             pieceful peer\n  \
+             login nik\n  \
+             download_file lab disk.img\n  \
+             wait\n\
+             Other users ask with join_group, and nik lets them in with accept_request.\n\n\
              pieceful SUBCOMMAND --help shows the options of each.",
         )
         .subcommand_required(true)
@@ -67,6 +84,7 @@ pub(super) fn definition() -> Command {
         .subcommand(tracker::definition())
         .subcommand(peer::definition())
         .subcommand(torrent::definition())
+        .subcommand(doctor::definition())
 }
 
 /// Turns an error of clap into one line. For clap, `--help` and `--version` are errors too.
@@ -123,6 +141,7 @@ mod tests {
             "tracker --help",
             "peer --help",
             "torrent --help",
+            "doctor --help",
             "torrent create --help",
         ] {
             match parse(line) {
@@ -136,6 +155,7 @@ mod tests {
         for subcommand in [
             "tracker",
             "peer",
+            "doctor",
             "torrent",
             "torrent create",
             "torrent show",

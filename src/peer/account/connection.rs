@@ -79,12 +79,17 @@ impl ControlConnection {
         limits: TimeLimits,
     ) -> Result<Self, TrustError> {
         let stream = trust.connect_within(address, limits.connection, limits.handshake)?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+
+    /// A control connection over this stream, on which nothing was sent.
+    pub(super) fn over(stream: TlsStream) -> Self {
+        Self {
             stream,
             last_id: 0,
             last_used: Instant::now(),
             has_sent_token: false,
-        })
+        }
     }
 
     /// Whether the tracker should still have it open.

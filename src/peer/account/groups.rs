@@ -19,7 +19,7 @@ impl Account {
         self.ask_done(&AccessRequest::CreateGroup { write, group })
     }
 
-    /// Asks to join a group. A member has to accept the request.
+    /// Asks to join a group. The owner has to accept the request.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -119,7 +119,7 @@ impl Account {
     pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
         let before = lock(&self.login).as_ref().map(|login| login.seen.clone());
         let before = before.unwrap_or_default();
-        // Only the position of the first page counts. So a decision made between two pages is
+        // Only the `seen` of the first page is stored. So a decision made between two pages is
         // returned next time.
         let mut now_seen: Option<SeenDecisions> = None;
         let news = self.pages(

@@ -10,12 +10,14 @@
 mod connection;
 mod error;
 mod groups;
+mod inspection;
 mod round;
 mod shares;
 mod trackers;
 
 use super::ControlStatus;
 pub use error::AccountError;
+pub(super) use inspection::{Inspection, inspect};
 pub use trackers::FirstUseNotice;
 
 use crate::storage::{LoginFile, StoredLogin};
@@ -37,8 +39,8 @@ pub struct Account {
     trackers: ClusterTrackers,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
-    /// Whether a write was saved by one tracker only, since [`Account::take_only_one`].
-    only_one: AtomicBool,
+    /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
+    one_tracker_only: AtomicBool,
 }
 
 /// A login that has begun.
@@ -81,7 +83,7 @@ impl Account {
             trackers: ClusterTrackers::new(tracker_info, folder, first_use),
             file,
             login: Mutex::new(login),
-            only_one: AtomicBool::new(false),
+            one_tracker_only: AtomicBool::new(false),
         })
     }
 
@@ -92,13 +94,21 @@ impl Account {
 
     /// Whether a write was saved by one tracker only, since the last call. The other trackers
     /// receive it when they are reachable again.
-    pub fn take_only_one(&self) -> bool {
-        self.only_one.swap(false, Ordering::Relaxed)
+    pub fn take_one_tracker_only(&self) -> bool {
+        self.one_tracker_only.swap(false, Ordering::Relaxed)
     }
 
     /// The state of each tracker of TRACKER_INFO, asked now.
     pub(super) fn trackers(&self) -> Vec<ControlStatus> {
         self.trackers.status()
+    }
+
+    /// Checks that TRACKER_INFO can be read and lists a tracker.
+    ///
+    /// # Errors
+    /// [`AccountError::TrackerInfo`].
+    pub fn check_tracker_info(&self) -> Result<(), AccountError> {
+        self.trackers.info().map(drop)
     }
 
     /// Creates an account. It does not log in.
@@ -247,7 +257,7 @@ impl Account {
         let token = login.map(|login| &login.token);
         let RoundReply { reply, unanimous } = self.trackers.ask(ask, token)?;
         if reply.only_here {
-            self.only_one.store(true, Ordering::Relaxed);
+            self.one_tracker_only.store(true, Ordering::Relaxed);
         }
         let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token

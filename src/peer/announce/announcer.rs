@@ -9,7 +9,7 @@ use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
 use super::udp::{self, UdpTrackers};
 use super::{
     AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy, TrackerInfoFile, TrackerStatus,
-    Trackers, finals, tracker_info,
+    Trackers, finals,
 };
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
@@ -66,11 +66,6 @@ impl Announcer {
             settled: Condvar::new(),
             ending: AtomicBool::new(false),
         }
-    }
-
-    /// The error text for a command that needs a tracker when none is known.
-    pub(crate) fn no_tracker(&self) -> String {
-        tracker_info::no_tracker(self.tracker_info.path())
     }
 
     /// Marks the torrent of a magnet link as private: from now on it is announced to one of its own
@@ -256,7 +251,8 @@ impl Announcer {
 impl<S: Announced + 'static> Trackers<S> for Announcer {
     fn announce(&self, swarm: Arc<S>, event: Option<AnnounceEvent>) {
         let swarm: Arc<dyn Announced> = swarm;
-        if swarm.tier_policy() != TierPolicy::One {
+        // A private swarm is announced to its own trackers only.
+        if swarm.tier_policy() != TierPolicy::OneTracker {
             self.read_tracker_info(swarm.info_hash());
         }
         self.change(|plan, now| plan.announce(&swarm, event, now));

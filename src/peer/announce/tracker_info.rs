@@ -1,7 +1,8 @@
 //! The cluster's trackers, as the TRACKER_INFO file lists them.
 
-use crate::system::{lock, since_1970};
+use crate::system::{cause, lock, since_1970};
 use crate::wire::TrackerInfo;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -49,8 +50,7 @@ impl TrackerInfoFile {
             return urls;
         }
         // The version is older than the text, so a change in between is noticed later.
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
-        let info: TrackerInfo = text.parse().unwrap_or_default();
+        let info = read_tracker_info(&self.path).unwrap_or_default();
         let urls = info.addresses.iter();
         let urls: Arc<[String]> = urls.map(|address| url_of(&address.to_string())).collect();
         let now = since_1970().as_nanos().cast_signed();
@@ -86,25 +86,31 @@ impl Version {
     }
 }
 
+/// The contents of a TRACKER_INFO file that lists at least one tracker.
+///
+/// # Errors
+/// A text that says what is wrong with the file and what to write.
+pub(crate) fn read_tracker_info(path: &Path) -> Result<TrackerInfo, String> {
+    const ADVICE: &str = "write the address of each tracker into it, one HOST:PORT per line";
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            format!("no tracker is known: {shown} does not exist; {ADVICE}")
+        }
+        _ => format!("no tracker is known: {shown}: {}", cause(&error)),
+    })?;
+    let info: TrackerInfo = text
+        .parse()
+        .map_err(|error| format!("no tracker is known: {shown}: {error}"))?;
+    if info.addresses.is_empty() {
+        return Err(format!("no tracker is known: {shown} lists none; {ADVICE}"));
+    }
+    Ok(info)
+}
+
 /// The announce URL of a cluster's tracker at `HOST:PORT`.
 pub(crate) fn url_of(tracker: &str) -> String {
     format!("http://{tracker}/announce")
-}
-
-/// The error text for a command that needs a tracker when the file names none.
-pub(crate) fn no_tracker(tracker_info: &Path) -> String {
-    let path = tracker_info.display();
-    match std::fs::read_to_string(tracker_info) {
-        Err(error) => format!(
-            "no tracker is known: {path}: {error}; write a line HOST:PORT for each tracker into it"
-        ),
-        Ok(text) => match text.parse::<TrackerInfo>() {
-            Err(error) => format!("no tracker is known: {path}: {error}"),
-            Ok(_) => format!(
-                "no tracker is known: {path} names none; write a line HOST:PORT for each tracker into it"
-            ),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -133,11 +133,12 @@ impl Registry {
         self.write(version, &[login], [Row::Revocation(revocation)])
     }
 
-    /// Renames an account whose name is held by another account.
+    /// Renames an account that lost its name: two trackers that were disconnected gave one name to
+    /// two accounts, and the other account holds it.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the account holds
-    /// its name.
+    /// [`Refusal::AccountGone`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the account has
+    /// not lost its name.
     pub fn rename_account(
         &self,
         account: RowId,
@@ -148,6 +149,7 @@ impl Registry {
         if self.index.account_names.holder(&account.name.value) == Some(account.id) {
             return Err(Refusal::NameKept(Label::from(&account.name.value)));
         }
+        name.check_new()?;
         self.index.account_names.check_free(&name)?;
         let version = self.next_version(now);
         account.name = Register::new(version, name);
@@ -195,6 +197,7 @@ impl Registry {
     }
 
     fn new_account(&self, new: NewAccount, version: Version) -> Result<Account, Refusal> {
+        new.name.check_new()?;
         self.index.account_names.check_free(&new.name)?;
         Ok(Account {
             id: new.id,

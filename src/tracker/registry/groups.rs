@@ -40,6 +40,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         self.acting_account(actor)?;
+        new.name.check_new()?;
         self.index.group_names.check_free(&new.name)?;
         let version = self.next_version(now);
         let group = Group {
@@ -179,12 +180,13 @@ impl Registry {
         }
     }
 
-    /// Renames a group whose name is held by another group.
+    /// Renames a group that lost its name: two trackers that were disconnected gave one name to two
+    /// groups, and the other group holds it.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotOwner`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the group holds its
-    /// name.
+    /// [`Refusal::NotOwner`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the group has not
+    /// lost its name.
     pub fn rename_group(
         &self,
         actor: RowId,
@@ -199,6 +201,7 @@ impl Registry {
         if self.index.group_names.holder(&row.name.value) == Some(id) {
             return Err(Refusal::NameKept(Label::from(&row.name.value)));
         }
+        name.check_new()?;
         self.index.group_names.check_free(&name)?;
         let version = self.next_version(now);
         let renamed = Group {
