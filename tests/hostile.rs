@@ -14,5 +14,6 @@ mod hostile {
     mod late;
     mod lying_tracker;
     mod metainfo;
+    mod odd_disks;
     mod wire_table;
 }

@@ -305,6 +305,9 @@ impl<'a> CommandRunner<'a> {
                 for line in render::outcome_lines(outcome) {
                     self.output.result(&line);
                 }
+                if let Some(note) = render::outcome_note(outcome) {
+                    self.output.note(&note);
+                }
             }
             Err(error) => {
                 for line in error.lines() {

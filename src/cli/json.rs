@@ -12,12 +12,14 @@ use account::{file, group, member, news, request};
 use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
 
-/// The first line of a peer: the address that it listens on.
+/// The first line of a peer: the address that it listens on. It begins with a blank, which JSON
+/// allows: older scripts take the first line that begins with `{` as the result of a command.
 pub(super) fn listening_line(address: SocketAddr) -> String {
-    line([
+    let fields = [
         ("event", plain("listening")),
         ("address", plain(address.to_string())),
-    ])
+    ];
+    format!(" {}", line(fields))
 }
 
 /// The object of a command's result. `one_tracker_only`: whether only one of several trackers has
@@ -78,6 +80,10 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("length", plain(sent.length)),
             ("pieces", plain(sent.pieces)),
             ("pieces_total", plain(sent.pieces)),
+            (
+                "empty_folders",
+                list(&sent.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Started(started) => vec![
             ("name", plain(&*started.name)),
@@ -110,6 +116,10 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("pieces_total", plain(uploaded.pieces)),
             ("again", plain(uploaded.again)),
             ("already", plain(uploaded.again)),
+            (
+                "empty_folders",
+                list(&uploaded.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::StoppedShare(name, withdrawn) => {

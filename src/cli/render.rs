@@ -16,6 +16,9 @@ use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Stat
 use list::lines_of;
 use std::time::Duration;
 
+/// The number of empty folders that are named.
+const MAX_NAMED_FOLDERS: usize = 10;
+
 /// The lines of a command's result.
 pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
     match outcome {
@@ -69,6 +72,31 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
         )],
         CommandOutcome::Quit => Vec::new(),
     }
+}
+
+/// What a person should know besides the result of a command.
+pub(super) fn outcome_note(outcome: &CommandOutcome) -> Option<String> {
+    match outcome {
+        CommandOutcome::Sent(sent) => empty_folders_note(&sent.empty_folders),
+        CommandOutcome::Uploaded(uploaded) => empty_folders_note(&uploaded.empty_folders),
+        _ => None,
+    }
+}
+
+/// Names the empty folders that were left out of a share. `None` if there are none.
+pub(super) fn empty_folders_note(folders: &[String]) -> Option<String> {
+    let named = folders.iter().take(MAX_NAMED_FOLDERS);
+    let named: Vec<&str> = named.map(String::as_str).collect();
+    let more = match folders.len().saturating_sub(MAX_NAMED_FOLDERS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = match folders {
+        [] => return None,
+        [_] => "an empty folder was left out",
+        _ => "empty folders were left out",
+    };
+    Some(format!("{what}: {}{more}", named.join(", ")))
 }
 
 /// A download as `show_downloads` prints it; scripts rely on this format.

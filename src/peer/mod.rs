@@ -80,7 +80,7 @@ use group::{GroupAnnouncer, Groups};
 use limits::Throttle;
 use link::{
     EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID, MessageReader,
-    MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, Upcoming, UploadSource,
+    MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, TIMES_ID, Upcoming, UploadSource,
     extension_handshake,
 };
 use search::MagnetSearch;

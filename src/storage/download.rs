@@ -7,6 +7,7 @@
 
 use super::extend;
 use super::gather::Gather;
+use super::holes::write_sparse;
 use super::in_place::InPlace;
 use super::layout::{FileKind, FileLayout};
 use super::partial;
@@ -18,7 +19,7 @@ use super::tree::{Access, Folder, has_layout, lock};
 use super::verify::verify;
 use super::{Destination, Store, StoreError};
 use crate::system::processors;
-use crate::torrent::{FileName, Layout, PieceSet};
+use crate::torrent::{BLOCK, FileName, Layout, ModifiedTimes, PieceSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -168,7 +169,7 @@ impl Download {
             if segment.kind == FileKind::Wanted {
                 self.store.stamp(index, &file)?;
             }
-            let written = blocks.write(&file, segment.offset, segment.length);
+            let written = write_sparse(&mut blocks, &file, segment.offset, segment.length);
             written
                 .map_err(|error| StoreError::io("write", &self.store.file_path(index), error))?;
         }
@@ -211,7 +212,8 @@ impl Download {
                     );
                     break;
                 }
-                self.write(offset, &[chunk])?;
+                let blocks: Vec<&[u8]> = chunk.chunks(BLOCK as usize).collect();
+                self.write(offset, &blocks)?;
                 offset += length as u64;
                 left -= length;
             }
@@ -229,16 +231,17 @@ impl Download {
     }
 
     /// Syncs a complete download, renames it to its final name and returns the final path. Its
-    /// store stays usable throughout. The caller has verified every piece.
+    /// store stays usable throughout. The caller has verified every piece. The files get the
+    /// `times` of the original.
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file
     /// changed its length, the partial file was moved, or syncing failed. Then the data is still in
     /// the partial file, unless only syncing the folder failed.
-    pub fn finish(self) -> Result<PathBuf, StoreError> {
+    pub fn finish(self, times: Option<&ModifiedTimes>) -> Result<PathBuf, StoreError> {
         let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());
-        partial::sync_files(store, self.needed_parts_file())?;
+        partial::complete_files(store, self.needed_parts_file(), times)?;
         if !store.root().is_at(parent, partial)? {
             return Err(StoreError::Moved(store.path().to_owned()));
         }

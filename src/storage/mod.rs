@@ -16,6 +16,7 @@
 //! | `in_place` | files of a download that are already under the final name |
 //! | `parts_file` | bytes of unwanted files that needed pieces contain |
 //! | `root`, `tree` | open files below a folder without following symbolic links |
+//! | `optional` | goes on if the file system lacks a system call |
 //! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
 //!
 //! Assumptions about the file system: a rename is atomic, and synced data survives a crash.
@@ -37,12 +38,15 @@ mod file_error;
 mod file_hashes;
 mod folder;
 mod gather;
+mod holes;
 mod in_place;
 mod known_cluster;
 mod layout;
 mod login;
 mod magnet_record;
 mod open_files;
+mod optional;
+mod output_file;
 mod parallel;
 mod partial;
 mod parts_file;
@@ -67,7 +71,7 @@ pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
-pub use create::{CreateOptions, create, create_stamped};
+pub use create::{CreateOptions, CreatedShare, ShareDraft};
 pub use create_error::CreateError;
 pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseContents, DatabaseError, RestoreError, read_backup,
@@ -84,14 +88,16 @@ pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use layout::FileLayout;
 pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
+pub use optional::sync_folder;
+pub use output_file::{check_output, write_output};
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use records::Records;
 pub use replace::{ExtraFiles, remove_replaced};
 pub use running_tracker::RunningTracker;
-pub use stamp::FileStamp;
-pub use store::{Store, StoredSpan};
+pub use stamp::{FileStamp, StampMatch};
+pub use store::{PathCheck, Store, StoredSpan};
 pub use swarms_file::SwarmsFile;
 pub use verify::verify;
 

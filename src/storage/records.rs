@@ -6,7 +6,7 @@
 //! before it and removed after it.
 
 use super::whole_file::{self, TEMPORARY_PREFIX};
-use super::{FileError, MagnetRecord, Record, RecordError, StateFolder};
+use super::{FileError, MagnetRecord, Record, RecordError, StateFolder, sync_folder};
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
@@ -68,6 +68,17 @@ impl Records {
             }
         }
         Ok(opened)
+    }
+
+    /// Checks that a record can be written.
+    ///
+    /// # Errors
+    /// When the folders cannot be written.
+    pub fn check_writable(&self) -> Result<(), RecordError> {
+        for folder in [&self.records, &self.torrents] {
+            whole_file::check_writable(folder).map_err(FileError::at("write", folder))?;
+        }
+        Ok(())
     }
 
     /// Records a share with its metainfo. Both survive a crash once this returns.
@@ -137,9 +148,7 @@ impl Records {
             return Err(RecordError::Mismatch(torrent_path));
         }
         self.lock_hashes().insert(hash, torrent);
-        let web_seeds = metainfo.web_seeds().to_vec();
-        let metainfo = Metainfo::new(metainfo.info().clone(), record.trackers.clone())
-            .with_web_seeds(web_seeds);
+        let metainfo = metainfo.with_trackers(record.trackers.clone());
         Ok((record, metainfo))
     }
 
@@ -246,7 +255,7 @@ fn remove_file(path: &Path) -> Result<(), RecordError> {
 }
 
 fn sync(folder: &Path) -> Result<(), RecordError> {
-    Ok(whole_file::sync_folder(folder).map_err(FileError::at("sync", folder))?)
+    Ok(sync_folder(folder).map_err(FileError::at("sync", folder))?)
 }
 
 #[cfg(test)]

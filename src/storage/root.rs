@@ -3,7 +3,8 @@
 use super::StoreError;
 use super::tree::{Access, Folder, metadata, open_named_file};
 use crate::torrent::{FilePath, Layout};
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,11 @@ pub(super) struct Root {
 enum Base {
     File(Arc<File>),
     Folder(Folder),
+}
+
+/// The path under which an open file or folder is now.
+fn current_path(file: &File) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
 impl Root {
@@ -106,8 +112,14 @@ impl Root {
     /// Whether the entry `name` in `parent` is this file or folder.
     pub(super) fn is_at(&self, parent: &Folder, name: &str) -> Result<bool, StoreError> {
         let metadata = metadata(self.as_file(), || parent.path().join(name))?;
-        let entry = parent.entry(name)?;
-        Ok(entry
-            .is_some_and(|entry| (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino())))
+        let Some(entry) = parent.entry(name)? else {
+            return Ok(false);
+        };
+        if (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino()) {
+            return Ok(true);
+        }
+        // Where inode numbers do not last, the kernel knows the path of an open file.
+        let path = current_path(parent.as_file()).map(|parent| parent.join(name));
+        Ok(path.is_some() && current_path(self.as_file()) == path)
     }
 }

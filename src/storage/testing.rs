@@ -1,7 +1,8 @@
 //! Shares for the tests of this module.
 
 use super::{
-    CreateOptions, Destination, Download, DownloadMode, FileLayout, Store, StoreError, create,
+    CreateError, CreateOptions, Destination, Download, DownloadMode, FileLayout, ShareDraft, Store,
+    StoreError,
 };
 use crate::torrent::{FileName, FilePath, Info};
 use std::fs;
@@ -9,6 +10,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
+
+/// For callers that show no progress.
+pub(super) const NO_PROGRESS: &(dyn Fn(u64, u64) + Sync) = &|_, _| ();
+
+/// The info dictionary of a file or folder.
+pub(super) fn create(
+    path: &Path,
+    options: &CreateOptions<'_>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    stop: &AtomicBool,
+) -> Result<Info, CreateError> {
+    let created = ShareDraft::new(path, options)?.hash(progress, stop)?;
+    Ok(created.metainfo.info().clone())
+}
 
 /// A folder `set` with four files, its info, and its bytes.
 pub(super) struct Sample {

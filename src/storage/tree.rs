@@ -5,6 +5,7 @@
 //! stored here are only for messages.
 
 use super::StoreError;
+use super::optional::{OptionalCall, carried_out, sync_open_folder};
 use crate::torrent::{FilePath, Layout};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -154,7 +155,7 @@ impl Folder {
 
     /// Makes the creations, renames and removals in this folder durable.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        let synced = self.file.sync_all();
+        let synced = sync_open_folder(&self.file, &self.path);
         synced.map_err(|error| StoreError::io("sync", &self.path, error))
     }
 }
@@ -182,14 +183,10 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => match error.raw_os_error().map(Errno::from_raw) {
-            // Some network file systems cannot lock files, or cannot lock folders. The lock of the
-            // state folder must suffice there.
-            Some(
-                Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL,
-            ) => Ok(()),
-            _ => Err(StoreError::io("lock", path, error)),
-        },
+        // Where files cannot be locked, the lock of the state folder must suffice.
+        Err(TryLockError::Error(error)) => carried_out(OptionalCall::Lock, path, Err(error))
+            .map(drop)
+            .map_err(|error| StoreError::io("lock", path, error)),
     }
 }
 

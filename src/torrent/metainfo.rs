@@ -1,10 +1,13 @@
 //! Metainfo: a `.torrent` file (BEP 3, "metainfo files"; BEP 12 for its trackers).
 //!
 //! In scope: reading with keys in any order, as other programs write them, and canonical writing.
+//! The key `file mtimes` is an extension of this program: the modification times of the files.
+//! Other programs ignore it.
+//!
 //! Out of scope: the `info` dictionary (see `info.rs`).
 
-use super::Info;
 use super::metainfo_error::{MAX_METAINFO, MetainfoError, text};
+use super::{Info, ModifiedTimes};
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 
 /// The largest number of trackers read from one `.torrent`. Further ones are ignored.
@@ -13,12 +16,16 @@ const MAX_TRACKERS: usize = 64;
 /// The largest number of web seeds read from one `.torrent`. Further ones are ignored.
 const MAX_WEB_SEEDS: usize = 64;
 
-/// The content of a `.torrent`: a share, its trackers and its web seeds.
+/// The key of the modification times.
+const TIMES_KEY: &str = "file mtimes";
+
+/// The content of a `.torrent`: a share, its trackers, its web seeds and the times of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metainfo {
     info: Info,
     trackers: Vec<Vec<String>>,
     web_seeds: Vec<String>,
+    times: Option<ModifiedTimes>,
 }
 
 impl Metainfo {
@@ -28,7 +35,20 @@ impl Metainfo {
             info,
             trackers,
             web_seeds: Vec::new(),
+            times: None,
         }
+    }
+
+    /// The same with other trackers.
+    #[must_use]
+    pub fn with_trackers(self, trackers: Vec<Vec<String>>) -> Self {
+        Self { trackers, ..self }
+    }
+
+    /// The same with the modification times of the files.
+    #[must_use]
+    pub fn with_times(self, times: Option<ModifiedTimes>) -> Self {
+        Self { times, ..self }
     }
 
     /// The same with other web seeds.
@@ -50,10 +70,13 @@ impl Metainfo {
             .dictionary()
             .ok_or(MetainfoError::WrongType("torrent"))?;
         let info = top.value("info").ok_or(MetainfoError::Missing("info"))?;
+        let info = Info::from_value(info)?;
+        let times = top.value(TIMES_KEY).and_then(Value::bytes);
         Ok(Self {
-            info: Info::from_value(info)?,
             trackers: trackers(top)?,
             web_seeds: web_seeds(top),
+            times: times.and_then(|times| ModifiedTimes::decode(times, &info)),
+            info,
         })
     }
 
@@ -80,6 +103,8 @@ impl Metainfo {
             let urls = self.web_seeds.iter().map(|url| url.as_str().into());
             top.push(("url-list", Item::List(urls.collect())));
         }
+        let times = self.times.as_ref();
+        top.extend(times.map(|times| (TIMES_KEY, times.encode().into())));
         Item::dictionary(top).encode()
     }
 
@@ -91,6 +116,11 @@ impl Metainfo {
     /// Announce URLs in tiers (BEP 12).
     pub fn trackers(&self) -> &[Vec<String>] {
         &self.trackers
+    }
+
+    /// When the files were modified last, if the `.torrent` says so.
+    pub fn times(&self) -> Option<&ModifiedTimes> {
+        self.times.as_ref()
     }
 
     /// URLs of HTTP servers that have the share, `url-list` (BEP 19). Not checked.
@@ -151,6 +181,8 @@ mod tests {
             vec!["b".to_owned(), "c".to_owned()],
         ];
         let metainfo = Metainfo::new(info, tiers).with_web_seeds(vec!["http://m/".to_owned()]);
+        let times = ModifiedTimes::new(vec![0, -1, i64::MAX], metainfo.info());
+        let metainfo = metainfo.with_times(Some(times.unwrap()));
         let bytes = metainfo.encode();
         assert_eq!(Metainfo::parse(&bytes), Ok(metainfo.clone()));
         Value::parse(&bytes, KeyOrder::Sorted).expect("canonical");
@@ -183,6 +215,20 @@ mod tests {
             let torrent = format!("d4:info{info}{list}e");
             let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
             assert_eq!(metainfo.web_seeds(), urls, "{list}");
+        }
+    }
+
+    #[test]
+    fn times_that_do_not_fit_the_files_are_ignored() {
+        let info = "d6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:e";
+        let times = |value: &str| {
+            let torrent = format!("d4:info{info}11:file mtimes{value}e");
+            let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
+            metainfo.times().and_then(|times| times.of(0))
+        };
+        assert_eq!(times("8:\0\0\0\0\0\0\0\u{7}"), Some(7));
+        for value in ["0:", "7:1234567", "16:1234567812345678", "i7e", "le"] {
+            assert_eq!(times(value), None, "{value}");
         }
     }
 

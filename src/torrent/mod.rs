@@ -10,6 +10,7 @@ mod lengths;
 mod magnet;
 mod metainfo;
 mod metainfo_error;
+mod modified_times;
 mod new_info;
 mod path;
 mod piece_set;
@@ -26,6 +27,7 @@ pub use lengths::{
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::Metainfo;
 pub use metainfo_error::{MAX_METAINFO, MetainfoError};
+pub use modified_times::{ModifiedTimes, TIME_LENGTH, decode_times, encode_times};
 pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};

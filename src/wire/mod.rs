@@ -32,4 +32,5 @@ pub mod password;
 pub mod peer;
 pub mod pex;
 pub mod replica;
+pub mod times;
 pub mod udp_tracker;

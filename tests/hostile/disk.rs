@@ -4,6 +4,7 @@
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::log::{log_line_with, wait_for_log_line};
+use crate::common::odd_disk::report_skipped;
 use crate::common::open_swarm::{TORRENT, leech, seed};
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::{BINARY, KilledOnDrop, command_with_file_limit, run, run_command};
@@ -11,14 +12,12 @@ use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_for;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::{Write, stderr};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 
 /// Starts a download to `destination`, which must be refused, and returns the message.
 fn refusal(peer: &mut Peer, sandbox: &Sandbox, destination: &Path) -> String {
@@ -267,13 +266,6 @@ fn a_full_disk_fails_the_download_with_the_reason() {
         "{text}"
     );
     assert_eq!(log_line_with(&log, &["share: complete"]), None);
-}
-
-/// Reports that a test is skipped. The message goes past the capture of the test's output.
-fn report_skipped(why: &str) {
-    let test = thread::current().name().unwrap_or_default().to_owned();
-    let report = format!("{test}: skipped: {why}\n");
-    stderr().write_all(report.as_bytes()).unwrap();
 }
 
 /// An owner that serves eight pieces, and the others after a signal over `gate`.

@@ -69,6 +69,7 @@ fn samples() -> Vec<CommandOutcome> {
             torrent: "x.torrent".into(),
             length: 1,
             pieces: 1,
+            empty_folders: vec!["logs".into()],
         }),
         CommandOutcome::Started(Started {
             name: "x".into(),
@@ -88,6 +89,7 @@ fn samples() -> Vec<CommandOutcome> {
             length: 1,
             pieces: 1,
             again: false,
+            empty_folders: vec!["logs".into()],
         }),
         CommandOutcome::Files(files()),
         CommandOutcome::StoppedShare("x".into(), true),
@@ -249,6 +251,7 @@ fn value_type(value: &Value) -> &'static str {
         Value::Bool(_) => "boolean",
         Value::Number(_) => "number",
         Value::String(_) => "string",
+        Value::Array(values) if matches!(values[..], [Value::String(_), ..]) => "list of strings",
         Value::Array(_) => "list",
         Value::Object(_) => "object",
     }

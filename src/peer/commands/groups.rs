@@ -6,11 +6,14 @@ use crate::peer::{
     Transfer, TransferPlan, already_error, check_same_kind, place, whole_at,
 };
 use crate::storage::{
-    CreateOptions, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, Store, StoreError,
-    create_stamped,
+    CreateOptions, CreatedShare, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind,
+    ShareDraft, Store, StoreError,
 };
 use crate::torrent::{Info, InfoHash, Metainfo};
-use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome, FileEntry};
+use crate::wire::access::{
+    AccessErrorKind, AccessRefusal, DecisionEntry, DecisionOutcome, FileEntry,
+};
+use crate::wire::control::TextLine;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::path::Path;
@@ -29,6 +32,8 @@ pub struct Uploaded {
     pub pieces: u32,
     /// Whether the catalogue had the same content already. It is shared from here too.
     pub again: bool,
+    /// The empty folders that were left out.
+    pub empty_folders: Vec<String>,
 }
 
 /// A share in a group's catalogue.
@@ -124,34 +129,43 @@ impl Peer {
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let pem = certificate.to_pem();
         let options = CreateOptions {
-            piece_length: None,
             private: true,
             file_sha1: true,
             ssl_cert: Some(&pem),
+            ..CreateOptions::default()
         };
-        let (info, stamps) = create_stamped(&path, &options, progress, &self.context.interrupt)?;
+        let draft = ShareDraft::new(&path, &options)?;
+        // What would be refused in the end is refused now, because hashing may take long.
+        self.context.records.check_writable()?;
+        self.check_name_is_free(&membership.group, draft.info())?;
+        let CreatedShare {
+            metainfo,
+            stamps,
+            empty_folders,
+        } = draft.hash(progress, &self.context.interrupt)?;
+        let info = metainfo.info();
         let mut uploaded = Uploaded {
             name: info.name().to_string(),
             info_hash: info.info_hash(),
             length: info.lengths().total(),
             pieces: info.lengths().pieces(),
             again: false,
+            empty_folders,
         };
         // The files must be open before others learn of the share.
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.stamps()?;
         store.seal(&stamps);
-        match account.publish(&membership.group, &info) {
+        match account.publish(&membership.group, info) {
             Ok(()) => {}
             Err(AccountError::Refused(refused)) if refused.kind == AccessErrorKind::ShareExists => {
-                if !self.is_in_catalogue(&membership.group, &info)? {
+                if !self.is_in_catalogue(&membership.group, info)? {
                     return Err(AccountError::Refused(refused).into());
                 }
                 uploaded.again = true;
             }
             Err(error) => return Err(error.into()),
         }
-        let metainfo = Metainfo::new(info, Vec::new());
         let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
             ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
@@ -330,6 +344,25 @@ impl Peer {
             self.services.group_announcer.resume();
         }
         Ok(news)
+    }
+
+    /// Refuses a share if the catalogue lists other files under its name. If it cannot be asked now,
+    /// the answer comes when the share is published.
+    fn check_name_is_free(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+        let name = info.name().as_str();
+        match self.account().metainfo(group, name) {
+            Ok(other) if !other.has_same_files(info) => {
+                let message = format!(
+                    "{group} already has a share {name}; rename yours, or stop the other one with \
+                     stop_share"
+                );
+                Err(AccountError::Refused(AccessRefusal {
+                    kind: AccessErrorKind::ShareExists,
+                    message: TextLine::new(&message),
+                }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the catalogue lists exactly this content under its name.

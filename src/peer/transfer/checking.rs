@@ -133,9 +133,12 @@ impl Transfer {
         recorded: &RecordState,
     ) -> Result<(), StoreError> {
         let store = Arc::new(self.plan.open_whole(self.info(), path)?);
-        store.seal(&store.stamps()?);
         let unchanged =
             matches!(recorded, RecordState::Complete { stamps } if store.are_all_unchanged(stamps));
+        match recorded {
+            RecordState::Complete { stamps } if unchanged => store.seal(stamps),
+            _ => store.seal(&store.stamps()?),
+        }
         let mut owned = self.unchanged_pieces(&store);
         if !unchanged {
             log::info!(

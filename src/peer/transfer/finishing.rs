@@ -80,7 +80,8 @@ fn finish(
     // All pieces are owned, so no worker begins to write.
     transfer.wait_for_workers();
     let in_use = || StoreError::InUse(store.path().to_owned());
-    Arc::into_inner(download).ok_or_else(in_use)?.finish()?;
+    let download = Arc::into_inner(download).ok_or_else(in_use)?;
+    download.finish(transfer.files.times().as_ref())?;
     store.seal(&store.stamps()?);
     Ok(())
 }

@@ -16,7 +16,20 @@ impl Transfer {
         if !self.plan.listed {
             return;
         }
-        if let Err(error) = self.context.records.update(&self.to_record()) {
+        let (record, records) = (self.to_record(), &self.context.records);
+        let times = self.files.times();
+        // Times that other peers have sent are in the torrent from the end of the download on.
+        let learned = times.filter(|times| {
+            let is_complete = matches!(record.state, RecordState::Complete { .. });
+            is_complete && self.plan.metainfo.times() != Some(times)
+        });
+        let updated = match learned {
+            Some(times) => {
+                records.save(&record, &self.plan.metainfo.clone().with_times(Some(times)))
+            }
+            None => records.update(&record),
+        };
+        if let Err(error) = updated {
             log::error!("{}: cannot write its record: {error}", self.name());
         }
     }

@@ -123,7 +123,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 600_000);
     let download = open();
     download.write(0, &[&bytes]).unwrap();
-    download.finish().unwrap();
+    download.finish(None).unwrap();
     assert_eq!(
         fs::read(full.join("sub/own/mine")).unwrap(),
         b"sub/own/mine"
@@ -212,5 +212,5 @@ fn a_download_with_the_longest_name_can_be_finished() {
     let target = tempfile::tempdir().unwrap();
     let name = "x".repeat(255);
     let download = download(&one_file(), &destination(&target, &name)).unwrap();
-    assert_eq!(download.finish().unwrap(), target.path().join(name));
+    assert_eq!(download.finish(None).unwrap(), target.path().join(name));
 }

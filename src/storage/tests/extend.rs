@@ -49,7 +49,7 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     );
     assert!(store.is_mixed(info.lengths().piece(0).unwrap()));
     assert!(!store.is_mixed(info.lengths().piece(2).unwrap()));
-    download.finish().unwrap();
+    download.finish(None).unwrap();
     let path = destination.path();
     let open = || {
         let layout = FileLayout::chosen(info.clone(), chosen(&info));
@@ -133,7 +133,7 @@ fn finished(sample: &Sample, target: &TempDir) -> Destination {
     let layout = FileLayout::chosen(info, Arc::new(chosen));
     let download = Download::open(layout, &destination, DownloadMode::New).unwrap();
     download.write(0, &[&sample.bytes[..256 << 10]]).unwrap();
-    download.finish().unwrap();
+    download.finish(None).unwrap();
     destination
 }
 
@@ -175,7 +175,7 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
         let download = extended(&sample, &destination).unwrap();
         let store = Arc::clone(download.store());
         assert!(good(&store).is_full(), "{moved} moved");
-        assert_eq!(download.finish().unwrap(), whole);
+        assert_eq!(download.finish(None).unwrap(), whole);
         assert!(good(&store).is_full());
         let paths = paths_below(target.path());
         assert_eq!(paths.len(), 7, "{paths:?}");
@@ -219,14 +219,17 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
         let download = extended(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();
         fs::write(&file, vec![7; 100_000]).unwrap();
-        assert!(names_the_file(download.finish().unwrap_err()));
+        assert!(names_the_file(download.finish(None).unwrap_err()));
         let download = extended(&sample, &destination).unwrap();
         // The only piece of the changed file also has bytes of fetched files, so any of them may be
         // wrong.
         assert!(download.check_in_place(&good(download.store())).is_ok());
-        assert!(names_the_file(download.finish().unwrap_err()));
+        assert!(names_the_file(download.finish(None).unwrap_err()));
         fs::write(&file, &sample.bytes[..100_000]).unwrap();
     }
     assert!(target.path().join("x.part/sub/big").exists());
-    extended(&sample, &destination).unwrap().finish().unwrap();
+    extended(&sample, &destination)
+        .unwrap()
+        .finish(None)
+        .unwrap();
 }
