@@ -75,6 +75,9 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
             output.result(&first_line);
         }
     }
+    for damaged in peer.damaged() {
+        output.note(&damaged.message);
+    }
     let watcher = interrupt_on_stop(&peer, &stop)
         .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
     let succeeded = match &scenario {

@@ -122,6 +122,7 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
         trackers: metainfo.trackers().concat(),
         peers: Vec::new(),
         web_seeds: metainfo.web_seeds().to_vec(),
+        select_only: Vec::new(),
     };
     let kind = match info.layout() {
         Layout::File => "file".to_owned(),

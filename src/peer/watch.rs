@@ -1,7 +1,7 @@
 //! The thread `watch`: it checks regularly whether the files of complete shares are unchanged. A
 //! share whose files change or vanish is not served until they are again as they were when they
 //! were verified. If only inode numbers change, the content is checked while the share is served,
-//! one share at a time.
+//! one share at a time. A download that waits for its files goes on when they are back.
 //!
 //! `transfer::lost` decides what happens to such a share. Downloads in progress are not checked:
 //! this peer writes their files itself, and pieces that do not verify never count.
@@ -85,6 +85,11 @@ fn check(
                     }
                     Err(error) => transfer.on_files_unservable(&error.to_string()),
                 }
+            }
+            (Phase::Absent { .. }, _) => {
+                transfer.look_for_files();
+                left = left.saturating_sub(1);
+                continue;
             }
             (Phase::Lost { .. }, _) => {
                 let (looked, goes_on) = transfer.scan_lost(left);

@@ -10,7 +10,9 @@
 //! | part | what it does |
 //! |---|---|
 //! | `download` | the only code that writes, finishes and discards a download |
+//! | `partial_root` | which partial file is continued or made |
 //! | `partial`, `extend`, `rename`, `replace` | the steps of a download |
+//! | `copying` | copies good pieces of other files into a download |
 //! | `verify` | hashes pieces and returns those that verify |
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
@@ -26,6 +28,7 @@
 mod backup;
 mod check;
 mod cluster;
+mod copying;
 mod create;
 mod create_error;
 mod database;
@@ -49,6 +52,7 @@ mod optional;
 mod output_file;
 mod parallel;
 mod partial;
+mod partial_root;
 mod parts_file;
 mod record;
 mod record_codec;
@@ -63,6 +67,7 @@ mod stamp;
 mod store;
 mod swarms_file;
 mod tree;
+mod unfinished_record;
 mod verify;
 mod whole_file;
 
@@ -76,7 +81,7 @@ pub use create_error::CreateError;
 pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseContents, DatabaseError, RestoreError, read_backup,
 };
-pub use destination::Destination;
+pub use destination::{Destination, is_same_entry};
 pub use download::{Download, DownloadMode};
 pub use error::StoreError;
 pub use examine::{check_writable, existing_ancestor, free_space};
@@ -90,15 +95,17 @@ pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
 pub use optional::sync_folder;
 pub use output_file::{check_output, write_output};
+pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use records::Records;
-pub use replace::{ExtraFiles, remove_replaced};
+pub use replace::{ExtraFiles, RenameSteps, remove_replaced, undo_steps};
 pub use running_tracker::RunningTracker;
 pub use stamp::{FileStamp, StampMatch};
 pub use store::{PathCheck, Store, StoredSpan};
 pub use swarms_file::SwarmsFile;
+pub use unfinished_record::UnfinishedRecord;
 pub use verify::verify;
 
 #[cfg(test)]

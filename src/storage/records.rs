@@ -131,6 +131,14 @@ impl Records {
         load_each(&self.records, |name| self.load(name))
     }
 
+    /// The record of a share, if it has one that can be read.
+    pub fn find(&self, hash: InfoHash) -> Option<Record> {
+        let path = self.record_path(hash);
+        let read = read(&path, MAX_RECORD).ok()?;
+        let (record, _) = Record::decode(&read, &path).ok()?;
+        (record.info_hash == hash).then_some(record)
+    }
+
     fn load(&self, name: &str) -> Result<(Record, Metainfo), RecordError> {
         let path = self.records.join(name);
         let (record, torrent) = Record::decode(&read(&path, MAX_RECORD)?, &path)?;

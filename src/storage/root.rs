@@ -38,15 +38,35 @@ impl Root {
         Ok(Self { path, base })
     }
 
-    /// Opens the file or folder `name` for writing. Makes it if it does not exist. Does not follow
-    /// links.
-    pub(super) fn create(parent: &Folder, name: &str, layout: Layout) -> Result<Self, StoreError> {
+    /// Opens the file or folder `name` for writing. Does not follow links.
+    pub(super) fn open_to_write(
+        parent: &Folder,
+        name: &str,
+        layout: Layout,
+    ) -> Result<Self, StoreError> {
         let base = match layout {
-            Layout::File => Base::File(Arc::new(parent.file(name, Access::Create)?)),
-            Layout::Folder => Base::Folder(parent.create_folder(name)?),
+            Layout::File => Base::File(Arc::new(parent.file(name, Access::Write)?)),
+            Layout::Folder => Base::Folder(parent.folder(name)?),
         };
         let path = parent.path().join(name);
         Ok(Self { path, base })
+    }
+
+    /// Makes the file or folder `name`, for writing. Returns `None` if anything has that name.
+    pub(super) fn create_new(
+        parent: &Folder,
+        name: &str,
+        layout: Layout,
+    ) -> Result<Option<Self>, StoreError> {
+        let base = match layout {
+            Layout::File => {
+                let file = parent.create_new_file(name)?;
+                file.map(|file| Base::File(Arc::new(file)))
+            }
+            Layout::Folder => parent.create_new_folder(name)?.map(Base::Folder),
+        };
+        let path = parent.path().join(name);
+        Ok(base.map(|base| Self { path, base }))
     }
 
     /// The root of a share whose folder is open.

@@ -1,12 +1,12 @@
 //! Shares for the tests of this module.
 
 use super::{
-    CreateError, CreateOptions, Destination, Download, DownloadMode, FileLayout, ShareDraft, Store,
-    StoreError,
+    CreateError, CreateOptions, Destination, Download, DownloadMode, FileLayout, RecordedFiles,
+    ShareDraft, Store, StoreError,
 };
 use crate::torrent::{FileName, FilePath, Info};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
@@ -65,16 +65,37 @@ pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
     store
 }
 
-/// A new download of all files.
+/// Opens a download as a peer does after a start: its record names the partial file, if there is
+/// one. Then makes the files.
+pub(super) fn open_recorded(
+    layout: FileLayout,
+    destination: &Destination,
+    mode: DownloadMode,
+) -> Result<Download, StoreError> {
+    let partial = destination.partial_name(layout.info().info_hash());
+    let there = destination.folder.join(&partial).symlink_metadata();
+    let recorded = RecordedFiles {
+        partial: there.is_ok().then_some(&*partial),
+        is_recorded: true,
+        ..RecordedFiles::NONE
+    };
+    let download = Download::open(layout, destination, mode, recorded)?;
+    download.make_files()?;
+    Ok(download)
+}
+
+/// Finishes a download without a record.
+pub(super) fn finish(download: Download) -> Result<PathBuf, StoreError> {
+    download.finish(None, &|_| Ok(()))
+}
+
+/// A new or continued download of all files.
 pub(super) fn download(
     info: &Arc<Info>,
     destination: &Destination,
 ) -> Result<Download, StoreError> {
-    Download::open(
-        FileLayout::all(Arc::clone(info)),
-        destination,
-        DownloadMode::New,
-    )
+    let layout = FileLayout::all(Arc::clone(info));
+    open_recorded(layout, destination, DownloadMode::New)
 }
 
 pub(super) fn destination(folder: &TempDir, name: &str) -> Destination {

@@ -96,6 +96,26 @@ impl Folder {
         }
     }
 
+    /// Makes the folder `name` in this folder. Returns `None` if anything has that name.
+    pub(super) fn create_new_folder(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        match mkdirat(&self.file, name, Mode::from_bits_truncate(0o777)) {
+            Ok(()) => self.folder(name).map(Some),
+            Err(Errno::EEXIST) => Ok(None),
+            Err(errno) => Err(StoreError::io("make", &self.path.join(name), errno)),
+        }
+    }
+
+    /// Makes the regular file `name` in this folder, for reading and writing. Returns `None` if
+    /// anything has that name.
+    pub(super) fn create_new_file(&self, name: &str) -> Result<Option<File>, StoreError> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        match openat(&self.file, name, flags, Mode::from_bits_truncate(0o666)) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::EEXIST) => Ok(None),
+            Err(errno) => Err(StoreError::io("make", &self.path.join(name), errno)),
+        }
+    }
+
     /// Opens the regular file `name` in this folder.
     pub(super) fn file(&self, name: &str, access: Access) -> Result<File, StoreError> {
         // Without `O_NONBLOCK`, opening a pipe would wait for its other end.
@@ -187,6 +207,14 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
         Err(TryLockError::Error(error)) => carried_out(OptionalCall::Lock, path, Err(error))
             .map(drop)
             .map_err(|error| StoreError::io("lock", path, error)),
+    }
+}
+
+/// Whether the lock of a file or folder is held elsewhere.
+pub(super) fn is_locked(file: &File) -> bool {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().is_err(),
+        Err(error) => matches!(error, TryLockError::WouldBlock),
     }
 }
 

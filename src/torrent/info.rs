@@ -437,12 +437,6 @@ mod tests {
             Metainfo::parse(name_not_text),
             Err(MetainfoError::Name(NameError::NotText))
         );
-        let tracker_not_text =
-            b"d8:announce1:\xff4:infod6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:ee";
-        assert_eq!(
-            Metainfo::parse(tracker_not_text),
-            Err(MetainfoError::NotText("announce"))
-        );
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    Check, ControlStatus, DownloadState, DownloadStatus, Finding, LinkStatus, ListedFile, Sent,
-    ShareStatus, Started, Status, TrackerState, TrackerStatus, Uploaded, Verdict,
+    Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus,
+    ListedFile, Sent, ShareStatus, Started, Status, TrackerState, TrackerStatus, Uploaded, Verdict,
 };
 use crate::torrent::InfoHash;
 use crate::wire::access::{
@@ -75,6 +75,7 @@ fn samples() -> Vec<CommandOutcome> {
             name: "x".into(),
             info_hash: HASH,
             path: "/x".into(),
+            already: false,
         }),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),
@@ -156,6 +157,7 @@ fn downloads() -> Vec<DownloadStatus> {
     let failed = DownloadState::Failed("disk full".into());
     vec![
         download(None, failed, None),
+        download(None, DownloadState::Checking(50), None),
         download(
             Some("lab".into()),
             DownloadState::Downloading,
@@ -226,6 +228,10 @@ fn status(user: Option<String>) -> Status {
             tracker(Some(true), Some("refused".into()), Some(control)),
         ],
         links: 1,
+        damaged: vec![DamagedRecord {
+            path: "/s/records/7".into(),
+            message: "damaged".into(),
+        }],
     }
 }
 

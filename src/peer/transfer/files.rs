@@ -1,7 +1,8 @@
 //! The open files of a transfer, and what is known of the files of a lost share. A share is lost
 //! when its files differ from what was verified.
 
-use crate::storage::{Download, FileStamp, StampMatch, Store};
+use super::check_progress::CheckProgress;
+use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
 use crate::system::lock;
 use crate::torrent::{Info, ModifiedTimes};
 use std::sync::{Arc, Mutex};
@@ -19,11 +20,16 @@ pub(crate) enum OpenFiles {
 #[derive(Debug, Default)]
 pub(super) struct TransferFiles {
     state: Mutex<State>,
+    pub(super) check: CheckProgress,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: Option<OpenFiles>,
+    /// Whether the download was cancelled. Its files are not opened any more.
+    is_cancelled: bool,
+    /// The steps that were noted before the download takes its final name.
+    steps: Option<RenameSteps>,
     /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<FileStamp>>,
     lost: LostFiles,
@@ -114,15 +120,41 @@ impl TransferFiles {
         };
     }
 
-    /// Takes opened files. If they are sealed, takes their stamps too.
-    pub(super) fn open(&self, files: OpenFiles) {
+    /// Takes opened files. If they are sealed, takes their stamps too. Returns `false` if the
+    /// download was cancelled.
+    #[must_use]
+    pub(super) fn open(&self, files: OpenFiles) -> bool {
         let mut state = lock(&self.state);
+        if state.is_cancelled {
+            return false;
+        }
         if let OpenFiles::Whole(store) = &files
             && let Some(sealed) = store.sealed()
         {
             state.sealed = Some(sealed);
         }
         state.open = Some(files);
+        true
+    }
+
+    /// Notes that the download was cancelled. Returns the files to write to, if they are open.
+    pub(super) fn cancel(&self) -> Option<Arc<Download>> {
+        let mut state = lock(&self.state);
+        state.is_cancelled = true;
+        match state.open.take() {
+            Some(OpenFiles::Partial(download)) => Some(download),
+            _ => None,
+        }
+    }
+
+    /// The steps that were noted before the download takes its final name.
+    pub(super) fn steps(&self) -> Option<RenameSteps> {
+        lock(&self.state).steps.clone()
+    }
+
+    /// Sets the noted steps.
+    pub(super) fn set_steps(&self, steps: Option<RenameSteps>) {
+        lock(&self.state).steps = steps;
     }
 
     /// The files to read from, once they are open.

@@ -145,7 +145,9 @@ impl Transfer {
             return;
         }
         self.files.forget_scans();
-        self.files.open(OpenFiles::Whole(Arc::new(store)));
+        if !self.set_files(OpenFiles::Whole(Arc::new(store))) {
+            return;
+        }
         log::info!("{}: served again", self.name());
         if self.begin(owned, true) {
             self.update_record();

@@ -1,7 +1,7 @@
 //! The record of a transfer in the state folder.
 
 use super::transfer::Transfer;
-use crate::storage::{Record, RecordError, RecordState};
+use crate::storage::{Record, RecordError, RecordState, UnfinishedRecord};
 use crate::swarm::Phase;
 
 impl Transfer {
@@ -34,6 +34,19 @@ impl Transfer {
         }
     }
 
+    /// Replaces the record of a download that its user ended: only its partial file is recorded
+    /// from now on, so that another download can continue it.
+    pub(crate) fn record_as_stopped(&self) -> Result<(), RecordError> {
+        let records = &self.context.records;
+        if self.plan.partial.is_none() {
+            return records.remove(self.info_hash());
+        }
+        records.update(&Record {
+            state: RecordState::Stopped,
+            ..self.to_record()
+        })
+    }
+
     /// The current record.
     pub(crate) fn to_record(&self) -> Record {
         // The sealed stamps, not the current ones: the current content is not verified.
@@ -49,7 +62,9 @@ impl Transfer {
                 whole()
             }
             Phase::Checking if !plan.is_download() => whole(),
-            Phase::Checking | Phase::Fetching { .. } | Phase::Retired => RecordState::Partial,
+            Phase::Checking | Phase::Absent { .. } | Phase::Fetching { .. } | Phase::Retired => {
+                RecordState::Partial
+            }
         };
         let mut sources: Vec<(String, u64)> = self.inspect(|core| {
             let sources = core.progress().sources();
@@ -61,11 +76,18 @@ impl Transfer {
         let is_whole = matches!(state, RecordState::Complete { .. });
         let group = plan.group.as_ref();
         Record {
-            replaces: plan.replaces && !is_whole,
-            extends: plan.extends && !is_whole,
             group: group.map(|group| (group.user.clone(), group.group.clone())),
             info_hash: self.info_hash(),
             kind: plan.kind.clone(),
+            unfinished: match is_whole {
+                true => UnfinishedRecord::default(),
+                false => UnfinishedRecord {
+                    replaces: plan.replaces,
+                    extends: plan.extends,
+                    partial: plan.partial.clone(),
+                    steps: self.files.steps(),
+                },
+            },
             state,
             trackers: plan.metainfo.trackers().to_vec(),
             sources,
