@@ -67,6 +67,10 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "another file or folder is at the destination already",
     ),
     ("logged-in", "another user is logged in at this peer"),
+    (
+        "unknown-outcome",
+        "a tracker received the command and did not answer: it may have been carried out",
+    ),
     ("unreachable", "no tracker answers as it should"),
     (
         "untrusted",

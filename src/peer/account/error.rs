@@ -19,13 +19,16 @@ pub enum AccountError {
     /// TRACKER_INFO cannot be read, or names no tracker.
     #[error("{0}")]
     TrackerInfo(String),
-    /// No tracker answers.
-    #[error("no tracker answers: {troubles}{}", if *.sent { "; the request may have been carried out: look before you try again" } else { "" })]
-    NoTracker {
+    /// No tracker answers: what each answered, or why it could not be asked.
+    #[error("no tracker answers: {0}")]
+    NoTracker(String),
+    /// A tracker received the write and did not answer.
+    #[error("it is not known whether this was done; {advice}: {troubles}")]
+    UnknownOutcome {
         /// What each tracker answered, or why it could not be asked.
         troubles: String,
-        /// Whether one of them received the request and did not answer.
-        sent: bool,
+        /// How a person finds out whether the write was made.
+        advice: &'static str,
     },
     /// A tracker cannot prove that it belongs to this cluster.
     #[error(transparent)]
@@ -78,9 +81,8 @@ impl AccountError {
             Self::NotLoggedIn => "not-logged-in",
             Self::LoggedIn(_) => "logged-in",
             Self::TrackerInfo(_) => "no-tracker",
-            Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => {
-                "unreachable"
-            }
+            Self::NoTracker(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => "unreachable",
+            Self::UnknownOutcome { .. } => "unknown-outcome",
             Self::NoRandomness => "busy",
             Self::NoSuchName(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",

@@ -7,6 +7,7 @@
 //! Locks: `login`, held while its file is written, so that changes stay in order; never during a
 //! request.
 
+mod attempts;
 mod connection;
 mod error;
 mod groups;
@@ -23,6 +24,7 @@ use crate::system::lock;
 use crate::wire::access::{AccessAnswer, AccessRequest, ListPage, ShortText, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
+use attempts::{Attempts, NextRound};
 use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, RoundReply, cannot_answer_now, ends_login};

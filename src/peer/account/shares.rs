@@ -150,10 +150,7 @@ impl Account {
             }
             refused => {
                 troubles.extend(refused.map(|refused| refused.to_string()));
-                Err(AccountError::NoTracker {
-                    troubles: troubles.join("; "),
-                    sent: false,
-                })
+                Err(AccountError::NoTracker(troubles.join("; ")))
             }
         }
     }

@@ -435,6 +435,11 @@ impl AccessRequest {
         }
     }
 
+    /// Whether it is a part of an upload that only a tracker with the earlier parts can use.
+    pub fn is_later_part(&self) -> bool {
+        matches!(self, Self::Publish { part, .. } if part.offset() > 0)
+    }
+
     /// Whether the request changes the registry.
     pub fn is_write(&self) -> bool {
         self.write_id().is_some()
