@@ -11,7 +11,7 @@ use super::{logging, signals, state_folder};
 use crate::certificate::Fingerprint;
 use crate::storage::{CLUSTER_FILE, StateKind};
 use crate::tracker::{
-    AccessSettings, EndpointOptions, MAX_TRACKERS, Node, NodeOptions, RunHost, RunOptions,
+    AccessSettings, EndpointOptions, MAX_TRACKERS, NewKey, Node, NodeOptions, RunHost, RunOptions,
 };
 use crate::wire::replica::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
@@ -63,6 +63,10 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         udp: arguments.open,
         folder: folder.path().to_owned(),
         key,
+        new_key: match arguments.new_cluster {
+            true => NewKey::Allowed,
+            false => NewKey::WithoutRegistry,
+        },
         pinned: info.fingerprint,
         stop: signals.stop,
     };

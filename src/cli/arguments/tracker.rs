@@ -23,6 +23,8 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) data: Option<PathBuf>,
     /// The file with the cluster's key; `None` for the default path.
     pub(in crate::cli) cluster: Option<PathBuf>,
+    /// Whether a missing file with the key may be made although there is a registry.
+    pub(in crate::cli) new_cluster: bool,
     /// Whether open swarms are served.
     pub(in crate::cli) open: bool,
     /// Settings for peers with accounts.
@@ -128,7 +130,7 @@ fn address_and_service() -> [Arg; 8] {
 }
 
 /// The options about the tracker's data.
-fn data() -> [Arg; 5] {
+fn data() -> [Arg; 6] {
     [
         flag("dump")
             .conflicts_with_all(["expect", "open"])
@@ -142,6 +144,9 @@ fn data() -> [Arg; 5] {
         flag("alone")
             .conflicts_with_all(["expect", "dump", "backup"])
             .help("Serve at once; use it only if no other tracker has newer data"),
+        flag("new-cluster")
+            .conflicts_with_all(["expect", "dump", "backup"])
+            .help("Make a new cluster, with a new fingerprint for all users, although the data belong to an existing one; only if its cluster.pem is lost"),
         path_option("check", "DIR")
             .num_args(2)
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
@@ -183,6 +188,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
         listen: matches.get_one("listen").cloned(),
         data: matches.get_one("data").cloned(),
         cluster: matches.get_one("cluster").cloned(),
+        new_cluster: matches.get_flag("new-cluster"),
         open: matches.get_flag("open"),
         service: ServiceArguments {
             interval: matches
@@ -300,6 +306,7 @@ mod tests {
         );
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
+        assert!(tracker("tracker --new-cluster").new_cluster && !restored.new_cluster);
         for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }
