@@ -153,6 +153,7 @@ impl AccountRunner<'_> {
     ) -> Result<Password, CommandError> {
         let was_given = given.is_some();
         let password = self.password(given, question)?;
+        password.check_new()?;
         if was_given || !self.lines.can_ask() {
             return Ok(password);
         }

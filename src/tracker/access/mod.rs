@@ -35,7 +35,9 @@ use info_cache::{InfoCache, InfoPartError};
 use logins::Logins;
 pub use operator::{OperatorAccess, RegistryCounts};
 use passwords::{HashingError, PasswordHasher};
-use refusals::{from_hashing_error, from_refusal, from_write_error, no_randomness, refused};
+use refusals::{
+    check_new_password, from_hashing_error, from_refusal, from_write_error, no_randomness, refused,
+};
 pub(super) use registrar::Registrar;
 use request_context::{CompletedRequest, RequestContext};
 pub use settings::{AccessSettings, Registration};

@@ -9,8 +9,8 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites, InviteCode,
-    Login, Logins, OperatorAccess, Registration, RequestContext, TOKEN_LIFETIME, from_refusal,
-    from_write_error, no_randomness, refused,
+    Login, Logins, OperatorAccess, Registration, RequestContext, TOKEN_LIFETIME,
+    check_new_password, from_refusal, from_write_error, no_randomness, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
@@ -22,7 +22,7 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest,
     AccessRequestMessage, ShortText, Token,
 };
-use crate::wire::name::{GroupName, Label, UserName};
+use crate::wire::name::{GroupName, UserName};
 use crate::wire::password::Password;
 use std::fmt::Display;
 use std::io;
@@ -368,17 +368,14 @@ impl Registrar {
         };
         // The code and the name are checked before the expensive hashing, and again by the write.
         // If a code is required, nobody without a valid one learns which names are taken.
-        let label = Label::from(&name);
+        check_new_password(password)?;
         self.store.read(|registry| {
             if let Some(code) = &code {
                 registry
                     .check_invite(&code.hash(), since_1970())
                     .map_err(from_refusal)?;
             }
-            match registry.account_id(&label) {
-                Ok(_) => Err(from_refusal(Refusal::NameTaken(label))),
-                Err(_) => Ok(()),
-            }
+            registry.check_user_name(&name).map_err(from_refusal)
         })?;
         let _attempt = self.logins.begin_attempt(None, from)?;
         let what = format!("user {name} is created from {from}");

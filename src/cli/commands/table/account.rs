@@ -15,7 +15,7 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
         ],
         flags: &[flag("--invite", Some("CODE"))],
         summary: "create an account",
-        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Without PASSWORD the peer asks for it without \
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and a password at least 8 characters. Without PASSWORD the peer asks for it without \
                   echo; without a terminal it reads the next line of standard input. A tracker with closed registration \
                   needs an invite code, which its operator makes with invite.\nExample: create_user nik",
         read: |words| {

@@ -180,9 +180,18 @@ fn a_name_cannot_be_taken_twice() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.user("nik").unwrap();
     assert_eq!(kind_of(tracker.user("nik")), "name-taken");
-    tracker.user("Nik").unwrap();
     tracker.group(nik, "lab").unwrap();
     assert_eq!(kind_of(tracker.group(nik, "lab")), "name-taken");
+    // Names that differ only in case are not two names.
+    for name in ["Nik", "NIK", "niK"] {
+        let refused = tracker.user(name).unwrap_err();
+        assert_eq!(refused, Refusal::NameTaken(label("nik")), "{name}");
+    }
+    assert_eq!(kind_of(tracker.group(nik, "Lab")), "name-taken");
+    for name in ["ni", "nik-", "nikk", "_nik"] {
+        tracker.user(name).unwrap();
+        tracker.group(nik, name).unwrap();
+    }
     let now = tracker.time();
     let renamed = tracker
         .registry
