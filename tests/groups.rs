@@ -15,6 +15,7 @@ mod groups {
     mod input;
     mod interruptions;
     mod liar;
+    mod machines;
     mod membership;
     mod refusals;
     mod scale;

@@ -48,6 +48,9 @@ pub enum AccountError {
     /// Text that cannot be the name of a share.
     #[error("there is no share called {0:?}; list_files shows all")]
     NoSuchName(String),
+    /// This peer has no share of that name.
+    #[error("this peer does not share {0:?}; status shows what it shares")]
+    NotHere(String),
     /// The stored login cannot be read or written.
     #[error(transparent)]
     Login(#[from] LoginFileError),
@@ -84,7 +87,7 @@ impl AccountError {
             Self::NoTracker(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => "unreachable",
             Self::UnknownOutcome { .. } => "unknown-outcome",
             Self::NoRandomness => "busy",
-            Self::NoSuchName(_) => "unknown-share",
+            Self::NoSuchName(_) | Self::NotHere(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
             Self::Login(_) | Self::Unstored(_) => "record",

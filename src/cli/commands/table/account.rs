@@ -4,6 +4,7 @@ use crate::cli::command_error::CommandError;
 use crate::cli::commands::account::AccountCommand;
 use crate::cli::commands::command::{Command, FileCommand, OPEN_SWARMS};
 use crate::cli::commands::entry::{ArgumentKind, CommandEntry, flag, optional, required};
+use crate::peer::StopScope;
 
 /// Accounts and logins.
 pub(super) static ACCOUNT: &[CommandEntry] = &[
@@ -260,10 +261,11 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("G", ArgumentKind::Other),
             required("NAME", ArgumentKind::Other),
         ],
-        flags: &[],
+        flags: &[flag("--here", None)],
         summary: "stop sharing a file or folder",
         details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
-                  catalogue.\n\
+                  catalogue, and so from all peers. With --here only this peer stops, also after a restart; your peers on \
+                  other machines go on.\n\
                   With - for G: leaves an open swarm and forgets it. NAME can be an info-hash. An unfinished download is \
                   kept as NAME.part and continues when you start it again with the same destination; cancel removes it \
                   instead.\nExample: stop_share - disk.img",
@@ -274,6 +276,10 @@ pub(super) static FILES: &[CommandEntry] = &[
                     false => Some(words.name(0)?),
                 },
                 name: words.word(1)?.to_owned(),
+                scope: match words.has_flag("--here") {
+                    true => StopScope::ThisPeer,
+                    false => StopScope::Everywhere,
+                },
             }))
         },
     },
