@@ -102,6 +102,7 @@ fn account_samples() -> Vec<AccountOutcome> {
     let news = || DecisionEntry {
         group: lab(),
         outcome: DecisionOutcome::Accepted,
+        user: None,
         decided_at: 0,
     };
     let group = |owner| GroupEntry {

@@ -5,7 +5,7 @@
 //! tracker decides.
 //!
 //! Locks: `login`, held while its file is written, so that changes stay in order; never during a
-//! request.
+//! request. `no_requests_until`, for a look-up or a change.
 
 mod attempts;
 mod connection;
@@ -31,6 +31,7 @@ use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use trackers::ClusterTrackers;
 
 /// The user of a peer.
@@ -41,6 +42,8 @@ pub struct Account {
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_only_one`].
     only_one: AtomicBool,
+    /// Until then, only decisions are asked for, because a tracker did not understand more.
+    no_requests_until: Mutex<Option<Instant>>,
 }
 
 /// A login that has begun.
@@ -84,6 +87,7 @@ impl Account {
             file,
             login: Mutex::new(login),
             only_one: AtomicBool::new(false),
+            no_requests_until: Mutex::new(None),
         })
     }
 

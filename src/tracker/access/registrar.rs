@@ -308,9 +308,11 @@ impl Registrar {
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
             AccessRequest::Announce(announce) => self.shares.announce(context, &announce),
-            AccessRequest::ListDecisions { seen, after } => {
-                lists::decisions(store, account, &seen, after)
-            }
+            AccessRequest::ListDecisions {
+                seen,
+                requests,
+                after,
+            } => lists::news(store, account, &seen, requests, after),
             _ => Err(token_not_allowed()),
         }
     }

@@ -127,9 +127,7 @@ pub use dump::Dump;
 pub use encoding::DecodeError;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
-pub use queries::{
-    Cursor, CursorError, Decision, GroupView, MAX_PAGE, MemberView, Page, RequestView,
-};
+pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Page, RequestView};
 pub use refusal::Refusal;
 pub use register::Register;
 pub use row::{

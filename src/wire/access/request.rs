@@ -185,6 +185,9 @@ pub enum AccessRequest {
     ListDecisions {
         /// The decisions that the peer has received: `seen` of the last answer.
         seen: SeenDecisions,
+        /// Whether the peer also wants to know of new requests to join a group that the user owns.
+        /// A tracker of the version before refuses a message with this field.
+        requests: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
@@ -220,8 +223,13 @@ impl AccessRequestMessage {
                 ("old", old.expose().into()),
             ]),
             AccessRequest::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
-            AccessRequest::ListDecisions { seen, after } => {
+            AccessRequest::ListDecisions {
+                seen,
+                requests,
+                after,
+            } => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
+                entries.extend(requests.then_some(("requests", 1u32.into())));
                 entries.extend(fields::after_entry(after));
             }
             AccessRequest::Certify { request, .. } => {
@@ -394,6 +402,12 @@ impl AccessRequest {
             "cluster" => Self::Cluster,
             "news" => Self::ListDecisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
+                requests: fields
+                    .optional("requests", |value, key| {
+                        let is_one = value.integer() == Some(1);
+                        is_one.then_some(true).ok_or(ControlError::WrongValue(key))
+                    })?
+                    .unwrap_or(false),
                 after: fields::read_after(fields)?,
             },
             other => return Err(ControlError::unknown(other)),

@@ -102,7 +102,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
         summary: "ask the owner of a group to accept you",
-        details: "The owner sees the request in list_requests. The answer appears at the prompt, at your next login and in \
+        details: "The owner sees the request at the prompt and in list_requests. The answer appears at the prompt, at your next login and in \
                   list_groups.",
         read: |words| Ok(Command::Account(AccountCommand::JoinGroup(words.name(0)?))),
     },
