@@ -22,8 +22,8 @@
 //! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread,
 //! lock or clock. Their callers pass bytes and the time. They do not use `system`.
 //!
-//! `docs/overview.md`, beside the sources, describes how a piece is fetched, the threads, the locks
-//! and the assumptions.
+//! `docs/overview.md`, beside the sources, describes how a piece is fetched, the threads and the
+//! locks.
 #![warn(unreachable_pub)]
 #![cfg_attr(
     not(test),

@@ -109,7 +109,7 @@ pub enum MemberError {
     )]
     OtherAuthority(Option<String>),
     /// It names the group's authority as its issuer, but that authority has not signed these bytes.
-    #[error("it names the group's authority, but that has not signed it")]
+    #[error("it names the group's authority, but that authority has not signed it")]
     NotSigned,
     /// It is not valid yet.
     #[error("it is not valid before {0}")]

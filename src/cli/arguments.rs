@@ -3,11 +3,13 @@
 //! In scope: the options, their help, and which of them go together; wrong usage becomes one line
 //! and exit code 2. Out of scope: acting on them.
 
+mod doctor;
 mod options;
 mod peer;
 mod torrent;
 mod tracker;
 
+pub(super) use doctor::DoctorArguments;
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
 pub(super) use tracker::{MaintenanceTask, TrackerArguments};
@@ -23,6 +25,8 @@ pub(super) enum Invocation {
     Tracker(TrackerArguments),
     /// Run a peer.
     Peer(PeerArguments),
+    /// Check what a peer needs.
+    Doctor(DoctorArguments),
     /// Work on a `.torrent`.
     Torrent(TorrentArguments),
     /// Print this text, for `--help` and `--version`.
@@ -41,6 +45,7 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
     match matches.subcommand() {
         Some(("tracker", matches)) => Ok(Invocation::Tracker(tracker::read(matches))),
         Some(("peer", matches)) => Ok(Invocation::Peer(peer::read(matches))),
+        Some(("doctor", matches)) => Ok(Invocation::Doctor(doctor::read(matches))),
         Some(("torrent", matches)) => torrent::read(matches)
             .map(Invocation::Torrent)
             .ok_or_else(no_subcommand),
@@ -67,6 +72,7 @@ pub(super) fn definition() -> Command {
         .subcommand(tracker::definition())
         .subcommand(peer::definition())
         .subcommand(torrent::definition())
+        .subcommand(doctor::definition())
 }
 
 /// Turns an error of clap into one line. For clap, `--help` and `--version` are errors too.
@@ -123,6 +129,7 @@ mod tests {
             "tracker --help",
             "peer --help",
             "torrent --help",
+            "doctor --help",
             "torrent create --help",
         ] {
             match parse(line) {
@@ -136,6 +143,7 @@ mod tests {
         for subcommand in [
             "tracker",
             "peer",
+            "doctor",
             "torrent",
             "torrent create",
             "torrent show",

@@ -56,7 +56,7 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     ("bad-name", "no user or group can have that name"),
     (
         "bad-password",
-        "no password was given, or it is not allowed, or the two differ",
+        "no password was given, or it is not allowed, or was typed differently the second time",
     ),
     (
         "of-a-group",

@@ -181,8 +181,8 @@ impl<'a> CommandRunner<'a> {
         }
     }
 
-    /// The group of the complete download of this name, as an argument of a command; `None` if
-    /// there is no such download.
+    /// If a download of this name is complete: its group, as it is written in a command (`-` for an
+    /// open swarm).
     fn group_of_complete_download(&self, name: &str) -> Option<String> {
         let downloads = self.peer.downloads();
         let is_it = |download: &&DownloadStatus| {
@@ -244,8 +244,8 @@ impl<'a> CommandRunner<'a> {
 
     fn report(&mut self, name: &str, result: &Result<CommandOutcome, CommandError>) {
         self.all_succeeded &= result.is_ok();
-        let only_one = self.peer.account().take_only_one();
-        if only_one && !self.output.is_json() {
+        let one_tracker_only = self.peer.account().take_one_tracker_only();
+        if one_tracker_only && !self.output.is_json() {
             self.output.note(
                 "only one tracker has stored this so far; the others copy it when they are back",
             );
@@ -253,7 +253,7 @@ impl<'a> CommandRunner<'a> {
         match result {
             _ if self.output.is_json() => {
                 self.output
-                    .result(&json::result_line(name, result, only_one));
+                    .result(&json::result_line(name, result, one_tracker_only));
             }
             Ok(outcome) => {
                 for line in render::outcome_lines(outcome) {

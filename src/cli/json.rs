@@ -7,19 +7,19 @@ mod value;
 use super::command_error::CommandError;
 use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome};
-use crate::peer::{DownloadState, DownloadStatus, LinkStatus, ShareStatus, TrackerStatus};
+use crate::peer::{DownloadState, DownloadStatus, Finding, LinkStatus, ShareStatus, TrackerStatus};
 use account::{file, group, member, news, request};
 use value::{JsonValue, list, object, plain};
 
-/// The object of a command's result. `only_one`: whether only one of several trackers has stored
-/// the effect of the command.
+/// The object of a command's result. `one_tracker_only`: whether only one of several trackers has
+/// stored the effect of the command.
 pub(super) fn result_line(
     command: &str,
     result: &Result<CommandOutcome, CommandError>,
-    only_one: bool,
+    one_tracker_only: bool,
 ) -> String {
     let mut fields = vec![("command", plain(command)), ("ok", plain(result.is_ok()))];
-    if only_one {
+    if one_tracker_only {
         fields.push(("copies", plain(1)));
     }
     match result {
@@ -34,6 +34,25 @@ pub(super) fn result_line(
     }
     // Cannot fail: keys are strings and no number is out of JSON's range.
     serde_json::to_string(&object(fields)).unwrap_or_default()
+}
+
+/// The object of `pieceful doctor`.
+pub(super) fn doctor_line(findings: &[Finding]) -> String {
+    let fields = [
+        ("command", plain("doctor")),
+        ("ok", plain(!findings.iter().any(Finding::is_fault))),
+        ("checks", list(findings, finding)),
+    ];
+    serde_json::to_string(&object(fields)).unwrap_or_default()
+}
+
+fn finding(finding: &Finding) -> JsonValue<'_> {
+    object([
+        ("check", plain(finding.check.as_str())),
+        ("state", plain(finding.verdict.as_str())),
+        ("message", plain(&*finding.text)),
+        ("advice", plain(finding.advice.as_deref())),
+    ])
 }
 
 /// The fields after `ok` of a command that succeeded.

@@ -9,6 +9,7 @@ mod command_error;
 mod commands;
 mod completion;
 mod console;
+mod doctor;
 mod escape;
 mod execute;
 mod exit;
@@ -48,6 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Tracker(arguments)) => tracker::run(arguments),
         Ok(Invocation::Peer(arguments)) => peer::run(arguments),
         Ok(Invocation::Torrent(arguments)) => torrent::run(arguments),
+        Ok(Invocation::Doctor(arguments)) => doctor::run(arguments),
         Ok(Invocation::Print(text)) => {
             let output = Output::new(false);
             output.result(&text);

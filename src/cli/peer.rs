@@ -157,7 +157,7 @@ fn interrupt_on_stop(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>
 }
 
 /// The first address that the host name resolves to.
-fn resolve(address: &HostPort) -> Result<SocketAddr, String> {
+pub(super) fn resolve(address: &HostPort) -> Result<SocketAddr, String> {
     let unknown = |why: String| format!("cannot listen on {address}: {why}");
     let mut found = (address.host.as_str(), address.port)
         .to_socket_addrs()

@@ -104,6 +104,7 @@ fn every_option_is_documented_with_its_default() {
     for (name, heading) in [
         ("pieceful tracker", "### Options of a tracker"),
         ("pieceful peer", "### Options of a peer"),
+        ("pieceful doctor", "### Options of `doctor`"),
         ("pieceful torrent create", "### Options of `torrent create`"),
         ("pieceful torrent show", "### `torrent show`"),
         ("pieceful torrent check", "### `torrent check`"),
@@ -129,6 +130,7 @@ fn every_argument_is_documented_with_its_default() {
     for (name, heading) in [
         ("tracker", "### Arguments of a tracker"),
         ("peer", "### Arguments of a peer"),
+        ("doctor", "### Arguments of `doctor`"),
     ] {
         let definition = definition();
         let command = definition.find_subcommand(name).unwrap();

@@ -12,6 +12,14 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// The most files and connections that this process can have open. `None` if the system does not
+/// report it.
+pub fn descriptor_limit() -> Option<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .ok()
+        .map(|(soft, _)| soft)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

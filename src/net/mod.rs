@@ -1,8 +1,9 @@
 //! Sockets and threads: servers, the fixed pool, deadlines, TLS, stopping.
 //!
-//! In scope: everything that starts threads or bounds a wait. Out of scope: the meaning of the
-//! bytes on a connection. Every thread here has a name, and every wait has a bound. Every thread
-//! also has an owner that ends it, except a look-up of a host name (see `names`).
+//! In scope: servers and the pool with their threads, and everything that bounds a wait. Out of
+//! scope: the meaning of the bytes on a connection. Every thread here has a name, and every wait
+//! has a bound. Every thread also has an owner that ends it, except a look-up of a host name (see
+//! `names`).
 
 mod connections;
 mod deadline;
@@ -18,7 +19,7 @@ mod tls;
 
 pub use connections::ConnectionCaps;
 pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use incoming::IncomingConnection;
 pub use names::HostNames;

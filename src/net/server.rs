@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Time that a connection thread waits for its next connection before it ends.
+/// Time that a connection thread waits for its next connection before the thread ends.
 const THREAD_IDLE_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of the first data of a connection that [`Serve::serve_inline`] sees.
 const PEEK_BYTES: usize = 8 << 10;

@@ -5,6 +5,7 @@
 //! (`cli`), and the decisions of a swarm (`swarm`), which this module feeds with events.
 //!
 //! Layers, from the top:
+//! - `doctor`, which checks what a peer needs, without one;
 //! - `commands`, and `running`, which starts and stops the peer;
 //! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: events that start links and
 //!   transfers, and the clock;
@@ -23,6 +24,7 @@ mod calls;
 mod changes;
 mod commands;
 mod context;
+mod doctor;
 mod download;
 mod error;
 mod file_choice;
@@ -53,6 +55,7 @@ pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::sending::Sent;
 pub use commands::unlisted::{MissingPieces, UnlistedProgress};
+pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
 pub use download::place::Started;
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice};

@@ -123,53 +123,94 @@ impl<'a> Trust<'a> {
         connection: Duration,
         handshake: Duration,
     ) -> Result<TlsStream, TrustError> {
-        let stored = match self.pinned {
-            Some(_) => None,
-            None => self.known.load().map_err(cluster_file_error)?,
-        };
+        let expected = self.expected()?;
+        let (stream, found) = self.open(address, expected, connection, handshake)?;
+        if expected.is_none() {
+            self.store_first(address, found)?;
+        }
+        Ok(stream)
+    }
+
+    /// Like [`Trust::connect_within`], but stores nothing at first use. Also returns the
+    /// fingerprint of the tracker's cluster.
+    ///
+    /// # Errors
+    /// See [`TrustError`].
+    pub(super) fn inspect(
+        &self,
+        address: SocketAddr,
+        connection: Duration,
+        handshake: Duration,
+    ) -> Result<(TlsStream, Fingerprint), TrustError> {
+        self.open(address, self.expected()?, connection, handshake)
+    }
+
+    /// The pinned fingerprint, or the stored one. `None` before the first use.
+    fn expected(&self) -> Result<Option<Fingerprint>, TrustError> {
+        match self.pinned {
+            Some(pinned) => Ok(Some(pinned)),
+            None => self.known.load().map_err(cluster_file_error),
+        }
+    }
+
+    fn open(
+        &self,
+        address: SocketAddr,
+        expected: Option<Fingerprint>,
+        connection: Duration,
+        handshake: Duration,
+    ) -> Result<(TlsStream, Fingerprint), TrustError> {
         let connected = TcpStream::connect_timeout(&address, connection);
         let socket = connected.map_err(|source| TrustError::Connect {
             address,
             source: Arc::new(source),
         })?;
-        let changed = |expected, found| TrustError::Changed {
-            address,
-            expected,
-            found,
-            path: self.known.path().to_owned(),
-        };
-        let opened = connect_tls(Arc::new(socket), self.pinned.or(stored), handshake);
-        let (stream, fingerprint) = opened.map_err(|error| match (error, self.pinned) {
+        let opened = connect_tls(Arc::new(socket), expected, handshake);
+        opened.map_err(|error| match (error, self.pinned) {
             (TlsError::OtherCluster { expected, found }, Some(_)) => TrustError::Pinned {
                 address,
                 expected,
                 found,
             },
-            (TlsError::OtherCluster { expected, found }, None) => changed(expected, found),
+            (TlsError::OtherCluster { expected, found }, None) => {
+                self.changed(address, expected, found)
+            }
             (error, _) => TrustError::Tls {
                 address,
                 source: Arc::new(error),
             },
-        })?;
-        if self.pinned.or(stored).is_none() {
-            // Another connection may have stored a fingerprint in the meantime.
-            let first = self
-                .known
-                .store_first(fingerprint)
-                .map_err(cluster_file_error)?;
-            if first != fingerprint {
-                return Err(changed(first, fingerprint));
-            }
-            log::info!(
-                "{address} is the first tracker connected to; its cluster {fingerprint} is trusted from now on"
-            );
-            (self.first_use)(FirstUse {
-                address,
-                fingerprint,
-                path: self.known.path(),
-            });
+        })
+    }
+
+    fn store_first(&self, address: SocketAddr, found: Fingerprint) -> Result<(), TrustError> {
+        // Another connection may have stored a fingerprint in the meantime.
+        let first = self.known.store_first(found).map_err(cluster_file_error)?;
+        if first != found {
+            return Err(self.changed(address, first, found));
         }
-        Ok(stream)
+        log::info!(
+            "{address} is the first tracker connected to; its cluster {found} is trusted from now on"
+        );
+        (self.first_use)(FirstUse {
+            address,
+            fingerprint: found,
+            path: self.known.path(),
+        });
+        Ok(())
+    }
+
+    fn changed(
+        &self,
+        address: SocketAddr,
+        expected: Fingerprint,
+        found: Fingerprint,
+    ) -> TrustError {
+        TrustError::Changed {
+            address,
+            expected,
+            found,
+            path: self.known.path().to_owned(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The thread `watch`: it checks regularly whether the files of complete shares are unchanged. A
-//! share whose files change or vanish is not served until they are again as they were verified.
+//! share whose files change or vanish is not served until they are again as they were when they
+//! were verified.
 //!
 //! `transfer::lost` decides what happens to such a share. Downloads in progress are not checked:
 //! this peer writes their files itself, and pieces that do not verify never count.

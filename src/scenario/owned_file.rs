@@ -12,7 +12,7 @@ pub const EMPTY_FILE_PIECE: u32 = BLOCK;
 pub struct OwnedFile {
     /// The file's name.
     pub name: FileName,
-    /// Its identifiers in order, each with a newline.
+    /// Its segments in order. A segment is one line: an identifier and a newline.
     pub content: Vec<u8>,
     /// The length of a segment in bytes, with its newline; 0 for an empty file.
     pub segment_length: u32,

@@ -48,8 +48,8 @@ pub enum ClusterError {
     },
     /// The file has other contents, or was changed.
     #[error(
-        "{} cannot be used: {source}; copy it again from another tracker (or, for a new cluster \
-         with a new fingerprint for all its users, move it away and start tracker 1)",
+        "{} cannot be used: {source}; copy it again from another tracker (or move it away and \
+         start tracker 1: that makes a new cluster, and all users must trust its new fingerprint)",
         .path.display()
     )]
     Damaged {

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 /// The action in errors about a folder that cannot be made, opened or locked.
 const USE_FOLDER: &str = "use the folder";
+/// The file in the folder that is locked.
+const LOCK_FILE: &str = "lock";
 
 /// A state folder that this process has locked. Other processes cannot use it until this is
 /// dropped.
@@ -63,6 +65,12 @@ impl StateFolder {
         Self::lock(path.to_owned(), None)
     }
 
+    /// Whether a process uses the folder at `path`. Changes nothing.
+    pub fn is_in_use(path: &Path) -> bool {
+        let lock = File::open(path.join(LOCK_FILE));
+        lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Makes a folder that is removed when this is dropped.
     ///
     /// # Errors
@@ -106,7 +114,7 @@ impl StateFolder {
     }
 
     fn lock(path: PathBuf, temporary: Option<TempDir>) -> Result<Self, StateFolderError> {
-        let file = path.join("lock");
+        let file = path.join(LOCK_FILE);
         let lock = File::options()
             .write(true)
             .create(true)
@@ -141,7 +149,9 @@ mod tests {
         let second = StateFolder::open(&path).unwrap_err();
         assert!(matches!(&second, StateFolderError::InUse(used) if *used == path));
         assert!(second.to_string().contains("a/b is in use"));
+        assert!(StateFolder::is_in_use(&path));
         drop(folder);
+        assert!(!StateFolder::is_in_use(&path));
         StateFolder::open(&path).unwrap();
         let file = temporary.path().join("file");
         std::fs::write(&file, "").unwrap();

@@ -31,6 +31,7 @@ mod database;
 mod destination;
 mod download;
 mod error;
+mod examine;
 mod extend;
 mod file_error;
 mod file_hashes;
@@ -75,6 +76,7 @@ pub use database::{
 pub use destination::Destination;
 pub use download::{Download, DownloadMode};
 pub use error::StoreError;
+pub use examine::{check_writable, existing_ancestor, free_space};
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};

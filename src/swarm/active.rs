@@ -108,7 +108,7 @@ pub(super) struct ActivePiece {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NeededArrival {
     /// Other links from which the block is requested. There are two if the block comes late, from a
-    /// link that had lost its request to them.
+    /// link whose own request was given up.
     pub(super) also_requested_from: [Option<LinkId>; 2],
     /// The run, if this was its last block.
     pub(super) completed: Option<BlockRun>,
@@ -135,7 +135,7 @@ impl ActivePiece {
     }
 
     /// Whether blocks of the piece may be requested from `link`.
-    pub(super) fn is_open_to(&self, link: LinkId) -> bool {
+    pub(super) fn may_be_requested_from(&self, link: LinkId) -> bool {
         self.single_link
             .is_none_or(|single_link| single_link == link)
     }
@@ -269,7 +269,7 @@ impl ActivePiece {
         let blocks = self.runs.get(run as usize);
         let block = blocks.and_then(|blocks| blocks.get((number % MAX_RUN_BLOCKS) as usize));
         run < self.begun
-            && self.is_open_to(link)
+            && self.may_be_requested_from(link)
             && block.is_some_and(|it| *it != BlockState::Arrived)
     }
 

@@ -10,8 +10,9 @@ const MAX_PIECES: u32 = 10;
 const MAX_BYTES: u32 = 4 << 20;
 
 /// The set for the peer at `address`. All addresses of one /24 network get the same set, so that a
-/// second address gains nothing. A peer that owns as many pieces as the set has is not served while
-/// choked. BEP 6 defines the set for IPv4 only; other addresses get an empty one.
+/// second address gains nothing. A peer that owns at least as many pieces as there are in the set
+/// is not served while choked. BEP 6 defines the set for IPv4 only; other addresses get an empty
+/// one.
 pub fn allowed_fast(address: IpAddr, info_hash: InfoHash, lengths: &Lengths) -> Vec<PieceIndex> {
     let IpAddr::V4(address) = address.to_canonical() else {
         return Vec::new();

@@ -368,8 +368,8 @@ impl<B: Debug> Core<B> {
 
     /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to read
     /// `next` back and hash it too.
-    pub fn on_run_hashed(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
-        self.fetch.on_run_hashed(next, hasher)
+    pub fn on_runs_hashed_before(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
+        self.fetch.on_runs_hashed_before(next, hasher)
     }
 
     /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece

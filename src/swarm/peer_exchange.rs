@@ -11,10 +11,10 @@ const SEND_INTERVAL: Duration = Duration::from_secs(60);
 const FIRST_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The same, after the first message.
 const LATER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// A message that comes sooner than this after the last one is ignored. It is less than a minute,
-/// because clocks and connections are not exact.
+/// A message that comes sooner than this after the last accepted one is ignored. The interval is
+/// less than a minute, because clocks and connections are not exact.
 const MIN_ACCEPTED_INTERVAL: Duration = Duration::from_secs(45);
-/// The largest number of early messages in a row that is accepted.
+/// If more early messages than this come in a row, that is a breach of the protocol.
 const MAX_EARLY: u32 = 10;
 
 /// The peer exchange of one link.

@@ -155,8 +155,8 @@ impl Picker {
         }
     }
 
-    /// The peer announced all its pieces again. Returns `false`, and changes nothing, if a piece is
-    /// missing that it had announced before.
+    /// The peer announced all its pieces again. Returns `false`, and changes nothing, if a piece
+    /// that it had announced before is missing now.
     pub fn on_pieces_again(&mut self, id: LinkId, pieces: &PieceSet) -> bool {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
@@ -292,9 +292,11 @@ impl Picker {
         let has_large_window = window >= MAX_RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + free_window).saturating_sub(out.len());
-            // A link with a large window prefers runs that it begins itself. So does a seed while
-            // only seeds have some waiting piece: other links can deliver the rest of open pieces.
-            let prefers_own = has_large_window || has_others && pieces.has_unique_piece(link);
+            // A link with a large window prefers runs that it begins itself. So does a link to a
+            // seed while there is a waiting piece that only seeds have: other links can deliver the
+            // rest of open pieces.
+            let prefers_own =
+                has_large_window || has_others && pieces.has_piece_of_seeds_only(link);
             let took_own = prefers_own
                 && left > 0
                 && (pieces.take_free(link, now, left, out, |active| active.was_begun_by(id))

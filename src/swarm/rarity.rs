@@ -56,7 +56,7 @@ impl Rarity {
     }
 
     /// Whether no partial owner has the piece.
-    pub(super) fn is_unique(&self, piece: PieceIndex) -> bool {
+    pub(super) fn has_no_partial_owner(&self, piece: PieceIndex) -> bool {
         self.owners.get(piece.index()) == Some(&0)
     }
 

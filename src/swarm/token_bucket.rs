@@ -1,9 +1,10 @@
 //! A rate limit that several links share: a token bucket with reservations in the order of the
 //! calls.
 //!
-//! A link reserves each block before the block moves. The reservation says from which time it may
-//! move. Each link reserves one block at a time and waits for that time. So links that always have
-//! something to move get equal shares, and a reservation that is not used costs one block at most.
+//! A link reserves each block before the block moves. The reservation says from which time the
+//! block may move. Each link reserves one block at a time and waits for that time. So links that
+//! always have something to move get equal shares, and a reservation that is not used costs one
+//! block at most.
 
 use crate::torrent::BLOCK;
 use std::time::Duration;

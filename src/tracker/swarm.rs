@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(super) use peer::{SavedPeer, TimedAddress, Traffic};
 
-/// One of this number of peers in an answer is chosen at random, so that new peers get their
+/// Of this number of peers in an answer, one is chosen at random, so that new peers get their
 /// chance.
 const RANDOM_SHARE: usize = 4;
 

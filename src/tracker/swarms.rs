@@ -180,9 +180,9 @@ impl Swarms {
         SavedSwarms::encode(wall_clock, swarms)
     }
 
-    /// Restores the swarms that [`Swarms::save`] encoded, except peers that have expired since by
-    /// the wall clock. Peers that are already here stay unchanged, and limits hold. Returns the
-    /// number of restored peers.
+    /// Restores the swarms that [`Swarms::save`] encoded, except peers that have expired since
+    /// then, by the wall clock. Peers that are already here stay unchanged, and limits hold.
+    /// Returns the number of restored peers.
     ///
     /// # Errors
     /// Any [`SavedError`]. Nothing has changed then.

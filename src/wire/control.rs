@@ -150,7 +150,7 @@ pub enum RunAnswer {
     },
 }
 
-/// The closed list of errors in an [`RunAnswer`].
+/// The closed list of errors in a [`RunAnswer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunErrorKind {
     /// Another client has used this number already.

@@ -2,8 +2,8 @@
 //! torrent (BEP 9, "metadata exchange").
 //!
 //! In scope: the three messages, with bounds, and assembling the metadata pieces of one peer.
-//! Pieces of several peers are never mixed, so that the sender of metadata with a wrong hash is
-//! known. Out of scope: checking the hash, and the choice of the peers.
+//! Pieces of several peers are never mixed, so that it is clear which peer sent metadata with a
+//! wrong hash. Out of scope: checking the hash, and the choice of the peers.
 
 use crate::bencode::{self, Item, KeyOrder, Value};
 use crate::torrent::MAX_METAINFO;

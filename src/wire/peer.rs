@@ -71,7 +71,7 @@ pub enum PeerMessage<'a> {
     NotInterested,
     /// The sender now has this piece.
     Have(u32),
-    /// The pieces that the sender has. Only allowed as the first message.
+    /// The pieces that the sender has. BEP 3 allows it only as the first message.
     Bitfield(&'a [u8]),
     /// Requests a block.
     Request(UncheckedBlock),

@@ -40,13 +40,13 @@ fn a_stopped_share_leaves_its_swarm_and_keeps_its_files() {
         (&"data".into(), &false.into())
     );
     wait_for_peers(&tracker, 1);
-    assert!(leech.download("data").is_null() && shares(&mut leech) == 0);
+    assert!(leech.shown_download("data").is_null() && shares(&mut leech) == 0);
     let refused = leech.try_run("stop_share - data");
     assert_eq!(refused["error"]["kind"], "no-such-share", "{refused}");
     // The share is forgotten after a restart too.
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
-    assert!(leech.download("data").is_null() && shares(&mut leech) == 0);
+    assert!(leech.shown_download("data").is_null() && shares(&mut leech) == 0);
     let copy = sandbox.path("leech/data");
     assert!(fs::read(&copy).unwrap() == fs::read(&data).unwrap());
     // The seed stops its own share by its info-hash.
@@ -57,7 +57,7 @@ fn a_stopped_share_leaves_its_swarm_and_keeps_its_files() {
     assert!(data.exists() && shares(&mut seed) == 0);
     // Both peers can share it again.
     leech.run("download ../seed/data.torrent");
-    assert_eq!(leech.download("data")["state"], "complete");
+    assert_eq!(leech.shown_download("data")["state"], "complete");
     seed.run("send data");
     wait_for_peers(&tracker, 2);
 }
@@ -73,7 +73,7 @@ fn a_stopped_download_goes_on_from_its_partial_file() {
     leech.run("download ../seed/data.torrent");
     leech.wait_for_download("data", |download| download["bytes_done"].as_u64() > Some(0));
     leech.run("stop_share - data");
-    assert!(leech.download("data").is_null());
+    assert!(leech.shown_download("data").is_null());
     wait_for_peers(&tracker, 1);
     assert!(sandbox.path("leech/data.part").exists());
     leech.run("download ../seed/data.torrent");

@@ -35,7 +35,8 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// The parts of `src/peer/` from the top. A part uses only parts below it.
-const PEER_PARTS: [&str; 32] = [
+const PEER_PARTS: [&str; 33] = [
+    "doctor",
     "commands",
     "running",
     "incoming",

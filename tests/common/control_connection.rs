@@ -79,8 +79,8 @@ impl Drop for ControlConnection {
 /// machine.
 pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     let [high, low] = host.to_be_bytes();
-    let (kind, none) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
-    let socket = socket::socket(AddressFamily::Inet, kind, none, None).unwrap();
+    let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
+    let socket = socket::socket(AddressFamily::Inet, kind, flags, None).unwrap();
     let SocketAddr::V4(to) = to else {
         panic!("{to} is not an IPv4 address")
     };

@@ -1,4 +1,4 @@
-//! An HTTP client that sends any bytes to a tracker, and the announces and answers of a test.
+//! An HTTP client that sends any bytes to a tracker, and functions for announces and answers.
 
 use pieceful::wire::{AnnounceResponse, ResponseError};
 use std::io::{Read, Write};

@@ -70,7 +70,7 @@ impl Peer {
     }
 
     /// The object of the download called `name` in `show_downloads`, or null.
-    pub(crate) fn download(&mut self, name: &str) -> Value {
+    pub(crate) fn shown_download(&mut self, name: &str) -> Value {
         let shown = self.run("show_downloads");
         let downloads = shown["downloads"].as_array().unwrap();
         downloads
@@ -88,7 +88,7 @@ impl Peer {
     ) -> Value {
         let start = Instant::now();
         loop {
-            let download = self.download(name);
+            let download = self.shown_download(name);
             if holds(&download) {
                 return download;
             }

@@ -97,7 +97,7 @@ fn a_member_stops_serving_a_share_and_its_publisher_or_the_group_owner_withdraws
         let trouble = share_in_status(&mut uma, "second")["trouble"].to_string();
         trouble.contains("not shared any more")
     });
-    assert_eq!(uma.download("second")["state"], "complete");
+    assert_eq!(uma.shown_download("second")["state"], "complete");
     // The owner of the group withdraws shares of others.
     mayank.run(&format!("upload_file lab {}", quoted(&mayanks_file)));
     assert_eq!(nik.run("stop_share lab second")["withdrawn"], true);
@@ -160,7 +160,7 @@ fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
     let before = inode(&copy);
     mayank.run("download_file lab gift copy");
     mayank.run("wait");
-    assert_eq!(mayank.download("gift")["state"], "complete");
+    assert_eq!(mayank.shown_download("gift")["state"], "complete");
     assert_eq!((inode(&copy), sent(&mut nik)), (before, 0));
     wait_until("the peer is a seed", || {
         catalogue_entry(&mut nik, "gift")["complete"] == 2

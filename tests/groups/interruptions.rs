@@ -60,7 +60,7 @@ fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     let mut before = None;
     // Complete pieces may still be in verification.
     wait_until("the download stops", || {
-        let done = number(&mayank.download("gift"), "bytes_done");
+        let done = number(&mayank.shown_download("gift"), "bytes_done");
         before.replace(done) == Some(done)
     });
     (uploaded(nik), before.unwrap())
@@ -72,7 +72,7 @@ fn assert_completes(tracker: &AccountTracker, mayank: &mut Peer, file: &Path) ->
     mayank.run("wait");
     let copy = tracker.sandbox.path("mayank/copy");
     assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
-    let download = mayank.download("gift");
+    let download = mayank.shown_download("gift");
     let from = download["from"].as_object().unwrap();
     let sum: u64 = from.values().map(|bytes| bytes.as_u64().unwrap()).sum();
     assert_eq!(sum, LENGTH as u64, "{download}");
@@ -87,7 +87,7 @@ fn a_logout_of_either_side_suspends_a_download_until_the_next_login() {
     let (sent, done) = wait_until_at_rest(nik, mayank);
     assert!(done < LENGTH as u64, "the download is complete already");
     wait_until("the trouble names the missing login", || {
-        mayank.download("gift")["trouble"] == "suspended until mayank is logged in here"
+        mayank.shown_download("gift")["trouble"] == "suspended until mayank is logged in here"
     });
     mayank.run("login mayank\npw of mayank");
     mayank.wait_for_download("gift", |download| {
@@ -124,9 +124,9 @@ fn another_user_at_the_same_peer_neither_serves_nor_continues_the_download() {
     mayank.run("login uma\npw of uma");
     let (_, done) = wait_until_at_rest(&mut running.nik, mayank);
     wait_until("the download is suspended", || {
-        mayank.download("gift")["trouble"] == "suspended until mayank is logged in here"
+        mayank.shown_download("gift")["trouble"] == "suspended until mayank is logged in here"
     });
-    assert_eq!(number(&mayank.download("gift"), "bytes_done"), done);
+    assert_eq!(number(&mayank.shown_download("gift"), "bytes_done"), done);
     mayank.run("logout");
     mayank.run("login mayank\npw of mayank");
     assert_completes(&running.tracker, mayank, &running.file);
@@ -135,7 +135,7 @@ fn another_user_at_the_same_peer_neither_serves_nor_continues_the_download() {
 #[test]
 fn a_restart_of_the_leech_keeps_verified_pieces() {
     let mut running = start_download();
-    let before = number(&running.mayank.download("gift"), "bytes_done");
+    let before = number(&running.mayank.shown_download("gift"), "bytes_done");
     running.mayank.process.kill();
     wait_until("all links have ended", || {
         running.nik.run("status")["links"] == 0
@@ -159,7 +159,7 @@ fn a_download_waits_for_the_restart_of_its_only_seed() {
     });
     let mut done = 0;
     wait_until("the download stops", || {
-        let now = number(&mayank.download("gift"), "bytes_done");
+        let now = number(&mayank.shown_download("gift"), "bytes_done");
         std::mem::replace(&mut done, now) == now
     });
     assert!(done < LENGTH as u64, "the download is complete already");
@@ -199,7 +199,7 @@ fn the_download_of_a_removed_member_fails_with_the_reason() {
     running.nik.run("remove_member lab mayank");
     let mut failed = Value::Null;
     wait_until("the download stops", || {
-        failed = running.mayank.download("gift");
+        failed = running.mayank.shown_download("gift");
         failed["state"] == "failed"
     });
     let reason = failed["reason"].as_str().unwrap();
@@ -266,7 +266,7 @@ fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() 
         uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces()
     });
     nik.process.kill();
-    let is_running = |member: &mut Peer| member.download("gift")["state"] == "downloading";
+    let is_running = |member: &mut Peer| member.shown_download("gift")["state"] == "downloading";
     assert!(
         members.iter_mut().all(is_running),
         "a member is complete already"

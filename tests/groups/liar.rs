@@ -53,7 +53,7 @@ fn a_bad_piece_comes_from_another_seed_and_the_liar_is_not_asked_again() {
     let sent = share_in_status(&mut uma, "gift")["uploaded"].clone();
     mayank.run("wait");
     assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == fs::read(&file).unwrap());
-    let from = &mayank.download("gift")["from"];
+    let from = &mayank.shown_download("gift")["from"];
     assert_eq!(from[nik.process.address.to_string()], LENGTH, "{from}");
     assert_eq!(
         share_in_status(&mut uma, "gift")["uploaded"],

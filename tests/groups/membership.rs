@@ -99,7 +99,7 @@ fn a_member_who_is_accepted_again_shares_again() {
         wait_until_shared(mayank, "data", false);
         wait_until_shared(mayank, "own", false);
         mayank.assert_refused("list_files lab", "not-a-member", "");
-        assert_eq!(mayank.download("data")["state"], "complete");
+        assert_eq!(mayank.shown_download("data")["state"], "complete");
     };
     remove(&mut nik, &mut mayank);
     join(&mut nik, &mut mayank, "mayank");

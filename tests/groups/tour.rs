@@ -227,7 +227,7 @@ fn the_story_runs_in_json_and_downloaders_become_seeds() {
     let started = mayank.run("download_file lab gift copy");
     assert_eq!(started["info_hash"], uploaded["info_hash"]);
     mayank.run("wait");
-    let shown = mayank.download("gift");
+    let shown = mayank.shown_download("gift");
     assert_eq!(
         (&shown["state"], &shown["group"], &shown["bytes_done"]),
         (&"complete".into(), &"lab".into(), &LENGTH.into())
@@ -240,7 +240,7 @@ fn the_story_runs_in_json_and_downloaders_become_seeds() {
     nik.process.kill();
     uma.run("download_file lab gift");
     uma.run("wait");
-    let from = &uma.download("gift")["from"];
+    let from = &uma.shown_download("gift")["from"];
     assert_eq!(from[mayank.process.address.to_string()], LENGTH, "{from}");
     assert_same(&file, &tracker.sandbox.path("mayank/copy"));
     assert_same(&file, &tracker.sandbox.path("uma/gift"));

@@ -66,7 +66,7 @@ fn an_owner_that_sends_a_bad_piece_is_barred_and_another_is_asked() {
     assert_whole(&sandbox, &TORRENT);
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");
     assert_eq!(
-        peer.download("share")["from"],
+        peer.shown_download("share")["from"],
         serde_json::json!({ owner.to_string(): TORRENT.content.len() })
     );
 }
@@ -157,7 +157,7 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
         None
     );
     assert_eq!(
-        peer.download("share")["from"],
+        peer.shown_download("share")["from"],
         serde_json::json!({ honest.to_string(): torrent.content.len() })
     );
 }
@@ -268,7 +268,7 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
         let _ = was_requested.send(());
     });
     wait_for_log_line(&peer.log, &["ended", "a block that was not asked for"]);
-    let from = peer.download("share")["from"].clone();
+    let from = peer.shown_download("share")["from"].clone();
     let counted = from.as_object().unwrap().values();
     let counted: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
     assert_eq!(counted, TORRENT.content.len() as u64);

@@ -42,7 +42,7 @@ fn only_file(folder: PathBuf) -> PathBuf {
 }
 
 fn state(peer: &mut Peer, name: &str) -> String {
-    peer.download(name)["state"]
+    peer.shown_download(name)["state"]
         .as_str()
         .unwrap_or("none")
         .to_owned()

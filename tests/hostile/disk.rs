@@ -150,7 +150,7 @@ fn a_file_changed_while_it_is_seeded_never_reaches_a_copy() {
             "does not verify",
         ],
     );
-    let download = leech.download("share");
+    let download = leech.shown_download("share");
     assert_eq!(
         (&download["bytes_done"], &download["state"]),
         (&0.into(), &"downloading".into())

@@ -214,7 +214,7 @@ fn impossible_addresses_are_skipped_and_the_real_owner_is_found() {
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let own = peer.process.address;
     assert_eq!(
-        peer.download("share")["from"],
+        peer.shown_download("share")["from"],
         serde_json::json!({ owner.to_string(): TORRENT.content.len() })
     );
     wait_for_log_line(&peer.log, &[&format!("{own} is this peer itself")]);

@@ -113,7 +113,7 @@ fn a_peer_fetches_by_magnet_link_from_aria2() {
     exchange(peer_fetches_by_magnet_link);
 }
 
-/// Torrents without peers whose files are on a web seed (BEP 19).
+/// No peer has the files of these torrents: they are on a web seed (BEP 19).
 #[test]
 fn aria2_and_a_peer_fetch_from_a_web_seed() {
     if !are_installed(&[Program::Aria2]) {

@@ -250,7 +250,7 @@ fn libtorrent_finds_another_peer_that_a_peer_names() {
     for name in SLOW {
         assert_same(&swarm.owned.join(name), &copies.join(name));
     }
-    assert_ne!(between.download("odd.bin")["state"], "complete");
+    assert_ne!(between.shown_download("odd.bin")["state"], "complete");
     assert_no_complaints(&swarm, &mut theirs, "between");
     drop(seed);
 }
@@ -366,5 +366,5 @@ fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
         let named = "it hung up at the handshake";
         log.contains(named).then_some(())
     });
-    assert_eq!(leech.download("file")["bytes_done"], 0);
+    assert_eq!(leech.shown_download("file")["bytes_done"], 0);
 }

@@ -353,7 +353,7 @@ fn a_seed_sends_no_byte_twice_to_a_choice_that_is_extended() {
     let mut download_and_check_source = |options: &str| {
         leech.run(&format!("download ../seed/files.torrent {options}"));
         leech.run("wait 60");
-        let download = leech.download("files");
+        let download = leech.shown_download("files");
         assert_eq!(download["bytes_done"], download["bytes_total"]);
         let from = download["from"].as_object().unwrap();
         assert_eq!(from.len(), 1, "{download}");

@@ -334,10 +334,10 @@ fn a_complete_file_at_the_destination_is_verified_and_not_fetched() {
     let mut whole = sandbox.debug_peer("whole", &[]);
     fs::write(sandbox.path("whole/share"), &TORRENT.content).unwrap();
     download(&mut whole, &sandbox, &TORRENT, "");
-    assert_eq!(whole.download("share")["state"], "complete");
+    assert_eq!(whole.shown_download("share")["state"], "complete");
     whole.kill();
     let mut whole = sandbox.debug_peer("whole", &[]);
-    assert_eq!(whole.download("share")["state"], "complete");
+    assert_eq!(whole.shown_download("share")["state"], "complete");
 }
 
 /// A file with the right first half is replaced only with `--force`. Its right pieces are kept.
@@ -388,7 +388,7 @@ fn with_force_a_file_is_replaced_and_its_matching_pieces_are_not_fetched_again()
     half.run("wait 30");
     serving.join().unwrap();
     assert!(fs::read(&destination).unwrap() == TORRENT.content);
-    assert_eq!(half.download("share")["from"]["disk"], 10 * 32_768);
+    assert_eq!(half.shown_download("share")["from"]["disk"], 10 * 32_768);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn a_folder_is_downloaded_by_its_magnet_link_alone() {
             let copy = fs::read(sandbox.path(name).join("set").join(file)).unwrap();
             assert!(copy == fs::read(set.join(file)).unwrap());
         }
-        let download = peer.download("set");
+        let download = peer.shown_download("set");
         assert_eq!(download["bytes_done"], 3_070_000);
         assert_eq!(
             peer.try_run(&format!("download '{magnet}'"))["error"]["kind"],
@@ -76,7 +76,7 @@ fn a_magnet_link_that_names_a_peer_needs_no_tracker() {
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("copy")).unwrap() == LONG.content);
     assert_eq!(
-        leech.download("long")["path"],
+        leech.shown_download("long")["path"],
         sandbox.path("copy").to_str().unwrap()
     );
     // This peer never had a `.torrent`, and it serves the metadata to the next peer.
@@ -161,7 +161,7 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     let started = leech.run(&format!("download {magnet} 'here'"));
     assert_eq!(started["name"], "a name");
     requested.recv_timeout(PATIENCE).unwrap();
-    let download = leech.download("a name");
+    let download = leech.shown_download("a name");
     let (total, trouble) = (&download["bytes_total"], &download["trouble"]);
     assert_eq!(
         (total.as_u64(), trouble.as_str()),

@@ -64,7 +64,7 @@ fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
     second.send(&extension_message(pex_id.unwrap(), &added(&contact(seed))));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
-    let from = leech.download("share")["from"].clone();
+    let from = leech.shown_download("share")["from"].clone();
     assert_eq!(from[seed.to_string()], TORRENT.content.len(), "{from}");
 }
 
@@ -93,7 +93,7 @@ fn three_peers_find_each_other_without_a_tracker() {
     let mut third = sandbox.debug_peer("third", &[]);
     third.run(&by(second.process.address));
     third.run("wait 50");
-    let from = third.download("share")["from"].clone();
+    let from = third.shown_download("share")["from"].clone();
     let bytes_from_seed = from[seed.process.address.to_string()].as_u64();
     assert!(
         bytes_from_seed.is_some_and(|bytes| bytes > 1 << 20),
@@ -181,7 +181,7 @@ fn each_bad_message_ends_its_own_link_and_the_log_names_the_rule() {
         &["127.0.0.1:6100", "more often than once a minute"],
     );
     wait_until_read(&mut honest);
-    assert_eq!(leech.download("share")["state"], "downloading");
+    assert_eq!(leech.shown_download("share")["state"], "downloading");
 }
 
 #[test]

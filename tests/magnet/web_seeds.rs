@@ -40,7 +40,7 @@ fn start_download(sandbox: &Sandbox, torrent: &Torrent, urls: &[String]) -> Peer
 fn assert_complete_from(server: &WebServer, sandbox: &Sandbox, leech: &mut Peer, bytes: usize) {
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    let from = leech.download("share")["from"].clone();
+    let from = leech.shown_download("share")["from"].clone();
     let received: u64 = from
         .as_object()
         .unwrap()
@@ -136,7 +136,7 @@ fn a_web_seed_in_a_magnet_link_is_used_and_its_redirects_are_followed() {
     leech.kill();
     // The download is known after a restart too.
     let mut leech = sandbox.debug_peer("leech", &[]);
-    assert_eq!(leech.download("share")["state"], "complete");
+    assert_eq!(leech.shown_download("share")["state"], "complete");
 }
 
 fn redirect(stream: &mut TcpStream, to: &str) -> bool {
@@ -250,7 +250,7 @@ fn useless_or_lying_web_seeds_are_dropped_and_an_honest_one_replaces_them() {
         &leech.log,
         &["127.0.0.1:1/f ", "is dropped", "only URLs without a query"],
     );
-    assert_eq!(leech.download("share")["state"], "downloading");
+    assert_eq!(leech.shown_download("share")["state"], "downloading");
     leech.kill();
     // The leech does not blame an honest web seed beside them for their data.
     let server =
@@ -408,7 +408,7 @@ fn skipped_bytes_count_in_the_limit_and_end_with_the_download() {
         || "the server is not asked".to_owned(),
     );
     let start = std::time::Instant::now();
-    assert_eq!(leech.download("share")["state"], "downloading");
+    assert_eq!(leech.shown_download("share")["state"], "downloading");
     leech.run("cancel share");
     leech.process.write_line("quit");
     leech.process.line();

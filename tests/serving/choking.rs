@@ -173,7 +173,7 @@ fn downloads_complete_with_more_leeches_than_slots() {
             fs::read(sandbox.path(&format!("leech{number}/copy"))).unwrap()
                 == fs::read(&file).unwrap()
         );
-        let from = leech.download("share")["from"].clone();
+        let from = leech.shown_download("share")["from"].clone();
         from_seed += from[seed.process.address.to_string()].as_u64().unwrap_or(0);
     }
     assert!(

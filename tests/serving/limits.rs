@@ -83,9 +83,11 @@ fn downloads_keep_their_limit_and_show_their_rate() {
         download["bytes_done"].as_u64() > Some(1 << 20)
     });
     let start = Instant::now();
-    let before = leech.download("share")["bytes_done"].as_u64().unwrap();
+    let before = leech.shown_download("share")["bytes_done"]
+        .as_u64()
+        .unwrap();
     thread::sleep(WINDOW);
-    let after = leech.download("share");
+    let after = leech.shown_download("share");
     let seconds = start.elapsed().as_secs_f64();
     let bytes = after["bytes_done"].as_u64().unwrap() - before;
     let rate = bytes as f64 / seconds / MIB;

@@ -42,7 +42,7 @@ fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
         assert_ne!(id, REQUEST, "asked while choked: {body:?}");
     }
     assert_eq!(
-        leech.download("share")["from"][choking.local_address().to_string()],
+        leech.shown_download("share")["from"][choking.local_address().to_string()],
         32_768
     );
 }

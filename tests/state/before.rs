@@ -87,7 +87,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     assert_serves_a_new_member(sandbox, &mut nik);
 
     let started = [("part.txt", 30_000), ("extended", 40_960)].map(|(name, total)| {
-        let done = nik.download(name)["bytes_done"].as_u64().unwrap();
+        let done = nik.shown_download(name)["bytes_done"].as_u64().unwrap();
         (name, total - done)
     });
     let mut mayank = sandbox.peer("mayank");
@@ -102,13 +102,13 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     }
     let address = mayank.process.address.to_string();
     for (name, lacking) in started {
-        let from = nik.download(name)["from"].clone();
+        let from = nik.shown_download(name)["from"].clone();
         assert_eq!(from[&address], lacking, "{name}: {from}");
     }
     assert!(files(&sandbox.path("nik.state/magnets")).is_empty());
     let status = mayank.run("status");
     assert_eq!(status["user"], "mayank", "{status}");
-    let failed = nik.download("failed.txt");
+    let failed = nik.shown_download("failed.txt");
     assert_eq!(failed["state"], "failed", "{failed}");
 
     // Both versions have now written the state folder. It opens again, and the file that was in the

@@ -61,7 +61,7 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
     let (mut all, mut from_seed) = (0, 0);
     for (number, leech) in leeches.iter_mut().enumerate() {
         leech.run("wait 60");
-        let download = leech.download("big.bin");
+        let download = leech.shown_download("big.bin");
         assert_eq!(
             (&download["state"], bytes_from_all_sources(&download)),
             (&"complete".into(), length as u64),
@@ -162,7 +162,10 @@ fn pieces_of_4_mib_arrive_from_two_seeds() {
         fs::copy(&file, sandbox.path(&format!("seed{number}/big.bin.part"))).unwrap();
         seed.run(&format!("download '{torrent}'"));
         seed.run("wait 60");
-        assert_eq!(seed.download("big.bin")["from"]["disk"], (9 << 20) + 5);
+        assert_eq!(
+            seed.shown_download("big.bin")["from"]["disk"],
+            (9 << 20) + 5
+        );
     }
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
@@ -228,7 +231,7 @@ fn peers_with_one_worker_share_a_file_over_ipv6() {
     let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
     leech.run(&format!("download '{torrent}'"));
     leech.run("wait 60");
-    let download = leech.download("f");
+    let download = leech.shown_download("f");
     assert_eq!(
         download["from"][seed.process.address.to_string()],
         5_000_001

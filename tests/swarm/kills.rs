@@ -64,7 +64,9 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
     // A stopped seed keeps its links and sends nothing, so that the leech is killed with a partial
     // file.
     seed.process.signal("-STOP");
-    let had = leech.download("big.bin")["bytes_done"].as_u64().unwrap();
+    let had = leech.shown_download("big.bin")["bytes_done"]
+        .as_u64()
+        .unwrap();
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
     let found = leech.wait_for_download("big.bin", |download| download["state"] != "checking");
@@ -82,7 +84,7 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
     let mut third = sandbox.peer("third");
     third.run(&format!("download '{torrent}'"));
     third.run("wait 60");
-    let from = third.download("big.bin")["from"].clone();
+    let from = third.shown_download("big.bin")["from"].clone();
     assert_eq!(from[leech.process.address.to_string()], 48 << 20, "{from}");
 }
 

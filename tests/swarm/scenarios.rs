@@ -139,7 +139,7 @@ fn a_client_that_never_reports_is_named_and_the_others_finish() {
 }
 
 #[test]
-fn a_client_that_dies_is_named_and_downloads_of_files_it_alone_owned_fail() {
+fn a_client_that_dies_is_named_and_nobody_gets_files_that_only_it_owned() {
     let run = Run::new(3, "10");
     let only_owner = run.client(1, "1\nalone 1\nx\n0\n");
     let owner = run.client(2, "1\na 1\ny\n0\n");

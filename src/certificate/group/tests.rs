@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::process::Command;
 use std::sync::LazyLock;
 
-const NOON: Duration = Duration::from_secs(1_800_000_000);
+const ISSUED_AT: Duration = Duration::from_secs(1_800_000_000);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn group() -> GroupAuthority {
@@ -15,10 +15,10 @@ fn group() -> GroupAuthority {
 fn a_certificate_is_accepted_for_both_uses_while_it_is_valid() {
     let ours = group();
     let group = ours.certificate().unwrap();
-    let LeafWithKey { leaf, .. } = issued(&ours, "alice", NOON);
-    let (begin, end) = (NOON - BACKDATED, NOON + DAY);
+    let LeafWithKey { leaf, .. } = issued(&ours, "alice", ISSUED_AT);
+    let (begin, end) = (ISSUED_AT - BACKDATED, ISSUED_AT + DAY);
     for usage in [Use::Client, Use::Server] {
-        for time in [begin, NOON, end] {
+        for time in [begin, ISSUED_AT, end] {
             let member = group.check(&leaf, usage, time).unwrap();
             assert_eq!(member.user, "alice");
             assert_eq!(member.validity.not_after.since_1970(), end);
@@ -87,8 +87,8 @@ fn an_authority_and_its_public_half_are_read_as_they_were_written() {
     assert!(!text.contains("PRIVATE"));
     let public_read = GroupCertificate::from_pem(text.as_bytes()).unwrap();
     assert_eq!(public_read.fingerprint(), public.fingerprint());
-    let LeafWithKey { leaf, .. } = issued(&read, "alice", NOON);
-    assert!(public_read.check(&leaf, Use::Server, NOON).is_ok());
+    let LeafWithKey { leaf, .. } = issued(&read, "alice", ISSUED_AT);
+    assert!(public_read.check(&leaf, Use::Server, ISSUED_AT).is_ok());
     let refused = |text: &str| GroupCertificate::from_pem(text.as_bytes()).unwrap_err();
     assert_eq!(refused(""), CertificateError::NotPem);
     assert_eq!(refused(&text[..text.len() - 9]), CertificateError::NotPem);
@@ -107,13 +107,15 @@ fn invalid_names_and_dates_are_not_issued() {
     let (ours, (_, public)) = (group(), key());
     let long = format!("{}\n", "x".repeat(64));
     for bad in ["", "a b", "a\n", "ä", &long] {
-        let error = ours.issue(bad, &public, NOON, DAY).unwrap_err();
+        let error = ours.issue(bad, &public, ISSUED_AT, DAY).unwrap_err();
         assert_eq!(error, CertificateError::Name, "{bad:?}");
         assert!(GroupAuthority::generate(bad).is_err());
     }
     assert!(GroupAuthority::generate(&"x".repeat(65)).is_err());
-    assert!(ours.issue(&"x".repeat(64), &public, NOON, DAY).is_ok());
-    let error = ours.issue("x", &public, NOON, Duration::MAX).unwrap_err();
+    assert!(ours.issue(&"x".repeat(64), &public, ISSUED_AT, DAY).is_ok());
+    let error = ours
+        .issue("x", &public, ISSUED_AT, Duration::MAX)
+        .unwrap_err();
     assert_eq!(error, CertificateError::Date);
     // There is no date before 1970, so the certificate is valid from 1970 on.
     assert!(ours.issue("x", &public, Duration::ZERO, DAY).is_ok());
@@ -143,14 +145,14 @@ fn an_identity_needs_the_members_own_key_and_both_uses() {
     let new = |leaf, key: &MemberKey, now| {
         GroupIdentity::new(ours.certificate().unwrap(), leaf, key, now)
     };
-    let LeafWithKey { leaf, key: own } = issued(&ours, "alice", NOON);
+    let LeafWithKey { leaf, key: own } = issued(&ours, "alice", ISSUED_AT);
     assert_eq!(
-        new(leaf.clone(), &own, NOON).unwrap().member().user,
+        new(leaf.clone(), &own, ISSUED_AT).unwrap().member().user,
         "alice"
     );
-    let error = new(leaf.clone(), &key().0, NOON).unwrap_err();
+    let error = new(leaf.clone(), &key().0, ISSUED_AT).unwrap_err();
     assert_eq!(error, MemberError::OtherKey);
-    assert!(new(leaf, &own, NOON + 2 * DAY).is_err());
+    assert!(new(leaf, &own, ISSUED_AT + 2 * DAY).is_err());
     let client_only = issued_for(&ours, Use::Client);
     let error = new(client_only.leaf, &client_only.key, now()).unwrap_err();
     assert_eq!(error, MemberError::WrongUse(Use::Server));
@@ -219,7 +221,7 @@ fn openssl_reads_and_verifies_members_certificates() {
 }
 
 static OURS: LazyLock<GroupAuthority> = LazyLock::new(group);
-static LEAF: LazyLock<Vec<u8>> = LazyLock::new(|| issued(&OURS, "alice", NOON).leaf);
+static LEAF: LazyLock<Vec<u8>> = LazyLock::new(|| issued(&OURS, "alice", ISSUED_AT).leaf);
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
@@ -236,8 +238,8 @@ proptest! {
         let changed = [&LEAF[..at], &new, &LEAF[end..]].concat();
         prop_assume!(changed != *LEAF);
         let group = OURS.certificate().unwrap();
-        prop_assert!(group.check(&changed, Use::Client, NOON).is_err());
-        prop_assert!(group.check(&changed, Use::Server, NOON).is_err());
+        prop_assert!(group.check(&changed, Use::Client, ISSUED_AT).is_err());
+        prop_assert!(group.check(&changed, Use::Server, ISSUED_AT).is_err());
     }
 
     /// Any byte may get any other value. So every DER length may become any other length.
@@ -248,7 +250,7 @@ proptest! {
         changed[at] ^= flip;
         let _ = CertificateParts::parse(&changed).and_then(|parts| Member::of(&parts));
         let group = OURS.certificate().unwrap();
-        prop_assert!(group.check(&changed, Use::Server, NOON).is_err());
+        prop_assert!(group.check(&changed, Use::Server, ISSUED_AT).is_err());
         let mut text = String::new();
         pem::write(CERTIFICATE_LABEL, &changed, &mut text);
         prop_assert!(GroupCertificate::from_pem(text.as_bytes()).is_err());
@@ -257,7 +259,7 @@ proptest! {
     #[test]
     fn bytes_that_are_no_certificate_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let group = OURS.certificate().unwrap();
-        prop_assert!(group.check(&bytes, Use::Server, NOON).is_err());
+        prop_assert!(group.check(&bytes, Use::Server, ISSUED_AT).is_err());
         prop_assert!(CertificateParts::parse(&bytes).is_none());
         prop_assert!(GroupCertificate::from_pem(&bytes).is_err());
     }

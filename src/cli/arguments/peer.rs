@@ -11,6 +11,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use log::LevelFilter;
 use std::path::PathBuf;
 
+/// The default of TRACKER_INFO.
+pub(super) const DEFAULT_TRACKER_INFO: &str = "tracker_info.txt";
 /// The default of `--max-peers`.
 const MAX_PEERS: usize = 50;
 
@@ -77,12 +79,8 @@ fn general_options() -> [Arg; 9] {
         WorkerPool::default_size()
     );
     [
-        Arg::new("listen")
-            .value_name("LISTEN")
-            .default_value("0.0.0.0:6881")
-            .value_parser(value_parser!(HostPort))
-            .help("HOST:PORT to listen on; port 0 means any free port"),
-        path("tracker_info", "TRACKER_INFO").default_value("tracker_info.txt")
+        listen_argument(),
+        path("tracker_info", "TRACKER_INFO").default_value(DEFAULT_TRACKER_INFO)
             .help("The file that lists the trackers; it may be written or changed later"),
         path_option("dir", "DIR")
             .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary folder]"),
@@ -105,6 +103,23 @@ fn general_options() -> [Arg; 9] {
             .value_parser(values::count(2_000))
             .help(format!("The most links of one share [default: {MAX_PEERS}]")),
     ]
+}
+
+/// The argument `LISTEN`, which `doctor` has too.
+pub(super) fn listen_argument() -> Arg {
+    Arg::new("listen")
+        .value_name("LISTEN")
+        .default_value("0.0.0.0:6881")
+        .value_parser(value_parser!(HostPort))
+        .help("HOST:PORT to listen on; port 0 means any free port")
+}
+
+/// The address to listen on if no other is named.
+pub(super) fn default_listen() -> HostPort {
+    HostPort {
+        host: "0.0.0.0".into(),
+        port: 6881,
+    }
 }
 
 fn limits() -> [Arg; 4] {
@@ -159,13 +174,12 @@ fn examples() -> String {
 }
 
 pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
-    let any = || HostPort {
-        host: "0.0.0.0".into(),
-        port: 6881,
-    };
     let out = matches.get_one::<PathBuf>("out").cloned();
     PeerArguments {
-        listen: matches.get_one("listen").cloned().unwrap_or_else(any),
+        listen: matches
+            .get_one("listen")
+            .cloned()
+            .unwrap_or_else(default_listen),
         tracker_info: matches.get_one("tracker_info").cloned().unwrap_or_default(),
         dir: matches.get_one("dir").cloned(),
         commands: matches

@@ -4,14 +4,14 @@
 //! object contain each of its optional fields, and `null` where a field can be `null`.
 
 use super::super::commands::entries;
-use super::super::json::result_line;
+use super::super::json::{doctor_line, result_line};
 use super::super::outcome::{AccountOutcome, CommandOutcome};
 use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    ControlStatus, DownloadState, DownloadStatus, LinkStatus, ListedFile, Sent, ShareStatus,
-    Started, Status, TrackerState, TrackerStatus, Uploaded,
+    Check, ControlStatus, DownloadState, DownloadStatus, Finding, LinkStatus, ListedFile, Sent,
+    ShareStatus, Started, Status, TrackerState, TrackerStatus, Uploaded, Verdict,
 };
 use crate::torrent::InfoHash;
 use crate::wire::access::{
@@ -226,6 +226,18 @@ fn status(user: Option<String>) -> Status {
         ],
         links: 1,
     }
+}
+
+#[test]
+fn the_fields_of_doctor_are_documented() {
+    let finding = |advice: Option<&str>| Finding {
+        check: Check::Clock,
+        verdict: Verdict::Good,
+        text: "x".into(),
+        advice: advice.map(str::to_owned),
+    };
+    let line = doctor_line(&[finding(None), finding(Some("y"))]);
+    assert_object_documented("### Fields of `doctor`", &[parse_object(&line)]);
 }
 
 fn parse_object(line: &str) -> Object {

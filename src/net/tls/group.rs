@@ -72,7 +72,8 @@ impl GroupTls {
     /// [`GroupTlsError::Setup`] if certificate and key cannot be used.
     pub fn new(identity: GroupIdentity) -> Result<Self, GroupTlsError> {
         let mut provider = rustls::crypto::ring::default_provider();
-        // The caller's order decides. AES-128 is safe enough here and costs less time per byte.
+        // The order of the caller's list decides. AES-128 is safe enough here and costs less time
+        // per byte.
         provider.cipher_suites = vec![
             TLS13_AES_128_GCM_SHA256,
             TLS13_AES_256_GCM_SHA384,

@@ -26,8 +26,8 @@ pub(super) struct TimeLimits {
 }
 
 impl TimeLimits {
-    /// If no other tracker is listed, or none answered within [`TimeLimits::short`]. A log-in may
-    /// wait while the tracker checks the passwords of others.
+    /// Used if no other tracker is listed, or none answered within [`TimeLimits::short`]. A log-in
+    /// may wait while the tracker checks the passwords of others.
     pub(super) const LONG: Self = Self {
         connection: Duration::from_secs(5),
         handshake: Duration::from_secs(10),
@@ -40,12 +40,13 @@ impl TimeLimits {
         answer: Duration::from_secs(1),
     };
 
-    /// Whether the answer may take so long that a probe before the request is worthwhile.
+    /// Whether the tracker is probed before the request: other trackers are listed, and the answer
+    /// may take long.
     pub(super) fn is_worth_a_probe(self) -> bool {
         self.connection == Self::PROBE.connection && self.answer > WRITE
     }
 
-    /// If other trackers are listed. A write may wait two seconds for another replica.
+    /// Used if other trackers are listed. A write may wait two seconds for another replica.
     pub(super) fn short(ask: &AccessRequest) -> Self {
         let answer = match ask {
             AccessRequest::CreateUser { .. }
@@ -78,12 +79,17 @@ impl ControlConnection {
         limits: TimeLimits,
     ) -> Result<Self, TrustError> {
         let stream = trust.connect_within(address, limits.connection, limits.handshake)?;
-        Ok(Self {
+        Ok(Self::over(stream))
+    }
+
+    /// A control connection over this stream, on which nothing was sent.
+    pub(super) fn over(stream: TlsStream) -> Self {
+        Self {
             stream,
             last_id: 0,
             last_used: Instant::now(),
             has_sent_token: false,
-        })
+        }
     }
 
     /// Whether the tracker should still have it open. A request on a connection that the tracker

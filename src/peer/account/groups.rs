@@ -23,7 +23,7 @@ impl Account {
         self.ask_done(&AccessRequest::CreateGroup { write, group })
     }
 
-    /// Asks to join a group. A member has to accept the request.
+    /// Asks to join a group. The owner has to accept the request.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -166,7 +166,7 @@ impl Account {
         before: &SeenDecisions,
         requests: bool,
     ) -> Result<(Vec<DecisionEntry>, Option<SeenDecisions>), AccountError> {
-        // Only the position of the first page counts. So a decision made between two pages is
+        // Only the `seen` of the first page is stored. So a decision made between two pages is
         // returned next time.
         let mut now_seen: Option<SeenDecisions> = None;
         let news = self.pages(

@@ -11,12 +11,14 @@ mod attempts;
 mod connection;
 mod error;
 mod groups;
+mod inspection;
 mod round;
 mod shares;
 mod trackers;
 
 use super::ControlStatus;
 pub use error::AccountError;
+pub(super) use inspection::{Inspection, inspect};
 pub use trackers::FirstUseNotice;
 
 use crate::storage::{LoginFile, StoredLogin};
@@ -40,8 +42,8 @@ pub struct Account {
     trackers: ClusterTrackers,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
-    /// Whether a write was saved by one tracker only, since [`Account::take_only_one`].
-    only_one: AtomicBool,
+    /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
+    one_tracker_only: AtomicBool,
     /// Until then, only decisions are asked for, because a tracker did not understand more.
     no_requests_until: Mutex<Option<Instant>>,
 }
@@ -86,7 +88,7 @@ impl Account {
             trackers: ClusterTrackers::new(tracker_info, folder, first_use),
             file,
             login: Mutex::new(login),
-            only_one: AtomicBool::new(false),
+            one_tracker_only: AtomicBool::new(false),
             no_requests_until: Mutex::new(None),
         })
     }
@@ -98,8 +100,8 @@ impl Account {
 
     /// Whether a write was saved by one tracker only, since the last call. The other trackers
     /// receive it when they are reachable again.
-    pub fn take_only_one(&self) -> bool {
-        self.only_one.swap(false, Ordering::Relaxed)
+    pub fn take_one_tracker_only(&self) -> bool {
+        self.one_tracker_only.swap(false, Ordering::Relaxed)
     }
 
     /// The state of each tracker of TRACKER_INFO, asked now.
@@ -253,7 +255,7 @@ impl Account {
         let token = login.map(|login| &login.token);
         let RoundReply { reply, unanimous } = self.trackers.ask(ask, token)?;
         if reply.only_here {
-            self.only_one.store(true, Ordering::Relaxed);
+            self.one_tracker_only.store(true, Ordering::Relaxed);
         }
         let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token

@@ -69,7 +69,7 @@ impl Announced for Transfer {
 
     fn tier_policy(&self) -> TierPolicy {
         match self.info().private() {
-            true => TierPolicy::One,
+            true => TierPolicy::OneTracker,
             false => TierPolicy::InOrder,
         }
     }

@@ -255,7 +255,8 @@ impl Announcer {
 impl<S: Announced + 'static> Trackers<S> for Announcer {
     fn announce(&self, swarm: Arc<S>, event: Option<AnnounceEvent>) {
         let swarm: Arc<dyn Announced> = swarm;
-        if swarm.tier_policy() != TierPolicy::One {
+        // A private swarm is announced to its own trackers only.
+        if swarm.tier_policy() != TierPolicy::OneTracker {
             self.read_tracker_info(swarm.info_hash());
         }
         lock(&self.plan).announce(&swarm, event, Instant::now());

@@ -107,7 +107,7 @@ impl AnnouncePlan {
         self.schedule.update(info_hash, update);
         self.schedule.announce_soon(info_hash, event, now);
         match tier_policy {
-            TierPolicy::One => self.set_private(info_hash, now),
+            TierPolicy::OneTracker => self.set_private(info_hash, now),
             TierPolicy::InOrder | TierPolicy::All => self.update_tasks(info_hash, now),
         }
     }

@@ -35,7 +35,7 @@ pub(crate) enum TierPolicy {
     /// All trackers.
     All,
     /// One tracker until it fails (BEP 27).
-    One,
+    OneTracker,
 }
 
 /// The trackers of one torrent, in the order in which they are tried.
@@ -76,8 +76,8 @@ impl Tiers {
     /// Marks the torrent as private, which a magnet link does not say. `has_failed` returns whether
     /// the last announce to a tracker failed.
     pub(super) fn set_private(&mut self, has_failed: impl Fn(&str) -> bool) {
-        if self.policy != TierPolicy::One {
-            self.policy = TierPolicy::One;
+        if self.policy != TierPolicy::OneTracker {
+            self.policy = TierPolicy::OneTracker;
             let all = self.tiers.iter().flatten();
             self.failed = all.filter(|url| has_failed(url)).cloned().collect();
         }
@@ -85,7 +85,7 @@ impl Tiers {
 
     /// Whether the torrent is private: only its own trackers may know of it.
     pub(super) fn is_private(&self) -> bool {
-        self.policy == TierPolicy::One
+        self.policy == TierPolicy::OneTracker
     }
 
     /// Records whether the download is starved. Returns whether more trackers are wanted for it.
@@ -110,7 +110,7 @@ impl Tiers {
 
     /// Handles an answer. `is_pieceful`: the tracker reports that it is one of this product.
     pub(super) fn on_answer(&mut self, url: &str, is_pieceful: bool) -> PeerUpdate {
-        if self.policy == TierPolicy::One {
+        if self.policy == TierPolicy::OneTracker {
             return self.on_answer_to_private(url);
         }
         for tier in &mut self.tiers {
@@ -142,7 +142,7 @@ impl Tiers {
 
     /// Handles a failed announce.
     pub(super) fn on_failure(&mut self, url: &str) {
-        if self.policy == TierPolicy::One {
+        if self.policy == TierPolicy::OneTracker {
             self.failed.insert(url.to_owned());
         }
     }
@@ -153,9 +153,9 @@ impl Tiers {
         let all = self.tiers.iter().flatten();
         let mut missing = match (self.policy, self.current_or_next()) {
             (TierPolicy::InOrder, _) => self.target,
-            (TierPolicy::One, Some(one)) => return vec![one.to_owned()],
+            (TierPolicy::OneTracker, Some(one)) => return vec![one.to_owned()],
             // If all have failed, all are tried again until one answers.
-            (TierPolicy::One, None) | (TierPolicy::All, _) => usize::MAX,
+            (TierPolicy::OneTracker, None) | (TierPolicy::All, _) => usize::MAX,
         };
         let mut wanted = Vec::new();
         for url in all {
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_private_torrent_has_one_tracker_and_another_when_that_fails() {
-        let mut tiers = tiers_with(&[&["a"], &["b"], &["c"]], TierPolicy::One);
+        let mut tiers = tiers_with(&[&["a"], &["b"], &["c"]], TierPolicy::OneTracker);
         assert_eq!(tiers.on_answer("a", true), PeerUpdate::Add);
         let start = Instant::now();
         assert!(
@@ -329,10 +329,10 @@ mod tests {
 
     #[test]
     fn the_first_answer_of_a_private_torrent_replaces_no_peers() {
-        let mut tiers = tiers_with(&[&["a"], &["b"]], TierPolicy::One);
+        let mut tiers = tiers_with(&[&["a"], &["b"]], TierPolicy::OneTracker);
         tiers.on_failure("a");
         assert_eq!(tiers.on_answer("b", false), PeerUpdate::Add);
-        let mut tiers = tiers_with(&[&["a"], &["b"]], TierPolicy::One);
+        let mut tiers = tiers_with(&[&["a"], &["b"]], TierPolicy::OneTracker);
         ["a", "b"].into_iter().for_each(|url| tiers.on_failure(url));
         assert_eq!(tiers.on_answer("b", false), PeerUpdate::Add);
         assert_eq!(tiers.on_answer("a", false), PeerUpdate::Ignore);

@@ -58,7 +58,7 @@ struct MetadataQueue {
 pub(super) struct NextOutput {
     /// Encoded messages.
     pub(super) bytes: Vec<u8>,
-    /// Whether the journal holds new pieces to send `have` messages for.
+    /// Whether the owned map has new pieces to send `have` messages for.
     pub(super) haves: bool,
     /// A block that the remote peer requested.
     pub(super) block: Option<BlockRange>,

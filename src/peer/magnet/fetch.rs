@@ -1,7 +1,7 @@
 //! One link that only fetches metadata (BEP 9, BEP 10), from its handshake to its end.
 //!
-//! All metadata comes from one peer. So a peer whose metadata does not have the right hash is
-//! known, and is barred. Out of scope: what is done with the metadata (`learn`).
+//! Each link fetches all of the metadata from its own peer. If the hash is wrong, it is clear which
+//! peer sent it, and that peer is barred. Out of scope: what is done with the metadata (`learn`).
 
 use crate::bencode;
 use crate::net::write_all_by;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const GREETING: Duration = Duration::from_secs(10);
 /// How long a peer may take for the next piece of the metadata.
 const NEXT_PIECE: Duration = Duration::from_secs(10);
-/// Time for all pieces together, per piece.
+/// The limit for the whole metadata is this times the number of its pieces, plus [`GREETING`].
 const PER_PIECE: Duration = Duration::from_secs(1);
 /// How long a peer that sent metadata with another hash is barred.
 const BAR_WRONG_HASH: Duration = Duration::from_secs(600);
@@ -58,8 +58,8 @@ enum FetchError {
     Send(#[from] io::Error),
 }
 
-/// Fetches metadata over a link after both handshakes, and closes the link. Returns the metadata,
-/// which has the right hash.
+/// Fetches metadata over a link on which both peers have sent their BEP 3 handshakes, and closes the
+/// link. Returns the metadata, which has the right hash.
 pub(crate) fn fetch(
     search: &MagnetSearch,
     stream: &Arc<TcpStream>,

@@ -111,7 +111,7 @@ fn hash_following_runs(
             return Ok(sources.map(|sources| (hasher.finish(), sources)));
         }
         let next = BlockRun::numbered(lengths, piece, number);
-        let again = transfer.decide(|core, _| core.on_run_hashed(next, hasher));
+        let again = transfer.decide(|core, _| core.on_runs_hashed_before(next, hasher));
         let Some(again) = again else {
             return Ok(None);
         };

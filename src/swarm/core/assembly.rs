@@ -150,7 +150,11 @@ impl<B> Assembly<B> {
 
     /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to go on
     /// with `next`.
-    pub(super) fn on_run_hashed(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
+    pub(super) fn on_runs_hashed_before(
+        &mut self,
+        next: BlockRun,
+        hasher: Hasher,
+    ) -> Option<Hasher> {
         let hash = self.hashes.get_mut(&next.piece)?;
         hash.on_hashed(next.number, hasher)
     }

@@ -261,8 +261,12 @@ impl<B: Debug> Fetch<B> {
         self.assembly.on_run_written(run, blocks)
     }
 
-    pub(super) fn on_run_hashed(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
-        self.assembly.on_run_hashed(next, hasher)
+    pub(super) fn on_runs_hashed_before(
+        &mut self,
+        next: BlockRun,
+        hasher: Hasher,
+    ) -> Option<Hasher> {
+        self.assembly.on_runs_hashed_before(next, hasher)
     }
 
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {

@@ -11,7 +11,7 @@ struct WebSeed {
     /// A piece that came from this web seed alone did not verify.
     is_liar: bool,
     /// A piece that came partly from this web seed did not verify, and since then no piece from it
-    /// alone did.
+    /// alone has verified.
     is_doubted: bool,
     /// Blocks were requested, and the web seed is read or waited for.
     in_use: bool,

@@ -123,14 +123,15 @@ impl Pieces {
     /// A block arrived from `link`. Returns `None` if the block is no longer needed.
     pub(super) fn on_block(&mut self, link: LinkId, range: BlockRange) -> Option<NeededArrival> {
         let active = self.active.get_mut(&range.piece())?;
-        if !active.is_open_to(link) {
+        if !active.may_be_requested_from(link) {
             // The block was requested before the piece was reserved for another link.
             self.release(link, range);
             return None;
         }
         let had_free = active.has_free();
         let arrived = active.on_block(link, range.number());
-        // The block was the last free one: the link had lost its request and delivers it late.
+        // The block was the last free one. Its request to this link was given up, and the block
+        // arrives late all the same.
         if had_free && !active.has_free() && active.next_run().is_none() {
             self.open.retain(|open| *open != range.piece());
         }
@@ -193,10 +194,10 @@ impl Pieces {
         self.open.clear();
     }
 
-    /// Whether the link is to a seed, and only seeds have some waiting piece.
-    pub(super) fn has_unique_piece(&self, link: &PickerLink) -> bool {
+    /// Whether the link is to a seed, and there is a waiting piece that only seeds have.
+    pub(super) fn has_piece_of_seeds_only(&self, link: &PickerLink) -> bool {
         let rarest = self.rarity.rarest_first().next();
-        rarest.is_some_and(|piece| self.rarity.is_unique(piece) && link.pieces.is_full())
+        rarest.is_some_and(|piece| self.rarity.has_no_partial_owner(piece) && link.pieces.is_full())
     }
 
     /// Begins the next run of an open piece that the link offers. If there is none, begins a
@@ -216,7 +217,9 @@ impl Pieces {
         let open = self.open.iter().copied().find(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
-                && active.is_some_and(|active| active.is_open_to(id) && active.next_run().is_some())
+                && active.is_some_and(|active| {
+                    active.may_be_requested_from(id) && active.next_run().is_some()
+                })
         });
         if let Some(active) = open.and_then(|piece| self.active.get_mut(&piece)) {
             let begun = active.next_run().is_some_and(|run| reserve(run.blocks));
@@ -251,7 +254,7 @@ impl Pieces {
     ) {
         let end = out.len() + free_window;
         for (piece, active) in &mut self.active {
-            if active.is_open_to(link.id) && link.offers(*piece) {
+            if active.may_be_requested_from(link.id) && link.offers(*piece) {
                 active.take_late(link.id, is_late, end - out.len(), &self.lengths, out);
             }
         }
@@ -271,7 +274,7 @@ impl Pieces {
             let active = self.active.get(piece);
             link.offers(*piece)
                 && active.is_some_and(|active| {
-                    active.has_free() && active.is_open_to(id) && suits(active)
+                    active.has_free() && active.may_be_requested_from(id) && suits(active)
                 })
         });
         let piece = found.and_then(|at| self.open.get(at).map(|piece| (at, *piece)));
@@ -288,7 +291,7 @@ impl Pieces {
         true
     }
 
-    /// The waiting piece to begin with a link, out of those that it offers. With `in_order`, the
+    /// The waiting piece that a link should begin: one that the link offers. With `in_order`, the
     /// first. For a web seed, the next in its range. Otherwise the latest that the peer suggests,
     /// or the rarest.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {

@@ -35,8 +35,8 @@ pub(super) enum Event {
 pub(super) struct HashJob {
     pub(super) run: BlockRun,
     pub(super) blocks: Vec<PendingBlock<Content>>,
-    /// The hasher and the number of a run: when this step ends, the runs before it are hashed.
-    /// `None` while the worker writes.
+    /// The hasher and the number of a run: when this step ends, the runs before that run are
+    /// hashed. `None` while the worker writes.
     pub(super) hashed: Option<(Hasher, u32)>,
 }
 

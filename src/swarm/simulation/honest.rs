@@ -259,7 +259,7 @@ impl HonestPeer {
             }
             Some((hasher, next)) => {
                 let run = BlockRun::numbered(&self.lengths, run.piece, next);
-                let hasher = self.core.on_run_hashed(run, hasher);
+                let hasher = self.core.on_runs_hashed_before(run, hasher);
                 hasher.map(|hasher| (hasher, next + 1))
             }
         };

@@ -16,6 +16,7 @@ mod logins;
 mod operator;
 mod passwords;
 mod phc;
+mod port_checks;
 mod refusals;
 mod registrar;
 mod request_context;
@@ -35,6 +36,7 @@ use info_cache::{InfoCache, InfoPartError};
 use logins::Logins;
 pub use operator::{OperatorAccess, RegistryCounts};
 use passwords::{HashingError, PasswordHasher};
+use port_checks::PortChecks;
 use refusals::{
     check_new_password, from_hashing_error, from_refusal, from_write_error, no_randomness, refused,
 };

@@ -9,7 +9,7 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites, InviteCode,
-    Login, Logins, OperatorAccess, Registration, RequestContext, TOKEN_LIFETIME,
+    Login, Logins, OperatorAccess, PortChecks, Registration, RequestContext, TOKEN_LIFETIME,
     check_new_password, from_refusal, from_write_error, no_randomness, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
@@ -20,13 +20,14 @@ use crate::tracker::registry::{
 use crate::tracker::store::{Durability, RegistryStore};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest,
-    AccessRequestMessage, ShortText, Token,
+    AccessRequestMessage, PortCheck, ShortText, Token,
 };
 use crate::wire::name::{GroupName, UserName};
 use crate::wire::password::Password;
 use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 /// Answers requests about accounts and groups.
@@ -36,6 +37,7 @@ pub(in crate::tracker) struct Registrar {
     logins: Arc<Logins>,
     writes: IdempotentWrites,
     shares: GroupShares,
+    port_checks: PortChecks,
     registration: Registration,
 }
 
@@ -58,6 +60,7 @@ impl Registrar {
             logins: Arc::new(Logins::start(Arc::clone(&store), cluster)?),
             writes: IdempotentWrites::new(Arc::clone(&store)),
             shares: GroupShares::new(Arc::clone(&store), announce_interval, certificate_lifetime),
+            port_checks: PortChecks::default(),
             registration,
             store,
         })
@@ -87,7 +90,10 @@ impl Registrar {
         let AccessRequestMessage { id, token, ask } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
-        let must_be_durable = !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster);
+        let must_be_durable = !matches!(
+            ask,
+            AccessRequest::Announce(_) | AccessRequest::Cluster | AccessRequest::CheckPort { .. }
+        );
         let mut result = self.dispatch(token, ask, from).map(|done| {
             (renewed, only_here) = (done.renewed, done.durability == Durability::OnlyHere);
             done.answer
@@ -117,8 +123,14 @@ impl Registrar {
         ask: AccessRequest,
         from: IpAddr,
     ) -> Result<CompletedRequest, AccessRefusal> {
-        if ask == AccessRequest::Cluster {
-            return Ok(AccessAnswer::Cluster(views::cluster(&self.store.status())).into());
+        match ask {
+            AccessRequest::Cluster => {
+                return Ok(AccessAnswer::Cluster(views::cluster(&self.store.status())).into());
+            }
+            AccessRequest::CheckPort { port } => {
+                return Ok(AccessAnswer::Port(self.check_port(from, port)).into());
+            }
+            _ => {}
         }
         self.store.check_serving().map_err(from_write_error)?;
         Ok(match ask {
@@ -146,6 +158,17 @@ impl Registrar {
             }
             ask => self.dispatch_with_login(token, ask, from)?,
         })
+    }
+
+    fn check_port(&self, address: IpAddr, port: NonZeroU16) -> PortCheck {
+        let port = self.port_checks.check((address, port.get()).into());
+        // Read after the check, which may take seconds.
+        let clock = since_1970().as_millis();
+        PortCheck {
+            clock_ms: u64::try_from(clock).unwrap_or(u64::MAX),
+            address,
+            port,
+        }
     }
 
     fn dispatch_with_login(

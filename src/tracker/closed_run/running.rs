@@ -32,8 +32,8 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const SOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take to close its end after this end has closed.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a run that a conflict ended waits for clients that have not connected, so that they get
-/// the reason.
+/// After a conflict has ended a run: how long the run waits for clients that have not connected
+/// yet, so that they get the reason.
 const LATE_CLIENT_WAIT: Duration = Duration::from_secs(10);
 /// The longest time between two ticks. A new connection does not wake the thread that ticks, so
 /// this is much shorter than the time that a new connection has for its hello.
@@ -264,8 +264,8 @@ fn write(stream: &TlsStream, outbox: &Outbox<RunNotice>) {
     stream.hang_up();
 }
 
-/// The answer of a tracker without a closed run to `body`. `None` if `body` is not a request of a
-/// closed run's client. Such a client understands only the error kinds of closed runs.
+/// The answer to `body` if this tracker serves no closed run. `None` if `body` is not a request of
+/// a closed run's client. Such a client understands only the error kinds of closed runs.
 pub(in crate::tracker) fn no_run(body: &[u8]) -> Option<Vec<u8>> {
     let request = RunRequestMessage::decode(body).ok()?;
     let answer = RunAnswer::Error {

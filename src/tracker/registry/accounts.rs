@@ -141,11 +141,12 @@ impl Registry {
         self.write(version, &[login], [Row::Revocation(revocation)])
     }
 
-    /// Renames an account whose name is held by another account.
+    /// Renames an account that lost its name: two trackers that were disconnected gave one name to
+    /// two accounts, and the other account holds it.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the account holds
-    /// its name.
+    /// [`Refusal::AccountGone`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the account has
+    /// not lost its name.
     pub fn rename_account(
         &self,
         account: RowId,

@@ -1,10 +1,10 @@
 //! The catalogues: the shares of each group and their names.
 //!
 //! A share is listed from its publication until its publisher or the owner of the group withdraws
-//! it. It can be reached while its group has members. Two trackers that cannot reach each other may
-//! publish shares of the same name in one group. The share that was published first then holds the
-//! name. Every other share of the name is listed as `NAME~TAG`, where TAG is the first 8 hex digits
-//! of its id.
+//! it, and while its group has members. Two trackers that cannot reach each other may publish
+//! shares of the same name in one group. The share that was published first then holds the name.
+//! Every other share of the name is listed as `NAME~TAG`, where TAG is the first 8 hex digits of
+//! its id.
 
 use super::{IdError, NameClaims, RowId, Share};
 use crate::torrent::{FileName, InfoHash};

@@ -179,12 +179,13 @@ impl Registry {
         }
     }
 
-    /// Renames a group whose name is held by another group.
+    /// Renames a group that lost its name: two trackers that were disconnected gave one name to two
+    /// groups, and the other group holds it.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotOwner`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the group holds its
-    /// name.
+    /// [`Refusal::NotOwner`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the group has not
+    /// lost its name.
     pub fn rename_group(
         &self,
         actor: RowId,

@@ -79,8 +79,8 @@
 //!    ends when the credential of its account changes.
 //! 3. An end cancels all earlier requests of the same user for the same group, accepted or not, in
 //!    any row. A request counts from the time when it was made, not when it was accepted.
-//! 4. A share of a group that has ended cannot be reached. If the group goes on, it can be reached
-//!    again.
+//! 4. A share of a group that has ended is not listed and cannot be fetched. If the group goes on,
+//!    the share is listed again.
 //! 5. The invite records the earlier account as its user.
 //! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
 //!    acceptance.

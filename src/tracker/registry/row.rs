@@ -7,10 +7,10 @@ use super::{
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
 
-/// A row of the registry. Its fields are the members that are a [`Register`]. Each field merges by
-/// its own rule. The other members are attributes. The id, the kind and the attributes never
-/// change, with one exception: if two trackers create the same row for one repeated command,
-/// `created` and the `key` or `expires` of the later creation count.
+/// A row of the registry. Its fields are the struct members that are a [`Register`]. Each field
+/// merges by its own rule. The other struct members are attributes. The id, the kind and the
+/// attributes never change, with one exception: if two trackers create the same row for one
+/// repeated command, `created` and the `key` or `expires` of the later creation count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A user who can log in.

@@ -35,8 +35,8 @@ pub(super) struct OngoingCatchUp {
 }
 
 /// Staged batches of a catch-up that was given up. They are used again only over the same
-/// connection. At the end of another connection, the tracker may run with an older copy of its data
-/// and may have given the numbers of these writes to other writes.
+/// connection. Over another connection, the tracker at the other end may run with an older copy of
+/// its data, and may have given the numbers of these writes to other writes.
 #[derive(Debug)]
 struct KeptBatches {
     connection: ReplicaConnectionId,
@@ -60,8 +60,8 @@ impl CatchUp {
         effects: &mut Effects,
     ) {
         let mut reached = ours.clone();
-        // Changes that a third tracker sent since would leave a gap between these batches and the
-        // next one.
+        // Changes that a third tracker sent in the meantime would leave a gap between these batches
+        // and the next one.
         let is_usable = |kept: &KeptBatches| {
             let mut covers = kept.staged.covers();
             kept.connection == connection

@@ -92,8 +92,8 @@ pub struct Commit {
 pub enum Copies {
     /// Here and at another tracker.
     Two,
-    /// Only here so far: no other tracker is connected, or none has answered in time. They receive
-    /// it when they are back.
+    /// Only here so far: no other tracker is connected, or none has answered in time. The other
+    /// trackers receive the write when they are back.
     OnlyHere,
 }
 

@@ -774,9 +774,10 @@ impl Replica {
         if !self.lifecycle.may_serve(&self.others, ours, now) {
             return;
         }
-        // This is decided once per run: data that this tracker has served in this run are no older
-        // copy. Until then, a tracker that has not reported may know writes of this origin that are
-        // not known here. In that case new writes get a fresh origin, under which no write exists.
+        // This is decided once per run: data that this tracker has served in this run cannot be an
+        // older copy. Until then, a tracker that has not reported may know writes of this origin
+        // that are not known here. In that case new writes get a fresh origin, under which no write
+        // exists.
         let all_have_reported = self.others.all_have_reported();
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);

@@ -26,7 +26,7 @@ pub enum Serving {
     Waiting,
     /// It was restored and waits for a tracker that serves, however long that takes.
     #[error(
-        "this tracker was restored and waits for another tracker to catch up with; start it with --alone if there is none"
+        "this tracker was restored and must first catch up with another tracker that serves; start it with --alone if there is none"
     )]
     Restoring,
     /// It will never serve with its present data.

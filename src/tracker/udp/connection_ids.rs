@@ -6,7 +6,7 @@ use ring::hmac;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long an id is valid. BEP 15 demands two minutes; clients use an id for one.
+/// How long an id is valid. BEP 15 demands two minutes; a client uses an id for one minute.
 const LIFETIME_SECONDS: u64 = 120;
 
 /// Issues and checks connection ids.

@@ -21,6 +21,7 @@ mod cluster;
 mod entry;
 mod error;
 mod fields;
+mod port_check;
 mod refused;
 mod reply;
 mod request;
@@ -40,6 +41,7 @@ pub use fields::{
     KEY_REQUEST, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions, ShortText, Token,
     WriteId,
 };
+pub use port_check::{PortCheck, PortState};
 pub use refused::AccessRefusal;
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
 pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME};

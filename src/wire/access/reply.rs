@@ -4,6 +4,7 @@ use super::announce::AnnounceBatchAnswer;
 use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
 use super::fields::{self, SeenDecisions, ShortText, Token};
+use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
 use crate::bencode::Item;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_line};
@@ -63,6 +64,8 @@ pub enum AccessAnswer {
     Peers(AnnounceBatchAnswer),
     /// The cluster as the tracker sees it.
     Cluster(ClusterView),
+    /// How the tracker sees the peer.
+    Port(PortCheck),
     /// A page of the decisions about the user.
     Decisions {
         /// The decisions.
@@ -113,6 +116,7 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Metainfo(part)) => entries.extend(part.entries()),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
             Ok(AccessAnswer::Cluster(view)) => view.put(&mut entries),
+            Ok(AccessAnswer::Port(check)) => check.put(&mut entries),
             Ok(AccessAnswer::Decisions { page, seen }) => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
                 put_page(page, &mut entries);
@@ -157,6 +161,7 @@ impl AccessReplyMessage {
             "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "cluster" => Ok(AccessAnswer::Cluster(ClusterView::read(&mut fields)?)),
+            "port" => Ok(AccessAnswer::Port(PortCheck::read(&mut fields)?)),
             DecisionEntry::KIND => Ok(AccessAnswer::Decisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
                 page: read_page(&mut fields)?,
@@ -186,6 +191,7 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
             Ok(AccessAnswer::Peers(_)) => "peers",
             Ok(AccessAnswer::Cluster(_)) => "cluster",
+            Ok(AccessAnswer::Port(_)) => "port",
             Ok(AccessAnswer::Decisions { .. }) => DecisionEntry::KIND,
         }
     }

@@ -6,6 +6,7 @@ use crate::bencode::Item;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
+use std::num::NonZeroU16;
 
 /// The most bytes of a frame before a request with a valid token has arrived on its connection. A
 /// tracker buffers no more for a caller that it does not know. A peer with a larger request sends a
@@ -180,6 +181,12 @@ pub enum AccessRequest {
     /// Requests the state of the cluster. The answer is [`super::AccessAnswer::Cluster`], even if
     /// the tracker does not serve other requests.
     Cluster,
+    /// Asks the tracker to connect to this port at the address that the request comes from. The
+    /// answer is [`super::AccessAnswer::Port`], even if the tracker does not serve other requests.
+    CheckPort {
+        /// The port.
+        port: NonZeroU16,
+    },
     /// Lists decisions of other users about this user that the peer has not received. The answer is
     /// [`super::AccessAnswer::Decisions`].
     ListDecisions {
@@ -248,6 +255,9 @@ impl AccessRequestMessage {
             | AccessRequest::ListRequests { after, .. } => {
                 entries.extend(fields::after_entry(after))
             }
+            AccessRequest::CheckPort { port } => {
+                entries.push(("port", u32::from(port.get()).into()))
+            }
             AccessRequest::Logout { .. }
             | AccessRequest::Cluster
             | AccessRequest::CreateGroup { .. }
@@ -301,6 +311,7 @@ impl AccessRequest {
             Self::Withdraw { .. } => "withdraw",
             Self::Announce(_) => "announce",
             Self::Cluster => "cluster",
+            Self::CheckPort { .. } => "check_port",
             Self::ListDecisions { .. } => "news",
         }
     }
@@ -400,6 +411,9 @@ impl AccessRequest {
             },
             "announce" => Self::Announce(AnnounceBatch::read(fields)?),
             "cluster" => Self::Cluster,
+            "check_port" => Self::CheckPort {
+                port: fields.port("port")?,
+            },
             "news" => Self::ListDecisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
                 requests: fields
@@ -418,7 +432,7 @@ impl AccessRequest {
     pub fn needs_login(&self) -> bool {
         !matches!(
             self,
-            Self::CreateUser { .. } | Self::Login { .. } | Self::Cluster
+            Self::CreateUser { .. } | Self::Login { .. } | Self::Cluster | Self::CheckPort { .. }
         )
     }
 
@@ -445,6 +459,7 @@ impl AccessRequest {
             | Self::Metainfo { .. }
             | Self::Announce(_)
             | Self::Cluster
+            | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => None,
         }
     }
@@ -484,6 +499,7 @@ impl AccessRequest {
             | Self::ListGroups { .. }
             | Self::Announce(_)
             | Self::Cluster
+            | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => (None, None),
         }
     }

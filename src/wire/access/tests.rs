@@ -67,6 +67,12 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         (
             AccessRequest::Logout { write: WRITE },
             b"d2:idi7e5:token3:t\0k4:type6:logout5:write16:wwwwwwwwwwwwwwwwe"),
+        (
+            AccessRequest::CheckPort {
+                port: NonZeroU16::new(6881).unwrap(),
+            },
+            b"d2:idi7e4:porti6881e5:token3:t\0k4:type10:check_porte",
+        ),
         (AccessRequest::Cluster, b"d2:idi7e5:token3:t\0k4:type7:clustere"),
         (
             AccessRequest::ChangePassword {
@@ -298,6 +304,14 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 }],
             })),
             b"d2:idi7e6:numberi1e7:servingi1e5:twinsld8:it lacksi3e6:numberi2e6:silenti5e2:upi0e7:we lacki4eee4:type7:clustere",
+        ),
+        (
+            Ok(AccessAnswer::Port(PortCheck {
+                clock_ms: 5,
+                address: "::1".parse().unwrap(),
+                port: PortState::NotTried,
+            })),
+            b"d7:address3:::15:clocki5e2:idi7e4:port9:not tried4:type4:porte",
         ),
         (
             Ok(AccessAnswer::Decisions {

@@ -156,8 +156,8 @@ fn swarm_name(swarm: InfoHash) -> ServerName<'static> {
 fn two_members_connect_and_know_each_other() {
     let ours = group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
-    let (called, caller) = connect_peers(&alice, SWARM, &bob);
-    let (called, caller) = (called.unwrap(), caller.unwrap());
+    let (seen_by_alice, seen_by_bob) = connect_peers(&alice, SWARM, &bob);
+    let (called, caller) = (seen_by_alice.unwrap(), seen_by_bob.unwrap());
     assert_eq!(
         (called.user.as_str(), caller.member.user.as_str()),
         ("bob", "alice")

@@ -42,7 +42,7 @@ fn a_starving_download_calls_more_than_it_has_places_for() {
     swarm.wait(1);
     assert_eq!(connects(&swarm.tick()).len(), MAX_CALLS - 4);
     assert_eq!(connects(&swarm.tick()), []);
-    // A download does not starve while we do not read on purpose.
+    // While we pause the reading ourselves, a download does not count as starving.
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(50);
     let paused = LinkActivity {
@@ -153,7 +153,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     }
     learn(&mut swarm, 9..=9);
     swarm.wait(5);
-    // The download starves, so it calls. But by then all four links are useful.
+    // The download starves, so it calls. All four links are useful before the call is answered.
     assert_eq!(connects(&swarm.tick()), [address(9)]);
     for number in 1..=4 {
         let used = LinkActivity {
@@ -238,6 +238,7 @@ fn the_source_status_follows_links_addresses_and_web_seeds() {
 #[test]
 fn our_own_address_is_never_called_and_does_not_count_as_barred() {
     let mut swarm = Swarm::fetching();
+    // A peer bars its own address for ever.
     swarm.core.contacts_mut().bar(address(1), Duration::MAX);
     assert_eq!(
         swarm.core.source_status(swarm.now),

@@ -251,7 +251,7 @@ fn links_are_let_in_and_ticks_count_only_while_the_share_is_served() {
 }
 
 #[test]
-fn web_seeds_and_received_addresses_are_used_only_while_something_is_fetched() {
+fn web_seeds_are_used_only_while_something_is_fetched() {
     let web_seed = LinkId(99);
     for phase in PHASES {
         let mut swarm = swarm_in(phase);

@@ -163,8 +163,11 @@ fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
     hasher.update(b"first");
     // A worker has the hasher, so this run waits on disk.
     assert!(written(&mut swarm, second, 1).is_none());
-    let hashed =
-        |swarm: &mut Swarm, next, hasher| swarm.step(|core, _| core.on_run_hashed(next, hasher)).0;
+    let hashed = |swarm: &mut Swarm, next, hasher| {
+        swarm
+            .step(|core, _| core.on_runs_hashed_before(next, hasher))
+            .0
+    };
     let mut hasher = hashed(&mut swarm, second, hasher).unwrap();
     hasher.update(b"second");
     let mut hasher = hashed(&mut swarm, third, hasher).unwrap();
@@ -183,12 +186,16 @@ fn the_hasher_waits_for_a_run_that_is_not_written_yet() {
     let (mut swarm, [first, second, third]) = long_piece();
     let mut hasher = written(&mut swarm, first, 1).unwrap();
     hasher.update(b"first");
-    let back = swarm.step(|core, _| core.on_run_hashed(second, hasher)).0;
+    let back = swarm
+        .step(|core, _| core.on_runs_hashed_before(second, hasher))
+        .0;
     assert!(back.is_none());
     assert!(written(&mut swarm, third, 1).is_none());
     let mut hasher = written(&mut swarm, second, 1).unwrap();
     hasher.update(b"second");
-    let hasher = swarm.step(|core, _| core.on_run_hashed(third, hasher)).0;
+    let hasher = swarm
+        .step(|core, _| core.on_runs_hashed_before(third, hasher))
+        .0;
     assert!(hasher.is_some());
 }
 
@@ -197,7 +204,9 @@ fn a_piece_that_was_given_up_is_not_hashed_further() {
     let (mut swarm, [first, second, _]) = long_piece();
     let hasher = written(&mut swarm, first, 1).unwrap();
     swarm.step(|core, now| core.set_aside("more", now));
-    let back = swarm.step(|core, _| core.on_run_hashed(second, hasher)).0;
+    let back = swarm
+        .step(|core, _| core.on_runs_hashed_before(second, hasher))
+        .0;
     assert!(back.is_none());
     assert_eq!(
         swarm.step(|core, _| core.on_piece_hashed(first.piece)).0,

@@ -217,7 +217,7 @@ fn a_client_that_reads_nothing_does_not_delay_the_others() {
         ask: RunRequest::Ping,
     }
     .encode();
-    // Send until the answers read_exact the buffers of both ends and the tracker stops reading.
+    // Sends until the answers fill the buffers of both ends, and the tracker stops reading.
     while write_frame(&deaf, &body, MAX_FRAME, Duration::from_millis(200)).is_ok() {}
     let other = tracker.client(2);
     send(&other, RunRequest::Reported);

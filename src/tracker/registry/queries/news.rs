@@ -29,9 +29,10 @@ type NewsByKey = BTreeMap<(GroupName, RowId), News>;
 impl Registry {
     /// The decisions of other users about an account that are not covered by `seen`.
     ///
-    /// The caller keeps `seen` for the account. After the last page it joins to `seen` the version
-    /// vector from before the first page. Each decision is then reported once, whichever tracker is
-    /// asked, and a decision that arrives late from another tracker is not missed.
+    /// The caller keeps `seen` for the account. Before the first page it takes the version vector
+    /// of the registry. After the last page it joins this vector to `seen`. Each decision is then
+    /// reported once, whichever tracker is asked, and a decision that arrives late from another
+    /// tracker is not missed.
     pub fn decisions(
         &self,
         account: RowId,

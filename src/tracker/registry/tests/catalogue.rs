@@ -98,7 +98,7 @@ fn of_two_shares_with_one_name_the_earlier_holds_it_and_both_are_kept() {
 }
 
 #[test]
-fn a_share_cannot_be_reached_if_its_group_ended_at_the_other_tracker() {
+fn a_share_is_not_listed_if_its_group_ended_at_the_other_tracker() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let nik = a.member(olga, "lab", "nik");
     sync(&mut a, &mut b);
@@ -115,7 +115,7 @@ fn a_share_cannot_be_reached_if_its_group_ended_at_the_other_tracker() {
 }
 
 #[test]
-fn a_share_can_be_reached_again_if_a_member_was_accepted_into_the_ended_group() {
+fn a_share_is_listed_again_if_a_member_was_accepted_into_the_ended_group() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     a.publish(olga, "lab", "f").unwrap();
     let eve = a.user("eve").unwrap();

@@ -3,8 +3,8 @@
 
 use super::*;
 
-/// A tracker with 2,000 users and 200 groups. Each user is a member of nine groups and has a
-/// request in one: 22,400 rows in all.
+/// A tracker with 2,000 users and 200 groups. Each user has joined nine groups and has a request in
+/// one; the first 200 users also own a group. These are 22,400 rows in all.
 fn tracker_with_many_rows() -> TestTracker {
     let mut tracker = TestTracker::new(1);
     let users: Vec<RowId> = (0..2_000)

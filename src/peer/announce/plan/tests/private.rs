@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_next_tracker_of_a_private_torrent_replaces_the_one_that_fails() {
-    let mut test = PlanTest::new(&["a", "b"], TierPolicy::One);
+    let mut test = PlanTest::new(&["a", "b"], TierPolicy::OneTracker);
     test.announce(STARTED);
     assert!(test.plan.is_private(test.hash()));
     assert!(!test.answered("a", STARTED).replaces_peers);
@@ -21,7 +21,7 @@ fn the_next_tracker_of_a_private_torrent_replaces_the_one_that_fails() {
 
 #[test]
 fn trackers_of_a_private_torrent_that_all_fail_are_tried_with_pauses() {
-    let mut test = PlanTest::new(&["a", "b"], TierPolicy::One);
+    let mut test = PlanTest::new(&["a", "b"], TierPolicy::OneTracker);
     test.announce(STARTED);
     test.unanswered("a", STARTED, true);
     test.unanswered("b", STARTED, true);

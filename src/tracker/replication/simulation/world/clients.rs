@@ -127,7 +127,7 @@ impl World {
         at: usize,
         receipt: Option<RowId>,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
-        promise: impl FnOnce(Request) -> Request,
+        expected: impl FnOnce(Request) -> Request,
     ) -> Result<Option<(Sequence, Request)>, Failure> {
         let now = self.clock_of(at);
         let node = &mut self.nodes[at];
@@ -156,7 +156,7 @@ impl World {
                     let rows = request.rows.iter();
                     self.oracle.made.note(receipt, request.version, rows);
                 }
-                node.requests.insert(write, promise(request.clone()));
+                node.requests.insert(write, expected(request.clone()));
                 self.perform(at, effects)?;
                 Ok(Some((write, request)))
             }

@@ -1,0 +1,53 @@
+//! The arguments of `pieceful doctor`.
+
+use super::options::{flag, path, path_option};
+use super::peer::{DEFAULT_TRACKER_INFO, default_listen, listen_argument};
+use crate::wire::HostPort;
+use clap::{ArgMatches, Command};
+use std::path::PathBuf;
+
+/// The arguments of a check. They are those of the peer that is to work.
+#[derive(Debug)]
+pub(in crate::cli) struct DoctorArguments {
+    /// The address that the peer listens on.
+    pub(in crate::cli) listen: HostPort,
+    /// The file that names the trackers.
+    pub(in crate::cli) tracker_info: PathBuf,
+    /// The peer's state folder.
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// Whether the result is JSON.
+    pub(in crate::cli) json: bool,
+}
+
+pub(super) fn definition() -> Command {
+    Command::new("doctor")
+        .about("Check what a peer needs: trackers, clock, port, folders, disk, descriptors")
+        .after_help(
+            "Examples:\n  \
+             pieceful doctor                                check what `pieceful peer` needs\n  \
+             pieceful doctor 0.0.0.0:6882 --dir /srv/peer   check for a peer with these arguments\n\n\
+             Changes nothing, and may run beside the peer. Prints a line per check: ok, warning or\n\
+             error, what was found, and what to do. Exit codes: 0 no error; 1 an error; 2 wrong usage.",
+        )
+        .args([
+            listen_argument(),
+            path("tracker_info", "TRACKER_INFO")
+                .default_value(DEFAULT_TRACKER_INFO)
+                .help("The file that lists the trackers"),
+            path_option("dir", "DIR")
+                .help("The state folder of the peer [default: as for pieceful peer]"),
+            flag("json").help("Print one JSON object"),
+        ])
+}
+
+pub(super) fn read(matches: &ArgMatches) -> DoctorArguments {
+    DoctorArguments {
+        listen: matches
+            .get_one("listen")
+            .cloned()
+            .unwrap_or_else(default_listen),
+        tracker_info: matches.get_one("tracker_info").cloned().unwrap_or_default(),
+        dir: matches.get_one("dir").cloned(),
+        json: matches.get_flag("json"),
+    }
+}

@@ -1,0 +1,54 @@
+//! Checks what most often keeps a peer from working: `pieceful doctor`. It needs no running peer,
+//! and changes nothing.
+//!
+//! In scope: what is checked, what counts as a fault, and the advice. Out of scope: how findings
+//! are printed.
+
+mod finding;
+mod machine;
+mod trackers;
+
+pub use finding::{Check, DoctorOptions, Finding, Verdict};
+
+use crate::net::HostNames;
+use crate::storage::{KnownCluster, StateFolder};
+use std::net::TcpListener;
+
+/// Checks everything, one thing after the other, and passes each finding to `found` as soon as it
+/// is known. A tracker that does not answer takes 15 s at most.
+pub fn examine(options: &DoctorOptions, mut found: impl FnMut(Finding)) {
+    let uses_folder = options.folder.as_deref();
+    let is_running = uses_folder.is_some_and(StateFolder::is_in_use);
+    if let Some(folder) = uses_folder {
+        found(machine::state_folder(folder, is_running));
+    }
+    found(machine::current_folder());
+    found(machine::descriptors());
+    let listener = TcpListener::bind(options.listen);
+    let (finding, port) = machine::port(options.listen, &listener, is_running);
+    found(finding);
+    let Some(info) = trackers::read_tracker_info(&options.tracker_info, &mut found) else {
+        return;
+    };
+    let stored = match uses_folder.map(|folder| KnownCluster::new(folder).load()) {
+        Some(Ok(stored)) => stored,
+        Some(Err(error)) => return found(Finding::fault(Check::Fingerprint, error, None)),
+        None => None,
+    };
+    let examiner = trackers::TrackerExaminer {
+        options,
+        info: &info,
+        stored,
+        port,
+        names: HostNames::default(),
+    };
+    let answered = info
+        .addresses
+        .iter()
+        .filter(|tracker| examiner.examine(tracker, &mut found));
+    if answered.count() == 0 {
+        let text = "no tracker can be used, and peers find each other only through trackers";
+        let advice = "see the lines above";
+        found(Finding::fault(Check::Tracker, text, Some(advice)));
+    }
+}

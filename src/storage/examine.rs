@@ -1,0 +1,53 @@
+//! Looks at folders for `doctor`, without changing anything that stays.
+
+use nix::sys::statvfs::statvfs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The folder itself, or the nearest folder above it that exists. A process that makes the folder
+/// makes it there.
+pub fn existing_ancestor(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let existing = absolute.ancestors().find(|path| path.exists());
+    existing.unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Makes a file in the folder and removes it again.
+///
+/// # Errors
+/// The file cannot be made.
+pub fn check_writable(folder: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(folder).map(drop)
+}
+
+/// The free bytes of the file system that has this folder. `None` if the system does not report
+/// them.
+pub fn free_space(folder: &Path) -> Option<u64> {
+    let system = statvfs(folder).ok()?;
+    // The types depend on the platform. Some file systems do not report their size and return 0.
+    #[allow(clippy::useless_conversion)]
+    let (all, free, unit) = (
+        u64::from(system.blocks()),
+        u64::from(system.blocks_available()),
+        u64::from(system.fragment_size()),
+    );
+    (all > 0).then(|| free.saturating_mul(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_folder_is_examined_where_it_would_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, missing) = (folder.path(), folder.path().join("a/b"));
+        assert_eq!(existing_ancestor(&missing), here);
+        assert_eq!(existing_ancestor(here), here);
+        check_writable(here).unwrap();
+        assert!(check_writable(&missing).is_err());
+        assert!(free_space(here).is_none_or(|free| free > 0));
+        assert_eq!(free_space(&missing), None);
+        assert_eq!(std::fs::read_dir(here).unwrap().count(), 0);
+    }
+}
