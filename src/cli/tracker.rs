@@ -41,7 +41,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     match &arguments.maintenance {
         Some(MaintenanceTask::Dump) => return maintenance::dump(data, port, output),
         Some(MaintenanceTask::Backup(file)) => {
-            return maintenance::backup(data, port, arguments.cluster, file, output);
+            return maintenance::backup(data, port, arguments.cluster.file, file, output);
         }
         Some(MaintenanceTask::Check(..)) | None => {}
     }
@@ -52,7 +52,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     if is_temporary {
         signals.remove_when_killed(folder.path());
     }
-    let key = match (arguments.cluster, &arguments.tracker_info) {
+    let key = match (arguments.cluster.file, &arguments.tracker_info) {
         (Some(named), _) => named,
         (None, Some(info)) => info.with_file_name(CLUSTER_FILE),
         (None, None) => folder.path().join(CLUSTER_FILE),
@@ -63,7 +63,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         udp: arguments.open,
         folder: folder.path().to_owned(),
         key,
-        new_key: match arguments.new_cluster {
+        new_key: match arguments.cluster.is_new {
             true => NewKey::Allowed,
             false => NewKey::WithoutRegistry,
         },

@@ -21,10 +21,8 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) listen: Option<HostPort>,
     /// The state folder.
     pub(in crate::cli) data: Option<PathBuf>,
-    /// The file with the cluster's key; `None` for the default path.
-    pub(in crate::cli) cluster: Option<PathBuf>,
-    /// Whether a missing file with the key may be made although there is a registry.
-    pub(in crate::cli) new_cluster: bool,
+    /// The cluster's key.
+    pub(in crate::cli) cluster: ClusterArguments,
     /// Whether open swarms are served.
     pub(in crate::cli) open: bool,
     /// Settings for peers with accounts.
@@ -39,6 +37,15 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
     /// The log level.
     pub(in crate::cli) log: LevelFilter,
+}
+
+/// The cluster's key.
+#[derive(Debug)]
+pub(in crate::cli) struct ClusterArguments {
+    /// The file with the key; `None` for the default path.
+    pub(in crate::cli) file: Option<PathBuf>,
+    /// Whether a missing file may be made although there is a registry.
+    pub(in crate::cli) is_new: bool,
 }
 
 /// Settings for peers with accounts.
@@ -187,8 +194,10 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
         number: u32::try_from(number).unwrap_or(u32::MAX),
         listen: matches.get_one("listen").cloned(),
         data: matches.get_one("data").cloned(),
-        cluster: matches.get_one("cluster").cloned(),
-        new_cluster: matches.get_flag("new-cluster"),
+        cluster: ClusterArguments {
+            file: matches.get_one("cluster").cloned(),
+            is_new: matches.get_flag("new-cluster"),
+        },
         open: matches.get_flag("open"),
         service: ServiceArguments {
             interval: matches
@@ -250,7 +259,7 @@ mod tests {
             (plain.tracker_info, plain.number, plain.listen),
             (None, 1, None)
         );
-        assert_eq!(plain.cluster, None);
+        assert!(plain.cluster.file.is_none() && !plain.cluster.is_new);
         assert_eq!(
             (plain.open, plain.service.interval, plain.log),
             (false, Duration::from_secs(20), LevelFilter::Info)
@@ -277,7 +286,7 @@ mod tests {
         );
         assert_eq!(all.listen.unwrap().to_string(), "[::1]:0");
         assert_eq!((all.data, all.open), (Some("d".into()), true));
-        assert_eq!(all.cluster, Some("k.pem".into()));
+        assert_eq!(all.cluster.file, Some("k.pem".into()));
         assert_eq!(
             (all.service.interval, all.log),
             (Duration::from_secs(5), LevelFilter::Debug)
@@ -306,7 +315,7 @@ mod tests {
         );
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
-        assert!(tracker("tracker --new-cluster").new_cluster && !restored.new_cluster);
+        assert!(tracker("tracker --new-cluster").cluster.is_new);
         for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }
