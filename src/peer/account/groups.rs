@@ -8,10 +8,6 @@ use crate::wire::access::{
     RequestEntry, SeenDecisions,
 };
 use crate::wire::name::{GroupName, Label};
-use std::time::{Duration, Instant};
-
-/// How long a peer asks for decisions only, after a tracker did not understand more.
-const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 impl Account {
     /// Creates a group, which the user owns.
@@ -124,14 +120,13 @@ impl Account {
     pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
         let before = lock(&self.login).as_ref().map(|login| login.seen.clone());
         let before = before.unwrap_or_default();
-        let asks_for_requests =
-            lock(&self.no_requests_until).is_none_or(|until| Instant::now() >= until);
+        let asks_for_requests = !self.knows_old_tracker();
         let (news, now_seen) = match self.news_pages(&before, asks_for_requests) {
             Err(AccountError::Refused(refused))
                 if asks_for_requests && refused.kind == AccessErrorKind::BadRequest =>
             {
                 // This tracker is of the version before, which knows no news about requests.
-                *lock(&self.no_requests_until) = Some(Instant::now() + OLD_TRACKER_PAUSE);
+                self.on_old_tracker();
                 self.news_pages(&before, false)?
             }
             answer => answer?,

@@ -5,7 +5,7 @@
 //! tracker decides.
 //!
 //! Locks: `login`, held while its file is written, so that changes stay in order; never during a
-//! request. `no_requests_until`, for a look-up or a change.
+//! request. `old_tracker_until`, for a look-up or a change.
 
 mod attempts;
 mod connection;
@@ -33,8 +33,11 @@ use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use trackers::ClusterTrackers;
+
+/// How long nothing is asked that a tracker did not understand.
+const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 /// The user of a peer.
 #[derive(Debug)]
@@ -44,8 +47,9 @@ pub struct Account {
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
     one_tracker_only: AtomicBool,
-    /// Until then, only decisions are asked for, because a tracker did not understand more.
-    no_requests_until: Mutex<Option<Instant>>,
+    /// Until then, nothing is asked that a tracker of the version before does not understand,
+    /// because there is one.
+    old_tracker_until: Mutex<Option<Instant>>,
 }
 
 /// A login that has begun.
@@ -89,7 +93,7 @@ impl Account {
             file,
             login: Mutex::new(login),
             one_tracker_only: AtomicBool::new(false),
-            no_requests_until: Mutex::new(None),
+            old_tracker_until: Mutex::new(None),
         })
     }
 
@@ -264,6 +268,16 @@ impl Account {
             self.replace_token(token, reply.renewed.as_ref())?;
         }
         Ok(reply.result?)
+    }
+
+    /// Whether a tracker did not understand a request of this version lately.
+    fn knows_old_tracker(&self) -> bool {
+        lock(&self.old_tracker_until).is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A tracker did not understand a request of this version.
+    fn on_old_tracker(&self) {
+        *lock(&self.old_tracker_until) = Some(Instant::now() + OLD_TRACKER_PAUSE);
     }
 
     /// A copy of the login of this peer, if somebody is logged in.

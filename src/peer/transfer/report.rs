@@ -21,6 +21,7 @@ impl Transfer {
     /// The state of a download.
     pub(crate) fn download_status(&self) -> DownloadStatus {
         let tracker_trouble = self.tracker_trouble();
+        let owner_trouble = self.trackers.owner_trouble(self.info_hash());
         let suspended = self.suspended();
         let now = self.context.now();
         self.inspect(|core| {
@@ -47,7 +48,7 @@ impl Transfer {
                 peers: core.links().len(),
                 from,
                 path: self.plan.path(),
-                trouble: suspended.or_else(|| trouble(core, tracker_trouble, now)),
+                trouble: suspended.or_else(|| trouble(core, owner_trouble, tracker_trouble, now)),
             }
         })
     }
@@ -121,6 +122,7 @@ fn withdrawn(reason: &str) -> String {
 /// Why a download makes no progress, or why a share is not served.
 fn trouble(
     core: &Core<BlockBuffer>,
+    owner_trouble: Option<String>,
     tracker_trouble: Option<String>,
     now: Duration,
 ) -> Option<String> {
@@ -130,6 +132,9 @@ fn trouble(
         _ => return None,
     };
     match core.source_status(now) {
+        SourceStatus::NoPeerKnown | SourceStatus::NoLink if owner_trouble.is_some() => {
+            owner_trouble
+        }
         SourceStatus::HasSource => trouble,
         SourceStatus::NoLinkHasMissingPieces => {
             Some("no connected peer has the missing pieces".to_owned())

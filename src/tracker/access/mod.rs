@@ -6,6 +6,7 @@
 //! ([`store`](super::store)).
 
 mod attempts;
+mod changed_shares;
 mod code;
 mod control_connection;
 mod idempotency;
@@ -28,6 +29,7 @@ mod uploads;
 mod views;
 
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
+use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::serve_peer;
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};

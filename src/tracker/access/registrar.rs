@@ -8,9 +8,9 @@
 use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
-    AccessSettings, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites, InviteCode,
-    Login, Logins, OperatorAccess, PortChecks, Registration, RequestContext, TOKEN_LIFETIME,
-    check_new_password, from_refusal, from_write_error, no_randomness, refused,
+    AccessSettings, ChangedShares, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites,
+    InviteCode, Login, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
+    TOKEN_LIFETIME, check_new_password, from_refusal, from_write_error, no_randomness, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
@@ -37,6 +37,7 @@ pub(in crate::tracker) struct Registrar {
     logins: Arc<Logins>,
     writes: IdempotentWrites,
     shares: GroupShares,
+    changed_shares: ChangedShares,
     port_checks: PortChecks,
     registration: Registration,
 }
@@ -59,6 +60,7 @@ impl Registrar {
         Ok(Self {
             logins: Arc::new(Logins::start(Arc::clone(&store), cluster)?),
             writes: IdempotentWrites::new(Arc::clone(&store)),
+            changed_shares: ChangedShares::new(Arc::clone(&store)),
             shares: GroupShares::new(Arc::clone(&store), announce_interval, certificate_lifetime),
             port_checks: PortChecks::default(),
             registration,
@@ -331,6 +333,9 @@ impl Registrar {
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
             AccessRequest::Announce(announce) => self.shares.announce(context, &announce),
+            AccessRequest::ChangedShares { group, changed } => {
+                self.changed_shares.exchange(context, &group, &changed)
+            }
             AccessRequest::ListDecisions {
                 seen,
                 requests,

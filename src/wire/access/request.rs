@@ -3,6 +3,7 @@
 use super::announce::AnnounceBatch;
 use super::fields::{self, KeyRequest, SeenDecisions, ShortText, Token, WriteId};
 use crate::bencode::Item;
+use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
@@ -187,6 +188,15 @@ pub enum AccessRequest {
         /// The port.
         port: NonZeroU16,
     },
+    /// Reports which of the shares of a group that this user published cannot be served, because
+    /// their files have changed. The answer is [`super::AccessAnswer::ChangedShares`]. A tracker of
+    /// the version before does not know this request.
+    ChangedShares {
+        /// The group.
+        group: Label,
+        /// The swarms of these shares, at most [`super::MAX_ANNOUNCES`].
+        changed: Vec<InfoHash>,
+    },
     /// Lists decisions of other users about this user that the peer has not received. The answer is
     /// [`super::AccessAnswer::Decisions`].
     ListDecisions {
@@ -249,6 +259,9 @@ impl AccessRequestMessage {
             ]),
             AccessRequest::Withdraw { name, .. } => entries.push(("name", name.as_str().into())),
             AccessRequest::Announce(announces) => announces.put(&mut entries),
+            AccessRequest::ChangedShares { changed, .. } => {
+                entries.push(("changed", fields::info_hashes_item(changed)))
+            }
             AccessRequest::ListFiles { after, .. }
             | AccessRequest::ListGroups { after }
             | AccessRequest::ListMembers { after, .. }
@@ -310,6 +323,7 @@ impl AccessRequest {
             Self::Metainfo { .. } => "metainfo",
             Self::Withdraw { .. } => "withdraw",
             Self::Announce(_) => "announce",
+            Self::ChangedShares { .. } => "changed_shares",
             Self::Cluster => "cluster",
             Self::CheckPort { .. } => "check_port",
             Self::ListDecisions { .. } => "news",
@@ -410,6 +424,10 @@ impl AccessRequest {
                 name: fields.read_by("name", fields::read_short_text)?,
             },
             "announce" => Self::Announce(AnnounceBatch::read(fields)?),
+            "changed_shares" => Self::ChangedShares {
+                group: fields.parsed("group")?,
+                changed: fields.list("changed", fields::read_info_hash)?,
+            },
             "cluster" => Self::Cluster,
             "check_port" => Self::CheckPort {
                 port: fields.port("port")?,
@@ -458,6 +476,7 @@ impl AccessRequest {
             | Self::ListFiles { .. }
             | Self::Metainfo { .. }
             | Self::Announce(_)
+            | Self::ChangedShares { .. }
             | Self::Cluster
             | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => None,
@@ -487,6 +506,7 @@ impl AccessRequest {
             | Self::Certify { group, .. }
             | Self::Publish { group, .. }
             | Self::ListFiles { group, .. }
+            | Self::ChangedShares { group, .. }
             | Self::Metainfo { group, .. }
             | Self::Withdraw { group, .. } => (Some(group.to_string()), None),
             Self::AcceptRequest { group, user, .. }

@@ -199,6 +199,13 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
             b"d2:idi7e4:seen1:\xff5:token3:t\0k4:type4:newse",
         ),
         (
+            AccessRequest::ChangedShares {
+                group: label("lab"),
+                changed: vec![InfoHash(*b"hhhhhhhhhhhhhhhhhhhh")],
+            },
+            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe5:group3:lab2:idi7e5:token3:t\0k4:type14:changed_sharese",
+        ),
+        (
             AccessRequest::ListDecisions {
                 seen: SeenDecisions::default(),
                 requests: true,
@@ -324,6 +331,12 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 seen: SeenDecisions::default(),
             }),
             b"d7:entriesld2:ati5e5:group3:lab7:outcome11:group-endedee2:idi7e4:next1:x4:seen0:4:type4:newse",
+        ),
+        (
+            Ok(AccessAnswer::ChangedShares(vec![InfoHash(
+                *b"hhhhhhhhhhhhhhhhhhhh",
+            )])),
+            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe2:idi7e4:type14:changed-sharese",
         ),
         (
             Ok(AccessAnswer::Decisions {
