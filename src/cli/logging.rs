@@ -5,6 +5,7 @@
 //! which events are logged.
 
 use super::escape::escape;
+use crate::system::cause;
 use log::{Level, LevelFilter};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,7 +20,9 @@ use std::time::SystemTime;
 /// A message for the user: the file cannot be opened, or the process has a log already.
 pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(), String> {
     let path = folder.join(name);
-    let file = open(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let file = open(&path);
+    let file =
+        file.map_err(|error| format!("cannot write {}: {}", path.display(), cause(&error)))?;
     let log = ResilientLog {
         to: BufWriter::new(file),
         path,

@@ -4,7 +4,7 @@
 //! Out of scope: the text of the lines.
 
 use super::escape::escape;
-use crate::system::lock;
+use crate::system::{cause, lock};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 
@@ -73,7 +73,8 @@ impl Output {
         let first_error = lock(&self.first_error).take();
         match first_error {
             Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-                self.error(&format!("cannot write results to standard output: {error}"));
+                let cause = cause(&error);
+                self.error(&format!("cannot write results to standard output: {cause}"));
                 false
             }
             _ => true,
