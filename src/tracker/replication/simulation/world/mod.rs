@@ -467,7 +467,7 @@ impl World {
 }
 
 fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
-    let name = ["nik", "Nik", "mayank", "ada"][rng.usize(..4)];
+    let name = ["nik", "mayank", "olga", "ada"][rng.usize(..4)];
     NewAccount {
         id,
         name: name.parse().unwrap(),
