@@ -14,6 +14,7 @@ mod groups {
     mod force;
     mod input;
     mod interruptions;
+    mod keeping;
     mod liar;
     mod machines;
     mod membership;

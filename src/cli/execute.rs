@@ -210,7 +210,13 @@ impl<'a> CommandRunner<'a> {
                 force,
             } => {
                 let destination = destination.as_deref();
-                let started = self.peer.download_file(&group, &name, destination, force)?;
+                let hashing = HashingProgress::new("hashing existing files", self.output);
+                let step = |done, total| hashing.step(done, total);
+                let started = self
+                    .peer
+                    .download_file(&group, &name, destination, force, &step);
+                hashing.finish();
+                let started = started?;
                 self.exclusions.on_started(started.info_hash);
                 Ok(CommandOutcome::Started(started))
             }
@@ -305,6 +311,9 @@ impl<'a> CommandRunner<'a> {
                 for line in render::outcome_lines(outcome) {
                     self.output.result(&line);
                 }
+                if let Some(note) = render::outcome_note(outcome) {
+                    self.output.note(&note);
+                }
             }
             Err(error) => {
                 for line in error.lines() {
@@ -331,9 +340,12 @@ impl<'a> CommandRunner<'a> {
         };
         for download in self.peer.downloads() {
             if is_running(&download) {
-                let (name, percent) = (&download.name, render::percent(&download));
-                self.output
-                    .note(&format!("{name}: stopped at {percent}%; {then}"));
+                let at = match download.state {
+                    DownloadState::Checking(_) => "while its files were checked".to_owned(),
+                    _ => format!("at {}%", render::percent(&download)),
+                };
+                let name = &download.name;
+                self.output.note(&format!("{name}: stopped {at}; {then}"));
             }
         }
     }

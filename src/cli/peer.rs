@@ -39,6 +39,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
     let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
     logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
+    state_folder::warn(&folder, output);
     let signals = signals::watch().map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
         signals.remove_when_killed(folder.path());
@@ -64,10 +65,19 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         }
         _ => early_failure(error),
     })?);
-    output.result(&match output.is_json() {
-        true => json::listening_line(peer.address()),
-        false => format!("peer listening on {}", peer.address()),
-    });
+    let first_line = format!("peer listening on {}", peer.address());
+    match output.is_json() {
+        true => {
+            output.result(&json::listening_line(peer.address()));
+            output.note(&first_line);
+        }
+        false => {
+            output.result(&first_line);
+        }
+    }
+    for damaged in peer.damaged() {
+        output.note(&damaged.message);
+    }
     let watcher = interrupt_on_stop(&peer, &stop)
         .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
     let succeeded = match &scenario {

@@ -1,8 +1,8 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Calls, Context, Deadlines, FirstUseNotice, Groups, IO_STACK, Identity,
-    Limits, LinkLimits, PeerError, Services, Sockets, SwarmEntry, Transfers, announce,
+    Account, Announcer, Calls, Context, DamagedRecord, Deadlines, FirstUseNotice, Groups, IO_STACK,
+    Identity, Limits, LinkLimits, PeerError, Services, Sockets, SwarmEntry, Transfers, announce,
     group::close_links_of_former_members, incoming, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
@@ -61,6 +61,8 @@ pub struct Peer {
     /// Disconnected when the last announce thread has ended.
     announcers_ended: Receiver<()>,
     folder: StateFolder,
+    /// Records that could not be used at the start.
+    damaged: Vec<DamagedRecord>,
 }
 
 impl Peer {
@@ -83,7 +85,7 @@ impl Peer {
         let server = Server::start("link", listener, CAPS, IO_STACK, handshake, accept);
         let server = server.map_err(PeerError::Thread)?;
         let (alive, announcers_ended) = bounded(0);
-        let peer = Self {
+        let mut peer = Self {
             context: Arc::clone(&services.context),
             transfers: Arc::clone(&services.transfers),
             services,
@@ -91,9 +93,10 @@ impl Peer {
             server,
             announcers_ended,
             folder,
+            damaged: Vec::new(),
         };
         peer.spawn_threads(alive).map_err(PeerError::Thread)?;
-        restore(&peer.services)?;
+        peer.damaged = restore(&peer.services)?;
         log::info!("listening on {address}");
         Ok(peer)
     }
@@ -106,6 +109,11 @@ impl Peer {
     /// Its state folder.
     pub fn folder(&self) -> &StateFolder {
         &self.folder
+    }
+
+    /// The records in the state folder that could not be used at the start.
+    pub fn damaged(&self) -> &[DamagedRecord] {
+        &self.damaged
     }
 
     /// Its user account.

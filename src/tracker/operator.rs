@@ -10,7 +10,7 @@ use crate::net::{
     ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TRACKER_NAME, TlsError, TlsStream,
     write_frame,
 };
-use crate::storage::{BackupError, read_backup, write_cluster};
+use crate::storage::{BackupError, check_output, read_backup, sync_folder, write_cluster};
 use crate::system::cause;
 use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
 use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
@@ -170,6 +170,7 @@ fn fetch(stream: &TlsStream, key: &str, path: &Path) -> Result<u64, OperatorErro
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    check_output(path).map_err(write_error)?;
     let file = UnnamedFile::in_folder(folder).map_err(write_error)?;
     write_cluster(&mut file.as_file(), key).map_err(write_error)?;
     write_frame(
@@ -194,8 +195,7 @@ fn fetch(stream: &TlsStream, key: &str, path: &Path) -> Result<u64, OperatorErro
     // Only a readable backup may replace the file.
     read_backup(&file.path())?;
     file.rename_to(path).map_err(write_error)?;
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(write_error)?;
+    sync_folder(folder).map_err(write_error)?;
     Ok(length)
 }
 

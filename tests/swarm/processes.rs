@@ -140,8 +140,10 @@ fn a_peer_that_ends_names_its_incomplete_download() {
     leech.run(&format!("download '{torrent}'"));
     leech.process.close_stdin();
     let (status, errors) = leech.process.wait();
+    assert!(status.success(), "{errors}");
+    let lines: Vec<_> = errors.lines().collect();
     assert!(
-        status.success() && errors.contains('f') && errors.lines().count() == 1,
+        matches!(&lines[..], [first, last] if first.starts_with("peer listening on ") && last.starts_with("f: ")),
         "{errors}"
     );
 }
@@ -197,9 +199,11 @@ fn a_second_download_to_the_same_place_and_a_download_over_a_file_are_refused() 
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
-    assert_eq!(
-        leech.try_run(&format!("download '{torrent}'"))["error"]["kind"],
-        "already"
+    assert_eq!(leech.run(&format!("download '{torrent}'"))["already"], true);
+    leech.assert_refused(
+        &format!("download '{torrent}' elsewhere"),
+        "already",
+        "f is",
     );
     let mut other = sandbox.peer("other");
     fs::write(sandbox.path("other/f"), "mine").unwrap();
