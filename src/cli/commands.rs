@@ -148,6 +148,7 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::StopScope;
     use crate::peer::{DownloadOptions, FileChoice};
     use std::path::PathBuf;
     use std::time::Duration;
@@ -224,6 +225,7 @@ mod tests {
                 Command::File(FileCommand::Stop {
                     group: None,
                     name: "a b".into(),
+                    scope: StopScope::Everywhere,
                 }),
             ),
             ("wait", "wait", Command::Wait(None)),

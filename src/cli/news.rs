@@ -1,4 +1,5 @@
-//! Shows news above the prompt: decisions of others about the user, such as an accepted request.
+//! Shows news above the prompt: decisions of others about the user, such as an accepted request, and
+//! requests to join groups of the user.
 
 use super::render;
 use crate::net::Stop;
@@ -45,9 +46,9 @@ impl NewsWatcher {
                 }
                 match peer.news() {
                     Ok(news) => {
-                        for entry in &news {
+                        for line in render::news_lines(&news) {
                             // Fails only if the terminal was closed.
-                            let _ = printer.print(format!("{}\n", render::news_line(entry)));
+                            let _ = printer.print(format!("{line}\n"));
                         }
                     }
                     Err(error) => log::debug!("cannot ask the tracker for news: {error}"),

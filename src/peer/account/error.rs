@@ -19,13 +19,16 @@ pub enum AccountError {
     /// TRACKER_INFO cannot be read, or names no tracker.
     #[error("{0}")]
     TrackerInfo(String),
-    /// No tracker answers.
-    #[error("no tracker answers: {troubles}{}", if *.sent { "; the request may have been carried out: look before you try again" } else { "" })]
-    NoTracker {
+    /// No tracker answers: what each answered, or why it could not be asked.
+    #[error("no tracker answers: {0}")]
+    NoTracker(String),
+    /// A tracker received the write and did not answer.
+    #[error("it is not known whether this was done; {advice}: {troubles}")]
+    UnknownOutcome {
         /// What each tracker answered, or why it could not be asked.
         troubles: String,
-        /// Whether one of them received the request and did not answer.
-        sent: bool,
+        /// How a person finds out whether the write was made.
+        advice: &'static str,
     },
     /// A tracker cannot prove that it belongs to this cluster.
     #[error(transparent)]
@@ -45,6 +48,9 @@ pub enum AccountError {
     /// Text that cannot be the name of a share.
     #[error("there is no share called {0:?}; list_files shows all")]
     NoSuchName(String),
+    /// This peer has no share of that name.
+    #[error("this peer does not share {0:?}; status shows what it shares")]
+    NotHere(String),
     /// The stored login cannot be read or written.
     #[error(transparent)]
     Login(#[from] LoginFileError),
@@ -78,11 +84,10 @@ impl AccountError {
             Self::NotLoggedIn => "not-logged-in",
             Self::LoggedIn(_) => "logged-in",
             Self::TrackerInfo(_) => "no-tracker",
-            Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => {
-                "unreachable"
-            }
+            Self::NoTracker(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => "unreachable",
+            Self::UnknownOutcome { .. } => "unknown-outcome",
             Self::NoRandomness => "busy",
-            Self::NoSuchName(_) => "unknown-share",
+            Self::NoSuchName(_) | Self::NotHere(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
             Self::Login(_) | Self::Unstored(_) => "record",

@@ -5,8 +5,9 @@
 //! tracker decides.
 //!
 //! Locks: `login`, held while its file is written, so that changes stay in order; never during a
-//! request.
+//! request. `old_tracker_until`, for a look-up or a change.
 
+mod attempts;
 mod connection;
 mod error;
 mod groups;
@@ -25,13 +26,18 @@ use crate::system::lock;
 use crate::wire::access::{AccessAnswer, AccessRequest, ListPage, ShortText, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
+use attempts::{Attempts, NextRound};
 use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use trackers::ClusterTrackers;
+
+/// How long nothing is asked that a tracker did not understand.
+const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 /// The user of a peer.
 #[derive(Debug)]
@@ -41,6 +47,9 @@ pub struct Account {
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
     one_tracker_only: AtomicBool,
+    /// Until then, nothing is asked that a tracker of the version before does not understand,
+    /// because there is one.
+    old_tracker_until: Mutex<Option<Instant>>,
 }
 
 /// A login that has begun.
@@ -84,6 +93,7 @@ impl Account {
             file,
             login: Mutex::new(login),
             one_tracker_only: AtomicBool::new(false),
+            old_tracker_until: Mutex::new(None),
         })
     }
 
@@ -266,6 +276,16 @@ impl Account {
             self.replace_token(token, reply.renewed.as_ref())?;
         }
         Ok(reply.result?)
+    }
+
+    /// Whether a tracker did not understand a request of this version lately.
+    fn knows_old_tracker(&self) -> bool {
+        lock(&self.old_tracker_until).is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A tracker did not understand a request of this version.
+    fn on_old_tracker(&self) {
+        *lock(&self.old_tracker_until) = Some(Instant::now() + OLD_TRACKER_PAUSE);
     }
 
     /// A copy of the login of this peer, if somebody is logged in.
