@@ -268,7 +268,7 @@ fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies
     nik.run("create_group lab");
     let file = tracker.sandbox.file("gift", length, 5);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
-    let names = ["a", "b", "c", "d"];
+    let names = ["anna", "bert", "carl", "dora"];
     let mut members = names.map(|name| {
         let mut peer = logged_in(&tracker, name, &["--up", "2M"]);
         join(&mut nik, &mut peer, name);

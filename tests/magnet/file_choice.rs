@@ -242,6 +242,7 @@ fn a_magnet_link_may_select_files_by_their_numbers() {
     // The link with other numbers adds these files.
     leech.run(&format!("download {}", magnet_link(&SET, "&so=5")));
     serving.join().unwrap();
+    leech.wait_for_download("set", has_begun);
     let serving = serve_to(&leech, &SET, "source");
     leech.run("wait 60");
     serving.join().unwrap();
