@@ -27,6 +27,15 @@ pub enum AccountError {
         /// Whether one of them received the request and did not answer.
         sent: bool,
     },
+    /// The command was interrupted before a tracker had answered.
+    #[error("interrupted before a tracker had answered{}", if *.sent { "; the request may have been carried out: look before you try again" } else { "" })]
+    Interrupted {
+        /// Whether a tracker may have carried out the request.
+        sent: bool,
+    },
+    /// No thread can be started for the request.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
     /// A tracker cannot prove that it belongs to this cluster.
     #[error(transparent)]
     Untrusted(TrustError),
@@ -81,6 +90,8 @@ impl AccountError {
             Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => {
                 "unreachable"
             }
+            Self::Interrupted { .. } => "interrupted",
+            Self::Thread(_) => "system",
             Self::NoRandomness => "busy",
             Self::NoSuchName(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",

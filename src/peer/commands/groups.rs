@@ -129,7 +129,8 @@ impl Peer {
             file_sha1: true,
             ssl_cert: Some(&pem),
         };
-        let (info, stamps) = create_stamped(&path, &options, progress, &self.context.interrupt)?;
+        let (info, stamps) =
+            create_stamped(&path, &options, progress, self.services.command.flag())?;
         let mut uploaded = Uploaded {
             name: info.name().to_string(),
             info_hash: info.info_hash(),
@@ -226,7 +227,7 @@ impl Peer {
         let mut replaces = false;
         let files = match Download::open(layout.clone(), &place, DownloadMode::New) {
             Err(StoreError::Exists(path)) => {
-                match whole_at(&info, &path, &|_, _| {}, &self.context.interrupt)? {
+                match whole_at(&info, &path, &|_, _| {}, self.services.command.flag())? {
                     Some(store) => OpenFiles::Whole(Arc::new(store)),
                     None => {
                         check_same_kind(&info, &path)?;

@@ -53,7 +53,8 @@ impl Peer {
             file_sha1: false,
             ssl_cert: None,
         };
-        let (info, stamps) = create_stamped(&path, &options, progress, &self.context.interrupt)?;
+        let (info, stamps) =
+            create_stamped(&path, &options, progress, self.services.command.flag())?;
         let tiers = urls.into_iter().map(|url| vec![url]).collect();
         let metainfo = Metainfo::new(info, tiers);
         let info = metainfo.info();

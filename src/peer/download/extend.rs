@@ -9,7 +9,9 @@
 //! a crash at any step leaves a record that the next start can resume.
 
 use super::{already_here, elsewhere, planned::PlannedDownload};
-use crate::peer::{FileChoice, PeerError, Services, SwarmEntry, Transfer, Transfers};
+use crate::peer::{
+    FileChoice, PeerError, RunningCommand, Services, SwarmEntry, Transfer, Transfers,
+};
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
 use crate::torrent::{PieceSet, Selection};
@@ -59,7 +61,7 @@ impl PlannedDownload {
         if *place != self.place {
             return Err(elsewhere(former));
         }
-        let (recorded, known) = stop_for_extension(former)?;
+        let (recorded, known) = stop_for_extension(former, &services.command)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
         let in_place = former.plan.extends || complete;
         let known_peers = former.plan.peers.iter();
@@ -95,7 +97,10 @@ impl PlannedDownload {
 
 /// Stops the transfer and closes its files. Waits for checking and finishing. Returns the state for
 /// its record, and the good pieces that hold no bytes of unwanted files.
-fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> {
+fn stop_for_extension(
+    transfer: &Transfer,
+    command: &RunningCommand,
+) -> Result<(RecordState, PieceSet), PeerError> {
     let context = &transfer.context;
     let recorded = loop {
         let change_count = context.changes.count();
@@ -114,7 +119,7 @@ fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), Pe
             Phase::Checking | Phase::Finishing => {}
             _ => return Err(already_here(transfer)),
         }
-        if context.is_interrupted() {
+        if context.is_interrupted() || command.is_interrupted() {
             return Err(PeerError::Stopping);
         }
         context
