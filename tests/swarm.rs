@@ -10,5 +10,6 @@ mod swarm {
     mod processes;
     mod run_local;
     mod scenarios;
+    mod signals;
     mod torrents;
 }

@@ -43,7 +43,7 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     if !arguments.force && target.symlink_metadata().is_ok() {
         return Err(exists_message(&target));
     }
-    let flag = signals::watch()?.flag;
+    let flag = signals::watch(|| {})?.flag;
     let options = CreateOptions {
         piece_length: arguments.piece_length,
         private: arguments.private,
@@ -196,7 +196,7 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
 
 fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String> {
     let metainfo = read(torrent)?;
-    let flag = signals::watch()?.flag;
+    let flag = signals::watch(|| {})?.flag;
     let threads = processors();
     let hashing = HashingProgress::new("checking", output);
     let info = Arc::new(metainfo.info().clone());

@@ -42,7 +42,7 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
     assert_eq!(code.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
     let listed = tracker.console("help");
     assert!(listed.starts_with("status"), "{listed}");
-    let commands: Vec<String> = (0..6).map(|_| tracker.process.line()).collect();
+    let commands: Vec<String> = (0..7).map(|_| tracker.process.line()).collect();
     for name in [
         "users",
         "groups",
@@ -50,6 +50,7 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
         "invite",
         "help",
         "quit",
+        "exit",
     ] {
         let found = commands.iter().filter(|line| line.starts_with(name));
         assert_eq!(found.count(), 1, "{name} in {commands:?}");

@@ -204,7 +204,8 @@ pub(crate) fn limited(folder: &Path, arguments: &[&str], kibibytes: u64) -> Comm
     prepared(shell, folder, arguments)
 }
 
-fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
+/// Any command, with `folder` as its working folder and its home.
+pub(crate) fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .current_dir(folder)

@@ -3,7 +3,7 @@
 use super::options::{flag, log_level, log_option, option, path, path_option};
 use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
-use crate::cli::values;
+use crate::cli::{terminal, values, wrap};
 use crate::net::WorkerPool;
 use crate::peer::Limits;
 use crate::wire::HostPort;
@@ -137,36 +137,19 @@ fn limits() -> [Arg; 4] {
 }
 
 fn examples() -> String {
-    let rows = |rows: Vec<(String, &str)>| {
-        let width = rows
-            .iter()
-            .map(|(left, _)| left.len())
-            .max()
-            .unwrap_or_default();
-        let rows = rows
-            .iter()
-            .map(|(left, right)| format!("  {left:width$}  {right}\n"));
-        rows.collect::<String>()
-    };
-    let commands = rows(
-        entries()
-            .map(|entry| (entry.usage(), entry.summary))
-            .collect(),
-    );
-    let kinds = rows(
-        kinds()
-            .map(|(kind, meaning)| ((*kind).to_owned(), *meaning))
-            .collect(),
-    );
+    let rows = |rows: Vec<(String, &str)>| wrap::table(&rows, terminal::columns()).join("\n");
+    let commands = entries().map(|entry| (entry.usage(), entry.summary));
+    let kinds = kinds().map(|(kind, meaning)| ((*kind).to_owned(), *meaning));
+    let (commands, kinds) = (rows(commands.collect()), rows(kinds.collect()));
     format!(
         "Examples:\n  \
          pieceful peer                                            start a prompt\n  \
          pieceful peer -c 'send disk.img' --stay                  share a file until Ctrl-C\n  \
          pieceful peer -c 'download disk.img.torrent' -c 'wait'   download it and end\n  \
          echo status | pieceful peer 127.0.0.1:0 --json           from a script\n\n\
-         Commands (blanks separate words; quotes and backslash as in sh):\n{commands}\n\
+         Commands (blanks separate words; quotes and backslash as in sh):\n{commands}\n\n\
          With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
-         {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\
+         {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
          \"copies\":1 after ok means that only one of several trackers has stored it so far; the others copy it when they are back.\n\
          Ctrl-C ends the peer gracefully, a second Ctrl-C at once. Exit codes: 0 all commands succeeded; 1 a command \
          failed; 2 wrong usage; 130 ended by a second Ctrl-C."

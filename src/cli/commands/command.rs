@@ -78,6 +78,20 @@ pub(in crate::cli) enum FileCommand {
 }
 
 impl Command {
+    /// The group that the command names.
+    pub(in crate::cli) fn group(&self) -> Option<String> {
+        match self {
+            Self::Account(command) => command.group(),
+            Self::File(
+                FileCommand::Upload { group, .. }
+                | FileCommand::List(group)
+                | FileCommand::Download { group, .. },
+            ) => Some(group.to_string()),
+            Self::File(FileCommand::Stop { group, .. }) => group.as_ref().map(Label::to_string),
+            _ => None,
+        }
+    }
+
     /// The name in the table, if `torrent ...` can also express this command.
     pub(super) fn usual_name(&self) -> Option<&'static str> {
         match self {

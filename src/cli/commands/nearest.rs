@@ -5,9 +5,6 @@ use super::table::entries;
 /// The command with the smallest edit distance: at most 3, and at most half of the name's length.
 pub(super) fn nearest(word: &str) -> Option<&'static str> {
     let word = word.to_lowercase();
-    if word == "exit" {
-        return Some("quit");
-    }
     let names = entries().map(|entry| (distance(&word, entry.name), entry.name));
     let best = names.min_by_key(|(distance, _)| *distance);
     best.filter(|(distance, name)| *distance <= 3 && *distance * 2 <= name.len())
@@ -42,7 +39,7 @@ mod tests {
             ("sned", Some("send")),
             ("DOWNLOAD", Some("download")),
             ("show_download", Some("show_downloads")),
-            ("exit", Some("quit")),
+            ("exti", Some("exit")),
             ("", None),
             ("ls", None),
             ("frobnicate", None),

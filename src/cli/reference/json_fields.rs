@@ -40,7 +40,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Uploaded(_) => &["upload_file"],
         CommandOutcome::Files(_) => &["list_files"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
-        CommandOutcome::Quit => &["quit"],
+        CommandOutcome::Quit => &["quit", "exit"],
         CommandOutcome::Account(outcome) => match outcome {
             AccountOutcome::Done(_) => &[
                 "create_user",

@@ -132,6 +132,14 @@ pub(super) static RUN: &[CommandEntry] = &[
         read: |_| Ok(Command::Quit),
     },
     CommandEntry {
+        name: "exit",
+        arguments: &[],
+        flags: &[],
+        summary: "the same as quit",
+        details: "Another word for quit.",
+        read: |_| Ok(Command::Quit),
+    },
+    CommandEntry {
         name: "torrent",
         arguments: &[
             required("-setMode|exit", ArgumentKind::Other),
