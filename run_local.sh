@@ -9,6 +9,8 @@
 #   ./run_local.sh DIR          Plays a closed run: DIR has in1.txt, in2.txt, ... The result goes to
 #                               $OUT, or to a temporary folder.
 #
+# The build shows what it is doing on standard error.
+#
 # $PIECEFUL names a binary to use instead of building one.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -33,8 +35,8 @@ trap 'exit 130' INT TERM
 
 build() {
     if [ -n "${PIECEFUL:-}" ]; then return; fi
-    say "building ..."
-    cargo build --release --locked --quiet --manifest-path "$here/Cargo.toml"
+    say "building; the first time this takes some minutes"
+    cargo build --release --locked --manifest-path "$here/Cargo.toml"
     local target
     target=$(cargo metadata --format-version 1 --no-deps --manifest-path "$here/Cargo.toml" |
         sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
@@ -120,7 +122,7 @@ start_peer() {
     started+=("$peer")
 }
 
-address_of() { sed -n 's/^peer listening on //p' "$work/peer$1.out"; }
+address_of() { sed -n 's/^{"event":"listening","address":"\(.*\)"}$/\1/p' "$work/peer$1.out"; }
 
 # Starts peer number `$1`, which reads commands from `send_to` and answers each.
 start_user() {
@@ -134,7 +136,7 @@ start_user() {
     ids[number]=$!
     started+=("$!")
     asked[number]=0
-    wait_for "$!" "$work/peer$number.out" '^peer listening on '
+    wait_for "$!" "$work/peer$number.out" '^{"event":"listening"'
 }
 
 # Sends a command to peer `$1`, and further lines if the command asks for them.
@@ -148,14 +150,14 @@ send_to() {
 # Waits for the answer to the last command of peer `$1`. Sets `answer`. Ends the run if it failed.
 read_answer() {
     local number=$1
-    while [ "$(grep -c '^{' "$work/peer$number.out")" -lt "${asked[number]}" ]; do
+    while [ "$(grep -c '^{"command"' "$work/peer$number.out")" -lt "${asked[number]}" ]; do
         kill -0 "${ids[number]}" 2>/dev/null || {
             cat "$work/peer$number.err" >&2
             fail "peer $number ended early"
         }
         sleep 0.02
     done
-    answer=$(grep '^{' "$work/peer$number.out" | sed -n "${asked[number]}p")
+    answer=$(grep '^{"command"' "$work/peer$number.out" | sed -n "${asked[number]}p")
     case $answer in *'"ok":true'*) ;; *) fail "peer $number: $(message "$answer")" ;; esac
 }
 
@@ -260,7 +262,7 @@ name_of() {
     local out
     # A new file is all zeros, so pieces of zeros need not be sent.
     if [ "$1" = disk ]; then printf 'nobody, being zeros'; return; fi
-    out=$(grep -lx -- "peer listening on $1" "$work"/peer*.out | head -n 1 || true)
+    out=$(grep -lF -- "\"event\":\"listening\",\"address\":\"$1\"" "$work"/peer*.out | head -n 1 || true)
     if [ -n "$out" ]; then
         out=${out##*/peer}
         printf 'peer %s' "${out%.out}"

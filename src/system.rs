@@ -1,9 +1,10 @@
-//! Locks, the wall clock, the number of processors and the size of memory, as this program uses
-//! them.
+//! Locks, the wall clock, the number of processors, the size of memory and errors of the system, as
+//! this program uses them.
 //!
 //! Not for the pure layers: they get the time as an argument and hold no lock.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::{LockResult, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -26,6 +27,21 @@ pub fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// What went wrong, for people: without the number of the error.
+pub fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => {
+            let number = format!(" (os error {number})");
+            text.strip_suffix(&number).unwrap_or(&text).to_owned()
+        }
+        None if error.get_ref().is_none() && error.kind() == io::ErrorKind::NotFound => {
+            "No such file or directory".to_owned()
+        }
+        None => text,
+    }
 }
 
 /// The number of threads that can compute at the same time, at least one.
@@ -61,6 +77,15 @@ fn machine_memory(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_has_no_number_and_no_jargon() {
+        let missing = fs::read("/no/such/file").unwrap_err();
+        assert_eq!(cause(&missing), "No such file or directory");
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        assert_eq!(cause(&missing), "No such file or directory");
+        assert_eq!(cause(&io::Error::other("x (os error 2)")), "x (os error 2)");
+    }
 
     #[test]
     fn the_size_of_memory_is_read_if_the_system_reports_it() {

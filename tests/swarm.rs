@@ -6,7 +6,10 @@ mod common;
 mod swarm {
     mod downloads;
     mod endings;
+    mod failures;
+    mod first_steps;
     mod kills;
+    mod options;
     mod processes;
     mod run_local;
     mod scenarios;

@@ -22,7 +22,48 @@ pub(super) struct AccountRunner<'a> {
 }
 
 impl AccountRunner<'_> {
-    /// Runs a command.
+    /// Asks for the passwords that the command leaves out.
+    ///
+    /// # Errors
+    /// A password is missing or not allowed; or nobody was asked, because the command cannot succeed.
+    pub(super) fn ask_passwords(&self, command: &mut AccountCommand) -> Result<(), CommandError> {
+        match command {
+            AccountCommand::CreateUser { user, password, .. } if password.is_none() => {
+                self.check_before_asking()?;
+                *password = Some(self.new_password(&format!("password for {user}: "))?);
+            }
+            AccountCommand::Login { user, password } if password.is_none() => {
+                self.check_before_asking()?;
+                *password = Some(self.password(&format!("password of {user}: "))?);
+            }
+            AccountCommand::ChangePassword { old, new } if old.is_none() => {
+                self.check_before_asking()?;
+                let Some(user) = self.peer.account().user() else {
+                    self.lines.drop_passwords(2);
+                    return Err(AccountError::NotLoggedIn.into());
+                };
+                let typed = self.password(&format!("old password of {user}: "));
+                if typed.is_err() {
+                    self.lines.drop_passwords(1);
+                }
+                *old = Some(typed?);
+                *new = Some(self.new_password(&format!("new password of {user}: "))?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A person is not asked for a password that no tracker would get. Without a terminal, the
+    /// password is the next line, which must be read in any case.
+    fn check_before_asking(&self) -> Result<(), AccountError> {
+        match self.lines.can_ask() {
+            true => self.peer.account().check_tracker_info(),
+            false => Ok(()),
+        }
+    }
+
+    /// Runs a command that has its passwords.
     ///
     /// # Errors
     /// No tracker answers, the tracker refuses, or a password is missing.
@@ -34,12 +75,12 @@ impl AccountRunner<'_> {
                 password,
                 invite,
             } => {
-                let password = self.new_password(password, &format!("password for {user}: "))?;
+                let password = password.ok_or(CommandError::NoPassword)?;
                 account.create_user(user.clone(), password, invite)?;
                 format!("user {user} created; to log in, type: login {user}")
             }
             AccountCommand::Login { user, password } => {
-                let password = self.password(password, &format!("password of {user}: "))?;
+                let password = password.ok_or(CommandError::NoPassword)?;
                 return Ok(self.logged_in(self.peer.login(&user, password)?));
             }
             AccountCommand::Logout => {
@@ -48,7 +89,10 @@ impl AccountRunner<'_> {
                 return Ok(AccountOutcome::LoggedOut { user, at_trackers });
             }
             AccountCommand::ChangePassword { old, new } => {
-                let user = self.change_password(old, new)?;
+                let user = account.user().ok_or(AccountError::NotLoggedIn)?;
+                let old = old.ok_or(CommandError::NoPassword)?;
+                let new = new.ok_or(CommandError::NoPassword)?;
+                account.change_password(old, new)?;
                 format!("password of {user} changed; all other logins of {user} have ended")
             }
             AccountCommand::CreateGroup(group) => {
@@ -105,27 +149,6 @@ impl AccountRunner<'_> {
         }
     }
 
-    /// Changes the password, asks for passwords that were left out, and returns the user.
-    fn change_password(
-        &self,
-        old: Option<Password>,
-        new: Option<Password>,
-    ) -> Result<Label, CommandError> {
-        let account = self.peer.account();
-        let Some(user) = account.user() else {
-            self.lines.drop_passwords(if old.is_none() { 2 } else { 0 });
-            return Err(AccountError::NotLoggedIn.into());
-        };
-        let old = self.password(old, &format!("old password of {user}: "));
-        if old.is_err() && new.is_none() {
-            self.lines.drop_passwords(1);
-        }
-        let old = old?;
-        let new = self.new_password(new, &format!("new password of {user}: "))?;
-        account.change_password(old, new)?;
-        Ok(user)
-    }
-
     /// Leaves a group. If that would end the group, a person at a terminal is asked.
     fn leave(&self, group: &Label, end: bool) -> Result<(), CommandError> {
         let left = self.peer.leave_group(group, end);
@@ -146,27 +169,16 @@ impl AccountRunner<'_> {
     }
 
     /// A new password. A terminal asks for it twice.
-    fn new_password(
-        &self,
-        given: Option<Password>,
-        question: &str,
-    ) -> Result<Password, CommandError> {
-        let was_given = given.is_some();
-        let password = self.password(given, question)?;
-        if was_given || !self.lines.can_ask() {
-            return Ok(password);
-        }
-        if self.password(None, "the same password again: ")? == password {
+    fn new_password(&self, question: &str) -> Result<Password, CommandError> {
+        let password = self.password(question)?;
+        if !self.lines.can_ask() || self.password("the same password again: ")? == password {
             Ok(password)
         } else {
             Err(CommandError::PasswordsDiffer)
         }
     }
 
-    fn password(&self, given: Option<Password>, question: &str) -> Result<Password, CommandError> {
-        if let Some(given) = given {
-            return Ok(given);
-        }
+    fn password(&self, question: &str) -> Result<Password, CommandError> {
         match self.lines.ask_hidden(question) {
             NextInput::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
             NextInput::Stopped => Err(CommandError::cut_short("reading a password")),

@@ -6,6 +6,7 @@
 mod doctor;
 mod options;
 mod peer;
+mod place;
 mod torrent;
 mod tracker;
 
@@ -44,8 +45,8 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
     };
     match matches.subcommand() {
         Some(("tracker", matches)) => Ok(Invocation::Tracker(tracker::read(matches))),
-        Some(("peer", matches)) => Ok(Invocation::Peer(peer::read(matches))),
-        Some(("doctor", matches)) => Ok(Invocation::Doctor(doctor::read(matches))),
+        Some(("peer", matches)) => peer::read(matches).map(Invocation::Peer),
+        Some(("doctor", matches)) => doctor::read(matches).map(Invocation::Doctor),
         Some(("torrent", matches)) => torrent::read(matches)
             .map(Invocation::Torrent)
             .ok_or_else(no_subcommand),
@@ -58,11 +59,22 @@ pub(super) fn definition() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Private BitTorrent for a team: trackers and peers in one program")
         .after_help(
-            "To try it, open two terminals:\n  \
-             pieceful tracker --open\n  \
-             echo 127.0.0.1:5000 > tracker_info.txt && pieceful peer -c 'send disk.img' --stay\n\
-             and on another machine, with tracker_info.txt and disk.img.torrent copied there:\n  \
-             pieceful peer -c 'download disk.img.torrent' -c wait\n\n\
+            "Example: on one machine, here 192.168.1.10, a tracker in one terminal:\n  \
+             pieceful tracker --listen 192.168.1.10:5000\n\
+             and in another terminal a peer, where nik shares a file with a group:\n  \
+             echo 192.168.1.10:5000 > tracker_info.txt\n  \
+             pieceful peer\n  \
+             create_user nik\n  \
+             login nik\n  \
+             create_group lab\n  \
+             upload_file lab disk.img\n\
+             and on another machine, where nik downloads it:\n  \
+             echo 192.168.1.10:5000 > tracker_info.txt\n  \
+             pieceful peer\n  \
+             login nik\n  \
+             download_file lab disk.img\n  \
+             wait\n\
+             Other users ask with join_group, and nik lets them in with accept_request.\n\n\
              pieceful SUBCOMMAND --help shows the options of each.",
         )
         .subcommand_required(true)

@@ -2,7 +2,7 @@
 
 use super::words::SplitWordsError;
 use crate::peer::{AccountError, PeerError};
-use crate::wire::access::ERROR_KINDS;
+use crate::wire::access::{AccessErrorKind, ERROR_KINDS};
 use crate::wire::password::PasswordError;
 
 /// The error kinds that a peer finds by itself, each with its meaning. Scripts rely on this list:
@@ -133,6 +133,17 @@ pub(super) enum CommandError {
     Peer(#[from] PeerError),
 }
 
+/// Whether a command that failed can succeed later, without a person who changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prospect {
+    /// It cannot.
+    Never,
+    /// It can: nothing was reachable, or the tracker cannot answer now.
+    TryAgain,
+    /// It need not: what it asks for was done before, or goes on.
+    NothingToDo,
+}
+
 impl CommandError {
     /// `command` was running when the peer was stopped.
     pub(super) fn cut_short(command: &str) -> Self {
@@ -163,6 +174,41 @@ impl CommandError {
             Self::BadPassword(_) | Self::PasswordsDiffer | Self::NoPassword => "bad-password",
             Self::Account(error) => error.kind(),
             Self::Peer(error) => error.kind(),
+        }
+    }
+
+    /// Whether the same command can succeed later.
+    pub(super) fn prospect(&self) -> Prospect {
+        let account = match self {
+            Self::NotComplete(_) | Self::Peer(PeerError::Already { .. }) => {
+                return Prospect::NothingToDo;
+            }
+            // The file may be written later.
+            Self::Peer(PeerError::NoTracker(_)) => return Prospect::TryAgain,
+            Self::Account(error) => error,
+            Self::Peer(PeerError::Account(error)) => &**error,
+            _ => return Prospect::Never,
+        };
+        match account {
+            // It may have been done: only a person can find out.
+            AccountError::NoTracker { sent: true, .. } => Prospect::Never,
+            AccountError::NoTracker { .. }
+            | AccountError::TrackerInfo(_)
+            | AccountError::OtherAnswer(_)
+            | AccountError::UnusableAnswer(_)
+            | AccountError::NoRandomness => Prospect::TryAgain,
+            AccountError::Refused(refused) => match refused.kind {
+                AccessErrorKind::Busy
+                | AccessErrorKind::IdInUse
+                | AccessErrorKind::NotServing
+                | AccessErrorKind::SlowDown
+                | AccessErrorKind::Starting => Prospect::TryAgain,
+                AccessErrorKind::AlreadyAMember | AccessErrorKind::AlreadyRequested => {
+                    Prospect::NothingToDo
+                }
+                _ => Prospect::Never,
+            },
+            _ => Prospect::Never,
         }
     }
 

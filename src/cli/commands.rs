@@ -26,9 +26,9 @@ pub(super) struct ParsedLine {
     pub(super) command: Result<Command, CommandError>,
 }
 
-/// Parses a line; `None` if it has no words.
-pub(super) fn parse_line(line: &str) -> Option<ParsedLine> {
-    let words = match words::split(line) {
+/// Parses a line; `None` if it has no words. `home` is for `~/` (see [`words::split_with_home`]).
+pub(super) fn parse_line(line: &str, home: Option<&str>) -> Option<ParsedLine> {
+    let words = match words::split_with_home(line, home) {
         Ok(words) => words,
         Err(error) => {
             let name = line
@@ -42,27 +42,39 @@ pub(super) fn parse_line(line: &str) -> Option<ParsedLine> {
             });
         }
     };
-    let (name, arguments) = words.split_first()?;
-    Some(match find(name) {
-        Ok(entry) => {
-            let command = entry.read(arguments, read_as).and_then(check_help_argument);
-            let usual = command.as_ref().ok().and_then(Command::usual_name);
-            let name = usual.unwrap_or(entry.name);
-            ParsedLine {
-                name: name.to_owned(),
-                command,
-            }
-        }
-        Err(failure) => ParsedLine {
-            name: name.clone(),
-            command: Err(failure),
-        },
+    let typed = words.first()?;
+    let (name, arguments) = meant(&words)?;
+    let command = find(name).and_then(|entry| entry.read(arguments).and_then(check_help_argument));
+    // A line that is not a command is reported under the name that was typed.
+    let name = match &command {
+        Ok(Command::Help(_)) => "help",
+        Ok(_) => name,
+        Err(_) => typed,
+    };
+    Some(ParsedLine {
+        name: name.to_owned(),
+        command,
     })
 }
 
-/// Reads `words` as the arguments of the command called `name`.
-fn read_as(name: &str, words: &[String]) -> Result<Command, CommandError> {
-    find(name)?.read(words, read_as)
+/// The name and the arguments of the command that is meant: `torrent ...` and `exit` are other ways
+/// to type commands.
+fn meant(words: &[String]) -> Option<(&str, &[String])> {
+    let (name, arguments) = words.split_first()?;
+    let is = |at: usize, word: &str| arguments.get(at).is_some_and(|typed| typed == word);
+    let after = |count: usize| arguments.get(count..).unwrap_or_default();
+    let mode = arguments.get(1).map(String::as_str);
+    Some(match name.as_str() {
+        "exit" => ("quit", arguments),
+        "torrent" if is(0, "exit") => ("quit", after(1)),
+        "torrent" if is(0, "-setMode") => match mode {
+            Some("send" | "upload") => ("send", after(2)),
+            Some("download") => ("download", after(2)),
+            Some("exit") => ("quit", after(2)),
+            _ => (name, arguments),
+        },
+        _ => (name, arguments),
+    })
 }
 
 /// Refuses `help NAME` for a name that is not in the table.
@@ -77,7 +89,7 @@ fn find(name: &str) -> Result<&'static CommandEntry, CommandError> {
     let entry = entries().find(|entry| entry.name == name);
     entry.ok_or_else(|| CommandError::Unknown {
         word: escape(&name.chars().take(60).collect::<String>()).into_owned(),
-        nearest: nearest::nearest(name),
+        nearest: nearest::nearest(name, entries().map(|entry| entry.name)),
     })
 }
 
@@ -99,7 +111,7 @@ pub(super) fn passwords_that_follow(line: &str) -> usize {
     let Ok(entry) = find(name) else {
         return 0;
     };
-    let count = entry.split_flags(words).map_or(0, |(words, _)| words.len());
+    let count = entry.count_arguments(words);
     let all = entry.arguments.iter();
     let secrets = all
         .filter(|argument| argument.kind == ArgumentKind::Secret)
@@ -115,7 +127,7 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
     // A line with an open quote is split at its blanks instead.
     let words =
         words::split(line).unwrap_or_else(|_| line.split_whitespace().map(str::to_owned).collect());
-    let entry = meant(words.first()?)?;
+    let entry = known_or_nearest(meant(&words)?.0)?;
     let arguments = entry.arguments.iter();
     let argument_count = match entry.name {
         // The words after `help COMMAND` may be arguments of that command, with a password.
@@ -138,9 +150,10 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
 
 /// The command of this name, or the one that was probably meant. A word with other characters than
 /// names of commands have is none of them: it may be a password.
-fn meant(name: &str) -> Option<&'static CommandEntry> {
+fn known_or_nearest(name: &str) -> Option<&'static CommandEntry> {
     let is_like_a_name = |name: &&str| name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
-    let nearest = || nearest::nearest(name).filter(|_| is_like_a_name(&name));
+    let names = entries().map(|entry| entry.name);
+    let nearest = || nearest::nearest(name, names).filter(|_| is_like_a_name(&name));
     let found = find(name).ok();
     found.or_else(|| find(nearest()?).ok())
 }
@@ -153,12 +166,12 @@ mod tests {
     use std::time::Duration;
 
     fn ok(line: &str) -> (String, Command) {
-        let line = parse_line(line).unwrap();
+        let line = parse_line(line, None).unwrap();
         (line.name, line.command.unwrap())
     }
 
     fn failure(line: &str) -> (String, CommandError) {
-        let line = parse_line(line).unwrap();
+        let line = parse_line(line, None).unwrap();
         (line.name, line.command.unwrap_err())
     }
 
@@ -176,10 +189,14 @@ mod tests {
             source: DownloadSource::Torrent("x.torrent".into()),
             options: options(destination, FileChoice::default()),
         };
-        let choice = FileChoice {
+        let choice = || FileChoice {
             only: vec!["*.a".parse().unwrap(), "b/**".parse().unwrap()],
             sequential: true,
             force: true,
+        };
+        let chosen = |destination| Command::Download {
+            source: DownloadSource::Torrent("x.torrent".into()),
+            options: options(Some(destination), choice()),
         };
         for (line, name, command) in [
             ("send 'a b'", "send", send(None)),
@@ -196,10 +213,12 @@ mod tests {
             (
                 "download x.torrent --only *.a d --sequential --force --only b/**",
                 "download",
-                Command::Download {
-                    source: DownloadSource::Torrent("x.torrent".into()),
-                    options: options(Some("d"), choice),
-                },
+                chosen("d"),
+            ),
+            (
+                "torrent -setMode download --only=*.a --only=b/** --sequential --force -- x.torrent --d",
+                "download",
+                chosen("--d"),
             ),
             (
                 "torrent -setMode download MAGNET:?x=1&y",
@@ -229,14 +248,16 @@ mod tests {
             ("status", "status", Command::Status),
             ("help", "help", Command::Help(None)),
             ("quit", "quit", Command::Quit),
-            ("exit", "quit", Command::Quit),
             ("torrent exit", "quit", Command::Quit),
             ("torrent -setMode exit", "quit", Command::Quit),
+            ("exit", "quit", Command::Quit),
         ] {
             assert_eq!(ok(line), (name.to_owned(), command), "{line}");
         }
         assert!(matches!(ok("help send").1, Command::Help(Some(name)) if name == "send"));
-        assert!(parse_line(" \t").is_none());
+        for empty in [" \t", "# a comment", "#'"] {
+            assert!(parse_line(empty, None).is_none(), "{empty}");
+        }
     }
 
     #[test]
@@ -246,6 +267,11 @@ mod tests {
             ("login  'n k' secret", Some("login")),
             ("login nik", Some("login nik")),
             ("create_user --invite AB nik secret", Some("create_user")),
+            ("create_user --invite=AB nik secret", Some("create_user")),
+            ("login nik -- --secret", Some("login nik")),
+            ("login -- nik --secret", Some("login")),
+            ("login nik --secret", Some("login nik")),
+            ("# login nik secret", None),
             ("change_password old new", Some("change_password")),
             ("list_members 'a b'", Some("list_members 'a b'")),
             ("logn nik secret", Some("logn nik")),
@@ -262,9 +288,14 @@ mod tests {
         ] {
             assert_eq!(without_passwords(line).as_deref(), kept, "{line}");
         }
-        for line in ["login nik a b", "change_password a b c"] {
+        for line in [
+            "login nik a b",
+            "change_password a b c",
+            "login nik --secret",
+        ] {
             let (_, failure) = failure(line);
-            assert!(!failure.to_string().contains('"'), "{failure}");
+            let shown = failure.to_string();
+            assert!(!shown.contains('"') && !shown.contains("secret"), "{shown}");
         }
     }
 
@@ -281,8 +312,31 @@ mod tests {
         ] {
             assert_eq!(ok(line).1, leave(end), "{line}");
         }
-        let (_, failure) = failure("create_user nik --invite");
-        assert!(failure.to_string().starts_with("--invite needs a value"));
+        for line in ["create_user nik --invite", "create_user nik --invite --"] {
+            let (_, failure) = failure(line);
+            assert!(failure.to_string().starts_with("--invite needs a value"));
+        }
+    }
+
+    #[test]
+    fn help_is_an_option_of_every_command() {
+        for entry in entries() {
+            let expected = Command::Help(Some(entry.name.to_owned()));
+            let (name, command) = ok(&format!("{} --help", entry.name));
+            assert_eq!((name.as_str(), command), ("help", expected));
+        }
+        let (_, command) = ok("torrent -setMode send x --help");
+        assert_eq!(command, Command::Help(Some("send".to_owned())));
+    }
+
+    #[test]
+    fn every_example_is_a_command() {
+        for entry in entries() {
+            let examples = entry.details.lines();
+            for example in examples.filter_map(|line| line.strip_prefix("Example: ")) {
+                assert_eq!(ok(example).0, entry.name, "{example}");
+            }
+        }
     }
 
     #[test]
@@ -327,10 +381,46 @@ mod tests {
                 "unknown command \"Show_Download\"; did you mean show_downloads?",
             ),
             (
-                "# x",
+                " # x",
                 "#",
                 "unknown-command",
                 "unknown command \"#\"; help lists all commands",
+            ),
+            (
+                "download x --sequental",
+                "download",
+                "arguments",
+                "download has no option --sequental, the nearest is --sequential; usage: download ",
+            ),
+            (
+                "send f --private",
+                "send",
+                "arguments",
+                "send has no option --private (before a name that begins with --, type --); usage: send ",
+            ),
+            (
+                "download_file lab x --only=a",
+                "download_file",
+                "arguments",
+                "download_file has no option --only",
+            ),
+            (
+                "leave_group lab --yes=no",
+                "leave_group",
+                "arguments",
+                "--yes takes no value; usage: ",
+            ),
+            (
+                "change_password --invite x",
+                "change_password",
+                "arguments",
+                "change_password has no such option (before a password that begins with --, type --)",
+            ),
+            (
+                "create_user nik --invit=secret",
+                "create_user",
+                "arguments",
+                "create_user has no such option, the nearest is --invite; usage: ",
             ),
             (
                 "help me",
@@ -343,13 +433,31 @@ mod tests {
                 "create_group -",
                 "create_group",
                 "bad-name",
-                "a group cannot be named -",
+                "a name must not begin with '-'",
+            ),
+            (
+                "create_group -- --help",
+                "create_group",
+                "bad-name",
+                "a name must not begin with '-'",
+            ),
+            (
+                "create_user -nik",
+                "create_user",
+                "bad-name",
+                "a name must not begin with '-'",
             ),
             (
                 "download x --only",
                 "download",
                 "arguments",
                 "--only needs a value",
+            ),
+            (
+                "download x --only=",
+                "download",
+                "arguments",
+                "the pattern is empty",
             ),
             (
                 "download x --only /a",

@@ -6,6 +6,7 @@
 use super::command_error::CommandError;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
+use super::units::counted;
 use super::{terminal, words, wrap};
 use crate::net::Stop;
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
@@ -168,7 +169,11 @@ impl Console {
         lines: &InputLines,
         output: &Output,
     ) -> Result<String, ConsoleError> {
-        let name: UserName = name.parse().inspect_err(|_| lines.drop_passwords(1))?;
+        let name = name.parse().and_then(|name: UserName| {
+            name.check_new()?;
+            Ok(name)
+        });
+        let name = name.inspect_err(|_| lines.drop_passwords(1))?;
         let password = password(lines, &name)?;
         let durability = self.operator.create_user(name.clone(), &password)?;
         note_if_only_here(durability, output);
@@ -224,14 +229,14 @@ fn replica_line(other: &ReplicaStatus) -> String {
         (true, false) => "catching up",
     };
     let lacks = match other.it_lacks {
-        Some(lacks) => format!("lacks {}", counted_u64(lacks, "write")),
+        Some(lacks) => format!("lacks {}", counted(lacks, "write")),
         None => "no contact since this tracker started".to_owned(),
     };
     let mut line = format!("tracker {}  {state}  {lacks}", other.number);
     if other.we_lack > 0 {
         line.push_str(&format!(
             "  has {} that this tracker lacks",
-            counted_u64(other.we_lack, "write")
+            counted(other.we_lack, "write")
         ));
     }
     if let Some(age) = other.last_contact {
@@ -243,17 +248,6 @@ fn replica_line(other: &ReplicaStatus) -> String {
         line.push_str(&format!("  clock {sign}{seconds:.3} s"));
     }
     line
-}
-
-fn counted_u64(count: u64, what: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), what)
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }
 
 /// The next line; `None` at the end of input.

@@ -4,7 +4,7 @@
 //! scope: where the lines come from (`peer`, `prompt`).
 
 use super::account::AccountRunner;
-use super::command_error::CommandError;
+use super::command_error::{CommandError, Prospect};
 use super::commands::{
     Command, DownloadSource, FileCommand, OPEN_SWARMS, ParsedLine, entries, holds_password,
     parse_line, passwords_that_follow,
@@ -16,6 +16,7 @@ use super::outcome::CommandOutcome;
 use super::output::Output;
 use super::progress::is_running;
 use super::prompt::InputLines;
+use super::retry::retry;
 use super::signals::StopSignals;
 use super::wait::{self, WaitExclusions};
 use super::{json, render};
@@ -32,9 +33,12 @@ pub(super) struct CommandRunner<'a> {
     output: &'a Output,
     lines: &'a InputLines,
     stop: &'a Stop,
+    /// What `~/` means; `None` if it is not expanded.
+    home: Option<&'a str>,
     prompt: Option<&'a PromptParts>,
     exclusions: WaitExclusions,
     all_succeeded: bool,
+    has_hopeless_failure: bool,
     has_quit: bool,
 }
 
@@ -49,11 +53,13 @@ pub(super) struct PromptParts {
 
 impl<'a> CommandRunner<'a> {
     /// Commands for `peer`, until `stop` is raised. Passwords and answers are read from `lines`.
+    /// `home` is for lines typed at a prompt.
     pub(super) fn new(
         peer: &'a Arc<Peer>,
         output: &'a Output,
         lines: &'a InputLines,
         stop: &'a Stop,
+        home: Option<&'a str>,
         prompt: Option<&'a PromptParts>,
     ) -> Self {
         let exclusions = WaitExclusions::new(&peer.downloads());
@@ -62,16 +68,34 @@ impl<'a> CommandRunner<'a> {
             output,
             lines,
             stop,
+            home,
             prompt,
             exclusions,
             all_succeeded: true,
+            has_hopeless_failure: false,
             has_quit: false,
         }
     }
 
     /// Runs a line. A line without words does nothing.
     pub(super) fn run(&mut self, line: &str) {
-        let Some(ParsedLine { name, command }) = parse_line(line) else {
+        self.perform(line, false);
+    }
+
+    /// Runs the value of an option `-c`, which every user of the machine can read. With `persists`,
+    /// it is tried again while it can succeed later.
+    pub(super) fn run_argument(&mut self, line: &str, persists: bool) {
+        if parse_line(line, None).is_some_and(|line| holds_password(&line)) {
+            self.output.note(
+                "other users of this machine can see a password in an argument; leave it out, and write it as the next \
+                 line of standard input",
+            );
+        }
+        self.perform(line, persists);
+    }
+
+    fn perform(&mut self, line: &str, persists: bool) {
+        let Some(ParsedLine { name, command }) = parse_line(line, self.home) else {
             return;
         };
         // The line of an unknown command may be a password, so it is not logged.
@@ -81,19 +105,18 @@ impl<'a> CommandRunner<'a> {
         if command.is_err() {
             self.lines.drop_passwords(passwords_that_follow(line));
         }
-        let result = command.and_then(|command| self.execute_until_interrupted(&name, command));
-        self.report(&name, &result);
-    }
-
-    /// Runs the value of an option `-c`, which every user of the machine can read.
-    pub(super) fn run_argument(&mut self, line: &str) {
-        if parse_line(line).is_some_and(|line| holds_password(&line)) {
-            self.output.note(
-                "other users of this machine can see a password in an argument; leave it out, and write it as the next \
-                 line of standard input",
-            );
+        let (stop, output) = (self.stop, self.output);
+        let result = command.and_then(|mut command| {
+            let mut attempt = || self.attempt(&name, &mut command);
+            match persists {
+                true => retry(&name, stop, output, attempt),
+                false => attempt(),
+            }
+        });
+        if let Err(error) = &result {
+            self.has_hopeless_failure |= error.prospect() == Prospect::Never;
         }
-        self.run(line);
+        self.report(&name, &result);
     }
 
     /// Reports a line that is not text.
@@ -106,16 +129,21 @@ impl<'a> CommandRunner<'a> {
         self.all_succeeded
     }
 
+    /// Whether a command failed that cannot succeed later.
+    pub(super) fn has_hopeless_failure(&self) -> bool {
+        self.has_hopeless_failure
+    }
+
     /// Whether one of the commands was `quit`.
     pub(super) fn has_quit(&self) -> bool {
         self.has_quit
     }
 
-    /// Runs a command. A stop of the peer ends it early; at a prompt, a first Ctrl-C does.
-    fn execute_until_interrupted(
+    /// Tries to run a command. A stop of the peer ends it early; at a prompt, a first Ctrl-C does.
+    fn attempt(
         &mut self,
         name: &str,
-        command: Command,
+        command: &mut Command,
     ) -> Result<CommandOutcome, CommandError> {
         let _command = self.peer.begin_command();
         let _interrupts = self.prompt.map(|prompt| {
@@ -125,9 +153,8 @@ impl<'a> CommandRunner<'a> {
                 peer.interrupt_command();
             })
         });
-        let known = self.prompt.map(|prompt| (prompt, command.clone()));
-        let result = self.execute(name, command);
-        if let Some((prompt, command)) = &known {
+        let result = self.ask_and_execute(name, command);
+        if let Some(prompt) = self.prompt {
             if matches!(command, Command::Wait(_)) {
                 prompt.notices.on_reported(&self.peer.downloads());
             }
@@ -147,6 +174,20 @@ impl<'a> CommandRunner<'a> {
         }
     }
 
+    /// The passwords that the command asks for are kept in it for the next try.
+    fn ask_and_execute(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+    ) -> Result<CommandOutcome, CommandError> {
+        if let Command::Account(command) = command
+            && !self.stop.is_stopped()
+        {
+            self.account_runner().ask_passwords(command)?;
+        }
+        self.execute(name, command.clone())
+    }
+
     fn is_interrupted(&self) -> bool {
         self.peer.is_command_interrupted() || self.stop.is_stopped()
     }
@@ -155,6 +196,14 @@ impl<'a> CommandRunner<'a> {
         self.exclusions.on_started(started.info_hash);
         if let Some(prompt) = self.prompt {
             prompt.notices.on_started(started.info_hash);
+        }
+    }
+
+    fn account_runner(&self) -> AccountRunner<'a> {
+        AccountRunner {
+            peer: self.peer,
+            lines: self.lines,
+            output: self.output,
         }
     }
 
@@ -186,12 +235,8 @@ impl<'a> CommandRunner<'a> {
                 Ok(CommandOutcome::Help(entry))
             }
             Command::Account(command) => {
-                let runner = AccountRunner {
-                    peer: self.peer,
-                    lines: self.lines,
-                    output: self.output,
-                };
-                runner.run(command).map(CommandOutcome::Account)
+                let outcome = self.account_runner().run(command);
+                outcome.map(CommandOutcome::Account)
             }
             Command::File(command) => self.file(command),
             Command::Quit => {

@@ -1,5 +1,5 @@
-//! Results of commands as JSON: one object per command, on one line, with the keys in the order of
-//! this file. `docs/cli.md` describes every field.
+//! Results as JSON: one object for the start of a peer, then one per command. Each is on one line,
+//! with the keys in the order of this file. `docs/cli.md` describes every field.
 
 mod account;
 mod value;
@@ -9,7 +9,16 @@ use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome};
 use crate::peer::{DownloadState, DownloadStatus, Finding, LinkStatus, ShareStatus, TrackerStatus};
 use account::{file, group, member, news, request};
+use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
+
+/// The first line of a peer: the address that it listens on.
+pub(super) fn listening_line(address: SocketAddr) -> String {
+    line([
+        ("event", plain("listening")),
+        ("address", plain(address.to_string())),
+    ])
+}
 
 /// The object of a command's result. `one_tracker_only`: whether only one of several trackers has
 /// stored the effect of the command.
@@ -32,6 +41,10 @@ pub(super) fn result_line(
             fields.push(("error", object(error)));
         }
     }
+    line(fields)
+}
+
+fn line<'a>(fields: impl IntoIterator<Item = (&'a str, JsonValue<'a>)>) -> String {
     // Cannot fail: keys are strings and no number is out of JSON's range.
     serde_json::to_string(&object(fields)).unwrap_or_default()
 }
@@ -43,7 +56,7 @@ pub(super) fn doctor_line(findings: &[Finding]) -> String {
         ("ok", plain(!findings.iter().any(Finding::is_fault))),
         ("checks", list(findings, finding)),
     ];
-    serde_json::to_string(&object(fields)).unwrap_or_default()
+    line(fields)
 }
 
 fn finding(finding: &Finding) -> JsonValue<'_> {
@@ -64,6 +77,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("torrent", plain(sent.torrent.to_string_lossy())),
             ("length", plain(sent.length)),
             ("pieces", plain(sent.pieces)),
+            ("pieces_total", plain(sent.pieces)),
         ],
         CommandOutcome::Started(started) => vec![
             ("name", plain(&*started.name)),
@@ -80,6 +94,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("name", plain(&*status.name)),
             ("user", plain(status.user.as_deref())),
             ("links", plain(status.links)),
+            ("peers", plain(status.links)),
             ("trackers", list(&status.trackers, tracker)),
             ("shares", list(&status.shares, share)),
             ("downloads", list(&status.downloads, download)),
@@ -92,7 +107,9 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("info_hash", plain(uploaded.info_hash.to_string())),
             ("length", plain(uploaded.length)),
             ("pieces", plain(uploaded.pieces)),
+            ("pieces_total", plain(uploaded.pieces)),
             ("again", plain(uploaded.again)),
+            ("already", plain(uploaded.again)),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::StoppedShare(name, withdrawn) => {
@@ -153,6 +170,7 @@ fn download(status: &DownloadStatus) -> JsonValue<'_> {
         ),
         ("info_hash", plain(status.info_hash.to_string())),
         ("path", plain(status.path.to_string_lossy())),
+        ("length", plain(status.bytes_total)),
     ];
     fields.extend(reason.map(|reason| ("reason", plain(reason))));
     let trouble = status.trouble.as_deref();
@@ -171,6 +189,7 @@ fn link(link: &LinkStatus) -> JsonValue<'_> {
         ("pieces_total", plain(link.pieces.1)),
         ("downloaded", plain(link.downloaded)),
         ("uploaded", plain(link.uploaded)),
+        ("pieces_done", plain(link.pieces.0)),
     ])
 }
 

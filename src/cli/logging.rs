@@ -5,7 +5,7 @@
 //! which events are logged.
 
 use super::escape::escape;
-use crate::system::lock;
+use crate::system::{cause, lock};
 use log::{Level, LevelFilter};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -43,7 +43,9 @@ impl Write for LogFile {
 /// A message for the user: the file cannot be opened, or the process has a log already.
 pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<LogFile, String> {
     let path = folder.join(name);
-    let file = open(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let file = open(&path);
+    let file =
+        file.map_err(|error| format!("cannot write {}: {}", path.display(), cause(&error)))?;
     let log = LogFile(Arc::new(Mutex::new(ResilientLog {
         to: file,
         path,

@@ -27,6 +27,7 @@ mod prompt;
 #[cfg(test)]
 mod reference;
 mod render;
+mod retry;
 mod scenario;
 mod signals;
 mod state_folder;

@@ -5,7 +5,7 @@
 
 use super::escape::escape;
 use super::terminal;
-use crate::system::lock;
+use crate::system::{cause, lock};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 
@@ -75,7 +75,8 @@ impl Output {
         let first_error = lock(&self.first_error).take();
         match first_error {
             Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-                self.error(&format!("cannot write results to standard output: {error}"));
+                let cause = cause(&error);
+                self.error(&format!("cannot write results to standard output: {cause}"));
                 false
             }
             _ => true,

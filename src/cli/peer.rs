@@ -10,12 +10,12 @@ use super::notices::Notices;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
 use super::signals::{StopSignals, wait_for_stop};
-use super::{logging, scenario, signals, state_folder, terminal};
+use super::{json, logging, scenario, signals, state_folder, terminal};
 use crate::net::Stop;
-use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Peer, PeerOptions};
+use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Peer, PeerError, PeerOptions};
 use crate::storage::StateKind;
 use crate::wire::HostPort;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -41,7 +41,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         .transpose()
         .map_err(early_failure)?;
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
-    let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), listen.port())?;
+    let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
     let log = logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
     let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
@@ -61,8 +61,17 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         limits: arguments.limits,
         deadlines: Deadlines::default(),
     };
-    let peer = Arc::new(Peer::start(options).map_err(early_failure)?);
-    output.result(&format!("peer listening on {}", peer.address()));
+    let peer = Arc::new(Peer::start(options).map_err(|error| match &error {
+        PeerError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            let advice = state_folder::use_another_port(StateKind::Peer, &arguments.listen);
+            early_failure(format!("{error}; {advice}"))
+        }
+        _ => early_failure(error),
+    })?);
+    output.result(&match output.is_json() {
+        true => json::listening_line(peer.address()),
+        false => format!("peer listening on {}", peer.address()),
+    });
     let watcher = interrupt_on_stop(&peer, &stop)
         .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
     let succeeded = match &scenario {
@@ -85,7 +94,10 @@ fn run_commands(
     signals: &StopSignals,
 ) -> bool {
     let stop = &signals.stop;
-    let from_input = arguments.commands.is_empty();
+    if let Err(error) = peer.account().check_tracker_info() {
+        output.note(&error.to_string());
+    }
+    let from_input = arguments.commands.lines.is_empty();
     let at_prompt = from_input && output.is_interactive();
     let prompt = at_prompt.then(|| PromptParts {
         signals: signals.clone(),
@@ -99,10 +111,15 @@ fn run_commands(
             return false;
         }
     };
-    let mut runner = CommandRunner::new(peer, output, &lines, stop, prompt.as_ref());
+    let home = std::env::var("HOME").ok().filter(|_| at_prompt);
+    let mut runner =
+        CommandRunner::new(peer, output, &lines, stop, home.as_deref(), prompt.as_ref());
     let mut is_stopped = false;
     let mut input_failed = None;
-    while from_input && !runner.has_quit() && !is_stopped && input_failed.is_none() {
+    let fails_fast = arguments.commands.fail_fast;
+    let is_over =
+        |runner: &CommandRunner<'_>| runner.has_quit() || (fails_fast && !runner.all_succeeded());
+    while from_input && !is_over(&runner) && !is_stopped && input_failed.is_none() {
         match lines.next() {
             NextInput::Line(line) => runner.run(&line),
             NextInput::NotText => runner.refuse(CommandError::NotText),
@@ -112,16 +129,19 @@ fn run_commands(
         }
     }
     drop(news);
-    for command in &arguments.commands {
-        if !runner.has_quit() {
-            runner.run_argument(command);
+    for command in &arguments.commands.lines {
+        if !is_over(&runner) {
+            runner.run_argument(command, arguments.commands.stay);
         }
     }
     if let Some(why) = &input_failed {
         output.error(&format!("cannot read commands: {why}"));
     }
-    if arguments.stay && !runner.has_quit() && !is_stopped {
-        wait_for_stop(stop);
+    if arguments.commands.stay && !is_over(&runner) && !is_stopped {
+        match !from_input && runner.has_hopeless_failure() {
+            true => output.note("leaving: a command has failed that cannot succeed later"),
+            false => wait_for_stop(stop),
+        }
     }
     // With port 0 and no folder named, the state folder is temporary.
     runner.note_unfinished_downloads(arguments.dir.is_some() || arguments.listen.port != 0);

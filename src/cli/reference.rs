@@ -5,10 +5,13 @@ mod document;
 mod json_fields;
 
 use super::arguments::definition;
-use super::command_error::{PEER_KINDS, kinds};
+use super::command_error::{CommandError, PEER_KINDS, Prospect, kinds};
 use super::commands::entries;
 use super::console::CONSOLE_COMMANDS;
 use super::exit::Exit;
+use crate::peer::AccountError;
+use crate::wire::access::{AccessErrorKind, AccessRefusal, ERROR_KINDS};
+use crate::wire::control::TextLine;
 use clap::{Arg, ArgAction, Command};
 use document::{Item, headings, items};
 use std::collections::BTreeSet;
@@ -178,6 +181,44 @@ fn every_exit_code_is_documented() {
     let program = std::iter::successors(Some(Exit::Success), next);
     let program = program.map(|exit| exit.code().to_string());
     assert_documented("exit codes", program, names(items("### Exit codes")));
+}
+
+#[test]
+fn the_kinds_that_are_tried_again_are_documented() {
+    let refused = ERROR_KINDS.iter().map(|(kind, _)| AccessRefusal {
+        kind: AccessErrorKind::parse(kind).unwrap(),
+        message: TextLine::new("no"),
+    });
+    let no_tracker = |sent| AccountError::NoTracker {
+        troubles: "silence".to_owned(),
+        sent,
+    };
+    let text = || "x".to_owned();
+    let others = [
+        no_tracker(false),
+        AccountError::NotLoggedIn,
+        AccountError::TrackerInfo(text()),
+        AccountError::NoSuchName(text()),
+    ];
+    let mut errors: Vec<CommandError> = others.map(CommandError::Account).into();
+    errors.extend(refused.map(|refusal| AccountError::from(refusal).into()));
+    errors.extend([
+        CommandError::Complete(text(), text()),
+        CommandError::DownloadFailed(Vec::new()),
+        CommandError::NotComplete(Vec::new()),
+        CommandError::Arguments(text(), text()),
+    ]);
+    let again = errors
+        .iter()
+        .filter(|error| error.prospect() == Prospect::TryAgain);
+    let program = again.map(|error| error.kind().to_owned());
+    assert_documented(
+        "again",
+        program,
+        names(items("### Kinds that are tried again")),
+    );
+    let not_sure = CommandError::Account(no_tracker(true));
+    assert_eq!(not_sure.prospect(), Prospect::Never);
 }
 
 #[test]

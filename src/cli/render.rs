@@ -4,25 +4,27 @@
 //! (`json`) and progress bars (`progress`).
 
 mod account;
+mod list;
 
 pub(super) use account::{news_line, time};
 
 use super::commands::{AREAS, CommandEntry, OPEN_SWARMS};
 use super::escape::escape;
 use super::outcome::CommandOutcome;
-use super::units::{duration, size};
+use super::units::{counted, duration, size};
 use super::{terminal, wrap};
 use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Status, TrackerState};
+use list::lines_of;
 use std::time::Duration;
 
 /// The lines of a command's result.
 pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
     match outcome {
         CommandOutcome::Sent(sent) => vec![format!(
-            "sharing {}  {}  {} pieces  info-hash {}  torrent {}",
+            "sharing {}  {}  {}  info-hash {}  torrent {}",
             escape(&sent.name),
             size(sent.length),
-            sent.pieces,
+            counted(sent.pieces, "piece"),
             sent.info_hash,
             escape(&sent.torrent.to_string_lossy()),
         )],
@@ -32,19 +34,21 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
             started.info_hash,
             escape(&started.path.to_string_lossy()),
         )],
-        CommandOutcome::Downloads(downloads) => downloads.iter().map(download_line).collect(),
-        CommandOutcome::Waited(downloads) => downloads.iter().map(complete_line).collect(),
-        CommandOutcome::Links(links) => links.iter().map(link_line).collect(),
+        CommandOutcome::Downloads(downloads) => lines_of(downloads, download_line, "no downloads"),
+        CommandOutcome::Waited(downloads) => {
+            lines_of(downloads, complete_line, "no downloads to wait for")
+        }
+        CommandOutcome::Links(links) => lines_of(links, link_line, "no links to other peers"),
         CommandOutcome::Cancelled(name) => vec![format!("cancelled {}", escape(name))],
         CommandOutcome::Status(status) => status_lines(status),
         CommandOutcome::Help(None) => help_lines(),
         CommandOutcome::Help(Some(entry)) => command_help_lines(entry),
         CommandOutcome::Account(outcome) => account::outcome_lines(outcome),
         CommandOutcome::Uploaded(uploaded) => vec![format!(
-            "sharing {}  {}  {} pieces  info-hash {}{}",
+            "sharing {}  {}  {}  info-hash {}{}",
             escape(&uploaded.name),
             size(uploaded.length),
-            uploaded.pieces,
+            counted(uploaded.pieces, "piece"),
             uploaded.info_hash,
             if uploaded.again {
                 "  (the group has this share already; this peer shares it too)"
@@ -52,7 +56,9 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
                 ""
             },
         )],
-        CommandOutcome::Files(files) => files.iter().map(account::file_line).collect(),
+        CommandOutcome::Files(files) => {
+            lines_of(files, account::file_line, "the group shares nothing")
+        }
         CommandOutcome::StoppedShare(name, withdrawn) => vec![format!(
             "stopped sharing {}{}",
             escape(name),
@@ -71,7 +77,11 @@ pub(super) fn download_line(download: &DownloadStatus) -> String {
     let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
     let (group, name) = (escape(group), escape(&download.name));
     match &download.state {
-        DownloadState::Complete => format!("[C] [{group}] {name}"),
+        DownloadState::Complete => format!(
+            "[C] [{group}] {name}  {}  {}",
+            size(download.bytes_total),
+            escape(&download.path.to_string_lossy())
+        ),
         DownloadState::Failed(reason) => format!("[F] [{group}] {name}  {}", escape(reason)),
         DownloadState::Checking | DownloadState::Downloading => {
             format!(
@@ -91,9 +101,9 @@ pub(super) fn pace(download: &DownloadStatus) -> String {
         None => "-".to_owned(),
     };
     format!(
-        "{}/s  {} peers  eta {eta}",
+        "{}/s  {}  eta {eta}",
         size(download.rate),
-        download.peers
+        counted(download.peers, "peer")
     )
 }
 
@@ -124,43 +134,38 @@ fn complete_line(download: &DownloadStatus) -> String {
 fn link_line(link: &LinkStatus) -> String {
     let name = link.name.as_deref().unwrap_or("-");
     format!(
-        "{}  {}  {}  {}  {}  {}/{} pieces  down {}  up {}",
+        "{}  {}  {}  {}  {}  {}/{}  down {}  up {}",
         escape(&link.share),
         link.address,
         escape(name),
         escape(&link.client),
         if link.outgoing { "out" } else { "in" },
         link.pieces.0,
-        link.pieces.1,
+        counted(link.pieces.1, "piece"),
         size(link.downloaded),
         size(link.uploaded),
     )
 }
 
 fn status_lines(status: &Status) -> Vec<String> {
-    let name = if status.name.is_empty() {
-        "-"
-    } else {
-        &status.name
+    let name = match status.name.as_str() {
+        "" => String::new(),
+        name => format!(" {} ", escape(name)),
     };
-    let mut lines = vec![format!(
-        "peer {}  on {}  {} links",
-        escape(name),
-        status.address,
-        status.links
-    )];
+    let links = counted(status.links, "link");
+    let mut lines = vec![format!("peer{name} on {}  {links}", status.address)];
     lines.push(match &status.user {
         Some(user) => format!("user {user}"),
-        None => "user -  (not logged in; type: login USER)".to_owned(),
+        None => "nobody is logged in; type: login USER".to_owned(),
     });
     for tracker in &status.trackers {
         let state = match tracker.reachable {
-            Some(true) => "answers",
+            Some(true) => "  answers",
             // No answer, or a refusal: `trouble` has the reason.
-            Some(false) => "fails",
-            // It is listed in TRACKER_INFO, but no open swarm was announced to it.
-            None if tracker.control.is_some() => "not announced to",
-            None => "not asked yet",
+            Some(false) => "  fails",
+            // It is listed in TRACKER_INFO, but this peer has no open swarm to announce to it.
+            None if tracker.control.is_some() => "",
+            None => "  not asked yet",
         };
         let trouble = in_parentheses(tracker.trouble.as_deref());
         let service = tracker
@@ -168,7 +173,7 @@ fn status_lines(status: &Status) -> Vec<String> {
             .as_ref()
             .map_or_else(String::new, service_text);
         lines.push(format!(
-            "tracker {}  {state}{trouble}{service}",
+            "tracker {}{state}{trouble}{service}",
             escape(&tracker.url)
         ));
     }
@@ -176,9 +181,9 @@ fn status_lines(status: &Status) -> Vec<String> {
         let (all, up) = (size(share.length), size(share.uploaded));
         let trouble = in_parentheses(share.trouble.as_deref());
         lines.push(format!(
-            "share {}  {all}  up {up}  {} peers{trouble}",
+            "share {}  {all}  up {up}  {}{trouble}",
             escape(&share.name),
-            share.peers
+            counted(share.peers, "peer")
         ));
     }
     for status in &status.downloads {
@@ -198,8 +203,7 @@ fn service_text(control: &ControlStatus) -> String {
     };
     let lag = match control.lag {
         Some(0) => "  up to date".to_owned(),
-        Some(1) => "  1 write behind".to_owned(),
-        Some(lag) => format!("  {lag} writes behind"),
+        Some(lag) => format!("  {} behind", counted(lag, "write")),
         None => String::new(),
     };
     format!(
@@ -236,6 +240,7 @@ fn command_help_lines(entry: &CommandEntry) -> Vec<String> {
 pub(super) mod tests {
     use super::super::commands::entries;
     use super::*;
+    use crate::cli::outcome::AccountOutcome;
     use crate::peer::{ShareStatus, TrackerStatus};
     use crate::torrent::InfoHash;
 
@@ -275,7 +280,10 @@ pub(super) mod tests {
         );
         status.state = DownloadState::Complete;
         status.group = Some("lab\n3".into());
-        assert_eq!(download_line(&status), "[C] [lab\\n3] a b.iso");
+        assert_eq!(
+            download_line(&status),
+            "[C] [lab\\n3] a b.iso  931.3 GiB  /srv/x"
+        );
         status.name = "\x1b[2J".into();
         status.state = DownloadState::Failed("disk full".into());
         assert_eq!(
@@ -307,6 +315,68 @@ pub(super) mod tests {
         ] {
             assert_eq!(duration(Duration::from_secs(seconds)), text);
         }
+        assert_eq!(counted(1u64, "peer"), "1 peer");
+        assert_eq!(counted(0usize, "peer"), "0 peers");
+    }
+
+    #[test]
+    fn an_empty_list_is_a_line() {
+        for (outcome, line) in [
+            (CommandOutcome::Downloads(Vec::new()), "no downloads"),
+            (
+                CommandOutcome::Waited(Vec::new()),
+                "no downloads to wait for",
+            ),
+            (CommandOutcome::Links(Vec::new()), "no links to other peers"),
+            (
+                CommandOutcome::Files(Vec::new()),
+                "the group shares nothing",
+            ),
+            (
+                CommandOutcome::Account(AccountOutcome::Members(Vec::new())),
+                "no members",
+            ),
+            (
+                CommandOutcome::Account(AccountOutcome::Requests(Vec::new())),
+                "no open requests",
+            ),
+        ] {
+            assert_eq!(outcome_lines(&outcome), [line]);
+        }
+        let (groups, news) = (Vec::new(), Vec::new());
+        let groups = CommandOutcome::Account(AccountOutcome::Groups { groups, news });
+        assert_eq!(outcome_lines(&groups), ["no groups"]);
+    }
+
+    #[test]
+    fn a_peer_without_a_name_and_trackers_without_announces_have_short_lines() {
+        let status = Status {
+            user: Some("nik".into()),
+            address: "127.0.0.1:6881".parse().unwrap(),
+            name: String::new(),
+            shares: Vec::new(),
+            downloads: Vec::new(),
+            trackers: vec![TrackerStatus {
+                url: "http://u/".into(),
+                reachable: None,
+                trouble: None,
+                control: Some(ControlStatus {
+                    tracker: "u:1".into(),
+                    state: TrackerState::Serving,
+                    lag: Some(0),
+                    trouble: None,
+                }),
+            }],
+            links: 1,
+        };
+        assert_eq!(
+            outcome_lines(&CommandOutcome::Status(status)),
+            [
+                "peer on 127.0.0.1:6881  1 link",
+                "user nik",
+                "tracker http://u/  serving  up to date",
+            ]
+        );
     }
 
     #[test]
@@ -352,10 +422,10 @@ pub(super) mod tests {
             lines[..5],
             [
                 "peer Lab\\n3  on 127.0.0.1:6881  2 links",
-                "user -  (not logged in; type: login USER)",
+                "nobody is logged in; type: login USER",
                 "tracker http://t/  not asked yet",
                 "tracker http://u/  answers  unreachable  2 writes behind  (refused)",
-                "share s\\u{202e}  1.0 KiB  up 5 B  1 peers  (gone)",
+                "share s\\u{202e}  1.0 KiB  up 5 B  1 peer  (gone)",
             ]
         );
         assert!(lines[5].ends_with("(no owner)") && lines.len() == 6);

@@ -5,6 +5,7 @@ use super::output::Output;
 use crate::net::Stop;
 use crate::peer::{FirstUse, Peer};
 use crate::scenario::{ClientTask, Scenario, client_number, run};
+use crate::system::cause;
 use crate::wire::control::ClientNumber;
 
 /// Reads `inR.txt` and returns the client's number, and the files that it owns and wants.
@@ -14,7 +15,8 @@ use crate::wire::control::ClientNumber;
 pub(super) fn read(arguments: &ScenarioArguments) -> Result<(ClientNumber, Scenario), String> {
     let path = &arguments.file;
     let number = client_number(path).map_err(|error| error.to_string())?;
-    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::read(path);
+    let text = text.map_err(|error| format!("{}: {}", path.display(), cause(&error)))?;
     let scenario =
         Scenario::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok((number, scenario))

@@ -1,28 +1,60 @@
 //! Chooses the state folder of a tracker or peer.
 
-use super::exit::{EarlyExit, Exit};
+use super::exit::{EarlyExit, Exit, early_failure};
 use crate::storage::{StateFolder, StateFolderError, StateKind};
+use crate::wire::HostPort;
 use std::path::PathBuf;
 
 /// Opens the folder that an option names (`named`). Without that option, opens a temporary folder
-/// for port 0, else the default folder of `port`.
+/// for port 0, else the default folder of the port.
 ///
 /// # Errors
 /// See [`StateFolderError`]; [`StateFolderError::NoHome`] is wrong usage.
 pub(super) fn open(
     kind: StateKind,
     named: Option<PathBuf>,
-    port: u16,
+    listen: &HostPort,
 ) -> Result<StateFolder, EarlyExit> {
-    let opened = match (named, port) {
+    let is_default = named.is_none();
+    let opened = match (named, listen.port) {
         (Some(named), _) => StateFolder::open(&named),
         (None, 0) => StateFolder::temporary(),
         (None, port) => default_path(kind, port).and_then(|path| StateFolder::open(&path)),
     };
     opened.map_err(|error| match &error {
         StateFolderError::NoHome(_) => (error.to_string(), Exit::Usage),
-        _ => (error.to_string(), Exit::Failure),
+        StateFolderError::InUse(path) if is_default => early_failure(format!(
+            "{} is in use: another {} has port {}; {}",
+            path.display(),
+            command(kind),
+            listen.port,
+            use_another_port(kind, listen)
+        )),
+        _ => early_failure(error),
     })
+}
+
+/// What to type if the port is taken.
+pub(super) fn use_another_port(kind: StateKind, listen: &HostPort) -> String {
+    let other = HostPort {
+        host: listen.host.clone(),
+        port: listen.port.checked_add(1).unwrap_or(6881),
+    };
+    let option = match kind {
+        StateKind::Peer => "",
+        StateKind::Tracker => "--listen ",
+    };
+    format!(
+        "give this one another port: pieceful {} {option}{other}",
+        command(kind)
+    )
+}
+
+fn command(kind: StateKind) -> &'static str {
+    match kind {
+        StateKind::Peer => "peer",
+        StateKind::Tracker => "tracker",
+    }
 }
 
 /// The default state folder of `port`.
@@ -41,15 +73,36 @@ mod tests {
     #[test]
     fn a_folder_in_use_is_refused_and_a_temporary_one_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let named = || open(StateKind::Peer, Some(folder.path().join("state")), 0);
+        let any: HostPort = "127.0.0.1:0".parse().unwrap();
+        let named = || open(StateKind::Peer, Some(folder.path().join("state")), &any);
         let first = named().unwrap();
         assert!(matches!(named(), Err((message, Exit::Failure)) if message.contains("in use")));
         drop(first);
         named().unwrap();
-        let temporary = open(StateKind::Tracker, None, 0).unwrap();
+        let temporary = open(StateKind::Tracker, None, &any).unwrap();
         let path = temporary.path().to_owned();
         assert!(path.is_dir());
         drop(temporary);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn another_port_is_proposed_as_it_is_typed() {
+        for (kind, address, typed) in [
+            (
+                StateKind::Peer,
+                "0.0.0.0:6881",
+                "pieceful peer 0.0.0.0:6882",
+            ),
+            (StateKind::Peer, "[::1]:65535", "pieceful peer [::1]:6881"),
+            (
+                StateKind::Tracker,
+                "127.0.0.1:5000",
+                "pieceful tracker --listen 127.0.0.1:5001",
+            ),
+        ] {
+            let advice = use_another_port(kind, &address.parse().unwrap());
+            assert!(advice.ends_with(typed), "{advice}");
+        }
     }
 }

@@ -7,11 +7,10 @@ use super::exit::Exit;
 use super::hashing::HashingProgress;
 use super::output::Output;
 use super::signals;
-use super::units::size;
+use super::units::{counted, size};
 use crate::storage::{CreateOptions, FileFault, StoreError, check_share, create};
-use crate::system::processors;
+use crate::system::{cause, processors};
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
-use std::fmt::Display;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -37,7 +36,7 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     let path = &arguments.path;
     let target = match &arguments.output {
         Some(target) => target.clone(),
-        None => torrent_name(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        None => torrent_name(path).map_err(|error| unreadable(path, &error))?,
     };
     // Checked before the hashing, which may take hours. The write checks it again.
     if !arguments.force && target.symlink_metadata().is_ok() {
@@ -68,11 +67,11 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     write(&target, &metainfo.encode(), arguments.force)?;
     let info = metainfo.info();
     output.result(&format!(
-        "created {}  {}  {}  {} pieces  info-hash {}",
+        "created {}  {}  {}  {}  info-hash {}",
         escape(&target.to_string_lossy()),
         escape(info.name().as_str()),
         size(info.lengths().total()),
-        info.lengths().pieces(),
+        counted(info.lengths().pieces(), "piece"),
         info.info_hash(),
     ));
     Ok(true)
@@ -80,7 +79,7 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
 
 /// Writes the file completely or not at all.
 fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
-    let failed = |error: &dyn Display| format!("cannot write {}: {error}", target.display());
+    let failed = |what: &str| format!("cannot write {}: {what}", target.display());
     let folder = target
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -90,14 +89,16 @@ fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder.unwrap_or(Path::new(".")))
         .map_err(|error| failed(&without_temporary_name(&error)))?;
-    file.write_all(bytes).map_err(|error| failed(&error))?;
+    file.write_all(bytes)
+        .map_err(|error| failed(&cause(&error)))?;
     if force {
-        file.persist(target).map_err(|error| failed(&error.error))?;
+        file.persist(target)
+            .map_err(|error| failed(&cause(&error.error)))?;
     } else {
         file.persist_noclobber(target)
             .map_err(|error| match error.error.kind() {
                 io::ErrorKind::AlreadyExists => exists_message(target),
-                _ => failed(&error.error),
+                _ => failed(&cause(&error.error)),
             })?;
     }
     Ok(())
@@ -109,7 +110,7 @@ fn without_temporary_name(error: &io::Error) -> String {
     match error.kind() {
         NotFound => "its folder does not exist".to_owned(),
         kind @ (NotADirectory | PermissionDenied | ReadOnlyFilesystem) => kind.to_string(),
-        _ => error.to_string(),
+        _ => cause(error),
     }
 }
 
@@ -120,12 +121,16 @@ fn exists_message(target: &Path) -> String {
     )
 }
 
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{}: {}", path.display(), cause(error))
+}
+
 fn read(path: &Path) -> Result<Metainfo, String> {
     let mut bytes = Vec::new();
     File::open(path)
         // One byte more than the limit, so that the parser sees that a file is too large.
         .and_then(|file| file.take(MAX_METAINFO as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+        .map_err(|error| unreadable(path, &error))?;
     Metainfo::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -150,8 +155,7 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
         Layout::File => "file".to_owned(),
         Layout::Folder => {
             let stored = files.iter().filter(|file| !file.attributes.padding).count();
-            let plural = if stored == 1 { "" } else { "s" };
-            format!("folder of {stored} file{plural}")
+            format!("folder of {}", counted(stored, "file"))
         }
     };
     let head = [
@@ -246,11 +250,12 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
         ));
         return Ok(true);
     }
-    Err(format!(
-        "{} does not match the torrent: {} of {pieces} pieces are good",
-        path.display(),
-        report.good.count()
-    ))
+    let good = match pieces {
+        1 => "its only piece is damaged".to_owned(),
+        _ => format!("{} of {pieces} pieces are good", report.good.count()),
+    };
+    let path = path.display();
+    Err(format!("{path} does not match the torrent: {good}"))
 }
 
 fn fault_line(file: &Path, fault: &FileFault) -> String {

@@ -10,6 +10,7 @@ use super::output::Output;
 use super::{logging, signals, state_folder};
 use crate::certificate::Fingerprint;
 use crate::storage::{CLUSTER_FILE, StateKind};
+use crate::system::cause;
 use crate::tracker::{
     AccessSettings, EndpointOptions, MAX_TRACKERS, Node, NodeOptions, RunHost, RunOptions,
 };
@@ -46,7 +47,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         Some(MaintenanceTask::Check(..)) | None => {}
     }
     let is_temporary = arguments.data.is_none() && address.port == 0;
-    let folder = state_folder::open(StateKind::Tracker, arguments.data, address.port)?;
+    let folder = state_folder::open(StateKind::Tracker, arguments.data, &address)?;
     let log = logging::start(folder.path(), "tracker.log", arguments.log).map_err(early_failure)?;
     let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
     if is_temporary {
@@ -124,7 +125,10 @@ fn hold_run(options: RunOptions, output: &Output) -> Result<Exit, EarlyExit> {
         output.error(&failure.to_string());
     }
     if outcome.failures.is_empty() {
-        output.note(&format!("all {expected} clients have finished"));
+        output.note(&match expected.get() {
+            1 => "the client has finished".to_owned(),
+            _ => format!("all {expected} clients have finished"),
+        });
     }
     Ok(Exit::of(outcome.failures.is_empty()))
 }
@@ -166,7 +170,7 @@ fn trackers(tracker_info: Option<&Path>) -> Result<TrackerInfo, EarlyExit> {
         });
     };
     let text = std::fs::read_to_string(path)
-        .map_err(|error| early_failure(format!("{}: {error}", path.display())))?;
+        .map_err(|error| early_failure(format!("{}: {}", path.display(), cause(&error))))?;
     text.parse::<TrackerInfo>()
         .map_err(|error| early_failure(format!("{}: {error}", path.display())))
 }

@@ -1,5 +1,6 @@
-//! Sizes and times as text with units.
+//! Sizes, times and counts as text with units.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 /// A number of bytes in the largest unit in which it is at least 1, with one decimal.
@@ -31,4 +32,10 @@ pub(super) fn duration(time: Duration) -> String {
         3600..86_400 => format!("{hours}h {}m", minutes % 60),
         _ => format!("{days}d {}h", hours % 24),
     }
+}
+
+/// A number with what it counts: `1 peer`, `2 peers`.
+pub(super) fn counted<N: Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

@@ -1,8 +1,8 @@
 //! Splits a line of input into words.
 //!
-//! In scope: blanks between words, quotes and backslash as in sh (POSIX shell, section 2.2). No
-//! other character is special: `#`, `$` and `*` are ordinary. Out of scope: the meaning of the
-//! words.
+//! In scope: blanks between words, quotes and backslash as in sh (POSIX shell, section 2.2);
+//! comments; `~/` at a prompt. No other character is special: `$` and `*` are ordinary. Out of
+//! scope: the meaning of the words.
 
 /// Why a line cannot be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,11 +15,26 @@ pub(super) enum SplitWordsError {
     Backslash,
 }
 
-/// Splits `line` into words. A pair of quotes is a word even if it is empty.
+/// Splits `line` into words. A pair of quotes is a word even if it is empty. A line whose first
+/// character is `#` is a comment and has no words.
 ///
 /// # Errors
 /// See [`SplitWordsError`].
 pub(super) fn split(line: &str) -> Result<Vec<String>, SplitWordsError> {
+    split_with_home(line, None)
+}
+
+/// Like [`split`]. If `home` is known, it replaces the `~` of `~/` at the start of a word, unquoted.
+///
+/// # Errors
+/// See [`SplitWordsError`].
+pub(super) fn split_with_home(
+    line: &str,
+    home: Option<&str>,
+) -> Result<Vec<String>, SplitWordsError> {
+    if line.starts_with('#') {
+        return Ok(Vec::new());
+    }
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = line.chars();
@@ -31,6 +46,9 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, SplitWordsError> {
             '\\' => {
                 let next = characters.next().ok_or(SplitWordsError::Backslash)?;
                 word.get_or_insert_default().push(next);
+            }
+            '~' if word.is_none() && characters.as_str().starts_with('/') => {
+                word = Some(home.unwrap_or("~").to_owned());
             }
             other => word.get_or_insert_default().push(other),
         }
@@ -88,15 +106,36 @@ mod tests {
             ("it\\'s", &["it's"]),
             (r#""it's""#, &["it's"]),
             (
-                "#1 $HOME *.iso ~ a;b|c",
-                &["#1", "$HOME", "*.iso", "~", "a;b|c"],
+                "1# #2 $HOME *.iso ~ ~/x a;b|c",
+                &["1#", "#2", "$HOME", "*.iso", "~", "~/x", "a;b|c"],
             ),
+            ("# it's a comment", &[]),
+            (" #x", &["#x"]),
+            ("'#x'", &["#x"]),
             ("ü\u{a0}x", &["ü\u{a0}x"]),
         ];
         for (line, words) in table {
             let words = words.iter().map(|word| (*word).to_owned()).collect();
             assert_eq!(split(line), Ok(words), "{line}");
         }
+    }
+
+    #[test]
+    fn only_an_unquoted_tilde_and_slash_at_the_start_of_a_word_mean_the_home_folder() {
+        let line = r"~/a ~/'b c' '~/d' \~/e f~/g ~ ~nik/h --only=~/i ''~/j";
+        let words = [
+            "/h m/a",
+            "/h m/b c",
+            "~/d",
+            "~/e",
+            "f~/g",
+            "~",
+            "~nik/h",
+            "--only=~/i",
+            "~/j",
+        ];
+        let words = words.map(str::to_owned).to_vec();
+        assert_eq!(split_with_home(line, Some("/h m")), Ok(words));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! deadline.
 
 use super::TlsStream;
+use crate::system::cause;
 use crate::wire::frame::{self, FrameError};
 use std::io;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ pub enum FrameIoError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// TLS or the socket failed.
-    #[error(transparent)]
+    #[error("{}", cause(.0))]
     Io(#[from] io::Error),
 }
 

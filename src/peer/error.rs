@@ -3,6 +3,7 @@
 use super::AccountError;
 use crate::certificate::CertificateError;
 use crate::storage::{CreateError, RecordError, StoreError};
+use crate::system::cause;
 use crate::torrent::{MagnetError, MetainfoError, NothingChosen};
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
     /// The address to listen on cannot be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {}", cause(.source))]
     Listen {
         /// The requested address.
         address: SocketAddr,
@@ -23,7 +24,7 @@ pub enum PeerError {
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
     /// A file that a command names cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), cause(.source))]
     File {
         /// The file.
         path: PathBuf,

@@ -7,6 +7,7 @@
 use crate::certificate::Fingerprint;
 use crate::net::{TlsError, TlsStream, connect_tls};
 use crate::storage::{KnownCluster, KnownClusterError};
+use crate::system::cause;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ pub struct FirstUse<'a> {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TrustError {
     /// The tracker cannot be reached.
-    #[error("cannot reach the tracker at {address}: {source}")]
+    #[error("cannot reach the tracker at {address}: {}", cause(.source))]
     Connect {
         /// The tracker's address.
         address: SocketAddr,

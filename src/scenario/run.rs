@@ -12,6 +12,7 @@ use crate::peer::{
     Trust,
 };
 use crate::storage::Destination;
+use crate::system::cause;
 use crate::torrent::{FileName, Info, InfoHash, MetainfoError};
 use crate::wire::TrackerInfo;
 use crate::wire::control::{ClientNumber, RunErrorKind};
@@ -57,7 +58,7 @@ pub struct ClientTask<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientRunError {
     /// A file or folder cannot be written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), cause(.source))]
     File {
         /// The file or folder.
         path: PathBuf,

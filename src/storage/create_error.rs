@@ -1,6 +1,7 @@
 //! Why a metainfo cannot be made from a file or folder.
 
 use super::StoreError;
+use crate::system::cause;
 use crate::torrent::{LengthsError, MAX_METAINFO, MetainfoError, NameError};
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// A file or folder cannot be read or does not exist.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}: {}", .path.display(), cause(.source))]
     Unreadable {
         /// The file or folder.
         path: PathBuf,

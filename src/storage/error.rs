@@ -1,5 +1,6 @@
 //! Errors of the files of a share. Each message names the file and says what to do.
 
+use crate::system::cause;
 use crate::torrent::NameError;
 use nix::errno::Errno;
 use std::io;
@@ -20,8 +21,9 @@ pub enum StoreError {
     },
     /// The disk or the user's quota is full.
     #[error(
-        "cannot {action} {}: the disk or the quota is full ({source}): make room and try again",
-        .path.display()
+        "cannot {action} {}: the disk or the quota is full ({}): make room and try again",
+        .path.display(),
+        cause(.source)
     )]
     DiskFull {
         /// The operation, as a verb.
@@ -33,8 +35,9 @@ pub enum StoreError {
     },
     /// There is no permission, or the file system is read-only.
     #[error(
-        "cannot {action} {}: {source}: change its permissions or choose another folder",
-        .path.display()
+        "cannot {action} {}: {}: change its permissions or choose another folder",
+        .path.display(),
+        cause(.source)
     )]
     Denied {
         /// The operation, as a verb.
@@ -122,7 +125,7 @@ pub enum StoreError {
     #[error("stopped before the end")]
     Stopped,
     /// Any other error of the system.
-    #[error("cannot {action} {}: {source}", .path.display())]
+    #[error("cannot {action} {}: {}", .path.display(), cause(.source))]
     Io {
         /// The operation, as a verb.
         action: &'static str,

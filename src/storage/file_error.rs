@@ -1,11 +1,12 @@
 //! An error of a file system operation, with the file and the operation.
 
+use crate::system::cause;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// An operation on a file failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", .path.display())]
+#[error("cannot {action} {}: {}", .path.display(), cause(.source))]
 pub struct FileError {
     /// The operation, as a verb: `read`, `write`, ...
     pub action: &'static str,

@@ -11,6 +11,7 @@ use crate::storage::{
     CLUSTER_WAIT, ClusterError, RestoreError, RunningTracker, make_or_open_cluster,
     wait_for_cluster,
 };
+use crate::system::cause;
 use crate::wire::HostPort;
 use crate::wire::replica::TrackerNumber;
 use std::io;
@@ -43,7 +44,7 @@ pub enum NodeError {
     #[error(transparent)]
     Tracker(#[from] TrackerError),
     /// The bound socket has no address.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {}", cause(.source))]
     Address {
         /// The requested address.
         address: HostPort,

@@ -9,6 +9,7 @@ use crate::net::{
     ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TlsError, TlsStream, write_frame,
 };
 use crate::storage::{BackupError, read_backup};
+use crate::system::cause;
 use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
 use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
@@ -33,7 +34,7 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The tracker cannot be reached.
-    #[error("cannot reach the tracker at {0}: {1}; is it running?")]
+    #[error("cannot reach the tracker at {0}: {cause}; is it running?", cause = cause(.1))]
     Connect(SocketAddr, #[source] io::Error),
     /// The tracker belongs to another cluster, or rejects our key.
     #[error("the tracker at {0}: {1}")]
@@ -51,7 +52,7 @@ pub enum OperatorError {
     #[error("{0}")]
     Refused(TextLine),
     /// The backup file cannot be written.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("cannot write {}: {}", .path.display(), cause(.source))]
     File {
         /// The file.
         path: PathBuf,

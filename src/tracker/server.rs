@@ -10,7 +10,7 @@ use crate::net::{
     TlsStream,
 };
 use crate::storage::SwarmsFile;
-use crate::system::{lock, since_1970};
+use crate::system::{cause, lock, since_1970};
 use crate::wire::HostPort;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -103,7 +103,10 @@ impl TrackerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum TrackerError {
     /// Its port cannot be bound.
-    #[error("cannot listen on {address}: {source}; another address can be given with --listen")]
+    #[error(
+        "cannot listen on {address}: {}; another address can be given with --listen",
+        cause(.source)
+    )]
     Bind {
         /// The requested address.
         address: HostPort,
@@ -112,7 +115,8 @@ pub enum TrackerError {
     },
     /// The UDP port with the same number cannot be bound.
     #[error(
-        "cannot listen on {address} for UDP: {source}; another address can be given with --listen"
+        "cannot listen on {address} for UDP: {}; another address can be given with --listen",
+        cause(.source)
     )]
     BindUdp {
         /// The requested address.

@@ -16,6 +16,9 @@ pub enum NameError {
     /// A character that is not allowed in a name.
     #[error("a name may contain letters a to z and A to Z, digits, '.', '_' and '-', not {0:?}")]
     Character(char),
+    /// A new name that looks like an option.
+    #[error("a name must not begin with '-'")]
+    Dash,
 }
 
 macro_rules! name {
@@ -28,6 +31,18 @@ macro_rules! name {
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// Whether a new user or group may get this name. Earlier versions allowed names that
+            /// begin with `-`, so such a name is still valid elsewhere.
+            ///
+            /// # Errors
+            /// [`NameError::Dash`].
+            pub fn check_new(&self) -> Result<(), NameError> {
+                match self.0.starts_with('-') {
+                    true => Err(NameError::Dash),
+                    false => Ok(()),
+                }
             }
         }
 
@@ -181,6 +196,14 @@ mod tests {
         ];
         for (text, error) in table {
             assert_eq!(text.parse::<GroupName>().as_ref(), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_new_name_does_not_look_like_an_option() {
+        for (text, allowed) in [("a-", true), ("-", false), ("-h", false), ("--help", false)] {
+            let name: UserName = text.parse().unwrap();
+            assert_eq!(name.check_new().is_ok(), allowed, "{text}");
         }
     }
 

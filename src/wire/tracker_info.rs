@@ -54,9 +54,7 @@ pub enum TrackerInfoError {
         line: usize,
     },
     /// There is no address line with this number.
-    #[error(
-        "there is no tracker {number}: the file has {count} address lines, which are numbered from 1"
-    )]
+    #[error("there is no tracker {number}: the file lists {count}, numbered from 1")]
     NoSuchTracker {
         /// The requested number.
         number: u32,

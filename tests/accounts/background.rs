@@ -29,7 +29,7 @@ fn wait_for_job(shell: &mut Terminal, state: &str) {
 #[test]
 fn a_tracker_serves_in_the_background_and_has_a_console_in_the_foreground() {
     let sandbox = Sandbox::new();
-    let mut shell = Terminal::shell(&sandbox.folder("shell"));
+    let mut shell = Terminal::job_shell(&sandbox.folder("shell"));
     let address = start_in_background(&mut shell, "tracker --open --listen 127.0.0.1:0 --data d");
     // What is typed is for the shell.
     let answer = shell.shell_line("echo typed-$((6*7))");
@@ -58,7 +58,7 @@ fn a_tracker_serves_in_the_background_and_has_a_console_in_the_foreground() {
 fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
     let tracker = AccountTracker::new();
     let folder = tracker.sandbox.folder("shell");
-    let mut shell = Terminal::shell(&folder);
+    let mut shell = Terminal::job_shell(&folder);
     start_in_background(
         &mut shell,
         "peer 127.0.0.1:0 ../tracker_info.txt --dir d --stay",
@@ -97,7 +97,7 @@ fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
 fn a_password_is_asked_for_in_the_foreground() {
     let tracker = AccountTracker::new();
     let folder = tracker.sandbox.folder("shell");
-    let mut shell = Terminal::shell(&folder);
+    let mut shell = Terminal::job_shell(&folder);
     start_in_background(
         &mut shell,
         "peer 127.0.0.1:0 ../tracker_info.txt --dir d -c 'create_user nik'",

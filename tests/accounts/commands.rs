@@ -2,14 +2,16 @@
 //! its `kind` and one line that says what to do, and no password is shown or stored.
 
 use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{create_user_request, group_request};
 use crate::common::peer::Peer;
+use pieceful::wire::access::AccessErrorKind;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
 /// Runs a command that must fail with this kind, and with a message of less than 300 bytes that
 /// contains `says`.
-fn expect(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
+fn assert_error(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
     let (found, message) = peer.error_of(typed);
     assert_eq!(found, kind, "{typed:?}: {message}");
     assert!(message.len() < 300, "{typed:?}: {message}");
@@ -47,14 +49,14 @@ fn commands_without_a_login_say_to_log_in() {
     let tracker = AccountTracker::new();
     let mut peer = tracker.sandbox.peer("nobody");
     for typed in NEED_A_LOGIN {
-        expect(&mut peer, typed, "not-logged-in", "login USER");
+        assert_error(&mut peer, typed, "not-logged-in", "login USER");
     }
     // The same after a logout.
     peer.run("create_user nik pw-nik");
     peer.run("login nik pw-nik");
     peer.run("logout");
     for typed in NEED_A_LOGIN {
-        expect(&mut peer, typed, "not-logged-in", "login USER");
+        assert_error(&mut peer, typed, "not-logged-in", "login USER");
     }
 }
 
@@ -108,7 +110,7 @@ fn every_wrong_state_has_its_own_error() {
         ),
         ("remove_member lab nik", "own-removal", "leave_group"),
     ] {
-        expect(&mut nik, typed, kind, says);
+        assert_error(&mut nik, typed, kind, says);
     }
     for typed in [
         "leave_group lab",
@@ -118,10 +120,10 @@ fn every_wrong_state_has_its_own_error() {
         "reject_request lab mayank",
         "remove_member lab nik",
     ] {
-        expect(&mut uma, typed, "not-a-member", "join_group asks");
+        assert_error(&mut uma, typed, "not-a-member", "join_group asks");
     }
     mayank.run("join_group lab");
-    expect(
+    assert_error(
         &mut mayank,
         "join_group lab",
         "already-requested",
@@ -134,7 +136,7 @@ fn every_wrong_state_has_its_own_error() {
         "reject_request lab uma",
         "remove_member lab nik",
     ] {
-        expect(&mut mayank, typed, "not-the-owner", "only the owner of lab");
+        assert_error(&mut mayank, typed, "not-the-owner", "only the owner of lab");
     }
 }
 
@@ -168,10 +170,10 @@ fn too_few_or_too_many_arguments_show_the_usage() {
             if words.is_empty() && matches!(command, "create_user" | "login") {
                 typed.push_str("\nsecret");
             }
-            expect(&mut peer, typed.trim_end_matches(' '), "arguments", &usage);
+            assert_error(&mut peer, typed.trim_end_matches(' '), "arguments", &usage);
         }
     }
-    expect(
+    assert_error(
         &mut peer,
         "change_password old-one",
         "arguments",
@@ -181,7 +183,7 @@ fn too_few_or_too_many_arguments_show_the_usage() {
         ("create_user x --invite", "--invite needs a value"),
         ("create_user x --invite ''", "the invite code is malformed"),
     ] {
-        expect(&mut peer, &format!("{typed}\nsecret"), "arguments", says);
+        assert_error(&mut peer, &format!("{typed}\nsecret"), "arguments", says);
     }
     assert_eq!(peer.try_run("status")["ok"], true, "every line was read");
 }
@@ -223,8 +225,8 @@ fn invalid_names_are_refused_by_the_peer() {
             assert_eq!(kind, "bad-name", "{typed:?}: {message}");
             assert!(message.len() < 300, "{typed:?}: {message}");
             assert!(message.contains(says), "{typed:?}: {message}");
-            let plain = |c: char| !c.is_control() && c != '\u{202e}';
-            assert!(message.chars().all(plain), "{message:?}");
+            let is_plain = |c: char| !c.is_control() && c != '\u{202e}';
+            assert!(message.chars().all(is_plain), "{message:?}");
         }
     }
     // The longest name, and a name with all kinds of allowed characters.
@@ -234,6 +236,43 @@ fn invalid_names_are_refused_by_the_peer() {
         peer.run("list_groups")["groups"].as_array().unwrap().len(),
         2
     );
+}
+
+#[test]
+fn a_new_name_does_not_look_like_an_option() {
+    let tracker = AccountTracker::new();
+    let mut peer = logged_in_peer(&tracker, "nik");
+    let help = peer.run("create_group --help");
+    assert_eq!(help["command"], "help", "{help}");
+    assert_eq!(help["commands"][0]["name"], "create_group", "{help}");
+    for typed in [
+        "create_group -- --help",
+        "create_group -h",
+        "create_user -h pw",
+        "create_user -h\npw",
+    ] {
+        assert_error(&mut peer, typed, "bad-name", "must not begin with '-'");
+    }
+    // The passwords that follow are read, and no others.
+    for typed in [
+        "create_user --nik\npw",
+        "create_user nik --private\npw",
+        "create_user nik --invit CODE\npw",
+        "create_user nik --invit=CODE\npw",
+        "create_user nik pw --invit CODE",
+        "change_password --old\npw\npw",
+        "login nik pw --stay",
+    ] {
+        assert_error(&mut peer, typed, "arguments", "no such option");
+    }
+    assert_eq!(peer.run("list_groups")["groups"], serde_json::json!([]));
+    // Other programs can send such a name.
+    let mut uma = tracker.user("uma");
+    let refused = uma.ask(group_request("create_group --help")).unwrap_err();
+    assert_eq!(refused.kind, AccessErrorKind::BadRequest, "{refused}");
+    let refused = tracker.connect().ask(None, create_user_request("-h"));
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind, AccessErrorKind::BadRequest, "{refused}");
 }
 
 /// All files below a folder, with their content.
@@ -304,16 +343,16 @@ fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_stored() {
     assert_eq!(status.code(), Some(1), "commands failed");
     let token = tracker.token("peer");
     let (sandbox, dump) = tracker.stop_and_dump();
-    let mut all = files(&sandbox.path(""));
-    assert!(all.iter().any(|(name, _)| name.ends_with("tracker.log")));
-    assert!(all.iter().any(|(name, _)| name.ends_with("peer.log")));
-    all.push(("standard error".to_owned(), stderr.into_bytes()));
-    all.push(("dump".to_owned(), dump.into_bytes()));
+    let mut texts = files(&sandbox.path(""));
+    assert!(texts.iter().any(|(name, _)| name.ends_with("tracker.log")));
+    assert!(texts.iter().any(|(name, _)| name.ends_with("peer.log")));
+    texts.push(("standard error".to_owned(), stderr.into_bytes()));
+    texts.push(("dump".to_owned(), dump.into_bytes()));
     for object in objects {
-        all.push((object.to_string(), object.to_string().into_bytes()));
+        texts.push((object.to_string(), object.to_string().into_bytes()));
     }
     let hex: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
-    for (name, bytes) in &all {
+    for (name, bytes) in &texts {
         let contains = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
         assert!(!contains(b"hunter2"), "{name} contains a password");
         assert!(!contains(&hex.as_bytes()[..32]), "{name} contains a token");

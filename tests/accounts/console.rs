@@ -2,7 +2,7 @@
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
-    User, create_user_request, create_user_with_invite, group_request, login_request,
+    User, create_user_request, create_user_request_with_invite, group_request, login_request,
 };
 use crate::common::process::run;
 use pieceful::wire::access::AccessAnswer;
@@ -40,8 +40,16 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
     let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap();
     assert_eq!(code.split('-').map(str::len).collect::<Vec<_>>(), [4; 4]);
-    let listed = tracker.console("help");
-    assert!(listed.starts_with("status"), "{listed}");
+    assert_help_names_each_command(&mut tracker);
+    tracker.process.write_line("quit");
+    let (status, errors) = tracker.process.wait();
+    assert!(status.success() && errors.is_empty(), "{errors}");
+}
+
+/// Asserts that `help` names each command once.
+fn assert_help_names_each_command(tracker: &mut AccountTracker) {
+    let first_line = tracker.console("help");
+    assert!(first_line.starts_with("status"), "{first_line}");
     let commands: Vec<String> = (0..7).map(|_| tracker.process.line()).collect();
     for name in [
         "users",
@@ -55,9 +63,6 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
         let found = commands.iter().filter(|line| line.starts_with(name));
         assert_eq!(found.count(), 1, "{name} in {commands:?}");
     }
-    tracker.process.write_line("quit");
-    let (status, errors) = tracker.process.wait();
-    assert!(status.success() && errors.is_empty(), "{errors}");
 }
 
 #[test]
@@ -72,6 +77,7 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
         ("create_user a b\nhunter2", "usage: create_user USER"),
         ("create_user n!k\nhunter2", "letters a to z"),
         ("create_user nik\nhunter2", "taken"),
+        ("create_user --help\nhunter2", "must not begin with '-'"),
         ("create_user uma\n", "password cannot be empty"),
         ("\u{1b}[2J", "unknown command"),
         ("   ", ""),
@@ -135,11 +141,11 @@ fn with_closed_registration_an_account_needs_an_invite() {
         ("garbage", "unknown-invite"),
         ("0000-0000-0000-0000", "unknown-invite"),
     ] {
-        let refused = connection.ask(None, create_user_with_invite("uma", Some(code)));
+        let refused = connection.ask(None, create_user_request_with_invite("uma", Some(code)));
         assert_eq!(refused.unwrap_err().kind.as_str(), kind);
     }
     // A name that is taken does not use up the code.
-    let refused = connection.ask(None, create_user_with_invite("nik", Some(code)));
+    let refused = connection.ask(None, create_user_request_with_invite("nik", Some(code)));
     assert_eq!(refused.unwrap_err().kind.as_str(), "name-taken");
     assert_eq!(accounts_created_at_once(&tracker, code), 1);
     let (sandbox, dump) = tracker.stop_and_dump();
@@ -161,7 +167,7 @@ fn accounts_created_at_once(tracker: &AccountTracker, code: &str) -> usize {
         let users: Vec<_> = users
             .map(|(mut connection, name)| {
                 scope.spawn(move || {
-                    match connection.ask(None, create_user_with_invite(&name, Some(code))) {
+                    match connection.ask(None, create_user_request_with_invite(&name, Some(code))) {
                         Ok(answer) => answer == AccessAnswer::Done,
                         Err(refused) => {
                             assert_eq!(refused.kind.as_str(), "invite-used", "{refused}");

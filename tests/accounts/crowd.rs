@@ -55,22 +55,22 @@ impl LoggedInPeer {
         );
         let start = Instant::now();
         let response = http.get(&target);
-        let took = start.elapsed();
+        let duration = start.elapsed();
         let response = AnnounceResponse::parse(&response.body).unwrap();
         assert!(response.peers.len() < usize::from(PEERS));
-        took
+        duration
     }
 }
 
 /// Connects all peers at once and announces for them, evenly over the interval, until `end` is set.
 /// Returns the time of each connection and of each announce.
 fn announce_until(peers: &[LoggedInPeer], address: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
-    let mut all = Vec::new();
+    let mut times = Vec::new();
     let mut connected: Vec<(&LoggedInPeer, HttpClient)> = Vec::new();
     for peer in peers {
         let start = Instant::now();
         connected.push((peer, peer.connect(address)));
-        all.push(start.elapsed());
+        times.push(start.elapsed());
     }
     let start = Instant::now();
     let pause = INTERVAL / u32::try_from(peers.len()).unwrap();
@@ -79,11 +79,11 @@ fn announce_until(peers: &[LoggedInPeer], address: SocketAddr, end: &AtomicBool)
             break;
         }
         let (peer, http) = &mut connected[turn % peers.len()];
-        all.push(peer.announce(http));
+        times.push(peer.announce(http));
         let due = pause * u32::try_from(turn + 1).unwrap();
         thread::sleep(due.saturating_sub(start.elapsed()));
     }
-    all
+    times
 }
 
 /// Logs in all peers, in one group for each thread.

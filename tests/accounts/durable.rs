@@ -192,10 +192,10 @@ impl UserPair {
 
 /// For each pair: where it gets the address of a restarted tracker, and where it reports that its
 /// check succeeded.
-type Pairs = Vec<(Sender<SocketAddr>, Receiver<()>)>;
+type PairChannels = Vec<(Sender<SocketAddr>, Receiver<()>)>;
 
 /// Sends the tracker's address to all pairs and waits until all have checked their groups.
-fn check_all(pairs: &Pairs, address: SocketAddr) {
+fn check_all(pairs: &PairChannels, address: SocketAddr) {
     for (addresses, _) in pairs {
         addresses.send(address).expect("the pair runs");
     }
@@ -208,7 +208,7 @@ fn check_all(pairs: &Pairs, address: SocketAddr) {
 fn acknowledged_writes_survive_200_kills() {
     let mut rng = fastrand::Rng::with_seed(200);
     let (sandbox, acknowledged) = thread::scope(|scope| {
-        let (mut tracker, mut pairs) = (AccountTracker::new(), Pairs::new());
+        let (mut tracker, mut pairs) = (AccountTracker::new(), PairChannels::new());
         let mut threads = Vec::new();
         for number in 0..PAIRS {
             let (sender, addresses) = channel();

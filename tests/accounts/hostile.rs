@@ -136,13 +136,13 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         (
-            "too much seen",
+            "a list of seen news that is too long",
             request_with("news", vec![("seen", text(&"x".repeat((64 << 10) + 1)))]),
         ),
     ]
 }
 
-/// The refusal that the tracker sends, or None. After it the connection must end.
+/// The refusal that the tracker sends, or None. After the refusal the connection must end.
 fn answer(connection: &TlsStream) -> Option<AccessReplyMessage> {
     let mut reader = FrameReader::new(connection, MAX_FRAME);
     let reply = match reader.next(PATIENCE, PATIENCE) {
@@ -233,14 +233,14 @@ fn a_frame_that_trickles_is_ended_and_delays_no_other_user() {
     let start = Instant::now();
     let mut frame = framed(&vec![b'x'; 1000]).into_iter();
     // At one byte in 100 ms the frame would take 100 s. Its deadline is 10 s.
-    let ended = loop {
+    let lasted = loop {
         let byte = frame.next().expect("the frame was accepted");
         let until = Instant::now() + PATIENCE;
         if connection.stream.write_all_until(&[byte], until).is_err() {
             break start.elapsed();
         }
-        let asked = Instant::now();
-        assert!(is_served(&mut nik) && asked.elapsed() < SLACK);
+        let asked_at = Instant::now();
+        assert!(is_served(&mut nik) && asked_at.elapsed() < SLACK);
         match connection
             .stream
             .read_until(&mut [0; 100], Instant::now() + Duration::from_millis(100))
@@ -249,8 +249,8 @@ fn a_frame_that_trickles_is_ended_and_delays_no_other_user() {
             _ => break start.elapsed(),
         }
     };
-    assert!(ended >= Duration::from_secs(9), "{ended:?}");
-    assert!(ended < Duration::from_secs(10) + SLACK, "{ended:?}");
+    assert!(lasted >= Duration::from_secs(9), "{lasted:?}");
+    assert!(lasted < Duration::from_secs(10) + SLACK, "{lasted:?}");
 }
 
 #[test]

@@ -23,20 +23,20 @@ fn try_login_from(
     connection.ask(None, login_request(user, secret))
 }
 
-fn wrong() -> Password {
+fn wrong_password() -> Password {
     Password::new("guessed").unwrap()
 }
 
-/// The kind of a refusal, or `in` if the request succeeded.
+/// The kind of a refusal, or `success` if the request succeeded.
 fn kind(answer: Result<AccessAnswer, AccessRefusal>) -> String {
     match answer {
-        Ok(_) => "in".to_owned(),
+        Ok(_) => "success".to_owned(),
         Err(refused) => refused.kind.as_str().to_owned(),
     }
 }
 
 #[test]
-fn five_failed_tries_slow_down_that_user_and_that_host() {
+fn five_failed_tries_slow_down_the_user_and_the_host() {
     let tracker = AccountTracker::new();
     for user in ["nik", "uma", "mayank"] {
         tracker
@@ -44,13 +44,14 @@ fn five_failed_tries_slow_down_that_user_and_that_host() {
             .ask(None, create_user_request(user))
             .unwrap();
     }
-    let right = |host, user: &str| kind(try_login_from(&tracker, host, user, &password_of(user)));
+    let kind_with_right_password =
+        |host, user: &str| kind(try_login_from(&tracker, host, user, &password_of(user)));
     // uma has logged in from that host before: the failures of others do not keep her out.
-    assert_eq!(right(1, "uma"), "in");
+    assert_eq!(kind_with_right_password(1, "uma"), "success");
     let start = Instant::now();
     for _ in 0..5 {
         assert_eq!(
-            kind(try_login_from(&tracker, 1, "nik", &wrong())),
+            kind(try_login_from(&tracker, 1, "nik", &wrong_password())),
             "login-refused"
         );
     }
@@ -65,20 +66,28 @@ fn five_failed_tries_slow_down_that_user_and_that_host() {
         );
     }
     // The next failure doubles the wait.
-    while kind(try_login_from(&tracker, 1, "nik", &wrong())) == "slow-down" {
+    while kind(try_login_from(&tracker, 1, "nik", &wrong_password())) == "slow-down" {
         assert!(start.elapsed() < PATIENCE);
     }
-    assert_eq!(right(1, "nik"), "slow-down", "that user");
-    assert_eq!(right(1, "mayank"), "slow-down", "others from that host");
+    assert_eq!(kind_with_right_password(1, "nik"), "slow-down", "that user");
     assert_eq!(
-        kind(try_login_from(&tracker, 1, "none", &wrong())),
+        kind_with_right_password(1, "mayank"),
+        "slow-down",
+        "others from that host"
+    );
+    assert_eq!(
+        kind(try_login_from(&tracker, 1, "none", &wrong_password())),
         "slow-down"
     );
-    assert_eq!(right(1, "uma"), "in");
-    assert_eq!(right(2, "nik"), "in", "that user from elsewhere");
-    assert_eq!(right(2, "mayank"), "in");
+    assert_eq!(kind_with_right_password(1, "uma"), "success");
+    assert_eq!(
+        kind_with_right_password(2, "nik"),
+        "success",
+        "that user from elsewhere"
+    );
+    assert_eq!(kind_with_right_password(2, "mayank"), "success");
     // After the wait the login works.
-    while right(1, "nik") != "in" {
+    while kind_with_right_password(1, "nik") != "success" {
         assert!(start.elapsed() < PATIENCE);
     }
 }
@@ -89,7 +98,7 @@ fn a_wrong_old_password_counts_as_a_failed_try() {
     let mut nik = tracker.user("nik");
     let change = || AccessRequest::ChangePassword {
         write: new_write(),
-        old: wrong(),
+        old: wrong_password(),
         new: password_of("nik"),
     };
     let mut tries = 0;
@@ -118,7 +127,7 @@ fn an_unknown_user_and_a_wrong_password_get_the_same_answer_in_the_same_time() {
             let start = Instant::now();
             answers.push(
                 connection
-                    .ask(None, login_request(user, &wrong()))
+                    .ask(None, login_request(user, &wrong_password()))
                     .unwrap_err(),
             );
             times.push(start.elapsed());
@@ -210,11 +219,11 @@ fn a_revoked_token_stays_revoked_after_a_restart() {
     let mut nik = tracker.user("nik");
     let other = User::log_in(tracker.connect(), "nik");
     assert_eq!(nik.ask(group_request("logout")), Ok(AccessAnswer::Done));
-    let ended = |tracker: &AccountTracker, token: &Token| {
+    let answer_kind = |tracker: &AccountTracker, token: &Token| {
         let ask = AccessRequest::ListGroups { after: None };
         kind(tracker.connect().ask(Some(token), ask))
     };
     let tracker = AccountTracker::restart(tracker.kill());
-    assert_eq!(ended(&tracker, &nik.token), "session-ended");
-    assert_eq!(ended(&tracker, &other.token), "in");
+    assert_eq!(answer_kind(&tracker, &nik.token), "session-ended");
+    assert_eq!(answer_kind(&tracker, &other.token), "success");
 }

@@ -13,6 +13,28 @@ const CTRL_D: &str = "\x04";
 fn passwords_are_typed_unseen_and_not_stored() {
     let tracker = AccountTracker::new();
     let mut nik = Terminal::peer(&tracker.sandbox, "nik");
+    type_passwords_at_questions(&mut nik);
+    type_passwords_in_lines(&mut nik);
+    nik.press(CTRL_D);
+    assert!(!nik.wait().success(), "commands failed");
+    let screen = nik.all();
+    assert!(!screen.contains("hidden"), "{screen}");
+    let history = fs::read_to_string(tracker.sandbox.path("nik.state/history")).unwrap();
+    assert!(
+        history.contains("create_user nik\n") && history.contains("create_group lab"),
+        "{history}"
+    );
+    let log = fs::read_to_string(tracker.sandbox.path("nik.state/peer.log")).unwrap();
+    for text in [history, log] {
+        assert!(
+            !text.contains("hidden") && !text.contains("typed-1"),
+            "{text}"
+        );
+    }
+}
+
+/// Types passwords that begin with `hidden` at questions for them. No account is created.
+fn type_passwords_at_questions(nik: &mut Terminal) {
     nik.press("create_user nik\r");
     nik.wait_for_text("password for nik: ");
     nik.press("hidden-1\r");
@@ -32,7 +54,11 @@ fn passwords_are_typed_unseen_and_not_stored() {
     nik.press(CTRL_C);
     nik.wait_for_text("error: a password is missing");
     nik.wait_for_text("pieceful> ");
-    // Passwords as arguments, quoted, mistyped, and pasted after the command that asks for them.
+}
+
+/// Types passwords that begin with `typed-1` as arguments, quoted, mistyped, and pasted after the
+/// command that asks for them.
+fn type_passwords_in_lines(nik: &mut Terminal) {
     nik.type_line("create_user nik 'typed-1 and more'");
     nik.type_line("logni nik typed-1");
     nik.type_line("login nik 'typed-1");
@@ -40,22 +66,6 @@ fn passwords_are_typed_unseen_and_not_stored() {
     nik.wait_for_text("group lab created");
     // The line editor reads keys only while a prompt is shown.
     nik.wait_for_text("pieceful> ");
-    nik.press(CTRL_D);
-    assert!(!nik.wait().success(), "commands failed");
-    let shown = nik.all();
-    assert!(!shown.contains("hidden"), "{shown}");
-    let history = fs::read_to_string(tracker.sandbox.path("nik.state/history")).unwrap();
-    assert!(
-        history.contains("create_user nik\n") && history.contains("create_group lab"),
-        "{history}"
-    );
-    let log = fs::read_to_string(tracker.sandbox.path("nik.state/peer.log")).unwrap();
-    for kept in [history, log] {
-        assert!(
-            !kept.contains("hidden") && !kept.contains("typed-1"),
-            "{kept}"
-        );
-    }
 }
 
 #[test]
@@ -68,22 +78,22 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
     let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.type_line("login nik 'pw of nik'");
     nik.type_line("create_group lab");
-    for no in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
+    for refusal in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
         nik.press("leave_group lab\r");
         nik.wait_for_text("Leave? [y/N] ");
-        nik.press(no);
+        nik.press(refusal);
         nik.wait_for_text("--yes");
         nik.wait_for_text("pieceful> ");
     }
-    let shown = nik.type_line("list_groups");
-    assert!(shown.contains("you own it"), "{shown}");
+    let groups = nik.type_line("list_groups");
+    assert!(groups.contains("you own it"), "{groups}");
     nik.press("leave_group lab\r");
     nik.wait_for_text("Leave? [y/N] ");
     nik.press("y\r");
     nik.wait_for_text("left lab");
     nik.wait_for_text("pieceful> ");
-    let shown = nik.type_line("list_groups");
-    assert!(!shown.contains("owner"), "{shown}");
+    let groups = nik.type_line("list_groups");
+    assert!(!groups.contains("owner"), "{groups}");
 }
 
 #[test]
@@ -107,8 +117,8 @@ fn news_appears_above_the_line_that_is_being_typed() {
     uma.press("bers lab\r");
     uma.wait_for_text("nik  since");
     uma.wait_for_text("pieceful> ");
-    let shown = uma.type_line("list_groups");
-    assert!(!shown.contains("was accepted"), "shown twice: {shown}");
+    let groups = uma.type_line("list_groups");
+    assert!(!groups.contains("was accepted"), "shown twice: {groups}");
     // News is for the user who is logged in: another user gets other news.
     let mut zoe = tracker.user("zoe");
     zoe.perform(group_request("join_group lab"));

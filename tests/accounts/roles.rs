@@ -148,7 +148,7 @@ const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
 }
 
 /// The request of a command. `lab` makes the info dictionaries of shares.
-fn ask(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
+fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
     let name = user.name.as_str();
     let share_name = || ShortText::new(words[2]).unwrap();
@@ -252,9 +252,9 @@ fn tracker_with_roles() -> (AccountTracker, Vec<User>, Lab) {
         authority: String::new(),
     };
     let mut run_as = |user: &str, typed: &str, lab: &Lab| {
-        let user = users.iter_mut().find(|it| it.name == user).unwrap();
-        let ask = ask(typed, user, lab);
-        user.ask(ask).unwrap()
+        let user = users.iter_mut().find(|other| other.name == user).unwrap();
+        let request = request_of(typed, user, lab);
+        user.ask(request).unwrap()
     };
     run_as("nik", "create_group lab", &lab);
     run_as("nik", "create_group own", &lab);
@@ -290,9 +290,9 @@ fn assert_reveals_nothing(refused: &AccessRefusal, typed: &str, asker: &str) {
         .chain(&["lab", "own", "nobody", "data", "niks"])
     {
         let mut words = message.split(|c: char| !c.is_ascii_alphanumeric());
-        let asked = typed.split(' ').any(|word| word == *name) || *name == asker;
+        let is_in_request = typed.split(' ').any(|word| word == *name) || *name == asker;
         assert!(
-            asked || words.all(|word| word != *name),
+            is_in_request || words.all(|word| word != *name),
             "{typed}: {message}"
         );
     }
@@ -304,7 +304,7 @@ fn every_request_is_in_the_table() {
     let nik = &users[4];
     let mut kinds: Vec<&str> = TABLE
         .iter()
-        .map(|(typed, _)| ask(typed, nik, &lab).kind())
+        .map(|(typed, _)| request_of(typed, nik, &lab).kind())
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -324,10 +324,10 @@ fn forbidden_requests_are_refused_change_nothing_and_reveal_nothing() {
             if *expected == "+" {
                 continue;
             }
-            let shown = format!("{} {typed}", user.name);
-            let ask = ask(typed, user, &lab);
-            let refused = send(user, ask).expect_err(&shown);
-            assert_eq!(refused.kind.as_str(), *expected, "{shown}: {refused}");
+            let description = format!("{} {typed}", user.name);
+            let request = request_of(typed, user, &lab);
+            let refused = send(user, request).expect_err(&description);
+            assert_eq!(refused.kind.as_str(), *expected, "{description}: {refused}");
             assert_reveals_nothing(&refused, typed, &user.name);
             refusals += 1;
         }
@@ -349,14 +349,14 @@ fn allowed_requests_are_carried_out() {
             let reads = ["list", "certify", "metainfo"];
             let changes =
                 typed.contains(" lab") && !reads.iter().any(|read| typed.starts_with(read));
-            let mut own = changes.then(tracker_with_roles);
-            let (users, lab) = match &mut own {
+            let mut own_tracker = changes.then(tracker_with_roles);
+            let (users, lab) = match &mut own_tracker {
                 Some((_, users, lab)) => (users, &*lab),
                 None => (&mut shared_users, &shared_lab),
             };
             let typed = typed.replace(" new", &format!(" new-of-{name}"));
-            let asked = ask(&typed, &users[at], lab);
-            let answer = send(&mut users[at], asked);
+            let request = request_of(&typed, &users[at], lab);
+            let answer = send(&mut users[at], request);
             assert_done(&typed, name, answer, users);
             if typed == "logout" {
                 users[at] = User::log_in(shared.connect(), name);
@@ -372,8 +372,8 @@ fn assert_done(
     answer: Result<AccessAnswer, AccessRefusal>,
     users: &mut [User],
 ) {
-    let shown = format!("{name} {typed}: {answer:?}");
-    let answer = answer.expect(&shown);
+    let description = format!("{name} {typed}: {answer:?}");
+    let answer = answer.expect(&description);
     let mut role = |user: &str, group: &str| {
         let at = USERS.iter().position(|name| *name == user).unwrap();
         let groups = users[at].groups();
@@ -424,7 +424,7 @@ fn assert_done(
         }
         _ => false,
     };
-    assert!(has_effect, "{shown}");
+    assert!(has_effect, "{description}");
 }
 
 /// The names of the shares of `lab`.
@@ -451,12 +451,13 @@ fn bad_tokens(tracker: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
     let mut forged = genuine.to_vec();
     forged[5] ^= 1;
     let mut connection = tracker.connect();
-    let mut another = || match connection.ask(None, login_request("nik", &password_of("nik"))) {
+    let mut log_in_again = || match connection.ask(None, login_request("nik", &password_of("nik")))
+    {
         Ok(AccessAnswer::LoggedIn { token, .. }) => token,
         other => panic!("{other:?}"),
     };
-    let logged_out = another();
-    let old = another();
+    let logged_out = log_in_again();
+    let other_login = log_in_again();
     let mut connection = tracker.connect();
     assert_eq!(
         connection.ask(Some(&logged_out), group_request("logout")),
@@ -484,7 +485,7 @@ fn bad_tokens(tracker: &AccountTracker, nik: &User) -> Vec<(&'static str, Token)
         ),
         ("expired", expired(tracker, genuine)),
         ("logged out", logged_out),
-        ("of another login before the password changed", old),
+        ("of another login before the password changed", other_login),
         (
             "of this login before the password changed",
             nik.token.clone(),
@@ -517,22 +518,24 @@ fn requests_without_a_valid_token_are_refused_and_reveal_nothing() {
     let (tracker, mut users, lab) = tracker_with_roles();
     let nik = users.pop().unwrap();
     let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
-    let same = signed(nik.token.as_bytes(), &Authority::from_pem(&pem).unwrap());
-    assert_eq!(same, nik.token, "the test signs like the tracker");
+    let signed_again = signed(nik.token.as_bytes(), &Authority::from_pem(&pem).unwrap());
+    assert_eq!(signed_again, nik.token, "the test signs like the tracker");
     let bad = bad_tokens(&tracker, &nik);
     let (sandbox, before) = tracker.stop_and_dump();
     let tracker = AccountTracker::restart(sandbox);
     let mut connection = tracker.connect();
     for (typed, _) in TABLE {
-        let ask = ask(typed, &nik, &lab);
-        if !ask.needs_login() {
+        let request = request_of(typed, &nik, &lab);
+        if !request.needs_login() {
             continue;
         }
-        let refused = connection.ask(None, ask.clone()).unwrap_err();
+        let refused = connection.ask(None, request.clone()).unwrap_err();
         assert_eq!(refused.kind.as_str(), "not-logged-in", "{typed}");
         assert_reveals_nothing(&refused, "", "");
         for (what, token) in &bad {
-            let refused = connection.ask(Some(token), ask.clone()).expect_err(what);
+            let refused = connection
+                .ask(Some(token), request.clone())
+                .expect_err(what);
             assert_eq!(refused.kind.as_str(), "session-ended", "{typed}: {what}");
             assert_reveals_nothing(&refused, "", "");
         }

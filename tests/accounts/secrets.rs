@@ -65,23 +65,23 @@ fn recorded_control_connections_contain_no_password_no_token_and_no_group_name()
 }
 
 #[test]
-fn only_its_owner_can_read_a_file_with_secrets() {
+fn a_file_with_secrets_can_be_read_by_its_owner_alone() {
     let tracker = AccountTracker::new();
     let mut peer = tracker.sandbox.peer("nik");
     peer.run("create_user nik pw");
     peer.run("login nik pw");
     let data = tracker.sandbox.path("data");
-    let registry = fs::read_dir(&data)
+    let files = fs::read_dir(&data)
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    let registry = registry
+    let databases = files
         .filter(|path| path.extension().is_some_and(|ending| ending == "redb"))
         .collect::<Vec<_>>();
-    assert_eq!(registry.len(), 1, "{registry:?}");
+    assert_eq!(databases.len(), 1, "{databases:?}");
     for path in [
         data.join("cluster.pem"),
         tracker.sandbox.path("nik.state/session"),
-        registry[0].clone(),
+        databases[0].clone(),
     ] {
         let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode, 0o600, "{}", path.display());
@@ -103,7 +103,7 @@ fn the_tracker_log_says_who_did_what_from_where() {
     nik.run("logout");
     let log = tracker.sandbox.path("data/tracker.log");
     let log = fs::read_to_string(log).unwrap();
-    for end in [
+    for ending in [
         "user nik is created from 127.0.0.1",
         "nik at 127.0.0.1 logs in",
         "nik at 127.0.0.1 makes group lab",
@@ -115,6 +115,9 @@ fn the_tracker_log_says_who_did_what_from_where() {
         "nik at 127.0.0.1 leaves lab",
         "nik at 127.0.0.1 logs out",
     ] {
-        assert!(log.lines().any(|line| line.ends_with(end)), "{end}: {log}");
+        assert!(
+            log.lines().any(|line| line.ends_with(ending)),
+            "{ending}: {log}"
+        );
     }
 }

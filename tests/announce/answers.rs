@@ -114,12 +114,12 @@ fn stats_and_metrics_are_public_and_name_no_peer() {
         assert!(
             stats.has_status("200") && stats.head.contains("Content-Type: application/json\r\n")
         );
-        let shown: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
+        let values: serde_json::Value = serde_json::from_slice(&stats.body).unwrap();
         assert_eq!(
-            (&shown["peers"], &shown["announces"]),
+            (&values["peers"], &values["announces"]),
             (&peers.into(), &announces.into())
         );
-        assert_eq!(shown["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(values["version"], env!("CARGO_PKG_VERSION"));
         let metrics = client.get("/metrics");
         assert!(
             metrics
@@ -135,8 +135,8 @@ fn stats_and_metrics_are_public_and_name_no_peer() {
             text.contains(&format!("\npieceful_peers{{kind=\"leech\"}} {peers}\n")),
             "{text}"
         );
-        for shown in [&text, &shown.to_string()] {
-            assert!(!shown.contains("aaaa") && !shown.contains("6161") && !shown.contains("127.0"));
+        for text in [&text, &values.to_string()] {
+            assert!(!text.contains("aaaa") && !text.contains("6161") && !text.contains("127.0"));
         }
     }
 }
@@ -152,7 +152,10 @@ fn silent_peers_are_removed_although_nobody_announces() {
     client.announce('b', 1001, "&pieceful=1");
     let started = Instant::now();
     while client.get(&format!("/scrape?{INFO_HASH}")).body != b"d5:filesdee" {
-        assert!(started.elapsed() < Duration::from_secs(20), "still there");
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "the silent peer is still there"
+        );
     }
 }
 
@@ -214,6 +217,12 @@ fn bad_announces_get_a_reason_and_the_connection_stays_open() {
         let refusal = client.get(&format!("/announce?{query}")).refusal();
         assert!(refusal.starts_with(reason), "{query}: {refusal}");
     }
+}
+
+#[test]
+fn numwant_is_50_by_default_and_at_most_200() {
+    let tracker = start_tracker();
+    let mut client = HttpClient::new(tracker.address());
     for number in 0..=250 {
         let query = format!("{INFO_HASH}&peer_id={number:020}&port={}", 2000 + number);
         assert!(client.get(&format!("/announce?{query}")).has_status("200"));

@@ -16,6 +16,19 @@ fn query(swarm: char, peer: char, left: u64, (up, down): (u64, u64), event: &str
     )
 }
 
+/// The samples of `/metrics` that are whole numbers, by name.
+fn metrics(http: &mut HttpClient) -> HashMap<String, u64> {
+    let metrics = String::from_utf8(http.get("/metrics").body).unwrap();
+    metrics
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        })
+        .collect()
+}
+
 #[test]
 fn stats_and_metrics_count_announces_over_http_and_udp_alike() {
     let sandbox = Sandbox::new();
@@ -46,15 +59,7 @@ fn stats_and_metrics_count_announces_over_http_and_udp_alike() {
             .has_status("200")
     );
     let stats = stats(tracker.address);
-    let metrics = String::from_utf8(http.get("/metrics").body).unwrap();
-    let metrics: HashMap<&str, u64> = metrics
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name, value.parse().ok()?))
-        })
-        .collect();
+    let metrics = metrics(&mut http);
     for (name, sample, value) in [
         ("swarms", "swarms", 2),
         ("seeds", "peers{kind=\"seed\"}", 2),

@@ -16,25 +16,25 @@ use std::time::{Duration, Instant};
 #[test]
 fn connections_stay_open_or_close_as_http_demands() {
     let tracker = start_tracker();
-    let mut new = HttpClient::new(tracker.address());
-    let text = new.get("/");
+    let mut http_1_1 = HttpClient::new(tracker.address());
+    let text = http_1_1.get("/");
     assert!(text.has_status("200") && text.body.starts_with(b"pieceful "));
-    assert!(new.get("/admin").has_status("404"));
-    assert!(new.get(&announce_target('b', 1, "")).has_status("200"));
-    new.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
-    assert!(new.response().head.contains("Connection: close") && new.is_closed());
+    assert!(http_1_1.get("/admin").has_status("404"));
+    assert!(http_1_1.get(&announce_target('b', 1, "")).has_status("200"));
+    http_1_1.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert!(http_1_1.response().head.contains("Connection: close") && http_1_1.is_closed());
 
-    let mut old = HttpClient::new(tracker.address());
-    old.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    assert!(old.response().head.contains("Connection: keep-alive"));
-    old.send("GET / HTTP/1.0\r\n\r\n");
-    assert!(old.response().has_status("200") && old.is_closed());
+    let mut http_1_0 = HttpClient::new(tracker.address());
+    http_1_0.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert!(http_1_0.response().head.contains("Connection: keep-alive"));
+    http_1_0.send("GET / HTTP/1.0\r\n\r\n");
+    assert!(http_1_0.response().has_status("200") && http_1_0.is_closed());
 
-    let mut head = HttpClient::new(tracker.address());
-    head.send("HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
-    assert!(head.head().contains("Content-Length: "));
+    let mut head_client = HttpClient::new(tracker.address());
+    head_client.send("HEAD / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    assert!(head_client.head().contains("Content-Length: "));
     assert!(
-        head.response().has_status("200"),
+        head_client.response().has_status("200"),
         "no body came before the next response"
     );
 }
@@ -58,18 +58,18 @@ fn requests_may_be_pipelined_and_split_anywhere() {
         // bytes.
         let (before, after) = two.split_at(cut);
         split.send(before);
-        let taken = (cut >= one.len()).then(|| split.response());
+        let early_response = (cut >= one.len()).then(|| split.response());
         split.send(after);
-        let first = taken.unwrap_or_else(|| split.response());
+        let first = early_response.unwrap_or_else(|| split.response());
         assert!(AnnounceResponse::parse(&first.body).is_ok(), "cut at {cut}");
         let second = split.response();
         assert!(second.body.starts_with(b"pieceful "), "cut at {cut}");
     }
-    let mut bytes = HttpClient::new(tracker.address());
+    let mut bytewise = HttpClient::new(tracker.address());
     two.bytes().for_each(|byte| {
-        bytes.send([byte]);
+        bytewise.send([byte]);
     });
-    assert!(bytes.response().has_status("200") && bytes.response().has_status("200"));
+    assert!(bytewise.response().has_status("200") && bytewise.response().has_status("200"));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_head_that_trickles_is_refused_at_its_deadline() {
 #[test]
 fn a_silent_client_is_disconnected_at_the_deadline_of_its_state() {
     let (quick, slow) = (Duration::from_millis(200), Duration::from_secs(60));
-    let with = |head, idle| {
+    let start_with_deadlines = |head, idle| {
         let deadlines = HttpDeadlines { head, idle };
         let options = open_options("127.0.0.1:0");
         Tracker::start(TrackerOptions {
@@ -115,7 +115,7 @@ fn a_silent_client_is_disconnected_at_the_deadline_of_its_state() {
         })
         .unwrap()
     };
-    let tracker = with(quick, slow);
+    let tracker = start_with_deadlines(quick, slow);
     assert!(
         HttpClient::new(tracker.address()).is_closed(),
         "a client that sends nothing"
@@ -128,7 +128,7 @@ fn a_silent_client_is_disconnected_at_the_deadline_of_its_state() {
     let mut later = HttpClient::new(tracker.address());
     assert!(later.get("/").has_status("200") && later.send("GE").response().has_status("408"));
 
-    let tracker = with(slow, quick);
+    let tracker = start_with_deadlines(slow, quick);
     let mut idle = HttpClient::new(tracker.address());
     assert!(idle.get("/").has_status("200") && idle.is_closed());
 }
@@ -160,10 +160,14 @@ fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
     ] {
         let mut client = HttpClient::new(tracker.address());
         let response = client.send(sent).response();
-        let shown: String = sent.chars().take(60).collect();
-        assert!(response.has_status(status), "{shown}: {}", response.head);
+        let start_of_bytes: String = sent.chars().take(60).collect();
+        assert!(
+            response.has_status(status),
+            "{start_of_bytes}: {}",
+            response.head
+        );
         assert!(response.head.contains("Connection: close"));
-        assert!(client.is_closed(), "{shown}");
+        assert!(client.is_closed(), "{start_of_bytes}");
     }
     for silent in [[0, 0, 0, 2], [0x16, 3, 1, 0], [0xff; 4]] {
         let mut client = HttpClient::new(tracker.address());

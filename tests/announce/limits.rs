@@ -18,9 +18,9 @@ fn announce_in_swarm(number: u32) -> String {
 /// The reason why an announce over UDP is refused. None if it is accepted.
 fn refusal_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
     let connection = udp.connect();
-    let datagram = |transaction| {
-        let whole = UdpClient::announce_bytes(connection, id, 1001);
-        match UdpRequest::parse(&whole).unwrap() {
+    let request = |transaction| {
+        let datagram = UdpClient::announce_bytes(connection, id, 1001);
+        match UdpRequest::parse(&datagram).unwrap() {
             UdpRequest::Announce { announce, .. } => UdpRequest::Announce {
                 connection,
                 transaction,
@@ -30,14 +30,14 @@ fn refusal_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
             other => panic!("{other:?}"),
         }
     };
-    match udp.ask(datagram) {
+    match udp.ask(request) {
         UdpResponse::Announce { .. } => None,
         UdpResponse::Error { message, .. } => Some(message),
         other => panic!("{other:?}"),
     }
 }
 
-fn limited(limits: SwarmLimits) -> Tracker {
+fn start_with_limits(limits: SwarmLimits) -> Tracker {
     let (listener, udp) = bind_with_udp(&"127.0.0.1:0".parse().unwrap()).unwrap();
     Tracker::start(TrackerOptions {
         access: AnnouncePolicy::Open,
@@ -82,30 +82,34 @@ fn one_address_cannot_fill_a_tracker_with_swarms() {
 
 #[test]
 fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
-    let one = SwarmLimits {
+    let one_peer_per_swarm = SwarmLimits {
         peers_per_swarm: 1,
         ..SwarmLimits::default()
     };
-    let none = SwarmLimits {
+    let no_peers = SwarmLimits {
         peers: 0,
         ..SwarmLimits::default()
     };
-    let no_swarm = SwarmLimits {
+    let no_swarms = SwarmLimits {
         swarms: 0,
         ..SwarmLimits::default()
     };
     let rows = [
-        (one, "this swarm is full; try again later"),
-        (none, "this tracker is full; try again later"),
-        (no_swarm, "this tracker is full; try again later"),
+        (one_peer_per_swarm, "this swarm is full; try again later"),
+        (no_peers, "this tracker is full; try again later"),
+        (no_swarms, "this tracker is full; try again later"),
     ];
     for (limits, reason) in rows {
-        let tracker = limited(limits);
+        let tracker = start_with_limits(limits);
         let mut http = HttpClient::new(tracker.address());
         let mut udp = UdpClient::new(tracker.address());
         // The first peer is accepted where a swarm may have one.
         let first = refusal_over_udp(&mut udp, b'a');
-        assert_eq!(first.is_none(), limits == one, "{limits:?}: {first:?}");
+        assert_eq!(
+            first.is_none(),
+            limits == one_peer_per_swarm,
+            "{limits:?}: {first:?}"
+        );
         assert_eq!(refusal_over_udp(&mut udp, b'b').as_deref(), Some(reason));
         assert_eq!(http.get(&announce_target('c', 1003, "")).refusal(), reason);
         tracker.stop();

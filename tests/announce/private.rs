@@ -1,7 +1,7 @@
 //! Private torrents (BEP 27): a peer announces to one of the torrent's own trackers at a time, and
 //! links only to peers that this tracker names.
 
-use super::tiers::{announces, other_tracker, tiered};
+use super::tiers::{announce_count, other_tracker, write_torrent_with_tiers};
 use crate::common::extensions::{magnet_link, peer_parameter, serve_metadata_of};
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::FakeTracker;
@@ -57,8 +57,8 @@ fn a_private_torrent_is_announced_to_its_first_tracker_alone() {
         assert!(exit.success(), "{stderr}");
     }
     // Each peer has announced its start and its end.
-    assert!(announces(&first) >= 4);
-    assert_eq!((announces(&second), announces(&listed)), (0, 0));
+    assert!(announce_count(&first) >= 4);
+    assert_eq!((announce_count(&second), announce_count(&listed)), (0, 0));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn any_number_except_0_makes_a_torrent_private() {
         fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
         let own = FakeTracker::naming(&[]);
         let torrent = Torrent::new("share", 100_000, 32_768, 1).private(number);
-        let torrent = tiered(&sandbox, &torrent.bytes, &[&[own.url()]]);
+        let torrent = write_torrent_with_tiers(&sandbox, &torrent.bytes, &[&[own.url()]]);
         let mut leech = sandbox.peer("leech");
         leech.run(&format!("download {}", quoted(&torrent)));
         own.wait_for_requests(|requests| !requests.is_empty());
@@ -108,14 +108,15 @@ fn late_peer() -> (SocketAddr, Sender<()>) {
 }
 
 #[test]
-fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_that_it_named_are_given_up() {
+fn the_next_tracker_replaces_a_failed_one_and_the_peers_that_the_failed_one_named_are_given_up() {
     let sandbox = Sandbox::new();
     let (named, called, ended) = reporting_peer();
     let (late, answers) = late_peer();
     let (first, second) = (FakeTracker::down(), FakeTracker::down());
-    first.name_often(&[named, late]);
+    first.set_peers_and_short_interval(&[named, late]);
     let owner = honest_seed(&SECRET, "owner");
-    let torrent = tiered(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
+    let torrent =
+        write_torrent_with_tiers(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {} copy", quoted(&torrent)));
     called.recv_timeout(PATIENCE).unwrap();
@@ -125,7 +126,7 @@ fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_that_it_named_are
     // While no tracker answers, the leech keeps its peers.
     second.wait_for_requests(|requests| !requests.is_empty());
     assert!(ended.try_recv().is_err());
-    second.name(&[owner]);
+    second.set_peers(&[owner]);
     ended.recv_timeout(PATIENCE).unwrap();
     drop(answers);
     for given_up in [named, late] {
@@ -143,24 +144,32 @@ fn if_its_tracker_fails_the_next_one_replaces_it_and_the_peers_that_it_named_are
     );
 }
 
+/// A peer that serves the metadata after the tracker has received an announce. `calls` counts the
+/// calls of this peer.
+fn metadata_source_after_announce(
+    calls: &Arc<AtomicUsize>,
+    tracker: &Arc<FakeTracker>,
+) -> SocketAddr {
+    let (calls, tracker) = (Arc::clone(calls), Arc::clone(tracker));
+    listen(&SECRET, "source", move |mut link, _| {
+        calls.fetch_add(1, Ordering::SeqCst);
+        // The tracker receives `stopped` only if it has received `started`.
+        tracker.wait_for_requests(|requests| !requests.is_empty());
+        serve_metadata_of(&mut link, &SECRET);
+    })
+}
+
 #[test]
 fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
     let listed = Arc::new(FakeTracker::down());
-    let watched = Arc::clone(&listed);
     // The magnet link and the tracker both name this peer.
-    let metadata_source = listen(&SECRET, "source", move |mut link, _| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        // The tracker receives `stopped` only if it has received `started`.
-        watched.wait_for_requests(|requests| !requests.is_empty());
-        serve_metadata_of(&mut link, &SECRET);
-    });
-    listed.name_often(&[metadata_source]);
+    let metadata_source = metadata_source_after_announce(&calls, &listed);
+    listed.set_peers_and_short_interval(&[metadata_source]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let own = FakeTracker::down();
-    own.name_often(&[]);
+    own.set_peers_and_short_interval(&[]);
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(
         &SECRET,
@@ -186,11 +195,11 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
         "the leech called the peer again"
     );
     assert_eq!(listed.requests().len(), announced);
-    own.name_often(&[honest_seed(&SECRET, "owner")]);
+    own.set_peers_and_short_interval(&[honest_seed(&SECRET, "owner")]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
-    // It does not call the peer after a restart either.
+    // The leech does not call the peer after a restart either.
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_state("secret", "complete");
@@ -203,12 +212,12 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
 }
 
 #[test]
-fn a_tracker_with_an_open_announce_receives_stopped_when_the_metadata_is_private() {
+fn a_tracker_that_has_not_answered_yet_receives_stopped_when_the_metadata_is_private() {
     let sandbox = Sandbox::new();
     let (listed, own) = (FakeTracker::naming(&[]), FakeTracker::down());
-    own.name_often(&[]);
+    own.set_peers_and_short_interval(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-    let (held, own_held) = (listed.hold(), own.hold());
+    let (listed_held, own_held) = (listed.hold(), own.hold());
     let (release, released) = channel::<()>();
     let released = Mutex::new(released);
     let metadata_source = listen(&SECRET, "source", move |mut link, _| {
@@ -228,7 +237,7 @@ fn a_tracker_with_an_open_announce_receives_stopped_when_the_metadata_is_private
     // The answer to an earlier announce does not bring the listed tracker back.
     drop(own_held);
     own.wait_for_requests(|requests| requests.len() > 2);
-    drop(held);
+    drop(listed_held);
     let requests = listed.wait_for_requests(|requests| requests.len() > 1);
     assert!(requests[1].contains("event=stopped"), "{requests:?}");
     let before = own.requests().len();
@@ -237,7 +246,7 @@ fn a_tracker_with_an_open_announce_receives_stopped_when_the_metadata_is_private
 }
 
 #[test]
-fn a_private_torrent_without_a_tracker_reports_that_and_ignores_tracker_info() {
+fn a_private_torrent_without_a_tracker_does_not_use_tracker_info_and_shows_why() {
     let sandbox = Sandbox::new();
     let listed = FakeTracker::naming(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();

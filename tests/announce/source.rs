@@ -1,7 +1,7 @@
 //! The source addresses of announces: a tracker names a peer by an address at which the peer
 //! listens.
 
-use super::tiers::tiered;
+use super::tiers::write_torrent_with_tiers;
 use super::trackers::start_udp_tracker;
 use crate::common::http_client::{HttpClient, announce_target, peer_addresses};
 use crate::common::open_swarm::TORRENT;
@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 /// A peer that listens at `listen` and downloads a torrent whose tracker is `tracker`.
 fn leech(sandbox: &Sandbox, listen: &str, tracker: &str) -> Peer {
-    let torrent = tiered(sandbox, &TORRENT.bytes, &[&[tracker.to_owned()]]);
+    let torrent = write_torrent_with_tiers(sandbox, &TORRENT.bytes, &[&[tracker.to_owned()]]);
     let mut peer = sandbox.peer_at(listen, "leech", &[]);
     peer.run(&format!("download {}", quoted(&torrent)));
     peer
@@ -53,10 +53,10 @@ fn a_peer_that_listens_at_one_address_announces_from_it() {
 }
 
 #[test]
-fn a_tracker_names_a_peer_in_the_address_families_in_which_it_listens() {
+fn a_tracker_names_a_peer_in_the_address_families_in_which_the_peer_listens() {
     let localhost = ("localhost", 1).to_socket_addrs().unwrap();
-    let has_both = |address: SocketAddr| address.is_ipv6();
-    if !localhost.into_iter().any(has_both) {
+    let is_ipv6 = |address: SocketAddr| address.is_ipv6();
+    if !localhost.into_iter().any(is_ipv6) {
         eprintln!("skipped: localhost has no IPv6 address here");
         return;
     }
@@ -76,13 +76,13 @@ fn a_tracker_names_a_peer_in_the_address_families_in_which_it_listens() {
             let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), leech.process.address.port());
             // The client asks over IPv6 last: by then the tracker knows the peer's IPv6 address, if
             // it has one.
-            for (asking, expected) in [(v4, over_v4), (v6, over_v6)] {
+            for (client, expected) in [(v4, over_v4), (v6, over_v6)] {
                 wait_for(
-                    || (named_peers(&tracker, asking) == [at(expected)]).then_some(()),
+                    || (named_peers(&tracker, client) == [at(expected)]).then_some(()),
                     || {
                         format!(
-                            "{scheme}, {listen}: {asking} receives {:?}",
-                            named_peers(&tracker, asking)
+                            "{scheme}, {listen}: {client} receives {:?}",
+                            named_peers(&tracker, client)
                         )
                     },
                 );

@@ -92,26 +92,26 @@ fn of_two_shares_with_one_name_the_info_hash_selects_one() {
     sandbox.file("p/b/data", 10_000, 2);
     let info = sandbox.tracker_info();
     let info = info.to_str().unwrap();
-    let start = |commands: &[&str]| {
+    let run_peer = |commands: &[&str]| {
         let mut all = vec!["peer", "127.0.0.1:0", info, "--dir", "state"];
         commands
             .iter()
             .for_each(|command| all.extend(["-c", command]));
         run(&folder, &all, "")
     };
-    let sent = start(&["send a/data a.torrent", "send b/data b.torrent"]);
+    let sent = run_peer(&["send a/data a.torrent", "send b/data b.torrent"]);
     assert_eq!(sent.code, Some(0), "{sent:?}");
-    let ended = start(&["stop_share - data"]);
+    let ended = run_peer(&["stop_share - data"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let (_, hash) = ended.stderr.trim().rsplit_once(", ").unwrap();
-    let ended = start(&[
+    let ended = run_peer(&[
         &format!("stop_share - {hash}"),
         "stop_share - data",
         "stop_share - data",
     ]);
-    let shown: Vec<&str> = ended.stdout.lines().skip(1).collect();
+    let lines: Vec<&str> = ended.stdout.lines().skip(1).collect();
     let first = format!("stopped sharing {hash}");
-    assert_eq!(shown, [&first, "stopped sharing data"]);
+    assert_eq!(lines, [&first, "stopped sharing data"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("status lists all"), "{ended:?}");
 }

@@ -25,14 +25,18 @@ fn sandbox_with_share() -> (Sandbox, Process, Peer, PathBuf) {
     (sandbox, tracker, seed, data)
 }
 
-/// The share's torrent with other trackers.
-fn with_tiers(sandbox: &Sandbox, tiers: &[&[String]]) -> PathBuf {
+/// Writes the share's torrent with other trackers, and returns its path.
+fn write_share_with_tiers(sandbox: &Sandbox, tiers: &[&[String]]) -> PathBuf {
     let torrent = fs::read(sandbox.path("seed/data.torrent")).unwrap();
-    tiered(sandbox, &torrent, tiers)
+    write_torrent_with_tiers(sandbox, &torrent, tiers)
 }
 
-/// A torrent with other trackers.
-pub(crate) fn tiered(sandbox: &Sandbox, torrent: &[u8], tiers: &[&[String]]) -> PathBuf {
+/// Writes a torrent with other trackers, and returns its path.
+pub(crate) fn write_torrent_with_tiers(
+    sandbox: &Sandbox,
+    torrent: &[u8],
+    tiers: &[&[String]],
+) -> PathBuf {
     let info = Metainfo::parse(torrent).unwrap().info().clone();
     let tiers = tiers.iter().map(|tier| tier.to_vec()).collect();
     let path = sandbox.path("tiers.torrent");
@@ -41,7 +45,7 @@ pub(crate) fn tiered(sandbox: &Sandbox, torrent: &[u8], tiers: &[&[String]]) -> 
 }
 
 /// The number of announces that a tracker has received.
-pub(crate) fn announces(tracker: &Process) -> u64 {
+pub(crate) fn announce_count(tracker: &Process) -> u64 {
     stats(tracker.address)["announces"].as_u64().unwrap()
 }
 
@@ -58,7 +62,7 @@ fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
     let dead_address = dead.local_addr().unwrap();
     drop(dead);
     let spare = other_tracker(&sandbox);
-    let torrent = with_tiers(
+    let torrent = write_share_with_tiers(
         &sandbox,
         &[
             &[format!("http://{dead_address}/announce")],
@@ -76,7 +80,7 @@ fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
         status.contains("udp://") && status.contains("http://"),
         "{status}"
     );
-    assert_eq!(announces(&spare), 0, "the third tier was not needed");
+    assert_eq!(announce_count(&spare), 0, "the third tier was not needed");
     leech.run("quit");
     let (exit, stderr) = leech.process.wait();
     assert!(exit.success(), "{stderr}");
@@ -93,12 +97,12 @@ fn if_one_tracker_is_pieceful_the_peer_announces_to_all_tiers() {
     let (sandbox, tracker, _seed, _) = sandbox_with_share();
     let replica = other_tracker(&sandbox);
     let url = |tracker: &Process| format!("http://{}/announce", tracker.address);
-    let torrent = with_tiers(&sandbox, &[&[url(&tracker)], &[url(&replica)]]);
+    let torrent = write_share_with_tiers(&sandbox, &[&[url(&tracker)], &[url(&replica)]]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download {}", torrent.display()));
     leech.run("wait 50");
     wait_until("the replica receives an announce", || {
-        announces(&replica) > 0
+        announce_count(&replica) > 0
     });
 }
 
@@ -106,21 +110,22 @@ fn if_one_tracker_is_pieceful_the_peer_announces_to_all_tiers() {
 fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
     let sandbox = Sandbox::new();
     let (first, second) = (FakeTracker::naming(&[]), FakeTracker::naming(&[]));
-    let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
+    let torrent =
+        write_torrent_with_tiers(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
     let mut seed = sandbox.peer("seed");
     fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
     seed.run(&format!("download {}", quoted(&torrent)));
     seed.run("wait 50");
     let seed = seed.process.address;
     first.wait_for_requests(|requests| requests.iter().any(|line| line.contains(&port(seed))));
-    second.name(&[seed]);
+    second.set_peers(&[seed]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download {} copy", quoted(&torrent)));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let leech = port(leech.process.address);
-    for other in [&first, &second] {
-        assert!(other.requests().iter().any(|line| line.contains(&leech)));
+    for tracker in [&first, &second] {
+        assert!(tracker.requests().iter().any(|line| line.contains(&leech)));
     }
     // The seed runs longer than the leech and does not need the second tier.
     let requests = second.requests();
@@ -163,7 +168,8 @@ pub(crate) fn magnet(torrent: &Torrent, trackers: &[&FakeTracker]) -> String {
 fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
     let sandbox = Sandbox::new();
     let (first, second) = (FakeTracker::down(), FakeTracker::naming(&[]));
-    let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
+    let torrent =
+        write_torrent_with_tiers(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
     let mut seed = sandbox.peer("seed");
     fs::write(sandbox.path("seed/share"), &TORRENT.content).unwrap();
     seed.run(&format!("download {}", quoted(&torrent)));
@@ -178,7 +184,7 @@ fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
             .iter()
             .all(|line| !line.contains("stopped"))
     );
-    first.name(&[]);
+    first.set_peers(&[]);
     let requests = second
         .wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=stopped")));
     assert_eq!(requests.len(), 2, "{requests:?}");
@@ -199,9 +205,9 @@ fn a_tracker_id_is_sent_back_and_a_warning_is_logged_once() {
     let tracker = FakeTracker::naming(&[]);
     let warning = "\x1b[2Jold \u{202e}client";
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e");
-    let warned = format!("15:warning message{}:{warning}", warning.len());
-    tracker.answer(answer(&format!("10:tracker id4:a &\x01{warned}")).as_bytes());
-    let torrent = tiered(&sandbox, &TORRENT.bytes, &[&[tracker.url()]]);
+    let warning_entry = format!("15:warning message{}:{warning}", warning.len());
+    tracker.set_answer(answer(&format!("10:tracker id4:a &\x01{warning_entry}")).as_bytes());
+    let torrent = write_torrent_with_tiers(&sandbox, &TORRENT.bytes, &[&[tracker.url()]]);
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!("download {}", quoted(&torrent)));
     let requests = tracker.wait_for_requests(|requests| requests.len() > 2);
@@ -211,9 +217,9 @@ fn a_tracker_id_is_sent_back_and_a_warning_is_logged_once() {
         "{requests:?}"
     );
     // The peer keeps the tracker id when an answer has none.
-    tracker.answer(answer(&warned).as_bytes());
-    let so_far = tracker.requests().len();
-    tracker.wait_for_requests(|requests| requests.len() > so_far + 2);
+    tracker.set_answer(answer(&warning_entry).as_bytes());
+    let count_so_far = tracker.requests().len();
+    tracker.wait_for_requests(|requests| requests.len() > count_so_far + 2);
     leech.run("quit");
     let log = leech.log.clone();
     leech.end();

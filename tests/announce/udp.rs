@@ -71,18 +71,18 @@ fn datagrams_without_a_valid_connection_id_get_no_answer() {
     let mut honest = UdpClient::new(tracker.address());
     let stolen = honest.connect();
     let elsewhere = UdpClient::bound_to("127.0.0.2:0", tracker.address());
-    let whole = UdpClient::announce_bytes(stolen, b'b', 1001);
-    elsewhere.socket.send(&whole).unwrap();
+    let datagram = UdpClient::announce_bytes(stolen, b'b', 1001);
+    elsewhere.socket.send(&datagram).unwrap();
     let stranger = UdpClient::new(tracker.address());
     for forged in [NO_CONNECTION, ConnectionId([0; 8]), ConnectionId([0xff; 8])] {
-        let whole = UdpClient::announce_bytes(forged, b'b', 1001);
-        for cut in 0..=whole.len() {
+        let datagram = UdpClient::announce_bytes(forged, b'b', 1001);
+        for cut in 0..=datagram.len() {
             // No cut is a valid connect request: 16 bytes with the magic number and action 0.
-            stranger.socket.send(&whole[..cut]).unwrap();
+            stranger.socket.send(&datagram[..cut]).unwrap();
         }
         stranger
             .socket
-            .send(&[whole, vec![0; 5_000]].concat())
+            .send(&[datagram, vec![0; 5_000]].concat())
             .unwrap();
     }
     for length in [0, 1, 15, 17, 100, 2_000, 60_000] {
@@ -108,16 +108,16 @@ fn a_cut_announce_with_a_valid_connection_id_gets_an_error() {
     let tracker = start_udp_tracker("127.0.0.1:0");
     let mut client = UdpClient::new(tracker.address());
     let connection = client.connect();
-    let whole = UdpClient::announce_bytes(connection, b'b', 1001);
-    for cut in 16..whole.len() {
-        client.socket.send(&whole[..cut]).unwrap();
+    let datagram = UdpClient::announce_bytes(connection, b'b', 1001);
+    for cut in 16..datagram.len() {
+        client.socket.send(&datagram[..cut]).unwrap();
         let answer = client.receive();
         assert!(
             matches!(&answer, UdpResponse::Error { message, .. } if message.contains("wrong length")),
             "cut at {cut}: {answer:?}"
         );
     }
-    let options = [whole, b"\x02\x09/announce\x02\xffcut".to_vec()].concat();
+    let options = [datagram, b"\x02\x09/announce\x02\xffcut".to_vec()].concat();
     client.socket.send(&options).unwrap();
     assert!(matches!(client.receive(), UdpResponse::Announce { .. }));
 }
@@ -129,10 +129,10 @@ fn a_flood_of_garbage_does_not_disturb_others() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut honest = UdpClient::new(tracker.address());
     let connection = honest.connect();
-    let whole = UdpClient::announce_bytes(connection, b'b', 1001);
+    let datagram = UdpClient::announce_bytes(connection, b'b', 1001);
     for round in 0..20_000 {
         let mut garbage = match round % 3 {
-            0 => whole.clone(),
+            0 => datagram.clone(),
             1 => UdpClient::announce_bytes(ConnectionId([7; 8]), b'x', 7),
             _ => vec![0; random.usize(..300)],
         };
@@ -151,7 +151,7 @@ fn a_flood_of_garbage_does_not_disturb_others() {
 }
 
 #[test]
-fn udp_is_served_only_with_open_and_stops_at_once() {
+fn a_stop_frees_the_udp_port_at_once() {
     let tracker = start_udp_tracker("127.0.0.1:0");
     let address = tracker.address();
     assert!(
@@ -160,15 +160,18 @@ fn udp_is_served_only_with_open_and_stops_at_once() {
     );
     let answer = bind_with_udp(&address.to_string().parse().unwrap());
     assert!(answer.is_err());
-    let stopped = Instant::now();
+    let start_of_stop = Instant::now();
     tracker.stop();
     assert!(
-        stopped.elapsed() < Duration::from_secs(1),
+        start_of_stop.elapsed() < Duration::from_secs(1),
         "the stop waits for no timeout"
     );
     drop(tracker);
     UdpSocket::bind(address).unwrap();
+}
 
+#[test]
+fn a_udp_port_in_use_is_named() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let error = bind_with_udp(&address.to_string().parse().unwrap()).unwrap_err();
@@ -177,7 +180,10 @@ fn udp_is_served_only_with_open_and_stops_at_once() {
         error.starts_with(&format!("cannot listen on {address} for UDP: ")),
         "{error}"
     );
+}
 
+#[test]
+fn udp_is_served_only_with_open() {
     let sandbox = Sandbox::new();
     let open = sandbox.tracker(&[]);
     let mut client = UdpClient::new(open.address);

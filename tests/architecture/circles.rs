@@ -6,23 +6,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each circle as lines of text: its files, and the imports between them.
 pub(crate) fn of(imports: &[Import]) -> Vec<String> {
-    let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut imports_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for import in imports {
-        uses.entry(&import.from).or_default().insert(&import.to);
+        imports_of
+            .entry(&import.from)
+            .or_default()
+            .insert(&import.to);
     }
-    let reach: BTreeMap<_, _> = uses
+    let reachable_from: BTreeMap<_, _> = imports_of
         .keys()
-        .map(|from| (*from, reached(&uses, from)))
+        .map(|from| (*from, reachable(&imports_of, from)))
         .collect();
-    let reaches = |from: &str, to: &str| reach.get(from).is_some_and(|all| all.contains(to));
-    let mut seen = BTreeSet::new();
+    let reaches =
+        |from: &str, to: &str| reachable_from.get(from).is_some_and(|all| all.contains(to));
+    let mut already_reported = BTreeSet::new();
     let mut circles = Vec::new();
-    for &file in uses.keys().filter(|file| reaches(file, file)) {
-        if seen.contains(file) {
+    for &file in imports_of.keys().filter(|file| reaches(file, file)) {
+        if already_reported.contains(file) {
             continue;
         }
-        let both = |other: &&str| reaches(file, other) && reaches(other, file);
-        let circle: BTreeSet<&str> = uses.keys().copied().filter(both).collect();
+        let is_in_circle = |other: &&str| reaches(file, other) && reaches(other, file);
+        let circle: BTreeSet<&str> = imports_of.keys().copied().filter(is_in_circle).collect();
         let within = imports.iter().filter(|import| {
             circle.contains(import.from.as_str()) && circle.contains(import.to.as_str())
         });
@@ -32,21 +36,24 @@ pub(crate) fn of(imports: &[Import]) -> Vec<String> {
             circle.len(),
             lines.join("\n")
         ));
-        seen.extend(circle);
+        already_reported.extend(circle);
     }
     circles
 }
 
 /// All files that `from` imports, directly or through other files.
-fn reached<'a>(uses: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &str) -> BTreeSet<&'a str> {
-    let mut reached = BTreeSet::new();
-    let mut next = vec![from];
-    while let Some(file) = next.pop() {
-        for to in uses.get(file).into_iter().flatten() {
-            if reached.insert(*to) {
-                next.push(to);
+fn reachable<'a>(
+    imports_of: &BTreeMap<&'a str, BTreeSet<&'a str>>,
+    from: &str,
+) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut unvisited = vec![from];
+    while let Some(file) = unvisited.pop() {
+        for to in imports_of.get(file).into_iter().flatten() {
+            if found.insert(*to) {
+                unvisited.push(to);
             }
         }
     }
-    reached
+    found
 }

@@ -111,10 +111,11 @@ fn headings(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |line: &str| {
         let title = line.trim_start_matches('#').trim().to_lowercase();
-        let kept = title
+        let characters = title
             .chars()
             .filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'));
-        kept.map(|char| if char == ' ' { '-' } else { char })
+        characters
+            .map(|char| if char == ' ' { '-' } else { char })
             .collect()
     };
     headings.map(anchor).collect()
@@ -209,7 +210,10 @@ impl<'a> Visit<'a> for ThreadNames {
     fn visit_expr_call(&mut self, call: &'a ExprCall) {
         if let (Expr::Path(function), Some(first)) = (&*call.func, call.args.first()) {
             let path: Vec<_> = function.path.segments.iter().collect();
-            let path: Vec<_> = path.iter().map(|it| it.ident.to_string()).collect();
+            let path: Vec<_> = path
+                .iter()
+                .map(|segment| segment.ident.to_string())
+                .collect();
             let path: Vec<_> = path.iter().map(String::as_str).collect();
             match (path.as_slice(), literal(first)) {
                 (["Server", "start"], Some(name)) => {

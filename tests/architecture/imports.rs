@@ -18,7 +18,7 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    /// Whether it leads to another top module that is not in a lower layer.
+    /// Whether the import leads to another top module that is not in a lower layer.
     pub(crate) fn goes_up(&self, layers: &[(&str, u32)]) -> bool {
         let (from, to) = (first_part(&self.from), first_part(&self.to));
         let layer = |module: &str| {
@@ -28,7 +28,7 @@ impl Import {
         from != to && layer(to) >= layer(from)
     }
 
-    /// Whether it leads up inside one top module, whose parts are listed from the top.
+    /// Whether the import leads up inside one top module, whose parts are listed from the top.
     pub(crate) fn goes_up_inside(&self, module: &str, parts: &[&str]) -> bool {
         let part = |file: &str| {
             let (inside, rest) = file.split_once('/')?;

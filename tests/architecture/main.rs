@@ -134,7 +134,7 @@ fn methods_of_a_type_are_in_its_file() {
 }
 
 #[test]
-fn fields_of_peer_are_written_in_their_files() {
+fn fields_in_peer_are_written_only_in_the_file_that_declares_them() {
     let elsewhere = writes::elsewhere(&Source::read(), "peer");
     assert!(elsewhere.is_empty(), "{}", elsewhere.join("\n"));
 }
@@ -147,10 +147,10 @@ fn functions_and_types_are_small() {
         .filter(|large| !ALLOWED_SIZES.iter().any(|(place, _)| *place == large.place));
     let new: Vec<_> = new.map(|large| large.to_string()).collect();
     assert!(new.is_empty(), "{}", new.join("\n"));
-    let there: BTreeSet<_> = large.iter().map(|large| large.place.as_str()).collect();
+    let still_large: BTreeSet<_> = large.iter().map(|large| large.place.as_str()).collect();
     for (place, _) in ALLOWED_SIZES {
         assert!(
-            there.contains(place),
+            still_large.contains(place),
             "{place} is small now: take it off the list"
         );
     }
@@ -161,9 +161,9 @@ fn every_exception_is_needed() {
     assert!(ALLOWED_IMPORTS.len() <= 5 && ALLOWED_SIZES.len() <= 10);
     let all = imports();
     for (from, to, _) in ALLOWED_IMPORTS {
-        let there = all
+        let exists = all
             .iter()
             .any(|import| import.from == from && import.to == to);
-        assert!(there, "{from} -> {to} is gone: take it off the list");
+        assert!(exists, "{from} -> {to} is gone: take it off the list");
     }
 }

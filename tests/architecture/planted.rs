@@ -34,7 +34,7 @@ fn a_circle_is_found() {
 }
 
 #[test]
-fn a_reexport_counts_as_the_file_that_defines_the_item() {
+fn an_import_through_a_reexport_leads_to_the_file_that_defines_the_item() {
     let files = &[
         ("lib.rs", "mod net; mod peer;"),
         (
@@ -61,7 +61,7 @@ fn a_reexport_counts_as_the_file_that_defines_the_item() {
 }
 
 #[test]
-fn a_parent_and_its_child_are_two_files() {
+fn a_parent_and_its_child_can_form_a_circle() {
     let circles = circles_of(&[
         ("lib.rs", "mod net;"),
         ("net.rs", "mod a; pub struct Net(a::A);"),

@@ -118,8 +118,8 @@ impl User {
 
     /// Sends a request that the tracker must execute.
     pub(crate) fn perform(&mut self, ask: AccessRequest) {
-        let shown = format!("{} {ask:?}", self.name);
-        assert_eq!(self.ask(ask), Ok(AccessAnswer::Done), "{shown}");
+        let description = format!("{} {ask:?}", self.name);
+        assert_eq!(self.ask(ask), Ok(AccessAnswer::Done), "{description}");
     }
 
     /// All groups on all pages.
@@ -162,11 +162,11 @@ pub(crate) fn login_request(user: &str, password: &Password) -> AccessRequest {
 
 /// The request to create an account with the password of all tests.
 pub(crate) fn create_user_request(user: &str) -> AccessRequest {
-    create_user_with_invite(user, None)
+    create_user_request_with_invite(user, None)
 }
 
 /// Like [`create_user_request`], with an invite code.
-pub(crate) fn create_user_with_invite(user: &str, invite: Option<&str>) -> AccessRequest {
+pub(crate) fn create_user_request_with_invite(user: &str, invite: Option<&str>) -> AccessRequest {
     AccessRequest::CreateUser {
         write: new_write(),
         user: user.parse().unwrap(),

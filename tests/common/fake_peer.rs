@@ -108,11 +108,12 @@ impl FakePeer {
         }
     }
 
-    /// Reads up to the next message with this id. None if the other peer closed the link.
+    /// Reads up to the next message with this id, and returns its body. None if the other peer
+    /// closed the link.
     pub(crate) fn read_until(&mut self, id: u8) -> Option<Vec<u8>> {
         loop {
-            let (got, body) = self.read_message()?;
-            if got == id {
+            let (found_id, body) = self.read_message()?;
+            if found_id == id {
                 return Some(body);
             }
         }
@@ -129,8 +130,8 @@ impl FakePeer {
         }
     }
 
-    /// Requests a block, when unchoked, and returns its bytes. None if the other peer closed the
-    /// link.
+    /// Waits until it is unchoked, requests a block and returns its bytes. None if the other peer
+    /// closed the link.
     pub(crate) fn fetch(&mut self, index: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
         if !self.unchoked {
             self.send(&interested());
@@ -216,8 +217,8 @@ pub(crate) fn unchoke() -> Vec<u8> {
 
 /// The index, begin and length in the body of a request.
 pub(crate) fn parse_request(body: &[u8]) -> (u32, u32, u32) {
-    let at = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap());
-    (at(0), at(4), at(8))
+    let number_at = |at: usize| u32::from_be_bytes(body[at..at + 4].try_into().unwrap());
+    (number_at(0), number_at(4), number_at(8))
 }
 
 /// Listens on loopback and runs `script` for each caller after the handshakes, on its own thread.
@@ -256,8 +257,8 @@ pub(crate) fn listen_tcp(script: impl Fn(FakePeer, usize) + Send + Sync + 'stati
 
 /// A seed that follows the protocol.
 pub(crate) fn honest_seed(torrent: &Torrent, id: &'static str) -> SocketAddr {
-    let owned = torrent.clone();
-    listen(torrent, id, move |link, _| serve_all(link, &owned))
+    let served = torrent.clone();
+    listen(torrent, id, move |link, _| serve_all(link, &served))
 }
 
 /// Serves all requests with the bytes of the torrent.

@@ -1,4 +1,4 @@
-//! A fake tracker over HTTP: a test chooses its answers, and it keeps the requests that it
+//! A fake tracker over HTTP: a test chooses its answers, and the tracker keeps the requests that it
 //! receives.
 
 use super::fake_peer::listen_tcp;
@@ -34,7 +34,7 @@ pub(crate) fn tracker_naming(peers: &[SocketAddr]) -> SocketAddr {
 }
 
 /// Makes a tracker the only one in the sandbox's TRACKER_INFO.
-pub(crate) fn announce_to(sandbox: &Sandbox, tracker: SocketAddr) {
+pub(crate) fn set_only_tracker(sandbox: &Sandbox, tracker: SocketAddr) {
     fs::write(sandbox.tracker_info(), format!("{tracker}\n")).unwrap();
 }
 
@@ -78,7 +78,7 @@ impl FakeTracker {
     /// A tracker that names these peers, with an interval of one minute.
     pub(crate) fn naming(peers: &[SocketAddr]) -> Self {
         let tracker = Self::down();
-        tracker.name(peers);
+        tracker.set_peers(peers);
         tracker
     }
 
@@ -104,20 +104,20 @@ impl FakeTracker {
     }
 
     /// From now on it names these peers.
-    pub(crate) fn name(&self, peers: &[SocketAddr]) {
-        self.answer(&announce_answer("i60e", &compact(peers)));
+    pub(crate) fn set_peers(&self, peers: &[SocketAddr]) {
+        self.set_answer(&announce_answer("i60e", &compact(peers)));
     }
 
     /// From now on it names these peers, with an interval of one second, which only a pieceful
     /// tracker may demand.
-    pub(crate) fn name_often(&self, peers: &[SocketAddr]) {
+    pub(crate) fn set_peers_and_short_interval(&self, peers: &[SocketAddr]) {
         let peers = compact(peers);
         let head = format!("d8:intervali1e5:peers{}:", peers.len());
-        self.answer(&[head.as_bytes(), &peers, b"8:piecefuli1ee"].concat());
+        self.set_answer(&[head.as_bytes(), &peers, b"8:piecefuli1ee"].concat());
     }
 
     /// From now on this is the body of its answers.
-    pub(crate) fn answer(&self, body: &[u8]) {
+    pub(crate) fn set_answer(&self, body: &[u8]) {
         *self.answer.lock().unwrap() = Some(body.to_vec());
     }
 
@@ -148,7 +148,7 @@ impl FakeTracker {
     pub(crate) fn wait_for_requests(&self, holds: impl Fn(&[String]) -> bool) -> Vec<String> {
         wait_for(
             || Some(self.requests()).filter(|requests| holds(requests)),
-            || format!("it never came true: {:?}", self.requests()),
+            || format!("the expected requests never arrived: {:?}", self.requests()),
         )
     }
 }

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 pub(crate) static TORRENT: LazyLock<Torrent> =
     LazyLock::new(|| Torrent::new("share", 19 * 32_768 + 20_000, 32_768, 1));
 
-/// A peer that downloads the torrent to `NAME/copy`. It accepts callers for that torrent already.
+/// A peer that downloads the torrent to `NAME/copy`. It already accepts callers for that torrent.
 pub(crate) fn leech(sandbox: &Sandbox, name: &str, torrent: &Torrent) -> Peer {
     leech_with(sandbox, name, torrent, &[])
 }
@@ -25,7 +25,7 @@ pub(crate) fn leech_with(
     let mut peer = sandbox.debug_peer(name, arguments);
     let file = torrent.write(sandbox, &format!("{name}.torrent"));
     peer.run(&format!("download {} copy", quoted(&file)));
-    // It may be complete already, if the torrent names a seed.
+    // The download may be complete already, if the torrent names a seed.
     peer.wait_for_download(&torrent.name, |download| download["state"] != "checking");
     peer
 }
@@ -57,6 +57,6 @@ pub(crate) fn assert_serves(peer: &Peer, torrent: &Torrent) {
 /// Connects a fake seed to `peer`. It serves the torrent on its own thread until the link ends.
 pub(crate) fn serve_to(peer: &Peer, torrent: &Torrent, id: &str) -> JoinHandle<()> {
     let link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
-    let owned = torrent.clone();
-    thread::spawn(move || serve_all(link, &owned))
+    let served = torrent.clone();
+    thread::spawn(move || serve_all(link, &served))
 }

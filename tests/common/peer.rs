@@ -71,8 +71,8 @@ impl Peer {
 
     /// The object of the download called `name` in `show_downloads`, or null.
     pub(crate) fn shown_download(&mut self, name: &str) -> Value {
-        let shown = self.run("show_downloads");
-        let downloads = shown["downloads"].as_array().unwrap();
+        let list = self.run("show_downloads");
+        let downloads = list["downloads"].as_array().unwrap();
         downloads
             .iter()
             .find(|download| download["name"] == name)
@@ -92,7 +92,10 @@ impl Peer {
             if holds(&download) {
                 return download;
             }
-            assert!(start.elapsed() < PATIENCE, "it never came true: {download}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the download did not change as expected: {download}"
+            );
             // `wait` pauses this loop while a download runs, and returns at once when none does.
             let _ = self.try_run("wait 0.05");
         }
@@ -103,7 +106,7 @@ impl Peer {
         self.wait_for_download(name, |download| download["state"] == state)
     }
 
-    /// Waits for its end, which must be a success.
+    /// Closes standard input and waits for the end of the process, which must be a success.
     pub(crate) fn end(self) {
         let (status, errors) = self.process.wait();
         assert!(status.success(), "{status}: {errors}");

@@ -1,6 +1,7 @@
 //! The binary as a process: started, spoken to, and ended, as a person or a script would do it.
 
 use super::waiting::PATIENCE;
+use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the binary and waits for its first line, `... listening on ADDR:PORT`.
+    /// Starts the binary and waits for its first line, which has its address.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         Self::spawn(command(folder, arguments))
     }
@@ -47,12 +48,8 @@ impl Process {
             stderr: Some(stderr),
         };
         let first = process.line();
-        let address = first
-            .rsplit_once("listening on ")
-            .map(|(_, address)| address);
-        process.address = address
-            .and_then(|address| address.parse().ok())
-            .unwrap_or_else(|| panic!("first line {first:?}"));
+        let address = listening_address(&first);
+        process.address = address.unwrap_or_else(|| panic!("first line {first:?}"));
         process
     }
 
@@ -64,7 +61,7 @@ impl Process {
             Err(RecvTimeoutError::Disconnected) => {
                 let status = self.child.wait().unwrap();
                 panic!(
-                    "it ended with {status}: {}",
+                    "the process ended with {status}: {}",
                     self.stderr.take().unwrap().join().unwrap()
                 )
             }
@@ -100,7 +97,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits for the end. Returns the exit status and the text on standard error.
+    /// Closes standard input and waits for the end. Returns the exit status and the text on
+    /// standard error.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         self.stdin = None;
         let status = wait(&mut self.child);
@@ -112,6 +110,15 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The address in the first line of a process: `... listening on ADDR:PORT`, or an object.
+pub(crate) fn listening_address(first: &str) -> Option<SocketAddr> {
+    match serde_json::from_str::<Value>(first) {
+        Ok(object) if object["event"] == "listening" => object["address"].as_str()?.parse().ok(),
+        Ok(_) => None,
+        Err(_) => first.rsplit_once("listening on ")?.1.parse().ok(),
     }
 }
 
@@ -150,7 +157,7 @@ pub(crate) struct KilledOnDrop(pub(crate) Child);
 
 impl KilledOnDrop {
     /// The exit status. None while the process runs.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exit_status(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().unwrap()
     }
 
@@ -194,7 +201,11 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pieceful");
 
 /// Like [`command`], but the binary cannot make a file longer than `kibibytes`. Writes beyond that
 /// fail as on a full disk.
-pub(crate) fn limited(folder: &Path, arguments: &[&str], kibibytes: u64) -> Command {
+pub(crate) fn command_with_file_limit(
+    folder: &Path,
+    arguments: &[&str],
+    kibibytes: u64,
+) -> Command {
     let mut shell = Command::new("sh");
     let script = format!(
         "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",

@@ -12,13 +12,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
+/// The prompt of a shell.
+pub(crate) const SHELL_PROMPT: &str = " shell> ";
+
 /// A process at its own terminal; killed when dropped.
 pub(crate) struct Terminal {
     child: Child,
     keys: File,
     screen: Arc<Screen>,
     /// The length of the text that the test has read.
-    seen: usize,
+    read_length: usize,
 }
 
 /// All text that was written to the screen, without escape sequences, and the bytes as they came.
@@ -61,7 +64,7 @@ impl Terminal {
     }
 
     /// A shell with job control, for which `$P` is the binary.
-    pub(crate) fn shell(folder: &Path) -> Self {
+    pub(crate) fn job_shell(folder: &Path) -> Self {
         let shell = ["bash", "--norc", "--noprofile", "-i"];
         let mut terminal = Self::session(folder, &shell);
         terminal.wait_for_text("$ ");
@@ -77,6 +80,27 @@ impl Terminal {
         let arguments = [&["--ctty"], program].concat();
         let mut command = prepared(Command::new("setsid"), folder, &arguments);
         command.env("P", BINARY).env("PS1", "$ ");
+        Self::spawn(command, kind)
+    }
+
+    /// A shell whose prompt is [`SHELL_PROMPT`] after the exit code of the last command. Ctrl-C
+    /// reaches the process in the foreground.
+    pub(crate) fn shell(folder: &Path, home: &Path) -> Self {
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", "sh", "-i"])
+            .current_dir(folder)
+            .env("HOME", home)
+            .env("TMPDIR", home)
+            .env("PS1", format!("$?{SHELL_PROMPT}"))
+            .env_remove("ENV")
+            .env_remove("XDG_DATA_HOME");
+        let mut terminal = Self::spawn(command, USUAL);
+        terminal.wait_for_text(SHELL_PROMPT);
+        terminal
+    }
+
+    fn spawn(mut command: Command, kind: Kind) -> Self {
         let size = Winsize {
             ws_row: 50,
             ws_col: kind.columns,
@@ -89,22 +113,22 @@ impl Terminal {
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn();
         let keys = File::from(pair.master);
         let screen = Arc::new(Screen::default());
-        let (mut reader, shown) = (keys.try_clone().unwrap(), Arc::clone(&screen));
+        let (mut reader, screen_of_reader) = (keys.try_clone().unwrap(), Arc::clone(&screen));
         thread::spawn(move || {
             let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
             // Reading fails when the last process at the terminal ends.
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 bytes.extend_from_slice(&buffer[..read]);
-                shown.bytes.lock().unwrap().clone_from(&bytes);
-                *shown.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
-                shown.changed.notify_all();
+                screen_of_reader.bytes.lock().unwrap().clone_from(&bytes);
+                *screen_of_reader.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
+                screen_of_reader.changed.notify_all();
             }
         });
         Self {
             child: child.unwrap(),
             keys,
             screen,
-            seen: 0,
+            read_length: 0,
         }
     }
 
@@ -114,18 +138,27 @@ impl Terminal {
 
     /// Waits until `text` follows the text read so far. Returns everything up to its end.
     pub(crate) fn wait_for_text(&mut self, text: &str) -> String {
+        self.wait_for_any(&[text]).1
+    }
+
+    /// Waits until one of `texts` follows the text read so far. Returns the first one that does, and
+    /// everything up to its end.
+    pub(crate) fn wait_for_any<'a>(&mut self, texts: &[&'a str]) -> (&'a str, String) {
         let start = Instant::now();
-        let mut shown = self.screen.text.lock().unwrap();
+        let mut all = self.screen.text.lock().unwrap();
         loop {
-            let new = shown.get(self.seen..).unwrap_or_default();
-            if let Some(at) = new.find(text) {
+            let unread = all.get(self.read_length..).unwrap_or_default();
+            let found = texts
+                .iter()
+                .filter_map(|text| Some((unread.find(text)?, *text)));
+            if let Some((at, text)) = found.min() {
                 let until = at + text.len();
-                let new = new[..until].to_owned();
-                self.seen += until;
-                return new;
+                let unread = unread[..until].to_owned();
+                self.read_length += until;
+                return (text, unread);
             }
-            assert!(start.elapsed() < PATIENCE, "no {text:?} in {new:?}");
-            shown = self.screen.changed.wait_timeout(shown, PATIENCE).unwrap().0;
+            assert!(start.elapsed() < PATIENCE, "no {texts:?} in {unread:?}");
+            all = self.screen.changed.wait_timeout(all, PATIENCE).unwrap().0;
         }
     }
 

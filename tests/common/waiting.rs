@@ -15,11 +15,12 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         PATIENCE,
         POLL_INTERVAL,
         || holds().then_some(()),
-        || format!("it never came true: {what}"),
+        || format!("this never came true: {what}"),
     );
 }
 
-/// Asks until there is an answer. The interval is so short that it sees states that pass quickly.
+/// Asks until there is an answer. The interval is short, so that states that pass quickly are seen
+/// too.
 pub(crate) fn wait_for<T>(answer: impl FnMut() -> Option<T>, complaint: impl Fn() -> String) -> T {
     poll(PATIENCE, Duration::from_millis(2), answer, complaint)
 }

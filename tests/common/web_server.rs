@@ -74,10 +74,10 @@ fn read(reading: &mut impl BufRead) -> Option<WebRequest> {
     let mut range = None;
     for line in lines.take_while(|line| !line.is_empty()) {
         if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
-            let (first, last) = bytes.split_once('-').unwrap();
+            let (start, last) = bytes.split_once('-').unwrap();
             // A range without a last byte goes to the end of the file.
             let end = last.parse().map_or(usize::MAX, |last: usize| last + 1);
-            range = Some((first.parse().unwrap(), end));
+            range = Some((start.parse().unwrap(), end));
         }
     }
     Some(WebRequest { path, range })

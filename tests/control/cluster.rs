@@ -62,8 +62,8 @@ fn the_key_is_private_and_the_second_line_is_its_fingerprint() {
     assert!(hex.len() == 64 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
     assert_eq!(mode(&sandbox.path("cluster.pem")), 0o600);
     tracker.kill();
-    let (_tracker, again) = start(&sandbox, "1", "data");
-    assert_eq!(again, first);
+    let (_tracker, after_restart) = start(&sandbox, "1", "data");
+    assert_eq!(after_restart, first);
     let (_second, second) = start(&sandbox, "2", "second");
     assert_eq!(second, first);
     assert!(!sandbox.path("second/cluster.pem").exists());
@@ -95,12 +95,12 @@ fn two_trackers_that_start_at_once_share_one_key() {
             (one.join().unwrap(), other.join().unwrap())
         });
         assert_eq!(one, other);
-        let left = fs::read_dir(sandbox.path("")).unwrap();
-        let left = left.filter(|entry| {
+        let temporary_files = fs::read_dir(sandbox.path("")).unwrap();
+        let temporary_files = temporary_files.filter(|entry| {
             let name = entry.as_ref().unwrap().file_name();
             name.to_string_lossy().contains("cluster-")
         });
-        assert_eq!(left.count(), 0, "a temporary file is left");
+        assert_eq!(temporary_files.count(), 0, "a temporary file is left");
     }
 }
 
@@ -130,7 +130,7 @@ fn a_readable_or_damaged_key_is_refused_and_not_changed() {
     let sandbox = sandbox();
     let key = sandbox.path("cluster.pem");
     start(&sandbox, "1", "data").0.kill();
-    let sound = fs::read(&key).unwrap();
+    let valid = fs::read(&key).unwrap();
     fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
     let errors = refused(&sandbox, "1").stderr;
     assert!(
@@ -139,11 +139,11 @@ fn a_readable_or_damaged_key_is_refused_and_not_changed() {
     );
     assert_eq!(
         (fs::read(&key).unwrap(), mode(&key)),
-        (sound.clone(), 0o640)
+        (valid.clone(), 0o640)
     );
     fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     for content in [
-        &sound[..sound.len() / 2],
+        &valid[..valid.len() / 2],
         b"not a key\n",
         b"",
         &[0xff; 1000],
@@ -170,9 +170,6 @@ fn a_tracker_does_not_start_if_its_key_has_another_fingerprint_than_the_pinned_o
     let other = format!("sha256:{}", "ab".repeat(32));
     pin(&format!("fingerprint {other}"));
     let errors = refused(&sandbox, "1").stderr;
-    let shown = fingerprint.strip_prefix("fingerprint ").unwrap();
-    assert!(
-        errors.contains(shown) && errors.contains(&other),
-        "{errors}"
-    );
+    let own = fingerprint.strip_prefix("fingerprint ").unwrap();
+    assert!(errors.contains(own) && errors.contains(&other), "{errors}");
 }

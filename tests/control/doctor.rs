@@ -30,10 +30,10 @@ impl Findings {
     /// The check of this name and state whose message contains `part`.
     fn find(&self, check: &str, state: &str, part: &str) -> &Value {
         let mut checks = self.checks.iter();
-        let found = checks.find(|it| {
-            it["check"] == check
-                && it["state"] == state
-                && it["message"].as_str().unwrap().contains(part)
+        let found = checks.find(|entry| {
+            entry["check"] == check
+                && entry["state"] == state
+                && entry["message"].as_str().unwrap().contains(part)
         });
         found.unwrap_or_else(|| panic!("no {check}, {state}, {part:?}: {:#?}", self.checks))
     }
@@ -42,9 +42,9 @@ impl Findings {
     fn troubles(&self) -> Vec<&Value> {
         let checks = self.checks.iter();
         // A disk of the machine that is nearly full is no fault of this test.
-        let troubles = checks.filter(|it| {
-            let message = it["message"].as_str().unwrap();
-            it["state"] != "ok" && !message.contains("disk") && it["check"] != "descriptors"
+        let troubles = checks.filter(|entry| {
+            let message = entry["message"].as_str().unwrap();
+            entry["state"] != "ok" && !message.contains("disk") && entry["check"] != "descriptors"
         });
         troubles.collect()
     }

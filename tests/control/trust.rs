@@ -69,11 +69,11 @@ fn the_first_fingerprint_is_reported_once_stored_and_then_required() {
     assert_eq!(fs::read_to_string(&stored).unwrap().trim(), ours);
     first.wait();
 
-    let again = Run::new(&sandbox, "ours.pem");
-    let output = again.client();
+    let second = Run::new(&sandbox, "ours.pem");
+    let output = second.client();
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(!output.stderr.contains("sha256:"), "{output:?}");
-    again.wait();
+    second.wait();
 
     let other = Run::new(&sandbox, "other.pem");
     let output = other.client();

@@ -69,37 +69,37 @@ fn each_share_in_an_announce_has_its_own_answer() {
     wait_until("both shares have a seed", || {
         count_with_seed_and_with_leech(&mut nik) == (2, 0)
     });
-    let answers = |peers: &AnnounceBatchAnswer| -> Vec<String> {
-        let swarms = peers.swarms.iter().map(|swarm| match swarm {
+    let answer_texts = |answer: &AnnounceBatchAnswer| -> Vec<String> {
+        let swarms = answer.swarms.iter().map(|swarm| match swarm {
             Ok(addresses) => addresses.len().to_string(),
             Err(refused) => refused.kind.as_str().to_owned(),
         });
         swarms.collect()
     };
     let mut user = second_login(&tracker, "mayank");
-    let peers = announce(&mut user, &[unknown, one, third, two], None);
+    let answer = announce(&mut user, &[unknown, one, third, two], None);
     let expected = ["not-in-catalogue", "1", "not-in-catalogue", "1"];
     assert_eq!(
-        (answers(&peers), peers.interval),
+        (answer_texts(&answer), answer.interval),
         (expected.map(String::from).into(), 600)
     );
     assert_eq!(count_with_seed_and_with_leech(&mut nik), (2, 2));
-    let peers = announce(&mut user, &[one], Some(GroupAnnounceEvent::Stopped));
-    assert_eq!(answers(&peers), ["0"]);
+    let answer = announce(&mut user, &[one], Some(GroupAnnounceEvent::Stopped));
+    assert_eq!(answer_texts(&answer), ["0"]);
     assert_eq!(count_with_seed_and_with_leech(&mut nik), (2, 1));
     // A request may have shares of one group only, even from a member of both groups.
     let mut user = second_login(&tracker, "nik");
-    let peers = announce(&mut user, &[one, third], None);
-    assert_eq!(answers(&peers)[1], "bad-request");
-    let peers = announce(&mut user, &[unknown], None);
+    let answer = announce(&mut user, &[one, third], None);
+    assert_eq!(answer_texts(&answer)[1], "bad-request");
+    let answer = announce(&mut user, &[unknown], None);
     assert_eq!(
-        (answers(&peers), peers.interval),
+        (answer_texts(&answer), answer.interval),
         (vec!["not-in-catalogue".into()], 0)
     );
 }
 
 #[test]
-fn a_peer_with_more_shares_than_one_request_may_have_announces_all() {
+fn a_peer_announces_all_its_shares_even_if_one_request_cannot_have_them_all() {
     let tracker = AccountTracker::with(&["--interval", "600"]);
     let mut nik = logged_in(&tracker, "nik", &[]);
     nik.run("create_group lab");

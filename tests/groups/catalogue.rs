@@ -21,11 +21,19 @@ fn team_with_gift() -> (AccountTracker, [Peer; 3], PathBuf) {
     (tracker, peers, file)
 }
 
-fn names(peer: &mut Peer) -> Vec<String> {
+fn share_names(peer: &mut Peer) -> Vec<String> {
     let listed = peer.run("list_files lab");
     let files = listed["files"].as_array().unwrap();
     let name = |file: &Value| file["name"].as_str().unwrap().to_owned();
     files.iter().map(name).collect()
+}
+
+/// Waits until the peer reports that the group does not share this share any more.
+fn wait_until_not_shared(peer: &mut Peer, name: &str) {
+    wait_until("the peer reports that the share is withdrawn", || {
+        let trouble = share_in_status(peer, name)["trouble"].to_string();
+        trouble.contains("not shared any more")
+    });
 }
 
 #[test]
@@ -44,7 +52,7 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
     let copy = tracker.sandbox.path("again");
     fs::copy(&file, &copy).unwrap();
     mayank.run(&format!("upload_file lab {}", quoted(&copy)));
-    assert_eq!(names(&mut nik), ["again", "gift"]);
+    assert_eq!(share_names(&mut nik), ["again", "gift"]);
     // The same content under the same name: the peer becomes another seed. `again` means that the
     // group already had this share.
     let same = tracker.sandbox.file("same/gift", LENGTH, 1);
@@ -60,11 +68,11 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
     // A second upload of the same share changes nothing.
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(uploaded["again"], true);
-    assert_eq!(names(&mut nik), ["again", "gift"]);
+    assert_eq!(share_names(&mut nik), ["again", "gift"]);
 }
 
 #[test]
-fn a_member_stops_serving_a_share_and_its_publisher_or_the_group_owner_withdraws_it() {
+fn stop_share_withdraws_a_share_only_for_its_publisher_and_the_group_owner() {
     let (tracker, [mut nik, mut mayank, mut uma], file) = team_with_gift();
     // If a member who is not the publisher stops a share, only his peer stops serving it.
     mayank.run("download_file lab gift");
@@ -87,32 +95,26 @@ fn a_member_stops_serving_a_share_and_its_publisher_or_the_group_owner_withdraws
     uma.run("wait");
     let stopped = mayank.run("stop_share lab second");
     assert_eq!(stopped["withdrawn"], true);
-    assert_eq!(names(&mut uma), ["gift"]);
+    assert_eq!(share_names(&mut uma), ["gift"]);
     uma.assert_refused(
         "download_file lab second elsewhere",
         "unknown-share",
         "second",
     );
-    wait_until("the peer reports that the share was withdrawn", || {
-        let trouble = share_in_status(&mut uma, "second")["trouble"].to_string();
-        trouble.contains("not shared any more")
-    });
+    wait_until_not_shared(&mut uma, "second");
     assert_eq!(uma.shown_download("second")["state"], "complete");
     // The owner of the group withdraws shares of others.
     mayank.run(&format!("upload_file lab {}", quoted(&mayanks_file)));
     assert_eq!(nik.run("stop_share lab second")["withdrawn"], true);
-    wait_until("the peer reports that the share was withdrawn", || {
-        let trouble = share_in_status(&mut mayank, "second")["trouble"].to_string();
-        trouble.contains("not shared any more")
-    });
+    wait_until_not_shared(&mut mayank, "second");
     // A stopped share is stopped after a restart too, and can be shared again.
     nik.run("stop_share lab gift");
-    assert_eq!(names(&mut nik), [""; 0]);
+    assert_eq!(share_names(&mut nik), [""; 0]);
     nik.process.kill();
     let mut nik = tracker.sandbox.debug_peer("nik", &[]);
     assert!(share_in_status(&mut nik, "gift").is_null());
     nik.run(&format!("upload_file lab {}", quoted(&file)));
-    assert_eq!(names(&mut uma), ["gift"]);
+    assert_eq!(share_names(&mut uma), ["gift"]);
 }
 
 #[test]
@@ -121,34 +123,28 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
     mayank.run("leave_group lab");
     nik.run("leave_group lab");
     // The publisher has left; the share stays.
-    assert_eq!(names(&mut uma), ["gift"]);
+    assert_eq!(share_names(&mut uma), ["gift"]);
     uma.assert_refused("leave_group lab", "last-member", "--yes");
     uma.run("leave_group lab --yes");
     for peer in [&mut nik, &mut mayank, &mut uma] {
         peer.assert_refused("list_files lab", "unknown-group", "lab");
     }
-    wait_until(
-        "the peer reports that the group does not share it any more",
-        || {
-            let trouble = share_in_status(&mut nik, "gift")["trouble"].to_string();
-            trouble.contains("not shared any more")
-        },
-    );
+    wait_until_not_shared(&mut nik, "gift");
     // A new group of the same name is another group.
     let mut eve = logged_in(&tracker, "eve", &[]);
     eve.run("create_group lab");
-    assert_eq!(names(&mut eve), [""; 0]);
+    assert_eq!(share_names(&mut eve), [""; 0]);
     join(&mut eve, &mut nik, "nik");
-    assert_eq!(names(&mut nik), [""; 0]);
+    assert_eq!(share_names(&mut nik), [""; 0]);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     eve.run("download_file lab gift");
     eve.run("wait");
 }
 
 #[test]
-fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
+fn a_file_with_the_same_content_at_the_destination_is_kept_and_nothing_is_fetched() {
     let (tracker, [mut nik, mut mayank, _], file) = team_with_gift();
-    let sent = |nik: &mut Peer| share_in_status(nik, "gift")["uploaded"].as_u64().unwrap();
+    let uploaded = |nik: &mut Peer| share_in_status(nik, "gift")["uploaded"].as_u64().unwrap();
     let content = fs::read(&file).unwrap();
 
     let copy = tracker.sandbox.folder("mayank").join("copy");
@@ -157,11 +153,11 @@ fn a_copy_with_the_same_content_is_kept_and_nothing_is_fetched() {
         use std::os::unix::fs::MetadataExt;
         fs::metadata(path).unwrap().ino()
     };
-    let before = inode(&copy);
+    let inode_before = inode(&copy);
     mayank.run("download_file lab gift copy");
     mayank.run("wait");
     assert_eq!(mayank.shown_download("gift")["state"], "complete");
-    assert_eq!((inode(&copy), sent(&mut nik)), (before, 0));
+    assert_eq!((inode(&copy), uploaded(&mut nik)), (inode_before, 0));
     wait_until("the peer is a seed", || {
         catalogue_entry(&mut nik, "gift")["complete"] == 2
     });
@@ -174,9 +170,9 @@ fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
     // A file with the length of the share, a shorter file, folders, and a symbolic link. In
     // `parent`, a folder has the name of the share.
     let folder = tracker.sandbox.folder("uma");
-    let mut harmed = content.clone();
-    harmed[LENGTH - 1] ^= 1;
-    fs::write(folder.join("harmed"), &harmed).unwrap();
+    let mut damaged = content.clone();
+    damaged[LENGTH - 1] ^= 1;
+    fs::write(folder.join("damaged"), &damaged).unwrap();
     fs::write(folder.join("short"), b"mine").unwrap();
     fs::create_dir(folder.join("gift")).unwrap();
     fs::write(folder.join("gift/keep"), b"mine").unwrap();
@@ -185,7 +181,7 @@ fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
     fs::write(folder.join("parent/gift/keep"), b"mine").unwrap();
     std::os::unix::fs::symlink("nowhere", folder.join("link")).unwrap();
     for (destination, says) in [
-        ("harmed", "--force"),
+        ("damaged", "--force"),
         ("short", "--force"),
         ("parent", "neither replaces the other"),
         ("link", "neither replaces the other"),
@@ -193,17 +189,17 @@ fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
         let typed = format!("download_file lab gift {destination}");
         uma.assert_refused(&typed, "exists", says);
     }
-    assert!(fs::read(folder.join("harmed")).unwrap() == harmed);
+    assert!(fs::read(folder.join("damaged")).unwrap() == damaged);
     assert_eq!(fs::read(folder.join("short")).unwrap(), b"mine");
     assert_eq!(fs::read(folder.join("parent/gift/keep")).unwrap(), b"mine");
     assert_eq!(
         uma.run("show_downloads")["downloads"],
         serde_json::json!([])
     );
-    uma.run("download_file lab gift harmed --force");
+    uma.run("download_file lab gift damaged --force");
     uma.run("wait");
-    assert!(fs::read(folder.join("harmed")).unwrap() == content);
+    assert!(fs::read(folder.join("damaged")).unwrap() == content);
     // A second download of the same share is refused even with `--force`.
-    uma.assert_refused("download_file lab gift short --force", "already", "harmed");
+    uma.assert_refused("download_file lab gift short --force", "already", "damaged");
     assert_eq!(fs::read(folder.join("short")).unwrap(), b"mine");
 }

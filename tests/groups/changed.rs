@@ -68,35 +68,35 @@ struct HarmedShare {
     content: Vec<u8>,
     harmed: PathBuf,
     /// The offset of the harmed file in the content.
-    at: usize,
+    offset: usize,
 }
 
 impl HarmedShare {
     /// A share of one file, or of a folder with two files.
     fn new(tracker: &AccountTracker, name: &'static str, folder: bool) -> Self {
         let (content, path) = (bytes(LENGTH, 7), tracker.sandbox.path(name));
-        let (harmed, at) = if folder {
+        let (harmed, offset) = if folder {
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("a"), &content[..BLOCK]).unwrap();
             (path.join("b"), BLOCK)
         } else {
             (path.clone(), 0)
         };
-        fs::write(&harmed, &content[at..]).unwrap();
+        fs::write(&harmed, &content[offset..]).unwrap();
         Self {
             info_hash: String::new(),
             name,
             path,
             content,
             harmed,
-            at,
+            offset,
         }
     }
 
     /// Fetches a block, harms the file, and fetches blocks until the link ends. No byte may be
     /// wrong.
     fn harm_and_fetch_until_end<B: Connection>(&self, leech: &mut FakeLeech<B>, harm: Harm) {
-        self.fetch(leech, 0).expect("it is served");
+        self.fetch(leech, 0).expect("the share is served");
         harm.apply(&self.harmed);
         let mut block = 1;
         let mut ends = || {
@@ -114,9 +114,9 @@ impl HarmedShare {
         let start = block * BLOCK;
         let length = BLOCK.min(LENGTH - start);
         let (piece, begin) = (start / PIECE, start % PIECE);
-        let got = leech.fetch(piece as u32, begin as u32, length as u32)?;
+        let received = leech.fetch(piece as u32, begin as u32, length as u32)?;
         assert!(
-            got == self.content[start..start + length],
+            received == self.content[start..start + length],
             "wrong bytes of block {block}"
         );
         Some(())
@@ -177,11 +177,13 @@ fn an_open_share_is_served_only_while_its_files_are_unchanged() {
         let mut leech = connect().unwrap();
         shared.harm_and_fetch_until_end(&mut leech, harm);
         shared.wait_for_trouble(&mut seed);
-        assert!(connect().is_none(), "{harm:?}: the link is refused");
-        harm.undo(&shared.harmed, &shared.content[shared.at..]);
+        assert!(connect().is_none(), "{harm:?}: the link was not refused");
+        harm.undo(&shared.harmed, &shared.content[shared.offset..]);
         shared.wait_until_served(&mut seed);
         let mut leech = connect().unwrap();
-        shared.fetch(&mut leech, 8).expect("it is served again");
+        shared
+            .fetch(&mut leech, 8)
+            .expect("the share is served again");
     });
 }
 
@@ -204,12 +206,14 @@ fn a_group_share_is_served_only_while_its_files_are_unchanged() {
         let mut leech = connect().unwrap();
         shared.harm_and_fetch_until_end(&mut leech, harm);
         shared.wait_for_trouble(&mut nik);
-        assert!(connect().is_none(), "{harm:?}: the link is refused");
+        assert!(connect().is_none(), "{harm:?}: the link was not refused");
         wait_until("the share has no seed", || complete(&mut mayank) == 0);
-        harm.undo(&shared.harmed, &shared.content[shared.at..]);
+        harm.undo(&shared.harmed, &shared.content[shared.offset..]);
         shared.wait_until_served(&mut nik);
         let mut leech = connect().unwrap();
-        shared.fetch(&mut leech, 8).expect("it is served again");
+        shared
+            .fetch(&mut leech, 8)
+            .expect("the share is served again");
         wait_until("the share has a seed again", || complete(&mut mayank) == 1);
     });
 }
@@ -226,19 +230,19 @@ fn a_download_waits_until_the_files_of_its_seed_are_back() {
     mayank.wait_for_download("gift", |download| {
         download["bytes_done"].as_u64().unwrap() >= 1 << 20
     });
-    let right = fs::read(&path).unwrap();
+    let content = fs::read(&path).unwrap();
     Harm::InPlace.apply(&path);
     wait_until("status shows trouble", || {
         !share_in_status(&mut nik, "gift")["trouble"].is_null()
     });
-    fs::write(&path, &right).unwrap();
+    fs::write(&path, &content).unwrap();
     mayank.run("wait 50");
-    assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == right);
+    assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == content);
     let log = fs::read_to_string(tracker.sandbox.log("mayank")).unwrap();
     assert!(!log.contains("not verify"), "a bad piece came: {log}");
 }
 
-/// Lets a peer share `gift` with `lab` and ends it. Returns the path of the file.
+/// Lets a peer share `gift` with `lab`, then ends the peer. Returns the path of the file.
 fn share_and_stop(tracker: &AccountTracker) -> PathBuf {
     let [mut nik] = team(tracker, ["nik"]);
     let path = tracker.sandbox.file("gift", LENGTH, 7);
@@ -249,7 +253,7 @@ fn share_and_stop(tracker: &AccountTracker) -> PathBuf {
 }
 
 #[test]
-fn after_a_restart_a_changed_file_is_checked_and_refused() {
+fn after_a_restart_a_changed_file_is_checked_and_not_served() {
     let tracker = AccountTracker::new();
     let path = share_and_stop(&tracker);
     Harm::InPlace.apply(&path);
@@ -277,7 +281,7 @@ fn after_a_restart_a_changed_file_is_checked_and_refused() {
 fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again() {
     let tracker = AccountTracker::new();
     let path = share_and_stop(&tracker);
-    // Only reading the file can show that it is another one.
+    // Only reading the file can show that its content is not the same.
     let time = fs::metadata(&path).unwrap().modified().unwrap();
     Harm::InPlace.apply(&path);
     let file = File::options().write(true).open(&path).unwrap();

@@ -34,6 +34,23 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     starts.any(|at| bytes[at..].starts_with(part))
 }
 
+/// Names, and samples of the file's content.
+fn secrets(content: &[u8]) -> Vec<Vec<u8>> {
+    let words = [
+        "secret-plans",
+        "laboratory",
+        "niklas",
+        "mayank",
+        "BitTorrent",
+    ];
+    let mut secrets: Vec<Vec<u8>> = words.map(|word| word.as_bytes().to_vec()).to_vec();
+    let samples = content
+        .chunks(4096)
+        .map(|chunk| chunk[..24.min(chunk.len())].to_vec());
+    secrets.extend(samples);
+    secrets
+}
+
 #[test]
 fn a_recorded_link_between_members_contains_neither_name_nor_content() {
     let tracker = AccountTracker::new();
@@ -50,20 +67,9 @@ fn a_recorded_link_between_members_contains_neither_name_nor_content() {
     let content = fs::read(&file).unwrap();
     assert!(fs::read(tracker.sandbox.path("mayank/secret-plans.bin")).unwrap() == content);
     let directions = recording.directions();
-    let all: usize = directions.iter().map(Vec::len).sum();
-    assert!(all > LENGTH, "only {all} bytes were recorded");
-    let words = [
-        "secret-plans",
-        "laboratory",
-        "niklas",
-        "mayank",
-        "BitTorrent",
-    ];
-    let mut secrets: Vec<Vec<u8>> = words.map(|word| word.as_bytes().to_vec()).to_vec();
-    let samples = content
-        .chunks(4096)
-        .map(|chunk| chunk[..24.min(chunk.len())].to_vec());
-    secrets.extend(samples);
+    let recorded: usize = directions.iter().map(Vec::len).sum();
+    assert!(recorded > LENGTH, "only {recorded} bytes were recorded");
+    let secrets = secrets(&content);
     for bytes in directions.iter().filter(|bytes| !bytes.is_empty()) {
         assert_eq!(bytes[0], 0x16, "TLS from the first byte");
         for secret in &secrets {

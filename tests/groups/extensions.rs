@@ -51,13 +51,14 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
     let shared = nik.run(&format!("upload_file lab {}", quoted(&file)));
     let info_hash = shared["info_hash"].as_str().unwrap().to_owned();
     let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
-    let hello = b"d1:md11:ut_metadatai7e6:ut_pexi9ee1:pi6001ee";
+    let extension_handshake = b"d1:md11:ut_metadatai7e6:ut_pexi9ee1:pi6001ee";
     let mut first = connect(&nik, &info_hash, &identity, "first");
     let mut second = connect(&nik, &info_hash, &identity, "second");
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = other.local_addr().unwrap().port().to_be_bytes();
+    let contact_listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = contact_listener.local_addr().unwrap().port().to_be_bytes();
     for link in [&mut first, &mut second] {
-        link.write_all(&extension_message(0, hello)).unwrap();
+        link.write_all(&extension_message(0, extension_handshake))
+            .unwrap();
         let (id, handshake) = read_extension_message(link);
         let handshake = String::from_utf8_lossy(&handshake).into_owned();
         assert_eq!(id, 0);
@@ -77,6 +78,9 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
             (7, &b"d8:msg_typei2e5:piecei0ee"[..])
         );
     }
-    other.set_nonblocking(true).unwrap();
-    assert!(other.accept().is_err(), "the peer called the contact");
+    contact_listener.set_nonblocking(true).unwrap();
+    assert!(
+        contact_listener.accept().is_err(),
+        "the peer called the contact"
+    );
 }

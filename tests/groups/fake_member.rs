@@ -70,7 +70,7 @@ pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCer
 pub(crate) fn call_tls(
     address: SocketAddr,
     name: &str,
-    shown: Option<&MemberIdentity>,
+    identity: Option<&MemberIdentity>,
 ) -> StreamOwned<ClientConnection, TcpStream> {
     let provider = Arc::new(default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -78,7 +78,7 @@ pub(crate) fn call_tls(
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
-    let config = match shown {
+    let config = match identity {
         None => config.with_no_client_auth(),
         Some(MemberIdentity { leaf, pkcs8 }) => {
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pkcs8.clone()));
@@ -146,13 +146,13 @@ pub(crate) fn handshake(info_hash: &str, id: &str) -> Vec<u8> {
     peer_id[..id.len()].copy_from_slice(id.as_bytes());
     [
         b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".as_slice(),
-        &binary(info_hash),
+        &bytes_of_hex(info_hash),
         &peer_id,
     ]
     .concat()
 }
 
-fn binary(hex: &str) -> Vec<u8> {
+fn bytes_of_hex(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
     digits
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
@@ -198,13 +198,13 @@ impl<B: Connection> FakeLeech<B> {
     pub(crate) fn fetch(&mut self, piece: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
         if !self.unchoked {
             self.send(&[0, 0, 0, 1, 2])?;
-            while self.message()?.0 != 1 {}
+            while self.read_message()?.0 != 1 {}
             self.unchoked = true;
         }
         let numbers = [13, piece, begin, length].map(u32::to_be_bytes).concat();
         self.send(&[&numbers[..4], &[6], &numbers[4..]].concat())?;
         loop {
-            let (id, body) = self.message()?;
+            let (id, body) = self.read_message()?;
             if id == 7 && body[..8] == numbers[4..12] {
                 return Some(body[8..].to_vec());
             }
@@ -216,7 +216,7 @@ impl<B: Connection> FakeLeech<B> {
         self.connection.flush().ok()
     }
 
-    fn message(&mut self) -> Option<(u8, Vec<u8>)> {
+    fn read_message(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             let mut length = [0; 4];
             self.connection.read_exact(&mut length).ok()?;

@@ -34,7 +34,9 @@ struct Replacement {
     tracker: AccountTracker,
     nik: Peer,
     mayank: Peer,
+    /// The content of the share.
     share: BTreeMap<String, Vec<u8>>,
+    /// What mayank had at the destination before any download.
     before: BTreeMap<String, Vec<u8>>,
 }
 
@@ -67,7 +69,7 @@ impl Replacement {
     }
 
     /// What mayank has at the destination.
-    fn copied(&self) -> BTreeMap<String, Vec<u8>> {
+    fn at_destination(&self) -> BTreeMap<String, Vec<u8>> {
         contents(&self.tracker.sandbox.path("mayank/data"))
     }
 
@@ -80,25 +82,25 @@ impl Replacement {
     fn assert_replaced_only_when_complete(mut self) {
         self.mayank
             .assert_refused("download_file lab data", "exists", "--force");
-        assert!(self.copied() == self.before && !self.has_part());
+        assert!(self.at_destination() == self.before && !self.has_part());
         self.mayank.run("download_file lab data --force");
-        assert!(self.copied() == self.before && self.has_part());
+        assert!(self.at_destination() == self.before && self.has_part());
         self.mayank.run("cancel data");
-        assert!(self.copied() == self.before && !self.has_part());
+        assert!(self.at_destination() == self.before && !self.has_part());
         self.mayank.run("download_file lab data --force");
         self.mayank.process.kill();
         let sandbox = &self.tracker.sandbox;
         self.mayank = sandbox.debug_peer("mayank", &[]);
         self.mayank.wait_for_state("data", "downloading");
-        assert!(self.copied() == self.before && self.has_part());
+        assert!(self.at_destination() == self.before && self.has_part());
         self.nik.run("login nik\npw of nik");
         self.mayank.wait_for_state("data", "complete");
-        assert!(self.copied() == self.share && !self.has_part());
+        assert!(self.at_destination() == self.share && !self.has_part());
         // The new content is kept after a restart.
         self.mayank.process.kill();
         self.mayank = self.tracker.sandbox.debug_peer("mayank", &[]);
         self.mayank.wait_for_state("data", "complete");
-        assert!(self.copied() == self.share && !self.has_part());
+        assert!(self.at_destination() == self.share && !self.has_part());
     }
 }
 
@@ -113,7 +115,7 @@ fn a_folder_is_replaced_only_by_a_complete_one() {
 }
 
 #[test]
-fn the_rest_of_a_replaced_folder_is_removed_after_a_crash() {
+fn the_old_folder_is_removed_after_a_crash_in_the_middle_of_its_replacement() {
     let mut replacement = Replacement::new(true);
     replacement.mayank.run("download_file lab data --force");
     replacement.mayank.process.kill();
@@ -128,7 +130,7 @@ fn the_rest_of_a_replaced_folder_is_removed_after_a_crash() {
     }
     replacement.mayank = replacement.tracker.sandbox.debug_peer("mayank", &[]);
     replacement.mayank.wait_for_state("data", "complete");
-    assert!(replacement.copied() == replacement.share && !replacement.has_part());
+    assert!(replacement.at_destination() == replacement.share && !replacement.has_part());
 }
 
 #[test]
@@ -143,12 +145,12 @@ fn files_and_folders_never_replace_each_other() {
             fs::remove_file(&destination).unwrap();
             replacement.tracker.sandbox.file("mayank/data/own", 1000, 9);
         }
-        let before = replacement.copied();
+        let before = replacement.at_destination();
         for command in ["download_file lab data", "download_file lab data --force"] {
             replacement
                 .mayank
                 .assert_refused(command, "exists", "neither replaces the other");
-            assert!(replacement.copied() == before && !replacement.has_part());
+            assert!(replacement.at_destination() == before && !replacement.has_part());
         }
     }
 }

@@ -5,7 +5,7 @@ use super::team::{logged_in, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::quoted;
 use crate::common::process::{BINARY, KilledOnDrop};
-use crate::common::sandbox::bytes;
+use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -34,10 +34,10 @@ fn every_wrong_state_has_its_own_error_for_share_commands() {
     ] {
         nobody.assert_refused(typed, "not-logged-in", "login USER");
         uma.assert_refused(typed, "not-a-member", "join_group asks");
-        let none = typed.replacen(" lab", " none", 1);
-        mayank.assert_refused(&none, "unknown-group", "list_groups shows");
-        let bad = typed.replacen(" lab", " 'l b'", 1);
-        mayank.assert_refused(&bad, "bad-name", "letters a to z");
+        let in_unknown_group = typed.replacen(" lab", " none", 1);
+        mayank.assert_refused(&in_unknown_group, "unknown-group", "list_groups shows");
+        let in_bad_name = typed.replacen(" lab", " 'l b'", 1);
+        mayank.assert_refused(&in_bad_name, "bad-name", "letters a to z");
     }
     let long = "n".repeat(2_000);
     for name in [
@@ -82,7 +82,7 @@ fn too_few_or_too_many_arguments_show_the_usage() {
 fn files_that_cannot_be_shared_are_refused_with_a_reason() {
     let tracker = AccountTracker::new();
     let [mut nik] = team(&tracker, ["nik"]);
-    let make = |name: &str| {
+    let folder_with_file = |name: &str| {
         let folder = tracker.sandbox.folder(name);
         fs::write(folder.join("file"), b"x").unwrap();
         folder
@@ -91,16 +91,16 @@ fn files_that_cannot_be_shared_are_refused_with_a_reason() {
     let empty = tracker.sandbox.folder("empty");
     let folders = tracker.sandbox.folder("folders");
     fs::create_dir_all(folders.join("a/b")).unwrap();
-    let linked = make("linked");
+    let linked = folder_with_file("linked");
     symlink("file", linked.join("link")).unwrap();
-    let strange = make("strange");
+    let strange = folder_with_file("strange");
     fs::write(strange.join("a\\b"), b"x").unwrap();
-    let bell = make("bell");
+    let bell = folder_with_file("bell");
     fs::write(bell.join("a\u{7}b"), b"x").unwrap();
-    let drive = make("drive");
+    let drive = folder_with_file("drive");
     fs::write(drive.join("C:x"), b"x").unwrap();
     let long = "n".repeat(250);
-    let pipe = make("pipe");
+    let pipe = folder_with_file("pipe");
     nix::unistd::mkfifo(&pipe.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (path, says) in [
         (&missing, "missing"),
@@ -194,20 +194,11 @@ fn impossible_destinations_are_refused_before_anything_is_fetched() {
     mayank.run("wait");
 }
 
-#[test]
-fn a_full_destination_fails_the_download_with_the_reason() {
-    let tracker = AccountTracker::new();
-    let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
-    let file = tracker.sandbox.path("gift");
-    fs::write(&file, bytes(3 << 20, 1)).unwrap();
-    nik.run(&format!("upload_file lab {}", quoted(&file)));
-    // mayank's peer starts again with a file system of 1 MiB at the destination.
-    drop(mayank);
-    let (folder, info) = (
-        tracker.sandbox.folder("small"),
-        tracker.sandbox.tracker_info(),
-    );
-    let state = tracker.sandbox.path("mayank.state");
+/// Runs mayank's peer, which downloads `gift` to a file system of 1 MiB. Returns what the peer
+/// prints, or None if no file system can be mounted here.
+fn download_to_small_disk(sandbox: &Sandbox) -> Option<String> {
+    let (folder, info) = (sandbox.folder("small"), sandbox.tracker_info());
+    let state = sandbox.path("mayank.state");
     let mount = format!(
         "mount -t tmpfs -o size=1m tmpfs {} && exec \"$@\"; echo skipped",
         quoted(&folder)
@@ -221,15 +212,33 @@ fn a_full_destination_fails_the_download_with_the_reason() {
     shell.args(["-c", &download, "-c", "wait 40", "-c", "show_downloads"]);
     shell.stdin(Stdio::null()).stdout(Stdio::piped());
     let Ok(child) = shell.stderr(Stdio::piped()).spawn() else {
-        return println!("skipped: no unshare here");
+        println!("skipped: no unshare here");
+        return None;
     };
     let text = KilledOnDrop(child).output().stdout;
     if text.contains("skipped") || text.is_empty() {
-        return println!("skipped: no file system can be mounted here");
+        println!("skipped: no file system can be mounted here");
+        return None;
     }
+    Some(text)
+}
+
+#[test]
+fn a_download_to_a_full_disk_fails_with_the_reason() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.path("gift");
+    fs::write(&file, bytes(3 << 20, 1)).unwrap();
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
+    // mayank's peer starts again with a small file system at the destination.
+    drop(mayank);
+    let Some(text) = download_to_small_disk(&tracker.sandbox) else {
+        return;
+    };
     let objects: Vec<Value> = text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|object: &Value| object["event"].is_null())
         .collect();
     let (first, last) = (&objects[0], &objects[objects.len() - 1]);
     // The error comes at the start, where the space is reserved, or when the disk is full.

@@ -57,13 +57,13 @@ fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     for peer in [&mut *nik, &mut *mayank] {
         wait_until("all links have ended", || peer.run("status")["links"] == 0);
     }
-    let mut before = None;
+    let mut previous = None;
     // Complete pieces may still be in verification.
     wait_until("the download stops", || {
         let done = number(&mayank.shown_download("gift"), "bytes_done");
-        before.replace(done) == Some(done)
+        previous.replace(done) == Some(done)
     });
-    (uploaded(nik), before.unwrap())
+    (uploaded(nik), previous.unwrap())
 }
 
 /// Waits for the end of the download. Asserts that the copy is right, and that the bytes of all
@@ -84,20 +84,23 @@ fn a_logout_of_either_side_suspends_a_download_until_the_next_login() {
     let mut running = start_download();
     let (nik, mayank) = (&mut running.nik, &mut running.mayank);
     mayank.run("logout");
-    let (sent, done) = wait_until_at_rest(nik, mayank);
-    assert!(done < LENGTH as u64, "the download is complete already");
+    let (sent_at_first_logout, done_at_first_logout) = wait_until_at_rest(nik, mayank);
+    assert!(
+        done_at_first_logout < LENGTH as u64,
+        "the download is complete already"
+    );
     wait_until("the trouble names the missing login", || {
         mayank.shown_download("gift")["trouble"] == "suspended until mayank is logged in here"
     });
     mayank.run("login mayank\npw of mayank");
     mayank.wait_for_download("gift", |download| {
-        number(download, "bytes_done") >= done + PIECE as u64
+        number(download, "bytes_done") >= done_at_first_logout + PIECE as u64
     });
     // A logout of the seed suspends its share.
     nik.run("logout");
-    let (sent_then, done_then) = wait_until_at_rest(nik, mayank);
+    let (sent_at_second_logout, done_at_second_logout) = wait_until_at_rest(nik, mayank);
     assert!(
-        done_then < LENGTH as u64,
+        done_at_second_logout < LENGTH as u64,
         "the download is complete already"
     );
     wait_until("the trouble names the missing login", || {
@@ -107,12 +110,15 @@ fn a_logout_of_either_side_suspends_a_download_until_the_next_login() {
     });
     nik.run("login nik\npw of nik");
     assert_completes(&running.tracker, mayank, &running.file);
-    let again = uploaded(nik) - sent_then;
+    let sent_later = uploaded(nik) - sent_at_second_logout;
     assert!(
-        again <= LENGTH as u64 - done_then,
+        sent_later <= LENGTH as u64 - done_at_second_logout,
         "pieces were fetched twice"
     );
-    assert!(sent_then - sent >= done_then - done);
+    assert!(
+        sent_at_second_logout - sent_at_first_logout
+            >= done_at_second_logout - done_at_first_logout
+    );
 }
 
 #[test]
@@ -143,10 +149,13 @@ fn a_restart_of_the_leech_keeps_verified_pieces() {
     let sent = uploaded(&mut running.nik);
     let mut mayank = running.tracker.sandbox.debug_peer("mayank", &[]);
     let download = assert_completes(&running.tracker, &mut mayank, &running.file);
-    let kept = number(&download["from"], "disk");
-    assert!(kept >= before, "{download}");
-    let again = uploaded(&mut running.nik) - sent;
-    assert!(again <= LENGTH as u64 - kept, "pieces were fetched twice");
+    let from_disk = number(&download["from"], "disk");
+    assert!(from_disk >= before, "{download}");
+    let sent_later = uploaded(&mut running.nik) - sent;
+    assert!(
+        sent_later <= LENGTH as u64 - from_disk,
+        "pieces were fetched twice"
+    );
 }
 
 #[test]
@@ -165,8 +174,11 @@ fn a_download_waits_for_the_restart_of_its_only_seed() {
     assert!(done < LENGTH as u64, "the download is complete already");
     let mut nik = running.tracker.sandbox.debug_peer("nik", &[]);
     assert_completes(&running.tracker, mayank, &running.file);
-    let again = uploaded(&mut nik);
-    assert!(again <= LENGTH as u64 - done, "pieces were fetched twice");
+    let sent_later = uploaded(&mut nik);
+    assert!(
+        sent_later <= LENGTH as u64 - done,
+        "pieces were fetched twice"
+    );
 }
 
 #[test]
@@ -223,7 +235,7 @@ fn the_download_of_a_removed_member_fails_with_the_reason() {
 }
 
 /// For each piece of `content`, whether the partial file has it.
-fn pieces(part: &Path, content: &[u8]) -> Vec<bool> {
+fn owned_pieces(part: &Path, content: &[u8]) -> Vec<bool> {
     let part = fs::read(part).unwrap_or_default();
     let chunks = content.chunks(PIECE).enumerate();
     chunks
@@ -231,8 +243,24 @@ fn pieces(part: &Path, content: &[u8]) -> Vec<bool> {
         .collect()
 }
 
+/// Whether the copies, or their partial files, have every piece of `content` together.
+fn have_all_pieces(copies: &[PathBuf], content: &[u8]) -> bool {
+    let mut owned_together = vec![false; content.len().div_ceil(PIECE)];
+    for copy in copies {
+        let owned = match copy.exists() {
+            true => vec![true; owned_together.len()],
+            false => owned_pieces(&copy.with_extension("part"), content),
+        };
+        owned_together
+            .iter_mut()
+            .zip(owned)
+            .for_each(|(a, b)| *a |= b);
+    }
+    owned_together.iter().all(|piece| *piece)
+}
+
 #[test]
-fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() {
+fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies() {
     let length = 4 * LENGTH;
     let content = bytes(length, 5);
     let tracker = AccountTracker::with(&["--interval", "1"]);
@@ -249,21 +277,10 @@ fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() 
     for member in &mut members {
         member.run("download_file lab gift");
     }
-    let copy = |name: &str| tracker.sandbox.path(&format!("{name}/gift"));
-    let have_all_pieces = || {
-        let mut found = vec![false; content.len().div_ceil(PIECE)];
-        for name in names {
-            let owned = match copy(name).exists() {
-                true => vec![true; found.len()],
-                false => pieces(&copy(name).with_extension("part"), &content),
-            };
-            found.iter_mut().zip(owned).for_each(|(a, b)| *a |= b);
-        }
-        found.iter().all(|piece| *piece)
-    };
+    let copies = names.map(|name| tracker.sandbox.path(&format!("{name}/gift")));
     // The members need the seed until they have every piece together.
     wait_until("the members have every piece together", || {
-        uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces()
+        uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces(&copies, &content)
     });
     nik.process.kill();
     let is_running = |member: &mut Peer| member.shown_download("gift")["state"] == "downloading";
@@ -271,9 +288,9 @@ fn four_members_complete_after_the_seed_is_killed_after_one_and_a_half_copies() 
         members.iter_mut().all(is_running),
         "a member is complete already"
     );
-    for (member, name) in members.iter_mut().zip(names) {
+    for ((member, copy), name) in members.iter_mut().zip(&copies).zip(names) {
         member.run("wait");
-        assert!(fs::read(copy(name)).unwrap() == content, "{name}");
+        assert!(fs::read(copy).unwrap() == content, "{name}");
     }
 }
 
@@ -283,7 +300,7 @@ fn a_group_share_is_served_after_a_kill_only_if_its_user_is_logged_in() {
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let file = tracker.sandbox.file("gift", PIECE, 5);
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
-    let lab = uploaded["info_hash"].as_str().unwrap();
+    let info_hash = uploaded["info_hash"].as_str().unwrap();
     nik.run("logout");
     nik.process.kill();
     let mut nik = tracker.sandbox.debug_peer("nik", &[]);
@@ -293,8 +310,8 @@ fn a_group_share_is_served_after_a_kill_only_if_its_user_is_logged_in() {
             .contains("suspended until nik")
     });
     let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
-    let connection = call_tls(nik.process.address, lab, Some(&identity));
-    assert!(FakeLeech::greet(connection, lab, "mayank").is_none());
+    let connection = call_tls(nik.process.address, info_hash, Some(&identity));
+    assert!(FakeLeech::greet(connection, info_hash, "mayank").is_none());
     nik.run("login nik\npw of nik");
     mayank.run("download_file lab gift");
     mayank.run("wait");

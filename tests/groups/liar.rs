@@ -8,11 +8,21 @@ use crate::common::peer::quoted;
 use crate::common::waiting::wait_until;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 const LENGTH: usize = 8 << 20;
 
+/// Changes all bytes of a file. Length and time stay the same, so that the peer that shares it does
+/// not notice the damage.
+fn damage_unnoticed(path: &Path) {
+    let file = File::options().write(true).open(path).unwrap();
+    let time = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(&vec![0x55; LENGTH], 0).unwrap();
+    file.set_modified(time).unwrap();
+}
+
 #[test]
-fn a_bad_piece_comes_from_another_seed_and_the_liar_is_not_asked_again() {
+fn a_bad_piece_is_fetched_again_from_another_seed_and_the_liar_is_not_asked_again() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     // nik is so slow that the download needs both seeds.
     let mut nik = logged_in(&tracker, "nik", &["--up", "2M"]);
@@ -23,17 +33,13 @@ fn a_bad_piece_comes_from_another_seed_and_the_liar_is_not_asked_again() {
         peer
     });
     let file = tracker.sandbox.file("gift", LENGTH, 1);
-    let same = tracker.sandbox.file("same/gift", LENGTH, 1);
+    let umas_file = tracker.sandbox.file("same/gift", LENGTH, 1);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
-    uma.run(&format!("upload_file lab {}", quoted(&same)));
+    uma.run(&format!("upload_file lab {}", quoted(&umas_file)));
     wait_until("the share has two seeds", || {
         catalogue_entry(&mut mayank, "gift")["complete"] == 2
     });
-    // Length and time stay the same, so that uma's peer does not notice the damage.
-    let harmed = File::options().write(true).open(&same).unwrap();
-    let time = harmed.metadata().unwrap().modified().unwrap();
-    harmed.write_all_at(&vec![0x55; LENGTH], 0).unwrap();
-    harmed.set_modified(time).unwrap();
+    damage_unnoticed(&umas_file);
     mayank.run("download_file lab gift copy");
     wait_for_log_line(
         &tracker.sandbox.log("mayank"),
@@ -50,14 +56,18 @@ fn a_bad_piece_comes_from_another_seed_and_the_liar_is_not_asked_again() {
     wait_until("the liar has no link", || {
         share_in_status(&mut uma, "gift")["peers"] == 0
     });
-    let sent = share_in_status(&mut uma, "gift")["uploaded"].clone();
+    let uploaded_by_liar = share_in_status(&mut uma, "gift")["uploaded"].clone();
     mayank.run("wait");
     assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == fs::read(&file).unwrap());
-    let from = &mayank.shown_download("gift")["from"];
-    assert_eq!(from[nik.process.address.to_string()], LENGTH, "{from}");
+    let bytes_by_source = &mayank.shown_download("gift")["from"];
+    assert_eq!(
+        bytes_by_source[nik.process.address.to_string()],
+        LENGTH,
+        "{bytes_by_source}"
+    );
     assert_eq!(
         share_in_status(&mut uma, "gift")["uploaded"],
-        sent,
-        "asked again"
+        uploaded_by_liar,
+        "the liar was asked again"
     );
 }

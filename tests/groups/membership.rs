@@ -72,19 +72,8 @@ fn a_new_group_with_the_name_of_an_ended_one_works_like_any_group() {
     download(&tracker, &mut nik, "nik", "fourth", 4);
     nik.run("stop_share lab fourth");
     upload(&tracker, &mut nik, "first", 1);
-    download(
-        &tracker,
-        &mut mayank_joins(kim, mayank),
-        "mayank",
-        "first",
-        1,
-    );
-}
-
-/// Makes mayank a member of kim's group.
-fn mayank_joins(mut kim: Peer, mut mayank: Peer) -> Peer {
     join(&mut kim, &mut mayank, "mayank");
-    mayank
+    download(&tracker, &mut mayank, "mayank", "first", 1);
 }
 
 #[test]
@@ -153,13 +142,13 @@ fn a_logout_and_leaving_take_effect_at_once() {
     let mut user = second_login(&tracker, "nik");
     let (identity, _) = certify(&mut user, "lab");
     let address = mayank.process.address;
-    let call = || {
+    let is_served = || {
         let connection = call_tls(address, &info_hash, Some(&identity));
         FakeLeech::greet(connection, &info_hash, "eve").is_some()
     };
-    assert!(call());
+    assert!(is_served());
     mayank.run("leave_group lab");
-    assert!(!call(), "a user who left still serves");
+    assert!(!is_served(), "a user who left still serves");
     assert_eq!(seeds(&mut nik), 1);
     // A refused command changes nothing.
     nik.assert_refused("leave_group lab", "last-member", "");
@@ -167,16 +156,16 @@ fn a_logout_and_leaving_take_effect_at_once() {
 }
 
 #[test]
-fn stop_share_ends_a_member_s_own_share_although_another_share_has_its_name() {
+fn stop_share_ends_a_withdrawn_share_although_another_share_has_its_name() {
     let tracker = AccountTracker::with(&["--interval", "600"]);
     let [mut nik, mut mayank, mut kim] = team(&tracker, ["nik", "mayank", "kim"]);
     upload(&tracker, &mut mayank, "data", 1);
     download(&tracker, &mut kim, "kim", "data", 1);
     mayank.run("stop_share lab data");
-    let other = upload(&tracker, &mut nik, "data", 2);
+    let niks_share = upload(&tracker, &mut nik, "data", 2);
     assert!(!share_in_status(&mut kim, "data").is_null());
     let stopped = kim.run("stop_share lab data");
     assert!(share_in_status(&mut kim, "data").is_null(), "{stopped}");
     kim.assert_refused("stop_share lab data", "not-the-publisher", "");
-    assert_eq!(catalogue_entry(&mut kim, "data")["info_hash"], *other);
+    assert_eq!(catalogue_entry(&mut kim, "data")["info_hash"], *niks_share);
 }

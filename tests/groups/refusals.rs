@@ -98,26 +98,28 @@ fn issued_by_cluster(tracker: &AccountTracker) -> MemberIdentity {
     MemberIdentity { leaf, pkcs8 }
 }
 
-/// Connects over TLS with the server name `name` and asks for the swarm `asked`. Returns our
+/// Connects over TLS with the server name `name` and asks for the swarm `requested`. Returns our
 /// address and the answer.
 fn over_tls(
     address: SocketAddr,
     name: &str,
     identity: Option<&MemberIdentity>,
-    asked: &str,
+    requested: &str,
 ) -> (SocketAddr, Vec<u8>) {
     let mut connection = call_tls(address, name, identity);
     let local = connection.sock.local_addr().unwrap();
-    let _ = connection.write_all(&handshake(asked, "stranger"));
+    let _ = connection.write_all(&handshake(requested, "stranger"));
     let _ = connection.flush();
     (local, first_bytes(&mut connection))
 }
 
 /// Like [`over_tls`], without TLS.
-fn over_tcp(address: SocketAddr, asked: &str) -> (SocketAddr, Vec<u8>) {
+fn over_tcp(address: SocketAddr, requested: &str) -> (SocketAddr, Vec<u8>) {
     let mut connection = call(address);
     let local = connection.local_addr().unwrap();
-    connection.write_all(&handshake(asked, "stranger")).unwrap();
+    connection
+        .write_all(&handshake(requested, "stranger"))
+        .unwrap();
     (local, first_bytes(&mut connection))
 }
 
@@ -134,8 +136,8 @@ type RefusedCall = (&'static str, &'static str, (SocketAddr, Vec<u8>));
 fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Vec<RefusedCall> {
     let address = scene.nik.process.address;
     let [lab, other, open] = &scene.shares;
-    let (own, cluster) = (self_signed(), issued_by_cluster(&scene.tracker));
-    let tls = |name: &str, identity, asked: &str| over_tls(address, name, identity, asked);
+    let (self_signed, by_cluster) = (self_signed(), issued_by_cluster(&scene.tracker));
+    let tls = |name: &str, identity, requested: &str| over_tls(address, name, identity, requested);
     vec![
         (
             "no certificate",
@@ -155,12 +157,12 @@ fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Ve
         (
             "a self-signed one",
             "it is self-signed",
-            tls(lab, Some(&own), lab),
+            tls(lab, Some(&self_signed), lab),
         ),
         (
             "one of the cluster",
             "it is signed by a cluster of trackers",
-            tls(lab, Some(&cluster), lab),
+            tls(lab, Some(&by_cluster), lab),
         ),
         (
             "a member that names a swarm unknown here",
@@ -224,7 +226,7 @@ fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
     let unknown = lab.replace(|digit: char| digit.is_ascii_digit(), "a");
     let calls = refused_calls(&scene, &valid, &unknown);
     let log = scene.tracker.sandbox.log("nik");
-    // When this call is in the log, all earlier ones are.
+    // When this last call is in the log, most lines of the earlier ones are there too.
     let (last, _) = over_tcp(address, &unknown);
     wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
     let mut wrong = wrong_calls(&calls, &log);
@@ -272,7 +274,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
 }
 
 #[test]
-fn a_link_ends_with_its_certificate() {
+fn a_link_ends_when_its_certificate_expires() {
     let tracker = AccountTracker::with(&["--certificate-life", "4", "--interval", "1"]);
     let mut connection: ControlConnection = tracker.connect();
     connection.ask(None, create_user_request("nik")).unwrap();
@@ -283,11 +285,11 @@ fn a_link_ends_with_its_certificate() {
     mayank.perform(group_request("join_group lab"));
     nik.run("accept_request lab mayank");
     let file = tracker.sandbox.file("gift", 100_000, 1);
-    let lab = nik.run(&format!("upload_file lab {}", quoted(&file)));
-    let lab = lab["info_hash"].as_str().unwrap();
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
+    let info_hash = uploaded["info_hash"].as_str().unwrap();
     let greet = |identity: &MemberIdentity| {
-        let connection = call_tls(nik.process.address, lab, Some(identity));
-        FakeLeech::greet(connection, lab, "mayank")
+        let connection = call_tls(nik.process.address, info_hash, Some(identity));
+        FakeLeech::greet(connection, info_hash, "mayank")
     };
     let (mut leech, mut identity) = (None, None);
     // On a slow machine a certificate may expire before its use: then the test tries a new one.

@@ -15,8 +15,8 @@ const ROUNDS: usize = 200;
 /// Creates a group and publishes shares in it.
 fn fill(user: &mut User, name: &str, shares: usize) {
     user.perform(group_request(&format!("create_group {name}")));
-    let request = MemberKey::generate().unwrap();
-    let request = KeyRequest(request.request(user.token.as_bytes()).unwrap());
+    let key = MemberKey::generate().unwrap();
+    let request = KeyRequest(key.request(user.token.as_bytes()).unwrap());
     let label = || name.parse().unwrap();
     let ask = AccessRequest::Certify {
         group: label(),
@@ -90,7 +90,7 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
 }
 
 /// The median time to list a catalogue with this number of shares.
-fn median(user: &mut User, name: &str, shares: usize) -> Duration {
+fn median_time_to_list(user: &mut User, name: &str, shares: usize) -> Duration {
     let mut all: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
@@ -126,11 +126,11 @@ fn restart(tracker: AccountTracker) -> (AccountTracker, Duration) {
 fn catalogues_and_restarts_stay_fast_with_many_shares() {
     let log_in = |tracker: &AccountTracker, name: &str| User::log_in(tracker.connect(), name);
     let tracker = filled_tracker(0);
-    let few = median(&mut log_in(&tracker, "user"), "few", 10);
+    let few = median_time_to_list(&mut log_in(&tracker, "user"), "few", 10);
     drop(restart(tracker));
     let tracker = filled_tracker(200);
-    let many = median(&mut log_in(&tracker, "user"), "few", 10);
-    median(&mut log_in(&tracker, "user4"), "group100", 100);
+    let many = median_time_to_list(&mut log_in(&tracker, "user"), "few", 10);
+    median_time_to_list(&mut log_in(&tracker, "user4"), "group100", 100);
     let (tracker, time) = restart(tracker);
     assert_eq!(list(&mut log_in(&tracker, "user"), "few").len(), 10);
     assert!(many < few * 2, "lists are slower");

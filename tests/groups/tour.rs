@@ -57,29 +57,29 @@ fn the_story_runs_at_the_prompt() {
     let [mut nik, mut mayank] =
         ["nik", "mayank"].map(|user| log_in_at_terminal(&tracker.sandbox, user));
     nik.type_line("create_group lab");
-    let shown = nik.type_line(&format!("upload_file lab {}", quoted(&file)));
+    let output = nik.type_line(&format!("upload_file lab {}", quoted(&file)));
     assert!(
-        shown.contains("sharing gift  3.0 MiB  6 pieces  info-hash "),
-        "{shown}"
+        output.contains("sharing gift  3.0 MiB  6 pieces  info-hash "),
+        "{output}"
     );
-    let shown = mayank.type_line("list_files lab");
+    let output = mayank.type_line("list_files lab");
     assert!(
-        shown.contains("error: ") && !shown.contains("gift"),
-        "{shown}"
+        output.contains("error: ") && !output.contains("gift"),
+        "{output}"
     );
     mayank.type_line("join_group lab");
-    let shown = nik.type_line("list_requests lab");
-    assert!(shown.contains("mayank  asked 20"), "{shown}");
+    let output = nik.type_line("list_requests lab");
+    assert!(output.contains("mayank  asked 20"), "{output}");
     nik.type_line("accept_request lab mayank");
     wait_until("the share is listed", || {
         mayank.type_line("list_files lab").lines().any(is_listed)
     });
-    let shown = mayank.type_line("download_file lab gift copy");
-    assert!(shown.contains("downloading gift  info-hash "), "{shown}");
-    let shown = mayank.type_line("wait");
-    assert!(shown.contains("complete gift  3.0 MiB  in "), "{shown}");
-    let shown = mayank.type_line("show_downloads");
-    assert!(shown.contains("[C] [lab] gift\n"), "{shown}");
+    let output = mayank.type_line("download_file lab gift copy");
+    assert!(output.contains("downloading gift  info-hash "), "{output}");
+    let output = mayank.type_line("wait");
+    assert!(output.contains("complete gift  3.0 MiB  in "), "{output}");
+    let output = mayank.type_line("show_downloads");
+    assert!(output.contains("[C] [lab] gift  3.0 MiB  /"), "{output}");
     assert_same(&file, &tracker.sandbox.path("mayank/copy"));
     for mut peer in [nik, mayank] {
         peer.press("\x04");
@@ -107,7 +107,7 @@ fn start_nik(sandbox: &Sandbox, file: &Path) -> Process {
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let all = ["peer", "127.0.0.1:0", info, "--dir", state];
     let mut nik = Process::start(&sandbox.folder("nik"), &all);
-    for (line, shown) in [
+    for (line, start_of_answer) in [
         (
             "create_user nik\nsecret",
             "user nik created; to log in, type: login nik",
@@ -121,7 +121,7 @@ fn start_nik(sandbox: &Sandbox, file: &Path) -> Process {
     ] {
         nik.write_line(line);
         let line = nik.line();
-        assert!(line.starts_with(shown), "{line}");
+        assert!(line.starts_with(start_of_answer), "{line}");
     }
     nik
 }
@@ -134,7 +134,7 @@ fn accept(nik: &mut Process) {
 /// Checks what mayank's second run printed, and the copy. The first line is not checked.
 fn assert_downloaded(printed: &str, file: &Path, copy: &Path) {
     let lines: Vec<&str> = printed.lines().collect();
-    let [_, listed, started, complete, shown] = lines[..] else {
+    let [_, listed, started, complete, list_line] = lines[..] else {
         panic!("{printed}")
     };
     assert!(is_listed(listed), "{listed}");
@@ -143,7 +143,8 @@ fn assert_downloaded(printed: &str, file: &Path, copy: &Path) {
         "{started}"
     );
     assert!(complete.starts_with("complete gift  3.0 MiB"), "{complete}");
-    assert_eq!(shown, "[C] [lab] gift");
+    let path = copy.display();
+    assert_eq!(list_line, format!("[C] [lab] gift  3.0 MiB  {path}"));
     assert_same(file, copy);
 }
 
@@ -227,12 +228,16 @@ fn the_story_runs_in_json_and_downloaders_become_seeds() {
     let started = mayank.run("download_file lab gift copy");
     assert_eq!(started["info_hash"], uploaded["info_hash"]);
     mayank.run("wait");
-    let shown = mayank.shown_download("gift");
+    let download = mayank.shown_download("gift");
     assert_eq!(
-        (&shown["state"], &shown["group"], &shown["bytes_done"]),
+        (
+            &download["state"],
+            &download["group"],
+            &download["bytes_done"]
+        ),
         (&"complete".into(), &"lab".into(), &LENGTH.into())
     );
-    assert_eq!(shown["from"][nik.process.address.to_string()], LENGTH);
+    assert_eq!(download["from"][nik.process.address.to_string()], LENGTH);
     wait_until("the share has a second seed", || {
         catalogue_entry(&mut uma, "gift")["complete"] == 2
     });

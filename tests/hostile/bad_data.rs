@@ -3,7 +3,7 @@
 
 use super::lying_tracker::start_download;
 use crate::common::fake_peer::*;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech};
@@ -28,10 +28,10 @@ fn with_first_bit_flipped(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
 /// An honest owner that serves only after a signal over the channel.
 fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (go, gate): (_, Receiver<()>) = channel();
-    let (owned, gate) = (torrent.clone(), Mutex::new(gate));
+    let (served, gate) = (torrent.clone(), Mutex::new(gate));
     let address = listen(torrent, "honest", move |link, _| {
         let _ = gate.lock().unwrap().recv();
-        serve_all(link, &owned);
+        serve_all(link, &served);
     });
     (address, go)
 }
@@ -111,41 +111,47 @@ fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
     );
 }
 
+/// One of two owners. Both unchoke at once, and each waits until the other has a request too: each
+/// is asked for a part of the only piece.
+fn owner_beside_another(
+    torrent: &Torrent,
+    barrier: &Arc<Barrier>,
+    id: &'static str,
+    twist: Twist,
+) -> SocketAddr {
+    let (barrier, served) = (barrier.clone(), torrent.clone());
+    listen(torrent, id, move |mut link, number| {
+        if number > 0 {
+            return serve(link, &served, twist);
+        }
+        barrier.wait();
+        link.send(&[have_all(), unchoke()].concat());
+        let first = parse_request(&link.read_until(REQUEST).unwrap());
+        barrier.wait();
+        link.send(&piece(
+            first.0,
+            first.1,
+            &twist(first, served.block(first.0, first.1, first.2)),
+        ));
+        while let Some(body) = link.read_until(REQUEST) {
+            let (index, begin, length) = parse_request(&body);
+            link.send(&piece(
+                index,
+                begin,
+                &twist((index, begin, length), served.block(index, begin, length)),
+            ));
+        }
+    })
+}
+
 #[test]
 fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     let torrent = Torrent::new("share", 32 * BLOCK as usize, 32 * BLOCK as usize, 3);
     let sandbox = Sandbox::new();
-    // Both owners unchoke at once, and each waits until the other has a request too: each is asked
-    // for a part of the only piece.
     let barrier = Arc::new(Barrier::new(2));
-    let owner = |id: &'static str, twist: Twist| {
-        let (barrier, owned) = (barrier.clone(), torrent.clone());
-        listen(&torrent, id, move |mut link, number| {
-            if number > 0 {
-                return serve(link, &owned, twist);
-            }
-            barrier.wait();
-            link.send(&[have_all(), unchoke()].concat());
-            let first = parse_request(&link.read_until(REQUEST).unwrap());
-            barrier.wait();
-            link.send(&piece(
-                first.0,
-                first.1,
-                &twist(first, owned.block(first.0, first.1, first.2)),
-            ));
-            while let Some(body) = link.read_until(REQUEST) {
-                let (index, begin, length) = parse_request(&body);
-                link.send(&piece(
-                    index,
-                    begin,
-                    &twist((index, begin, length), owned.block(index, begin, length)),
-                ));
-            }
-        })
-    };
-    let liar = owner("liar", with_first_bit_flipped);
-    let honest = owner("honest", |_, block| block.to_vec());
-    announce_to(&sandbox, tracker_naming(&[liar, honest]));
+    let liar = owner_beside_another(&torrent, &barrier, "liar", with_first_bit_flipped);
+    let honest = owner_beside_another(&torrent, &barrier, "honest", |_, block| block.to_vec());
+    set_only_tracker(&sandbox, tracker_naming(&[liar, honest]));
     let mut peer = sandbox.debug_peer("leech", &[]);
     let file = torrent.write(&sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
@@ -226,8 +232,8 @@ fn an_owner_that_goes_silent_inside_a_block_does_not_stop_a_download() {
     assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
-        let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        link.send(&whole[..whole.len() / 2]);
+        let message = piece(index, begin, TORRENT.block(index, begin, length));
+        link.send(&message[..message.len() / 2]);
         let _ = was_requested.send(());
         link.read_to_end();
     });
@@ -262,16 +268,16 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
     let (_sandbox, mut peer) = assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
-        let whole = piece(index, begin, TORRENT.block(index, begin, length));
-        link.send(&whole.repeat(2));
+        let message = piece(index, begin, TORRENT.block(index, begin, length));
+        link.send(&message.repeat(2));
         link.read_to_end();
         let _ = was_requested.send(());
     });
     wait_for_log_line(&peer.log, &["ended", "a block that was not asked for"]);
     let from = peer.shown_download("share")["from"].clone();
-    let counted = from.as_object().unwrap().values();
-    let counted: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
-    assert_eq!(counted, TORRENT.content.len() as u64);
+    let counts = from.as_object().unwrap().values();
+    let sum: u64 = counts.map(|bytes| bytes.as_u64().unwrap()).sum();
+    assert_eq!(sum, TORRENT.content.len() as u64);
 }
 
 #[test]
@@ -297,7 +303,7 @@ fn pieces_that_end_inside_a_block_arrive_whole() {
         let length = 3 * piece_length + piece_length / 2;
         let torrent = Torrent::new("share", length, piece_length, number as u64);
         let owner = honest_seed(&torrent, "honest");
-        announce_to(&sandbox, tracker_naming(&[owner]));
+        set_only_tracker(&sandbox, tracker_naming(&[owner]));
         let mut peer = sandbox.debug_peer(&format!("leech{number}"), &[]);
         let file = torrent.write(&sandbox, "share.torrent");
         peer.run(&format!("download {} copy", quoted(&file)));

@@ -7,11 +7,11 @@ use crate::common::process::resident_kib;
 use crate::common::sandbox::Sandbox;
 
 #[test]
-fn odd_but_allowed_messages_keep_the_link() {
+fn odd_but_allowed_messages_do_not_end_the_link() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let bitfield = frame(BITFIELD, &[0x80, 0, 0]);
-    let hello = frame(EXTENDED, b"\0d1:md6:ut_pexi1ee1:pi1e4:reqqi-5e1:v3:x\x1bye");
+    let extension_handshake = frame(EXTENDED, b"\0d1:md6:ut_pexi1ee1:pi1e4:reqqi-5e1:v3:x\x1bye");
     let table: [(&str, Vec<u8>); 16] = [
         ("keep-alives", KEEP_ALIVE.repeat(1000)),
         ("an unknown id", frame(99, &[1, 2, 3])),
@@ -25,11 +25,11 @@ fn odd_but_allowed_messages_keep_the_link() {
         ),
         (
             "the extension handshake before the bitfield",
-            [hello.clone(), bitfield.clone()].concat(),
+            [extension_handshake.clone(), bitfield.clone()].concat(),
         ),
         (
             "the extension handshake twice",
-            [hello.clone(), hello].concat(),
+            [extension_handshake.clone(), extension_handshake].concat(),
         ),
         (
             "a DHT port before the bitfield",
@@ -98,10 +98,8 @@ fn odd_but_allowed_messages_keep_the_link() {
     }
 }
 
-#[test]
-fn messages_may_be_split_anywhere_or_come_all_at_once() {
-    let sandbox = Sandbox::new();
-    let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
+/// A handshake and messages of many kinds, with two requests among them.
+fn handshake_and_messages(id: &str) -> Vec<u8> {
     let messages = [
         KEEP_ALIVE.to_vec(),
         frame(EXTENDED, b"\0de"),
@@ -116,39 +114,41 @@ fn messages_may_be_split_anywhere_or_come_all_at_once() {
         request(19, BLOCK, 3616),
         KEEP_ALIVE.to_vec(),
     ];
-    let messages = messages.concat();
-    let all = |id: &str| {
-        [
-            handshake(TORRENT.info_hash, EXTENDED_AND_FAST, id),
-            messages.clone(),
-        ]
-        .concat()
-    };
-    let answers = |mut link: FakePeer| {
-        assert!(link.read_handshake().is_some());
-        let blocks = [
-            link.read_until(PIECE).unwrap(),
-            link.read_until(PIECE).unwrap(),
-        ];
-        assert!(
-            blocks[0][8..] == *TORRENT.block(5, 0, BLOCK)
-                && blocks[1][8..] == *TORRENT.block(19, BLOCK, 3616)
-        );
-    };
+    let handshake = handshake(TORRENT.info_hash, EXTENDED_AND_FAST, id);
+    [handshake, messages.concat()].concat()
+}
+
+/// Asserts that both requests of [`handshake_and_messages`] are answered.
+fn assert_answered(mut link: FakePeer) {
+    assert!(link.read_handshake().is_some());
+    let blocks = [
+        link.read_until(PIECE).unwrap(),
+        link.read_until(PIECE).unwrap(),
+    ];
+    assert!(
+        blocks[0][8..] == *TORRENT.block(5, 0, BLOCK)
+            && blocks[1][8..] == *TORRENT.block(19, BLOCK, 3616)
+    );
+}
+
+#[test]
+fn messages_may_be_split_anywhere_or_come_all_at_once() {
+    let sandbox = Sandbox::new();
+    let seed = seed_with(&sandbox, "seed", &TORRENT, &["--upload-slots", "200"]);
     let mut whole = FakePeer::connect_tcp(seed.process.address);
-    whole.send(&all("whole"));
-    answers(whole);
+    whole.send(&handshake_and_messages("whole"));
+    assert_answered(whole);
     let mut bytewise = FakePeer::connect_tcp(seed.process.address);
-    all("bytewise")
+    handshake_and_messages("bytewise")
         .iter()
         .for_each(|byte| bytewise.send(&[*byte]));
-    answers(bytewise);
-    for cut in 1..all("").len() {
-        let all = all(&format!("cut{cut}"));
+    assert_answered(bytewise);
+    for cut in 1..handshake_and_messages("").len() {
+        let bytes = handshake_and_messages(&format!("cut{cut}"));
         let mut link = FakePeer::connect_tcp(seed.process.address);
-        link.send(&all[..cut]);
-        link.send(&all[cut..]);
-        answers(link);
+        link.send(&bytes[..cut]);
+        link.send(&bytes[cut..]);
+        assert_answered(link);
     }
 }
 
@@ -156,7 +156,7 @@ fn messages_may_be_split_anywhere_or_come_all_at_once() {
 fn ten_thousand_requests_at_once_end_the_link_and_take_no_memory() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let before = resident_kib(seed.process.id());
+    let kib_before = resident_kib(seed.process.id());
     let mut greedy = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "greedy");
     greedy.send(&interested());
     greedy.read_until(UNCHOKE).unwrap();
@@ -165,7 +165,7 @@ fn ten_thousand_requests_at_once_end_the_link_and_take_no_memory() {
     let line = wait_for_log_line(&seed.log, &[&format!("link with {address} ended")]);
     assert!(line.contains("more requests than are kept"), "{line}");
     assert_serves(&seed, &TORRENT);
-    let grown = resident_kib(seed.process.id()).saturating_sub(before);
+    let grown = resident_kib(seed.process.id()).saturating_sub(kib_before);
     assert!(grown < 8 << 10, "{grown} KiB more than before");
 }
 
@@ -205,7 +205,7 @@ fn a_caller_that_reads_nothing_does_not_stop_others() {
 fn a_request_for_a_missing_piece_is_rejected() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &TORRENT);
-    let before = resident_kib(leech.process.id());
+    let kib_before = resident_kib(leech.process.id());
     let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "early");
     link.send(&request(4, 0, BLOCK));
     assert_eq!(
@@ -221,6 +221,6 @@ fn a_request_for_a_missing_piece_is_rejected() {
     let mut later = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "later");
     later.send(&interested());
     assert_eq!(later.read_until(UNCHOKE), Some(vec![]));
-    let grown = resident_kib(leech.process.id()).saturating_sub(before);
+    let grown = resident_kib(leech.process.id()).saturating_sub(kib_before);
     assert!(grown < 8 << 10, "{grown} KiB more than before");
 }

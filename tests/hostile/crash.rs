@@ -4,7 +4,7 @@
 use super::disk::leech_with_eight_pieces;
 use super::late;
 use crate::common::fake_peer::*;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, assert_serves, seed};
@@ -13,6 +13,7 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_for};
 use pieceful::peer::{Deadlines, DownloadState};
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,13 +49,11 @@ fn state(peer: &mut Peer, name: &str) -> String {
         .to_owned()
 }
 
-#[test]
-fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
-    let sandbox = Sandbox::new();
-    let served = Arc::new(AtomicUsize::new(0));
-    let counted = served.clone();
-    // The first caller gets half of the blocks, later callers get all.
-    let owner = listen(&TORRENT, "owner", move |mut link, number| {
+/// An owner that sends half of the blocks to its first caller, and all to later callers. `served`
+/// counts the blocks.
+fn owner_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
+    let served = served.clone();
+    listen(&TORRENT, "owner", move |mut link, number| {
         link.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
             let Some(body) = link.read_until(REQUEST) else {
@@ -64,11 +63,18 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
             if number == 0 && sent == 20 {
                 return link.read_to_end();
             }
-            counted.fetch_add(1, Ordering::SeqCst);
+            served.fetch_add(1, Ordering::SeqCst);
             link.send(&piece(index, begin, TORRENT.block(index, begin, length)));
         }
-    });
-    announce_to(&sandbox, tracker_naming(&[owner]));
+    })
+}
+
+#[test]
+fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
+    let sandbox = Sandbox::new();
+    let served = Arc::new(AtomicUsize::new(0));
+    let owner = owner_that_stops_halfway(&served);
+    set_only_tracker(&sandbox, tracker_naming(&[owner]));
     let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
     first.run(&format!("download {} copy", quoted(&file)));
@@ -103,7 +109,7 @@ fn restart_seed(sandbox: &Sandbox) -> Peer {
     let mut seed = sandbox.debug_peer("seed", &[]);
     wait_for(
         || (state(&mut seed, "share") == "complete").then_some(()),
-        || "it is not complete after the restart".into(),
+        || "the share is not complete after the restart".into(),
     );
     seed
 }
@@ -212,12 +218,12 @@ fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     both.run(&format!("download {} other", quoted(&file)));
     both.wait_for_state("other", "complete");
     drop(both);
-    let ours = record(&sandbox, "seed", &TORRENT);
-    fs::copy(record(&sandbox, "seed", &other), &ours).unwrap();
+    let record_path = record(&sandbox, "seed", &TORRENT);
+    fs::copy(record(&sandbox, "seed", &other), &record_path).unwrap();
     let mut peer = sandbox.debug_peer("seed", &[]);
     wait_for_log_line(
         &peer.log,
-        &["ERROR", ours.file_name().unwrap().to_str().unwrap()],
+        &["ERROR", record_path.file_name().unwrap().to_str().unwrap()],
     );
     assert_eq!(state(&mut peer, "share"), "none");
     assert_eq!(state(&mut peer, "other"), "complete");
@@ -283,15 +289,15 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     let sandbox = Sandbox::new();
     let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     let path = record(&sandbox, "leech", &TORRENT);
-    let older = fs::read(&path).unwrap();
+    let older_record = fs::read(&path).unwrap();
     go.send(()).unwrap();
     leech.wait_for_state("share", "complete");
     wait_for(
-        || (fs::read(&path).unwrap() != older).then_some(()),
+        || (fs::read(&path).unwrap() != older_record).then_some(()),
         || "the record of the complete download is not written".to_owned(),
     );
     leech.kill();
-    fs::write(&path, older).unwrap();
+    fs::write(&path, older_record).unwrap();
     // No owner can be found now.
     fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     let mut restarted = sandbox.debug_peer("leech", &[]);
@@ -314,8 +320,8 @@ fn a_download_shown_as_complete_is_recorded_as_complete() {
     }
     let hash = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();
     let path = sandbox.path("state/records").join(hash);
-    let at_once = fs::read(&path).unwrap();
+    let record_at_once = fs::read(&path).unwrap();
     serving.join().unwrap();
     leech.stop();
-    assert!(at_once == fs::read(&path).unwrap());
+    assert!(record_at_once == fs::read(&path).unwrap());
 }

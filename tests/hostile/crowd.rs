@@ -2,7 +2,7 @@
 
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{
-    announce_to, compact, http_response, serve_requests, tracker_naming,
+    compact, http_response, serve_requests, set_only_tracker, tracker_naming,
 };
 use crate::common::log::log_line_with;
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed};
@@ -21,7 +21,7 @@ const CROWD: usize = 300;
 fn connections_without_a_handshake_stop_neither_seed_nor_leech() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    announce_to(&sandbox, tracker_naming(&[seed.process.address]));
+    set_only_tracker(&sandbox, tracker_naming(&[seed.process.address]));
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let crowd: Vec<TcpStream> = (0..CROWD)
         .flat_map(|_| [seed.process.address, leech.process.address])
@@ -70,16 +70,16 @@ fn idle_links_at_a_seed_make_room_for_an_interested_peer() {
 #[test]
 fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
     let sandbox = Sandbox::new();
-    let named = Arc::new(Mutex::new(Vec::new()));
-    let names = named.clone();
+    let named_peers = Arc::new(Mutex::new(Vec::new()));
+    let peers_to_name = named_peers.clone();
     // This tracker demands an announce every second, as only a pieceful tracker may.
     let tracker = serve_requests(move |_| {
-        let peers = compact(&names.lock().unwrap());
+        let peers = compact(&peers_to_name.lock().unwrap());
         let head = format!("d8:intervali1e12:min intervali1e5:peers{}:", peers.len());
         let body = [head.as_bytes(), &peers, b"8:piecefuli1ee"].concat();
         Some(http_response(&body))
     });
-    announce_to(&sandbox, tracker);
+    set_only_tracker(&sandbox, tracker);
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let crowd: Vec<FakePeer> = (0..CROWD)
         .map(|number| {
@@ -94,7 +94,10 @@ fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
         })
         .collect();
     // Now the tracker names an owner.
-    named.lock().unwrap().push(honest_seed(&TORRENT, "owner"));
+    named_peers
+        .lock()
+        .unwrap()
+        .push(honest_seed(&TORRENT, "owner"));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     drop(crowd);

@@ -2,11 +2,11 @@
 //! while they are shared.
 
 use crate::common::fake_peer::*;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech, seed};
 use crate::common::peer::{Peer, quoted};
-use crate::common::process::{BINARY, KilledOnDrop, limited, run, run_command};
+use crate::common::process::{BINARY, KilledOnDrop, command_with_file_limit, run, run_command};
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_for;
 use serde_json::Value;
@@ -141,7 +141,7 @@ fn a_file_changed_while_it_is_seeded_never_reaches_a_copy() {
     let changed = bytes(TORRENT.content.len(), 99);
     file.write_all_at(&changed, 0).unwrap();
     file.set_modified(time).unwrap();
-    announce_to(&sandbox, tracker_naming(&[seed.process.address]));
+    set_only_tracker(&sandbox, tracker_naming(&[seed.process.address]));
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     wait_for_log_line(
         &leech.log,
@@ -198,13 +198,13 @@ fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop>
     let started = wait_for(
         || {
             let called = log_line_with(&log, &["called"]).map(|_| true);
-            called.or_else(|| child.ended().map(|_| false))
+            called.or_else(|| child.exit_status().map(|_| false))
         },
         || "the download does not start".into(),
     );
     if !started {
-        let why = child.output().stderr.replace('\n', "; ");
-        report_skipped(&format!("no file system can be mounted here: {why}"));
+        let reason = child.output().stderr.replace('\n', "; ");
+        report_skipped(&format!("no file system can be mounted here: {reason}"));
         return None;
     }
     Some(child)
@@ -216,7 +216,7 @@ fn a_file_larger_than_the_system_allows_is_refused_at_once() {
     let folder = sandbox.folder("small");
     let arguments = download_arguments(&sandbox, &folder);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let output = run_command(limited(&folder, &arguments, 150));
+    let output = run_command(command_with_file_limit(&folder, &arguments, 150));
     let text = output.stdout;
     assert!(
         text.contains("\"kind\":\"storage\"") && text.contains("copy.part"),
@@ -237,7 +237,7 @@ fn a_full_disk_fails_the_download_with_the_reason() {
         let _: Result<(), _> = gate.lock().unwrap().recv();
         serve_all(link, &TORRENT);
     });
-    announce_to(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[owner]));
     let Some(child) = start_on_small_disk(&sandbox, &folder) else {
         return;
     };
@@ -252,8 +252,8 @@ fn a_full_disk_fails_the_download_with_the_reason() {
     go.send(()).unwrap();
     let output = child.output();
     let text = output.stdout;
-    let shown: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    let download = &shown["downloads"][0];
+    let list: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let download = &list["downloads"][0];
     assert_eq!(download["state"], "failed", "{text}");
     assert!(
         download["reason"]
@@ -298,7 +298,7 @@ fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
 /// serve the others.
 pub(crate) fn leech_with_eight_pieces(sandbox: &Sandbox) -> (Peer, Sender<()>) {
     let (go, gate) = channel();
-    announce_to(sandbox, tracker_naming(&[owner_in_two_parts(gate)]));
+    set_only_tracker(sandbox, tracker_naming(&[owner_in_two_parts(gate)]));
     let mut leech = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(sandbox, "share.torrent");
     leech.run(&format!("download {} copy --sequential", quoted(&file)));
@@ -320,10 +320,10 @@ fn a_failed_write_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let (mut leech, go) = leech_with_eight_pieces(&sandbox);
     // The limit is above the eight pieces, and above all other files of the peer.
-    let limited = Command::new("prlimit")
+    let prlimit_status = Command::new("prlimit")
         .args(["--pid", &leech.process.id().to_string(), "--fsize=400000"])
         .status();
-    if !limited.is_ok_and(|status| status.success()) {
+    if !prlimit_status.is_ok_and(|status| status.success()) {
         return report_skipped("no prlimit here");
     }
     let reason = reason_of_failure(&mut leech, &go);
@@ -334,8 +334,8 @@ fn a_failed_write_fails_the_download_with_the_reason() {
     assert!(!sandbox.path("leech/copy").exists());
     leech.kill();
     // Without the limit the download completes.
-    let mut again = sandbox.debug_peer("leech", &[]);
-    again.wait_for_state("share", "complete");
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
 

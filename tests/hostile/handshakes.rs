@@ -2,7 +2,7 @@
 //! owners that hang up.
 
 use crate::common::fake_peer::*;
-use crate::common::fake_tracker::{announce_to, tracker_naming};
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, assert_serves, seed};
 use crate::common::peer::quoted;
@@ -24,7 +24,7 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
         bytes[at] = byte;
         bytes
     };
-    let other = handshake([9; 20], EXTENDED_AND_FAST, "stranger");
+    let for_another_swarm = handshake([9; 20], EXTENDED_AND_FAST, "stranger");
     let table = [
         (
             "a name of 18 bytes",
@@ -43,7 +43,7 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
         ),
         (
             "another swarm",
-            other,
+            for_another_swarm,
             "asks for 0909090909090909090909090909090909090909, which is not served here",
         ),
         (
@@ -133,8 +133,8 @@ fn a_handshake_that_trickles_is_ended_at_its_deadline() {
         .map(|_| FakePeer::connect_tcp(seed.process.address))
         .collect();
     let mut next = 0;
-    let mut open = true;
-    while open {
+    let mut is_open = true;
+    while is_open {
         for link in &mut links {
             link.send(&valid[next..=next]);
         }
@@ -145,7 +145,7 @@ fn a_handshake_that_trickles_is_ended_at_its_deadline() {
         first
             .set_read_timeout(Some(Duration::from_millis(500)))
             .unwrap();
-        open = first.read(&mut [0; 1]).is_err_and(|error| {
+        is_open = first.read(&mut [0; 1]).is_err_and(|error| {
             matches!(
                 error.kind(),
                 std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
@@ -169,17 +169,17 @@ fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
         link.read_handshake();
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    announce_to(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[owner]));
     // A peer with the default log level.
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
     leech.run(&format!("download {} copy", quoted(&file)));
-    let why = format!(
+    let reason = format!(
         "{owner}: it hung up at the handshake; it does not share this, or accepts encrypted connections only"
     );
     let download = leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
-        trouble.starts_with(&format!("no owner can be reached: {why}"))
+        trouble.starts_with(&format!("no owner can be reached: {reason}"))
     });
     assert_eq!(download["state"], "downloading");
     wait_for(
@@ -187,16 +187,20 @@ fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
         || "the owner is not called again".to_owned(),
     );
     let log = sandbox.path("leech.state/peer.log");
-    wait_for_log_line(&log, &["INFO", &why]);
+    wait_for_log_line(&log, &["INFO", &reason]);
     let text = fs::read_to_string(log).unwrap();
-    assert_eq!(text.matches(&format!("calling {why}")).count(), 1, "{text}");
+    assert_eq!(
+        text.matches(&format!("calling {reason}")).count(),
+        1,
+        "{text}"
+    );
 }
 
 #[test]
 fn an_owner_that_never_answers_the_handshake_is_named() {
     let sandbox = Sandbox::new();
     let owner = listen_tcp(|mut link, _| while link.read_message().is_some() {});
-    announce_to(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[owner]));
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
     leech.run(&format!("download {} copy", quoted(&file)));

@@ -47,7 +47,7 @@ fn logged_line(parts: &[&str]) -> Option<String> {
 }
 
 /// Waits for the log line that says why the link ended.
-fn end_of(link: &FakePeer) -> String {
+fn wait_for_end_of(link: &FakePeer) -> String {
     let about = format!("link with {} ended", link.local_address());
     wait_for(
         || logged_line(&[&about]),
@@ -82,12 +82,13 @@ pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Pee
     if seeded {
         fs::write(&copy, &TORRENT.content).unwrap();
     }
-    let wanted = DownloadOptions {
+    let download_options = DownloadOptions {
         destination: Some(copy),
         ..DownloadOptions::default()
     };
     let torrent = TORRENT.write(sandbox, "share.torrent");
-    peer.download(&torrent, wanted, &|_, _| {}).unwrap();
+    peer.download(&torrent, download_options, &|_, _| {})
+        .unwrap();
     wait_for(
         || (peer.downloads()[0].state != DownloadState::Checking).then_some(()),
         || "the check does not end".into(),
@@ -135,7 +136,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
     let seed = peer(&sandbox, true, message_within(SECOND));
     let mut bystander = connect(&seed, "bystander");
     let long = |id: u8| frame(id, &vec![0; 1_000]);
-    let stopped = [
+    let incomplete = [
         ("a length", vec![0, 0]),
         ("a request", request(0, 0, BLOCK)[..9].to_vec()),
         ("a message with an unknown id", long(99)[..500].to_vec()),
@@ -144,11 +145,11 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
             [frame(HAVE, &numbers(&[1])), long(EXTENDED)[..99].to_vec()].concat(),
         ),
     ];
-    for (name, bytes) in stopped {
+    for (name, bytes) in incomplete {
         let mut link = connect(&seed, "stopped");
         link.send(&bytes);
         link.read_to_end();
-        let line = end_of(&link);
+        let line = wait_for_end_of(&link);
         assert!(
             line.contains("did not come whole in 1 seconds"),
             "{name}: {line}"
@@ -158,7 +159,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
         let start = Instant::now();
         let mut link = connect(&seed, "trickling");
         trickle(&mut link, &long(id));
-        let line = end_of(&link);
+        let line = wait_for_end_of(&link);
         assert!(
             line.contains("did not come whole in 1 seconds"),
             "{name}: {line}"
@@ -169,7 +170,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
 }
 
 #[test]
-fn a_block_that_trickles_ends_its_link_and_comes_from_another_owner() {
+fn a_block_that_trickles_ends_its_link_and_is_fetched_from_another_owner() {
     let sandbox = Sandbox::new();
     let leech = peer(&sandbox, false, message_within(SECOND));
     let mut link = connect(&leech, "trickling");
@@ -178,7 +179,7 @@ fn a_block_that_trickles_ends_its_link_and_comes_from_another_owner() {
     let block = piece(index, begin, TORRENT.block(index, begin, length));
     link.send(&block[..100]);
     trickle(&mut link, &block[100..]);
-    let line = end_of(&link);
+    let line = wait_for_end_of(&link);
     assert!(line.contains("did not come whole in 1 seconds"), "{line}");
     serve_all(connect(&leech, "honest"), &TORRENT);
     assert!(fs::read(sandbox.path("copy")).unwrap() == TORRENT.content);
@@ -194,15 +195,19 @@ fn a_silent_link_ends_and_a_link_with_keep_alives_stays() {
     };
     let seed = peer(&sandbox, true, deadlines);
     let start = Instant::now();
-    // Neither sends an extension handshake. Both sides offer extensions, but the handshake is
-    // optional.
+    // Neither caller sends an extension handshake. Both sides offer extensions, but that handshake
+    // is optional.
     let (mut silent, mut patient) = (connect(&seed, "silent"), connect(&seed, "patient"));
     while start.elapsed() < 2 * silence {
         patient.send(&KEEP_ALIVE);
-        assert!(read_for_a_pause(&mut patient), "{}", end_of(&patient));
+        assert!(
+            read_for_a_pause(&mut patient),
+            "{}",
+            wait_for_end_of(&patient)
+        );
     }
     silent.read_to_end();
-    let line = end_of(&silent);
+    let line = wait_for_end_of(&silent);
     assert!(line.contains("nothing came for 3 seconds"), "{line}");
     assert!(patient.fetch(0, 0, 16).is_some() && is_open(&patient));
 }
@@ -221,7 +226,7 @@ fn a_link_that_does_not_read_its_blocks_ends() {
     deaf.read_until(UNCHOKE).unwrap();
     // 16 MiB are more than the buffers of the sockets.
     deaf.send(&request(0, 0, BLOCK).repeat(1_000));
-    let line = end_of(&deaf);
+    let line = wait_for_end_of(&deaf);
     assert!(line.contains("it does not read what it is sent"), "{line}");
     assert!(bystander.fetch(0, 0, 16).is_some() && is_open(&bystander));
 }
@@ -238,7 +243,7 @@ fn a_link_that_leaves_requests_unanswered_again_and_again_ends() {
     let mut link = connect(&leech, "promising");
     link.send(&[have_all(), unchoke()].concat());
     link.read_to_end();
-    let line = end_of(&link);
+    let line = wait_for_end_of(&link);
     assert!(line.contains("it delivers nothing"), "{line}");
     assert!(is_open(&bystander));
     serve_all(bystander, &TORRENT);

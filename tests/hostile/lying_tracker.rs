@@ -3,7 +3,7 @@
 
 use crate::common::fake_peer::{honest_seed, listen_tcp};
 use crate::common::fake_tracker::{
-    announce_answer, announce_to, compact, http_response, serve_requests, tracker_naming,
+    announce_answer, compact, http_response, serve_requests, set_only_tracker, tracker_naming,
 };
 use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, leech};
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A peer that starts to download the torrent and asks `tracker` for owners.
 pub(crate) fn start_download(sandbox: &Sandbox, tracker: SocketAddr) -> Peer {
-    announce_to(sandbox, tracker);
+    set_only_tracker(sandbox, tracker);
     let mut peer = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
@@ -105,12 +105,12 @@ fn an_unusable_answer_is_shown_and_logged_with_its_reason() {
         let mut peer = start_download(&sandbox, serve_requests(move |_| bytes.clone()));
         let status = tracker_after_announce(&mut peer);
         assert_eq!(status["reachable"], false, "{name}: {status}");
-        let shown = status["trouble"].as_str().unwrap();
+        let shown_trouble = status["trouble"].as_str().unwrap();
         assert!(
-            !shown.is_empty() && shown.contains(trouble),
-            "{name}: {shown}"
+            !shown_trouble.is_empty() && shown_trouble.contains(trouble),
+            "{name}: {shown_trouble}"
         );
-        wait_for_log_line(&peer.log, &["WARN", shown]);
+        wait_for_log_line(&peer.log, &["WARN", shown_trouble]);
         assert!(resident_kib(peer.process.id()) < 64 << 10, "{name}");
     }
 }
@@ -224,13 +224,13 @@ fn impossible_addresses_are_skipped_and_the_real_owner_is_found() {
 fn twenty_thousand_unreachable_peers_do_not_hide_an_owner() {
     let sandbox = Sandbox::new();
     let owner = honest_seed(&TORRENT, "owner");
-    let mut all = vec![owner];
+    let mut named_peers = vec![owner];
     // Nothing listens at these loopback addresses: each call is refused at once.
-    all.extend(
+    named_peers.extend(
         (0..20_000u32)
             .map(|number| SocketAddr::from(([127, 1, (number >> 8) as u8, number as u8], 1))),
     );
-    let mut peer = start_download(&sandbox, tracker_naming(&all));
+    let mut peer = start_download(&sandbox, tracker_naming(&named_peers));
     peer.run("wait 50");
     assert!(resident_kib(peer.process.id()) < 64 << 10);
 }
@@ -239,7 +239,7 @@ fn twenty_thousand_unreachable_peers_do_not_hide_an_owner() {
 fn a_tracker_added_to_tracker_info_later_is_asked() {
     let sandbox = Sandbox::new();
     let mut peer = leech(&sandbox, "leech", &TORRENT);
-    announce_to(&sandbox, tracker_naming(&[honest_seed(&TORRENT, "owner")]));
+    set_only_tracker(&sandbox, tracker_naming(&[honest_seed(&TORRENT, "owner")]));
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }
@@ -249,7 +249,7 @@ fn terminal_escapes_in_a_failure_reason_are_shown_escaped() {
     let sandbox = Sandbox::new();
     let reason = "\x1b[2J\x1b]0;owned\x07 go \u{202e}away\n\u{9b}31m";
     let body = format!("d14:failure reason{}:{reason}e", reason.len()).into_bytes();
-    announce_to(
+    set_only_tracker(
         &sandbox,
         serve_requests(move |_| Some(http_response(&body))),
     );

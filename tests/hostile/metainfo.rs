@@ -120,16 +120,17 @@ fn bad_torrents_are_refused_and_write_nothing() {
             message.contains("bad.torrent") && message.len() < 1000,
             "{name}: {message}"
         );
-        let shown = run(
+        let show_output = run(
             &sandbox.folder("work"),
             &["torrent", "show", file.to_str().unwrap()],
             "",
         );
-        assert_eq!(shown.code, Some(1), "{name}: {shown:?}");
+        assert_eq!(show_output.code, Some(1), "{name}: {show_output:?}");
         let terminal_acts_on = |c: char| c.is_control() && c != '\n';
         assert!(
-            shown.stderr.starts_with("error: ") && !shown.stderr.contains(terminal_acts_on),
-            "{name}: {shown:?}"
+            show_output.stderr.starts_with("error: ")
+                && !show_output.stderr.contains(terminal_acts_on),
+            "{name}: {show_output:?}"
         );
     }
     assert_eq!(fs::read_dir(sandbox.path("leech")).unwrap().count(), 0);
@@ -144,7 +145,7 @@ fn a_name_with_terminal_controls_is_escaped_in_all_output() {
     let file = Torrent::new(name, 1000, 16_384, 6).write(&sandbox, "t.torrent");
     let download = format!("download {}", quoted(&file));
     let folder = sandbox.folder("work");
-    let output = run(
+    let peer_output = run(
         &folder,
         &[
             "peer",
@@ -163,8 +164,12 @@ fn a_name_with_terminal_controls_is_escaped_in_all_output() {
         ],
         "",
     );
-    let shown = run(&folder, &["torrent", "show", file.to_str().unwrap()], "");
-    for text in [&output.stdout, &output.stderr, &shown.stdout] {
+    let show_output = run(&folder, &["torrent", "show", file.to_str().unwrap()], "");
+    for text in [
+        &peer_output.stdout,
+        &peer_output.stderr,
+        &show_output.stdout,
+    ] {
         assert!(
             text.contains("report\\u{202e}fdp.exe") && !text.contains('\u{202e}'),
             "{text}"

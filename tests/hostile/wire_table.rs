@@ -11,7 +11,7 @@ use crate::common::sandbox::Sandbox;
 type Breach = (&'static str, [u8; 8], Vec<u8>, &'static str);
 
 /// The length and the id of a message without its body. The peer must refuse it by these alone.
-fn claim(length: u32, id: u8) -> Vec<u8> {
+fn message_header(length: u32, id: u8) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), &[id]].concat()
 }
 
@@ -49,7 +49,7 @@ fn wrong_lengths() -> Vec<Breach> {
         (
             "a length that its id cannot have",
             EXTENDED_AND_FAST,
-            claim(length, id),
+            message_header(length, id),
             rule,
         )
     });
@@ -62,7 +62,7 @@ fn wrong_lengths() -> Vec<Breach> {
         (
             "a length above the limit",
             EXTENDED_AND_FAST,
-            claim(length, 7),
+            message_header(length, 7),
             rule,
         )
     });
@@ -290,7 +290,7 @@ fn wrong_extension_messages() -> Vec<Breach> {
 fn every_breach_ends_its_own_link_and_is_named_in_the_log() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
-    let before = resident_kib(seed.process.id());
+    let kib_before = resident_kib(seed.process.id());
     let mut bystander = FakePeer::connect(
         seed.process.address,
         &TORRENT,
@@ -321,6 +321,6 @@ fn every_breach_ends_its_own_link_and_is_named_in_the_log() {
         bystander.fetch(19, BLOCK, 3616).unwrap(),
         TORRENT.block(19, BLOCK, 3616)
     );
-    let grown = resident_kib(seed.process.id()).saturating_sub(before);
+    let grown = resident_kib(seed.process.id()).saturating_sub(kib_before);
     assert!(grown < 8 << 10, "{grown} KiB more than before");
 }

@@ -69,7 +69,7 @@ impl OtherClient for Aria2 {
 
     fn wait_until_complete(&mut self) {
         for download in &mut self.downloads {
-            let status = wait_for_answer("aria2 ends", || download.ended());
+            let status = wait_for_answer("aria2 ends", || download.exit_status());
             assert!(status.success(), "{status}");
         }
     }
@@ -84,7 +84,7 @@ impl OtherClient for Aria2 {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
     if !are_installed(&[Program::Aria2]) {
         return;
     }
@@ -95,22 +95,22 @@ fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
 
 #[test]
 fn aria2_fetches_from_a_peer() {
-    exchange(client_fetches_from_peer);
+    run_exchange(client_fetches_from_peer);
 }
 
 #[test]
 fn a_peer_fetches_from_aria2() {
-    exchange(peer_fetches_from_client);
+    run_exchange(peer_fetches_from_client);
 }
 
 #[test]
 fn aria2_fetches_by_magnet_link_from_a_peer() {
-    exchange(client_fetches_by_magnet_link);
+    run_exchange(client_fetches_by_magnet_link);
 }
 
 #[test]
 fn a_peer_fetches_by_magnet_link_from_aria2() {
-    exchange(peer_fetches_by_magnet_link);
+    run_exchange(peer_fetches_by_magnet_link);
 }
 
 /// No peer has the files of these torrents: they are on a web seed (BEP 19).

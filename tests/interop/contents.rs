@@ -51,8 +51,10 @@ fn difference(owned: &Files, copied: &Files) -> Option<String> {
         .keys()
         .find(|name| copied.contains_key(*name) && copied[*name] != owned[*name]);
     (owned != copied).then(|| {
-        let (many, all) = (copied.len(), owned.len());
-        format!("{many} files for {all}; missing {missing:?}, added {added:?}, changed {changed:?}")
+        let (copied, owned) = (copied.len(), owned.len());
+        format!(
+            "{copied} files for {owned}; missing {missing:?}, added {added:?}, changed {changed:?}"
+        )
     })
 }
 

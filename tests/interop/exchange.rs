@@ -149,14 +149,18 @@ impl Swarm {
     pub(crate) fn send(&self, seed: &mut Peer, path: &Path, url: &str) -> PathBuf {
         let torrent = path.with_extension("torrent");
         seed.run(&format!("send {} {}", path.display(), torrent.display()));
-        let sent = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
-        let named = self
+        let metainfo = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
+        let with_tracker = self
             .sandbox
             .path(path.file_name().unwrap().to_str().unwrap());
-        let named = named.with_extension("named.torrent");
+        let with_tracker = with_tracker.with_extension("named.torrent");
         let tiers = vec![vec![url.to_owned()]];
-        fs::write(&named, Metainfo::new(sent.info().clone(), tiers).encode()).unwrap();
-        named
+        fs::write(
+            &with_tracker,
+            Metainfo::new(metainfo.info().clone(), tiers).encode(),
+        )
+        .unwrap();
+        with_tracker
     }
 }
 

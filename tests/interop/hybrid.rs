@@ -45,7 +45,7 @@ impl OtherClient for Hybrids {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
@@ -56,12 +56,12 @@ fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
 
 #[test]
 fn a_peer_fetches_a_hybrid_torrent_from_libtorrent() {
-    exchange(peer_fetches_from_client);
+    run_exchange(peer_fetches_from_client);
 }
 
 #[test]
 fn a_peer_fetches_a_hybrid_torrent_from_libtorrent_by_a_version_1_magnet_link() {
-    exchange(peer_fetches_by_magnet_link);
+    run_exchange(peer_fetches_by_magnet_link);
 }
 
 /// A peer seeds content whose torrents libtorrent has written, and the client downloads it.
@@ -94,7 +94,7 @@ fn fetch_from_peer(
 
 #[test]
 fn libtorrent_fetches_a_hybrid_torrent_from_a_peer() {
-    exchange(|swarm, client, _| {
+    run_exchange(|swarm, client, _| {
         fetch_from_peer(swarm, client, |client, torrent, _, copies| {
             client.fetch(torrent, copies);
         });
@@ -103,7 +103,7 @@ fn libtorrent_fetches_a_hybrid_torrent_from_a_peer() {
 
 #[test]
 fn libtorrent_fetches_a_hybrid_torrent_from_a_peer_by_a_version_1_magnet_link() {
-    exchange(|swarm, client, _| {
+    run_exchange(|swarm, client, _| {
         fetch_from_peer(swarm, client, |client, torrent, url, copies| {
             client.fetch_by_magnet_link(&magnet_link(torrent, url), copies);
         });

@@ -99,11 +99,11 @@ impl OtherClient for Libtorrent {
 
 type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
 
-fn exchange(exchange: Exchange, over: Over, settings: &Value) {
-    exchange_on("127.0.0.1", exchange, over, settings);
+fn run_exchange(exchange: Exchange, over: Over, settings: &Value) {
+    run_exchange_on("127.0.0.1", exchange, over, settings);
 }
 
-fn exchange_on(ip: &str, exchange: Exchange, over: Over, settings: &Value) {
+fn run_exchange_on(ip: &str, exchange: Exchange, over: Over, settings: &Value) {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
@@ -112,59 +112,59 @@ fn exchange_on(ip: &str, exchange: Exchange, over: Over, settings: &Value) {
     exchange(&swarm, &mut libtorrent, over);
 }
 
-fn exchange_on_ipv6(exchange: Exchange, over: Over) {
+fn run_exchange_on_ipv6(exchange: Exchange, over: Over) {
     let settings = json!({"listen_interfaces": "[::1]:0"});
-    exchange_on("::1", exchange, over, &settings);
+    run_exchange_on("::1", exchange, over, &settings);
 }
 
 #[test]
 fn libtorrent_fetches_from_a_peer_over_http() {
-    exchange(client_fetches_from_peer, Over::Http, &json!({}));
+    run_exchange(client_fetches_from_peer, Over::Http, &json!({}));
 }
 
 #[test]
 fn libtorrent_fetches_from_a_peer_over_udp() {
-    exchange(client_fetches_from_peer, Over::Udp, &json!({}));
+    run_exchange(client_fetches_from_peer, Over::Udp, &json!({}));
 }
 
 #[test]
 fn a_peer_fetches_from_libtorrent_over_http() {
-    exchange(peer_fetches_from_client, Over::Http, &json!({}));
+    run_exchange(peer_fetches_from_client, Over::Http, &json!({}));
 }
 
 #[test]
 fn a_peer_fetches_from_libtorrent_over_udp() {
-    exchange(peer_fetches_from_client, Over::Udp, &json!({}));
+    run_exchange(peer_fetches_from_client, Over::Udp, &json!({}));
 }
 
 #[test]
 fn libtorrent_fetches_by_magnet_link_from_a_peer() {
-    exchange(client_fetches_by_magnet_link, Over::Http, &json!({}));
+    run_exchange(client_fetches_by_magnet_link, Over::Http, &json!({}));
 }
 
 #[test]
 fn a_peer_fetches_by_magnet_link_from_libtorrent() {
-    exchange(peer_fetches_by_magnet_link, Over::Udp, &json!({}));
+    run_exchange(peer_fetches_by_magnet_link, Over::Udp, &json!({}));
 }
 
 #[test]
 fn libtorrent_fetches_from_a_peer_on_ipv6_over_udp() {
-    exchange_on_ipv6(client_fetches_from_peer, Over::Udp);
+    run_exchange_on_ipv6(client_fetches_from_peer, Over::Udp);
 }
 
 #[test]
 fn a_peer_fetches_from_libtorrent_on_ipv6_over_udp() {
-    exchange_on_ipv6(peer_fetches_from_client, Over::Udp);
+    run_exchange_on_ipv6(peer_fetches_from_client, Over::Udp);
 }
 
 #[test]
 fn libtorrent_fetches_by_magnet_link_from_a_peer_on_ipv6() {
-    exchange_on_ipv6(client_fetches_by_magnet_link, Over::Udp);
+    run_exchange_on_ipv6(client_fetches_by_magnet_link, Over::Udp);
 }
 
 #[test]
 fn a_peer_fetches_by_magnet_link_from_libtorrent_on_ipv6() {
-    exchange_on_ipv6(peer_fetches_by_magnet_link, Over::Http);
+    run_exchange_on_ipv6(peer_fetches_by_magnet_link, Over::Http);
 }
 
 /// Content whose download takes a while: one file of many blocks, and one folder of many files.
@@ -260,7 +260,7 @@ fn libtorrent_finds_another_peer_that_a_peer_names() {
 #[test]
 fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     let settings = json!({"enable_outgoing_utp": true});
-    exchange(client_fetches_from_peer, Over::Http, &settings);
+    run_exchange(client_fetches_from_peer, Over::Http, &settings);
 }
 
 /// The offsets of the marks in the large file, around those at which 32-bit arithmetic would
@@ -283,9 +283,9 @@ fn check_and_remove_large_file(path: PathBuf) {
     assert_eq!(file.metadata().unwrap().len(), LARGE);
     for at in MARKS {
         wait_for_answer(&format!("the mark at {at} is written"), || {
-            let mut read = [0; 6];
-            file.read_exact_at(&mut read, at).unwrap();
-            (&read == b"marked").then_some(())
+            let mut found = [0; 6];
+            file.read_exact_at(&mut found, at).unwrap();
+            (&found == b"marked").then_some(())
         });
     }
     fs::remove_file(path).unwrap();
@@ -348,11 +348,14 @@ fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
     wait_for_answer("the log names what is wrong", || {
         let log = swarm.log("seed");
         // One encrypted handshake in 256 begins like TLS.
-        let named = [
+        let reasons = [
             "encrypted handshakes are not supported",
             "does not speak TLS",
         ];
-        named.iter().any(|rule| log.contains(rule)).then_some(())
+        reasons
+            .iter()
+            .any(|reason| log.contains(reason))
+            .then_some(())
     });
     drop(theirs);
     seed.process.kill();
@@ -363,8 +366,8 @@ fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
     leech.run(&format!("download {}", torrent.display()));
     wait_for_answer("the log names what may be wrong", || {
         let log = swarm.log("leech");
-        let named = "it hung up at the handshake";
-        log.contains(named).then_some(())
+        let reason = "it hung up at the handshake";
+        log.contains(reason).then_some(())
     });
     assert_eq!(leech.shown_download("file")["bytes_done"], 0);
 }

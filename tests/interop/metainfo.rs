@@ -101,7 +101,7 @@ fn paths(paths: &[&[&[u8]]]) -> Fields {
 }
 
 /// A `.torrent` with one key beside its `info`.
-fn top(key: &'static str, value: Bencode) -> Bencode {
+fn torrent_with(key: &'static str, value: Bencode) -> Bencode {
     let torrent = Fields(vec![("info", file().encode())]);
     torrent.with(key, value).encode()
 }
@@ -139,7 +139,10 @@ fn valid_torrents() -> Vec<(&'static str, Bencode)> {
                 )
                 .torrent(),
         ),
-        ("unknown keys beside info", top("x", list([number(-1)]))),
+        (
+            "unknown keys beside info",
+            torrent_with("x", list([number(-1)])),
+        ),
         ("private", file().with("private", number(1)).torrent()),
         (
             "private by another number",
@@ -184,10 +187,13 @@ fn valid_torrents() -> Vec<(&'static str, Bencode)> {
             "a name of 255 bytes",
             file().with("name", text("n".repeat(255))).torrent(),
         ),
-        ("a tracker", top("announce", text("http://x/announce"))),
+        (
+            "a tracker",
+            torrent_with("announce", text("http://x/announce")),
+        ),
         (
             "tiers",
-            top("announce-list", list([list([text("udp://x:1")]), list([])])),
+            torrent_with("announce-list", list([list([text("udp://x:1")]), list([])])),
         ),
     ]
 }
@@ -362,19 +368,19 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, Verdict)> {
         ),
         (
             "a number for announce",
-            top("announce", number(1)),
+            torrent_with("announce", number(1)),
             "\"announce\"",
             Read,
         ),
         (
             "a text for announce-list",
-            top("announce-list", text("x")),
+            torrent_with("announce-list", text("x")),
             "\"announce-list\"",
             Read,
         ),
         (
             "texts for tiers",
-            top("announce-list", list([text("udp://x:1")])),
+            torrent_with("announce-list", list([text("udp://x:1")])),
             "\"announce-list\"",
             Read,
         ),
@@ -578,7 +584,7 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, Verdict)> {
         ),
         (
             "lists 100,000 deep",
-            top("x", [b"l".repeat(100_000), b"e".repeat(100_000)].concat()),
+            torrent_with("x", [b"l".repeat(100_000), b"e".repeat(100_000)].concat()),
             "nests deeper",
             Refuse,
         ),
@@ -591,14 +597,14 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, Verdict)> {
         ("a leading zero", length("040000"), "malformed number", Read),
         (
             "minus zero",
-            top("x", number("-0")),
+            torrent_with("x", number("-0")),
             "malformed number",
             Read,
         ),
         ("no digits", length(""), "malformed number", Refuse),
         (
             "a leading zero of a text's length",
-            top("x", raw(b"02:ab")),
+            torrent_with("x", raw(b"02:ab")),
             "malformed number",
             Read,
         ),
@@ -610,7 +616,7 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, Verdict)> {
         ),
         (
             "a key twice",
-            top("x", twice.clone()),
+            torrent_with("x", twice.clone()),
             "has a key twice",
             Read,
         ),
@@ -704,7 +710,7 @@ fn each_defect_is_refused_with_its_name_and_libtorrent_reads_it_as_listed() {
     let mut differences = Vec::new();
     for ((name, bytes, rule, expected), theirs) in torrents.iter().zip(read) {
         let ours = Metainfo::parse(bytes).map(|read| read.info().info_hash().to_string());
-        let named = ours
+        let names_rule = ours
             .as_ref()
             .is_err_and(|error| error.to_string().contains(rule));
         let verdict = if theirs["error"].is_null() {
@@ -712,7 +718,7 @@ fn each_defect_is_refused_with_its_name_and_libtorrent_reads_it_as_listed() {
         } else {
             Refuse
         };
-        if !named || verdict != *expected {
+        if !names_rule || verdict != *expected {
             let ours = ours.map_err(|error| error.to_string());
             differences.push(format!("{name}: {ours:?}, libtorrent {theirs}"));
         }

@@ -117,6 +117,7 @@ fn libtorrent_seeds(over: Over) {
     assert_eq!(seed.complaints(), Vec::<String>::new());
 }
 
+/// A peer and libtorrent download everything.
 fn both_fetch(swarm: &Swarm, torrents: &[PathBuf]) {
     let mut leech = swarm.peer("leech", &[]);
     let mut theirs = Libtorrent::start(swarm, &json!({}));

@@ -31,15 +31,15 @@ fn libtorrent_fetches_from_a_partial_seed_and_sees_that_it_only_uploads() {
     let settings = json!({"close_redundant_connections": false});
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.add(&torrent, &swarm.sandbox.folder("copies"));
-    let read = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
-    let piece = read.info().lengths().piece_length();
-    let needed = 1_000_003_u64.div_ceil(piece.into());
+    let metainfo = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
+    let piece_length = metainfo.info().lengths().piece_length();
+    let needed = 1_000_003_u64.div_ceil(piece_length.into());
     wait_for_answer(
         "libtorrent has all pieces of the partial seed and sees that it only uploads",
         || {
-            let seen = theirs.ask(&json!({"do": "peers"}));
-            let peer = &seen["peers"][0];
-            let has_all = seen["have"] == needed && peer["have"] == needed;
+            let answer = theirs.ask(&json!({"do": "peers"}));
+            let peer = &answer["peers"][0];
+            let has_all = answer["have"] == needed && peer["have"] == needed;
             (has_all && peer["upload_only"] == true).then_some(())
         },
     );
@@ -70,9 +70,9 @@ fn a_partial_seed_announces_paused_and_the_bytes_that_it_lacks() {
     let mut partial = swarm.peer("partial", &[]);
     partial.run(&format!("download {} --only a.bin", torrent.display()));
     wait_for_peer(&mut partial);
-    let read = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
-    let piece = u64::from(read.info().lengths().piece_length());
-    let lacks = 2_100_006 - 100_003_u64.div_ceil(piece) * piece;
+    let metainfo = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
+    let piece_length = u64::from(metainfo.info().lengths().piece_length());
+    let lacks = 2_100_006 - 100_003_u64.div_ceil(piece_length) * piece_length;
     wait_for_answer("the partial seed announces that it is paused", || {
         let requests = tracker.requests();
         let paths = requests.iter().map(|request| request.path.as_str());

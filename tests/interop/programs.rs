@@ -123,6 +123,6 @@ pub(crate) fn free_port(address: IpAddr) -> u16 {
 /// Asks until there is an answer, for [`PATIENCE`] at most.
 pub(crate) fn wait_for_answer<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     poll(PATIENCE, Duration::from_millis(20), ask, || {
-        format!("it never came true: {what}")
+        format!("this never came true: {what}")
     })
 }

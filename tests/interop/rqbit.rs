@@ -127,7 +127,7 @@ impl OtherClient for Rqbit {
     }
 }
 
-fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over), over: Over) {
+fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over), over: Over) {
     if !are_installed(&[Program::Rqbit]) {
         return;
     }
@@ -138,30 +138,30 @@ fn exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over), over: Over) {
 
 #[test]
 fn rqbit_fetches_from_a_peer_over_http() {
-    exchange(client_fetches_from_peer, Over::Http);
+    run_exchange(client_fetches_from_peer, Over::Http);
 }
 
 #[test]
 fn rqbit_fetches_from_a_peer_over_udp() {
-    exchange(client_fetches_from_peer, Over::Udp);
+    run_exchange(client_fetches_from_peer, Over::Udp);
 }
 
 #[test]
 fn a_peer_fetches_from_rqbit_over_http() {
-    exchange(peer_fetches_from_client, Over::Http);
+    run_exchange(peer_fetches_from_client, Over::Http);
 }
 
 #[test]
 fn a_peer_fetches_from_rqbit_over_udp() {
-    exchange(peer_fetches_from_client, Over::Udp);
+    run_exchange(peer_fetches_from_client, Over::Udp);
 }
 
 #[test]
 fn rqbit_fetches_by_magnet_link_from_a_peer() {
-    exchange(client_fetches_by_magnet_link, Over::Http);
+    run_exchange(client_fetches_by_magnet_link, Over::Http);
 }
 
 #[test]
 fn a_peer_fetches_by_magnet_link_from_rqbit() {
-    exchange(peer_fetches_by_magnet_link, Over::Http);
+    run_exchange(peer_fetches_by_magnet_link, Over::Http);
 }

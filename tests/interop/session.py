@@ -60,47 +60,47 @@ class Session:
         """The port at which libtorrent listens, and its version."""
         return {"port": self.session.listen_port(), "version": lt.__version__}
 
-    def make(self, asked):
+    def make(self, command):
         """Writes a .torrent of version 1, or a hybrid one."""
-        path = asked["path"]
+        path = command["path"]
         files = lt.file_storage()
         lt.add_files(files, path)
-        kind = 0 if asked.get("hybrid") else lt.create_torrent.v1_only
-        made = lt.create_torrent(files, asked.get("piece_length", 0), kind)
-        for tier, url in enumerate(asked["trackers"]):
+        kind = 0 if command.get("hybrid") else lt.create_torrent.v1_only
+        made = lt.create_torrent(files, command.get("piece_length", 0), kind)
+        for tier, url in enumerate(command["trackers"]):
             made.add_tracker(url, tier)
         lt.set_piece_hashes(made, os.path.dirname(path))
-        with open(asked["out"], "wb") as out:
+        with open(command["out"], "wb") as out:
             out.write(lt.bencode(made.generate()))
         return {}
 
-    def read(self, asked):
+    def read(self, command):
         """For each .torrent its version 1 info-hash and privacy, or the reason of the refusal."""
-        return {"read": [read(torrent) for torrent in asked["torrents"]]}
+        return {"read": [read(torrent) for torrent in command["torrents"]]}
 
-    def add(self, asked):
+    def add(self, command):
         """Adds a torrent. Files in its folder are checked, or taken as complete if `assume_complete`.
         `limit` is the download rate in bytes a second."""
-        parameters = lt.load_torrent_file(asked["torrent"])
-        parameters.save_path = asked["folder"]
-        parameters.download_limit = asked.get("limit", -1)
-        if asked.get("assume_complete"):
+        parameters = lt.load_torrent_file(command["torrent"])
+        parameters.save_path = command["folder"]
+        parameters.download_limit = command.get("limit", -1)
+        if command.get("assume_complete"):
             parameters.flags |= lt.torrent_flags.seed_mode
         handle = self.session.add_torrent(parameters)
         self.torrents.append(handle)
         return {"info_hash": str(handle.info_hashes().v1)}
 
-    def add_link(self, asked):
+    def add_link(self, command):
         """Adds a magnet link."""
-        parameters = lt.parse_magnet_uri(asked["link"])
-        parameters.save_path = asked["folder"]
+        parameters = lt.parse_magnet_uri(command["link"])
+        parameters.save_path = command["folder"]
         self.torrents.append(self.session.add_torrent(parameters))
         return {}
 
-    def connect(self, asked):
+    def connect(self, command):
         """Connects every torrent to a peer."""
         for torrent in self.torrents:
-            torrent.connect_peer((asked["ip"], asked["port"]))
+            torrent.connect_peer((command["ip"], command["port"]))
         return {}
 
     def peers(self, _):
@@ -114,19 +114,19 @@ class Session:
             ],
         }
 
-    def wait(self, asked):
+    def wait(self, command):
         """Waits until every torrent is complete or the time is up. The last bytes may be written
         later."""
-        end = time.monotonic() + asked["seconds"]
+        end = time.monotonic() + command["seconds"]
         torrents = self.torrents
         is_complete = lambda: all(torrent.status().is_seeding for torrent in torrents)
         self.collect_alerts_until(end, is_complete)
         return self.status()
 
-    def wait_for(self, asked):
+    def wait_for(self, command):
         """Waits until an alert of this kind has come or the time is up."""
-        end = time.monotonic() + asked["seconds"]
-        self.collect_alerts_until(end, lambda: self.count(asked["alert"]) > 0)
+        end = time.monotonic() + command["seconds"]
+        self.collect_alerts_until(end, lambda: self.count(command["alert"]) > 0)
         return self.status()
 
     def count(self, alert):
@@ -147,12 +147,12 @@ class Session:
                 self.complaints.append(f"{alert.what()}: {alert.message()}")
 
     def status(self):
-        every = [torrent.status() for torrent in self.torrents]
+        statuses = [torrent.status() for torrent in self.torrents]
         return {
-            "complete": all(status.is_seeding for status in every),
-            "states": [f"{status.name}: {status.state}, {status.progress:.0%}" for status in every],
-            "failed_bytes": sum(status.total_failed_bytes for status in every),
-            "downloaded": sum(status.total_payload_download for status in every),
+            "complete": all(status.is_seeding for status in statuses),
+            "states": [f"{each.name}: {each.state}, {each.progress:.0%}" for each in statuses],
+            "failed_bytes": sum(status.total_failed_bytes for status in statuses),
+            "downloaded": sum(status.total_payload_download for status in statuses),
             "complaints": self.complaints,
             "said": [f"{kind}: {message}" for kind, message in self.alerts[-40:]],
         }
@@ -169,8 +169,8 @@ def read(torrent):
 def main():
     session = Session(json.loads(sys.argv[1]))
     for line in sys.stdin:
-        asked = json.loads(line)
-        answer = getattr(session, asked["do"])(asked)
+        command = json.loads(line)
+        answer = getattr(session, command["do"])(command)
         print(json.dumps(answer), flush=True)
 
 

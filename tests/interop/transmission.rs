@@ -81,7 +81,7 @@ impl Transmission {
         Ok(serde_json::from_str(&response).unwrap())
     }
 
-    /// Whether it has a link with a peer.
+    /// Whether the daemon has a link with a peer.
     pub(crate) fn is_connected(&mut self) -> bool {
         let torrents = self.torrents();
         torrents
@@ -151,7 +151,7 @@ fn exchange_over_all(exchange: Exchange) {
     if !are_installed(&[Program::Transmission]) {
         return;
     }
-    let one_way = |ip, over| {
+    let exchange_over = |ip, over| {
         let swarm = Swarm::new(ip);
         let mut transmission = Transmission::start(&swarm);
         exchange(&swarm, &mut transmission, over);
@@ -162,8 +162,10 @@ fn exchange_over_all(exchange: Exchange) {
             ("127.0.0.1", Over::Udp),
             ("::1", Over::Http),
         ] {
-            let way = Builder::new().name(format!("{over:?} on {ip}"));
-            way.spawn_scoped(scope, move || one_way(ip, over)).unwrap();
+            let thread = Builder::new().name(format!("{over:?} on {ip}"));
+            thread
+                .spawn_scoped(scope, move || exchange_over(ip, over))
+                .unwrap();
         }
     });
 }

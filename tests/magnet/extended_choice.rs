@@ -84,8 +84,8 @@ fn assert_text_files_complete(leech: &Peer, set: &Path) {
 /// Asserts that `d.bin` was added to the choice of the text files, and that no piece has been
 /// fetched for it yet.
 fn assert_d_bin_chosen(leech: &mut Peer, set: &Path) {
-    let shown = leech.wait_for_state("set", "downloading");
-    assert_eq!(shown["bytes_done"], 5 * 32_768);
+    let download = leech.wait_for_state("set", "downloading");
+    assert_eq!(download["bytes_done"], 5 * 32_768);
     assert_eq!(offer(leech), (vec![0, 1, 2, 9, 10], false));
     assert_files(set, &["a.txt", "sub/c.txt"]);
 }
@@ -103,8 +103,8 @@ fn assert_d_bin_complete(leech: &mut Peer, set: &Path, command: &str) {
 
 /// Asserts that all files are complete, and that the folder has nothing beside them.
 fn assert_all_complete(leech: &mut Peer, sandbox: &Sandbox) {
-    let shown = leech.wait_for_state("set", "complete");
-    assert_eq!(shown["bytes_done"], SET.content.len());
+    let download = leech.wait_for_state("set", "complete");
+    assert_eq!(download["bytes_done"], SET.content.len());
     assert_files(&sandbox.path("leech/set"), &ALL);
     assert_eq!(offer(leech).0, (0..14).collect::<Vec<u32>>());
     let names = files(&sandbox.path("leech"));
@@ -125,7 +125,7 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
     let set = sandbox.path("leech/set");
     assert_text_files_complete(&leech, &set);
     let inode = || fs::metadata(set.join("a.txt")).unwrap().ino();
-    let before = inode();
+    let inode_before = inode();
 
     // The start of `d.bin` is in piece 10, which the leech has.
     let command = download(&mut leech, &sandbox, &SET, "--only d.bin");
@@ -133,10 +133,10 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     assert_d_bin_chosen(&mut leech, &set);
-    let first = serve_pieces(&leech, &[12]);
+    let serving = serve_pieces(&leech, &[12]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 6 * 32_768);
     leech.kill();
-    assert_eq!(first.join().unwrap(), BTreeSet::from([12]));
+    assert_eq!(serving.join().unwrap(), BTreeSet::from([12]));
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [11, 13]);
@@ -150,7 +150,7 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     assert_all_complete(&mut leech, &sandbox);
-    assert_eq!(inode(), before, "a.txt is another file than before");
+    assert_eq!(inode(), inode_before, "a.txt is another file than before");
     let mode = fs::metadata(set.join("sub/b.bin")).unwrap().mode();
     assert!(mode & 0o100 != 0);
     let refused = leech.try_run(&command);
@@ -164,26 +164,26 @@ fn a_running_choice_is_extended_and_goes_on() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     let command = download(&mut leech, &sandbox, &SET, "--only a.txt --only sub/c.txt");
     leech.wait_for_state("set", "downloading");
-    let first = serve_pieces(&leech, &[1, 2, 10]);
+    let first_serving = serve_pieces(&leech, &[1, 2, 10]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 3 * 32_768);
     let refused = leech.try_run(&command);
     let says = "set is already downloading (2 chosen of 5 files) here: ";
     assert!(message(&refused).starts_with(says), "{refused}");
     download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
-    assert_eq!(first.join().unwrap(), BTreeSet::from([1, 2, 10]));
+    assert_eq!(first_serving.join().unwrap(), BTreeSet::from([1, 2, 10]));
     let assert_bytes_kept = |leech: &mut Peer| {
-        let shown = leech.wait_for_state("set", "downloading");
-        assert_eq!(shown["bytes_done"], 3 * 32_768);
+        let download = leech.wait_for_state("set", "downloading");
+        assert_eq!(download["bytes_done"], 3 * 32_768);
     };
     assert_bytes_kept(&mut leech);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     assert_bytes_kept(&mut leech);
-    let again = serve_pieces(&leech, &[11]);
+    let second_serving = serve_pieces(&leech, &[11]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
     // The choice becomes the whole share while a peer serves it.
     download(&mut leech, &sandbox, &SET, "");
-    assert_eq!(again.join().unwrap(), BTreeSet::from([11]));
+    assert_eq!(second_serving.join().unwrap(), BTreeSet::from([11]));
     leech.wait_for_state("set", "downloading");
     assert_eq!(
         complete_and_list_pieces(&mut leech),
@@ -322,7 +322,8 @@ fn each_extended_choice_and_its_completion_are_announced() {
             || {
                 let requests = tracker.requests();
                 let mut new = requests.iter().enumerate().skip(received);
-                let found = new.find(|(_, it)| parts.iter().all(|part| it.path.contains(part)))?;
+                let found =
+                    new.find(|(_, request)| parts.iter().all(|part| request.path.contains(part)))?;
                 Some(found.0 + 1)
             },
             || format!("{parts:?} in {:?}", tracker.requests()),
@@ -402,8 +403,8 @@ fn after_force_matching_pieces_of_existing_files_are_used_for_an_extended_choice
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.folder("leech/set");
-    let own = [("a.txt", &b"mine"[..]), ("d.bin", SET.file("d.bin"))];
-    for (name, content) in own {
+    let existing = [("a.txt", &b"mine"[..]), ("d.bin", SET.file("d.bin"))];
+    for (name, content) in existing {
         fs::write(set.join(name), content).unwrap();
     }
     download(&mut leech, &sandbox, &SET, "--only a.txt --force");
@@ -414,7 +415,7 @@ fn after_force_matching_pieces_of_existing_files_are_used_for_an_extended_choice
             let whole_pieces_of_d_bin = SET.content.len() - 11 * 32_768;
             download["state"] == "downloading" && download["bytes_done"] == whole_pieces_of_d_bin
         });
-        for (name, content) in own {
+        for (name, content) in existing {
             assert!(fs::read(set.join(name)).unwrap() == content, "{name}");
         }
     };

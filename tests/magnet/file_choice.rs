@@ -43,8 +43,8 @@ pub(crate) static SET: LazyLock<Torrent> = LazyLock::new(|| {
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut folders = vec![folder.to_owned()];
-    while let Some(at) = folders.pop() {
-        for entry in fs::read_dir(at).unwrap() {
+    while let Some(subfolder) = folders.pop() {
+        for entry in fs::read_dir(subfolder).unwrap() {
             let path = entry.unwrap().path();
             match path.is_dir() {
                 true => folders.push(path),
@@ -69,11 +69,11 @@ pub(crate) fn download(
     command
 }
 
-/// Serves all of the set to the leech until its download is complete. Returns the pieces that it
-/// requested.
+/// Serves all of the set to the leech until its download is complete. Returns the pieces that the
+/// leech requested.
 fn serve_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
     let mut link = FakePeer::connect(leech.process.address, &SET, EXTENDED_AND_FAST, "caller");
-    let served = thread::spawn(move || {
+    let serving = thread::spawn(move || {
         let mut indices = Vec::new();
         link.send(&[have_all(), unchoke(), extension_handshake(None, None)].concat());
         while let Some((id, body)) = link.read_message() {
@@ -88,7 +88,7 @@ fn serve_and_list_pieces(leech: &mut Peer) -> Vec<u32> {
         indices
     });
     leech.run("wait 30");
-    served.join().unwrap()
+    serving.join().unwrap()
 }
 
 /// Asserts that the folder has the two text files with their content, and no others.
@@ -153,8 +153,8 @@ fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts
         assert_serves_edge_pieces(&leech);
         leech.kill();
         leech = sandbox.debug_peer("leech", &[]);
-        let shown = leech.wait_for_state("set", "complete");
-        assert_eq!(shown["bytes_done"], 5 * 32_768);
+        let download = leech.wait_for_state("set", "complete");
+        assert_eq!(download["bytes_done"], 5 * 32_768);
     }
     assert_text_files(&sandbox);
     leech.kill();
@@ -213,7 +213,7 @@ fn with_a_magnet_link_files_are_chosen_once_the_metadata_is_known() {
 }
 
 #[test]
-fn a_damaged_chosen_file_fails_although_the_parts_file_is_intact() {
+fn a_damaged_chosen_file_fails_the_download_although_the_parts_file_is_intact() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only a.txt");
@@ -227,7 +227,7 @@ fn a_damaged_chosen_file_fails_although_the_parts_file_is_intact() {
     let mut leech = sandbox.debug_peer("leech", &[]);
     let lost = leech.wait_for_download("set", |download| download["state"] != "checking");
     assert_eq!(lost["state"], "failed", "{lost}");
-    // The old content makes it complete again.
+    // With the old content, the download is complete again.
     fs::write(sandbox.path("leech/set/a.txt"), SET.file("a.txt")).unwrap();
     leech.wait_for_state("set", "complete");
 }
@@ -253,20 +253,20 @@ fn a_kill_during_a_choice_of_files_loses_no_verified_piece() {
         })
     };
     // Piece 2 is at the edge of `a.txt`, piece 1 is inside it.
-    let first = serve_pieces(&leech, &[1, 2, 5]);
+    let first_serving = serve_pieces(&leech, &[1, 2, 5]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 2 * 32_768);
     leech.kill();
-    first.join().unwrap();
+    first_serving.join().unwrap();
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_download("set", |download| {
         download["state"] == "downloading" && download["bytes_done"] == 2 * 32_768
     });
-    let rest = serve_pieces(&leech, &[0, 10, 11, 12, 13]);
+    let second_serving = serve_pieces(&leech, &[0, 10, 11, 12, 13]);
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/set/d.bin")).unwrap() == SET.file("d.bin"));
     assert_eq!(files(&sandbox.path("leech/set")), ["a.txt", "d.bin"]);
     leech.kill();
-    rest.join().unwrap();
+    second_serving.join().unwrap();
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn with_force_a_file_is_replaced_and_its_matching_pieces_are_not_fetched_again()
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("--force"), "{message}");
     assert!(fs::read(&destination).unwrap() == content);
-    let forced = format!("{command} --force");
+    let forced_command = format!("{command} --force");
     let assert_forced_download = |half: &mut Peer| {
         half.wait_for_download("share", |download| {
             download["state"] == "downloading" && download["bytes_done"] == 10 * 32_768
@@ -369,11 +369,11 @@ fn with_force_a_file_is_replaced_and_its_matching_pieces_are_not_fetched_again()
             "the file was changed"
         );
     };
-    half.run(&forced);
+    half.run(&forced_command);
     assert_forced_download(&mut half);
     half.run("cancel share");
     assert_eq!(files(&sandbox.path("half")), ["share"]);
-    half.run(&forced);
+    half.run(&forced_command);
     assert_forced_download(&mut half);
     half.kill();
     let mut half = sandbox.debug_peer("half", &[]);

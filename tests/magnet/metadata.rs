@@ -20,9 +20,9 @@ static LONG: LazyLock<Torrent> = LazyLock::new(|| Torrent::new("long", 4_000 * 1
 
 /// The magnet link that `torrent show` prints.
 fn shown_magnet_link(sandbox: &Sandbox, torrent: &str) -> String {
-    let shown = run(&sandbox.path(""), &["torrent", "show", torrent], "");
-    let line = shown.stdout.lines().find(|line| line.contains("magnet:?"));
-    let line = line.unwrap_or_else(|| panic!("no link: {shown:?}"));
+    let output = run(&sandbox.path(""), &["torrent", "show", torrent], "");
+    let line = output.stdout.lines().find(|line| line.contains("magnet:?"));
+    let line = line.unwrap_or_else(|| panic!("no link: {output:?}"));
     line[line.find("magnet:?").unwrap()..].to_owned()
 }
 
@@ -175,10 +175,10 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
     assert!(fs::read(sandbox.path("leech/here")).unwrap() == LONG.content);
     wait_for(
         || {
-            let mut left = fs::read_dir(sandbox.path("leech.state/magnets")).unwrap();
-            left.next().is_none().then_some(())
+            let mut records = fs::read_dir(sandbox.path("leech.state/magnets")).unwrap();
+            records.next().is_none().then_some(())
         },
-        || "the record of the magnet search is kept".to_owned(),
+        || "the record of the magnet search is not removed".to_owned(),
     );
     // The complete download is not a magnet search after a restart.
     leech.kill();
@@ -264,6 +264,15 @@ fn bad_metadata_sources_do_not_keep_a_magnet_search_from_an_honest_one() {
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");
 }
 
+/// Connects a caller that says that it has metadata, and sends none.
+fn connect_silent_caller(leech: &Peer, number: usize) -> FakePeer {
+    let id = format!("silent{number}");
+    let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
+    assert_eq!(read_extension_message(&mut link).unwrap().0, 0);
+    link.send(&extension_handshake(Some(16 << 20), None));
+    link
+}
+
 #[test]
 fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     let sandbox = Sandbox::new();
@@ -278,18 +287,11 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
         "download {}",
         magnet_link(&LONG, &peer_parameter(metadata_peer))
     ));
-    let silent = |number: usize| {
-        let id = format!("silent{number}");
-        let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);
-        assert_eq!(read_extension_message(&mut link).unwrap().0, 0);
-        link.send(&extension_handshake(Some(16 << 20), None));
-        link
-    };
     // The leech asks two of them. It ends the links of others at once, to keep places for peers
     // that it calls.
-    let requested: Vec<FakePeer> = (0..2)
+    let asked_callers: Vec<FakePeer> = (0..2)
         .map(|number| {
-            let mut link = silent(number);
+            let mut link = connect_silent_caller(&leech, number);
             assert_eq!(
                 read_extension_message(&mut link).unwrap().0,
                 FAKE_UT_METADATA_ID
@@ -298,7 +300,7 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
         })
         .collect();
     for number in 2..4 {
-        assert!(read_extension_message(&mut silent(number)).is_none());
+        assert!(read_extension_message(&mut connect_silent_caller(&leech, number)).is_none());
     }
     // A message with an unknown id and a bitfield may have any length.
     let mut other = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "other");
@@ -315,7 +317,7 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     drop(open);
     leech.wait_for_state("long", "downloading");
     // The metadata has arrived: the leech does not wait for the silent peers.
-    requested
+    asked_callers
         .into_iter()
         .for_each(|mut link| link.read_to_end());
 }
@@ -323,9 +325,9 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
 #[test]
 fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
     let big = Torrent::new("big", 24 << 20, 1 << 20, 4);
-    let owned = big.clone();
+    let served = big.clone();
     let metadata_peer = listen(&big, "metadata", move |mut link, _| {
-        serve_metadata_of(&mut link, &owned);
+        serve_metadata_of(&mut link, &served);
     });
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -339,8 +341,8 @@ fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
             download["state"] == "checking" || download["bytes_total"] != 0
         });
         leech.run("cancel big");
-        let shown = leech.run("show_downloads")["downloads"].clone();
-        assert_eq!(shown.as_array().unwrap().len(), 0, "{shown}");
+        let downloads = leech.run("show_downloads")["downloads"].clone();
+        assert_eq!(downloads.as_array().unwrap().len(), 0, "{downloads}");
     }
     let names = || -> Vec<_> {
         let entries = fs::read_dir(sandbox.path("leech")).unwrap();
@@ -354,8 +356,43 @@ fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
     assert!(fs::read(&old_file).unwrap() == vec![1; 24 << 20]);
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let shown = leech.run("show_downloads")["downloads"].clone();
-    assert_eq!(shown.as_array().unwrap().len(), 0, "{shown}");
+    let downloads = leech.run("show_downloads")["downloads"].clone();
+    assert_eq!(downloads.as_array().unwrap().len(), 0, "{downloads}");
+}
+
+/// A request for a piece of the metadata. `id` is the id under which the leech receives such
+/// messages.
+fn metadata_request(id: u8, piece: usize) -> Vec<u8> {
+    extension_message(id, format!("d8:msg_typei0e5:piecei{piece}ee").as_bytes())
+}
+
+/// Requests all pieces of the metadata at once, in reverse order, and a piece that does not exist.
+/// Asserts that all pieces are served and the other request is rejected.
+fn assert_all_metadata_is_served(link: &mut FakePeer, id: u8, metadata: &[u8]) {
+    let count = metadata.len().div_ceil(16 << 10);
+    let mut requested: Vec<usize> = (0..count).rev().collect();
+    requested.push(count);
+    let requests = requested.iter().map(|piece| metadata_request(id, *piece));
+    link.send(&requests.collect::<Vec<_>>().concat());
+    let mut received = vec![None; count];
+    let mut rejected = Vec::new();
+    for _ in 0..=count {
+        let (id, payload) = read_extension_message(link).unwrap();
+        assert_eq!(id, FAKE_UT_METADATA_ID);
+        let piece = integer_under(&payload, "piece") as usize;
+        match integer_under(&payload, "msg_type") {
+            1 => {
+                assert_eq!(payload, metadata_piece(piece, metadata));
+                received[piece] = Some(());
+            }
+            kind => {
+                assert_eq!(kind, 2);
+                rejected.push(piece);
+            }
+        }
+    }
+    assert!(received.iter().all(Option::is_some));
+    assert_eq!(rejected, [count]);
 }
 
 #[test]
@@ -372,39 +409,10 @@ fn metadata_is_served_at_most_twice_to_each_peer() {
         metadata.len()
     );
     let leech_metadata_id = extension_id(&payload, "ut_metadata").unwrap();
-    let ask = |piece: u64| {
-        extension_message(
-            leech_metadata_id,
-            format!("d8:msg_typei0e5:piecei{piece}ee").as_bytes(),
-        )
-    };
-    // All requests at once, in reverse order, and one for a piece that does not exist.
-    let mut requested: Vec<u64> = (0..count as u64).rev().collect();
-    requested.push(count as u64);
-    let all: Vec<u8> = requested.iter().flat_map(|piece| ask(*piece)).collect();
-    link.send(&all);
-    let mut received = vec![None; count];
-    let mut rejected = Vec::new();
-    for _ in 0..=count {
-        let (id, payload) = read_extension_message(&mut link).unwrap();
-        assert_eq!(id, FAKE_UT_METADATA_ID);
-        let piece = integer_under(&payload, "piece") as usize;
-        match integer_under(&payload, "msg_type") {
-            1 => {
-                assert_eq!(payload, metadata_piece(piece, metadata));
-                received[piece] = Some(());
-            }
-            kind => {
-                assert_eq!(kind, 2);
-                rejected.push(piece);
-            }
-        }
-    }
-    assert!(received.iter().all(Option::is_some));
-    assert_eq!(rejected, [count]);
+    assert_all_metadata_is_served(&mut link, leech_metadata_id, metadata);
     let kinds: Vec<u32> = (0..=count)
         .map(|_| {
-            link.send(&ask(0));
+            link.send(&metadata_request(leech_metadata_id, 0));
             let (_, payload) = read_extension_message(&mut link).unwrap();
             integer_under(&payload, "msg_type")
         })
@@ -438,14 +446,17 @@ fn the_metadata_of_a_private_torrent_is_not_served() {
         "",
     );
     assert_eq!(created.code, Some(0), "{created:?}");
-    let whole = Torrent::read(&sandbox.path("s.torrent"));
+    let torrent = Torrent::read(&sandbox.path("s.torrent"));
     let mut seed = sandbox.debug_peer("seed", &[]);
-    seed.run(
-        &format!("download s.torrent {}", quoted(&sandbox.path("")))
-            .replace("s.torrent", sandbox.path("s.torrent").to_str().unwrap()),
-    );
+    let (file, folder) = (sandbox.path("s.torrent"), sandbox.path(""));
+    seed.run(&format!("download {} {}", quoted(&file), quoted(&folder)));
     seed.run("wait 30");
-    let mut link = FakePeer::connect(seed.process.address, &whole, EXTENDED_AND_FAST, "requester");
+    let mut link = FakePeer::connect(
+        seed.process.address,
+        &torrent,
+        EXTENDED_AND_FAST,
+        "requester",
+    );
     link.send(&extension_handshake(None, None));
     let (_, payload) = read_extension_message(&mut link).unwrap();
     let text = String::from_utf8_lossy(&payload).into_owned();
@@ -462,9 +473,9 @@ fn the_metadata_of_a_private_torrent_is_not_served() {
 fn unusable_metadata_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let unsafe_name = Torrent::new("a/b", 100, 1_024, 1);
-    let owned = unsafe_name.clone();
+    let served = unsafe_name.clone();
     let metadata_peer = listen(&unsafe_name, "metadata", move |mut link, _| {
-        serve_metadata_of(&mut link, &owned);
+        serve_metadata_of(&mut link, &served);
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.run(&format!(

@@ -22,7 +22,7 @@ fn contact(address: SocketAddr) -> Vec<u8> {
 }
 
 /// The payload of a message that names these contacts.
-fn added(contacts: &[u8]) -> Vec<u8> {
+fn added_payload(contacts: &[u8]) -> Vec<u8> {
     let head = format!("d5:added{}:", contacts.len());
     [head.as_bytes(), contacts, b"e"].concat()
 }
@@ -36,7 +36,8 @@ fn connect(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Op
     (link, extension_id(&handshake, "ut_pex"))
 }
 
-/// Waits until the other peer has read everything: it answers a request for metadata after that.
+/// Waits until the other peer has read everything: it answers a request for metadata only after it
+/// has read all earlier messages.
 fn wait_until_read(link: &mut FakePeer) {
     link.send(&extension_message(2, b"d8:msg_typei0e5:piecei99ee"));
     assert!(read_extension_message(link).is_some());
@@ -53,15 +54,18 @@ fn a_named_peer_is_called_and_linked_peers_are_named_to_each_other() {
     let (id, payload) = read_extension_message(&mut second).unwrap();
     assert_eq!(id, FAKE_UT_PEX_ID);
     let expected = contact(([127, 0, 0, 1], 6_001).into());
-    let named = [b"d5:added6:".as_slice(), &expected, b"7:added.f1:\0"].concat();
-    assert!(payload.starts_with(&named), "{payload:?}");
+    let expected_start = [b"d5:added6:".as_slice(), &expected, b"7:added.f1:\0"].concat();
+    assert!(payload.starts_with(&expected_start), "{payload:?}");
     let (_, payload) = read_extension_message(&mut first).unwrap();
     let expected = contact(([127, 0, 0, 1], 6_002).into());
     assert!(
         payload.windows(6).any(|bytes| bytes == expected),
         "{payload:?}"
     );
-    second.send(&extension_message(pex_id.unwrap(), &added(&contact(seed))));
+    second.send(&extension_message(
+        pex_id.unwrap(),
+        &added_payload(&contact(seed)),
+    ));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let from = leech.shown_download("share")["from"].clone();
@@ -81,17 +85,17 @@ fn three_peers_find_each_other_without_a_tracker() {
     seed.run("wait 30");
     // The second peer is slow, so that the third gets most bytes from the seed. Only the second
     // names the seed.
-    let by = |address| {
+    let download_from = |address| {
         format!(
             "download {}",
             magnet_link(&content, &peer_parameter(address))
         )
     };
     let mut second = sandbox.debug_peer("second", &["--down", "32k"]);
-    second.run(&by(seed.process.address));
+    second.run(&download_from(seed.process.address));
     second.wait_for_download("share", |download| download["bytes_done"] != 0);
     let mut third = sandbox.debug_peer("third", &[]);
-    third.run(&by(second.process.address));
+    third.run(&download_from(second.process.address));
     third.run("wait 50");
     let from = third.shown_download("share")["from"].clone();
     let bytes_from_seed = from[seed.process.address.to_string()].as_u64();
@@ -115,12 +119,15 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
     leech.wait_for_state("secret", "downloading");
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let other = listen_tcp(move |_, _| {
+    let named_address = listen_tcp(move |_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
     let (mut first, pex_id) = connect(&leech, &secret, "first", 6_001);
     assert_eq!(pex_id, None);
-    first.send(&extension_message(3, &added(&contact(other))));
+    first.send(&extension_message(
+        3,
+        &added_payload(&contact(named_address)),
+    ));
     first.send(&extension_message(3, b"not a message"));
     wait_until_read(&mut first);
     let (mut second, _) = connect(&leech, &secret, "second", 6_002);
@@ -133,7 +140,7 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
     // A peer calls a named address at once. If it has not called for a second, it will not call.
     assert_eq!(leech.try_run("wait 1")["error"]["kind"], "not-complete");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
-    assert!(log_line_with(&leech.log, &["calling", &other.to_string()]).is_none());
+    assert!(log_line_with(&leech.log, &["calling", &named_address.to_string()]).is_none());
 }
 
 #[test]
@@ -203,7 +210,10 @@ fn impossible_contacts_are_skipped_and_too_many_are_not_read() {
         contacts.extend([127, 1, (number >> 8) as u8, number as u8, 0, 9]);
     }
     let (mut link, pex_id) = connect(&leech, &TORRENT, "crowd", 6_001);
-    link.send(&extension_message(pex_id.unwrap(), &added(&contacts)));
+    link.send(&extension_message(
+        pex_id.unwrap(),
+        &added_payload(&contacts),
+    ));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     let log = fs::read_to_string(&leech.log).unwrap();

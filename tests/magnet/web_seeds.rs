@@ -130,8 +130,8 @@ fn a_web_seed_in_a_magnet_link_is_used_and_its_redirects_are_followed() {
     });
     let mut leech = sandbox.debug_peer("leech", &[]);
     let escaped = server.url("/a").replace(':', "%3A").replace('/', "%2F");
-    let more = format!("{}&ws={escaped}", peer_parameter(metadata));
-    leech.run(&format!("download {}", magnet_link(&TORRENT, &more)));
+    let parameters = format!("{}&ws={escaped}", peer_parameter(metadata));
+    leech.run(&format!("download {}", magnet_link(&TORRENT, &parameters)));
     assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     leech.kill();
     // The download is known after a restart too.
@@ -252,7 +252,7 @@ fn useless_or_lying_web_seeds_are_dropped_and_an_honest_one_replaces_them() {
     );
     assert_eq!(leech.shown_download("share")["state"], "downloading");
     leech.kill();
-    // The leech does not blame an honest web seed beside them for their data.
+    // The leech does not blame an honest web seed for data of the bad ones.
     let server =
         WebServer::start(|request, _, stream| send_requested(request, stream, &TORRENT.content));
     urls.insert(2, server.url("/honest"));
@@ -317,8 +317,8 @@ fn a_slow_web_seed_holds_up_neither_the_download_nor_the_end_of_the_peer() {
 #[test]
 fn at_most_four_web_seeds_are_used_beside_peers() {
     let sandbox = Sandbox::new();
-    let content = Torrent::new("share", 8 << 20, 65_536, 9);
-    let file = content.content.clone();
+    let torrent = Torrent::new("share", 8 << 20, 65_536, 9);
+    let file = torrent.content.clone();
     let servers: Vec<WebServer> = (0..6)
         .map(|_| {
             let file = file.clone();
@@ -327,12 +327,12 @@ fn at_most_four_web_seeds_are_used_beside_peers() {
         .collect();
     let urls: Vec<String> = servers.iter().map(|server| server.url("/")).collect();
     let mut leech = sandbox.debug_peer("leech", &["--down", "4M"]);
-    leech.run(&download_command(&sandbox, &content, &urls));
+    leech.run(&download_command(&sandbox, &torrent, &urls));
     leech.wait_for_state("share", "downloading");
-    let serving = serve_to(&leech, &content, "source");
+    let serving = serve_to(&leech, &torrent, "source");
     leech.run("wait 50");
     serving.join().unwrap();
-    assert!(fs::read(sandbox.path("leech/share")).unwrap() == content.content);
+    assert!(fs::read(sandbox.path("leech/share")).unwrap() == torrent.content);
     let requested = servers
         .iter()
         .filter(|server| !server.requests().is_empty());
@@ -372,7 +372,7 @@ fn a_web_seed_that_reaches_the_missing_pieces_late_is_waited_for() {
     let mut leech = start_download_with_part(&sandbox, 18 * 32_768, &[server.url("/")], &[]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/share")).unwrap() == TORRENT.content);
-    assert_eq!(server.requests().len(), 1, "it is read through once");
+    assert_eq!(server.requests().len(), 1, "the file was requested again");
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn a_web_seed_whose_first_byte_comes_late_is_waited_for() {
 }
 
 #[test]
-fn skipped_bytes_count_in_the_limit_and_end_with_the_download() {
+fn skipped_bytes_count_in_the_limit_and_reading_ends_with_the_download() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|_, _, stream| send_whole(stream, &TORRENT.content));
     // With the limit, the server needs a minute until it reaches the missing pieces.

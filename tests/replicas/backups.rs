@@ -52,20 +52,20 @@ fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empt
     let (data, file) = (pair.data(1), backup_path(&pair));
     assert_eq!(take_backup(&pair, &[]).code, Some(0));
     // The key of another cluster gets no backup, and the last backup stays.
-    let before = fs::read(&file).unwrap();
+    let last_backup = fs::read(&file).unwrap();
     let other = pair.sandbox.path("other");
     let other = other.to_str().unwrap();
     let foreign = Pair::stopped();
-    let made = foreign.start_refused("1", &["--data", other, "--restore", "/nowhere"]);
-    assert_eq!(made.code, Some(1), "{made:?}");
+    let output = foreign.start_refused("1", &["--data", other, "--restore", "/nowhere"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
     let key = foreign.sandbox.path("cluster/cluster.pem");
     let refused = take_backup(&pair, &["--cluster", key.to_str().unwrap()]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("fingerprint"), "{refused:?}");
-    assert!(fs::read(&file).unwrap() == before);
+    assert!(fs::read(&file).unwrap() == last_backup);
     // A cut backup is refused.
     let cut = pair.sandbox.path("cut");
-    fs::write(&cut, &before[..before.len() - 1]).unwrap();
+    fs::write(&cut, &last_backup[..last_backup.len() - 1]).unwrap();
     let refused = pair.start_refused("1", &["--data", other, "--restore", cut.to_str().unwrap()]);
     assert!(
         refused.code == Some(1) && refused.stderr.contains("damaged"),
@@ -117,10 +117,12 @@ fn a_check_names_each_difference() {
         "{running:?}"
     );
     pair.stop_and_assert_same();
-    let nothing = pair.run(&["--check", &one, "/nowhere"]);
+    let without_registry = pair.run(&["--check", &one, "/nowhere"]);
     assert!(
-        nothing.stderr.contains("has no tracker's registry"),
-        "{nothing:?}"
+        without_registry
+            .stderr
+            .contains("has no tracker's registry"),
+        "{without_registry:?}"
     );
 }
 

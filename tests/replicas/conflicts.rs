@@ -3,9 +3,8 @@
 
 use super::pair::Pair;
 use crate::common::control_connection::{
-    User, create_user_with_invite, group_request, login_request, new_write,
+    User, create_user_request_with_invite, group_request, login_request, new_write,
 };
-use crate::common::waiting::wait_until;
 use pieceful::wire::access::{AccessAnswer, AccessRequest, GroupRole};
 use pieceful::wire::password::Password;
 
@@ -16,17 +15,8 @@ fn password(text: &str) -> Password {
 /// Two trackers that cannot reach each other.
 fn split_pair() -> Pair {
     let pair = Pair::new();
-    split(&pair);
+    pair.split();
     pair
-}
-
-fn split(pair: &Pair) {
-    pair.proxy.cut();
-    wait_until("each tracker knows that it cannot reach the other", || {
-        [1, 2]
-            .iter()
-            .all(|number| !pair.view(*number).unwrap().replicas[0].up)
-    });
 }
 
 fn heal(pair: &Pair) {
@@ -55,7 +45,7 @@ fn connect_at(pair: &Pair, number: usize, user: &User) -> User {
 fn of_two_users_with_one_name_the_later_is_renamed_and_sees_a_note_at_login() {
     let pair = split_pair();
     for (number, secret) in [(1, "first one's"), (2, "second one's")] {
-        let ask = match create_user_with_invite("nik", None) {
+        let ask = match create_user_request_with_invite("nik", None) {
             AccessRequest::CreateUser {
                 write,
                 user,
@@ -93,7 +83,7 @@ fn of_two_users_with_one_name_the_later_is_renamed_and_sees_a_note_at_login() {
             other => panic!("{other:?}"),
         }
     }
-    // A person at a peer sees it too.
+    // A person at a peer sees the note too.
     let output = pair.run_as_person("p", 1, &["login nik 'second one'\\''s'", "status"]);
     assert!(output.stderr.contains("was given twice"), "{output:?}");
 }
@@ -142,7 +132,7 @@ fn assert_merged_for_eve(pair: &Pair, number: usize) {
 fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
     let pair = Pair::new();
     let [mut owner, ada, mut eve] = users_with_groups(&pair);
-    split(&pair);
+    pair.split();
     let (mut owner2, mut ada2) = (connect_at(&pair, 2, &owner), connect_at(&pair, 2, &ada));
     // The first tracker accepts ada, the second rejects her.
     owner.perform(group_request("accept_request one ada"));
@@ -173,13 +163,13 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
         let mut ada = connect_at(&pair, number, &ada);
         assert_eq!(role(&mut ada, "one"), Some(GroupRole::Stranger));
         assert_eq!(role(&mut ada, "two"), Some(GroupRole::Stranger));
-        assert_eq!(role(&mut ada, "three"), None, "it has ended");
+        assert_eq!(role(&mut ada, "three"), None, "the group has ended");
         assert_eq!(role(&mut ada, "both"), Some(GroupRole::Stranger));
         let groups = ada.groups();
-        let kept = groups
+        let renamed = groups
             .iter()
             .find(|entry| entry.name.to_string().starts_with("both~"));
-        assert_eq!(kept.map(|entry| entry.role), Some(GroupRole::Owner));
+        assert_eq!(renamed.map(|entry| entry.role), Some(GroupRole::Owner));
         assert_merged_for_eve(&pair, number);
     }
 }
@@ -189,7 +179,7 @@ fn a_logout_at_one_tracker_ends_the_login_at_the_other_after_the_merge() {
     let pair = split_pair();
     let mut nik = pair.user(1, "nik");
     heal(&pair);
-    split(&pair);
+    pair.split();
     let mut nik2 = connect_at(&pair, 2, &nik);
     nik.perform(group_request("logout"));
     assert!(

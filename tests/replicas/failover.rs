@@ -37,16 +37,16 @@ fn a_login_goes_on_at_the_other_tracker_and_back() {
     assert_eq!(states(&status), ["unreachable", "serving"], "{status}");
     assert_eq!(status["trackers"][0]["lag"], 1, "{status}");
     assert_eq!(status["trackers"][1]["lag"], 0, "{status}");
-    let person = pair.run_as_person("nik2", 1, &["create_user olga pw-of-olga", "status"]);
-    assert_eq!(person.code, Some(0), "{person:?}");
+    let output = pair.run_as_person("nik2", 1, &["create_user olga pw-of-olga", "status"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     assert!(
-        person
+        output
             .stderr
             .contains("only one tracker has stored this so far"),
-        "{person:?}"
+        "{output:?}"
     );
     for part in ["unreachable  2 writes behind", "serving  up to date"] {
-        assert!(person.stdout.contains(part), "{part}: {person:?}");
+        assert!(output.stdout.contains(part), "{part}: {output:?}");
     }
     pair.start(1, &[]);
     pair.wait_until_in_sync();
@@ -80,11 +80,11 @@ fn downloads_go_on_without_a_tracker_and_each_tracker_knows_the_swarms() {
     }
     let file = pair.sandbox.file("nik/data.bin", LENGTH, 7);
     peers[0].run(&format!("upload_file lab '{}'", file.display()));
-    let complete = |peer: &mut Peer| {
+    let has_seed = |peer: &mut Peer| {
         let listed = peer.run("list_files lab");
         listed["files"][0]["complete"] == 1
     };
-    wait_until("the seed is announced", || complete(&mut peers[1]));
+    wait_until("the seed is announced", || has_seed(&mut peers[1]));
     // The other tracker knows the seed too when the first is killed.
     pair.kill(1);
     peers[1].run("download_file lab data.bin");
@@ -110,7 +110,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     pair.quit(1);
     let database = pair.sandbox.path("data1/registry.redb");
     let length = database.metadata().unwrap().len();
-    pair.start_limited(1, length.div_ceil(1024));
+    pair.start_with_file_limit(1, length.div_ceil(1024));
     pair.wait_until_in_sync();
     // Every command succeeds, also the one at which the disk of the first tracker is full.
     let mut created = 0;
@@ -163,12 +163,12 @@ fn a_command_whose_answer_is_lost_takes_effect_once() {
         (true, "leave_group lab --yes", "nik at 127.0.0.1 leaves lab"),
         (true, "logout", "nik at 127.0.0.1 logs out"),
     ];
-    for (is_nik, command, done) in steps {
+    for (is_nik, command, logged) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        pair.run_without_first_answer(peer, &between, command, done);
-        // One of the trackers logs it once.
+        pair.run_without_first_answer(peer, &between, command, logged);
+        // The two logs together have the line once.
         let times: usize = [1, 2]
-            .map(|number| pair.log(number).matches(done).count())
+            .map(|number| pair.log(number).matches(logged).count())
             .iter()
             .sum();
         assert_eq!(times, 1, "{command}");
@@ -177,28 +177,31 @@ fn a_command_whose_answer_is_lost_takes_effect_once() {
     pair.assert_same();
 }
 
+/// Starts the tracker with this number in the TRACKER_INFO of the sandbox.
+fn start_tracker(sandbox: &Sandbox, number: &str) -> Process {
+    let (info, data) = (
+        sandbox.tracker_info(),
+        sandbox.path(&format!("data{number}")),
+    );
+    let all = [
+        "tracker",
+        info.to_str().unwrap(),
+        number,
+        "--data",
+        data.to_str().unwrap(),
+    ];
+    Process::start(&sandbox.folder("work"), &all)
+}
+
 #[test]
 fn trackers_find_each_other_when_their_ports_are_added_to_tracker_info_later() {
     let sandbox = Sandbox::new();
     let info = sandbox.tracker_info();
     fs::write(&info, "127.0.0.1:0\n127.0.0.1:0\n127.0.0.1:0\n").unwrap();
-    let trackers: Vec<Process> = ["1", "2", "3"]
-        .iter()
-        .map(|number| {
-            let data = sandbox.path(&format!("data{number}"));
-            let all = [
-                "tracker",
-                info.to_str().unwrap(),
-                number,
-                "--data",
-                data.to_str().unwrap(),
-            ];
-            Process::start(&sandbox.folder("work"), &all)
-        })
-        .collect();
+    let trackers = ["1", "2", "3"].map(|number| start_tracker(&sandbox, number));
     let lines: Vec<String> = trackers
         .iter()
-        .map(|it| format!("{}\n", it.address))
+        .map(|tracker| format!("{}\n", tracker.address))
         .collect();
     fs::write(&info, lines.concat()).unwrap();
     let mut peer = sandbox.peer("nik");
@@ -207,7 +210,7 @@ fn trackers_find_each_other_when_their_ports_are_added_to_tracker_info_later() {
         let trackers = status["trackers"].as_array().unwrap().clone();
         trackers
             .iter()
-            .all(|it| it["state"] == "serving" && it["lag"] == 0)
+            .all(|tracker| tracker["state"] == "serving" && tracker["lag"] == 0)
     };
     wait_until("all three are in sync", || all_serve(&mut peer));
     create_and_log_in(&mut peer, "nik");

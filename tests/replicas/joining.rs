@@ -75,7 +75,7 @@ fn a_tracker_restored_from_an_old_backup_brings_no_removed_member_back() {
     pair.start(1, &["--restore", &backup]);
     pair.wait_until_in_sync();
     assert_eve_is_removed(&pair);
-    // From now on it starts like any other tracker.
+    // From now on the tracker starts like any other.
     pair.kill(1);
     pair.start(1, &[]);
     pair.wait_until_in_sync();
@@ -102,7 +102,7 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
         kind == "not-serving" && message.contains("--alone"),
         "{message}"
     );
-    // It still does not serve after a restart.
+    // The tracker does not serve after a restart either.
     pair.kill(1);
     pair.start(1, &[]);
     assert_eq!(refusal(&pair).unwrap().0, "not-serving");

@@ -73,7 +73,7 @@ struct Team {
     folder: PathBuf,
     /// The member's role in each group. None if it is unknown.
     roles: BTreeMap<String, Option<Role>>,
-    done: Acknowledged,
+    acknowledged: Acknowledged,
     /// The number of groups that the owner has tried to create. It makes new names.
     groups_tried: usize,
     /// The number of shares that the owner has tried to upload. It makes new names.
@@ -86,11 +86,11 @@ impl Team {
         let name = format!("team{number}");
         let [mut owner, mut member] =
             ["owner", "member"].map(|role| pair.peer(&format!("{name}.{role}"), number));
-        let mut done = Acknowledged::default();
+        let mut acknowledged = Acknowledged::default();
         for (peer, role) in [(&mut owner, "owner"), (&mut member, "member")] {
             peer.run(&format!("create_user {name}.{role} secret00"));
             peer.run(&format!("login {name}.{role} secret00"));
-            done.users.push(format!("{name}.{role}"));
+            acknowledged.users.push(format!("{name}.{role}"));
         }
         let mut team = Self {
             folder: pair.sandbox.folder(&format!("{name}.files")),
@@ -99,7 +99,7 @@ impl Team {
             owner,
             member,
             roles: BTreeMap::new(),
-            done,
+            acknowledged,
             groups_tried: 0,
             shares_tried: 0,
             rng: fastrand::Rng::with_seed(number as u64),
@@ -121,9 +121,11 @@ impl Team {
     /// Makes a write. `kind` is a number below 13. All kinds from 2 to 8 change a membership: with
     /// them, the number only chooses which change, by weight.
     fn write(&mut self, kind: usize) {
-        let group = match self.done.groups.len() {
+        let group = match self.acknowledged.groups.len() {
             0 => String::new(),
-            count => self.done.groups[self.rng.usize(count.saturating_sub(3)..count)].clone(),
+            count => {
+                self.acknowledged.groups[self.rng.usize(count.saturating_sub(3)..count)].clone()
+            }
         };
         match kind {
             0 | 1 => {
@@ -131,7 +133,7 @@ impl Team {
                 self.groups_tried += 1;
                 if self.try_run(true, &format!("create_group {group}")) {
                     self.roles.insert(group.clone(), Some(Role::Nobody));
-                    self.done.groups.push(group);
+                    self.acknowledged.groups.push(group);
                 }
             }
             2..=8 => self.change_membership(kind, &group),
@@ -142,7 +144,7 @@ impl Team {
                 // If no tracker could be reached, the login ends only at the peer, and the reply
                 // has `everywhere: false`.
                 let reply = self.member.try_run("logout");
-                self.done.logouts += usize::from(reply["everywhere"] == true);
+                self.acknowledged.logouts += usize::from(reply["everywhere"] == true);
                 self.log_in();
             }
         }
@@ -158,12 +160,12 @@ impl Team {
         if !self.try_run(true, &command) {
             return;
         }
-        self.done.shares.push(share.clone());
+        self.acknowledged.shares.push(share.clone());
         if then_withdraw {
             // If the share was stopped only at this peer, the reply has `withdrawn: false`.
             let reply = self.owner.try_run(&format!("stop_share {group} {share}"));
             if reply["withdrawn"] == true {
-                self.done.withdrawn_shares.push(share);
+                self.acknowledged.withdrawn_shares.push(share);
             }
         }
     }
@@ -187,11 +189,11 @@ impl Team {
     /// that the role allows.
     fn change_membership(&mut self, kind: usize, group: &str) {
         let user = format!("{}.member", self.name);
-        let before = self.roles.get(group).copied().flatten();
-        let (is_owner, command, after) = match (before, kind) {
+        let role_before = self.roles.get(group).copied().flatten();
+        let (is_owner, command, role_after) = match (role_before, kind) {
             (Some(Role::Nobody), _) | (None, 2 | 3) => {
                 // A request without an answer may have been executed too.
-                self.done.groups_left.retain(|left| left != group);
+                self.acknowledged.groups_left.retain(|left| left != group);
                 (false, format!("join_group {group}"), Role::Requester)
             }
             (Some(Role::Requester), 2..=7) | (None, 4 | 5) => {
@@ -205,24 +207,24 @@ impl Team {
         };
         let is_done = self.try_run(is_owner, &command);
         // After a command without an answer the role is unknown.
-        let role = is_done.then_some(after);
+        let role = is_done.then_some(role_after);
         self.roles.insert(group.to_owned(), role);
         if role.is_none() {
             return;
         }
-        let counts = match after {
-            Role::Requester => &mut self.done.requests,
-            Role::Member => &mut self.done.acceptances,
+        let counts = match role_after {
+            Role::Requester => &mut self.acknowledged.requests,
+            Role::Member => &mut self.acknowledged.acceptances,
             Role::Nobody => {
-                self.done.groups_left.push(group.to_owned());
-                &mut self.done.ends
+                self.acknowledged.groups_left.push(group.to_owned());
+                &mut self.acknowledged.ends
             }
         };
         let count = counts.entry(group.to_owned()).or_default();
         // If the role before was unknown, an earlier command may have had this effect already, and
         // may be counted. So this command only raises a count of 0 to 1: the count stays a lower
         // bound. After a known role each command adds 1, and each request to join always does.
-        if before.is_some() || after == Role::Requester {
+        if role_before.is_some() || role_after == Role::Requester {
             *count += 1;
         } else {
             *count = (*count).max(1);
@@ -231,8 +233,8 @@ impl Team {
 
     /// Logs the member in again. Tries the possible passwords, the newest first.
     fn log_in(&mut self) {
-        let all = self.passwords.clone();
-        for password in all.iter().rev() {
+        let possible = self.passwords.clone();
+        for password in possible.iter().rev() {
             let command = format!("login {}.member {password}", self.name);
             if self.try_run(false, &command) {
                 self.passwords = vec![password.clone()];
@@ -247,7 +249,7 @@ impl Team {
         loop {
             match controls.try_recv() {
                 Ok(Control::Pause(reply)) => {
-                    reply.send(self.done.clone()).unwrap();
+                    reply.send(self.acknowledged.clone()).unwrap();
                     // The next message is `GoOn`.
                     if controls.recv().is_err() {
                         return tried;
@@ -309,34 +311,34 @@ fn array<'a>(dump: &'a Value, kind: &str) -> &'a Vec<Value> {
 }
 
 /// Asserts that the dump has every acknowledged write of a team.
-fn check(dump: &Value, done: &Acknowledged) {
+fn check(dump: &Value, acknowledged: &Acknowledged) {
     let ids = |kind: &str| -> BTreeMap<&str, &str> {
         let rows = array(dump, kind).iter();
         rows.map(|row| (row["label"].as_str().unwrap(), row["id"].as_str().unwrap()))
             .collect()
     };
     let (accounts, groups) = (ids("accounts"), ids("groups"));
-    for user in &done.users {
+    for user in &acknowledged.users {
         assert!(accounts.contains_key(user.as_str()), "{user} is gone");
     }
-    for group in &done.groups {
+    for group in &acknowledged.groups {
         assert!(groups.contains_key(group.as_str()), "{group} is gone");
     }
-    let member = accounts[done.users[1].as_str()];
+    let member = accounts[acknowledged.users[1].as_str()];
     // A name with `~` means that a repeated command took effect twice.
     let shares = array(dump, "shares").iter();
     let shares = shares.map(|row| row["name"].as_str().unwrap());
     for name in accounts.keys().chain(groups.keys()).copied().chain(shares) {
         assert!(!name.contains('~'), "{name} was made twice");
     }
-    check_memberships(dump, done, &groups, member);
-    check_shares(dump, done);
+    check_memberships(dump, acknowledged, &groups, member);
+    check_shares(dump, acknowledged);
     let logouts = array(dump, "revocations").iter();
     let logouts = logouts.filter(|row| row["account"] == member).count();
     assert!(
-        logouts >= done.logouts,
+        logouts >= acknowledged.logouts,
         "{} logouts, {logouts} are left",
-        done.logouts
+        acknowledged.logouts
     );
 }
 
@@ -344,7 +346,7 @@ fn check(dump: &Value, done: &Acknowledged) {
 /// `groups` has the ids of groups by name.
 fn check_memberships(
     dump: &Value,
-    done: &Acknowledged,
+    acknowledged: &Acknowledged,
     groups: &BTreeMap<&str, &str>,
     member: &str,
 ) {
@@ -354,9 +356,9 @@ fn check_memberships(
         all.filter(move |row| row["group"] == id && row["account"] == member)
     };
     for (what, counts, field) in [
-        ("requests", &done.requests, "created"),
-        ("acceptances", &done.acceptances, "accepted"),
-        ("ends", &done.ends, "ended"),
+        ("requests", &acknowledged.requests, "created"),
+        ("acceptances", &acknowledged.acceptances, "accepted"),
+        ("ends", &acknowledged.ends, "ended"),
     ] {
         for (group, count) in counts {
             let found = rows(group).filter(|row| !row[field].is_null()).count();
@@ -366,7 +368,7 @@ fn check_memberships(
             );
         }
     }
-    for group in &done.groups_left {
+    for group in &acknowledged.groups_left {
         let mut roles = rows(group).map(|row| row["standing"].as_str().unwrap());
         assert!(
             roles.all(|role| role != "member"),
@@ -376,12 +378,12 @@ fn check_memberships(
 }
 
 /// Asserts that every acknowledged share exists, and that every withdrawn one is still withdrawn.
-fn check_shares(dump: &Value, done: &Acknowledged) {
+fn check_shares(dump: &Value, acknowledged: &Acknowledged) {
     let shares = array(dump, "shares");
-    for share in &done.shares {
+    for share in &acknowledged.shares {
         let found = shares.iter().find(|row| row["name"] == share.as_str());
         let found = found.unwrap_or_else(|| panic!("{share} is gone"));
-        let is_withdrawn = done.withdrawn_shares.contains(share);
+        let is_withdrawn = acknowledged.withdrawn_shares.contains(share);
         assert!(
             !is_withdrawn || !found["withdrawn"].is_null(),
             "{share} is back"
@@ -471,10 +473,10 @@ fn make_fault(
 fn check_round(pair: &Pair, acknowledged: &[Acknowledged], round: &str) {
     pair.wait_until_in_sync();
     let dump = pair.assert_same();
-    let checked = std::panic::catch_unwind(|| {
-        acknowledged.iter().for_each(|done| check(&dump, done));
+    let result = std::panic::catch_unwind(|| {
+        acknowledged.iter().for_each(|team| check(&dump, team));
     });
-    if checked.is_err() {
+    if result.is_err() {
         let logs = [1, 2].map(|number| pair.log(number));
         panic!("{round}\n{}\n{}", logs[0], logs[1]);
     }
@@ -483,13 +485,13 @@ fn check_round(pair: &Pair, acknowledged: &[Acknowledged], round: &str) {
 fn assert_every_kind_was_written(acknowledged: &[Acknowledged]) {
     let sum = |count: fn(&Acknowledged) -> usize| acknowledged.iter().map(count).sum::<usize>();
     for (kind, count) in [
-        ("requests", sum(|it| it.requests.values().sum())),
-        ("acceptances", sum(|it| it.acceptances.values().sum())),
-        ("ends", sum(|it| it.ends.values().sum())),
-        ("groups", sum(|it| it.groups.len())),
-        ("shares", sum(|it| it.shares.len())),
-        ("withdrawals", sum(|it| it.withdrawn_shares.len())),
-        ("logouts", sum(|it| it.logouts)),
+        ("requests", sum(|team| team.requests.values().sum())),
+        ("acceptances", sum(|team| team.acceptances.values().sum())),
+        ("ends", sum(|team| team.ends.values().sum())),
+        ("groups", sum(|team| team.groups.len())),
+        ("shares", sum(|team| team.shares.len())),
+        ("withdrawals", sum(|team| team.withdrawn_shares.len())),
+        ("logouts", sum(|team| team.logouts)),
     ] {
         println!("{count} {kind}");
         assert!(count > 0, "no {kind}");
@@ -533,7 +535,7 @@ fn after_kills_pauses_and_splits_both_trackers_have_every_acknowledged_write() {
         let tried = threads.into_iter().map(|team| team.join().unwrap()).sum();
         pair.wait_until_in_sync();
         let dump = pair.stop_and_assert_same();
-        acknowledged.iter().for_each(|done| check(&dump, done));
+        acknowledged.iter().for_each(|team| check(&dump, team));
         assert_every_kind_was_written(&acknowledged);
         tried
     });

@@ -33,14 +33,14 @@ fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
     assert!(metric(&pair, 1, offset).unwrap().abs() < 30.0);
     let status = pair.console(1, "status");
     assert!(status.contains("1 user"), "{status}");
-    let shown = pair.tracker(1).line();
+    let replica_line = pair.tracker(1).line();
     assert!(
-        shown.starts_with("tracker 2  up to date  lacks 0 writes"),
-        "{shown}"
+        replica_line.starts_with("tracker 2  up to date  lacks 0 writes"),
+        "{replica_line}"
     );
     assert!(
-        shown.contains("last contact") && shown.contains("clock "),
-        "{shown}"
+        replica_line.contains("last contact") && replica_line.contains("clock "),
+        "{replica_line}"
     );
     pair.proxy.cut();
     wait_until("the other tracker is not reachable", || {
@@ -49,10 +49,10 @@ fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
     nik.perform(group_request("create_group lab"));
     assert_eq!(metric(&pair, 1, lacks), Some(1.0));
     pair.console(1, "status");
-    let shown = pair.tracker(1).line();
+    let replica_line = pair.tracker(1).line();
     assert!(
-        shown.starts_with("tracker 2  unreachable  lacks 1 write"),
-        "{shown}"
+        replica_line.starts_with("tracker 2  unreachable  lacks 1 write"),
+        "{replica_line}"
     );
     pair.proxy.mend();
     pair.wait_until_in_sync();

@@ -3,7 +3,7 @@
 use super::proxy::Proxy;
 use crate::common::control_connection::{ControlConnection, User, create_user_request};
 use crate::common::peer::Peer;
-use crate::common::process::{Output, Process, command, limited, run};
+use crate::common::process::{Output, Process, command, command_with_file_limit, run};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, POLL_INTERVAL, wait_until};
 use pieceful::certificate::Authority;
@@ -68,7 +68,7 @@ impl Pair {
     }
 
     /// Starts a tracker that cannot write a file above this size.
-    pub(crate) fn start_limited(&mut self, number: usize, kibibytes: u64) {
+    pub(crate) fn start_with_file_limit(&mut self, number: usize, kibibytes: u64) {
         self.limit = Some(kibibytes);
         self.start(number, &["--log", "warn"]);
         self.limit = None;
@@ -85,7 +85,7 @@ impl Pair {
         all.extend(arguments);
         let folder = self.sandbox.folder("cluster");
         let mut tracker = Process::spawn(match self.limit {
-            Some(kibibytes) => limited(&folder, &all, kibibytes),
+            Some(kibibytes) => command_with_file_limit(&folder, &all, kibibytes),
             None => command(&folder, &all),
         });
         let fingerprint = tracker.line();
@@ -220,6 +220,16 @@ impl Pair {
         }
     }
 
+    /// Cuts the connection between the trackers, and waits until both know that.
+    pub(crate) fn split(&self) {
+        self.proxy.cut();
+        wait_until("each tracker knows that it cannot reach the other", || {
+            [1, 2]
+                .iter()
+                .all(|number| !self.view(*number).unwrap().replicas[0].up)
+        });
+    }
+
     /// Waits until both trackers serve and neither lacks a write of the other.
     pub(crate) fn wait_until_in_sync(&self) {
         let is_in_sync = |number| {
@@ -233,13 +243,13 @@ impl Pair {
         let start = Instant::now();
         while !(is_in_sync(1) && is_in_sync(2)) {
             if start.elapsed() > PATIENCE {
-                let seen = [1, 2].map(|number| {
+                let reports = [1, 2].map(|number| {
                     let log = self.log(number);
                     let lines: Vec<&str> = log.lines().collect();
                     let last = lines[lines.len().saturating_sub(40)..].join("\n");
                     format!("tracker {number}: {:?}\n{last}", self.view(number))
                 });
-                panic!("the trackers do not get in sync\n{}", seen.join("\n"));
+                panic!("the trackers do not get in sync\n{}", reports.join("\n"));
             }
             thread::sleep(POLL_INTERVAL);
         }
@@ -255,27 +265,27 @@ impl Pair {
         wait_until(text, || self.log(number).contains(text));
     }
 
-    /// Runs a command at a peer. The first tracker executes it and logs `done`, but the proxy
+    /// Runs a command at a peer. The first tracker executes it and logs `logged`, but the proxy
     /// `between` loses the answer, so that the peer asks the second tracker.
     pub(crate) fn run_without_first_answer(
         &self,
         peer: &mut Peer,
         between: &Proxy,
         command: &str,
-        done: &str,
+        logged: &str,
     ) {
         // The peer must be connected to the first tracker: a refusal in its log shows that.
         wait_until("the peer asks the first tracker", || {
             let refusals = || self.log(1).matches("list_members: unknown-group").count();
-            let before = refusals();
+            let refusals_before = refusals();
             peer.try_run("list_members nowhere");
-            refusals() > before
+            refusals() > refusals_before
         });
         // Before a request for which the tracker hashes a password, the peer sends one more, to see
         // whether the tracker answers.
         between.hold_answers_after(usize::from(command.contains("pw-of")));
         peer.process.write_line(command);
-        self.wait_for_log(1, done);
+        self.wait_for_log(1, logged);
         between.cut();
         let object: Value = serde_json::from_str(&peer.process.line()).unwrap();
         assert_eq!(object["ok"], true, "{command}: {object}");
@@ -349,17 +359,21 @@ impl BackupContent {
             }
             rest = after;
         }
-        let mut named = BTreeSet::new();
+        let mut info_hashes = BTreeSet::new();
         for row in &rows {
             if let Row::Share(share) = Row::decode(row).unwrap()
                 && share.withdrawn.is_none()
             {
-                named.insert(share.info_hash.0);
+                info_hashes.insert(share.info_hash.0);
             }
         }
-        let before = named.len();
-        blobs.retain(|blob| named.remove(&blob[..20]));
-        assert_eq!(blobs.len(), before, "a share without its info dictionary");
+        let share_count = info_hashes.len();
+        blobs.retain(|blob| info_hashes.remove(&blob[..20]));
+        assert_eq!(
+            blobs.len(),
+            share_count,
+            "a share without its info dictionary"
+        );
         Self {
             versions,
             rows,

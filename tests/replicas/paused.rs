@@ -110,7 +110,7 @@ fn a_write_whose_connection_is_closed_is_not_executed() {
     pair.wait_for_log(1, "has given up create_group");
     let mut nik = User::log_in(pair.connect(1), "nik");
     wait_until("the tracker serves", || {
-        pair.view(1).is_some_and(|it| it.serving)
+        pair.view(1).is_some_and(|view| view.serving)
     });
     assert!(nik.groups().is_empty());
 }

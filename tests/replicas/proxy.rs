@@ -132,10 +132,10 @@ fn accept(listener: &TcpListener, shared: &Arc<SharedState>) {
         for socket in [&near, &far] {
             let _ = socket.set_nodelay(true);
         }
-        let ends = [(&near, &far, false), (&far, &near, true)].map(|(from, to, answers)| {
+        let ends = [(&near, &far, false), (&far, &near, true)].map(|(from, to, are_answers)| {
             let ends = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let shared = Arc::clone(shared);
-            (ends, shared, answers)
+            (ends, shared, are_answers)
         });
         let mut state = shared.state.lock().unwrap();
         if matches!(state.mode, Mode::Cut | Mode::Ended) {
@@ -143,20 +143,20 @@ fn accept(listener: &TcpListener, shared: &Arc<SharedState>) {
         }
         state.open.extend([near, far]);
         drop(state);
-        for ((from, to), shared, answers) in ends {
-            thread::spawn(move || copy(from, to, &shared, answers));
+        for ((from, to), shared, are_answers) in ends {
+            thread::spawn(move || copy(from, to, &shared, are_answers));
         }
     }
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, shared: &SharedState, answers: bool) {
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &SharedState, are_answers: bool) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         let held = |state: &mut ProxyState| match &mut state.mode {
             Mode::Held => true,
-            Mode::Silent(0) => answers,
+            Mode::Silent(0) => are_answers,
             Mode::Silent(left) => {
-                *left -= usize::from(answers);
+                *left -= usize::from(are_answers);
                 false
             }
             Mode::Open | Mode::Cut | Mode::Slow(_) | Mode::Ended => false,
@@ -168,7 +168,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, shared: &SharedState, answers: b
         }
         let mode = state.mode;
         drop(state);
-        let written = match mode {
+        let result = match mode {
             Mode::Slow(rate) => buffer[..read].chunks(SLICE).try_for_each(|slice| {
                 thread::sleep(Duration::from_secs_f64(
                     slice.len() as f64 / f64::from(rate),
@@ -177,7 +177,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, shared: &SharedState, answers: b
             }),
             _ => to.write_all(&buffer[..read]),
         };
-        if written.is_err() {
+        if result.is_err() {
             break;
         }
     }

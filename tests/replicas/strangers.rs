@@ -144,6 +144,22 @@ fn strangers_get_no_replica_connection() {
     pair.user(1, "nik");
 }
 
+/// Asserts that each malformed message ends its own replica connection.
+fn assert_malformed_messages_are_cut_off(pair: &Pair, registry: &Registry) {
+    for bytes in [
+        &b"hello"[..],
+        b"de",
+        b"d4:type4:push2:idi1e6:change3:abce",
+        b"d6:change3:abc2:idi1e4:type4:pushe",
+        b"d2:idi-1e4:type6:pushede",
+        b"d5:known3:abc2:idi1e4:type4:pulle",
+    ] {
+        let fake = FakeReplica::connect_as(pair, 2, registry);
+        fake.send_bytes(bytes);
+        assert!(fake.is_cut_off(), "{:?}", String::from_utf8_lossy(bytes));
+    }
+}
+
 #[test]
 fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
     let pair = tracker_alone();
@@ -156,28 +172,17 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
         assert!(FakeReplica::connect_as(&pair, number, &stranger).is_cut_off());
         pair.wait_for_log(1, logged);
     }
-    let other = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
-    other.send(&ReplicaMessage::Hello {
+    let newer = FakeReplica::connect(&pair, &pair.tls(), ConnectionPurpose::Replica).unwrap();
+    newer.send(&ReplicaMessage::Hello {
         protocol: PROTOCOL + 1,
         number: TrackerNumber::new(2).unwrap(),
         origin: [9; 16],
         versions: versions(&VersionVector::new()),
         serving: true,
     });
-    assert!(other.is_cut_off());
+    assert!(newer.is_cut_off());
     pair.wait_for_log(1, "run the same version on all trackers");
-    for bytes in [
-        &b"hello"[..],
-        b"de",
-        b"d4:type4:push2:idi1e6:change3:abce",
-        b"d6:change3:abc2:idi1e4:type4:pushe",
-        b"d2:idi-1e4:type6:pushede",
-        b"d5:known3:abc2:idi1e4:type4:pulle",
-    ] {
-        let fake = FakeReplica::connect_as(&pair, 2, &stranger);
-        fake.send_bytes(bytes);
-        assert!(fake.is_cut_off(), "{:?}", String::from_utf8_lossy(bytes));
-    }
+    assert_malformed_messages_are_cut_off(&pair, &stranger);
     // Answers without a question change nothing.
     let fake = FakeReplica::connect_as(&pair, 2, &stranger);
     fake.send(&ReplicaMessage::Changes {

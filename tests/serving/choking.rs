@@ -17,7 +17,7 @@ fn all_requests() -> Vec<[u32; 3]> {
         .collect()
 }
 
-fn send_all(link: &mut FakePeer) {
+fn send_all_requests(link: &mut FakePeer) {
     for [index, begin, length] in all_requests() {
         link.send(&request(index, begin, length));
     }
@@ -50,7 +50,7 @@ fn a_choke_rejects_waiting_requests_and_frees_the_slot() {
     let allowed = read_allowed_pieces(&mut first);
     first.send(&interested());
     first.read_until(UNCHOKE).unwrap();
-    send_all(&mut first);
+    send_all_requests(&mut first);
     let mut second = connect_and_wait_for_slot(&seed, "second");
     // The seed drops waiting requests when a peer gives up its slot and another waits for the slot.
     let block = first.read_until(PIECE).unwrap();
@@ -60,12 +60,12 @@ fn a_choke_rejects_waiting_requests_and_frees_the_slot() {
     let is_allowed =
         |body: &[u8]| allowed.contains(&parse_request(&[&body[..8], &[0; 4]].concat()).0);
     // Each request for another piece is rejected at once. Only allowed pieces may still be served.
-    let dropped = all_requests()
+    let not_allowed = all_requests()
         .iter()
         .map(|request| numbers(request))
         .filter(|body| !is_allowed(body))
         .count();
-    while answered.iter().filter(|body| !is_allowed(body)).count() < dropped {
+    while answered.iter().filter(|body| !is_allowed(body)).count() < not_allowed {
         let (id, body) = first.read_message().unwrap();
         match id {
             CHOKE => choked = true,
@@ -81,9 +81,12 @@ fn a_choke_rejects_waiting_requests_and_frees_the_slot() {
     assert_eq!(second.read_until(UNCHOKE), Some(vec![]));
     // A new request while choked is rejected at once.
     let refused = (0..19).find(|piece| !allowed.contains(piece));
-    let again = [refused.unwrap(), 0, BLOCK];
-    first.send(&frame(REQUEST, &numbers(&again)));
-    assert_eq!(first.read_until(REJECT_REQUEST), Some(numbers(&again)));
+    let new_request = [refused.unwrap(), 0, BLOCK];
+    first.send(&frame(REQUEST, &numbers(&new_request)));
+    assert_eq!(
+        first.read_until(REJECT_REQUEST),
+        Some(numbers(&new_request))
+    );
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn without_bep_6_a_choke_drops_requests_silently() {
     let mut plain = FakePeer::connect(seed.process.address, &TORRENT, BEP_3_ONLY, "plain");
     plain.send(&interested());
     plain.read_until(UNCHOKE).unwrap();
-    send_all(&mut plain);
+    send_all_requests(&mut plain);
     let mut second = connect_and_wait_for_slot(&seed, "second");
     plain.read_until(PIECE).unwrap();
     plain.send(&frame(NOT_INTERESTED, &[]));

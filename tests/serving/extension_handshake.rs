@@ -120,7 +120,7 @@ fn a_link_between_two_peers_that_only_upload_is_ended() {
 }
 
 #[test]
-fn a_leech_keeps_an_owner_that_only_uploads() {
+fn a_leech_keeps_its_link_to_an_owner_that_only_uploads() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut owner = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "owner");

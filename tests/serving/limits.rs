@@ -1,61 +1,62 @@
-//! Limits on rates and memory: they are kept, shared between links, and do not delay a stop.
+//! Limits on rates and memory: they hold, are shared between links, and do not delay a stop.
 
 use crate::common::fake_peer::*;
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::open_swarm::{TORRENT, leech_with, seed_with, serve_to};
-use crate::common::peer::quoted;
+use crate::common::peer::{Peer, quoted};
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const MIB: f64 = (1 << 20) as f64;
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// Waits until a counter is above zero.
-fn wait_for_any(count: impl Fn() -> u64) {
+fn wait_until_positive(count: impl Fn() -> u64) {
     wait_for(|| (count() > 0).then_some(()), || "nothing moves".into());
 }
 
+/// Starts a caller that fetches blocks until `end`. `count` counts their bytes.
+fn start_caller(seed: &Peer, number: usize, count: Arc<AtomicU64>, end: Instant) -> JoinHandle<()> {
+    let id = format!("caller{number}");
+    let mut link = FakePeer::connect(seed.process.address, &TORRENT, BEP_3_ONLY, &id);
+    // The first caller requests longer blocks. That must not give it a larger share.
+    let length = if number == 0 { 2 * BLOCK } else { BLOCK };
+    thread::spawn(move || {
+        link.fetch(0, 0, 1).unwrap();
+        link.send(&request(1, 0, length).repeat(8));
+        while Instant::now() < end {
+            let block = link.read_until(PIECE).unwrap();
+            count.fetch_add(block.len() as u64 - 8, Ordering::Relaxed);
+            link.send(&request(1, 0, length));
+        }
+    })
+}
+
 #[test]
-fn uploads_keep_their_limit_and_share_it_fairly() {
+fn uploads_run_at_their_limit_and_share_it_fairly() {
     let sandbox = Sandbox::new();
     let seed = seed_with(&sandbox, "seed", &TORRENT, &["--up", "1M"]);
     let end = Instant::now() + WINDOW + Duration::from_secs(2);
     let counts: Vec<Arc<AtomicU64>> = (0..3).map(|_| Arc::default()).collect();
-    let callers = counts.iter().enumerate().map(|(number, count)| {
-        let count = count.clone();
-        let mut link = FakePeer::connect(
-            seed.process.address,
-            &TORRENT,
-            BEP_3_ONLY,
-            &format!("caller{number}"),
-        );
-        // The first caller requests longer blocks. That must not give it a larger share.
-        let length = if number == 0 { 2 * BLOCK } else { BLOCK };
-        thread::spawn(move || {
-            link.fetch(0, 0, 1).unwrap();
-            link.send(&request(1, 0, length).repeat(8));
-            while Instant::now() < end {
-                let block = link.read_until(PIECE).unwrap();
-                count.fetch_add(block.len() as u64 - 8, Ordering::Relaxed);
-                link.send(&request(1, 0, length));
-            }
-        })
-    });
-    let callers: Vec<_> = callers.collect();
+    let callers: Vec<_> = counts
+        .iter()
+        .enumerate()
+        .map(|(number, count)| start_caller(&seed, number, count.clone(), end))
+        .collect();
     let sum = || -> u64 {
         counts
             .iter()
             .map(|count| count.load(Ordering::Relaxed))
             .sum()
     };
-    wait_for_any(sum);
+    wait_until_positive(sum);
     let (start, before) = (Instant::now(), sum());
     thread::sleep(WINDOW);
     let (seconds, bytes) = (start.elapsed().as_secs_f64(), sum() - before);
@@ -64,15 +65,15 @@ fn uploads_keep_their_limit_and_share_it_fairly() {
     callers
         .into_iter()
         .for_each(|caller| caller.join().unwrap());
-    let third = sum() as f64 / 3.0;
+    let mean = sum() as f64 / 3.0;
     for count in &counts {
-        let share = count.load(Ordering::Relaxed) as f64 / third;
+        let share = count.load(Ordering::Relaxed) as f64 / mean;
         assert!((0.8..1.2).contains(&share), "{counts:?}");
     }
 }
 
 #[test]
-fn downloads_keep_their_limit_and_show_their_rate() {
+fn downloads_run_at_their_limit_and_show_their_rate() {
     let sandbox = Sandbox::new();
     let torrent = Torrent::new("share", 32 << 20, 32 << 10, 4);
     let mut leech = leech_with(&sandbox, "leech", &torrent, &["--down", "1M"]);
@@ -92,8 +93,11 @@ fn downloads_keep_their_limit_and_show_their_rate() {
     let bytes = after["bytes_done"].as_u64().unwrap() - before;
     let rate = bytes as f64 / seconds / MIB;
     assert!((0.9..1.1).contains(&rate), "{rate} MiB/s");
-    let shown = after["rate"].as_f64().unwrap() / MIB;
-    assert!((0.85..1.15).contains(&shown), "{shown} MiB/s are shown");
+    let shown_rate = after["rate"].as_f64().unwrap() / MIB;
+    assert!(
+        (0.85..1.15).contains(&shown_rate),
+        "{shown_rate} MiB/s are shown"
+    );
     // The leech does not blame owners for data that it does not read.
     assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
 }
@@ -151,7 +155,7 @@ fn a_stop_does_not_wait_for_a_limit() {
     let mut caller = FakePeer::connect(seed.process.address, &TORRENT, EXTENDED_AND_FAST, "caller");
     caller.fetch(0, 0, BLOCK).unwrap();
     caller.send(&request(0, 0, BLOCK).repeat(9));
-    wait_for_any(|| requested.load(Ordering::SeqCst));
+    wait_until_positive(|| requested.load(Ordering::SeqCst));
     let start = Instant::now();
     for peer in [&mut seed, &mut leech] {
         peer.run("quit");

@@ -71,27 +71,27 @@ fn assert_completes_from_an_owner_that_chokes_after_each_block(reserved: [u8; 8]
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut link = FakePeer::connect(leech.process.address, &TORRENT, reserved, "unsteady");
-    let has = if reserved == BEP_3_ONLY {
+    let owned_pieces = if reserved == BEP_3_ONLY {
         frame(BITFIELD, &[0xff, 0xff, 0xf0])
     } else {
         have_all()
     };
     let unsteady = thread::spawn(move || {
-        link.send(&[has, unchoke()].concat());
+        link.send(&[owned_pieces, unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
             // The choke below drops all other requests that have arrived by now.
             link.stream.set_nonblocking(true).unwrap();
-            let mut dropped = vec![0; 64 << 10];
-            let length = link.stream.peek(&mut dropped).unwrap_or(0);
+            let mut arrived = vec![0; 64 << 10];
+            let length = link.stream.peek(&mut arrived).unwrap_or(0);
             link.stream.set_nonblocking(false).unwrap();
-            let whole = dropped[..length].chunks_exact(17);
-            let whole: Vec<Vec<u8>> = whole
+            let dropped = arrived[..length].chunks_exact(17);
+            let dropped: Vec<Vec<u8>> = dropped
                 .take_while(|message| message[..5] == [0, 0, 0, 13, REQUEST])
                 .map(|message| message[5..].to_vec())
                 .collect();
             answer(&mut link, &body);
             link.send(&frame(CHOKE, &[]));
-            for body in whole {
+            for body in dropped {
                 assert_eq!(link.read_until(REQUEST).as_ref(), Some(&body));
                 if rejects {
                     link.send(&frame(REJECT_REQUEST, &body));

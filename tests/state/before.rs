@@ -37,20 +37,20 @@ fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
     let expected = fs::read_to_string(stored("dump.json")).unwrap();
     assert!(dumped.stdout == expected, "{}", dumped.stdout);
 
-    let before = PreviousState::start();
-    assert_eq!(before.fingerprint, known_fingerprint());
-    let counts = stats(before.tracker.address);
+    let previous = PreviousState::start();
+    assert_eq!(previous.fingerprint, known_fingerprint());
+    let counts = stats(previous.tracker.address);
     for name in ["swarms", "peers", "seeds"] {
         assert_eq!(counts[name], 1, "{name} of {counts}");
     }
-    for (name, standings) in [
+    for (name, roles) in [
         ("nik", ["owner", "stranger"]),
         ("mayank", ["member", "owner"]),
         ("vera", ["requester", "stranger"]),
         ("otto", ["stranger", "stranger"]),
         ("tina", ["stranger", "stranger"]),
     ] {
-        let mut peer = before.sandbox.peer(&format!("new-{name}"));
+        let mut peer = previous.sandbox.peer(&format!("new-{name}"));
         if name == "nik" {
             let refused = log_in(&mut peer, name, "first of nik");
             assert_eq!(refused["error"]["kind"], "login-refused", "{refused}");
@@ -58,7 +58,7 @@ fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
         let logged_in = log_in(&mut peer, name, &format!("pw of {name}"));
         assert_eq!(logged_in["ok"], true, "{logged_in}");
         let found = column(&mut peer, "list_groups", "groups", "standing");
-        assert_eq!(found, standings, "{name}");
+        assert_eq!(found, roles, "{name}");
     }
 }
 
@@ -78,15 +78,15 @@ fn a_peer_refuses_a_cluster_other_than_the_one_it_knew() {
 
 #[test]
 fn peers_go_on_with_their_logins_shares_and_downloads() {
-    let before = PreviousState::start();
-    let sandbox = &before.sandbox;
+    let previous = PreviousState::start();
+    let sandbox = &previous.sandbox;
     let mut nik = sandbox.peer("nik");
     assert_downloads_and_shares_are_kept(&mut nik);
     assert_group_is_kept(&mut nik);
     assert_lines(&sandbox.path("nik"), "forced.txt", 5);
     assert_serves_a_new_member(sandbox, &mut nik);
 
-    let started = [("part.txt", 30_000), ("extended", 40_960)].map(|(name, total)| {
+    let missing_of_started = [("part.txt", 30_000), ("extended", 40_960)].map(|(name, total)| {
         let done = nik.shown_download(name)["bytes_done"].as_u64().unwrap();
         (name, total - done)
     });
@@ -101,9 +101,9 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
         nik.wait_for_state(name, "complete");
     }
     let address = mayank.process.address.to_string();
-    for (name, lacking) in started {
+    for (name, missing) in missing_of_started {
         let from = nik.shown_download(name)["from"].clone();
-        assert_eq!(from[&address], lacking, "{name}: {from}");
+        assert_eq!(from[&address], missing, "{name}: {from}");
     }
     assert!(files(&sandbox.path("nik.state/magnets")).is_empty());
     let status = mayank.run("status");
@@ -122,16 +122,22 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
         assert_lines(&sandbox.path("nik"), name, lines);
     }
     assert!(!sandbox.path("nik/extended/sub").exists());
-    for file in files(&sandbox.path("nik")) {
-        let name = file.file_name().unwrap().to_str().unwrap();
-        let is_kept = name.starts_with(".extended.") && name.ends_with(".rest");
-        assert!(is_kept || !name.starts_with('.'), "{name}");
-        assert!(!name.ends_with(".part"), "{name}");
-    }
+    assert_no_partial_file_is_left(&sandbox.path("nik"));
     nik.run("logout");
     let again = log_in(&mut nik, "nik", "pw of nik");
     assert_eq!(again["ok"], true, "{again}");
     nik.wait_for_state("late.txt", "complete");
+}
+
+/// Asserts that the folder has no partial files and no hidden ones, except the parts file of
+/// `extended`.
+fn assert_no_partial_file_is_left(folder: &Path) {
+    for file in files(folder) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let is_parts_file = name.starts_with(".extended.") && name.ends_with(".rest");
+        assert!(is_parts_file || !name.starts_with('.'), "{name}");
+        assert!(!name.ends_with(".part"), "{name}");
+    }
 }
 
 /// Asserts that Nik's downloads and shares are as stored, while no other peer runs.
@@ -141,10 +147,10 @@ fn assert_downloads_and_shares_are_kept(nik: &mut Peer) {
         ("done.txt", Value::Null, 12_000),
         ("chosen", Value::Null, 12_288),
     ] {
-        let shown = nik.wait_for_state(name, "complete");
-        assert_eq!(shown["group"], group, "{shown}");
-        assert_eq!(shown["bytes_total"], total, "{shown}");
-        assert_eq!(shown["bytes_done"], total, "{shown}");
+        let download = nik.wait_for_state(name, "complete");
+        assert_eq!(download["group"], group, "{download}");
+        assert_eq!(download["bytes_total"], total, "{download}");
+        assert_eq!(download["bytes_done"], total, "{download}");
     }
     // `part.txt` has verified pieces, `extended` has more than its first choice, the others have
     // nothing.
@@ -155,12 +161,12 @@ fn assert_downloads_and_shares_are_kept(nik: &mut Peer) {
         ("forced.txt", 0, 19_800),
         ("sought.txt", 0, 0),
     ] {
-        let shown = nik.wait_for_download(name, |download| {
+        let download = nik.wait_for_download(name, |download| {
             download["state"] == "downloading" && download["bytes_done"].as_u64() >= Some(least)
         });
-        let done = shown["bytes_done"].as_u64().unwrap();
-        assert_eq!(shown["bytes_total"], total, "{shown}");
-        assert!(done < total || total == 0, "{shown}");
+        let done = download["bytes_done"].as_u64().unwrap();
+        assert_eq!(download["bytes_total"], total, "{download}");
+        assert!(done < total || total == 0, "{download}");
     }
     let failed = nik.wait_for_state("failed.txt", "failed");
     let reason = failed["reason"].as_str().unwrap();
@@ -192,16 +198,16 @@ fn wait_until_served(peer: &mut Peer, name: &str) -> Value {
 
 /// Asserts that Nik's stored login still shows the group as it was.
 fn assert_group_is_kept(nik: &mut Peer) {
-    let mut shows = |command: &str, list: &str, key: &str, expected: &[&str]| {
+    let mut assert_column = |command: &str, list: &str, key: &str, expected: &[&str]| {
         assert_eq!(column(nik, command, list, key), expected, "{command}");
     };
-    shows("list_groups", "groups", "name", &["lab", "other"]);
-    shows("list_members lab", "members", "name", &["mayank", "nik"]);
-    shows("list_requests lab", "requests", "name", &["vera"]);
+    assert_column("list_groups", "groups", "name", &["lab", "other"]);
+    assert_column("list_members lab", "members", "name", &["mayank", "nik"]);
+    assert_column("list_requests lab", "requests", "name", &["vera"]);
     let names = ["handed.txt", "late.txt", "shared.txt"];
-    shows("list_files lab", "files", "name", &names);
+    assert_column("list_files lab", "files", "name", &names);
     let publishers = ["mayank", "mayank", "nik"];
-    shows("list_files lab", "files", "publisher", &publishers);
+    assert_column("list_files lab", "files", "publisher", &publishers);
 }
 
 /// Asserts that a new member can download files that only Nik has.
@@ -246,8 +252,8 @@ fn known_fingerprint() -> String {
 
 /// The values of `key` in the list `list` of a command's object.
 fn column(peer: &mut Peer, command: &str, list: &str, key: &str) -> Vec<String> {
-    let shown = peer.run(command);
-    let entries = shown[list].as_array().unwrap();
+    let object = peer.run(command);
+    let entries = object[list].as_array().unwrap();
     let values = entries.iter().map(|entry| entry[key].as_str().unwrap());
     values.map(str::to_owned).collect()
 }
@@ -263,9 +269,9 @@ fn log_in(peer: &mut Peer, user: &str, password: &str) -> Value {
 }
 
 /// The magnet link of a share or download, from its object.
-fn magnet_link(shown: &Value) -> String {
+fn magnet_link(object: &Value) -> String {
     format!(
         "magnet:?xt=urn:btih:{}",
-        shown["info_hash"].as_str().unwrap()
+        object["info_hash"].as_str().unwrap()
     )
 }

@@ -56,7 +56,7 @@ impl PreviousState {
         let key = cluster.derive_key("pieceful session token v1");
         let key = Key::new(HMAC_SHA256, &key);
         let folder = sandbox.path("");
-        let places = [
+        let replacements = [
             (FOLDER, folder.to_str().unwrap().trim_end_matches('/')),
             (TRACKER, &tracker.address.to_string()),
         ];
@@ -64,7 +64,7 @@ impl PreviousState {
             let state = sandbox.path(&format!("{name}.state"));
             for kind in ["records", "magnets"] {
                 for record in files(&state.join(kind)) {
-                    change(&record, |bytes| with_places(bytes, &places));
+                    change(&record, |bytes| with_replacements(bytes, &replacements));
                 }
             }
             change(&state.join("session"), |bytes| current_login(bytes, &key));
@@ -135,35 +135,40 @@ fn change(path: &Path, changed: impl Fn(&[u8]) -> Vec<u8>) {
 }
 
 /// A record with its folders and addresses replaced.
-fn with_places(record: &[u8], places: &[(&str, &str)]) -> Vec<u8> {
+fn with_replacements(record: &[u8], replacements: &[(&str, &str)]) -> Vec<u8> {
     let (body, sum) = record.split_last_chunk::<20>().unwrap();
     assert_eq!(Sha1::of(body).0, *sum);
     let value = Value::parse(body, KeyOrder::Sorted).unwrap();
     assert_eq!(item(&value, &[]).encode(), body, "encoding changes nothing");
-    let mut moved = item(&value, places).encode();
+    let mut moved = item(&value, replacements).encode();
     moved.extend(Sha1::of(&moved).0);
     moved
 }
 
-/// A bencoded value to write, with places replaced in its texts.
-fn item<'a>(value: &Value<'a>, places: &[(&str, &str)]) -> Item<'a> {
+/// A bencoded value to write, with `replacements` made in its texts.
+fn item<'a>(value: &Value<'a>, replacements: &[(&str, &str)]) -> Item<'a> {
     match value.kind() {
         Kind::Integer(number) => Item::Integer(*number),
         Kind::Bytes(bytes) => match str::from_utf8(bytes) {
             Ok(text) => {
-                let replaced = places
+                let replaced = replacements
                     .iter()
                     .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
                 replaced.into()
             }
             Err(_) => Item::from(*bytes),
         },
-        Kind::List(values) => Item::List(values.iter().map(|value| item(value, places)).collect()),
+        Kind::List(values) => Item::List(
+            values
+                .iter()
+                .map(|value| item(value, replacements))
+                .collect(),
+        ),
         Kind::Dictionary(entries) => {
             let entries = entries.entries();
             Item::dictionary(entries.map(|(key, value)| {
                 let key = str::from_utf8(key).unwrap();
-                (key, item(value, places))
+                (key, item(value, replacements))
             }))
         }
     }

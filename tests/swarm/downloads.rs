@@ -58,7 +58,7 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
         leech.run(&format!("download '{torrent}'"));
     }
     let seed = sandbox.peer("seed");
-    let (mut all, mut from_seed) = (0, 0);
+    let (mut all_bytes, mut from_seed) = (0, 0);
     for (number, leech) in leeches.iter_mut().enumerate() {
         leech.run("wait 60");
         let download = leech.shown_download("big.bin");
@@ -67,7 +67,7 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
             (&"complete".into(), length as u64),
             "{download}"
         );
-        all += bytes_from_all_sources(&download);
+        all_bytes += bytes_from_all_sources(&download);
         from_seed += download["from"][seed.process.address.to_string()]
             .as_u64()
             .unwrap_or(0);
@@ -76,8 +76,8 @@ fn leeches_fetch_at_least_a_third_of_a_file_from_each_other() {
         assert!(!copy.with_extension("bin.part").exists());
     }
     assert!(
-        from_seed * 3 <= all * 2,
-        "{from_seed} of {all} bytes came from the seed"
+        from_seed * 3 <= all_bytes * 2,
+        "{from_seed} of {all_bytes} bytes came from the seed"
     );
 }
 
@@ -195,8 +195,8 @@ fn twenty_downloads_at_once_complete() {
             "{number}"
         );
     }
-    let shown = leech.run("show_downloads");
-    assert_eq!(shown["downloads"].as_array().unwrap().len(), 20);
+    let list = leech.run("show_downloads");
+    assert_eq!(list["downloads"].as_array().unwrap().len(), 20);
 }
 
 #[test]
@@ -206,11 +206,11 @@ fn a_peer_with_a_link_limit_downloads_from_a_peer_with_a_name() {
     let file = sandbox.file("f", 3 << 20, 1);
     let mut seed = sandbox.peer("the seed");
     let torrent = send(&mut seed, &sandbox, &file, "f.torrent");
-    let mut hungry = sandbox.peer_with("hungry", &["--max-peers", "3"]);
-    hungry.run(&format!("download '{torrent}'"));
-    hungry.run("wait 60");
+    let mut leech = sandbox.peer_with("leech", &["--max-peers", "3"]);
+    leech.run(&format!("download '{torrent}'"));
+    leech.run("wait 60");
 
-    let status = hungry.run("status");
+    let status = leech.run("status");
     assert_eq!(status["shares"][0]["name"], "f", "{status}");
     let sent = seed.run("status")["shares"][0]["uploaded"]
         .as_u64()

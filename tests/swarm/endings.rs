@@ -48,17 +48,15 @@ fn downloads_without_a_seed_do_not_slow_down_a_download_with_a_seed() {
     let _tracker = sandbox.tracker(&[]);
     let (mut gone, mut seed) = (sandbox.peer("gone"), sandbox.peer("seed"));
     let mut leech = sandbox.peer("leech");
-    for number in 0..14 {
-        let file = sandbox.file(&format!("f{number}"), 1 << 20, number);
-        let torrent = send(&mut gone, &sandbox, &file, &format!("f{number}.torrent"));
-        if number == 13 {
-            gone.process.kill();
-            for number in 0..14 {
-                let torrent = torrent.replace("f13.torrent", &format!("f{number}.torrent"));
-                leech.run(&format!("download '{torrent}'"));
-            }
-            break;
-        }
+    let torrents: Vec<String> = (0..14)
+        .map(|number| {
+            let file = sandbox.file(&format!("f{number}"), 1 << 20, number);
+            send(&mut gone, &sandbox, &file, &format!("f{number}.torrent"))
+        })
+        .collect();
+    gone.process.kill();
+    for torrent in torrents {
+        leech.run(&format!("download '{torrent}'"));
     }
     let file = sandbox.file("big.bin", 64 << 20, 1);
     let torrent = send(&mut seed, &sandbox, &file, "big.torrent");
@@ -143,7 +141,7 @@ fn a_tracker_counts_completed_downloads_and_peers_that_end() {
     while scrape(tracker.address, &info_hash).contains("10:incompletei1e") {
         assert!(
             start.elapsed() < Duration::from_secs(20),
-            "it is still in the swarm"
+            "the cancelled download is still in the swarm"
         );
         other.try_run("wait 0.1");
     }

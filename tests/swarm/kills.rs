@@ -64,15 +64,15 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
     // A stopped seed keeps its links and sends nothing, so that the leech is killed with a partial
     // file.
     seed.process.signal("-STOP");
-    let had = leech.shown_download("big.bin")["bytes_done"]
+    let bytes_before_kill = leech.shown_download("big.bin")["bytes_done"]
         .as_u64()
         .unwrap();
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
-    let found = leech.wait_for_download("big.bin", |download| download["state"] != "checking");
+    let download = leech.wait_for_download("big.bin", |download| download["state"] != "checking");
     assert!(
-        found["bytes_done"].as_u64().unwrap() >= had,
-        "{had} were verified: {found}"
+        download["bytes_done"].as_u64().unwrap() >= bytes_before_kill,
+        "{bytes_before_kill} were verified: {download}"
     );
     seed.process.signal("-CONT");
     leech.run("wait 60");

@@ -6,6 +6,7 @@ use crate::common::sandbox::{Sandbox, bytes};
 use nix::pty::openpty;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 
 #[test]
 fn commands_from_a_script_succeed_or_fail_by_exit_code() {
@@ -46,7 +47,7 @@ fn commands_from_a_script_succeed_or_fail_by_exit_code() {
 }
 
 #[test]
-fn json_is_one_object_per_command_after_the_first_line() {
+fn with_json_every_line_is_an_object() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let folder = sandbox.folder("work");
@@ -57,11 +58,16 @@ fn json_is_one_object_per_command_after_the_first_line() {
         &arguments,
         "status\nsend nothing\ndownload\n'open\nhelp\nwait\nquit\n",
     );
-    let mut lines = output.stdout.lines();
-    assert!(lines.next().unwrap().starts_with("peer listening on "));
-    let objects: Vec<serde_json::Value> = lines
+    let mut objects: Vec<serde_json::Value> = output
+        .stdout
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    let first = objects.remove(0);
+    let address: SocketAddr = first["address"].as_str().unwrap().parse().unwrap();
+    assert!(address.ip().is_loopback() && address.port() > 0, "{first}");
+    assert_eq!(first["event"], "listening");
+    assert_eq!(first.as_object().unwrap().len(), 2, "{first}");
     let results: Vec<(bool, &str)> = objects
         .iter()
         .map(|object| {
@@ -186,7 +192,7 @@ fn a_state_folder_in_use_is_refused() {
 }
 
 #[test]
-fn a_second_download_to_one_place_and_a_taken_name_are_refused() {
+fn a_second_download_to_the_same_place_and_a_download_over_a_file_are_refused() {
     let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("f", 300_000, &[]);
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
@@ -220,13 +226,13 @@ fn lines_pasted_at_the_prompt_all_run() {
     // closed.
     drop(command);
     let mut screen = fs::File::from(screen);
-    let mut shown = Vec::new();
+    let mut output = Vec::new();
     let mut pasted = false;
     let mut buffer = [0; 4096];
     // Reading fails when no process has the other end open.
     while let Ok(read @ 1..) = screen.read(&mut buffer) {
-        shown.extend(&buffer[..read]);
-        let text = String::from_utf8_lossy(&shown);
+        output.extend(&buffer[..read]);
+        let text = String::from_utf8_lossy(&output);
         if !pasted && text.contains("pieceful> ") {
             screen
                 .write_all(b"help wait\rhelp cancel\rfrobnicate\rquit\r")
@@ -237,7 +243,7 @@ fn lines_pasted_at_the_prompt_all_run() {
             screen.write_all(b"\x04").unwrap();
         }
     }
-    let text = String::from_utf8_lossy(&shown);
+    let text = String::from_utf8_lossy(&output);
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
     for expected in ["wait [SECONDS]: ", "cancel NAME: ", "frobnicate"] {
         assert!(text.contains(expected), "{text}");

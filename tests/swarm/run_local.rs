@@ -1,7 +1,8 @@
 //! Runs `run_local.sh` as a user does. The script runs the binary under test and builds none.
 
-use crate::common::process::run_command;
+use crate::common::process::{BINARY, run_command};
 use crate::common::sandbox::Sandbox;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -39,6 +40,28 @@ fn three_peers_download_the_file_of_a_fourth() {
     ] {
         assert!(output.stdout.contains(part), "{}", output.stdout);
     }
+}
+
+#[test]
+fn the_build_shows_what_it_is_doing() {
+    let sandbox = Sandbox::new();
+    let (bin, target) = (sandbox.folder("bin"), sandbox.folder("target/release"));
+    symlink(BINARY, target.join("pieceful")).unwrap();
+    // Stands in for cargo, which shows nothing under --quiet.
+    let cargo = format!(
+        "#!/bin/sh\ncase $* in\n*--quiet*) ;;\nbuild*) echo '   Compiling it' >&2 ;;\n\
+         metadata*) echo '{{\"target_directory\":\"{}\"}}' ;;\nesac\n",
+        sandbox.path("target").display()
+    );
+    std::fs::write(bin.join("cargo"), cargo).unwrap();
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(bin.join("cargo"), executable).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let settings = [("PIECEFUL", ""), ("PATH", path.as_str())];
+    let output = run_local(&sandbox.file("f", 10, 1), &settings);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.starts_with("building; "), "{output:?}");
+    assert!(output.stderr.contains("Compiling it"), "{output:?}");
 }
 
 #[test]

@@ -19,13 +19,17 @@ fn entries(path: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_scenario_ends_with_the_expected_files() {
-    let all = entries("testdata/scenarios");
+    let folders = entries("testdata/scenarios");
     assert!(
-        all.iter()
+        folders
+            .iter()
             .any(|folder| fs::read_dir(folder).unwrap().count() > 12),
-        "one has 12 clients"
+        "no scenario has 12 clients"
     );
-    for folder in all.into_iter().chain(entries("../shared/cases/scenarios")) {
+    for folder in folders
+        .into_iter()
+        .chain(entries("../shared/cases/scenarios"))
+    {
         let output = run_local(&folder, &[]);
         assert_eq!(output.code, Some(0), "{}: {output:?}", folder.display());
     }
@@ -86,7 +90,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(count: u32, wait: &str) -> Self {
+    fn new(count: u32, wait_seconds: &str) -> Self {
         let sandbox = Sandbox::new();
         let arguments = [
             "tracker",
@@ -95,7 +99,7 @@ impl Run {
             "--expect",
             &count.to_string(),
             "--wait",
-            wait,
+            wait_seconds,
         ];
         let tracker = Process::start(&sandbox.folder("tracker"), &arguments);
         fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
@@ -165,11 +169,11 @@ fn a_client_that_dies_is_named_and_nobody_gets_files_that_only_it_owned() {
 fn a_second_client_with_the_same_number_is_refused() {
     let run = Run::new(2, "60");
     let first = run.client(1, "1\na 1\nx\n0\n");
-    let again = run.client(1, "1\na 1\nx\n0\n");
+    let second = run.client(1, "1\na 1\nx\n0\n");
     // The tracker accepts one of the two and refuses the other. Client 2 lets the run end.
-    let other = run.client(2, "0\n1\na\n");
-    assert_eq!(other.wait().0.code(), Some(0));
-    let mut codes = [first.wait().0.code(), again.wait().0.code()];
+    let client_2 = run.client(2, "0\n1\na\n");
+    assert_eq!(client_2.wait().0.code(), Some(0));
+    let mut codes = [first.wait().0.code(), second.wait().0.code()];
     codes.sort();
     assert_eq!(codes, [Some(0), Some(1)]);
     assert_eq!(run.tracker.wait().0.code(), Some(0));

@@ -18,8 +18,8 @@ impl TorrentOfFolder {
         folder.write("a", 24_576);
         folder.write("b", 40_960);
         folder.write("sub/c", 16_384);
-        let make = ["torrent", "create", "set", "--piece-length", "16K"];
-        let created = folder.run(&[&make, options].concat());
+        let create = ["torrent", "create", "set", "--piece-length", "16K"];
+        let created = folder.run(&[&create, options].concat());
         assert_eq!(created.code, Some(0), "{created:?}");
         folder
     }
@@ -129,10 +129,10 @@ fn check_of_the_parent_folder_says_which_path_to_name() {
     );
     assert_eq!(folder.check("."), [hint(".", "./one")]);
     assert_eq!(folder.check("set"), ["error: set is not a regular file"]);
-    let wrong = folder.run(&["torrent", "check", "set.torrent"]);
-    assert_eq!(wrong.code, Some(2), "{wrong:?}");
-    let unread = folder.run(&["torrent", "check", "one", "one"]);
-    assert_eq!(unread.code, Some(1), "{unread:?}");
+    let without_path = folder.run(&["torrent", "check", "set.torrent"]);
+    assert_eq!(without_path.code, Some(2), "{without_path:?}");
+    let not_a_torrent = folder.run(&["torrent", "check", "one", "one"]);
+    assert_eq!(not_a_torrent.code, Some(1), "{not_a_torrent:?}");
 }
 
 #[test]
@@ -142,20 +142,20 @@ fn a_private_torrent_shows_no_magnet_link() {
         (&["-t", "http://127.0.0.1:9/announce"], true),
     ] {
         let folder = TorrentOfFolder::new(options);
-        let shown = folder.run(&["torrent", "show", "set.torrent"]);
-        assert_eq!(shown.code, Some(0));
+        let output = folder.run(&["torrent", "show", "set.torrent"]);
+        assert_eq!(output.code, Some(0));
         assert_eq!(
-            shown.stdout.contains("magnet:?"),
+            output.stdout.contains("magnet:?"),
             has_link,
             "{}",
-            shown.stdout
+            output.stdout
         );
-        let private = "magnet     none: a private torrent";
+        let reason = "magnet     none: a private torrent";
         assert_eq!(
-            shown.stdout.contains(private),
+            output.stdout.contains(reason),
             !has_link,
             "{}",
-            shown.stdout
+            output.stdout
         );
     }
 }

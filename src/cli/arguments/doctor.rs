@@ -1,7 +1,7 @@
 //! The arguments of `pieceful doctor`.
 
-use super::options::{flag, path, path_option};
-use super::peer::{DEFAULT_TRACKER_INFO, default_listen, listen_argument};
+use super::options::{flag, path_option};
+use super::place::{listen_and_tracker_info, listen_argument, tracker_info_argument};
 use crate::wire::HostPort;
 use clap::{ArgMatches, Command};
 use std::path::PathBuf;
@@ -24,30 +24,28 @@ pub(super) fn definition() -> Command {
         .about("Check what a peer needs: trackers, clock, port, folders, disk, descriptors")
         .after_help(
             "Examples:\n  \
-             pieceful doctor                                check what `pieceful peer` needs\n  \
-             pieceful doctor 0.0.0.0:6882 --dir /srv/peer   check for a peer with these arguments\n\n\
+             pieceful doctor                          check what `pieceful peer` needs\n  \
+             pieceful doctor 0.0.0.0:6882 --dir DIR   check for a peer with these arguments\n\n\
              Changes nothing, and may run beside the peer. Prints a line per check: ok, warning or\n\
              error, what was found, and what to do. Exit codes: 0 no error; 1 an error; 2 wrong usage.",
         )
         .args([
             listen_argument(),
-            path("tracker_info", "TRACKER_INFO")
-                .default_value(DEFAULT_TRACKER_INFO)
-                .help("The file that lists the trackers"),
+            tracker_info_argument().help("The file that lists the trackers"),
             path_option("dir", "DIR")
                 .help("The state folder of the peer [default: as for pieceful peer]"),
             flag("json").help("Print one JSON object"),
         ])
 }
 
-pub(super) fn read(matches: &ArgMatches) -> DoctorArguments {
-    DoctorArguments {
-        listen: matches
-            .get_one("listen")
-            .cloned()
-            .unwrap_or_else(default_listen),
-        tracker_info: matches.get_one("tracker_info").cloned().unwrap_or_default(),
+/// # Errors
+/// A message for the user: TRACKER_INFO is named twice.
+pub(super) fn read(matches: &ArgMatches) -> Result<DoctorArguments, String> {
+    let (listen, tracker_info) = listen_and_tracker_info(matches)?;
+    Ok(DoctorArguments {
+        listen,
+        tracker_info,
         dir: matches.get_one("dir").cloned(),
         json: matches.get_flag("json"),
-    }
+    })
 }

@@ -1,18 +1,17 @@
 //! The arguments of `pieceful peer`.
 
-use super::options::{flag, log_level, log_option, option, path, path_option};
+use super::options::{flag, log_level, log_option, option, path_option};
+use super::place::{listen_and_tracker_info, listen_argument, tracker_info_argument};
 use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
 use crate::cli::{terminal, values, wrap};
 use crate::net::WorkerPool;
 use crate::peer::Limits;
 use crate::wire::HostPort;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use log::LevelFilter;
 use std::path::PathBuf;
 
-/// The default of TRACKER_INFO.
-pub(super) const DEFAULT_TRACKER_INFO: &str = "tracker_info.txt";
 /// The default of `--max-peers`.
 const MAX_PEERS: usize = 50;
 
@@ -25,10 +24,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) tracker_info: PathBuf,
     /// The state folder.
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// The commands of `-c`; if there are none, commands come from standard input.
-    pub(in crate::cli) commands: Vec<String>,
-    /// Whether the peer keeps running after the last command.
-    pub(in crate::cli) stay: bool,
+    /// The commands of `-c`, and what happens after one.
+    pub(in crate::cli) commands: CommandArguments,
     /// Whether results are JSON.
     pub(in crate::cli) json: bool,
     /// The peer's name; empty if it has none.
@@ -43,6 +40,17 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
     /// The log level.
     pub(in crate::cli) log: LevelFilter,
+}
+
+/// The commands of `-c`, and what happens after one.
+#[derive(Debug)]
+pub(in crate::cli) struct CommandArguments {
+    /// The commands; if there are none, commands come from standard input.
+    pub(in crate::cli) lines: Vec<String>,
+    /// Whether the peer keeps running after the last command.
+    pub(in crate::cli) stay: bool,
+    /// Whether the first command that fails is the last one.
+    pub(in crate::cli) fail_fast: bool,
 }
 
 /// The files of one client in a closed run.
@@ -73,14 +81,14 @@ pub(super) fn definition() -> Command {
         ])
 }
 
-fn general_options() -> [Arg; 9] {
+fn general_options() -> [Arg; 10] {
     let threads = format!(
         "Number of worker threads [default: 2 x cores, at least 4; here {}]",
         WorkerPool::default_size()
     );
     [
         listen_argument(),
-        path("tracker_info", "TRACKER_INFO").default_value(DEFAULT_TRACKER_INFO)
+        tracker_info_argument()
             .help("The file that lists the trackers; it may be written or changed later"),
         path_option("dir", "DIR")
             .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary folder]"),
@@ -90,7 +98,9 @@ fn general_options() -> [Arg; 9] {
             .action(ArgAction::Append)
             .help("Run this command instead of reading standard input; repeat -c for more commands"),
         flag("stay")
-            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP"),
+            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP; a -c is tried again while no tracker answers, and one that cannot succeed ends the peer"),
+        flag("fail-fast")
+            .help("End after the first command that fails"),
         flag("json")
             .help("Print one JSON object per command, each on one line"),
         option("name", "NAME")
@@ -103,23 +113,6 @@ fn general_options() -> [Arg; 9] {
             .value_parser(values::count(2_000))
             .help(format!("The most links of one share [default: {MAX_PEERS}]")),
     ]
-}
-
-/// The argument `LISTEN`, which `doctor` has too.
-pub(super) fn listen_argument() -> Arg {
-    Arg::new("listen")
-        .value_name("LISTEN")
-        .default_value("0.0.0.0:6881")
-        .value_parser(value_parser!(HostPort))
-        .help("HOST:PORT to listen on; port 0 means any free port")
-}
-
-/// The address to listen on if no other is named.
-pub(super) fn default_listen() -> HostPort {
-    HostPort {
-        host: "0.0.0.0".into(),
-        port: 6881,
-    }
 }
 
 fn limits() -> [Arg; 4] {
@@ -143,11 +136,12 @@ fn examples() -> String {
     let (commands, kinds) = (rows(commands.collect()), rows(kinds.collect()));
     format!(
         "Examples:\n  \
-         pieceful peer                                            start a prompt\n  \
-         pieceful peer -c 'send disk.img' --stay                  share a file until Ctrl-C\n  \
-         pieceful peer -c 'download disk.img.torrent' -c 'wait'   download it and end\n  \
-         echo status | pieceful peer 127.0.0.1:0 --json           from a script\n\n\
-         Commands (blanks separate words; quotes and backslash as in sh):\n{commands}\n\n\
+         pieceful peer                                    start a prompt\n  \
+         pieceful peer -c 'send disk.img' --stay          share a file until Ctrl-C\n  \
+         pieceful peer 0.0.0.0:6882 -c 'download disk.img.torrent copy.img' -c wait\n                                                   \
+         download it, by a second peer on the machine\n  \
+         echo status | pieceful peer 127.0.0.1:0 --json   from a script\n\n\
+         Commands (blanks separate words; quotes and backslash as in sh; # begins a comment line):\n{commands}\n\n\
          With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
          {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
          \"copies\":1 after ok means that only one of several trackers has stored it so far; the others copy it when they are back.\n\
@@ -156,21 +150,24 @@ fn examples() -> String {
     )
 }
 
-pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
+/// # Errors
+/// A message for the user: TRACKER_INFO is named twice.
+pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
+    let (listen, tracker_info) = listen_and_tracker_info(matches)?;
     let out = matches.get_one::<PathBuf>("out").cloned();
-    PeerArguments {
-        listen: matches
-            .get_one("listen")
-            .cloned()
-            .unwrap_or_else(default_listen),
-        tracker_info: matches.get_one("tracker_info").cloned().unwrap_or_default(),
+    Ok(PeerArguments {
+        listen,
+        tracker_info,
         dir: matches.get_one("dir").cloned(),
-        commands: matches
-            .get_many("command")
-            .unwrap_or_default()
-            .cloned()
-            .collect(),
-        stay: matches.get_flag("stay"),
+        commands: CommandArguments {
+            lines: matches
+                .get_many("command")
+                .unwrap_or_default()
+                .cloned()
+                .collect(),
+            stay: matches.get_flag("stay"),
+            fail_fast: matches.get_flag("fail-fast"),
+        },
         json: matches.get_flag("json"),
         name: matches.get_one("name").cloned().unwrap_or_default(),
         threads: matches
@@ -191,7 +188,7 @@ pub(super) fn read(matches: &ArgMatches) -> PeerArguments {
                 out: out.unwrap_or_else(|| ".".into()),
             }),
         log: log_level(matches),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -211,8 +208,9 @@ mod tests {
         let plain = peer("peer");
         assert_eq!(plain.listen.to_string(), "0.0.0.0:6881");
         assert_eq!(plain.tracker_info, PathBuf::from("tracker_info.txt"));
-        assert_eq!((plain.dir, plain.stay, plain.json), (None, false, false));
-        assert!(plain.commands.is_empty() && plain.scenario.is_none());
+        assert_eq!((plain.dir, plain.commands.stay), (None, false));
+        assert_eq!((plain.commands.fail_fast, plain.json), (false, false));
+        assert!(plain.commands.lines.is_empty() && plain.scenario.is_none());
         let limits = plain.limits;
         assert!(limits.up.is_none() && limits.down.is_none() && limits.upload_slots.is_none());
         assert!(limits.memory.is_none());
@@ -224,18 +222,18 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "peer [::1]:5000 t.txt --dir d -c 'send a' -c wait --stay --json --name 'Lab 3' --threads 7 --max-peers 9";
+        let line = "peer [::1]:5000 t.txt --dir d -c 'send a' -c wait --stay --fail-fast --json --name 'Lab 3' --threads 7 --max-peers 9";
         let all = peer(line);
         assert_eq!(
             (all.listen.to_string(), all.tracker_info),
             ("[::1]:5000".into(), "t.txt".into())
         );
         assert_eq!(
-            (all.dir, all.stay, all.json),
-            (Some("d".into()), true, true)
+            (all.dir, all.commands.stay, all.commands.fail_fast, all.json),
+            (Some("d".into()), true, true, true)
         );
         assert_eq!(
-            (all.commands, all.name),
+            (all.commands.lines, all.name),
             (vec!["send a".into(), "wait".into()], "Lab 3".into())
         );
         assert_eq!((all.threads, all.max_peers), (7, 9));

@@ -87,7 +87,7 @@ fn create_definition() -> Command {
              would be more than 16384 of them.\n\n\
              Examples:\n  \
              pieceful torrent create disk.img -t http://127.0.0.1:5000/announce\n  \
-             pieceful torrent create photos/ -o /tmp/photos.torrent --piece-length 1M --file-sha1",
+             pieceful torrent create photos/ -o album.torrent --piece-length 1M --file-sha1",
         )
         .args([
             path("path", "PATH").required(true)

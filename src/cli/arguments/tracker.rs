@@ -81,14 +81,17 @@ pub(super) fn definition() -> Command {
 }
 
 const HELP: &str = "Examples:\n  \
-    pieceful tracker --open                     on 127.0.0.1:5000, with open swarms\n  \
-    pieceful tracker tracker_info.txt 2 --open  the second tracker of tracker_info.txt\n  \
+    pieceful tracker                            the only tracker, on 127.0.0.1:5000\n  \
+    pieceful tracker --open                     the same, also for open swarms\n  \
     pieceful tracker --listen 0.0.0.0:0         on a free port, which the first line of output shows\n  \
     pieceful tracker --registration closed      new accounts only with an invite code\n  \
-    pieceful tracker --data DIR --dump          print the registry of a stopped tracker as JSON\n  \
+    pieceful tracker tracker_info.txt 1         the first tracker of tracker_info.txt\n  \
+    pieceful tracker tracker_info.txt 2         the second one; it needs cluster.pem of the first one\n  \
+    pieceful tracker --data DIR                 with the state in DIR\n  \
     pieceful tracker --data DIR --backup FILE   back up the running tracker of DIR\n  \
+    pieceful tracker --data DIR --dump          print the registry of a stopped tracker as JSON\n  \
     pieceful tracker --check DIR DIR            compare two stopped trackers\n  \
-    pieceful tracker --expect 3                 a closed run of three clients\n\n\
+    pieceful tracker --expect 3                 a closed run: an experiment with three clients\n\n\
     A running tracker reads commands from standard input: status, users, groups, create_user USER, invite, help, quit.\n\n\
     TRACKER_INFO is a text file with one HOST:PORT per line ([::1]:5000 for IPv6); # starts a comment. With a line\n\
     fingerprint sha256:HEX, as the tracker prints it, peers accept trackers of that cluster only.\n\
@@ -160,7 +163,7 @@ fn run() -> [Arg; 3] {
             .value_parser(clients)
             .conflicts_with("open")
             .help(
-                "Hold a closed run: start when N clients have reported, end when all have finished",
+                "Hold a closed run, an experiment that can be repeated: start when N clients have reported, end when all have finished",
             ),
         option("wait", "SECONDS")
             .value_parser(values::seconds)

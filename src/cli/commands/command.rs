@@ -91,14 +91,4 @@ impl Command {
             _ => None,
         }
     }
-
-    /// The name in the table, if `torrent ...` can also express this command.
-    pub(super) fn usual_name(&self) -> Option<&'static str> {
-        match self {
-            Self::Send { .. } => Some("send"),
-            Self::Download { .. } => Some("download"),
-            Self::Quit => Some("quit"),
-            _ => None,
-        }
-    }
 }

@@ -1,10 +1,11 @@
 //! The arguments and flags of one command, as typed.
 
-use super::command::{Command, DownloadSource, OPEN_SWARMS};
+use super::command::{DownloadSource, OPEN_SWARMS};
 use crate::cli::command_error::CommandError;
 use crate::peer::FileChoice;
 use crate::torrent::GlobError;
 use crate::wire::access::ShortText;
+use crate::wire::name::NameError;
 use crate::wire::password::Password;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -12,8 +13,6 @@ use std::str::FromStr;
 
 /// The flags of a line, each with its value; the value of a flag without one is empty.
 pub(super) type GivenFlags = Vec<(&'static str, String)>;
-/// Reads words as the arguments of the command with this name.
-pub(super) type ReadOtherCommand = fn(&str, &[String]) -> Result<Command, CommandError>;
 
 /// The arguments and flags as typed. [`CommandEntry::read`](super::CommandEntry) checks their
 /// number.
@@ -21,22 +20,15 @@ pub(super) struct CommandWords<'a> {
     words: &'a [String],
     flags: &'a GivenFlags,
     usage: String,
-    read_as: ReadOtherCommand,
 }
 
 impl<'a> CommandWords<'a> {
     /// The words typed for a command with this usage.
-    pub(super) fn new(
-        words: &'a [String],
-        flags: &'a GivenFlags,
-        usage: String,
-        read_as: ReadOtherCommand,
-    ) -> Self {
+    pub(super) fn new(words: &'a [String], flags: &'a GivenFlags, usage: String) -> Self {
         Self {
             words,
             flags,
             usage,
-            read_as,
         }
     }
 
@@ -100,18 +92,6 @@ impl<'a> CommandWords<'a> {
         })
     }
 
-    /// The command that `torrent -setMode MODE FILE` or `torrent exit` means.
-    pub(super) fn torrent_command(&self) -> Result<Command, CommandError> {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        let rest = self.words.get(2..).unwrap_or_default();
-        match words.as_slice() {
-            ["exit"] | ["-setMode", "exit"] => Ok(Command::Quit),
-            ["-setMode", "send" | "upload", ..] => (self.read_as)("send", rest),
-            ["-setMode", "download", ..] => (self.read_as)("download", rest),
-            _ => Err(self.error("the mode must be send, upload, download or exit".to_owned())),
-        }
-    }
-
     /// An error about the arguments, with the command's usage.
     pub(super) fn error(&self, message: String) -> CommandError {
         CommandError::Arguments(message, self.usage.clone())
@@ -122,6 +102,20 @@ impl<'a> CommandWords<'a> {
         let word = self.words.get(at).map_or("", String::as_str);
         word.parse()
             .map_err(|error: T::Err| CommandError::BadName(error.to_string()))
+    }
+
+    /// The name of a new user or group.
+    pub(super) fn new_name<T>(
+        &self,
+        at: usize,
+        check: fn(&T) -> Result<(), NameError>,
+    ) -> Result<T, CommandError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let name = self.name(at)?;
+        check(&name).map_err(|error| CommandError::BadName(error.to_string()))?;
+        Ok(name)
     }
 
     /// A password, if there is such an argument.

@@ -1,8 +1,10 @@
 //! One command of the table: its name and arguments, its help, and how its arguments are read.
 
 use super::command::Command;
-use super::command_words::{CommandWords, GivenFlags, ReadOtherCommand};
+use super::command_words::{CommandWords, GivenFlags};
+use super::nearest::nearest;
 use crate::cli::command_error::CommandError;
+use crate::cli::escape::escape;
 
 /// One command of the table.
 #[derive(Debug)]
@@ -37,6 +39,9 @@ pub(in crate::cli) struct Flag {
     /// The name of the value that must follow, if there is one.
     pub(in crate::cli) value: Option<&'static str>,
 }
+
+/// The flag of every command that shows its help. Usage lines leave it out.
+const HELP: Flag = flag("--help", None);
 
 /// What an argument names; completion depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +85,12 @@ impl CommandEntry {
         usage
     }
 
-    /// Reads the words after the command's name. `read_as` reads words as the arguments of another
-    /// command.
-    pub(super) fn read(
-        &self,
-        words: &[String],
-        read_as: ReadOtherCommand,
-    ) -> Result<Command, CommandError> {
+    /// Reads the words after the command's name.
+    pub(super) fn read(&self, words: &[String]) -> Result<Command, CommandError> {
         let (words, flags) = self.split_flags(words)?;
+        if flags.iter().any(|(flag, _)| *flag == HELP.name) {
+            return Ok(Command::Help(Some(self.name.to_owned())));
+        }
         let required_count = self
             .arguments
             .iter()
@@ -97,7 +100,7 @@ impl CommandEntry {
             .arguments
             .get(words.len())
             .filter(|_| words.len() < required_count);
-        let words = CommandWords::new(&words, &flags, self.usage(), read_as);
+        let words = CommandWords::new(&words, &flags, self.usage());
         match (missing, words.get(self.arguments.len())) {
             (Some(missing), _) => Err(words.error(format!("{} is missing", missing.name))),
             // The message does not quote the word: it may be part of a password.
@@ -109,7 +112,8 @@ impl CommandEntry {
         }
     }
 
-    /// Splits the words into arguments and the flags of this command.
+    /// Splits the words into arguments and flags. A word that begins with `--` is a flag, up to the
+    /// word `--`.
     pub(super) fn split_flags(
         &self,
         words: &[String],
@@ -117,22 +121,75 @@ impl CommandEntry {
         let (mut rest, mut flags) = (Vec::new(), GivenFlags::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            match self.flags.iter().find(|flag| flag.name == word) {
-                None => rest.push(word.clone()),
-                Some(flag) => {
-                    let value = match flag.value {
-                        None => Some(String::new()),
-                        Some(_) => words.next().cloned(),
-                    };
-                    let value = value.ok_or_else(|| {
-                        let message = format!("{} needs a value", flag.name);
-                        CommandError::Arguments(message, self.usage())
-                    })?;
-                    flags.push((flag.name, value));
-                }
+            if word == "--" {
+                rest.extend(words.by_ref().cloned());
+            } else if word.starts_with("--") {
+                let (name, value) = match word.split_once('=') {
+                    Some((name, value)) => (name, Some(value.to_owned())),
+                    None => (word.as_str(), None),
+                };
+                let mut known = self.flags.iter().chain([&HELP]);
+                let flag = known.find(|flag| flag.name == name);
+                let flag = flag.ok_or_else(|| self.error(self.no_such_option(name)))?;
+                let mut next = || words.next().filter(|next| !next.starts_with("--")).cloned();
+                let value = match flag.value {
+                    Some(_) => value.or_else(&mut next).ok_or("needs a value"),
+                    None => value.map_or(Ok(String::new()), |_| Err("takes no value")),
+                };
+                let wrong = |what| self.error(format!("{} {what}", flag.name));
+                flags.push((flag.name, value.map_err(wrong)?));
+            } else {
+                rest.push(word.clone());
             }
         }
         Ok((rest, flags))
+    }
+
+    /// The number of words that are arguments, even if some of the options are wrong.
+    pub(super) fn count_arguments(&self, words: &[String]) -> usize {
+        let mut words = words.iter();
+        let mut count = 0;
+        while let Some(word) = words.next() {
+            if word == "--" {
+                return count + words.len();
+            }
+            let meant = nearest(word, self.flags.iter().map(|flag| flag.name));
+            let mut flags = self.flags.iter();
+            if !word.starts_with("--") {
+                count += 1;
+            } else if !word.contains('=')
+                && flags.any(|flag| Some(flag.name) == meant && flag.value.is_some())
+            {
+                // The value of the option.
+                words.next();
+            }
+        }
+        count
+    }
+
+    /// The message about a word that begins with `--` and is no option of this command.
+    fn no_such_option(&self, word: &str) -> String {
+        let name = self.name;
+        // The message does not show the word if it may be a password.
+        let (shown, what) = match self.takes_secrets() {
+            true => ("such option".to_owned(), "a password"),
+            false => {
+                let word: String = word.chars().take(60).collect();
+                (format!("option {}", escape(&word)), "a name")
+            }
+        };
+        let known = self.flags.iter().chain([&HELP]).map(|flag| flag.name);
+        match nearest(word, known) {
+            Some(nearest) => format!("{name} has no {shown}, the nearest is {nearest}"),
+            None => {
+                format!("{name} has no {shown} (before {what} that begins with --, type --)")
+            }
+        }
+    }
+
+    /// An error about the arguments, with the usage.
+    fn error(&self, message: String) -> CommandError {
+        CommandError::Arguments(message, self.usage())
     }
 
     /// Whether a password is among the arguments.

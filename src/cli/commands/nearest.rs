@@ -1,14 +1,16 @@
-//! Finds the command that was probably meant by a mistyped one.
+//! Finds the command or option that was probably meant by a mistyped one.
 
-use super::table::entries;
-
-/// The command with the smallest edit distance: at most 3, and at most half of the name's length.
-pub(super) fn nearest(word: &str) -> Option<&'static str> {
-    let word = word.to_lowercase();
-    let names = entries().map(|entry| (distance(&word, entry.name), entry.name));
-    let best = names.min_by_key(|(distance, _)| *distance);
-    best.filter(|(distance, name)| *distance <= 3 && *distance * 2 <= name.len())
-        .map(|(_, name)| name)
+/// The word of `known` with the smallest edit distance to `typed`: at most 3, and at most half of
+/// its length.
+pub(super) fn nearest(
+    typed: &str,
+    known: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
+    let typed = typed.to_lowercase();
+    let words = known.map(|word| (distance(&typed, word), word));
+    let best = words.min_by_key(|(distance, _)| *distance);
+    best.filter(|(distance, word)| *distance <= 3 && *distance * 2 <= word.len())
+        .map(|(_, word)| word)
 }
 
 /// The Levenshtein distance to the first 64 characters of `typed`, which bounds the work.
@@ -34,17 +36,18 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_command_is_found() {
+    fn a_mistyped_word_is_found() {
+        let known = ["send", "download", "show_downloads", "--only", "--force"];
         for (typed, meant) in [
             ("sned", Some("send")),
             ("DOWNLOAD", Some("download")),
             ("show_download", Some("show_downloads")),
-            ("exti", Some("exit")),
+            ("--onyl", Some("--only")),
             ("", None),
             ("ls", None),
             ("frobnicate", None),
         ] {
-            assert_eq!(nearest(typed), meant, "{typed}");
+            assert_eq!(nearest(typed, known.into_iter()), meant, "{typed}");
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn group(entry: &GroupEntry) -> JsonValue<'_> {
         ("owner", optional(entry.owner.as_ref())),
         ("members", plain(entry.members)),
         ("standing", plain(entry.role.as_str())),
+        ("role", plain(entry.role.as_str())),
     ])
 }
 
@@ -34,6 +35,8 @@ pub(super) fn member(entry: &MemberEntry) -> JsonValue<'_> {
         ("name", plain(entry.name.to_string())),
         ("since", plain(time(entry.since))),
         ("owner", plain(entry.owner)),
+        ("user", plain(entry.name.to_string())),
+        ("at", plain(time(entry.since))),
     ])
 }
 
@@ -41,6 +44,8 @@ pub(super) fn request(entry: &RequestEntry) -> JsonValue<'_> {
     object([
         ("name", plain(entry.name.to_string())),
         ("asked", plain(time(entry.asked_at))),
+        ("user", plain(entry.name.to_string())),
+        ("at", plain(time(entry.asked_at))),
     ])
 }
 

@@ -4,7 +4,7 @@
 //! object contain each of its optional fields, and `null` where a field can be `null`.
 
 use super::super::commands::entries;
-use super::super::json::{doctor_line, result_line};
+use super::super::json::{doctor_line, listening_line, result_line};
 use super::super::outcome::{AccountOutcome, CommandOutcome};
 use super::assert_documented;
 use super::document::items;
@@ -40,7 +40,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Uploaded(_) => &["upload_file"],
         CommandOutcome::Files(_) => &["list_files"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
-        CommandOutcome::Quit => &["quit", "exit"],
+        CommandOutcome::Quit => &["quit"],
         CommandOutcome::Account(outcome) => match outcome {
             AccountOutcome::Done(_) => &[
                 "create_user",
@@ -294,6 +294,12 @@ fn objects_inside(value: &Value) -> Vec<Object> {
         Value::Array(values) => values.iter().flat_map(objects_inside).collect(),
         _ => Vec::new(),
     }
+}
+
+#[test]
+fn the_fields_of_the_first_line_are_documented() {
+    let first = parse_object(&listening_line(([127, 0, 0, 1], 1).into()));
+    assert_object_documented("### Fields of the first line", &[first]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Accounts and groups as text.
 
+use super::list::lines_of;
 use crate::cli::escape::escape;
 use crate::cli::outcome::AccountOutcome;
-use crate::cli::units::size;
+use crate::cli::units::{counted, size};
 use crate::peer::ListedFile;
 use crate::wire::access::{
     DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, MemberEntry, RequestEntry,
@@ -25,11 +26,12 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
             ),
         }],
         AccountOutcome::Groups { groups, news } => {
-            let groups = groups.iter().map(group_line);
-            groups.chain(news.iter().map(news_line)).collect()
+            let mut lines = lines_of(groups, group_line, "no groups");
+            lines.extend(news.iter().map(news_line));
+            lines
         }
-        AccountOutcome::Members(members) => members.iter().map(member_line).collect(),
-        AccountOutcome::Requests(requests) => requests.iter().map(request_line).collect(),
+        AccountOutcome::Members(members) => lines_of(members, member_line, "no members"),
+        AccountOutcome::Requests(requests) => lines_of(requests, request_line, "no open requests"),
     }
 }
 
@@ -50,10 +52,7 @@ pub(in crate::cli) fn news_line(entry: &DecisionEntry) -> String {
 
 fn group_line(group: &GroupEntry) -> String {
     let owner = group.owner.as_ref().map(ToString::to_string);
-    let members = match group.members {
-        1 => "1 member".to_owned(),
-        count => format!("{count} members"),
-    };
+    let members = counted(group.members, "member");
     let role = match group.role {
         GroupRole::Stranger => "",
         GroupRole::Requester => "  you have asked to join",

@@ -5,6 +5,7 @@ use crate::cli::escape::escape;
 use crate::cli::exit::{EarlyExit, Exit, early_failure};
 use crate::cli::output::Output;
 use crate::cli::state_folder;
+use crate::cli::units::counted;
 use crate::net::{ClusterTls, TRACKER_NAME, reachable_address};
 use crate::storage::{DATABASE_FILE, RunningTracker, StateFolder, StateKind, wait_for_cluster};
 use crate::system::since_1970;
@@ -85,7 +86,8 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
     ] {
         if lacks > 0 {
             differences.push(format!(
-                "the {name} lacks {lacks} writes that the other has"
+                "the {name} lacks {} that the other has",
+                counted(lacks, "write")
             ));
         }
     }

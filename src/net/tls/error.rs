@@ -1,13 +1,14 @@
 //! Why a TLS connection cannot be made.
 
 use crate::certificate::Fingerprint;
+use crate::system::cause;
 use std::io;
 
 /// Why a TLS connection cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The handshake failed: no TLS 1.3, a bad certificate, too slow, or the connection broke.
-    #[error("the TLS handshake failed: {0}")]
+    #[error("the TLS handshake failed: {}", cause(.0))]
     Handshake(#[source] io::Error),
     /// The other side belongs to another cluster than expected.
     #[error("the fingerprint is {found}, not {expected}")]

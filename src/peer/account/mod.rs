@@ -109,6 +109,14 @@ impl Account {
         asked.ok().flatten().unwrap_or_default()
     }
 
+    /// Checks that TRACKER_INFO can be read and lists a tracker.
+    ///
+    /// # Errors
+    /// [`AccountError::TrackerInfo`].
+    pub fn check_tracker_info(&self) -> Result<(), AccountError> {
+        self.trackers.info().map(drop)
+    }
+
     /// Creates an account. It does not log in.
     ///
     /// # Errors

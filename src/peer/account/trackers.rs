@@ -16,6 +16,7 @@ use super::{
     connection::{ControlConnection, TimeLimits},
 };
 use crate::net::{FrameIoError, HostNames};
+use crate::peer::announce::read_tracker_info;
 use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
 use crate::system::lock;
 use crate::wire::access::{AccessAnswer, AccessReplyMessage, AccessRequest, ClusterView, Token};
@@ -134,7 +135,7 @@ impl ClusterTrackers {
                     }
                     Err(Trouble::Untrusted(error)) => round.on_untrusted(error),
                     Err(Trouble::Silent { what, sent, late }) => {
-                        may_be_done |= sent;
+                        may_be_done |= sent && ask.is_write();
                         round.on_silence(what, late);
                     }
                 }
@@ -390,17 +391,8 @@ impl ClusterTrackers {
     }
 
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
-    fn info(&self) -> Result<TrackerInfo, AccountError> {
-        let path = self.tracker_info.display();
-        let unusable =
-            |error: &dyn fmt::Display| AccountError::TrackerInfo(format!("{path}: {error}"));
-        let text = std::fs::read_to_string(&self.tracker_info).map_err(|error| unusable(&error))?;
-        let info: TrackerInfo = text.parse().map_err(|error| unusable(&error))?;
-        if info.addresses.is_empty() {
-            let what = format!("{path} names no tracker: write its HOST:PORT into it");
-            return Err(AccountError::TrackerInfo(what));
-        }
-        Ok(info)
+    pub(super) fn info(&self) -> Result<TrackerInfo, AccountError> {
+        read_tracker_info(&self.tracker_info).map_err(AccountError::TrackerInfo)
     }
 }
 

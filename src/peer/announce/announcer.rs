@@ -62,11 +62,6 @@ impl Announcer {
         }
     }
 
-    /// The error text for a command that needs a tracker when none is known.
-    pub(crate) fn no_tracker(&self) -> String {
-        tracker_info::no_tracker(&self.tracker_info)
-    }
-
     /// Marks the torrent of a magnet link as private: from now on it is announced to one of its own
     /// trackers only (BEP 27).
     pub(crate) fn set_private(&self, info_hash: InfoHash) {

@@ -2,6 +2,7 @@
 
 use super::{AnnounceFailure, AnnounceSource, bound::BoundConnector};
 use crate::peer::{ForbiddenZone, Zone, ZoneResolver};
+use crate::system::cause;
 use crate::wire::udp_tracker::AddressFamily;
 use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
 use std::ffi::OsString;
@@ -164,6 +165,7 @@ fn failure(error: &ureq::Error) -> AnnounceFailure {
         // Another address may be allowed.
         (Some(refused), _) => AnnounceFailure::NoAnswer(refused.to_string()),
         (None, ureq::Error::HostNotFound) => AnnounceFailure::NoAddress(error.to_string()),
+        (None, ureq::Error::Io(error)) => AnnounceFailure::NoAnswer(cause(error)),
         (None, error) => AnnounceFailure::NoAnswer(error.to_string()),
     }
 }

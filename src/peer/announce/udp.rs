@@ -7,7 +7,7 @@
 //! is back.
 
 use super::{AnnounceFailure, AnnounceSource, canonical};
-use crate::system::lock;
+use crate::system::{cause, lock};
 use crate::wire::udp_tracker::{
     AddressFamily, ConnectionId, TransactionId, UdpRequest, UdpResponse,
 };
@@ -233,7 +233,7 @@ impl Exchange<'_> {
     }
 
     fn failed(&self, error: &std::io::Error) -> AnnounceFailure {
-        AnnounceFailure::NoAnswer(format!("{}: {error}", self.address))
+        AnnounceFailure::NoAnswer(format!("{}: {}", self.address, cause(error)))
     }
 }
 

@@ -37,10 +37,8 @@ impl Peer {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
         let announcer = &self.services.announcer;
-        let urls = announce::tracker_urls(&announcer.tracker_info);
-        if urls.is_empty() {
-            return Err(PeerError::NoTracker(announcer.no_tracker()));
-        }
+        let trackers = announce::read_tracker_info(&announcer.tracker_info);
+        let trackers = trackers.map_err(PeerError::NoTracker)?.addresses;
         // An existing file that is no torrent is refused now, because hashing may take long. Whether
         // it is the same torrent is known only after the hashing.
         if torrent.symlink_metadata().is_ok() {
@@ -55,7 +53,10 @@ impl Peer {
         };
         let (info, stamps) =
             create_stamped(&path, &options, progress, self.services.command.flag())?;
-        let tiers = urls.into_iter().map(|url| vec![url]).collect();
+        let tiers = trackers
+            .iter()
+            .map(|tracker| vec![announce::url_of(&tracker.to_string())])
+            .collect();
         let metainfo = Metainfo::new(info, tiers);
         let info = metainfo.info();
         let sent = Sent {

@@ -3,6 +3,7 @@
 use super::finding::{Check, Finding};
 use crate::net::descriptor_limit;
 use crate::storage::{check_writable, existing_ancestor, free_space};
+use crate::system::cause;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU16;
@@ -34,7 +35,7 @@ pub(super) fn current_folder() -> Finding {
 fn examine_folder(check: Check, what: &str, folder: &Path, advice: &str) -> Finding {
     let (shown, existing) = (folder.display(), existing_ancestor(folder));
     if let Err(error) = check_writable(&existing) {
-        let text = format!("{what} {shown} cannot be written: {error}");
+        let text = format!("{what} {shown} cannot be written: {}", cause(&error));
         return match check {
             Check::CurrentFolder => Finding::warning(check, text, advice),
             _ => Finding::fault(check, text, Some(advice)),
@@ -94,7 +95,7 @@ pub(super) fn port(
             "end that process, or give the peer another port, such as pieceful peer 0.0.0.0:6882",
         ),
         _ => (
-            format!("a peer cannot listen on {listen}: {error}"),
+            format!("a peer cannot listen on {listen}: {}", cause(&error)),
             "listen on 0.0.0.0:6881, or on an address of this machine",
         ),
     };

@@ -6,7 +6,7 @@ use crate::certificate::Fingerprint;
 use crate::net::HostNames;
 use crate::peer::account::{Inspection, inspect};
 use crate::peer::{Trust, TrustError};
-use crate::system::since_1970;
+use crate::system::{cause, since_1970};
 use crate::wire::access::{ClusterView, PortCheck, PortState};
 use crate::wire::{HostPort, TrackerInfo};
 use std::num::NonZeroU16;
@@ -42,7 +42,7 @@ pub(super) fn read_tracker_info(
         Ok(text) => text,
         Err(error) => {
             let advice = "write the HOST:PORT of each tracker into this file, one per line";
-            let text = format!("{shown} cannot be read: {error}");
+            let text = format!("{shown} cannot be read: {}", cause(&error));
             found(Finding::fault(check, text, Some(advice)));
             return None;
         }

@@ -11,6 +11,7 @@ use crate::net::{
     write_all_by,
 };
 use crate::peer::Context;
+use crate::system::cause;
 use crate::torrent::InfoHash;
 use crate::wire::handshake::{HANDSHAKE_FIRST_BYTE, HANDSHAKE_LENGTH, Handshake, NotBitTorrent};
 use log::Level;
@@ -40,7 +41,7 @@ pub(crate) struct GroupAccess<'a> {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    #[error(transparent)]
+    #[error("{}", cause(.0))]
     Io(#[from] io::Error),
     #[error(transparent)]
     Group(#[from] GroupTlsError),

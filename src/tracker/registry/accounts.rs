@@ -149,6 +149,7 @@ impl Registry {
         if self.index.account_names.holder(&account.name.value) == Some(account.id) {
             return Err(Refusal::NameKept(Label::from(&account.name.value)));
         }
+        name.check_new()?;
         self.index.account_names.check_free(&name)?;
         let version = self.next_version(now);
         account.name = Register::new(version, name);
@@ -196,6 +197,7 @@ impl Registry {
     }
 
     fn new_account(&self, new: NewAccount, version: Version) -> Result<Account, Refusal> {
+        new.name.check_new()?;
         self.index.account_names.check_free(&new.name)?;
         Ok(Account {
             id: new.id,

@@ -40,6 +40,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         self.acting_account(actor)?;
+        new.name.check_new()?;
         self.index.group_names.check_free(&new.name)?;
         let version = self.next_version(now);
         let group = Group {
@@ -200,6 +201,7 @@ impl Registry {
         if self.index.group_names.holder(&row.name.value) == Some(id) {
             return Err(Refusal::NameKept(Label::from(&row.name.value)));
         }
+        name.check_new()?;
         self.index.group_names.check_free(&name)?;
         let version = self.next_version(now);
         let renamed = Group {

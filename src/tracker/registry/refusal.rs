@@ -1,7 +1,7 @@
 //! The reasons to refuse an operation: one variant for each rule, each with a stable kind for
 //! scripts.
 
-use super::{Label, RowId};
+use super::{Label, NameError, RowId};
 
 /// A rule that the operation would break. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum Refusal {
     /// Another user or group holds this name.
     #[error("the name {0} is taken; choose another")]
     NameTaken(Label),
+    /// A new user or group cannot have this name.
+    #[error("{0}; choose another")]
+    BadName(#[from] NameError),
     /// The account or group holds its name. Only one that lost its name to an earlier claim can be
     /// renamed.
     #[error("{0} cannot be renamed; only a user or group whose name another one holds can be")]
@@ -98,6 +101,7 @@ impl Refusal {
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
             Self::NameTaken(_) => "name-taken",
+            Self::BadName(_) => "bad-request",
             Self::NameKept(_) => "name-kept",
             Self::NotMember(_) => "not-a-member",
             Self::NotOwner(_) => "not-the-owner",

@@ -1,9 +1,9 @@
 //! The commands about accounts, groups and their shares.
 
-use crate::cli::command_error::CommandError;
 use crate::cli::commands::account::AccountCommand;
-use crate::cli::commands::command::{Command, FileCommand, OPEN_SWARMS};
+use crate::cli::commands::command::{Command, FileCommand};
 use crate::cli::commands::entry::{ArgumentKind, CommandEntry, flag, optional, required};
+use crate::wire::name::{GroupName, UserName};
 
 /// Accounts and logins.
 pub(super) static ACCOUNT: &[CommandEntry] = &[
@@ -15,12 +15,12 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
         ],
         flags: &[flag("--invite", Some("CODE"))],
         summary: "create an account",
-        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Without PASSWORD the peer asks for it without \
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and does not begin with '-'. Without PASSWORD the peer asks for it without \
                   echo; without a terminal it reads the next line of standard input. A tracker with closed registration \
                   needs an invite code, which its operator makes with invite.\nExample: create_user nik",
         read: |words| {
             Ok(Command::Account(AccountCommand::CreateUser {
-                user: words.name(0)?,
+                user: words.new_name(0, UserName::check_new)?,
                 password: words.password(1)?,
                 invite: words.invite()?,
             }))
@@ -82,17 +82,11 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Other)],
         flags: &[],
         summary: "create a group, which you own",
-        details: "A name has 1 to 64 letters, digits, '.', '_' and '-'. Every user sees the group; only its members see \
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and does not begin with '-'. Every user sees the group; only its members see \
                   its members and its files.\nExample: create_group lab",
         read: |words| {
-            if words.names_open_swarms(0) {
-                let message = format!(
-                    "a group cannot be named {OPEN_SWARMS}: commands use it for open swarms"
-                );
-                return Err(CommandError::BadName(message));
-            }
             Ok(Command::Account(AccountCommand::CreateGroup(
-                words.name(0)?,
+                words.new_name(0, GroupName::check_new)?,
             )))
         },
     },

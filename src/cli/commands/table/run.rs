@@ -127,16 +127,8 @@ pub(super) static RUN: &[CommandEntry] = &[
         arguments: &[],
         flags: &[],
         summary: "end this peer",
-        details: "Leaves the swarms and ends, even with --stay. Unfinished downloads continue at the next start with the \
+        details: "exit means the same. Leaves the swarms and ends, even with --stay. Unfinished downloads continue at the next start with the \
                   same --dir.",
-        read: |_| Ok(Command::Quit),
-    },
-    CommandEntry {
-        name: "exit",
-        arguments: &[],
-        flags: &[],
-        summary: "the same as quit",
-        details: "Another word for quit.",
         read: |_| Ok(Command::Quit),
     },
     CommandEntry {
@@ -151,6 +143,7 @@ pub(super) static RUN: &[CommandEntry] = &[
         summary: "other ways to type send, download, quit",
         details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE. torrent -setMode download \
                   FILE means download FILE. torrent -setMode exit and torrent exit mean quit.",
-        read: |words| words.torrent_command(),
+        // Lines that mean a command are read as that command.
+        read: |words| Err(words.error("the mode must be send, upload, download or exit".to_owned())),
     },
 ];
