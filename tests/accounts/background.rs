@@ -87,7 +87,7 @@ fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
     shell.press("fg\r");
     shell.wait_for_text("pieceful> stat");
     shell.press("us\r");
-    shell.wait_for_text("user -");
+    shell.wait_for_text("nobody is logged in");
     shell.wait_for_text("pieceful> ");
     shell.press("quit\r");
     shell.wait_for_text("$ ");

@@ -59,7 +59,7 @@ fn a_file_name_with_an_escape_does_not_reach_the_terminal() {
     peer.press(TAB);
     peer.wait_for_text("send only");
     peer.press("\x15status\r");
-    peer.wait_for_text("user -");
+    peer.wait_for_text("nobody is logged in");
     let bytes = peer.bytes();
     assert!(!bytes.windows(5).any(|bytes| bytes == b"\x1b[35m"));
 }
