@@ -122,7 +122,7 @@ start_peer() {
     started+=("$peer")
 }
 
-address_of() { sed -n 's/^{"event":"listening","address":"\(.*\)"}$/\1/p' "$work/peer$1.out"; }
+address_of() { sed -n 's/^ {"event":"listening","address":"\(.*\)"}$/\1/p' "$work/peer$1.out"; }
 
 # Starts peer number `$1`, which reads commands from `send_to` and answers each.
 start_user() {
@@ -136,7 +136,7 @@ start_user() {
     ids[number]=$!
     started+=("$!")
     asked[number]=0
-    wait_for "$!" "$work/peer$number.out" '^{"event":"listening"'
+    wait_for "$!" "$work/peer$number.out" '^ {"event":"listening"'
 }
 
 # Sends a command to peer `$1`, and further lines if the command asks for them.
@@ -150,14 +150,14 @@ send_to() {
 # Waits for the answer to the last command of peer `$1`. Sets `answer`. Ends the run if it failed.
 read_answer() {
     local number=$1
-    while [ "$(grep -c '^{"command"' "$work/peer$number.out")" -lt "${asked[number]}" ]; do
+    while [ "$(grep -c '^{' "$work/peer$number.out")" -lt "${asked[number]}" ]; do
         kill -0 "${ids[number]}" 2>/dev/null || {
             cat "$work/peer$number.err" >&2
             fail "peer $number ended early"
         }
         sleep 0.02
     done
-    answer=$(grep '^{"command"' "$work/peer$number.out" | sed -n "${asked[number]}p")
+    answer=$(grep '^{' "$work/peer$number.out" | sed -n "${asked[number]}p")
     case $answer in *'"ok":true'*) ;; *) fail "peer $number: $(message "$answer")" ;; esac
 }
 

@@ -12,12 +12,14 @@ use account::{file, group, member, news, request};
 use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
 
-/// The first line of a peer: the address that it listens on.
+/// The first line of a peer: the address that it listens on. It begins with a blank, which JSON
+/// allows: older scripts take the first line that begins with `{` as the result of a command.
 pub(super) fn listening_line(address: SocketAddr) -> String {
-    line([
+    let fields = [
         ("event", plain("listening")),
         ("address", plain(address.to_string())),
-    ])
+    ];
+    format!(" {}", line(fields))
 }
 
 /// The object of a command's result. `one_tracker_only`: whether only one of several trackers has

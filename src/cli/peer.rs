@@ -68,10 +68,16 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         }
         _ => early_failure(error),
     })?);
-    output.result(&match output.is_json() {
-        true => json::listening_line(peer.address()),
-        false => format!("peer listening on {}", peer.address()),
-    });
+    let first_line = format!("peer listening on {}", peer.address());
+    match output.is_json() {
+        true => {
+            output.result(&json::listening_line(peer.address()));
+            output.note(&first_line);
+        }
+        false => {
+            output.result(&first_line);
+        }
+    }
     let watcher = interrupt_on_stop(&peer, &stop)
         .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
     let succeeded = match &scenario {
