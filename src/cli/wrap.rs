@@ -54,7 +54,7 @@ pub(super) fn fit(line: &str, columns: usize) -> Vec<String> {
             (" ".repeat(BELOW), BELOW)
         }
     };
-    let indent = indent.min(columns / 2);
+    let indent = indent.min(columns.saturating_sub(MIN_RIGHT / 2));
     let mut is_empty = true;
     for word in text.split_whitespace() {
         if !is_empty && measure_text_width(&line) + 1 + measure_text_width(word) > columns {
