@@ -49,6 +49,16 @@ pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The permission bits that this process does not give to the files that it makes. Empty if the
+/// system does not report them.
+pub fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("Umask:"));
+    let mask = mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok());
+    mask.unwrap_or_default()
+}
+
 /// The number of bytes of memory that this process may use: the memory of the machine, or the limit
 /// of its control groups if that is smaller. `None` if the system does not report it.
 pub fn memory() -> Option<u64> {

@@ -9,6 +9,7 @@ mod announce {
     mod counts;
     mod http;
     mod limits;
+    mod odd_trackers;
     mod private;
     mod restart;
     mod source;

@@ -14,6 +14,7 @@ mod groups {
     mod force;
     mod input;
     mod interruptions;
+    mod keeping;
     mod liar;
     mod membership;
     mod refusals;

@@ -10,9 +10,12 @@ mod hostile {
     mod crash;
     mod crowd;
     mod disk;
+    mod foreign;
     mod handshakes;
     mod late;
     mod lying_tracker;
     mod metainfo;
+    mod odd_disks;
+    mod shown;
     mod wire_table;
 }

@@ -11,6 +11,7 @@ mod swarm {
     mod kills;
     mod options;
     mod processes;
+    mod publishing;
     mod run_local;
     mod scenarios;
     mod signals;

@@ -263,7 +263,13 @@ impl<'a> CommandRunner<'a> {
                 force,
             } => {
                 let destination = destination.as_deref();
-                let started = self.peer.download_file(&group, &name, destination, force)?;
+                let hashing = HashingProgress::new("hashing existing files", self.output);
+                let step = |done, total| hashing.step(done, total);
+                let started = self
+                    .peer
+                    .download_file(&group, &name, destination, force, &step);
+                hashing.finish();
+                let started = started?;
                 self.on_started(&started);
                 Ok(CommandOutcome::Started(started))
             }
@@ -350,6 +356,9 @@ impl<'a> CommandRunner<'a> {
                 for line in render::outcome_lines(outcome) {
                     self.output.result(&line);
                 }
+                if let Some(note) = render::outcome_note(outcome) {
+                    self.output.note(&note);
+                }
             }
             Err(error) => {
                 for line in error.lines() {
@@ -376,9 +385,12 @@ impl<'a> CommandRunner<'a> {
         };
         for download in self.peer.downloads() {
             if is_running(&download) {
-                let (name, percent) = (&download.name, render::percent(&download));
-                self.output
-                    .note(&format!("{name}: stopped at {percent}%; {then}"));
+                let at = match download.state {
+                    DownloadState::Checking(_) => "while its files were checked".to_owned(),
+                    _ => format!("at {}%", render::percent(&download)),
+                };
+                let name = &download.name;
+                self.output.note(&format!("{name}: stopped {at}; {then}"));
             }
         }
     }

@@ -7,7 +7,9 @@ mod value;
 use super::command_error::CommandError;
 use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome};
-use crate::peer::{DownloadState, DownloadStatus, Finding, LinkStatus, ShareStatus, TrackerStatus};
+use crate::peer::{
+    DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus, ShareStatus, TrackerStatus,
+};
 use account::{file, group, member, news, request};
 use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
@@ -80,11 +82,16 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("length", plain(sent.length)),
             ("pieces", plain(sent.pieces)),
             ("pieces_total", plain(sent.pieces)),
+            (
+                "empty_folders",
+                list(&sent.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Started(started) => vec![
             ("name", plain(&*started.name)),
             ("info_hash", plain(started.info_hash.to_string())),
             ("path", plain(started.path.to_string_lossy())),
+            ("already", plain(started.already)),
         ],
         CommandOutcome::Downloads(downloads) | CommandOutcome::Waited(downloads) => {
             vec![("downloads", list(downloads, download))]
@@ -100,6 +107,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("trackers", list(&status.trackers, tracker)),
             ("shares", list(&status.shares, share)),
             ("downloads", list(&status.downloads, download)),
+            ("damaged", list(&status.damaged, damaged_file)),
         ],
         CommandOutcome::Help(None) => vec![("commands", list(entries(), help))],
         CommandOutcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
@@ -112,6 +120,10 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("pieces_total", plain(uploaded.pieces)),
             ("again", plain(uploaded.again)),
             ("already", plain(uploaded.again)),
+            (
+                "empty_folders",
+                list(&uploaded.empty_folders, |folder| plain(folder.as_str())),
+            ),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::StoppedShare(name, withdrawn) => {
@@ -149,11 +161,11 @@ fn account_fields(outcome: &AccountOutcome) -> Vec<(&str, JsonValue<'_>)> {
 }
 
 fn download(status: &DownloadStatus) -> JsonValue<'_> {
-    let (state, reason) = match &status.state {
-        DownloadState::Checking => ("checking", None),
-        DownloadState::Downloading => ("downloading", None),
-        DownloadState::Complete => ("complete", None),
-        DownloadState::Failed(reason) => ("failed", Some(reason.as_str())),
+    let (state, checked, reason) = match &status.state {
+        DownloadState::Checking(percent) => ("checking", Some(*percent), None),
+        DownloadState::Downloading => ("downloading", None, None),
+        DownloadState::Complete => ("complete", None, None),
+        DownloadState::Failed(reason) => ("failed", None, Some(reason.as_str())),
     };
     let seconds = (status.elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
     let from = status.from.iter();
@@ -174,6 +186,7 @@ fn download(status: &DownloadStatus) -> JsonValue<'_> {
         ("path", plain(status.path.to_string_lossy())),
         ("length", plain(status.bytes_total)),
     ];
+    fields.extend(checked.map(|percent| ("checked_percent", plain(percent))));
     fields.extend(reason.map(|reason| ("reason", plain(reason))));
     let trouble = status.trouble.as_deref();
     fields.extend(trouble.map(|trouble| ("trouble", plain(trouble))));
@@ -219,6 +232,13 @@ fn share(share: &ShareStatus) -> JsonValue<'_> {
         ("uploaded", plain(share.uploaded)),
         ("peers", plain(share.peers)),
         ("trouble", plain(share.trouble.as_deref())),
+    ])
+}
+
+fn damaged_file(damaged: &DamagedRecord) -> JsonValue<'_> {
+    object([
+        ("path", plain(damaged.path.to_string_lossy())),
+        ("message", plain(&*damaged.message)),
     ])
 }
 

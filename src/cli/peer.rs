@@ -43,6 +43,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
     let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
     let log = logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
+    state_folder::warn(&folder, output);
     let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
         signals.remove_when_killed(folder.path());
@@ -77,6 +78,9 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         false => {
             output.result(&first_line);
         }
+    }
+    for damaged in peer.damaged() {
+        output.note(&damaged.message);
     }
     let watcher = interrupt_on_stop(&peer, &stop)
         .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;

@@ -62,7 +62,7 @@ impl<'a> DownloadProgress<'a> {
 pub(super) fn is_running(download: &DownloadStatus) -> bool {
     matches!(
         download.state,
-        DownloadState::Checking | DownloadState::Downloading
+        DownloadState::Checking(_) | DownloadState::Downloading
     )
 }
 
@@ -93,16 +93,24 @@ impl Bars {
                 .by_download
                 .entry(download.info_hash)
                 .or_insert_with(|| all.add(bar(&download.name, download.bytes_total)));
-            bar.set_position(download.bytes_done);
+            bar.set_position(position(download));
             bar.set_message(bar_message(download));
         }
+    }
+}
+
+/// How far the bar of a download is filled, in bytes.
+fn position(download: &DownloadStatus) -> u64 {
+    match download.state {
+        DownloadState::Checking(percent) => download.bytes_total / 100 * percent,
+        _ => download.bytes_done,
     }
 }
 
 fn bar_message(download: &DownloadStatus) -> String {
     let percent = render::percent(download);
     match (&download.state, &download.trouble) {
-        (DownloadState::Checking, _) => format!("{percent:3}%  checking existing files"),
+        (DownloadState::Checking(percent), _) => format!("{percent:3}%  checking"),
         (_, Some(trouble)) if download.rate == 0 => format!("{percent:3}%  {}", escape(trouble)),
         _ => format!("{percent:3}%  {}", render::pace(download)),
     }
@@ -136,8 +144,9 @@ mod tests {
         assert!(bar_message(&download).contains("118.3"));
         download.rate = 0;
         assert_eq!(bar_message(&download), " 42%  no\\nowner");
-        download.state = DownloadState::Checking;
-        assert_eq!(bar_message(&download), " 42%  checking existing files");
+        download.state = DownloadState::Checking(7);
+        assert_eq!(bar_message(&download), "  7%  checking");
+        assert_eq!(position(&download), 70);
     }
 
     #[test]

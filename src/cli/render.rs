@@ -17,6 +17,9 @@ use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Stat
 use list::lines_of;
 use std::time::Duration;
 
+/// The number of empty folders that are named.
+const MAX_NAMED_FOLDERS: usize = 10;
+
 /// The lines of a command's result.
 pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
     match outcome {
@@ -29,9 +32,15 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
             escape(&sent.torrent.to_string_lossy()),
         )],
         CommandOutcome::Started(started) => vec![format!(
-            "downloading {}  info-hash {}  to {}",
+            "{} {}  info-hash {}  {} {}",
+            if started.already {
+                "already here:"
+            } else {
+                "downloading"
+            },
             escape(&started.name),
             started.info_hash,
+            if started.already { "at" } else { "to" },
             escape(&started.path.to_string_lossy()),
         )],
         CommandOutcome::Downloads(downloads) => lines_of(downloads, download_line, "no downloads"),
@@ -72,6 +81,31 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
     }
 }
 
+/// What a person should know besides the result of a command.
+pub(super) fn outcome_note(outcome: &CommandOutcome) -> Option<String> {
+    match outcome {
+        CommandOutcome::Sent(sent) => empty_folders_note(&sent.empty_folders),
+        CommandOutcome::Uploaded(uploaded) => empty_folders_note(&uploaded.empty_folders),
+        _ => None,
+    }
+}
+
+/// Names the empty folders that were left out of a share. `None` if there are none.
+pub(super) fn empty_folders_note(folders: &[String]) -> Option<String> {
+    let named = folders.iter().take(MAX_NAMED_FOLDERS);
+    let named: Vec<&str> = named.map(String::as_str).collect();
+    let more = match folders.len().saturating_sub(MAX_NAMED_FOLDERS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = match folders {
+        [] => return None,
+        [_] => "an empty folder was left out",
+        _ => "empty folders were left out",
+    };
+    Some(format!("{what}: {}{more}", named.join(", ")))
+}
+
 /// A download as `show_downloads` prints it; scripts rely on this format.
 pub(super) fn download_line(download: &DownloadStatus) -> String {
     let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
@@ -83,7 +117,10 @@ pub(super) fn download_line(download: &DownloadStatus) -> String {
             escape(&download.path.to_string_lossy())
         ),
         DownloadState::Failed(reason) => format!("[F] [{group}] {name}  {}", escape(reason)),
-        DownloadState::Checking | DownloadState::Downloading => {
+        DownloadState::Checking(percent) => {
+            format!("[V] [{group}] {name}  checking {percent}%")
+        }
+        DownloadState::Downloading => {
             format!(
                 "[D] [{group}] {name}  {}%  {}",
                 percent(download),
@@ -190,6 +227,8 @@ fn status_lines(status: &Status) -> Vec<String> {
         let trouble = in_parentheses(status.trouble.as_deref());
         lines.push(format!("download {}{trouble}", download_line(status)));
     }
+    let damaged = status.damaged.iter();
+    lines.extend(damaged.map(|damaged| format!("damaged {}", escape(&damaged.message))));
     lines
 }
 
@@ -241,7 +280,7 @@ pub(super) mod tests {
     use super::super::commands::entries;
     use super::*;
     use crate::cli::outcome::AccountOutcome;
-    use crate::peer::{ShareStatus, TrackerStatus};
+    use crate::peer::{DamagedRecord, ShareStatus, TrackerStatus};
     use crate::torrent::InfoHash;
 
     pub(in crate::cli) fn running(name: &str) -> DownloadStatus {
@@ -272,12 +311,13 @@ pub(super) mod tests {
             "[D] [-] a b.iso  42%  118.0 MiB/s  5 peers  eta 1h 18m"
         );
         status.rate = 0;
-        status.state = DownloadState::Checking;
         status.bytes_done = status.bytes_total - 1;
         assert_eq!(
             download_line(&status),
             "[D] [-] a b.iso  99%  0 B/s  5 peers  eta -"
         );
+        status.state = DownloadState::Checking(37);
+        assert_eq!(download_line(&status), "[V] [-] a b.iso  checking 37%");
         status.state = DownloadState::Complete;
         status.group = Some("lab\n3".into());
         assert_eq!(
@@ -368,6 +408,7 @@ pub(super) mod tests {
                 }),
             }],
             links: 1,
+            damaged: Vec::new(),
         };
         assert_eq!(
             outcome_lines(&CommandOutcome::Status(status)),
@@ -416,6 +457,10 @@ pub(super) mod tests {
                 },
             ],
             links: 2,
+            damaged: vec![DamagedRecord {
+                path: "/s/records/7".into(),
+                message: "/s/records/7 is damaged\n".into(),
+            }],
         };
         let lines = outcome_lines(&CommandOutcome::Status(status));
         assert_eq!(
@@ -428,7 +473,8 @@ pub(super) mod tests {
                 "share s\\u{202e}  1.0 KiB  up 5 B  1 peer  (gone)",
             ]
         );
-        assert!(lines[5].ends_with("(no owner)") && lines.len() == 6);
+        assert!(lines[5].ends_with("(no owner)") && lines.len() == 7);
+        assert_eq!(lines[6], "damaged /s/records/7 is damaged\\n");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Chooses the state folder of a tracker or peer.
 
 use super::exit::{EarlyExit, Exit, early_failure};
+use super::output::Output;
 use crate::storage::{StateFolder, StateFolderError, StateKind};
 use crate::wire::HostPort;
 use std::path::PathBuf;
@@ -32,6 +33,14 @@ pub(super) fn open(
         )),
         _ => early_failure(error),
     })
+}
+
+/// Shows and logs what the file system of the folder cannot do.
+pub(super) fn warn(folder: &StateFolder, output: &Output) {
+    for warning in folder.warnings() {
+        output.note(&format!("warning: {warning}"));
+        log::warn!("{warning}");
+    }
 }
 
 /// What to type if the port is taken.

@@ -6,14 +6,16 @@ use super::execute::torrent_name;
 use super::exit::Exit;
 use super::hashing::HashingProgress;
 use super::output::Output;
+use super::render::empty_folders_note;
 use super::signals;
 use super::units::{counted, size};
-use crate::storage::{CreateOptions, FileFault, StoreError, check_share, create};
+use crate::storage::{
+    CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share, write_output,
+};
 use crate::system::{cause, processors};
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
-use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,29 +44,32 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     if !arguments.force && target.symlink_metadata().is_ok() {
         return Err(exists_message(&target));
     }
+    check_output(&target).map_err(|error| write_message(&target, &error))?;
     let flag = signals::watch(|| {})?.flag;
+    let trackers = arguments.trackers.iter();
+    let trackers: Vec<Vec<String>> = trackers.map(|url| vec![url.clone()]).collect();
     let options = CreateOptions {
         piece_length: arguments.piece_length,
         private: arguments.private,
         file_sha1: arguments.file_sha1,
         ssl_cert: None,
+        trackers: &trackers,
+        output: Some(&target),
     };
+    let draft = ShareDraft::new(path, &options).map_err(|error| error.to_string())?;
     let hashing = HashingProgress::new("hashing", output);
-    let info = create(
-        path,
-        &options,
-        &|done, total| hashing.step(done, total),
-        &flag,
-    );
+    let created = draft.hash(&|done, total| hashing.step(done, total), &flag);
     hashing.finish();
-    let info = info.map_err(|error| error.to_string())?;
-    let trackers = arguments
-        .trackers
-        .iter()
-        .map(|url| vec![url.clone()])
-        .collect();
-    let metainfo = Metainfo::new(info, trackers);
-    write(&target, &metainfo.encode(), arguments.force)?;
+    let created = created.map_err(|error| error.to_string())?;
+    let metainfo = created.metainfo;
+    let written = write_output(&target, &metainfo.encode(), arguments.force);
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists_message(&target),
+        _ => write_message(&target, &error),
+    })?;
+    if let Some(note) = empty_folders_note(&created.empty_folders) {
+        output.note(&note);
+    }
     let info = metainfo.info();
     output.result(&format!(
         "created {}  {}  {}  {}  info-hash {}",
@@ -77,41 +82,8 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     Ok(true)
 }
 
-/// Writes the file completely or not at all.
-fn write(target: &Path, bytes: &[u8], force: bool) -> Result<(), String> {
-    let failed = |what: &str| format!("cannot write {}: {what}", target.display());
-    let folder = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::Builder::new()
-        .prefix(".torrent-")
-        // Readable by others, as far as the umask allows: people pass a .torrent on.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
-        .map_err(|error| failed(&without_temporary_name(&error)))?;
-    file.write_all(bytes)
-        .map_err(|error| failed(&cause(&error)))?;
-    if force {
-        file.persist(target)
-            .map_err(|error| failed(&cause(&error.error)))?;
-    } else {
-        file.persist_noclobber(target)
-            .map_err(|error| match error.error.kind() {
-                io::ErrorKind::AlreadyExists => exists_message(target),
-                _ => failed(&cause(&error.error)),
-            })?;
-    }
-    Ok(())
-}
-
-/// The error's text without the name of the temporary file, which means nothing to the user.
-fn without_temporary_name(error: &io::Error) -> String {
-    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
-    match error.kind() {
-        NotFound => "its folder does not exist".to_owned(),
-        kind @ (NotADirectory | PermissionDenied | ReadOnlyFilesystem) => kind.to_string(),
-        _ => cause(error),
-    }
+fn write_message(target: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {}", target.display(), cause(error))
 }
 
 fn exists_message(target: &Path) -> String {
@@ -150,6 +122,7 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
         trackers: metainfo.trackers().concat(),
         peers: Vec::new(),
         web_seeds: metainfo.web_seeds().to_vec(),
+        select_only: Vec::new(),
     };
     let kind = match info.layout() {
         Layout::File => "file".to_owned(),
@@ -263,24 +236,5 @@ fn fault_line(file: &Path, fault: &FileFault) -> String {
         // Its message names the file already.
         FileFault::File(error) => error.to_string(),
         other => format!("{}: {other}", file.display()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_write_error_names_the_torrent_and_not_the_temporary_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("missing/x.torrent");
-        let error = write(&target, b"d", false).unwrap_err();
-        assert_eq!(
-            error,
-            format!(
-                "cannot write {}: its folder does not exist",
-                target.display()
-            )
-        );
     }
 }

@@ -54,7 +54,10 @@ impl WaitExclusions {
             match &download.state {
                 DownloadState::Complete => complete.push(download.clone()),
                 DownloadState::Failed(reason) => failed.push(format!("{name}: {reason}")),
-                DownloadState::Checking | DownloadState::Downloading => {
+                DownloadState::Checking(percent) => {
+                    late.push(format!("{name}: not complete, checking {percent}%"));
+                }
+                DownloadState::Downloading => {
                     let trouble = download.trouble.as_deref().unwrap_or("still running");
                     late.push(format!(
                         "{name}: not complete, {}%: {trouble}",
@@ -139,7 +142,7 @@ mod tests {
         let old = [
             download(1, DownloadState::Complete),
             download(2, failed()),
-            download(3, DownloadState::Checking),
+            download(3, DownloadState::Checking(0)),
         ];
         let mut exclusions = WaitExclusions::new(&old);
         let mut now = vec![

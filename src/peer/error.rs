@@ -89,6 +89,15 @@ pub enum PeerError {
     /// Other content exists at the destination.
     #[error("{} exists already and differs from the share: move it away, choose another destination, or use --force to replace it", .0.display())]
     OtherContent(PathBuf),
+    /// The destination, or a file in a folder that would be replaced, belongs to another share or
+    /// download of this peer.
+    #[error("{} belongs to {name}, which this peer shares or downloads: choose another destination, or end that one first", path.display())]
+    PlaceInUse {
+        /// The path.
+        path: PathBuf,
+        /// The name of the other share or download.
+        name: String,
+    },
     /// A file exists where a folder is to be written, or the reverse. `--force` does not replace it
     /// either.
     #[error("{} is {found} and the share is {share}: neither replaces the other; move it away or choose another destination", path.display())]
@@ -154,7 +163,7 @@ impl PeerError {
             Self::NoSuchShare(_) => "no-such-share",
             Self::SeveralShares(..) => "several-shares",
             Self::OfGroup(_) => "of-a-group",
-            Self::OtherContent(_) | Self::OtherKind { .. } => "exists",
+            Self::OtherContent(_) | Self::OtherKind { .. } | Self::PlaceInUse { .. } => "exists",
             Self::Account(error) => error.kind(),
             Self::Stopping => "stopping",
         }

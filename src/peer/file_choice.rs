@@ -1,6 +1,6 @@
 //! Which files of a share to download, in which order.
 
-use crate::torrent::Glob;
+use crate::torrent::{FilePattern, Magnet};
 use std::path::PathBuf;
 
 /// The options of a download.
@@ -17,7 +17,7 @@ pub struct DownloadOptions {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FileChoice {
     /// Patterns of the wanted files. If empty, all files are wanted.
-    pub only: Vec<Glob>,
+    pub only: Vec<FilePattern>,
     /// Fetches pieces in ascending order instead of rarest first.
     pub sequential: bool,
     /// Replaces other content at the destination once the download is complete. Pieces of that
@@ -33,6 +33,16 @@ impl FileChoice {
             sequential,
             force,
         }
+    }
+
+    /// The choice for the download of a magnet link: without patterns, the files that the link
+    /// selects (BEP 53).
+    pub(super) fn or_selected_by(mut self, magnet: &Magnet) -> Self {
+        if self.only.is_empty() {
+            let numbers = magnet.select_only.iter().cloned();
+            self.only.extend(numbers.map(FilePattern::Numbers));
+        }
+        self
     }
 
     /// The union of two choices.
@@ -53,6 +63,6 @@ impl FileChoice {
 
     /// The patterns as text.
     pub(super) fn patterns(&self) -> Vec<String> {
-        self.only.iter().map(Glob::to_string).collect()
+        self.only.iter().map(FilePattern::to_string).collect()
     }
 }

@@ -65,24 +65,25 @@ pub use run_connection::{Owners, RunConnection, RunConnectionError};
 pub use running::{Peer, PeerOptions};
 pub use running_command::CommandGuard;
 pub use status::{
-    ControlStatus, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status, TrackerState,
-    TrackerStatus,
+    ControlStatus, DamagedRecord, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status,
+    TrackerState, TrackerStatus,
 };
 pub use trust::{FirstUse, Trust, TrustError};
 
 // Shared inside this module: files name these `super::X` or `crate::peer::X`.
-use announce::{Announced, Announcer};
+use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};
-use download::already::already_error;
+use download::already::{already_error, or_already};
 use download::place::{check_same_kind, place, place_of, read_torrent};
-use download::planned::{PlannedDownload, whole_at};
+use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
+use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
 use group::{GroupAnnouncer, Groups};
 use limits::Throttle;
 use link::{
     EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID, MessageReader,
-    MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, Upcoming, UploadSource,
+    MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, TIMES_ID, Upcoming, UploadSource,
     extension_handshake,
 };
 use running_command::RunningCommand;

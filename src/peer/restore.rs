@@ -1,26 +1,29 @@
 //! Resumes the recorded transfers and magnet searches when the peer starts.
 
-use super::{PeerError, Services, SwarmEntry, Transfer, TransferPlan, magnet};
-use crate::storage::Record;
+use super::{DamagedRecord, PeerError, Services, SwarmEntry, Transfer, TransferPlan, magnet};
+use crate::storage::{Record, RecordError, RecordState};
 use crate::torrent::Metainfo;
 use std::sync::Arc;
 
 /// Resumes everything that is recorded. Complete and unchanged shares are served at once. The
-/// others are checked in the background.
+/// others are checked in the background. Returns the records that cannot be used.
 ///
 /// # Errors
 /// When a record cannot be removed, or the system cannot start a thread.
-pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
+pub(super) fn restore(services: &Services) -> Result<Vec<DamagedRecord>, PeerError> {
     let context = &services.context;
-    let mut to_check = Vec::new();
+    let (mut to_check, mut damaged) = (Vec::new(), Vec::new());
     for loaded in context.records.load_all() {
         let (record, metainfo) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                log::error!("{error}");
+                damaged.push(error);
                 continue;
             }
         };
+        if record.state == RecordState::Stopped {
+            continue;
+        }
         let transfer = recorded_transfer(services, &record, metainfo);
         let entered = services
             .transfers
@@ -29,9 +32,10 @@ pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
             to_check.push((transfer, record.state));
         }
     }
-    magnet::restore(services)?;
+    damaged.extend(magnet::restore(services)?);
+    let damaged: Vec<_> = damaged.iter().map(damaged_record).collect();
     if to_check.is_empty() {
-        return Ok(());
+        return Ok(damaged);
     }
     let stop = context.stop.clone();
     let spawned = context.tasks.spawn("restore", move || {
@@ -42,11 +46,21 @@ pub(super) fn restore(services: &Services) -> Result<(), PeerError> {
             transfer.reopen_or_fail(&recorded);
         }
     });
-    spawned.map_err(PeerError::Thread)
+    spawned.map_err(PeerError::Thread)?;
+    Ok(damaged)
+}
+
+fn damaged_record(error: &RecordError) -> DamagedRecord {
+    log::error!("{error}");
+    DamagedRecord {
+        path: error.path().to_owned(),
+        message: error.to_string(),
+    }
 }
 
 fn recorded_transfer(services: &Services, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
     let transfer = services.new_transfer(TransferPlan::recorded(record, metainfo));
     transfer.restore_sources(&record.sources);
+    transfer.restore_steps(record);
     transfer
 }

@@ -1,10 +1,10 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Calls, CommandGuard, Context, Deadlines, FirstUseNotice, Groups, IO_STACK,
-    Identity, Limits, LinkLimits, PeerError, RunningCommand, Services, Sockets, SwarmEntry,
-    Transfers, announce, group::close_links_of_former_members, incoming, restore::restore, tick,
-    watch,
+    Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
+    Groups, IO_STACK, Identity, Limits, LinkLimits, PeerError, RunningCommand, Services, Sockets,
+    SwarmEntry, Transfers, announce, group::close_links_of_former_members, incoming,
+    restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{ConnectionCaps, IncomingConnection, Server, WorkerPool};
@@ -62,6 +62,8 @@ pub struct Peer {
     /// Disconnected when the last announce thread has ended.
     announcers_ended: Receiver<()>,
     folder: StateFolder,
+    /// Records that could not be used at the start.
+    damaged: Vec<DamagedRecord>,
 }
 
 impl Peer {
@@ -84,7 +86,7 @@ impl Peer {
         let server = Server::start("link", listener, CAPS, IO_STACK, handshake, accept);
         let server = server.map_err(PeerError::Thread)?;
         let (alive, announcers_ended) = bounded(0);
-        let peer = Self {
+        let mut peer = Self {
             context: Arc::clone(&services.context),
             transfers: Arc::clone(&services.transfers),
             services,
@@ -92,9 +94,10 @@ impl Peer {
             server,
             announcers_ended,
             folder,
+            damaged: Vec::new(),
         };
         peer.spawn_threads(alive).map_err(PeerError::Thread)?;
-        restore(&peer.services)?;
+        peer.damaged = restore(&peer.services)?;
         log::info!("listening on {address}");
         Ok(peer)
     }
@@ -107,6 +110,11 @@ impl Peer {
     /// Its state folder.
     pub fn folder(&self) -> &StateFolder {
         &self.folder
+    }
+
+    /// The records in the state folder that could not be used at the start.
+    pub fn damaged(&self) -> &[DamagedRecord] {
+        &self.damaged
     }
 
     /// Its user account.

@@ -8,8 +8,8 @@ use std::time::Duration;
 /// The state of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DownloadState {
-    /// Existing files are being verified.
-    Checking,
+    /// Existing files are being verified. This much is done, in percent.
+    Checking(u64),
     /// Pieces are being fetched, or a peer that has them is awaited.
     Downloading,
     /// Every wanted piece is verified, and the files have their final names.
@@ -64,6 +64,15 @@ pub struct ShareStatus {
     pub peers: usize,
     /// Why it is not served, if so.
     pub trouble: Option<String>,
+}
+
+/// A file in the state folder that cannot be used.
+#[derive(Clone, Debug)]
+pub struct DamagedRecord {
+    /// Its path.
+    pub path: PathBuf,
+    /// What is wrong with it, and what to do.
+    pub message: String,
 }
 
 /// One link to another peer.
@@ -156,4 +165,6 @@ pub struct Status {
     pub trackers: Vec<TrackerStatus>,
     /// The number of open links.
     pub links: usize,
+    /// Records that could not be used at the start.
+    pub damaged: Vec<DamagedRecord>,
 }

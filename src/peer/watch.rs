@@ -1,13 +1,16 @@
 //! The thread `watch`: it checks regularly whether the files of complete shares are unchanged. A
 //! share whose files change or vanish is not served until they are again as they were when they
-//! were verified.
+//! were verified. If only inode numbers change, the content is checked while the share is served,
+//! one share at a time. A download that waits for its files goes on when they are back.
 //!
 //! `transfer::lost` decides what happens to such a share. Downloads in progress are not checked:
 //! this peer writes their files itself, and pieces that do not verify never count.
 
-use super::Transfers;
+use super::{Transfer, Transfers};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Interval of the checks.
@@ -18,14 +21,43 @@ const FILES_PER_CHECK: usize = 2_000;
 /// Runs until the peer stops.
 pub(super) fn run(transfers: &Transfers) {
     let mut next = None;
+    let quiet_check = QuietCheck::default();
     while !transfers.context.stop.wait(INTERVAL) {
-        next = check(transfers, next);
+        next = check(transfers, next, &quiet_check);
+    }
+}
+
+/// The check of one share's content.
+#[derive(Default)]
+struct QuietCheck {
+    is_running: Arc<AtomicBool>,
+}
+
+impl QuietCheck {
+    /// Starts the check of a share, unless another one is running.
+    fn start(&self, transfer: &Arc<Transfer>) {
+        if self.is_running.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (is_running, for_task) = (Arc::clone(&self.is_running), Arc::clone(transfer));
+        let spawned = transfer.context.tasks.spawn("check", move || {
+            for_task.check_quietly();
+            is_running.store(false, Ordering::Relaxed);
+        });
+        if let Err(error) = spawned {
+            log::warn!("{}: cannot be checked: {error}", transfer.name());
+            self.is_running.store(false, Ordering::Relaxed);
+        }
     }
 }
 
 /// Checks some files, starting with file `next.1` of share `next.0`. Returns where the next check
 /// starts.
-fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(InfoHash, usize)> {
+fn check(
+    transfers: &Transfers,
+    next: Option<(InfoHash, usize)>,
+    quiet_check: &QuietCheck,
+) -> Option<(InfoHash, usize)> {
     let mut transfers = transfers.transfers();
     transfers.sort_by_key(|transfer| transfer.info_hash());
     if let Some((first, _)) = next {
@@ -43,10 +75,21 @@ fn check(transfers: &Transfers, next: Option<(InfoHash, usize)>) -> Option<(Info
         match (transfer.phase(), transfer.store()) {
             (Phase::Complete | Phase::Withdrawn { .. }, Some(store)) => {
                 match store.check_paths(start, left) {
-                    Ok(Some(file)) => return Some((info_hash, file)),
-                    Ok(None) => {}
+                    Ok(found) => {
+                        if found.has_other_inode {
+                            quiet_check.start(&transfer);
+                        }
+                        if let Some(file) = found.next {
+                            return Some((info_hash, file));
+                        }
+                    }
                     Err(error) => transfer.on_files_unservable(&error.to_string()),
                 }
+            }
+            (Phase::Absent { .. }, _) => {
+                transfer.look_for_files();
+                left = left.saturating_sub(1);
+                continue;
             }
             (Phase::Lost { .. }, _) => {
                 let (looked, goes_on) = transfer.scan_lost(left);

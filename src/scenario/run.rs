@@ -366,7 +366,7 @@ impl WantedFile {
         match status.state {
             DownloadState::Complete => return Ok(WantedState::Complete),
             DownloadState::Failed(reason) => return Ok(WantedState::Failed(reason)),
-            DownloadState::Checking | DownloadState::Downloading => {}
+            DownloadState::Checking(_) | DownloadState::Downloading => {}
         }
         if status.verified != self.verified {
             (self.verified, self.last_piece) = (status.verified, Instant::now());

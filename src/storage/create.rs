@@ -1,15 +1,19 @@
 //! Making a metainfo from a file or a folder.
 //!
-//! In scope: the list of files, their order, the piece length and the hashes. Out of scope:
-//! trackers, and where the `.torrent` is written.
+//! In scope: the list of files, their order, their times, the piece length and the hashes. A
+//! [`ShareDraft`] has everything but the hashes, so that its caller can find every obstacle before
+//! hours of hashing. Out of scope: where the `.torrent` is written.
 
 use super::layout::FileLayout;
 use super::source_files::{SourceFile, list_source_files};
 use super::verify::{HashJob, hash_jobs};
-use super::{CreateError, FileStamp, Store, StoreError};
+use super::{CreateError, FileStamp, StampMatch, Store, StoreError};
+use crate::bencode;
 use crate::system::{lock, processors, recover};
-use crate::torrent::{Info, MAX_METAINFO, MAX_PIECE_LENGTH, MetainfoError, NewFile, NewInfo, Sha1};
-use std::path::Path;
+use crate::torrent::{
+    Info, Lengths, MAX_PIECE_LENGTH, Metainfo, MetainfoError, ModifiedTimes, NewFile, NewInfo, Sha1,
+};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -17,8 +21,6 @@ use std::sync::{Arc, Mutex};
 const DEFAULT_PIECE_LENGTH: u32 = 512 << 10;
 /// Without a given piece length, a share has at most this many pieces.
 const MAX_DEFAULT_PIECES: u64 = 16_384;
-/// Bytes of a `.torrent` that are reserved for everything except `info`: the trackers.
-const RESERVED_FOR_TRACKERS: usize = 64 << 10;
 
 /// Options for making a metainfo.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,73 +34,118 @@ pub struct CreateOptions<'a> {
     pub file_sha1: bool,
     /// PEM text of an authority's certificate. Only members that it certified may join the swarm.
     pub ssl_cert: Option<&'a str>,
+    /// Announce URLs in tiers (BEP 12).
+    pub trackers: &'a [Vec<String>],
+    /// The file that the `.torrent` will be written to. If it is inside the folder, it is left out.
+    pub output: Option<&'a Path>,
 }
 
-/// Makes the info dictionary of the file or folder at `path`. The same content has the same result
-/// on every machine. Hashes on all cores with bounded memory. `progress` is called from any thread
-/// with the bytes done and the total. Its calls may arrive slightly out of order.
-///
-/// # Errors
-/// See [`CreateError`]. [`StoreError::Stopped`] once `stop` is set.
-pub fn create(
-    path: &Path,
-    options: &CreateOptions<'_>,
-    progress: &(dyn Fn(u64, u64) + Sync),
-    stop: &AtomicBool,
-) -> Result<Info, CreateError> {
-    create_stamped(path, options, progress, stop).map(|(info, _)| info)
+/// A share that is not hashed yet.
+#[derive(Debug)]
+pub struct ShareDraft {
+    path: PathBuf,
+    new: NewInfo,
+    /// Its hashes are zeros.
+    store: Store,
+    empty_folders: Vec<String>,
+    trackers: Vec<Vec<String>>,
 }
 
-/// Does the same as [`create`], and returns the stamps that the files had while they were hashed,
-/// for [`Store::seal`].
-///
-/// # Errors
-/// See [`create`].
-pub fn create_stamped(
-    path: &Path,
-    options: &CreateOptions<'_>,
-    progress: &(dyn Fn(u64, u64) + Sync),
-    stop: &AtomicBool,
-) -> Result<(Info, Vec<FileStamp>), CreateError> {
-    let source = list_source_files(path)?;
-    let file = |file: &SourceFile| NewFile {
-        path: file.path.clone(),
-        length: file.length,
-        sha1: options.file_sha1.then_some(Sha1([0; 20])),
-        executable: file.executable,
-    };
-    let total = source
-        .files
-        .iter()
-        .try_fold(0u64, |sum, file| sum.checked_add(file.length));
-    let total = total.ok_or_else(|| build_error(path, MetainfoError::LengthOverflow))?;
-    let piece_length = options
-        .piece_length
-        .unwrap_or_else(|| default_piece_length(total));
-    let lengths =
-        crate::torrent::Lengths::new(total, piece_length.into()).map_err(CreateError::Lengths)?;
-    let mut new = NewInfo {
-        name: source.name,
-        layout: source.layout,
-        files: source.files.iter().map(file).collect(),
-        piece_length,
-        pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
-        private: options.private,
-        ssl_cert: options.ssl_cert.map(str::to_owned),
-    };
-    // Only the hashes are missing now. Any other error is reported before hours of hashing.
-    let draft = new.build().map_err(|error| build_error(path, error))?;
-    if draft.raw().len() > MAX_METAINFO - RESERVED_FOR_TRACKERS {
-        return Err(CreateError::TooLarge(path.to_owned()));
+/// A share that is hashed.
+#[derive(Debug)]
+pub struct CreatedShare {
+    /// The share, its trackers and the times of its files.
+    pub metainfo: Metainfo,
+    /// The stamps that the files had while they were hashed, for [`Store::seal`].
+    pub stamps: Vec<FileStamp>,
+    /// The empty folders in the folder. A torrent cannot have them.
+    pub empty_folders: Vec<String>,
+}
+
+impl ShareDraft {
+    /// Lists the file or folder at `path`. The same content has the same result on every machine.
+    ///
+    /// Left out are empty folders, and the folder's own torrent: the file that the new `.torrent`
+    /// will be written to, and a torrent of this folder at the top of it (`NAME/NAME.torrent`).
+    ///
+    /// # Errors
+    /// See [`CreateError`]. A torrent that this program would not read is refused now.
+    pub fn new(path: &Path, options: &CreateOptions<'_>) -> Result<Self, CreateError> {
+        let source = list_source_files(path, options.output)?;
+        let file = |file: &SourceFile| NewFile {
+            path: file.path.clone(),
+            length: file.length,
+            sha1: options.file_sha1.then_some(Sha1([0; 20])),
+            executable: file.executable,
+        };
+        let mut lengths = source.files.iter().map(|file| file.length);
+        let total = lengths.try_fold(0u64, u64::checked_add);
+        let total = total.ok_or_else(|| build_error(path, MetainfoError::LengthOverflow))?;
+        let piece_length = options
+            .piece_length
+            .unwrap_or_else(|| default_piece_length(total));
+        let lengths = Lengths::new(total, piece_length.into()).map_err(CreateError::Lengths)?;
+        let new = NewInfo {
+            name: source.name,
+            layout: source.layout,
+            files: source.files.iter().map(file).collect(),
+            piece_length,
+            pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
+            private: options.private,
+            ssl_cert: options.ssl_cert.map(str::to_owned),
+        };
+        // Only the hashes and the values of times are missing now.
+        let info = new.build().map_err(|error| build_error(path, error))?;
+        let trackers = options.trackers.to_vec();
+        let times = ModifiedTimes::new(vec![0; info.files().len()], &info);
+        let draft = Metainfo::new(info.clone(), trackers.clone()).with_times(times);
+        Metainfo::parse(&draft.encode()).map_err(|error| match error {
+            MetainfoError::TooLarge(length) if length < 40 * new.pieces.len() => {
+                CreateError::TooManyPieces(path.to_owned())
+            }
+            error => build_error(path, error),
+        })?;
+        let store = Store::open(FileLayout::all(Arc::new(info)), path).map_err(changed_error)?;
+        Ok(Self {
+            path: path.to_owned(),
+            new,
+            store,
+            empty_folders: source.empty_folders,
+            trackers,
+        })
     }
-    let store = Store::open(FileLayout::all(Arc::new(draft)), path).map_err(changed_error)?;
-    let hashes = hash_all(&store, options.file_sha1, progress, stop)?;
-    new.pieces = hashes.pieces;
-    for (file, sha1) in new.files.iter_mut().zip(hashes.files) {
-        file.sha1 = sha1;
+
+    /// The info dictionary, with hashes that are zeros.
+    pub fn info(&self) -> &Info {
+        self.store.info()
     }
-    let info = new.build().map_err(|error| build_error(path, error))?;
-    Ok((info, hashes.stamps))
+
+    /// Hashes the files on all cores with bounded memory. `progress` is called from any thread with
+    /// the bytes done and the total. Its calls may arrive slightly out of order.
+    ///
+    /// # Errors
+    /// See [`CreateError`]. [`StoreError::Stopped`] once `stop` is set.
+    pub fn hash(
+        mut self,
+        progress: &(dyn Fn(u64, u64) + Sync),
+        stop: &AtomicBool,
+    ) -> Result<CreatedShare, CreateError> {
+        let file_sha1 = self.new.files.iter().any(|file| file.sha1.is_some());
+        let hashes = hash_all(&self.store, file_sha1, progress, stop)?;
+        self.new.pieces = hashes.pieces;
+        for (file, sha1) in self.new.files.iter_mut().zip(hashes.files) {
+            file.sha1 = sha1;
+        }
+        let info = self.new.build();
+        let info = info.map_err(|error| build_error(&self.path, error))?;
+        let times = hashes.stamps.iter().map(|stamp| stamp.modified_ns);
+        let times = ModifiedTimes::new(times.collect(), &info);
+        Ok(CreatedShare {
+            metainfo: Metainfo::new(info, self.trackers).with_times(times),
+            stamps: hashes.stamps,
+            empty_folders: self.empty_folders,
+        })
+    }
 }
 
 struct ShareHashes {
@@ -115,8 +162,8 @@ fn hash_all(
 ) -> Result<ShareHashes, CreateError> {
     let (info, lengths) = (store.info(), store.info().lengths());
     let before = store.stamps().map_err(changed_error)?;
+    // Every byte is hashed twice if files have their own SHA-1. People see the size of the share.
     let passes = if file_sha1 { 2 } else { 1 };
-    let total = lengths.total().saturating_mul(passes);
     let hashes = Mutex::new(ShareHashes {
         pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
         files: vec![None; info.files().len()],
@@ -129,7 +176,7 @@ fn hash_all(
     let files = files.into_iter().map(HashJob::File);
     let jobs = files.chain(lengths.all_pieces().map(HashJob::Piece));
     let threads = processors();
-    let progress = |done| progress(done, total);
+    let progress = |done: u64| progress(done / passes, lengths.total());
     hash_jobs(store, jobs, threads, stop, &progress, |job, hash| {
         let hash = hash?;
         let mut hashes = lock(&hashes);
@@ -150,7 +197,8 @@ fn hash_all(
     .map_err(changed_error)?;
     let after = store.stamps().map_err(changed_error)?;
     let mut pairs = before.iter().zip(&after).zip(store.layout().wanted_files());
-    if let Some((_, index)) = pairs.find(|((before, after), _)| before != after) {
+    let has_changed = |before: &FileStamp, after| before.compare(after) == StampMatch::Changed;
+    if let Some((_, index)) = pairs.find(|((before, after), _)| has_changed(before, after)) {
         return Err(CreateError::Changed(store.file_path(index)));
     }
     Ok(recover(hashes.into_inner()))
@@ -180,20 +228,22 @@ fn build_error(path: &Path, source: MetainfoError) -> CreateError {
     let path = path.to_owned();
     match source {
         MetainfoError::Lengths(error) => CreateError::Lengths(error),
-        MetainfoError::Bencode(crate::bencode::Error::TooMany(_)) => CreateError::TooLarge(path),
+        MetainfoError::Bencode(bencode::Error::TooMany(_)) => CreateError::TooManyFiles(path),
+        MetainfoError::TooLarge(_) => CreateError::TooLarge(path),
         source => CreateError::Metainfo { path, source },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{NO_PROGRESS, create};
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     fn make(path: &Path, options: &CreateOptions) -> Result<Info, CreateError> {
-        create(path, options, &|_, _| (), &AtomicBool::new(false))
+        create(path, options, NO_PROGRESS, &AtomicBool::new(false))
     }
 
     #[test]
@@ -215,16 +265,16 @@ mod tests {
             piece_length: Some(512),
             private: true,
             file_sha1: true,
-            ssl_cert: None,
+            ..CreateOptions::default()
         };
         let seen = AtomicU64::new(0);
         let stop = AtomicBool::new(false);
         let progress = |done, total| {
-            assert_eq!(total, 3_400);
+            assert_eq!(total, 1_700);
             seen.fetch_max(done, Ordering::Relaxed);
         };
         let info = create(&top, &options, &progress, &stop).unwrap();
-        assert_eq!(seen.into_inner(), 3_400);
+        assert_eq!(seen.into_inner(), 1_700);
         let all: Vec<u8> = parts.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         for (piece, bytes) in info.lengths().all_pieces().zip(all.chunks(512)) {
             assert_eq!(info.piece_hash(piece), Sha1::of(bytes));
@@ -276,9 +326,62 @@ mod tests {
             );
         }
         // 1,572,864 hashes do not fit into a torrent.
-        assert!(matches!(with(2), Err(CreateError::TooLarge(_))));
+        assert!(matches!(with(2), Err(CreateError::TooManyPieces(_))));
         fs::File::create(&path).unwrap();
         assert_eq!(with(1).unwrap().lengths().pieces(), 0);
+    }
+
+    #[test]
+    fn the_own_torrent_and_empty_folders_are_left_out() {
+        let temporary = tempfile::tempdir().unwrap();
+        let top = temporary.path().join("set");
+        fs::create_dir_all(top.join("run/lock")).unwrap();
+        fs::create_dir(top.join("logs")).unwrap();
+        fs::write(top.join("a"), "x").unwrap();
+        let own = top.join("own");
+        let draft = |output| {
+            let options = CreateOptions {
+                output,
+                ..CreateOptions::default()
+            };
+            let draft = ShareDraft::new(&top, &options).unwrap();
+            let files = draft.info().files().iter();
+            let files: Vec<String> = files.map(|file| file.path.to_string()).collect();
+            (files, draft)
+        };
+        let (files, first) = draft(None);
+        assert_eq!(files, ["a"]);
+        assert_eq!(first.empty_folders, ["logs", "run/lock"]);
+        let made = first.hash(NO_PROGRESS, &AtomicBool::new(false)).unwrap();
+        let modified = fs::metadata(top.join("a")).unwrap();
+        let modified = FileStamp::of(&modified).modified_ns;
+        assert_eq!(made.metainfo.times().unwrap().all(), [modified]);
+        let torrent = made.metainfo.encode();
+        for name in ["set.torrent", "own", "run/other.torrent"] {
+            fs::write(top.join(name), &torrent).unwrap();
+        }
+        // Any file that is not its own torrent is part of the share.
+        assert_eq!(draft(Some(&own)).0, ["a", "run/other.torrent"]);
+        let detour = top.join("run/../own");
+        assert_eq!(draft(Some(&detour)).0, ["a", "run/other.torrent"]);
+        fs::write(top.join("set.torrent"), "x").unwrap();
+        assert_eq!(
+            draft(None).0,
+            ["a", "own", "run/other.torrent", "set.torrent"]
+        );
+    }
+
+    #[test]
+    fn too_many_files_and_too_many_pieces_have_their_own_errors() {
+        let temporary = tempfile::tempdir().unwrap();
+        let top = temporary.path().join("set");
+        let deep = top.join(vec!["d"; 60].join("/"));
+        fs::create_dir_all(&deep).unwrap();
+        for number in 0..16_000 {
+            fs::File::create(deep.join(number.to_string())).unwrap();
+        }
+        let made = make(&top, &CreateOptions::default());
+        assert!(matches!(made, Err(CreateError::TooManyFiles(path)) if path == top));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a metainfo cannot be made from a file or folder.
 
 use super::StoreError;
+use crate::bencode::MAX_VALUES;
 use crate::system::cause;
 use crate::torrent::{LengthsError, MAX_METAINFO, MetainfoError, NameError};
 use std::io;
@@ -46,13 +47,26 @@ pub enum CreateError {
     /// The piece length is 0 or over 1 GiB, or it makes too many pieces.
     #[error("{0}: choose another piece length")]
     Lengths(LengthsError),
-    /// The `.torrent` would be larger than programs accept.
+    /// The `.torrent` would be larger than programs accept, because of its piece hashes.
     #[error(
-        "{} makes a torrent larger than {MAX_METAINFO} bytes: choose longer pieces or share it in \
-         parts",
+        "{} makes a torrent larger than {MAX_METAINFO} bytes: choose longer pieces",
+        .0.display()
+    )]
+    TooManyPieces(PathBuf),
+    /// The `.torrent` would be larger than programs accept, because of the names of its files.
+    #[error(
+        "{} has so many files that its torrent would be larger than {MAX_METAINFO} bytes: share it \
+         in parts",
         .0.display()
     )]
     TooLarge(PathBuf),
+    /// The `.torrent` would have more values than this program reads.
+    #[error(
+        "{} has too many files and folders: its torrent would have more than {MAX_VALUES} values; \
+         share it in parts",
+        .0.display()
+    )]
+    TooManyFiles(PathBuf),
     /// The torrent would be refused for another reason.
     #[error("cannot share {}: {source}", .path.display())]
     Metainfo {

@@ -23,8 +23,8 @@ mod tests;
 pub use batch::Batch;
 pub use error::{DatabaseError, RestoreError};
 
-use super::FileError;
 use super::backup::{self, BackupError, BackupWriter};
+use super::{FileError, sync_folder};
 use crate::system::lock;
 use error::{Fault, catch_panics};
 use nix::fcntl::OFlag;
@@ -226,7 +226,7 @@ fn make_database(folder: &Path, path: &Path, backup: Option<&Batch>) -> Result<(
     let placed = made.and_then(|()| {
         let place = || {
             fs::rename(&new, path)?;
-            File::open(folder)?.sync_all()
+            sync_folder(folder)
         };
         Ok(place().map_err(FileError::at("make", path))?)
     });

@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::tree::Folder;
 use crate::torrent::InfoHash;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
 /// Suffix of a partial file or folder.
@@ -31,17 +32,43 @@ impl Destination {
         Folder::open(&folder.map_err(|error| StoreError::io("find", &self.folder, error))?)
     }
 
-    /// The name of the partial file or folder. If the suffix does not fit, the name is cut and
-    /// contains the info-hash.
-    pub(super) fn partial_name(&self, info_hash: InfoHash) -> String {
-        let name = &self.name;
-        if name.len() + PARTIAL_SUFFIX.len() <= MAX_NAME_LENGTH {
-            return format!("{name}{PARTIAL_SUFFIX}");
+    /// The first of [`Destination::partial_names`]. It is the name of the partial file in records that
+    /// do not name one, because an earlier version wrote them.
+    pub fn partial_name(&self, info_hash: InfoHash) -> String {
+        let plain = format!("{}{PARTIAL_SUFFIX}", self.name);
+        match plain.len() <= MAX_NAME_LENGTH {
+            true => plain,
+            false => self.partial_name_with_hash(info_hash),
         }
+    }
+
+    /// The names that the partial file or folder may have, the preferred one first.
+    pub(super) fn partial_names(&self, info_hash: InfoHash) -> Vec<String> {
+        let names = [
+            self.partial_name(info_hash),
+            self.partial_name_with_hash(info_hash),
+        ];
+        let mut names = names.to_vec();
+        names.dedup();
+        names
+    }
+
+    /// A name with the info-hash. If it is too long, the name of the share in it is cut.
+    fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
         let end = format!(".{info_hash}{PARTIAL_SUFFIX}");
         let room = MAX_NAME_LENGTH.saturating_sub(end.len());
-        format!("{}{end}", longest_prefix(name, room))
+        format!("{}{end}", longest_prefix(&self.name, room))
     }
+}
+
+/// Whether two absolute paths name the same entry. Their folders may be named in different ways.
+pub fn is_same_entry(one: &Path, other: &Path) -> bool {
+    let folder = |path: &Path| path.parent()?.metadata().ok();
+    one == other
+        || one.file_name() == other.file_name()
+            && folder(one)
+                .zip(folder(other))
+                .is_some_and(|(one, other)| (one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 /// The longest prefix of a name with at most `bytes` bytes.
@@ -56,16 +83,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn entries_are_the_same_if_their_folders_and_names_are() {
+        let temporary = tempfile::tempdir().unwrap();
+        let [a, link] = ["a", "link"].map(|name| temporary.path().join(name));
+        std::fs::create_dir(&a).unwrap();
+        std::os::unix::fs::symlink(&a, &link).unwrap();
+        assert!(is_same_entry(&a.join("x"), &link.join("x")));
+        assert!(!is_same_entry(&a.join("x"), &link.join("y")));
+        assert!(!is_same_entry(&a.join("x"), &temporary.path().join("x")));
+        let gone = temporary.path().join("gone/x");
+        assert!(is_same_entry(&gone, &gone) && !is_same_entry(&gone, &a.join("x")));
+    }
+
+    #[test]
     fn the_partial_name_of_a_long_name_contains_the_info_hash() {
         let hash = InfoHash([0xab; 20]);
-        let partial_name = |name: String| {
+        let destination = |name: String| {
             let folder = PathBuf::new();
-            Destination { folder, name }.partial_name(hash)
+            Destination { folder, name }
         };
+        let partial_name = |name: String| destination(name).partial_name(hash);
         assert_eq!(partial_name("a".into()), "a.part");
         assert_eq!(partial_name("x".repeat(250)).len(), 255);
         let long = partial_name("ü".repeat(127));
         assert!(long.len() <= 255 && long.ends_with(".part"));
         assert!(long.contains(&hash.to_string()));
+        let names = |name: String| destination(name).partial_names(hash);
+        assert_eq!(names("a".into()), ["a.part", &format!("a.{hash}.part")]);
+        assert_eq!(names("x".repeat(251)).len(), 1);
     }
 }

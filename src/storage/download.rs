@@ -1,30 +1,27 @@
 //! A download: the only code that writes, finishes and discards the files of a share.
 //!
 //! The data is in `NAME.part`, a file or a folder, until all of it is verified. Then it gets its
-//! final name. A download never writes into links, hard links, files of another length, a partial
-//! file that is in use, or files that are already in place. After a crash at any step, opening the
-//! download again continues it.
+//! final name. A download writes only into a partial file that it has made, or that a record names
+//! (`partial_root`), and never into links, hard links, files of another length, or files that are
+//! already in place. After a crash at any step, opening the download again continues it.
 
+use super::copying::copy_good_pieces;
 use super::extend;
 use super::gather::Gather;
+use super::holes::write_sparse;
 use super::in_place::InPlace;
 use super::layout::{FileKind, FileLayout};
 use super::partial;
+use super::partial_root::{PartialRoot, RecordedFiles};
 use super::parts_file::PartsFile;
-use super::rename::{rename_new, rename_over};
+use super::rename::{rename_over, take_name};
 use super::replace::{ExtraFiles, remove_old_folder};
-use super::root::Root;
 use super::tree::{Access, Folder, has_layout, lock};
-use super::verify::verify;
 use super::{Destination, Store, StoreError};
-use crate::system::processors;
-use crate::torrent::{FileName, Layout, PieceSet};
+use crate::torrent::{BLOCK, FileName, Layout, ModifiedTimes, PieceSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Bytes that are copied at once from the replaced share.
-const COPIED_AT_ONCE: usize = 1 << 20;
+use std::sync::atomic::AtomicBool;
 
 /// How a finished download gets its final name.
 #[derive(Clone, Debug)]
@@ -52,6 +49,8 @@ pub struct Download {
     parts_file: Option<Arc<PartsFile>>,
     /// Whether opening made the partial file or folder.
     is_new: bool,
+    /// Entries that could be partial files of this download, but that no record names.
+    others: Vec<String>,
 }
 
 impl DownloadMode {
@@ -78,35 +77,40 @@ impl DownloadMode {
 }
 
 impl Download {
-    /// Opens a download, new or continued. The caller uses [`verify`] to find the good pieces of a
-    /// continued one. Files that are not wanted are not made. If opening fails, everything that it
-    /// made is removed.
+    /// Opens a download, new or continued. A new one has only an empty partial file or folder: the
+    /// caller records its name, then calls [`Download::make_files`]. If opening fails, everything
+    /// that it made is removed.
     ///
     /// # Errors
-    /// When the final name is taken ([`StoreError::Exists`]); the partial file is in use, is a
-    /// symbolic link or does not belong to this download; there is no space or no permission; or
-    /// the folder does not exist.
+    /// When the final name is taken ([`StoreError::Exists`]); the recorded partial file is missing,
+    /// in use or a symbolic link; there is no permission; or the folder does not exist.
     pub fn open(
         layout: FileLayout,
         destination: &Destination,
         mode: DownloadMode,
+        recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
         FileName::new(&destination.name)?;
         let parent = destination.open_folder()?;
         let (info, name) = (Arc::clone(layout.info()), destination.name.clone());
         mode.allows(&parent, &name, info.layout())?;
-        let partial = destination.partial_name(info.info_hash());
-        let is_new = parent.entry(&partial)?.is_none();
-        let root = Root::create(&parent, &partial, info.layout())?;
-        lock(root.as_file(), root.path())?;
+        let partial = PartialRoot::open(&parent, destination, &info, recorded)?;
+        lock(partial.root.as_file(), partial.root.path())?;
         // The process that held the lock until now may have renamed it to its final name.
-        if !root.is_at(&parent, &partial)? {
-            return Err(StoreError::InUse(root.path().to_owned()));
+        if !partial.root.is_at(&parent, &partial.name)? {
+            return Err(StoreError::InUse(partial.root.path().to_owned()));
         }
         let is_mixed = layout.is_mixed();
         let allowed = mode.allows(&parent, &name, info.layout());
-        let opened = allowed.and_then(|()| PartsFile::of_download(&info, &parent, &name, is_mixed));
-        let (parts_file, parts_file_error) = match opened {
+        let opened = allowed.and_then(|()| {
+            PartsFile::of_download(&info, &parent, &name, is_mixed, recorded.is_recorded)
+        });
+        // A new file must not be lost by a power failure after it was recorded.
+        let opened = opened.and_then(|parts_file| match partial.is_new {
+            true => parent.sync().map(|()| parts_file),
+            false => Ok(parts_file),
+        });
+        let (parts_file, error) = match opened {
             Ok(parts_file) => (parts_file.map(Arc::new), None),
             Err(error) => (None, Some(error)),
         };
@@ -115,29 +119,43 @@ impl Download {
             DownloadMode::New | DownloadMode::Replace(_) => None,
         };
         let needed_parts_file = parts_file.clone().filter(|_| is_mixed);
+        let store = Store::of_download(layout, partial.root, in_place, needed_parts_file);
         let download = Self {
-            store: Arc::new(Store::of_download(
-                layout,
-                root,
-                in_place,
-                needed_parts_file,
-            )),
+            store: Arc::new(store),
             mode,
             parent,
-            partial,
+            partial: partial.name,
             name,
             parts_file,
-            is_new,
+            is_new: partial.is_new,
+            others: partial.others,
         };
-        let result = match parts_file_error {
-            Some(error) => Err(error),
-            None => download.make_files(),
-        };
-        if let Err(error) = result {
-            download.undo();
-            return Err(error);
+        match error {
+            None => Ok(download),
+            Some(error) => {
+                download.undo();
+                Err(error)
+            }
         }
-        Ok(download)
+    }
+
+    /// The name of the partial file or folder, for its record.
+    pub fn partial_name(&self) -> &str {
+        &self.partial
+    }
+
+    /// Makes the files and reserves their space. Files that are not wanted are not made. The caller
+    /// uses [`verify`] to find the good pieces of a continued download.
+    ///
+    /// # Errors
+    /// When there is no space or no permission, or a file does not belong to this download. Then
+    /// everything that opening made is removed.
+    pub fn make_files(&self) -> Result<(), StoreError> {
+        let made = self.try_make_files();
+        if made.is_err() {
+            self.undo();
+        }
+        made
     }
 
     /// The files, for reading. They stay readable after the download is finished.
@@ -168,55 +186,93 @@ impl Download {
             if segment.kind == FileKind::Wanted {
                 self.store.stamp(index, &file)?;
             }
-            let written = blocks.write(&file, segment.offset, segment.length);
+            let written = write_sparse(&mut blocks, &file, segment.offset, segment.length);
             written
                 .map_err(|error| StoreError::io("write", &self.store.file_path(index), error))?;
         }
         Ok(())
     }
 
-    /// For a replacement: copies the pieces of the old share that verify, so that they need not be
-    /// fetched. The caller must verify them again, because the old files may change while they are
-    /// copied.
+    /// Checks that the old share has no folder where the new one has a file, and no symbolic link
+    /// where it has either.
     ///
     /// # Errors
-    /// When there is a folder where the share has a file, or a symbolic link where it has either;
-    /// when the copy cannot be written; or [`StoreError::Stopped`].
-    pub fn copy_replaced(&self, stop: &AtomicBool) -> Result<(), StoreError> {
-        let layout = FileLayout::all(Arc::clone(self.store.info()));
-        let old = Store::open(layout, &self.parent.path().join(&self.name))?;
+    /// Names such an entry.
+    pub fn check_replaced(&self) -> Result<(), StoreError> {
+        let old = self.open_entry(&self.name)?;
         for index in self.store.layout().wanted_files() {
             match old.open_file(index, Access::Read) {
                 Ok(_) | Err(StoreError::Missing(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let lengths = self.store.info().lengths();
-        let threads = processors();
-        let needed = self.store.layout().needed_pieces();
-        let good = verify(&old, needed, threads, stop, &|_| {})?;
-        let mut buffer = vec![0; COPIED_AT_ONCE];
-        for piece in lengths.all_pieces().filter(|piece| good.contains(*piece)) {
-            if stop.load(Ordering::Relaxed) {
-                return Err(StoreError::Stopped);
-            }
-            let (mut offset, mut left) = (lengths.offset(piece), lengths.length(piece) as usize);
-            while left > 0 {
-                let length = left.min(COPIED_AT_ONCE);
-                let chunk = buffer.get_mut(..length).unwrap_or_default();
-                if let Err(error) = old.read(offset, chunk) {
-                    // The file changed while it was copied. This piece is fetched instead.
-                    log::warn!(
-                        "cannot copy a piece of the replaced files, so it is fetched: {error}"
-                    );
-                    break;
-                }
-                self.write(offset, &[chunk])?;
-                offset += length as u64;
-                left -= length;
+        Ok(())
+    }
+
+    /// For a replacement: copies the pieces of the old share that verify, so that they need not be
+    /// fetched. The caller must verify them again, because the old files may change while they are
+    /// copied. `progress` is called with the number of bytes that are hashed.
+    ///
+    /// # Errors
+    /// When the copy cannot be written, or [`StoreError::Stopped`].
+    pub fn copy_replaced(
+        &self,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), StoreError> {
+        self.copy_from(&self.open_entry(&self.name)?, stop, progress)
+    }
+
+    /// Copies pieces that verify from entries with a name that the partial file could have had. No
+    /// record names them, so they stay as they are.
+    ///
+    /// # Errors
+    /// See [`Download::copy_replaced`].
+    pub fn copy_others(
+        &self,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), StoreError> {
+        let (info, layout) = (self.store.info(), self.store.info().layout());
+        for name in &self.others {
+            let entry = self.parent.entry(name)?;
+            let could_be_ours = entry.is_some_and(|entry| {
+                let length = u64::try_from(entry.st_size).unwrap_or_default();
+                has_layout(&entry, layout)
+                    && (layout == Layout::Folder || length == info.lengths().total())
+            });
+            if could_be_ours && let Ok(other) = self.open_entry(name) {
+                let path = other.path().display();
+                log::info!("{path} is not of this download, so it is only read");
+                self.copy_from(&other, stop, progress)?;
             }
         }
         Ok(())
+    }
+
+    /// The number of files or folders that [`Download::copy_others`] may read.
+    pub fn others(&self) -> u64 {
+        self.others.len() as u64
+    }
+
+    /// Opens an entry beside the partial file as a share, for reading.
+    fn open_entry(&self, name: &str) -> Result<Store, StoreError> {
+        let layout = FileLayout::all(Arc::clone(self.store.info()));
+        Store::open(layout, &self.parent.path().join(name))
+    }
+
+    fn copy_from(
+        &self,
+        other: &Store,
+        stop: &AtomicBool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), StoreError> {
+        let needed = self.store.layout().needed_pieces();
+        let write = |offset, chunk: &[u8]| {
+            let blocks: Vec<&[u8]> = chunk.chunks(BLOCK as usize).collect();
+            self.write(offset, &blocks)
+        };
+        copy_good_pieces(other, needed, write, stop, progress)
     }
 
     /// Checks the files in place against the pieces that verify. Fetching cannot repair a file in
@@ -229,16 +285,22 @@ impl Download {
     }
 
     /// Syncs a complete download, renames it to its final name and returns the final path. Its
-    /// store stays usable throughout. The caller has verified every piece.
+    /// store stays usable throughout. The caller has verified every piece. The files get the
+    /// `times` of the original. `note` is called before a rename that needs several steps; see
+    /// [`super::undo_steps`].
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file
     /// changed its length, the partial file was moved, or syncing failed. Then the data is still in
     /// the partial file, unless only syncing the folder failed.
-    pub fn finish(self) -> Result<PathBuf, StoreError> {
+    pub fn finish(
+        self,
+        times: Option<&ModifiedTimes>,
+        note: &dyn Fn(Option<&str>) -> Result<(), StoreError>,
+    ) -> Result<PathBuf, StoreError> {
         let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());
-        partial::sync_files(store, self.needed_parts_file())?;
+        partial::complete_files(store, self.needed_parts_file(), times)?;
         if !store.root().is_at(parent, partial)? {
             return Err(StoreError::Moved(store.path().to_owned()));
         }
@@ -262,11 +324,11 @@ impl Download {
                     .entry(name)?
                     .is_some_and(|entry| has_layout(&entry, layout)) =>
             {
-                let old = rename_over(parent, partial, name, layout)?;
+                let old = rename_over(parent, partial, name, layout, note)?;
                 old.map(|old| (parent.path().join(old), *extra_files))
             }
             DownloadMode::New | DownloadMode::Replace(_) => {
-                rename_new((parent, partial), (parent, name), layout)?;
+                take_name(parent, partial, name, layout, note)?;
                 None
             }
         };
@@ -321,7 +383,10 @@ impl Download {
         parts_file.filter(|_| self.store.layout().is_mixed())
     }
 
-    fn make_files(&self) -> Result<(), StoreError> {
+    fn try_make_files(&self) -> Result<(), StoreError> {
+        if let Some(parts_file) = self.needed_parts_file() {
+            parts_file.make_room(self.store.info().lengths().total())?;
+        }
         for index in partial::make_files(&self.store)? {
             if let Some(parts_file) = &self.parts_file {
                 extend::fill(&self.store, index, parts_file)?;

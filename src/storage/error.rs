@@ -1,5 +1,6 @@
 //! Errors of the files of a share. Each message names the file and says what to do.
 
+use super::RecordError;
 use crate::system::cause;
 use crate::torrent::NameError;
 use nix::errno::Errno;
@@ -50,10 +51,21 @@ pub enum StoreError {
     /// The final name is taken by a file or folder that this download may not replace.
     #[error("{} exists already: move it away or choose another destination", .0.display())]
     Exists(PathBuf),
+    /// A crash has interrupted a replacement, and something else has the final name meanwhile.
+    #[error(
+        "{} exists, and what was there before is {}: move one of them away",
+        .path.display(), .aside.display()
+    )]
+    SetAside {
+        /// The final path.
+        path: PathBuf,
+        /// Where the replaced folder is.
+        aside: PathBuf,
+    },
     /// Another download has locked the partial file or folder.
     #[error("{} is in use by another download: let that one end or cancel it", .0.display())]
     InUse(PathBuf),
-    /// A partial file of another length, or a hard link: this download did not make it.
+    /// This download did not make it: no record names it, or it has another length or hard links.
     #[error(
         "{} does not belong to this download: move it away or choose another destination",
         .0.display()
@@ -111,6 +123,9 @@ pub enum StoreError {
     /// The name of a download is not a valid file name.
     #[error("a download cannot have this name: {0}")]
     Name(#[from] NameError),
+    /// The record of the download cannot be written.
+    #[error(transparent)]
+    Record(#[from] Box<RecordError>),
     /// The share does not have these bytes.
     #[error("bytes {offset}+{length} are outside a share of {total} bytes")]
     Outside {
@@ -137,6 +152,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the file or its folder is not there, or its disk does not answer: it may come back.
+    pub fn is_absence(&self) -> bool {
+        let errno = match self {
+            Self::Missing(_) => return true,
+            Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            _ => None,
+        };
+        matches!(
+            errno,
+            Some(
+                Errno::ENOTCONN
+                    | Errno::ESTALE
+                    | Errno::EIO
+                    | Errno::ENODEV
+                    | Errno::ENXIO
+                    | Errno::ETIMEDOUT
+                    | Errno::EHOSTDOWN
+            )
+        )
+    }
+
     /// Chooses the variant by the system's error, so that the message can say what to do.
     pub(super) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
         let (source, path) = (source.into(), path.to_owned());

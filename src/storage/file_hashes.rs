@@ -257,7 +257,7 @@ mod tests {
             file_sha1: true,
             ..Default::default()
         };
-        let info = super::super::create(&big, &options, &|_, _| (), &stop).unwrap();
+        let info = super::super::testing::create(&big, &options, &|_, _| (), &stop).unwrap();
         let store = share(&Arc::new(info.clone()), &big);
         let hashes = FileHashes::new(&info).unwrap();
         let steps = AtomicUsize::new(0);

@@ -4,6 +4,7 @@
 //! contents (`records`, and the tracker's files).
 
 use super::FileError;
+use super::optional::{OptionalCall, find_missing};
 use nix::fcntl::OFlag;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
@@ -21,6 +22,8 @@ const LOCK_FILE: &str = "lock";
 #[derive(Debug)]
 pub struct StateFolder {
     path: PathBuf,
+    /// What its file system cannot do, as warnings.
+    warnings: Vec<String>,
     /// Locked while it is open.
     _lock: File,
     /// Removes the folder when dropped.
@@ -113,6 +116,12 @@ impl StateFolder {
         &self.path
     }
 
+    /// What the file system of the folder cannot do, one sentence each. The caller shows and logs
+    /// them, because the log begins after the folder is open.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     fn lock(path: PathBuf, temporary: Option<TempDir>) -> Result<Self, StateFolderError> {
         let file = path.join(LOCK_FILE);
         let lock = File::options()
@@ -123,15 +132,30 @@ impl StateFolder {
             .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
             .open(&file)
             .map_err(FileError::at(USE_FOLDER, &file))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path,
-                _lock: lock,
-                _temporary: temporary,
-            }),
-            Err(TryLockError::WouldBlock) => Err(StateFolderError::InUse(path)),
-            Err(TryLockError::Error(error)) => Err(FileError::at(USE_FOLDER, &file)(error).into()),
+        let locked = match lock.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => return Err(StateFolderError::InUse(path)),
+            Err(TryLockError::Error(error)) => Err(error),
+        };
+        let synced = File::open(&path).and_then(|folder| folder.sync_all());
+        let mut warnings = Vec::new();
+        for (call, result) in [
+            (OptionalCall::Lock, locked),
+            (OptionalCall::SyncFolder, synced),
+        ] {
+            let missing = find_missing(call, &path, result);
+            if let Some(missing) = missing.map_err(FileError::at(USE_FOLDER, &path))? {
+                // The log need not repeat it.
+                let _ = missing.is_first();
+                warnings.push(missing.to_string());
+            }
         }
+        Ok(Self {
+            path,
+            warnings,
+            _lock: lock,
+            _temporary: temporary,
+        })
     }
 }
 

@@ -39,6 +39,31 @@ impl<'a> Gather<'a> {
         }
     }
 
+    /// The number of the next bytes that are zeros, up to `length`, in whole blocks; or else of those
+    /// before the next block of zeros. Also returns whether they are zeros.
+    pub(super) fn next_run(&self, length: u64) -> (u64, bool) {
+        let mut within = self.within;
+        let (mut run, mut is_zeros) = (0, None);
+        for block in self.blocks {
+            let block = block.get(within..).unwrap_or_default();
+            within = 0;
+            if run >= length {
+                break;
+            }
+            if block.is_empty() {
+                continue;
+            }
+            let zeros = block.iter().all(|byte| *byte == 0);
+            if is_zeros.is_some_and(|former| former != zeros) {
+                break;
+            }
+            is_zeros = Some(zeros);
+            run += block.len() as u64;
+        }
+        // At least one byte, so that the caller gets on.
+        (run.min(length).max(1), is_zeros.unwrap_or_default())
+    }
+
     /// Writes the next `length` bytes to `file` from `offset` on. Continues after a short write.
     ///
     /// # Errors
@@ -105,6 +130,19 @@ mod tests {
         second.read_exact_at(&mut read, 0).unwrap();
         assert_eq!(read, bytes[1_007..]);
         assert_eq!(second.metadata().unwrap().len(), 3_993);
+    }
+
+    #[test]
+    fn runs_of_zeros_and_of_other_bytes_alternate() {
+        let blocks: [&[u8]; 5] = [&[], &[0, 0], &[0], &[], &[0, 1]];
+        let mut gather = Gather::new(&blocks);
+        assert_eq!(gather.next_run(5), (3, true));
+        assert_eq!(gather.next_run(1), (1, true));
+        gather.skip(1);
+        assert_eq!(gather.next_run(4), (2, true));
+        gather.skip(2);
+        assert_eq!(gather.next_run(9), (2, false));
+        assert_eq!(gather.next_run(1), (1, false));
     }
 
     #[test]

@@ -47,7 +47,8 @@ impl FileLayout {
         Self { info, selection }
     }
 
-    pub(super) fn info(&self) -> &Arc<Info> {
+    /// The info dictionary of the share.
+    pub fn info(&self) -> &Arc<Info> {
         &self.info
     }
 

@@ -10,12 +10,15 @@
 //! | part | what it does |
 //! |---|---|
 //! | `download` | the only code that writes, finishes and discards a download |
+//! | `partial_root` | which partial file is continued or made |
 //! | `partial`, `extend`, `rename`, `replace` | the steps of a download |
+//! | `copying` | copies good pieces of other files into a download |
 //! | `verify` | hashes pieces and returns those that verify |
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
 //! | `parts_file` | bytes of unwanted files that needed pieces contain |
 //! | `root`, `tree` | open files below a folder without following symbolic links |
+//! | `optional` | goes on if the file system lacks a system call |
 //! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
 //!
 //! Assumptions about the file system: a rename is atomic, and synced data survives a crash.
@@ -25,6 +28,7 @@
 mod backup;
 mod check;
 mod cluster;
+mod copying;
 mod create;
 mod create_error;
 mod database;
@@ -37,14 +41,18 @@ mod file_error;
 mod file_hashes;
 mod folder;
 mod gather;
+mod holes;
 mod in_place;
 mod known_cluster;
 mod layout;
 mod login;
 mod magnet_record;
 mod open_files;
+mod optional;
+mod output_file;
 mod parallel;
 mod partial;
+mod partial_root;
 mod parts_file;
 mod record;
 mod record_codec;
@@ -59,6 +67,7 @@ mod stamp;
 mod store;
 mod swarms_file;
 mod tree;
+mod unfinished_record;
 mod verify;
 mod whole_file;
 
@@ -67,12 +76,12 @@ pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
 };
-pub use create::{CreateOptions, create, create_stamped};
+pub use create::{CreateOptions, CreatedShare, ShareDraft};
 pub use create_error::CreateError;
 pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseContents, DatabaseError, RestoreError, read_backup,
 };
-pub use destination::Destination;
+pub use destination::{Destination, is_same_entry};
 pub use download::{Download, DownloadMode};
 pub use error::StoreError;
 pub use examine::{check_writable, existing_ancestor, free_space};
@@ -84,15 +93,19 @@ pub use known_cluster::{KnownCluster, KnownClusterError};
 pub use layout::FileLayout;
 pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
+pub use optional::sync_folder;
+pub use output_file::{check_output, write_output};
+pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use records::Records;
-pub use replace::{ExtraFiles, remove_replaced};
+pub use replace::{ExtraFiles, RenameSteps, remove_replaced, undo_steps};
 pub use running_tracker::RunningTracker;
-pub use stamp::FileStamp;
-pub use store::{Store, StoredSpan};
+pub use stamp::{FileStamp, StampMatch};
+pub use store::{PathCheck, Store, StoredSpan};
 pub use swarms_file::SwarmsFile;
+pub use unfinished_record::UnfinishedRecord;
 pub use verify::verify;
 
 #[cfg(test)]

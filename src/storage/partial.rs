@@ -1,14 +1,20 @@
 //! The files of a partial download: making them and reserving their space, syncing and removing
 //! them.
 
+use super::holes::release_holes;
+use super::optional::{OptionalCall, carried_out, sync_file};
 use super::parts_file::PartsFile;
 use super::reserve::{can_reserve_cheaply, check_space, reserve};
 use super::tree::{Access, Folder, ignore_missing, metadata};
 use super::{Store, StoreError};
+use crate::system::umask;
+use crate::torrent::ModifiedTimes;
 use nix::unistd::syncfs;
 use std::collections::HashSet;
 use std::fs::{File, Metadata, Permissions};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// With this many files or more, one sync of the whole file system replaces a sync of each file.
 const SYNC_TOGETHER_FROM: usize = 128;
@@ -34,9 +40,12 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     check_space(folder, store.path(), needed)?;
     let cheap = can_reserve_cheaply(folder);
     for index in &empty {
-        let file = store.open_file(*index, Access::Write)?;
-        let made = reserve(&file, layout.length(*index), cheap);
-        made.map_err(|error| StoreError::io("make room for", &store.file_path(*index), error))?;
+        let (file, path) = (
+            store.open_file(*index, Access::Write)?,
+            store.file_path(*index),
+        );
+        let made = reserve(&file, &path, layout.length(*index), cheap);
+        made.map_err(|error| StoreError::io("make room for", &path, error))?;
     }
     Ok(empty)
 }
@@ -52,38 +61,68 @@ fn check_existing(store: &Store, index: usize, file: &File) -> Result<Metadata, 
     Ok(metadata)
 }
 
-/// Sets the executable bits of the files, and syncs the files and their folders.
-pub(super) fn sync_files(store: &Store, parts_file: Option<&PartsFile>) -> Result<(), StoreError> {
-    let sync_together = store.files_to_fetch().count() >= SYNC_TOGETHER_FROM;
+/// Sets the executable bits and the times of the files, and syncs the files and their folders.
+pub(super) fn complete_files(
+    store: &Store,
+    parts_file: Option<&PartsFile>,
+    times: Option<&ModifiedTimes>,
+) -> Result<(), StoreError> {
     for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Write)?;
         store.stamp(index, &file)?;
         let entry = store.info().files().get(index);
         let path = || store.file_path(index);
         if entry.is_some_and(|file| file.attributes.executable) {
-            allow_execution(&file)
+            carried_out(OptionalCall::ChangeMode, &path(), allow_execution(&file))
                 .map_err(|error| StoreError::io("make executable", &path(), error))?;
         }
-        if !sync_together {
-            let synced = file.sync_all();
-            synced.map_err(|error| StoreError::io("sync", &path(), error))?;
+        release_holes(&file, store.layout().length(index));
+        // Last, because the other changes set the time too.
+        if let Some(time) = times.and_then(|times| times.of(index)) {
+            carried_out(OptionalCall::SetTimes, &path(), set_time(&file, time))
+                .map_err(|error| StoreError::io("set the time of", &path(), error))?;
         }
     }
     if let Some(parts_file) = parts_file {
-        let synced = parts_file.file().sync_all();
+        let synced = sync_file(parts_file.file(), parts_file.path());
         synced.map_err(|error| StoreError::io("sync", parts_file.path(), error))?;
+    }
+    if store.files_to_fetch().count() >= SYNC_TOGETHER_FROM && sync_file_system(store)? {
+        return Ok(());
+    }
+    for index in store.files_to_fetch() {
+        let (file, path) = (
+            store.open_file(index, Access::Write)?,
+            store.file_path(index),
+        );
+        let synced = sync_file(&file, &path);
+        synced.map_err(|error| StoreError::io("sync", &path, error))?;
     }
     let Some(folder) = store.root().folder() else {
         return Ok(());
     };
-    if sync_together {
-        let synced = syncfs(folder.as_file());
-        return synced.map_err(|errno| StoreError::io("sync", store.path(), errno));
-    }
     for path in store.layout().folders_of(store.files_to_fetch()) {
         folder.with_parent(&path, false, |above, name| above.folder(name)?.sync())?;
     }
     folder.sync()
+}
+
+/// Sets the modification time, in nanoseconds since 1970.
+fn set_time(file: &File, time: i64) -> io::Result<()> {
+    let distance = Duration::from_nanos(time.unsigned_abs());
+    let time = match time {
+        0.. => UNIX_EPOCH.checked_add(distance),
+        _ => UNIX_EPOCH.checked_sub(distance),
+    };
+    time.map_or(Ok(()), |time| file.set_modified(time))
+}
+
+/// Syncs the whole file system. Returns whether it can do that.
+fn sync_file_system(store: &Store) -> Result<bool, StoreError> {
+    let (folder, path) = (store.root().as_file(), store.path());
+    let synced = syncfs(folder).map_err(io::Error::from);
+    carried_out(OptionalCall::SyncFolder, path, synced)
+        .map_err(|error| StoreError::io("sync", path, error))
 }
 
 /// Removes the fetched files of a partial folder, and the folders that become empty.
@@ -105,8 +144,10 @@ pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Allows execution for everyone who may read.
-fn allow_execution(file: &File) -> std::io::Result<()> {
+/// Allows execution for everyone who may read, as far as the umask allows.
+fn allow_execution(file: &File) -> io::Result<()> {
     let mode = file.metadata()?.permissions().mode();
-    file.set_permissions(Permissions::from_mode(mode | (mode & 0o444) >> 2))
+    file.set_permissions(Permissions::from_mode(
+        mode | (mode & 0o444) >> 2 & !umask(),
+    ))
 }

@@ -5,7 +5,7 @@
 
 use super::StoreError;
 use super::destination::{Destination, MAX_NAME_LENGTH, longest_prefix};
-use super::tree::{Access, Folder, lock, metadata};
+use super::tree::{Access, Folder, is_locked, lock, metadata};
 use crate::torrent::Info;
 use std::fs::File;
 use std::io;
@@ -25,34 +25,54 @@ pub(super) struct PartsFile {
 }
 
 impl PartsFile {
-    /// Opens the parts file of a download for writing. Makes it if it is `needed`. Otherwise opens
-    /// it only if an earlier choice of fewer files has left one.
+    /// Opens the parts file of a download for writing. If it is `needed`, makes it if it does not
+    /// exist. Otherwise opens it only if an earlier choice of fewer files has left one. One that is
+    /// not `recorded` is not opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] if a needed parts file exists that is not recorded.
     pub(super) fn of_download(
         info: &Info,
         parent: &Folder,
         download_name: &str,
         needed: bool,
+        recorded: bool,
     ) -> Result<Option<Self>, StoreError> {
         let name = name(info, download_name);
-        if !needed && parent.entry(&name)?.is_none() {
+        if !needed && (!recorded || parent.entry(&name)?.is_none()) {
             return Ok(None);
         }
         let path = parent.path().join(&name);
-        let file = parent.file(&name, Access::Create)?;
+        let file = match (parent.create_new_file(&name)?, recorded) {
+            (Some(new), _) => new,
+            (None, true) => parent.file(&name, Access::Write)?,
+            (None, false) => {
+                let there = parent.file(&name, Access::Read)?;
+                return Err(match is_locked(&there) {
+                    true => StoreError::InUse(path),
+                    false => StoreError::Foreign(path),
+                });
+            }
+        };
         lock(&file, &path)?;
         let metadata = metadata(&file, || path.clone())?;
         let total = info.lengths().total();
         if metadata.nlink() > 1 || metadata.len() != 0 && metadata.len() != total {
             return Err(StoreError::Foreign(path));
         }
-        // The length is set only if necessary, because this changes the modification time, which is
-        // part of the stamp.
-        if metadata.len() != total {
-            let sized = file.set_len(total);
-            sized.map_err(|error| StoreError::io("make room for", &path, error))?;
-        }
         let file = Arc::new(file);
         Ok(Some(Self { file, path, name }))
+    }
+
+    /// Gives a new parts file its length, which is that of the share.
+    pub(super) fn make_room(&self, total: u64) -> Result<(), StoreError> {
+        // The length is set only if necessary, because this changes the modification time, which is
+        // part of the stamp.
+        if metadata(&self.file, || self.path.clone())?.len() == total {
+            return Ok(());
+        }
+        let sized = self.file.set_len(total);
+        sized.map_err(|error| StoreError::io("make room for", &self.path, error))
     }
 
     /// Opens the parts file of a finished share for reading. Returns `None` if there is none; then

@@ -3,6 +3,7 @@
 //! The encoding also contains the SHA-1 of the `.torrent` file that belongs to the record.
 
 use super::record_codec::{open, path_item, read_path, read_texts, seal, texts};
+use super::unfinished_record::{UnfinishedRecord, read_flag};
 use super::{Destination, FileStamp, RecordError};
 use crate::bencode::{Dictionary, Item, Value};
 use crate::torrent::{FileName, InfoHash, Sha1};
@@ -18,17 +19,14 @@ pub struct Record {
     pub kind: RecordKind,
     /// How complete it is.
     pub state: RecordState,
+    /// How a download stores its files until it is complete.
+    pub unfinished: UnfinishedRecord,
     /// Announce URLs in tiers (BEP 12).
     pub trackers: Vec<Vec<String>>,
     /// Verified bytes per source: the address and the number of bytes.
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
-    /// Whether the download may replace a file or folder under its final name.
-    pub replaces: bool,
-    /// Whether files under the final name are part of the download, because it extends a finished
-    /// choice of files.
-    pub extends: bool,
     /// The user and the group that the share belongs to. `None` in an open swarm.
     pub group: Option<(Label, Label)>,
     /// Patterns of the wanted files. Empty: all files.
@@ -63,6 +61,8 @@ pub enum RecordState {
         /// The message for the user.
         reason: String,
     },
+    /// Its user ended it. The record only says which partial file it has left.
+    Stopped,
 }
 
 impl Record {
@@ -84,12 +84,7 @@ impl Record {
             ),
             ("added", self.added_ms.into()),
         ];
-        if self.replaces {
-            entries.push(("replaces", 1u32.into()));
-        }
-        if self.extends {
-            entries.push(("widens", 1u32.into()));
-        }
+        entries.extend(self.unfinished.entries());
         if let Some((user, group)) = &self.group {
             entries.push(("user", user.to_string().into()));
             entries.push(("group", group.to_string().into()));
@@ -116,6 +111,7 @@ impl Record {
                 entries.push(("complete", stamps.into()));
             }
             RecordState::Failed { reason } => entries.push(("failed", reason.as_str().into())),
+            RecordState::Stopped => entries.push(("stopped", 1u32.into())),
         }
         seal(entries)
     }
@@ -135,11 +131,6 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
         _ => return None,
     };
     let list = |key| fields.value(key).map_or(Some(Vec::new()), read_texts);
-    let flag = |key| match fields.value(key).map(Value::integer) {
-        None => Some(false),
-        Some(Some(1)) => Some(true),
-        Some(_) => None,
-    };
     let source = |source: &Value<'_>| match source.list()? {
         [address, bytes] => {
             let bytes = u64::try_from(bytes.integer()?).ok()?;
@@ -149,11 +140,13 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     };
     let record = Record {
         info_hash: InfoHash(hash("info hash")?),
-        replaces: flag("replaces")?,
-        extends: flag("widens")?,
         group,
         kind: read_kind(fields)?,
-        state: read_state(fields)?,
+        state: match read_flag(fields, "stopped")? {
+            true => RecordState::Stopped,
+            false => read_state(fields)?,
+        },
+        unfinished: UnfinishedRecord::read(fields)?,
         trackers: fields
             .value("trackers")?
             .list()?
@@ -210,6 +203,7 @@ fn read_state(fields: &Dictionary<'_>) -> Option<RecordState> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::RenameSteps;
     use super::*;
     use crate::bencode::KeyOrder;
     use std::ffi::OsStr;
@@ -222,8 +216,6 @@ pub(super) mod tests {
             inode: 9,
         };
         let partial = Record {
-            replaces: true,
-            extends: true,
             group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
             info_hash: InfoHash([7; 20]),
             kind: RecordKind::Download(Destination {
@@ -231,6 +223,14 @@ pub(super) mod tests {
                 name: "set".into(),
             }),
             state: RecordState::Partial,
+            unfinished: UnfinishedRecord {
+                replaces: true,
+                extends: true,
+                partial: Some("set.part".into()),
+                steps: Some(RenameSteps {
+                    aside: Some("set.part.replaced".into()),
+                }),
+            },
             trackers: vec![
                 vec!["http://a/announce".into()],
                 vec!["b".into(), "c".into()],
@@ -243,13 +243,12 @@ pub(super) mod tests {
         };
         let share = RecordKind::Share("/a/b".into());
         let complete = Record {
-            replaces: false,
-            extends: false,
             group: None,
             kind: share,
             state: RecordState::Complete {
                 stamps: vec![stamp; 3],
             },
+            unfinished: UnfinishedRecord::default(),
             trackers: vec![],
             only: vec![],
             sequential: false,
@@ -261,9 +260,17 @@ pub(super) mod tests {
                 reason: "the disk is full".into(),
             },
             sources: vec![],
+            unfinished: UnfinishedRecord {
+                steps: Some(RenameSteps::default()),
+                ..partial.unfinished.clone()
+            },
             ..partial.clone()
         };
-        vec![partial, complete, failed]
+        let stopped = Record {
+            state: RecordState::Stopped,
+            ..partial.clone()
+        };
+        vec![partial, complete, failed, stopped]
     }
 
     /// These are the bytes that the first version of the format had.
@@ -281,7 +288,9 @@ pub(super) mod tests {
             name: "x".into(),
         };
         assert_eq!(record.kind, RecordKind::Download(destination));
-        assert!(record.extends && record.replaces && record.state == RecordState::Partial);
+        let unfinished = &record.unfinished;
+        assert!(unfinished.extends && unfinished.replaces);
+        assert!(unfinished.partial.is_none() && record.state == RecordState::Partial);
         assert_eq!(record.only, ["*.txt"]);
         assert_eq!(record.encode(torrent), bytes);
     }

@@ -53,6 +53,17 @@ pub enum RecordError {
     Io(#[from] FileError),
 }
 
+impl RecordError {
+    /// The file that cannot be used. Empty if the error is not that of a file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Damaged { path, .. } | Self::Version { path, .. } | Self::Mismatch(path) => path,
+            Self::Io(error) => &error.path,
+            Self::Unknown(_) => Path::new(""),
+        }
+    }
+}
+
 /// Encodes a record with these entries.
 pub(super) fn seal<'a>(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -> Vec<u8> {
     let version = ("version", Item::Integer(VERSION));

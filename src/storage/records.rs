@@ -6,7 +6,7 @@
 //! before it and removed after it.
 
 use super::whole_file::{self, TEMPORARY_PREFIX};
-use super::{FileError, MagnetRecord, Record, RecordError, StateFolder};
+use super::{FileError, MagnetRecord, Record, RecordError, StateFolder, sync_folder};
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
@@ -70,6 +70,17 @@ impl Records {
         Ok(opened)
     }
 
+    /// Checks that a record can be written.
+    ///
+    /// # Errors
+    /// When the folders cannot be written.
+    pub fn check_writable(&self) -> Result<(), RecordError> {
+        for folder in [&self.records, &self.torrents] {
+            whole_file::check_writable(folder).map_err(FileError::at("write", folder))?;
+        }
+        Ok(())
+    }
+
     /// Records a share with its metainfo. Both survive a crash once this returns.
     ///
     /// # Errors
@@ -120,6 +131,14 @@ impl Records {
         load_each(&self.records, |name| self.load(name))
     }
 
+    /// The record of a share, if it has one that can be read.
+    pub fn find(&self, hash: InfoHash) -> Option<Record> {
+        let path = self.record_path(hash);
+        let read = read(&path, MAX_RECORD).ok()?;
+        let (record, _) = Record::decode(&read, &path).ok()?;
+        (record.info_hash == hash).then_some(record)
+    }
+
     fn load(&self, name: &str) -> Result<(Record, Metainfo), RecordError> {
         let path = self.records.join(name);
         let (record, torrent) = Record::decode(&read(&path, MAX_RECORD)?, &path)?;
@@ -137,9 +156,7 @@ impl Records {
             return Err(RecordError::Mismatch(torrent_path));
         }
         self.lock_hashes().insert(hash, torrent);
-        let web_seeds = metainfo.web_seeds().to_vec();
-        let metainfo = Metainfo::new(metainfo.info().clone(), record.trackers.clone())
-            .with_web_seeds(web_seeds);
+        let metainfo = metainfo.with_trackers(record.trackers.clone());
         Ok((record, metainfo))
     }
 
@@ -246,7 +263,7 @@ fn remove_file(path: &Path) -> Result<(), RecordError> {
 }
 
 fn sync(folder: &Path) -> Result<(), RecordError> {
-    Ok(whole_file::sync_folder(folder).map_err(FileError::at("sync", folder))?)
+    Ok(sync_folder(folder).map_err(FileError::at("sync", folder))?)
 }
 
 #[cfg(test)]

@@ -1,11 +1,44 @@
 //! Renames that never replace anything, and renames that replace an entry of the same kind.
+//!
+//! Most file systems do both in one call. On others it takes several steps. They are noted in the
+//! record of the download first, so that the next start can undo them after a crash (`replace`).
 
 use super::StoreError;
+use super::destination::{MAX_NAME_LENGTH, longest_prefix};
 use super::tree::Folder;
 use crate::torrent::Layout;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, renameat};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::linkat;
+
+/// Records that a final name is about to be taken in several steps. The argument is the name that
+/// the replaced folder gets meanwhile, if one is replaced.
+pub(super) type NoteSteps<'a> = &'a dyn Fn(Option<&str>) -> Result<(), StoreError>;
+
+/// The end of the name of a replaced folder until it is removed.
+const ASIDE_SUFFIX: &str = ".replaced";
+/// How many names are tried for a replaced folder.
+const ASIDE_NAMES: u32 = 100;
+
+/// Renames a download to its final name. Fails if that name is taken.
+pub(super) fn take_name(
+    parent: &Folder,
+    from: &str,
+    to: &str,
+    layout: Layout,
+    note: NoteSteps<'_>,
+) -> Result<(), StoreError> {
+    let (from, to) = ((parent, from), (parent, to));
+    let renamed = match rename_flagged(from, to, false) {
+        Ok(false) => {
+            note(None)?;
+            rename_by_placeholder(from, to, layout)
+        }
+        renamed => renamed.map(|_| ()),
+    };
+    renamed.map_err(|errno| rename_error(parent, to.1, errno))
+}
 
 /// Renames. Fails if the new name is taken.
 pub(super) fn rename_new(
@@ -28,7 +61,6 @@ fn rename_by_placeholder(
     layout: Layout,
 ) -> Result<(), Errno> {
     use nix::fcntl::{OFlag, openat};
-    use nix::sys::stat::{Mode, mkdirat};
     use nix::unistd::{UnlinkatFlags, unlinkat};
     let (old, new) = (old.as_file(), new.as_file());
     match layout {
@@ -62,21 +94,69 @@ pub(super) fn rename_over(
     from: &str,
     to: &str,
     layout: Layout,
+    note: NoteSteps<'_>,
 ) -> Result<Option<String>, StoreError> {
     let folder = parent.as_file();
     let result = match layout {
         Layout::File => renameat(folder, from, folder, to).map(|()| None),
         Layout::Folder => match rename_flagged((parent, from), (parent, to), true) {
             Ok(false) => {
-                let aside = format!("{from}.replaced");
-                rename_new((parent, to), (parent, &aside), layout)?;
-                rename_new((parent, from), (parent, to), layout)?;
-                Ok(Some(aside))
+                let aside = free_aside_name(parent, from)?;
+                note(Some(&aside))?;
+                let steps = replacement_steps(from, to, &aside);
+                let done = steps.iter().try_for_each(|step| step.run(parent));
+                done.map(|()| Some(aside))
             }
             exchanged => exchanged.map(|_| Some(from.to_owned())),
         },
     };
     result.map_err(|errno| rename_error(parent, to, errno))
+}
+
+/// One step of the replacement of a folder.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'a> {
+    /// Takes a free name with an empty folder. Only an empty folder can be replaced by a rename.
+    Make(&'a str),
+    /// Renames the first name to the second.
+    Rename(&'a str, &'a str),
+}
+
+impl Step<'_> {
+    pub(super) fn run(self, parent: &Folder) -> Result<(), Errno> {
+        let folder = parent.as_file();
+        match self {
+            Self::Make(name) => mkdirat(folder, name, Mode::from_bits_truncate(0o700)),
+            Self::Rename(from, to) => renameat(folder, from, folder, to),
+        }
+    }
+}
+
+/// The steps that replace the folder `to` by `from`. The replaced folder gets the name `aside`.
+pub(super) fn replacement_steps<'a>(from: &'a str, to: &'a str, aside: &'a str) -> [Step<'a>; 4] {
+    [
+        Step::Make(aside),
+        Step::Rename(to, aside),
+        Step::Make(to),
+        Step::Rename(from, to),
+    ]
+}
+
+/// A free name for a folder that is replaced by the partial folder `partial`.
+fn free_aside_name(parent: &Folder, partial: &str) -> Result<String, StoreError> {
+    for number in 1..=ASIDE_NAMES {
+        let end = match number {
+            1 => ASIDE_SUFFIX.to_owned(),
+            number => format!("{ASIDE_SUFFIX}-{number}"),
+        };
+        let start = longest_prefix(partial, MAX_NAME_LENGTH.saturating_sub(end.len()));
+        let name = format!("{start}{end}");
+        if parent.entry(&name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    let taken = format!("{partial}{ASIDE_SUFFIX}");
+    Err(StoreError::Exists(parent.path().join(taken)))
 }
 
 /// Renames without replacing anything, or exchanges two entries if `exchange` is set. Returns

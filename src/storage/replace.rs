@@ -1,7 +1,10 @@
-//! Removing a folder that a download replaced.
+//! Removing a folder that a download replaced, and undoing the steps of a rename that a crash has
+//! interrupted.
 
-use super::Destination;
-use crate::torrent::{Info, Layout};
+use super::rename::rename_new;
+use super::tree::{Folder, has_layout};
+use super::{Destination, StoreError};
+use crate::torrent::Layout;
 use std::io;
 use std::path::Path;
 
@@ -14,15 +17,80 @@ pub enum ExtraFiles {
     Keep,
 }
 
+/// The steps that [`super::Download::finish`] has noted before it began to take a final name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RenameSteps {
+    /// The name that the replaced folder gets meanwhile, if one is replaced.
+    pub aside: Option<String>,
+}
+
+/// Undoes the noted steps if a crash has interrupted them: the replaced folder gets its name back.
+/// The download can then be finished again. Returns `false` if nothing is to be undone: either all
+/// steps were done, the old folder is still aside, and [`remove_replaced`] removes it; or the disk
+/// is not mounted.
+///
+/// # Errors
+/// [`StoreError::SetAside`] if something else has the final name meanwhile. Any other error of the
+/// file system.
+pub fn undo_steps(
+    destination: &Destination,
+    partial: &str,
+    layout: Layout,
+    steps: &RenameSteps,
+) -> Result<bool, StoreError> {
+    let (parent, name) = (destination.open_folder()?, &*destination.name);
+    if parent.entry(partial)?.is_none() {
+        return Ok(false);
+    }
+    let Some(aside) = steps.aside.as_deref() else {
+        undo_new(&parent, partial, name, layout)?;
+        return Ok(true);
+    };
+    // An empty folder is a placeholder too, of the first step or of the third.
+    parent.remove_empty_folder(aside)?;
+    if parent.entry(aside)?.is_none() {
+        return Ok(true);
+    }
+    parent.remove_empty_folder(name)?;
+    let renamed = rename_new((&parent, aside), (&parent, name), Layout::Folder);
+    renamed.map_err(|error| match error {
+        StoreError::Exists(path) => StoreError::SetAside {
+            path,
+            aside: parent.path().join(aside),
+        },
+        error => error,
+    })?;
+    parent.sync()?;
+    Ok(true)
+}
+
+/// Undoes the steps of a download that replaces nothing: a placeholder took the final name, or the
+/// file has both names.
+fn undo_new(parent: &Folder, partial: &str, name: &str, layout: Layout) -> Result<(), StoreError> {
+    if layout == Layout::Folder {
+        return parent.remove_empty_folder(name);
+    }
+    let [old, new] = [parent.entry(partial)?, parent.entry(name)?];
+    match (old, new) {
+        (Some(old), Some(new)) if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) => {
+            parent.remove_file(partial)
+        }
+        (_, Some(new)) if has_layout(&new, layout) && new.st_size == 0 => parent.remove_file(name),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the old folder after a crash: the replacement is complete, but the process ended before
-/// it removed the old folder.
-pub fn remove_replaced(info: &Info, destination: &Destination, extra_files: ExtraFiles) {
-    // A file is replaced in one step. An old folder has the name of the partial folder, because the
-    // two were exchanged.
-    if info.layout() == Layout::Folder {
-        let old = destination
-            .folder
-            .join(destination.partial_name(info.info_hash()));
+/// it removed the old folder. That one has the name of the partial folder, because the two were
+/// exchanged, or the noted name. A file is replaced in one step.
+pub fn remove_replaced(
+    destination: &Destination,
+    partial: &str,
+    aside: Option<&str>,
+    extra_files: ExtraFiles,
+) {
+    for name in [Some(partial), aside].into_iter().flatten() {
+        let old = destination.folder.join(name);
         if old.symlink_metadata().is_ok_and(|found| found.is_dir()) {
             remove_old_folder(&old, &destination.path(), extra_files);
         }

@@ -1,6 +1,7 @@
 //! Reserving space on disk for a download before its first byte arrives.
 
 use super::StoreError;
+use super::optional::{OptionalCall, carried_out};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statfs::{
@@ -14,7 +15,15 @@ use std::path::Path;
 
 /// Refuses a download if the file system of `folder` has less than `needed` bytes free.
 pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(), StoreError> {
-    let system = fstatvfs(folder).map_err(|errno| StoreError::io("examine", path, errno))?;
+    let system = match fstatvfs(folder) {
+        Ok(system) => system,
+        Err(errno) => {
+            let measured = carried_out(OptionalCall::MeasureSpace, path, Err(errno.into()));
+            return measured
+                .map(drop)
+                .map_err(|error| StoreError::io("examine", path, error));
+        }
+    };
     // The types depend on the platform. Some file systems do not report their size and return 0.
     #[allow(clippy::useless_conversion)]
     let (all, free, unit) = (
@@ -45,7 +54,7 @@ pub(super) fn can_reserve_cheaply(folder: &File) -> bool {
 
 /// Sets the length of an empty file. The space is reserved first, so that a file has either no
 /// length or its full length.
-pub(super) fn reserve(file: &File, length: u64, cheap: bool) -> io::Result<()> {
+pub(super) fn reserve(file: &File, path: &Path, length: u64, cheap: bool) -> io::Result<()> {
     let size = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
     if cheap && size > 0 {
         let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
@@ -53,10 +62,8 @@ pub(super) fn reserve(file: &File, length: u64, cheap: bool) -> io::Result<()> {
         while result == Err(Errno::EINTR) {
             result = fallocate(file, keep, 0, size);
         }
-        match result {
-            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+        let result = result.map_err(io::Error::from);
+        carried_out(OptionalCall::Reserve, path, result)?;
     }
     file.set_len(length)
 }
@@ -86,7 +93,7 @@ mod tests {
     fn reserving_sets_the_length_and_allocates_where_that_is_cheap() {
         let file = tempfile::tempfile().unwrap();
         let cheap = can_reserve_cheaply(&file);
-        reserve(&file, 1 << 20, cheap).unwrap();
+        reserve(&file, Path::new("x"), 1 << 20, cheap).unwrap();
         let metadata = file.metadata().unwrap();
         assert_eq!(metadata.len(), 1 << 20);
         if cheap {

@@ -3,7 +3,8 @@
 use super::StoreError;
 use super::tree::{Access, Folder, metadata, open_named_file};
 use crate::torrent::{FilePath, Layout};
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,11 @@ enum Base {
     Folder(Folder),
 }
 
+/// The path under which an open file or folder is now.
+fn current_path(file: &File) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
 impl Root {
     /// Opens the file or folder that a user named, for reading. Follows a symbolic link to it.
     pub(super) fn open(layout: Layout, path: &Path) -> Result<Self, StoreError> {
@@ -32,15 +38,35 @@ impl Root {
         Ok(Self { path, base })
     }
 
-    /// Opens the file or folder `name` for writing. Makes it if it does not exist. Does not follow
-    /// links.
-    pub(super) fn create(parent: &Folder, name: &str, layout: Layout) -> Result<Self, StoreError> {
+    /// Opens the file or folder `name` for writing. Does not follow links.
+    pub(super) fn open_to_write(
+        parent: &Folder,
+        name: &str,
+        layout: Layout,
+    ) -> Result<Self, StoreError> {
         let base = match layout {
-            Layout::File => Base::File(Arc::new(parent.file(name, Access::Create)?)),
-            Layout::Folder => Base::Folder(parent.create_folder(name)?),
+            Layout::File => Base::File(Arc::new(parent.file(name, Access::Write)?)),
+            Layout::Folder => Base::Folder(parent.folder(name)?),
         };
         let path = parent.path().join(name);
         Ok(Self { path, base })
+    }
+
+    /// Makes the file or folder `name`, for writing. Returns `None` if anything has that name.
+    pub(super) fn create_new(
+        parent: &Folder,
+        name: &str,
+        layout: Layout,
+    ) -> Result<Option<Self>, StoreError> {
+        let base = match layout {
+            Layout::File => {
+                let file = parent.create_new_file(name)?;
+                file.map(|file| Base::File(Arc::new(file)))
+            }
+            Layout::Folder => parent.create_new_folder(name)?.map(Base::Folder),
+        };
+        let path = parent.path().join(name);
+        Ok(base.map(|base| Self { path, base }))
     }
 
     /// The root of a share whose folder is open.
@@ -106,8 +132,14 @@ impl Root {
     /// Whether the entry `name` in `parent` is this file or folder.
     pub(super) fn is_at(&self, parent: &Folder, name: &str) -> Result<bool, StoreError> {
         let metadata = metadata(self.as_file(), || parent.path().join(name))?;
-        let entry = parent.entry(name)?;
-        Ok(entry
-            .is_some_and(|entry| (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino())))
+        let Some(entry) = parent.entry(name)? else {
+            return Ok(false);
+        };
+        if (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino()) {
+            return Ok(true);
+        }
+        // Where inode numbers do not last, the kernel knows the path of an open file.
+        let path = current_path(parent.as_file()).map(|parent| parent.join(name));
+        Ok(path.is_some() && current_path(self.as_file()) == path)
     }
 }

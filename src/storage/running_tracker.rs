@@ -1,7 +1,7 @@
 //! A file in the state folder of a running tracker. It contains the tracker's address and the path
 //! of its cluster's key, for commands that must contact the tracker.
 
-use super::whole_file;
+use super::{sync_folder, whole_file};
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ impl RunningTracker {
     /// Removes the file when the tracker ends.
     pub fn remove(folder: &Path) {
         let _ = fs::remove_file(folder.join(FILE_NAME));
-        let _ = whole_file::sync_folder(folder);
+        let _ = sync_folder(folder);
     }
 }
 

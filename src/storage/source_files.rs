@@ -1,7 +1,8 @@
 //! Lists the files to be shared below a path, in a fixed order.
 
 use super::CreateError;
-use crate::torrent::{FileName, FilePath, Layout};
+use super::whole_file::{self, parent_of};
+use crate::torrent::{FileName, FilePath, Layout, MAX_METAINFO, Metainfo};
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +15,8 @@ pub(super) struct SourceFiles {
     pub(super) layout: Layout,
     /// Sorted by path.
     pub(super) files: Vec<SourceFile>,
+    /// The folders without any entry, sorted.
+    pub(super) empty_folders: Vec<String>,
 }
 
 /// One file to be shared.
@@ -24,9 +27,12 @@ pub(super) struct SourceFile {
     pub(super) executable: bool,
 }
 
-/// Lists the file or folder at `path`. `path` may be a symbolic link, but links below it are
-/// refused.
-pub(super) fn list_source_files(path: &Path) -> Result<SourceFiles, CreateError> {
+/// Lists the file or folder at `path`, without its own torrent. `path` may be a symbolic link, but
+/// links below it are refused. `output` is the file that its `.torrent` will be written to.
+pub(super) fn list_source_files(
+    path: &Path,
+    output: Option<&Path>,
+) -> Result<SourceFiles, CreateError> {
     let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;
     let name = match path.file_name() {
         Some(name) => file_name(path, name)?,
@@ -43,56 +49,106 @@ pub(super) fn list_source_files(path: &Path) -> Result<SourceFiles, CreateError>
             name,
             layout: Layout::File,
             files: vec![source_file(path, &metadata)],
+            empty_folders: Vec::new(),
         });
     }
     if !metadata.is_dir() {
         return Err(CreateError::Special(path.to_owned()));
     }
-    let mut files = Vec::new();
-    let mut folders = vec![(path.to_owned(), Vec::new())];
-    while let Some((folder, above)) = folders.pop() {
-        list_folder(&folder, &above, &mut files, &mut folders)?;
+    let mut list = FolderList {
+        own_torrents: own_torrents(path, &name, output),
+        folders: vec![(path.to_owned(), Vec::new())],
+        files: Vec::new(),
+        empty_folders: Vec::new(),
+    };
+    while let Some((folder, above)) = list.folders.pop() {
+        list.add(&folder, &above)?;
     }
+    let FolderList {
+        mut files,
+        mut empty_folders,
+        ..
+    } = list;
     if files.is_empty() {
         return Err(CreateError::Empty(path.to_owned()));
     }
     files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    empty_folders.sort_unstable();
     Ok(SourceFiles {
         name,
         layout: Layout::Folder,
         files,
+        empty_folders,
     })
 }
 
-/// Adds the files in `folder` to `files`, and the folders in it to `folders`.
-fn list_folder(
-    folder: &Path,
-    above: &[FileName],
-    files: &mut Vec<SourceFile>,
-    folders: &mut Vec<(PathBuf, Vec<FileName>)>,
-) -> Result<(), CreateError> {
-    for entry in fs::read_dir(folder).map_err(|source| read_error(folder, source))? {
-        let entry = entry.map_err(|source| read_error(folder, source))?;
-        let path = entry.path();
-        let name = file_name(&path, &entry.file_name())?;
-        let metadata = entry
-            .metadata()
-            .map_err(|source| read_error(&path, source))?;
-        let mut components = above.to_vec();
-        components.push(name);
-        if metadata.is_symlink() {
-            return Err(CreateError::Symlink(path));
-        } else if metadata.is_dir() {
-            // A folder that is too deep is refused here, even if it has no files.
-            file_path(&path, components.clone())?;
-            folders.push((path, components));
-        } else if metadata.is_file() {
-            files.push(source_file(file_path(&path, components)?, &metadata));
-        } else {
-            return Err(CreateError::Special(path));
+/// The paths of files in a folder that are its own torrent.
+fn own_torrents(path: &Path, name: &FileName, output: Option<&Path>) -> Vec<PathBuf> {
+    let inside = output.and_then(|output| {
+        let folder = fs::canonicalize(parent_of(output)).ok()?;
+        let above = folder.strip_prefix(fs::canonicalize(path).ok()?).ok()?;
+        Some(path.join(above).join(output.file_name()?))
+    });
+    let usual = path.join(format!("{}.torrent", name.as_str()));
+    let is_own = is_torrent_called(&usual, name);
+    inside.into_iter().chain(is_own.then_some(usual)).collect()
+}
+
+fn is_torrent_called(path: &Path, name: &FileName) -> bool {
+    let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
+    let bytes = is_file.then(|| whole_file::read(path, MAX_METAINFO as u64 + 1));
+    let Some(Ok(Some(bytes))) = bytes else {
+        return false;
+    };
+    Metainfo::parse(&bytes).is_ok_and(|torrent| torrent.info().name() == name)
+}
+
+/// The files of a folder that were found so far.
+struct FolderList {
+    /// Paths that are left out.
+    own_torrents: Vec<PathBuf>,
+    /// The folders that are not listed yet, with their names below the share.
+    folders: Vec<(PathBuf, Vec<FileName>)>,
+    files: Vec<SourceFile>,
+    empty_folders: Vec<String>,
+}
+
+impl FolderList {
+    /// Adds what is in a folder. `above` has the names of the folder and those above it.
+    fn add(&mut self, folder: &Path, above: &[FileName]) -> Result<(), CreateError> {
+        let mut is_empty = true;
+        for entry in fs::read_dir(folder).map_err(|source| read_error(folder, source))? {
+            let entry = entry.map_err(|source| read_error(folder, source))?;
+            let path = entry.path();
+            is_empty = false;
+            if self.own_torrents.contains(&path) {
+                continue;
+            }
+            let name = file_name(&path, &entry.file_name())?;
+            let metadata = entry
+                .metadata()
+                .map_err(|source| read_error(&path, source))?;
+            let mut components = above.to_vec();
+            components.push(name);
+            if metadata.is_symlink() {
+                return Err(CreateError::Symlink(path));
+            } else if metadata.is_dir() {
+                // A folder that is too deep is refused here, even if it has no files.
+                file_path(&path, components.clone())?;
+                self.folders.push((path, components));
+            } else if metadata.is_file() {
+                let file = source_file(file_path(&path, components)?, &metadata);
+                self.files.push(file);
+            } else {
+                return Err(CreateError::Special(path));
+            }
         }
+        if is_empty && !above.is_empty() {
+            let folder = file_path(folder, above.to_vec())?;
+            self.empty_folders.push(folder.to_string());
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn source_file(path: FilePath, metadata: &Metadata) -> SourceFile {
@@ -174,14 +230,14 @@ mod tests {
             } else {
                 folder
             };
-            let error = list_source_files(&shared).unwrap_err();
+            let error = list_source_files(&shared, None).unwrap_err();
             assert!(expected(&error), "{name}: {error}");
             let shown = temporary.path().join(name).display().to_string();
             assert!(error.to_string().contains(&shown), "{error}");
         }
         let temporary = tempfile::tempdir().unwrap();
         fs::write(temporary.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
-        let error = list_source_files(temporary.path()).unwrap_err();
+        let error = list_source_files(temporary.path(), None).unwrap_err();
         assert!(matches!(error, CreateError::NotText(_)));
     }
 
@@ -190,7 +246,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let deep: PathBuf = std::iter::repeat_n("d", 102).collect();
         fs::create_dir_all(temporary.path().join(deep)).unwrap();
-        let error = list_source_files(temporary.path()).unwrap_err();
+        let error = list_source_files(temporary.path(), None).unwrap_err();
         assert!(matches!(error, CreateError::Name { .. }));
     }
 }

@@ -1,5 +1,9 @@
 //! Stamps of files. A stamp shows whether a file has changed since it was hashed, without reading
 //! it.
+//!
+//! On some file systems (sshfs, mergerfs, other network mounts) inode numbers do not last. So a new
+//! inode number alone is not a change, but a reason to read the file once. If its content is the
+//! same, its inode number does not count any more.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -11,8 +15,19 @@ pub struct FileStamp {
     pub length: u64,
     /// When its content changed last, in nanoseconds since 1970.
     pub modified_ns: i64,
-    /// The inode number.
+    /// The inode number. 0 if it does not count, because it has changed without the content.
     pub inode: u64,
+}
+
+/// How a file compares to the stamp with which it was verified. A greater one is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StampMatch {
+    /// It is unchanged.
+    Same,
+    /// Only its inode number differs: it is another file, or inode numbers do not last here.
+    OtherInode,
+    /// It has changed.
+    Changed,
 }
 
 impl FileStamp {
@@ -26,6 +41,42 @@ impl FileStamp {
             length: metadata.len(),
             modified_ns: seconds.saturating_add(metadata.mtime_nsec()),
             inode: metadata.ino(),
+        }
+    }
+
+    /// How a file with the stamp `now` compares to this stamp.
+    pub fn compare(&self, now: &Self) -> StampMatch {
+        if (self.length, self.modified_ns) != (now.length, now.modified_ns) {
+            StampMatch::Changed
+        } else if self.inode == 0 || self.inode == now.inode {
+            StampMatch::Same
+        } else {
+            StampMatch::OtherInode
+        }
+    }
+
+    /// The worst match of all files.
+    pub fn compare_all(before: &[Self], now: &[Self]) -> StampMatch {
+        if before.len() != now.len() {
+            return StampMatch::Changed;
+        }
+        let matches = before
+            .iter()
+            .zip(now)
+            .map(|(before, now)| before.compare(now));
+        matches.max().unwrap_or(StampMatch::Same)
+    }
+
+    /// The stamp of a file whose content was found to be the same as at `before`. If its inode
+    /// number was another one then, it does not count any more.
+    pub fn confirmed_since(self, before: Option<&Self>) -> Self {
+        match before.map(|before| before.compare(&self)) {
+            Some(StampMatch::Same) => Self {
+                inode: before.map_or(self.inode, |before| before.inode),
+                ..self
+            },
+            Some(StampMatch::OtherInode) => Self { inode: 0, ..self },
+            Some(StampMatch::Changed) | None => self,
         }
     }
 
@@ -55,6 +106,33 @@ impl FileStamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_inode_number_alone_is_not_a_change() {
+        use StampMatch::*;
+        let stamp = |length, modified_ns, inode| FileStamp {
+            length,
+            modified_ns,
+            inode,
+        };
+        let sealed = stamp(1, 2, 3);
+        assert_eq!(sealed.compare(&sealed), Same);
+        let moved = stamp(1, 2, 4);
+        assert_eq!(sealed.compare(&moved), OtherInode);
+        assert_eq!(sealed.compare(&stamp(2, 2, 3)), Changed);
+        assert_eq!(sealed.compare(&stamp(1, 3, 4)), Changed);
+        let all = |before: &[FileStamp], now: &[FileStamp]| FileStamp::compare_all(before, now);
+        assert_eq!(all(&[sealed, sealed], &[sealed, moved]), OtherInode);
+        assert_eq!(all(&[sealed, sealed], &[stamp(9, 2, 3), moved]), Changed);
+        assert_eq!(all(&[sealed], &[sealed, sealed]), Changed);
+        // After one look at the content, the number does not count any more.
+        let confirmed = moved.confirmed_since(Some(&sealed));
+        assert_eq!(confirmed, stamp(1, 2, 0));
+        assert_eq!(confirmed.compare(&stamp(1, 2, 77)), Same);
+        assert_eq!(stamp(1, 2, 77).confirmed_since(Some(&confirmed)), confirmed);
+        assert_eq!(sealed.confirmed_since(Some(&sealed)), sealed);
+        assert_eq!(moved.confirmed_since(None), moved);
+    }
 
     #[test]
     fn a_decoded_value_equals_the_encoded_one() {

@@ -6,7 +6,8 @@
 //! right (`verify`).
 //!
 //! If a file changes but keeps its length, modification time and inode, the change is not detected
-//! here. The receiving peer detects it by the SHA-1 of the piece.
+//! here. The receiving peer detects it by the SHA-1 of the piece. A file of which only the inode
+//! number is new is read, and the caller checks its content meanwhile (see `stamp`).
 //!
 //! A store keeps one file descriptor open (two during a download). All stores share a limited
 //! number of other open files.
@@ -17,7 +18,7 @@ use super::open_files::OpenFiles;
 use super::parts_file::PartsFile;
 use super::root::Root;
 use super::tree::{Access, metadata};
-use super::{FileStamp, StoreError};
+use super::{FileStamp, StampMatch, StoreError};
 use crate::torrent::{Info, PieceIndex};
 use std::fs::{self, File};
 use std::io;
@@ -43,6 +44,15 @@ pub struct Store {
     /// The stamp that each file had when it was verified. The parts file is last.
     sealed: OnceLock<Vec<Option<FileStamp>>>,
     open_files: OpenFiles,
+}
+
+/// The result of [`Store::check_paths`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathCheck {
+    /// Where the next call starts, or `None` at the end.
+    pub next: Option<usize>,
+    /// Whether some file has a new inode number and is otherwise as it was.
+    pub has_other_inode: bool,
 }
 
 /// A range of the share's bytes as stored on disk.
@@ -221,14 +231,18 @@ impl Store {
     /// Whether the wanted files have the given stamps. Ignores the parts file.
     pub fn are_files_unchanged(&self, stamps: &[FileStamp]) -> bool {
         let files = self.layout.wanted_files().count();
-        let then = stamps.get(..files);
-        let now = self.stamps();
-        then.is_some_and(|then| now.is_ok_and(|now| now.get(..files) == Some(then)))
+        let (Some(then), Ok(now)) = (stamps.get(..files), self.stamps()) else {
+            return false;
+        };
+        let now = now.get(..files).unwrap_or_default();
+        FileStamp::compare_all(then, now) == StampMatch::Same
     }
 
-    /// Whether all files, including the parts file, have the given stamps.
+    /// Whether all files, including the parts file, have the given stamps. Their inode numbers may
+    /// be new ones.
     pub fn are_all_unchanged(&self, stamps: &[FileStamp]) -> bool {
-        self.stamps().is_ok_and(|now| now == stamps)
+        let now = self.stamps();
+        now.is_ok_and(|now| FileStamp::compare_all(stamps, &now) < StampMatch::Changed)
     }
 
     /// Whether a piece cannot be read because the parts file is missing.
@@ -266,7 +280,7 @@ impl Store {
     /// Checks that the open file of a span still has its sealed stamp. Needs one system call.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] if the stamp differs. Another error if the file cannot be examined.
+    /// [`StoreError::Changed`] if the file has changed. Another error if it cannot be examined.
     pub fn check_span(&self, span: &StoredSpan) -> Result<(), StoreError> {
         let StoredSpan::File { file, index, .. } = span else {
             return Ok(());
@@ -275,22 +289,22 @@ impl Store {
             return Ok(());
         };
         let path = || self.file_path(*index);
-        if FileStamp::of(&metadata(file, path)?) == sealed {
-            Ok(())
-        } else {
-            Err(StoreError::Changed(path()))
+        match sealed.compare(&FileStamp::of(&metadata(file, path)?)) {
+            StampMatch::Same | StampMatch::OtherInode => Ok(()),
+            StampMatch::Changed => Err(StoreError::Changed(path())),
         }
     }
 
     /// Checks that up to `count` files, starting with file `start`, are at their paths and have
-    /// their sealed stamps. Returns where the next call starts, or `None` at the end.
+    /// their sealed stamps.
     ///
     /// # Errors
     /// [`StoreError::Missing`] or [`StoreError::Changed`] for a file that fails the check. Another
     /// error if a file cannot be examined.
-    pub fn check_paths(&self, start: usize, count: usize) -> Result<Option<usize>, StoreError> {
+    pub fn check_paths(&self, start: usize, count: usize) -> Result<PathCheck, StoreError> {
         let files = self.layout.count();
         let end = start.saturating_add(count).min(files);
+        let mut has_other_inode = false;
         for index in (start..end).filter(|index| self.layout.is_wanted(*index)) {
             let Some(sealed) = self.sealed_file(index) else {
                 continue;
@@ -303,11 +317,16 @@ impl Store {
                 Some(_) => fs::symlink_metadata(&path),
             };
             let metadata = metadata.map_err(|error| StoreError::io("examine", &path, error))?;
-            if FileStamp::of(&metadata) != sealed {
-                return Err(StoreError::Changed(path));
+            match sealed.compare(&FileStamp::of(&metadata)) {
+                StampMatch::Same => {}
+                StampMatch::OtherInode => has_other_inode = true,
+                StampMatch::Changed => return Err(StoreError::Changed(path)),
             }
         }
-        Ok(Some(end).filter(|end| *end < files))
+        Ok(PathCheck {
+            next: Some(end).filter(|end| *end < files),
+            has_other_inode,
+        })
     }
 
     /// The stamp of file `index`, which is open as `file`. An error if its length is not that in

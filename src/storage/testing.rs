@@ -1,14 +1,29 @@
 //! Shares for the tests of this module.
 
 use super::{
-    CreateOptions, Destination, Download, DownloadMode, FileLayout, Store, StoreError, create,
+    CreateError, CreateOptions, Destination, Download, DownloadMode, FileLayout, RecordedFiles,
+    ShareDraft, Store, StoreError,
 };
 use crate::torrent::{FileName, FilePath, Info};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
+
+/// For callers that show no progress.
+pub(super) const NO_PROGRESS: &(dyn Fn(u64, u64) + Sync) = &|_, _| ();
+
+/// The info dictionary of a file or folder.
+pub(super) fn create(
+    path: &Path,
+    options: &CreateOptions<'_>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    stop: &AtomicBool,
+) -> Result<Info, CreateError> {
+    let created = ShareDraft::new(path, options)?.hash(progress, stop)?;
+    Ok(created.metainfo.info().clone())
+}
 
 /// A folder `set` with four files, its info, and its bytes.
 pub(super) struct Sample {
@@ -50,16 +65,37 @@ pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
     store
 }
 
-/// A new download of all files.
+/// Opens a download as a peer does after a start: its record names the partial file, if there is
+/// one. Then makes the files.
+pub(super) fn open_recorded(
+    layout: FileLayout,
+    destination: &Destination,
+    mode: DownloadMode,
+) -> Result<Download, StoreError> {
+    let partial = destination.partial_name(layout.info().info_hash());
+    let there = destination.folder.join(&partial).symlink_metadata();
+    let recorded = RecordedFiles {
+        partial: there.is_ok().then_some(&*partial),
+        is_recorded: true,
+        ..RecordedFiles::NONE
+    };
+    let download = Download::open(layout, destination, mode, recorded)?;
+    download.make_files()?;
+    Ok(download)
+}
+
+/// Finishes a download without a record.
+pub(super) fn finish(download: Download) -> Result<PathBuf, StoreError> {
+    download.finish(None, &|_| Ok(()))
+}
+
+/// A new or continued download of all files.
 pub(super) fn download(
     info: &Arc<Info>,
     destination: &Destination,
 ) -> Result<Download, StoreError> {
-    Download::open(
-        FileLayout::all(Arc::clone(info)),
-        destination,
-        DownloadMode::New,
-    )
+    let layout = FileLayout::all(Arc::clone(info));
+    open_recorded(layout, destination, DownloadMode::New)
 }
 
 pub(super) fn destination(folder: &TempDir, name: &str) -> Destination {

@@ -5,6 +5,7 @@
 //! stored here are only for messages.
 
 use super::StoreError;
+use super::optional::{OptionalCall, carried_out, sync_open_folder};
 use crate::torrent::{FilePath, Layout};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -95,6 +96,26 @@ impl Folder {
         }
     }
 
+    /// Makes the folder `name` in this folder. Returns `None` if anything has that name.
+    pub(super) fn create_new_folder(&self, name: &str) -> Result<Option<Self>, StoreError> {
+        match mkdirat(&self.file, name, Mode::from_bits_truncate(0o777)) {
+            Ok(()) => self.folder(name).map(Some),
+            Err(Errno::EEXIST) => Ok(None),
+            Err(errno) => Err(StoreError::io("make", &self.path.join(name), errno)),
+        }
+    }
+
+    /// Makes the regular file `name` in this folder, for reading and writing. Returns `None` if
+    /// anything has that name.
+    pub(super) fn create_new_file(&self, name: &str) -> Result<Option<File>, StoreError> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        match openat(&self.file, name, flags, Mode::from_bits_truncate(0o666)) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::EEXIST) => Ok(None),
+            Err(errno) => Err(StoreError::io("make", &self.path.join(name), errno)),
+        }
+    }
+
     /// Opens the regular file `name` in this folder.
     pub(super) fn file(&self, name: &str, access: Access) -> Result<File, StoreError> {
         // Without `O_NONBLOCK`, opening a pipe would wait for its other end.
@@ -154,7 +175,7 @@ impl Folder {
 
     /// Makes the creations, renames and removals in this folder durable.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        let synced = self.file.sync_all();
+        let synced = sync_open_folder(&self.file, &self.path);
         synced.map_err(|error| StoreError::io("sync", &self.path, error))
     }
 }
@@ -182,14 +203,18 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => match error.raw_os_error().map(Errno::from_raw) {
-            // Some network file systems cannot lock files, or cannot lock folders. The lock of the
-            // state folder must suffice there.
-            Some(
-                Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL,
-            ) => Ok(()),
-            _ => Err(StoreError::io("lock", path, error)),
-        },
+        // Where files cannot be locked, the lock of the state folder must suffice.
+        Err(TryLockError::Error(error)) => carried_out(OptionalCall::Lock, path, Err(error))
+            .map(drop)
+            .map_err(|error| StoreError::io("lock", path, error)),
+    }
+}
+
+/// Whether the lock of a file or folder is held elsewhere.
+pub(super) fn is_locked(file: &File) -> bool {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().is_err(),
+        Err(error) => matches!(error, TryLockError::WouldBlock),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Hashes the pieces of a share on disk and finds those that verify.
 
+use super::holes::is_hole_in_file;
 use super::layout::Segment;
 use super::parallel::run_jobs;
 use super::{Store, StoreError};
 use crate::system::{lock, recover};
 use crate::torrent::{Hasher, PieceIndex, PieceSet, Sha1};
-use nix::errno::Errno;
-use nix::unistd::{Whence, lseek};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -165,28 +164,14 @@ impl ZeroHashes {
 /// Whether these bytes are in a hole, so that all are zeros. Returns `false` if this is unknown.
 fn is_hole(store: &Store, offset: u64, length: u64) -> bool {
     let segments = store.layout().segments(offset, length);
-    segments.is_ok_and(|mut segments| segments.all(|segment| is_hole_in_file(store, &segment)))
+    segments.is_ok_and(|mut segments| segments.all(|segment| is_hole_in_segment(store, &segment)))
 }
 
-fn is_hole_in_file(store: &Store, segment: &Segment) -> bool {
-    let file = match store.file(segment) {
-        Ok(Some(file)) => file,
-        Ok(None) => return true,
-        Err(_) => return false,
-    };
-    let Ok(start) = i64::try_from(segment.offset) else {
-        return false;
-    };
-    let end = segment.offset.saturating_add(segment.length);
-    // The file may have been truncated since it was opened. There is no hole after its end.
-    if file.metadata().map_or(0, |metadata| metadata.len()) < end {
-        return false;
-    }
-    // `lseek` moves the file's position, which this program does not use.
-    match lseek(&file, start, Whence::SeekData) {
-        Ok(data) => u64::try_from(data).is_ok_and(|data| data >= end),
-        // There is no data before the end of the file.
-        Err(errno) => errno == Errno::ENXIO,
+fn is_hole_in_segment(store: &Store, segment: &Segment) -> bool {
+    match store.file(segment) {
+        Ok(Some(file)) => is_hole_in_file(&file, segment.offset, segment.length),
+        Ok(None) => true,
+        Err(_) => false,
     }
 }
 

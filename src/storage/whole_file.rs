@@ -1,11 +1,13 @@
 //! Small files that are always written as a whole, with mode 0600. After a crash a file has its old
 //! content or its new content.
 
+use super::optional::{sync_file, sync_folder};
+use nix::errno::Errno;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 /// Prefix of the name of a temporary file, which is renamed when it is complete.
 pub(super) const TEMPORARY_PREFIX: &str = ".new-";
@@ -20,8 +22,28 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a file. Fails with `AlreadyExists` if there is one.
 pub(super) fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = parent_of(path);
-    write_temporary(folder, bytes)?.persist_noclobber(path)?;
+    place_new(write_temporary(folder, bytes)?, path)?;
     sync_folder(folder)
+}
+
+/// Gives a file its final name. Fails with `AlreadyExists` if the name is taken.
+pub(super) fn place_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(PersistError { error, file }) => {
+            let errno = error.raw_os_error().map(Errno::from_raw);
+            match errno {
+                // This file system has neither hard links nor renames that replace nothing. So the
+                // name is taken first.
+                Some(Errno::EPERM | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+                    File::create_new(path)?;
+                    file.persist(path)?;
+                    Ok(())
+                }
+                _ => Err(error),
+            }
+        }
+    }
 }
 
 /// Reads up to `most` bytes from the start of a file. Returns `None` if it does not exist.
@@ -35,8 +57,9 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// Checks that a file can be made in the folder.
+pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
+    write_temporary(folder, &[]).map(drop)
 }
 
 fn write_temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
@@ -45,11 +68,12 @@ fn write_temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(folder)?;
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
+    sync_file(file.as_file(), folder)?;
     Ok(file)
 }
 
-fn parent_of(path: &Path) -> &Path {
+/// The folder that contains `path`.
+pub(super) fn parent_of(path: &Path) -> &Path {
     let parent = path.parent();
     let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new("."))

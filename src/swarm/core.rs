@@ -127,6 +127,18 @@ impl<B: Debug> Core<B> {
         true
     }
 
+    /// The files of a download that had begun are not there, for this reason. Returns whether the
+    /// phase changed.
+    pub fn miss(&mut self, reason: &str, now: Duration) -> bool {
+        self.lifecycle
+            .change(Transition::Miss(reason.to_owned()), now)
+    }
+
+    /// Missing files are there again, and are to be checked. Returns whether they were missing.
+    pub fn find(&mut self, now: Duration) -> bool {
+        self.lifecycle.change(Transition::Find, now)
+    }
+
     /// The files have their final names: from now on the peer only uploads.
     pub fn on_finished(&mut self, now: Duration) {
         if self.lifecycle.change(Transition::Finished, now) {
@@ -421,11 +433,12 @@ impl<B: Debug> Core<B> {
 
     // Web seeds.
 
-    /// A web seed is used from now on. Returns `false` if nothing is fetched any more.
-    pub fn on_web_seed_up(&mut self, id: LinkId, largest_window: u32) -> bool {
+    /// A web seed is used from now on. It has these pieces. Returns `false` if nothing is fetched
+    /// any more.
+    pub fn on_web_seed_up(&mut self, id: LinkId, pieces: PieceSet, largest_window: u32) -> bool {
         let fetches = self.phase().fetches();
         if fetches {
-            self.fetch.on_web_seed_up(id, largest_window);
+            self.fetch.on_web_seed_up(id, pieces, largest_window);
         }
         fetches
     }
@@ -433,6 +446,16 @@ impl<B: Debug> Core<B> {
     /// A web seed is no longer used, at least for a while. Its blocks may be requested from others.
     pub fn on_web_seed_down(&mut self, id: LinkId) {
         self.fetch.on_web_seed_down(id);
+    }
+
+    /// A web seed failed, for this reason. It is no source until a block comes from it.
+    pub fn on_web_seed_failed(&mut self, id: LinkId, trouble: String) {
+        self.fetch.on_web_seed_failed(id, trouble);
+    }
+
+    /// Why a web seed failed last.
+    pub fn web_seed_trouble(&self) -> Option<&str> {
+        self.fetch.web_seeds().trouble()
     }
 
     /// A web seed has delivered everything that was requested: appends what to request next.
@@ -577,9 +600,9 @@ impl<B: Debug> Core<B> {
 
     /// Whether the download has a source, and if not, why.
     pub fn source_status(&self, now: Duration) -> SourceStatus {
-        let (has_web_seeds, contacts) = (!self.fetch.web_seeds().is_empty(), self.contacts());
+        let contacts = self.contacts();
         match (self.peers.links().is_empty(), contacts.known()) {
-            _ if has_web_seeds || self.has_source() => SourceStatus::HasSource,
+            _ if self.fetch.has_web_seed() || self.has_source() => SourceStatus::HasSource,
             (false, _) => SourceStatus::NoLinkHasMissingPieces,
             (true, 0) if contacts.has_barred(now) => SourceStatus::AllPeersBarred,
             (true, 0) => SourceStatus::NoPeerKnown,

@@ -115,11 +115,11 @@ impl Picker {
         self.links.insert(id, link);
     }
 
-    /// A web seed is used from now on: it has every piece and serves every request. Long ranges of
-    /// pieces suit it best.
-    pub fn add_web_seed(&mut self, id: LinkId, largest_window: u32) {
+    /// A web seed is used from now on: it has these pieces and serves every request for them. Long
+    /// ranges of pieces suit it best.
+    pub fn add_web_seed(&mut self, id: LinkId, pieces: PieceSet, largest_window: u32) {
         self.add_link(id, largest_window);
-        self.on_pieces(id, PieceSet::full(&self.pieces.lengths));
+        self.on_pieces(id, pieces);
         self.on_unchoke(id);
         if let Some(link) = self.links.get_mut(&id) {
             link.next_in_range = Some(0);

@@ -1,8 +1,11 @@
-//! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name, trackers, peers and web seeds.
+//! Magnet links (BEP 9, "magnet URI format"): an info-hash, a name, trackers, peers, web seeds, and
+//! which files to download (BEP 53).
 
+use super::file_pattern::{FilePattern, numbers_text};
 use super::{InfoHash, ParseHashError};
-use crate::base::{hex, percent::escape};
+use crate::base::{hex, percent::escape, url};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// The longest link that is read, in bytes.
@@ -20,12 +23,14 @@ pub struct Magnet {
     pub info_hash: InfoHash,
     /// `dn`: a name to show until the metainfo is known. Not checked, never used as a path.
     pub name: Option<String>,
-    /// `tr`: announce URLs in their order.
+    /// `tr`: announce URLs in their order, [repaired](url::repaired).
     pub trackers: Vec<String>,
     /// `x.pe`: peers as `HOST:PORT`. Not checked.
     pub peers: Vec<String>,
-    /// `ws`: web seeds (BEP 19). Not checked.
+    /// `ws`: web seeds (BEP 19). Repaired, not checked.
     pub web_seeds: Vec<String>,
+    /// `so`: the numbers of the files to download, from 0. Empty: all files.
+    pub select_only: Vec<RangeInclusive<usize>>,
 }
 
 /// Why text is not a magnet link that this program can use.
@@ -43,12 +48,16 @@ pub enum MagnetError {
     /// An info-hash that is neither 40 hex digits nor 32 of base 32.
     #[error("the magnet link's info-hash is neither 40 hex digits nor 32 base-32 digits")]
     InfoHash(#[source] ParseHashError),
+    /// `so` is not a list of numbers.
+    #[error("the magnet link selects files by {0:?}, which is not a list such as 0,2,4-6")]
+    SelectOnly(String),
 }
 
 impl FromStr for Magnet {
     type Err = MagnetError;
 
     fn from_str(link: &str) -> Result<Self, MagnetError> {
+        let link = link.trim();
         let is_magnet = link
             .get(..8)
             .is_some_and(|start| start.eq_ignore_ascii_case("magnet:?"));
@@ -58,14 +67,10 @@ impl FromStr for Magnet {
             .ok_or(MagnetError::NotMagnet)?;
         let (mut info_hash, mut name) = (None, None);
         let (mut trackers, mut peers, mut web_seeds) = (Vec::new(), Vec::new(), Vec::new());
+        let mut select_only = Vec::new();
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let value = unescape(value);
-            // BEP 9 allows numbered parameters: tr.1, tr.2.
-            let unnumbered = match key {
-                "x.pe" => key,
-                _ => key.split('.').next().unwrap_or(key),
-            };
-            match unnumbered {
+            match parameter(key).as_str() {
                 "xt" => {
                     let hash = value.split_at_checked(BTIH.len());
                     let Some((_, hash)) = hash.filter(|(urn, _)| urn.eq_ignore_ascii_case(BTIH))
@@ -79,9 +84,14 @@ impl FromStr for Magnet {
                     info_hash = Some(hash);
                 }
                 "dn" => name = Some(value),
-                "tr" => add(&mut trackers, value),
-                "x.pe" => add(&mut peers, value),
-                "ws" => add(&mut web_seeds, value),
+                "tr" => add(&mut trackers, url::repaired(&value)),
+                "x.pe" => add(&mut peers, value.trim().to_owned()),
+                "ws" => add(&mut web_seeds, url::repaired(&value)),
+                "so" => {
+                    let numbers = FilePattern::parse_numbers(&value);
+                    let shown = || value.chars().take(80).collect();
+                    select_only.extend(numbers.ok_or_else(|| MagnetError::SelectOnly(shown()))?);
+                }
                 _ => {}
             }
         }
@@ -91,7 +101,19 @@ impl FromStr for Magnet {
             trackers,
             peers,
             web_seeds,
+            select_only,
         })
+    }
+}
+
+/// The name of a parameter. Some web pages write `&amp;` between parameters. BEP 9 allows numbers:
+/// `tr.1`, `tr.2`.
+fn parameter(key: &str) -> String {
+    let key = key.trim_start_matches("amp;").to_ascii_lowercase();
+    match key.split_once('.') {
+        Some((name, _)) if key != "x.pe" && !key.starts_with("x.pe.") => name.to_owned(),
+        Some(_) => "x.pe".to_owned(),
+        None => key,
     }
 }
 
@@ -116,6 +138,9 @@ impl fmt::Display for Magnet {
             values
                 .iter()
                 .try_for_each(|value| write!(f, "&{key}={}", escape(value)))?;
+        }
+        if !self.select_only.is_empty() {
+            write!(f, "&so={}", numbers_text(&self.select_only))?;
         }
         Ok(())
     }
@@ -185,7 +210,8 @@ mod tests {
                 "http://[::1]:5001/announce?a=b".into(),
             ],
             peers: vec!["127.0.0.1:6881".into(), "[::1]:1".into()],
-            web_seeds: vec!["http://mirror/a b/".into()],
+            web_seeds: vec!["http://mirror/a%20b/".into()],
+            select_only: vec![0..=0, 2..=4],
         };
         assert_eq!(magnet.to_string().parse(), Ok(magnet));
     }
@@ -199,6 +225,31 @@ mod tests {
             (magnet.name, magnet.trackers),
             (None, vec!["a".into(), "b".into()])
         );
+    }
+
+    #[test]
+    fn odd_links_of_web_pages_are_read() {
+        let v2 = "xt=urn:btmh:1220".to_owned() + &"ab".repeat(32);
+        let hash = HASH.to_uppercase();
+        for link in [
+            format!("magnet:?dn=x&amp;tr=a&amp;xt=urn:btih:{hash}&amp;so=1,3-4&amp;x.pe=h:1"),
+            format!("magnet:?{v2}&xt=urn:btih:{hash}&dn=x&tr=a&so=1&so=3-4&x.pe=h:1"),
+            format!(
+                " magnet:?tr=%20a%0D%0A&dn=x&XT=urn%3Abtih%3A{hash}&{v2}&SO=1,3-4&x.pe=+h:1+\n"
+            ),
+            format!("magnet:?x.pe.1=h:1&amp;amp;xt.2=urn:btih:{hash}&xt.1={v2}&dn=x&tr=a&so=1,3-4"),
+        ] {
+            let magnet: Magnet = link
+                .parse()
+                .unwrap_or_else(|error| panic!("{link}: {error}"));
+            assert_eq!(magnet.info_hash.to_string(), HASH, "{link}");
+            assert_eq!(magnet.name.as_deref(), Some("x"), "{link}");
+            assert_eq!(
+                (magnet.trackers, magnet.peers),
+                (vec!["a".into()], vec!["h:1".into()])
+            );
+            assert_eq!(magnet.select_only, [1..=1, 3..=4], "{link}");
+        }
     }
 
     #[test]
@@ -231,6 +282,7 @@ mod tests {
     fn each_bad_link_gets_its_own_error() {
         let other = HASH.replace('0', "1");
         let two = format!("magnet:?xt=urn:btih:{HASH}&xt=urn:btih:{other}");
+        let selecting = format!("magnet:?xt=urn:btih:{HASH}&so=1-x");
         type Check = fn(&MagnetError) -> bool;
         let table: &[(&str, Check)] = &[
             ("http://x", |error| *error == MagnetError::NotMagnet),
@@ -247,6 +299,9 @@ mod tests {
                 |error| matches!(error, MagnetError::InfoHash(_)),
             ),
             (&two, |error| *error == MagnetError::TwoInfoHashes),
+            (&selecting, |error| {
+                *error == MagnetError::SelectOnly("1-x".into())
+            }),
         ];
         for (link, expected) in table {
             assert!(

@@ -1,10 +1,14 @@
 //! Metainfo: a `.torrent` file (BEP 3, "metainfo files"; BEP 12 for its trackers).
 //!
 //! In scope: reading with keys in any order, as other programs write them, and canonical writing.
+//! The key `file mtimes` is an extension of this program: the modification times of the files.
+//! Other programs ignore it.
+//!
 //! Out of scope: the `info` dictionary (see `info.rs`).
 
-use super::Info;
-use super::metainfo_error::{MAX_METAINFO, MetainfoError, text};
+use super::metainfo_error::{MAX_METAINFO, MetainfoError};
+use super::{Info, ModifiedTimes};
+use crate::base::url;
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 
 /// The largest number of trackers read from one `.torrent`. Further ones are ignored.
@@ -13,28 +17,52 @@ const MAX_TRACKERS: usize = 64;
 /// The largest number of web seeds read from one `.torrent`. Further ones are ignored.
 const MAX_WEB_SEEDS: usize = 64;
 
-/// The content of a `.torrent`: a share, its trackers and its web seeds.
+/// The key of the modification times.
+const TIMES_KEY: &str = "file mtimes";
+
+/// The content of a `.torrent`: a share, its trackers, its web seeds and the times of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metainfo {
     info: Info,
     trackers: Vec<Vec<String>>,
     web_seeds: Vec<String>,
+    times: Option<ModifiedTimes>,
 }
 
 impl Metainfo {
-    /// An info dictionary with tiers of announce URLs (BEP 12).
+    /// An info dictionary with tiers of announce URLs (BEP 12), which are
+    /// [repaired](url::repaired).
     pub fn new(info: Info, trackers: Vec<Vec<String>>) -> Self {
         Self {
             info,
-            trackers,
+            trackers: repaired_tiers(trackers),
             web_seeds: Vec::new(),
+            times: None,
         }
     }
 
-    /// The same with other web seeds.
+    /// The same with other trackers, whose URLs are repaired too.
+    #[must_use]
+    pub fn with_trackers(self, trackers: Vec<Vec<String>>) -> Self {
+        Self {
+            trackers: repaired_tiers(trackers),
+            ..self
+        }
+    }
+
+    /// The same with the modification times of the files.
+    #[must_use]
+    pub fn with_times(self, times: Option<ModifiedTimes>) -> Self {
+        Self { times, ..self }
+    }
+
+    /// The same with other web seeds, whose URLs are repaired too.
     #[must_use]
     pub fn with_web_seeds(self, web_seeds: Vec<String>) -> Self {
-        Self { web_seeds, ..self }
+        Self {
+            web_seeds: repaired(web_seeds),
+            ..self
+        }
     }
 
     /// Reads a `.torrent`. Its keys may be in any order, as other programs write them.
@@ -50,11 +78,11 @@ impl Metainfo {
             .dictionary()
             .ok_or(MetainfoError::WrongType("torrent"))?;
         let info = top.value("info").ok_or(MetainfoError::Missing("info"))?;
-        Ok(Self {
-            info: Info::from_value(info)?,
-            trackers: trackers(top)?,
-            web_seeds: web_seeds(top),
-        })
+        let info = Info::from_value(info)?;
+        let times = top.value(TIMES_KEY).and_then(Value::bytes);
+        let times = times.and_then(|times| ModifiedTimes::decode(times, &info));
+        let metainfo = Self::new(info, trackers(top));
+        Ok(metainfo.with_web_seeds(web_seeds(top)).with_times(times))
     }
 
     /// Encodes the `.torrent`.
@@ -80,6 +108,8 @@ impl Metainfo {
             let urls = self.web_seeds.iter().map(|url| url.as_str().into());
             top.push(("url-list", Item::List(urls.collect())));
         }
+        let times = self.times.as_ref();
+        top.extend(times.map(|times| (TIMES_KEY, times.encode().into())));
         Item::dictionary(top).encode()
     }
 
@@ -93,10 +123,25 @@ impl Metainfo {
         &self.trackers
     }
 
-    /// URLs of HTTP servers that have the share, `url-list` (BEP 19). Not checked.
+    /// When the files were modified last, if the `.torrent` says so.
+    pub fn times(&self) -> Option<&ModifiedTimes> {
+        self.times.as_ref()
+    }
+
+    /// URLs of HTTP servers that have the share, `url-list` (BEP 19). Repaired, not checked.
     pub fn web_seeds(&self) -> &[String] {
         &self.web_seeds
     }
+}
+
+fn repaired_tiers(tiers: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let tiers = tiers.into_iter().map(repaired);
+    tiers.filter(|tier| !tier.is_empty()).collect()
+}
+
+fn repaired(urls: Vec<String>) -> Vec<String> {
+    let urls = urls.into_iter().map(url::repaired);
+    urls.filter(|url| !url.is_empty()).collect()
 }
 
 /// One URL or a list of them (BEP 19, "metadata extension"). Any other value is ignored.
@@ -104,38 +149,44 @@ fn web_seeds(top: &Dictionary<'_>) -> Vec<String> {
     let Some(value) = top.value("url-list") else {
         return Vec::new();
     };
-    let urls = value.list().unwrap_or(std::slice::from_ref(value));
-    let urls = urls.iter().filter_map(Value::text);
-    let urls = urls.filter(|url| !url.is_empty()).take(MAX_WEB_SEEDS);
-    urls.map(str::to_owned).collect()
+    urls(items(value)).take(MAX_WEB_SEEDS).collect()
 }
 
-fn trackers(top: &Dictionary<'_>) -> Result<Vec<Vec<String>>, MetainfoError> {
+/// The URLs in a list, repaired. They need not be UTF-8.
+fn urls(list: &[Value<'_>]) -> impl Iterator<Item = String> {
+    let urls = list.iter().filter_map(Value::bytes).map(url::repaired);
+    urls.filter(|url| !url.is_empty())
+}
+
+/// The tiers of `announce-list` (BEP 12), as far as they can be read: one URL instead of a list is
+/// a tier of its own, and anything else is ignored. `announce` counts if that gives no tracker that
+/// this program can ask.
+fn trackers(top: &Dictionary<'_>) -> Vec<Vec<String>> {
     let mut left = MAX_TRACKERS;
     let mut tiers = Vec::new();
-    if let Some(list) = top.value("announce-list") {
-        let wrong = MetainfoError::WrongType("announce-list");
-        for tier in list.list().ok_or(wrong.clone())? {
-            let urls = tier.list().ok_or(wrong.clone())?;
-            let urls: Vec<String> = urls
-                .iter()
-                .filter_map(Value::text)
-                .filter(|url| !url.is_empty())
-                .take(left)
-                .map(str::to_owned)
-                .collect();
-            left -= urls.len();
-            if !urls.is_empty() {
-                tiers.push(urls);
-            }
+    let list = top.value("announce-list");
+    for tier in list.map(items).unwrap_or_default() {
+        let urls: Vec<String> = urls(items(tier)).take(left).collect();
+        left -= urls.len();
+        if !urls.is_empty() {
+            tiers.push(urls);
         }
     }
-    if tiers.is_empty()
-        && let Some(url) = text(top, "announce")?.filter(|url| !url.is_empty())
-    {
-        tiers.push(vec![url.to_owned()]);
+    if !tiers.iter().flatten().any(|url| is_tracker_url(url)) {
+        let announce = top.value("announce").map(std::slice::from_ref);
+        tiers.push(urls(announce.unwrap_or_default()).collect());
     }
-    Ok(tiers)
+    tiers
+}
+
+/// The items of a list, or the value itself.
+fn items<'a, 'b>(value: &'b Value<'a>) -> &'b [Value<'a>] {
+    value.list().unwrap_or(std::slice::from_ref(value))
+}
+
+/// Whether this program can ask a tracker at a URL, which is [repaired](url::repaired).
+pub fn is_tracker_url(url: &str) -> bool {
+    url::scheme(url).is_some_and(|scheme| matches!(scheme, "http" | "https" | "udp"))
 }
 
 #[cfg(test)]
@@ -151,6 +202,8 @@ mod tests {
             vec!["b".to_owned(), "c".to_owned()],
         ];
         let metainfo = Metainfo::new(info, tiers).with_web_seeds(vec!["http://m/".to_owned()]);
+        let times = ModifiedTimes::new(vec![0, -1, i64::MAX], metainfo.info());
+        let metainfo = metainfo.with_times(Some(times.unwrap()));
         let bytes = metainfo.encode();
         assert_eq!(Metainfo::parse(&bytes), Ok(metainfo.clone()));
         Value::parse(&bytes, KeyOrder::Sorted).expect("canonical");
@@ -183,6 +236,59 @@ mod tests {
             let torrent = format!("d4:info{info}{list}e");
             let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
             assert_eq!(metainfo.web_seeds(), urls, "{list}");
+        }
+    }
+
+    #[test]
+    fn times_that_do_not_fit_the_files_are_ignored() {
+        let info = "d6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:e";
+        let times = |value: &str| {
+            let torrent = format!("d4:info{info}11:file mtimes{value}e");
+            let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
+            metainfo.times().and_then(|times| times.of(0))
+        };
+        assert_eq!(times("8:\0\0\0\0\0\0\0\u{7}"), Some(7));
+        for value in ["0:", "7:1234567", "16:1234567812345678", "i7e", "le"] {
+            assert_eq!(times(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_odd_announce_list_is_read_as_far_as_it_goes() {
+        let (good, other) = ("http://a/announce", "udp://b:1");
+        let string = |url: &str| format!("{}:{url}", url.len());
+        let (a, b) = (string(good), string(other));
+        for (list, tiers) in [
+            (format!("l{a}{b}e"), &[&[good][..], &[other]][..]),
+            (a.clone(), &[&[good]]),
+            (format!("ll{b}el{b}{a}ee"), &[&[other], &[other, good]]),
+            (format!("ll{b}e{a}i5elee"), &[&[other], &[good]]),
+            (format!("d1:x{b}e"), &[&[good]]),
+            ("0:".to_owned(), &[&[good]]),
+            ("le".to_owned(), &[&[good]]),
+            ("llel0:ee".to_owned(), &[&[good]]),
+            ("i5e".to_owned(), &[&[good]]),
+            (
+                format!("ll{}ee", string("wss://x")),
+                &[&["wss://x"], &[good]],
+            ),
+            (format!("ll{}ee", string(" HTTP://c/ ")), &[&["http://c/"]]),
+        ] {
+            let info = "d6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:e";
+            let torrent = format!("d8:announce{a}13:announce-list{list}4:info{info}e");
+            let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
+            assert_eq!(metainfo.trackers(), tiers, "{list}");
+        }
+        for (announce, tracker) in [
+            (&b"le"[..], None),
+            (b"i5e", None),
+            (b"10:http://a/\xe9", Some("http://a/%E9")),
+        ] {
+            let info = b"4:infod6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:ee";
+            let torrent = [b"d8:announce", announce, info].concat();
+            let metainfo = Metainfo::parse(&torrent).unwrap();
+            let found = metainfo.trackers().concat();
+            assert_eq!(found.first().map(String::as_str), tracker);
         }
     }
 

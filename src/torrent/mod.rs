@@ -3,6 +3,7 @@
 //! In scope: the types of BEP 3's metainfo with their rules, as values that cannot be wrong once
 //! they exist. Out of scope: files, sockets, threads and clocks. The callers pass bytes.
 
+mod file_pattern;
 mod glob;
 mod hash;
 mod info;
@@ -10,12 +11,14 @@ mod lengths;
 mod magnet;
 mod metainfo;
 mod metainfo_error;
+mod modified_times;
 mod new_info;
 mod path;
 mod piece_set;
 mod selection;
 mod web_seed;
 
+pub use file_pattern::FilePattern;
 pub use glob::{Glob, GlobError};
 pub use hash::{Hasher, InfoHash, ParseHashError, Sha1};
 pub use info::{Attributes, FileEntry, Info, Layout};
@@ -24,8 +27,9 @@ pub use lengths::{
     PieceIndex,
 };
 pub use magnet::{Magnet, MagnetError};
-pub use metainfo::Metainfo;
+pub use metainfo::{Metainfo, is_tracker_url};
 pub use metainfo_error::{MAX_METAINFO, MetainfoError};
+pub use modified_times::{ModifiedTimes, TIME_LENGTH, decode_times, encode_times};
 pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};

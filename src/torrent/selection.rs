@@ -3,7 +3,7 @@
 //! A piece at the edge of a wanted file can also contain bytes of other files. It is needed,
 //! because only whole pieces can be verified.
 
-use super::{Glob, Info, PieceSet};
+use super::{FilePattern, Info, PieceSet};
 
 /// The files of one share that are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,16 +38,17 @@ impl Selection {
     ///
     /// # Errors
     /// There are patterns, and they choose no file.
-    pub fn of(info: &Info, patterns: &[Glob]) -> Result<Self, NothingChosen> {
+    pub fn of(info: &Info, patterns: &[FilePattern]) -> Result<Self, NothingChosen> {
         if patterns.is_empty() {
             return Ok(Self::all(info));
         }
-        let files = info.files().iter().map(|file| {
-            !file.attributes.padding && patterns.iter().any(|glob| glob.matches(&file.path))
+        let files = info.files().iter().enumerate().map(|(at, file)| {
+            let mut patterns = patterns.iter();
+            !file.attributes.padding && patterns.any(|pattern| pattern.chooses(at, &file.path))
         });
         let files: Vec<bool> = files.collect();
         if !files.contains(&true) {
-            let patterns = patterns.iter().map(Glob::to_string).collect();
+            let patterns = patterns.iter().map(FilePattern::shown).collect();
             return Err(NothingChosen { patterns });
         }
         let stored = info.files().iter().filter(|file| !file.attributes.padding);
@@ -149,7 +150,8 @@ mod tests {
             (&["pad", "d"], &[5], &[4], 5, false),
         ] {
             let info = info();
-            let globs: Vec<Glob> = patterns.iter().map(|text| text.parse().unwrap()).collect();
+            let globs: Vec<FilePattern> =
+                patterns.iter().map(|text| text.parse().unwrap()).collect();
             let selection = Selection::of(&info, &globs).unwrap();
             let chosen: Vec<usize> = (0..6).filter(|at| selection.has_file(*at)).collect();
             assert_eq!(chosen, files, "{patterns:?}");

@@ -8,7 +8,7 @@ use super::store::RegistryStore;
 use crate::net::{
     ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TlsError, TlsStream, write_frame,
 };
-use crate::storage::{BackupError, read_backup};
+use crate::storage::{BackupError, check_output, read_backup, sync_folder};
 use crate::system::cause;
 use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
 use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
@@ -162,6 +162,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    check_output(path).map_err(write_error)?;
     let file = UnnamedFile::in_folder(folder).map_err(write_error)?;
     write_frame(
         stream,
@@ -186,8 +187,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
     // Only a readable backup may replace the file.
     read_backup(&file.path())?;
     file.rename_to(path).map_err(write_error)?;
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(write_error)?;
+    sync_folder(folder).map_err(write_error)?;
     Ok(length)
 }
 

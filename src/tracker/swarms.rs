@@ -97,6 +97,7 @@ impl Swarms {
             complete: Some(counts.complete),
             incomplete: Some(counts.incomplete),
             peers,
+            named_peers: Vec::new(),
             external_ip: Some(peer.address.ip()),
             pieceful: request.pieceful,
             tracker_id: None,

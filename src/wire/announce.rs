@@ -1,7 +1,8 @@
 //! The request of an HTTP announce (BEP 3, "trackers"; keys of BEP 7 and BEP 23).
 //!
-//! In scope: query string to request and back. Out of scope: HTTP, and what a tracker does with the
-//! request.
+//! In scope: query string to request and back. Other clients write some values in odd ways. Where
+//! their meaning is clear, or does not matter, the request is read. Out of scope: HTTP, and what a
+//! tracker does with the request.
 //!
 //! The key `ip` is ignored. The address of a peer is the one that its announce comes from;
 //! otherwise anyone could direct a swarm at a victim.
@@ -32,8 +33,8 @@ pub struct AnnounceRequest {
     pub uploaded: u64,
     /// Bytes received from other peers since `started`.
     pub downloaded: u64,
-    /// Bytes that the peer still lacks. 0 means that it is a seed. If the query has no `left`, this
-    /// is `u64::MAX`, so that the peer does not count as a seed.
+    /// Bytes that the peer still lacks. 0 means that it is a seed. If the query has no `left`, or an
+    /// empty or negative one, this is `u64::MAX`, so that the peer does not count as a seed.
     pub left: u64,
     /// The reason for the announce. `None` for a periodic announce.
     pub event: Option<AnnounceEvent>,
@@ -76,21 +77,18 @@ pub enum AnnounceError {
     /// A required key is missing.
     #[error("the announce lacks {0}")]
     Missing(&'static str),
-    /// A key occurs twice.
+    /// A key occurs twice, with different values.
     #[error("the announce has {0} twice")]
     Repeated(&'static str),
     /// A value that is not 20 bytes.
     #[error("{0} must be 20 bytes")]
     NotTwentyBytes(&'static str),
     /// A value that is not a decimal number.
-    #[error("{0} must be a number from 0 to 2^64 - 1")]
+    #[error("{0} must be a number")]
     NotNumber(&'static str),
     /// A port that is not from 1 to 65535.
     #[error("port must be a number from 1 to 65535")]
     Port,
-    /// A value that is neither 0 nor 1.
-    #[error("{0} must be 0 or 1")]
-    NotFlag(&'static str),
     /// An event that neither BEP 3 nor BEP 21 (`paused`) defines.
     #[error("event must be started, completed or stopped")]
     Event,
@@ -106,8 +104,7 @@ impl AnnounceRequest {
     /// See [`AnnounceError`].
     pub fn parse(query: &str) -> Result<Self, AnnounceError> {
         let mut values = Values::default();
-        for pair in query::pairs(query)? {
-            let (key, value) = pair?;
+        for (key, value) in query::pairs(query) {
             values.put(key, value)?;
         }
         Ok(Self {
@@ -119,10 +116,10 @@ impl AnnounceRequest {
             left: values.number("left")?.unwrap_or(u64::MAX),
             event: values.event()?,
             num_want: values.num_want()?,
-            compact: values.flag("compact")?.unwrap_or(true),
-            no_peer_id: values.flag("no_peer_id")?.unwrap_or(false),
+            compact: values.flag("compact").unwrap_or(true),
+            no_peer_id: values.flag("no_peer_id").unwrap_or(false),
             key: values.key()?,
-            pieceful: values.flag("pieceful")?.unwrap_or(false),
+            pieceful: values.flag("pieceful").unwrap_or(false),
         })
     }
 
@@ -217,14 +214,15 @@ impl<'a> Values<'a> {
             .iter()
             .zip(&mut self.slots)
             .find(|(known, _)| **known == key);
-        match slot {
-            Some((known, Some(_))) => Err(AnnounceError::Repeated(known)),
-            Some((_, slot)) => {
-                *slot = Some(value);
-                Ok(())
-            }
-            None => Ok(()),
+        let Some((known, slot)) = slot else {
+            return Ok(());
+        };
+        query::check_escapes(value)?;
+        if slot.is_some_and(|former| former != value) {
+            return Err(AnnounceError::Repeated(known));
         }
+        *slot = Some(value);
+        Ok(())
     }
 
     fn value(&self, key: &str) -> Option<&'a str> {
@@ -239,16 +237,22 @@ impl<'a> Values<'a> {
         query::twenty_bytes(value).ok_or(AnnounceError::NotTwentyBytes(key))
     }
 
+    /// A number of bytes. An empty or negative one is unknown. One that is too large is the largest.
     fn number(&self, key: &'static str) -> Result<Option<u64>, AnnounceError> {
-        self.value(key)
-            .map(|value| parse_digits(value).ok_or(AnnounceError::NotNumber(key)))
-            .transpose()
+        let value = self.value(key).unwrap_or_default();
+        match value.strip_prefix('-').unwrap_or(value) {
+            "" => Ok(None),
+            digits if !is_digits(digits) => Err(AnnounceError::NotNumber(key)),
+            digits if digits == value => Ok(Some(digits.parse().unwrap_or(u64::MAX))),
+            _ => Ok(None),
+        }
     }
 
     fn port(&self) -> Result<NonZeroU16, AnnounceError> {
         let value = self.value("port").ok_or(AnnounceError::Missing("port"))?;
-        let port = parse_digits(value).and_then(|port| u16::try_from(port).ok());
-        port.and_then(NonZeroU16::new).ok_or(AnnounceError::Port)
+        let port = Some(value).filter(|value| is_digits(value));
+        let port = port.and_then(|port| port.parse().ok());
+        port.ok_or(AnnounceError::Port)
     }
 
     fn event(&self) -> Result<Option<AnnounceEvent>, AnnounceError> {
@@ -266,25 +270,17 @@ impl<'a> Values<'a> {
     /// A negative number leaves the number to the tracker, because some clients send -1 for that. A
     /// number that is too large is reduced to [`MAX_NUM_WANT`].
     fn num_want(&self) -> Result<Option<u32>, AnnounceError> {
-        let Some(value) = self.value("numwant") else {
-            return Ok(None);
-        };
-        let amount = value.strip_prefix('-').unwrap_or(value);
-        if amount.is_empty() || !amount.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(AnnounceError::NotNumber("numwant"));
-        }
-        Ok((amount == value).then(|| {
-            let amount = amount.parse().unwrap_or(MAX_NUM_WANT);
-            amount.min(MAX_NUM_WANT)
-        }))
+        let most = u64::from(MAX_NUM_WANT);
+        let amount = self.number("numwant")?.map(|amount| amount.min(most));
+        Ok(amount.and_then(|amount| u32::try_from(amount).ok()))
     }
 
-    fn flag(&self, key: &'static str) -> Result<Option<bool>, AnnounceError> {
-        match self.value(key) {
-            None => Ok(None),
-            Some("0") => Ok(Some(false)),
-            Some("1") => Ok(Some(true)),
-            Some(_) => Err(AnnounceError::NotFlag(key)),
+    /// Whether an option is on. `None` if it is missing or unclear.
+    fn flag(&self, key: &str) -> Option<bool> {
+        match self.value(key)? {
+            "0" | "false" => Some(false),
+            "1" | "true" => Some(true),
+            _ => None,
         }
     }
 
@@ -300,11 +296,9 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Parses a number that has only digits, without sign or blank.
-fn parse_digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+/// Whether text has only digits, without sign or blank.
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -405,6 +399,30 @@ mod tests {
             Some(MAX_NUM_WANT)
         );
         assert_eq!(read("&numwant=201").num_want, Some(MAX_NUM_WANT));
+        for unknown in [
+            "&left=-1",
+            "&left&",
+            "&left=",
+            "&left=-",
+            "&left=-99999999999999999999",
+        ] {
+            assert_eq!(read(unknown), read(""), "{unknown}");
+        }
+        let huge = read("&left=18446744073709551616&uploaded=99999999999999999999&downloaded=-1");
+        assert_eq!(
+            (huge.left, huge.uploaded, huge.downloaded),
+            (u64::MAX, u64::MAX, 0)
+        );
+        assert_eq!(read("&left=0&key=a&key=a&left=0"), read("&left=0&key=a"));
+        for odd in [
+            "&compact",
+            "&compact=true&supportcrypto",
+            "&no_peer_id&numwant=",
+            "&user=100%",
+        ] {
+            assert_eq!(read(&format!("&left=0{odd}")), request(), "{odd}");
+        }
+        assert!(!read("&compact=false").compact && read("&no_peer_id=true").no_peer_id);
         assert_eq!(
             read("&left=0&ip=8.8.8.8&ip=%00&supportcrypto=1&&"),
             request()
@@ -442,30 +460,24 @@ mod tests {
                 QueryError::Escape.into(),
             ),
             (format!("{good}&left=%zz"), QueryError::Escape.into()),
-            (format!("{good}&unknown=%"), QueryError::Escape.into()),
-            (format!("{good}&left"), QueryError::NoValue.into()),
-            (format!("{good}&{HASH}"), Repeated("info_hash")),
-            (format!("{good}&port=6881"), Repeated("port")),
-            (format!("{good}&left=1&left=1"), Repeated("left")),
+            (
+                format!("{good}&info_hash={}", "c".repeat(20)),
+                Repeated("info_hash"),
+            ),
+            (format!("{good}&port=6882"), Repeated("port")),
+            (format!("{good}&left=1&left=2"), Repeated("left")),
+            (format!("{HASH}&{ID}&port"), Port),
             (format!("{HASH}&{ID}&port=0"), Port),
             (format!("{HASH}&{ID}&port=65536"), Port),
             (format!("{HASH}&{ID}&port=-1"), Port),
             (format!("{HASH}&{ID}&port="), Port),
             (format!("{HASH}&{ID}&port=+80"), Port),
             (format!("{good}&left=all"), NotNumber("left")),
-            (format!("{good}&left="), NotNumber("left")),
-            (format!("{good}&left=-1"), NotNumber("left")),
-            (
-                format!("{good}&left=18446744073709551616"),
-                NotNumber("left"),
-            ),
+            (format!("{good}&left=--1"), NotNumber("left")),
+            (format!("{good}&left=+1"), NotNumber("left")),
             (format!("{good}&uploaded=1.5"), NotNumber("uploaded")),
             (format!("{good}&downloaded=0x1"), NotNumber("downloaded")),
-            (format!("{good}&numwant="), NotNumber("numwant")),
-            (format!("{good}&numwant=-"), NotNumber("numwant")),
             (format!("{good}&numwant=many"), NotNumber("numwant")),
-            (format!("{good}&compact=2"), NotFlag("compact")),
-            (format!("{good}&no_peer_id=yes"), NotFlag("no_peer_id")),
             (format!("{good}&event=exploded"), AnnounceError::Event),
             (format!("{good}&key={}", "k".repeat(101)), Key),
         ];

@@ -1,6 +1,7 @@
 //! The extension handshake (BEP 10, "handshake message"). A peer sends it first, and again when a
 //! value changes.
 
+use super::times;
 use crate::bencode::{self, Item, KeyOrder, Value};
 
 /// The extension message id of the handshake (BEP 10).
@@ -29,6 +30,9 @@ pub struct ExtensionHandshake {
     pub metadata_size: Option<u32>,
     /// `ut_pex` in `m` (BEP 11): the message id for this extension at the peer; 0 if disabled.
     pub pex: Option<u8>,
+    /// `pieceful_mtimes` in `m`: the message id for modification times at the peer; 0 if disabled.
+    /// This name is an extension of this program.
+    pub times: Option<u8>,
 }
 
 impl ExtensionHandshake {
@@ -66,6 +70,7 @@ impl ExtensionHandshake {
             metadata: extension("ut_metadata"),
             metadata_size: number("metadata_size").and_then(|number| u32::try_from(number).ok()),
             pex: extension("ut_pex"),
+            times: extension(times::EXTENSION_NAME),
         })
     }
 
@@ -82,12 +87,17 @@ impl ExtensionHandshake {
             metadata: later.metadata.or(known.metadata),
             metadata_size: later.metadata_size.or(known.metadata_size),
             pex: later.pex.or(known.pex),
+            times: later.times.or(known.times),
         };
     }
 
     /// The payload of the handshake.
     pub fn encode(&self) -> Vec<u8> {
-        let numbers = [("ut_metadata", self.metadata), ("ut_pex", self.pex)];
+        let numbers = [
+            ("ut_metadata", self.metadata),
+            ("ut_pex", self.pex),
+            (times::EXTENSION_NAME, self.times),
+        ];
         let numbers = numbers
             .into_iter()
             .filter_map(|(name, number)| Some((name, u32::from(number?).into())));
@@ -119,6 +129,7 @@ mod tests {
             metadata: Some(2),
             metadata_size: Some(31_235),
             pex: Some(0),
+            times: Some(4),
         };
         assert_eq!(
             ExtensionHandshake::parse(&handshake.encode()),

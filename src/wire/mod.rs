@@ -13,8 +13,8 @@ mod words;
 
 pub use announce::{AnnounceError, AnnounceEvent, AnnounceRequest, MAX_NUM_WANT};
 pub use announce_response::{
-    AnnounceResponse, MAX_PEERS, MAX_RESPONSE, PeerListFormat, ResponseError, SwarmPeer,
-    encode_failure,
+    AnnounceResponse, MAX_PEERS, MAX_RESPONSE, PeerListFormat, Refusal, ResponseError, SwarmPeer,
+    bounded_interval, encode_failure, printable,
 };
 pub use peer_id::PeerId;
 pub use query::QueryError;
@@ -32,4 +32,5 @@ pub mod password;
 pub mod peer;
 pub mod pex;
 pub mod replica;
+pub mod times;
 pub mod udp_tracker;

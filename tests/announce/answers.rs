@@ -197,13 +197,10 @@ fn bad_announces_get_a_reason_and_the_connection_stays_open() {
             "the query has a malformed %-escape",
         ),
         (
-            format!("{INFO_HASH}&{INFO_HASH}&{id}&port=1"),
+            format!("{INFO_HASH}&info_hash={}&{id}&port=1", "z".repeat(20)),
             "the announce has info_hash twice",
         ),
-        (
-            format!("{INFO_HASH}&{id}&port"),
-            "the query has a part without =",
-        ),
+        (format!("{INFO_HASH}&{id}&port"), "port must be"),
         (
             format!("{INFO_HASH}&{id}&port=1&left=all"),
             "left must be a number",
@@ -242,6 +239,33 @@ fn numwant_is_50_by_default_and_at_most_200() {
             client.announce('b', 1001, &more).peers.len(),
             expected,
             "{want}"
+        );
+    }
+}
+
+#[test]
+fn odd_announces_of_other_clients_are_answered_and_never_make_a_seed() {
+    let tracker = start_tracker();
+    let mut client = HttpClient::new(tracker.address());
+    let base = format!("{INFO_HASH}&peer_id={}&port=1", "b".repeat(20));
+    for odd in [
+        "left=-1",
+        "left&",
+        "left=",
+        "left=18446744073709551616",
+        "uploaded=99999999999999999999&downloaded=-1",
+        "supportcrypto&compact&no_peer_id&numwant=",
+        "left=5&key=a&left=5&key=a",
+        "user=100%",
+        "event=&ip=&trackerid=",
+    ] {
+        let answer = client.get(&format!("/announce?{base}&{odd}"));
+        let answer = AnnounceResponse::parse(&answer.body);
+        let answer = answer.unwrap_or_else(|error| panic!("{odd}: {error}"));
+        assert_eq!(
+            (answer.complete, answer.incomplete),
+            (Some(0), Some(1)),
+            "{odd}"
         );
     }
 }

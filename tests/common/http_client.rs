@@ -90,7 +90,7 @@ impl HttpResponse {
     pub(crate) fn refusal(&self) -> String {
         assert!(self.has_status("200"), "{}", self.head);
         match AnnounceResponse::parse(&self.body) {
-            Err(ResponseError::Refused(reason)) => reason,
+            Err(ResponseError::Refused(refusal)) => refusal.reason,
             other => panic!("not refused: {other:?}"),
         }
     }

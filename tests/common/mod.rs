@@ -12,6 +12,7 @@ pub(crate) mod fake_tracker;
 pub(crate) mod handmade_torrent;
 pub(crate) mod http_client;
 pub(crate) mod log;
+pub(crate) mod odd_disk;
 pub(crate) mod open_swarm;
 pub(crate) mod peer;
 pub(crate) mod process;

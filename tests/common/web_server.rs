@@ -12,6 +12,8 @@ pub(crate) struct WebRequest {
     pub(crate) path: String,
     /// The first byte of the range, and the byte after its last one.
     pub(crate) range: Option<(usize, usize)>,
+    /// The lines after the first one, in lower case.
+    pub(crate) head: String,
 }
 
 /// A running server.
@@ -71,16 +73,18 @@ fn read(reading: &mut impl BufRead) -> Option<WebRequest> {
     let mut words = first.split(' ');
     assert_eq!(words.next(), Some("GET"), "{first}");
     let path = words.next().unwrap().to_owned();
-    let mut range = None;
+    let (mut range, mut head) = (None, String::new());
     for line in lines.take_while(|line| !line.is_empty()) {
-        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
+        let line = line.to_ascii_lowercase();
+        head += &format!("{line}\n");
+        if let Some(bytes) = line.strip_prefix("range: bytes=") {
             let (start, last) = bytes.split_once('-').unwrap();
             // A range without a last byte goes to the end of the file.
             let end = last.parse().map_or(usize::MAX, |last: usize| last + 1);
             range = Some((start.parse().unwrap(), end));
         }
     }
-    Some(WebRequest { path, range })
+    Some(WebRequest { path, range, head })
 }
 
 /// Answers with a status and no body.

@@ -164,6 +164,28 @@ fn a_file_with_the_same_content_at_the_destination_is_kept_and_nothing_is_fetche
 }
 
 #[test]
+fn a_file_of_the_user_with_the_name_of_the_partial_file_stays_as_it_is() {
+    let (tracker, [mut nik, mut mayank, _], file) = team_with_gift();
+    let folder = tracker.sandbox.folder("mayank");
+    let mine = vec![b'm'; LENGTH];
+    fs::write(folder.join("gift.part"), &mine).unwrap();
+    mayank.run("download_file lab gift");
+    mayank.run("wait");
+    assert!(fs::read(folder.join("gift")).unwrap() == fs::read(&file).unwrap());
+    assert!(fs::read(folder.join("gift.part")).unwrap() == mine);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    // While the finished file is away, its place is no destination of another download.
+    fs::rename(folder.join("gift"), folder.join("moved")).unwrap();
+    let another = tracker.sandbox.file("another", LENGTH, 3);
+    nik.run(&format!("upload_file lab {}", quoted(&another)));
+    mayank.assert_refused(
+        "download_file lab another gift",
+        "exists",
+        "belongs to gift",
+    );
+}
+
+#[test]
 fn files_and_folders_at_the_destination_are_overwritten_only_with_force() {
     let (tracker, [_nik, _, mut uma], file) = team_with_gift();
     let content = fs::read(&file).unwrap();

@@ -56,6 +56,8 @@ fn every_wrong_state_has_its_own_error_for_share_commands() {
     }
     mayank.assert_refused("stop_share lab gift", "not-the-publisher", "gift");
     mayank.run("download_file lab gift");
+    assert_eq!(mayank.run("download_file lab gift")["already"], true);
+    assert_eq!(nik.run("download_file lab gift")["already"], true);
     mayank.assert_refused("download_file lab gift other", "already", "gift");
     nik.assert_refused("download_file lab gift other", "already", "shared");
 }

@@ -255,7 +255,7 @@ fn a_replaced_file_with_the_old_length_and_time_is_checked() {
         peer.wait_for_download("share", |download| download["state"] == expected);
         wait_for_log_line(
             &peer.log,
-            &["changed or not known to be whole; checking it"],
+            &["inode numbers have changed; checking the content"],
         );
         if !is_older {
             assert_serves(&peer, &TORRENT);

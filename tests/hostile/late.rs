@@ -90,7 +90,7 @@ pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Pee
     peer.download(&torrent, download_options, &|_, _| {})
         .unwrap();
     wait_for(
-        || (peer.downloads()[0].state != DownloadState::Checking).then_some(()),
+        || (!matches!(peer.downloads()[0].state, DownloadState::Checking(_))).then_some(()),
         || "the check does not end".into(),
     );
     peer

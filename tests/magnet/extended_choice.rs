@@ -90,12 +90,14 @@ fn assert_d_bin_chosen(leech: &mut Peer, set: &Path) {
     assert_files(set, &["a.txt", "sub/c.txt"]);
 }
 
-/// Asserts that `d.bin` and the text files are complete, and that the same choice is refused.
+/// Asserts that `d.bin` and the text files are complete, and that the same choice is here already.
 fn assert_d_bin_complete(leech: &mut Peer, set: &Path, command: &str) {
     assert_files(set, &["a.txt", "d.bin", "sub/c.txt"]);
     let pieces = vec![0, 1, 2, 9, 10, 11, 12, 13];
     assert_eq!(offer(leech), (pieces, true));
-    let refused = leech.try_run(command);
+    let again = leech.run(command);
+    assert_eq!(again["already"], true, "{again}");
+    let refused = leech.try_run(&format!("{command} elsewhere"));
     assert_eq!(refused["error"]["kind"], "already", "{refused}");
     let says = "set is already downloaded (3 chosen of 5 files) and shared here: ";
     assert!(message(&refused).starts_with(says), "{refused}");
@@ -153,7 +155,8 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
     assert_eq!(inode(), inode_before, "a.txt is another file than before");
     let mode = fs::metadata(set.join("sub/b.bin")).unwrap().mode();
     assert!(mode & 0o100 != 0);
-    let refused = leech.try_run(&command);
+    assert_eq!(leech.run(&command)["already"], true);
+    let refused = leech.try_run(&format!("{command} elsewhere"));
     let says = "set is already downloaded and shared here: ";
     assert!(message(&refused).starts_with(says), "{refused}");
 }
@@ -166,7 +169,8 @@ fn a_running_choice_is_extended_and_goes_on() {
     leech.wait_for_state("set", "downloading");
     let first_serving = serve_pieces(&leech, &[1, 2, 10]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 3 * 32_768);
-    let refused = leech.try_run(&command);
+    assert_eq!(leech.run(&command)["already"], true);
+    let refused = leech.try_run(&format!("{command} elsewhere"));
     let says = "set is already downloading (2 chosen of 5 files) here: ";
     assert!(message(&refused).starts_with(says), "{refused}");
     download(&mut leech, &sandbox, &SET, "--only d.bin --only empty");
@@ -232,7 +236,7 @@ fn the_refusal_of_an_extended_choice_names_the_obstacle_and_changes_nothing() {
     assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
     let found = files(&sandbox.path("leech"));
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(leech.try_run(&command)["error"]["kind"] == "already");
+    assert_eq!(leech.run(&command)["already"], true);
     // Without the obstacle, the larger choice is accepted.
     fs::remove_file(set.join("d.bin")).unwrap();
     leech.run(&format!("download {file} --only d.bin"));
@@ -379,8 +383,8 @@ fn a_choice_is_extended_while_the_metadata_is_unknown() {
     let magnet = magnet_link(&SET, "&dn=set");
     leech.run(&format!("download {magnet} --only a.txt"));
     leech.run(&format!("download {magnet} --only empty"));
-    let again = leech.try_run(&format!("download {magnet} --only empty"));
-    assert_eq!(again["error"]["kind"], "already", "{again}");
+    let again = leech.run(&format!("download {magnet} --only empty"));
+    assert_eq!(again["already"], true, "{again}");
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let metadata_peer =

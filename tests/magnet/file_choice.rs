@@ -213,6 +213,53 @@ fn with_a_magnet_link_files_are_chosen_once_the_metadata_is_known() {
 }
 
 #[test]
+fn a_magnet_link_may_select_files_by_their_numbers() {
+    let sandbox = Sandbox::new();
+    let metadata_peer = listen(&SET, "metadata", |mut link, _| {
+        serve_metadata_of(&mut link, &SET);
+    });
+    let more = format!("&dn=set{}", peer_parameter(metadata_peer));
+    let start = |name: &str, line: &str| {
+        let mut leech = sandbox.debug_peer(name, &[]);
+        leech.run(&format!("download {line}"));
+        leech
+    };
+    // The padding is file 3.
+    let select = format!("{more}&amp;so=0,3-4");
+    let mut leech = start("leech", &magnet_link(&SET, &select));
+    let has_begun = |download: &serde_json::Value| {
+        download["state"] == "downloading" && download["bytes_total"] != 0
+    };
+    leech.wait_for_download("set", has_begun);
+    leech.kill();
+    // The choice is recorded.
+    let mut leech = sandbox.debug_peer("leech", &[]);
+    leech.wait_for_download("set", has_begun);
+    let serving = serve_to(&leech, &SET, "source");
+    leech.run("wait 60");
+    let set = sandbox.path("leech/set");
+    assert_eq!(files(&set), ["a.txt", "sub/c.txt"]);
+    // The link with other numbers adds these files.
+    leech.run(&format!("download {}", magnet_link(&SET, "&so=5")));
+    serving.join().unwrap();
+    let serving = serve_to(&leech, &SET, "source");
+    leech.run("wait 60");
+    serving.join().unwrap();
+    assert_eq!(files(&set), ["a.txt", "d.bin", "sub/c.txt"]);
+    // `--only` counts more than the link.
+    let line = format!("{} --only a.txt", magnet_link(&SET, &select));
+    let mut other = start("other", &line);
+    let chosen = other.wait_for_download("set", has_begun);
+    assert_eq!(chosen["bytes_total"], 3 * 32_768);
+    // Numbers of no file fail the download, and what is no number is refused.
+    let mut none = start("none", &magnet_link(&SET, &format!("{more}&so=9")));
+    let failed = none.wait_for_state("set", "failed");
+    assert!(failed.to_string().contains("so=9"), "{failed}");
+    let link = magnet_link(&SET, "&so=first");
+    none.assert_refused(&format!("download {link}"), "bad-magnet", "selects files");
+}
+
+#[test]
 fn a_damaged_chosen_file_fails_the_download_although_the_parts_file_is_intact() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);

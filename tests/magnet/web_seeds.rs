@@ -14,6 +14,7 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
@@ -137,6 +138,127 @@ fn a_web_seed_in_a_magnet_link_is_used_and_its_redirects_are_followed() {
     // The download is known after a restart too.
     let mut leech = sandbox.debug_peer("leech", &[]);
     assert_eq!(leech.shown_download("share")["state"], "complete");
+}
+
+#[test]
+fn urls_and_redirects_are_repaired_as_browsers_do() {
+    let sandbox = Sandbox::new();
+    let server = WebServer::start(|request, _, stream| match request.path.as_str() {
+        "/my%20files/donn%C3%A9es" => redirect(stream, "../b/donn\u{e9}es/my file"),
+        "/b/donn%C3%A9es/my%20file" => redirect(stream, "/fetch/http://other/file"),
+        "/fetch/http://other/file" => send_requested(request, stream, &TORRENT.content),
+        other => panic!("{other} is asked for"),
+    });
+    let url = format!(" HTTP{}\r\n", &server.url("/my files/donn\u{e9}es#x")[4..]);
+    let mut leech = start_download(&sandbox, &TORRENT, &[url]);
+    assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+}
+
+#[test]
+fn a_coding_that_only_labels_the_file_is_ignored() {
+    let sandbox = Sandbox::new();
+    let server = WebServer::start(|request, _, stream| {
+        let mut answer = Vec::new();
+        let (from, end) = request.range.unwrap();
+        let length = TORRENT.content.len();
+        let _ = write!(
+            answer,
+            "HTTP/1.1 206 Partial Content\r\nContent-Encoding: x-gzip\r\nContent-Range: bytes \
+             {from}-{}/{length}\r\nContent-Length: {}\r\n\r\n",
+            end - 1,
+            end - from
+        );
+        stream.write_all(&answer).is_ok() && stream.write_all(&TORRENT.content[from..end]).is_ok()
+    });
+    let mut leech = start_download(&sandbox, &TORRENT, &[server.url("/share")]);
+    assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
+    assert!(
+        server
+            .requests()
+            .iter()
+            .all(|request| request.head.contains("accept-encoding: identity"))
+    );
+}
+
+/// A folder of six files without padding. Most pieces at their borders have bytes of two files.
+static BORDERS: LazyLock<Torrent> = LazyLock::new(|| {
+    let files = ["0", "1", "2", "3", "4", "5"].map(|name| (name, 100_000, ""));
+    Torrent::folder("borders", &files, 16_384, 6)
+});
+
+/// A server of the folder that lacks some files.
+fn mirror_without(lacking: &'static [&str]) -> WebServer {
+    WebServer::start(|request, _, stream| {
+        let file = request.path.strip_prefix("/borders/").unwrap();
+        match lacking.contains(&file) {
+            true => send_status(stream, "404 Not Found"),
+            false => send_requested(request, stream, BORDERS.file(file)),
+        }
+    })
+}
+
+/// How often a server was asked for a file.
+fn requests_for(server: &WebServer, file: &str) -> usize {
+    let path = format!("/borders/{file}");
+    let requests = server.requests();
+    requests
+        .iter()
+        .filter(|request| request.path == path)
+        .count()
+}
+
+#[test]
+fn a_file_that_is_missing_at_one_web_seed_is_left_out_there_only() {
+    let sandbox = Sandbox::new();
+    // The piece at the border of 2 and 3 is at neither of them alone.
+    let (one, two) = (mirror_without(&["0", "3"]), mirror_without(&["2", "5"]));
+    let mut leech = start_download(&sandbox, &BORDERS, &[one.url("/"), two.url("/")]);
+    leech.run("wait 50");
+    for file in ["0", "1", "2", "3", "4", "5"] {
+        let copy = fs::read(sandbox.path("leech/borders").join(file)).unwrap();
+        assert!(copy == BORDERS.file(file), "{file}");
+    }
+    for (server, lacking) in [(&one, ["0", "3"]), (&two, ["2", "5"])] {
+        for file in lacking {
+            assert!(requests_for(server, file) <= 1, "{file} is asked for again");
+        }
+    }
+    assert!(log_line_with(&leech.log, &["is dropped"]).is_none());
+}
+
+#[test]
+fn a_web_seed_that_waits_gets_its_turn_when_the_others_lack_a_file() {
+    let sandbox = Sandbox::new();
+    let servers: Vec<WebServer> = (0..4).map(|_| mirror_without(&["1", "2"])).collect();
+    let last = mirror_without(&[]);
+    let all = servers.iter().chain([&last]);
+    let urls: Vec<String> = all.map(|server| server.url("/")).collect();
+    let mut leech = start_download(&sandbox, &BORDERS, &urls);
+    leech.run("wait 50");
+    assert!(requests_for(&last, "1") > 0);
+}
+
+#[test]
+fn why_web_seeds_deliver_nothing_is_shown() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
+    let server = WebServer::start(|_, _, stream| send_status(stream, "403 Forbidden"));
+    let url = format!("http://user:pw@{}/f", server.address);
+    let mut leech = start_download(&sandbox, &TORRENT, &[url]);
+    let shown = leech.wait_for_download("share", |download| {
+        let trouble = download["trouble"].as_str().unwrap_or_default();
+        trouble.contains(&format!("the web seed {}", server.url("/f")))
+            && trouble.contains("HTTP status 403")
+    });
+    assert!(!shown.to_string().contains("pw"), "{shown}");
+    leech.assert_refused("wait 0.1", "not-complete", "HTTP status 403");
+    // One that lacks a file is named with it.
+    let lacking = mirror_without(&["4"]);
+    leech.run(&download_command(&sandbox, &BORDERS, &[lacking.url("/")]));
+    leech.wait_for_download("borders", |download| {
+        let trouble = download["trouble"].as_str().unwrap_or_default();
+        trouble.contains("4: HTTP status 404")
+    });
 }
 
 fn redirect(stream: &mut TcpStream, to: &str) -> bool {

@@ -47,6 +47,18 @@ fn a_backup_is_private_and_replaces_the_last_one() {
 }
 
 #[test]
+fn a_backup_that_cannot_be_written_is_refused_before_it_is_fetched() {
+    let pair = pair_with_group();
+    let (data, folder) = (pair.data(1), pair.sandbox.folder("taken"));
+    let refused = pair.run(&["--data", &data, "--backup", folder.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("taken: it is a folder"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empty_folder() {
     let mut pair = pair_with_group();
     let (data, file) = (pair.data(1), backup_path(&pair));

@@ -199,9 +199,11 @@ fn a_second_download_to_the_same_place_and_a_download_over_a_file_are_refused() 
     seed.process.kill();
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
-    assert_eq!(
-        leech.try_run(&format!("download '{torrent}'"))["error"]["kind"],
-        "already"
+    assert_eq!(leech.run(&format!("download '{torrent}'"))["already"], true);
+    leech.assert_refused(
+        &format!("download '{torrent}' elsewhere"),
+        "already",
+        "f is",
     );
     let mut other = sandbox.peer("other");
     fs::write(sandbox.path("other/f"), "mine").unwrap();

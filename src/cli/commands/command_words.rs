@@ -3,7 +3,7 @@
 use super::command::{DownloadSource, OPEN_SWARMS};
 use crate::cli::command_error::CommandError;
 use crate::peer::FileChoice;
-use crate::torrent::GlobError;
+use crate::torrent::{FilePattern, GlobError};
 use crate::wire::access::ShortText;
 use crate::wire::name::NameError;
 use crate::wire::password::Password;
@@ -73,7 +73,7 @@ impl<'a> CommandWords<'a> {
     /// A `.torrent` or a magnet link.
     pub(super) fn source(&self, at: usize) -> Result<DownloadSource, CommandError> {
         let word = self.word(at)?;
-        let start = word.get(..7).unwrap_or_default();
+        let start = word.trim_start().get(..7).unwrap_or_default();
         Ok(match start.eq_ignore_ascii_case("magnet:") {
             true => DownloadSource::Magnet(word.to_owned()),
             false => DownloadSource::Torrent(word.into()),
@@ -83,7 +83,7 @@ impl<'a> CommandWords<'a> {
     /// The flags of `download`.
     pub(super) fn file_choice(&self) -> Result<FileChoice, CommandError> {
         let patterns = self.flags.iter().filter(|(flag, _)| *flag == "--only");
-        let only = patterns.map(|(_, pattern)| pattern.parse());
+        let only = patterns.map(|(_, pattern)| pattern.parse().map(FilePattern::Path));
         let only = only.collect::<Result<_, GlobError>>();
         Ok(FileChoice {
             only: only.map_err(|error| self.error(error.to_string()))?,

@@ -10,8 +10,8 @@ use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    Check, ControlStatus, DownloadState, DownloadStatus, Finding, LinkStatus, ListedFile, Sent,
-    ShareStatus, Started, Status, TrackerState, TrackerStatus, Uploaded, Verdict,
+    Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus,
+    ListedFile, Sent, ShareStatus, Started, Status, TrackerState, TrackerStatus, Uploaded, Verdict,
 };
 use crate::torrent::InfoHash;
 use crate::wire::access::{
@@ -69,11 +69,13 @@ fn samples() -> Vec<CommandOutcome> {
             torrent: "x.torrent".into(),
             length: 1,
             pieces: 1,
+            empty_folders: vec!["logs".into()],
         }),
         CommandOutcome::Started(Started {
             name: "x".into(),
             info_hash: HASH,
             path: "/x".into(),
+            already: false,
         }),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),
@@ -88,6 +90,7 @@ fn samples() -> Vec<CommandOutcome> {
             length: 1,
             pieces: 1,
             again: false,
+            empty_folders: vec!["logs".into()],
         }),
         CommandOutcome::Files(files()),
         CommandOutcome::StoppedShare("x".into(), true),
@@ -154,6 +157,7 @@ fn downloads() -> Vec<DownloadStatus> {
     let failed = DownloadState::Failed("disk full".into());
     vec![
         download(None, failed, None),
+        download(None, DownloadState::Checking(50), None),
         download(
             Some("lab".into()),
             DownloadState::Downloading,
@@ -224,6 +228,10 @@ fn status(user: Option<String>) -> Status {
             tracker(Some(true), Some("refused".into()), Some(control)),
         ],
         links: 1,
+        damaged: vec![DamagedRecord {
+            path: "/s/records/7".into(),
+            message: "damaged".into(),
+        }],
     }
 }
 
@@ -249,6 +257,7 @@ fn value_type(value: &Value) -> &'static str {
         Value::Bool(_) => "boolean",
         Value::Number(_) => "number",
         Value::String(_) => "string",
+        Value::Array(values) if matches!(values[..], [Value::String(_), ..]) => "list of strings",
         Value::Array(_) => "list",
         Value::Object(_) => "object",
     }

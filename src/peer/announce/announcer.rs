@@ -5,13 +5,15 @@
 //! the bytes (`http`, `udp`).
 
 use super::http::{self, HttpTrackers};
+use super::named_peers::TrackerNames;
 use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
 use super::schedule::FinalAnnounce;
 use super::udp::{self, UdpTrackers};
 use super::{
-    AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy, TrackerStatus, Trackers,
-    tracker_info,
+    AnnounceFailure, AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy, TrackerStatus,
+    Trackers, tracker_info,
 };
+use crate::base::url::without_user;
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
@@ -42,6 +44,7 @@ pub(crate) struct Announcer {
     pub(crate) tracker_info: PathBuf,
     http: HttpTrackers,
     udp: UdpTrackers,
+    names: TrackerNames,
     plan: Mutex<AnnouncePlan>,
     changed: Condvar,
     /// Set when the peer stops: only final announces are made.
@@ -56,6 +59,7 @@ impl Announcer {
             tracker_info,
             http: HttpTrackers::new(source),
             udp: UdpTrackers::new(source),
+            names: TrackerNames::default(),
             plan: Mutex::default(),
             changed: Condvar::new(),
             ending: AtomicBool::new(false),
@@ -170,6 +174,7 @@ impl Announcer {
                     swarm.give_up_peers("the tracker that named it has failed");
                 }
                 swarm.add_peers(result.peers);
+                self.names.call(swarm, &result.named_peers);
             }
         }
     }
@@ -214,9 +219,11 @@ impl Announcer {
         at: &SwarmAtTracker,
         event: Option<AnnounceEvent>,
         final_limit: Option<Duration>,
-    ) -> Result<AnnounceResponse, String> {
-        let request = request(context, &*at.swarm, event)
-            .ok_or("this peer has no port that others can connect to")?;
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
+        let request = request(context, &*at.swarm, event).ok_or_else(|| {
+            let reason = "this peer has no port that others can connect to";
+            AnnounceFailure::Final(reason.to_owned())
+        })?;
         match url.split_once("://") {
             Some(("http" | "https", _)) => {
                 let limit = final_limit.unwrap_or(http::ANSWER);
@@ -228,9 +235,9 @@ impl Announcer {
                 let limit = final_limit.unwrap_or(udp::ANSWER);
                 self.udp.announce(url, &request, limit, &is_cancelled)
             }
-            _ => {
-                Err("the URL of the tracker must begin with http://, https:// or udp://".to_owned())
-            }
+            _ => Err(AnnounceFailure::Final(
+                "the URL of the tracker must begin with http://, https:// or udp://".to_owned(),
+            )),
         }
     }
 
@@ -238,7 +245,7 @@ impl Announcer {
     fn settle(
         &self,
         due: &OpenAnnounce,
-        outcome: Result<AnnounceResponse, String>,
+        outcome: Result<AnnounceResponse, AnnounceFailure>,
     ) -> AnnounceResult {
         let lacks_peers = due.payload.swarm.lacks_peers();
         let result = lock(&self.plan).settle(due, outcome, lacks_peers, Instant::now());
@@ -274,7 +281,7 @@ impl<S: Announced + 'static> Trackers<S> for Announcer {
 }
 
 fn log_result(due: &OpenAnnounce, result: &AnnounceResult) {
-    let (name, url) = (due.payload.swarm.name(), &due.tracker);
+    let (name, url) = (due.payload.swarm.name(), without_user(&due.tracker));
     match &result.notice {
         Some(AnnounceNotice::Answers) => log::info!("{name}: {url} answers"),
         Some(AnnounceNotice::Trouble(trouble)) => log::warn!("{name}: {url}: {trouble}"),

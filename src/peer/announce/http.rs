@@ -4,7 +4,10 @@ use super::{AnnounceFailure, AnnounceSource, bound::BoundConnector};
 use crate::peer::{ForbiddenZone, Zone, ZoneResolver};
 use crate::system::cause;
 use crate::wire::udp_tracker::AddressFamily;
-use crate::wire::{AnnounceRequest, AnnounceResponse, MAX_RESPONSE};
+use crate::wire::{
+    AnnounceRequest, AnnounceResponse, MAX_RESPONSE, Refusal, ResponseError, bounded_interval,
+    printable,
+};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -12,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use ureq::config::{Config, IpFamily};
-use ureq::http::Uri;
+use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector};
 
@@ -64,7 +67,7 @@ impl HttpTrackers {
         request: &AnnounceRequest,
         tracker_id: Option<&[u8]>,
         limit: Duration,
-    ) -> Result<AnnounceResponse, String> {
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
         let client = self.client.get_or_init(|| {
             Client::new(
                 self.source,
@@ -72,9 +75,9 @@ impl HttpTrackers {
             )
         });
         if url.starts_with("https://") && !client.has_authorities {
-            return Err(format!(
+            return Err(AnnounceFailure::Final(format!(
                 "no file with this system's certificate authorities is found; name one in {AUTHORITIES_VARIABLE}"
-            ));
+            )));
         }
         let (url, deadline) = (request.url(url, tracker_id), Instant::now() + limit);
         self.source.announce(|family| {
@@ -96,15 +99,71 @@ fn exchange(
 ) -> Result<AnnounceResponse, AnnounceFailure> {
     let call = agent.get(url).config().timeout_global(Some(limit)).build();
     let mut response = call.call().map_err(|error| failure(&error))?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(AnnounceFailure::Final(format!("HTTP status {status}")));
-    }
     let body = response.body_mut().with_config().limit(MAX_RESPONSE as u64);
-    let body = body
-        .read_to_vec()
-        .map_err(|error| AnnounceFailure::Final(error.to_string()))?;
-    AnnounceResponse::parse(&body).map_err(|error| AnnounceFailure::Final(error.to_string()))
+    let body = body.read_to_vec();
+    if !response.status().is_success() {
+        return Err(refused(&response, &body.unwrap_or_default()));
+    }
+    let body = body.map_err(|error| match error {
+        ureq::Error::BodyExceedsLimit(_) => AnnounceFailure::useless(error.to_string()),
+        error => AnnounceFailure::NoAnswer(error.to_string()),
+    })?;
+    AnnounceResponse::parse(&body).map_err(|error| match error {
+        ResponseError::Refused(Refusal { reason, retry }) => {
+            let reason = format!("the tracker refuses: {reason}");
+            AnnounceFailure::Refused(Refusal { reason, retry })
+        }
+        ResponseError::Bencode(_) if let Some(coding) = coding(&response, &body) => {
+            AnnounceFailure::useless(format!(
+                "the tracker's answer is compressed ({coding}), but was requested without compression"
+            ))
+        }
+        error => AnnounceFailure::useless(error.to_string()),
+    })
+}
+
+/// The failure for an HTTP status that is not a success. The body may have a reason, as a dictionary
+/// or as plain text. After a server error, a gateway may work again soon.
+fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
+    let status = response.status();
+    let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());
+    let wait = wait.map(Duration::from_secs).map(bounded_interval);
+    let plain = || {
+        let is_plain =
+            header(response, "content-type").is_some_and(|kind| kind.starts_with("text/plain"));
+        let text = String::from_utf8_lossy(body);
+        let line = text.trim().lines().next().filter(|_| is_plain)?;
+        Some(Refusal {
+            reason: printable(line),
+            retry: None,
+        })
+    };
+    let refusal = match AnnounceResponse::parse(body) {
+        Err(ResponseError::Refused(refusal)) => Some(refusal),
+        _ => plain(),
+    };
+    let reason = match &refusal {
+        Some(refusal) => format!("HTTP status {status}: {refusal}"),
+        None => format!("HTTP status {status}"),
+    };
+    let retry = refusal.as_ref().and_then(|refusal| refusal.retry).or(wait);
+    match status.is_server_error() && refusal.is_none() && retry.is_none() {
+        true => AnnounceFailure::Final(reason),
+        false => AnnounceFailure::Refused(Refusal { reason, retry }),
+    }
+}
+
+/// The coding of a body that is not plain: what its header says, or what its first bytes show.
+fn coding(response: &Response<ureq::Body>, body: &[u8]) -> Option<String> {
+    let named = header(response, "content-encoding").filter(|coding| *coding != "identity");
+    let shown = body.starts_with(&[0x1f, 0x8b]).then_some("gzip");
+    let coding = named.or(shown)?;
+    Some(coding.chars().take(80).collect())
+}
+
+fn header<'a>(response: &'a Response<ureq::Body>, name: &str) -> Option<&'a str> {
+    let value = response.headers().get(name)?.to_str().ok()?.trim();
+    Some(value).filter(|value| !value.is_empty())
 }
 
 impl Client {
@@ -137,6 +196,7 @@ impl Client {
             .proxy(None)
             .tls_config(tls)
             .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
             .ip_family(family)
             .build()
     }
@@ -229,7 +289,7 @@ mod tests {
 
     /// The answer to an announce to a TLS tracker whose certificate is for `name`. The peer trusts
     /// the authority that signed it or, for a stranger, another one.
-    fn announce(name: &str, is_stranger: bool, listen: &str) -> Result<AnnounceResponse, String> {
+    fn announce(name: &str, is_stranger: bool, listen: &str) -> AnnounceFailure {
         let authority = Authority::generate("test").unwrap();
         let server = TlsServer::new(authority.issue(name).unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -262,16 +322,16 @@ mod tests {
         let answer = trackers.announce(&url, &request(), None, limit);
         drop(trackers);
         serving.join().unwrap();
-        answer
+        answer.unwrap_err()
     }
 
     #[test]
     fn an_https_tracker_is_accepted_if_its_certificate_is_valid() {
         for listen in ["0.0.0.0", "127.0.0.2", "::"] {
             let answer = announce("localhost", false, listen);
-            assert_eq!(answer, Err("the tracker refuses: not here".to_owned()));
+            assert_eq!(answer.to_string(), "the tracker refuses: not here");
             for (name, is_stranger) in [("localhost", true), ("elsewhere", false)] {
-                let answer = announce(name, is_stranger, listen).unwrap_err();
+                let answer = announce(name, is_stranger, listen).to_string();
                 assert!(answer.contains("certificate"), "{answer}");
             }
         }
@@ -285,9 +345,8 @@ mod tests {
         let all = ["0.0.0.0", "127.0.0.2"].map(|listen| trackers(None, listen));
         let announce = |url: &str| {
             let [any, bound] = all.each_ref().map(|trackers| {
-                trackers
-                    .announce(url, &request(), None, ANSWER)
-                    .unwrap_err()
+                let answer = trackers.announce(url, &request(), None, ANSWER);
+                answer.unwrap_err().to_string()
             });
             assert_eq!(any, bound);
             any
@@ -333,7 +392,7 @@ mod tests {
             });
             let url = format!("http://127.0.0.1:{port}/key/announce");
             let answer = trackers.announce(&url, &request(), None, ANSWER);
-            let answer = answer.unwrap_err();
+            let answer = answer.unwrap_err().to_string();
             assert!(answer.contains("may not lead there"), "{answer}");
             drop(trackers);
             assert_eq!(serving.join().unwrap(), 0, "/admin was asked for");
@@ -349,6 +408,6 @@ mod tests {
             None,
             ANSWER,
         );
-        assert!(answer.unwrap_err().contains("SSL_CERT_FILE"));
+        assert!(answer.unwrap_err().to_string().contains("SSL_CERT_FILE"));
     }
 }

@@ -5,12 +5,13 @@
 //! chooses among the trackers of a torrent, `plan` combines these and TRACKER_INFO with the
 //! schedule, and `announcer` runs the threads that make the announces, over `http` and `udp`, from
 //! an address that `source` chooses. `announced` is the trait of everything that is announced in
-//! open swarms.
+//! open swarms. `named_peers` looks up peers that are named by host name.
 
 mod announced;
 mod announcer;
 mod bound;
 mod http;
+pub(super) mod named_peers;
 mod pace;
 mod plan;
 mod schedule;

@@ -41,6 +41,12 @@ pub(crate) enum AnnounceOutcome {
         /// The download has no peer to request from.
         lacks_peers: bool,
     },
+    /// The tracker answered that it does not list the swarm.
+    Refused {
+        trouble: String,
+        /// The pause that the tracker asks for. Without one, the pause grows with each refusal.
+        retry: Option<Duration>,
+    },
     /// The tracker does not list the swarm at present. `started` is sent after this pause.
     Unlisted {
         pause: Duration,
@@ -62,7 +68,18 @@ pub(crate) enum AnnounceNotice {
     Ended(String),
 }
 
+/// The pause after the first refusal, and the longest one. The pause doubles with each refusal.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
 impl Pace {
+    /// The pause after this number of refusals in a row. A tracker that refuses is up: asking again
+    /// at once does not help.
+    pub(super) fn after_refusals(refusals: u32) -> Duration {
+        let (first, longest) = REFUSED;
+        let doubled = first.saturating_mul(1 << refusals.saturating_sub(1).min(8));
+        doubled.min(longest)
+    }
+
     /// The pause after this number of failures in a row.
     pub(super) fn after_failures(&self, failures: u32, lacks_peers: bool) -> Duration {
         let (first, longest) = self.retry;

@@ -8,9 +8,10 @@
 use super::pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
 use super::schedule::{self, FinalAnnounce, Schedule};
 use super::tiers::{PeerUpdate, TierPolicy, Tiers};
-use super::{Announced, TrackerStatus};
+use super::{AnnounceFailure, Announced, TrackerStatus};
+use crate::base::url::without_user;
 use crate::torrent::InfoHash;
-use crate::wire::{AnnounceEvent, AnnounceResponse};
+use crate::wire::{AnnounceEvent, AnnounceResponse, HostPort, Refusal};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub(super) struct SwarmAtTracker {
     pub(super) swarm: Arc<dyn Announced>,
     /// The id that the tracker returned, to be sent back to it.
     pub(super) tracker_id: Option<Vec<u8>>,
+    /// The warning in the last answer.
     warning: Option<String>,
 }
 
@@ -60,6 +62,8 @@ pub(super) struct AnnounceResult {
     pub(super) swarm: Option<Arc<dyn Announced>>,
     /// The peers that the tracker returned.
     pub(super) peers: Vec<SocketAddr>,
+    /// The peers that it returned by host name.
+    pub(super) named_peers: Vec<HostPort>,
     /// The peers known before are dropped.
     pub(super) replaces_peers: bool,
     pub(super) notice: Option<AnnounceNotice>,
@@ -210,7 +214,7 @@ impl AnnouncePlan {
     pub(super) fn settle(
         &mut self,
         due: &OpenAnnounce,
-        outcome: Result<AnnounceResponse, String>,
+        outcome: Result<AnnounceResponse, AnnounceFailure>,
         lacks_peers: bool,
         now: Instant,
     ) -> AnnounceResult {
@@ -236,20 +240,27 @@ impl AnnouncePlan {
                 if peer_update != PeerUpdate::Ignore {
                     let peers = response.peers.into_iter();
                     result.peers = peers.map(|peer| peer.address).collect();
+                    result.named_peers = response.named_peers;
                 }
                 result.replaces_peers = peer_update == PeerUpdate::Replace;
                 let warning = &mut result.warning;
                 self.schedule.update_due(due, |at| {
                     // An answer without an id means that the former id stays valid.
                     at.tracker_id = response.tracker_id.or(at.tracker_id.take());
-                    let is_new = |now: &String| Some(now) != at.warning.as_ref();
-                    *warning = response.warning.filter(is_new);
-                    at.warning = warning.clone().or(at.warning.take());
+                    let former = std::mem::replace(&mut at.warning, response.warning);
+                    *warning = at
+                        .warning
+                        .clone()
+                        .filter(|now| Some(now) != former.as_ref());
                 });
                 AnnounceOutcome::Answered(answer)
             }
-            Err(trouble) => AnnounceOutcome::Failed {
-                trouble,
+            Err(AnnounceFailure::Refused(Refusal { reason, retry })) => AnnounceOutcome::Refused {
+                trouble: reason,
+                retry,
+            },
+            Err(failure) => AnnounceOutcome::Failed {
+                trouble: failure.to_string(),
                 lacks_peers,
             },
         };
@@ -285,9 +296,9 @@ impl AnnouncePlan {
         let mut trackers: BTreeMap<&str, TrackerStatus> = BTreeMap::new();
         for (url, task) in self.schedule.tasks() {
             let former = trackers.remove(url.as_str()).unwrap_or_default();
-            let trouble = || task.trouble().map(str::to_owned);
+            let trouble = || shown_trouble(task);
             let status = TrackerStatus {
-                url: url.clone(),
+                url: without_user(url),
                 reachable: former.reachable.max(task.reached()),
                 trouble: former.trouble.or_else(trouble),
                 control: None,
@@ -297,29 +308,48 @@ impl AnnouncePlan {
         trackers.into_values().collect()
     }
 
-    /// The latest trouble with the trackers of a swarm, if none of them answers. `None` before the
-    /// first announce.
+    /// The latest trouble with the trackers of a swarm, if none of them answers, or what one that
+    /// answers warns of. `None` before the first announce.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let swarm = self.swarms.get(&info_hash)?;
         let tasks = self.schedule.tasks_of(info_hash);
         let mut tasks = tasks.filter(|(_, task)| !task.is_leaving()).peekable();
         if tasks.peek().is_none() {
-            let none = match swarm.tiers.is_private() {
-                true => "the torrent is private and names no tracker",
-                false => "neither the torrent nor TRACKER_INFO names a tracker",
+            let is_passed_over = swarm.tiers.is_empty() && !swarm.announced.tiers().is_empty();
+            let none = match (swarm.tiers.is_private(), is_passed_over) {
+                (true, false) => "the torrent is private and names no tracker",
+                (false, false) => "neither the torrent nor TRACKER_INFO names a tracker",
+                (true, true) => "the torrent is private and names no http, https or udp tracker",
+                (false, true) => {
+                    "the torrent names no http, https or udp tracker, and TRACKER_INFO names none"
+                }
             };
             return Some(none.to_owned());
         }
-        let mut trouble = None;
+        let (mut trouble, mut answers) = (None, false);
         for (url, task) in tasks {
-            match (task.trouble(), task.reached()) {
-                (Some(reason), _) => trouble = Some(format!("{url}: {reason}")),
-                (None, Some(true)) => return None,
-                _ => {}
+            if answers && task.reached() != Some(true) {
+                continue;
             }
+            if !answers && task.reached() == Some(true) {
+                (answers, trouble) = (true, None);
+            }
+            let shown = shown_trouble(task);
+            trouble = shown
+                .map(|reason| format!("{}: {reason}", without_user(url)))
+                .or(trouble);
         }
         trouble
     }
+}
+
+type Task = schedule::AnnounceTask<SwarmAtTracker>;
+
+/// The trouble with a tracker, or what it warns of.
+fn shown_trouble(task: &Task) -> Option<String> {
+    let warning = task.payload.warning.as_ref();
+    let warning = || warning.map(|warning| format!("the tracker warns: {warning}"));
+    task.trouble().map(str::to_owned).or_else(warning)
 }
 
 /// Whether the last announce to this tracker failed.

@@ -5,8 +5,8 @@
 //!
 //! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 
-use crate::wire::AnnounceResponse;
 use crate::wire::udp_tracker::AddressFamily;
+use crate::wire::{AnnounceResponse, Refusal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The address that the peer listens on, in canonical form.
@@ -15,22 +15,33 @@ pub(super) struct AnnounceSource {
     listen: IpAddr,
 }
 
-/// Why an announce over one family failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why an announce failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AnnounceFailure {
     /// The tracker has no address in this family.
+    #[error("{0}")]
     NoAddress(String),
     /// No answer arrived.
+    #[error("{0}")]
     NoAnswer(String),
-    /// The tracker refused, or the peer stops: nothing else is tried.
+    /// The tracker refused, or its answer is of no use: nothing else is tried.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The peer stops, or this tracker cannot be asked: nothing else is tried.
+    #[error("{0}")]
     Final(String),
 }
 
 impl AnnounceFailure {
-    fn reason(self) -> String {
-        match self {
-            Self::NoAddress(reason) | Self::NoAnswer(reason) | Self::Final(reason) => reason,
-        }
+    /// Whether nothing else is tried.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Final(_))
+    }
+
+    /// An answer that is of no use. It does not say when to ask again.
+    pub(super) fn useless(reason: String) -> Self {
+        let retry = None;
+        Self::Refused(Refusal { reason, retry })
     }
 }
 
@@ -74,7 +85,7 @@ impl AnnounceSource {
     pub(super) fn announce(
         self,
         mut over: impl FnMut(AddressFamily) -> Result<AnnounceResponse, AnnounceFailure>,
-    ) -> Result<AnnounceResponse, String> {
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
         // Each family, and whether the peer can be reached in it.
         let families = match self.listen {
             IpAddr::V4(_) => [(AddressFamily::V4, true), (AddressFamily::V6, false)],
@@ -85,29 +96,29 @@ impl AnnounceSource {
             IpAddr::V6(_) => [(AddressFamily::V6, true), (AddressFamily::V4, false)],
         };
         let mut answer: Option<AnnounceResponse> = None;
-        let mut failures = Vec::new();
+        let mut failures: Vec<AnnounceFailure> = Vec::new();
         for (family, is_reachable) in families {
-            let settled = answer.is_some()
-                || failures
-                    .iter()
-                    .any(|failure| matches!(failure, AnnounceFailure::Final(_)));
+            let settled = answer.is_some() || failures.iter().any(|failure| failure.is_final());
             if settled && !is_reachable {
                 break;
             }
             match (over(family), &mut answer) {
-                (Ok(more), Some(answer)) => answer.peers.extend(more.peers),
+                (Ok(more), Some(answer)) => {
+                    answer.peers.extend(more.peers);
+                    answer.named_peers.extend(more.named_peers);
+                }
                 (Ok(first), None) => answer = Some(first),
                 (Err(failure), _) => failures.push(failure),
             }
         }
         let least_informative = |failure: &AnnounceFailure| match failure {
-            AnnounceFailure::Final(_) => 0,
+            AnnounceFailure::Final(_) | AnnounceFailure::Refused(_) => 0,
             AnnounceFailure::NoAnswer(_) => 1,
             AnnounceFailure::NoAddress(_) => 2,
         };
         answer.ok_or_else(|| {
             let failure = failures.into_iter().min_by_key(least_informative);
-            failure.map(AnnounceFailure::reason).unwrap_or_default()
+            failure.unwrap_or_else(|| AnnounceFailure::NoAddress(String::new()))
         })
     }
 }
@@ -124,7 +135,7 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
     use crate::wire::SwarmPeer;
-    use AnnounceFailure::{Final, NoAddress, NoAnswer};
+    use AnnounceFailure::{NoAddress, NoAnswer};
     use std::time::Duration;
 
     fn source(listen: &str) -> AnnounceSource {
@@ -169,6 +180,7 @@ mod tests {
                 address: ([10, 0, 0, 1], port).into(),
                 id: None,
             }],
+            named_peers: Vec::new(),
             external_ip: None,
             pieceful: false,
             tracker_id: None,
@@ -200,7 +212,10 @@ mod tests {
             let peers = response.peers.iter();
             peers.map(|peer| peer.address.port()).collect()
         };
-        (tried, result.map(ports))
+        (
+            tried,
+            result.map(ports).map_err(|failure| failure.to_string()),
+        )
     }
 
     #[test]
@@ -208,7 +223,7 @@ mod tests {
         let (v4, v6) = (AddressFamily::V4, AddressFamily::V6);
         let none = || Err(NoAddress("none".to_owned()));
         let silent = || Err(NoAnswer("silent".to_owned()));
-        let refused = || Err(Final("refused".to_owned()));
+        let refused = || Err(AnnounceFailure::useless("refused".to_owned()));
         let error = |reason: &str| Err(reason.to_owned());
         for (listen, over_v4, over_v6, tried, expected) in [
             ("0.0.0.0", Ok(4), Ok(6), vec![v4], Ok(vec![4])),

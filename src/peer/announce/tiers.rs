@@ -20,6 +20,8 @@
 //! In scope: the choice. The caller passes in the time and the results. Out of scope: when an
 //! announce is made (`schedule`).
 
+use crate::base::url::scheme;
+use crate::torrent::is_tracker_url;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -54,11 +56,13 @@ pub(super) struct Tiers {
 }
 
 impl Tiers {
-    /// The tiers of a metainfo, each shuffled. Of duplicate URLs the first one is kept.
+    /// The tiers of a metainfo, each shuffled. Of duplicate URLs the first one is kept. Trackers of
+    /// other protocols, such as `wss://`, are passed over.
     pub(super) fn new(tiers: &[Vec<String>], policy: TierPolicy) -> Self {
         let mut seen = HashSet::new();
         let tiers = tiers.iter().map(|tier| {
-            let urls = tier.iter().filter(|url| seen.insert(url.as_str()));
+            let urls = tier.iter().filter(|url| is_supported(url));
+            let urls = urls.filter(|url| seen.insert(url.as_str()));
             let mut urls: Vec<String> = urls.cloned().collect();
             fastrand::shuffle(&mut urls);
             urls
@@ -71,6 +75,11 @@ impl Tiers {
             current: None,
             failed: HashSet::new(),
         }
+    }
+
+    /// Whether there is no tracker.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tiers.iter().all(Vec::is_empty)
     }
 
     /// Marks the torrent as private, which a magnet link does not say. `has_failed` returns whether
@@ -178,6 +187,12 @@ impl Tiers {
     }
 }
 
+/// Whether announces to this URL are possible. Text without a scheme stays, so that a person sees
+/// what is wrong with it.
+fn is_supported(url: &str) -> bool {
+    is_tracker_url(url) || scheme(url).is_none()
+}
+
 /// What an answer does to the known peers of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerUpdate {
@@ -220,6 +235,9 @@ mod tests {
         );
         assert_eq!(wanted(&tiers, &["b"]), "a", "the first is back");
         assert_eq!(wanted(&self::tiers(&[]), &[]), "");
+        let odd = self::tiers(&[&["wss://x"], &["dht://y", "a"], &["udp://z"]]);
+        assert_eq!(wanted(&odd, &["a"]), "audp://z");
+        assert!(!odd.is_empty() && self::tiers(&[&["wss://x"]]).is_empty());
     }
 
     #[test]

@@ -61,11 +61,12 @@ impl UdpTrackers {
         announce: &AnnounceRequest,
         limit: Duration,
         is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<AnnounceResponse, String> {
-        let (host, url_data) = parse_url(url)?;
+    ) -> Result<AnnounceResponse, AnnounceFailure> {
+        let (host, url_data) = parse_url(url).map_err(AnnounceFailure::Final)?;
         let deadline = Instant::now() + limit;
         let addresses = (host.host.as_str(), host.port).to_socket_addrs();
-        let addresses = addresses.map_err(|error| format!("{}: {error}", host.host))?;
+        let addresses = addresses
+            .map_err(|error| AnnounceFailure::NoAddress(format!("{}: {error}", host.host)))?;
         let addresses: Vec<SocketAddr> = addresses.map(canonical).collect();
         self.source.announce(|family| {
             let mut trouble = AnnounceFailure::NoAddress(format!("{} has no address", host.host));
@@ -79,7 +80,7 @@ impl UdpTrackers {
                     is_cancelled,
                 };
                 match self.ask(&exchange, announce, url_data) {
-                    Err(failure @ AnnounceFailure::Final(_)) => return Err(failure),
+                    Err(failure) if failure.is_final() => return Err(failure),
                     Err(failure) => trouble = failure,
                     answered => return answered,
                 }
@@ -127,9 +128,10 @@ fn pause_after(times: u32) -> Duration {
 /// The tracker's host and port, and the URL data of BEP 41: path and query.
 fn parse_url(url: &str) -> Result<(HostPort, &str), String> {
     let rest = url.strip_prefix("udp://").unwrap_or(url);
-    let rest = rest.split('#').next().unwrap_or_default();
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, url_data) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    // UDP has no place for a user name.
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let host: HostPort = host.parse().map_err(|error| format!("{error}"))?;
     if host.port == 0 {
         return Err("the tracker's URL has port 0".to_owned());
@@ -213,9 +215,8 @@ impl Exchange<'_> {
             match UdpResponse::parse(datagram, family) {
                 Ok(response) if response.transaction() != request.transaction() => {}
                 Ok(UdpResponse::Error { message, .. }) => {
-                    return Err(AnnounceFailure::Final(format!(
-                        "the tracker refuses: {message}"
-                    )));
+                    let reason = format!("the tracker refuses: {message}");
+                    return Err(AnnounceFailure::useless(reason));
                 }
                 Ok(response) => {
                     if let Some(answer) = answer(response) {

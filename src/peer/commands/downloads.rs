@@ -2,10 +2,10 @@
 
 use crate::peer::{
     DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry, Transfer,
-    already_error, magnet::start_search, now_ms, place_of, read_torrent,
+    already_error, magnet::start_search, now_ms, or_already, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
-use crate::torrent::Magnet;
+use crate::torrent::{InfoHash, Magnet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,13 +36,15 @@ impl Peer {
             peers: Vec::new(),
             replaces: None,
         };
-        planned.start(&self.services, progress)?;
-        Ok(started)
+        let info_hash = started.info_hash;
+        let started = planned.start(&self.services, progress).map(|()| started);
+        self.or_already(info_hash, options.destination.as_deref(), started)
     }
 
     /// Starts the download of a magnet link. The metadata is fetched first, from peers. The link
     /// names some of them; others come from the trackers of the link and of TRACKER_INFO. Then the
-    /// download continues as in [`Peer::download`].
+    /// download continues as in [`Peer::download`]. Without patterns in `options`, the link may
+    /// select the files.
     ///
     /// # Errors
     /// When the link or the destination cannot be used, or the share is here already.
@@ -52,6 +54,10 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let magnet: Magnet = link.parse()?;
+        let options = DownloadOptions {
+            choice: options.choice.or_selected_by(&magnet),
+            ..options
+        };
         let known = self.transfers.entry(magnet.info_hash);
         match known.filter(|known| !known.has_failed()) {
             Some(SwarmEntry::Search(known)) => return self.extend_search(&known, options),
@@ -94,7 +100,14 @@ impl Peer {
         let destination = absolute_destination(options.destination.as_deref())?;
         let choice = known.choice.union(&options.choice);
         let former = SwarmEntry::Search(Arc::clone(known));
-        if destination != known.record.destination || choice == known.choice {
+        let is_there = destination == known.record.destination;
+        if choice == known.choice && (is_there || options.destination.is_none()) {
+            return Ok(Started {
+                already: true,
+                ..started(known)
+            });
+        }
+        if !is_there || choice == known.choice {
             return Err(already_error(&former));
         }
         let record = MagnetRecord {
@@ -134,8 +147,32 @@ impl Peer {
             // `start` finds the running download and extends it.
             replaces: None,
         };
-        planned.start(&self.services, &|_, _| {})?;
-        Ok(started)
+        let info_hash = started.info_hash;
+        let started = planned.start(&self.services, &|_, _| {}).map(|()| started);
+        self.or_already(info_hash, options.destination.as_deref(), started)
+    }
+
+    /// Turns the error for a share that is here already into a success, if that is what was asked
+    /// for.
+    fn or_already(
+        &self,
+        info_hash: InfoHash,
+        destination: Option<&Path>,
+        started: Result<Started, PeerError>,
+    ) -> Result<Started, PeerError> {
+        if !matches!(started, Err(PeerError::Already { .. })) {
+            return started;
+        }
+        let place = self.transfers.transfer(info_hash);
+        let named = match (destination, place) {
+            (None, _) => None,
+            (Some(named), None) => Some(absolute_destination(Some(named))?),
+            (Some(named), Some(transfer)) => {
+                let metainfo = &transfer.plan.metainfo;
+                Some(place_of(&self.transfers, metainfo, Some(named))?.path())
+            }
+        };
+        or_already(&self.transfers, info_hash, named.as_deref(), started)
     }
 }
 
@@ -144,6 +181,7 @@ fn started(search: &MagnetSearch) -> Started {
         name: search.name().to_owned(),
         info_hash: search.info_hash(),
         path: search.record.destination.clone(),
+        already: false,
     }
 }
 
@@ -153,6 +191,11 @@ fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError
     let destination = destination.unwrap_or(Path::new("."));
     let file_error = PeerError::file(destination);
     let absolute = std::path::absolute(destination).map_err(file_error)?;
+    // The slash says that it is a folder, even if its disk is not mounted at a later start.
+    let absolute = match absolute.is_dir() {
+        true => absolute.join(""),
+        false => absolute,
+    };
     let folder = match absolute.parent() {
         Some(parent) if !absolute.is_dir() => parent,
         _ => &absolute,
@@ -161,4 +204,23 @@ fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError
         return Err(file_error(std::io::ErrorKind::NotADirectory.into()));
     }
     Ok(absolute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_still_one_when_it_is_gone() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("mnt");
+        std::fs::create_dir(&folder).unwrap();
+        let ends_as_folder = |path: &Path| {
+            let destination = absolute_destination(Some(path)).unwrap();
+            destination.as_os_str().as_encoded_bytes().ends_with(b"/")
+        };
+        assert!(ends_as_folder(&folder) && !ends_as_folder(&folder.join("new")));
+        let missing = absolute_destination(Some(&temporary.path().join("gone/new")));
+        assert!(matches!(missing, Err(PeerError::File { .. })));
+    }
 }

@@ -2,15 +2,19 @@
 
 use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::peer::{
-    AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, Peer, PeerError, Started, SwarmEntry,
-    Transfer, TransferPlan, already_error, check_same_kind, place, whole_at,
+    AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
+    RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, already_error,
+    check_nothing_inside, check_same_kind, check_unused, enter, or_already, place, whole_at,
 };
 use crate::storage::{
-    CreateOptions, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, Store, StoreError,
-    create_stamped,
+    CreateOptions, CreatedShare, Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind,
+    ShareDraft, Store, StoreError,
 };
-use crate::torrent::{Info, InfoHash, Metainfo};
-use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome, FileEntry};
+use crate::torrent::{Info, InfoHash, Metainfo, Selection};
+use crate::wire::access::{
+    AccessErrorKind, AccessRefusal, DecisionEntry, DecisionOutcome, FileEntry,
+};
+use crate::wire::control::TextLine;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::path::Path;
@@ -29,6 +33,8 @@ pub struct Uploaded {
     pub pieces: u32,
     /// Whether the catalogue had the same content already. It is shared from here too.
     pub again: bool,
+    /// The empty folders that were left out.
+    pub empty_folders: Vec<String>,
 }
 
 /// A share in a group's catalogue.
@@ -124,35 +130,43 @@ impl Peer {
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let pem = certificate.to_pem();
         let options = CreateOptions {
-            piece_length: None,
             private: true,
             file_sha1: true,
             ssl_cert: Some(&pem),
+            ..CreateOptions::default()
         };
-        let (info, stamps) =
-            create_stamped(&path, &options, progress, self.services.command.flag())?;
+        let draft = ShareDraft::new(&path, &options)?;
+        // What would be refused in the end is refused now, because hashing may take long.
+        self.context.records.check_writable()?;
+        self.check_name_is_free(&membership.group, draft.info())?;
+        let CreatedShare {
+            metainfo,
+            stamps,
+            empty_folders,
+        } = draft.hash(progress, self.services.command.flag())?;
+        let info = metainfo.info();
         let mut uploaded = Uploaded {
             name: info.name().to_string(),
             info_hash: info.info_hash(),
             length: info.lengths().total(),
             pieces: info.lengths().pieces(),
             again: false,
+            empty_folders,
         };
         // The files must be open before others learn of the share.
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.stamps()?;
         store.seal(&stamps);
-        match account.publish(&membership.group, &info) {
+        match account.publish(&membership.group, info) {
             Ok(()) => {}
             Err(AccountError::Refused(refused)) if refused.kind == AccessErrorKind::ShareExists => {
-                if !self.is_in_catalogue(&membership.group, &info)? {
+                if !self.is_in_catalogue(&membership.group, info)? {
                     return Err(AccountError::Refused(refused).into());
                 }
                 uploaded.again = true;
             }
             Err(error) => return Err(error.into()),
         }
-        let metainfo = Metainfo::new(info, Vec::new());
         let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
             ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
@@ -187,7 +201,8 @@ impl Peer {
     /// Starts the download of a group's share: into `destination` if that is a folder, otherwise to
     /// that path; without a destination, into the current folder. An existing file with the same
     /// content is kept. With `force`, other content is replaced once the download is complete;
-    /// until then, and if the download fails, it stays unchanged.
+    /// until then, and if the download fails, it stays unchanged. `progress` is called with the
+    /// bytes of existing files that are hashed, and all bytes.
     ///
     /// # Errors
     /// When the user lacks the right, the destination cannot be used, or the share is here already.
@@ -197,6 +212,7 @@ impl Peer {
         name: &str,
         destination: Option<&Path>,
         force: bool,
+        progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Started, PeerError> {
         let membership = self.membership(group)?;
         let info = self.account().metainfo(&membership.group, name)?;
@@ -205,50 +221,70 @@ impl Peer {
         let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
-                return Err(match &entry {
+                let named = destination.is_some().then_some(&*started.path);
+                return match &entry {
                     SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
-                        here_for_another_user(other)
+                        Err(here_for_another_user(other))
                     }
-                    _ => already_error(&entry),
-                });
+                    _ => {
+                        let already = Err(already_error(&entry));
+                        or_already(&self.transfers, started.info_hash, named, already)
+                    }
+                };
             }
-            // The user has access again: share the copy that is here.
             if let SwarmEntry::Transfer(other) = entry
                 && belongs_to(&other, Some(&membership.user))
-                && other.plan.path() == started.path
-                && other.restore()
             {
-                self.services.group_announcer.resume();
-                return Ok(started);
+                // The user has access again: share the copy that is here.
+                if other.plan.path() == started.path && other.restore() {
+                    self.services.group_announcer.resume();
+                    return Ok(started);
+                }
+                other.undo_steps(&place)?;
             }
         }
-        let info = Arc::new(metainfo.info().clone());
-        let layout = FileLayout::all(Arc::clone(&info));
-        let mut replaces = false;
-        let files = match Download::open(layout.clone(), &place, DownloadMode::New) {
-            Err(StoreError::Exists(path)) => {
-                match whole_at(&info, &path, &|_, _| {}, self.services.command.flag())? {
-                    Some(store) => OpenFiles::Whole(Arc::new(store)),
-                    None => {
-                        check_same_kind(&info, &path)?;
-                        if !force {
-                            return Err(PeerError::OtherContent(path));
-                        }
-                        replaces = true;
-                        let mode = DownloadMode::Replace(ExtraFiles::Remove);
-                        OpenFiles::Partial(Arc::new(Download::open(layout, &place, mode)?))
-                    }
-                }
-            }
-            opened => OpenFiles::Partial(Arc::new(opened?)),
-        };
+        let opened = self.open_of_group(metainfo.info(), &place, force, progress)?;
         let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
-            replaces,
+            partial: opened.partial_name(),
+            replaces: opened.replaces,
             ..TransferPlan::new(metainfo, RecordKind::Download(place))
         })?;
-        self.start_transfer(transfer, files, save)?;
+        enter(&self.transfers, &transfer, None, opened)?;
         Ok(started)
+    }
+
+    /// Opens the files of a new download of a group's share, or the files that are there if they
+    /// are the share.
+    fn open_of_group(
+        &self,
+        info: &Info,
+        place: &Destination,
+        force: bool,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<OpenedFiles, PeerError> {
+        let (transfers, info_hash) = (&self.transfers, info.info_hash());
+        check_unused(transfers, info_hash, place, force)?;
+        let recorded = RecordedPlace::of(transfers, info_hash, place);
+        let info = Arc::new(info.clone());
+        let selection = Arc::new(Selection::all(&info));
+        let layout = FileLayout::all(Arc::clone(&info));
+        let path = match recorded.open(transfers, &layout, place, &DownloadMode::New) {
+            Err(StoreError::Exists(path)) => path,
+            opened => return Ok(OpenedFiles::partial(opened?, &selection)),
+        };
+        if let Some(store) = whole_at(&info, &path, progress, self.services.command.flag())? {
+            let files = OpenFiles::Whole(Arc::new(store));
+            return Ok(OpenedFiles::new(files, &info, &selection));
+        }
+        check_same_kind(&info, &path)?;
+        if !force {
+            return Err(PeerError::OtherContent(path));
+        }
+        check_nothing_inside(transfers, info_hash, place)?;
+        let mode = DownloadMode::Replace(ExtraFiles::Remove);
+        let download = recorded.open(transfers, &layout, place, &mode)?;
+        Ok(OpenedFiles::replacement(download, &selection, false))
     }
 
     /// Ends a share or download of a group at this peer, and withdraws it from the catalogue if the
@@ -300,14 +336,18 @@ impl Peer {
     }
 
     fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
-        if transfer.wait_until_finished().was_complete() {
+        let is_complete = transfer.wait_until_finished().was_complete();
+        if is_complete {
             stop_complete(transfer);
         } else {
             transfer.fail(DOWNLOAD_ENDED);
         }
         self.transfers
             .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
-        Ok(self.context.records.remove(transfer.info_hash())?)
+        match is_complete {
+            true => Ok(self.context.records.remove(transfer.info_hash())?),
+            false => Ok(transfer.record_as_stopped()?),
+        }
     }
 
     /// The membership of the user who is logged in.
@@ -331,6 +371,25 @@ impl Peer {
             self.services.group_announcer.resume();
         }
         Ok(news)
+    }
+
+    /// Refuses a share if the catalogue lists other files under its name. If it cannot be asked now,
+    /// the answer comes when the share is published.
+    fn check_name_is_free(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+        let name = info.name().as_str();
+        match self.account().metainfo(group, name) {
+            Ok(other) if !other.has_same_files(info) => {
+                let message = format!(
+                    "{group} already has a share {name}; rename yours, or stop the other one with \
+                     stop_share"
+                );
+                Err(AccountError::Refused(AccessRefusal {
+                    kind: AccessErrorKind::ShareExists,
+                    message: TextLine::new(&message),
+                }))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the catalogue lists exactly this content under its name.

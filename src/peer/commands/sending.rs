@@ -2,8 +2,11 @@
 //! open swarm.
 
 use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
-use crate::storage::{CreateOptions, FileLayout, RecordKind, Store, create_stamped};
-use crate::torrent::{InfoHash, Metainfo};
+use crate::storage::{
+    CreateOptions, CreatedShare, FileLayout, RecordKind, ShareDraft, Store, check_output,
+    write_output,
+};
+use crate::torrent::{Info, InfoHash, Metainfo};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub struct Sent {
     pub length: u64,
     /// The number of pieces of the share.
     pub pieces: u32,
+    /// The empty folders that were left out.
+    pub empty_folders: Vec<String>,
 }
 
 impl Peer {
@@ -39,25 +44,26 @@ impl Peer {
         let announcer = &self.services.announcer;
         let trackers = announce::read_tracker_info(&announcer.tracker_info);
         let trackers = trackers.map_err(PeerError::NoTracker)?.addresses;
-        // An existing file that is no torrent is refused now, because hashing may take long. Whether
-        // it is the same torrent is known only after the hashing.
-        if torrent.symlink_metadata().is_ok() {
-            read_torrent(torrent)?;
-        }
+        // What cannot be written in the end is found now, because hashing may take long.
+        check_output(torrent).map_err(PeerError::file(torrent))?;
+        self.context.records.check_writable()?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
-        let options = CreateOptions {
-            piece_length: None,
-            private: false,
-            file_sha1: false,
-            ssl_cert: None,
-        };
-        let (info, stamps) =
-            create_stamped(&path, &options, progress, self.services.command.flag())?;
-        let tiers = trackers
+        let urls = trackers
             .iter()
-            .map(|tracker| vec![announce::url_of(&tracker.to_string())])
-            .collect();
-        let metainfo = Metainfo::new(info, tiers);
+            .map(|tracker| announce::url_of(&tracker.to_string()));
+        let tiers: Vec<Vec<String>> = urls.map(|url| vec![url]).collect();
+        let options = CreateOptions {
+            trackers: &tiers,
+            output: Some(torrent),
+            ..CreateOptions::default()
+        };
+        let draft = ShareDraft::new(&path, &options)?;
+        check_replaceable(torrent, |other| other.has_same_files(draft.info()))?;
+        let CreatedShare {
+            metainfo,
+            stamps,
+            empty_folders,
+        } = draft.hash(progress, self.services.command.flag())?;
         let info = metainfo.info();
         let sent = Sent {
             name: info.name().to_string(),
@@ -65,6 +71,7 @@ impl Peer {
             torrent: torrent.to_owned(),
             length: info.lengths().total(),
             pieces: info.lengths().pieces(),
+            empty_folders,
         };
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
         store.seal(&stamps);
@@ -87,31 +94,20 @@ impl Peer {
     }
 }
 
+/// Refuses a path with a file that is not a torrent, or of which `is_same` is not true.
+fn check_replaceable(path: &Path, is_same: impl Fn(&Info) -> bool) -> Result<(), PeerError> {
+    if path.symlink_metadata().is_err() || is_same(read_torrent(path)?.info()) {
+        return Ok(());
+    }
+    let taken = "another file with this name exists; name another file for the torrent";
+    let error = io::Error::new(io::ErrorKind::AlreadyExists, taken);
+    Err(PeerError::file(path)(error))
+}
+
 /// Writes a `.torrent` file completely or not at all. It replaces the same torrent, but no other
 /// file.
 fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
-    let file = PeerError::file(path);
-    if path.symlink_metadata().is_ok() {
-        let same = read_torrent(path)
-            .is_ok_and(|other| other.info().info_hash() == metainfo.info().info_hash());
-        if !same {
-            let taken = "another file with this name exists; name another file for the torrent";
-            return Err(file(io::Error::new(io::ErrorKind::AlreadyExists, taken)));
-        }
-    }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    // Only the kind of the error is kept, because its text names the temporary file.
-    let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-        .map_err(|error| file(error.kind().into()))?;
-    io::Write::write_all(&mut temporary.as_file(), &metainfo.encode()).map_err(file)?;
-    // Other users may read a torrent. The temporary file was readable by its owner only.
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    temporary
-        .as_file()
-        .set_permissions(readable)
-        .map_err(file)?;
-    temporary.persist(path).map_err(|error| file(error.error))?;
-    Ok(())
+    let info_hash = metainfo.info().info_hash();
+    check_replaceable(path, |other| other.info_hash() == info_hash)?;
+    write_output(path, &metainfo.encode(), true).map_err(PeerError::file(path))
 }

@@ -1,4 +1,5 @@
-//! The steps that all commands have in common that start a transfer.
+//! The steps that all commands have in common that start a transfer, except those of recorded
+//! downloads (`download::planned`).
 
 use crate::peer::{OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, already_error};
 use crate::torrent::PieceSet;
@@ -13,7 +14,8 @@ impl Peer {
         Ok(self.services.new_transfer(plan))
     }
 
-    /// Puts a transfer with its open files into the map, calls `save` to record it, and starts it.
+    /// Puts a share, or a download of a closed run, with its open files into the map, calls `save`
+    /// to record it, and starts it.
     pub(super) fn start_transfer(
         &self,
         transfer: Arc<Transfer>,
@@ -24,19 +26,18 @@ impl Peer {
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already_error(&other))?;
         let whole = matches!(files, OpenFiles::Whole(_));
-        transfer.set_files(files);
+        let is_new = transfer.set_files(files);
+        debug_assert!(is_new, "it is not a download that can be cancelled");
         if let Err(error) = save(&transfer) {
             self.transfers.forget(&entry);
             return Err(error);
         }
         if !whole {
             let nothing = PieceSet::empty(transfer.info().lengths());
-            return transfer.check_and_begin(nothing).map_err(PeerError::Thread);
+            let begun = transfer.check_and_begin(nothing, false);
+            return begun.map_err(PeerError::Thread);
         }
         transfer.begin(PieceSet::full(transfer.info().lengths()), true);
-        if transfer.plan.is_download() {
-            transfer.update_record();
-        }
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ use crate::swarm::Phase;
 
 /// The reason that links and status show.
 const SHARING_STOPPED: &str = "its sharing was stopped here";
+/// The same for a download that was cancelled.
+const CANCELLED: &str = "cancelled";
 /// The same for a download that was not complete.
 pub(super) const DOWNLOAD_ENDED: &str = "stop_share ended it";
 
@@ -67,19 +69,18 @@ impl Peer {
     }
 
     fn cancel_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
-        let download = match entry {
-            SwarmEntry::Search(_) => None,
-            SwarmEntry::Transfer(transfer) => {
-                transfer.download().or_else(|| transfer.reopen_partial())
-            }
+        let SwarmEntry::Transfer(transfer) = entry else {
+            entry.fail(CANCELLED);
+            return self.forget(entry);
         };
-        entry.fail("cancelled");
+        // From now on nothing opens the files again.
+        let download = transfer.cancel_files();
+        transfer.fail(CANCELLED);
         let was_there = self.forget(entry)?;
-        if let SwarmEntry::Transfer(transfer) = entry {
-            transfer.wait_for_workers();
-        }
-        if let Some(download) = download {
-            download.discard()?;
+        transfer.wait_for_workers();
+        match download {
+            Some(download) => download.discard()?,
+            None => transfer.discard_closed()?,
         }
         Ok(was_there)
     }
@@ -96,9 +97,13 @@ impl Peer {
             transfer.fail(DOWNLOAD_ENDED);
             transfer.wait_for_workers();
         }
+        if !is_complete {
+            let was_there = self.transfers.forget(entry);
+            transfer.record_as_stopped()?;
+            return Ok(was_there);
+        }
         let was_there = self.forget(entry)?;
         if let RecordKind::Download(place) = &transfer.plan.kind
-            && is_complete
             && !transfer.plan.selection.is_all()
         {
             remove_parts_file(transfer.info(), place)?;

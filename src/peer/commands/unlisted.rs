@@ -1,8 +1,11 @@
 //! Shares and downloads of a closed run. They are not announced and not recorded; the run names the
 //! owners.
 
-use crate::peer::{DownloadState, OpenFiles, Peer, PeerError, TransferPlan, download_state};
-use crate::storage::{Destination, Download, DownloadMode, FileLayout, RecordKind, Store};
+use crate::peer::{
+    DownloadState, OpenFiles, Peer, PeerError, RecordedPlace, TransferPlan, check_unused,
+    download_state,
+};
+use crate::storage::{Destination, DownloadMode, FileLayout, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -51,9 +54,16 @@ impl Peer {
     /// When the place cannot be used or the file is here already.
     pub fn fetch_unlisted(&self, info: Info, place: Destination) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
-        let download = Download::open(layout, &place, DownloadMode::New)?;
+        check_unused(&self.transfers, info.info_hash(), &place, false)?;
+        let recorded = RecordedPlace::default();
+        let mode = DownloadMode::New;
+        let download = recorded.open(&self.transfers, &layout, &place, &mode)?;
+        download.make_files()?;
         let kind = RecordKind::Download(place);
-        let plan = TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let plan = TransferPlan {
+            partial: Some(download.partial_name().to_owned()),
+            ..TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind)
+        };
         let transfer = self.new_transfer(plan)?;
         self.start_transfer(transfer, OpenFiles::Partial(Arc::new(download)), |_| Ok(()))
     }
@@ -90,7 +100,11 @@ impl Peer {
                 (true, true) if all_have_announced => MissingPieces::Owners(without_owner),
                 _ => MissingPieces::Nothing,
             };
-            (download_state(core.phase()), core.owned().count(), missing)
+            (
+                download_state(core.phase(), 0),
+                core.owned().count(),
+                missing,
+            )
         });
         Some(UnlistedProgress {
             state,

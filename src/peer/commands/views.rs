@@ -36,6 +36,7 @@ impl Peer {
             downloads: self.downloads(),
             trackers: self.trackers(),
             links: self.links().len(),
+            damaged: self.damaged().to_vec(),
         }
     }
 

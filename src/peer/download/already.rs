@@ -1,7 +1,40 @@
-//! The errors for a share that this peer has already.
+//! The answers for a share that this peer has already.
 
-use crate::peer::{PeerError, SwarmEntry, Transfer};
+use crate::peer::{PeerError, Started, SwarmEntry, Transfer, Transfers};
 use crate::swarm::Phase;
+use crate::torrent::InfoHash;
+use std::path::Path;
+
+/// The result of a command that asks for what is here already: a success, if it is at the named
+/// place, or if no place was named. `result` is that of starting the download.
+pub(crate) fn or_already(
+    transfers: &Transfers,
+    info_hash: InfoHash,
+    named: Option<&Path>,
+    result: Result<Started, PeerError>,
+) -> Result<Started, PeerError> {
+    let (path, error) = match result {
+        Err(PeerError::Already {
+            name,
+            what,
+            path,
+            advice,
+        }) if advice.is_empty() => {
+            let error = PeerError::already(&name, &what, path.clone());
+            (path, error)
+        }
+        other => return other,
+    };
+    match transfers.entry(info_hash) {
+        Some(entry) if named.is_none_or(|named| named == path) => Ok(Started {
+            name: entry.name().to_owned(),
+            info_hash,
+            path,
+            already: true,
+        }),
+        _ => Err(error),
+    }
+}
 
 /// The error for an entry that exists already.
 pub(crate) fn already_error(other: &SwarmEntry) -> PeerError {
@@ -30,6 +63,15 @@ pub(crate) fn already_here(other: &Transfer) -> PeerError {
         (true, _) => format!("downloading{part}"),
     };
     PeerError::already(other.name(), &what, other.plan.path())
+}
+
+/// The error for a share to which no files can be added in its present phase.
+pub(crate) fn not_now(former: &Transfer) -> PeerError {
+    let mut error = already_here(former);
+    if let PeerError::Already { advice, .. } = &mut error {
+        *advice = "; no files can be added to it now".to_owned();
+    }
+    error
 }
 
 /// The error for a share that is here, but at another place than the one named.

@@ -5,10 +5,11 @@
 //! that are known to be good. Files of a finished choice stay under the final name
 //! (`storage/extend.rs`).
 //!
-//! The record is written before the files are touched, and restored if the files cannot be used. So
-//! a crash at any step leaves a record that the next start can resume.
+//! The new record is written before the files are made, and restored if they cannot be made. So a
+//! crash at any step leaves a record that the next start can resume.
 
-use super::{already_here, elsewhere, planned::PlannedDownload};
+use super::recorded_place::RecordedPlace;
+use super::{already_here, elsewhere, not_now, planned::PlannedDownload};
 use crate::peer::{
     FileChoice, PeerError, RunningCommand, Services, SwarmEntry, Transfer, Transfers,
 };
@@ -77,17 +78,8 @@ impl PlannedDownload {
             peers: known_peers.chain(more).cloned().collect(),
             replaces: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
-        let record = Record {
-            only: extended.choice.patterns(),
-            sequential: extended.choice.sequential,
-            replaces: extended.choice.force,
-            extends: in_place,
-            state: RecordState::Partial,
-            ..former.to_record()
-        };
-        let updated = services.context.records.update(&record);
-        let begun = updated.map_err(PeerError::from);
-        let begun = begun.and_then(|()| extended.begin(services, progress, in_place, Some(known)));
+        let place = RecordedPlace::of_transfer(former, &extended.place, complete);
+        let begun = extended.begin(services, progress, (in_place, place), Some(known));
         if begun.is_err() {
             resume_former(former, &services.transfers, recorded)?;
         }
@@ -117,7 +109,7 @@ fn stop_for_extension(
             }
             _ if is_set_aside => break RecordState::Partial,
             Phase::Checking | Phase::Finishing => {}
-            _ => return Err(already_here(transfer)),
+            _ => return Err(not_now(transfer)),
         }
         if context.is_interrupted() || command.is_interrupted() {
             return Err(PeerError::Stopping);

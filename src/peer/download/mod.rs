@@ -2,8 +2,8 @@
 
 pub(super) mod already;
 pub(super) mod extend;
-pub(super) mod named_peers;
 pub(super) mod place;
 pub(super) mod planned;
+pub(super) mod recorded_place;
 
-use already::{already_error, already_here, elsewhere};
+use already::{already_error, already_here, elsewhere, not_now};

@@ -15,6 +15,8 @@ pub struct Started {
     pub info_hash: InfoHash,
     /// Its path when it is complete.
     pub path: PathBuf,
+    /// Whether it was here before: nothing was started.
+    pub already: bool,
 }
 
 impl Started {
@@ -24,6 +26,7 @@ impl Started {
             name,
             info_hash,
             path,
+            already: false,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Starts one download: its place, its chosen files, and the files that exist already.
 
-use super::{already_error, named_peers, place::check_same_kind};
+use super::recorded_place::{RecordedPlace, check_unused};
+use super::{already_error, place::check_same_kind};
 use crate::peer::{
     FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
+    announce::named_peers,
 };
 use crate::storage::{
-    Destination, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, Store, StoreError,
-    verify,
+    Destination, Download, DownloadMode, ExtraFiles, FileLayout, RecordError, RecordKind, Store,
+    StoreError, verify,
 };
 use crate::system::processors;
 use crate::torrent::{Info, Metainfo, PieceSet, Selection};
@@ -36,12 +38,14 @@ impl PlannedDownload {
         if services.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
-        let known = services.transfers.entry(self.metainfo.info().info_hash());
+        let info_hash = self.metainfo.info().info_hash();
+        let known = services.transfers.entry(info_hash);
         let in_place = match known.filter(|_| self.replaces.is_none()) {
             Some(SwarmEntry::Transfer(known)) if !known.has_failed() => {
                 return self.extend(services, &known, progress);
             }
             Some(SwarmEntry::Transfer(known)) => {
+                known.undo_steps(&self.place)?;
                 let in_place;
                 (self, in_place) = self.inherit_choice(&known);
                 in_place
@@ -53,16 +57,18 @@ impl PlannedDownload {
             }
             Some(SwarmEntry::Search(_)) | None => false,
         };
-        self.begin(services, progress, in_place, None)
+        let recorded = RecordedPlace::of(&services.transfers, info_hash, &self.place);
+        self.begin(services, progress, (in_place, recorded), None)
     }
 
     /// Starts the download. `in_place`: the files under the final name are known to be a part of
-    /// it. `known`: pieces that are known to be good.
+    /// it. `recorded`: what the records say about its place. `known`: pieces that are known to be
+    /// good.
     pub(crate) fn begin(
         mut self,
         services: &Services,
         progress: &(dyn Fn(u64, u64) + Sync),
-        in_place: bool,
+        (in_place, recorded): (bool, RecordedPlace),
         known: Option<PieceSet>,
     ) -> Result<(), PeerError> {
         let former = self.replaces.clone();
@@ -74,14 +80,18 @@ impl PlannedDownload {
         if former.as_ref().is_some_and(SwarmEntry::has_failed) {
             return Err(PeerError::Stopping);
         }
-        let mut opened = self.open(in_place, progress, interrupt)?;
+        let transfers = &services.transfers;
+        let info_hash = self.metainfo.info().info_hash();
+        check_unused(transfers, info_hash, &self.place, self.choice.force)?;
+        let open = |layout: &FileLayout, place: &Destination, mode: DownloadMode| {
+            recorded.open(transfers, layout, place, &mode)
+        };
+        let mut opened = self.open(&open, in_place, progress, interrupt)?;
         if let Some(known) = known {
             opened.known = known;
         }
         let transfer = self.into_transfer(services, &opened);
-        // Set before the transfer enters the map, so that a cancel finds its files.
-        transfer.set_files(opened.files.clone());
-        enter(&services.transfers, &transfer, former, opened)
+        enter(transfers, &transfer, former, opened)
     }
 
     /// Makes the transfer for the opened files.
@@ -89,6 +99,7 @@ impl PlannedDownload {
         let is_private = self.metainfo.info().private();
         let plan = TransferPlan::new(self.metainfo, RecordKind::Download(self.place));
         let plan = TransferPlan {
+            partial: opened.partial_name(),
             selection: Arc::clone(&opened.selection),
             replaces: opened.replaces,
             extends: opened.extends,
@@ -122,8 +133,10 @@ fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     }
 }
 
-/// Puts a new transfer into the map, in place of the former entry if there is one, and starts it.
-fn enter(
+/// Puts a new transfer into the map, in place of the former entry if there is one, records it, makes
+/// its files, and starts it. The files come after their record, so that a crash leaves none that no
+/// record names.
+pub(crate) fn enter(
     transfers: &Transfers,
     transfer: &Arc<Transfer>,
     former: Option<SwarmEntry>,
@@ -133,6 +146,10 @@ fn enter(
         transfer.info_hash(),
         SwarmEntry::Transfer(Arc::clone(transfer)),
     );
+    // Set before the transfer enters the map, so that a cancel finds its files.
+    let is_new = transfer.set_files(opened.files.clone());
+    debug_assert!(is_new, "nobody can cancel it yet");
+    let replaced = transfers.entry(info_hash);
     let entered = match &former {
         None => transfers.enter(entry.clone()),
         Some(former) => transfers.replace(former, entry.clone()),
@@ -141,7 +158,7 @@ fn enter(
         opened.undo();
         return Err(already_error(&other));
     }
-    let saved = transfer.create_record();
+    let made = record_and_make(transfers, transfer, &opened);
     // If it was cancelled meanwhile, no record may stay.
     if transfer.has_failed() {
         if transfers.entry(info_hash).is_none() {
@@ -149,10 +166,15 @@ fn enter(
         }
         return Ok(());
     }
-    if let Err(error) = saved {
+    if let Err(error) = made {
+        transfer.close_files();
         transfers.forget(&entry);
         opened.undo();
-        return Err(error.into());
+        if let Some(replaced) = replaced {
+            // Fails if another entry is there meanwhile. Then that one stays.
+            let _ = transfers.enter(replaced);
+        }
+        return Err(error);
     }
     let whole = matches!(opened.files, OpenFiles::Whole(_));
     drop(opened.files);
@@ -166,24 +188,53 @@ fn enter(
         transfer.update_record();
         return Ok(());
     }
-    let begun = Arc::clone(transfer).check_and_begin(opened.known);
+    let begun = Arc::clone(transfer).check_and_begin(opened.known, opened.copies_replaced);
     begun.map_err(PeerError::Thread)
 }
+
+/// Records a new transfer, then makes its files. If that fails, the record is as it was before.
+fn record_and_make(
+    transfers: &Transfers,
+    transfer: &Transfer,
+    opened: &OpenedFiles,
+) -> Result<(), PeerError> {
+    let records = &transfers.context.records;
+    let before = records.find(transfer.info_hash());
+    transfer.create_record()?;
+    let made = match &opened.files {
+        OpenFiles::Partial(download) => download.make_files(),
+        OpenFiles::Whole(_) => Ok(()),
+    };
+    if made.is_err() {
+        let restored: Result<(), RecordError> = match before {
+            Some(before) => records.update(&before),
+            None => records.remove(transfer.info_hash()),
+        };
+        restored?;
+    }
+    Ok(made?)
+}
+
+/// Opens a download at a place.
+type OpenDownload<'a> =
+    &'a dyn Fn(&FileLayout, &Destination, DownloadMode) -> Result<Download, StoreError>;
 
 impl PlannedDownload {
     /// Opens the files under the final name, if some wanted files are there and all of these belong
     /// to the share. `in_place`: the caller knows that they do.
     fn open_in_place(
         &self,
+        open: OpenDownload<'_>,
         layout: &FileLayout,
         selection: &Arc<Selection>,
         in_place: bool,
         interrupt: &AtomicBool,
     ) -> Result<Option<OpenedFiles>, StoreError> {
         let mode = DownloadMode::extend_or_new(layout, &self.place);
-        let opened = mode.and_then(|mode| Download::open(layout.clone(), &self.place, mode));
+        let opened = mode.and_then(|mode| open(layout, &self.place, mode));
         let download = match opened {
             Ok(download) => download,
+            Err(error @ (StoreError::Foreign(_) | StoreError::InUse(_))) => return Err(error),
             Err(error) if in_place => return Err(error),
             Err(_) => return Ok(None),
         };
@@ -211,6 +262,7 @@ impl PlannedDownload {
     /// final name. `in_place`: the latter are known to be a part of this download.
     fn open(
         &mut self,
+        open: OpenDownload<'_>,
         in_place: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
@@ -218,7 +270,7 @@ impl PlannedDownload {
         let info = Arc::new(self.metainfo.info().clone());
         let selection = Arc::new(Selection::of(&info, &self.choice.only)?);
         let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&selection));
-        let path = match Download::open(layout.clone(), &self.place, DownloadMode::New) {
+        let path = match open(&layout, &self.place, DownloadMode::New) {
             Ok(download) => return Ok(OpenedFiles::partial(download, &selection)),
             Err(StoreError::Exists(path)) => path,
             Err(error) => return Err(error.into()),
@@ -233,32 +285,32 @@ impl PlannedDownload {
                 &selection,
             ));
         }
-        if let Some(begun) = self.open_in_place(&layout, &selection, in_place, interrupt)? {
+        let begun = self.open_in_place(open, &layout, &selection, in_place, interrupt)?;
+        if let Some(begun) = begun {
             return Ok(begun);
         }
         if !self.choice.force {
             return Err(PeerError::OtherContent(path));
         }
         check_same_kind(&info, &path)?;
-        let download =
-            Download::open(layout, &self.place, DownloadMode::Replace(ExtraFiles::Keep))?;
-        if let Err(error) = download.copy_replaced(interrupt) {
+        let mode = DownloadMode::Replace(ExtraFiles::Keep);
+        let download = open(&layout, &self.place, mode)?;
+        if let Err(error) = download.check_replaced() {
             download.undo();
             return Err(error.into());
         }
-        Ok(OpenedFiles {
-            replaces: true,
-            ..OpenedFiles::partial(download, &selection)
-        })
+        Ok(OpenedFiles::replacement(download, &selection, true))
     }
 }
 
 /// The open files of a download that is about to start.
-struct OpenedFiles {
+pub(crate) struct OpenedFiles {
     files: OpenFiles,
     selection: Arc<Selection>,
     /// They replace the existing files under the final name once they are complete.
-    replaces: bool,
+    pub(crate) replaces: bool,
+    /// Good pieces of the replaced files are copied first.
+    copies_replaced: bool,
     /// The files under the final name are a part of this download.
     extends: bool,
     /// Pieces that are known to be good.
@@ -266,19 +318,41 @@ struct OpenedFiles {
 }
 
 impl OpenedFiles {
-    fn new(files: OpenFiles, info: &Info, selection: &Arc<Selection>) -> Self {
+    pub(crate) fn new(files: OpenFiles, info: &Info, selection: &Arc<Selection>) -> Self {
         Self {
             files,
             selection: Arc::clone(selection),
             replaces: false,
+            copies_replaced: false,
             extends: false,
             known: PieceSet::empty(info.lengths()),
         }
     }
 
-    fn partial(download: Download, selection: &Arc<Selection>) -> Self {
+    /// The name of the partial file or folder, if the files are not complete.
+    pub(crate) fn partial_name(&self) -> Option<String> {
+        match &self.files {
+            OpenFiles::Partial(download) => Some(download.partial_name().to_owned()),
+            OpenFiles::Whole(_) => None,
+        }
+    }
+
+    pub(crate) fn partial(download: Download, selection: &Arc<Selection>) -> Self {
         let info = Arc::clone(download.store().info());
         Self::new(OpenFiles::Partial(Arc::new(download)), &info, selection)
+    }
+
+    /// A download that replaces other files. `copies`: good pieces of these are copied first.
+    pub(crate) fn replacement(
+        download: Download,
+        selection: &Arc<Selection>,
+        copies: bool,
+    ) -> Self {
+        Self {
+            replaces: true,
+            copies_replaced: copies,
+            ..Self::partial(download, selection)
+        }
     }
 
     /// Restores what was there before, because the download does not start.

@@ -18,6 +18,9 @@ pub(crate) const METADATA_ID: u8 = 2;
 /// The extension id of `ut_pex` messages to us (BEP 11).
 pub(crate) const PEX_ID: u8 = 3;
 
+/// The extension id of messages with modification times to us.
+pub(crate) const TIMES_ID: u8 = 4;
+
 /// The part of our extension handshake that is the same on all connections. It offers metadata
 /// messages only.
 pub(crate) fn extension_handshake(context: &Context, upload_only: bool) -> ExtensionHandshake {
@@ -31,5 +34,6 @@ pub(crate) fn extension_handshake(context: &Context, upload_only: bool) -> Exten
         metadata: Some(METADATA_ID),
         metadata_size: None,
         pex: None,
+        times: None,
     }
 }

@@ -21,7 +21,9 @@ mod stream;
 mod writer;
 
 use constants::MAX_REQUEST_QUEUE;
-pub(super) use constants::{IO_STACK, MAX_WINDOW, METADATA_ID, PEX_ID, extension_handshake};
+pub(super) use constants::{
+    IO_STACK, MAX_WINDOW, METADATA_ID, PEX_ID, TIMES_ID, extension_handshake,
+};
 pub(super) use end_reason::EndReason;
 pub(super) use handshake::{
     AdmissionError, CallError, GroupAccess, PeerConnection, ServedSwarms, accept_handshake,

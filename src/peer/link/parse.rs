@@ -1,6 +1,6 @@
 //! Converts wire messages to what they mean for one share, and checks them against it.
 
-use super::{EndReason, METADATA_ID, PEX_ID};
+use super::{EndReason, METADATA_ID, PEX_ID, TIMES_ID};
 use crate::swarm::{ProtocolViolation, ReceivedMessage, RemotePeer};
 use crate::torrent::{BlockRange, Lengths, PieceSet};
 use crate::wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
@@ -15,6 +15,8 @@ pub(super) enum ParsedMessage<'a> {
     Cancel(BlockRange),
     /// A metadata message (BEP 9).
     Metadata(&'a [u8]),
+    /// Modification times of files.
+    Times(&'a [u8]),
     /// Needs no action.
     Nothing,
 }
@@ -69,6 +71,7 @@ pub(super) fn parse<'a>(
             HANDSHAKE_ID => ReceivedMessage::Handshake(ExtensionHandshake::parse(payload)?),
             METADATA_ID => return Ok(ParsedMessage::Metadata(payload)),
             PEX_ID => ReceivedMessage::PeerExchange(payload),
+            TIMES_ID => return Ok(ParsedMessage::Times(payload)),
             // We offer no other extension.
             _ => return Ok(ParsedMessage::Nothing),
         },

@@ -25,6 +25,9 @@ pub(crate) trait MessageSink: Send + Sync {
     /// When it is not a valid metadata message.
     fn on_metadata(&self, link: LinkId, payload: &[u8]) -> Result<(), MetadataError>;
 
+    /// Handles modification times of files.
+    fn on_times(&self, payload: &[u8]);
+
     /// Handles a block. Returns the buffer if the block is not needed.
     ///
     /// # Errors

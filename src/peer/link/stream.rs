@@ -6,6 +6,7 @@ use crate::storage::{Store, StoreError, StoredSpan};
 use nix::errno::Errno;
 use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{self, MsgFlags};
+use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
@@ -179,18 +180,52 @@ fn send_plain(
                 length,
                 ..
             } => {
-                let mut at = i64::try_from(offset).map_err(|_| WriteError::FileTooShort)?;
-                let mut left = length as usize;
-                while left > 0 {
-                    let sent =
-                        retry_interrupted(|| sendfile64(socket, &file, Some(&mut at), left))?;
-                    if sent == 0 {
-                        return Err(WriteError::FileTooShort);
-                    }
-                    left = left.saturating_sub(sent);
-                }
+                let sent = send_file(socket, &file, offset, length)?;
+                copy_file(socket, &file, offset + sent, length - sent)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Sends bytes of a file by `sendfile`. Returns their number, which is smaller than `length` if the
+/// file system does not support this call.
+fn send_file(socket: &TcpStream, file: &File, offset: u64, length: u64) -> Result<u64, WriteError> {
+    let mut at = i64::try_from(offset).map_err(|_| WriteError::FileTooShort)?;
+    let mut left = length;
+    while left > 0 {
+        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        match sendfile64(socket, file, Some(&mut at), most) {
+            Ok(0) => return Err(WriteError::FileTooShort),
+            Ok(sent) => left = left.saturating_sub(sent as u64),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => break,
+            Err(errno) => return Err(io::Error::from(errno).into()),
+        }
+    }
+    Ok(length - left)
+}
+
+/// Sends bytes of a file through a buffer.
+fn copy_file(
+    mut socket: &TcpStream,
+    file: &File,
+    mut offset: u64,
+    mut left: u64,
+) -> Result<(), WriteError> {
+    let mut buffer = [0; 16 << 10];
+    while left > 0 {
+        let length = left.min(buffer.len() as u64);
+        let (part, _) = buffer.split_at_mut(length as usize);
+        match file.read_exact_at(part, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(WriteError::FileTooShort);
+            }
+            read => read?,
+        }
+        socket.write_all(part)?;
+        offset += length;
+        left -= length;
     }
     Ok(())
 }

@@ -2,21 +2,24 @@
 
 use crate::peer::{
     FileChoice, MagnetSearch, PeerError, PlannedDownload, Services, SwarmEntry,
-    download::named_peers, place,
+    announce::named_peers, place,
 };
+use crate::storage::RecordError;
 use crate::torrent::{Info, Metainfo};
 use crate::wire::AnnounceEvent;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Resumes the recorded magnet searches, except those whose metadata has arrived.
-pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
+/// Resumes the recorded magnet searches, except those whose metadata has arrived. Returns the errors
+/// of records that cannot be used.
+pub(crate) fn restore(services: &Services) -> Result<Vec<RecordError>, PeerError> {
     let context = &services.context;
+    let mut damaged = Vec::new();
     for loaded in context.records.load_magnets() {
         let record = match loaded {
             Ok(record) => record,
             Err(error) => {
-                log::error!("{error}");
+                damaged.push(error);
                 continue;
             }
         };
@@ -31,7 +34,7 @@ pub(crate) fn restore(services: &Services) -> Result<(), PeerError> {
             Err(_) => context.records.remove_magnet(info_hash)?,
         }
     }
-    Ok(())
+    Ok(damaged)
 }
 
 /// Handles metadata with the right hash that a link delivered. The first metadata that arrives

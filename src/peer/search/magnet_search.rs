@@ -196,7 +196,7 @@ impl MagnetSearch {
             },
             state: match &state.phase {
                 Phase::Seeking => DownloadState::Downloading,
-                Phase::Found => DownloadState::Checking,
+                Phase::Found => DownloadState::Checking(0),
                 Phase::Failed(reason) => DownloadState::Failed(reason.clone()),
             },
         }

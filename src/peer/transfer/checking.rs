@@ -3,11 +3,11 @@
 use super::files::OpenFiles;
 use super::transfer::Transfer;
 use crate::storage::{
-    Download, FileStamp, RecordKind, RecordState, Store, StoreError, remove_replaced, verify,
+    Destination, FileStamp, RecordKind, RecordState, Store, StoreError, remove_replaced, verify,
 };
-use crate::swarm::CheckResult;
+use crate::swarm::{CheckResult, Phase};
 use crate::system::processors;
-use crate::torrent::PieceSet;
+use crate::torrent::{PieceIndex, PieceSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,8 +25,9 @@ impl Transfer {
         };
         store.seal(stamps);
         let owned = self.unchanged_pieces(&store);
-        self.set_files(OpenFiles::Whole(Arc::new(store)));
-        self.begin(owned, true);
+        if self.set_files(OpenFiles::Whole(Arc::new(store))) {
+            self.begin(owned, true);
+        }
         true
     }
 
@@ -59,12 +60,18 @@ impl Transfer {
     }
 
     /// Verifies in the background the pieces of an opened download that are not in `known`, then
-    /// begins and fetches the missing ones.
-    pub(crate) fn check_and_begin(self: Arc<Self>, known: PieceSet) -> io::Result<()> {
+    /// begins and fetches the missing ones. Before that, copies good pieces of other files: of those
+    /// that have the name of the partial file, and if `copies_replaced` is set, of those that the
+    /// download will replace.
+    pub(crate) fn check_and_begin(
+        self: Arc<Self>,
+        known: PieceSet,
+        copies_replaced: bool,
+    ) -> io::Result<()> {
         let context = Arc::clone(&self.context);
         context
             .tasks
-            .spawn("check", move || match self.check(known) {
+            .spawn("check", move || match self.check(known, copies_replaced) {
                 Ok(()) | Err(StoreError::Stopped) => {}
                 Err(error) => self.fail(&error.to_string()),
             })
@@ -83,39 +90,74 @@ impl Transfer {
     }
 
     /// Opens the files of a recorded transfer, verifies what is not known to be good, and begins.
-    /// Fails the transfer if the files cannot be used.
+    /// Fails the transfer if the files cannot be used. Does nothing if the transfer was stopped
+    /// meanwhile.
     pub(crate) fn reopen_or_fail(self: &Arc<Self>, recorded: &RecordState) {
-        match self.reopen(recorded) {
+        if self.phase() != Phase::Checking {
+            return;
+        }
+        let reopened = match &self.plan.kind {
+            RecordKind::Download(place) if !matches!(recorded, RecordState::Complete { .. }) => {
+                self.reopen_unfinished(place)
+            }
+            _ => self.reopen_whole(&self.plan.path(), recorded),
+        };
+        match reopened {
             Ok(()) | Err(StoreError::Stopped) => {}
             Err(error) => self.on_changed_since_record(recorded, &error.to_string()),
         }
     }
 
-    fn reopen(self: &Arc<Self>, recorded: &RecordState) -> Result<(), StoreError> {
-        let final_path = match &self.plan.kind {
-            RecordKind::Share(path) => path.clone(),
-            RecordKind::Download(place) => {
-                let final_path = place.path();
-                let known_complete = matches!(recorded, RecordState::Complete { .. });
-                if !known_complete {
-                    // After a crash between renaming and recording, the complete file is recorded
-                    // as partial.
-                    let renamed = !self.plan.extends
-                        && final_path.symlink_metadata().is_ok()
-                        && (!self.plan.replaces || self.is_whole_share(&final_path)?);
-                    if !renamed {
-                        let download = Arc::new(self.plan.open_download(self.info(), place)?);
-                        self.set_files(OpenFiles::Partial(download));
-                        return self.check(PieceSet::empty(self.info().lengths()));
-                    }
-                    if self.plan.replaces {
-                        remove_replaced(self.info(), place, self.plan.extra_files());
-                    }
+    /// Resumes a download that is not recorded as complete. If its files are not there, it waits
+    /// for them: nothing is begun anew, because their disk may not be mounted.
+    fn reopen_unfinished(self: &Arc<Self>, place: &Destination) -> Result<(), StoreError> {
+        let undone = self.undo_steps(place);
+        let opened = match undone.and_then(|()| self.has_final_name(place)) {
+            Ok(true) => {
+                if self.plan.replaces {
+                    self.remove_replaced(place);
                 }
-                final_path
+                return self.reopen_whole(&place.path(), &RecordState::Partial);
             }
+            Ok(false) => self.plan.open_download(self.info(), place),
+            Err(error) => Err(error),
         };
-        self.reopen_whole(&final_path, recorded)
+        let download = match opened {
+            Err(error) if error.is_absence() => {
+                self.wait_for_files(&error);
+                return Ok(());
+            }
+            opened => Arc::new(opened?),
+        };
+        download.make_files()?;
+        if !self.set_files(OpenFiles::Partial(Arc::clone(&download))) {
+            return download.discard();
+        }
+        drop(download);
+        self.check(PieceSet::empty(self.info().lengths()), false)
+    }
+
+    /// Whether a download that is not recorded as complete has its final name already. That is so
+    /// after a crash between renaming and recording.
+    fn has_final_name(&self, place: &Destination) -> Result<bool, StoreError> {
+        let path = place.path();
+        if path.symlink_metadata().is_err() {
+            return Ok(false);
+        }
+        match (self.plan.extends, self.plan.replaces) {
+            (false, false) => Ok(true),
+            (true, _) if self.has_partial_files(place) => Ok(false),
+            _ => self.is_whole_share(&path),
+        }
+    }
+
+    fn remove_replaced(&self, place: &Destination) {
+        let Some(partial) = &self.plan.partial else {
+            return;
+        };
+        let steps = self.files.steps();
+        let aside = steps.as_ref().and_then(|steps| steps.aside.as_deref());
+        remove_replaced(place, partial, aside, self.plan.extra_files());
     }
 
     /// Whether the files at `path` are the share, and not other content that the download will
@@ -133,9 +175,12 @@ impl Transfer {
         recorded: &RecordState,
     ) -> Result<(), StoreError> {
         let store = Arc::new(self.plan.open_whole(self.info(), path)?);
-        store.seal(&store.stamps()?);
         let unchanged =
             matches!(recorded, RecordState::Complete { stamps } if store.are_all_unchanged(stamps));
+        match recorded {
+            RecordState::Complete { stamps } if unchanged => store.seal(stamps),
+            _ => store.seal(&store.stamps()?),
+        }
         let mut owned = self.unchanged_pieces(&store);
         if !unchanged {
             log::info!(
@@ -152,7 +197,9 @@ impl Transfer {
             }
             owned = good;
         }
-        self.set_files(OpenFiles::Whole(store));
+        if !self.set_files(OpenFiles::Whole(store)) {
+            return Ok(());
+        }
         // If the transfer was stopped in the meantime, its record was changed or removed: do not
         // write it.
         if self.begin(owned, true) && !unchanged {
@@ -161,11 +208,25 @@ impl Transfer {
         Ok(())
     }
 
-    /// Verifies the pieces that are not in `known`, then begins.
-    fn check(self: &Arc<Self>, known: PieceSet) -> Result<(), StoreError> {
+    /// Copies good pieces of other files, verifies the pieces that are not in `known`, then begins.
+    fn check(self: &Arc<Self>, known: PieceSet, copies_replaced: bool) -> Result<(), StoreError> {
         let Some(download) = self.download() else {
             return Ok(());
         };
+        let (check, interrupt) = (&self.files.check, &self.context.interrupt);
+        let all = self.bytes_of(self.unknown_pieces(&PieceSet::empty(self.info().lengths())));
+        let copied = all.saturating_mul(u64::from(copies_replaced) + download.others());
+        let unknown = self.bytes_of(self.unknown_pieces(&known));
+        check.begin(copied.saturating_add(unknown));
+        let progress = |done| check.advance(done);
+        if copies_replaced {
+            download.copy_replaced(interrupt, &progress)?;
+            check.end_pass(all);
+        }
+        if download.others() > 0 {
+            download.copy_others(interrupt, &progress)?;
+            check.end_pass(all.saturating_mul(download.others()));
+        }
         let owned = self.verify_unknown(download.store(), known)?;
         download.check_in_place(&owned)?;
         // The download may be finished at once, and finishing needs the only reference to it.
@@ -175,22 +236,39 @@ impl Transfer {
     }
 
     pub(crate) fn verify_files(&self, store: &Store) -> Result<PieceSet, StoreError> {
-        self.verify_unknown(store, PieceSet::empty(self.info().lengths()))
+        let nothing = PieceSet::empty(self.info().lengths());
+        let all = self.bytes_of(self.unknown_pieces(&nothing));
+        self.files.check.begin(all);
+        self.verify_unknown(store, nothing)
     }
 
     /// Verifies the needed pieces that are not in `known`. Returns `known` and the pieces found
     /// good.
     fn verify_unknown(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
         let (threads, interrupt) = (processors(), &self.context.interrupt);
-        let needed = self.plan.selection.needed();
-        let pieces = self.info().lengths().all_pieces();
-        let unknown = pieces.filter(|piece| needed.contains(*piece) && !known.contains(*piece));
-        let good = verify(store, unknown, threads, interrupt, &|_| {})?;
+        let progress = |done| self.files.check.advance(done);
+        let unknown = self.unknown_pieces(&known);
+        let good = verify(store, unknown, threads, interrupt, &progress)?;
         let pieces = self.info().lengths().all_pieces();
         for piece in pieces.filter(|piece| good.contains(*piece)) {
             known.insert(piece);
         }
         Ok(known)
+    }
+
+    /// The needed pieces that are not in `known`.
+    fn unknown_pieces<'a>(
+        &'a self,
+        known: &'a PieceSet,
+    ) -> impl Iterator<Item = PieceIndex> + Send + 'a {
+        let needed = self.plan.selection.needed();
+        let pieces = self.info().lengths().all_pieces();
+        pieces.filter(move |piece| needed.contains(*piece) && !known.contains(*piece))
+    }
+
+    fn bytes_of(&self, pieces: impl Iterator<Item = PieceIndex>) -> u64 {
+        let lengths = self.info().lengths();
+        pieces.map(|piece| u64::from(lengths.length(piece))).sum()
     }
 
     /// Begins to serve the owned pieces and to fetch the missing ones. `is_whole`: the files have
@@ -207,14 +285,5 @@ impl Transfer {
             self.set_web_seeds_due();
         }
         begins
-    }
-
-    /// Opens the partial data of a download whose files were closed.
-    pub(crate) fn reopen_partial(&self) -> Option<Arc<Download>> {
-        let RecordKind::Download(place) = &self.plan.kind else {
-            return None;
-        };
-        let opened = self.plan.open_download(self.info(), place);
-        opened.ok().map(Arc::new)
     }
 }

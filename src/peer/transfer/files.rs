@@ -1,8 +1,10 @@
 //! The open files of a transfer, and what is known of the files of a lost share. A share is lost
 //! when its files differ from what was verified.
 
-use crate::storage::{Download, FileStamp, Store};
+use super::check_progress::CheckProgress;
+use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
 use crate::system::lock;
+use crate::torrent::{Info, ModifiedTimes};
 use std::sync::{Arc, Mutex};
 
 /// The open files of a transfer.
@@ -18,14 +20,30 @@ pub(crate) enum OpenFiles {
 #[derive(Debug, Default)]
 pub(super) struct TransferFiles {
     state: Mutex<State>,
+    pub(super) check: CheckProgress,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: Option<OpenFiles>,
+    /// Whether the download was cancelled. Its files are not opened any more.
+    is_cancelled: bool,
+    /// The steps that were noted before the download takes its final name.
+    steps: Option<RenameSteps>,
     /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<FileStamp>>,
     lost: LostFiles,
+    times: KnownTimes,
+}
+
+/// The modification times of the original files.
+#[derive(Debug, Default)]
+enum KnownTimes {
+    #[default]
+    Unknown,
+    /// Some have arrived from other peers.
+    Partly(Vec<Option<i64>>),
+    Known(ModifiedTimes),
 }
 
 /// What is known of the files of a lost share.
@@ -63,15 +81,80 @@ pub(super) enum ScanResult {
 }
 
 impl TransferFiles {
-    /// Takes opened files. If they are sealed, takes their stamps too.
-    pub(super) fn open(&self, files: OpenFiles) {
+    /// No open files. `times` are those of the torrent.
+    pub(super) fn new(times: Option<&ModifiedTimes>) -> Self {
+        let files = Self::default();
+        if let Some(times) = times {
+            lock(&files.state).times = KnownTimes::Known(times.clone());
+        }
+        files
+    }
+
+    /// The modification times of the original files, if all are known.
+    pub(super) fn times(&self) -> Option<ModifiedTimes> {
+        match &lock(&self.state).times {
+            KnownTimes::Known(times) => Some(times.clone()),
+            KnownTimes::Unknown | KnownTimes::Partly(_) => None,
+        }
+    }
+
+    /// Adds times that another peer has sent, from the file with index `first` on. The first time
+    /// of a file counts.
+    pub(super) fn add_times(&self, info: &Info, first: usize, times: &[i64]) {
         let mut state = lock(&self.state);
+        let mut known = match std::mem::take(&mut state.times) {
+            KnownTimes::Unknown => vec![None; info.files().len()],
+            KnownTimes::Partly(known) => known,
+            all @ KnownTimes::Known(_) => {
+                state.times = all;
+                return;
+            }
+        };
+        for (place, time) in known.iter_mut().skip(first).zip(times) {
+            place.get_or_insert(*time);
+        }
+        let all: Option<Vec<i64>> = known.iter().copied().collect();
+        state.times = match all.and_then(|all| ModifiedTimes::new(all, info)) {
+            Some(times) => KnownTimes::Known(times),
+            None => KnownTimes::Partly(known),
+        };
+    }
+
+    /// Takes opened files. If they are sealed, takes their stamps too. Returns `false` if the
+    /// download was cancelled.
+    #[must_use]
+    pub(super) fn open(&self, files: OpenFiles) -> bool {
+        let mut state = lock(&self.state);
+        if state.is_cancelled {
+            return false;
+        }
         if let OpenFiles::Whole(store) = &files
             && let Some(sealed) = store.sealed()
         {
             state.sealed = Some(sealed);
         }
         state.open = Some(files);
+        true
+    }
+
+    /// Notes that the download was cancelled. Returns the files to write to, if they are open.
+    pub(super) fn cancel(&self) -> Option<Arc<Download>> {
+        let mut state = lock(&self.state);
+        state.is_cancelled = true;
+        match state.open.take() {
+            Some(OpenFiles::Partial(download)) => Some(download),
+            _ => None,
+        }
+    }
+
+    /// The steps that were noted before the download takes its final name.
+    pub(super) fn steps(&self) -> Option<RenameSteps> {
+        lock(&self.state).steps.clone()
+    }
+
+    /// Sets the noted steps.
+    pub(super) fn set_steps(&self, steps: Option<RenameSteps>) {
+        lock(&self.state).steps = steps;
     }
 
     /// The files to read from, once they are open.
@@ -101,6 +184,20 @@ impl TransferFiles {
         Some(download)
     }
 
+    /// Replaces the open files of a complete share by the same files, opened and sealed again.
+    /// Returns `false` if `former` is not open any more.
+    pub(super) fn replace_whole(&self, former: &Arc<Store>, again: Store) -> bool {
+        let mut state = lock(&self.state);
+        match &state.open {
+            Some(OpenFiles::Whole(open)) if Arc::ptr_eq(open, former) => {
+                state.sealed = again.sealed();
+                state.open = Some(OpenFiles::Whole(Arc::new(again)));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Closes the files, so that another transfer can open them.
     pub(super) fn close(&self) {
         // Closing is slow on some file systems, so the lock is released first.
@@ -118,9 +215,11 @@ impl TransferFiles {
     }
 
     /// Begins to take the share out of its swarm. No scan begins until [`TransferFiles::set_idle`].
-    pub(super) fn begin_loss(&self) {
+    /// `mismatch`: the stamps with which the files were hashed and did not match, if they were.
+    pub(super) fn begin_loss(&self, mismatch: Option<Vec<FileStamp>>) {
         lock(&self.state).lost = LostFiles {
             is_busy: true,
+            mismatch,
             ..LostFiles::default()
         };
     }
@@ -148,11 +247,19 @@ impl TransferFiles {
     pub(super) fn on_scanned(&self, stamps: &[FileStamp]) -> ScanResult {
         let mut guard = lock(&self.state);
         let State { sealed, lost, .. } = &mut *guard;
-        if sealed.as_deref() == Some(stamps) {
-            return ScanResult::AsSealed;
+        let found = sealed
+            .as_ref()
+            .map(|sealed| FileStamp::compare_all(sealed, stamps));
+        match found {
+            Some(StampMatch::Same) => return ScanResult::AsSealed,
+            // The content is checked while the share is served again, unless it is known to differ.
+            Some(StampMatch::OtherInode) if lost.mismatch.is_none() => return ScanResult::AsSealed,
+            _ => {}
         }
         let before = lost.last_scan.replace(stamps.to_vec());
-        if before.as_deref() != Some(stamps) || lost.mismatch.as_deref() == Some(stamps) {
+        let is_stable = before
+            .is_some_and(|before| FileStamp::compare_all(&before, stamps) < StampMatch::Changed);
+        if !is_stable || lost.mismatch.as_deref() == Some(stamps) {
             return ScanResult::Wait;
         }
         lost.is_busy = true;

@@ -1,7 +1,7 @@
 //! The end of a download: whole files are verified and get their final names.
 
 use super::transfer::Transfer;
-use crate::storage::{BadFile, Download, Store, StoreError};
+use crate::storage::{BadFile, Download, RecordKind, Store, StoreError};
 use crate::swarm::Phase;
 use crate::wire::AnnounceEvent;
 use std::sync::Arc;
@@ -79,8 +79,17 @@ fn finish(
     }
     // All pieces are owned, so no worker begins to write.
     transfer.wait_for_workers();
+    if transfer.phase() != Phase::Finishing {
+        return Err(StoreError::Stopped.into());
+    }
     let in_use = || StoreError::InUse(store.path().to_owned());
-    Arc::into_inner(download).ok_or_else(in_use)?.finish()?;
+    let download = Arc::into_inner(download).ok_or_else(in_use)?;
+    let note = |aside: Option<&str>| transfer.note_steps(aside);
+    let finished = download.finish(transfer.files.times().as_ref(), &note);
+    if let (Err(_), RecordKind::Download(place)) = (&finished, &transfer.plan.kind) {
+        transfer.undo_steps(place)?;
+    }
+    finished?;
     store.seal(&store.stamps()?);
     Ok(())
 }

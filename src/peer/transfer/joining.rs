@@ -141,15 +141,24 @@ impl MessageSink for Transfer {
         message: ReceivedMessage<'_>,
     ) -> Result<(), ProtocolViolation> {
         let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
+        let asks_for_times =
+            matches!(message, ReceivedMessage::Handshake(_)) && self.times_id(link).is_none();
         self.decide(|core, now| core.on_message(link, message, now))?;
         if names_peers && self.plan.exchanges_peers() {
             self.context.ticks.trigger();
+        }
+        if asks_for_times && let Some(id @ 1..) = self.times_id(link) {
+            self.send_times(link, id);
         }
         Ok(())
     }
 
     fn on_metadata(&self, link: LinkId, payload: &[u8]) -> Result<(), MetadataError> {
         self.serve_metadata(link, payload)
+    }
+
+    fn on_times(&self, payload: &[u8]) {
+        self.take_times(payload);
     }
 
     fn on_block(

@@ -11,11 +11,16 @@ impl Transfer {
     /// Handles files that have changed since they were verified, or cannot be read. A complete
     /// share is no longer served.
     pub(crate) fn on_files_unservable(&self, reason: &str) {
+        self.lose(reason, None);
+    }
+
+    /// Does this. `mismatch`: the stamps with which the files were hashed and did not match.
+    pub(super) fn lose(&self, reason: &str, mismatch: Option<Vec<FileStamp>>) {
         let (was_lost, is_lost) = self.decide(|core, now| {
             let was_lost = matches!(core.phase(), Phase::Lost { .. });
             let is_lost = core.on_unservable(reason, now);
             if is_lost {
-                self.files.begin_loss();
+                self.files.begin_loss(mismatch);
             }
             (was_lost, is_lost)
         });
@@ -72,7 +77,6 @@ impl Transfer {
                 return (scanned, true);
             }
             Ok((StampScan { store, stamps, .. }, false)) => {
-                store.seal(&stamps);
                 self.on_scanned(store, stamps);
             }
             Err(error) => {
@@ -95,11 +99,13 @@ impl Transfer {
     fn on_scanned(&self, store: Store, stamps: Vec<FileStamp>) {
         match self.files.on_scanned(&stamps) {
             ScanResult::AsSealed => {
+                store.seal(&self.files.sealed().unwrap_or(stamps));
                 let owned = self.unchanged_pieces(&store);
                 self.regain(store, owned);
             }
             ScanResult::Wait => {}
             ScanResult::Hash => {
+                store.seal(&stamps);
                 let reason = "the files have changed and are being checked";
                 self.decide(|core, now| core.on_still_lost(reason, now));
                 let Some(transfer) = self.to_arc() else {
@@ -139,7 +145,9 @@ impl Transfer {
             return;
         }
         self.files.forget_scans();
-        self.files.open(OpenFiles::Whole(Arc::new(store)));
+        if !self.set_files(OpenFiles::Whole(Arc::new(store))) {
+            return;
+        }
         log::info!("{}: served again", self.name());
         if self.begin(owned, true) {
             self.update_record();

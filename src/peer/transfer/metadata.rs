@@ -30,6 +30,7 @@ impl Transfer {
             metadata: handshake.metadata.filter(|_| serves),
             metadata_size: size.filter(|_| serves),
             pex: self.plan.exchanges_peers().then_some(PEX_ID),
+            times: self.own_times_id(),
             ..handshake
         }
     }

@@ -4,11 +4,15 @@
 //! - `transfer` is the type, with its `plan` and `files`.
 //! - `effects` carries out what the core decides; `effect_handler` does the slow part.
 //! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
-//! - `checking` opens and verifies files on disk; `lost` handles files that change.
+//! - `checking` opens and verifies files on disk; `unfinished` handles those of a download that are
+//!   missing, interrupted or cancelled; `lost` handles files that change, `quiet_check` those that
+//!   are only said to be other files.
+//! - `times` passes on the modification times of a group's files.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see.
 //! - `record` is what the state folder keeps.
 
 mod announcing;
+mod check_progress;
 mod checking;
 mod effect_handler;
 mod effects;
@@ -20,10 +24,13 @@ mod lost;
 mod metadata;
 mod metadata_quota;
 mod plan;
+mod quiet_check;
 mod record;
 mod report;
+mod times;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod transfer;
+mod unfinished;
 
 pub(super) use files::OpenFiles;
 pub(super) use joining::run_link;

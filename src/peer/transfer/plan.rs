@@ -3,8 +3,8 @@
 use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::peer::{FileChoice, now_ms};
 use crate::storage::{
-    Destination, Download, DownloadMode, ExtraFiles, FileLayout, Record, RecordKind, Store,
-    StoreError,
+    Destination, Download, DownloadMode, ExtraFiles, FileLayout, Record, RecordKind, RecordState,
+    RecordedFiles, Store, StoreError,
 };
 use crate::torrent::{Info, InfoHash, Metainfo, Selection};
 use crate::wire::name::Label;
@@ -30,6 +30,8 @@ pub(crate) struct TransferPlan {
     pub(crate) metainfo: Metainfo,
     /// Whether it is a share (with the path) or a download (with its destination).
     pub(crate) kind: RecordKind,
+    /// The name of the partial file or folder of a download, in the folder of its destination.
+    pub(crate) partial: Option<String>,
     /// Whether it is announced to trackers and recorded in the state folder. Transfers of a closed
     /// run are neither.
     pub(crate) listed: bool,
@@ -57,6 +59,7 @@ impl TransferPlan {
             selection: Arc::new(Selection::all(metainfo.info())),
             metainfo,
             kind,
+            partial: None,
             listed: true,
             replaces: false,
             extends: false,
@@ -86,10 +89,18 @@ impl TransferPlan {
                 Selection::all(metainfo.info())
             }
         };
+        let partial = match (&record.kind, &record.state) {
+            (RecordKind::Share(_), _) | (_, RecordState::Complete { .. }) => None,
+            (RecordKind::Download(place), _) => {
+                let partial = record.unfinished.partial.clone();
+                Some(partial.unwrap_or_else(|| place.partial_name(record.info_hash)))
+            }
+        };
         Self {
+            partial,
             added_ms: record.added_ms,
-            replaces: record.replaces,
-            extends: record.extends,
+            replaces: record.unfinished.replaces,
+            extends: record.unfinished.extends,
             group: record.group.clone().map(Membership::from),
             choice,
             selection: Arc::new(selection),
@@ -168,18 +179,26 @@ impl TransferPlan {
         Ok(store)
     }
 
-    /// Opens the files of a download.
+    /// Opens the recorded files of a download. They must exist.
     pub(super) fn open_download(
         &self,
         info: &Arc<Info>,
         place: &Destination,
     ) -> Result<Download, StoreError> {
+        let Some(partial) = self.partial.as_deref() else {
+            return Err(StoreError::Missing(place.path()));
+        };
         let layout = self.layout(info);
         let mode = match (self.extends, self.replaces) {
             (true, _) => DownloadMode::extend_or_new(&layout, place)?,
             (false, true) => DownloadMode::Replace(self.extra_files()),
             (false, false) => DownloadMode::New,
         };
-        Download::open(layout, place, mode)
+        let recorded = RecordedFiles {
+            partial: Some(partial),
+            is_recorded: true,
+            ..RecordedFiles::NONE
+        };
+        Download::open(layout, place, mode, recorded)
     }
 }

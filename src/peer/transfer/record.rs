@@ -1,7 +1,7 @@
 //! The record of a transfer in the state folder.
 
 use super::transfer::Transfer;
-use crate::storage::{Record, RecordError, RecordState};
+use crate::storage::{Record, RecordError, RecordState, UnfinishedRecord};
 use crate::swarm::Phase;
 
 impl Transfer {
@@ -16,9 +16,35 @@ impl Transfer {
         if !self.plan.listed {
             return;
         }
-        if let Err(error) = self.context.records.update(&self.to_record()) {
+        let (record, records) = (self.to_record(), &self.context.records);
+        let times = self.files.times();
+        // Times that other peers have sent are in the torrent from the end of the download on.
+        let learned = times.filter(|times| {
+            let is_complete = matches!(record.state, RecordState::Complete { .. });
+            is_complete && self.plan.metainfo.times() != Some(times)
+        });
+        let updated = match learned {
+            Some(times) => {
+                records.save(&record, &self.plan.metainfo.clone().with_times(Some(times)))
+            }
+            None => records.update(&record),
+        };
+        if let Err(error) = updated {
             log::error!("{}: cannot write its record: {error}", self.name());
         }
+    }
+
+    /// Replaces the record of a download that its user ended: only its partial file is recorded
+    /// from now on, so that another download can continue it.
+    pub(crate) fn record_as_stopped(&self) -> Result<(), RecordError> {
+        let records = &self.context.records;
+        if self.plan.partial.is_none() {
+            return records.remove(self.info_hash());
+        }
+        records.update(&Record {
+            state: RecordState::Stopped,
+            ..self.to_record()
+        })
     }
 
     /// The current record.
@@ -36,7 +62,9 @@ impl Transfer {
                 whole()
             }
             Phase::Checking if !plan.is_download() => whole(),
-            Phase::Checking | Phase::Fetching { .. } | Phase::Retired => RecordState::Partial,
+            Phase::Checking | Phase::Absent { .. } | Phase::Fetching { .. } | Phase::Retired => {
+                RecordState::Partial
+            }
         };
         let mut sources: Vec<(String, u64)> = self.inspect(|core| {
             let sources = core.progress().sources();
@@ -48,11 +76,18 @@ impl Transfer {
         let is_whole = matches!(state, RecordState::Complete { .. });
         let group = plan.group.as_ref();
         Record {
-            replaces: plan.replaces && !is_whole,
-            extends: plan.extends && !is_whole,
             group: group.map(|group| (group.user.clone(), group.group.clone())),
             info_hash: self.info_hash(),
             kind: plan.kind.clone(),
+            unfinished: match is_whole {
+                true => UnfinishedRecord::default(),
+                false => UnfinishedRecord {
+                    replaces: plan.replaces,
+                    extends: plan.extends,
+                    partial: plan.partial.clone(),
+                    steps: self.files.steps(),
+                },
+            },
             state,
             trackers: plan.metainfo.trackers().to_vec(),
             sources,

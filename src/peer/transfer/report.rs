@@ -6,11 +6,13 @@ use crate::swarm::{Core, Phase, SourceStatus};
 use crate::torrent::PieceSet;
 use std::time::Duration;
 
-/// The download state that is shown for a phase.
-pub(crate) fn download_state(phase: &Phase) -> DownloadState {
+/// The download state that is shown for a phase. `checked` is how much is checked, in percent.
+pub(crate) fn download_state(phase: &Phase, checked: u64) -> DownloadState {
     match phase {
-        Phase::Checking => DownloadState::Checking,
-        Phase::Fetching { .. } | Phase::Finishing => DownloadState::Downloading,
+        Phase::Checking => DownloadState::Checking(checked),
+        Phase::Absent { .. } | Phase::Fetching { .. } | Phase::Finishing => {
+            DownloadState::Downloading
+        }
         Phase::Complete | Phase::Withdrawn { .. } => DownloadState::Complete,
         Phase::Lost { reason } | Phase::Failed { reason } => DownloadState::Failed(reason.clone()),
         Phase::Retired => DownloadState::Failed("another download has replaced it".to_owned()),
@@ -39,7 +41,7 @@ impl Transfer {
                 info_hash: self.info_hash(),
                 name: self.name().to_owned(),
                 group: group.map(|membership| membership.group.to_string()),
-                state: download_state(core.phase()),
+                state: download_state(core.phase(), self.files.check.percent()),
                 bytes_done: progress.verified(),
                 bytes_total: self.plan.selection.bytes(),
                 elapsed,
@@ -58,7 +60,9 @@ impl Transfer {
         let is_own = !self.plan.is_download();
         let trouble = match self.phase() {
             Phase::Failed { reason } if is_own => Some(reason),
-            Phase::Checking if is_own => Some("being checked".to_owned()),
+            Phase::Checking if is_own => {
+                Some(format!("being checked, {}%", self.files.check.percent()))
+            }
             Phase::Lost { reason } => Some(reason),
             Phase::Withdrawn { reason } => Some(withdrawn(&reason)),
             Phase::Complete => suspended,
@@ -126,19 +130,20 @@ fn trouble(
 ) -> Option<String> {
     let trouble = match core.phase() {
         Phase::Fetching { trouble } => trouble.clone(),
+        Phase::Absent { reason } => return Some(reason.clone()),
         Phase::Withdrawn { reason } => return Some(withdrawn(reason)),
         _ => return None,
     };
-    match core.source_status(now) {
-        SourceStatus::HasSource => trouble,
+    let mut reason = match core.source_status(now) {
+        SourceStatus::HasSource => return trouble,
         SourceStatus::NoLinkHasMissingPieces => {
-            Some("no connected peer has the missing pieces".to_owned())
+            "no connected peer has the missing pieces".to_owned()
         }
         SourceStatus::AllPeersBarred => {
-            Some("every owner sent bad data and is barred for some minutes".to_owned())
+            "every owner sent bad data and is barred for some minutes".to_owned()
         }
         SourceStatus::NoPeerKnown => {
-            tracker_trouble.or_else(|| Some("no owner is known yet".to_owned()))
+            tracker_trouble.unwrap_or_else(|| "no owner is known yet".to_owned())
         }
         SourceStatus::NoLink => {
             let mut reason = "no owner can be reached".to_owned();
@@ -147,7 +152,11 @@ fn trouble(
                 why.iter()
                     .for_each(|why| reason += &format!("{between}{why}"));
             }
-            Some(reason)
+            reason
         }
+    };
+    if let Some(why) = core.web_seed_trouble() {
+        reason += &format!("; {why}");
     }
+    Some(reason)
 }

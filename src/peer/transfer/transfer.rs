@@ -67,9 +67,9 @@ impl Transfer {
             trackers,
             authority: plan.authority(),
             file_hashes,
+            files: TransferFiles::new(plan.metainfo.times()),
             plan,
             info,
-            files: TransferFiles::default(),
             uploaded: AtomicU64::new(0),
             metadata_quota: Mutex::default(),
             web_seeds_due: AtomicBool::new(false),
@@ -204,9 +204,11 @@ impl Transfer {
         self.files.sealed()
     }
 
-    /// Takes opened files.
-    pub(crate) fn set_files(&self, files: OpenFiles) {
-        self.files.open(files);
+    /// Takes opened files. Returns `false` if the download was cancelled: then the caller discards
+    /// them.
+    #[must_use]
+    pub(crate) fn set_files(&self, files: OpenFiles) -> bool {
+        self.files.open(files)
     }
 
     /// Closes its files, so that another transfer can open them.

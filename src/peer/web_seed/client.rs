@@ -1,17 +1,17 @@
 //! Reads a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that support
 //! neither or lie.
 //!
-//! In scope: which responses can contain the requested bytes. Out of scope: which bytes are
-//! requested, and whether they verify.
+//! In scope: requests and their bodies. Out of scope: what a response contains (`response`), which
+//! bytes are requested, and whether they verify.
 
-use crate::peer::{
-    ForbiddenZone, Zone, announce::AUTHORITIES_VARIABLE, announce::guarded, announce::trusted_tls,
-};
-use crate::system::lock;
+use super::error::{MAX_REDIRECTS, WebError};
+use super::response::{full_body_end, range_bounds, redirected, uri};
+use crate::peer::{ForbiddenZone, Zone, announce::guarded, announce::trusted_tls};
+use crate::system::{cause, lock};
 use std::io::{self, Read};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::Uri;
 
 /// How long a name look-up and a connection attempt may each take. Both delay a stop.
 const CALL: Duration = Duration::from_secs(3);
@@ -19,59 +19,8 @@ const CALL: Duration = Duration::from_secs(3);
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long a block may take once it has begun to arrive.
 pub(super) const BLOCK_LIMIT: Duration = Duration::from_secs(60);
-/// The maximum number of redirects in a row.
-const MAX_REDIRECTS: usize = 5;
 /// The maximum number of bytes skipped in one read.
 const SKIP_SIZE: usize = 16 << 10;
-
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WebError {
-    /// No response, or it broke off: another attempt may succeed.
-    #[error("{0}")]
-    Transport(String),
-    #[error("HTTP status {0}")]
-    Busy(u16),
-    #[error("it sends too slowly")]
-    Slow,
-    #[error("it broke off after {0} bytes")]
-    Short(u64),
-    /// The server is of no use for this share.
-    #[error("HTTP status {0}")]
-    Status(u16),
-    #[error("the URL is not a valid http:// or https:// URL")]
-    Url,
-    #[error(
-        "{host} is {zone}: only URLs without a query are requested there, and none in the link-local network"
-    )]
-    Near { host: String, zone: Zone },
-    #[error("the file has {found} bytes there, but {expected} in the torrent")]
-    Length { found: u64, expected: u64 },
-    #[error("it answered with another range than the requested one: {0}")]
-    Range(String),
-    #[error("it does not support ranges, and too much data would have to be skipped")]
-    NoRanges,
-    #[error("it sends the file encoded as {0}")]
-    Encoded(String),
-    #[error("it redirects to {0}, which is not followed")]
-    Redirect(String),
-    #[error("more than {MAX_REDIRECTS} redirects")]
-    Redirects,
-    #[error(
-        "no file with this system's certificate authorities is found; name one in {AUTHORITIES_VARIABLE}"
-    )]
-    NoAuthorities,
-}
-
-impl WebError {
-    /// Whether another attempt may succeed.
-    pub(super) fn is_temporary(&self) -> bool {
-        matches!(
-            self,
-            Self::Transport(_) | Self::Busy(_) | Self::Slow | Self::Short(_)
-        )
-    }
-}
 
 /// An HTTP client that keeps connections open between requests.
 #[derive(Debug, Default)]
@@ -171,7 +120,7 @@ impl WebClient {
         let mut zone = Zone::Internet;
         loop {
             let near = || WebError::Near {
-                host: uri(url).map_or_else(|_| String::new(), |uri| host(&uri).to_owned()),
+                host: uri(url).map_or_else(|_| String::new(), |uri| host(&uri)),
                 zone,
             };
             if zone > nearest || zone > Zone::Internet && url.contains('?') {
@@ -185,7 +134,7 @@ impl WebClient {
                 // itself, and connects only to its own zone.
                 Err(error) => match ForbiddenZone::from_error(&error) {
                     Some(refused) if refused.zone > zone => zone = refused.zone,
-                    _ => return Err(WebError::Transport(error.to_string())),
+                    _ => return Err(WebError::Transport(transport_cause(&error))),
                 },
             }
         }
@@ -207,6 +156,7 @@ fn agents() -> (Agents, bool) {
             .proxy(None)
             .tls_config(tls.clone())
             .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
             .build();
         guarded(config, allows)
     };
@@ -249,7 +199,7 @@ impl Body {
                 Ok(0) => return Err(WebError::Short(self.position)),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(WebError::Transport(error.to_string())),
+                Err(error) => return Err(WebError::Transport(cause(&error))),
             };
             self.position += read as u64;
             room = room.get_mut(read..).unwrap_or_default();
@@ -268,94 +218,15 @@ impl Body {
     }
 }
 
-fn uri(url: &str) -> Result<Uri, WebError> {
-    let uri: Uri = url.parse().map_err(|_| WebError::Url)?;
-    let http = matches!(uri.scheme_str(), Some("http" | "https"));
-    Some(uri)
-        .filter(|uri| http && uri.host().is_some())
-        .ok_or(WebError::Url)
-}
-
-fn host(uri: &Uri) -> &str {
-    uri.host().unwrap_or_default()
-}
-
-/// The target of a redirect (RFC 9110, 10.2.2): a full URL, a path from the root, or a path
-/// relative to the requested one.
-fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
-    let location = text(headers, "location").unwrap_or_default();
-    let (scheme, rest) = url.split_once("://").ok_or(WebError::Url)?;
-    let path = rest.find('/').unwrap_or(rest.len());
-    let (host, path) = rest.split_at_checked(path).unwrap_or_default();
-    let folder = path.split(['?', '#']).next().unwrap_or_default();
-    let folder = folder.rsplit_once('/').map_or("", |(folder, _)| folder);
-    match location {
-        "" => Err(WebError::Redirect(String::new())),
-        whole if whole.contains("://") => Ok(whole.to_owned()),
-        other if other.starts_with("//") => Ok(format!("{scheme}:{other}")),
-        rooted if rooted.starts_with('/') => Ok(format!("{scheme}://{host}{rooted}")),
-        beside => Ok(format!("{scheme}://{host}{folder}/{beside}")),
+fn transport_cause(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => cause(error),
+        error => error.to_string(),
     }
 }
 
-/// The end of a response that holds the whole file.
-fn full_body_end(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
-    check_not_encoded(headers)?;
-    let found = text(headers, "content-length").map(str::parse);
-    match found {
-        Some(Ok(found)) if found != length => Err(WebError::Length {
-            found,
-            expected: length,
-        }),
-        _ => Ok(length),
-    }
-}
-
-/// The start and end of a response that holds a range.
-fn range_bounds(
-    headers: &HeaderMap,
-    from: u64,
-    end: u64,
-    length: u64,
-) -> Result<(u64, u64), WebError> {
-    check_not_encoded(headers)?;
-    let range = text(headers, "content-range").unwrap_or_default();
-    let other = || WebError::Range(range.chars().take(80).collect());
-    let parsed = || {
-        let (span, total) = range.strip_prefix("bytes ")?.split_once('/')?;
-        let (first, last) = span.split_once('-')?;
-        let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        let total: Option<u64> = match total.trim() {
-            "*" => None,
-            total => Some(total.parse().ok()?),
-        };
-        Some((first, last.checked_add(1)?, total))
-    };
-    let (first, after, total) = parsed().ok_or_else(other)?;
-    match total {
-        Some(found) if found != length => {
-            return Err(WebError::Length {
-                found,
-                expected: length,
-            });
-        }
-        _ => {}
-    }
-    if first != from || after <= first || after > end {
-        return Err(other());
-    }
-    Ok((first, after))
-}
-
-fn check_not_encoded(headers: &HeaderMap) -> Result<(), WebError> {
-    match text(headers, "content-encoding") {
-        None | Some("" | "identity") => Ok(()),
-        Some(other) => Err(WebError::Encoded(other.chars().take(80).collect())),
-    }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+fn host(uri: &Uri) -> String {
+    uri.host().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -364,55 +235,6 @@ mod tests {
     use std::io::Write;
     use std::net::TcpListener;
     use std::sync::Arc;
-
-    fn headers(name: &'static str, value: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, value.parse().unwrap());
-        headers
-    }
-
-    #[test]
-    fn a_range_must_be_the_requested_one() {
-        let of = |range: &str| range_bounds(&headers("content-range", range), 10, 20, 100);
-        assert_eq!(of("bytes 10-19/100").unwrap(), (10, 20));
-        assert_eq!(of("bytes 10-14/*").unwrap(), (10, 15));
-        for other in [
-            "",
-            "bytes 0-19/100",
-            "bytes 10-20/100",
-            "bytes 11-19/100",
-            "bytes 10-9/100",
-            "bytes */100",
-            "bytes 10-18446744073709551615/100",
-            "items 10-19/100",
-        ] {
-            assert!(matches!(of(other), Err(WebError::Range(_))), "{other}");
-        }
-        let other_file = of("bytes 10-19/101");
-        assert!(matches!(
-            other_file,
-            Err(WebError::Length { found: 101, .. })
-        ));
-        let encoded = full_body_end(&headers("content-encoding", "gzip"), 1);
-        assert!(matches!(encoded, Err(WebError::Encoded(_))));
-        let other_file = full_body_end(&headers("content-length", "5"), 6);
-        assert!(matches!(other_file, Err(WebError::Length { .. })));
-    }
-
-    #[test]
-    fn redirects_are_resolved() {
-        let to = |location: &str| redirected("http://h:1/a/b?c", &headers("location", location));
-        for (location, url) in [
-            ("https://other/x", "https://other/x"),
-            ("//other/x", "http://other/x"),
-            ("/x/y", "http://h:1/x/y"),
-            ("x", "http://h:1/a/x"),
-        ] {
-            assert_eq!(to(location).unwrap(), url);
-        }
-        assert!(to("").is_err());
-        assert!(uri("ftp://h/").is_err());
-    }
 
     /// A server that redirects the listed paths and serves a file of one byte for all others.
     /// Returns the requested paths too.

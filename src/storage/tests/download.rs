@@ -1,8 +1,10 @@
 //! Opening downloads: continuing them, refusing them, and copying what they replace.
 
-use crate::storage::testing::{Sample, destination, download, info_of, paths_below, sample};
+use crate::storage::testing::{
+    Sample, destination, download, finish, info_of, open_recorded, paths_below, sample,
+};
 use crate::storage::verify::verify;
-use crate::storage::{Destination, Download, DownloadMode, ExtraFiles, FileLayout, StoreError};
+use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, StoreError};
 use crate::torrent::Info;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -91,7 +93,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     let (full, part) = (target.path().join("x"), target.path().join("x.part"));
     let open = || {
         let layout = FileLayout::all(info.clone());
-        Download::open(
+        open_recorded(
             layout,
             &destination,
             DownloadMode::Replace(ExtraFiles::Keep),
@@ -108,7 +110,8 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     }
     let before = paths_below(&full);
     let download = open();
-    download.copy_replaced(&stop).unwrap();
+    download.check_replaced().unwrap();
+    download.copy_replaced(&stop, &|_| {}).unwrap();
     let pieces = || info.lengths().all_pieces();
     let good = verify(download.store(), pieces(), 1, &stop, &|_| {}).unwrap();
     let good: Vec<u32> = pieces()
@@ -123,7 +126,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 600_000);
     let download = open();
     download.write(0, &[&bytes]).unwrap();
-    download.finish().unwrap();
+    finish(download).unwrap();
     assert_eq!(
         fs::read(full.join("sub/own/mine")).unwrap(),
         b"sub/own/mine"
@@ -134,7 +137,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     fs::remove_file(full.join("a")).unwrap();
     fs::create_dir(full.join("a")).unwrap();
     let download = open();
-    let refused = download.copy_replaced(&stop).unwrap_err();
+    let refused = download.check_replaced().unwrap_err();
     assert!(matches!(refused, StoreError::NotAFile(_)), "{refused}");
     download.undo();
     assert!(!part.exists() && full.join("a").exists());
@@ -212,5 +215,5 @@ fn a_download_with_the_longest_name_can_be_finished() {
     let target = tempfile::tempdir().unwrap();
     let name = "x".repeat(255);
     let download = download(&one_file(), &destination(&target, &name)).unwrap();
-    assert_eq!(download.finish().unwrap(), target.path().join(name));
+    assert_eq!(finish(download).unwrap(), target.path().join(name));
 }

@@ -2,7 +2,7 @@
 
 use crate::storage::destination::MAX_NAME_LENGTH;
 use crate::storage::parts_file;
-use crate::storage::testing::{Sample, destination, paths_below, sample};
+use crate::storage::testing::{Sample, destination, finish, open_recorded, paths_below, sample};
 use crate::storage::verify::verify;
 use crate::storage::{Destination, Download, DownloadMode, FileLayout, Store, StoreError};
 use crate::torrent::{Info, PieceSet, Selection};
@@ -49,7 +49,7 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     );
     assert!(store.is_mixed(info.lengths().piece(0).unwrap()));
     assert!(!store.is_mixed(info.lengths().piece(2).unwrap()));
-    download.finish().unwrap();
+    finish(download).unwrap();
     let path = destination.path();
     let open = || {
         let layout = FileLayout::chosen(info.clone(), chosen(&info));
@@ -122,7 +122,7 @@ fn discarding_removes_the_parts_file_and_foreign_files_are_not_changed() {
 
 fn open(info: &Arc<Info>, destination: &Destination) -> Result<Download, StoreError> {
     let layout = FileLayout::chosen(Arc::clone(info), chosen(info));
-    Download::open(layout, destination, DownloadMode::New)
+    open_recorded(layout, destination, DownloadMode::New)
 }
 
 /// A finished choice of the file `a`, which ends in the first piece.
@@ -131,16 +131,16 @@ fn finished(sample: &Sample, target: &TempDir) -> Destination {
     let chosen = Selection::of(&sample.info, &["a".parse().unwrap()]).unwrap();
     let info = Arc::clone(&sample.info);
     let layout = FileLayout::chosen(info, Arc::new(chosen));
-    let download = Download::open(layout, &destination, DownloadMode::New).unwrap();
+    let download = open_recorded(layout, &destination, DownloadMode::New).unwrap();
     download.write(0, &[&sample.bytes[..256 << 10]]).unwrap();
-    download.finish().unwrap();
+    finish(download).unwrap();
     destination
 }
 
 fn extended(sample: &Sample, destination: &Destination) -> Result<Download, StoreError> {
     let layout = FileLayout::all(Arc::clone(&sample.info));
     let mode = DownloadMode::extend_or_new(&layout, destination)?;
-    Download::open(layout, destination, mode)
+    open_recorded(layout, destination, mode)
 }
 
 fn good(store: &Store) -> PieceSet {
@@ -175,7 +175,7 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
         let download = extended(&sample, &destination).unwrap();
         let store = Arc::clone(download.store());
         assert!(good(&store).is_full(), "{moved} moved");
-        assert_eq!(download.finish().unwrap(), whole);
+        assert_eq!(finish(download).unwrap(), whole);
         assert!(good(&store).is_full());
         let paths = paths_below(target.path());
         assert_eq!(paths.len(), 7, "{paths:?}");
@@ -219,14 +219,14 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
         let download = extended(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();
         fs::write(&file, vec![7; 100_000]).unwrap();
-        assert!(names_the_file(download.finish().unwrap_err()));
+        assert!(names_the_file(finish(download).unwrap_err()));
         let download = extended(&sample, &destination).unwrap();
         // The only piece of the changed file also has bytes of fetched files, so any of them may be
         // wrong.
         assert!(download.check_in_place(&good(download.store())).is_ok());
-        assert!(names_the_file(download.finish().unwrap_err()));
+        assert!(names_the_file(finish(download).unwrap_err()));
         fs::write(&file, &sample.bytes[..100_000]).unwrap();
     }
     assert!(target.path().join("x.part/sub/big").exists());
-    extended(&sample, &destination).unwrap().finish().unwrap();
+    finish(extended(&sample, &destination).unwrap()).unwrap();
 }

@@ -1,8 +1,10 @@
 //! Finishing and discarding downloads.
 
-use crate::storage::testing::{destination, download, info_of, padded, paths_below, sample, share};
+use crate::storage::testing::{
+    destination, download, finish, info_of, open_recorded, padded, paths_below, sample, share,
+};
 use crate::storage::{
-    Download, DownloadMode, ExtraFiles, FileLayout, StoreError, StoredSpan, remove_replaced,
+    DownloadMode, ExtraFiles, FileLayout, StoreError, StoredSpan, remove_replaced,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +35,7 @@ fn a_folder_gets_its_final_name_only_when_it_is_complete() {
     download.write(50 << 14, later).unwrap();
     download.write(0, first).unwrap();
     let open_before = store.spans(0, 1).unwrap().next().unwrap().unwrap();
-    let path = download.finish().unwrap();
+    let path = finish(download).unwrap();
     assert_eq!(path, target.path().join("done"));
     assert_eq!(
         paths_below(target.path()),
@@ -61,7 +63,7 @@ fn finishing_replaces_nothing_and_refuses_changed_files() {
     for make in makes {
         let download = open();
         make(&done).unwrap();
-        assert!(matches!(download.finish(), Err(StoreError::Exists(path)) if path == done));
+        assert!(matches!(finish(download), Err(StoreError::Exists(path)) if path == done));
         assert!(part.join("a").exists());
         let _ = fs::remove_file(&done);
         let _ = fs::remove_dir(&done);
@@ -73,7 +75,7 @@ fn finishing_replaces_nothing_and_refuses_changed_files() {
     let download = open();
     file.set_len(3).unwrap();
     assert!(matches!(
-        download.finish(),
+        finish(download),
         Err(StoreError::Length { found: 3, .. })
     ));
     file.set_len(100_000).unwrap();
@@ -84,7 +86,7 @@ fn finishing_replaces_nothing_and_refuses_changed_files() {
     };
     let download = open();
     replace();
-    assert!(matches!(download.finish(), Err(StoreError::Moved(_))));
+    assert!(matches!(finish(download), Err(StoreError::Moved(_))));
     fs::remove_dir(&part).unwrap();
     fs::rename(&moved, &part).unwrap();
     // The folder that is there now does not belong to this download.
@@ -102,7 +104,7 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     let destination = destination(&target, "done");
     let open = || {
         let layout = FileLayout::all(Arc::clone(&sample.info));
-        Download::open(
+        open_recorded(
             layout,
             &destination,
             DownloadMode::Replace(ExtraFiles::Remove),
@@ -126,12 +128,12 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     let aside = target.path().join("aside");
     fs::rename(&done, &aside).unwrap();
     fs::write(&done, "mine").unwrap();
-    assert!(matches!(download.finish(), Err(StoreError::Exists(path)) if path == done));
+    assert!(matches!(finish(download), Err(StoreError::Exists(path)) if path == done));
     fs::remove_file(&done).unwrap();
     fs::rename(&aside, &done).unwrap();
     let download = open().unwrap();
     let store = Arc::clone(download.store());
-    assert_eq!(download.finish().unwrap(), done);
+    assert_eq!(finish(download).unwrap(), done);
     let whole = share(&sample.info, &done);
     assert!(whole.are_all_unchanged(&store.stamps().unwrap()));
     assert!(!part.exists() && !done.join("sub/mine").exists());
@@ -140,7 +142,7 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     assert!(read == sample.bytes);
     // The old folder, as after a crash.
     fs::create_dir_all(part.join("old")).unwrap();
-    remove_replaced(&sample.info, &destination, ExtraFiles::Remove);
+    remove_replaced(&destination, "done.part", None, ExtraFiles::Remove);
     assert!(!part.exists() && done.exists());
 }
 
@@ -180,7 +182,7 @@ fn padding_is_not_stored_and_executable_files_get_their_bits() {
             StoredSpan::File { .. }
         ]
     ));
-    let path = download.finish().unwrap();
+    let path = finish(download).unwrap();
     assert_eq!(paths_below(&path), ["run", "text"]);
     let mode = |name: &str| path.join(name).metadata().unwrap().permissions().mode() & 0o111;
     assert!(mode("run") & 0o100 != 0 && mode("text") == 0);
@@ -200,7 +202,7 @@ fn a_share_with_more_files_than_may_stay_open_works() {
     let store = Arc::clone(download.store());
     let all: String = (0..400).map(|number| format!("{number:03}")).collect();
     download.write(0, &[all.as_bytes()]).unwrap();
-    let path = download.finish().unwrap();
+    let path = finish(download).unwrap();
     let mut read = vec![0; 1_200];
     store.read(0, &mut read).unwrap();
     assert_eq!(read, all.as_bytes());

@@ -4,4 +4,6 @@ mod disk;
 mod download;
 mod extend;
 mod finish;
+mod foreign;
+mod steps;
 mod store;

@@ -2,7 +2,7 @@
 
 use crate::storage::layout::FileLayout;
 use crate::storage::testing::{Sample, sample, share};
-use crate::storage::{Store, StoreError, StoredSpan};
+use crate::storage::{PathCheck, Store, StoreError, StoredSpan};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 
@@ -102,7 +102,7 @@ fn a_share_that_differs_from_its_torrent_is_refused_and_the_error_names_the_file
 }
 
 #[test]
-fn a_new_modification_time_or_inode_counts_as_a_change() {
+fn a_new_modification_time_is_a_change_and_a_new_inode_alone_is_to_be_checked() {
     let Sample { folder, info, .. } = sample();
     let path = folder.path().join("set/a");
     let store = share(&info, &folder.path().join("set"));
@@ -120,7 +120,9 @@ fn a_new_modification_time_or_inode_counts_as_a_change() {
     fs::copy(&path, &copy).unwrap();
     fs::rename(&copy, &path).unwrap();
     set_modified(modified);
-    assert!(!store.are_all_unchanged(&stamps));
+    assert!(store.are_all_unchanged(&stamps) && !store.are_files_unchanged(&stamps));
+    store.seal(&stamps);
+    assert!(store.check_paths(0, usize::MAX).unwrap().has_other_inode);
 }
 
 /// The results of checking all spans, and of checking all paths.
@@ -128,7 +130,10 @@ fn check_both(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, S
     let total = store.info().lengths().total();
     let mut spans = store.spans(0, total).unwrap();
     let spans_checked = spans.try_for_each(|span| store.check_span(&span?));
-    (spans_checked, store.check_paths(0, usize::MAX))
+    (
+        spans_checked,
+        store.check_paths(0, usize::MAX).map(|found| found.next),
+    )
 }
 
 #[test]
@@ -141,8 +146,14 @@ fn spans_detect_changed_files_and_paths_detect_moved_files() {
     store.seal(&stamps);
     assert_eq!(store.sealed(), Some(stamps.clone()));
     assert!(matches!(check_both(&store), (Ok(()), Ok(None))));
-    assert!(matches!(store.check_paths(0, 2), Ok(Some(2))));
-    assert!(matches!(store.check_paths(2, 2), Ok(None)));
+    assert!(matches!(
+        store.check_paths(0, 2),
+        Ok(PathCheck { next: Some(2), .. })
+    ));
+    assert!(matches!(
+        store.check_paths(2, 2),
+        Ok(PathCheck { next: None, .. })
+    ));
 
     let (big, aside) = (top.join("sub/big"), folder.path().join("aside"));
     fs::rename(&big, &aside).unwrap();

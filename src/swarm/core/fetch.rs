@@ -10,7 +10,7 @@ use super::web_seeds::{WebSeedTrust, WebSeeds};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::{BlockRun, LinkId, Picker, Verdict};
-use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex};
+use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex, PieceSet};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
@@ -116,6 +116,9 @@ impl<B: Debug> Fetch<B> {
         } = incoming;
         let length = range.length();
         self.progress.on_block(length);
+        if let Some(source) = source {
+            self.web_seeds.on_block(source);
+        }
         let mut link = links.get_mut(&id);
         if let Some(link) = &mut link {
             link.on_block(length, now);
@@ -301,9 +304,22 @@ impl<B: Debug> Fetch<B> {
         verdict
     }
 
-    pub(super) fn on_web_seed_up(&mut self, id: LinkId, largest_window: u32) {
-        self.assembly.picker_mut().add_web_seed(id, largest_window);
+    pub(super) fn on_web_seed_up(&mut self, id: LinkId, pieces: PieceSet, largest_window: u32) {
+        let picker = self.assembly.picker_mut();
+        picker.add_web_seed(id, pieces, largest_window);
         self.web_seeds.add(id);
+    }
+
+    pub(super) fn on_web_seed_failed(&mut self, id: LinkId, trouble: String) {
+        self.web_seeds.on_failure(id, trouble);
+    }
+
+    /// Whether some web seed works and has a missing piece. One that is not used at present may be
+    /// used again.
+    pub(super) fn has_web_seed(&self) -> bool {
+        let picker = self.picker();
+        let mut working = self.web_seeds.working();
+        working.any(|id| picker.pieces_of(id).is_none() || picker.is_interesting(id))
     }
 
     pub(super) fn on_web_seed_down(&mut self, id: LinkId) {

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `Checking` | `Begin`, the files are in their final place | `Complete` |
 //! | `Checking` | `Begin`, otherwise | `Fetching` |
+//! | `Checking` | `Miss` | `Absent` |
+//! | `Absent` | `Find` | `Checking` |
 //! | `Fetching` | `AllOwned` | `Finishing` |
 //! | `Fetching` | `Trouble` | `Fetching`, with the trouble |
 //! | `Finishing` | `Finished` | `Complete` |
@@ -27,6 +29,12 @@ use std::time::Duration;
 pub enum Phase {
     /// The files on disk are being checked. Nothing is served or fetched yet.
     Checking,
+    /// The files of a download that had begun are not there, for example because their disk is not
+    /// mounted. Nothing is served, fetched or written until they are back.
+    Absent {
+        /// Which file is missing.
+        reason: String,
+    },
     /// Missing pieces are fetched, owned pieces are served.
     Fetching {
         /// Why owned pieces cannot be served, if there was trouble.
@@ -91,6 +99,10 @@ pub(super) enum Transition {
         /// Whether the files are in their final place.
         is_whole: bool,
     },
+    /// The files of a download that had begun are not there, for this reason.
+    Miss(String),
+    /// Missing files are there again.
+    Find,
     /// Every needed piece is owned.
     AllOwned,
     /// Owned pieces cannot be served, for this reason. Fetching goes on.
@@ -147,10 +159,13 @@ impl Lifecycle {
     /// Makes every transition of the table above. Returns `false`, and changes nothing, if the
     /// table does not have it.
     pub(super) fn change(&mut self, transition: Transition, now: Duration) -> bool {
-        use Phase::{Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn};
+        use Phase::{
+            Absent, Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn,
+        };
         let next = match (&self.phase, transition) {
             (Checking, Transition::Begin { is_whole: true }) => Complete,
             (Checking, Transition::Begin { is_whole: false }) => Fetching { trouble: None },
+            (Checking, Transition::Miss(reason)) => Absent { reason },
             (Fetching { .. }, Transition::AllOwned) => Finishing,
             (Fetching { .. }, Transition::Trouble(trouble)) => Fetching {
                 trouble: Some(trouble),
@@ -161,6 +176,7 @@ impl Lifecycle {
             (Checking | Complete | Withdrawn { .. }, Transition::Lose(reason))
             | (Lost { .. }, Transition::StillLost(reason)) => Lost { reason },
             (Lost { .. }, Transition::Regain)
+            | (Absent { .. }, Transition::Find)
             | (Fetching { .. } | Complete, Transition::SetAside)
             | (Retired, Transition::PutBack) => Checking,
             (Failed { .. }, _) => return false,
@@ -189,10 +205,16 @@ mod tests {
     }
 
     /// One phase of each kind, with its name in the table.
-    fn phases() -> [(&'static str, Phase); 8] {
+    fn phases() -> [(&'static str, Phase); 9] {
         let reason = text();
         [
             ("Checking", Phase::Checking),
+            (
+                "Absent",
+                Phase::Absent {
+                    reason: reason.clone(),
+                },
+            ),
             ("Fetching", Phase::Fetching { trouble: None }),
             ("Finishing", Phase::Finishing),
             ("Complete", Phase::Complete),
@@ -224,6 +246,7 @@ mod tests {
     fn the_code_makes_the_transitions_of_the_table_and_refuses_all_others() {
         let alive = [
             "Checking",
+            "Absent",
             "Fetching",
             "Finishing",
             "Complete",
@@ -231,7 +254,7 @@ mod tests {
             "Lost",
         ];
         let all_but_failed: Vec<&str> = alive.into_iter().chain(["Retired"]).collect();
-        let table: [(Transition, &[&str], &str); 14] = [
+        let table: [(Transition, &[&str], &str); 16] = [
             (
                 Transition::Begin { is_whole: true },
                 &["Checking"],
@@ -242,6 +265,8 @@ mod tests {
                 &["Checking"],
                 "Fetching",
             ),
+            (Transition::Miss(text()), &["Checking"], "Absent"),
+            (Transition::Find, &["Absent"], "Checking"),
             (Transition::AllOwned, &["Fetching"], "Finishing"),
             (Transition::Trouble(text()), &["Fetching"], "Fetching"),
             (Transition::Finished, &["Finishing"], "Complete"),

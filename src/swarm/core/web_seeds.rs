@@ -1,4 +1,4 @@
-//! Web seeds (BEP 19) as a core knows them: links that have every piece and serve every request.
+//! Web seeds (BEP 19) as a core knows them: links that serve every request for their pieces.
 
 use super::block::{Source, Sources};
 use crate::swarm::LinkId;
@@ -15,6 +15,8 @@ struct WebSeed {
     is_doubted: bool,
     /// Blocks were requested, and the web seed is read or waited for.
     in_use: bool,
+    /// It has failed, and no block has come from it since.
+    is_failing: bool,
 }
 
 /// How far a web seed is trusted.
@@ -32,11 +34,20 @@ pub enum WebSeedTrust {
 #[derive(Debug, Default)]
 pub(super) struct WebSeeds {
     by_link: HashMap<LinkId, WebSeed>,
+    /// Why a web seed failed last, for a person.
+    trouble: Option<String>,
 }
 
 impl WebSeeds {
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_link.is_empty()
+    /// The web seeds that have not failed.
+    pub(super) fn working(&self) -> impl Iterator<Item = LinkId> {
+        let all = self.by_link.iter();
+        all.filter_map(|(id, web_seed)| (!web_seed.is_failing).then_some(*id))
+    }
+
+    /// Why a web seed failed last.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     pub(super) fn add(&mut self, id: LinkId) {
@@ -56,6 +67,21 @@ impl WebSeeds {
     /// Whether some web seed is read or waited for.
     pub(super) fn any_in_use(&self) -> bool {
         self.by_link.values().any(|web_seed| web_seed.in_use)
+    }
+
+    /// The web seed failed, for this reason.
+    pub(super) fn on_failure(&mut self, id: LinkId, trouble: String) {
+        self.by_link.entry(id).or_default().is_failing = true;
+        self.trouble = Some(trouble);
+    }
+
+    /// A block came from this source.
+    pub(super) fn on_block(&mut self, source: &Source) {
+        if let Source::Web(id, _) = source
+            && let Some(web_seed) = self.by_link.get_mut(id)
+        {
+            web_seed.is_failing = false;
+        }
     }
 
     /// Blocks are requested from the web seed, or no longer.

@@ -29,8 +29,8 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     let web_seed = LinkId(2);
-    picker.add_web_seed(web_seed, 8);
-    picker.add_web_seed(OWNER, 8);
+    picker.add_web_seed(web_seed, PieceSet::full(&lengths), 8);
+    picker.add_web_seed(OWNER, PieceSet::full(&lengths), 8);
     let next_blocks = |picker: &mut Picker, id, now| {
         let mut blocks = Vec::new();
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
@@ -255,7 +255,7 @@ fn a_web_seed_gets_requests_for_long_ranges_around_the_pieces_of_others() {
     let mut taken = Vec::new();
     picker.next_blocks(peer, Duration::from_millis(1), &mut |_| true, &mut taken);
     let taken: HashSet<u32> = taken.iter().map(|block| block.piece().number()).collect();
-    picker.add_web_seed(web_seed, 16);
+    picker.add_web_seed(web_seed, PieceSet::full(&lengths), 16);
     let begun = fetched(&mut picker, web_seed);
     let free: Vec<u32> = (0..60).filter(|number| !taken.contains(number)).collect();
     assert_eq!(begun[..free.len()], free);

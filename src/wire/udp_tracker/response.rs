@@ -186,6 +186,7 @@ impl UdpAnnounceResponse {
             peers: peers
                 .map(|address| SwarmPeer { address, id: None })
                 .collect(),
+            named_peers: Vec::new(),
             external_ip: None,
             pieceful: false,
             tracker_id: None,

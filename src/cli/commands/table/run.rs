@@ -68,7 +68,7 @@ pub(super) static RUN: &[CommandEntry] = &[
         arguments: &[],
         flags: &[],
         summary: "list the downloads and their progress",
-        details: "One line per download: [D] running, [C] complete or [F] failed; the group (- for an open swarm); the \
+        details: "One line per download: [D] running, [V] being checked, [C] complete or [F] failed; the group (- for an open swarm); the \
                   name; while it runs the percentage, rate, number of peers and time left, or the reason of a failure.",
         read: |_| Ok(Command::ShowDownloads),
     },

@@ -123,7 +123,7 @@ impl PlanTest {
         &mut self,
         url: &str,
         event: Option<AnnounceEvent>,
-        outcome: Result<AnnounceResponse, String>,
+        outcome: Result<AnnounceResponse, AnnounceFailure>,
         lacks_peers: bool,
     ) -> AnnounceResult {
         let is_this = |due: &OpenAnnounce| due.tracker == url && due.event == event;
@@ -143,7 +143,17 @@ impl PlanTest {
     /// Takes the due announce, which must be this one, and ends it without an answer.
     fn unanswered(&mut self, url: &str, event: Option<AnnounceEvent>, lacks_peers: bool) {
         assert_eq!(self.take(), Some((url.to_owned(), event)));
-        self.settle(url, event, Err("silent".to_owned()), lacks_peers);
+        self.settle(url, event, silent(), lacks_peers);
+    }
+
+    /// Takes the due announce, which must be this one, and has the tracker refuse it.
+    fn refused(&mut self, url: &str, event: Option<AnnounceEvent>, retry: Option<u64>) {
+        assert_eq!(self.take(), Some((url.to_owned(), event)));
+        let refusal = Err(AnnounceFailure::Refused(Refusal {
+            reason: "no".to_owned(),
+            retry: retry.map(Duration::from_secs),
+        }));
+        self.settle(url, event, refusal, true);
     }
 
     /// All tasks, in order; those that are leaving in capitals.
@@ -170,11 +180,16 @@ fn answer(interval: u64, min_interval: Option<u64>) -> AnnounceResponse {
             address: ([10, 0, 0, 1], 1).into(),
             id: None,
         }],
+        named_peers: Vec::new(),
         external_ip: None,
         pieceful: false,
         tracker_id: None,
         warning: None,
     }
+}
+
+fn silent() -> Result<AnnounceResponse, AnnounceFailure> {
+    Err(AnnounceFailure::NoAnswer("silent".to_owned()))
 }
 
 const STARTED: Option<AnnounceEvent> = Some(AnnounceEvent::Started);
@@ -238,6 +253,75 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
         test.at(at + 100).unanswered("a", None, lacks_peers);
         assert_eq!(test.pause(), 1);
     }
+}
+
+#[test]
+fn a_tracker_that_refuses_is_asked_when_it_says_or_ever_later() {
+    let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
+    test.announce(STARTED);
+    let mut at = 0;
+    for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
+        test.at(at).refused("a", STARTED, None);
+        assert_eq!(test.pause(), pause);
+        at += pause;
+    }
+    test.at(at).refused("a", STARTED, Some(7_200));
+    assert_eq!(test.pause(), 7_200);
+    test.announce(COMPLETED);
+    assert_eq!(test.pause(), 7_200);
+    test.at(at + 7_200).answered("a", STARTED);
+    // An event in a refused announce is sent again no sooner.
+    test.at(at + 7_201).refused("a", COMPLETED, Some(600));
+    assert_eq!(test.pause(), 600);
+    // `stopped` is sent at once.
+    test.announce(COMPLETED);
+    test.take();
+    test.plan.leave(test.hash(), test.now);
+    let refusal = AnnounceFailure::useless("no".to_owned());
+    test.settle("a", COMPLETED, Err(refusal), true);
+    assert_eq!(test.pause(), 1);
+}
+
+#[test]
+fn refusals_and_warnings_are_shown_until_an_answer_has_none() {
+    let mut test = PlanTest::new(&["http://u:p@a/"], TierPolicy::InOrder);
+    test.announce(STARTED);
+    test.refused("http://u:p@a/", STARTED, None);
+    let trouble = |test: &PlanTest| {
+        let status = test.plan.status().remove(0);
+        assert_eq!(status.url, "http://a/");
+        (test.plan.trouble(test.hash()), status.trouble)
+    };
+    let shown = |reason: &str| {
+        let trouble = format!("http://a/: {reason}");
+        (Some(trouble), Some(reason.to_owned()))
+    };
+    assert_eq!(trouble(&test), shown("no"));
+    for (warning, is_new) in [(Some("old"), true), (Some("old"), false), (None, false)] {
+        let now = test.now + Duration::from_secs(100);
+        test.now = now;
+        let (url, event) = test.take().unwrap();
+        let mut response = answer(100, None);
+        response.warning = warning.map(str::to_owned);
+        let result = test.settle(&url, event, Ok(response), false);
+        assert_eq!(result.warning.is_some(), is_new);
+        match warning {
+            Some(_) => assert_eq!(trouble(&test), shown("the tracker warns: old")),
+            None => assert_eq!(trouble(&test), (None, None)),
+        }
+    }
+}
+
+#[test]
+fn a_torrent_with_other_kinds_of_trackers_alone_says_so() {
+    let mut test = PlanTest::new(&["wss://a/"], TierPolicy::InOrder);
+    test.announce(STARTED);
+    assert!(test.plan.lacks_tracker(test.hash()));
+    let trouble = test.plan.trouble(test.hash()).unwrap();
+    assert!(
+        trouble.contains("no http, https or udp tracker"),
+        "{trouble}"
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@
 //! | `Listed` | `announce_soon` | `Listed`, due now |
 //! | `Listed` | an answer | `Listed`, due at the interval; at once if an event is pending |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
+//! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
 //! | `New`, `Listed` | the outcome `Unlisted` | `New`, after the pause in the outcome |
 //! | `New`, `Listed` | the outcome `Ended` | no task |
 //! | `Listed` | `suspend` | `Stopping` |
@@ -36,7 +37,7 @@
 //! | `Listed`, `Stopping` | `leave` | `Leaving` |
 //! | `New`, `Suspended` | `leave` | no task; `Leaving` if an announce is in progress |
 //! | `Leaving` | `stopped` was tried, or the outcome `Unlisted` | no task |
-//! | `Leaving` | an answer to or failure of an earlier announce | `Leaving` |
+//! | `Leaving` | an answer to, failure or refusal of an earlier announce | `Leaving` |
 //! | `Leaving` | `begin` | `New`; it waits for the end of an announce in progress |
 //!
 //! An announce in progress is not a state: a task may change in any way meanwhile. The ticket of an

@@ -2,7 +2,7 @@
 
 use crate::peer::announce::pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
 use crate::wire::AnnounceEvent;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One swarm at one tracker. `P` is the announcer's own data for it.
 #[derive(Debug)]
@@ -232,6 +232,12 @@ impl<P> AnnounceTask<P> {
                 self.limit_event_delay(now + pace.event_retry);
                 return (true, self.record_trouble(trouble));
             }
+            (_, AnnounceOutcome::Refused { trouble, retry }) => {
+                self.failures = self.failures.saturating_add(1);
+                self.reached = Some(false);
+                self.wait_after_refusal(retry, pace, now);
+                return (true, self.record_trouble(trouble));
+            }
             (state, AnnounceOutcome::Unlisted { pause, trouble }) => {
                 let pending = match state {
                     State::New { pending } => pending,
@@ -283,6 +289,15 @@ impl<P> AnnounceTask<P> {
         let is_new = self.trouble.take().is_some() || self.reached.is_none();
         self.reached = Some(true);
         is_new.then_some(AnnounceNotice::Answers)
+    }
+
+    /// Sets when the next announce is due after a refusal. `stopped` does not wait for that.
+    fn wait_after_refusal(&mut self, retry: Option<Duration>, pace: &Pace, now: Instant) {
+        let pause = match self.state {
+            State::Leaving { .. } => pace.event_retry,
+            _ => retry.unwrap_or_else(|| Pace::after_refusals(self.failures)),
+        };
+        self.make_due(now + pause);
     }
 
     /// Makes a pending event due at `by` or earlier, if the tracker lists the swarm.

@@ -229,10 +229,17 @@ fn the_source_status_follows_links_addresses_and_web_seeds() {
     // A web seed that was used may be used again.
     swarm.link_down(id);
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);
-    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, 8));
+    let all = swarm.all_pieces();
+    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, all.clone(), 8));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
+    // One that has failed is no source, also while it is tried again.
+    swarm.step(|core, _| core.on_web_seed_failed(WEB_SEED, "gone".to_owned()));
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);
+    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, all, 8));
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);
+    assert_eq!(swarm.core.web_seed_trouble(), Some("gone"));
 }
 
 #[test]

@@ -138,6 +138,10 @@ impl Swarm {
         self.lengths.piece(number).unwrap()
     }
 
+    pub(super) fn all_pieces(&self) -> PieceSet {
+        PieceSet::full(&self.lengths)
+    }
+
     pub(super) fn pieces(&self, numbers: &[u32]) -> PieceSet {
         let mut set = PieceSet::empty(&self.lengths);
         for number in numbers {

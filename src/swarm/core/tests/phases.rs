@@ -6,8 +6,9 @@ use crate::swarm::LinkId;
 use crate::swarm::core::{Effect, Phase};
 use crate::torrent::PieceSet;
 
-const PHASES: [&str; 8] = [
+const PHASES: [&str; 9] = [
     "Checking",
+    "Absent",
     "Fetching",
     "Finishing",
     "Complete",
@@ -19,6 +20,7 @@ const PHASES: [&str; 8] = [
 /// All phases except `Failed` and `Retired`.
 const ALIVE: &[&str] = &[
     "Checking",
+    "Absent",
     "Fetching",
     "Finishing",
     "Complete",
@@ -29,6 +31,7 @@ const ALIVE: &[&str] = &[
 fn name(phase: &Phase) -> &'static str {
     match phase {
         Phase::Checking => "Checking",
+        Phase::Absent { .. } => "Absent",
         Phase::Fetching { .. } => "Fetching",
         Phase::Finishing => "Finishing",
         Phase::Complete => "Complete",
@@ -46,6 +49,7 @@ fn swarm_in(phase: &str) -> Swarm {
     let now = swarm.now;
     match phase {
         "Checking" => {}
+        "Absent" => assert!(core.miss("no disk", now)),
         "Fetching" => drop(swarm.begin(&[0])),
         "Finishing" => drop(swarm.begin(&[0, 1, 2, 3])),
         "Complete" => drop(swarm.begin_whole()),
@@ -69,10 +73,16 @@ fn swarm_in(phase: &str) -> Swarm {
 /// An action on a share: its name, the function, and the returned flag if there is one.
 type Action = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
 
-const ACTIONS: [Action; 14] = [
+const ACTIONS: [Action; 16] = [
     ("begin", |swarm| (None, swarm.begin(&[0]))),
     ("begin with all", |swarm| (None, swarm.begin(&[0, 1, 2, 3]))),
     ("begin whole", |swarm| (None, swarm.begin_whole())),
+    ("miss", |swarm| {
+        with_flag(swarm.step(|core, now| core.miss("gone", now)), Some)
+    }),
+    ("find", |swarm| {
+        with_flag(swarm.step(|core, now| core.find(now)), Some)
+    }),
     ("finish", |swarm| {
         with_flag(swarm.step(|core, now| core.on_finished(now)), |()| None)
     }),
@@ -140,6 +150,8 @@ const TABLE: &[Row] = &[
         "Complete",
         &["Offer", "Announce"],
     ),
+    (&["Checking"], "miss", "Absent", &[]),
+    (&["Absent"], "find", "Checking", &[]),
     (&["Finishing"], "finish", "Complete", &["SendHandshake"]),
     (&["Complete"], "unservable", "Lost", &["Withhold", "Close"]),
     (&["Withdrawn"], "unservable", "Lost", &["Withhold"]),
@@ -161,7 +173,7 @@ const TABLE: &[Row] = &[
         &["Withhold", "Close"],
     ),
     (
-        &["Checking", "Withdrawn", "Lost"],
+        &["Checking", "Absent", "Withdrawn", "Lost"],
         "fail",
         "Failed",
         &["Withhold", "Failed"],
@@ -172,7 +184,12 @@ const TABLE: &[Row] = &[
         "Failed",
         &["Withhold", "Close", "Failed"],
     ),
-    (&["Checking", "Withdrawn", "Lost"], "retire", "Retired", &[]),
+    (
+        &["Checking", "Absent", "Withdrawn", "Lost"],
+        "retire",
+        "Retired",
+        &[],
+    ),
     (
         &["Fetching", "Finishing", "Complete"],
         "retire",
@@ -255,7 +272,10 @@ fn web_seeds_are_used_only_while_something_is_fetched() {
     let web_seed = LinkId(99);
     for phase in PHASES {
         let mut swarm = swarm_in(phase);
-        let begun = swarm.step(|core, _| core.on_web_seed_up(web_seed, 8)).0;
+        let all = swarm.all_pieces();
+        let begun = swarm
+            .step(|core, _| core.on_web_seed_up(web_seed, all, 8))
+            .0;
         assert_eq!(begun, phase == "Fetching", "{phase}");
         let mut blocks = Vec::new();
         let goes_on = swarm.step(|core, now| core.next_for_web_seed(web_seed, now, &mut blocks));

@@ -241,7 +241,8 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
 /// A download with a web seed that is read, so that nothing is given up.
 fn with_web_seed() -> Swarm {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
-    swarm.step(|core, _| core.on_web_seed_up(LinkId(99), 1));
+    let all = swarm.all_pieces();
+    swarm.step(|core, _| core.on_web_seed_up(LinkId(99), all, 1));
     let mut blocks = Vec::new();
     swarm.step(|core, now| core.next_for_web_seed(LinkId(99), now, &mut blocks));
     swarm

@@ -146,7 +146,8 @@ fn active_pieces_are_not_given_up_while_workers_have_blocks() {
 fn active_pieces_are_not_given_up_while_a_web_seed_is_read() {
     let (mut swarm, id) = half_fetched();
     swarm.link_down(id);
-    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, 1));
+    let all = swarm.all_pieces();
+    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, all, 1));
     let mut blocks = Vec::new();
     swarm.step(|core, now| core.next_for_web_seed(WEB_SEED, now, &mut blocks));
     assert_eq!(blocks.len(), 1);

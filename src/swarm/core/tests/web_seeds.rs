@@ -3,9 +3,11 @@
 use super::fixture::*;
 use crate::swarm::LinkId;
 use crate::swarm::core::{
-    Budget, Effect, OutgoingMessage, Source, Sources, UnrequestedBlock, Verdict, WebSeedTrust,
+    Budget, Effect, OutgoingMessage, Source, SourceStatus, Sources, UnrequestedBlock, Verdict,
+    WebSeedTrust,
 };
 use crate::torrent::BlockRange;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const WEB_SEED: LinkId = LinkId(99);
@@ -19,7 +21,8 @@ fn with_web_seed(largest_window: u32) -> Swarm {
 }
 
 fn add_web_seed(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
-    let (goes_on, effects) = swarm.step(|core, _| core.on_web_seed_up(id, largest_window));
+    let all = swarm.all_pieces();
+    let (goes_on, effects) = swarm.step(|core, _| core.on_web_seed_up(id, all, largest_window));
     assert_eq!((goes_on, effects), (true, vec![]));
 }
 
@@ -57,6 +60,31 @@ fn a_web_seed_has_every_piece_and_requests_its_blocks_itself() {
     let sources: Vec<_> = swarm.core.progress().sources().collect();
     assert_eq!(sources, [("http://example.org/", 64 << 10)]);
     assert_eq!(next_requests(&mut swarm, WEB_SEED).unwrap().len(), 4);
+}
+
+#[test]
+fn a_web_seed_gets_requests_for_its_pieces_only_and_is_no_source_after_them() {
+    let mut swarm = Swarm::fetching();
+    let some = swarm.pieces(&[1, 3]);
+    swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, some, 64));
+    let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
+    let pieces: BTreeSet<u32> = requested
+        .iter()
+        .map(|block| block.piece().number())
+        .collect();
+    assert_eq!(pieces, BTreeSet::from([1, 3]));
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
+    // The first block ends the trouble from before.
+    swarm.step(|core, _| core.on_web_seed_failed(WEB_SEED, "gone".to_owned()));
+    let mut effects = deliver_from(&mut swarm, WEB_SEED, &requested[..1]);
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
+    effects.extend(deliver_from(&mut swarm, WEB_SEED, &requested[1..]));
+    swarm.write(&effects);
+    assert_eq!(next_requests(&mut swarm, WEB_SEED), Some(vec![]));
+    assert_eq!(
+        swarm.core.source_status(swarm.now),
+        SourceStatus::NoPeerKnown
+    );
 }
 
 #[test]

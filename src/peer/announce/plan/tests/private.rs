@@ -13,7 +13,7 @@ fn the_next_tracker_of_a_private_torrent_replaces_the_one_that_fails() {
     let mut due = [test.take().unwrap(), test.take().unwrap()];
     due.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(due, [("a".into(), STOPPED), ("b".into(), STARTED)]);
-    test.settle("a", STOPPED, Err("silent".to_owned()), false);
+    test.settle("a", STOPPED, silent(), false);
     let result = test.settle("b", STARTED, Ok(answer(100, None)), false);
     assert_eq!((result.peers.len(), result.replaces_peers), (1, true));
     assert_eq!((test.tasks(), test.pause()), ("b".into(), 100));
@@ -31,7 +31,7 @@ fn trackers_of_a_private_torrent_that_all_fail_are_tried_with_pauses() {
         while let Some((url, event)) = test.take() {
             announces += 1;
             assert!(announces < 60, "too many announces");
-            test.settle(&url, event, Err("silent".to_owned()), true);
+            test.settle(&url, event, silent(), true);
         }
     }
     assert_eq!(test.tasks(), "ab");
@@ -47,7 +47,7 @@ fn trackers_of_a_private_torrent_that_all_fail_are_tried_with_pauses() {
 fn private_link(tiers: &[&str], failed: &[&str]) -> PlanTest {
     let mut test = magnet_link(tiers);
     for url in failed {
-        test.settle(url, STARTED, Err("silent".to_owned()), false);
+        test.settle(url, STARTED, silent(), false);
     }
     test.plan.set_private(test.hash(), test.now);
     // TRACKER_INFO may have been read before that.

@@ -1,0 +1,138 @@
+//! URLs as people and other programs write them.
+
+use super::percent::escape_byte;
+
+/// A URL as it is requested, repaired as browsers do (WHATWG URL Standard, "URL parsing"). Blanks
+/// around it, line ends and the fragment are dropped. Bytes that a URL cannot have are escaped. The
+/// scheme becomes lower case. A dot at the end of the host name is dropped too: not every resolver
+/// accepts it.
+pub fn repaired(url: impl AsRef<[u8]>) -> String {
+    let url = url.as_ref();
+    let is_blank = |byte: &u8| *byte <= b' ';
+    let start = url.iter().position(|byte| !is_blank(byte));
+    let end = url.iter().rposition(|byte| !is_blank(byte));
+    let url = match (start, end) {
+        (Some(start), Some(end)) => url.get(start..=end).unwrap_or_default(),
+        _ => &[],
+    };
+    let mut out = String::with_capacity(url.len());
+    for byte in url.iter().take_while(|byte| **byte != b'#') {
+        match byte {
+            b'\t' | b'\r' | b'\n' => {}
+            b'"' | b'<' | b'>' | b'`' | b'{' | b'}' => escape_byte(*byte, &mut out),
+            b'!'..=b'~' => out.push(char::from(*byte)),
+            _ => escape_byte(*byte, &mut out),
+        }
+    }
+    if let Some(scheme) = scheme(&out).map(str::len)
+        && let Some(scheme) = out.get_mut(..scheme)
+    {
+        scheme.make_ascii_lowercase();
+    }
+    if let Some(dot) = last_dot_of_host(&out) {
+        out.remove(dot);
+    }
+    out
+}
+
+/// Where the dot at the end of the host name is.
+fn last_dot_of_host(url: &str) -> Option<usize> {
+    let start = url.find("://")? + 3;
+    let rest = url.get(start..)?;
+    let authority = rest.split(['/', '?']).next()?;
+    let port = authority
+        .bytes()
+        .rev()
+        .take_while(u8::is_ascii_digit)
+        .count();
+    let host = authority.len() - port;
+    let host = authority
+        .get(..host)?
+        .strip_suffix(':')
+        .unwrap_or(authority);
+    let dot = host.strip_suffix('.')?.len();
+    (dot > 0).then_some(start + dot)
+}
+
+/// The scheme of an absolute URL. `None` for a path, even if it contains `://`.
+pub fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once(':')?;
+    let mut letters = scheme.bytes();
+    let begins = letters
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic());
+    let goes_on = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    (begins && letters.all(goes_on)).then_some(scheme)
+}
+
+/// The URL without user name and password, to be shown to people.
+pub fn without_user(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_repaired_as_browsers_do() {
+        for (written, requested) in [
+            ("http://h/a%20b?c=d|e", "http://h/a%20b?c=d|e"),
+            ("  HTTP://Host/Path \r\n", "http://Host/Path"),
+            ("http://h/my files/f", "http://h/my%20files/f"),
+            ("http://h/donn\u{e9}es", "http://h/donn%C3%A9es"),
+            ("http://h/\r\nX: y", "http://h/X:%20y"),
+            (
+                "http://h/<a>\"`{b}\u{7f}",
+                "http://h/%3Ca%3E%22%60%7Bb%7D%7F",
+            ),
+            ("http://h/a?b#c?d", "http://h/a?b"),
+            ("/d\u{fc}/http://x", "/d%C3%BC/http://x"),
+            ("UDP://h:1", "udp://h:1"),
+            ("http://a.b.:80/c.", "http://a.b:80/c."),
+            ("http://a.b.?c", "http://a.b?c"),
+            ("http://1.2.3.4:5", "http://1.2.3.4:5"),
+            ("http://./", "http://./"),
+            ("Path", "Path"),
+            (" \n", ""),
+        ] {
+            assert_eq!(repaired(written), requested, "{written:?}");
+            assert_eq!(repaired(requested), requested, "again: {written:?}");
+        }
+        assert_eq!(repaired(b"/\xe9/\xff\0x"), "/%E9/%FF%00x");
+    }
+
+    #[test]
+    fn only_absolute_urls_have_a_scheme() {
+        for (url, found) in [
+            ("http://h/", Some("http")),
+            ("file:///etc", Some("file")),
+            ("/a/http://h", None),
+            ("a/http://h", None),
+            ("?to=http://h", None),
+            ("//h:1/", None),
+            ("1a:b", None),
+            ("", None),
+        ] {
+            assert_eq!(scheme(url), found, "{url}");
+        }
+    }
+
+    #[test]
+    fn user_and_password_are_not_shown() {
+        for (url, shown) in [
+            ("http://u:p@h:1/a@b?c", "http://h:1/a@b?c"),
+            ("http://u@p@h?x@y", "http://h?x@y"),
+            ("https://h", "https://h"),
+            ("u@x", "u@x"),
+        ] {
+            assert_eq!(without_user(url), shown);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Which paths at a destination belong to whom, according to the records of this peer.
+
+use crate::peer::{PeerError, Transfer, Transfers};
+use crate::storage::{
+    Destination, Download, DownloadMode, FileLayout, RecordKind, RecordState, RecordedFiles,
+    StoreError, is_same_entry,
+};
+use crate::torrent::InfoHash;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the records say about a share at a place.
+#[derive(Debug, Default)]
+pub(crate) struct RecordedPlace {
+    /// The partial file of an unfinished download.
+    partial: Option<String>,
+    /// Whether a record has the share at this place.
+    is_recorded: bool,
+}
+
+impl RecordedPlace {
+    /// Reads it from the transfer of this share, or else from the record that a stopped download
+    /// has left.
+    pub(crate) fn of(transfers: &Transfers, info_hash: InfoHash, place: &Destination) -> Self {
+        if let Some(transfer) = transfers.transfer(info_hash) {
+            let is_complete = transfer.phase().was_complete();
+            return Self::of_transfer(&transfer, place, is_complete);
+        }
+        let record = transfers.context.records.find(info_hash);
+        let record = record.filter(|record| record.kind == RecordKind::Download(place.clone()));
+        Self {
+            is_recorded: record.is_some(),
+            partial: record
+                .filter(|record| !matches!(record.state, RecordState::Complete { .. }))
+                .and_then(|record| record.unfinished.partial),
+        }
+    }
+
+    /// What the record of this transfer says.
+    pub(crate) fn of_transfer(transfer: &Transfer, place: &Destination, is_complete: bool) -> Self {
+        let is_recorded = transfer.plan.kind == RecordKind::Download(place.clone());
+        let is_continued = is_recorded && !is_complete;
+        Self {
+            is_recorded,
+            partial: transfer.plan.partial.clone().filter(|_| is_continued),
+        }
+    }
+
+    /// Opens a download at this place. If its recorded partial file is gone, a new one is made,
+    /// because a person asks for it.
+    pub(crate) fn open(
+        &self,
+        transfers: &Transfers,
+        layout: &FileLayout,
+        place: &Destination,
+        mode: &DownloadMode,
+    ) -> Result<Download, StoreError> {
+        let info_hash = layout.info().info_hash();
+        let is_used = |path: &Path| user_of(transfers, info_hash, path).is_some();
+        let open = |partial| {
+            let recorded = RecordedFiles {
+                partial,
+                is_recorded: self.is_recorded,
+                is_used: &is_used,
+            };
+            Download::open(layout.clone(), place, mode.clone(), recorded)
+        };
+        match open(self.partial.as_deref()) {
+            Err(StoreError::Missing(_)) if self.partial.is_some() => open(None),
+            opened => opened,
+        }
+    }
+}
+
+/// Another transfer that uses a path.
+fn user_of(transfers: &Transfers, info_hash: InfoHash, path: &Path) -> Option<Arc<Transfer>> {
+    let uses = |transfer: &Arc<Transfer>| {
+        let mut paths = transfer.paths().into_iter();
+        transfer.info_hash() != info_hash && paths.any(|used| is_same_entry(&used, path))
+    };
+    transfers.transfers().into_iter().find(uses)
+}
+
+/// Refuses a destination that belongs to another transfer. With `force`, the files of a complete
+/// one may be replaced.
+pub(crate) fn check_unused(
+    transfers: &Transfers,
+    info_hash: InfoHash,
+    place: &Destination,
+    force: bool,
+) -> Result<(), PeerError> {
+    let path = place.path();
+    let Some(user) = user_of(transfers, info_hash, &path) else {
+        return Ok(());
+    };
+    // If its files are there, they are compared with the share, as other files would be.
+    let is_complete = !user.plan.is_download() || user.phase().was_complete();
+    if is_complete && (force || path.symlink_metadata().is_ok()) {
+        return Ok(());
+    }
+    Err(PeerError::PlaceInUse {
+        path,
+        name: user.name().to_owned(),
+    })
+}
+
+/// Refuses to replace a folder, with all that is in it, if another transfer has files in it.
+pub(crate) fn check_nothing_inside(
+    transfers: &Transfers,
+    info_hash: InfoHash,
+    place: &Destination,
+) -> Result<(), PeerError> {
+    let folder = place.path();
+    let is_inside = |path: &Path| path != folder && path.starts_with(&folder);
+    let others = transfers.transfers().into_iter();
+    for other in others.filter(|other| other.info_hash() != info_hash) {
+        if let Some(path) = other.paths().into_iter().find(|path| is_inside(path)) {
+            let name = other.name().to_owned();
+            return Err(PeerError::PlaceInUse { path, name });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! How much of a transfer's files has been checked.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The bytes that a check hashes, in one or more passes over files.
+#[derive(Debug, Default)]
+pub(super) struct CheckProgress {
+    total: AtomicU64,
+    /// Bytes of the passes that have ended.
+    before: AtomicU64,
+    /// Bytes of the present pass.
+    done: AtomicU64,
+}
+
+impl CheckProgress {
+    /// Begins a check that will hash this number of bytes.
+    pub(super) fn begin(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+        self.before.store(0, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+    }
+
+    /// Reports the bytes that the present pass has hashed. Reports of threads may overtake each
+    /// other.
+    pub(super) fn advance(&self, done: u64) {
+        self.done.fetch_max(done, Ordering::Relaxed);
+    }
+
+    /// Ends a pass over this number of bytes.
+    pub(super) fn end_pass(&self, bytes: u64) {
+        self.before.fetch_add(bytes, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+    }
+
+    /// The checked part in percent, rounded down.
+    pub(super) fn percent(&self) -> u64 {
+        let [before, done, total] =
+            [&self.before, &self.done, &self.total].map(|bytes| bytes.load(Ordering::Relaxed));
+        let done = u128::from(before) + u128::from(done);
+        let percent = (done * 100).checked_div(total.into()).unwrap_or(0);
+        u64::try_from(percent).unwrap_or(100).min(100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_percentage_covers_all_passes_and_is_rounded_down() {
+        let check = CheckProgress::default();
+        assert_eq!(check.percent(), 0);
+        check.begin(200);
+        check.advance(75);
+        check.advance(50);
+        assert_eq!(check.percent(), 37);
+        check.end_pass(100);
+        assert_eq!(check.percent(), 50);
+        check.advance(99);
+        assert_eq!(check.percent(), 99);
+        check.begin(10);
+        assert_eq!(check.percent(), 0);
+    }
+}

@@ -1,0 +1,122 @@
+//! The files of a download that is not complete: they may be missing at the start of the peer, a
+//! crash may have interrupted their last rename, and a cancelled download removes them.
+
+use super::transfer::Transfer;
+use crate::storage::{
+    Destination, Download, Record, RecordKind, RecordState, RenameSteps, StoreError,
+    remove_parts_file, undo_steps,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest wait for a thread that has the files open.
+const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Transfer {
+    /// Waits for the files of a download that had begun and that are not there now.
+    pub(super) fn wait_for_files(&self, missing: &StoreError) {
+        let reason = format!(
+            "{missing}, and this download had begun: mount its disk or put it back, then it goes \
+             on by itself; or cancel it and start it again"
+        );
+        if self.decide(|core, now| core.miss(&reason, now)) {
+            log::warn!("{}: waits: {reason}", self.name());
+            self.context.changes.notify();
+        }
+    }
+
+    /// Resumes a download that waits for its files, if they are there again.
+    pub(crate) fn look_for_files(self: &Arc<Self>) {
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return;
+        };
+        let may_be_renamed = !self.plan.replaces && !self.plan.extends;
+        let is_there = self.has_partial_files(place)
+            || may_be_renamed && place.path().symlink_metadata().is_ok();
+        if !is_there || !self.decide(|core, now| core.find(now)) {
+            return;
+        }
+        log::info!("{}: its files are there again", self.name());
+        self.context.changes.notify();
+        if let Err(error) = self.resume(RecordState::Partial) {
+            self.fail(&format!("cannot start a thread: {error}"));
+        }
+    }
+
+    /// Whether its partial file or folder exists.
+    pub(super) fn has_partial_files(&self, place: &Destination) -> bool {
+        let partial = self.plan.partial.as_ref();
+        let path = partial.map(|partial| place.folder.join(partial));
+        path.is_some_and(|path| path.symlink_metadata().is_ok())
+    }
+
+    /// Takes the steps that its record has.
+    pub(crate) fn restore_steps(&self, record: &Record) {
+        self.files.set_steps(record.unfinished.steps.clone());
+    }
+
+    /// Notes in the record that the download is about to take its final name in several steps.
+    pub(super) fn note_steps(&self, aside: Option<&str>) -> Result<(), StoreError> {
+        let aside = aside.map(str::to_owned);
+        self.files.set_steps(Some(RenameSteps { aside }));
+        if self.plan.listed {
+            let updated = self.context.records.update(&self.to_record());
+            updated.map_err(Box::new)?;
+        }
+        Ok(())
+    }
+
+    /// Undoes the noted steps, if they were interrupted.
+    pub(crate) fn undo_steps(&self, place: &Destination) -> Result<(), StoreError> {
+        let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
+            return Ok(());
+        };
+        let is_undone = undo_steps(place, partial, self.info().layout(), &steps)?;
+        if is_undone {
+            self.files.set_steps(None);
+            self.update_record();
+        }
+        Ok(())
+    }
+
+    /// Forbids to open the files from now on, because the download is cancelled. Returns the files
+    /// to discard, if they are open.
+    pub(crate) fn cancel_files(&self) -> Option<Arc<Download>> {
+        self.files.cancel()
+    }
+
+    /// Removes the partial files of a cancelled download that are not open.
+    pub(crate) fn discard_closed(&self) -> Result<(), StoreError> {
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return Ok(());
+        };
+        let until = self.context.now() + OPENER_TIMEOUT;
+        loop {
+            match self.plan.open_download(self.info(), place) {
+                Ok(download) => return download.discard(),
+                // A thread that is opening them removes them when it sees the cancel.
+                Err(StoreError::InUse(_)) if self.context.now() < until => {
+                    self.context.stop.wait(Duration::from_millis(10));
+                }
+                Err(StoreError::Missing(_)) if self.plan.extends => return Ok(()),
+                Err(StoreError::Missing(_)) => return remove_parts_file(self.info(), place),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The paths that it uses, now or when it is complete.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = vec![self.plan.path()];
+        if let RecordKind::Download(place) = &self.plan.kind
+            && !self.phase().was_complete()
+        {
+            let steps = self.files.steps();
+            let aside = steps.and_then(|steps| steps.aside);
+            let names = self.plan.partial.iter().chain(&aside);
+            paths.extend(names.map(|name| place.folder.join(name)));
+        }
+        paths
+    }
+}

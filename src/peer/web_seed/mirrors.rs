@@ -1,0 +1,248 @@
+//! Which files of a share are missing at which of its web servers, and therefore which pieces each
+//! can deliver.
+//!
+//! A piece at the border of two files may have one file that is missing at the first server and
+//! another one that is missing at the second. No server can deliver it alone, but both together
+//! can. In scope: which pieces these are, and which server has which file. Out of scope: requests.
+
+use super::error::WebError;
+use crate::torrent::{Info, PieceIndex, PieceSet, file_parts, web_seed_url};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Who delivers pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Provider {
+    /// One server: its position in `url-list`.
+    One(usize),
+    /// All servers together: pieces that none of them has alone.
+    Joint,
+}
+
+/// Whether a server is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServerState {
+    Works,
+    /// It failed, and nothing has come from it since.
+    Fails,
+    /// It is not used again.
+    Dropped,
+}
+
+/// The web servers of one share.
+#[derive(Debug)]
+pub(super) struct Mirrors {
+    info: Arc<Info>,
+    servers: Vec<MirrorServer>,
+    /// The number of changes so far.
+    changes: u64,
+}
+
+#[derive(Debug)]
+struct MirrorServer {
+    url: String,
+    state: ServerState,
+    /// Indexes of the files that are not there.
+    missing: BTreeSet<usize>,
+}
+
+impl Mirrors {
+    /// Servers at these URLs, which may have every file.
+    pub(super) fn new(info: Arc<Info>, urls: &[String]) -> Self {
+        let servers = urls.iter().map(|url| MirrorServer {
+            url: url.clone(),
+            state: ServerState::Works,
+            missing: BTreeSet::new(),
+        });
+        Self {
+            info,
+            servers: servers.collect(),
+            changes: 0,
+        }
+    }
+
+    /// A number that grows when something changes.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The server that a provider asks for a file, and the URL of the file there. `None` if no
+    /// server of the provider has the file.
+    ///
+    /// # Errors
+    /// The server's URL is not an HTTP URL.
+    pub(super) fn source_of(
+        &self,
+        provider: Provider,
+        file: usize,
+    ) -> Option<(usize, Result<String, WebError>)> {
+        let server = match provider {
+            Provider::One(server) => server,
+            Provider::Joint => self.working().find(|at| self.has(*at, file))?,
+        };
+        let url = &self.servers.get(server)?.url;
+        let url = web_seed_url(&self.info, url, file).ok_or(WebError::Url);
+        Some((server, url))
+    }
+
+    /// The pieces that a provider can deliver.
+    pub(super) fn pieces_of(&self, provider: Provider) -> PieceSet {
+        match provider {
+            Provider::One(server) => self.pieces_of_server(server),
+            Provider::Joint => self.joint_pieces(),
+        }
+    }
+
+    /// A file is missing at a server.
+    pub(super) fn on_missing(&mut self, server: usize, file: usize) {
+        if let Some(server) = self.servers.get_mut(server)
+            && server.missing.insert(file)
+        {
+            self.changes += 1;
+        }
+    }
+
+    /// A server is in another state, unless it was dropped before.
+    pub(super) fn set_state(&mut self, server: usize, state: ServerState) {
+        if let Some(server) = self.servers.get_mut(server)
+            && server.state != state
+            && server.state != ServerState::Dropped
+        {
+            server.state = state;
+            self.changes += 1;
+        }
+    }
+
+    fn working(&self) -> impl Iterator<Item = usize> {
+        let servers = self.servers.iter().enumerate();
+        servers.filter_map(|(at, server)| (server.state == ServerState::Works).then_some(at))
+    }
+
+    fn has(&self, server: usize, file: usize) -> bool {
+        let server = self.servers.get(server);
+        server.is_some_and(|server| !server.missing.contains(&file))
+    }
+
+    fn pieces_of_server(&self, server: usize) -> PieceSet {
+        let mut pieces = PieceSet::full(self.info.lengths());
+        let missing = self.servers.get(server).map(|server| &server.missing);
+        for file in missing.into_iter().flatten() {
+            for piece in self.pieces_of_file(*file) {
+                pieces.remove(piece);
+            }
+        }
+        pieces
+    }
+
+    fn joint_pieces(&self) -> PieceSet {
+        let mut pieces = PieceSet::empty(self.info.lengths());
+        let working: Vec<usize> = self.working().collect();
+        let missing = working.iter().filter_map(|at| self.servers.get(*at));
+        let missing: BTreeSet<usize> = missing
+            .flat_map(|server| &server.missing)
+            .copied()
+            .collect();
+        for file in missing {
+            // Only the first and the last piece of a file contain bytes of other files.
+            let mut of_file = self.pieces_of_file(file);
+            for piece in of_file.next().into_iter().chain(of_file.next_back()) {
+                let files = self.files_of(piece);
+                let has_all = |at: &usize| files.iter().all(|file| self.has(*at, *file));
+                let has_some = |file: &usize| working.iter().any(|at| self.has(*at, *file));
+                if !working.iter().any(has_all) && files.iter().all(has_some) {
+                    pieces.insert(piece);
+                }
+            }
+        }
+        pieces
+    }
+
+    /// The pieces that contain bytes of a file.
+    fn pieces_of_file(&self, file: usize) -> impl DoubleEndedIterator<Item = PieceIndex> {
+        let lengths = self.info.lengths();
+        let piece_length = u64::from(lengths.piece_length());
+        let file = self.info.files().get(file);
+        let file = file.filter(|file| file.length > 0);
+        let numbers = file.map_or(0..0, |file| {
+            let end = file.offset + file.length;
+            file.offset / piece_length..end.div_ceil(piece_length)
+        });
+        numbers.filter_map(|number| lengths.piece(u32::try_from(number).ok()?))
+    }
+
+    /// The files with bytes in a piece, without padding.
+    fn files_of(&self, piece: PieceIndex) -> Vec<usize> {
+        let lengths = self.info.lengths();
+        let (start, length) = (lengths.offset(piece), lengths.length(piece));
+        let parts = file_parts(&self.info, start, length.into());
+        let stored = parts.filter(|part| {
+            let file = self.info.files().get(part.index);
+            file.is_some_and(|file| !file.attributes.padding)
+        });
+        stored.map(|part| part.index).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files of 20, 20, 5 and 15 bytes in six pieces of 10 bytes. Piece 4 has bytes of the last two
+    /// files. The others have one file each.
+    fn mirrors(urls: &[&str]) -> Mirrors {
+        let file = |length: u32, name: &str| format!("d6:lengthi{length}e4:pathl1:{name}ee");
+        let files = [file(20, "a"), file(20, "b"), file(5, "c"), file(15, "d")].concat();
+        let hashes = "x".repeat(120);
+        let info = format!("d5:filesl{files}e4:name3:set12:piece lengthi10e6:pieces120:{hashes}e");
+        let urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+        Mirrors::new(Arc::new(Info::parse(info.as_bytes()).unwrap()), &urls)
+    }
+
+    const NONE: [u32; 0] = [];
+
+    fn pieces(mirrors: &Mirrors, provider: Provider) -> Vec<u32> {
+        let pieces = mirrors.pieces_of(provider);
+        let all = mirrors.info.lengths().all_pieces();
+        all.filter(|piece| pieces.contains(*piece))
+            .map(PieceIndex::number)
+            .collect()
+    }
+
+    #[test]
+    fn a_file_that_is_missing_at_one_server_takes_only_its_pieces_from_that_server() {
+        let mut mirrors = mirrors(&["http://a/", "http://b/"]);
+        mirrors.on_missing(0, 0);
+        mirrors.on_missing(0, 2);
+        assert_eq!(pieces(&mirrors, Provider::One(0)), [2, 3, 5]);
+        assert_eq!(pieces(&mirrors, Provider::One(1)), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(pieces(&mirrors, Provider::Joint), NONE);
+    }
+
+    #[test]
+    fn a_piece_that_no_working_server_has_alone_comes_from_several() {
+        let mut mirrors = mirrors(&["http://a/", "http://b/", "http://c/"]);
+        mirrors.on_missing(0, 2);
+        mirrors.on_missing(1, 3);
+        assert_eq!(pieces(&mirrors, Provider::Joint), NONE, "the third has it");
+        let changes = mirrors.changes();
+        mirrors.set_state(2, ServerState::Fails);
+        assert!(mirrors.changes() > changes);
+        assert_eq!(pieces(&mirrors, Provider::Joint), [4]);
+        let source = |file| mirrors.source_of(Provider::Joint, file).unwrap();
+        assert_eq!(
+            (source(2).0, source(2).1.unwrap()),
+            (1, "http://b/set/c".into())
+        );
+        assert_eq!(
+            (source(3).0, source(3).1.unwrap()),
+            (0, "http://a/set/d".into())
+        );
+        mirrors.set_state(1, ServerState::Dropped);
+        assert_eq!(pieces(&mirrors, Provider::Joint), NONE, "nobody has a file");
+        mirrors.set_state(1, ServerState::Works);
+        assert!(
+            mirrors.source_of(Provider::Joint, 2).is_none(),
+            "dropped for good"
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! The web seeds of one share: what is known of each, and which of them wait to be used.
+
+use super::client::WebClient;
+use super::error::WebError;
+use super::mirrors::{Mirrors, Provider};
+use crate::swarm::{LinkId, Source};
+use crate::system::lock;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// A server without ranges may be read through once. In addition this number of bytes may be
+/// skipped for each wanted byte that arrived: 4 MiB for each block.
+const SKIPPED_PER_WANTED: u64 = 256;
+/// A web seed at which this number of files is missing, while nothing comes from it, is dropped.
+const MAX_MISSES: u32 = 100;
+
+/// What all threads that use web seeds of one share have in common.
+#[derive(Debug)]
+pub(super) struct WebSeeds {
+    pub(super) client: Arc<WebClient>,
+    mirrors: Mutex<Mirrors>,
+    /// The web seeds that no thread uses at present, each with the pause before its next use.
+    waiting: Mutex<VecDeque<(WebSeed, Duration)>>,
+    has_joint: AtomicBool,
+}
+
+impl WebSeeds {
+    pub(super) fn new(client: Arc<WebClient>, mirrors: Mirrors, waiting: Vec<WebSeed>) -> Self {
+        let waiting = waiting.into_iter().map(|seed| (seed, Duration::ZERO));
+        Self {
+            client,
+            mirrors: Mutex::new(mirrors),
+            waiting: Mutex::new(waiting.collect()),
+            has_joint: AtomicBool::new(false),
+        }
+    }
+
+    /// Which server has which file.
+    pub(super) fn mirrors(&self) -> MutexGuard<'_, Mirrors> {
+        lock(&self.mirrors)
+    }
+
+    /// Takes the web seed that is to be used next.
+    pub(super) fn take(&self) -> Option<(WebSeed, Duration)> {
+        lock(&self.waiting).pop_front()
+    }
+
+    /// A web seed waits behind the others, and at least for this pause.
+    pub(super) fn put_back(&self, seed: WebSeed, pause: Duration) {
+        lock(&self.waiting).push_back((seed, pause));
+    }
+
+    /// Whether some web seed waits to be used.
+    pub(super) fn any_waits(&self) -> bool {
+        !lock(&self.waiting).is_empty()
+    }
+
+    /// Whether pieces are to be fetched from several servers together, and no thread does that.
+    /// From now on the caller does.
+    pub(super) fn needs_joint(&self) -> bool {
+        let is_needed = !self.mirrors().pieces_of(Provider::Joint).is_empty();
+        is_needed && !self.has_joint.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// A web seed of a share.
+#[derive(Debug)]
+pub(super) struct WebSeed {
+    pub(super) provider: Provider,
+    /// The id under which the core requests blocks from it.
+    pub(super) id: LinkId,
+    pub(super) source: Source,
+    /// Bytes that were skipped.
+    skipped: u64,
+    /// Wanted bytes that arrived.
+    delivered: u64,
+    /// The number of files that turned out to be missing since the last wanted byte.
+    misses: u32,
+}
+
+impl WebSeed {
+    /// A web seed that is shown to people by this text.
+    pub(super) fn new(provider: Provider, shown: &str, id: LinkId) -> Self {
+        Self {
+            provider,
+            id,
+            source: Source::Web(id, shown.into()),
+            skipped: 0,
+            delivered: 0,
+            misses: 0,
+        }
+    }
+
+    /// The number of wanted bytes that arrived.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Wanted bytes arrived.
+    pub(super) fn on_delivered(&mut self, bytes: u32) {
+        self.delivered += u64::from(bytes);
+        self.misses = 0;
+    }
+
+    /// Bytes are to be skipped of a share with `total` bytes.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(super) fn on_skipped(&mut self, bytes: u32, total: u64) -> Result<(), WebError> {
+        let most = self.delivered.saturating_mul(SKIPPED_PER_WANTED);
+        self.skipped = self.skipped.saturating_add(bytes.into());
+        match self.skipped > most.saturating_add(total) {
+            true => Err(WebError::NoRanges),
+            false => Ok(()),
+        }
+    }
+
+    /// A file is missing. Returns whether the web seed lacks too many.
+    pub(super) fn on_missing(&mut self) -> bool {
+        self.misses += 1;
+        self.misses >= MAX_MISSES
+    }
+}

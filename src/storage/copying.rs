@@ -1,0 +1,46 @@
+//! Copies good pieces from other files, so that they need not be fetched.
+
+use super::verify::verify;
+use super::{Store, StoreError};
+use crate::system::processors;
+use crate::torrent::PieceIndex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes that are copied at once.
+const COPIED_AT_ONCE: usize = 1 << 20;
+
+/// Passes those of `pieces` that verify to `write`, with their offsets in the share. See [`verify`]
+/// for `progress`.
+///
+/// # Errors
+/// The first error of `write`, or [`StoreError::Stopped`].
+pub(super) fn copy_good_pieces(
+    from: &Store,
+    pieces: impl Iterator<Item = PieceIndex> + Send,
+    write: impl Fn(u64, &[u8]) -> Result<(), StoreError>,
+    stop: &AtomicBool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(), StoreError> {
+    let lengths = from.info().lengths();
+    let good = verify(from, pieces, processors(), stop, progress)?;
+    let mut buffer = vec![0; COPIED_AT_ONCE];
+    for piece in lengths.all_pieces().filter(|piece| good.contains(*piece)) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(StoreError::Stopped);
+        }
+        let (mut offset, mut left) = (lengths.offset(piece), lengths.length(piece) as usize);
+        while left > 0 {
+            let length = left.min(COPIED_AT_ONCE);
+            let chunk = buffer.get_mut(..length).unwrap_or_default();
+            if let Err(error) = from.read(offset, chunk) {
+                // The file changed while it was copied. This piece is fetched instead.
+                log::warn!("cannot copy a piece, so it is fetched: {error}");
+                break;
+            }
+            write(offset, chunk)?;
+            offset += length as u64;
+            left -= length;
+        }
+    }
+    Ok(())
+}

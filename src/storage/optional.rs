@@ -1,0 +1,171 @@
+//! System calls that some file systems lack: network file systems, FUSE, FAT.
+//!
+//! If a file system lacks such a call, the work goes on without it. There is one warning for each
+//! kind of call and file system. Errors of the disk itself, such as `EIO` and `ENOSPC`, stay
+//! errors.
+
+use crate::system::{cause, lock};
+use nix::errno::Errno;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// The calls and file systems that a warning has named. A file system is known by its device
+/// number.
+static WARNED: Mutex<BTreeSet<(OptionalCall, Option<u64>)>> = Mutex::new(BTreeSet::new());
+
+/// A kind of system call that a file system may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum OptionalCall {
+    SyncFile,
+    SyncFolder,
+    Lock,
+    ChangeMode,
+    Reserve,
+    MeasureSpace,
+    SetTimes,
+}
+
+/// A call that the file system lacks.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the file system of {} cannot {}: {}",
+    .path.display(),
+    .call.effect(),
+    cause(source)
+)]
+pub(super) struct MissingCall {
+    call: OptionalCall,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl OptionalCall {
+    /// Whether the error says that the file system lacks this call.
+    fn is_missing(self, errno: Errno) -> bool {
+        let other = match self {
+            // `EBADF`: NFS cannot lock folders.
+            Self::Lock => matches!(errno, Errno::ENOLCK | Errno::EBADF | Errno::EINVAL),
+            Self::SyncFile | Self::SyncFolder | Self::Reserve => errno == Errno::EINVAL,
+            Self::ChangeMode | Self::SetTimes => errno == Errno::EPERM,
+            Self::MeasureSpace => false,
+        };
+        other || matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS)
+    }
+
+    /// What the file system cannot do, and what follows.
+    fn effect(self) -> &'static str {
+        match self {
+            Self::SyncFile => "sync files, so a power failure may lose what was written last",
+            Self::SyncFolder => "sync folders, so a power failure may undo the newest renames",
+            Self::Lock => "lock files, so make sure that no other process uses the same ones",
+            Self::ChangeMode => "change modes, so files do not become executable",
+            Self::Reserve => "reserve space, so the disk may fill up during a download",
+            Self::SetTimes => "set times, so files do not get the times of the original",
+            Self::MeasureSpace => "say how much space is free, so the disk may fill up",
+        }
+    }
+}
+
+impl MissingCall {
+    /// Remembers the call and the file system. Returns whether no warning has named them yet.
+    pub(super) fn is_first(&self) -> bool {
+        let place = self.path.metadata().ok().map(|found| found.dev());
+        lock(&WARNED).insert((self.call, place))
+    }
+}
+
+/// Sorts the result of a call. A file system that lacks the call is no error.
+pub(super) fn find_missing(
+    call: OptionalCall,
+    path: &Path,
+    result: io::Result<()>,
+) -> io::Result<Option<MissingCall>> {
+    let Err(source) = result else {
+        return Ok(None);
+    };
+    let errno = source.raw_os_error().map(Errno::from_raw);
+    if !errno.is_some_and(|errno| call.is_missing(errno)) {
+        return Err(source);
+    }
+    let path = path.to_owned();
+    Ok(Some(MissingCall { call, path, source }))
+}
+
+/// Does the same, and logs the warning. Returns whether the call was carried out.
+pub(super) fn carried_out(
+    call: OptionalCall,
+    path: &Path,
+    result: io::Result<()>,
+) -> io::Result<bool> {
+    let missing = find_missing(call, path, result)?;
+    if let Some(missing) = missing.as_ref().filter(|missing| missing.is_first()) {
+        log::warn!("{missing}");
+    }
+    Ok(missing.is_none())
+}
+
+/// Makes the content of a file durable.
+pub(super) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+    carried_out(OptionalCall::SyncFile, path, file.sync_all()).map(drop)
+}
+
+/// Makes the creations, renames and removals in an open folder durable.
+pub(super) fn sync_open_folder(folder: &File, path: &Path) -> io::Result<()> {
+    carried_out(OptionalCall::SyncFolder, path, folder.sync_all()).map(drop)
+}
+
+/// Makes the creations, renames and removals in a folder durable.
+///
+/// # Errors
+/// The system's error. None if the file system cannot sync folders.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    sync_open_folder(&File::open(folder)?, folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_call_is_no_error_and_a_fault_of_the_disk_is_one() {
+        use OptionalCall::*;
+        let found = |call, errno: Errno| {
+            let missing = find_missing(call, Path::new("/"), Err(errno.into()));
+            missing.map(|missing| missing.is_some()).ok()
+        };
+        for call in [SyncFile, SyncFolder, Lock, ChangeMode, Reserve, SetTimes] {
+            for errno in [Errno::EOPNOTSUPP, Errno::ENOSYS] {
+                assert_eq!(found(call, errno), Some(true), "{call:?} {errno}");
+            }
+            for errno in [Errno::EIO, Errno::ENOSPC, Errno::EROFS, Errno::EDQUOT] {
+                assert_eq!(found(call, errno), None, "{call:?} {errno}");
+            }
+        }
+        assert_eq!(found(SyncFolder, Errno::EINVAL), Some(true));
+        assert_eq!(found(ChangeMode, Errno::EPERM), Some(true));
+        assert_eq!(found(Lock, Errno::ENOLCK), Some(true));
+        assert_eq!(found(Lock, Errno::EPERM), None);
+        let done = find_missing(Lock, Path::new("/"), Ok(()));
+        assert!(done.unwrap().is_none());
+    }
+
+    #[test]
+    fn each_call_and_file_system_gets_one_warning() {
+        let missing = |call| {
+            let error = Err(Errno::ENOSYS.into());
+            find_missing(call, Path::new("/proc/self"), error)
+                .unwrap()
+                .unwrap()
+        };
+        let first = missing(OptionalCall::MeasureSpace);
+        assert!(first.is_first());
+        assert!(!missing(OptionalCall::MeasureSpace).is_first());
+        assert!(missing(OptionalCall::ChangeMode).is_first());
+        let text = first.to_string();
+        assert!(text.starts_with("the file system of /proc/self cannot say how"));
+    }
+}

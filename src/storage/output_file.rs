@@ -1,0 +1,113 @@
+//! A file that a person named and that is written whole, such as a `.torrent`. Others may read it,
+//! as far as the umask allows: people pass a `.torrent` on.
+
+use super::whole_file::{parent_of, place_new};
+use std::fs::Permissions;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use tempfile::NamedTempFile;
+
+/// Checks that [`write_output`] can write the file, before hours of work.
+///
+/// # Errors
+/// When the path names no file or a folder, its name is too long, or its folder is missing or
+/// cannot be written.
+pub fn check_output(path: &Path) -> io::Result<()> {
+    let ends_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if path.file_name().is_none() || ends_as_folder {
+        let message = "it does not name a file";
+        return Err(io::Error::new(ErrorKind::InvalidInput, message));
+    }
+    match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => {
+            return Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder"));
+        }
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
+    temporary(path).map(drop)
+}
+
+/// Writes the file completely or not at all. It takes the place of another file only if `replaces`
+/// is set.
+///
+/// # Errors
+/// See [`check_output`]. `AlreadyExists` if the name is taken.
+pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
+    let mut file = temporary(path)?;
+    file.write_all(bytes)?;
+    match replaces {
+        true => file.persist(path).map(drop).map_err(|error| error.error),
+        false => place_new(file, path),
+    }
+}
+
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = parent_of(path);
+    let made = tempfile::Builder::new()
+        .prefix(".torrent-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder);
+    made.map_err(|error| match error.kind() {
+        ErrorKind::NotFound if !folder.exists() => {
+            io::Error::new(ErrorKind::NotFound, "its folder does not exist")
+        }
+        _ => without_temporary_name(error),
+    })
+}
+
+/// The same error without the name of the temporary file, which means nothing to a person.
+fn without_temporary_name(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let (reason, _) = text.split_once(" (os error ").unwrap_or((&text, ""));
+    io::Error::new(error.kind(), reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_cannot_be_written_is_found_before_it_is_written() {
+        let temporary = tempfile::tempdir().unwrap();
+        let at = |name: &str| temporary.path().join(name);
+        fs::create_dir(at("folder")).unwrap();
+        fs::write(at("file"), "x").unwrap();
+        for (path, kind) in [
+            (at("nowhere/x.torrent"), ErrorKind::NotFound),
+            (at("file/x.torrent"), ErrorKind::NotADirectory),
+            (at("folder"), ErrorKind::IsADirectory),
+            (at("new/"), ErrorKind::InvalidInput),
+            (at("folder/.."), ErrorKind::InvalidInput),
+            (at(&"l".repeat(256)), ErrorKind::InvalidFilename),
+        ] {
+            let error = check_output(&path).unwrap_err();
+            assert_eq!(error.kind(), kind, "{}: {error}", path.display());
+            assert!(!error.to_string().contains(".torrent-"), "{error}");
+        }
+        assert_eq!(
+            check_output(&at("nowhere/x")).unwrap_err().to_string(),
+            "its folder does not exist"
+        );
+        check_output(&at("file")).unwrap();
+        check_output(&at("x.torrent")).unwrap();
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_is_replaced_only_if_that_is_asked_for() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("x.torrent");
+        write_output(&path, b"one", false).unwrap();
+        let taken = write_output(&path, b"two", false).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        write_output(&path, b"two", true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o666 & !crate::system::umask());
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,101 @@
+//! Which partial file or folder a download uses. One that a record of this peer names is continued.
+//! Otherwise a new one is made under a free name, so that nothing is written that belongs to others.
+
+use super::root::Root;
+use super::tree::{Access, Folder, has_layout, is_locked};
+use super::{Destination, StoreError};
+use crate::torrent::{Info, Layout};
+use std::path::Path;
+
+/// What the records of this peer say about the files of a download.
+#[derive(Clone, Copy)]
+pub struct RecordedFiles<'a> {
+    /// The name of the partial file or folder, if a record names one. It must exist.
+    pub partial: Option<&'a str>,
+    /// Whether a record has this share at this place. Then its parts file is known to be ours.
+    pub is_recorded: bool,
+    /// Whether another transfer of this peer uses a path.
+    pub is_used: &'a dyn Fn(&Path) -> bool,
+}
+
+impl RecordedFiles<'_> {
+    /// There is no record.
+    pub const NONE: RecordedFiles<'static> = RecordedFiles {
+        partial: None,
+        is_recorded: false,
+        is_used: &|_| false,
+    };
+}
+
+/// The open partial file or folder of a download.
+#[derive(Debug)]
+pub(super) struct PartialRoot {
+    pub(super) root: Root,
+    pub(super) name: String,
+    /// Whether it was made now. Then it is empty.
+    pub(super) is_new: bool,
+    /// Entries with the other names of a partial file. No record names them, so they are only read.
+    pub(super) others: Vec<String>,
+}
+
+impl PartialRoot {
+    /// Opens the recorded partial file or folder, or makes a new one.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the recorded one does not exist. [`StoreError::InUse`] if another
+    /// process downloads to the same place. [`StoreError::Foreign`] if all names are taken.
+    pub(super) fn open(
+        parent: &Folder,
+        destination: &Destination,
+        info: &Info,
+        recorded: RecordedFiles<'_>,
+    ) -> Result<Self, StoreError> {
+        let layout = info.layout();
+        if let Some(name) = recorded.partial {
+            return Ok(Self {
+                root: Root::open_to_write(parent, name, layout)?,
+                name: name.to_owned(),
+                is_new: false,
+                others: Vec::new(),
+            });
+        }
+        let names = destination.partial_names(info.info_hash());
+        let mut others = Vec::new();
+        for name in &names {
+            if (recorded.is_used)(&parent.path().join(name)) {
+                continue;
+            }
+            if let Some(root) = Root::create_new(parent, name, layout)? {
+                return Ok(Self {
+                    root,
+                    name: name.clone(),
+                    is_new: true,
+                    others,
+                });
+            }
+            refuse_if_locked(parent, name, layout)?;
+            others.push(name.clone());
+        }
+        let last = names.last().unwrap_or(&destination.name);
+        Err(StoreError::Foreign(parent.path().join(last)))
+    }
+}
+
+/// Fails if another download has locked the entry. The entry is not changed.
+fn refuse_if_locked(parent: &Folder, name: &str, layout: Layout) -> Result<(), StoreError> {
+    let is_it = |entry| has_layout(&entry, layout);
+    if !parent.entry(name)?.is_some_and(is_it) {
+        return Ok(());
+    }
+    let locked = match layout {
+        Layout::File => parent.file(name, Access::Read).map(|file| is_locked(&file)),
+        Layout::Folder => parent
+            .folder(name)
+            .map(|folder| is_locked(folder.as_file())),
+    };
+    match locked {
+        Ok(true) => Err(StoreError::InUse(parent.path().join(name))),
+        // What cannot be opened is not read either.
+        Ok(false) | Err(_) => Ok(()),
+    }
+}

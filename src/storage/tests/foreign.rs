@@ -1,0 +1,160 @@
+//! Files and folders of others under the names of a partial file.
+
+use crate::storage::testing::{Sample, destination, finish, info_of, paths_below, sample};
+use crate::storage::tree::{Folder, lock};
+use crate::storage::verify::verify;
+use crate::storage::{
+    Destination, Download, DownloadMode, FileLayout, RecordedFiles, StoreError, parts_file,
+};
+use crate::torrent::{Info, Selection};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A download that no record names.
+fn new(info: &Arc<Info>, destination: &Destination) -> Result<Download, StoreError> {
+    let layout = FileLayout::all(Arc::clone(info));
+    Download::open(layout, destination, DownloadMode::New, RecordedFiles::NONE)
+}
+
+fn file_of(bytes: &[u8]) -> Arc<Info> {
+    let source = tempfile::tempdir().unwrap();
+    let path = source.path().join("file");
+    fs::write(&path, bytes).unwrap();
+    info_of(&path)
+}
+
+/// The number of good pieces after the pieces of others were copied.
+fn copied(download: &Download) -> u32 {
+    let never = AtomicBool::new(false);
+    download.make_files().unwrap();
+    download.copy_others(&never, &|_| {}).unwrap();
+    let pieces = download.store().info().lengths().all_pieces();
+    let good = verify(download.store(), pieces, 1, &never, &|_| {});
+    good.unwrap().count()
+}
+
+#[test]
+fn a_file_of_others_is_only_read_and_the_download_takes_the_name_with_the_info_hash() {
+    let bytes: Vec<u8> = (0..2_000_000u32)
+        .map(|number| (number >> 7) as u8)
+        .collect();
+    let info = file_of(&bytes);
+    let with_hash = format!("x.{}.part", info.info_hash());
+    // Two of its four pieces are good.
+    let mut half = bytes.clone();
+    half[1 << 20..].fill(0xee);
+    type Prepare<'a> = &'a dyn Fn(&Path);
+    let table: [(Prepare<'_>, u32); 7] = [
+        (&|part| fs::write(part, &half).unwrap(), 2),
+        (&|part| fs::write(part, &bytes).unwrap(), 4),
+        (&|part| fs::write(part, "a browser's").unwrap(), 0),
+        (&|part| fs::write(part, "").unwrap(), 0),
+        (&|part| fs::create_dir(part).unwrap(), 0),
+        (&|part| symlink("nowhere", part).unwrap(), 0),
+        (
+            &|part| symlink(part.with_file_name("target"), part).unwrap(),
+            0,
+        ),
+    ];
+    for (number, (prepare, good)) in table.into_iter().enumerate() {
+        let target = tempfile::tempdir().unwrap();
+        let part = target.path().join("x.part");
+        fs::write(target.path().join("target"), &bytes).unwrap();
+        prepare(&part);
+        let before = (
+            fs::read(&part).ok(),
+            part.symlink_metadata().unwrap().file_type(),
+        );
+        let names = paths_below(target.path());
+        let open = || new(&info, &destination(&target, "x")).unwrap();
+        let download = open();
+        assert_eq!(download.partial_name(), with_hash, "{number}");
+        assert_eq!(copied(&download), good, "{number}");
+        download.discard().unwrap();
+        drop(download);
+        assert_eq!(paths_below(target.path()), names, "{number}");
+        let download = open();
+        copied(&download);
+        download.write(0, &[&bytes]).unwrap();
+        let path = finish(download).unwrap();
+        assert!(fs::read(path).unwrap() == bytes, "{number}");
+        let after = (
+            fs::read(&part).ok(),
+            part.symlink_metadata().unwrap().file_type(),
+        );
+        assert!(before == after, "{number}");
+    }
+}
+
+#[test]
+fn a_folder_of_others_is_only_read() {
+    let Sample { info, bytes, .. } = sample();
+    let target = tempfile::tempdir().unwrap();
+    let part = target.path().join("x.part");
+    fs::create_dir_all(part.join("sub")).unwrap();
+    fs::write(part.join("a"), &bytes[..100_000]).unwrap();
+    fs::write(part.join("sub/big"), &bytes[100_000..700_000]).unwrap();
+    let before = paths_below(&part);
+    let download = new(&info, &destination(&target, "x")).unwrap();
+    assert_eq!(copied(&download), 2);
+    download.write(0, &[&bytes]).unwrap();
+    finish(download).unwrap();
+    assert_eq!(paths_below(&part), before);
+    assert!(fs::read(part.join("sub/big")).unwrap() == bytes[100_000..700_000]);
+}
+
+#[test]
+fn nothing_is_begun_if_all_names_are_taken_used_or_locked() {
+    let info = file_of(b"content");
+    let target = tempfile::tempdir().unwrap();
+    let place = destination(&target, "x");
+    let with_hash = format!("x.{}.part", info.info_hash());
+    let open = |used: &str| {
+        let used = target.path().join(used);
+        let recorded = RecordedFiles {
+            is_used: &|path| path == used,
+            ..RecordedFiles::NONE
+        };
+        let layout = FileLayout::all(Arc::clone(&info));
+        Download::open(layout, &place, DownloadMode::New, recorded)
+    };
+    // Another transfer uses the name, and its file is not there yet.
+    let download = open("x.part").unwrap();
+    assert_eq!(download.partial_name(), with_hash);
+    download.discard().unwrap();
+    // Another process downloads to the same place.
+    fs::write(target.path().join("x.part"), "content").unwrap();
+    let folder = Folder::open(target.path()).unwrap();
+    let file = folder
+        .file("x.part", crate::storage::tree::Access::Read)
+        .unwrap();
+    lock(&file, &target.path().join("x.part")).unwrap();
+    assert!(matches!(open("y"), Err(StoreError::InUse(path)) if path.ends_with("x.part")));
+    drop(file);
+    fs::write(target.path().join(&with_hash), "content").unwrap();
+    assert!(matches!(open("y"), Err(StoreError::Foreign(path)) if path.ends_with(&with_hash)));
+    assert_eq!(paths_below(target.path()).len(), 2);
+}
+
+#[test]
+fn a_parts_file_that_no_record_names_is_not_written() {
+    let Sample { info, .. } = sample();
+    let target = tempfile::tempdir().unwrap();
+    let place = destination(&target, "x");
+    let path = target.path().join(parts_file::name(&info, "x"));
+    let mine = vec![3; usize::try_from(info.lengths().total()).unwrap()];
+    fs::write(&path, &mine).unwrap();
+    let chosen = Selection::of(&info, &["sub/big".parse().unwrap()]).unwrap();
+    let layout = FileLayout::chosen(Arc::clone(&info), Arc::new(chosen));
+    let refused = Download::open(layout, &place, DownloadMode::New, RecordedFiles::NONE);
+    assert!(matches!(refused, Err(StoreError::Foreign(named)) if named == path));
+    // A download of all files needs none.
+    let download = new(&info, &place).unwrap();
+    download.make_files().unwrap();
+    finish(download).unwrap();
+    assert!(fs::read(&path).unwrap() == mine);
+    assert!(!target.path().join("x.part").exists());
+}

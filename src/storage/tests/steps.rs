@@ -1,0 +1,128 @@
+//! A crash between the steps of a rename, on a file system that cannot rename in one step.
+
+use crate::storage::rename::replacement_steps;
+use crate::storage::testing::{destination, finish, open_recorded, paths_below, sample, share};
+use crate::storage::tree::Folder;
+use crate::storage::{
+    Destination, DownloadMode, ExtraFiles, FileLayout, RenameSteps, StoreError, remove_replaced,
+    undo_steps,
+};
+use crate::torrent::Layout;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+const PARTIAL: &str = "x.part";
+const ASIDE: &str = "x.part.replaced";
+
+fn steps(aside: Option<&str>) -> RenameSteps {
+    let aside = aside.map(str::to_owned);
+    RenameSteps { aside }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Does what the next start does with a replacement. Returns whether it was undone.
+fn recover(place: &Destination) -> bool {
+    let noted = steps(Some(ASIDE));
+    let undone = undo_steps(place, PARTIAL, Layout::Folder, &noted).unwrap();
+    if !undone {
+        remove_replaced(place, PARTIAL, Some(ASIDE), ExtraFiles::Keep);
+    }
+    undone
+}
+
+#[test]
+fn a_replacement_that_a_crash_interrupts_after_any_step_loses_nothing() {
+    let sample = sample();
+    let layout = || FileLayout::all(Arc::clone(&sample.info));
+    let all = replacement_steps(PARTIAL, "x", ASIDE);
+    for (done, interrupted_again) in (0..=all.len()).flat_map(|done| [(done, false), (done, true)])
+    {
+        let target = tempfile::tempdir().unwrap();
+        let (place, whole) = (destination(&target, "x"), target.path().join("x"));
+        write(&whole.join("a"), "old");
+        write(&whole.join("own/notes"), "mine");
+        let before = paths_below(&whole);
+        let mode = || DownloadMode::Replace(ExtraFiles::Keep);
+        let download = open_recorded(layout(), &place, mode()).unwrap();
+        download.write(0, &[&sample.bytes]).unwrap();
+        drop(download);
+        let parent = Folder::open(target.path()).unwrap();
+        for step in &all[..done] {
+            step.run(&parent).unwrap();
+        }
+        if interrupted_again && done == 2 {
+            // The folder is put back in two steps too, and the first one was done.
+            fs::create_dir(&whole).unwrap();
+        }
+        let undone = recover(&place);
+        assert_eq!(undone, done < all.len(), "{done}");
+        if undone {
+            // Everything is as before, and the download can be finished.
+            assert_eq!(paths_below(&whole), before, "{done}");
+            assert_eq!(fs::read(whole.join("a")).unwrap(), b"old");
+            assert!(target.path().join("x.part/sub/big").exists(), "{done}");
+            finish(open_recorded(layout(), &place, mode()).unwrap()).unwrap();
+        }
+        share(&sample.info, &whole);
+        assert_eq!(fs::read(whole.join("own/notes")).unwrap(), b"mine");
+        let mut left = paths_below(target.path());
+        left.retain(|path| path != "x" && !path.starts_with("x/"));
+        assert!(left.is_empty(), "{done}: {left:?}");
+    }
+}
+
+#[test]
+fn a_replaced_folder_is_not_put_back_over_something_else() {
+    let target = tempfile::tempdir().unwrap();
+    let place = destination(&target, "x");
+    for file in ["x.part/a", "x.part.replaced/mine", "x/another"] {
+        write(&target.path().join(file), file);
+    }
+    let before = paths_below(target.path());
+    let noted = steps(Some(ASIDE));
+    let refused = undo_steps(&place, PARTIAL, Layout::Folder, &noted).unwrap_err();
+    assert!(
+        matches!(&refused, StoreError::SetAside { aside, .. } if aside.ends_with(ASIDE)),
+        "{refused}"
+    );
+    assert_eq!(paths_below(target.path()), before);
+    // On a disk that is not mounted, there is nothing to undo.
+    let other = tempfile::tempdir().unwrap();
+    let place = destination(&other, "x");
+    assert!(!undo_steps(&place, PARTIAL, Layout::Folder, &noted).unwrap());
+    assert!(paths_below(other.path()).is_empty());
+}
+
+#[test]
+fn a_placeholder_under_a_final_name_is_removed_and_nothing_else() {
+    let undo = |place: &Destination, layout| undo_steps(place, PARTIAL, layout, &steps(None));
+    let target = tempfile::tempdir().unwrap();
+    let (place, part) = (destination(&target, "x"), target.path().join(PARTIAL));
+    let whole = target.path().join("x");
+    fs::write(&part, "data").unwrap();
+    fs::write(&whole, "").unwrap();
+    assert!(undo(&place, Layout::File).unwrap());
+    assert_eq!(paths_below(target.path()), [PARTIAL]);
+    // The file has both names.
+    fs::hard_link(&part, &whole).unwrap();
+    assert!(undo(&place, Layout::File).unwrap());
+    assert_eq!(paths_below(target.path()), ["x"]);
+    // A file of others.
+    fs::write(&part, "data").unwrap();
+    assert!(undo(&place, Layout::File).unwrap());
+    assert_eq!(paths_below(target.path()), ["x", PARTIAL]);
+    fs::remove_file(&whole).unwrap();
+    fs::remove_file(&part).unwrap();
+    fs::create_dir_all(&part).unwrap();
+    fs::create_dir_all(&whole).unwrap();
+    assert!(undo(&place, Layout::Folder).unwrap());
+    assert_eq!(paths_below(target.path()), [PARTIAL]);
+    write(&whole.join("mine"), "mine");
+    assert!(undo(&place, Layout::Folder).unwrap());
+    assert!(whole.join("mine").exists());
+}

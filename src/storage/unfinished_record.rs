@@ -1,0 +1,66 @@
+//! The part of a record that says how an unfinished download stores its files.
+
+use super::RenameSteps;
+use crate::bencode::{Dictionary, Item, Value};
+use crate::torrent::FileName;
+
+/// How an unfinished download stores its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnfinishedRecord {
+    /// Whether the download may replace a file or folder under its final name.
+    pub replaces: bool,
+    /// Whether files under the final name are part of the download, because it extends a finished
+    /// choice of files.
+    pub extends: bool,
+    /// The name of its partial file or folder, in the folder of its destination. It was made before
+    /// it was recorded. `None` in records of earlier versions.
+    pub partial: Option<String>,
+    /// Noted before it takes its final name in several steps.
+    pub steps: Option<RenameSteps>,
+}
+
+impl UnfinishedRecord {
+    /// The entries of the record.
+    pub(super) fn entries<'a>(&'a self) -> impl Iterator<Item = (&'static str, Item<'a>)> {
+        let flag = |set: bool, key| set.then(|| (key, Item::from(1u32)));
+        let name = |(key, name): (&'static str, Option<&'a String>)| {
+            name.map(|name| (key, Item::from(name.as_str())))
+        };
+        let aside = self.steps.as_ref().and_then(|steps| steps.aside.as_ref());
+        let entries = [
+            flag(self.replaces, "replaces"),
+            flag(self.extends, "widens"),
+            flag(self.steps.is_some(), "renaming"),
+            name(("partial", self.partial.as_ref())),
+            name(("aside", aside)),
+        ];
+        entries.into_iter().flatten()
+    }
+
+    /// Reads the entries that [`UnfinishedRecord::entries`] returned.
+    pub(super) fn read(fields: &Dictionary<'_>) -> Option<Self> {
+        let name = |key| match fields.value(key) {
+            None => Some(None),
+            Some(name) => Some(Some(FileName::new(name.text()?).ok()?.as_str().to_owned())),
+        };
+        Some(Self {
+            replaces: read_flag(fields, "replaces")?,
+            extends: read_flag(fields, "widens")?,
+            partial: name("partial")?,
+            steps: match (read_flag(fields, "renaming")?, name("aside")?) {
+                (true, aside) => Some(RenameSteps { aside }),
+                (false, None) => None,
+                (false, Some(_)) => return None,
+            },
+        })
+    }
+}
+
+/// A flag of a record: 1, or not there.
+pub(super) fn read_flag(fields: &Dictionary<'_>, key: &str) -> Option<bool> {
+    match fields.value(key).map(Value::integer) {
+        None => Some(false),
+        Some(Some(1)) => Some(true),
+        Some(_) => None,
+    }
+}

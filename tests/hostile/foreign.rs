@@ -1,0 +1,236 @@
+//! Files of others under the names that this program uses, and disks that are not mounted: nothing
+//! of others is changed, and nothing is begun anew.
+
+use super::disk::leech_with_eight_pieces;
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
+use crate::common::handmade_torrent::Torrent;
+use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, serve_to};
+use crate::common::peer::{Peer, quoted};
+use crate::common::sandbox::Sandbox;
+use std::fs;
+use std::path::Path;
+
+/// A file of a person that has the length of the share.
+fn own_file(path: &Path) -> Vec<u8> {
+    let content = vec![b'm'; TORRENT.content.len()];
+    fs::write(path, &content).unwrap();
+    content
+}
+
+/// The sorted names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn partial_with_hash(name: &str) -> String {
+    let digits = TORRENT.info_hash.iter().map(|byte| format!("{byte:02x}"));
+    format!("{name}.{}.part", digits.collect::<String>())
+}
+
+#[test]
+fn a_person_s_part_file_survives_a_download_a_restart_and_a_cancel() {
+    let sandbox = Sandbox::new();
+    let part = sandbox.folder("leech").join("copy.part");
+    let mine = own_file(&part);
+    let mut first = leech(&sandbox, "leech", &TORRENT);
+    let both = ["copy.part".to_owned(), partial_with_hash("copy")];
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(names(&sandbox.path("leech")), sorted(both.to_vec()));
+    first.run("cancel share");
+    assert_eq!(names(&sandbox.path("leech")), ["copy.part"]);
+    assert!(fs::read(&part).unwrap() == mine);
+    let file = TORRENT.write(&sandbox, "again.torrent");
+    first.run(&format!("download {} copy", quoted(&file)));
+    first.kill();
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_state("share", "downloading");
+    let serving = serve_to(&restarted, &TORRENT, "source");
+    restarted.run("wait 30");
+    serving.join().unwrap();
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+    assert!(fs::read(&part).unwrap() == mine);
+    assert_eq!(names(&sandbox.path("leech")), ["copy", "copy.part"]);
+}
+
+#[test]
+fn a_finished_share_survives_a_download_whose_partial_file_would_have_its_name() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    // Both shares have the same length.
+    let [x, part] = ["x", "x.part"].map(|name| {
+        let seed = name.len() as u64;
+        sandbox.file(&format!("seed/{name}"), 300_000, seed)
+    });
+    let mut seed = sandbox.peer("seed");
+    seed.run("send x");
+    seed.run("send x.part");
+    let mut leech = sandbox.peer("leech");
+    leech.run("download ../seed/x.part.torrent");
+    leech.run("wait 30");
+    leech.end();
+    let mut leech = sandbox.peer("leech");
+    leech.run("download ../seed/x.torrent");
+    leech.run("wait 30");
+    for file in [&x, &part] {
+        let copy = sandbox.path("leech").join(file.file_name().unwrap());
+        assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
+    }
+    let shares = leech.run("status")["shares"].clone();
+    for share in shares.as_array().unwrap() {
+        assert!(share["trouble"].is_null(), "{share}");
+    }
+    assert_eq!(names(&sandbox.path("leech")), ["x", "x.part"]);
+    drop(tracker);
+}
+
+#[test]
+fn the_paths_of_another_download_are_refused_as_a_destination() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    sandbox.file("seed/other", 100_000, 7);
+    let mut seed = sandbox.peer("seed");
+    seed.run("send other");
+    let mut leech = leech(&sandbox, "leech", &TORRENT);
+    let before = names(&sandbox.path("leech"));
+    for command in [
+        "download ../seed/other.torrent copy",
+        "download ../seed/other.torrent copy --force",
+        "download ../seed/other.torrent copy.part",
+        "download ../seed/other.torrent copy.part --force",
+    ] {
+        leech.assert_refused(command, "exists", "belongs to share");
+    }
+    assert_eq!(names(&sandbox.path("leech")), before);
+    drop(tracker);
+}
+
+/// Replaces a folder by an empty one, as if its disk were not mounted, until `mount`.
+struct Disk<'a> {
+    sandbox: &'a Sandbox,
+}
+
+impl Disk<'_> {
+    fn unmount(&self) {
+        fs::rename(self.sandbox.path("leech"), self.sandbox.path("disk")).unwrap();
+        fs::create_dir(self.sandbox.path("leech")).unwrap();
+    }
+
+    /// Fails if anything was written below the mount point.
+    fn mount(&self) {
+        fs::remove_dir(self.sandbox.path("leech")).unwrap();
+        fs::rename(self.sandbox.path("disk"), self.sandbox.path("leech")).unwrap();
+    }
+}
+
+#[test]
+fn a_download_whose_disk_is_gone_waits_for_it_and_goes_on_by_itself() {
+    let sandbox = Sandbox::new();
+    let (first, go) = leech_with_eight_pieces(&sandbox);
+    first.kill();
+    drop(go);
+    let disk = Disk { sandbox: &sandbox };
+    disk.unmount();
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    let waiting = restarted.wait_for_download("share", |download| !download["trouble"].is_null());
+    assert_eq!(waiting["state"], "downloading", "{waiting}");
+    let trouble = waiting["trouble"].as_str().unwrap();
+    assert!(
+        trouble.contains("copy.part is missing") && trouble.contains("mount its disk"),
+        "{trouble}"
+    );
+    let file = TORRENT.write(&sandbox, "again.torrent");
+    let again = restarted.run(&format!("download {} copy", quoted(&file)));
+    assert_eq!(again["already"], true, "{again}");
+    let waited = restarted.try_run("wait 0.1");
+    assert_eq!(waited["error"]["kind"], "not-complete", "{waited}");
+    disk.mount();
+    let download = restarted.wait_for_state("share", "complete");
+    assert!(
+        download["from"]["disk"].as_u64() >= Some(8 * 32_768),
+        "{download}"
+    );
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+}
+
+#[test]
+fn a_download_that_waits_for_its_disk_can_be_cancelled_and_begun_anew() {
+    let sandbox = Sandbox::new();
+    let (first, go) = leech_with_eight_pieces(&sandbox);
+    first.kill();
+    drop(go);
+    fs::remove_file(sandbox.path("leech/copy.part")).unwrap();
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_download("share", |download| !download["trouble"].is_null());
+    restarted.run("cancel share");
+    assert!(names(&sandbox.path("leech")).is_empty());
+    let file = TORRENT.write(&sandbox, "again.torrent");
+    restarted.run(&format!("download {} copy", quoted(&file)));
+    restarted.wait_for_state("share", "complete");
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+}
+
+#[test]
+fn a_download_goes_on_if_its_peer_was_killed_before_the_file_got_its_length() {
+    let sandbox = Sandbox::new();
+    let (first, go) = leech_with_eight_pieces(&sandbox);
+    first.kill();
+    drop(go);
+    fs::write(sandbox.path("leech/copy.part"), "").unwrap();
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_state("share", "complete");
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+    assert_eq!(names(&sandbox.path("leech")), ["copy"]);
+}
+
+#[test]
+fn a_complete_share_whose_disk_is_gone_is_served_when_it_is_back() {
+    let sandbox = Sandbox::new();
+    drop(seed(&sandbox, "leech", &TORRENT));
+    let disk = Disk { sandbox: &sandbox };
+    disk.unmount();
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    let lost = restarted.wait_for_state("share", "failed");
+    assert!(lost["reason"].as_str().unwrap().contains("copy"), "{lost}");
+    disk.mount();
+    restarted.wait_for_state("share", "complete");
+    assert_serves(&restarted, &TORRENT);
+}
+
+#[test]
+fn a_cancel_right_after_the_start_leaves_no_file() {
+    let sandbox = Sandbox::new();
+    set_only_tracker(&sandbox, tracker_naming(&[]));
+    let torrent = |number| Torrent::new(&format!("share-{number}"), 24 << 20, 1 << 18, number);
+    let mut torrents: Vec<Torrent> = (0..4).map(torrent).collect();
+    // At the start, downloads are opened in this order.
+    torrents.sort_by_key(|torrent| torrent.info_hash);
+    let mut peer = sandbox.debug_peer("leech", &[]);
+    for torrent in &torrents {
+        let file = torrent.write(&sandbox, &format!("{}.torrent", torrent.name));
+        peer.run(&format!("download {}", quoted(&file)));
+    }
+    peer.kill();
+    let partial = |torrent: &Torrent| format!("{}.part", torrent.name);
+    let [first, cancelled @ .., last] = &torrents[..] else {
+        panic!("too few torrents");
+    };
+    // The check of the first one takes long enough to cancel others before they are open.
+    fs::write(sandbox.path("leech").join(partial(first)), &first.content).unwrap();
+    let mut restarted: Peer = sandbox.debug_peer("leech", &[]);
+    for torrent in cancelled {
+        restarted.run(&format!("cancel {}", torrent.name));
+    }
+    restarted.wait_for_state(&last.name, "downloading");
+    restarted.wait_for_state(&first.name, "complete");
+    let mut left = [first.name.clone(), partial(last)];
+    left.sort();
+    assert_eq!(names(&sandbox.path("leech")), left);
+}

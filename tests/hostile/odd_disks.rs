@@ -1,0 +1,244 @@
+//! File systems that lack system calls, as CIFS, sshfs, gocryptfs, FAT and NFS do.
+
+use crate::common::fake_peer::*;
+use crate::common::log::wait_for_log_line;
+use crate::common::odd_disk::OddDisk;
+use crate::common::open_swarm::{TORRENT, assert_serves};
+use crate::common::peer::{Peer, quoted};
+use crate::common::process::Output;
+use crate::common::sandbox::{Sandbox, bytes};
+use nix::errno::Errno;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// An entry of the list of failing calls.
+fn fails(call: &str, errno: Errno) -> String {
+    format!("{call}={}", errno as i32)
+}
+
+/// A peer with a folder `set` and a file `one` to share, and their torrents.
+fn seed(sandbox: &Sandbox) -> Peer {
+    sandbox.file("seed/set/sub/tool", 100_000, 1);
+    sandbox.file("seed/set/plain", 100_000, 2);
+    sandbox.file("seed/one", 100_000, 3);
+    let tool = sandbox.path("seed/set/sub/tool");
+    fs::set_permissions(tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut seed = sandbox.peer("seed");
+    seed.run("send set");
+    seed.run("send one");
+    seed
+}
+
+/// Downloads both shares to a disk on which `calls` fail.
+fn download(sandbox: &Sandbox, disk: &OddDisk, calls: &str) -> Output {
+    let _ = fs::remove_dir_all(&disk.folder);
+    fs::create_dir(&disk.folder).unwrap();
+    let (info, state) = (sandbox.tracker_info(), sandbox.path("state"));
+    let _ = fs::remove_dir_all(&state);
+    let torrents = ["set", "one"].map(|name| {
+        let torrent = sandbox.path(&format!("seed/{name}.torrent"));
+        format!("download {} {}", quoted(&torrent), quoted(&disk.folder))
+    });
+    let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+    arguments.extend(["--dir", state.to_str().unwrap(), "-c", &torrents[0]]);
+    arguments.extend(["-c", &torrents[1], "-c", "wait 60"]);
+    disk.run(&sandbox.path(""), &arguments, calls)
+}
+
+#[test]
+fn a_download_goes_on_without_the_calls_that_a_file_system_lacks() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let _tracker = sandbox.tracker(&[]);
+    let _seed = seed(&sandbox);
+    for (calls, warnings) in [
+        (
+            fails("sync_folder", Errno::EINVAL),
+            &["cannot sync folders"][..],
+        ),
+        (
+            fails("sync_folder", Errno::EOPNOTSUPP),
+            &["cannot sync folders"],
+        ),
+        (fails("fchmod", Errno::EPERM), &["cannot change modes"]),
+        (
+            [
+                fails("sync_file", Errno::ENOSYS),
+                fails("fchmod", Errno::EOPNOTSUPP),
+                fails("flock", Errno::ENOLCK),
+            ]
+            .join(","),
+            &["cannot sync files", "cannot change modes", "cannot lock"],
+        ),
+    ] {
+        let ended = download(&sandbox, &disk, &calls);
+        assert_eq!(ended.code, Some(0), "{calls}: {ended:?}");
+        for name in ["set/sub/tool", "set/plain", "one"] {
+            let (copy, original) = (disk.folder.join(name), sandbox.path("seed").join(name));
+            assert!(
+                fs::read(copy).unwrap() == fs::read(original).unwrap(),
+                "{name}"
+            );
+        }
+        let log = fs::read_to_string(sandbox.path("state/peer.log")).unwrap();
+        for warning in warnings {
+            let lines = log.lines().filter(|line| line.contains(warning));
+            let lines: Vec<&str> = lines.collect();
+            assert!(
+                matches!(lines[..], [line] if line.contains("WARN")),
+                "{log}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_the_disk_is_still_an_error() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let _tracker = sandbox.tracker(&[]);
+    let _seed = seed(&sandbox);
+    for errno in [Errno::EIO, Errno::ENOSPC] {
+        for call in ["sync_folder", "sync_file", "fchmod"] {
+            let ended = download(&sandbox, &disk, &fails(call, errno));
+            assert_eq!(ended.code, Some(1), "{call}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_state_folder_without_locks_or_syncing_is_used_with_a_warning() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let info = sandbox.tracker_info();
+    for (calls, warning) in [
+        (fails("sync_folder", Errno::EINVAL), "cannot sync folders"),
+        (
+            fails("sync_folder", Errno::EOPNOTSUPP),
+            "cannot sync folders",
+        ),
+        (fails("flock", Errno::ENOLCK), "cannot lock files"),
+        (fails("flock", Errno::ENOSYS), "cannot lock files"),
+    ] {
+        let state = disk.folder.join("state");
+        let _ = fs::remove_dir_all(&state);
+        let arguments = ["peer", "127.0.0.1:0", info.to_str().unwrap(), "--dir"];
+        let arguments = [&arguments[..], &[state.to_str().unwrap(), "-c", "status"]].concat();
+        let ended = disk.run(&sandbox.path(""), &arguments, &calls);
+        assert_eq!(ended.code, Some(0), "{calls}: {ended:?}");
+        let log = fs::read_to_string(state.join("peer.log")).unwrap();
+        for text in [&ended.stderr, &log] {
+            assert_eq!(text.matches(warning).count(), 1, "{calls}: {text}");
+        }
+        assert!(ended.stderr.starts_with("warning: "), "{}", ended.stderr);
+    }
+    for call in ["sync_folder", "flock"] {
+        let state = disk.folder.join("state");
+        let arguments = ["peer", "127.0.0.1:0", info.to_str().unwrap(), "--dir"];
+        let arguments = [&arguments[..], &[state.to_str().unwrap(), "-c", "status"]].concat();
+        let ended = disk.run(&sandbox.path(""), &arguments, &fails(call, Errno::EIO));
+        assert_eq!(ended.code, Some(1), "{call}: {ended:?}");
+    }
+}
+
+#[test]
+fn blocks_are_sent_without_sendfile_too() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    fs::write(disk.folder.join("share"), &TORRENT.content).unwrap();
+    let torrent = TORRENT.write(&sandbox, "share.torrent");
+    let mut peer = disk.peer(&sandbox, "peer", &fails("sendfile", Errno::EINVAL));
+    let place = quoted(&disk.folder);
+    peer.run(&format!("download {} {place}", quoted(&torrent)));
+    peer.wait_for_state("share", "complete");
+    assert_serves(&peer, &TORRENT);
+}
+
+/// Asserts that the peer serves a block to a caller with this id.
+fn assert_serves_to(peer: &Peer, id: &str) {
+    let mut link = FakePeer::connect(peer.process.address, &TORRENT, EXTENDED_AND_FAST, id);
+    assert_eq!(link.fetch(0, 0, BLOCK).unwrap(), TORRENT.block(0, 0, BLOCK));
+}
+
+/// The lines of a log that contain `text`.
+fn count_in_log(peer: &Peer, text: &str) -> usize {
+    let log = fs::read_to_string(&peer.log).unwrap();
+    log.lines().filter(|line| line.contains(text)).count()
+}
+
+#[test]
+fn a_share_whose_inode_numbers_do_not_last_stays_served_and_is_read_once() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    fs::write(disk.folder.join("share"), &TORRENT.content).unwrap();
+    let torrent = TORRENT.write(&sandbox, "share.torrent");
+    let start = || disk.peer(&sandbox, "peer", "");
+    let mut peer = start();
+    let place = quoted(&disk.folder);
+    peer.run(&format!("download {} {place}", quoted(&torrent)));
+    peer.wait_for_state("share", "complete");
+    disk.renumber();
+    wait_for_log_line(&peer.log, &["share: the content is unchanged"]);
+    assert_serves_to(&peer, "first");
+    // The numbers do not count any more, neither now nor at the next start.
+    disk.renumber();
+    assert_serves_to(&peer, "second");
+    peer.end();
+    disk.renumber();
+    let mut peer = start();
+    assert_serves_to(&peer, "third");
+    let status = peer.run("status");
+    assert_eq!(status["shares"][0]["trouble"], serde_json::Value::Null);
+    assert_eq!(count_in_log(&peer, "checking"), 1);
+    assert_eq!(count_in_log(&peer, "not served"), 0);
+}
+
+#[test]
+fn another_file_of_the_same_length_and_time_is_found() {
+    let sandbox = Sandbox::new();
+    let mut peer = sandbox.debug_peer("peer", &[]);
+    let path = sandbox.path("peer/share");
+    fs::write(&path, &TORRENT.content).unwrap();
+    let torrent = TORRENT.write(&sandbox, "share.torrent");
+    peer.run(&format!("download {} .", quoted(&torrent)));
+    peer.wait_for_state("share", "complete");
+    let replace = |content: &[u8]| {
+        let time = path.metadata().unwrap().modified().unwrap();
+        let new = sandbox.path("new");
+        fs::write(&new, content).unwrap();
+        let file = fs::File::options().write(true).open(&new).unwrap();
+        file.set_modified(time).unwrap();
+        fs::rename(&new, &path).unwrap();
+    };
+    replace(&bytes(TORRENT.content.len(), 99));
+    wait_for_log_line(&peer.log, &["share: not served any more", "was changed"]);
+    let status = peer.run("status");
+    let trouble = status["shares"][0]["trouble"].as_str().unwrap();
+    assert!(trouble.contains("was changed"), "{trouble}");
+    replace(&TORRENT.content);
+    wait_for_log_line(&peer.log, &["share: served again"]);
+    assert_serves(&peer, &TORRENT);
+}
+
+#[test]
+fn a_download_is_finished_where_inode_numbers_do_not_last() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let _tracker = sandbox.tracker(&[]);
+    let _seed = seed(&sandbox);
+    disk.renumber();
+    let ended = download(&sandbox, &disk, "");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
