@@ -16,6 +16,7 @@ mod groups {
     mod interruptions;
     mod keeping;
     mod liar;
+    mod machines;
     mod membership;
     mod refusals;
     mod scale;

@@ -12,6 +12,7 @@ mod replicas {
     mod joining;
     mod kills;
     mod operator;
+    mod outcome;
     mod pair;
     mod paused;
     mod proxy;

@@ -8,5 +8,6 @@ mod serving {
     mod choking;
     mod extension_handshake;
     mod limits;
+    mod many_shares;
     mod owners;
 }

@@ -76,6 +76,7 @@ impl AccountRunner<'_> {
                 invite,
             } => {
                 let password = password.ok_or(CommandError::NoPassword)?;
+                password.check_new()?;
                 account.create_user(user.clone(), password, invite)?;
                 format!("user {user} created; to log in, type: login {user}")
             }
@@ -92,6 +93,7 @@ impl AccountRunner<'_> {
                 let user = account.user().ok_or(AccountError::NotLoggedIn)?;
                 let old = old.ok_or(CommandError::NoPassword)?;
                 let new = new.ok_or(CommandError::NoPassword)?;
+                new.check_new()?;
                 account.change_password(old, new)?;
                 format!("password of {user} changed; all other logins of {user} have ended")
             }
@@ -171,6 +173,7 @@ impl AccountRunner<'_> {
     /// A new password. A terminal asks for it twice.
     fn new_password(&self, question: &str) -> Result<Password, CommandError> {
         let password = self.password(question)?;
+        password.check_new()?;
         if !self.lines.can_ask() || self.password("the same password again: ")? == password {
             Ok(password)
         } else {

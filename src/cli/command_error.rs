@@ -67,6 +67,10 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "another file or folder is at the destination already",
     ),
     ("logged-in", "another user is logged in at this peer"),
+    (
+        "unknown-outcome",
+        "a tracker received the command and did not answer: it may have been carried out",
+    ),
     ("unreachable", "no tracker answers as it should"),
     (
         "untrusted",
@@ -191,8 +195,8 @@ impl CommandError {
         };
         match account {
             // It may have been done: only a person can find out.
-            AccountError::NoTracker { sent: true, .. } => Prospect::Never,
-            AccountError::NoTracker { .. }
+            AccountError::UnknownOutcome { .. } => Prospect::Never,
+            AccountError::NoTracker(_)
             | AccountError::TrackerInfo(_)
             | AccountError::OtherAnswer(_)
             | AccountError::UnusableAnswer(_)

@@ -161,6 +161,7 @@ fn known_or_nearest(name: &str) -> Option<&'static CommandEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::StopScope;
     use crate::peer::{DownloadOptions, FileChoice};
     use std::path::PathBuf;
     use std::time::Duration;
@@ -237,6 +238,7 @@ mod tests {
                 Command::File(FileCommand::Stop {
                     group: None,
                     name: "a b".into(),
+                    scope: StopScope::Everywhere,
                 }),
             ),
             ("wait", "wait", Command::Wait(None)),

@@ -267,6 +267,7 @@ fn next_line(lines: &InputLines, output: &Output) -> Option<String> {
 
 fn password(lines: &InputLines, user: &UserName) -> Result<Password, ConsoleError> {
     let first = read_password(lines, &format!("password for {user}: "))?;
+    first.check_new()?;
     if lines.can_ask() && read_password(lines, "the same password again: ")? != first {
         return Err(ConsoleError::NoPassword(
             CommandError::PasswordsDiffer.to_string(),

@@ -273,9 +273,9 @@ impl<'a> CommandRunner<'a> {
                 self.on_started(&started);
                 Ok(CommandOutcome::Started(started))
             }
-            FileCommand::Stop { group, name } => {
+            FileCommand::Stop { group, name, scope } => {
                 let withdrawn = match group {
-                    Some(group) => self.peer.stop_share(&group, &name)?,
+                    Some(group) => self.peer.stop_share(&group, &name, scope)?,
                     None => {
                         self.peer.stop_open_share(&name)?;
                         false

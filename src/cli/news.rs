@@ -1,5 +1,5 @@
-//! Shows news at the prompt: decisions of others about the user, such as an accepted request, and
-//! downloads that have ended.
+//! Shows news at the prompt: decisions of others about the user, such as an accepted request,
+//! requests to join groups of the user, and downloads that have ended.
 
 use super::notices::Notices;
 use super::render;
@@ -54,7 +54,8 @@ impl NewsWatcher {
                 let mut lines = notices.add_ended(&peer.downloads());
                 if asked.elapsed() >= ASK_INTERVAL {
                     asked = Instant::now();
-                    lines.extend(decisions(&peer).filter_map(|line| notices.add(line)));
+                    let news = ask(&peer).into_iter();
+                    lines.extend(news.filter_map(|line| notices.add(line)));
                 }
                 for line in lines {
                     // Fails only if the terminal was closed.
@@ -68,15 +69,16 @@ impl NewsWatcher {
     }
 }
 
-/// Decisions about the requests of the user, asked now.
-fn decisions(peer: &Peer) -> impl Iterator<Item = String> {
-    let asked = peer.account().user().map(|_| peer.news());
-    let news = asked.transpose().unwrap_or_else(|error| {
+/// Decisions and requests, asked now.
+fn ask(peer: &Peer) -> Vec<String> {
+    if peer.account().user().is_none() {
+        return Vec::new();
+    }
+    let news = peer.news().unwrap_or_else(|error| {
         log::debug!("cannot ask the tracker for news: {error}");
-        None
+        Vec::new()
     });
-    let news = news.unwrap_or_default();
-    news.into_iter().map(|entry| render::news_line(&entry))
+    render::news_lines(&news)
 }
 
 impl Drop for NewsWatcher {

@@ -189,13 +189,9 @@ fn the_kinds_that_are_tried_again_are_documented() {
         kind: AccessErrorKind::parse(kind).unwrap(),
         message: TextLine::new("no"),
     });
-    let no_tracker = |sent| AccountError::NoTracker {
-        troubles: "silence".to_owned(),
-        sent,
-    };
     let text = || "x".to_owned();
     let others = [
-        no_tracker(false),
+        AccountError::NoTracker("silence".to_owned()),
         AccountError::NotLoggedIn,
         AccountError::TrackerInfo(text()),
         AccountError::NoSuchName(text()),
@@ -217,7 +213,10 @@ fn the_kinds_that_are_tried_again_are_documented() {
         program,
         names(items("### Kinds that are tried again")),
     );
-    let not_sure = CommandError::Account(no_tracker(true));
+    let not_sure = CommandError::Account(AccountError::UnknownOutcome {
+        troubles: text(),
+        advice: "x",
+    });
     assert_eq!(not_sure.prospect(), Prospect::Never);
 }
 

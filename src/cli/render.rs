@@ -6,7 +6,7 @@
 mod account;
 mod list;
 
-pub(super) use account::{news_line, time};
+pub(super) use account::{news_lines, time};
 
 use super::commands::{AREAS, CommandEntry, OPEN_SWARMS};
 use super::escape::escape;

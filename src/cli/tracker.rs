@@ -12,7 +12,7 @@ use crate::certificate::Fingerprint;
 use crate::storage::{CLUSTER_FILE, StateKind};
 use crate::system::cause;
 use crate::tracker::{
-    AccessSettings, EndpointOptions, MAX_TRACKERS, Node, NodeOptions, RunHost, RunOptions,
+    AccessSettings, EndpointOptions, MAX_TRACKERS, NewKey, Node, NodeOptions, RunHost, RunOptions,
 };
 use crate::wire::replica::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
@@ -42,7 +42,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     match &arguments.maintenance {
         Some(MaintenanceTask::Dump) => return maintenance::dump(data, port, output),
         Some(MaintenanceTask::Backup(file)) => {
-            return maintenance::backup(data, port, arguments.cluster, file, output);
+            return maintenance::backup(data, port, arguments.cluster.file, file, output);
         }
         Some(MaintenanceTask::Check(..)) | None => {}
     }
@@ -54,7 +54,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     if is_temporary {
         signals.remove_when_killed(folder.path());
     }
-    let key = match (arguments.cluster, &arguments.tracker_info) {
+    let key = match (arguments.cluster.file, &arguments.tracker_info) {
         (Some(named), _) => named,
         (None, Some(info)) => info.with_file_name(CLUSTER_FILE),
         (None, None) => folder.path().join(CLUSTER_FILE),
@@ -65,6 +65,10 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         udp: arguments.open,
         folder: folder.path().to_owned(),
         key,
+        new_key: match arguments.cluster.is_new {
+            true => NewKey::Allowed,
+            false => NewKey::WithoutRegistry,
+        },
         pinned: info.fingerprint,
         stop: signals.stop,
     };

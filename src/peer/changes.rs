@@ -2,6 +2,7 @@
 //! its next tick.
 
 use crate::system::{lock, recover};
+use crate::torrent::InfoHash;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
@@ -34,24 +35,53 @@ impl Changes {
     }
 }
 
-/// The next tick of the thread `tick`. Other threads may bring it forward.
+/// The next tick of the thread `tick`, and the swarms that have something to do in it. Other
+/// threads may bring the tick forward.
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
-    early: Mutex<bool>,
+    next: Mutex<NextTick>,
     due: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct NextTick {
+    is_early: bool,
+    woken: Vec<InfoHash>,
 }
 
 impl Ticks {
     /// Makes the next tick happen now.
     pub(super) fn trigger(&self) {
-        *lock(&self.early) = true;
+        lock(&self.next).is_early = true;
         self.due.notify_all();
     }
 
-    /// Waits for the next tick, at most `pause`.
-    pub(super) fn wait(&self, pause: Duration) {
-        let early = lock(&self.early);
-        let waited = self.due.wait_timeout_while(early, pause, |early| !*early);
-        *recover(waited).0 = false;
+    /// A swarm has something to do in the next tick.
+    pub(super) fn wake(&self, info_hash: InfoHash) {
+        lock(&self.next).woken.push(info_hash);
+    }
+
+    /// Waits for the next tick, at most `pause`. Returns the swarms that were woken.
+    pub(super) fn wait(&self, pause: Duration) -> Vec<InfoHash> {
+        let next = lock(&self.next);
+        let waited = self
+            .due
+            .wait_timeout_while(next, pause, |next| !next.is_early);
+        std::mem::take(&mut *recover(waited).0).woken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_comes_at_once_when_it_is_triggered_and_names_the_woken_swarms() {
+        let ticks = Ticks::default();
+        ticks.wake(InfoHash([1; 20]));
+        ticks.trigger();
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(ticks.wait(hour), [InfoHash([1; 20])]);
+        assert_eq!(ticks.wait(Duration::ZERO), []);
     }
 }

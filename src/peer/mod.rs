@@ -53,7 +53,7 @@ mod web_seed;
 mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
-pub use commands::groups::{ListedFile, Uploaded};
+pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::sending::Sent;
 pub use commands::unlisted::{MissingPieces, UnlistedProgress};
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};

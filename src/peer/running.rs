@@ -189,9 +189,13 @@ impl Peer {
         let thread = thread::Builder::new().name("group-announce".to_owned());
         thread.spawn(move || {
             let group_client = services.group_client();
-            let check_links =
-                || close_links_of_former_members(&services.transfers, &services.groups);
-            services.group_announcer.run(&group_client, &check_links);
+            let announcer = &services.group_announcer;
+            let check_groups = || {
+                close_links_of_former_members(&services.transfers, &services.groups);
+                let changed_files = announcer.changed_files();
+                changed_files.exchange_if_due(&group_client.account, &services.transfers);
+            };
+            announcer.run(&group_client, &check_groups);
         })?;
         for number in 1..=announce::THREADS {
             let (services, alive) = (Arc::clone(&self.services), alive.clone());

@@ -19,6 +19,11 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
     /// the first announce.
     fn trouble(&self, info_hash: InfoHash) -> Option<String>;
 
+    /// What trackers know of why no owner serves a swarm.
+    fn owner_trouble(&self, _info_hash: InfoHash) -> Option<String> {
+        None
+    }
+
     /// Why nothing is announced, if the user of the transfer is not logged in at this peer.
     fn suspended(&self) -> Option<String>;
 }

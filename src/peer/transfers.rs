@@ -4,7 +4,8 @@ use super::{Context, MagnetSearch, Transfer};
 use crate::swarm::Contacts;
 use crate::system::lock;
 use crate::torrent::InfoHash;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -113,7 +114,7 @@ impl SwarmEntry {
 #[derive(Debug)]
 pub(super) struct Transfers {
     pub(super) context: Arc<Context>,
-    map: Mutex<HashMap<InfoHash, SwarmEntry>>,
+    map: Mutex<BTreeMap<InfoHash, SwarmEntry>>,
 }
 
 impl Transfers {
@@ -124,7 +125,7 @@ impl Transfers {
         }
     }
 
-    /// All entries, in no order.
+    /// All entries, by info-hash.
     pub(super) fn entries(&self) -> Vec<SwarmEntry> {
         lock(&self.map).values().cloned().collect()
     }
@@ -136,10 +137,38 @@ impl Transfers {
         entries
     }
 
-    /// All transfers, in no order.
+    /// All transfers, by info-hash.
     pub(super) fn transfers(&self) -> Vec<Arc<Transfer>> {
         let entries = self.entries().into_iter();
         entries.filter_map(SwarmEntry::into_transfer).collect()
+    }
+
+    /// Up to `count` transfers, each once, by info-hash: those from `first` on, then the others.
+    pub(super) fn transfers_from(&self, first: InfoHash, count: usize) -> Vec<Arc<Transfer>> {
+        let map = lock(&self.map);
+        let before = (Bound::Unbounded, Bound::Excluded(first));
+        let entries = map.range(first..).chain(map.range(before));
+        let transfers = entries.filter_map(|(_, entry)| entry.clone().into_transfer());
+        transfers.take(count).collect()
+    }
+
+    /// The transfers that fetch missing pieces.
+    pub(super) fn fetching(&self) -> Vec<Arc<Transfer>> {
+        self.transfers_that(|transfer| transfer.fetches())
+    }
+
+    /// The transfers of groups.
+    pub(super) fn of_groups(&self) -> Vec<Arc<Transfer>> {
+        self.transfers_that(|transfer| transfer.plan.group.is_some())
+    }
+
+    fn transfers_that(&self, is_wanted: impl Fn(&Transfer) -> bool) -> Vec<Arc<Transfer>> {
+        let map = lock(&self.map);
+        let transfers = map.values().filter_map(|entry| match entry {
+            SwarmEntry::Transfer(transfer) if is_wanted(transfer) => Some(transfer),
+            SwarmEntry::Transfer(_) | SwarmEntry::Search(_) => None,
+        });
+        transfers.cloned().collect()
     }
 
     pub(super) fn entry(&self, info_hash: InfoHash) -> Option<SwarmEntry> {
@@ -160,7 +189,7 @@ impl Transfers {
             Some(other) if !other.has_failed() => Err(other.clone()),
             _ => {
                 entry.set_retired(false);
-                if let Some(former) = map.insert(entry.info_hash(), entry) {
+                if let Some(former) = self.insert(&mut map, entry) {
                     former.set_retired(true);
                 }
                 Ok(())
@@ -178,12 +207,25 @@ impl Transfers {
             Some(there) if !there.is_same(former) => Err(there.clone()),
             // Done under the lock of the map, so that a cancel of `former` finds the new entry.
             Some(_) if !former.has_failed() => {
-                map.insert(entry.info_hash(), entry);
+                self.insert(&mut map, entry);
                 former.set_retired(true);
                 Ok(())
             }
             _ => Err(former.clone()),
         }
+    }
+
+    /// Inserts an entry. Returns the one that it replaces.
+    fn insert(
+        &self,
+        map: &mut BTreeMap<InfoHash, SwarmEntry>,
+        entry: SwarmEntry,
+    ) -> Option<SwarmEntry> {
+        let info_hash = entry.info_hash();
+        let former = map.insert(info_hash, entry);
+        // Until now the thread `tick` could not find it.
+        self.context.ticks.wake(info_hash);
+        former
     }
 
     /// Removes an entry. Returns `false` if it was not in the map.

@@ -58,12 +58,13 @@ fn check(
     next: Option<(InfoHash, usize)>,
     quiet_check: &QuietCheck,
 ) -> Option<(InfoHash, usize)> {
-    let mut transfers = transfers.transfers();
-    transfers.sort_by_key(|transfer| transfer.info_hash());
-    if let Some((first, _)) = next {
-        let before = transfers.partition_point(|transfer| transfer.info_hash() < first);
-        transfers.rotate_left(before);
-    }
+    let first = next.map_or(InfoHash([0; 20]), |(first, _)| first);
+    let mut transfers = transfers.transfers_from(first, FILES_PER_CHECK + 1);
+    // The others are for the next check.
+    let rest = transfers
+        .get(FILES_PER_CHECK)
+        .map(|transfer| (transfer.info_hash(), 0));
+    transfers.truncate(FILES_PER_CHECK);
     let mut left = FILES_PER_CHECK;
     for transfer in transfers {
         let info_hash = transfer.info_hash();
@@ -104,5 +105,5 @@ fn check(
         let files = transfer.info().files().len().saturating_sub(start);
         left = left.saturating_sub(files.max(1));
     }
-    None
+    rest
 }

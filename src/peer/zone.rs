@@ -7,7 +7,8 @@
 //! scope: which zones are allowed (see `web_seed` and `announce`).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::iter;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -123,10 +124,19 @@ impl Resolver for ZoneResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let found = self.inner.resolve(uri, config, timeout)?;
+        let found = match address_of(uri) {
+            Some(address) => config
+                .ip_family()
+                .keep_wanted(iter::once(address))
+                .collect(),
+            None => self.inner.resolve(uri, config, timeout)?.to_vec(),
+        };
+        if found.is_empty() {
+            return Err(Error::HostNotFound);
+        }
         let mut allowed = self.empty();
         let mut refused = None;
-        for address in found.iter() {
+        for address in &found {
             let zone = Zone::of(address.ip());
             match (self.allows)(uri, zone) {
                 true => allowed.push(*address),
@@ -141,6 +151,23 @@ impl Resolver for ZoneResolver {
             _ => Ok(allowed),
         }
     }
+}
+
+/// The address of a URL that names an IP address. The inner resolver would start a thread to look it
+/// up, for each request.
+fn address_of(uri: &Uri) -> Option<SocketAddr> {
+    let port = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return None,
+    };
+    let host = uri.host()?;
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let address: IpAddr = host.parse().ok()?;
+    Some(SocketAddr::new(address, uri.port_u16().unwrap_or(port)))
 }
 
 #[cfg(test)]
@@ -172,6 +199,25 @@ mod tests {
             for address in addresses.split(' ') {
                 assert_eq!(Zone::of(address.parse().unwrap()), zone, "{address}");
             }
+        }
+    }
+
+    #[test]
+    fn an_ip_address_needs_no_look_up() {
+        let address = |url: &str| {
+            let address = address_of(&url.parse().unwrap());
+            address.map(|address| address.to_string())
+        };
+        for (url, expected) in [
+            ("http://127.0.0.1:5000/announce", Some("127.0.0.1:5000")),
+            ("http://127.0.0.1/announce", Some("127.0.0.1:80")),
+            ("https://[::1]/announce", Some("[::1]:443")),
+            ("https://[::1]:1/", Some("[::1]:1")),
+            ("http://localhost:5000/announce", None),
+            ("http://2130706433/", None),
+            ("ftp://127.0.0.1/", None),
+        ] {
+            assert_eq!(address(url).as_deref(), expected, "{url}");
         }
     }
 }

@@ -1,22 +1,38 @@
-//! A backup of a tracker's database: one file with its rows, its version vector and its blobs, all
-//! as of one moment, and a checksum.
+//! A backup of a tracker: the cluster's key, and the database with its rows, its version vector and
+//! its blobs, all as of one moment. Checksums protect both parts.
 //!
 //! In scope: writing and reading the format. Out of scope: where the bytes are sent, and what they
 //! mean.
 //!
-//! The first line names the format. Records follow. A record is a letter, the length of its content
-//! in 4 bytes (big-endian), and the content. The letters are `v` (the version vector), `r` (an id
-//! and its row), `b` (an info-hash and its blob) and `e` (the last record: the SHA-256 of all bytes
+//! A part begins with a line that names its format. Records follow. A record is a letter, the
+//! length of its content in 4 bytes (big-endian), and the content. The letters are `c` (the
+//! cluster's certificate and key as PEM), `v` (the version vector), `r` (an id and its row), `b` (an
+//! info-hash and its blob) and `e` (the last record of a part: the SHA-256 of all bytes of the part
 //! before it).
+//!
+//! The operator's command writes the part with the key, and the tracker sends the part with the
+//! database. The version before had no part with the key.
 
 use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-const MAGIC: &[u8] = b"pieceful backup 1\n";
+/// The first line of the part with the database.
+const DATABASE: &[u8; 18] = b"pieceful backup 1\n";
+/// The first line of the part with the key.
+const CLUSTER: &[u8; 18] = b"pieceful backup 2\n";
 /// The longest record: a blob of 16 MiB, its info-hash, and some room.
 const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
+
+/// A backup that was read.
+#[derive(Debug)]
+pub struct Backup {
+    /// The cluster's certificate and key as PEM. `None` in a backup of the version before.
+    pub(super) cluster: Option<Vec<u8>>,
+    /// The contents of the database.
+    pub(super) batch: Batch,
+}
 
 /// Why a backup cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +59,15 @@ pub(super) struct BackupWriter<'a> {
 
 impl<'a> BackupWriter<'a> {
     pub(super) fn begin(out: &'a mut dyn Write) -> io::Result<Self> {
+        Self::begin_part(out, DATABASE)
+    }
+
+    fn begin_part(out: &'a mut dyn Write, first_line: &[u8]) -> io::Result<Self> {
         let mut writer = Self {
             out,
             sum: Context::new(&SHA256),
         };
-        writer.write(MAGIC)?;
+        writer.write(first_line)?;
         Ok(writer)
     }
 
@@ -83,42 +103,35 @@ impl<'a> BackupWriter<'a> {
     }
 }
 
-/// Reads a whole backup as one batch. Returns `None` if the file has another format.
-pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Batch>> {
-    let mut reader = BackupReader {
-        from,
-        sum: Context::new(&SHA256),
-    };
-    let mut magic = [0; MAGIC.len()];
-    reader.fill(&mut magic)?;
-    if magic != *MAGIC {
+/// Writes the part with the cluster's key. The part with the database must follow.
+///
+/// # Errors
+/// The error of `out`.
+pub fn write_cluster(out: &mut dyn Write, pem: &str) -> io::Result<()> {
+    let mut writer = BackupWriter::begin_part(out, CLUSTER)?;
+    writer.write_record(b'c', &[pem.as_bytes()])?;
+    writer.finish()
+}
+
+/// Reads a whole backup. Returns `None` if the file has another format.
+pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Backup>> {
+    let mut first_line = [0; DATABASE.len()];
+    let mut reader = BackupReader::begin(from, &mut first_line)?;
+    if first_line == *DATABASE {
+        let batch = reader.read_database()?;
+        let cluster = None;
+        return Ok(Some(Backup { cluster, batch }));
+    }
+    if first_line != *CLUSTER {
         return Ok(None);
     }
-    let mut batch = Batch::new();
-    loop {
-        let sum = reader.sum();
-        let mut head = [0; 5];
-        reader.fill(&mut head)?;
-        let [kind, length @ ..] = head;
-        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-        if length > MAX_RECORD_LENGTH {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        let bytes = reader.take(length)?;
-        match kind {
-            b'v' => batch.put_versions(bytes),
-            b'r' => {
-                let (id, row) = split(&bytes)?;
-                batch.put_row(id, row.to_vec());
-            }
-            b'b' => {
-                let (info_hash, blob) = split(&bytes)?;
-                batch.put_blob(info_hash, blob.to_vec());
-            }
-            b'e' if bytes == sum.as_ref() && reader.is_at_end()? => return Ok(Some(batch)),
-            _ => return Err(io::ErrorKind::InvalidData.into()),
-        }
+    let cluster = Some(reader.read_cluster()?);
+    let mut reader = BackupReader::begin(from, &mut first_line)?;
+    if first_line != *DATABASE {
+        return Err(io::ErrorKind::InvalidData.into());
     }
+    let batch = reader.read_database()?;
+    Ok(Some(Backup { cluster, batch }))
 }
 
 fn split<const N: usize>(bytes: &[u8]) -> io::Result<([u8; N], &[u8])> {
@@ -128,12 +141,63 @@ fn split<const N: usize>(bytes: &[u8]) -> io::Result<([u8; N], &[u8])> {
     Ok((*first, rest))
 }
 
+/// Reads one part.
 struct BackupReader<'a> {
     from: &'a mut dyn Read,
     sum: Context,
 }
 
-impl BackupReader<'_> {
+impl<'a> BackupReader<'a> {
+    fn begin(from: &'a mut dyn Read, first_line: &mut [u8]) -> io::Result<Self> {
+        let sum = Context::new(&SHA256);
+        let mut reader = Self { from, sum };
+        reader.fill(first_line)?;
+        Ok(reader)
+    }
+
+    fn read_cluster(&mut self) -> io::Result<Vec<u8>> {
+        let (kind, pem) = self.read_record()?;
+        let sum = self.sum();
+        let last = self.read_record()?;
+        match kind {
+            b'c' if last.0 == b'e' && last.1 == sum.as_ref() => Ok(pem),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn read_database(&mut self) -> io::Result<Batch> {
+        let mut batch = Batch::new();
+        loop {
+            let sum = self.sum();
+            let (kind, bytes) = self.read_record()?;
+            match kind {
+                b'v' => batch.put_versions(bytes),
+                b'r' => {
+                    let (id, row) = split(&bytes)?;
+                    batch.put_row(id, row.to_vec());
+                }
+                b'b' => {
+                    let (info_hash, blob) = split(&bytes)?;
+                    batch.put_blob(info_hash, blob.to_vec());
+                }
+                b'e' if bytes == sum.as_ref() && self.is_at_end()? => return Ok(batch),
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    /// The letter and the content of the next record.
+    fn read_record(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let mut head = [0; 5];
+        self.fill(&mut head)?;
+        let [kind, length @ ..] = head;
+        let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+        if length > MAX_RECORD_LENGTH {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok((kind, self.take(length)?))
+    }
+
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         self.from.read_exact(bytes)?;
         self.sum.update(bytes);
@@ -166,7 +230,8 @@ impl BackupReader<'_> {
 mod tests {
     use super::*;
 
-    fn backup() -> Vec<u8> {
+    /// A backup of the version before.
+    fn database() -> Vec<u8> {
         let mut out = Vec::new();
         let mut writer = BackupWriter::begin(&mut out).unwrap();
         writer.write_versions(b"v1").unwrap();
@@ -177,31 +242,41 @@ mod tests {
         out
     }
 
+    fn backup() -> Vec<u8> {
+        let mut out = Vec::new();
+        write_cluster(&mut out, "key").unwrap();
+        [out, database()].concat()
+    }
+
     #[test]
     fn a_decoded_value_equals_the_encoded_one() {
-        let batch = read(&mut backup().as_slice()).unwrap().unwrap();
         let mut expected = Batch::new();
         expected.put_versions(b"v1".to_vec());
         expected.put_row([1; 16], b"one".to_vec());
         expected.put_row([2; 16], Vec::new());
         expected.put_blob([3; 20], vec![7; 1000]);
-        assert!(batch == expected);
+        for (bytes, key) in [(backup(), Some(b"key".to_vec())), (database(), None)] {
+            let read = read(&mut bytes.as_slice()).unwrap().unwrap();
+            assert!(read.batch == expected);
+            assert_eq!(read.cluster, key);
+        }
     }
 
     #[test]
     fn every_cut_and_every_changed_byte_is_detected() {
-        let whole = backup();
-        for at in 0..whole.len() {
-            assert!(
-                !matches!(read(&mut &whole[..at]), Ok(Some(_))),
-                "cut at {at}"
-            );
-            let mut changed = whole.clone();
-            changed[at] ^= 4;
-            let read = read(&mut changed.as_slice());
-            assert!(!matches!(read, Ok(Some(_))), "changed at {at}");
+        for whole in [backup(), database()] {
+            for at in 0..whole.len() {
+                assert!(
+                    !matches!(read(&mut &whole[..at]), Ok(Some(_))),
+                    "cut at {at}"
+                );
+                let mut changed = whole.clone();
+                changed[at] ^= 4;
+                let read = read(&mut changed.as_slice());
+                assert!(!matches!(read, Ok(Some(_))), "changed at {at}");
+            }
+            let longer = [whole, vec![0]].concat();
+            assert!(read(&mut longer.as_slice()).is_err());
         }
-        let longer = [whole, vec![0]].concat();
-        assert!(read(&mut longer.as_slice()).is_err());
     }
 }

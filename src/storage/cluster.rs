@@ -4,8 +4,9 @@
 //! refusing a file that is damaged or that other users can access. The file is never changed. Out
 //! of scope: its contents (`certificate`), and the rule that tracker 1 makes it.
 
+use super::backup::Backup;
 use super::{FileError, whole_file};
-use crate::certificate::{Authority, CLUSTER_AUTHORITY, CertificateError};
+use crate::certificate::{Authority, CLUSTER_AUTHORITY, CertificateError, Fingerprint};
 use nix::fcntl::OFlag;
 use std::fs::File;
 use std::io::{self, Read};
@@ -71,6 +72,23 @@ pub enum ClusterError {
     /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] FileError),
+    /// The file has another cluster's key than the backup.
+    #[error(
+        "{} has the fingerprint {found}, but the backup is of the cluster {backed_up}: to restore \
+         that cluster, move the file away",
+        .path.display()
+    )]
+    OtherThanBackup {
+        /// The file.
+        path: PathBuf,
+        /// The fingerprint of its key.
+        found: Fingerprint,
+        /// The fingerprint of the key in the backup.
+        backed_up: Fingerprint,
+    },
+    /// The key in the backup cannot be used.
+    #[error("the cluster's key in the backup cannot be used: {0}; make another backup")]
+    DamagedInBackup(CertificateError),
     /// The caller asked to stop during the wait.
     #[error("stopped while waiting for {}", .0.display())]
     Stopped(PathBuf),
@@ -95,6 +113,31 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
             open(path)?.ok_or_else(|| ClusterError::Missing(path.to_owned()))
         }
         Err(error) => Err(FileError::at("make", path)(error).into()),
+    }
+}
+
+/// Writes the cluster's key of a backup to the file at `path`, if that file does not exist. A backup
+/// of the version before has no key.
+///
+/// # Errors
+/// See [`ClusterError`]. An existing file is never changed.
+pub fn restore_cluster(path: &Path, backup: &Backup) -> Result<(), ClusterError> {
+    let Some(pem) = &backup.cluster else {
+        return Ok(());
+    };
+    let authority = Authority::from_pem(pem).map_err(ClusterError::DamagedInBackup)?;
+    let backed_up = authority.fingerprint();
+    match open(path)?.map(|found| found.fingerprint()) {
+        Some(found) if found == backed_up => Ok(()),
+        Some(found) => Err(ClusterError::OtherThanBackup {
+            path: path.to_owned(),
+            found,
+            backed_up,
+        }),
+        None => {
+            let made = whole_file::create_new(path, authority.to_pem().as_bytes());
+            Ok(made.map_err(FileError::at("make", path))?)
+        }
     }
 }
 

@@ -23,7 +23,7 @@ mod tests;
 pub use batch::Batch;
 pub use error::{DatabaseError, RestoreError};
 
-use super::backup::{self, BackupError, BackupWriter};
+use super::backup::{self, Backup, BackupError, BackupWriter};
 use super::{FileError, sync_folder};
 use crate::system::lock;
 use error::{Fault, catch_panics};
@@ -168,16 +168,32 @@ impl Database {
         written.map_err(|fault| fault.at("back up", &self.path))
     }
 
+    /// Whether a state folder has a database, or something else of its name.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(DATABASE_FILE).symlink_metadata().is_ok()
+    }
+
+    /// Reads a backup that is to be restored into a folder, which must not have a database.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn read_backup_for(folder: &Path, backup: &Path) -> Result<Backup, RestoreError> {
+        if Self::is_in(folder) {
+            return Err(RestoreError::Exists(folder.join(DATABASE_FILE)));
+        }
+        Ok(read_backup(backup)?)
+    }
+
     /// Makes a database from a backup, with a new origin. The folder must not have a database.
     ///
     /// # Errors
     /// See [`RestoreError`]. Existing files in the folder are not changed.
-    pub fn restore(folder: &Path, backup: &Path) -> Result<(), RestoreError> {
+    pub fn restore(folder: &Path, backup: &Backup) -> Result<(), RestoreError> {
         let path = folder.join(DATABASE_FILE);
-        if path.symlink_metadata().is_ok() {
+        if Self::is_in(folder) {
             return Err(RestoreError::Exists(path));
         }
-        make_database(folder, &path, Some(&read_backup(backup)?))?;
+        make_database(folder, &path, Some(&backup.batch))?;
         Ok(())
     }
 
@@ -199,11 +215,11 @@ impl Database {
 ///
 /// # Errors
 /// See [`BackupError`].
-pub fn read_backup(path: &Path) -> Result<Batch, BackupError> {
+pub fn read_backup(path: &Path) -> Result<Backup, BackupError> {
     let read_error = FileError::at("read", path);
     let mut file = io::BufReader::new(File::open(path).map_err(read_error)?);
     match backup::read(&mut file) {
-        Ok(Some(batch)) => Ok(batch),
+        Ok(Some(backup)) => Ok(backup),
         Ok(None) => Err(BackupError::Foreign(path.to_owned())),
         Err(error) => match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {

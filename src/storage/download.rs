@@ -95,7 +95,7 @@ impl Download {
         let (info, name) = (Arc::clone(layout.info()), destination.name.clone());
         mode.allows(&parent, &name, info.layout())?;
         let partial = PartialRoot::open(&parent, destination, &info, recorded)?;
-        lock(partial.root.as_file(), partial.root.path())?;
+        lock(&*partial.root.handle()?, partial.root.path())?;
         // The process that held the lock until now may have renamed it to its final name.
         if !partial.root.is_at(&parent, &partial.name)? {
             return Err(StoreError::InUse(partial.root.path().to_owned()));
@@ -316,7 +316,7 @@ impl Download {
         let replaced = match &self.mode {
             DownloadMode::Extend(in_place) => {
                 extend::move_files(store, in_place, parent, partial)?;
-                store.set_finished(in_place.root().renamed_to(path.clone())?);
+                store.set_finished(in_place.root().renamed_to(path.clone()));
                 return Ok(path);
             }
             DownloadMode::Replace(extra_files)
@@ -332,7 +332,7 @@ impl Download {
                 None
             }
         };
-        store.set_finished(store.root().renamed_to(path.clone())?);
+        store.set_finished(store.root().renamed_to(path.clone()));
         parent.sync()?;
         if let Some((old, extra_files)) = replaced {
             remove_old_folder(&old, &path, extra_files);
@@ -399,9 +399,14 @@ impl Download {
 impl Drop for Download {
     fn drop(&mut self) {
         // The store keeps the files open, so waiting for the close would unlock them too late.
-        let _ = self.store.root().as_file().unlock();
-        if let Some(parts_file) = &self.parts_file {
-            let _ = parts_file.file().unlock();
+        let parts_file = self
+            .parts_file
+            .as_ref()
+            .map(|parts_file| parts_file.handle());
+        for file in [Some(self.store.root().handle()), parts_file] {
+            if let Some(Ok(file)) = file {
+                let _ = file.unlock();
+            }
         }
     }
 }

@@ -197,6 +197,15 @@ impl StoreError {
             },
         }
     }
+
+    /// Whether the process or the system has no free descriptor.
+    pub(super) fn lacks_descriptor(&self) -> bool {
+        let errno = match self {
+            Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            _ => None,
+        };
+        matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
+    }
 }
 
 #[cfg(test)]

@@ -71,10 +71,11 @@ mod unfinished_record;
 mod verify;
 mod whole_file;
 
-pub use backup::BackupError;
+pub use backup::{Backup, BackupError, write_cluster};
 pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{
-    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, wait_for_cluster,
+    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, restore_cluster,
+    wait_for_cluster,
 };
 pub use create::{CreateOptions, CreatedShare, ShareDraft};
 pub use create_error::CreateError;

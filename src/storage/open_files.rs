@@ -5,13 +5,18 @@
 //! a caller still uses it.
 
 use super::StoreError;
+use nix::sys::resource::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
-/// Most files that are kept open, in all stores together.
-const MAX_OPEN_FILES: usize = 128;
+/// Most files that are kept open, in all stores together: a quarter of the descriptors that the
+/// process may have, within these bounds. The others are for connections.
+static MAX_OPEN_FILES: LazyLock<usize> = LazyLock::new(|| {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from(limit / 4).map_or(256, |quarter| quarter.clamp(8, 256))
+});
 
 static TABLE: Mutex<OpenFileTable> = Mutex::new(OpenFileTable {
     use_count: 0,
@@ -47,17 +52,25 @@ impl OpenFiles {
         }
     }
 
-    /// File `index` of the store. Calls `open` if it is not open yet.
+    /// File `index` of the store. Calls `open` if it is not open yet. If the process has no free
+    /// descriptor, closes the other files and calls it again.
     pub(super) fn file(
         &self,
         index: usize,
-        open: impl FnOnce() -> Result<Arc<File>, StoreError>,
+        open: impl Fn() -> Result<Arc<File>, StoreError>,
     ) -> Result<Arc<File>, StoreError> {
         let key = (self.store, index);
         if let Some(file) = lock().look_up(key) {
             return Ok(file);
         }
-        let opened = open()?;
+        let opened = match open() {
+            Err(error) if error.lacks_descriptor() => {
+                let closed = std::mem::take(&mut lock().files);
+                drop(closed);
+                open()?
+            }
+            opened => opened?,
+        };
         // Closing the evicted file may take long on some file systems, so it happens after the lock
         // is released.
         let (file, _evicted) = {
@@ -94,7 +107,7 @@ impl OpenFileTable {
     /// Adds a file. If there are too many, removes and returns the least recently used one.
     fn insert(&mut self, key: (u64, usize), file: Arc<File>) -> Option<CachedFile> {
         let last_use = self.use_count;
-        let full = self.files.len() >= MAX_OPEN_FILES;
+        let full = self.files.len() >= *MAX_OPEN_FILES;
         let oldest = full.then(|| self.files.iter().min_by_key(|(_, cached)| cached.last_use));
         let oldest = oldest.flatten().map(|(key, _)| *key);
         let evicted = oldest.and_then(|key| self.files.remove(&key));
@@ -110,18 +123,44 @@ fn lock() -> MutexGuard<'static, OpenFileTable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::errno::Errno;
+    use std::cell::Cell;
+    use std::path::Path;
+
+    fn opened() -> Result<Arc<File>, StoreError> {
+        Ok(Arc::new(tempfile::tempfile().unwrap()))
+    }
 
     #[test]
     fn the_number_of_open_files_is_limited() {
         let files = OpenFiles::new();
-        for index in 0..3 * MAX_OPEN_FILES {
-            files
-                .file(index, || Ok(Arc::new(tempfile::tempfile().unwrap())))
-                .unwrap();
-            assert!(lock().files.len() <= MAX_OPEN_FILES);
+        assert!((8..=256).contains(&*MAX_OPEN_FILES));
+        for index in 0..3 * *MAX_OPEN_FILES {
+            files.file(index, opened).unwrap();
+            assert!(lock().files.len() <= *MAX_OPEN_FILES);
         }
         let store = files.store;
         drop(files);
         assert!(lock().files.keys().all(|key| key.0 != store));
+    }
+
+    #[test]
+    fn without_a_free_descriptor_a_file_is_opened_after_others_were_closed() {
+        let (files, tries) = (OpenFiles::new(), Cell::new(0));
+        let kept = files.file(0, opened).unwrap();
+        let open = |failures, errno: Errno| {
+            tries.set(0);
+            files.file(1, || {
+                tries.set(tries.get() + 1);
+                match tries.get() <= failures {
+                    true => Err(StoreError::io("open", Path::new("x"), errno)),
+                    false => opened(),
+                }
+            })
+        };
+        assert!(open(1, Errno::EIO).is_err() && tries.get() == 1);
+        assert!(open(2, Errno::EMFILE).is_err() && tries.get() == 2);
+        open(1, Errno::ENFILE).unwrap();
+        kept.metadata().unwrap();
     }
 }

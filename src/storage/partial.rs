@@ -36,9 +36,9 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
             empty.push(index);
         }
     }
-    let folder = store.root().as_file();
-    check_space(folder, store.path(), needed)?;
-    let cheap = can_reserve_cheaply(folder);
+    let folder = store.root().handle()?;
+    check_space(&folder, store.path(), needed)?;
+    let cheap = can_reserve_cheaply(&folder);
     for index in &empty {
         let (file, path) = (
             store.open_file(*index, Access::Write)?,
@@ -84,7 +84,7 @@ pub(super) fn complete_files(
         }
     }
     if let Some(parts_file) = parts_file {
-        let synced = sync_file(parts_file.file(), parts_file.path());
+        let synced = sync_file(&*parts_file.handle()?, parts_file.path());
         synced.map_err(|error| StoreError::io("sync", parts_file.path(), error))?;
     }
     if store.files_to_fetch().count() >= SYNC_TOGETHER_FROM && sync_file_system(store)? {
@@ -119,8 +119,8 @@ fn set_time(file: &File, time: i64) -> io::Result<()> {
 
 /// Syncs the whole file system. Returns whether it can do that.
 fn sync_file_system(store: &Store) -> Result<bool, StoreError> {
-    let (folder, path) = (store.root().as_file(), store.path());
-    let synced = syncfs(folder).map_err(io::Error::from);
+    let (folder, path) = (store.root().handle()?, store.path());
+    let synced = syncfs(&folder).map_err(io::Error::from);
     carried_out(OptionalCall::SyncFolder, path, synced)
         .map_err(|error| StoreError::io("sync", path, error))
 }

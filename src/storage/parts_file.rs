@@ -16,10 +16,11 @@ use std::sync::Arc;
 /// Bytes that are copied at once.
 const COPIED_AT_ONCE: usize = 64 << 10;
 
-/// An open parts file.
+/// A parts file.
 #[derive(Debug)]
 pub(super) struct PartsFile {
-    file: Arc<File>,
+    /// `None` for a finished share: the file is opened whenever it is needed.
+    held: Option<Arc<File>>,
     path: PathBuf,
     name: String,
 }
@@ -60,41 +61,49 @@ impl PartsFile {
         if metadata.nlink() > 1 || metadata.len() != 0 && metadata.len() != total {
             return Err(StoreError::Foreign(path));
         }
-        let file = Arc::new(file);
-        Ok(Some(Self { file, path, name }))
+        let held = Some(Arc::new(file));
+        Ok(Some(Self { held, path, name }))
     }
 
     /// Gives a new parts file its length, which is that of the share.
     pub(super) fn make_room(&self, total: u64) -> Result<(), StoreError> {
+        let file = self.handle()?;
         // The length is set only if necessary, because this changes the modification time, which is
         // part of the stamp.
-        if metadata(&self.file, || self.path.clone())?.len() == total {
+        if metadata(&file, || self.path.clone())?.len() == total {
             return Ok(());
         }
-        let sized = self.file.set_len(total);
+        let sized = file.set_len(total);
         sized.map_err(|error| StoreError::io("make room for", &self.path, error))
     }
 
-    /// Opens the parts file of a finished share for reading. Returns `None` if there is none; then
+    /// Finds the parts file of a finished share, for reading. Returns `None` if there is none; then
     /// pieces that need it are not served.
     pub(super) fn of_share(info: &Info, share: &Path) -> Option<Self> {
         let share = std::path::absolute(share).ok()?;
         let folder = share.parent()?;
         let name = name(info, share.file_name()?.to_str()?);
-        let file = Folder::open(folder).and_then(|folder| folder.file(&name, Access::Read));
-        let file = file.ok().filter(|file| {
-            let metadata = file.metadata();
-            metadata.is_ok_and(|metadata| metadata.len() == info.lengths().total())
-        })?;
-        Some(Self {
-            file: Arc::new(file),
+        let parts_file = Self {
+            held: None,
             path: folder.join(&name),
             name,
-        })
+        };
+        let metadata = parts_file.handle().ok()?.metadata().ok()?;
+        (metadata.len() == info.lengths().total()).then_some(parts_file)
     }
 
-    pub(super) fn file(&self) -> &Arc<File> {
-        &self.file
+    /// The open file, if it stays open.
+    pub(super) fn held_file(&self) -> Option<&Arc<File>> {
+        self.held.as_ref()
+    }
+
+    /// The file. Opens it, unless it stays open.
+    pub(super) fn handle(&self) -> Result<Arc<File>, StoreError> {
+        if let Some(file) = &self.held {
+            return Ok(Arc::clone(file));
+        }
+        let folder = Folder::open(self.path.parent().unwrap_or(Path::new("/")))?;
+        folder.file(&self.name, Access::Read).map(Arc::new)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -109,12 +118,13 @@ impl PartsFile {
     /// Copies the bytes from `from` to `to` of the share into `file`, which starts at offset
     /// `start` of the share.
     pub(super) fn copy(&self, from: u64, to: u64, file: &File, start: u64) -> io::Result<()> {
+        let parts_file = self.handle().map_err(io::Error::other)?;
         let mut buffer = vec![0; COPIED_AT_ONCE];
         let mut at = from;
         while at < to {
             let length = usize::try_from(to - at).unwrap_or(usize::MAX);
             let (part, _) = buffer.split_at_mut(length.min(COPIED_AT_ONCE));
-            self.file.read_exact_at(part, at)?;
+            parts_file.read_exact_at(part, at)?;
             file.write_all_at(part, at - start)?;
             at += part.len() as u64;
         }

@@ -1,4 +1,7 @@
-//! The open file or folder of a share. Its files are opened from here.
+//! The file or folder of a share. Its files are opened from here.
+//!
+//! That of a download stays open, because it is locked and is renamed in the end. That of a finished
+//! share is opened by its path each time. So descriptors do not limit the number of shares.
 
 use super::StoreError;
 use super::tree::{Access, Folder, metadata, open_named_file};
@@ -20,6 +23,8 @@ pub(super) struct Root {
 enum Base {
     File(Arc<File>),
     Folder(Folder),
+    /// Opened whenever it is needed.
+    Closed(Layout),
 }
 
 /// The path under which an open file or folder is now.
@@ -28,14 +33,13 @@ fn current_path(file: &File) -> Option<PathBuf> {
 }
 
 impl Root {
-    /// Opens the file or folder that a user named, for reading. Follows a symbolic link to it.
-    pub(super) fn open(layout: Layout, path: &Path) -> Result<Self, StoreError> {
-        let base = match layout {
-            Layout::File => Base::File(Arc::new(open_named_file(path)?)),
-            Layout::Folder => Base::Folder(Folder::open(path)?),
-        };
-        let path = path.to_owned();
-        Ok(Self { path, base })
+    /// The file or folder that a user named, for reading. Follows a symbolic link to it. It is
+    /// opened whenever it is needed, and once now to see that it can be.
+    pub(super) fn named(layout: Layout, path: &Path) -> Result<Self, StoreError> {
+        let (base, path) = (Base::Closed(layout), path.to_owned());
+        let root = Self { path, base };
+        root.handle()?;
+        Ok(root)
     }
 
     /// Opens the file or folder `name` for writing. Does not follow links.
@@ -77,61 +81,78 @@ impl Root {
     }
 
     /// The same file or folder after it was renamed to `path`.
-    pub(super) fn renamed_to(&self, path: PathBuf) -> Result<Self, StoreError> {
+    pub(super) fn renamed_to(&self, path: PathBuf) -> Self {
         let base = match &self.base {
             Base::File(file) => Base::File(Arc::clone(file)),
-            Base::Folder(folder) => Base::Folder(folder.renamed_to(path.clone())?),
+            Base::Folder(folder) => Base::Folder(folder.renamed_to(path.clone())),
+            Base::Closed(layout) => Base::Closed(*layout),
         };
-        Ok(Self { path, base })
+        Self { path, base }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder. `None` if the share is a single file.
+    /// Whether the share is a folder.
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self.base, Base::Folder(_) | Base::Closed(Layout::Folder))
+    }
+
+    /// The open folder. `None` if the share is a single file, or is opened whenever it is needed.
     pub(super) fn folder(&self) -> Option<&Folder> {
         match &self.base {
-            Base::File(_) => None,
+            Base::File(_) | Base::Closed(_) => None,
             Base::Folder(folder) => Some(folder),
         }
     }
 
-    /// The file descriptor.
-    pub(super) fn as_file(&self) -> &File {
+    /// The open file, if the share is a single file that stays open.
+    pub(super) fn held_file(&self) -> Option<&Arc<File>> {
         match &self.base {
-            Base::File(file) => file,
-            Base::Folder(folder) => folder.as_file(),
+            Base::File(file) => Some(file),
+            Base::Folder(_) | Base::Closed(_) => None,
         }
+    }
+
+    /// The file or folder itself. Opens it, unless it stays open.
+    pub(super) fn handle(&self) -> Result<Arc<File>, StoreError> {
+        Ok(match &self.base {
+            Base::File(file) => Arc::clone(file),
+            Base::Folder(folder) => Arc::clone(folder.as_file()),
+            Base::Closed(Layout::File) => Arc::new(open_named_file(&self.path)?),
+            Base::Closed(Layout::Folder) => Arc::clone(Folder::open(&self.path)?.as_file()),
+        })
     }
 
     /// The path of a file of the share. `path` is ignored if the share is a single file.
     pub(super) fn file_path(&self, path: Option<&FilePath>) -> PathBuf {
-        match (&self.base, path) {
-            (Base::Folder(_), Some(path)) => self.path.join(path.to_path()),
-            _ => self.path.clone(),
+        match path.filter(|_| self.is_folder()) {
+            Some(path) => self.path.join(path.to_path()),
+            None => self.path.clone(),
         }
     }
 
-    /// Opens a file of the share. If the share is a single file, it is already open.
+    /// Opens a file of the share. A single file that stays open is not opened again.
     pub(super) fn open_file(
         &self,
         path: &FilePath,
         access: Access,
     ) -> Result<Arc<File>, StoreError> {
+        let create = access == Access::Create;
+        let open = |folder: &Folder, name: &str| folder.file(name, access);
+        let open_in = |folder: &Folder| folder.with_parent(path, create, open).map(Arc::new);
         match &self.base {
-            Base::File(file) => Ok(Arc::clone(file)),
-            Base::Folder(folder) => {
-                let create = access == Access::Create;
-                let open = |folder: &Folder, name: &str| folder.file(name, access);
-                folder.with_parent(path, create, open).map(Arc::new)
-            }
+            Base::File(_) | Base::Closed(Layout::File) => self.handle(),
+            Base::Folder(folder) => open_in(folder),
+            Base::Closed(Layout::Folder) => open_in(&Folder::open(&self.path)?),
         }
     }
 
     /// Whether the entry `name` in `parent` is this file or folder.
     pub(super) fn is_at(&self, parent: &Folder, name: &str) -> Result<bool, StoreError> {
-        let metadata = metadata(self.as_file(), || parent.path().join(name))?;
+        let file = self.handle()?;
+        let metadata = metadata(&file, || parent.path().join(name))?;
         let Some(entry) = parent.entry(name)? else {
             return Ok(false);
         };
@@ -140,6 +161,6 @@ impl Root {
         }
         // Where inode numbers do not last, the kernel knows the path of an open file.
         let path = current_path(parent.as_file()).map(|parent| parent.join(name));
-        Ok(path.is_some() && current_path(self.as_file()) == path)
+        Ok(path.is_some() && current_path(&file) == path)
     }
 }

@@ -9,8 +9,8 @@
 //! here. The receiving peer detects it by the SHA-1 of the piece. A file of which only the inode
 //! number is new is read, and the caller checks its content meanwhile (see `stamp`).
 //!
-//! A store keeps one file descriptor open (two during a download). All stores share a limited
-//! number of other open files.
+//! A download keeps its file or folder open, and its parts file. All stores share a limited number
+//! of other open files. A file that is opened again is the same as before if it has its stamp.
 
 use super::in_place::InPlace;
 use super::layout::{FileKind, FileLayout, Segment};
@@ -81,7 +81,7 @@ impl Store {
     /// # Errors
     /// When the file or folder is missing, is of the wrong kind, or cannot be opened.
     pub fn open(layout: FileLayout, path: &Path) -> Result<Self, StoreError> {
-        let root = Root::open(layout.info().layout(), path)?;
+        let root = Root::named(layout.info().layout(), path)?;
         let mixed = layout.is_mixed().then(|| layout.info());
         let parts_file = mixed.and_then(|info| PartsFile::of_share(info, path));
         let store = Self::of_download(layout, root, None, parts_file.map(Arc::new));
@@ -223,7 +223,7 @@ impl Store {
         }
         if let Some(parts_file) = &self.parts_file {
             let path = || parts_file.path().to_owned();
-            stamps.push(FileStamp::of(&metadata(parts_file.file(), path)?));
+            stamps.push(FileStamp::of(&metadata(&*parts_file.handle()?, path)?));
         }
         Ok(None)
     }
@@ -312,9 +312,9 @@ impl Store {
             let path = self.file_path(index);
             // The path that a user named may be a symbolic link. Links inside a folder are not
             // followed.
-            let metadata = match self.root().folder() {
-                None => fs::metadata(&path),
-                Some(_) => fs::symlink_metadata(&path),
+            let metadata = match self.root().is_folder() {
+                false => fs::metadata(&path),
+                true => fs::symlink_metadata(&path),
             };
             let metadata = metadata.map_err(|error| StoreError::io("examine", &path, error))?;
             match sealed.compare(&FileStamp::of(&metadata)) {
@@ -373,7 +373,11 @@ impl Store {
         match segment.kind {
             FileKind::Padding => Ok(None),
             FileKind::LeftOut => match &self.parts_file {
-                Some(parts_file) => Ok(Some(Arc::clone(parts_file.file()))),
+                Some(parts_file) => {
+                    let open = || parts_file.handle();
+                    let index = self.layout.count();
+                    self.cached(parts_file.held_file(), index, open).map(Some)
+                }
                 None => Err(StoreError::Missing(self.file_path(index))),
             },
             FileKind::Wanted => {
@@ -382,12 +386,21 @@ impl Store {
                     Some(_) => Access::Read,
                 };
                 let open = || self.open_file(index, access);
-                match self.root.folder() {
-                    // The file of the root is open as long as the store exists.
-                    None => open().map(Some),
-                    Some(_) => self.open_files.file(index, open).map(Some),
-                }
+                self.cached(self.root.held_file(), index, open).map(Some)
             }
+        }
+    }
+
+    /// A file that stays open, or else the file that the stores keep open as number `index`.
+    fn cached(
+        &self,
+        held: Option<&Arc<File>>,
+        index: usize,
+        open: impl Fn() -> Result<Arc<File>, StoreError>,
+    ) -> Result<Arc<File>, StoreError> {
+        match held {
+            Some(file) => Ok(Arc::clone(file)),
+            None => self.open_files.file(index, open),
         }
     }
 

@@ -14,6 +14,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) enum Access {
 /// An open folder.
 #[derive(Debug)]
 pub(super) struct Folder {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
 }
 
@@ -41,19 +42,18 @@ impl Folder {
             .custom_flags(OFlag::O_DIRECTORY.bits())
             .open(path)
             .map_err(|error| StoreError::io("open", path, error))?;
-        let path = path.to_owned();
+        let (file, path) = (Arc::new(file), path.to_owned());
         Ok(Self { file, path })
     }
 
     /// The same folder after it was renamed to `path`.
-    pub(super) fn renamed_to(&self, path: PathBuf) -> Result<Self, StoreError> {
-        let file = self.file.try_clone();
-        let file = file.map_err(|error| StoreError::io("open", &path, error))?;
-        Ok(Self { file, path })
+    pub(super) fn renamed_to(&self, path: PathBuf) -> Self {
+        let file = Arc::clone(&self.file);
+        Self { file, path }
     }
 
     /// The file descriptor.
-    pub(super) fn as_file(&self) -> &File {
+    pub(super) fn as_file(&self) -> &Arc<File> {
         &self.file
     }
 
@@ -77,7 +77,7 @@ impl Folder {
         let path = self.path.join(name);
         match openat(&self.file, name, flags, Mode::empty()) {
             Ok(file) => Ok(Self {
-                file: file.into(),
+                file: Arc::new(file.into()),
                 path,
             }),
             // Linux also returns this error for a symbolic link to a folder.

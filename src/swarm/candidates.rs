@@ -92,16 +92,14 @@ impl Candidates {
         Some(address)
     }
 
-    /// The earliest time at which an address is due.
+    /// The earliest time at which an address is due. `None` if none will be.
     pub fn next_due(&self) -> Option<Duration> {
-        let waiting = self
-            .addresses
-            .values()
-            .filter_map(|candidate| match candidate.state {
-                State::Waiting(until) => Some(until),
-                _ => None,
-            });
-        waiting.min()
+        let candidates = self.addresses.values();
+        let due = candidates.filter_map(|candidate| match candidate.state {
+            State::Waiting(until) | State::Barred(until) => Some(until),
+            State::Busy => None,
+        });
+        due.min().filter(|due| *due < Duration::MAX)
     }
 
     /// A link with the address is open, whichever side called.

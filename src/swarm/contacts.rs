@@ -156,6 +156,11 @@ impl Contacts {
         }
     }
 
+    /// When the next address is to be called. `None` if none is.
+    pub fn next_due(&self) -> Option<Duration> {
+        self.candidates.next_due()
+    }
+
     /// Addresses to call now, so that at most `places` are taken. `taken` is the number of links,
     /// and `linked` the number of calls that have become links.
     pub fn next_calls(

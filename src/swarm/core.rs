@@ -514,6 +514,18 @@ impl<B: Debug> Core<B> {
             .connect(&self.config, idle, now, &mut self.effects);
     }
 
+    /// When [`Core::on_tick`] has something to do next: now (zero) as long as there are links or
+    /// requests, or when an address is to be called. `None`: not before another event.
+    pub fn next_tick(&self) -> Option<Duration> {
+        if !self.phase().serves() {
+            return None;
+        }
+        match self.peers.links().is_empty() && !self.picker().has_active() {
+            true => self.contacts().next_due(),
+            false => Some(Duration::ZERO),
+        }
+    }
+
     // Contacts.
 
     /// The addresses that the swarm calls.

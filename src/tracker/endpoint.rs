@@ -8,15 +8,15 @@ use super::{OpenError, TrackerError, bind, bind_with_udp};
 use crate::certificate::{Authority, CertificateError, Fingerprint};
 use crate::net::{ClusterTls, Stop, TRACKER_NAME, TlsError, TlsServer};
 use crate::storage::{
-    CLUSTER_WAIT, ClusterError, RestoreError, RunningTracker, make_or_open_cluster,
-    wait_for_cluster,
+    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, Database, RestoreError, RunningTracker,
+    make_or_open_cluster, wait_for_cluster,
 };
 use crate::system::cause;
 use crate::wire::HostPort;
 use crate::wire::replica::TrackerNumber;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Address, number and cluster of a tracker.
 #[derive(Debug)]
@@ -31,10 +31,23 @@ pub struct EndpointOptions {
     pub folder: PathBuf,
     /// The file with the cluster's key.
     pub key: PathBuf,
+    /// Whether it may make that file.
+    pub new_key: NewKey,
     /// The fingerprint that the cluster must have, if pinned.
     pub pinned: Option<Fingerprint>,
     /// Stops the tracker when raised.
     pub stop: Stop,
+}
+
+/// Whether a tracker may make the key of a new cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewKey {
+    /// Tracker 1 may, if its state folder has no registry.
+    WithoutRegistry,
+    /// Tracker 1 may in any case: the operator wants a new cluster.
+    Allowed,
+    /// It may not, because it restores a backup of a cluster.
+    Never,
 }
 
 /// Why a tracker cannot start.
@@ -67,6 +80,19 @@ pub enum NodeError {
         /// The pinned fingerprint.
         pinned: Fingerprint,
     },
+    /// The file with the key is gone, and the data belong to an existing cluster.
+    #[error(
+        "there is no {}, but there are data of an existing cluster: peers that know that cluster \
+         refuse a tracker with another key; {} (or, for a new cluster with a new fingerprint, add \
+         --new-cluster)",
+        .key.display(), how_to_bring_back(.key, .folder)
+    )]
+    KeyLost {
+        /// The file.
+        key: PathBuf,
+        /// The state folder.
+        folder: PathBuf,
+    },
     /// No certificate can be issued.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -82,6 +108,20 @@ pub enum NodeError {
     /// The system cannot start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
+}
+
+/// How the key of a cluster comes back. Without TRACKER_INFO it is in the state folder.
+fn how_to_bring_back(key: &Path, folder: &Path) -> String {
+    let in_folder = folder.join(CLUSTER_FILE);
+    if in_folder != key && in_folder.exists() {
+        return format!(
+            "this tracker had the key {}: copy it there",
+            in_folder.display()
+        );
+    }
+    "copy the file there with mode 0600, from another tracker or from where you keep a copy, or \
+     restore a backup into an empty state folder"
+        .to_owned()
 }
 
 /// A bound port and the identity of its tracker.
@@ -109,9 +149,15 @@ impl Endpoint {
             udp,
             folder,
             key,
+            new_key,
             pinned,
             stop,
         } = options;
+        let may_make_key = match new_key {
+            NewKey::WithoutRegistry => !Database::is_in(&folder),
+            NewKey::Allowed => true,
+            NewKey::Never => false,
+        };
         let (listener, udp) = match udp {
             true => bind_with_udp(&address).map(|(listener, udp)| (listener, Some(udp)))?,
             false => (bind(&address)?, None),
@@ -119,7 +165,8 @@ impl Endpoint {
         let bound = listener.local_addr();
         let address = bound.map_err(|source| NodeError::Address { address, source })?;
         let cluster = match number {
-            TrackerNumber::MIN => make_or_open_cluster(&key)?,
+            TrackerNumber::MIN if may_make_key => make_or_open_cluster(&key)?,
+            TrackerNumber::MIN if !key.exists() => return Err(NodeError::KeyLost { key, folder }),
             _ => wait_for_cluster(&key, CLUSTER_WAIT, |pause| stop.wait(pause))?,
         };
         let found = cluster.fingerprint();

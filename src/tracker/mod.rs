@@ -39,7 +39,7 @@ pub use closed_run::{
 };
 pub use connection::HttpDeadlines;
 use endpoint::{Endpoint, RunningFile};
-pub use endpoint::{EndpointOptions, NodeError};
+pub use endpoint::{EndpointOptions, NewKey, NodeError};
 pub use node::{Node, NodeOptions};
 use operator::serve_operator;
 pub use operator::{OperatorError, fetch_backup};

@@ -12,13 +12,13 @@
 
 use super::access::{AccessSettings, OperatorAccess, Registrar, serve_peer};
 use super::{
-    AnnouncePolicy, Endpoint, EndpointOptions, NodeError, RegistryStore, ReplicaConnections,
-    RunningFile, ServeTls, StoreOptions, TlsService, Tracker, TrackerOptions, numbers,
-    serve_operator, serve_replica,
+    AnnouncePolicy, Endpoint, EndpointOptions, NewKey, NodeError, RegistryStore,
+    ReplicaConnections, RunningFile, ServeTls, StoreOptions, TlsService, Tracker, TrackerOptions,
+    numbers, serve_operator, serve_replica,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{ConnectionPurpose, Stop};
-use crate::storage::{Database, SwarmsFile};
+use crate::storage::{Database, SwarmsFile, restore_cluster};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,10 +69,22 @@ impl Node {
         introduce: impl FnOnce(SocketAddr, Fingerprint),
     ) -> Result<Self, NodeError> {
         let (settings, open) = (options.access, options.open);
-        let endpoint = Endpoint::open(options.endpoint)?;
-        if let Some(backup) = &options.restore {
+        let mut endpoint = options.endpoint;
+        let backup = options.restore.map(|backup| {
+            let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
+            // A new key is never made for a backup without one.
+            if endpoint.new_key == NewKey::WithoutRegistry {
+                endpoint.new_key = NewKey::Never;
+            }
+            restore_cluster(&endpoint.key, &backup)?;
+            Ok::<_, NodeError>(backup)
+        });
+        let backup = backup.transpose()?;
+        let endpoint = Endpoint::open(endpoint)?;
+        if let Some(backup) = &backup {
             Database::restore(&endpoint.folder, backup)?;
         }
+        drop(backup);
         let store_options = StoreOptions {
             number: endpoint.number,
             listed: numbers(options.listed),

@@ -5,10 +5,12 @@
 //! proof (`net`).
 
 use super::store::RegistryStore;
+use crate::certificate::{Authority, CertificateError};
 use crate::net::{
-    ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TlsError, TlsStream, write_frame,
+    ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TRACKER_NAME, TlsError, TlsStream,
+    write_frame,
 };
-use crate::storage::{BackupError, check_output, read_backup, sync_folder};
+use crate::storage::{BackupError, check_output, read_backup, sync_folder, write_cluster};
 use crate::system::cause;
 use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
 use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
@@ -59,6 +61,9 @@ pub enum OperatorError {
         /// The system's error.
         source: io::Error,
     },
+    /// No certificate can be issued with the cluster's key.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The backup is not complete.
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -130,16 +135,19 @@ impl Write for PartWriter<'_> {
     }
 }
 
-/// Fetches a backup from the tracker at `address` and replaces `file` with it (mode 0600). Returns
-/// its length in bytes.
+/// Fetches a backup from the tracker at `address` and replaces `file` with it (mode 0600). The
+/// backup contains the key of the cluster, so that a restored tracker is one of the same cluster.
+/// Returns its length in bytes.
 ///
 /// # Errors
 /// See [`OperatorError`]. On an error, `file` is unchanged.
 pub fn fetch_backup(
-    tls: &ClusterTls,
+    cluster: &Authority,
     address: SocketAddr,
     file: &Path,
 ) -> Result<u64, OperatorError> {
+    let tls = ClusterTls::new(&cluster.issue(TRACKER_NAME)?)
+        .map_err(|error| OperatorError::Tls(address, error))?;
     let connected = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
     let socket = connected.map_err(|error| OperatorError::Connect(address, error))?;
     let stream = tls.connect(
@@ -148,12 +156,12 @@ pub fn fetch_backup(
         HANDSHAKE_TIMEOUT,
     );
     let stream = stream.map_err(|error| OperatorError::Tls(address, error))?;
-    let fetched = fetch(&stream, file);
+    let fetched = fetch(&stream, &cluster.to_pem(), file);
     stream.hang_up();
     fetched
 }
 
-fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
+fn fetch(stream: &TlsStream, key: &str, path: &Path) -> Result<u64, OperatorError> {
     let write_error = |source| OperatorError::File {
         path: path.to_owned(),
         source,
@@ -164,6 +172,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
     };
     check_output(path).map_err(write_error)?;
     let file = UnnamedFile::in_folder(folder).map_err(write_error)?;
+    write_cluster(&mut file.as_file(), key).map_err(write_error)?;
     write_frame(
         stream,
         &OperatorMessage::Backup.encode(),
@@ -171,12 +180,10 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         FRAME_TIMEOUT,
     )?;
     let mut reader = FrameReader::new(stream, MAX_FRAME);
-    let mut length = 0u64;
     loop {
         match OperatorMessage::decode(reader.next(FRAME_TIMEOUT, FRAME_TIMEOUT)?)? {
             OperatorMessage::Part(bytes) => {
                 file.as_file().write_all(&bytes).map_err(write_error)?;
-                length = length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
             OperatorMessage::End => break,
             OperatorMessage::Refused(reason) => return Err(OperatorError::Refused(reason)),
@@ -184,6 +191,7 @@ fn fetch(stream: &TlsStream, path: &Path) -> Result<u64, OperatorError> {
         }
     }
     file.as_file().sync_all().map_err(write_error)?;
+    let length = file.as_file().metadata().map_err(write_error)?.len();
     // Only a readable backup may replace the file.
     read_backup(&file.path())?;
     file.rename_to(path).map_err(write_error)?;

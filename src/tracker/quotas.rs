@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 /// The limits of a tracker. A peer takes about 300 bytes, a swarm about 500 more. An address is an
 /// IPv4 address, or the first 64 bits of an IPv6 address.
@@ -23,6 +24,9 @@ pub struct SwarmLimits {
     pub swarms_per_address: usize,
     /// Peers that announced from one address, in all swarms.
     pub peers_per_address: usize,
+    /// Announces a second that are asked of the `pieceful` peers of one address. With more peers in
+    /// all swarms, their interval is longer.
+    pub announces_per_address: usize,
 }
 
 impl Default for SwarmLimits {
@@ -33,17 +37,19 @@ impl Default for SwarmLimits {
             peers_per_swarm: 50_000,
             swarms_per_address: 10_000,
             peers_per_address: 100_000,
+            announces_per_address: 50,
         }
     }
 }
 
 impl SwarmLimits {
     /// The limits for swarms of groups. Their number has no limit, because each belongs to a share
-    /// that a member published.
+    /// that a member published. One request announces many of them.
     pub fn for_groups() -> Self {
         Self {
             swarms: usize::MAX,
             swarms_per_address: usize::MAX,
+            announces_per_address: usize::MAX,
             ..Self::default()
         }
     }
@@ -81,6 +87,14 @@ impl Quotas {
 
     pub(super) fn peers(&self) -> usize {
         self.peers.load(Ordering::Relaxed)
+    }
+
+    /// The shortest interval in which all peers of `address` may announce.
+    pub(super) fn shortest_interval(&self, address: AddressPrefix) -> Duration {
+        let usage = self.by_address().get(&address).copied();
+        let peers = usage.map_or(0, |usage| usage.peers);
+        let seconds = peers / self.limits.announces_per_address.max(1);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
     }
 
     /// Counts a new peer of `address` in a swarm that has `size` peers.

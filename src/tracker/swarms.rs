@@ -28,7 +28,7 @@ use std::time::Duration;
 const SHARDS: usize = 64;
 /// Number of peers in an answer if the announce asks for no number.
 const DEFAULT_NUM_WANT: u32 = 50;
-/// Announce interval for other clients.
+/// Announce interval for other clients, and the longest one for `pieceful` peers with many swarms.
 const OTHER_CLIENT_INTERVAL: Duration = Duration::from_secs(120);
 /// How long other clients may be silent. They raise short intervals by themselves, to 300 s and
 /// more.
@@ -67,7 +67,7 @@ impl Swarms {
         from: IpAddr,
         families: AnswerFamilies,
     ) -> Result<AnnounceResponse, AnnounceRefusal> {
-        let (interval, lifetime) = self.interval_and_lifetime(request.pieceful);
+        let (interval, lifetime) = self.interval_and_lifetime(request.pieceful, from);
         let own_family_only = families == AnswerFamilies::OwnFamily;
         let peer = PeerAnnounce::new(request, from, own_family_only, now, now + lifetime);
         let amount = match request.event {
@@ -92,7 +92,7 @@ impl Swarms {
             interval,
             min_interval: request
                 .pieceful
-                .then_some(interval / 2)
+                .then_some(self.interval / 2)
                 .filter(|min| min.as_secs() > 0),
             complete: Some(counts.complete),
             incomplete: Some(counts.incomplete),
@@ -231,12 +231,14 @@ impl Swarms {
         Ok(restored)
     }
 
-    /// The announce interval of a peer, and how long it may be silent. A `pieceful` peer keeps to
-    /// the interval: it is gone after two missed announces and half an interval for the delay of
-    /// the third.
-    fn interval_and_lifetime(&self, pieceful: bool) -> (Duration, Duration) {
+    /// The announce interval of a peer at `from`, and how long it may be silent. A `pieceful` peer
+    /// keeps to the interval: it is gone after two missed announces and half an interval for the
+    /// delay of the third.
+    fn interval_and_lifetime(&self, pieceful: bool, from: IpAddr) -> (Duration, Duration) {
         if pieceful {
-            (self.interval, self.interval * 5 / 2)
+            let shortest = self.quotas.shortest_interval(AddressPrefix::of(from));
+            let interval = self.interval.max(shortest.min(OTHER_CLIENT_INTERVAL));
+            (interval, interval * 5 / 2)
         } else {
             (OTHER_CLIENT_INTERVAL, OTHER_CLIENT_LIFETIME)
         }

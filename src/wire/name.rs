@@ -1,6 +1,7 @@
 //! Names of users and groups, and labels. A label also identifies a user or group that has the same
 //! name as another one.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,7 +25,7 @@ pub enum NameError {
 macro_rules! name {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, PartialEq, Eq, Hash)]
         pub struct $name(String);
 
         impl $name {
@@ -43,6 +44,18 @@ macro_rules! name {
                     true => Err(NameError::Dash),
                     false => Ok(()),
                 }
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                compare_names(&self.0, &other.0)
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
             }
         }
 
@@ -75,13 +88,23 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Case-sensitive.
+    /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Two
+    /// names that differ only in case are different values, and next to each other in the order; a
+    /// registry refuses the second one.
     UserName
 }
 
 name! {
-    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Case-sensitive.
+    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. As for
+    /// [`UserName`], the order has names that differ only in case next to each other.
     GroupName
+}
+
+/// Compares the names without their case first.
+fn compare_names(one: &str, other: &str) -> Ordering {
+    let [one_folded, other_folded] =
+        [one, other].map(|name| name.bytes().map(|letter| letter.to_ascii_lowercase()));
+    one_folded.cmp(other_folded).then_with(|| one.cmp(other))
 }
 
 fn check_name(text: &str) -> Result<&str, NameError> {
@@ -197,6 +220,17 @@ mod tests {
         for (text, error) in table {
             assert_eq!(text.parse::<GroupName>().as_ref(), Err(error));
         }
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_are_next_to_each_other() {
+        let mut names = ["bob", "Ada", "boc", "BOB", "ada", "Bob", "bo"].map(|name| {
+            let name: UserName = name.parse().unwrap();
+            name
+        });
+        names.sort();
+        let names = names.each_ref().map(UserName::as_str);
+        assert_eq!(names, ["Ada", "ada", "bo", "BOB", "Bob", "bob", "boc"]);
     }
 
     #[test]

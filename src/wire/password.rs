@@ -6,6 +6,10 @@ use std::str::FromStr;
 /// The most bytes of a password.
 pub const MAX_PASSWORD: usize = 1024;
 
+/// The fewest characters of a new password: the minimum of NIST SP 800-63B. A shorter password that
+/// an account already has goes on to log in.
+pub const MIN_NEW_PASSWORD: usize = 8;
+
 /// A text of 1 to [`MAX_PASSWORD`] bytes without control characters. `Debug` does not show it, and
 /// its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +21,9 @@ pub enum PasswordError {
     /// The text is empty.
     #[error("a password cannot be empty")]
     Empty,
+    /// A new password with fewer than [`MIN_NEW_PASSWORD`] characters.
+    #[error("a new password must have at least {MIN_NEW_PASSWORD} characters")]
+    Short,
     /// More than [`MAX_PASSWORD`] bytes.
     #[error("a password may have at most {MAX_PASSWORD} bytes")]
     Long,
@@ -39,6 +46,17 @@ impl Password {
             }
             1..=MAX_PASSWORD => Ok(password),
             _ => Err(PasswordError::Long),
+        }
+    }
+
+    /// Checks that an account may get this password now.
+    ///
+    /// # Errors
+    /// [`PasswordError::Short`].
+    pub fn check_new(&self) -> Result<(), PasswordError> {
+        match self.0.chars().count() {
+            0..MIN_NEW_PASSWORD => Err(PasswordError::Short),
+            _ => Ok(()),
         }
     }
 
@@ -83,6 +101,11 @@ mod tests {
             Err(PasswordError::Long)
         );
         assert_eq!(Password::new("a\nb"), Err(PasswordError::Control));
+        for (text, is_long_enough) in [("7 chars", false), ("üüüüüüü", false), ("8 chars!", true)]
+        {
+            let checked = Password::new(text).unwrap().check_new();
+            assert_eq!(checked.is_ok(), is_long_enough, "{text}");
+        }
         let password = Password::new("ü secret").unwrap();
         assert_eq!(password.expose(), "ü secret");
         assert!(!format!("{password:?}").contains("secret"));

@@ -108,7 +108,7 @@ fn a_password_is_asked_for_in_the_foreground() {
     assert!(!shell.all().contains("password for"), "{}", shell.all());
     shell.press("fg\r");
     shell.wait_for_text("password for nik: ");
-    shell.press("hidden\r");
+    shell.press("hidden-word\r");
     shell.wait_for_text("the same password again: ");
     shell.press(CTRL_Z);
     shell.wait_for_text("Stopped");
@@ -121,7 +121,7 @@ fn a_password_is_asked_for_in_the_foreground() {
     shell.wait_for_text("$ ");
     shell.press("fg\r");
     shell.wait_for_text("the same password again: ");
-    shell.press("hidden\r");
+    shell.press("hidden-word\r");
     shell.wait_for_text("user nik created");
     shell.wait_for_text("$ ");
     assert!(!shell.all().contains("hidden"), "{}", shell.all());

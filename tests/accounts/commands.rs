@@ -24,8 +24,8 @@ fn assert_error(peer: &mut Peer, typed: &str, kind: &str, says: &str) {
 /// A peer whose user is logged in.
 fn logged_in_peer(tracker: &AccountTracker, user: &str) -> Peer {
     let mut peer = tracker.sandbox.peer(user);
-    peer.run(&format!("create_user {user} pw-{user}"));
-    peer.run(&format!("login {user} pw-{user}"));
+    peer.run(&format!("create_user {user} pw-of-{user}"));
+    peer.run(&format!("login {user} pw-of-{user}"));
     peer
 }
 
@@ -41,7 +41,7 @@ const NEED_A_LOGIN: [&str; 11] = [
     "accept_request lab mayank",
     "reject_request lab mayank",
     "remove_member lab mayank",
-    "change_password old-one new-one",
+    "change_password old-one new-password",
 ];
 
 #[test]
@@ -52,8 +52,8 @@ fn commands_without_a_login_say_to_log_in() {
         assert_error(&mut peer, typed, "not-logged-in", "login USER");
     }
     // The same after a logout.
-    peer.run("create_user nik pw-nik");
-    peer.run("login nik pw-nik");
+    peer.run("create_user nik pw-of-nik");
+    peer.run("login nik pw-of-nik");
     peer.run("logout");
     for typed in NEED_A_LOGIN {
         assert_error(&mut peer, typed, "not-logged-in", "login USER");
@@ -68,18 +68,25 @@ fn every_wrong_state_has_its_own_error() {
     nik.run("create_group lab");
     for (typed, kind, says) in [
         (
-            "create_user mayank pw",
+            "create_user mayank pw-of-mayank",
             "name-taken",
             "mayank is taken; choose another",
         ),
-        ("login mayank pw-mayank", "logged-in", "logout first"),
+        ("login mayank pw-of-mayank", "logged-in", "logout first"),
         ("login nik wrong", "login-refused", "check both"),
         (
-            "change_password wrong new-one",
+            "change_password wrong new-password",
             "login-refused",
             "nothing was changed",
         ),
         ("create_group lab", "name-taken", "choose another"),
+        // Names that differ only in case are not two names.
+        (
+            "create_user Mayank pw-of-mayank",
+            "name-taken",
+            "the name mayank is taken",
+        ),
+        ("create_group LAB", "name-taken", "the name lab is taken"),
         (
             "join_group lab",
             "already-a-member",
@@ -293,35 +300,39 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 /// objects.
 fn run_commands_with_passwords(peer: &mut Peer) -> Vec<Value> {
     let mut objects = Vec::new();
-    let long = "hunter2".repeat(200);
+    let long = "hunter22".repeat(200);
     for (typed, kind) in [
         ("create_user nik ''", "bad-password"),
         ("create_user nik\n", "bad-password"),
-        ("create_user nik 'hunter2\tx'", "bad-password"),
-        ("create_user nik\nhunter2\u{7}", "bad-password"),
+        ("create_user nik hunter7", "bad-password"),
+        ("create_user nik\nhunter7", "bad-password"),
+        ("create_user nik 'hunter22\tx'", "bad-password"),
+        ("create_user nik\nhunter22\u{7}", "bad-password"),
         (&format!("create_user nik {long}"), "bad-password"),
         (&format!("create_user nik\n{long}"), "bad-password"),
-        ("create_user nik hunter2 hunter2", "arguments"),
-        ("create_user n!k\nhunter2", "bad-name"),
-        ("create_user 'nik\nhunter2", "syntax"),
-        ("create_user\nhunter2", "arguments"),
-        ("login\nhunter2", "arguments"),
-        ("login n!k\nhunter2", "bad-name"),
-        ("login nik hunter2 hunter2", "arguments"),
-        ("login nik hunter2", "login-refused"),
-        ("login nik\nhunter2", "login-refused"),
-        ("login 'nik' 'hunter2", "syntax"),
-        ("change_password\nhunter2\nhunter2", "not-logged-in"),
-        ("change_password hunter2", "arguments"),
-        ("create_user nik hunter2", ""),
-        ("create_user nik\nhunter2", "name-taken"),
-        ("login nik\nhunter2", ""),
-        ("login mayank\nhunter2", "logged-in"),
-        ("change_password\n\nhunter2", "bad-password"),
-        ("change_password\nhunter2-wrong\nhunter2", "login-refused"),
-        ("change_password hunter2 hunter2 hunter2", "arguments"),
-        ("change_password\nhunter2\nhunter2-new", ""),
-        ("change_password hunter2-new hunter2", ""),
+        ("create_user nik hunter22 hunter22", "arguments"),
+        ("create_user n!k\nhunter22", "bad-name"),
+        ("create_user 'nik\nhunter22", "syntax"),
+        ("create_user\nhunter22", "arguments"),
+        ("login\nhunter22", "arguments"),
+        ("login n!k\nhunter22", "bad-name"),
+        ("login nik hunter22 hunter22", "arguments"),
+        ("login nik hunter22", "login-refused"),
+        ("login nik\nhunter22", "login-refused"),
+        ("login 'nik' 'hunter22", "syntax"),
+        ("change_password\nhunter22\nhunter22", "not-logged-in"),
+        ("change_password hunter22", "arguments"),
+        ("create_user nik hunter22", ""),
+        ("create_user nik\nhunter22", "name-taken"),
+        ("login nik\nhunter22", ""),
+        ("login mayank\nhunter22", "logged-in"),
+        ("change_password\n\nhunter22", "bad-password"),
+        ("change_password\nhunter22-wrong\nhunter22", "login-refused"),
+        ("change_password hunter22 hunter22 hunter22", "arguments"),
+        ("change_password\nhunter22\nhunter22-new", ""),
+        ("change_password hunter22-new hunter7", "bad-password"),
+        ("change_password\nhunter22-new\nhunter7", "bad-password"),
+        ("change_password hunter22-new hunter22", ""),
     ] {
         let object = peer.try_run(typed);
         let found = object["error"]["kind"].as_str().unwrap_or_default();
@@ -354,7 +365,7 @@ fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_stored() {
     let hex: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
     for (name, bytes) in &texts {
         let contains = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
-        assert!(!contains(b"hunter2"), "{name} contains a password");
+        assert!(!contains(b"hunter22"), "{name} contains a password");
         assert!(!contains(&hex.as_bytes()[..32]), "{name} contains a token");
         let stores_token = name.ends_with("session");
         assert_eq!(contains(&token), stores_token, "{name} contains a token");

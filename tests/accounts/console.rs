@@ -73,12 +73,14 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
         ("stauts", "unknown command"),
         ("status now", "has no arguments"),
         ("users 'x", "quote"),
-        ("create_user\nhunter2", "usage: create_user USER"),
-        ("create_user a b\nhunter2", "usage: create_user USER"),
-        ("create_user n!k\nhunter2", "letters a to z"),
-        ("create_user nik\nhunter2", "taken"),
-        ("create_user --help\nhunter2", "must not begin with '-'"),
+        ("create_user\nhunter22", "usage: create_user USER"),
+        ("create_user a b\nhunter22", "usage: create_user USER"),
+        ("create_user n!k\nhunter22", "letters a to z"),
+        ("create_user nik\nhunter22", "taken"),
+        ("create_user --help\nhunter22", "must not begin with '-'"),
         ("create_user uma\n", "password cannot be empty"),
+        ("create_user uma\nhunter7", "at least 8 characters"),
+        ("create_user NIK\nhunter22", "the name nik is taken"),
         ("\u{1b}[2J", "unknown command"),
         ("   ", ""),
     ];
@@ -103,7 +105,7 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
         );
     }
     assert!(
-        !errors.contains("hunter2") && !errors.contains('\u{1b}'),
+        !errors.contains("hunter22") && !errors.contains('\u{1b}'),
         "{errors}"
     );
 }
@@ -152,11 +154,17 @@ fn with_closed_registration_an_account_needs_an_invite() {
     assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
     // After a restart the used code is still refused, at a peer too.
     let mut tracker = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
-    let used = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
+    let used = run_at_zoe(
+        &tracker,
+        &format!("create_user zoe pw-of-zoe --invite {code}"),
+    );
     assert_eq!(used["error"]["kind"], "invite-used", "{used}");
     let invite = tracker.console("invite");
     let code = invite.strip_prefix("invite ").unwrap().to_lowercase();
-    let created = run_at_zoe(&tracker, &format!("create_user zoe pw --invite {code}"));
+    let created = run_at_zoe(
+        &tracker,
+        &format!("create_user zoe pw-of-zoe --invite {code}"),
+    );
     assert_eq!(created["ok"], true, "{created}");
 }
 

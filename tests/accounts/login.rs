@@ -163,9 +163,9 @@ fn a_logout_ends_one_login_and_a_new_password_ends_all_others() {
     let tracker = AccountTracker::new();
     let [mut one, mut two, mut three] =
         ["one", "two", "three"].map(|name| tracker.sandbox.peer(name));
-    one.run("create_user nik first");
+    one.run("create_user nik first-password");
     for peer in [&mut one, &mut two, &mut three] {
-        peer.run("login nik first");
+        peer.run("login nik first-password");
         assert_eq!(peer.run("status")["user"], "nik");
     }
     one.run("create_group lab");
@@ -174,21 +174,27 @@ fn a_logout_ends_one_login_and_a_new_password_ends_all_others() {
     three.run("logout");
     assert_eq!(error_kind(&mut three, "list_groups"), "not-logged-in");
     one.run("list_groups");
-    three.run("login nik first");
+    three.run("login nik first-password");
     // A new password ends all logins except the one that changed it.
-    one.run("change_password first second");
+    one.run("change_password first-password second-password");
     one.run("list_groups");
     for peer in [&mut two, &mut three] {
         assert_eq!(error_kind(peer, "create_group other"), "session-ended");
         assert_eq!(error_kind(peer, "list_groups"), "not-logged-in");
         assert_eq!(peer.run("status")["user"], serde_json::Value::Null);
     }
-    assert_eq!(error_kind(&mut two, "login nik first"), "login-refused");
-    two.run("login nik second");
+    assert_eq!(
+        error_kind(&mut two, "login nik first-password"),
+        "login-refused"
+    );
+    two.run("login nik second-password");
     // After its login has ended, a peer can log in another user.
-    one.run("create_user uma pw");
-    three.run("login uma pw");
-    assert_eq!(error_kind(&mut three, "login nik second"), "logged-in");
+    one.run("create_user uma pw-of-uma");
+    three.run("login uma pw-of-uma");
+    assert_eq!(
+        error_kind(&mut three, "login nik second-password"),
+        "logged-in"
+    );
     assert_eq!(three.run("status")["user"], "uma");
     assert_eq!(error_kind(&mut three, "list_members lab"), "not-a-member");
 }
@@ -197,8 +203,8 @@ fn a_logout_ends_one_login_and_a_new_password_ends_all_others() {
 fn a_login_survives_restarts_of_peer_and_tracker() {
     let tracker = AccountTracker::new();
     let mut peer = tracker.sandbox.peer("nik");
-    peer.run("create_user nik pw");
-    peer.run("login nik pw");
+    peer.run("create_user nik pw-of-nik");
+    peer.run("login nik pw-of-nik");
     peer.run("create_group lab");
     peer.process.kill();
     let mut peer = tracker.sandbox.peer("nik");

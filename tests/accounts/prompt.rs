@@ -97,6 +97,41 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
 }
 
 #[test]
+fn an_owner_is_told_once_of_a_request_to_join() {
+    let tracker = AccountTracker::new();
+    let mut uma = tracker.user("uma");
+    tracker
+        .connect()
+        .ask(None, create_user_request("nik"))
+        .unwrap();
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
+    nik.type_line("login nik 'pw of nik'");
+    nik.type_line("create_group lab");
+    uma.perform(group_request("join_group lab"));
+    nik.wait_for_text("lab: uma asks to join; to accept, type: accept_request lab uma");
+    nik.wait_for_text("pieceful> ");
+    let log = fs::read_to_string(tracker.sandbox.path("nik.state/peer.log")).unwrap();
+    assert!(log.contains("news of lab: requested uma"), "{log}");
+    // Not again, neither in a list nor after a restart.
+    let shown = nik.type_line("list_groups");
+    assert!(!shown.contains("asks to join"), "{shown}");
+    nik.press(CTRL_D);
+    assert!(nik.wait().success());
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
+    let shown = nik.type_line("list_groups");
+    assert!(shown.contains("you own it"), "{shown}");
+    assert!(!shown.contains("asks to join"), "{shown}");
+    // A request that is made while no prompt is open is shown at the next login.
+    nik.press(CTRL_D);
+    assert!(nik.wait().success());
+    let mut zoe = tracker.user("zoe");
+    zoe.perform(group_request("join_group lab"));
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
+    nik.press("login nik 'pw of nik'\r");
+    nik.wait_for_text("lab: zoe asks to join");
+}
+
+#[test]
 fn news_appears_above_the_line_that_is_being_typed() {
     let tracker = AccountTracker::new();
     let mut owner = tracker.user("nik");

@@ -161,7 +161,7 @@ fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
                 "right" => password_of(name),
                 _ => Password::new("guessed").unwrap(),
             },
-            new: Password::new("another").unwrap(),
+            new: Password::new("another one").unwrap(),
         },
         ["certify", group, ..] => {
             // The proof is bound to the login: a proof for another login is useless.

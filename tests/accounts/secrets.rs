@@ -68,8 +68,8 @@ fn recorded_control_connections_contain_no_password_no_token_and_no_group_name()
 fn a_file_with_secrets_can_be_read_by_its_owner_alone() {
     let tracker = AccountTracker::new();
     let mut peer = tracker.sandbox.peer("nik");
-    peer.run("create_user nik pw");
-    peer.run("login nik pw");
+    peer.run("create_user nik pw-of-nik");
+    peer.run("login nik pw-of-nik");
     let data = tracker.sandbox.path("data");
     let files = fs::read_dir(&data)
         .unwrap()
@@ -98,7 +98,7 @@ fn the_tracker_log_says_who_did_what_from_where() {
     uma.run("join_group lab");
     nik.run("accept_request lab uma");
     nik.run("remove_member lab uma");
-    nik.run("change_password password-of-nik another");
+    nik.run("change_password password-of-nik another-one");
     nik.run("leave_group lab --yes");
     nik.run("logout");
     let log = tracker.sandbox.path("data/tracker.log");

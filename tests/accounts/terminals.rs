@@ -11,8 +11,8 @@ fn a_terminal_that_cannot_move_its_cursor_shows_plain_lines() {
     for name in ["dumb", "cons25", "unknown"] {
         let kind = Kind { name, columns: 80 };
         let mut peer = Terminal::peer_at(&tracker.sandbox, name, kind);
-        peer.type_line(&format!("create_user {name} secret"));
-        let shown = peer.type_line(&format!("login {name} secret"));
+        peer.type_line(&format!("create_user {name} long-secret"));
+        let shown = peer.type_line(&format!("login {name} long-secret"));
         assert!(shown.contains(&format!("logged in as {name}")), "{shown}");
         let shown = peer.type_line("create_group lab; wait 0");
         assert!(shown.contains("error: "), "{shown}");

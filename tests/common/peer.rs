@@ -1,9 +1,10 @@
 //! A running peer that takes commands and answers each with one JSON object.
 
-use super::process::Process;
+use super::process::{Process, command};
 use super::waiting::PATIENCE;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 /// A peer process under `--json`; killed when dropped.
@@ -22,11 +23,22 @@ impl Peer {
         state: &Path,
         arguments: &[&str],
     ) -> Self {
+        Self::start_with(address, info, state, arguments, |all| command(folder, all))
+    }
+
+    /// The same, with a command that runs the binary with the arguments it is given.
+    pub(crate) fn start_with(
+        address: &str,
+        info: &Path,
+        state: &Path,
+        arguments: &[&str],
+        command: impl Fn(&[&str]) -> Command,
+    ) -> Self {
         let mut all = vec!["peer", address, info.to_str().unwrap(), "--json"];
         all.extend(["--dir", state.to_str().unwrap()]);
         all.extend(arguments);
         Self {
-            process: Process::start(folder, &all),
+            process: Process::spawn(command(&all)),
             log: state.join("peer.log"),
         }
     }

@@ -215,6 +215,14 @@ pub(crate) fn command_with_file_limit(
     prepared(shell, folder, arguments)
 }
 
+/// Like [`command`], but the binary may have at most `descriptors` open files and sockets.
+pub(crate) fn with_descriptors(folder: &Path, arguments: &[&str], descriptors: u32) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+    shell.args(["-c", &script, BINARY]);
+    prepared(shell, folder, arguments)
+}
+
 /// Any command, with `folder` as its working folder and its home.
 pub(crate) fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
     command
@@ -261,4 +269,17 @@ pub(crate) fn resident_kib(id: u32) -> u64 {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The processor time that all threads of a process have used so far.
+pub(crate) fn processor_time(id: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    let used = threads.map(|thread| {
+        // A thread that has ended meanwhile counts for nothing.
+        let text = fs::read_to_string(thread.unwrap().path().join("schedstat"));
+        let text = text.unwrap_or_default();
+        let nanoseconds = text.split_whitespace().next();
+        nanoseconds.map_or(0, |nanoseconds| nanoseconds.parse().unwrap())
+    });
+    Duration::from_nanos(used.sum())
 }

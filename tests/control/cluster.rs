@@ -80,9 +80,51 @@ fn without_tracker_info_the_key_is_in_the_state_folder_or_where_an_option_says()
     assert!(tracker.line().starts_with("fingerprint sha256:"));
     assert_eq!(mode(&data.join("cluster.pem")), 0o600);
     tracker.kill();
+    let other = sandbox.path("other");
+    *all.last_mut().unwrap() = other.to_str().unwrap();
     all.extend(["--cluster", named.to_str().unwrap()]);
     Process::start(&work, &all).kill();
     assert_eq!(mode(&named), 0o600);
+}
+
+#[test]
+fn a_tracker_with_a_registry_and_without_its_key_takes_no_new_identity_in_silence() {
+    let sandbox = sandbox();
+    let (tracker, first) = start(&sandbox, "1", "data");
+    tracker.kill();
+    let (key, data) = (sandbox.path("cluster.pem"), sandbox.path("data"));
+    let in_folder = data.join("cluster.pem");
+    fs::rename(&key, &in_folder).unwrap();
+    let info = sandbox.tracker_info();
+    let work = sandbox.folder("work");
+    let again = |more: &[&str]| {
+        let all = [&arguments(&info, "1", &data), more].concat();
+        run(&work, &all, "")
+    };
+    // The operator started it without TRACKER_INFO before: the key is in the state folder.
+    let refused = again(&[]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let advice = format!("{}: copy it there", in_folder.display());
+    assert!(refused.stderr.contains(&advice), "{refused:?}");
+    let aside = sandbox.path("aside.pem");
+    fs::rename(&in_folder, &aside).unwrap();
+    let refused = again(&[]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("from another tracker"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("--new-cluster"), "{refused:?}");
+    assert!(!key.exists());
+    fs::copy(&aside, &key).unwrap();
+    let (tracker, second) = start(&sandbox, "1", "data");
+    assert_eq!(second, first);
+    tracker.kill();
+    // On purpose, it takes a new identity.
+    fs::remove_file(&key).unwrap();
+    let all = [&arguments(&info, "1", &data)[..], &["--new-cluster"]].concat();
+    let mut tracker = Process::start(&work, &all);
+    assert_ne!(tracker.line(), first);
+    assert_eq!(mode(&key), 0o600);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn the_example_for_two_machines_works() {
     };
     type_block(&mut typist, "tracker@192.168.1.10", tracker);
     type_block(&mut typist, "nik@192.168.1.10", first);
-    // It has the other files, and gets this one.
+    // The second machine has the other files, and downloads this one.
     let copy = typist.folder("second").join("disk.img");
     fs::remove_file(&copy).unwrap();
     type_block(&mut typist, "nik@second", second);
@@ -56,7 +56,7 @@ fn the_examples_of_a_peer_work() {
     typist.type_lines("set up", ["echo 127.0.0.1:5000 > tracker_info.txt"]);
     for (terminal, example) in examples(&["peer"]).concat().iter().enumerate() {
         typist.type_lines(&terminal.to_string(), [example.as_str()]);
-        // The first one is a prompt on the port of the second one.
+        // The first example is a prompt, on the port that the second example uses.
         if example == "pieceful peer" {
             typist.type_lines(&terminal.to_string(), ["quit"]);
         }
@@ -78,7 +78,7 @@ fn the_examples_of_a_tracker_work() {
         };
         typist.type_lines(terminal, [example.as_str()]);
     }
-    // The last one is a closed run, which ends when its three clients have finished.
+    // The last example is a closed run, which ends when its three clients have finished.
     let clients = "echo 127.0.0.1:5000 > closed.txt; \
                    for n in 1 2 3; do printf '0\\n0\\n' > in$n.txt; \
                    pieceful peer 127.0.0.1:0 closed.txt --scenario in$n.txt & done; wait";

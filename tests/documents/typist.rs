@@ -1,4 +1,4 @@
-//! A person who types examples into terminals, as they are printed.
+//! Types examples into terminals, exactly as the documents print them.
 //!
 //! Only addresses differ from the text, because the ports may be in use on this machine, and other
 //! machines are folders here. An address is replaced by a free port on loopback: one for each
@@ -26,7 +26,7 @@ pub struct Typist {
     sandbox: Sandbox,
     terminals: BTreeMap<String, (Terminal, State)>,
     ports: BTreeMap<(String, u16), u16>,
-    /// Files that the text tells to write, on machines that are not set up yet.
+    /// Files, with their content, for every machine that is set up later.
     files: Vec<(String, String)>,
     /// The fingerprint that a tracker has printed last.
     fingerprint: String,
@@ -93,7 +93,8 @@ impl Typist {
         }
     }
 
-    /// Types a line, and answers the questions for passwords.
+    /// Types a line, and answers the questions for passwords. A line for the shell first ends what
+    /// runs in the terminal.
     fn type_line(&mut self, name: &str, machine: &str, line: &str) {
         let (mut terminal, mut state) = match self.terminals.remove(name) {
             Some(open) => open,
@@ -144,15 +145,15 @@ impl Typist {
         terminal
     }
 
-    /// Ends everything that runs. Nothing that was shown may be an error.
+    /// Ends everything that runs. Asserts that no terminal shows an error.
     pub fn end(mut self) {
         let names: Vec<String> = self.terminals.keys().cloned().collect();
         for name in names {
             let machine = name.split_once('@').map_or("", |(_, machine)| machine);
             self.type_line(&name, machine, "echo the end");
             let (terminal, _) = &self.terminals[&name];
-            let shown = terminal.all();
-            assert!(!shown.contains("error"), "{name}: {shown}");
+            let screen = terminal.all();
+            assert!(!screen.contains("error"), "{name}: {screen}");
         }
     }
 
@@ -242,23 +243,23 @@ fn is_for_shell(line: &str) -> bool {
 /// process works. Returns what the terminal waits for now, and the fingerprint if one was printed.
 fn enter(terminal: &mut Terminal, line: &str) -> (State, Option<String>) {
     const QUESTIONS: [&str; 3] = ["password for ", "password of ", "password again: "];
-    let goes_on = match line {
+    let sign_of_start = match line {
         _ if line.contains("pieceful tracker") => Some("fingerprint "),
         _ if line.contains("--stay") => Some("sharing "),
         _ => None,
     };
     terminal.press(line);
     terminal.press("\r");
-    let mut shown = terminal.wait_for_text("\n");
+    let mut output = terminal.wait_for_text("\n");
     loop {
         let signs = QUESTIONS.into_iter().chain([SHELL_PROMPT, PEER_PROMPT]);
-        let signs: Vec<&str> = signs.chain(goes_on).collect();
+        let signs: Vec<&str> = signs.chain(sign_of_start).collect();
         let (sign, text) = terminal.wait_for_any(&signs);
-        shown.push_str(&text);
+        output.push_str(&text);
         match sign {
             SHELL_PROMPT => {
-                let succeeded = shown.ends_with(&format!("0{SHELL_PROMPT}"));
-                assert!(succeeded, "{shown}");
+                let succeeded = output.ends_with(&format!("0{SHELL_PROMPT}"));
+                assert!(succeeded, "{output}");
                 return (State::Shell, None);
             }
             PEER_PROMPT => return (State::Prompt, None),

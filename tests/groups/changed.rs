@@ -9,6 +9,8 @@ use crate::common::peer::{Peer, quoted};
 use crate::common::process::Process;
 use crate::common::sandbox::bytes;
 use crate::common::waiting::{wait_for, wait_until};
+use pieceful::torrent::InfoHash;
+use pieceful::wire::access::{AccessAnswer, AccessRequest};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -240,6 +242,41 @@ fn a_download_waits_until_the_files_of_its_seed_are_back() {
     assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == content);
     let log = fs::read_to_string(tracker.sandbox.log("mayank")).unwrap();
     assert!(!log.contains("not verify"), "a bad piece came: {log}");
+}
+
+#[test]
+fn members_read_that_the_owner_s_files_have_changed() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let path = tracker.sandbox.file("gift", LENGTH, 7);
+    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&path)));
+    let right = fs::read(&path).unwrap();
+    Harm::InPlace.apply(&path);
+    wait_until("the owner notices it", || {
+        !share_in_status(&mut nik, "gift")["trouble"].is_null()
+    });
+    mayank.run("download_file lab gift copy");
+    mayank.wait_for_download("gift", |download| {
+        download["trouble"] == "the owner's files have changed"
+    });
+    // Only the publisher can report it, and only members learn of it.
+    let info_hash = uploaded["info_hash"].as_str().unwrap();
+    let info_hash = InfoHash(pieceful::base::hex::read(info_hash).unwrap());
+    let ask = |changed: Vec<InfoHash>| AccessRequest::ChangedShares {
+        group: "lab".parse().unwrap(),
+        changed,
+    };
+    let mut member = second_login(&tracker, "mayank");
+    let known = Ok(AccessAnswer::ChangedShares(vec![info_hash]));
+    assert_eq!(member.ask(ask(Vec::new())), known);
+    let mut stranger = tracker.user("eve");
+    let refused = stranger.ask(ask(vec![info_hash])).unwrap_err();
+    assert_eq!(refused.kind.as_str(), "not-a-member");
+    fs::write(&path, &right).unwrap();
+    mayank.wait_for_state("gift", "complete");
+    wait_until("the report expires, whatever a member says", || {
+        member.ask(ask(vec![info_hash])) == Ok(AccessAnswer::ChangedShares(Vec::new()))
+    });
 }
 
 /// Lets a peer share `gift` with `lab`, then ends the peer. Returns the path of the file.

@@ -11,8 +11,8 @@ const LENGTH: usize = 300_000;
 /// A peer that listens at `address`, which the tracker does not name to others.
 fn peer_at(tracker: &AccountTracker, name: &str, address: &str) -> Peer {
     let mut peer = tracker.sandbox.peer_at(address, name, &[]);
-    peer.run(&format!("create_user {name}\npw"));
-    peer.run(&format!("login {name}\npw"));
+    peer.run(&format!("create_user {name}\npw-of-{name}"));
+    peer.run(&format!("login {name}\npw-of-{name}"));
     peer
 }
 

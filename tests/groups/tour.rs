@@ -43,7 +43,7 @@ fn log_in_at_terminal(sandbox: &Sandbox, user: &str) -> Terminal {
             .take(questions)
         {
             peer.wait_for_text(question);
-            peer.press("secret\r");
+            peer.press("secret-of-mayank\r");
         }
         peer.wait_for_text("\n");
         peer.wait_for_text("pieceful> ");
@@ -109,10 +109,10 @@ fn start_nik(sandbox: &Sandbox, file: &Path) -> Process {
     let mut nik = Process::start(&sandbox.folder("nik"), &all);
     for (line, start_of_answer) in [
         (
-            "create_user nik\nsecret",
+            "create_user nik\nsecret-of-mayank",
             "user nik created; to log in, type: login nik",
         ),
-        ("login nik\nsecret", "logged in as nik"),
+        ("login nik\nsecret-of-mayank", "logged in as nik"),
         ("create_group lab", "group lab created; you own it"),
         (
             &format!("upload_file lab {}", quoted(file)),
@@ -164,7 +164,7 @@ fn the_story_runs_from_scripts_on_standard_input() {
     run_mayank(
         &tracker.sandbox,
         &[],
-        "create_user mayank\nsecret\nlogin mayank\nsecret\njoin_group lab\n",
+        "create_user mayank\nsecret-of-mayank\nlogin mayank\nsecret-of-mayank\njoin_group lab\n",
     );
     accept(&mut nik);
     wait_until_listed(&mut nik);
@@ -179,13 +179,13 @@ fn the_story_runs_as_arguments() {
     let mut nik = start_nik(&tracker.sandbox, &file);
     let arguments = [
         "-c",
-        "create_user mayank secret",
+        "create_user mayank secret-of-mayank",
         "-c",
         "login mayank",
         "-c",
         "join_group lab",
     ];
-    run_mayank(&tracker.sandbox, &arguments, "secret\n");
+    run_mayank(&tracker.sandbox, &arguments, "secret-of-mayank\n");
     accept(&mut nik);
     wait_until_listed(&mut nik);
     let arguments = [

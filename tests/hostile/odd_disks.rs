@@ -35,13 +35,13 @@ fn download(sandbox: &Sandbox, disk: &OddDisk, calls: &str) -> Output {
     fs::create_dir(&disk.folder).unwrap();
     let (info, state) = (sandbox.tracker_info(), sandbox.path("state"));
     let _ = fs::remove_dir_all(&state);
-    let torrents = ["set", "one"].map(|name| {
+    let commands = ["set", "one"].map(|name| {
         let torrent = sandbox.path(&format!("seed/{name}.torrent"));
         format!("download {} {}", quoted(&torrent), quoted(&disk.folder))
     });
     let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
-    arguments.extend(["--dir", state.to_str().unwrap(), "-c", &torrents[0]]);
-    arguments.extend(["-c", &torrents[1], "-c", "wait 60"]);
+    arguments.extend(["--dir", state.to_str().unwrap(), "-c", &commands[0]]);
+    arguments.extend(["-c", &commands[1], "-c", "wait 60"]);
     disk.run(&sandbox.path(""), &arguments, calls)
 }
 
@@ -73,8 +73,8 @@ fn a_download_goes_on_without_the_calls_that_a_file_system_lacks() {
             &["cannot sync files", "cannot change modes", "cannot lock"],
         ),
     ] {
-        let ended = download(&sandbox, &disk, &calls);
-        assert_eq!(ended.code, Some(0), "{calls}: {ended:?}");
+        let output = download(&sandbox, &disk, &calls);
+        assert_eq!(output.code, Some(0), "{calls}: {output:?}");
         for name in ["set/sub/tool", "set/plain", "one"] {
             let (copy, original) = (disk.folder.join(name), sandbox.path("seed").join(name));
             assert!(
@@ -104,8 +104,8 @@ fn a_fault_of_the_disk_is_still_an_error() {
     let _seed = seed(&sandbox);
     for errno in [Errno::EIO, Errno::ENOSPC] {
         for call in ["sync_folder", "sync_file", "fchmod"] {
-            let ended = download(&sandbox, &disk, &fails(call, errno));
-            assert_eq!(ended.code, Some(1), "{call}: {ended:?}");
+            let output = download(&sandbox, &disk, &fails(call, errno));
+            assert_eq!(output.code, Some(1), "{call}: {output:?}");
         }
     }
 }
@@ -130,20 +130,20 @@ fn a_state_folder_without_locks_or_syncing_is_used_with_a_warning() {
         let _ = fs::remove_dir_all(&state);
         let arguments = ["peer", "127.0.0.1:0", info.to_str().unwrap(), "--dir"];
         let arguments = [&arguments[..], &[state.to_str().unwrap(), "-c", "status"]].concat();
-        let ended = disk.run(&sandbox.path(""), &arguments, &calls);
-        assert_eq!(ended.code, Some(0), "{calls}: {ended:?}");
+        let output = disk.run(&sandbox.path(""), &arguments, &calls);
+        assert_eq!(output.code, Some(0), "{calls}: {output:?}");
         let log = fs::read_to_string(state.join("peer.log")).unwrap();
-        for text in [&ended.stderr, &log] {
+        for text in [&output.stderr, &log] {
             assert_eq!(text.matches(warning).count(), 1, "{calls}: {text}");
         }
-        assert!(ended.stderr.starts_with("warning: "), "{}", ended.stderr);
+        assert!(output.stderr.starts_with("warning: "), "{}", output.stderr);
     }
     for call in ["sync_folder", "flock"] {
         let state = disk.folder.join("state");
         let arguments = ["peer", "127.0.0.1:0", info.to_str().unwrap(), "--dir"];
         let arguments = [&arguments[..], &[state.to_str().unwrap(), "-c", "status"]].concat();
-        let ended = disk.run(&sandbox.path(""), &arguments, &fails(call, Errno::EIO));
-        assert_eq!(ended.code, Some(1), "{call}: {ended:?}");
+        let output = disk.run(&sandbox.path(""), &arguments, &fails(call, Errno::EIO));
+        assert_eq!(output.code, Some(1), "{call}: {output:?}");
     }
 }
 
@@ -168,7 +168,7 @@ fn assert_serves_to(peer: &Peer, id: &str) {
     assert_eq!(link.fetch(0, 0, BLOCK).unwrap(), TORRENT.block(0, 0, BLOCK));
 }
 
-/// The lines of a log that contain `text`.
+/// The number of lines of the peer's log that contain `text`.
 fn count_in_log(peer: &Peer, text: &str) -> usize {
     let log = fs::read_to_string(&peer.log).unwrap();
     log.lines().filter(|line| line.contains(text)).count()
@@ -204,7 +204,7 @@ fn a_share_whose_inode_numbers_do_not_last_stays_served_and_is_read_once() {
 }
 
 #[test]
-fn another_file_of_the_same_length_and_time_is_found() {
+fn another_file_of_the_same_length_and_time_is_not_served() {
     let sandbox = Sandbox::new();
     let mut peer = sandbox.debug_peer("peer", &[]);
     let path = sandbox.path("peer/share");
@@ -239,6 +239,6 @@ fn a_download_is_finished_where_inode_numbers_do_not_last() {
     let _tracker = sandbox.tracker(&[]);
     let _seed = seed(&sandbox);
     disk.renumber();
-    let ended = download(&sandbox, &disk, "");
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let output = download(&sandbox, &disk, "");
+    assert_eq!(output.code, Some(0), "{output:?}");
 }

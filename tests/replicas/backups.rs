@@ -1,8 +1,9 @@
 //! Backups by an operator, and the comparison of the registries of two trackers.
 
-use super::pair::Pair;
+use super::pair::{Pair, create_and_log_in};
 use crate::common::control_connection::{User, group_request};
 use crate::common::process::Output;
+use pieceful::storage::make_or_open_cluster;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -67,10 +68,8 @@ fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empt
     let last_backup = fs::read(&file).unwrap();
     let other = pair.sandbox.path("other");
     let other = other.to_str().unwrap();
-    let foreign = Pair::stopped();
-    let output = foreign.start_refused("1", &["--data", other, "--restore", "/nowhere"]);
-    assert_eq!(output.code, Some(1), "{output:?}");
-    let key = foreign.sandbox.path("cluster/cluster.pem");
+    let key = pair.sandbox.path("foreign.pem");
+    make_or_open_cluster(&key).unwrap();
     let refused = take_backup(&pair, &["--cluster", key.to_str().unwrap()]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("fingerprint"), "{refused:?}");
@@ -95,6 +94,69 @@ fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empt
         refused.code == Some(1) && refused.stderr.contains("exists"),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_restored_tracker_belongs_to_the_cluster_that_its_peers_know() {
+    let mut pair = Pair::new();
+    let mut nik = pair.peer("nik", 1);
+    create_and_log_in(&mut nik, "nik");
+    nik.run("create_group lab");
+    pair.wait_until_in_sync();
+    assert_eq!(take_backup(&pair, &[]).code, Some(0));
+    let (file, key) = (backup_path(&pair), pair.sandbox.path("cluster/cluster.pem"));
+    let file = file.to_str().unwrap();
+    let before = fs::read(&key).unwrap();
+    // The machines are gone: nothing is left but the backup.
+    for number in [1, 2] {
+        pair.kill(number);
+        fs::remove_dir_all(pair.data(number)).unwrap();
+    }
+    fs::remove_file(&key).unwrap();
+    // The key of another cluster is not replaced.
+    make_or_open_cluster(&key).unwrap();
+    let other = fs::read(&key).unwrap();
+    let refused = pair.start_refused("1", &["--data", &pair.data(1), "--restore", file]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("move the file away"),
+        "{refused:?}"
+    );
+    assert!(fs::read(&key).unwrap() == other);
+    fs::remove_file(&key).unwrap();
+    pair.start(1, &["--restore", file, "--alone"]);
+    assert!(fs::read(&key).unwrap() == before);
+    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    // The peer stored the fingerprint when it met the cluster, and its login is still valid.
+    assert_eq!(nik.run("list_groups")["groups"][0]["name"], "lab");
+}
+
+#[test]
+fn a_backup_without_the_key_is_restored_only_beside_the_key() {
+    let mut pair = pair_with_group();
+    assert_eq!(take_backup(&pair, &[]).code, Some(0));
+    // The version before wrote no part with the key.
+    let whole = fs::read(backup_path(&pair)).unwrap();
+    let line = b"pieceful backup 1\n";
+    let at = whole.windows(line.len()).position(|it| it == line).unwrap();
+    let old = pair.sandbox.path("old.backup");
+    fs::write(&old, &whole[at..]).unwrap();
+    let old = old.to_str().unwrap();
+    pair.kill(1);
+    let (key, aside) = (
+        pair.sandbox.path("cluster/cluster.pem"),
+        pair.sandbox.path("aside.pem"),
+    );
+    fs::rename(&key, &aside).unwrap();
+    fs::remove_dir_all(pair.data(1)).unwrap();
+    let refused = pair.start_refused("1", &["--data", &pair.data(1), "--restore", old]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("--new-cluster"),
+        "{refused:?}"
+    );
+    assert!(!key.exists());
+    fs::rename(&aside, &key).unwrap();
+    pair.start(1, &["--restore", old]);
+    pair.wait_until_in_sync();
 }
 
 #[test]

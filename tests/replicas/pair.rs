@@ -292,17 +292,21 @@ impl Pair {
         between.mend();
     }
 
+    /// The certificate and key of the cluster.
+    fn cluster(&self) -> Authority {
+        let key = fs::read(self.sandbox.path("cluster/cluster.pem")).unwrap();
+        Authority::from_pem(&key).unwrap()
+    }
+
     /// A TLS identity that is signed with the key of the cluster.
     pub(crate) fn tls(&self) -> ClusterTls {
-        let key = fs::read(self.sandbox.path("cluster/cluster.pem")).unwrap();
-        let cluster = Authority::from_pem(&key).unwrap();
-        ClusterTls::new(&cluster.issue(TRACKER_NAME).unwrap()).unwrap()
+        ClusterTls::new(&self.cluster().issue(TRACKER_NAME).unwrap()).unwrap()
     }
 
     /// A backup of a running tracker.
     pub(crate) fn backup(&self, number: usize) -> Vec<u8> {
         let file = self.sandbox.path(&format!("backup{number}"));
-        fetch_backup(&self.tls(), self.address(number), &file).unwrap();
+        fetch_backup(&self.cluster(), self.address(number), &file).unwrap();
         fs::read(file).unwrap()
     }
 
@@ -347,7 +351,11 @@ struct BackupContent {
 impl BackupContent {
     fn of(backup: &[u8]) -> Self {
         let (mut versions, mut rows, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rest = backup.strip_prefix(b"pieceful backup 1\n").unwrap();
+        // The part with the cluster's key comes first.
+        let line = b"pieceful backup 1\n";
+        let mut parts = backup.windows(line.len());
+        let at = parts.position(|window| window == line).unwrap();
+        let mut rest = &backup[at + line.len()..];
         while let [kind, a, b, c, d, after @ ..] = rest {
             let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
             let (record, after) = after.split_at(length);

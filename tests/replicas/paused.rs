@@ -14,11 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The length of a pause that the tracker notices.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
-/// Pauses the first tracker. When this returns, none of its threads runs any more.
-fn pause(pair: &mut Pair) {
-    let tracker = pair.tracker(1);
+/// Pauses a tracker. When this returns, none of its threads runs any more.
+pub(super) fn pause(pair: &mut Pair, number: usize) {
+    let tracker = pair.tracker(number);
     tracker.signal("-STOP");
     let tasks = format!("/proc/{}/task", tracker.id());
     let is_stopped = |task: fs::DirEntry| {
@@ -64,7 +64,7 @@ fn requests_in_the_buffers_of_a_paused_tracker_do_not_undo_later_writes() {
     owner.perform(group_request("accept_request lab eve"));
     pair.wait_until_in_sync();
     let patient = User::log_in(pair.connect(1), "owner");
-    pause(&mut pair);
+    pause(&mut pair, 1);
     let start = Instant::now();
     // Two requests at the paused tracker: one user waits for the answer, one closes the connection.
     let remove = || group_request("remove_member lab eve");
@@ -103,7 +103,7 @@ fn a_write_whose_connection_is_closed_is_not_executed() {
     let nik = pair.user(1, "nik");
     pair.wait_until_in_sync();
     // This pause is too short for the tracker to notice.
-    pause(&mut pair);
+    pause(&mut pair, 1);
     send(&nik, group_request("create_group lab"));
     nik.connection.stream.hang_up();
     pair.tracker(1).signal("-CONT");

@@ -161,7 +161,7 @@ fn change_password(pair: &Pair, olga: &mut UserAtBoth) {
     let change = AccessRequest::ChangePassword {
         write: new_write(),
         old: password_of("olga"),
-        new: Password::new("new").unwrap(),
+        new: Password::new("new password").unwrap(),
     };
     for user in [&mut olga.first, &mut olga.second] {
         let answer = user.ask(change.clone());

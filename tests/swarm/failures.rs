@@ -9,7 +9,7 @@ use crate::common::sandbox::Sandbox;
 use serde_json::Value;
 use std::fs;
 
-/// The commands that succeeded and those that failed, each with the kind of its error.
+/// Each command, and the kind of its error. The kind is empty if the command succeeded.
 fn results(stdout: &str) -> Vec<(String, String)> {
     let objects = stdout.lines().map(|line| {
         let object: Value = serde_json::from_str(line).unwrap();
@@ -27,7 +27,7 @@ fn result(command: &str, kind: &str) -> (String, String) {
 }
 
 #[test]
-fn a_peer_with_stay_leaves_after_a_command_that_cannot_succeed_later() {
+fn a_peer_with_stay_ends_after_a_command_that_cannot_succeed_later() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let info = sandbox.tracker_info();
@@ -56,12 +56,12 @@ fn a_peer_with_stay_leaves_after_a_command_that_cannot_succeed_later() {
 }
 
 #[test]
-fn a_peer_with_stay_tries_again_what_was_only_unreachable() {
+fn a_peer_with_stay_tries_a_command_again_while_no_tracker_answers() {
     let tracker = AccountTracker::new();
     let request = create_user_request("nik");
     tracker.connect().ask(None, request).unwrap();
     let (sandbox, info) = (&tracker.sandbox, tracker.sandbox.tracker_info());
-    let listed = fs::read(&info).unwrap();
+    let working_info = fs::read(&info).unwrap();
     // Nothing listens on port 1.
     fs::write(&info, "127.0.0.1:1\n").unwrap();
     let state = sandbox.path("nik.state");
@@ -72,7 +72,7 @@ fn a_peer_with_stay_tries_again_what_was_only_unreachable() {
     peer.write_line("pw of nik");
     let log = sandbox.log("nik");
     wait_for_log_line(&log, &["login is tried again"]);
-    fs::write(&info, listed).unwrap();
+    fs::write(&info, working_info).unwrap();
     // One object per command, and the password is read once.
     for command in ["login", "create_group"] {
         let object: Value = serde_json::from_str(&peer.line()).unwrap();
@@ -90,7 +90,7 @@ fn a_peer_with_stay_tries_again_what_was_only_unreachable() {
 }
 
 #[test]
-fn a_signal_ends_the_tries() {
+fn a_signal_ends_a_command_that_is_tried_again() {
     let sandbox = Sandbox::new();
     let info = sandbox.tracker_info();
     let state = sandbox.path("nik.state");
@@ -135,7 +135,7 @@ fn a_wait_that_ends_too_early_and_a_repeated_download_do_not_end_a_peer_with_sta
 }
 
 #[test]
-fn with_fail_fast_the_first_failure_is_the_last_command() {
+fn with_fail_fast_no_command_runs_after_the_first_failure() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let (folder, info) = (sandbox.folder("work"), sandbox.tracker_info());

@@ -37,9 +37,9 @@ fn nobody_is_asked_for_a_password_that_no_tracker_would_get() {
     let sandbox = Sandbox::new();
     let mut nik = Terminal::peer(&sandbox, "nik");
     for typed in ["create_user nik", "login nik"] {
-        let shown = nik.type_line(typed);
-        assert!(shown.contains("error: no tracker is known: "), "{shown}");
-        assert!(!shown.contains("password"), "{shown}");
+        let output = nik.type_line(typed);
+        assert!(output.contains("error: no tracker is known: "), "{output}");
+        assert!(!output.contains("password"), "{output}");
     }
 }
 
@@ -58,7 +58,7 @@ fn a_word_that_is_neither_an_address_nor_a_file_is_explained() {
 }
 
 #[test]
-fn a_second_peer_on_a_host_is_told_to_take_another_port() {
+fn a_second_peer_on_a_host_is_advised_to_take_another_port() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("work");
     let first = Process::start(&folder, &["peer", "127.0.0.1:0"]);
@@ -68,19 +68,19 @@ fn a_second_peer_on_a_host_is_told_to_take_another_port() {
         "give this one another port: pieceful peer 127.0.0.1:{}",
         port.checked_add(1).unwrap_or(6881)
     );
-    let second = || {
+    let start_second = || {
         let output = run(&folder, &["peer", &address, "-c", "status"], "");
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.stderr.trim_end().ends_with(&advice), "{output:?}");
         output.stderr
     };
     // The state folders differ, and the port is taken.
-    let error = second();
+    let error = start_second();
     assert!(error.contains("Address already in use; give"), "{error}");
     drop(first);
-    // Both use the state folder of the port.
+    // Both peers use the state folder of that port.
     let _first = Process::start(&folder, &["peer", &address]);
-    let error = second();
+    let error = start_second();
     let part = format!("is in use: another peer has port {port}; give");
     assert!(error.contains(&part), "{error}");
 }

@@ -81,12 +81,12 @@ fn at_a_prompt_a_tilde_is_the_home_folder() {
     // The home folder of a process is its working folder here.
     sandbox.file("nik/f", 1_000, 1);
     let mut nik = Terminal::peer(&sandbox, "nik");
-    let shown = nik.type_line("send '~/f'");
+    let output = nik.type_line("send '~/f'");
     assert!(
-        shown.contains("error: ") && shown.contains("~/f"),
-        "{shown}"
+        output.contains("error: ") && output.contains("~/f"),
+        "{output}"
     );
-    let shown = nik.type_line("send ~/f ~/out.torrent");
-    assert!(shown.contains("sharing f  1000 B"), "{shown}");
+    let output = nik.type_line("send ~/f ~/out.torrent");
+    assert!(output.contains("sharing f  1000 B"), "{output}");
     assert!(sandbox.path("nik/out.torrent").exists());
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const CANNOT_BE_HASHED: &str = "/sys/class/net/lo/mtu";
 
 #[test]
-fn what_cannot_be_written_in_the_end_is_refused_before_the_hashing() {
+fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let mut peer = sandbox.peer("peer");

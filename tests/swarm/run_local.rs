@@ -43,7 +43,7 @@ fn three_peers_download_the_file_of_a_fourth() {
 }
 
 #[test]
-fn the_build_shows_what_it_is_doing() {
+fn the_output_of_the_build_is_shown() {
     let sandbox = Sandbox::new();
     let (bin, target) = (sandbox.folder("bin"), sandbox.folder("target/release"));
     symlink(BINARY, target.join("pieceful")).unwrap();

@@ -21,8 +21,8 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) listen: Option<HostPort>,
     /// The state folder.
     pub(in crate::cli) data: Option<PathBuf>,
-    /// The file with the cluster's key; `None` for the default path.
-    pub(in crate::cli) cluster: Option<PathBuf>,
+    /// The cluster's key.
+    pub(in crate::cli) cluster: ClusterArguments,
     /// Whether open swarms are served.
     pub(in crate::cli) open: bool,
     /// Settings for peers with accounts.
@@ -37,6 +37,15 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
     /// The log level.
     pub(in crate::cli) log: LevelFilter,
+}
+
+/// The cluster's key.
+#[derive(Debug)]
+pub(in crate::cli) struct ClusterArguments {
+    /// The file with the key; `None` for the default path.
+    pub(in crate::cli) file: Option<PathBuf>,
+    /// Whether a missing file may be made although there is a registry.
+    pub(in crate::cli) is_new: bool,
 }
 
 /// Settings for peers with accounts.
@@ -131,7 +140,7 @@ fn address_and_service() -> [Arg; 8] {
 }
 
 /// The options about the tracker's data.
-fn data() -> [Arg; 5] {
+fn data() -> [Arg; 6] {
     [
         flag("dump")
             .conflicts_with_all(["expect", "open"])
@@ -145,6 +154,9 @@ fn data() -> [Arg; 5] {
         flag("alone")
             .conflicts_with_all(["expect", "dump", "backup"])
             .help("Serve at once; use it only if no other tracker has newer data"),
+        flag("new-cluster")
+            .conflicts_with_all(["expect", "dump", "backup"])
+            .help("Make a new cluster, with a new fingerprint for all users, although the data belong to an existing one; only if its cluster.pem is lost"),
         path_option("check", "DIR")
             .num_args(2)
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
@@ -185,7 +197,10 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
         number: u32::try_from(number).unwrap_or(u32::MAX),
         listen: matches.get_one("listen").cloned(),
         data: matches.get_one("data").cloned(),
-        cluster: matches.get_one("cluster").cloned(),
+        cluster: ClusterArguments {
+            file: matches.get_one("cluster").cloned(),
+            is_new: matches.get_flag("new-cluster"),
+        },
         open: matches.get_flag("open"),
         service: ServiceArguments {
             interval: matches
@@ -247,7 +262,7 @@ mod tests {
             (plain.tracker_info, plain.number, plain.listen),
             (None, 1, None)
         );
-        assert_eq!(plain.cluster, None);
+        assert!(plain.cluster.file.is_none() && !plain.cluster.is_new);
         assert_eq!(
             (plain.open, plain.service.interval, plain.log),
             (false, Duration::from_secs(20), LevelFilter::Info)
@@ -274,7 +289,7 @@ mod tests {
         );
         assert_eq!(all.listen.unwrap().to_string(), "[::1]:0");
         assert_eq!((all.data, all.open), (Some("d".into()), true));
-        assert_eq!(all.cluster, Some("k.pem".into()));
+        assert_eq!(all.cluster.file, Some("k.pem".into()));
         assert_eq!(
             (all.service.interval, all.log),
             (Duration::from_secs(5), LevelFilter::Debug)
@@ -303,6 +318,7 @@ mod tests {
         );
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
+        assert!(tracker("tracker --new-cluster").cluster.is_new);
         for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }

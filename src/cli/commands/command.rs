@@ -2,6 +2,7 @@
 
 use super::account::AccountCommand;
 use crate::peer::DownloadOptions;
+use crate::peer::StopScope;
 use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub(in crate::cli) enum FileCommand {
         /// `None` for a share of an open swarm.
         group: Option<Label>,
         name: String,
+        /// Where a share of a group ends.
+        scope: StopScope,
     },
 }
 

@@ -53,6 +53,7 @@ pub(super) fn news(entry: &DecisionEntry) -> JsonValue<'_> {
     object([
         ("group", plain(entry.group.to_string())),
         ("outcome", plain(entry.outcome.as_str())),
+        ("user", optional(entry.user.as_ref())),
         ("at", plain(time(entry.decided_at))),
     ])
 }

@@ -105,6 +105,7 @@ fn account_samples() -> Vec<AccountOutcome> {
     let news = || DecisionEntry {
         group: lab(),
         outcome: DecisionOutcome::Accepted,
+        user: Some(nik()),
         decided_at: 0,
     };
     let group = |owner| GroupEntry {

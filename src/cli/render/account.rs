@@ -8,6 +8,8 @@ use crate::peer::ListedFile;
 use crate::wire::access::{
     DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, MemberEntry, RequestEntry,
 };
+use crate::wire::name::Label;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// The lines of a result.
@@ -16,18 +18,18 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
         AccountOutcome::Done(line) => vec![line.clone()],
         AccountOutcome::LoggedIn { user, news } => {
             let mut lines = vec![format!("logged in as {user}")];
-            lines.extend(news.iter().map(news_line));
+            lines.extend(news_lines(news));
             lines
         }
         AccountOutcome::LoggedOut { user, at_trackers } => vec![match at_trackers {
             true => format!("logged out {user}"),
             false => format!(
-                "logged out {user} at this peer; no tracker could be reached; the trackers end the login within 12 hours"
+                "logged out {user} at this peer; no tracker has confirmed it; without that the trackers end the login within 12 hours"
             ),
         }],
         AccountOutcome::Groups { groups, news } => {
             let mut lines = lines_of(groups, group_line, "no groups");
-            lines.extend(news.iter().map(news_line));
+            lines.extend(news_lines(news));
             lines
         }
         AccountOutcome::Members(members) => lines_of(members, member_line, "no members"),
@@ -35,10 +37,37 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
     }
 }
 
-/// A decision of others about the user.
-pub(in crate::cli) fn news_line(entry: &DecisionEntry) -> String {
+/// The most requests to join one group that are shown as a line each.
+const MAX_SHOWN_REQUESTS: usize = 5;
+
+/// The lines of news. Many requests to join one group are one line.
+pub(in crate::cli) fn news_lines(news: &[DecisionEntry]) -> Vec<String> {
+    let mut requests: BTreeMap<&Label, usize> = BTreeMap::new();
+    for entry in news.iter().filter(|entry| is_request(entry)) {
+        *requests.entry(&entry.group).or_default() += 1;
+    }
+    requests.retain(|_, count| *count > MAX_SHOWN_REQUESTS);
+    let is_shown =
+        |entry: &&DecisionEntry| !is_request(entry) || !requests.contains_key(&entry.group);
+    let mut lines: Vec<String> = news.iter().filter(is_shown).map(news_line).collect();
+    lines.extend(requests.iter().map(|(group, count)| {
+        format!("{group}: {count} users ask to join; list_requests {group} shows them")
+    }));
+    lines
+}
+
+fn is_request(entry: &DecisionEntry) -> bool {
+    entry.outcome == DecisionOutcome::Requested
+}
+
+/// A decision of others about the user, or a request to join a group of the user.
+fn news_line(entry: &DecisionEntry) -> String {
     let group = &entry.group;
     match entry.outcome {
+        DecisionOutcome::Requested => {
+            let user = entry.user.as_ref().map_or("-".to_owned(), Label::to_string);
+            format!("{group}: {user} asks to join; to accept, type: accept_request {group} {user}")
+        }
         DecisionOutcome::Accepted => {
             format!("{group}: your request was accepted, you are a member")
         }
@@ -103,6 +132,27 @@ pub(in crate::cli) fn time(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_requests_to_join_one_group_are_one_line() {
+        let entry = |group: &str, outcome, user: Option<&str>| DecisionEntry {
+            group: group.parse().unwrap(),
+            outcome,
+            user: user.map(|user| user.parse().unwrap()),
+            decided_at: 0,
+        };
+        let request = |group, user: &str| entry(group, DecisionOutcome::Requested, Some(user));
+        let many = (0..=MAX_SHOWN_REQUESTS).map(|number| request("lab", &format!("u{number}")));
+        let mut news: Vec<_> = many.collect();
+        news.push(request("club", "nik"));
+        news.push(entry("team", DecisionOutcome::Removed, None));
+        let expected = [
+            "club: nik asks to join; to accept, type: accept_request club nik",
+            "team: its owner removed you",
+            "lab: 6 users ask to join; list_requests lab shows them",
+        ];
+        assert_eq!(news_lines(&news), expected);
+    }
 
     #[test]
     fn a_group_is_one_line_with_the_role_of_the_user() {

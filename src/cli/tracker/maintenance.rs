@@ -6,7 +6,7 @@ use crate::cli::exit::{EarlyExit, Exit, early_failure};
 use crate::cli::output::Output;
 use crate::cli::state_folder;
 use crate::cli::units::counted;
-use crate::net::{ClusterTls, TRACKER_NAME, reachable_address};
+use crate::net::reachable_address;
 use crate::storage::{DATABASE_FILE, RunningTracker, StateFolder, StateKind, wait_for_cluster};
 use crate::system::since_1970;
 use crate::torrent::InfoHash;
@@ -42,16 +42,14 @@ pub(super) fn backup(
     let key = cluster.unwrap_or(running.cluster);
     let cluster: Authority =
         wait_for_cluster(&key, Duration::ZERO, |_| true).map_err(early_failure)?;
-    let identity = cluster.issue(TRACKER_NAME).map_err(early_failure)?;
-    let tls = ClusterTls::new(&identity).map_err(early_failure)?;
-    let bytes =
-        fetch_backup(&tls, reachable_address(running.address), file).map_err(early_failure)?;
+    let address = reachable_address(running.address);
+    let bytes = fetch_backup(&cluster, address, file).map_err(early_failure)?;
     output.result(&format!(
         "wrote {bytes} bytes to {}",
         escape(&file.to_string_lossy())
     ));
     output.note(
-        "the backup contains the keys of groups and the hashes of passwords; keep it as safe as the trackers",
+        "the backup contains the keys of the cluster and of groups, and the hashes of passwords; keep it as safe as the trackers",
     );
     Ok(Exit::Success)
 }

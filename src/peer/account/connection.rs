@@ -92,9 +92,10 @@ impl ControlConnection {
         }
     }
 
-    /// Whether the tracker should still have it open.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.last_used.elapsed() < REUSE
+    /// Whether the tracker should still have it open. A request on a connection that the tracker
+    /// has closed would count as sent.
+    pub(super) fn is_usable(&self) -> bool {
+        self.last_used.elapsed() < REUSE && !self.stream.has_ended()
     }
 
     pub(super) fn ask(

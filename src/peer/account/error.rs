@@ -19,20 +19,20 @@ pub enum AccountError {
     /// TRACKER_INFO cannot be read, or names no tracker.
     #[error("{0}")]
     TrackerInfo(String),
-    /// No tracker answers.
-    #[error("no tracker answers: {troubles}{}", if *.sent { "; the request may have been carried out: look before you try again" } else { "" })]
-    NoTracker {
+    /// No tracker answers: what each answered, or why it could not be asked.
+    #[error("no tracker answers: {0}")]
+    NoTracker(String),
+    /// A tracker received the write and did not answer.
+    #[error("it is not known whether this was done; {advice}: {troubles}")]
+    UnknownOutcome {
         /// What each tracker answered, or why it could not be asked.
         troubles: String,
-        /// Whether one of them received the request and did not answer.
-        sent: bool,
+        /// How a person finds out whether the write was made.
+        advice: &'static str,
     },
     /// The command was interrupted before a tracker had answered.
-    #[error("interrupted before a tracker had answered{}", if *.sent { "; the request may have been carried out: look before you try again" } else { "" })]
-    Interrupted {
-        /// Whether a tracker may have carried out the request.
-        sent: bool,
-    },
+    #[error("interrupted before a tracker had answered")]
+    Interrupted,
     /// No thread can be started for the request.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -54,6 +54,9 @@ pub enum AccountError {
     /// Text that cannot be the name of a share.
     #[error("there is no share called {0:?}; list_files shows all")]
     NoSuchName(String),
+    /// This peer has no share of that name.
+    #[error("this peer does not share {0:?}; status shows what it shares")]
+    NotHere(String),
     /// The stored login cannot be read or written.
     #[error(transparent)]
     Login(#[from] LoginFileError),
@@ -87,13 +90,12 @@ impl AccountError {
             Self::NotLoggedIn => "not-logged-in",
             Self::LoggedIn(_) => "logged-in",
             Self::TrackerInfo(_) => "no-tracker",
-            Self::NoTracker { .. } | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => {
-                "unreachable"
-            }
-            Self::Interrupted { .. } => "interrupted",
+            Self::NoTracker(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => "unreachable",
+            Self::UnknownOutcome { .. } => "unknown-outcome",
+            Self::Interrupted => "interrupted",
             Self::Thread(_) => "system",
             Self::NoRandomness => "busy",
-            Self::NoSuchName(_) => "unknown-share",
+            Self::NoSuchName(_) | Self::NotHere(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
             Self::Login(_) | Self::Unstored(_) => "record",

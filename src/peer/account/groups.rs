@@ -4,8 +4,8 @@ use super::{Account, AccountError, new_write_id};
 use crate::storage::StoredLogin;
 use crate::system::lock;
 use crate::wire::access::{
-    AccessAnswer, AccessRequest, DecisionEntry, GroupEntry, MemberEntry, RequestEntry,
-    SeenDecisions,
+    AccessAnswer, AccessErrorKind, AccessRequest, DecisionEntry, GroupEntry, MemberEntry,
+    RequestEntry, SeenDecisions,
 };
 use crate::wire::name::{GroupName, Label};
 
@@ -112,29 +112,30 @@ impl Account {
         )
     }
 
-    /// The decisions of others about the user, without those that this peer has returned before.
+    /// The decisions of others about the user, and the requests to join groups of the user, without
+    /// those that this peer has returned before.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
         let before = lock(&self.login).as_ref().map(|login| login.seen.clone());
         let before = before.unwrap_or_default();
-        // Only the `seen` of the first page is stored. So a decision made between two pages is
-        // returned next time.
-        let mut now_seen: Option<SeenDecisions> = None;
-        let news = self.pages(
-            |after| AccessRequest::ListDecisions {
-                seen: before.clone(),
-                after,
-            },
-            |answer| match answer {
-                AccessAnswer::Decisions { page, seen } => {
-                    now_seen.get_or_insert(seen);
-                    Some(page)
-                }
-                _ => None,
-            },
-        )?;
+        let asks_for_requests = !self.knows_old_tracker();
+        let (news, now_seen) = match self.news_pages(&before, asks_for_requests) {
+            Err(AccountError::Refused(refused))
+                if asks_for_requests && refused.kind == AccessErrorKind::BadRequest =>
+            {
+                // This tracker is of the version before, which knows no news about requests.
+                self.on_old_tracker();
+                self.news_pages(&before, false)?
+            }
+            answer => answer?,
+        };
+        for entry in &news {
+            let user = entry.user.as_ref().map(|user| format!(" {user}"));
+            let (group, outcome) = (&entry.group, entry.outcome.as_str());
+            log::info!("news of {group}: {outcome}{}", user.unwrap_or_default());
+        }
         let mut stored = lock(&self.login);
         if let (Some(login), Some(seen)) = (stored.as_mut(), now_seen)
             && login.seen == before
@@ -152,5 +153,31 @@ impl Account {
             }
         }
         Ok(news)
+    }
+
+    /// All pages of the news that is not in `before`, and what the user has seen with them.
+    fn news_pages(
+        &self,
+        before: &SeenDecisions,
+        requests: bool,
+    ) -> Result<(Vec<DecisionEntry>, Option<SeenDecisions>), AccountError> {
+        // Only the `seen` of the first page is stored. So a decision made between two pages is
+        // returned next time.
+        let mut now_seen: Option<SeenDecisions> = None;
+        let news = self.pages(
+            |after| AccessRequest::ListDecisions {
+                seen: before.clone(),
+                requests,
+                after,
+            },
+            |answer| match answer {
+                AccessAnswer::Decisions { page, seen } => {
+                    now_seen.get_or_insert(seen);
+                    Some(page)
+                }
+                _ => None,
+            },
+        )?;
+        Ok((news, now_seen))
     }
 }

@@ -5,8 +5,9 @@
 //! tracker decides.
 //!
 //! Locks: `login`, held while its file is written, so that changes stay in order; never during a
-//! request.
+//! request. `old_tracker_until`, for a look-up or a change.
 
+mod attempts;
 mod connection;
 mod error;
 mod groups;
@@ -25,13 +26,18 @@ use crate::system::lock;
 use crate::wire::access::{AccessAnswer, AccessRequest, ListPage, ShortText, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
+use attempts::{Attempts, NextRound};
 use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use trackers::ClusterTrackers;
+
+/// How long nothing is asked that a tracker did not understand.
+const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 /// The user of a peer.
 #[derive(Debug)]
@@ -43,6 +49,9 @@ pub struct Account {
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
     one_tracker_only: AtomicBool,
+    /// Until then, nothing is asked that a tracker of the version before does not understand,
+    /// because there is one.
+    old_tracker_until: Mutex<Option<Instant>>,
 }
 
 /// A login that has begun.
@@ -88,6 +97,7 @@ impl Account {
             file,
             login: Mutex::new(login),
             one_tracker_only: AtomicBool::new(false),
+            old_tracker_until: Mutex::new(None),
         })
     }
 
@@ -286,10 +296,24 @@ impl Account {
             .command
             .wait_for(move || trackers.ask(&request, token.as_ref()));
         asked.map_err(AccountError::Thread)?.unwrap_or_else(|| {
-            Err(AccountError::Interrupted {
-                sent: ask.is_write(),
+            Err(match ask.is_write() {
+                true => AccountError::UnknownOutcome {
+                    troubles: AccountError::Interrupted.to_string(),
+                    advice: attempts::advice(ask),
+                },
+                false => AccountError::Interrupted,
             })
         })
+    }
+
+    /// Whether a tracker did not understand a request of this version lately.
+    fn knows_old_tracker(&self) -> bool {
+        lock(&self.old_tracker_until).is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A tracker did not understand a request of this version.
+    fn on_old_tracker(&self) {
+        *lock(&self.old_tracker_until) = Some(Instant::now() + OLD_TRACKER_PAUSE);
     }
 
     /// A copy of the login of this peer, if somebody is logged in.

@@ -2,7 +2,7 @@
 
 use super::AccountError;
 use crate::peer::TrustError;
-use crate::wire::access::{AccessErrorKind, AccessReplyMessage, AccessRequest};
+use crate::wire::access::{AccessErrorKind, AccessReplyMessage};
 
 /// The reply that counts.
 #[derive(Debug)]
@@ -40,11 +40,11 @@ pub(super) fn ends_login(kind: AccessErrorKind) -> bool {
 }
 
 impl Round {
-    /// Whether the tracker may have carried out a write although it reports that it did not.
-    pub(super) fn may_be_done(&self, reply: &AccessReplyMessage, ask: &AccessRequest) -> bool {
-        let unsaved =
-            matches!(&reply.result, Err(refused) if refused.kind == AccessErrorKind::NotSaved);
-        unsaved && ask.is_write()
+    pub(super) fn new(tracker_count: usize) -> Self {
+        Self {
+            tracker_count,
+            ..Self::default()
+        }
     }
 
     /// Handles a tracker that could not prove that it belongs to our cluster.
@@ -58,150 +58,110 @@ impl Round {
         self.troubles.push(trouble);
     }
 
-    /// Handles a reply. Returns it if no other tracker has to be asked.
-    pub(super) fn on_reply(&mut self, reply: AccessReplyMessage) -> Option<AccessReplyMessage> {
-        let Err(refused) = &reply.result else {
-            return Some(reply);
-        };
-        let kind = refused.kind;
-        self.is_starting |= kind == AccessErrorKind::Starting;
-        self.ended += usize::from(ends_login(kind));
-        if !ends_login(kind) && !cannot_answer_now(kind) {
-            return Some(reply);
-        }
+    /// Handles a refusal that is not the outcome of the request.
+    pub(super) fn on_refusal(&mut self, reply: AccessReplyMessage) {
+        let Err(refused) = &reply.result else { return };
+        self.is_starting |= refused.kind == AccessErrorKind::Starting;
+        self.ended += usize::from(ends_login(refused.kind));
         let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.is_unserved());
         if self.refused.as_ref().is_none_or(weaker) {
             self.refused = Some(reply);
         }
-        None
     }
 
-    /// Ends a round without a final reply. `sent`: a tracker received the request and did not
-    /// answer.
-    pub(super) fn end(mut self, sent: bool) -> Result<RoundReply, AccountError> {
-        if let Some(reply) = self.refused {
-            // A tracker that did not answer may still accept the login.
-            let unanimous = self.ended == self.tracker_count;
-            match &reply.result {
-                Err(refused) if ends_login(refused.kind) && !unanimous => {
-                    self.troubles
-                        .push(format!("the one that answers says: {refused}"));
-                }
-                _ => return Ok(RoundReply { reply, unanimous }),
+    /// Ends a round without a final reply.
+    pub(super) fn end(self) -> Result<RoundReply, AccountError> {
+        // A tracker that did not answer may still accept the login.
+        let unanimous = self.ended == self.tracker_count;
+        match self.refused {
+            Some(reply) if unanimous || !is_about_login(&reply) => {
+                return Ok(RoundReply { reply, unanimous });
             }
+            _ => {}
         }
+        let troubles = self.summary();
         match self.untrusted {
             Some(error) => Err(AccountError::Untrusted(error)),
-            None => Err(AccountError::NoTracker {
-                troubles: self.troubles.join("; "),
-                sent,
-            }),
+            None => Err(AccountError::NoTracker(troubles)),
         }
     }
+
+    /// What each tracker answered, or why it could not be asked.
+    pub(super) fn summary(&self) -> String {
+        let untrusted = self.untrusted.as_ref().map(ToString::to_string);
+        let refused = self.refused.as_ref();
+        let refused = refused.and_then(|reply| reply.result.as_ref().err());
+        let refused = refused.map(|refused| format!("the one that answers says: {refused}"));
+        let troubles = self.troubles.iter().cloned();
+        let all: Vec<String> = troubles.chain(untrusted).chain(refused).collect();
+        all.join("; ")
+    }
+}
+
+fn is_about_login(reply: &AccessReplyMessage) -> bool {
+    matches!(&reply.result, Err(refused) if ends_login(refused.kind))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::access::{AccessAnswer, AccessRefusal};
+    use crate::wire::access::AccessRefusal;
     use crate::wire::control::TextLine;
 
-    fn reply(result: Result<AccessAnswer, &str>) -> AccessReplyMessage {
-        let refused = |kind| AccessRefusal {
-            kind: AccessErrorKind::parse(kind).unwrap(),
-            message: TextLine::new("why"),
-        };
-        AccessReplyMessage {
-            id: 1,
-            renewed: None,
-            only_here: false,
-            result: result.map_err(refused),
+    /// A round in which trackers refused with these kinds.
+    fn round(tracker_count: usize, kinds: &[&str]) -> Round {
+        let mut round = Round::new(tracker_count);
+        for kind in kinds {
+            round.on_refusal(AccessReplyMessage {
+                id: 1,
+                renewed: None,
+                only_here: false,
+                result: Err(AccessRefusal {
+                    kind: AccessErrorKind::parse(kind).unwrap(),
+                    message: TextLine::new("why"),
+                }),
+            });
         }
+        round
     }
 
     #[test]
-    fn a_refusal_that_another_tracker_may_not_repeat_does_not_end_the_round() {
-        for (kind, is_last) in [
-            ("name-taken", true),
-            ("login-refused", true),
-            ("slow-down", true),
-            ("not-serving", false),
-            ("starting", false),
-            ("not-saved", false),
-            ("busy", false),
-            ("session-ended", false),
-            ("account-gone", false),
-        ] {
-            let mut round = Round::default();
-            assert_eq!(
-                round.on_reply(reply(Err(kind))).is_some(),
-                is_last,
-                "{kind}"
-            );
-            assert_eq!(round.is_starting, kind == "starting");
-        }
-        let mut round = Round::default();
-        assert!(round.on_reply(reply(Ok(AccessAnswer::Done))).is_some());
-        // Of several refusals, the one of a tracker that serves counts.
-        for kind in [
+    fn of_several_refusals_the_one_of_a_tracker_that_serves_counts() {
+        let kinds = [
             "starting",
             "not-serving",
             "session-ended",
             "not-serving",
             "busy",
-        ] {
-            round.on_reply(reply(Err(kind)));
-        }
+        ];
+        let round = round(5, &kinds);
+        assert!(round.is_starting);
         let refused = round.refused.unwrap().result.unwrap_err();
         assert_eq!(refused.kind, AccessErrorKind::SessionEnded);
     }
 
     #[test]
     fn a_login_is_over_only_if_all_trackers_agree() {
-        let round = |troubles: &[&str]| {
-            let mut round = Round {
-                tracker_count: 1 + troubles.len(),
-                ..Round::default()
-            };
-            round.on_reply(reply(Err("session-ended")));
-            round.troubles = troubles.iter().map(ToString::to_string).collect();
-            round
-        };
-        let counted = round(&[]).end(false).unwrap();
+        let counted = round(1, &["session-ended"]).end().unwrap();
         assert!(counted.unanimous);
-        let error = round(&["x: gone"]).end(false).unwrap_err();
+        let mut silent = round(2, &["session-ended"]);
+        silent.on_silence("x: gone".to_owned(), false);
+        let error = silent.end().unwrap_err();
         assert_eq!(error.kind(), "unreachable");
         assert!(
             error
                 .to_string()
                 .contains("x: gone; the one that answers says: why")
         );
-        // The silent tracker may have ended the login as it was asked to.
-        let error = round(&["x: gone"]).end(true).unwrap_err();
-        assert_eq!(error.kind(), "unreachable");
         // A tracker that cannot answer now, or is not trusted, may still accept the login too.
         for kind in ["busy", "not-saved", "not-serving", "starting"] {
             for kinds in [[kind, "session-ended"], ["session-ended", kind]] {
-                let mut round = Round {
-                    tracker_count: 2,
-                    ..Round::default()
-                };
-                for kind in kinds {
-                    round.on_reply(reply(Err(kind)));
-                }
-                let unanimous = round.end(false).map(|reply| reply.unanimous);
+                let unanimous = round(2, &kinds).end().map(|reply| reply.unanimous);
                 assert!(!unanimous.unwrap_or_default(), "{kinds:?}");
             }
         }
-        let mut round = Round {
-            tracker_count: 2,
-            ..Round::default()
-        };
-        round.on_reply(reply(Err("session-ended")));
-        assert_eq!(round.end(false).unwrap_err().kind(), "unreachable");
-        assert_eq!(
-            Round::default().end(false).unwrap_err().kind(),
-            "unreachable"
-        );
+        for round in [round(2, &["session-ended"]), Round::default()] {
+            assert_eq!(round.end().unwrap_err().kind(), "unreachable");
+        }
     }
 }

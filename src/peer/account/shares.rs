@@ -2,13 +2,14 @@
 
 use super::{Account, AccountError, cannot_answer_now, ends_login, new_write_id};
 use crate::certificate::MemberKey;
-use crate::torrent::Info;
+use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
     KeyRequest, ShortText,
 };
 use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
+use std::collections::HashSet;
 
 /// The maximum number of attempts of one upload. A tracker that stops loses the parts that it has
 /// received.
@@ -150,12 +151,37 @@ impl Account {
             }
             refused => {
                 troubles.extend(refused.map(|refused| refused.to_string()));
-                Err(AccountError::NoTracker {
-                    troubles: troubles.join("; "),
-                    sent: false,
-                })
+                Err(AccountError::NoTracker(troubles.join("; ")))
             }
         }
+    }
+
+    /// Reports to every tracker which shares of a group, published by the user, have changed files.
+    /// Returns those that trackers know of; of any user.
+    pub(crate) fn changed_shares(
+        &self,
+        group: &Label,
+        changed: Vec<InfoHash>,
+    ) -> Result<HashSet<InfoHash>, AccountError> {
+        let mut reported = HashSet::new();
+        if self.knows_old_tracker() {
+            return Ok(reported);
+        }
+        let login = self.current_login()?;
+        let group = group.clone();
+        let ask = AccessRequest::ChangedShares { group, changed };
+        self.trackers
+            .ask_all(&ask, Some(&login.token), |answered| match answered {
+                Ok(reply) => match reply.result {
+                    Ok(AccessAnswer::ChangedShares(some)) => reported.extend(some),
+                    Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
+                        self.on_old_tracker();
+                    }
+                    _ => {}
+                },
+                Err(trouble) => log::debug!("cannot exchange changed shares: {trouble}"),
+            })?;
+        Ok(reported)
     }
 
     /// The catalogue of a group, sorted by name.

@@ -6,13 +6,13 @@
 //! The first listed tracker is asked as long as it answers. A tracker that fails, or does not
 //! serve, is asked last for a while: one second at first, then longer each time. A request that a
 //! tracker received and did not answer goes to the next tracker. A write keeps its
-//! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. While no tracker
-//! serves but one has just started, the request waits for that one, [`START_WAIT`] at most.
+//! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. When all were asked,
+//! `attempts` decides whether to ask again.
 //!
 //! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
 use super::{
-    AccountError, ConnectionError, Round, RoundReply,
+    AccountError, Attempts, ConnectionError, NextRound, Round, RoundReply,
     connection::{ControlConnection, TimeLimits},
 };
 use crate::net::{FrameIoError, HostNames};
@@ -28,12 +28,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a request waits for trackers that have just started.
-const START_WAIT: Duration = Duration::from_secs(5);
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
-/// The pause between two rounds while a tracker starts.
-const START_PAUSE: Duration = Duration::from_millis(50);
 /// How long a tracker that failed is asked last: at first, and at most. The time doubles with each
 /// failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -109,46 +105,39 @@ impl ClusterTrackers {
         ask: &AccessRequest,
         token: Option<&Token>,
     ) -> Result<RoundReply, AccountError> {
-        let begun = Instant::now();
-        let mut may_be_done = false;
-        let mut has_long_limits = false;
+        let mut attempts = Attempts::begin(ask, Instant::now());
         loop {
-            let info = self.info()?;
-            let mut round = Round {
-                tracker_count: info.addresses.len(),
-                ..Round::default()
+            let info = match self.info() {
+                Ok(info) => info,
+                Err(error) => return Err(attempts.fail(error)),
             };
+            let mut round = Round::new(info.addresses.len());
             let is_only = info.addresses.len() == 1;
             let trust = self.trust(&info);
             for tracker in self.in_order(&info) {
-                let limits = match has_long_limits || is_only {
+                let limits = match attempts.has_long_limits() || is_only {
                     true => TimeLimits::LONG,
                     false => TimeLimits::short(ask),
                 };
                 match self.ask_at(tracker, &trust, ask, token, limits) {
-                    Ok(reply) => {
-                        may_be_done |= round.may_be_done(&reply, ask);
-                        if let Some(reply) = round.on_reply(reply) {
-                            let unanimous = true;
-                            return Ok(RoundReply { reply, unanimous });
-                        }
+                    Ok(reply) if attempts.on_reply(tracker, &reply) => {
+                        let unanimous = true;
+                        return Ok(RoundReply { reply, unanimous });
                     }
+                    Ok(reply) => round.on_refusal(reply),
                     Err(Trouble::Untrusted(error)) => round.on_untrusted(error),
                     Err(Trouble::Silent { what, sent, late }) => {
-                        may_be_done |= sent && ask.is_write();
+                        if sent {
+                            attempts.on_unanswered(tracker);
+                        }
                         round.on_silence(what, late);
                     }
                 }
             }
-            if round.is_starting && begun.elapsed() < START_WAIT {
-                thread::sleep(START_PAUSE);
-                continue;
+            match attempts.next_round(&round, Instant::now()) {
+                NextRound::After(pause) => thread::sleep(pause),
+                NextRound::Never => return attempts.end(round),
             }
-            if round.late && round.refused.is_none() && !has_long_limits && !is_only {
-                has_long_limits = true;
-                continue;
-            }
-            return round.end(may_be_done);
         }
     }
 
@@ -276,7 +265,7 @@ impl ClusterTrackers {
         let idle = lock(&self.known)
             .get_mut(tracker)
             .and_then(|known| known.idle.take());
-        if let Some(mut connection) = idle.filter(ControlConnection::is_fresh) {
+        if let Some(mut connection) = idle.filter(ControlConnection::is_usable) {
             // If the machine is gone, the request would wait for the whole time of an answer.
             if limits.is_worth_a_probe()
                 && let Err(error) =

@@ -7,29 +7,24 @@
 use super::http::{self, HttpTrackers};
 use super::named_peers::TrackerNames;
 use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
-use super::schedule::FinalAnnounce;
 use super::udp::{self, UdpTrackers};
 use super::{
-    AnnounceFailure, AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy, TrackerStatus,
-    Trackers, tracker_info,
+    AnnounceFailure, AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy,
+    TrackerInfoFile, TrackerStatus, Trackers, finals,
 };
 use crate::base::url::without_user;
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// The number of threads that announce.
 pub(crate) const THREADS: usize = 4;
-/// How long the final announces to all trackers may take together.
-const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
 /// How long the final announces wait for announces in progress.
 const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait for an announce to become due.
@@ -40,15 +35,25 @@ const NUM_WANT: u32 = 50;
 /// Makes the announces of all open swarms.
 #[derive(Debug)]
 pub(crate) struct Announcer {
-    /// The TRACKER_INFO file.
-    pub(crate) tracker_info: PathBuf,
+    pub(crate) tracker_info: TrackerInfoFile,
     http: HttpTrackers,
     udp: UdpTrackers,
     names: TrackerNames,
-    plan: Mutex<AnnouncePlan>,
-    changed: Condvar,
+    plan: Mutex<WatchedPlan>,
+    /// An announce may be due earlier than the threads know.
+    earlier: Condvar,
+    /// An announce has ended.
+    settled: Condvar,
     /// Set when the peer stops: only final announces are made.
     ending: AtomicBool,
+}
+
+/// The plan, and when a thread looks at it next.
+#[derive(Debug, Default)]
+struct WatchedPlan {
+    plan: AnnouncePlan,
+    /// When the thread that waits for the next announce wakes, if one waits.
+    watched_until: Option<Instant>,
 }
 
 impl Announcer {
@@ -56,12 +61,13 @@ impl Announcer {
     pub(crate) fn new(tracker_info: PathBuf, listen: IpAddr) -> Self {
         let source = AnnounceSource::new(listen);
         Self {
-            tracker_info,
+            tracker_info: TrackerInfoFile::new(tracker_info),
             http: HttpTrackers::new(source),
             udp: UdpTrackers::new(source),
             names: TrackerNames::default(),
             plan: Mutex::default(),
-            changed: Condvar::new(),
+            earlier: Condvar::new(),
+            settled: Condvar::new(),
             ending: AtomicBool::new(false),
         }
     }
@@ -69,92 +75,57 @@ impl Announcer {
     /// Marks the torrent of a magnet link as private: from now on it is announced to one of its own
     /// trackers only (BEP 27).
     pub(crate) fn set_private(&self, info_hash: InfoHash) {
-        lock(&self.plan).set_private(info_hash, Instant::now());
-        self.changed.notify_all();
+        self.change(|plan, now| plan.set_private(info_hash, now));
     }
 
-    /// Looks in TRACKER_INFO for a tracker of a swarm that has none, and announces a starved
-    /// download to more of its trackers. Called every few seconds.
-    pub(crate) fn check_trackers(&self, swarm: &dyn Announced, clock: Duration) {
-        let (info_hash, now) = (swarm.info_hash(), Instant::now());
-        let is_starved = swarm.is_starved(clock);
-        let lacks_tracker = lock(&self.plan).lacks_tracker(info_hash);
-        if lacks_tracker {
-            self.read_tracker_info(info_hash);
-            lock(&self.plan).update_tasks(info_hash, now);
-            return self.changed.notify_all();
+    /// Looks in TRACKER_INFO for a tracker of the swarms that have none. Called every few seconds.
+    pub(crate) fn look_for_trackers(&self) {
+        if lock(&self.plan).plan.any_lacks_tracker() {
+            let urls = self.tracker_info.tracker_urls();
+            self.change(|plan, now| {
+                plan.set_listed_trackers(urls);
+                plan.use_listed_trackers(now);
+            });
         }
-        let is_extended = lock(&self.plan).extend_if_starved(info_hash, is_starved, now);
-        if is_extended {
+    }
+
+    /// Announces a starved download to more of its trackers. Called every few seconds.
+    pub(crate) fn extend_if_starved(&self, swarm: &dyn Announced, clock: Duration) {
+        let (info_hash, is_starved) = (swarm.info_hash(), swarm.is_starved(clock));
+        let extend =
+            |plan: &mut AnnouncePlan, now| plan.extend_if_starved(info_hash, is_starved, now);
+        if self.change(extend) {
             log::info!(
                 "{}: no data arrives; announcing to more trackers",
                 swarm.name()
             );
-            self.changed.notify_all();
         }
     }
 
-    /// Sends `stopped` to all trackers, for all swarms, within [`FINAL_ANNOUNCES`]. Nothing is
-    /// announced after that.
+    /// Sends `stopped` to all trackers, for all swarms, within a time limit. Nothing is announced
+    /// after that.
     pub(crate) fn send_final_announces(&self, context: &Context) {
-        let mut by_url: BTreeMap<String, Vec<FinalAnnounce<String, SwarmAtTracker>>> =
-            BTreeMap::new();
-        {
-            let mut plan = lock(&self.plan);
-            plan.end();
+        let announces = {
+            let mut state = lock(&self.plan);
+            state.plan.end();
             self.ending.store(true, Ordering::Relaxed);
-            self.changed.notify_all();
+            self.earlier.notify_all();
             // An announce in progress that arrives after `stopped` would list the peer again.
-            let is_in_progress = |plan: &mut AnnouncePlan| plan.has_announce_in_progress();
+            let is_in_progress = |state: &mut WatchedPlan| state.plan.has_announce_in_progress();
             let waited = self
-                .changed
-                .wait_timeout_while(plan, IN_PROGRESS_WAIT, is_in_progress);
-            let mut plan = recover(waited).0;
-            for announce in plan.take_final_announces() {
-                by_url
-                    .entry(announce.tracker.clone())
-                    .or_default()
-                    .push(announce);
-            }
-        }
-        self.changed.notify_all();
-        let deadline = Instant::now() + FINAL_ANNOUNCES;
-        thread::scope(|scope| {
-            for announces in by_url.into_values() {
-                let thread = thread::Builder::new().name("final-announces".to_owned());
-                let spawned = thread.spawn_scoped(scope, move || {
-                    self.send_final_to(context, announces, deadline)
-                });
-                if let Err(error) = spawned {
-                    log::warn!("the final announces to a tracker are not sent: {error}");
-                }
-            }
-        });
-    }
-
-    /// Sends the final announces to one tracker. Stops at the first one that gets no answer.
-    fn send_final_to(
-        &self,
-        context: &Context,
-        announces: Vec<FinalAnnounce<String, SwarmAtTracker>>,
-        deadline: Instant,
-    ) {
-        for FinalAnnounce {
-            tracker,
-            payload,
-            is_completed,
-        } in announces
-        {
+                .settled
+                .wait_timeout_while(state, IN_PROGRESS_WAIT, is_in_progress);
+            recover(waited).0.plan.take_final_announces()
+        };
+        finals::send_all(announces, |announce, limit| {
             // `completed` is sent before `stopped` if the tracker has not received it.
-            let completed = is_completed.then_some(AnnounceEvent::Completed);
-            for event in completed.into_iter().chain([AnnounceEvent::Stopped]) {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let result = self.ask(context, &tracker, &payload, Some(event), Some(left));
-                if left.is_zero() || result.is_err() {
-                    return;
-                }
-            }
-        }
+            let completed = announce.is_completed.then_some(AnnounceEvent::Completed);
+            let mut events = completed.into_iter().chain([AnnounceEvent::Stopped]);
+            events.all(|event| {
+                let (url, at) = (&announce.tracker, &announce.payload);
+                self.ask(context, url, at, Some(event), Some(limit)).is_ok()
+            })
+        });
     }
 
     /// Makes the due announces until the peer stops. Runs on the threads `announce-N`.
@@ -162,8 +133,8 @@ impl Announcer {
         while let Some(due) = self.next_due() {
             // TRACKER_INFO may have changed since the announce was scheduled.
             self.read_tracker_info(due.info_hash);
-            if !lock(&self.plan).confirm(&due, Instant::now()) {
-                self.changed.notify_all();
+            if !self.change(|plan, now| plan.confirm(&due, now)) {
+                self.settled.notify_all();
                 continue;
             }
             let outcome = self.ask(context, &due.tracker, &due.payload, due.event, None);
@@ -181,31 +152,61 @@ impl Announcer {
 
     /// All known trackers, each with its latest answer.
     pub(crate) fn status(&self) -> Vec<TrackerStatus> {
-        lock(&self.plan).status()
+        lock(&self.plan).plan.status()
     }
 
     /// Waits for a due announce and returns it. `None` when the peer stops.
+    ///
+    /// One thread at a time waits until the next announce is due. The others wait until there is
+    /// none that does.
     fn next_due(&self) -> Option<OpenAnnounce> {
-        let mut plan = lock(&self.plan);
+        let mut state = lock(&self.plan);
         loop {
-            if plan.has_ended() {
+            if state.plan.has_ended() {
                 return None;
             }
             let now = Instant::now();
-            let pause = match plan.take(now) {
-                Ok(due) => return Some(due),
-                Err(next) => next.map_or(MAX_WAIT, |next| next.saturating_duration_since(now)),
+            let longest = now + MAX_WAIT;
+            let until = match state.plan.take(now) {
+                Ok(due) => {
+                    self.wake_if_unwatched(&state);
+                    return Some(due);
+                }
+                Err(next) => next.map_or(longest, |next| next.min(longest)),
             };
-            let waited = self.changed.wait_timeout(plan, pause.min(MAX_WAIT));
-            plan = recover(waited).0;
+            let watches = state.watched_until.is_none_or(|watched| until < watched);
+            if watches {
+                state.watched_until = Some(until);
+            }
+            let pause = if watches { until - now } else { MAX_WAIT };
+            state = recover(self.earlier.wait_timeout(state, pause)).0;
+            if watches && state.watched_until == Some(until) {
+                state.watched_until = None;
+            }
+        }
+    }
+
+    /// Changes the plan. If an announce is due earlier than before, a thread wakes.
+    fn change<R>(&self, change: impl FnOnce(&mut AnnouncePlan, Instant) -> R) -> R {
+        let mut state = lock(&self.plan);
+        let result = change(&mut state.plan, Instant::now());
+        self.wake_if_unwatched(&state);
+        result
+    }
+
+    /// Wakes a thread if none waits until the next announce is due.
+    fn wake_if_unwatched(&self, state: &WatchedPlan) {
+        let next = state.plan.next();
+        if next.is_some_and(|next| state.watched_until.is_none_or(|watched| next < watched)) {
+            self.earlier.notify_one();
         }
     }
 
     /// Reads TRACKER_INFO, unless the swarm is private.
     fn read_tracker_info(&self, info_hash: InfoHash) {
-        if !lock(&self.plan).is_private(info_hash) {
-            let urls = tracker_info::tracker_urls(&self.tracker_info);
-            lock(&self.plan).set_listed_trackers(urls);
+        if !lock(&self.plan).plan.is_private(info_hash) {
+            let urls = self.tracker_info.tracker_urls();
+            lock(&self.plan).plan.set_listed_trackers(urls);
         }
     }
 
@@ -248,8 +249,8 @@ impl Announcer {
         outcome: Result<AnnounceResponse, AnnounceFailure>,
     ) -> AnnounceResult {
         let lacks_peers = due.payload.swarm.lacks_peers();
-        let result = lock(&self.plan).settle(due, outcome, lacks_peers, Instant::now());
-        self.changed.notify_all();
+        let result = self.change(|plan, now| plan.settle(due, outcome, lacks_peers, now));
+        self.settled.notify_all();
         result
     }
 }
@@ -261,17 +262,15 @@ impl<S: Announced + 'static> Trackers<S> for Announcer {
         if swarm.tier_policy() != TierPolicy::OneTracker {
             self.read_tracker_info(swarm.info_hash());
         }
-        lock(&self.plan).announce(&swarm, event, Instant::now());
-        self.changed.notify_all();
+        self.change(|plan, now| plan.announce(&swarm, event, now));
     }
 
     fn leave(&self, info_hash: InfoHash) {
-        lock(&self.plan).leave(info_hash, Instant::now());
-        self.changed.notify_all();
+        self.change(|plan, now| plan.leave(info_hash, now));
     }
 
     fn trouble(&self, info_hash: InfoHash) -> Option<String> {
-        lock(&self.plan).trouble(info_hash)
+        lock(&self.plan).plan.trouble(info_hash)
     }
 
     /// Open swarms need no user.

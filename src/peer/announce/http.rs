@@ -23,6 +23,8 @@ use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector}
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// The minimum time for an announce over the second family, however long the first one took.
 const SECOND_FAMILY: Duration = Duration::from_secs(1);
+/// The maximum number of connections kept open between announces.
+const MAX_IDLE: usize = 16;
 /// The environment variable that names the file of trusted certificate authorities. Other programs
 /// use the same one.
 pub(crate) const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
@@ -192,7 +194,8 @@ impl Client {
             .timeout_connect(Some(ANSWER / 2))
             .http_status_as_error(false)
             .max_redirects(3)
-            .max_idle_connections(16)
+            .max_idle_connections(MAX_IDLE)
+            .max_idle_connections_per_host(MAX_IDLE)
             .proxy(None)
             .tls_config(tls)
             .user_agent(concat!("pieceful/", env!("CARGO_PKG_VERSION")))

@@ -10,6 +10,7 @@
 mod announced;
 mod announcer;
 mod bound;
+mod finals;
 mod http;
 pub(super) mod named_peers;
 mod pace;
@@ -32,3 +33,4 @@ pub(super) use tracker_info::{read_tracker_info, url_of};
 
 use super::{Context, TrackerStatus, Trackers};
 use source::{AnnounceFailure, AnnounceSource, canonical};
+use tracker_info::TrackerInfoFile;

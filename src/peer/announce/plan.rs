@@ -12,7 +12,7 @@ use super::{AnnounceFailure, Announced, TrackerStatus};
 use crate::base::url::without_user;
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceEvent, AnnounceResponse, HostPort, Refusal};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,8 +31,10 @@ const PACE: Pace = Pace {
 pub(super) struct AnnouncePlan {
     schedule: Schedule<String, SwarmAtTracker>,
     swarms: HashMap<InfoHash, AnnouncedSwarm>,
+    /// The swarms without a tracker. TRACKER_INFO may name one later.
+    without_tracker: HashSet<InfoHash>,
     /// The trackers that TRACKER_INFO listed when it was last read.
-    listed_trackers: Vec<String>,
+    listed_trackers: Arc<[String]>,
 }
 
 /// A swarm that is announced, even while it has no tracker.
@@ -76,15 +78,30 @@ impl Default for AnnouncePlan {
         Self {
             schedule: Schedule::new(PACE),
             swarms: HashMap::new(),
-            listed_trackers: Vec::new(),
+            without_tracker: HashSet::new(),
+            listed_trackers: Arc::default(),
         }
     }
 }
 
 impl AnnouncePlan {
     /// Sets the trackers that TRACKER_INFO lists.
-    pub(super) fn set_listed_trackers(&mut self, urls: Vec<String>) {
+    pub(super) fn set_listed_trackers(&mut self, urls: Arc<[String]>) {
         self.listed_trackers = urls;
+    }
+
+    /// Whether a swarm waits for TRACKER_INFO to name a tracker.
+    pub(super) fn any_lacks_tracker(&self) -> bool {
+        !self.without_tracker.is_empty()
+    }
+
+    /// Announces the swarms without a tracker to those that TRACKER_INFO lists now.
+    pub(super) fn use_listed_trackers(&mut self, now: Instant) {
+        if !self.listed_trackers.is_empty() {
+            for info_hash in std::mem::take(&mut self.without_tracker) {
+                self.update_tasks(info_hash, now);
+            }
+        }
     }
 
     /// Announces a swarm to its trackers as soon as possible, and then regularly.
@@ -134,11 +151,6 @@ impl AnnouncePlan {
         swarm.is_some_and(|swarm| swarm.tiers.is_private())
     }
 
-    /// Whether a swarm has no tracker. TRACKER_INFO may name one later.
-    pub(super) fn lacks_tracker(&self, info_hash: InfoHash) -> bool {
-        self.swarms.contains_key(&info_hash) && !self.schedule.contains(info_hash)
-    }
-
     /// Records whether a download is starved. Returns whether it is announced to more of its
     /// trackers from now on.
     pub(super) fn extend_if_starved(
@@ -172,6 +184,10 @@ impl AnnouncePlan {
         if !tiers.is_private() {
             wanted.extend(self.listed_trackers.iter().cloned());
         }
+        match wanted.is_empty() && !tiers.is_private() {
+            true => self.without_tracker.insert(info_hash),
+            false => self.without_tracker.remove(&info_hash),
+        };
         for url in &wanted {
             let at = SwarmAtTracker {
                 swarm: Arc::clone(&swarm.announced),
@@ -187,13 +203,19 @@ impl AnnouncePlan {
     /// Forgets a swarm. The trackers that may list it receive `stopped`.
     pub(super) fn leave(&mut self, info_hash: InfoHash, now: Instant) {
         self.swarms.remove(&info_hash);
+        self.without_tracker.remove(&info_hash);
         self.schedule.leave(info_hash, now);
+    }
+
+    /// When the next announce is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.schedule.next()
     }
 
     /// Takes a due announce. If there is none, returns when the next one is due.
     pub(super) fn take(&mut self, now: Instant) -> Result<OpenAnnounce, Option<Instant>> {
         let due = self.schedule.take(now).pop();
-        due.ok_or_else(|| self.schedule.next())
+        due.ok_or_else(|| self.next())
     }
 
     /// Whether a taken announce is still to be made, given the current TRACKER_INFO.
@@ -232,8 +254,12 @@ impl AnnouncePlan {
         }
         let outcome = match outcome {
             Ok(response) => {
+                let interval = match due.event {
+                    Some(AnnounceEvent::Started) => first_interval(info_hash, &response),
+                    _ => response.interval,
+                };
                 let answer = TrackerAnswer {
-                    interval: response.interval,
+                    interval,
                     min_interval: response.min_interval,
                     lacks_peers,
                 };
@@ -341,6 +367,19 @@ impl AnnouncePlan {
         }
         trouble
     }
+}
+
+/// The interval after `started`: between the shortest that the tracker accepts and the one that it
+/// asks for, at a point that the info-hash decides. Otherwise a peer that starts with thousands of
+/// shares would announce all of them at the same moment, again and again.
+fn first_interval(info_hash: InfoHash, response: &AnnounceResponse) -> Duration {
+    let shortest = response.min_interval.unwrap_or(response.interval);
+    let range = response.interval.saturating_sub(shortest);
+    let [first, second, ..] = info_hash.0;
+    let point = u32::from(u16::from_be_bytes([first, second]));
+    response
+        .interval
+        .saturating_sub(range * point / (1 << u16::BITS))
 }
 
 type Task = schedule::AnnounceTask<SwarmAtTracker>;

@@ -1,9 +1,90 @@
 //! The cluster's trackers, as the TRACKER_INFO file lists them.
 
-use crate::system::cause;
+use crate::system::{cause, lock, since_1970};
 use crate::wire::TrackerInfo;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A file that was changed less than this time before it was read is read again, even if it looks
+/// unchanged: file systems do not tell apart two changes that follow each other quickly.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
+/// The TRACKER_INFO file, which may be written or changed at any time. It is read only if it has
+/// changed, because a peer with many shares asks for it often.
+#[derive(Debug)]
+pub(crate) struct TrackerInfoFile {
+    path: PathBuf,
+    last: Mutex<Option<(Version, Arc<[String]>)>>,
+}
+
+/// What changes when a file is written or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    length: u64,
+    /// When its content and its inode changed last, in nanoseconds since 1970.
+    changed: [i128; 2],
+}
+
+impl TrackerInfoFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        let last = Mutex::default();
+        Self { path, last }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The announce URLs of the trackers in the file; none if it cannot be read.
+    pub(crate) fn tracker_urls(&self) -> Arc<[String]> {
+        let version = self.version();
+        let known = lock(&self.last).clone();
+        if let Some((known, urls)) = known
+            && Some(known) == version
+        {
+            return urls;
+        }
+        // The version is older than the text, so a change in between is noticed later.
+        let info = read_tracker_info(&self.path).unwrap_or_default();
+        let urls = info.addresses.iter();
+        let urls: Arc<[String]> = urls.map(|address| url_of(&address.to_string())).collect();
+        let now = since_1970().as_nanos().cast_signed();
+        let settled = version.filter(|version| version.is_settled(now));
+        *lock(&self.last) = settled.map(|version| (version, Arc::clone(&urls)));
+        urls
+    }
+
+    /// The version of the file; `None` if it cannot be examined.
+    fn version(&self) -> Option<Version> {
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        let nanoseconds = |seconds, rest| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Some(Version {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            changed: [
+                nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+                nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            ],
+        })
+    }
+}
+
+impl Version {
+    /// Whether the last change was a while before `now`.
+    fn is_settled(&self, now: i128) -> bool {
+        let settled_after = SETTLED_AFTER.as_nanos().cast_signed();
+        let settles = self
+            .changed
+            .map(|changed| changed.saturating_add(settled_after));
+        settles.iter().all(|settles| *settles <= now)
+    }
+}
 
 /// The contents of a TRACKER_INFO file that lists at least one tracker.
 ///
@@ -27,16 +108,39 @@ pub(crate) fn read_tracker_info(path: &Path) -> Result<TrackerInfo, String> {
     Ok(info)
 }
 
-/// The announce URLs of the trackers in a TRACKER_INFO file; none if it cannot be read.
-pub(crate) fn tracker_urls(tracker_info: &Path) -> Vec<String> {
-    let info = read_tracker_info(tracker_info).unwrap_or_default();
-    info.addresses
-        .iter()
-        .map(|address| url_of(&address.to_string()))
-        .collect()
-}
-
 /// The announce URL of a cluster's tracker at `HOST:PORT`.
 pub(crate) fn url_of(tracker: &str) -> String {
     format!("http://{tracker}/announce")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn every_change_is_noticed_and_an_unchanged_file_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tracker_info.txt");
+        let file = TrackerInfoFile::new(path.clone());
+        let urls = |file: &TrackerInfoFile| file.tracker_urls().concat();
+        assert_eq!(urls(&file), "");
+        // Changes of the same length, one right after the other.
+        for port in 1..=200 {
+            fs::write(&path, format!("a:{}\n", 1_000 + port)).unwrap();
+            assert_eq!(urls(&file), format!("http://a:{}/announce", 1_000 + port));
+        }
+        assert!(lock(&file.last).is_none(), "it may change unnoticed");
+        let mut version = file.version().unwrap();
+        let settles = version.changed[0].max(version.changed[1]) + 2_000_000_000;
+        assert!(version.is_settled(settles) && !version.is_settled(settles - 1));
+        let other: Arc<[String]> = Arc::new(["kept".to_owned()]);
+        *lock(&file.last) = Some((version, other));
+        assert_eq!(urls(&file), "kept");
+        version.inode += 1;
+        *lock(&file.last) = Some((version, Arc::default()));
+        assert_eq!(urls(&file), "http://a:1200/announce");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(urls(&file), "");
+    }
 }

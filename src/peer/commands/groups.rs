@@ -46,6 +46,15 @@ pub struct ListedFile {
     pub here: bool,
 }
 
+/// Where [`Peer::stop_share`] ends a share of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopScope {
+    /// At this peer and in the catalogue.
+    Everywhere,
+    /// At this peer only. Others go on sharing it, among them other peers of the same user.
+    ThisPeer,
+}
+
 impl Peer {
     /// Logs in. The user's transfers in groups go on.
     ///
@@ -287,12 +296,18 @@ impl Peer {
         Ok(OpenedFiles::replacement(download, &selection, false))
     }
 
-    /// Ends a share or download of a group at this peer, and withdraws it from the catalogue if the
-    /// user published it or owns the group. Returns whether it was withdrawn.
+    /// Ends a share or download of a group at this peer, also after a restart. Withdraws it from the
+    /// catalogue if the user published it or owns the group, unless `scope` is this peer only.
+    /// Returns whether it was withdrawn.
     ///
     /// # Errors
-    /// When this peer does not have it and the user may not withdraw it.
-    pub fn stop_share(&self, group: &Label, name: &str) -> Result<bool, PeerError> {
+    /// When this peer does not have it and does not withdraw it.
+    pub fn stop_share(
+        &self,
+        group: &Label,
+        name: &str,
+        scope: StopScope,
+    ) -> Result<bool, PeerError> {
         let membership = self.membership(group)?;
         let info = self.account().metainfo(&membership.group, name);
         let info_hash = info.ok().map(|info| info.info_hash());
@@ -310,8 +325,18 @@ impl Peer {
         } else {
             same
         };
-        let withdrawn = match self.account().withdraw(&membership.group, name) {
-            Ok(()) => true,
+        let withdraw = || match scope {
+            StopScope::Everywhere => self
+                .account()
+                .withdraw(&membership.group, name)
+                .map(|()| true),
+            StopScope::ThisPeer if to_end.is_empty() => {
+                Err(AccountError::NotHere(name.chars().take(80).collect()))
+            }
+            StopScope::ThisPeer => Ok(false),
+        };
+        let withdrawn = match withdraw() {
+            Ok(withdrawn) => withdrawn,
             Err(AccountError::Refused(refused))
                 if matches!(
                     refused.kind,

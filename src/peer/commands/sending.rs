@@ -42,7 +42,7 @@ impl Peer {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
         let announcer = &self.services.announcer;
-        let trackers = announce::read_tracker_info(&announcer.tracker_info);
+        let trackers = announce::read_tracker_info(announcer.tracker_info.path());
         let trackers = trackers.map_err(PeerError::NoTracker)?.addresses;
         // What cannot be written in the end is found now, because hashing may take long.
         check_output(torrent).map_err(PeerError::file(torrent))?;

@@ -5,7 +5,7 @@
 //! from its answer (`client`).
 
 use super::client::{GroupAnnounce, GroupTrackers, GroupTransfer, suspended_until};
-use super::{Group, GroupClient};
+use super::{ChangedFiles, Group, GroupClient};
 use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, Pace, Schedule};
 use crate::peer::{Account, Membership, Trackers, Transfer};
 use crate::system::{lock, recover};
@@ -41,6 +41,7 @@ const SUSPEND_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct GroupAnnouncer {
     schedule: Mutex<Schedule<GroupTrackers, GroupTransfer>>,
     changed: Condvar,
+    changed_files: ChangedFiles,
 }
 
 impl Default for GroupAnnouncer {
@@ -48,6 +49,7 @@ impl Default for GroupAnnouncer {
         Self {
             schedule: Mutex::new(Schedule::new(PACE)),
             changed: Condvar::new(),
+            changed_files: ChangedFiles::default(),
         }
     }
 }
@@ -74,6 +76,11 @@ impl GroupAnnouncer {
         schedule.begin(info_hash, &group_transfer.trackers(), group_transfer, now);
         drop(schedule);
         self.changed.notify_all();
+    }
+
+    /// What is known of shares whose files have changed.
+    pub(crate) fn changed_files(&self) -> &ChangedFiles {
+        &self.changed_files
     }
 
     /// Resumes suspended announces, after a log-in.
@@ -223,6 +230,11 @@ impl Trackers<Transfer> for MemberAnnouncer {
 
     fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         self.announcer.trouble(info_hash)
+    }
+
+    fn owner_trouble(&self, info_hash: InfoHash) -> Option<String> {
+        let has_changed = self.announcer.changed_files.has(info_hash);
+        has_changed.then(|| "the owner's files have changed".to_owned())
     }
 
     fn suspended(&self) -> Option<String> {

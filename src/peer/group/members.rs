@@ -7,7 +7,7 @@ use crate::system::since_1970;
 /// Ends links to users who are no longer members, and links whose certificate has expired.
 pub(crate) fn close_links_of_former_members(transfers: &Transfers, groups: &Groups) {
     let now = since_1970();
-    for transfer in transfers.transfers() {
+    for transfer in transfers.of_groups() {
         let Some(membership) = &transfer.plan.group else {
             continue;
         };

@@ -119,15 +119,20 @@ impl MagnetSearch {
 
     /// Reads or changes the addresses that it calls.
     pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
-        act(&mut lock(&self.state).contacts)
+        let result = act(&mut lock(&self.state).contacts);
+        self.context.ticks.wake(self.info_hash());
+        result
     }
 
-    /// Addresses to call now.
-    pub(crate) fn next_calls(&self, now: Duration) -> Vec<SocketAddr> {
-        let mut state = lock(&self.state);
+    /// Handles a clock tick. Returns the addresses to call now, and when the next address is due.
+    pub(crate) fn tick(&self) -> (Vec<SocketAddr>, Option<Duration>) {
+        let (mut state, now) = (lock(&self.state), self.context.now());
         match state.phase {
-            Phase::Seeking => state.contacts.next_calls((0, 0), MAX_CALLS, now),
-            Phase::Found | Phase::Failed(_) => Vec::new(),
+            Phase::Seeking => {
+                let calls = state.contacts.next_calls((0, 0), MAX_CALLS, now);
+                (calls, state.contacts.next_due())
+            }
+            Phase::Found | Phase::Failed(_) => Default::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::iter;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The core of a transfer and its links, behind the transfer's lock.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct SwarmState {
     pub(super) core: Core<BlockBuffer>,
     /// The open links. A link is removed after its threads have ended.
     pub(super) links: HashMap<LinkId, Arc<Link>>,
+    /// When the thread `tick` does the timed work next, if it will.
+    next_tick: Option<Duration>,
 }
 
 /// Carries out the effects that must not run under the transfer's lock.
@@ -65,12 +68,36 @@ impl SwarmState {
         Self {
             core,
             links: HashMap::new(),
+            next_tick: None,
+        }
+    }
+
+    /// Handles a clock tick. Returns when the next one is due, if there is timed work.
+    pub(super) fn tick(&mut self, now: Duration) -> Option<Duration> {
+        let Self { core, links, .. } = self;
+        core.on_tick(now, |id| match links.get(&id) {
+            Some(link) => link.activity(now),
+            None => Default::default(),
+        });
+        self.next_tick = core.next_tick();
+        self.next_tick
+    }
+
+    /// Wakes the thread `tick`, if there is timed work that it does not know of.
+    pub(super) fn wake(&mut self, context: &Context, info_hash: InfoHash) {
+        if self.next_tick == Some(Duration::ZERO) {
+            return;
+        }
+        let next = self.core.next_tick();
+        if next.is_some() && next != self.next_tick {
+            self.next_tick = Some(Duration::ZERO);
+            context.ticks.wake(info_hash);
         }
     }
 
     /// Carries out the effects that are allowed under the lock, and returns the others.
     pub(super) fn carry_out(&mut self, context: &Context, info_hash: InfoHash) -> DeferredEffects {
-        let Self { core, links } = self;
+        let Self { core, links, .. } = self;
         let mut deferred = DeferredEffects::default();
         let mut effects = core.take_effects().peekable();
         while let Some(effect) = effects.next() {

@@ -89,8 +89,16 @@ fn finish(
     if let (Err(_), RecordKind::Download(place)) = (&finished, &transfer.plan.kind) {
         transfer.undo_steps(place)?;
     }
-    finished?;
-    store.seal(&store.stamps()?);
+    let path = finished?;
+    let stamps = store.stamps()?;
+    store.seal(&stamps);
+    // The files of a finished share do not stay open. If they are not there any more, the thread
+    // `watch` notices.
+    let whole = transfer.plan.open_whole(transfer.info(), &path);
+    if let Some(whole) = whole.ok().filter(|whole| whole.are_all_unchanged(&stamps)) {
+        whole.seal(&stamps);
+        transfer.files.replace_whole(store, whole);
+    }
     Ok(())
 }
 

@@ -48,7 +48,7 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, L
         extensions: connection.handshake.extensions,
     };
     let (stream, member) = (connection.stream, connection.member);
-    let (admitted, deferred) = transfer.with_swarm(|SwarmState { core, links }, now| {
+    let (admitted, deferred) = transfer.with_swarm(|SwarmState { core, links, .. }, now| {
         // This check is under the lock. So a stop is either seen here, or finds the link and closes
         // it.
         if transfer.context.stop.is_stopped() {
@@ -96,7 +96,7 @@ fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
 fn on_link_ended(transfer: &Transfer, link: &Link, ended: &EndReason) {
     let (id, name) = (link.id(), transfer.name());
     let reason = link.reason().unwrap_or_else(|| ended.to_string());
-    let (listens_at, deferred) = transfer.with_swarm(|SwarmState { core, links }, now| {
+    let (listens_at, deferred) = transfer.with_swarm(|SwarmState { core, links, .. }, now| {
         links.remove(&id);
         let core_link = core.link(id);
         let listens_at = core_link.and_then(|link| link.listens_at());

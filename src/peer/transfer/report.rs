@@ -23,6 +23,7 @@ impl Transfer {
     /// The state of a download.
     pub(crate) fn download_status(&self) -> DownloadStatus {
         let tracker_trouble = self.tracker_trouble();
+        let owner_trouble = self.trackers.owner_trouble(self.info_hash());
         let suspended = self.suspended();
         let now = self.context.now();
         self.inspect(|core| {
@@ -49,7 +50,7 @@ impl Transfer {
                 peers: core.links().len(),
                 from,
                 path: self.plan.path(),
-                trouble: suspended.or_else(|| trouble(core, tracker_trouble, now)),
+                trouble: suspended.or_else(|| trouble(core, owner_trouble, tracker_trouble, now)),
             }
         })
     }
@@ -125,6 +126,7 @@ fn withdrawn(reason: &str) -> String {
 /// Why a download makes no progress, or why a share is not served.
 fn trouble(
     core: &Core<BlockBuffer>,
+    owner_trouble: Option<String>,
     tracker_trouble: Option<String>,
     now: Duration,
 ) -> Option<String> {
@@ -136,6 +138,9 @@ fn trouble(
     };
     let mut reason = match core.source_status(now) {
         SourceStatus::HasSource => return trouble,
+        SourceStatus::NoPeerKnown | SourceStatus::NoLink if owner_trouble.is_some() => {
+            return owner_trouble;
+        }
         SourceStatus::NoLinkHasMissingPieces => {
             "no connected peer has the missing pieces".to_owned()
         }

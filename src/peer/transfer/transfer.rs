@@ -130,17 +130,13 @@ impl Transfer {
         result
     }
 
-    /// Handles a clock tick. Returns the addresses to call now.
-    pub(crate) fn tick(&self) -> Vec<SocketAddr> {
-        let ((), mut deferred) = self.with_swarm(|SwarmState { core, links }, now| {
-            core.on_tick(now, |id| match links.get(&id) {
-                Some(link) => link.activity(now),
-                None => Default::default(),
-            });
-        });
+    /// Handles a clock tick. Returns the addresses to call now, and when the next tick is due, if
+    /// there is timed work.
+    pub(crate) fn tick(&self) -> (Vec<SocketAddr>, Option<Duration>) {
+        let (next, mut deferred) = self.with_swarm(SwarmState::tick);
         let calls = deferred.take_calls();
         deferred.carry_out(self);
-        calls
+        (calls, next)
     }
 
     /// Calls `act` with the core and the links, and carries out the effects that are allowed under
@@ -153,6 +149,7 @@ impl Transfer {
         // The time is read under the lock, so that the core never sees it go back.
         let result = act(&mut swarm, self.context.now());
         let deferred = swarm.carry_out(&self.context, self.info_hash());
+        swarm.wake(&self.context, self.info_hash());
         (result, deferred)
     }
 
@@ -168,13 +165,19 @@ impl Transfer {
 
     /// Reads or changes the addresses that the core may call.
     pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
-        act(lock(&self.swarm).core.contacts_mut())
+        let mut swarm = lock(&self.swarm);
+        let result = act(swarm.core.contacts_mut());
+        swarm.wake(&self.context, self.info_hash());
+        result
     }
 
     /// Adds addresses from a tracker or a person. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.contacts(|contacts| contacts.add_all(addresses));
-        self.context.ticks.trigger();
+        let mut addresses = addresses.into_iter().peekable();
+        if addresses.peek().is_some() {
+            self.contacts(|contacts| contacts.add_all(addresses));
+            self.context.ticks.trigger();
+        }
     }
 
     /// Closes all links.
@@ -247,6 +250,7 @@ impl Transfer {
     /// Asks the thread `tick` to start the threads of its web seeds, after it has begun to fetch.
     pub(super) fn set_web_seeds_due(&self) {
         self.web_seeds_due.store(true, Ordering::Relaxed);
+        self.context.ticks.wake(self.info_hash());
         self.context.ticks.trigger();
     }
 

@@ -5,7 +5,7 @@
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};
 use crate::torrent::Info;
 use crate::tracker::registry::{Refusal, Registry, Update};
-use crate::tracker::store::{Durability, RegistryStore};
+use crate::tracker::store::{Durability, RegistryStore, WriteError};
 use crate::wire::access::{AccessAnswer, AccessRefusal};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,9 +76,11 @@ impl IdempotentWrites {
                 log::info!("{what}");
                 Ok(durability)
             }
-            Err(error) => match self.confirm_previous(key, || what.to_owned())? {
-                Some(durability) => Ok(durability),
-                None => Err(from_write_error(error)),
+            Err(error) => match self.confirm_previous(key, || what.to_owned()) {
+                Ok(Some(durability)) => Ok(durability),
+                Ok(None) => Err(from_write_error(error)),
+                // The receipt is here, so the write may be saved.
+                Err(_) => Err(from_write_error(WriteError::NotSaved)),
             },
         }
     }

@@ -8,11 +8,13 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, ListPage, SeenDecisions, ShortText,
 };
 
-/// A page of the decisions that are not covered by `seen`.
-pub(super) fn decisions(
+/// A page of the news that is not covered by `seen`: decisions, and with `requests` also requests to
+/// join groups of the account.
+pub(super) fn news(
     store: &RegistryStore,
     account: RowId,
     seen: &SeenDecisions,
+    requests: bool,
     after: Option<ShortText>,
 ) -> Result<AccessAnswer, AccessRefusal> {
     let seen = match seen.as_bytes() {
@@ -24,11 +26,15 @@ pub(super) fn decisions(
     };
     let after: Option<Cursor> = views::parse_cursor(after)?;
     Ok(store.read(|registry| {
-        let page = registry.decisions(account, &seen, after.as_ref(), PAGE_LENGTH);
+        let after = after.as_ref();
+        let page = match requests {
+            true => registry.decisions_and_requests(account, &seen, after, PAGE_LENGTH),
+            false => registry.decisions(account, &seen, after, PAGE_LENGTH),
+        };
         let mut covered = seen.clone();
         covered.join(registry.version_vector());
         AccessAnswer::Decisions {
-            page: views::page(page, views::decision),
+            page: views::page(page, views::news),
             seen: SeenDecisions::new(covered.encode()).unwrap_or_default(),
         }
     }))

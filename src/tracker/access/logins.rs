@@ -3,7 +3,7 @@
 use super::{
     AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, Login, PasswordAttempt,
     PasswordAttempts, PasswordHasher, RequestContext, TokenError, TokenKey, account_label,
-    from_hashing_error, from_refusal, no_randomness, refused,
+    check_new_password, from_hashing_error, from_refusal, no_randomness, refused,
 };
 use crate::certificate::Authority;
 use crate::system::since_1970;
@@ -101,6 +101,7 @@ impl Logins {
         old: &Password,
         new: &Password,
     ) -> Result<AccessAnswer, AccessRefusal> {
+        check_new_password(new)?;
         let id = context.login.account;
         let account = self.account(id)?;
         let label = account_label(&self.store, id)?;

@@ -6,6 +6,7 @@
 //! ([`store`](super::store)).
 
 mod attempts;
+mod changed_shares;
 mod code;
 mod control_connection;
 mod idempotency;
@@ -28,6 +29,7 @@ mod uploads;
 mod views;
 
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
+use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::serve_peer;
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
@@ -37,7 +39,9 @@ use logins::Logins;
 pub use operator::{OperatorAccess, RegistryCounts};
 use passwords::{HashingError, PasswordHasher};
 use port_checks::PortChecks;
-use refusals::{from_hashing_error, from_refusal, from_write_error, no_randomness, refused};
+use refusals::{
+    check_new_password, from_hashing_error, from_refusal, from_write_error, no_randomness, refused,
+};
 pub(super) use registrar::Registrar;
 use request_context::{CompletedRequest, RequestContext};
 pub use settings::{AccessSettings, Registration};

@@ -4,12 +4,10 @@
 //! In scope: the operations. Out of scope: reading the operator's input, and printing results.
 
 use super::{
-    INVITE_LIFETIME, InviteCode, Logins, Registration, from_refusal, from_write_error,
-    no_randomness,
+    INVITE_LIFETIME, InviteCode, Logins, Registration, check_new_password, from_refusal,
+    from_write_error, no_randomness,
 };
-use crate::tracker::registry::{
-    Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, UserName,
-};
+use crate::tracker::registry::{Cursor, GroupView, Label, NewAccount, Page, Registry, UserName};
 use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{Durability, RegistryStore};
 use crate::wire::access::AccessRefusal;
@@ -84,13 +82,9 @@ impl OperatorAccess {
         name: UserName,
         password: &Password,
     ) -> Result<Durability, AccessRefusal> {
-        let label = Label::from(&name);
-        let taken = self
-            .store
-            .read(|registry| registry.account_id(&label).is_ok());
-        if taken {
-            return Err(from_refusal(Refusal::NameTaken(label)));
-        }
+        check_new_password(password)?;
+        let free = self.store.read(|registry| registry.check_user_name(&name));
+        free.map_err(from_refusal)?;
         let what = format!("user {name} is created on the console");
         let new = NewAccount {
             id: self.logins.random_id()?,

@@ -6,6 +6,7 @@ use crate::tracker::replication::{ReplicaError, Serving};
 use crate::tracker::store::WriteError;
 use crate::wire::access::{AccessErrorKind, AccessRefusal};
 use crate::wire::control::TextLine;
+use crate::wire::password::Password;
 use std::fmt::Display;
 
 pub(super) fn refused(kind: AccessErrorKind, message: impl Display) -> AccessRefusal {
@@ -39,6 +40,12 @@ pub(super) fn from_write_error(error: WriteError) -> AccessRefusal {
              again, check whether the change was made",
         ),
     }
+}
+
+/// Checks a password that an account is to get. Peers check it too, with an error kind of their own.
+pub(super) fn check_new_password(password: &Password) -> Result<(), AccessRefusal> {
+    let checked = password.check_new();
+    checked.map_err(|error| refused(AccessErrorKind::BadRequest, error))
 }
 
 pub(super) fn no_randomness() -> AccessRefusal {

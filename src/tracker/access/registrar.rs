@@ -8,9 +8,9 @@
 use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
-    AccessSettings, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites, InviteCode,
-    Login, Logins, OperatorAccess, PortChecks, Registration, RequestContext, TOKEN_LIFETIME,
-    from_refusal, from_write_error, no_randomness, refused,
+    AccessSettings, ChangedShares, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites,
+    InviteCode, Login, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
+    TOKEN_LIFETIME, check_new_password, from_refusal, from_write_error, no_randomness, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
@@ -22,7 +22,7 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest,
     AccessRequestMessage, PortCheck, ShortText, Token,
 };
-use crate::wire::name::{GroupName, Label, UserName};
+use crate::wire::name::{GroupName, UserName};
 use crate::wire::password::Password;
 use std::fmt::Display;
 use std::io;
@@ -37,6 +37,7 @@ pub(in crate::tracker) struct Registrar {
     logins: Arc<Logins>,
     writes: IdempotentWrites,
     shares: GroupShares,
+    changed_shares: ChangedShares,
     port_checks: PortChecks,
     registration: Registration,
 }
@@ -59,6 +60,7 @@ impl Registrar {
         Ok(Self {
             logins: Arc::new(Logins::start(Arc::clone(&store), cluster)?),
             writes: IdempotentWrites::new(Arc::clone(&store)),
+            changed_shares: ChangedShares::new(Arc::clone(&store)),
             shares: GroupShares::new(Arc::clone(&store), announce_interval, certificate_lifetime),
             port_checks: PortChecks::default(),
             registration,
@@ -331,9 +333,14 @@ impl Registrar {
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
             AccessRequest::Announce(announce) => self.shares.announce(context, &announce),
-            AccessRequest::ListDecisions { seen, after } => {
-                lists::decisions(store, account, &seen, after)
+            AccessRequest::ChangedShares { group, changed } => {
+                self.changed_shares.exchange(context, &group, &changed)
             }
+            AccessRequest::ListDecisions {
+                seen,
+                requests,
+                after,
+            } => lists::news(store, account, &seen, requests, after),
             _ => Err(token_not_allowed()),
         }
     }
@@ -391,17 +398,14 @@ impl Registrar {
         };
         // The code and the name are checked before the expensive hashing, and again by the write.
         // If a code is required, nobody without a valid one learns which names are taken.
-        let label = Label::from(&name);
+        check_new_password(password)?;
         self.store.read(|registry| {
             if let Some(code) = &code {
                 registry
                     .check_invite(&code.hash(), since_1970())
                     .map_err(from_refusal)?;
             }
-            match registry.account_id(&label) {
-                Ok(_) => Err(from_refusal(Refusal::NameTaken(label))),
-                Err(_) => Ok(()),
-            }
+            registry.check_user_name(&name).map_err(from_refusal)
         })?;
         let _attempt = self.logins.begin_attempt(None, from)?;
         let what = format!("user {name} is created from {from}");

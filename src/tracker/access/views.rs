@@ -73,11 +73,12 @@ pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
     }
 }
 
-pub(super) fn decision(decision: registry::Decision) -> DecisionEntry {
+pub(super) fn news(news: registry::News) -> DecisionEntry {
     DecisionEntry {
-        group: decision.label,
-        outcome: decision.outcome,
-        decided_at: decision.at.wall(),
+        group: news.label,
+        outcome: news.outcome,
+        user: news.user,
+        decided_at: news.at.wall(),
     }
 }
 

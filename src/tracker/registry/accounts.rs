@@ -28,6 +28,14 @@ impl Registry {
         self.write(version, &[account.id], [Row::Account(account)])
     }
 
+    /// Checks that a new account can have this name.
+    ///
+    /// # Errors
+    /// [`Refusal::NameTaken`].
+    pub fn check_user_name(&self, name: &UserName) -> Result<(), Refusal> {
+        self.index.account_names.check_free(name)
+    }
+
     /// Creates an invite that expires at `expires` (since 1970).
     ///
     /// # Errors
@@ -198,7 +206,7 @@ impl Registry {
 
     fn new_account(&self, new: NewAccount, version: Version) -> Result<Account, Refusal> {
         new.name.check_new()?;
-        self.index.account_names.check_free(&new.name)?;
+        self.check_user_name(&new.name)?;
         Ok(Account {
             id: new.id,
             created: version,

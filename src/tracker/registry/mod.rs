@@ -47,6 +47,7 @@
 //! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
 //! | a user or group gets a name | another one gets the same name | the earlier claim (note 1) |
+//! | a user or group gets a name | another one gets it in another case | both keep them (note 7) |
 //! | a name is changed | the same name is changed | the later change |
 //! | a password is changed | the same password is changed | the later change (note 2) |
 //! | a password is changed, or all logins end | a log-in or a token renewal | the change (note 2) |
@@ -83,6 +84,9 @@
 //! 5. The invite records the earlier account as its user.
 //! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
 //!    acceptance.
+//! 7. A tracker refuses a new name that differs only in case from one that it knows. Two such names
+//!    still name two rows, so neither needs a tag. Trackers and registries of versions that took both
+//!    names agree with that.
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
@@ -123,9 +127,7 @@ pub use dump::Dump;
 pub use encoding::DecodeError;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
-pub use queries::{
-    Cursor, CursorError, Decision, GroupView, MAX_PAGE, MemberView, Page, RequestView,
-};
+pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Page, RequestView};
 pub use refusal::Refusal;
 pub use register::Register;
 pub use row::{

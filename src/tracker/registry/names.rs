@@ -81,15 +81,26 @@ where
         }
     }
 
-    /// Checks that the name is not claimed.
+    /// Checks that the name is not claimed, in upper or lower case.
     ///
     /// # Errors
     /// [`Refusal::NameTaken`].
     pub(super) fn check_free(&self, name: &N) -> Result<(), Refusal> {
-        match self.holder(name) {
+        match self.same_but_for_case(name) {
             None => Ok(()),
-            Some(_) => Err(Refusal::NameTaken(Label::from(name))),
+            Some(taken) => Err(Refusal::NameTaken(Label::from(taken))),
         }
+    }
+
+    /// A claimed name that is the given one, or differs from it only in case. Such names are next
+    /// to each other, upper case first.
+    fn same_but_for_case(&self, name: &N) -> Option<&N> {
+        let label = Label::from(name);
+        let first = label.name().to_ascii_uppercase().parse().ok()?;
+        let last = label.name().to_ascii_lowercase().parse().ok()?;
+        let ids = (RowId([0; 16]), RowId([u8::MAX; 16]));
+        let mut claims = self.0.range((first, ids.0)..=(last, ids.1));
+        claims.next().map(|((name, _), _)| name)
     }
 
     /// The claimant that a label names. Without a tag it is the holder; with a tag it is the

@@ -1,13 +1,14 @@
 //! Queries. Lists are sorted by name, then id, and are returned in pages.
 
+mod news;
 mod page;
 
+pub use news::News;
 pub use page::{Cursor, CursorError, MAX_PAGE, Page};
 
 use super::{
-    Account, DecisionOutcome, EndReason, GroupMembers, GroupName, GroupRole, Label, Membership,
-    MembershipState, Refusal, Registry, Row, RowId, Stamp, UserName, Version, VersionVector,
-    live_rows,
+    Account, GroupMembers, GroupName, GroupRole, Label, MembershipState, Refusal, Registry, Row,
+    RowId, Stamp, UserName,
 };
 
 /// A group as an account sees it.
@@ -46,19 +47,6 @@ pub struct RequestView {
     /// Its name, with a tag if another account holds the name.
     pub label: Label,
     /// When it made the request.
-    pub at: Stamp,
-}
-
-/// A decision of other users about the request or membership of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The group.
-    pub group: RowId,
-    /// The name of the group; if the group has ended, the name it had.
-    pub label: Label,
-    /// The decision.
-    pub outcome: DecisionOutcome,
-    /// When it was made.
     pub at: Stamp,
 }
 
@@ -241,43 +229,6 @@ impl Registry {
         }))
     }
 
-    /// The decisions of other users about an account that are not covered by `seen`.
-    ///
-    /// The caller keeps `seen` for the account. Before the first page it takes the version vector
-    /// of the registry. After the last page it joins this vector to `seen`. Each decision is then
-    /// reported once, whichever tracker is asked, and a decision that arrives late from another
-    /// tracker is not missed.
-    pub fn decisions(
-        &self,
-        account: RowId,
-        seen: &VersionVector,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Page<Decision> {
-        let mut groups: Vec<(GroupName, RowId)> = Vec::new();
-        for id in self.index.past_or_current_groups(account) {
-            if let Some(Row::Group(row)) = self.row(id) {
-                groups.push((row.name.value.clone(), id));
-            }
-        }
-        groups.sort_unstable();
-        let after = Cursor::key::<GroupName>(after);
-        let groups = groups
-            .iter()
-            .filter(|key| after.as_ref().is_none_or(|after| *key > after))
-            .map(|(name, id)| (name, *id));
-        Page::collect(groups, limit, |name, group| {
-            let (outcome, version) = self.outcome(group, account)?;
-            let known = seen.of(version.stamp.origin()) >= version.sequence;
-            (!known).then(|| Decision {
-                group,
-                label: self.index.group_names.label(name, group),
-                outcome,
-                at: version.stamp,
-            })
-        })
-    }
-
     fn group_view(&self, name: &GroupName, id: RowId, account: Option<RowId>) -> GroupView {
         let owner = self.owner(id);
         GroupView {
@@ -286,38 +237,6 @@ impl Registry {
             owner: owner.and_then(|owner| self.account_label(owner)),
             members: self.member_count(id),
             role: account.map_or(GroupRole::Stranger, |account| self.role(id, account)),
-        }
-    }
-
-    /// The decision of other users about an account in a group, and the write that made it.
-    fn outcome(&self, group: RowId, account: RowId) -> Option<(DecisionOutcome, Version)> {
-        let rows = self.memberships(group, account);
-        let mut live = live_rows(rows.clone());
-        let accepted = live.clone().filter_map(|row| {
-            let accepted = row.accepted.as_ref()?;
-            Some((accepted.version, accepted.value))
-        });
-        if let Some((accepted, by)) = accepted.min() {
-            // The creator of a group did not ask anyone.
-            return (by != account).then_some((DecisionOutcome::Accepted, accepted));
-        }
-        let last_end = |rows: &mut dyn Iterator<Item = &Membership>| {
-            rows.filter_map(|row| row.ended.as_ref())
-                .map(|ended| (ended.version, ended.value.reason))
-                .max()
-        };
-        if live.next().is_some() {
-            if self.owner(group).is_some() {
-                return None;
-            }
-            let all = &mut self.memberships_of_group(group);
-            let (version, _) = last_end(all)?;
-            return Some((DecisionOutcome::GroupEnded, version));
-        }
-        match last_end(&mut { rows })? {
-            (version, EndReason::Rejected) => Some((DecisionOutcome::Rejected, version)),
-            (version, EndReason::Removed) => Some((DecisionOutcome::Removed, version)),
-            (_, EndReason::Left) => None,
         }
     }
 }

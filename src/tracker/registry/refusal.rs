@@ -18,7 +18,7 @@ pub enum Refusal {
     /// No group has this name, or the group has ended.
     #[error("there is no group {0}; list_groups shows all groups")]
     UnknownGroup(Label),
-    /// Another user or group holds this name.
+    /// Another user or group holds this name. It may differ from the new one in case.
     #[error("the name {0} is taken; choose another")]
     NameTaken(Label),
     /// A new user or group cannot have this name.

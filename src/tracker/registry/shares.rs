@@ -140,6 +140,13 @@ impl Registry {
         groups.find(|group| self.role(*group, account) >= GroupRole::Member)
     }
 
+    /// Whether `account` published a listed share of the swarm.
+    pub fn is_publisher(&self, account: RowId, info_hash: InfoHash) -> bool {
+        let shares = self.index.catalogue.of_swarm(&info_hash);
+        let mut shares = shares.filter_map(|id| self.share_row(id));
+        shares.any(|share| share.publisher == account)
+    }
+
     /// Whether any group that has members lists the swarm.
     pub fn is_shared(&self, info_hash: InfoHash) -> bool {
         let mut shares = self.index.catalogue.of_swarm(&info_hash);

@@ -58,6 +58,39 @@ fn pieceful_peers_are_gone_after_two_missed_announces_even_before_the_expiry() {
 }
 
 #[test]
+fn an_address_with_many_swarms_announces_less_often_and_may_be_silent_for_longer() {
+    let swarms = swarms();
+    let announce = |number: u16, seconds, peer| {
+        let mut request = request(0, peer);
+        request.info_hash.0[..2].copy_from_slice(&number.to_be_bytes());
+        announce(&swarms, Duration::from_secs(seconds), &request, ip(peer)).unwrap()
+    };
+    let interval = |number, peer| announce(number, 0, peer).interval.as_secs();
+    let intervals = (0..8_000).map(|number| interval(number, 1));
+    let intervals: Vec<u64> = intervals.collect();
+    for (swarm, expected) in [
+        (0, 20),
+        (1_000, 20),
+        (2_000, 40),
+        (5_000, 100),
+        (7_999, 120),
+    ] {
+        assert_eq!(intervals[swarm], expected, "swarm {swarm}");
+    }
+    assert_eq!(interval(0, 1), 120, "now that there are others");
+    assert_eq!(interval(0, 2), 20, "another address");
+    let answer = announce(0, 0, 1);
+    assert_eq!(
+        answer.min_interval,
+        Some(INTERVAL / 2),
+        "a download may ask"
+    );
+    swarms.expire(Duration::from_secs(299));
+    assert_eq!(announce(0, 299, 3).peers.len(), 1);
+    assert_eq!(announce(0, 300, 3).peers.len(), 0);
+}
+
+#[test]
 fn other_clients_are_gone_after_fifteen_minutes() {
     let swarms = swarms();
     let other = AnnounceRequest {
@@ -159,6 +192,7 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
         peers_per_swarm: 3,
         swarms_per_address: 2,
         peers_per_address: 4,
+        announces_per_address: 50,
     };
     let swarms = Swarms::new(INTERVAL, limits);
     let announce_from = |swarm, peer, from| {

@@ -31,10 +31,12 @@ pub enum DecisionOutcome {
     Removed,
     /// The group ended before the request was answered.
     GroupEnded,
+    /// A user asks to join a group that this user owns. Sent only to peers that ask for it.
+    Requested,
 }
 
 words!(GroupRole { Stranger => "stranger", Requester => "requester", Member => "member", Owner => "owner" });
-words!(DecisionOutcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended" });
+words!(DecisionOutcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended", Requested => "requested" });
 
 /// A group, as an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,14 +71,16 @@ pub struct RequestEntry {
     pub asked_at: u64,
 }
 
-/// A decision about the requesting user.
+/// A decision about the requesting user, or a request to join a group of that user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionEntry {
     /// The name of the group, or the last name of a group that has ended.
     pub group: Label,
     /// What was decided.
     pub outcome: DecisionOutcome,
-    /// The time of the decision, in milliseconds since 1970.
+    /// The user who asks to join. `None` for a decision.
+    pub user: Option<Label>,
+    /// The time of the decision or the request, in milliseconds since 1970.
     pub decided_at: u64,
 }
 
@@ -188,17 +192,20 @@ impl ListEntry for DecisionEntry {
     const KIND: &'static str = "news";
 
     fn item(&self) -> Item<'static> {
-        Item::dictionary([
+        let mut entries = vec![
             ("at", self.decided_at.into()),
             ("group", label_item(&self.group)),
             ("outcome", self.outcome.as_str().into()),
-        ])
+        ];
+        entries.extend(self.user.as_ref().map(|user| ("user", label_item(user))));
+        Item::dictionary(entries)
     }
 
     fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             group: fields.parsed("group")?,
             outcome: fields.keyword("outcome", DecisionOutcome::parse)?,
+            user: fields.optional("user", read_parsed)?,
             decided_at: fields.u63("at")?,
         })
     }

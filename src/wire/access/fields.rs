@@ -1,6 +1,7 @@
 //! Small values in the messages about accounts and groups, and functions that read them.
 
 use crate::bencode::{Item, Value};
+use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, MessageFields};
 use crate::wire::password::Password;
 use std::fmt;
@@ -149,6 +150,18 @@ pub(super) fn read_short_text(
 ) -> Result<ShortText, ControlError> {
     let text = value.text().and_then(ShortText::new);
     text.ok_or(ControlError::WrongValue(key))
+}
+
+pub(super) fn info_hashes_item(info_hashes: &[InfoHash]) -> Item<'_> {
+    let items = info_hashes.iter().map(|hash| Item::from(&hash.0[..]));
+    Item::List(items.collect())
+}
+
+pub(super) fn read_info_hash(value: &Value<'_>) -> Result<InfoHash, ControlError> {
+    let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
+    bytes
+        .map(InfoHash)
+        .ok_or(ControlError::WrongValue("changed"))
 }
 
 /// The entry with the position after which a page begins.

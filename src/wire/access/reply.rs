@@ -7,6 +7,7 @@ use super::fields::{self, SeenDecisions, ShortText, Token};
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
 use crate::bencode::Item;
+use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_line};
 use crate::wire::name::Label;
 
@@ -62,6 +63,10 @@ pub enum AccessAnswer {
     Metainfo(InfoPart),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
+    /// The swarms of the shares of the group whose publishers have reported that their files have
+    /// changed, at most
+    /// [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
+    ChangedShares(Vec<InfoHash>),
     /// The cluster as the tracker sees it.
     Cluster(ClusterView),
     /// How the tracker sees the peer.
@@ -115,6 +120,9 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Files(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Metainfo(part)) => entries.extend(part.entries()),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
+            Ok(AccessAnswer::ChangedShares(changed)) => {
+                entries.push(("changed", fields::info_hashes_item(changed)))
+            }
             Ok(AccessAnswer::Cluster(view)) => view.put(&mut entries),
             Ok(AccessAnswer::Port(check)) => check.put(&mut entries),
             Ok(AccessAnswer::Decisions { page, seen }) => {
@@ -160,6 +168,9 @@ impl AccessReplyMessage {
             FileEntry::KIND => Ok(AccessAnswer::Files(read_page(&mut fields)?)),
             "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
+            "changed-shares" => Ok(AccessAnswer::ChangedShares(
+                fields.list("changed", fields::read_info_hash)?,
+            )),
             "cluster" => Ok(AccessAnswer::Cluster(ClusterView::read(&mut fields)?)),
             "port" => Ok(AccessAnswer::Port(PortCheck::read(&mut fields)?)),
             DecisionEntry::KIND => Ok(AccessAnswer::Decisions {
@@ -190,6 +201,7 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Files(_)) => FileEntry::KIND,
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
             Ok(AccessAnswer::Peers(_)) => "peers",
+            Ok(AccessAnswer::ChangedShares(_)) => "changed-shares",
             Ok(AccessAnswer::Cluster(_)) => "cluster",
             Ok(AccessAnswer::Port(_)) => "port",
             Ok(AccessAnswer::Decisions { .. }) => DecisionEntry::KIND,

@@ -3,6 +3,7 @@
 use super::announce::AnnounceBatch;
 use super::fields::{self, KeyRequest, SeenDecisions, ShortText, Token, WriteId};
 use crate::bencode::Item;
+use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields};
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
@@ -187,11 +188,23 @@ pub enum AccessRequest {
         /// The port.
         port: NonZeroU16,
     },
+    /// Reports which of the shares of a group that this user published cannot be served, because
+    /// their files have changed. The answer is [`super::AccessAnswer::ChangedShares`]. A tracker of
+    /// the version before does not know this request.
+    ChangedShares {
+        /// The group.
+        group: Label,
+        /// The swarms of these shares, at most [`super::MAX_ANNOUNCES`].
+        changed: Vec<InfoHash>,
+    },
     /// Lists decisions of other users about this user that the peer has not received. The answer is
     /// [`super::AccessAnswer::Decisions`].
     ListDecisions {
         /// The decisions that the peer has received: `seen` of the last answer.
         seen: SeenDecisions,
+        /// Whether the peer also wants to know of new requests to join a group that the user owns.
+        /// A tracker of the version before refuses a message with this field.
+        requests: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
@@ -227,8 +240,13 @@ impl AccessRequestMessage {
                 ("old", old.expose().into()),
             ]),
             AccessRequest::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
-            AccessRequest::ListDecisions { seen, after } => {
+            AccessRequest::ListDecisions {
+                seen,
+                requests,
+                after,
+            } => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
+                entries.extend(requests.then_some(("requests", 1u32.into())));
                 entries.extend(fields::after_entry(after));
             }
             AccessRequest::Certify { request, .. } => {
@@ -241,6 +259,9 @@ impl AccessRequestMessage {
             ]),
             AccessRequest::Withdraw { name, .. } => entries.push(("name", name.as_str().into())),
             AccessRequest::Announce(announces) => announces.put(&mut entries),
+            AccessRequest::ChangedShares { changed, .. } => {
+                entries.push(("changed", fields::info_hashes_item(changed)))
+            }
             AccessRequest::ListFiles { after, .. }
             | AccessRequest::ListGroups { after }
             | AccessRequest::ListMembers { after, .. }
@@ -302,6 +323,7 @@ impl AccessRequest {
             Self::Metainfo { .. } => "metainfo",
             Self::Withdraw { .. } => "withdraw",
             Self::Announce(_) => "announce",
+            Self::ChangedShares { .. } => "changed_shares",
             Self::Cluster => "cluster",
             Self::CheckPort { .. } => "check_port",
             Self::ListDecisions { .. } => "news",
@@ -402,12 +424,22 @@ impl AccessRequest {
                 name: fields.read_by("name", fields::read_short_text)?,
             },
             "announce" => Self::Announce(AnnounceBatch::read(fields)?),
+            "changed_shares" => Self::ChangedShares {
+                group: fields.parsed("group")?,
+                changed: fields.list("changed", fields::read_info_hash)?,
+            },
             "cluster" => Self::Cluster,
             "check_port" => Self::CheckPort {
                 port: fields.port("port")?,
             },
             "news" => Self::ListDecisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
+                requests: fields
+                    .optional("requests", |value, key| {
+                        let is_one = value.integer() == Some(1);
+                        is_one.then_some(true).ok_or(ControlError::WrongValue(key))
+                    })?
+                    .unwrap_or(false),
                 after: fields::read_after(fields)?,
             },
             other => return Err(ControlError::unknown(other)),
@@ -444,10 +476,16 @@ impl AccessRequest {
             | Self::ListFiles { .. }
             | Self::Metainfo { .. }
             | Self::Announce(_)
+            | Self::ChangedShares { .. }
             | Self::Cluster
             | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => None,
         }
+    }
+
+    /// Whether it is a part of an upload that only a tracker with the earlier parts can use.
+    pub fn is_later_part(&self) -> bool {
+        matches!(self, Self::Publish { part, .. } if part.offset() > 0)
     }
 
     /// Whether the request changes the registry.
@@ -468,6 +506,7 @@ impl AccessRequest {
             | Self::Certify { group, .. }
             | Self::Publish { group, .. }
             | Self::ListFiles { group, .. }
+            | Self::ChangedShares { group, .. }
             | Self::Metainfo { group, .. }
             | Self::Withdraw { group, .. } => (Some(group.to_string()), None),
             Self::AcceptRequest { group, user, .. }

@@ -193,9 +193,25 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         (
             AccessRequest::ListDecisions {
                 seen: SeenDecisions::new(b"\xff".to_vec()).unwrap(),
+                requests: false,
                 after: None,
             },
             b"d2:idi7e4:seen1:\xff5:token3:t\0k4:type4:newse",
+        ),
+        (
+            AccessRequest::ChangedShares {
+                group: label("lab"),
+                changed: vec![InfoHash(*b"hhhhhhhhhhhhhhhhhhhh")],
+            },
+            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe5:group3:lab2:idi7e5:token3:t\0k4:type14:changed_sharese",
+        ),
+        (
+            AccessRequest::ListDecisions {
+                seen: SeenDecisions::default(),
+                requests: true,
+                after: None,
+            },
+            b"d2:idi7e8:requestsi1e4:seen0:5:token3:t\0k4:type4:newse",
         ),
     ]
 }
@@ -309,11 +325,30 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 page: page(vec![DecisionEntry {
                     group: label("lab"),
                     outcome: DecisionOutcome::GroupEnded,
+                    user: None,
                     decided_at: 5,
                 }]),
                 seen: SeenDecisions::default(),
             }),
             b"d7:entriesld2:ati5e5:group3:lab7:outcome11:group-endedee2:idi7e4:next1:x4:seen0:4:type4:newse",
+        ),
+        (
+            Ok(AccessAnswer::ChangedShares(vec![InfoHash(
+                *b"hhhhhhhhhhhhhhhhhhhh",
+            )])),
+            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe2:idi7e4:type14:changed-sharese",
+        ),
+        (
+            Ok(AccessAnswer::Decisions {
+                page: page(vec![DecisionEntry {
+                    group: label("lab"),
+                    outcome: DecisionOutcome::Requested,
+                    user: Some(label("nik")),
+                    decided_at: 5,
+                }]),
+                seen: SeenDecisions::default(),
+            }),
+            b"d7:entriesld2:ati5e5:group3:lab7:outcome9:requested4:user3:nikee2:idi7e4:next1:x4:seen0:4:type4:newse",
         ),
         (
             Err(AccessRefusal {

@@ -3,6 +3,7 @@
 use crate::cli::commands::account::AccountCommand;
 use crate::cli::commands::command::{Command, FileCommand};
 use crate::cli::commands::entry::{ArgumentKind, CommandEntry, flag, optional, required};
+use crate::peer::StopScope;
 use crate::wire::name::{GroupName, UserName};
 
 /// Accounts and logins.
@@ -15,7 +16,7 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
         ],
         flags: &[flag("--invite", Some("CODE"))],
         summary: "create an account",
-        details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and does not begin with '-'. Without PASSWORD the peer asks for it without \
+        details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and does not begin with '-'. A password has at least 8 characters. Without PASSWORD the peer asks for it without \
                   echo; without a terminal it reads the next line of standard input. A tracker with closed registration \
                   needs an invite code, which its operator makes with invite.\nExample: create_user nik",
         read: |words| {
@@ -95,7 +96,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Group)],
         flags: &[],
         summary: "ask the owner of a group to accept you",
-        details: "The owner sees the request in list_requests. The answer appears at the prompt, at your next login and in \
+        details: "The owner sees the request at the prompt and in list_requests. The answer appears at the prompt, at your next login and in \
                   list_groups.",
         read: |words| Ok(Command::Account(AccountCommand::JoinGroup(words.name(0)?))),
     },
@@ -254,10 +255,11 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("G", ArgumentKind::Group),
             required("NAME", ArgumentKind::Share),
         ],
-        flags: &[],
+        flags: &[flag("--here", None)],
         summary: "stop sharing a file or folder",
         details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
-                  catalogue.\n\
+                  catalogue, and so from all peers. With --here only this peer stops, also after a restart; your peers on \
+                  other machines go on.\n\
                   With - for G: leaves an open swarm and forgets it. NAME can be an info-hash. An unfinished download is \
                   kept as NAME.part and continues when you start it again with the same destination; cancel removes it \
                   instead.\nExample: stop_share - disk.img",
@@ -268,6 +270,10 @@ pub(super) static FILES: &[CommandEntry] = &[
                     false => Some(words.name(0)?),
                 },
                 name: words.word(1)?.to_owned(),
+                scope: match words.has_flag("--here") {
+                    true => StopScope::ThisPeer,
+                    false => StopScope::Everywhere,
+                },
             }))
         },
     },

@@ -28,7 +28,8 @@ struct Share {
 
 impl Announced for Share {
     fn info_hash(&self) -> InfoHash {
-        InfoHash([1; 20])
+        // With this one, the first interval is the whole interval.
+        InfoHash([0; 20])
     }
 
     fn name(&self) -> &str {
@@ -316,7 +317,7 @@ fn refusals_and_warnings_are_shown_until_an_answer_has_none() {
 fn a_torrent_with_other_kinds_of_trackers_alone_says_so() {
     let mut test = PlanTest::new(&["wss://a/"], TierPolicy::InOrder);
     test.announce(STARTED);
-    assert!(test.plan.lacks_tracker(test.hash()));
+    assert!(test.plan.any_lacks_tracker());
     let trouble = test.plan.trouble(test.hash()).unwrap();
     assert!(
         trouble.contains("no http, https or udp tracker"),
@@ -425,12 +426,31 @@ fn peers_go_to_the_download_that_replaced_a_search() {
 fn reading_tracker_info_does_not_restart_a_swarm_that_has_left() {
     let mut test = PlanTest::new(&[], TierPolicy::InOrder);
     test.announce(STARTED);
-    assert!(test.plan.lacks_tracker(test.hash()));
+    assert!(test.plan.any_lacks_tracker());
+    test.plan.use_listed_trackers(test.now);
+    assert!(test.plan.any_lacks_tracker(), "none is listed");
     test.list_in_tracker_info(&["o"]);
-    test.plan.update_tasks(test.hash(), test.now);
-    assert!(!test.plan.lacks_tracker(test.hash()));
+    test.plan.use_listed_trackers(test.now);
+    assert_eq!(test.tasks(), "o");
+    assert!(!test.plan.any_lacks_tracker());
     test.plan.leave(test.hash(), test.now);
-    assert!(!test.plan.lacks_tracker(test.hash()));
+    assert!(!test.plan.any_lacks_tracker());
     test.plan.update_tasks(test.hash(), test.now);
     assert_eq!(test.tasks(), "");
+}
+
+#[test]
+fn the_second_announces_of_shares_that_started_together_are_spread() {
+    let pause = |number: u64, min_interval| {
+        let digest = sha1_smol::Sha1::from(number.to_be_bytes()).digest();
+        first_interval(InfoHash(digest.bytes()), &answer(120, min_interval))
+    };
+    let seconds = (0..1_000).map(|number| pause(number, Some(20)).as_secs());
+    let mut of_second = BTreeMap::new();
+    seconds.for_each(|second| *of_second.entry(second).or_insert(0) += 1);
+    assert_eq!(of_second.keys().next(), Some(&20));
+    assert_eq!(of_second.keys().next_back(), Some(&119));
+    assert!(of_second.values().all(|count| *count < 30), "{of_second:?}");
+    assert_eq!(pause(1, None), Duration::from_secs(120), "never too soon");
+    assert_eq!(pause(1, Some(150)), Duration::from_secs(120));
 }

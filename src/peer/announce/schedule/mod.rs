@@ -195,11 +195,6 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.swarms.get(&info_hash).into_iter().flatten()
     }
 
-    /// Whether a swarm has a task, also one that is leaving.
-    pub(crate) fn contains(&self, info_hash: InfoHash) -> bool {
-        self.swarms.contains_key(&info_hash)
-    }
-
     /// The task of a swarm at a tracker.
     pub(crate) fn task(&self, info_hash: InfoHash, tracker: &T) -> Option<&AnnounceTask<P>> {
         self.swarms.get(&info_hash)?.get(tracker)

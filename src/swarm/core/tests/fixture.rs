@@ -318,7 +318,13 @@ impl Swarm {
     pub(super) fn tick(&mut self) -> Effects {
         let activity = self.activity.clone();
         let activity = |id| activity.get(&id).copied().unwrap_or_default();
-        self.step(|core, now| core.on_tick(now, activity)).1
+        let (is_due, effects) = self.step(|core, now| {
+            let is_due = core.next_tick().is_some_and(|due| due <= now);
+            core.on_tick(now, activity);
+            is_due
+        });
+        assert!(is_due || effects.is_empty(), "not due: {effects:?}");
+        effects
     }
 
     fn activity_of(&self, id: LinkId) -> LinkActivity {

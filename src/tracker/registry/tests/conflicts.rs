@@ -68,6 +68,28 @@ fn the_earlier_claim_holds_a_group_name_and_both_groups_are_kept() {
 }
 
 #[test]
+fn names_that_differ_only_in_case_are_both_kept_and_no_third_one_is_taken() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
+    let one = a.user("bob").unwrap();
+    let other = b.user("Bob").unwrap();
+    let groups = [a.group(one, "lab").unwrap(), b.group(other, "LAB").unwrap()];
+    sync(&mut a, &mut b);
+    for tracker in [&mut a, &mut b] {
+        for (name, id, group, group_id) in [
+            ("bob", one, "lab", groups[0]),
+            ("Bob", other, "LAB", groups[1]),
+        ] {
+            assert_eq!(tracker.registry.account_id(&label(name)), Ok(id));
+            assert_eq!(tracker.registry.account_label(id), Some(label(name)));
+            assert_eq!(tracker.registry.group_id(&label(group)), Ok(group_id));
+            assert_eq!(tracker.registry.group_label(group_id), Some(label(group)));
+        }
+        assert_eq!(kind_of(tracker.user("BOB")), "name-taken");
+        assert_eq!(kind_of(tracker.group(one, "Lab")), "name-taken");
+    }
+}
+
+#[test]
 fn the_later_of_two_name_changes_wins() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.user("nik").unwrap();

@@ -161,8 +161,8 @@ pub(crate) struct World {
 }
 
 const HOUR: i64 = 3_600_000;
-const USERS: [&str; 4] = ["nik", "mayank", "olga", "ada"];
-const GROUPS: [&str; 2] = ["lab", "club"];
+const USERS: [&str; 5] = ["nik", "Nik", "mayank", "olga", "ada"];
+const GROUPS: [&str; 3] = ["lab", "Lab", "club"];
 
 impl World {
     fn new(seed: u64, mutation: Mutation) -> Self {

@@ -180,14 +180,67 @@ fn a_name_cannot_be_taken_twice() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.user("nik").unwrap();
     assert_eq!(kind_of(tracker.user("nik")), "name-taken");
-    tracker.user("Nik").unwrap();
     tracker.group(nik, "lab").unwrap();
     assert_eq!(kind_of(tracker.group(nik, "lab")), "name-taken");
+    // Names that differ only in case are not two names.
+    for name in ["Nik", "NIK", "niK"] {
+        let refused = tracker.user(name).unwrap_err();
+        assert_eq!(refused, Refusal::NameTaken(label("nik")), "{name}");
+    }
+    assert_eq!(kind_of(tracker.group(nik, "Lab")), "name-taken");
+    for name in ["ni", "nik-", "nikk", "_nik"] {
+        tracker.user(name).unwrap();
+        tracker.group(nik, name).unwrap();
+    }
     let now = tracker.time();
     let renamed = tracker
         .registry
         .rename_account(nik, "neo".parse().unwrap(), now);
     assert_eq!(kind_of(renamed), "name-kept");
+}
+
+#[test]
+fn an_owner_learns_once_of_each_request_and_a_new_owner_of_those_that_are_open() {
+    let mut tracker = TestTracker::new(1);
+    let [owner, member, nik, uma] =
+        ["owner", "member", "nik", "uma"].map(|name| tracker.user(name).unwrap());
+    tracker.group(owner, "lab").unwrap();
+    tracker.request(member, "lab").unwrap();
+    tracker.accept(owner, "lab", "member").unwrap();
+    let mut seen = [VersionVector::new(), VersionVector::new()];
+    let mut news = |tracker: &TestTracker, who: usize| {
+        let account = [owner, member][who];
+        let (mut users, mut after) = (Vec::new(), None);
+        loop {
+            let page =
+                tracker
+                    .registry
+                    .decisions_and_requests(account, &seen[who], after.as_ref(), 1);
+            users.extend(page.items.into_iter().filter_map(|news| news.user));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        seen[who].join(tracker.registry.version_vector());
+        users.sort();
+        users
+    };
+    assert_eq!(news(&tracker, 0), []);
+    tracker.request(nik, "lab").unwrap();
+    tracker.request(uma, "lab").unwrap();
+    assert_eq!(news(&tracker, 0), [label("nik"), label("uma")]);
+    assert_eq!(news(&tracker, 0), []);
+    assert_eq!(news(&tracker, 1), [], "only the owner is told");
+    // A request that was answered is no news, and one that is made again is.
+    tracker.reject(owner, "lab", "nik").unwrap();
+    assert_eq!(news(&tracker, 0), []);
+    tracker.request(nik, "lab").unwrap();
+    assert_eq!(news(&tracker, 0), [label("nik")]);
+    tracker.leave(owner, "lab").unwrap();
+    assert_eq!(news(&tracker, 1), [label("nik"), label("uma")]);
+    assert_eq!(news(&tracker, 1), []);
+    assert_eq!(news(&tracker, 0), []);
 }
 
 #[test]

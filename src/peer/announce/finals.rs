@@ -1,0 +1,109 @@
+//! The final announces, when the peer stops: `stopped` for every swarm, to every tracker that lists
+//! it, within a time limit.
+//!
+//! In scope: which thread sends which of them, and how long they may take. Out of scope: sending
+//! one (`announcer`).
+
+use super::schedule;
+use crate::system::lock;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long one announce may take. A tracker that does not answer gets no further one.
+const LIMIT: Duration = Duration::from_secs(3);
+/// How much longer each announce makes the time limit of all.
+const EACH: Duration = Duration::from_millis(1);
+/// How long all may take, however many there are.
+const MAX_LIMIT: Duration = Duration::from_secs(10);
+/// The maximum number of connections to one tracker. A distant tracker answers few announces a
+/// second over one connection.
+const CONNECTIONS: usize = 16;
+/// The number of announces that are worth a connection.
+const PER_CONNECTION: usize = 20;
+/// The maximum number of threads.
+const THREADS: usize = 64;
+
+/// The final announce of a swarm to the tracker at a URL.
+type FinalAnnounce<P> = schedule::FinalAnnounce<String, P>;
+
+/// The announces to one tracker.
+#[derive(Debug)]
+struct ToTracker<P> {
+    waiting: Mutex<Vec<FinalAnnounce<P>>>,
+    has_failed: AtomicBool,
+}
+
+/// Sends the announces. `send` sends one within the time it is given, and returns whether the
+/// tracker answered.
+pub(super) fn send_all<P: Send>(
+    announces: Vec<FinalAnnounce<P>>,
+    send: impl Fn(&FinalAnnounce<P>, Duration) -> bool + Sync,
+) {
+    let limit = EACH.saturating_mul(u32::try_from(announces.len()).unwrap_or(u32::MAX));
+    let deadline = Instant::now() + (LIMIT + limit).min(MAX_LIMIT);
+    let trackers = by_tracker(announces);
+    let connections = Mutex::new(connections(&trackers).into_iter());
+    let work = || {
+        let next = || lock(&connections).next();
+        while let Some(tracker) = next() {
+            tracker.send(deadline, &send);
+        }
+    };
+    let threads = lock(&connections).len().min(THREADS);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let thread = thread::Builder::new().name("final-announces".to_owned());
+            if let Err(error) = thread.spawn_scoped(scope, work) {
+                return log::warn!("some final announces are not sent: {error}");
+            }
+        }
+    });
+}
+
+fn by_tracker<P>(announces: Vec<FinalAnnounce<P>>) -> Vec<ToTracker<P>> {
+    let mut trackers: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for announce in announces {
+        let tracker = trackers.entry(announce.tracker.clone()).or_default();
+        tracker.push(announce);
+    }
+    let trackers = trackers.into_values().map(|waiting| ToTracker {
+        waiting: Mutex::new(waiting),
+        has_failed: AtomicBool::new(false),
+    });
+    trackers.collect()
+}
+
+/// A tracker for each connection, in the order in which they are opened: the first connection to
+/// every tracker comes before the second one to any.
+fn connections<P>(trackers: &[ToTracker<P>]) -> Vec<&ToTracker<P>> {
+    let of_number = |number: usize| {
+        let in_use = move |tracker: &&ToTracker<P>| {
+            lock(&tracker.waiting).len().div_ceil(PER_CONNECTION) > number
+        };
+        trackers.iter().filter(in_use)
+    };
+    (0..CONNECTIONS).flat_map(of_number).collect()
+}
+
+impl<P> ToTracker<P> {
+    /// Sends what waits, one announce after another. Ends at the first one without an answer, on
+    /// whichever connection.
+    fn send(&self, deadline: Instant, send: impl Fn(&FinalAnnounce<P>, Duration) -> bool) {
+        while !self.has_failed.load(Ordering::Relaxed) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let next = lock(&self.waiting).pop();
+            let Some(announce) = next.filter(|_| !left.is_zero()) else {
+                return;
+            };
+            if !send(&announce, left.min(LIMIT)) {
+                self.has_failed.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

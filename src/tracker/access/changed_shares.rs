@@ -1,0 +1,75 @@
+//! The shares whose publishers report that the files have changed. Members learn from it why a
+//! download has no owner.
+//!
+//! A report counts for a while, and the publisher repeats it. Reports are kept in memory, and a peer
+//! sends them to every tracker, like announces.
+//!
+//! Locks: `reports`, for one request.
+
+use super::{RequestContext, from_refusal};
+use crate::system::lock;
+use crate::torrent::InfoHash;
+use crate::tracker::registry::{GroupRole, Label, Refusal, Registry};
+use crate::tracker::store::RegistryStore;
+use crate::wire::access::{AccessAnswer, AccessRefusal};
+use crate::wire::control::MAX_PAGE;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a report counts: peers repeat it every five seconds.
+const LIFETIME: Duration = Duration::from_secs(30);
+/// The most reports. Further ones are ignored until others have expired.
+const MAX_REPORTS: usize = 10_000;
+
+/// The reports of publishers.
+#[derive(Debug)]
+pub(super) struct ChangedShares {
+    store: Arc<RegistryStore>,
+    /// When a share was last reported.
+    reports: Mutex<HashMap<InfoHash, Instant>>,
+}
+
+impl ChangedShares {
+    pub(super) fn new(store: Arc<RegistryStore>) -> Self {
+        let reports = Mutex::default();
+        Self { store, reports }
+    }
+
+    /// Stores the reports about shares that the user published, and returns all of the group. Only
+    /// members may ask.
+    pub(super) fn exchange(
+        &self,
+        context: &RequestContext<'_>,
+        group: &Label,
+        changed: &[InfoHash],
+    ) -> Result<AccessAnswer, AccessRefusal> {
+        let (account, now) = (context.login.account, Instant::now());
+        let read = |registry: &Registry| {
+            let id = registry.group_id(group)?;
+            if registry.role(id, account) < GroupRole::Member {
+                return Err(Refusal::NotMember(group.clone()));
+            }
+            let is_own = |hash: &&InfoHash| registry.is_publisher(account, **hash);
+            let own: Vec<InfoHash> = changed.iter().filter(is_own).copied().collect();
+            let mut reported = self.add(&own, now);
+            reported.retain(|hash| registry.group_for_swarm(account, *hash) == Some(id));
+            reported.truncate(MAX_PAGE);
+            Ok(reported)
+        };
+        let reported = self.store.read(read).map_err(from_refusal)?;
+        Ok(AccessAnswer::ChangedShares(reported))
+    }
+
+    /// Adds reports, and returns all that count.
+    fn add(&self, own: &[InfoHash], now: Instant) -> Vec<InfoHash> {
+        let mut reports = lock(&self.reports);
+        reports.retain(|_, at| now.saturating_duration_since(*at) < LIFETIME);
+        for hash in own {
+            if reports.len() < MAX_REPORTS || reports.contains_key(hash) {
+                reports.insert(*hash, now);
+            }
+        }
+        reports.keys().copied().collect()
+    }
+}

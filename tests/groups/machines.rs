@@ -1,0 +1,44 @@
+//! One user at several machines: each peer shares by itself, and one can stop without the others.
+
+use super::team::{catalogue_entry, share_in_status, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::peer::quoted;
+use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_until;
+use std::fs;
+
+const LENGTH: usize = 300_000;
+
+#[test]
+fn a_share_stops_at_one_machine_of_a_user_and_goes_on_at_the_other() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mut uma] = team(&tracker, ["nik", "uma"]);
+    let path = tracker.sandbox.file("gift", LENGTH, 7);
+    nik.run(&format!("upload_file lab {}", quoted(&path)));
+    // The same user at another machine.
+    let mut laptop = tracker.sandbox.peer("laptop");
+    laptop.run("login nik\npw of nik");
+    laptop.run("download_file lab gift copy");
+    laptop.wait_for_state("gift", "complete");
+    wait_until("both machines are announced", || {
+        catalogue_entry(&mut uma, "gift")["complete"] == 2
+    });
+    nik.assert_refused("stop_share --here lab nothing", "unknown-share", "nothing");
+    let stopped = nik.run("stop_share --here lab gift");
+    assert_eq!(stopped["withdrawn"], false, "{stopped}");
+    wait_until("one machine goes on", || {
+        catalogue_entry(&mut uma, "gift")["complete"] == 1
+    });
+    // The machine stays out after a restart, and the file is kept.
+    nik.process.close_stdin();
+    nik.process.wait();
+    let mut nik = tracker.sandbox.peer("nik");
+    assert!(share_in_status(&mut nik, "gift").is_null());
+    assert!(fs::read(&path).unwrap() == bytes(LENGTH, 7));
+    uma.run("download_file lab gift copy");
+    uma.wait_for_state("gift", "complete");
+    // Without the option, the share is gone for all.
+    let stopped = laptop.run("stop_share lab gift");
+    assert_eq!(stopped["withdrawn"], true, "{stopped}");
+    assert!(catalogue_entry(&mut uma, "gift").is_null());
+}
