@@ -58,7 +58,7 @@ const COMMANDS: [(&str, usize, &str, &str); 11] = [
     ("nik", 0, "accept_request lab anna", "accepts anna into lab"),
     ("nik", 0, "reject_request lab bert", "rejects bert for lab"),
     ("nik", 0, "remove_member lab carl", "removes carl from lab"),
-    ("nik", 1, "upload_file lab FILE", "shares new with lab"),
+    ("nik", 2, "upload_file lab FILE", "shares new with lab"),
     ("nik", 1, "stop_share lab old", "withdraws old from lab"),
     (
         "dora",

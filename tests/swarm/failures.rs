@@ -121,7 +121,7 @@ fn a_wait_that_ends_too_early_and_a_repeated_download_do_not_end_a_peer_with_sta
         &download,
     ];
     let mut leech = sandbox.peer_with("leech", &commands);
-    for (command, ok) in [("download", true), ("wait", false), ("download", false)] {
+    for (command, ok) in [("download", true), ("wait", false), ("download", true)] {
         let object: Value = serde_json::from_str(&leech.process.line()).unwrap();
         assert_eq!(
             (&object["command"], &object["ok"]),
