@@ -4,15 +4,19 @@ mod common;
 
 /// The tests; their files are in `tests/accounts/`.
 mod accounts {
+    mod background;
     mod commands;
+    mod completion;
     mod console;
     mod crowd;
     mod durable;
     mod hostile;
+    mod interrupts;
     mod login;
     mod prompt;
     mod roles;
     mod scale;
     mod secrets;
     mod story;
+    mod terminals;
 }

@@ -14,5 +14,6 @@ mod swarm {
     mod publishing;
     mod run_local;
     mod scenarios;
+    mod signals;
     mod torrents;
 }

@@ -19,7 +19,7 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     ),
     (
         "interrupted",
-        "the peer was stopped before the command was done",
+        "the command or the peer was stopped before the command was done",
     ),
     ("download-failed", "a download that wait covers has failed"),
     (
@@ -157,6 +157,11 @@ impl CommandError {
     /// `command` came after the peer was stopped.
     pub(super) fn not_run(command: &str) -> Self {
         Self::Interrupted(command.to_owned(), "not run, because the peer is stopping")
+    }
+
+    /// Whether the command may have been carried out although it failed, as the message says.
+    pub(super) fn is_of_account(&self) -> bool {
+        matches!(self, Self::Account(_) | Self::Peer(PeerError::Account(_)))
     }
 
     /// The error kind: one of [`kinds`].

@@ -120,11 +120,14 @@ pub(super) fn passwords_that_follow(line: &str) -> usize {
     if count > others { 0 } else { secrets }
 }
 
-/// The line as it may be kept in the history: without passwords. `None` for an unknown command: it
-/// may be a mistyped command that takes passwords, or a password alone.
+/// The line as it may be kept in the history: without passwords. A line with a mistake is kept as
+/// the command that was probably meant would be. `None` if it is like no command: it may be a
+/// password.
 pub(super) fn without_passwords(line: &str) -> Option<String> {
-    let words = words::split(line).ok()?;
-    let entry = find(words.first()?).ok()?;
+    // A line with an open quote is split at its blanks instead.
+    let words =
+        words::split(line).unwrap_or_else(|_| line.split_whitespace().map(str::to_owned).collect());
+    let entry = known_or_nearest(meant(&words)?.0)?;
     let arguments = entry.arguments.iter();
     let argument_count = match entry.name {
         // The words after `help COMMAND` may be arguments of that command, with a password.
@@ -143,6 +146,16 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
         .map(String::as_str)
         .collect();
     Some(words.join(" "))
+}
+
+/// The command of this name, or the one that was probably meant. A word with other characters than
+/// names of commands have is none of them: it may be a password.
+fn known_or_nearest(name: &str) -> Option<&'static CommandEntry> {
+    let is_like_a_name = |name: &&str| name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    let names = entries().map(|entry| entry.name);
+    let nearest = || nearest::nearest(name, names).filter(|_| is_like_a_name(&name));
+    let found = find(name).ok();
+    found.or_else(|| find(nearest()?).ok())
 }
 
 #[cfg(test)]
@@ -263,12 +276,16 @@ mod tests {
             ("# login nik secret", None),
             ("change_password old new", Some("change_password")),
             ("list_members 'a b'", Some("list_members 'a b'")),
-            ("logn nik secret", None),
-            ("sned x", None),
+            ("logn nik secret", Some("logn nik")),
+            ("sned x 'y", Some("sned x 'y")),
+            ("send", Some("send")),
+            ("send 'a b", Some("send 'a b")),
             ("secret", None),
+            ("status1", None),
             ("signin nik secret", None),
             ("help login nik secret", Some("help login")),
-            ("login 'x", None),
+            ("login 'x", Some("login")),
+            ("login nik 'x", Some("login nik")),
             ("", None),
         ] {
             assert_eq!(without_passwords(line).as_deref(), kept, "{line}");

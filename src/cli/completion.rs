@@ -1,6 +1,11 @@
 //! Completion at the prompt: Tab offers commands, then values for the command's arguments.
+//!
+//! Names come from others. What a terminal would act on is shown escaped and never inserted.
 
 use super::commands::{ArgumentKind, entries};
+use super::escape::escape;
+use super::listed_names::ListedNames;
+use super::words;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -8,7 +13,11 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The most candidates that are offered. The editor cannot show more than 65,535.
+const MAX_CANDIDATES: usize = 10_000;
 
 /// Returns the names of the downloads that can be cancelled.
 pub(super) type DownloadNames = Box<dyn Fn() -> Vec<String> + Send>;
@@ -17,16 +26,18 @@ pub(super) type DownloadNames = Box<dyn Fn() -> Vec<String> + Send>;
 pub(super) struct PromptHelper {
     files: FilenameCompleter,
     downloads: DownloadNames,
+    listed: Arc<ListedNames>,
     has_text: AtomicBool,
     hidden: AtomicBool,
 }
 
 impl PromptHelper {
-    /// A helper that takes the names of downloads from `downloads`.
-    pub(super) fn new(downloads: DownloadNames) -> Self {
+    /// A helper that takes the names of downloads from `downloads`, and other names from `listed`.
+    pub(super) fn new(downloads: DownloadNames, listed: Arc<ListedNames>) -> Self {
         Self {
             files: FilenameCompleter::new(),
             downloads,
+            listed,
             has_text: AtomicBool::new(false),
             hidden: AtomicBool::new(false),
         }
@@ -54,28 +65,29 @@ impl PromptHelper {
     /// The start of the last word of `before`, and its possible completions. `None` if the word is
     /// a path, or an argument of an unknown command.
     fn complete_word(&self, before: &str) -> Option<(usize, Vec<Pair>)> {
-        let start = before.rfind([' ', '\t']).map_or(0, |blank| blank + 1);
-        let (earlier, word) = before.split_at(start);
-        let mut earlier = earlier.split_whitespace();
-        let candidates: Vec<String> = match earlier.next() {
-            None => entries().map(|entry| entry.name.to_owned()).collect(),
-            Some(command) => match argument_kind(command, earlier.count())? {
-                ArgumentKind::Command => entries().map(|entry| entry.name.to_owned()).collect(),
-                ArgumentKind::Download => {
-                    (self.downloads)().iter().map(|name| quote(name)).collect()
-                }
+        let word = LastWord::of(before);
+        let earlier = words::split(before.get(..word.start)?).ok()?;
+        let commands = || entries().map(|entry| entry.name.to_owned()).collect();
+        let candidates: Vec<String> = match earlier.split_first() {
+            None => commands(),
+            Some((command, arguments)) => match argument_kind(command, arguments.len())? {
+                ArgumentKind::Command => commands(),
+                ArgumentKind::Download => (self.downloads)(),
                 ArgumentKind::Path => return None,
-                ArgumentKind::Other | ArgumentKind::Secret => Vec::new(),
+                kind => {
+                    let group = arguments.first().map(String::as_str);
+                    self.listed.names(kind, group)
+                }
             },
         };
         let fitting = candidates
-            .into_iter()
-            .filter(|candidate| candidate.starts_with(word));
-        let pairs = fitting.map(|candidate| Pair {
-            display: candidate.clone(),
-            replacement: format!("{candidate} "),
+            .iter()
+            .filter(|candidate| candidate.starts_with(&word.text));
+        let pairs = fitting.take(MAX_CANDIDATES).map(|candidate| Pair {
+            display: escape(candidate).into_owned(),
+            replacement: word.completed(candidate),
         });
-        Some((start, pairs.collect()))
+        Some((word.start, pairs.collect()))
     }
 }
 
@@ -90,16 +102,89 @@ fn argument_kind(command: &str, at: usize) -> Option<ArgumentKind> {
     )
 }
 
-/// Quotes a name so that it is one word of a line.
-fn quote(name: &str) -> String {
-    let mut quoted = String::with_capacity(name.len());
-    for character in name.chars() {
-        if matches!(character, ' ' | '\t' | '\'' | '"' | '\\') {
+/// The word that is being typed.
+struct LastWord {
+    /// Where it starts in the line.
+    start: usize,
+    /// Its text so far, without quotes.
+    text: String,
+    /// The quote that is open.
+    quote: Option<char>,
+}
+
+impl LastWord {
+    /// The last word of a line; empty if the line ends with a blank. For the grammar see `words`.
+    fn of(line: &str) -> Self {
+        let (mut start, mut text, mut quote) = (None, String::new(), None);
+        let mut characters = line.char_indices();
+        while let Some((at, character)) = characters.next() {
+            match (quote, character) {
+                (None, ' ' | '\t') => {
+                    start = None;
+                    text.clear();
+                    continue;
+                }
+                (None, '\'' | '"') => quote = Some(character),
+                (Some(open), _) if open == character => quote = None,
+                (None | Some('"'), '\\') => text.extend(characters.next().map(|(_, next)| next)),
+                _ => text.push(character),
+            }
+            start.get_or_insert(at);
+        }
+        Self {
+            start: start.unwrap_or(line.len()),
+            text,
+            quote,
+        }
+    }
+
+    /// The word to insert for a name, with the quotes that it needs. Of a name that a terminal would
+    /// act on, only the part before.
+    fn completed(&self, name: &str) -> String {
+        let safe = harmless(name);
+        let is_all = safe.len() == name.len();
+        match self
+            .quote
+            .filter(|quote| *quote == '"' || !name.contains('\''))
+        {
+            None => quote(safe, &[' ', '\t', '\'', '"', '\\']) + if is_all { " " } else { "" },
+            Some(open) => {
+                let special: &[char] = if open == '"' {
+                    &['"', '\\', '$', '`']
+                } else {
+                    &[]
+                };
+                let text = quote(safe, special);
+                let end = if is_all {
+                    format!("{open} ")
+                } else {
+                    String::new()
+                };
+                format!("{open}{text}{end}")
+            }
+        }
+    }
+}
+
+/// The text with a backslash before each of these characters.
+fn quote(text: &str, special: &[char]) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for character in text.chars() {
+        if special.contains(&character) {
             quoted.push('\\');
         }
         quoted.push(character);
     }
-    super::escape::escape(&quoted).into_owned()
+    quoted
+}
+
+/// The text before the first character that a terminal would act on or hide.
+fn harmless(text: &str) -> &str {
+    let escaped = escape(text);
+    let mut both = text.char_indices().zip(escaped.chars());
+    let end = both.find(|((_, character), shown)| character != shown);
+    let end = end.map_or(text.len(), |((at, _), _)| at);
+    text.get(..end).unwrap_or_default()
 }
 
 impl Completer for PromptHelper {
@@ -119,14 +204,19 @@ impl Completer for PromptHelper {
             Some(found) => Ok(found),
             None => {
                 let (start, mut files) = self.files.complete_path(line, position)?;
+                files.truncate(MAX_CANDIDATES);
                 let is_quoted = before
                     .get(..start)
                     .is_some_and(|left| left.ends_with(['"', '\'']));
-                if let [only] = files.as_mut_slice()
-                    && !only.replacement.ends_with('/')
-                    && !is_quoted
-                {
-                    only.replacement.push(' ');
+                let is_only = files.len() == 1;
+                for file in &mut files {
+                    file.display = escape(&file.display).into_owned();
+                    let safe = harmless(&file.replacement).len();
+                    if safe < file.replacement.len() {
+                        file.replacement.truncate(safe);
+                    } else if is_only && !file.replacement.ends_with('/') && !is_quoted {
+                        file.replacement.push(' ');
+                    }
                 }
                 Ok((start, files))
             }
@@ -170,14 +260,16 @@ impl fmt::Debug for PromptHelper {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words;
     use super::*;
 
     fn offered(line: &str) -> Option<(usize, Vec<String>)> {
-        let helper = PromptHelper::new(Box::new(|| {
-            vec!["a b".into(), "it's".into(), "x\x1b".into()]
-        }));
+        let names = ["a b", "it's", "x\x1b[2J", "say \"a\""];
+        let downloads = move || names.map(str::to_owned).to_vec();
+        let helper = PromptHelper::new(Box::new(downloads), Arc::default());
         let (start, pairs) = helper.complete_word(line)?;
+        for pair in &pairs {
+            assert!(!pair.display.contains('\x1b') && !pair.replacement.contains('\x1b'));
+        }
         Some((
             start,
             pairs.into_iter().map(|pair| pair.replacement).collect(),
@@ -186,20 +278,22 @@ mod tests {
 
     #[test]
     fn commands_and_downloads_are_offered() {
-        let strings = |list: &[&str]| {
-            list.iter()
-                .map(|word| (*word).to_owned())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            offered("sh"),
-            Some((0, strings(&["show_downloads ", "show_peers "])))
-        );
-        assert_eq!(offered("help qu"), Some((5, strings(&["quit "]))));
-        assert_eq!(offered("cancel a"), Some((7, strings(&["a\\ b "]))));
-        assert_eq!(offered("cancel x"), Some((7, strings(&["x\\u{1b} "]))));
-        assert_eq!(offered("wait 1"), Some((5, Vec::new())));
-        assert_eq!(offered("cancel a b"), Some((9, Vec::new())));
+        for (line, start, words) in [
+            ("sh", 0, &["show_downloads ", "show_peers "][..]),
+            ("help qu", 5, &["quit "]),
+            ("cancel a", 7, &["a\\ b "]),
+            ("cancel a\\ b", 7, &["a\\ b "]),
+            ("cancel 'a ", 7, &["'a b' "]),
+            ("cancel \"sa", 7, &["\"say \\\"a\\\"\" "]),
+            ("cancel 'it", 7, &["it\\'s "]),
+            ("cancel x", 7, &["x"]),
+            ("wait 1", 5, &[]),
+            ("cancel a b", 9, &[]),
+            ("list_files ", 11, &[]),
+        ] {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(offered(line), Some((start, words)), "{line}");
+        }
         for files in [
             "send ",
             "download a",
@@ -212,8 +306,15 @@ mod tests {
 
     #[test]
     fn a_quoted_name_is_one_word_again() {
-        for name in ["a b", "it's", "a\\b\"c", "plain"] {
-            assert_eq!(words::split(&quote(name)), Ok(vec![name.to_owned()]));
+        for name in ["a b", "it's", "a\\b\"c", "plain", "$`x"] {
+            for typed in ["", "\"", "'"] {
+                let completed = LastWord::of(typed).completed(name);
+                assert_eq!(
+                    words::split(&completed),
+                    Ok(vec![name.to_owned()]),
+                    "{typed}"
+                );
+            }
         }
     }
 }

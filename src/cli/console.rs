@@ -5,16 +5,16 @@
 
 use super::command_error::CommandError;
 use super::output::Output;
-use super::prompt::{InputLines, NextInput};
+use super::prompt::{Greeting, InputLines, NextInput};
 use super::units::counted;
-use super::words;
+use super::{terminal, words, wrap};
 use crate::net::Stop;
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{Durability, OperatorAccess, Registration};
 use crate::wire::access::AccessRefusal;
 use crate::wire::name::{NameError, UserName};
 use crate::wire::password::{Password, PasswordError};
-use std::io::{self, BufReader};
+use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -23,20 +23,21 @@ use std::time::{Duration, Instant};
 pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     (
         "status",
-        "show this tracker's address, users and groups, and the state of the other trackers",
+        "show this tracker, its users and groups, and other trackers",
     ),
     ("users", "list all users"),
     ("groups", "list all groups with their owners"),
     (
         "create_user USER",
-        "create an account; the password is the next line, hidden on a terminal",
+        "create an account; the password is the next line",
     ),
     (
         "invite",
-        "make an invite code, which is valid for one account and for 7 days",
+        "make an invite code, valid for one account and for 7 days",
     ),
     ("help", "list these commands"),
     ("quit", "end the tracker"),
+    ("exit", "the same as quit"),
 ];
 
 /// The console of a running tracker.
@@ -77,15 +78,16 @@ impl Console {
     /// # Errors
     /// No thread can be started.
     pub(super) fn start(self, is_interactive: bool) -> io::Result<JoinHandle<()>> {
-        let lines = InputLines::plain(BufReader::new(io::stdin()), &self.stop)?;
+        let greeting = is_interactive.then_some(Greeting {
+            text: "help lists all commands; Ctrl-C ends the tracker",
+            notices: None,
+        });
+        let lines = InputLines::standard_input(greeting, &self.stop)?;
         let started = Instant::now();
         thread::Builder::new()
             .name("console".into())
             .spawn(move || {
                 let output = Output::new(false);
-                if is_interactive {
-                    output.note("help lists all commands; Ctrl-C ends the tracker");
-                }
                 while let Some(line) = next_line(&lines, &output) {
                     if let Err(error) = self.run(&line, &lines, started, &output) {
                         output.error(&error.to_string());
@@ -136,16 +138,16 @@ impl Console {
             }
             ["help"] => {
                 let commands = CONSOLE_COMMANDS.iter();
-                commands
-                    .map(|(usage, what)| format!("{usage:16}  {what}"))
-                    .collect()
+                let lines = commands.map(|(usage, what)| format!("{usage:16}  {what}"));
+                let columns = terminal::columns();
+                lines.flat_map(|line| wrap::fit(&line, columns)).collect()
             }
-            ["quit"] => {
+            ["quit" | "exit"] => {
                 self.stop.stop();
                 Vec::new()
             }
             [
-                "status" | "users" | "groups" | "invite" | "help" | "quit",
+                "status" | "users" | "groups" | "invite" | "help" | "quit" | "exit",
                 ..,
             ] => {
                 return Err(ConsoleError::NoArguments);

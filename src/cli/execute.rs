@@ -10,42 +10,57 @@ use super::commands::{
     parse_line, passwords_that_follow,
 };
 use super::hashing::HashingProgress;
+use super::listed_names::ListedNames;
+use super::notices::Notices;
 use super::outcome::CommandOutcome;
 use super::output::Output;
 use super::progress::is_running;
 use super::prompt::InputLines;
 use super::retry::retry;
+use super::signals::StopSignals;
 use super::wait::{self, WaitExclusions};
 use super::{json, render};
 use crate::net::Stop;
-use crate::peer::{DownloadOptions, DownloadState, DownloadStatus, Peer, PeerError};
+use crate::peer::{DownloadOptions, DownloadState, DownloadStatus, Peer, PeerError, Started};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Runs the commands of one process.
 #[derive(Debug)]
 pub(super) struct CommandRunner<'a> {
-    peer: &'a Peer,
+    peer: &'a Arc<Peer>,
     output: &'a Output,
     lines: &'a InputLines,
     stop: &'a Stop,
     /// What `~/` means; `None` if it is not expanded.
     home: Option<&'a str>,
+    prompt: Option<&'a PromptParts>,
     exclusions: WaitExclusions,
     all_succeeded: bool,
     has_hopeless_failure: bool,
     has_quit: bool,
 }
 
+/// What commands share with the prompt that they are typed at.
+#[derive(Debug)]
+pub(super) struct PromptParts {
+    /// A first Ctrl-C ends a command.
+    pub(super) signals: StopSignals,
+    pub(super) listed: Arc<ListedNames>,
+    pub(super) notices: Arc<Notices>,
+}
+
 impl<'a> CommandRunner<'a> {
     /// Commands for `peer`, until `stop` is raised. Passwords and answers are read from `lines`.
     /// `home` is for lines typed at a prompt.
     pub(super) fn new(
-        peer: &'a Peer,
+        peer: &'a Arc<Peer>,
         output: &'a Output,
         lines: &'a InputLines,
         stop: &'a Stop,
         home: Option<&'a str>,
+        prompt: Option<&'a PromptParts>,
     ) -> Self {
         let exclusions = WaitExclusions::new(&peer.downloads());
         Self {
@@ -54,6 +69,7 @@ impl<'a> CommandRunner<'a> {
             lines,
             stop,
             home,
+            prompt,
             exclusions,
             all_succeeded: true,
             has_hopeless_failure: false,
@@ -123,8 +139,43 @@ impl<'a> CommandRunner<'a> {
         self.has_quit
     }
 
-    /// Tries to run a command. The passwords that it asks for are kept in it for the next try.
+    /// Tries to run a command. A stop of the peer ends it early; at a prompt, a first Ctrl-C does.
     fn attempt(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+    ) -> Result<CommandOutcome, CommandError> {
+        let _command = self.peer.begin_command();
+        let _interrupts = self.prompt.map(|prompt| {
+            let (peer, question) = (Arc::clone(self.peer), self.lines.question());
+            prompt.signals.begin_command(move || {
+                question.interrupt();
+                peer.interrupt_command();
+            })
+        });
+        let result = self.ask_and_execute(name, command);
+        if let Some(prompt) = self.prompt {
+            if matches!(command, Command::Wait(_)) {
+                prompt.notices.on_reported(&self.peer.downloads());
+            }
+            if let Ok(outcome) = &result {
+                prompt.listed.on_outcome(command, outcome);
+            }
+        }
+        match result {
+            // Its message says whether the command may have been carried out.
+            Err(error) if error.is_of_account() => Err(error),
+            Err(_) if self.is_interrupted() => Err(CommandError::cut_short(name)),
+            // It shows nothing about trackers then.
+            Ok(CommandOutcome::Status(_)) if self.is_interrupted() => {
+                Err(CommandError::cut_short(name))
+            }
+            result => result,
+        }
+    }
+
+    /// The passwords that the command asks for are kept in it for the next try.
+    fn ask_and_execute(
         &mut self,
         name: &str,
         command: &mut Command,
@@ -135,6 +186,17 @@ impl<'a> CommandRunner<'a> {
             self.account_runner().ask_passwords(command)?;
         }
         self.execute(name, command.clone())
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.peer.is_command_interrupted() || self.stop.is_stopped()
+    }
+
+    fn on_started(&mut self, started: &Started) {
+        self.exclusions.on_started(started.info_hash);
+        if let Some(prompt) = self.prompt {
+            prompt.notices.on_started(started.info_hash);
+        }
     }
 
     fn account_runner(&self) -> AccountRunner<'a> {
@@ -164,14 +226,8 @@ impl<'a> CommandRunner<'a> {
                 }
                 Err(error) => Err(error.into()),
             },
-            Command::Wait(limit) => wait::wait(
-                self.peer,
-                &mut self.exclusions,
-                limit,
-                self.stop,
-                self.output,
-            )
-            .map(CommandOutcome::Waited),
+            Command::Wait(limit) => wait::wait(self.peer, &mut self.exclusions, limit, self.output)
+                .map(CommandOutcome::Waited),
             Command::Status => Ok(CommandOutcome::Status(self.peer.status())),
             Command::Help(name) => {
                 let mut entries = entries();
@@ -197,10 +253,7 @@ impl<'a> CommandRunner<'a> {
                 let step = |done, total| hashing.step(done, total);
                 let uploaded = self.peer.upload_file(&group, &path, &step);
                 hashing.finish();
-                match uploaded {
-                    Err(_) if self.stop.is_stopped() => Err(CommandError::cut_short("upload_file")),
-                    uploaded => Ok(CommandOutcome::Uploaded(uploaded?)),
-                }
+                Ok(CommandOutcome::Uploaded(uploaded?))
             }
             FileCommand::List(group) => Ok(CommandOutcome::Files(self.peer.list_files(&group)?)),
             FileCommand::Download {
@@ -217,7 +270,7 @@ impl<'a> CommandRunner<'a> {
                     .download_file(&group, &name, destination, force, &step);
                 hashing.finish();
                 let started = started?;
-                self.exclusions.on_started(started.info_hash);
+                self.on_started(&started);
                 Ok(CommandOutcome::Started(started))
             }
             FileCommand::Stop { group, name, scope } => {
@@ -262,10 +315,7 @@ impl<'a> CommandRunner<'a> {
             .peer
             .send(path, &torrent, &|done, total| hashing.step(done, total));
         hashing.finish();
-        match sent {
-            Err(_) if self.stop.is_stopped() => Err(CommandError::cut_short("send")),
-            sent => Ok(CommandOutcome::Sent(sent?)),
-        }
+        Ok(CommandOutcome::Sent(sent?))
     }
 
     fn download(
@@ -284,14 +334,9 @@ impl<'a> CommandRunner<'a> {
                 started
             }
         };
-        match started {
-            Err(_) if self.stop.is_stopped() => Err(CommandError::cut_short("download")),
-            started => {
-                let started = started?;
-                self.exclusions.on_started(started.info_hash);
-                Ok(CommandOutcome::Started(started))
-            }
-        }
+        let started = started?;
+        self.on_started(&started);
+        Ok(CommandOutcome::Started(started))
     }
 
     fn report(&mut self, name: &str, result: &Result<CommandOutcome, CommandError>) {

@@ -5,29 +5,52 @@
 //! which events are logged.
 
 use super::escape::escape;
-use crate::system::cause;
+use crate::system::{cause, lock};
 use log::{Level, LevelFilter};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
+
+/// The log file of this process.
+#[derive(Clone, Debug)]
+pub(super) struct LogFile(Arc<Mutex<ResilientLog<File>>>);
+
+impl LogFile {
+    /// Opens the file anew under its name: a program that rotates logs has renamed the former one.
+    pub(super) fn reopen(&self) {
+        lock(&self.0).reopen();
+        log::info!("reopened the log");
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        lock(&self.0).flush()
+    }
+}
 
 /// Starts the log in the file `name` of `folder`, after the lines that it already has. Call it once
 /// in a process.
 ///
 /// # Errors
 /// A message for the user: the file cannot be opened, or the process has a log already.
-pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(), String> {
+pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<LogFile, String> {
     let path = folder.join(name);
     let file = open(&path);
     let file =
         file.map_err(|error| format!("cannot write {}: {}", path.display(), cause(&error)))?;
-    let log = ResilientLog {
-        to: BufWriter::new(file),
+    let log = LogFile(Arc::new(Mutex::new(ResilientLog {
+        to: file,
         path,
         has_failed: false,
-    };
+    })));
     fern::Dispatch::new()
         .format(|out, message, record| {
             let message = message.to_string();
@@ -39,9 +62,10 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<(),
         // Libraries log only their warnings and errors.
         .level(level.min(LevelFilter::Warn))
         .level_for("pieceful", level)
-        .chain(Box::new(log) as Box<dyn Write + Send>)
+        .chain(Box::new(BufWriter::new(log.clone())) as Box<dyn Write + Send>)
         .apply()
-        .map_err(|error| format!("cannot start the log: {error}"))
+        .map_err(|error| format!("cannot start the log: {error}"))?;
+    Ok(log)
 }
 
 /// The file is readable only by its owner, even if the folder is readable by others: it says who
@@ -53,6 +77,7 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// A log that drops lines which cannot be written (full disk) and reports the first such error on
 /// standard error.
+#[derive(Debug)]
 struct ResilientLog<W> {
     to: W,
     path: PathBuf,
@@ -72,6 +97,16 @@ impl<W> ResilientLog<W> {
             );
             // A failure of standard error cannot be reported anywhere.
             let _ = writeln!(io::stderr(), "{message}");
+        }
+    }
+}
+
+impl ResilientLog<File> {
+    /// If the file cannot be opened, the former one goes on.
+    fn reopen(&mut self) {
+        match open(&self.path) {
+            Ok(file) => (self.to, self.has_failed) = (file, false),
+            Err(error) => self.report_first_error(Err(error)),
         }
     }
 }
@@ -114,6 +149,24 @@ mod tests {
             text,
             "2023-11-14T22:13:20.123Z WARN  peer::link: 127.0.0.1:5 is called \"a\\nb\\u{1b}[2J\""
         );
+    }
+
+    #[test]
+    fn a_reopened_log_goes_on_under_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, rotated) = (folder.path().join("x.log"), folder.path().join("x.log.1"));
+        let mut log = ResilientLog {
+            to: open(&path).unwrap(),
+            path: path.clone(),
+            has_failed: true,
+        };
+        log.write_all(b"before\n").unwrap();
+        std::fs::rename(&path, &rotated).unwrap();
+        log.reopen();
+        log.write_all(b"after\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"after\n");
+        assert_eq!(std::fs::read(&rotated).unwrap(), b"before\n");
+        assert!(!log.has_failed);
     }
 
     #[test]

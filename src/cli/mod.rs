@@ -15,8 +15,10 @@ mod execute;
 mod exit;
 mod hashing;
 mod json;
+mod listed_names;
 mod logging;
 mod news;
+mod notices;
 mod outcome;
 mod output;
 mod peer;
@@ -29,12 +31,14 @@ mod retry;
 mod scenario;
 mod signals;
 mod state_folder;
+mod terminal;
 mod torrent;
 mod tracker;
 mod units;
 mod values;
 mod wait;
 mod words;
+mod wrap;
 
 use arguments::Invocation;
 use exit::Exit;
@@ -53,7 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Doctor(arguments)) => doctor::run(arguments),
         Ok(Invocation::Print(text)) => {
             let output = Output::new(false);
-            output.result(&text);
+            output.result(&wrap::fit_text(&text, terminal::columns()));
             Exit::of(output.finish())
         }
         Err(message) => {

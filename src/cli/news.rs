@@ -1,6 +1,7 @@
-//! Shows news above the prompt: decisions of others about the user, such as an accepted request, and
-//! requests to join groups of the user.
+//! Shows news at the prompt: decisions of others about the user, such as an accepted request,
+//! requests to join groups of the user, and downloads that have ended.
 
+use super::notices::Notices;
 use super::render;
 use crate::net::Stop;
 use crate::peer::Peer;
@@ -9,15 +10,21 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Interval between two looks at the downloads.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Interval between two requests to the tracker.
-const INTERVAL: Duration = Duration::from_secs(3);
+const ASK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The longest time that dropping waits for a request that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Asks the tracker for news until it is dropped.
+/// Shows a line above the prompt.
+type Printer = Box<dyn ExternalPrinter + Send>;
+
+/// Looks for news until it is dropped.
 #[derive(Debug)]
 pub(super) struct NewsWatcher {
     stop: Stop,
@@ -26,37 +33,52 @@ pub(super) struct NewsWatcher {
 }
 
 impl NewsWatcher {
-    /// Starts the thread, which shows news with `printer`.
+    /// Starts the thread, which passes news to `notices`. What can be shown at once, it shows with
+    /// `printer`.
     ///
     /// # Errors
     /// No thread can be started.
     pub(super) fn start(
         peer: &Arc<Peer>,
-        mut printer: impl ExternalPrinter + Send + 'static,
+        notices: Arc<Notices>,
+        mut printer: Option<Printer>,
     ) -> io::Result<Self> {
         let stop = Stop::new();
         let (peer, stopping) = (Arc::downgrade(peer), stop.clone());
         let (ending, ended) = channel();
         thread::Builder::new().name("news".into()).spawn(move || {
             let _ending: Sender<()> = ending;
-            while !stopping.wait(INTERVAL) {
+            let mut asked = Instant::now();
+            while !stopping.wait(LOOK_INTERVAL) {
                 let Some(peer) = peer.upgrade() else { return };
-                if peer.account().user().is_none() {
-                    continue;
+                let mut lines = notices.add_ended(&peer.downloads());
+                if asked.elapsed() >= ASK_INTERVAL {
+                    asked = Instant::now();
+                    let news = ask(&peer).into_iter();
+                    lines.extend(news.filter_map(|line| notices.add(line)));
                 }
-                match peer.news() {
-                    Ok(news) => {
-                        for line in render::news_lines(&news) {
-                            // Fails only if the terminal was closed.
-                            let _ = printer.print(format!("{line}\n"));
-                        }
-                    }
-                    Err(error) => log::debug!("cannot ask the tracker for news: {error}"),
+                for line in lines {
+                    // Fails only if the terminal was closed.
+                    let _ = printer
+                        .as_mut()
+                        .map(|printer| printer.print(format!("{line}\n")));
                 }
             }
         })?;
         Ok(Self { stop, ended })
     }
+}
+
+/// Decisions and requests, asked now.
+fn ask(peer: &Peer) -> Vec<String> {
+    if peer.account().user().is_none() {
+        return Vec::new();
+    }
+    let news = peer.news().unwrap_or_else(|error| {
+        log::debug!("cannot ask the tracker for news: {error}");
+        Vec::new()
+    });
+    render::news_lines(&news)
 }
 
 impl Drop for NewsWatcher {

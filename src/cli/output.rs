@@ -4,6 +4,7 @@
 //! Out of scope: the text of the lines.
 
 use super::escape::escape;
+use super::terminal;
 use crate::system::{cause, lock};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
@@ -30,9 +31,10 @@ impl Output {
         self.json
     }
 
-    /// Whether progress is shown as bars: standard error is a terminal and results are text.
+    /// Whether progress is shown as bars: standard error is a terminal that can move the cursor, and
+    /// results are text.
     pub(super) fn shows_bars(&self) -> bool {
-        !self.json && io::stderr().is_terminal()
+        !self.json && io::stderr().is_terminal() && !terminal::is_plain()
     }
 
     /// Whether standard input and standard output are terminals.

@@ -3,21 +3,25 @@
 use super::arguments::PeerArguments;
 use super::command_error::CommandError;
 use super::completion::PromptHelper;
-use super::execute::CommandRunner;
+use super::execute::{CommandRunner, PromptParts};
 use super::exit::{EarlyExit, Exit, early_failure};
 use super::news::NewsWatcher;
+use super::notices::Notices;
 use super::output::Output;
-use super::prompt::{InputLines, NextInput};
-use super::signals::wait_for_stop;
-use super::{json, logging, scenario, signals, state_folder};
+use super::prompt::{Greeting, InputLines, NextInput};
+use super::signals::{StopSignals, wait_for_stop};
+use super::{json, logging, scenario, signals, state_folder, terminal};
 use crate::net::Stop;
 use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Peer, PeerError, PeerOptions};
 use crate::storage::StateKind;
 use crate::wire::HostPort;
-use std::io::{self, BufReader, ErrorKind};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+
+/// What a prompt shows first.
+const GREETING: &str = "help lists all commands; Ctrl-D ends the peer";
 
 /// Runs the peer that the arguments describe.
 pub(super) fn run(arguments: PeerArguments) -> Exit {
@@ -38,13 +42,13 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         .map_err(early_failure)?;
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
     let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
-    logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
+    let log = logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
     state_folder::warn(&folder, output);
-    let signals = signals::watch().map_err(early_failure)?;
+    let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
         signals.remove_when_killed(folder.path());
     }
-    let stop = signals.stop;
+    let stop = signals.stop.clone();
     let options = PeerOptions {
         listen,
         tracker_info: arguments.tracker_info.clone(),
@@ -84,7 +88,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         Some((client, scenario)) => {
             scenario::run_client(&peer, &arguments, *client, scenario, &stop, output)
         }
-        None => run_commands(&peer, &arguments, output, &stop),
+        None => run_commands(&peer, &arguments, output, &signals),
     };
     stop.stop();
     let _ = watcher.join();
@@ -93,13 +97,24 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
 }
 
 /// Runs all commands; returns whether all succeeded.
-fn run_commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, stop: &Stop) -> bool {
+fn run_commands(
+    peer: &Arc<Peer>,
+    arguments: &PeerArguments,
+    output: &Output,
+    signals: &StopSignals,
+) -> bool {
+    let stop = &signals.stop;
     if let Err(error) = peer.account().check_tracker_info() {
         output.note(&error.to_string());
     }
     let from_input = arguments.commands.lines.is_empty();
     let at_prompt = from_input && output.is_interactive();
-    let (lines, news) = match input_lines(peer, at_prompt, output, stop) {
+    let prompt = at_prompt.then(|| PromptParts {
+        signals: signals.clone(),
+        listed: Arc::default(),
+        notices: Arc::new(Notices::new(&peer.downloads())),
+    });
+    let (lines, news) = match input_lines(peer, prompt.as_ref(), stop) {
         Ok(lines) => lines,
         Err(error) => {
             output.error(&format!("cannot read commands: {error}"));
@@ -107,7 +122,8 @@ fn run_commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, st
         }
     };
     let home = std::env::var("HOME").ok().filter(|_| at_prompt);
-    let mut runner = CommandRunner::new(peer, output, &lines, stop, home.as_deref());
+    let mut runner =
+        CommandRunner::new(peer, output, &lines, stop, home.as_deref(), prompt.as_ref());
     let mut is_stopped = false;
     let mut input_failed = None;
     let fails_fast = arguments.commands.fail_fast;
@@ -145,13 +161,23 @@ fn run_commands(peer: &Arc<Peer>, arguments: &PeerArguments, output: &Output, st
 /// The source of commands and answers; at a prompt, also the thread that shows news.
 fn input_lines(
     peer: &Arc<Peer>,
-    at_prompt: bool,
-    output: &Output,
+    prompt: Option<&PromptParts>,
     stop: &Stop,
 ) -> io::Result<(InputLines, Option<NewsWatcher>)> {
-    if !at_prompt {
-        let lines = InputLines::plain(BufReader::new(io::stdin()), stop)?;
-        return Ok((lines, None));
+    let Some(PromptParts {
+        listed, notices, ..
+    }) = prompt
+    else {
+        return Ok((InputLines::standard_input(None, stop)?, None));
+    };
+    let (text, notices) = (GREETING, Arc::clone(notices));
+    if terminal::is_plain() {
+        let greeting = Greeting {
+            text,
+            notices: Some(Arc::clone(&notices)),
+        };
+        let lines = InputLines::standard_input(Some(greeting), stop)?;
+        return Ok((lines, Some(NewsWatcher::start(peer, notices, None)?)));
     }
     // Weak: the reading thread is never joined and must not keep the peer alive.
     let weak_peer = Arc::downgrade(peer);
@@ -167,10 +193,11 @@ fn input_lines(
             .map(|download| download.name)
             .collect()
     };
-    output.note("help lists all commands; Ctrl-D ends the peer");
     let history = peer.folder().path().join("history");
-    let (lines, printer) = InputLines::prompt(history, PromptHelper::new(Box::new(names)), stop)?;
-    Ok((lines, Some(NewsWatcher::start(peer, printer)?)))
+    let helper = PromptHelper::new(Box::new(names), Arc::clone(listed));
+    let (lines, printer) = InputLines::prompt(history, helper, Arc::clone(&notices), text, stop)?;
+    let watcher = NewsWatcher::start(peer, notices, Some(Box::new(printer)))?;
+    Ok((lines, Some(watcher)))
 }
 
 /// Starts a thread that interrupts hashing once `stop` is raised, because the running command may

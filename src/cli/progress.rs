@@ -5,6 +5,7 @@ use super::output::Output;
 use super::render;
 use crate::peer::{DownloadState, DownloadStatus};
 use crate::torrent::InfoHash;
+use console::{Alignment, pad_str, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// The largest number of bars at a time, so that they fit on a terminal.
 const MAX_BARS: usize = 20;
-/// Characters of a name that a bar shows.
+/// Columns of a name that a bar shows.
 const NAME_WIDTH: usize = 20;
 
 /// Shows the progress of downloads. Dropping it clears the bars.
@@ -122,14 +123,11 @@ fn bar(name: &str, total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:14}] {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let name = escape(name);
-    let mut shortened: String = name.chars().take(NAME_WIDTH).collect();
-    if shortened.len() < name.len() {
-        shortened.pop();
-        shortened.push('…');
-    }
+    let name = truncate_str(&name, NAME_WIDTH, "…");
+    let name = pad_str(&name, NAME_WIDTH, Alignment::Left, None);
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
     bar.set_style(style.progress_chars("=> "));
-    bar.set_prefix(format!("{shortened:NAME_WIDTH$}"));
+    bar.set_prefix(name.into_owned());
     bar
 }
 
@@ -155,6 +153,10 @@ mod tests {
     fn bars_are_aligned_for_long_and_unusual_names() {
         let prefix = bar(&"ü".repeat(40), 1).prefix();
         assert_eq!(prefix, format!("{}…", "ü".repeat(19)));
+        // A wide character takes two columns.
+        let wide = bar(&"界".repeat(40), 1).prefix();
+        assert_eq!(wide, format!("{}… ", "界".repeat(9)));
+        assert_eq!(bar("界", 1).prefix(), format!("界{}", " ".repeat(18)));
         assert_eq!(bar("a\x1b", 1).prefix().trim_end(), "a\\u{1b}");
     }
 }

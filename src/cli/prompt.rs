@@ -4,41 +4,29 @@
 //! In scope: reading on a thread of its own, so that the stop flag interrupts a read. Out of scope:
 //! the meaning of the lines.
 
-use super::commands::without_passwords;
+mod next_input;
+mod typed_lines;
+
+pub(super) use next_input::NextInput;
+
 use super::completion::PromptHelper;
+use super::notices::Notices;
 use super::signals::wait_for_stop;
+use super::terminal::{self, EchoOff, Question, QuestionEnded, StandardInput};
 use crate::net::Stop;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
-use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
-use rustyline::config::Configurer;
-use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
-use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter};
-use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use nix::sys::termios::{self, Termios};
+use rustyline::ExternalPrinter;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
+use typed_lines::TypedLines;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE: u64 = 64 << 10;
-/// The number of lines of history that are kept.
-const MAX_HISTORY: usize = 1_000;
-
-/// The result of one read from standard input.
-#[derive(Debug)]
-pub(super) enum NextInput {
-    /// A line, without its newline.
-    Line(String),
-    /// A line that is not UTF-8.
-    NotText,
-    /// The end of input.
-    End,
-    /// Ctrl-C at an empty prompt: end gracefully.
-    Quit,
-    /// The stop flag was raised.
-    Stopped,
-    /// Reading failed, with a message for the user.
-    Failed(String),
-}
+/// The text before a command that is typed.
+const PROMPT: &str = "pieceful> ";
 
 /// A request to the reading thread, with the question that it shows.
 #[derive(Debug)]
@@ -57,8 +45,18 @@ pub(super) struct InputLines {
     requests: Sender<InputRequest>,
     inputs: Receiver<NextInput>,
     stop: Stop,
+    question: Arc<Question>,
     /// The terminal's settings at the start. A prompt that is interrupted leaves it in raw mode.
     terminal: Option<Termios>,
+}
+
+/// What a person sees at a prompt before the first line, and above the others.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    /// Shown once, when the process is in the foreground.
+    pub(super) text: &'static str,
+    /// Shown above the prompt. Without it, no prompt is shown.
+    pub(super) notices: Option<Arc<Notices>>,
 }
 
 impl InputLines {
@@ -70,63 +68,84 @@ impl InputLines {
     pub(super) fn prompt(
         history: PathBuf,
         helper: PromptHelper,
+        notices: Arc<Notices>,
+        greeting: &'static str,
         stop: &Stop,
     ) -> io::Result<(Self, impl ExternalPrinter + Send + 'static)> {
-        let config = Config::builder()
-            .completion_type(CompletionType::List)
-            .bracketed_paste(false)
-            // Passwords are hidden by the highlighter, which needs this.
-            .color_mode(ColorMode::Forced)
-            .auto_add_history(false)
-            .max_history_size(MAX_HISTORY)
-            .map_err(io::Error::other)?
-            .build();
-        let mut editor =
-            Editor::<PromptHelper, FileHistory>::with_config(config).map_err(io::Error::other)?;
-        editor.set_helper(Some(helper));
-        editor.set_history_ignore_space(true);
-        // The file does not exist at the first start.
-        let _ = editor.load_history(&history);
-        let printer = editor.create_external_printer().map_err(io::Error::other)?;
-        let lines = Self::start(stop, move |request| match request {
+        let (mut typed, printer) = TypedLines::new(history, helper, stop)?;
+        let mut greeting = Some(greeting);
+        let (question, stopping) = (Arc::new(Question::default()), stop.clone());
+        let lines = Self::start(stop, question, move |request, question| match request {
             InputRequest::Command => {
-                let input = edit_line(&mut editor, "pieceful> ", true);
-                if let NextInput::Line(line) = &input {
-                    add_to_history(&mut editor, line, &history);
+                if !terminal::wait_until_in_foreground(&stopping) {
+                    return NextInput::Stopped;
                 }
+                show_lines(greeting.take().map(str::to_owned));
+                show_lines(notices.open_prompt());
+                let input = typed.read_command(PROMPT);
+                notices.close_prompt();
                 input
             }
-            InputRequest::Answer(question) => edit_line(&mut editor, &question, false),
-            InputRequest::HiddenAnswer(question) => {
-                let _echo_off = EchoOff::begin();
-                set_hidden(&mut editor, true);
-                let input = edit_line(&mut editor, &question, false);
-                set_hidden(&mut editor, false);
-                input
+            InputRequest::Answer(text) => typed.read_answer(&text),
+            InputRequest::HiddenAnswer(text) => {
+                let _echo_off = EchoOff::begin(question, &stopping);
+                typed.read_hidden(&text)
             }
         })?;
         Ok((lines, printer))
     }
 
-    /// Plain lines, without a prompt.
+    /// Plain lines of standard input. On a terminal, `greeting` is shown first.
     ///
     /// # Errors
     /// No thread can be started.
-    pub(super) fn plain(mut input: impl BufRead + Send + 'static, stop: &Stop) -> io::Result<Self> {
-        Self::start(stop, move |request| match request {
-            InputRequest::Command => read_line(&mut input),
-            InputRequest::Answer(question) => {
-                show_question(&question);
+    pub(super) fn standard_input(greeting: Option<Greeting>, stop: &Stop) -> io::Result<Self> {
+        let question = Arc::new(Question::default());
+        let input = StandardInput::new(Arc::clone(&question), stop);
+        Self::plain(BufReader::new(input), question, greeting, stop)
+    }
+
+    fn plain(
+        mut input: impl BufRead + Send + 'static,
+        question: Arc<Question>,
+        greeting: Option<Greeting>,
+        stop: &Stop,
+    ) -> io::Result<Self> {
+        let stopping = stop.clone();
+        let (mut text, notices) = match greeting {
+            Some(Greeting { text, notices }) => (Some(text), notices),
+            None => (None, None),
+        };
+        Self::start(stop, question, move |request, question| match request {
+            InputRequest::Command => {
+                if text.is_some() || notices.is_some() {
+                    if !terminal::wait_until_in_foreground(&stopping) {
+                        return NextInput::Stopped;
+                    }
+                    show_lines(text.take().map(str::to_owned));
+                }
+                if let Some(notices) = &notices {
+                    // The prompt does not count as open: a notice would break into the line.
+                    show_lines(notices.open_prompt());
+                    notices.close_prompt();
+                    question.show(PROMPT);
+                }
                 read_line(&mut input)
             }
-            InputRequest::HiddenAnswer(question) => {
-                let echo_off = EchoOff::begin();
+            InputRequest::Answer(text) => {
+                if terminal::wait_until_in_foreground(&stopping) {
+                    question.show(&text);
+                }
+                read_line(&mut input)
+            }
+            InputRequest::HiddenAnswer(text) => {
+                let echo_off = EchoOff::begin(question, &stopping);
                 if echo_off.is_some() {
-                    show_question(&question);
+                    question.show(&text);
                 }
                 let line = read_line(&mut input);
                 if echo_off.is_some() {
-                    show_question("\n");
+                    terminal::show("\n");
                 }
                 line
             }
@@ -136,6 +155,11 @@ impl InputLines {
     /// Waits for the next line and returns it.
     pub(super) fn next(&self) -> NextInput {
         self.request(InputRequest::Command)
+    }
+
+    /// The question that is open. Its interruption ends the wait for the answer.
+    pub(super) fn question(&self) -> Arc<Question> {
+        Arc::clone(&self.question)
     }
 
     /// Whether a person at a terminal can answer a question.
@@ -164,6 +188,11 @@ impl InputLines {
     }
 
     fn request(&self, request: InputRequest) -> NextInput {
+        match request {
+            InputRequest::Command => self.question.begin(),
+            _ if self.question.is_interrupted() => return NextInput::Quit,
+            _ => {}
+        }
         if self.stop.is_stopped() || self.requests.send(request).is_err() {
             return NextInput::Stopped;
         }
@@ -177,16 +206,18 @@ impl InputLines {
 
     fn start(
         stop: &Stop,
-        mut read: impl FnMut(InputRequest) -> NextInput + Send + 'static,
+        question: Arc<Question>,
+        mut read: impl FnMut(InputRequest, &Question) -> NextInput + Send + 'static,
     ) -> io::Result<Self> {
         let (requests, requested) = bounded(1);
         let (input, inputs) = unbounded();
         let (stopping, stopped) = (stop.clone(), input.clone());
+        let asked = Arc::clone(&question);
         // The threads are not joined: the first one may be in a read that only a key or the end of
         // the process ends.
         thread::Builder::new().name("input".into()).spawn(move || {
             while let Ok(request) = requested.recv() {
-                if input.send(read(request)).is_err() {
+                if input.send(read(request, &asked)).is_err() {
                     break;
                 }
             }
@@ -201,6 +232,7 @@ impl InputLines {
             requests,
             inputs,
             stop: stop.clone(),
+            question,
             terminal: termios::tcgetattr(io::stdin()).ok(),
         })
     }
@@ -209,76 +241,15 @@ impl InputLines {
 impl Drop for InputLines {
     fn drop(&mut self) {
         if let Some(terminal) = &self.terminal {
-            // Fails if the terminal was closed; then there is nothing to restore.
-            let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, terminal);
+            terminal::restore(terminal);
         }
     }
 }
 
-/// Turns the terminal's echo off until it is dropped.
-struct EchoOff(Termios);
-
-impl EchoOff {
-    /// `None` if standard input is not a terminal.
-    fn begin() -> Option<Self> {
-        let before = termios::tcgetattr(io::stdin()).ok()?;
-        let mut without_echo = before.clone();
-        without_echo.local_flags.remove(LocalFlags::ECHO);
-        termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &without_echo).ok()?;
-        Some(Self(before))
-    }
-}
-
-impl Drop for EchoOff {
-    fn drop(&mut self) {
-        let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.0);
-    }
-}
-
-/// Writes a question to standard error: standard output has results only.
-fn show_question(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr
-        .write_all(text.as_bytes())
-        .and_then(|()| stderr.flush());
-}
-
-/// Adds a line without its passwords to the history.
-fn add_to_history(editor: &mut Editor<PromptHelper, FileHistory>, line: &str, history: &Path) {
-    if let Some(kept) = without_passwords(line) {
-        let added = editor.add_history_entry(kept);
-        if let Err(error) = added.and_then(|_| editor.append_history(history)) {
-            log::warn!("cannot write the history {}: {error}", history.display());
-        }
-    }
-}
-
-fn set_hidden(editor: &mut Editor<PromptHelper, FileHistory>, hidden: bool) {
-    if let Some(helper) = editor.helper() {
-        helper.set_hidden(hidden);
-    }
-}
-
-/// Reads a line with the editor. With `ctrl_c_clears`, Ctrl-C drops the text that was typed and
-/// shows the prompt again, as in a shell. If no text was typed, or without `ctrl_c_clears`, Ctrl-C
-/// means quit.
-fn edit_line(
-    editor: &mut Editor<PromptHelper, FileHistory>,
-    prompt: &str,
-    ctrl_c_clears: bool,
-) -> NextInput {
-    loop {
-        if let Some(helper) = editor.helper() {
-            helper.begin_line();
-        }
-        match editor.readline(prompt) {
-            Ok(line) => return NextInput::Line(line),
-            Err(ReadlineError::Eof) => return NextInput::End,
-            Err(ReadlineError::Interrupted)
-                if ctrl_c_clears && editor.helper().is_some_and(PromptHelper::has_text) => {}
-            Err(ReadlineError::Interrupted) => return NextInput::Quit,
-            Err(error) => return NextInput::Failed(error.to_string()),
-        }
+/// Writes lines that are no results.
+fn show_lines(lines: impl IntoIterator<Item = String>) {
+    for line in lines {
+        terminal::show(&(line + "\n"));
     }
 }
 
@@ -291,6 +262,7 @@ fn read_line(input: &mut impl BufRead) -> NextInput {
     {
         Ok(0) => return NextInput::End,
         Ok(_) => {}
+        Err(error) if QuestionEnded::is(&error) => return NextInput::Quit,
         Err(error) => return NextInput::Failed(error.to_string()),
     }
     if line.last() == Some(&b'\n') {
@@ -304,10 +276,14 @@ fn read_line(input: &mut impl BufRead) -> NextInput {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufReader, Cursor};
+    use std::io::Cursor;
+
+    fn lines(input: impl BufRead + Send + 'static, stop: &Stop) -> InputLines {
+        InputLines::plain(input, Arc::default(), None, stop).unwrap()
+    }
 
     fn plain(bytes: &[u8], stop: &Stop) -> InputLines {
-        InputLines::plain(Cursor::new(bytes.to_vec()), stop).unwrap()
+        lines(Cursor::new(bytes.to_vec()), stop)
     }
 
     #[test]
@@ -340,7 +316,7 @@ mod tests {
     fn the_stop_flag_interrupts_a_read() {
         let (reader, writer) = io::pipe().unwrap();
         let stop = Stop::new();
-        let lines = InputLines::plain(BufReader::new(reader), &stop).unwrap();
+        let lines = lines(BufReader::new(reader), &stop);
         let stopper = stop.clone();
         let (asked, asking) = bounded(0);
         let waiting = thread::spawn(move || {

@@ -8,10 +8,11 @@ mod list;
 
 pub(super) use account::{news_lines, time};
 
-use super::commands::{AREAS, CommandEntry, OPEN_SWARMS, entries};
+use super::commands::{AREAS, CommandEntry, OPEN_SWARMS};
 use super::escape::escape;
 use super::outcome::CommandOutcome;
 use super::units::{counted, duration, size};
+use super::{terminal, wrap};
 use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Status, TrackerState};
 use list::lines_of;
 use std::time::Duration;
@@ -150,6 +151,14 @@ pub(super) fn percent(download: &DownloadStatus) -> u64 {
     u64::try_from(percent).unwrap_or(100).min(100)
 }
 
+/// A download that has ended.
+pub(super) fn ended_line(download: &DownloadStatus) -> String {
+    match &download.state {
+        DownloadState::Complete => complete_line(download),
+        _ => download_line(download),
+    }
+}
+
 fn complete_line(download: &DownloadStatus) -> String {
     let name = escape(&download.name);
     let (all, seconds) = (size(download.bytes_total), download.elapsed.as_secs_f64());
@@ -247,29 +256,28 @@ fn in_parentheses(text: Option<&str>) -> String {
 }
 
 fn help_lines() -> Vec<String> {
-    let width = entries()
-        .map(|entry| entry.usage().len())
-        .max()
-        .unwrap_or_default();
-    let mut lines = Vec::new();
-    for area in AREAS {
-        lines.push(format!("{}:", area.title));
+    let columns = terminal::columns();
+    let areas = AREAS.iter().flat_map(|area| {
+        let title = [format!("{}:", area.title)];
         let entries = area.entries.iter();
-        lines.extend(entries.map(|entry| format!("  {:width$}  {}", entry.usage(), entry.summary)));
-    }
-    lines
+        let rows: Vec<_> = entries
+            .map(|entry| (entry.usage(), entry.summary))
+            .collect();
+        title.into_iter().chain(wrap::table(&rows, columns))
+    });
+    areas.collect()
 }
 
 fn command_help_lines(entry: &CommandEntry) -> Vec<String> {
     let head = format!("{}: {}", entry.usage(), entry.summary);
-    [head]
-        .into_iter()
-        .chain(entry.details.lines().map(str::to_owned))
-        .collect()
+    let columns = terminal::columns();
+    let lines = [head.as_str()].into_iter().chain(entry.details.lines());
+    lines.flat_map(|line| wrap::fit(line, columns)).collect()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::commands::entries;
     use super::*;
     use crate::cli::outcome::AccountOutcome;
     use crate::peer::{DamagedRecord, ShareStatus, TrackerStatus};
@@ -490,10 +498,14 @@ pub(super) mod tests {
 
     #[test]
     fn help_lists_every_command() {
-        assert_eq!(
-            outcome_lines(&CommandOutcome::Help(None)).len(),
-            entries().count() + AREAS.len()
-        );
+        let all = outcome_lines(&CommandOutcome::Help(None));
+        for entry in entries() {
+            let name = format!("  {}", entry.name);
+            assert!(all.iter().any(|line| line.starts_with(&name)), "{name}");
+        }
+        let mut helps = entries().map(command_help_lines);
+        let widest = |lines: &[String]| lines.iter().map(String::len).max();
+        assert!(widest(&all) <= Some(80) && helps.all(|help| widest(&help) <= Some(80)));
         let one = outcome_lines(&CommandOutcome::Help(
             entries().find(|entry| entry.name == "send"),
         ));

@@ -1,18 +1,35 @@
-//! SIGINT, SIGTERM and SIGHUP: the first one ends the process gracefully, the second one at once.
-//! SIGXFSZ is blocked.
+//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully, a second one at once. At a prompt
+//! a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
+//!
+//! A signal that the parent has ignored stays ignored: `nohup` ignores SIGHUP, and a shell without
+//! job control ignores SIGINT for what it starts in the background. What happens to the terminal of
+//! such a shell does not matter either: only a SIGHUP that a process has sent counts.
 
 use super::exit::Exit;
 use crate::net::Stop;
 use crate::system::lock;
+use nix::libc::SI_KERNEL;
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use std::fmt;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 /// Timeout of one wait for the stop flag. The flag wakes the thread earlier; the value does not
 /// matter.
 const LONG: Duration = Duration::from_secs(3600);
+
+/// Signals that end the process, except SIGINT.
+const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGHUP];
+
+/// Signals whose usual effect is never wanted. Blocked, SIGXFSZ leaves a failed write beyond the
+/// file size limit; SIGTTIN a failed read from a terminal in the background; SIGTTOU a successful
+/// write to it.
+const BLOCKED: [Signal; 3] = [Signal::SIGXFSZ, Signal::SIGTTIN, Signal::SIGTTOU];
 
 /// Flags that the first signal raises.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +39,85 @@ pub(super) struct StopSignals {
     /// For threads that check it while they compute.
     pub(super) flag: Arc<AtomicBool>,
     temporary_folder: Arc<Mutex<Option<PathBuf>>>,
+    command: Arc<Mutex<PromptCommand>>,
 }
+
+/// What a person at a prompt is waiting for.
+#[derive(Default)]
+enum PromptCommand {
+    /// Nothing, or there is no prompt.
+    #[default]
+    None,
+    /// A command. The function ends it early.
+    Running(Box<dyn Fn() + Send>),
+    /// The end of a command that was interrupted.
+    Interrupted,
+}
+
+/// A command at the prompt, until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct PromptCommandGuard<'a>(&'a StopSignals);
 
 impl StopSignals {
     /// Makes a second signal remove this folder before it ends the process.
     pub(super) fn remove_when_killed(&self, folder: &Path) {
         *lock(&self.temporary_folder) = Some(folder.to_owned());
+    }
+
+    /// Makes the next SIGINT call `interrupt` instead of ending the process.
+    pub(super) fn begin_command(
+        &self,
+        interrupt: impl Fn() + Send + 'static,
+    ) -> PromptCommandGuard<'_> {
+        *lock(&self.command) = PromptCommand::Running(Box::new(interrupt));
+        PromptCommandGuard(self)
+    }
+
+    fn on_interrupt(&self) {
+        let mut command = lock(&self.command);
+        match mem::take(&mut *command) {
+            PromptCommand::None => {
+                drop(command);
+                self.on_end();
+            }
+            PromptCommand::Running(interrupt) => {
+                *command = PromptCommand::Interrupted;
+                drop(command);
+                interrupt();
+            }
+            PromptCommand::Interrupted => self.kill(),
+        }
+    }
+
+    fn on_end(&self) {
+        if self.flag.swap(true, Ordering::SeqCst) {
+            self.kill();
+        }
+        self.stop.stop();
+    }
+
+    fn kill(&self) {
+        let folder = lock(&self.temporary_folder).take();
+        // Files that cannot be removed stay: the process ends now.
+        let _ = folder.map(std::fs::remove_dir_all);
+        std::process::exit(Exit::Killed.code().into());
+    }
+}
+
+impl Drop for PromptCommandGuard<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.command) = PromptCommand::None;
+    }
+}
+
+impl fmt::Debug for PromptCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Running(_) => "Running",
+            Self::Interrupted => "Interrupted",
+        })
     }
 }
 
@@ -36,26 +126,102 @@ pub(super) fn wait_for_stop(stop: &Stop) {
     while !stop.wait(LONG) {}
 }
 
-/// Installs the signal handlers. Call it once in a process, before other threads start.
+/// Begins to handle signals; `reopen` is called at SIGUSR1. Call it once in a process, before other
+/// threads start: they inherit which signals are blocked.
 ///
 /// # Errors
 /// A message for the user: the system did not allow it.
-pub(super) fn watch() -> Result<StopSignals, String> {
-    // A write beyond the file size limit then fails like any other write; unblocked, SIGXFSZ would
-    // end the process. Threads started later inherit the block.
-    let blocked = SigSet::from(Signal::SIGXFSZ).thread_block();
-    blocked.map_err(|errno| format!("cannot block SIGXFSZ: {errno}"))?;
+pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, String> {
+    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    let is_heard = |signal: &Signal| !ignored.contains(*signal);
+    let heard: SigSet = ENDING
+        .into_iter()
+        .chain([Signal::SIGUSR1])
+        .filter(is_heard)
+        .collect();
+    let mut blocked: SigSet = BLOCKED.into_iter().collect();
+    blocked.extend(heard.iter());
+    blocked.extend(ignored.iter());
+    let done = blocked.thread_block();
+    done.map_err(|errno| format!("cannot block signals: {errno}"))?;
     let signals = StopSignals::default();
-    let raised = signals.clone();
-    let handler = move || {
-        if raised.flag.swap(true, Ordering::SeqCst) {
-            let folder = lock(&raised.temporary_folder).take();
-            // Files that cannot be removed stay: the process ends now.
-            let _ = folder.map(std::fs::remove_dir_all);
-            std::process::exit(Exit::Killed.code().into());
+    if is_heard(&Signal::SIGINT) {
+        let interrupted = signals.clone();
+        ctrlc::set_handler(move || interrupted.on_interrupt())
+            .map_err(|error| format!("cannot handle signals: {error}"))?;
+    }
+    let heard = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC);
+    let heard = heard.map_err(|errno| format!("cannot wait for signals: {errno}"))?;
+    let (ending, is_detached) = (signals.clone(), ignored.contains(Signal::SIGINT));
+    let thread = thread::Builder::new().name("signals".to_owned());
+    // It ends with the process.
+    let started = thread.spawn(move || {
+        while let Ok(Some(signal)) = heard.read_signal() {
+            if is(&signal, Signal::SIGUSR1) {
+                reopen();
+            } else if !(is_detached && is_of_terminal(&signal)) {
+                ending.on_end();
+            }
         }
-        raised.stop.stop();
-    };
-    ctrlc::set_handler(handler).map_err(|error| format!("cannot handle signals: {error}"))?;
+    });
+    started.map_err(|error| format!("cannot start a thread: {error}"))?;
     Ok(signals)
+}
+
+fn is(signal: &siginfo, number: Signal) -> bool {
+    i32::try_from(signal.ssi_signo) == Ok(number as i32)
+}
+
+/// Whether the system has sent SIGHUP because the terminal has closed or its session has ended.
+fn is_of_terminal(signal: &siginfo) -> bool {
+    is(signal, Signal::SIGHUP) && signal.ssi_code == SI_KERNEL
+}
+
+/// Those of the signals handled here that the parent has ignored, from the text of
+/// `/proc/self/status`. Without that file, none.
+fn ignored(status: &str) -> SigSet {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let is_ignored = |signal: &Signal| {
+        let bit = u32::try_from(*signal as i32 - 1).unwrap_or(u32::MAX);
+        mask.unwrap_or(0).checked_shr(bit).unwrap_or(0) & 1 == 1
+    };
+    let handled = ENDING.into_iter().chain([Signal::SIGINT, Signal::SIGUSR1]);
+    handled.filter(is_ignored).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        let signals = |status: &str| ignored(status).iter().collect::<Vec<_>>();
+        let none: [Signal; 0] = [];
+        assert_eq!(signals("SigIgn:\t0000000000001000\n"), none);
+        assert_eq!(
+            signals("Name:\tx\nSigIgn:\t0000000000001001\n"),
+            [Signal::SIGHUP]
+        );
+        assert_eq!(
+            signals("SigIgn:\t0000000000000202\n"),
+            [Signal::SIGINT, Signal::SIGUSR1]
+        );
+        for unusable in ["", "SigIgn:\tx\n"] {
+            assert_eq!(signals(unusable), none);
+        }
+    }
+
+    #[test]
+    fn a_first_interrupt_ends_the_command_of_a_prompt_and_the_next_one_the_process() {
+        let signals = StopSignals::default();
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let raised = Arc::clone(&interrupted);
+        let command = signals.begin_command(move || raised.store(true, Ordering::SeqCst));
+        signals.on_interrupt();
+        assert!(interrupted.load(Ordering::SeqCst) && !signals.stop.is_stopped());
+        drop(command);
+        signals.on_interrupt();
+        assert!(signals.stop.is_stopped());
+    }
 }

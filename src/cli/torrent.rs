@@ -45,7 +45,7 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
         return Err(exists_message(&target));
     }
     check_output(&target).map_err(|error| write_message(&target, &error))?;
-    let flag = signals::watch()?.flag;
+    let flag = signals::watch(|| {})?.flag;
     let trackers = arguments.trackers.iter();
     let trackers: Vec<Vec<String>> = trackers.map(|url| vec![url.clone()]).collect();
     let options = CreateOptions {
@@ -173,7 +173,7 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
 
 fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, String> {
     let metainfo = read(torrent)?;
-    let flag = signals::watch()?.flag;
+    let flag = signals::watch(|| {})?.flag;
     let threads = processors();
     let hashing = HashingProgress::new("checking", output);
     let info = Arc::new(metainfo.info().clone());

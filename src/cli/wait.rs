@@ -7,13 +7,12 @@ use super::command_error::CommandError;
 use super::output::Output;
 use super::progress::{DownloadProgress, is_running};
 use super::render;
-use crate::net::Stop;
 use crate::peer::{DownloadState, DownloadStatus, Peer};
 use crate::torrent::InfoHash;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// The longest time between two checks of the downloads and of the stop flag.
+/// The longest time between two checks of the downloads, and of an interruption.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The ended downloads that the next `wait` leaves out: those that an earlier `wait` has reported,
@@ -85,12 +84,11 @@ impl WaitExclusions {
 /// ones.
 ///
 /// # Errors
-/// A download failed or was not complete in time, or `stop` was raised.
+/// A download failed or was not complete in time, or the command was interrupted.
 pub(super) fn wait(
     peer: &Peer,
     exclusions: &mut WaitExclusions,
     limit: Option<Duration>,
-    stop: &Stop,
     output: &Output,
 ) -> Result<Vec<DownloadStatus>, CommandError> {
     let started = Instant::now();
@@ -105,7 +103,7 @@ pub(super) fn wait(
             drop(progress);
             return exclusions.finish(&downloads);
         }
-        if stop.is_stopped() {
+        if peer.is_command_interrupted() {
             return Err(CommandError::cut_short("wait"));
         }
         progress.show(&downloads);

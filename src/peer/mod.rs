@@ -37,6 +37,7 @@ mod owned;
 mod restore;
 mod run_connection;
 mod running;
+mod running_command;
 mod search;
 mod services;
 mod sockets;
@@ -62,6 +63,7 @@ pub use file_choice::{DownloadOptions, FileChoice};
 pub use limits::{Deadlines, Limits};
 pub use run_connection::{Owners, RunConnection, RunConnectionError};
 pub use running::{Peer, PeerOptions};
+pub use running_command::CommandGuard;
 pub use status::{
     ControlStatus, DamagedRecord, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status,
     TrackerState, TrackerStatus,
@@ -84,6 +86,7 @@ use link::{
     MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, TIMES_ID, Upcoming, UploadSource,
     extension_handshake,
 };
+use running_command::RunningCommand;
 use search::MagnetSearch;
 use services::Services;
 use sockets::Sockets;

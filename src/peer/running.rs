@@ -1,9 +1,10 @@
 //! A running peer: its start, its threads and its end.
 
 use super::{
-    Account, Announcer, Calls, Context, DamagedRecord, Deadlines, FirstUseNotice, Groups, IO_STACK,
-    Identity, Limits, LinkLimits, PeerError, Services, Sockets, SwarmEntry, Transfers, announce,
-    group::close_links_of_former_members, incoming, restore::restore, tick, watch,
+    Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
+    Groups, IO_STACK, Identity, Limits, LinkLimits, PeerError, RunningCommand, Services, Sockets,
+    SwarmEntry, Transfers, announce, group::close_links_of_former_members, incoming,
+    restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{ConnectionCaps, IncomingConnection, Server, WorkerPool};
@@ -121,9 +122,26 @@ impl Peer {
         &self.services.account
     }
 
-    /// Ends the hashing that a command or a magnet search waits for. Called when a person asks to
-    /// stop.
+    /// The calling thread begins a command of a person, which lasts until the result is dropped. A
+    /// peer runs one command at a time.
+    pub fn begin_command(&self) -> CommandGuard<'_> {
+        self.services.command.begin()
+    }
+
+    /// Ends the running command early: its hashing, and its wait for a tracker.
+    pub fn interrupt_command(&self) {
+        self.services.command.interrupt();
+    }
+
+    /// Whether the running command was interrupted.
+    pub fn is_command_interrupted(&self) -> bool {
+        self.services.command.is_interrupted()
+    }
+
+    /// Ends the running command early, and what a magnet search hashes. Called when a person asks
+    /// the peer to stop.
     pub fn interrupt(&self) {
+        self.services.command.close();
         self.context.interrupt.store(true, Ordering::SeqCst);
         for entry in self.transfers.entries() {
             if let SwarmEntry::Search(search) = entry {
@@ -204,7 +222,9 @@ fn compose(
 ) -> Result<(Arc<Services>, StateFolder), PeerError> {
     let records = Records::open(&options.folder)?;
     let info = options.tracker_info.clone();
-    let account = Account::open(info, options.folder.path(), options.first_use);
+    let command = Arc::new(RunningCommand::default());
+    let (folder, first_use) = (options.folder.path(), options.first_use);
+    let account = Account::open(info, folder, first_use, Arc::clone(&command));
     let account = account.map_err(Box::new)?;
     let pool = WorkerPool::start("piece", options.threads).map_err(PeerError::Thread)?;
     let alphanumerics = std::iter::repeat_with(fastrand::alphanumeric);
@@ -224,6 +244,7 @@ fn compose(
         announcer: Arc::new(Announcer::new(options.tracker_info, address.ip())),
         group_announcer: Arc::default(),
         web: Arc::default(),
+        command,
     });
     Ok((services, options.folder))
 }

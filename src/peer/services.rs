@@ -2,8 +2,8 @@
 
 use super::group::{GroupClient, MemberAnnouncer};
 use super::{
-    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, Trackers,
-    Transfer, TransferPlan, Transfers, WebClient,
+    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, RunningCommand,
+    Trackers, Transfer, TransferPlan, Transfers, WebClient,
 };
 use crate::storage::MagnetRecord;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(super) struct Services {
     pub(super) announcer: Arc<Announcer>,
     pub(super) group_announcer: Arc<GroupAnnouncer>,
     pub(super) web: Arc<WebClient>,
+    pub(super) command: Arc<RunningCommand>,
 }
 
 impl Services {

@@ -35,7 +35,7 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// The parts of `src/peer/` from the top. A part uses only parts below it.
-const PEER_PARTS: [&str; 33] = [
+const PEER_PARTS: [&str; 34] = [
     "doctor",
     "commands",
     "running",
@@ -57,6 +57,7 @@ const PEER_PARTS: [&str; 33] = [
     "search",
     "link",
     "context",
+    "running_command",
     "trackers",
     "buffers",
     "owned",

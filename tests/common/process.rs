@@ -223,7 +223,8 @@ pub(crate) fn with_descriptors(folder: &Path, arguments: &[&str], descriptors: u
     prepared(shell, folder, arguments)
 }
 
-fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
+/// Any command, with `folder` as its working folder and its home.
+pub(crate) fn prepared(mut command: Command, folder: &Path, arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .current_dir(folder)

@@ -1,6 +1,6 @@
 //! A peer at a terminal: the keys that a person presses, and the text that the screen shows.
 
-use super::process::command;
+use super::process::{BINARY, prepared};
 use super::sandbox::Sandbox;
 use super::waiting::PATIENCE;
 use nix::pty::{Winsize, openpty};
@@ -24,29 +24,63 @@ pub(crate) struct Terminal {
     read_length: usize,
 }
 
-/// All text that was written to the screen, without escape sequences.
+/// All text that was written to the screen, without escape sequences, and the bytes as they came.
 #[derive(Default)]
 struct Screen {
     text: Mutex<String>,
+    bytes: Mutex<Vec<u8>>,
     changed: Condvar,
 }
+
+/// The kind of a terminal, and its columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) columns: u16,
+}
+
+const USUAL: Kind = Kind {
+    name: "xterm",
+    columns: 200,
+};
 
 impl Terminal {
     /// The peer called `name` of a sandbox, at its prompt.
     pub(crate) fn peer(sandbox: &Sandbox, name: &str) -> Self {
+        Self::peer_at(sandbox, name, USUAL)
+    }
+
+    /// Like [`Terminal::peer`], at a terminal of this kind.
+    pub(crate) fn peer_at(sandbox: &Sandbox, name: &str, kind: Kind) -> Self {
         let (state, info) = (
             sandbox.path(&format!("{name}.state")),
             sandbox.tracker_info(),
         );
-        let mut all = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
-        all.extend(["--dir", state.to_str().unwrap()]);
-        let mut terminal = Self::start(&sandbox.folder(name), &all);
+        let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
+        let peer = [BINARY, "peer", "127.0.0.1:0", info, "--dir", state];
+        let mut terminal = Self::start(&sandbox.folder(name), &peer, kind);
         terminal.wait_for_text("pieceful> ");
         terminal
     }
 
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
-        Self::spawn(command(folder, arguments))
+    /// A shell with job control, for which `$P` is the binary.
+    pub(crate) fn job_shell(folder: &Path) -> Self {
+        let shell = ["bash", "--norc", "--noprofile", "-i"];
+        let mut terminal = Self::session(folder, &shell);
+        terminal.wait_for_text("$ ");
+        terminal
+    }
+
+    /// A program that leads a session of its own, with the terminal as its controlling one.
+    pub(crate) fn session(folder: &Path, program: &[&str]) -> Self {
+        Self::start(folder, program, USUAL)
+    }
+
+    fn start(folder: &Path, program: &[&str], kind: Kind) -> Self {
+        let arguments = [&["--ctty"], program].concat();
+        let mut command = prepared(Command::new("setsid"), folder, &arguments);
+        command.env("P", BINARY).env("PS1", "$ ");
+        Self::spawn(command, kind)
     }
 
     /// A shell whose prompt is [`SHELL_PROMPT`] after the exit code of the last command. Ctrl-C
@@ -61,21 +95,21 @@ impl Terminal {
             .env("PS1", format!("$?{SHELL_PROMPT}"))
             .env_remove("ENV")
             .env_remove("XDG_DATA_HOME");
-        let mut terminal = Self::spawn(command);
+        let mut terminal = Self::spawn(command, USUAL);
         terminal.wait_for_text(SHELL_PROMPT);
         terminal
     }
 
-    fn spawn(mut command: Command) -> Self {
+    fn spawn(mut command: Command, kind: Kind) -> Self {
         let size = Winsize {
             ws_row: 50,
-            ws_col: 200,
+            ws_col: kind.columns,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
         let pair = openpty(Some(&size), None).unwrap();
         let end = || Stdio::from(pair.slave.try_clone().unwrap());
-        command.env("TERM", "xterm");
+        command.env("TERM", kind.name);
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn();
         let keys = File::from(pair.master);
         let screen = Arc::new(Screen::default());
@@ -85,6 +119,7 @@ impl Terminal {
             // Reading fails when the last process at the terminal ends.
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 bytes.extend_from_slice(&buffer[..read]);
+                screen_of_reader.bytes.lock().unwrap().clone_from(&bytes);
                 *screen_of_reader.text.lock().unwrap() = plain(&String::from_utf8_lossy(&bytes));
                 screen_of_reader.changed.notify_all();
             }
@@ -133,6 +168,19 @@ impl Terminal {
         self.press("\r");
         self.wait_for_text("\n");
         self.wait_for_text("pieceful> ")
+    }
+
+    /// All bytes since the start, with escape sequences.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.screen.bytes.lock().unwrap().clone()
+    }
+
+    /// Types a line at the prompt of a shell. Returns everything up to the next prompt.
+    pub(crate) fn shell_line(&mut self, line: &str) -> String {
+        self.press(line);
+        self.press("\r");
+        self.wait_for_text("\n");
+        self.wait_for_text("$ ")
     }
 
     /// All text since the start.

@@ -4,7 +4,7 @@ use super::options::{flag, log_level, log_option, option, path_option};
 use super::place::{listen_and_tracker_info, listen_argument, tracker_info_argument};
 use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
-use crate::cli::values;
+use crate::cli::{terminal, values, wrap};
 use crate::net::WorkerPool;
 use crate::peer::Limits;
 use crate::wire::HostPort;
@@ -130,27 +130,10 @@ fn limits() -> [Arg; 4] {
 }
 
 fn examples() -> String {
-    let rows = |rows: Vec<(String, &str)>| {
-        let width = rows
-            .iter()
-            .map(|(left, _)| left.len())
-            .max()
-            .unwrap_or_default();
-        let rows = rows
-            .iter()
-            .map(|(left, right)| format!("  {left:width$}  {right}\n"));
-        rows.collect::<String>()
-    };
-    let commands = rows(
-        entries()
-            .map(|entry| (entry.usage(), entry.summary))
-            .collect(),
-    );
-    let kinds = rows(
-        kinds()
-            .map(|(kind, meaning)| ((*kind).to_owned(), *meaning))
-            .collect(),
-    );
+    let rows = |rows: Vec<(String, &str)>| wrap::table(&rows, terminal::columns()).join("\n");
+    let commands = entries().map(|entry| (entry.usage(), entry.summary));
+    let kinds = kinds().map(|(kind, meaning)| ((*kind).to_owned(), *meaning));
+    let (commands, kinds) = (rows(commands.collect()), rows(kinds.collect()));
     format!(
         "Examples:\n  \
          pieceful peer                                    start a prompt\n  \
@@ -158,9 +141,9 @@ fn examples() -> String {
          pieceful peer 0.0.0.0:6882 -c 'download disk.img.torrent copy.img' -c wait\n                                                   \
          download it, by a second peer on the machine\n  \
          echo status | pieceful peer 127.0.0.1:0 --json   from a script\n\n\
-         Commands (blanks separate words; quotes and backslash as in sh; # begins a comment line):\n{commands}\n\
+         Commands (blanks separate words; quotes and backslash as in sh; # begins a comment line):\n{commands}\n\n\
          With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
-         {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\
+         {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
          \"copies\":1 after ok means that only one of several trackers has stored it so far; the others copy it when they are back.\n\
          Ctrl-C ends the peer gracefully, a second Ctrl-C at once. Exit codes: 0 all commands succeeded; 1 a command \
          failed; 2 wrong usage; 130 ended by a second Ctrl-C."

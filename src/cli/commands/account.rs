@@ -46,6 +46,21 @@ pub(in crate::cli) enum AccountCommand {
 }
 
 impl AccountCommand {
+    /// The group that the command names.
+    pub(super) fn group(&self) -> Option<String> {
+        match self {
+            Self::CreateGroup(group) => Some(group.to_string()),
+            Self::JoinGroup(group)
+            | Self::LeaveGroup { group, .. }
+            | Self::ListMembers(group)
+            | Self::ListRequests(group)
+            | Self::AcceptRequest { group, .. }
+            | Self::RejectRequest { group, .. }
+            | Self::RemoveMember { group, .. } => Some(group.to_string()),
+            _ => None,
+        }
+    }
+
     /// Whether the command contains a password.
     pub(super) fn holds_password(&self) -> bool {
         match self {

@@ -79,3 +79,19 @@ pub(in crate::cli) enum FileCommand {
         scope: StopScope,
     },
 }
+
+impl Command {
+    /// The group that the command names.
+    pub(in crate::cli) fn group(&self) -> Option<String> {
+        match self {
+            Self::Account(command) => command.group(),
+            Self::File(
+                FileCommand::Upload { group, .. }
+                | FileCommand::List(group)
+                | FileCommand::Download { group, .. },
+            ) => Some(group.to_string()),
+            Self::File(FileCommand::Stop { group, .. }) => group.as_ref().map(Label::to_string),
+            _ => None,
+        }
+    }
+}

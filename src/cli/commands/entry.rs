@@ -50,6 +50,14 @@ pub(in crate::cli) enum ArgumentKind {
     Path,
     /// A download.
     Download,
+    /// A group.
+    Group,
+    /// A share of the group that an earlier argument names.
+    Share,
+    /// A member of that group.
+    Member,
+    /// A user who has asked to join that group.
+    Requester,
     /// A command.
     Command,
     /// A password: never kept in the history, never shown.

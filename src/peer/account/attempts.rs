@@ -158,7 +158,7 @@ fn is_about_now(kind: AccessErrorKind) -> bool {
 }
 
 /// How a person finds out whether the write was made.
-fn advice(ask: &AccessRequest) -> &'static str {
+pub(super) fn advice(ask: &AccessRequest) -> &'static str {
     match ask {
         AccessRequest::CreateUser { .. } => "if login succeeds, the account was created",
         AccessRequest::ChangePassword { .. } => {

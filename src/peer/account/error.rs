@@ -30,6 +30,12 @@ pub enum AccountError {
         /// How a person finds out whether the write was made.
         advice: &'static str,
     },
+    /// The command was interrupted before a tracker had answered.
+    #[error("interrupted before a tracker had answered")]
+    Interrupted,
+    /// No thread can be started for the request.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
     /// A tracker cannot prove that it belongs to this cluster.
     #[error(transparent)]
     Untrusted(TrustError),
@@ -86,6 +92,8 @@ impl AccountError {
             Self::TrackerInfo(_) => "no-tracker",
             Self::NoTracker(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => "unreachable",
             Self::UnknownOutcome { .. } => "unknown-outcome",
+            Self::Interrupted => "interrupted",
+            Self::Thread(_) => "system",
             Self::NoRandomness => "busy",
             Self::NoSuchName(_) | Self::NotHere(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",

@@ -16,7 +16,7 @@ mod round;
 mod shares;
 mod trackers;
 
-use super::ControlStatus;
+use super::{ControlStatus, RunningCommand};
 pub use error::AccountError;
 pub(super) use inspection::{Inspection, inspect};
 pub use trackers::FirstUseNotice;
@@ -31,8 +31,8 @@ use error::ConnectionError;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use trackers::ClusterTrackers;
 
@@ -42,7 +42,9 @@ const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 /// The user of a peer.
 #[derive(Debug)]
 pub struct Account {
-    trackers: ClusterTrackers,
+    trackers: Arc<ClusterTrackers>,
+    /// Its interruption ends the wait for a reply.
+    command: Arc<RunningCommand>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
@@ -85,11 +87,13 @@ impl Account {
         tracker_info: PathBuf,
         folder: &Path,
         first_use: FirstUseNotice,
+        command: Arc<RunningCommand>,
     ) -> Result<Self, AccountError> {
         let file = LoginFile::new(folder);
         let login = file.load()?;
         Ok(Self {
-            trackers: ClusterTrackers::new(tracker_info, folder, first_use),
+            trackers: Arc::new(ClusterTrackers::new(tracker_info, folder, first_use)),
+            command,
             file,
             login: Mutex::new(login),
             one_tracker_only: AtomicBool::new(false),
@@ -108,9 +112,11 @@ impl Account {
         self.one_tracker_only.swap(false, Ordering::Relaxed)
     }
 
-    /// The state of each tracker of TRACKER_INFO, asked now.
+    /// The state of each tracker of TRACKER_INFO, asked now. Empty if the command was interrupted.
     pub(super) fn trackers(&self) -> Vec<ControlStatus> {
-        self.trackers.status()
+        let trackers = Arc::clone(&self.trackers);
+        let asked = self.command.wait_for(move || trackers.status());
+        asked.ok().flatten().unwrap_or_default()
     }
 
     /// Checks that TRACKER_INFO can be read and lists a tracker.
@@ -159,7 +165,7 @@ impl Account {
         if let Ok(former) = former {
             let ended = new_write_id().and_then(|write| {
                 let ask = AccessRequest::Logout { write };
-                self.trackers.ask(&ask, Some(&former.token))
+                self.ask_trackers(&ask, Some(&former.token))
             });
             if let Err(error) = ended {
                 log::warn!("cannot end the former login: {error}; it expires by itself");
@@ -265,7 +271,7 @@ impl Account {
         login: Option<&Login>,
     ) -> Result<AccessAnswer, AccountError> {
         let token = login.map(|login| &login.token);
-        let RoundReply { reply, unanimous } = self.trackers.ask(ask, token)?;
+        let RoundReply { reply, unanimous } = self.ask_trackers(ask, token)?;
         if reply.only_here {
             self.one_tracker_only.store(true, Ordering::Relaxed);
         }
@@ -276,6 +282,28 @@ impl Account {
             self.replace_token(token, reply.renewed.as_ref())?;
         }
         Ok(reply.result?)
+    }
+
+    /// Asks the trackers. An interruption of the running command ends the wait for the reply.
+    fn ask_trackers(
+        &self,
+        ask: &AccessRequest,
+        token: Option<&Token>,
+    ) -> Result<RoundReply, AccountError> {
+        let trackers = Arc::clone(&self.trackers);
+        let (request, token) = (ask.clone(), token.cloned());
+        let asked = self
+            .command
+            .wait_for(move || trackers.ask(&request, token.as_ref()));
+        asked.map_err(AccountError::Thread)?.unwrap_or_else(|| {
+            Err(match ask.is_write() {
+                true => AccountError::UnknownOutcome {
+                    troubles: AccountError::Interrupted.to_string(),
+                    advice: attempts::advice(ask),
+                },
+                false => AccountError::Interrupted,
+            })
+        })
     }
 
     /// Whether a tracker did not understand a request of this version lately.

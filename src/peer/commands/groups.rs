@@ -152,7 +152,7 @@ impl Peer {
             metainfo,
             stamps,
             empty_folders,
-        } = draft.hash(progress, &self.context.interrupt)?;
+        } = draft.hash(progress, self.services.command.flag())?;
         let info = metainfo.info();
         let mut uploaded = Uploaded {
             name: info.name().to_string(),
@@ -282,7 +282,7 @@ impl Peer {
             Err(StoreError::Exists(path)) => path,
             opened => return Ok(OpenedFiles::partial(opened?, &selection)),
         };
-        if let Some(store) = whole_at(&info, &path, progress, &self.context.interrupt)? {
+        if let Some(store) = whole_at(&info, &path, progress, self.services.command.flag())? {
             let files = OpenFiles::Whole(Arc::new(store));
             return Ok(OpenedFiles::new(files, &info, &selection));
         }

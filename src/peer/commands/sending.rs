@@ -63,7 +63,7 @@ impl Peer {
             metainfo,
             stamps,
             empty_folders,
-        } = draft.hash(progress, &self.context.interrupt)?;
+        } = draft.hash(progress, self.services.command.flag())?;
         let info = metainfo.info();
         let sent = Sent {
             name: info.name().to_string(),

@@ -10,7 +10,9 @@
 
 use super::recorded_place::RecordedPlace;
 use super::{already_here, elsewhere, not_now, planned::PlannedDownload};
-use crate::peer::{FileChoice, PeerError, Services, SwarmEntry, Transfer, Transfers};
+use crate::peer::{
+    FileChoice, PeerError, RunningCommand, Services, SwarmEntry, Transfer, Transfers,
+};
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
 use crate::torrent::{PieceSet, Selection};
@@ -60,7 +62,7 @@ impl PlannedDownload {
         if *place != self.place {
             return Err(elsewhere(former));
         }
-        let (recorded, known) = stop_for_extension(former)?;
+        let (recorded, known) = stop_for_extension(former, &services.command)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
         let in_place = former.plan.extends || complete;
         let known_peers = former.plan.peers.iter();
@@ -87,7 +89,10 @@ impl PlannedDownload {
 
 /// Stops the transfer and closes its files. Waits for checking and finishing. Returns the state for
 /// its record, and the good pieces that hold no bytes of unwanted files.
-fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), PeerError> {
+fn stop_for_extension(
+    transfer: &Transfer,
+    command: &RunningCommand,
+) -> Result<(RecordState, PieceSet), PeerError> {
     let context = &transfer.context;
     let recorded = loop {
         let change_count = context.changes.count();
@@ -106,7 +111,7 @@ fn stop_for_extension(transfer: &Transfer) -> Result<(RecordState, PieceSet), Pe
             Phase::Checking | Phase::Finishing => {}
             _ => return Err(not_now(transfer)),
         }
-        if context.is_interrupted() {
+        if context.is_interrupted() || command.is_interrupted() {
             return Err(PeerError::Stopping);
         }
         context

@@ -74,7 +74,7 @@ impl PlannedDownload {
         let former = self.replaces.clone();
         let interrupt = match &former {
             Some(SwarmEntry::Search(search)) => &search.interrupt,
-            Some(SwarmEntry::Transfer(_)) | None => &services.context.interrupt,
+            Some(SwarmEntry::Transfer(_)) | None => services.command.flag(),
         };
         // The former entry was cancelled meanwhile.
         if former.as_ref().is_some_and(SwarmEntry::has_failed) {

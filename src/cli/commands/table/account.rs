@@ -93,7 +93,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     },
     CommandEntry {
         name: "join_group",
-        arguments: &[required("G", ArgumentKind::Other)],
+        arguments: &[required("G", ArgumentKind::Group)],
         flags: &[],
         summary: "ask the owner of a group to accept you",
         details: "The owner sees the request at the prompt and in list_requests. The answer appears at the prompt, at your next login and in \
@@ -102,7 +102,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     },
     CommandEntry {
         name: "leave_group",
-        arguments: &[required("G", ArgumentKind::Other)],
+        arguments: &[required("G", ArgumentKind::Group)],
         flags: &[flag("--yes", None)],
         summary: "leave a group",
         details: "If you own the group, the member who has been in it longest becomes its owner. If you are its last member, the group \
@@ -125,7 +125,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     },
     CommandEntry {
         name: "list_members",
-        arguments: &[required("G", ArgumentKind::Other)],
+        arguments: &[required("G", ArgumentKind::Group)],
         flags: &[],
         summary: "list the members of a group",
         details: "For members of the group. One line per member: name, the time of joining, and whether the member owns the group.",
@@ -137,7 +137,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     },
     CommandEntry {
         name: "list_requests",
-        arguments: &[required("G", ArgumentKind::Other)],
+        arguments: &[required("G", ArgumentKind::Group)],
         flags: &[],
         summary: "list the open requests to join a group",
         details: "For the owner of the group. One line per request: the user and the time of the request.",
@@ -150,8 +150,8 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "accept_request",
         arguments: &[
-            required("G", ArgumentKind::Other),
-            required("USER", ArgumentKind::Other),
+            required("G", ArgumentKind::Group),
+            required("USER", ArgumentKind::Requester),
         ],
         flags: &[],
         summary: "accept a user's request to join a group",
@@ -166,8 +166,8 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "reject_request",
         arguments: &[
-            required("G", ArgumentKind::Other),
-            required("USER", ArgumentKind::Other),
+            required("G", ArgumentKind::Group),
+            required("USER", ArgumentKind::Requester),
         ],
         flags: &[],
         summary: "reject a user's request to join a group",
@@ -182,8 +182,8 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "remove_member",
         arguments: &[
-            required("G", ArgumentKind::Other),
-            required("USER", ArgumentKind::Other),
+            required("G", ArgumentKind::Group),
+            required("USER", ArgumentKind::Member),
         ],
         flags: &[],
         summary: "remove a member from a group",
@@ -202,7 +202,7 @@ pub(super) static FILES: &[CommandEntry] = &[
     CommandEntry {
         name: "upload_file",
         arguments: &[
-            required("G", ArgumentKind::Other),
+            required("G", ArgumentKind::Group),
             required("PATH", ArgumentKind::Path),
         ],
         flags: &[],
@@ -218,7 +218,7 @@ pub(super) static FILES: &[CommandEntry] = &[
     },
     CommandEntry {
         name: "list_files",
-        arguments: &[required("G", ArgumentKind::Other)],
+        arguments: &[required("G", ArgumentKind::Group)],
         flags: &[],
         summary: "list the shares of a group",
         details: "For members of the group. One line per share: name, size, publisher, time, how many peers have all of \
@@ -228,8 +228,8 @@ pub(super) static FILES: &[CommandEntry] = &[
     CommandEntry {
         name: "download_file",
         arguments: &[
-            required("G", ArgumentKind::Other),
-            required("NAME", ArgumentKind::Other),
+            required("G", ArgumentKind::Group),
+            required("NAME", ArgumentKind::Share),
             optional("DEST", ArgumentKind::Path),
         ],
         flags: &[flag("--force", None)],
@@ -252,8 +252,8 @@ pub(super) static FILES: &[CommandEntry] = &[
     CommandEntry {
         name: "stop_share",
         arguments: &[
-            required("G", ArgumentKind::Other),
-            required("NAME", ArgumentKind::Other),
+            required("G", ArgumentKind::Group),
+            required("NAME", ArgumentKind::Share),
         ],
         flags: &[flag("--here", None)],
         summary: "stop sharing a file or folder",

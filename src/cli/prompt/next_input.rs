@@ -1,0 +1,18 @@
+//! What a read from standard input returns.
+
+/// The result of one read from standard input.
+#[derive(Debug)]
+pub(in crate::cli) enum NextInput {
+    /// A line, without its newline.
+    Line(String),
+    /// A line that is not UTF-8.
+    NotText,
+    /// The end of input.
+    End,
+    /// Ctrl-C at an empty prompt: end gracefully. At a question: there is no answer.
+    Quit,
+    /// The stop flag was raised.
+    Stopped,
+    /// Reading failed, with a message for the user.
+    Failed(String),
+}

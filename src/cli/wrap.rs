@@ -1,0 +1,136 @@
+//! Fits text into the columns of a terminal: lines are broken at blanks only.
+
+use console::measure_text_width;
+
+/// The widest left column of a table; wider entries have a line of their own.
+const MAX_LEFT: usize = 26;
+/// Indentation of what belongs to an entry that has a line of its own.
+const BELOW: usize = 6;
+/// The fewest columns of text beside a left column.
+const MIN_RIGHT: usize = 30;
+
+/// A table of two columns, each line at most `columns` wide if its words allow it.
+pub(super) fn table(rows: &[(String, &str)], columns: usize) -> Vec<String> {
+    let widths = rows.iter().map(|(left, _)| measure_text_width(left));
+    let width = widths.filter(|width| *width <= MAX_LEFT).max();
+    let width = width.unwrap_or_default();
+    let lines = rows.iter().flat_map(|(left, right)| {
+        if measure_text_width(left) <= width {
+            fit(&format!("  {left:width$}  {right}"), columns)
+        } else {
+            let indent = if columns < width + 4 + MIN_RIGHT {
+                BELOW
+            } else {
+                width + 4
+            };
+            let mut lines = fit(&format!("  {left}"), columns);
+            lines.extend(fit(&format!("{:indent$}{right}", ""), columns));
+            lines
+        }
+    });
+    lines.collect()
+}
+
+/// Fits each line of a text.
+pub(super) fn fit_text(text: &str, columns: usize) -> String {
+    let lines = text.lines().flat_map(|line| fit(line, columns));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Breaks a line that is wider than `columns`. What follows a left column stays below its right
+/// column, if that has room.
+pub(super) fn fit(line: &str, columns: usize) -> Vec<String> {
+    if measure_text_width(line) <= columns {
+        return vec![line.to_owned()];
+    }
+    let blanks = line.len() - line.trim_start_matches(' ').len();
+    let (left, text) = split_columns(line, blanks);
+    let mut lines = Vec::new();
+    let (mut line, indent) = match measure_text_width(left) {
+        0 => (" ".repeat(blanks), blanks),
+        width if width + MIN_RIGHT <= columns => (left.to_owned(), width),
+        _ => {
+            lines.extend(fit(left.trim_end(), columns));
+            (" ".repeat(BELOW), BELOW)
+        }
+    };
+    let indent = indent.min(columns.saturating_sub(MIN_RIGHT / 2));
+    let mut is_empty = true;
+    for word in text.split_whitespace() {
+        if !is_empty && measure_text_width(&line) + 1 + measure_text_width(word) > columns {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
+/// The left column with the blanks after it, and the rest. Without two columns, the left one is
+/// empty.
+fn split_columns(line: &str, blanks: usize) -> (&str, &str) {
+    let text = line.get(blanks..).unwrap_or_default();
+    let Some(gap) = text.find("  ") else {
+        return ("", text);
+    };
+    let after = text.get(gap..).unwrap_or_default();
+    let start = blanks + gap + (after.len() - after.trim_start_matches(' ').len());
+    line.split_at_checked(start).unwrap_or(("", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_broken_at_blanks_below_its_text() {
+        for (line, columns, broken) in [
+            ("fits", 4, &["fits"][..]),
+            ("one two three", 7, &["one two", "three"]),
+            (
+                "  --up RATE  the upload limit of this peer and of all its shares",
+                45,
+                &[
+                    "  --up RATE  the upload limit of this peer",
+                    "             and of all its shares",
+                ],
+            ),
+            (
+                "  --up RATE  the upload limit of this peer",
+                30,
+                &[
+                    "  --up RATE",
+                    "      the upload limit of this",
+                    "      peer",
+                ],
+            ),
+            (
+                "an-unbreakable-word after",
+                10,
+                &["an-unbreakable-word", "after"],
+            ),
+            ("界界 界界 界界", 9, &["界界 界界", "界界"]),
+        ] {
+            assert_eq!(fit(line, columns), broken, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_wide_entry_of_a_table_has_a_line_of_its_own() {
+        let long = "download FILE.torrent|MAGNET [DEST]".to_owned();
+        let rows = [("send PATH".to_owned(), "share it"), (long, "get it")];
+        assert_eq!(
+            table(&rows, 80),
+            [
+                "  send PATH  share it",
+                "  download FILE.torrent|MAGNET [DEST]",
+                "             get it",
+            ]
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! The command that a person runs at this peer, and its early end.
+
+use crate::system::lock;
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+/// The longest time between two checks whether a command is to end.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Whether the running command is to end early. A peer runs one command at a time.
+#[derive(Debug, Default)]
+pub(super) struct RunningCommand {
+    is_interrupted: AtomicBool,
+    /// Set when the peer stops: no later command runs.
+    is_closed: AtomicBool,
+    thread: Mutex<Option<ThreadId>>,
+}
+
+/// A command that the calling thread runs, until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct CommandGuard<'a>(&'a RunningCommand);
+
+impl RunningCommand {
+    /// The calling thread begins a command.
+    pub(super) fn begin(&self) -> CommandGuard<'_> {
+        *lock(&self.thread) = Some(thread::current().id());
+        self.is_interrupted.store(false, Ordering::SeqCst);
+        // Checked afterwards, so that a stop in between is not lost.
+        if self.is_closed.load(Ordering::SeqCst) {
+            self.interrupt();
+        }
+        CommandGuard(self)
+    }
+
+    /// Ends the running command early.
+    pub(super) fn interrupt(&self) {
+        self.is_interrupted.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the running command early, and all later ones.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.interrupt();
+    }
+
+    /// The flag that ends the command's hashing.
+    pub(super) fn flag(&self) -> &AtomicBool {
+        &self.is_interrupted
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(Ordering::SeqCst)
+    }
+
+    /// Runs `work`, which may block for long. If the calling thread runs the command, `work` runs on
+    /// a thread of its own, and an interruption ends the wait for it with `None`. `work` then ends
+    /// by itself, and its result is dropped.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(super) fn wait_for<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Option<T>> {
+        if *lock(&self.thread) != Some(thread::current().id()) {
+            return Ok(Some(work()));
+        }
+        let (sender, result) = channel();
+        let thread = thread::Builder::new().name("request".to_owned());
+        // The receiver is gone if the command was interrupted.
+        thread.spawn(move || drop(sender.send(work())))?;
+        loop {
+            match result.recv_timeout(CHECK_INTERVAL) {
+                Ok(result) => return Ok(Some(result)),
+                Err(RecvTimeoutError::Timeout) if !self.is_interrupted() => {}
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Drop for CommandGuard<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.thread) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interruption_ends_the_wait_of_its_command_only() {
+        let command = RunningCommand::default();
+        let (release, blocked) = channel::<()>();
+        let guard = command.begin();
+        command.interrupt();
+        let ended = command.wait_for(move || blocked.recv().is_ok());
+        assert_eq!(ended.unwrap(), None);
+        drop(guard);
+        // Work for others goes on, and the next command is not interrupted.
+        assert_eq!(command.wait_for(|| 1).unwrap(), Some(1));
+        let guard = command.begin();
+        assert_eq!(command.wait_for(|| 2).unwrap(), Some(2));
+        drop(guard);
+        command.close();
+        let _guard = command.begin();
+        assert!(command.is_interrupted());
+        drop(release);
+    }
+}

@@ -1,0 +1,65 @@
+//! Terminals of other kinds: plain ones, and narrow ones.
+
+use crate::common::account_tracker::AccountTracker;
+use crate::common::process::{command, run_command};
+use crate::common::sandbox::Sandbox;
+use crate::common::terminal::{Kind, Terminal};
+
+#[test]
+fn a_terminal_that_cannot_move_its_cursor_shows_plain_lines() {
+    let tracker = AccountTracker::new();
+    for name in ["dumb", "cons25", "unknown"] {
+        let kind = Kind { name, columns: 80 };
+        let mut peer = Terminal::peer_at(&tracker.sandbox, name, kind);
+        peer.type_line(&format!("create_user {name} long-secret"));
+        let shown = peer.type_line(&format!("login {name} long-secret"));
+        assert!(shown.contains(&format!("logged in as {name}")), "{shown}");
+        let shown = peer.type_line("create_group lab; wait 0");
+        assert!(shown.contains("error: "), "{shown}");
+        peer.press("exit\r");
+        assert_eq!(peer.wait().code(), Some(1));
+        let bytes = peer.bytes();
+        assert!(!bytes.contains(&0x1b), "{}", peer.all());
+        assert!(!peer.all().contains("ENOTTY"), "{}", peer.all());
+    }
+}
+
+#[test]
+fn help_fits_into_the_columns_of_the_terminal() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    for columns in [80, 60, 132] {
+        let kind = Kind {
+            name: "xterm",
+            columns,
+        };
+        let mut peer = Terminal::peer_at(&sandbox, &format!("peer-{columns}"), kind);
+        for line in ["help", "help download", "help wait"] {
+            let shown = peer.type_line(line);
+            let most = usize::from(columns.min(80));
+            for line in shown.lines() {
+                assert!(line.chars().count() <= most, "{columns}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn help_options_fit_into_80_columns() {
+    let sandbox = Sandbox::new();
+    for words in [
+        &["--help"][..],
+        &["peer", "--help"],
+        &["tracker", "--help"],
+        &["torrent", "--help"],
+        &["torrent", "create", "--help"],
+        &["torrent", "show", "--help"],
+        &["torrent", "check", "--help"],
+    ] {
+        let shown = run_command(command(&sandbox.folder("x"), words));
+        assert_eq!(shown.code, Some(0), "{shown:?}");
+        for line in shown.stdout.lines() {
+            assert!(line.chars().count() <= 80, "{words:?}: {line}");
+        }
+    }
+}

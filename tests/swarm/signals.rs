@@ -1,0 +1,99 @@
+//! Signals: which of them end a process, and which it ignores because its parent did.
+
+use crate::common::http_client::stats;
+use crate::common::log::wait_for_log_line;
+use crate::common::process::{BINARY, Process, prepared};
+use crate::common::sandbox::Sandbox;
+use crate::common::terminal::Terminal;
+use crate::common::waiting::wait_until;
+use std::fs;
+use std::process::Command;
+
+/// A tracker whose parent ignores these signals.
+fn tracker_ignoring(sandbox: &Sandbox, signals: &str) -> Process {
+    let script = format!("trap '' {signals}; exec \"$0\" \"$@\"");
+    let data = sandbox.folder("data");
+    let arguments = ["-c", &script, BINARY, "tracker", "--open"];
+    let more = ["--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let arguments = [&arguments[..], &more].concat();
+    Process::spawn(prepared(
+        Command::new("sh"),
+        &sandbox.folder("tracker"),
+        &arguments,
+    ))
+}
+
+#[test]
+fn a_hangup_ends_a_peer_gracefully() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    let file = sandbox.file("f", 100_000, 1);
+    let mut peer = sandbox.peer("peer");
+    peer.run(&format!("send '{}'", file.display()));
+    wait_until("the peer is in the swarm", || {
+        stats(tracker.address)["peers"] == 1
+    });
+    peer.process.signal("-HUP");
+    assert_eq!(peer.process.wait().0.code(), Some(0));
+    assert_eq!(stats(tracker.address)["peers"], 0);
+}
+
+#[test]
+fn signals_that_the_parent_ignored_stay_ignored() {
+    let sandbox = Sandbox::new();
+    let mut tracker = tracker_ignoring(&sandbox, "HUP INT USR1");
+    let fingerprint = tracker.line();
+    assert!(fingerprint.starts_with("fingerprint"), "{fingerprint}");
+    for signal in ["-HUP", "-INT", "-HUP", "-USR1", "-INT"] {
+        tracker.signal(signal);
+        tracker.write_line("users");
+        tracker.write_line("status");
+        assert!(tracker.line().starts_with("tracker on "));
+    }
+    tracker.signal("-TERM");
+    let (status, errors) = tracker.wait();
+    assert!(status.success() && errors.is_empty(), "{errors}");
+    // A process can still end one that a shell has put into the background.
+    let mut tracker = tracker_ignoring(&sandbox, "INT");
+    tracker.line();
+    tracker.signal("-HUP");
+    assert!(tracker.wait().0.success());
+}
+
+#[test]
+fn ctrl_c_at_a_script_does_not_end_what_it_started_in_the_background() {
+    let sandbox = Sandbox::new();
+    let script = "\"$P\" tracker --open --listen 127.0.0.1:0 --data d </dev/null & \
+                  echo process $!.; sleep 1000";
+    let folder = sandbox.folder("script");
+    let mut terminal = Terminal::session(&folder, &["bash", "-c", script]);
+    terminal.wait_for_text("process ");
+    let process = terminal.wait_for_text(".");
+    terminal.wait_for_text("listening on ");
+    let address = terminal.wait_for_text("\n");
+    let address = address.trim_end().parse().unwrap();
+    terminal.wait_for_text("fingerprint");
+    terminal.press("\x03");
+    terminal.wait();
+    assert_eq!(stats(address)["peers"], 0);
+    let end = ["-TERM", process.trim_end_matches('.')];
+    assert!(Command::new("kill").args(end).status().unwrap().success());
+    wait_until("the tracker has ended", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+}
+
+#[test]
+fn sigusr1_reopens_the_log() {
+    let sandbox = Sandbox::new();
+    let mut peer = sandbox.peer("peer");
+    let rotated = sandbox.state("peer").join("peer.log.1");
+    fs::rename(&peer.log, &rotated).unwrap();
+    peer.process.signal("-USR1");
+    wait_for_log_line(&peer.log, &["reopened the log"]);
+    peer.try_run("cancel nothing");
+    wait_for_log_line(&peer.log, &["command cancel failed"]);
+    assert!(!fs::read_to_string(rotated).unwrap().contains("cancel"));
+    peer.process.signal("-TERM");
+    assert_eq!(peer.process.wait().0.code(), Some(1), "cancel failed");
+}
