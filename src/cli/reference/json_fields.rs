@@ -102,12 +102,13 @@ fn samples() -> Vec<CommandOutcome> {
 
 fn account_samples() -> Vec<AccountOutcome> {
     let (lab, nik) = (|| "lab".parse().unwrap(), || "nik".parse().unwrap());
-    let news = || DecisionEntry {
+    let entry = |user| DecisionEntry {
         group: lab(),
         outcome: DecisionOutcome::Accepted,
-        user: Some(nik()),
+        user,
         decided_at: 0,
     };
+    let news = || vec![entry(Some(nik())), entry(None)];
     let group = |owner| GroupEntry {
         name: lab(),
         owner,
@@ -118,7 +119,7 @@ fn account_samples() -> Vec<AccountOutcome> {
         AccountOutcome::Done("done".into()),
         AccountOutcome::LoggedIn {
             user: nik(),
-            news: vec![news()],
+            news: news(),
         },
         AccountOutcome::LoggedOut {
             user: nik(),
@@ -126,7 +127,7 @@ fn account_samples() -> Vec<AccountOutcome> {
         },
         AccountOutcome::Groups {
             groups: vec![group(None), group(Some(nik()))],
-            news: vec![news()],
+            news: news(),
         },
         AccountOutcome::Members(vec![MemberEntry {
             name: nik(),
