@@ -38,8 +38,8 @@ started+=("$!")
 wait_for "$work/tracker.out" fingerprint
 sed 's/^tracker .* listening on //' "$work/tracker.out" >"$work/info"
 head -c "$((mib << 20))" /dev/urandom >"$work/big"
-run_peer seed 'create_user nik pw' 'login nik pw' 'create_group lab' >/dev/null
-run_peer leech 'create_user uma pw' 'login uma pw' 'join_group lab' >/dev/null
+run_peer seed 'create_user nik pw-of-nik' 'login nik pw-of-nik' 'create_group lab' >/dev/null
+run_peer leech 'create_user uma pw-of-uma' 'login uma pw-of-uma' 'join_group lab' >/dev/null
 "$pieceful" peer 127.0.0.1:0 "$work/info" --dir "$work/seed" --json --stay -c 'accept_request lab uma' \
     -c "upload_file lab '$work/big'" -c "send '$work/big' '$work/big.torrent'" -c status >"$work/seed.out" </dev/null &
 started+=("$!")

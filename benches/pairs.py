@@ -73,10 +73,10 @@ class Side:
         with open(f"{self.folder}/info", "w") as info:
             info.write(f"{address}\n{self.tracker.stdout.readline()}")
         self.seed = Peer(self, "seed")
-        for command in ["create_user nik pw", "login nik pw", "create_group lab"]:
+        for command in ["create_user nik pw-of-nik", "login nik pw-of-nik", "create_group lab"]:
             self.seed.run(command)
         leech = Peer(self, "leech")
-        for command in ["create_user uma pw", "login uma pw", "join_group lab"]:
+        for command in ["create_user uma pw-of-uma", "login uma pw-of-uma", "join_group lab"]:
             leech.run(command)
         leech.end()
         self.seed.run("accept_request lab uma")

@@ -243,14 +243,14 @@ fn why_web_seeds_deliver_nothing_is_shown() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     let server = WebServer::start(|_, _, stream| send_status(stream, "403 Forbidden"));
-    let url = format!("http://user:pw@{}/f", server.address);
+    let url = format!("http://user:secret-word@{}/f", server.address);
     let mut leech = start_download(&sandbox, &TORRENT, &[url]);
     let shown = leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
         trouble.contains(&format!("the web seed {}", server.url("/f")))
             && trouble.contains("HTTP status 403")
     });
-    assert!(!shown.to_string().contains("pw"), "{shown}");
+    assert!(!shown.to_string().contains("secret-word"), "{shown}");
     leech.assert_refused("wait 0.1", "not-complete", "HTTP status 403");
     // One that lacks a file is named with it.
     let lacking = mirror_without(&["4"]);

@@ -114,9 +114,9 @@ fn assert_merged_for_eve(pair: &Pair, number: usize) {
         pair.connect(number)
             .ask(None, login_request("eve", &password(secret)))
     };
-    let refused = log_in("here").unwrap_err();
+    let refused = log_in("password here").unwrap_err();
     assert_eq!(refused.kind.as_str(), "login-refused");
-    let mut eve = match log_in("there").unwrap() {
+    let mut eve = match log_in("password there").unwrap() {
         AccessAnswer::LoggedIn { token, .. } => User {
             name: "eve".into(),
             token,
@@ -156,8 +156,8 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
         old: password(old),
         new: password(new),
     };
-    assert!(eve.ask(change("pw of eve", "here")).is_ok());
-    assert!(eve2.ask(change("pw of eve", "there")).is_ok());
+    assert!(eve.ask(change("pw of eve", "password here")).is_ok());
+    assert!(eve2.ask(change("pw of eve", "password there")).is_ok());
     heal(&pair);
     for number in [1, 2] {
         let mut ada = connect_at(&pair, number, &ada);
