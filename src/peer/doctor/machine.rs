@@ -33,7 +33,8 @@ pub(super) fn current_folder() -> Finding {
 
 /// Whether a file can be made in a folder, and the free space of its disk.
 fn examine_folder(check: Check, what: &str, folder: &Path, advice: &str) -> Finding {
-    let (shown, existing) = (folder.display(), existing_ancestor(folder));
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let (shown, existing) = (absolute.display(), existing_ancestor(folder));
     if let Err(error) = check_writable(&existing) {
         let text = format!("{what} {shown} cannot be written: {}", cause(&error));
         return match check {
