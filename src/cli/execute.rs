@@ -155,8 +155,8 @@ impl<'a> CommandRunner<'a> {
         });
         let result = self.ask_and_execute(name, command);
         if let Some(prompt) = self.prompt {
-            if matches!(command, Command::Wait(_)) {
-                prompt.notices.on_reported(&self.peer.downloads());
+            if let Ok(CommandOutcome::Waited(downloads)) = &result {
+                prompt.notices.on_reported(downloads);
             }
             if let Ok(outcome) = &result {
                 prompt.listed.on_outcome(command, outcome);

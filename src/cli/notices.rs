@@ -82,11 +82,11 @@ impl Notices {
     /// A command has reported those of the downloads that have ended.
     pub(super) fn on_reported(&self, downloads: &[DownloadStatus]) {
         let mut state = lock(&self.0);
-        let ended = downloads.iter().filter(|download| !is_running(download));
-        state
-            .reported
-            .extend(ended.map(|download| download.info_hash));
-        state.waiting.retain(|notice| notice.download.is_none());
+        for ended in downloads.iter().filter(|download| !is_running(download)) {
+            state.reported.insert(ended.info_hash);
+            let is_other = |notice: &Notice| notice.download != Some(ended.info_hash);
+            state.waiting.retain(is_other);
+        }
     }
 }
 

@@ -147,11 +147,18 @@ fn run_commands(
     if let Some(why) = &input_failed {
         output.error(&format!("cannot read commands: {why}"));
     }
-    if arguments.commands.stay && !is_over(&runner) && !is_stopped {
+    if arguments.commands.stay && !is_over(&runner) && !is_stopped && !stop.is_stopped() {
         match !from_input && runner.has_hopeless_failure() {
             true => output.note("leaving: a command has failed that cannot succeed later"),
             false => wait_for_stop(stop),
         }
+    }
+    // Lines that no prompt has shown.
+    for line in prompt
+        .iter()
+        .flat_map(|prompt| prompt.notices.open_prompt())
+    {
+        output.note(&line);
     }
     // With port 0 and no folder named, the state folder is temporary.
     runner.note_unfinished_downloads(arguments.dir.is_some() || arguments.listen.port != 0);

@@ -8,6 +8,7 @@
 use super::exit::Exit;
 use crate::net::Stop;
 use crate::system::lock;
+use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
@@ -156,7 +157,12 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
     let thread = thread::Builder::new().name("signals".to_owned());
     // It ends with the process.
     let started = thread.spawn(move || {
-        while let Ok(Some(signal)) = heard.read_signal() {
+        loop {
+            let signal = match heard.read_signal() {
+                Ok(Some(signal)) => signal,
+                Err(Errno::EINTR) => continue,
+                Ok(None) | Err(_) => return,
+            };
             if is(&signal, Signal::SIGUSR1) {
                 reopen();
             } else if !(is_detached && is_of_terminal(&signal)) {

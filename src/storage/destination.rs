@@ -32,7 +32,7 @@ impl Destination {
         Folder::open(&folder.map_err(|error| StoreError::io("find", &self.folder, error))?)
     }
 
-    /// The first of [`Destination::partial_names`]. It is the name of the partial file in records that
+    /// The first of `partial_names`. It is the name of the partial file in records that
     /// do not name one, because an earlier version wrote them.
     pub fn partial_name(&self, info_hash: InfoHash) -> String {
         let plain = format!("{}{PARTIAL_SUFFIX}", self.name);
@@ -54,7 +54,7 @@ impl Destination {
     }
 
     /// A name with the info-hash. If it is too long, the name of the share in it is cut.
-    fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
+    pub fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
         let end = format!(".{info_hash}{PARTIAL_SUFFIX}");
         let room = MAX_NAME_LENGTH.saturating_sub(end.len());
         format!("{}{end}", longest_prefix(&self.name, room))

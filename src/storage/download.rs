@@ -90,10 +90,33 @@ impl Download {
         mode: DownloadMode,
         recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
+        Self::open_checked(layout, destination, mode, recorded, DownloadMode::allows)
+    }
+
+    /// Opens the recorded files of a download, only to discard them: the final name may be taken.
+    ///
+    /// # Errors
+    /// As for [`Download::open`].
+    pub fn open_to_discard(
+        layout: FileLayout,
+        destination: &Destination,
+        recorded: RecordedFiles<'_>,
+    ) -> Result<Self, StoreError> {
+        let all = |_: &DownloadMode, _: &Folder, _: &str, _: Layout| Ok(());
+        Self::open_checked(layout, destination, DownloadMode::New, recorded, all)
+    }
+
+    fn open_checked(
+        layout: FileLayout,
+        destination: &Destination,
+        mode: DownloadMode,
+        recorded: RecordedFiles<'_>,
+        allows: impl Fn(&DownloadMode, &Folder, &str, Layout) -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
         FileName::new(&destination.name)?;
         let parent = destination.open_folder()?;
         let (info, name) = (Arc::clone(layout.info()), destination.name.clone());
-        mode.allows(&parent, &name, info.layout())?;
+        allows(&mode, &parent, &name, info.layout())?;
         let partial = PartialRoot::open(&parent, destination, &info, recorded)?;
         lock(&*partial.root.handle()?, partial.root.path())?;
         // The process that held the lock until now may have renamed it to its final name.
@@ -101,7 +124,7 @@ impl Download {
             return Err(StoreError::InUse(partial.root.path().to_owned()));
         }
         let is_mixed = layout.is_mixed();
-        let allowed = mode.allows(&parent, &name, info.layout());
+        let allowed = allows(&mode, &parent, &name, info.layout());
         let opened = allowed.and_then(|()| {
             PartsFile::of_download(&info, &parent, &name, is_mixed, recorded.is_recorded)
         });
@@ -139,13 +162,18 @@ impl Download {
         }
     }
 
+    /// Whether the partial file or folder was made by [`Download::open`].
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// The name of the partial file or folder, for its record.
     pub fn partial_name(&self) -> &str {
         &self.partial
     }
 
     /// Makes the files and reserves their space. Files that are not wanted are not made. The caller
-    /// uses [`verify`] to find the good pieces of a continued download.
+    /// uses `verify` to find the good pieces of a continued download.
     ///
     /// # Errors
     /// When there is no space or no permission, or a file does not belong to this download. Then

@@ -67,6 +67,8 @@ pub(super) fn complete_files(
     parts_file: Option<&PartsFile>,
     times: Option<&ModifiedTimes>,
 ) -> Result<(), StoreError> {
+    // Only there was space reserved. Other file systems may not know of data that is not written.
+    let has_reserved = can_reserve_cheaply(&*store.root().handle()?);
     for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Write)?;
         store.stamp(index, &file)?;
@@ -76,7 +78,9 @@ pub(super) fn complete_files(
             carried_out(OptionalCall::ChangeMode, &path(), allow_execution(&file))
                 .map_err(|error| StoreError::io("make executable", &path(), error))?;
         }
-        release_holes(&file, store.layout().length(index));
+        if has_reserved {
+            release_holes(&file, store.layout().length(index));
+        }
         // Last, because the other changes set the time too.
         if let Some(time) = times.and_then(|times| times.of(index)) {
             carried_out(OptionalCall::SetTimes, &path(), set_time(&file, time))

@@ -51,7 +51,8 @@ impl PartialRoot {
         recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
         let layout = info.layout();
-        if let Some(name) = recorded.partial {
+        let is_ours = |name: &&str| !(recorded.is_used)(&parent.path().join(name));
+        if let Some(name) = recorded.partial.filter(is_ours) {
             return Ok(Self {
                 root: Root::open_to_write(parent, name, layout)?,
                 name: name.to_owned(),

@@ -274,7 +274,7 @@ fn seconds(number: i64) -> Duration {
     Duration::from_secs(u64::try_from(number).unwrap_or(0))
 }
 
-/// Text that is safe to show: cut to [`MAX_REASON_CHARS`], with control characters and invisible
+/// Text that is safe to show: cut to `MAX_REASON_CHARS`, with control characters and invisible
 /// characters escaped.
 pub fn printable(text: &str) -> String {
     text.chars().take(MAX_REASON_CHARS).fold(String::new(), |mut out, letter| {

@@ -234,3 +234,45 @@ fn a_cancel_right_after_the_start_leaves_no_file() {
     left.sort();
     assert_eq!(names(&sandbox.path("leech")), left);
 }
+
+#[test]
+fn a_stopped_download_does_not_continue_into_a_share_that_has_its_partial_name_now() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    // Both shares have the same length.
+    let [x, part] = ["x", "x.part"].map(|name| {
+        let seed = name.len() as u64;
+        sandbox.file(&format!("seed/{name}"), 300_000, seed)
+    });
+    let mut seed = sandbox.peer("seed");
+    seed.run("send x");
+    seed.run("send x.part");
+    seed.kill();
+    let mut leech = sandbox.peer("leech");
+    leech.run("download ../seed/x.torrent");
+    leech.run("stop_share - x");
+    fs::remove_file(sandbox.path("leech/x.part")).unwrap();
+    let seed = sandbox.peer("seed");
+    for torrent in ["x.part.torrent", "x.torrent"] {
+        leech.run(&format!("download ../seed/{torrent}"));
+        leech.run("wait 30");
+    }
+    for file in [&x, &part] {
+        let copy = sandbox.path("leech").join(file.file_name().unwrap());
+        assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
+    }
+    drop((tracker, seed));
+}
+
+#[test]
+fn a_cancel_removes_the_partial_file_although_the_final_name_is_taken() {
+    let sandbox = Sandbox::new();
+    let mut first = leech(&sandbox, "leech", &TORRENT);
+    let mine = own_file(&sandbox.path("leech/copy"));
+    let serving = serve_to(&first, &TORRENT, "source");
+    first.wait_for_state("share", "failed");
+    serving.join().unwrap();
+    first.run("cancel share");
+    assert_eq!(names(&sandbox.path("leech")), ["copy"]);
+    assert!(fs::read(sandbox.path("leech/copy")).unwrap() == mine);
+}

@@ -30,6 +30,8 @@ pub(super) struct Attempts<'a> {
     /// The reply of a tracker that may have saved the write, or not.
     unsaved: Option<AccessReplyMessage>,
     has_long_limits: bool,
+    /// Whether all trackers were asked with the longer limits.
+    had_long_limits: bool,
     outcome_due: Option<Instant>,
     pause: Duration,
 }
@@ -51,6 +53,7 @@ impl<'a> Attempts<'a> {
             unanswered: HashSet::new(),
             unsaved: None,
             has_long_limits: false,
+            had_long_limits: false,
             outcome_due: None,
             pause: PAUSES.0,
         }
@@ -94,8 +97,8 @@ impl<'a> Attempts<'a> {
             return NextRound::After(PAUSES.0);
         }
         let is_only = round.tracker_count == 1;
-        if round.late && round.refused.is_none() && !self.has_long_limits && !is_only {
-            self.has_long_limits = true;
+        if round.late && round.refused.is_none() && !self.had_long_limits && !is_only {
+            (self.has_long_limits, self.had_long_limits) = (true, true);
             return NextRound::After(Duration::ZERO);
         }
         self.has_long_limits = false;
@@ -164,9 +167,10 @@ pub(super) fn advice(ask: &AccessRequest) -> &'static str {
         AccessRequest::ChangePassword { .. } => {
             "if login succeeds with the new password, it was changed"
         }
-        AccessRequest::Publish { .. } | AccessRequest::Withdraw { .. } => {
-            "list_files shows whether it was done"
+        AccessRequest::Publish { .. } => {
+            "list_files shows whether it was published; upload_file again serves it here"
         }
+        AccessRequest::Withdraw { .. } => "list_files shows whether it was done",
         AccessRequest::AcceptRequest { .. }
         | AccessRequest::RejectRequest { .. }
         | AccessRequest::RemoveMember { .. } => {

@@ -123,7 +123,9 @@ impl Announcer {
             let mut events = completed.into_iter().chain([AnnounceEvent::Stopped]);
             events.all(|event| {
                 let (url, at) = (&announce.tracker, &announce.payload);
-                self.ask(context, url, at, Some(event), Some(limit)).is_ok()
+                let answer = self.ask(context, url, at, Some(event), Some(limit));
+                // A tracker that refuses one swarm may list the others.
+                matches!(answer, Ok(_) | Err(AnnounceFailure::Refused(_)))
             })
         });
     }

@@ -4,7 +4,7 @@ use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
     RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, already_error,
-    check_nothing_inside, check_same_kind, check_unused, enter, or_already, place, whole_at,
+    check_nothing_inside, check_same_kind, check_unused, enter, or_already, place_of, whole_at,
 };
 use crate::storage::{
     CreateOptions, CreatedShare, Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind,
@@ -226,7 +226,7 @@ impl Peer {
         let membership = self.membership(group)?;
         let info = self.account().metainfo(&membership.group, name)?;
         let metainfo = Metainfo::new(info, Vec::new());
-        let place = place(&metainfo, destination)?;
+        let place = place_of(&self.transfers, &metainfo, destination)?;
         let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
@@ -249,7 +249,7 @@ impl Peer {
                     self.services.group_announcer.resume();
                     return Ok(started);
                 }
-                other.undo_steps(&place)?;
+                other.undo_steps()?;
             }
         }
         let opened = self.open_of_group(metainfo.info(), &place, force, progress)?;

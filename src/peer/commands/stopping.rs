@@ -76,12 +76,14 @@ impl Peer {
         // From now on nothing opens the files again.
         let download = transfer.cancel_files();
         transfer.fail(CANCELLED);
-        let was_there = self.forget(entry)?;
+        let was_there = self.transfers.forget(entry);
         transfer.wait_for_workers();
         match download {
             Some(download) => download.discard()?,
             None => transfer.discard_closed()?,
         }
+        // Last: what cannot be removed stays recorded.
+        self.remove_records(entry)?;
         Ok(was_there)
     }
 
@@ -114,10 +116,15 @@ impl Peer {
     /// Removes an entry from the map and deletes its records. Returns whether it was in the map.
     fn forget(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let was_there = self.transfers.forget(entry);
+        self.remove_records(entry)?;
+        Ok(was_there)
+    }
+
+    fn remove_records(&self, entry: &SwarmEntry) -> Result<(), PeerError> {
         let records = &self.context.records;
         records.remove(entry.info_hash())?;
         records.remove_magnet(entry.info_hash())?;
-        Ok(was_there)
+        Ok(())
     }
 }
 

@@ -55,7 +55,7 @@ impl Peer {
     pub fn fetch_unlisted(&self, info: Info, place: Destination) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
         check_unused(&self.transfers, info.info_hash(), &place, false)?;
-        let recorded = RecordedPlace::default();
+        let recorded = RecordedPlace::unlisted(info.info_hash(), &place);
         let mode = DownloadMode::New;
         let download = recorded.open(&self.transfers, &layout, &place, &mode)?;
         download.make_files()?;

@@ -45,7 +45,7 @@ impl PlannedDownload {
                 return self.extend(services, &known, progress);
             }
             Some(SwarmEntry::Transfer(known)) => {
-                known.undo_steps(&self.place)?;
+                known.undo_steps()?;
                 let in_place;
                 (self, in_place) = self.inherit_choice(&known);
                 in_place
@@ -87,7 +87,10 @@ impl PlannedDownload {
             recorded.open(transfers, layout, place, &mode)
         };
         let mut opened = self.open(&open, in_place, progress, interrupt)?;
-        if let Some(known) = known {
+        // If the partial file is gone, so are the pieces that were in it.
+        if let Some(known) = known
+            && !(recorded.has_partial_file() && opened.is_new())
+        {
             opened.known = known;
         }
         let transfer = self.into_transfer(services, &opened);
@@ -335,6 +338,11 @@ impl OpenedFiles {
             OpenFiles::Partial(download) => Some(download.partial_name().to_owned()),
             OpenFiles::Whole(_) => None,
         }
+    }
+
+    /// Whether the files are those of a download that has nothing yet.
+    fn is_new(&self) -> bool {
+        matches!(&self.files, OpenFiles::Partial(download) if download.is_new())
     }
 
     pub(crate) fn partial(download: Download, selection: &Arc<Selection>) -> Self {

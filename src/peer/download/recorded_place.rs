@@ -36,6 +36,17 @@ impl RecordedPlace {
         }
     }
 
+    /// For a closed run, which has no records: an earlier run may have left a partial file with the
+    /// info-hash in its name. It is continued.
+    pub(crate) fn unlisted(info_hash: InfoHash, place: &Destination) -> Self {
+        let name = place.partial_name_with_hash(info_hash);
+        let is_there = place.folder.join(&name).symlink_metadata().is_ok();
+        Self {
+            partial: is_there.then_some(name),
+            is_recorded: false,
+        }
+    }
+
     /// What the record of this transfer says.
     pub(crate) fn of_transfer(transfer: &Transfer, place: &Destination, is_complete: bool) -> Self {
         let is_recorded = transfer.plan.kind == RecordKind::Download(place.clone());
@@ -44,6 +55,11 @@ impl RecordedPlace {
             is_recorded,
             partial: transfer.plan.partial.clone().filter(|_| is_continued),
         }
+    }
+
+    /// Whether the records name a partial file.
+    pub(crate) fn has_partial_file(&self) -> bool {
+        self.partial.is_some()
     }
 
     /// Opens a download at this place. If its recorded partial file is gone, a new one is made,

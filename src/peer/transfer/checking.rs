@@ -111,7 +111,7 @@ impl Transfer {
     /// Resumes a download that is not recorded as complete. If its files are not there, it waits
     /// for them: nothing is begun anew, because their disk may not be mounted.
     fn reopen_unfinished(self: &Arc<Self>, place: &Destination) -> Result<(), StoreError> {
-        let undone = self.undo_steps(place);
+        let undone = self.undo_steps();
         let opened = match undone.and_then(|()| self.has_final_name(place)) {
             Ok(true) => {
                 if self.plan.replaces {

@@ -259,7 +259,12 @@ impl TransferFiles {
         let before = lost.last_scan.replace(stamps.to_vec());
         let is_stable = before
             .is_some_and(|before| FileStamp::compare_all(&before, stamps) < StampMatch::Changed);
-        if !is_stable || lost.mismatch.as_deref() == Some(stamps) {
+        // Inode numbers that do not last must not make it hash again and again.
+        let is_known_to_differ = lost
+            .mismatch
+            .as_ref()
+            .is_some_and(|known| FileStamp::compare_all(known, stamps) < StampMatch::Changed);
+        if !is_stable || is_known_to_differ {
             return ScanResult::Wait;
         }
         lost.is_busy = true;

@@ -1,7 +1,7 @@
 //! The end of a download: whole files are verified and get their final names.
 
 use super::transfer::Transfer;
-use crate::storage::{BadFile, Download, RecordKind, Store, StoreError};
+use crate::storage::{BadFile, Download, Store, StoreError};
 use crate::swarm::Phase;
 use crate::wire::AnnounceEvent;
 use std::sync::Arc;
@@ -86,8 +86,8 @@ fn finish(
     let download = Arc::into_inner(download).ok_or_else(in_use)?;
     let note = |aside: Option<&str>| transfer.note_steps(aside);
     let finished = download.finish(transfer.files.times().as_ref(), &note);
-    if let (Err(_), RecordKind::Download(place)) = (&finished, &transfer.plan.kind) {
-        transfer.undo_steps(place)?;
+    if let Err(error) = &finished {
+        transfer.on_steps_failed(error)?;
     }
     let path = finished?;
     let stamps = store.stamps()?;

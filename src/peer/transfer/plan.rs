@@ -194,11 +194,27 @@ impl TransferPlan {
             (false, true) => DownloadMode::Replace(self.extra_files()),
             (false, false) => DownloadMode::New,
         };
-        let recorded = RecordedFiles {
-            partial: Some(partial),
-            is_recorded: true,
-            ..RecordedFiles::NONE
+        Download::open(layout, place, mode, recorded(partial))
+    }
+
+    /// Opens the partial files of a download, only to discard them.
+    pub(super) fn open_to_discard(
+        &self,
+        info: &Arc<Info>,
+        place: &Destination,
+    ) -> Result<Download, StoreError> {
+        let Some(partial) = self.partial.as_deref() else {
+            return Err(StoreError::Missing(place.path()));
         };
-        Download::open(layout, place, mode, recorded)
+        Download::open_to_discard(self.layout(info), place, recorded(partial))
+    }
+}
+
+/// The record of a download names this partial file.
+fn recorded(partial: &str) -> RecordedFiles<'_> {
+    RecordedFiles {
+        partial: Some(partial),
+        is_recorded: true,
+        ..RecordedFiles::NONE
     }
 }

@@ -68,16 +68,34 @@ impl Transfer {
     }
 
     /// Undoes the noted steps, if they were interrupted.
-    pub(crate) fn undo_steps(&self, place: &Destination) -> Result<(), StoreError> {
+    pub(crate) fn undo_steps(&self) -> Result<(), StoreError> {
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return Ok(());
+        };
         let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
             return Ok(());
         };
-        let is_undone = undo_steps(place, partial, self.info().layout(), &steps)?;
-        if is_undone {
-            self.files.set_steps(None);
-            self.update_record();
+        if undo_steps(place, partial, self.info().layout(), &steps)? {
+            self.forget_steps();
         }
         Ok(())
+    }
+
+    /// Handles noted steps that failed with `error`.
+    pub(super) fn on_steps_failed(&self, error: &StoreError) -> Result<(), StoreError> {
+        let steps = self.files.steps();
+        let has_moved_nothing = steps.is_some_and(|steps| steps.aside.is_none());
+        // Another file took the final name first. It is not ours, even if it is empty.
+        if has_moved_nothing && matches!(error, StoreError::Exists(_)) {
+            self.forget_steps();
+            return Ok(());
+        }
+        self.undo_steps()
+    }
+
+    fn forget_steps(&self) {
+        self.files.set_steps(None);
+        self.update_record();
     }
 
     /// Forbids to open the files from now on, because the download is cancelled. Returns the files
@@ -93,7 +111,7 @@ impl Transfer {
         };
         let until = self.context.now() + OPENER_TIMEOUT;
         loop {
-            match self.plan.open_download(self.info(), place) {
+            match self.plan.open_to_discard(self.info(), place) {
                 Ok(download) => return download.discard(),
                 // A thread that is opening them removes them when it sees the cancel.
                 Err(StoreError::InUse(_)) if self.context.now() < until => {

@@ -78,7 +78,7 @@ impl Mirrors {
     ) -> Option<(usize, Result<String, WebError>)> {
         let server = match provider {
             Provider::One(server) => server,
-            Provider::Joint => self.working().find(|at| self.has(*at, file))?,
+            Provider::Joint => self.usable().find(|at| self.has(*at, file))?,
         };
         let url = &self.servers.get(server)?.url;
         let url = web_seed_url(&self.info, url, file).ok_or(WebError::Url);
@@ -113,9 +113,14 @@ impl Mirrors {
         }
     }
 
-    fn working(&self) -> impl Iterator<Item = usize> {
-        let servers = self.servers.iter().enumerate();
-        servers.filter_map(|(at, server)| (server.state == ServerState::Works).then_some(at))
+    /// The servers that were not dropped. Those that work come first: one that fails now may have
+    /// nothing else left to deliver, by which it could be seen to work again.
+    fn usable(&self) -> impl Iterator<Item = usize> {
+        let in_state = |state: ServerState| {
+            let servers = self.servers.iter().enumerate();
+            servers.filter_map(move |(at, server)| (server.state == state).then_some(at))
+        };
+        in_state(ServerState::Works).chain(in_state(ServerState::Fails))
     }
 
     fn has(&self, server: usize, file: usize) -> bool {
@@ -136,8 +141,8 @@ impl Mirrors {
 
     fn joint_pieces(&self) -> PieceSet {
         let mut pieces = PieceSet::empty(self.info.lengths());
-        let working: Vec<usize> = self.working().collect();
-        let missing = working.iter().filter_map(|at| self.servers.get(*at));
+        let usable: Vec<usize> = self.usable().collect();
+        let missing = usable.iter().filter_map(|at| self.servers.get(*at));
         let missing: BTreeSet<usize> = missing
             .flat_map(|server| &server.missing)
             .copied()
@@ -148,8 +153,8 @@ impl Mirrors {
             for piece in of_file.next().into_iter().chain(of_file.next_back()) {
                 let files = self.files_of(piece);
                 let has_all = |at: &usize| files.iter().all(|file| self.has(*at, *file));
-                let has_some = |file: &usize| working.iter().any(|at| self.has(*at, *file));
-                if !working.iter().any(has_all) && files.iter().all(has_some) {
+                let has_some = |file: &usize| usable.iter().any(|at| self.has(*at, *file));
+                if !usable.iter().any(has_all) && files.iter().all(has_some) {
                     pieces.insert(piece);
                 }
             }
