@@ -16,8 +16,8 @@ const MIN_MEMORY: u64 = 1 << 20;
 /// The user's settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// The number of peers of one share that are served at a time. By default it follows the rate;
-    /// at least eight.
+    /// The number of peers of one share that are served at a time. By default as many as the upload
+    /// rate allows: at least eight, or fewer with a low upload limit.
     pub upload_slots: Option<usize>,
     /// The maximum number of bytes of blocks sent per second, over all links.
     pub up: Option<u64>,
@@ -46,7 +46,8 @@ impl Limits {
     }
 }
 
-/// A rate limit. Threads compute under its lock when they may go on, and wait without holding it.
+/// A rate limit. Under its lock, a thread computes the time from which it may go on. It waits for
+/// that time without the lock.
 #[derive(Debug)]
 pub(super) struct Throttle {
     epoch: Instant,
@@ -68,7 +69,7 @@ impl Throttle {
     }
 }
 
-/// Time limits of links. Violations are noticed up to a sixth of the limit later.
+/// Time limits of links. A violation may be noticed late, by at most a sixth of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
     /// For the first byte of an accepted connection, and for a whole handshake.

@@ -122,8 +122,8 @@ impl Peer {
         &self.services.account
     }
 
-    /// The calling thread begins a command of a person, which lasts until the result is dropped. A
-    /// peer runs one command at a time.
+    /// Begins a command of a person on the calling thread. The command ends when the returned guard
+    /// is dropped. A peer runs one command at a time.
     pub fn begin_command(&self) -> CommandGuard<'_> {
         self.services.command.begin()
     }
@@ -138,7 +138,7 @@ impl Peer {
         self.services.command.is_interrupted()
     }
 
-    /// Ends the running command early, and what a magnet search hashes. Called when a person asks
+    /// Ends the running command and the hashing of magnet searches early. Called when a person asks
     /// the peer to stop.
     pub fn interrupt(&self) {
         self.services.command.close();

@@ -8,7 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-/// The longest time between two checks whether a command is to end.
+/// The longest time between two checks of whether a command is to end.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Whether the running command is to end early. A peer runs one command at a time.
@@ -20,17 +20,18 @@ pub(super) struct RunningCommand {
     thread: Mutex<Option<ThreadId>>,
 }
 
-/// A command that the calling thread runs, until this is dropped.
+/// A running command of the thread that made this guard. The command ends when the guard is
+/// dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct CommandGuard<'a>(&'a RunningCommand);
 
 impl RunningCommand {
-    /// The calling thread begins a command.
+    /// Begins a command on the calling thread.
     pub(super) fn begin(&self) -> CommandGuard<'_> {
         *lock(&self.thread) = Some(thread::current().id());
         self.is_interrupted.store(false, Ordering::SeqCst);
-        // Checked afterwards, so that a stop in between is not lost.
+        // Checked after the flag is cleared, so that a stop in between is not lost.
         if self.is_closed.load(Ordering::SeqCst) {
             self.interrupt();
         }

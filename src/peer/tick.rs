@@ -38,7 +38,8 @@ pub(super) fn run(services: &Services, calls: &Calls) {
     }
 }
 
-/// Does the timed work of a swarm. Returns when it has something to do next, if it has.
+/// Does the timed work of a swarm. Returns the time of its next work. `None` if it waits for an
+/// event.
 fn tick(services: &Services, calls: &Calls, entry: &SwarmEntry) -> Option<Duration> {
     let (due, next) = match entry {
         SwarmEntry::Search(search) => search.tick(),
@@ -67,7 +68,7 @@ fn check_trackers(services: &Services) {
     }
 }
 
-/// When each swarm has something to do next. Those that wait for an event have no time.
+/// The time of the next work of each swarm. A swarm that waits for an event has no time.
 #[derive(Debug, Default)]
 pub(super) struct TickSchedule {
     due: HashMap<InfoHash, Duration>,
@@ -75,7 +76,7 @@ pub(super) struct TickSchedule {
 }
 
 impl TickSchedule {
-    /// Sets when a swarm has something to do next, if it has.
+    /// Sets the time of the next work of a swarm. `None` if it waits for an event.
     pub(super) fn set(&mut self, info_hash: InfoHash, due: Option<Duration>) {
         let former = match due {
             Some(due) => self.due.insert(info_hash, due),

@@ -19,7 +19,7 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
     /// the first announce.
     fn trouble(&self, info_hash: InfoHash) -> Option<String>;
 
-    /// What trackers know of why no owner serves a swarm.
+    /// The reason why no owner serves a swarm, as far as trackers know it.
     fn owner_trouble(&self, _info_hash: InfoHash) -> Option<String> {
         None
     }

@@ -1,7 +1,8 @@
 //! The thread `watch`: it checks regularly whether the files of complete shares are unchanged. A
-//! share whose files change or vanish is not served until they are again as they were when they
-//! were verified. If only inode numbers change, the content is checked while the share is served,
-//! one share at a time. A download that waits for its files goes on when they are back.
+//! share whose files change or vanish is not served until the files are again the same as when they
+//! were verified. If only inode numbers change, the content is checked while the share is served (a
+//! quiet check), one share at a time. A download that waits for its files goes on when they are
+//! back.
 //!
 //! `transfer::lost` decides what happens to such a share. Downloads in progress are not checked:
 //! this peer writes their files itself, and pieces that do not verify never count.
@@ -27,7 +28,7 @@ pub(super) fn run(transfers: &Transfers) {
     }
 }
 
-/// The check of one share's content.
+/// The quiet check of one share at a time (`transfer::quiet_check`).
 #[derive(Default)]
 struct QuietCheck {
     is_running: Arc<AtomicBool>,
@@ -60,7 +61,7 @@ fn check(
 ) -> Option<(InfoHash, usize)> {
     let first = next.map_or(InfoHash([0; 20]), |(first, _)| first);
     let mut transfers = transfers.transfers_from(first, FILES_PER_CHECK + 1);
-    // The others are for the next check.
+    // The next check starts with the first transfer that is left out here.
     let rest = transfers
         .get(FILES_PER_CHECK)
         .map(|transfer| (transfer.info_hash(), 0));
@@ -93,11 +94,11 @@ fn check(
                 continue;
             }
             (Phase::Lost { .. }, _) => {
-                let (looked, goes_on) = transfer.scan_lost(left);
-                if goes_on {
+                let (scanned, has_more) = transfer.scan_lost(left);
+                if has_more {
                     return Some((info_hash, 0));
                 }
-                left = left.saturating_sub(looked.max(1));
+                left = left.saturating_sub(scanned.max(1));
                 continue;
             }
             _ => continue,

@@ -72,7 +72,7 @@ pub enum ClusterError {
     /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The file has another cluster's key than the backup.
+    /// The keys in the file and in the backup are of different clusters.
     #[error(
         "{} has the fingerprint {found}, but the backup is of the cluster {backed_up}: to restore \
          that cluster, move the file away",

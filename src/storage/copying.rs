@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes that are copied at once.
 const COPIED_AT_ONCE: usize = 1 << 20;
 
-/// Passes those of `pieces` that verify to `write`, with their offsets in the share. See [`verify`]
+/// Passes each of `pieces` that verifies to `write`, with its offset in the share. See [`verify`]
 /// for `progress`.
 ///
 /// # Errors

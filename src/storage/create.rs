@@ -65,8 +65,8 @@ pub struct CreatedShare {
 impl ShareDraft {
     /// Lists the file or folder at `path`. The same content has the same result on every machine.
     ///
-    /// Left out are empty folders, and the folder's own torrent: the file that the new `.torrent`
-    /// will be written to, and a torrent of this folder at the top of it (`NAME/NAME.torrent`).
+    /// Leaves out empty folders and the folder's own torrent: the file that the new `.torrent` will
+    /// be written to, and a torrent of this folder at the top of it (`NAME/NAME.torrent`).
     ///
     /// # Errors
     /// See [`CreateError`]. A torrent that this program would not read is refused now.

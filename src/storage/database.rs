@@ -168,7 +168,7 @@ impl Database {
         written.map_err(|fault| fault.at("back up", &self.path))
     }
 
-    /// Whether a state folder has a database, or something else of its name.
+    /// Whether a state folder has a database, or anything else with the file name of a database.
     pub fn is_in(folder: &Path) -> bool {
         folder.join(DATABASE_FILE).symlink_metadata().is_ok()
     }

@@ -142,7 +142,13 @@ impl Download {
             DownloadMode::New | DownloadMode::Replace(_) => None,
         };
         let needed_parts_file = parts_file.clone().filter(|_| is_mixed);
-        let store = Store::of_download(layout, partial.root, in_place, needed_parts_file);
+        let store = Store::new(
+            layout,
+            Access::Write,
+            partial.root,
+            in_place,
+            needed_parts_file,
+        );
         let download = Self {
             store: Arc::new(store),
             mode,
@@ -222,7 +228,7 @@ impl Download {
     }
 
     /// Checks that the old share has no folder where the new one has a file, and no symbolic link
-    /// where it has either.
+    /// where the new one has a file or a folder.
     ///
     /// # Errors
     /// Names such an entry.
@@ -251,8 +257,8 @@ impl Download {
         self.copy_from(&self.open_entry(&self.name)?, stop, progress)
     }
 
-    /// Copies pieces that verify from entries with a name that the partial file could have had. No
-    /// record names them, so they stay as they are.
+    /// Copies pieces that verify from entries that have other possible names of the partial file.
+    /// No record names these entries, so they stay as they are.
     ///
     /// # Errors
     /// See [`Download::copy_replaced`].

@@ -53,7 +53,7 @@ pub enum StoreError {
     Exists(PathBuf),
     /// A crash has interrupted a replacement, and something else has the final name meanwhile.
     #[error(
-        "{} exists, and what was there before is {}: move one of them away",
+        "{} exists, and the folder that was there before is now {}: move one of them away",
         .path.display(), .aside.display()
     )]
     SetAside {

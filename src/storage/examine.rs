@@ -4,8 +4,8 @@ use nix::sys::statvfs::statvfs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The folder itself, or the nearest folder above it that exists. A process that makes the folder
-/// makes it there.
+/// The folder itself if it exists. Otherwise the nearest existing folder above it, in which the
+/// folder would be made.
 pub fn existing_ancestor(folder: &Path) -> PathBuf {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let existing = absolute.ancestors().find(|path| path.exists());

@@ -39,8 +39,8 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// The number of the next bytes that are zeros, up to `length`, in whole blocks; or else of those
-    /// before the next block of zeros. Also returns whether they are zeros.
+    /// The length of the next run, at most `length`. A run is adjacent blocks that are all zeros,
+    /// or adjacent blocks that are not. Also returns whether the run is zeros.
     pub(super) fn next_run(&self, length: u64) -> (u64, bool) {
         let mut within = self.within;
         let (mut run, mut is_zeros) = (0, None);
@@ -60,7 +60,7 @@ impl<'a> Gather<'a> {
             is_zeros = Some(zeros);
             run += block.len() as u64;
         }
-        // At least one byte, so that the caller gets on.
+        // At least one byte, so that the caller makes progress.
         (run.min(length).max(1), is_zeros.unwrap_or_default())
     }
 

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 
 /// Writes the next `length` bytes to `file` from `offset` on. Blocks of zeros become holes. This
-/// also returns the space that was reserved for them.
+/// also frees the space that was reserved for them.
 ///
 /// # Errors
 /// See [`Gather::write`].
@@ -32,7 +32,7 @@ pub(super) fn write_sparse(
     Ok(())
 }
 
-/// Returns the space that was reserved for the holes of a complete file. Pieces of zeros are never
+/// Frees the space that was reserved for the holes of a complete file. Pieces of zeros are never
 /// written if the file had holes there from the start.
 pub(super) fn release_holes(file: &File, length: u64) {
     let mut at = 0;
@@ -60,7 +60,7 @@ fn make_hole(file: &File, offset: u64, length: u64) -> bool {
         return false;
     };
     let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    // Where holes cannot be made, the range may still be one, because it was never written.
+    // Even if no hole can be made, the range may be a hole, because it was never written.
     fallocate(file, flags, start, size).is_ok() || is_hole_in_file(file, offset, length)
 }
 

@@ -78,7 +78,8 @@ impl MissingCall {
     }
 }
 
-/// Sorts the result of a call. A file system that lacks the call is no error.
+/// Returns the call as missing if its error says that the file system lacks it. Returns other
+/// errors as errors.
 pub(super) fn find_missing(
     call: OptionalCall,
     path: &Path,
@@ -95,7 +96,8 @@ pub(super) fn find_missing(
     Ok(Some(MissingCall { call, path, source }))
 }
 
-/// Does the same, and logs the warning. Returns whether the call was carried out.
+/// Like [`find_missing`], but logs the first warning about a missing call. Returns whether the call
+/// was carried out.
 pub(super) fn carried_out(
     call: OptionalCall,
     path: &Path,
@@ -121,7 +123,7 @@ pub(super) fn sync_open_folder(folder: &File, path: &Path) -> io::Result<()> {
 /// Makes the creations, renames and removals in a folder durable.
 ///
 /// # Errors
-/// The system's error. None if the file system cannot sync folders.
+/// The system's error. It is no error if the file system cannot sync folders.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     sync_open_folder(&File::open(folder)?, folder)
 }

@@ -70,7 +70,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_cannot_be_written_is_found_before_it_is_written() {
+    fn the_check_refuses_paths_that_cannot_be_written_and_leaves_no_file() {
         let temporary = tempfile::tempdir().unwrap();
         let at = |name: &str| temporary.path().join(name);
         fs::create_dir(at("folder")).unwrap();

@@ -1,5 +1,6 @@
-//! Which partial file or folder a download uses. One that a record of this peer names is continued.
-//! Otherwise a new one is made under a free name, so that nothing is written that belongs to others.
+//! Which partial file or folder a download uses. If a record of this peer names one, the download
+//! continues it. Otherwise a new one is made under a free name, so that the download never writes
+//! to files of others.
 
 use super::root::Root;
 use super::tree::{Access, Folder, has_layout, is_locked};
@@ -84,8 +85,8 @@ impl PartialRoot {
 
 /// Fails if another download has locked the entry. The entry is not changed.
 fn refuse_if_locked(parent: &Folder, name: &str, layout: Layout) -> Result<(), StoreError> {
-    let is_it = |entry| has_layout(&entry, layout);
-    if !parent.entry(name)?.is_some_and(is_it) {
+    let has_same_kind = |entry| has_layout(&entry, layout);
+    if !parent.entry(name)?.is_some_and(has_same_kind) {
         return Ok(());
     }
     let locked = match layout {
@@ -96,7 +97,7 @@ fn refuse_if_locked(parent: &Folder, name: &str, layout: Layout) -> Result<(), S
     };
     match locked {
         Ok(true) => Err(StoreError::InUse(parent.path().join(name))),
-        // What cannot be opened is not read either.
+        // An entry that cannot be opened is not read later either.
         Ok(false) | Err(_) => Ok(()),
     }
 }

@@ -26,9 +26,9 @@ pub(super) struct PartsFile {
 }
 
 impl PartsFile {
-    /// Opens the parts file of a download for writing. If it is `needed`, makes it if it does not
-    /// exist. Otherwise opens it only if an earlier choice of fewer files has left one. One that is
-    /// not `recorded` is not opened.
+    /// Opens the parts file of a download for writing. If it is `needed` and does not exist, makes
+    /// it. If it is not needed, opens it only if an earlier choice of fewer files has left one.
+    /// Uses an existing file only if it is `recorded`.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] if a needed parts file exists that is not recorded.

@@ -25,9 +25,9 @@ pub struct RenameSteps {
 }
 
 /// Undoes the noted steps if a crash has interrupted them: the replaced folder gets its name back.
-/// The download can then be finished again. Returns `false` if nothing is to be undone: either all
-/// steps were done, the old folder is still aside, and [`remove_replaced`] removes it; or the disk
-/// is not mounted.
+/// The download can then be finished again. Returns `false` if there is nothing to undo. Either all
+/// steps were done: then the old folder may still have the name `aside`, and [`remove_replaced`]
+/// removes it. Or the disk is not mounted.
 ///
 /// # Errors
 /// [`StoreError::SetAside`] if something else has the final name meanwhile. Any other error of the
@@ -46,7 +46,7 @@ pub fn undo_steps(
         undo_new(&parent, partial, name, layout)?;
         return Ok(true);
     };
-    // An empty folder is a placeholder too, of the first step or of the third.
+    // An empty folder is only a placeholder: `aside` after the first step, `name` after the third.
     parent.remove_empty_folder(aside)?;
     if parent.entry(aside)?.is_none() {
         return Ok(true);
@@ -81,8 +81,9 @@ fn undo_new(parent: &Folder, partial: &str, name: &str, layout: Layout) -> Resul
 }
 
 /// Removes the old folder after a crash: the replacement is complete, but the process ended before
-/// it removed the old folder. That one has the name of the partial folder, because the two were
-/// exchanged, or the noted name. A file is replaced in one step.
+/// it removed the old folder. The old folder has the name of the partial folder if the two were
+/// exchanged, otherwise the noted name. A file is replaced in one step, so there is nothing to
+/// remove.
 pub fn remove_replaced(
     destination: &Destination,
     partial: &str,

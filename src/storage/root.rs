@@ -1,7 +1,8 @@
 //! The file or folder of a share. Its files are opened from here.
 //!
-//! That of a download stays open, because it is locked and is renamed in the end. That of a finished
-//! share is opened by its path each time. So descriptors do not limit the number of shares.
+//! The file or folder of a download stays open, because it is locked and is renamed in the end. The
+//! file or folder of a finished share is opened by its path each time. So descriptors do not limit
+//! the number of shares.
 
 use super::StoreError;
 use super::tree::{Access, Folder, metadata, open_named_file};
@@ -34,7 +35,7 @@ fn current_path(file: &File) -> Option<PathBuf> {
 
 impl Root {
     /// The file or folder that a user named, for reading. Follows a symbolic link to it. It is
-    /// opened whenever it is needed, and once now to see that it can be.
+    /// opened whenever it is needed. It is opened once now, to check that this is possible.
     pub(super) fn named(layout: Layout, path: &Path) -> Result<Self, StoreError> {
         let (base, path) = (Base::Closed(layout), path.to_owned());
         let root = Self { path, base };
@@ -159,7 +160,8 @@ impl Root {
         if (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino()) {
             return Ok(true);
         }
-        // Where inode numbers do not last, the kernel knows the path of an open file.
+        // On some file systems inode numbers do not last. The kernel knows the path of an open
+        // file.
         let path = current_path(parent.as_file()).map(|parent| parent.join(name));
         Ok(path.is_some() && current_path(&file) == path)
     }

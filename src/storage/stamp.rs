@@ -15,11 +15,12 @@ pub struct FileStamp {
     pub length: u64,
     /// When its content changed last, in nanoseconds since 1970.
     pub modified_ns: i64,
-    /// The inode number. 0 if it does not count, because it has changed without the content.
+    /// The inode number. 0 if it does not count, because it has changed while the content stayed
+    /// the same.
     pub inode: u64,
 }
 
-/// How a file compares to the stamp with which it was verified. A greater one is worse.
+/// How a file compares to the stamp with which it was verified. A greater value is a worse match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StampMatch {
     /// It is unchanged.
@@ -67,8 +68,8 @@ impl FileStamp {
         matches.max().unwrap_or(StampMatch::Same)
     }
 
-    /// The stamp of a file whose content was found to be the same as at `before`. If its inode
-    /// number was another one then, it does not count any more.
+    /// The stamp of a file whose content was found to be the same as at `before`. If the inode
+    /// number has changed since then, it does not count any more.
     pub fn confirmed_since(self, before: Option<&Self>) -> Self {
         match before.map(|before| before.compare(&self)) {
             Some(StampMatch::Same) => Self {

@@ -6,11 +6,12 @@
 //! right (`verify`).
 //!
 //! If a file changes but keeps its length, modification time and inode, the change is not detected
-//! here. The receiving peer detects it by the SHA-1 of the piece. A file of which only the inode
-//! number is new is read, and the caller checks its content meanwhile (see `stamp`).
+//! here. The receiving peer detects it by the SHA-1 of the piece. If only the inode number of a
+//! file is new, the file is still read, and the caller checks its content meanwhile (see `stamp`).
 //!
 //! A download keeps its file or folder open, and its parts file. All stores share a limited number
-//! of other open files. A file that is opened again is the same as before if it has its stamp.
+//! of other open files. A file that is opened again counts as the same file if it still has its
+//! sealed stamp.
 
 use super::in_place::InPlace;
 use super::layout::{FileKind, FileLayout, Segment};
@@ -38,8 +39,8 @@ pub struct Store {
     access: Access,
     /// Files of a download that are already under the final name.
     in_place: Option<Arc<InPlace>>,
-    /// The bytes of unwanted files that needed pieces contain. `None` if there are none, or if the
-    /// parts file is missing.
+    /// The bytes of unwanted files that are part of needed pieces. `None` if there are none, or if
+    /// the parts file is missing.
     parts_file: Option<Arc<PartsFile>>,
     /// The stamp that each file had when it was verified. The parts file is last.
     sealed: OnceLock<Vec<Option<FileStamp>>>,
@@ -84,14 +85,14 @@ impl Store {
         let root = Root::named(layout.info().layout(), path)?;
         let mixed = layout.is_mixed().then(|| layout.info());
         let parts_file = mixed.and_then(|info| PartsFile::of_share(info, path));
-        let store = Self::of_download(layout, root, None, parts_file.map(Arc::new));
-        let access = Access::Read;
-        Ok(Self { access, ..store })
+        let parts_file = parts_file.map(Arc::new);
+        Ok(Self::new(layout, Access::Read, root, None, parts_file))
     }
 
-    /// The files of a download. It opens them for writing.
-    pub(super) fn of_download(
+    /// A store whose files are opened with `access` until the download is finished.
+    pub(super) fn new(
         layout: FileLayout,
+        access: Access,
         root: Root,
         in_place: Option<Arc<InPlace>>,
         parts_file: Option<Arc<PartsFile>>,
@@ -100,7 +101,7 @@ impl Store {
             layout,
             root,
             finished: OnceLock::new(),
-            access: Access::Write,
+            access,
             in_place,
             parts_file,
             sealed: OnceLock::new(),
@@ -391,7 +392,8 @@ impl Store {
         }
     }
 
-    /// A file that stays open, or else the file that the stores keep open as number `index`.
+    /// Returns `held` if there is one. Otherwise returns file `index` from the limited number of
+    /// files that all stores keep open.
     fn cached(
         &self,
         held: Option<&Arc<File>>,

@@ -12,10 +12,10 @@ pub struct UnfinishedRecord {
     /// Whether files under the final name are part of the download, because it extends a finished
     /// choice of files.
     pub extends: bool,
-    /// The name of its partial file or folder, in the folder of its destination. It was made before
-    /// it was recorded. `None` in records of earlier versions.
+    /// The name of its partial file or folder, in the folder of its destination. The entry was made
+    /// before this name was recorded. `None` in records of earlier versions.
     pub partial: Option<String>,
-    /// Noted before it takes its final name in several steps.
+    /// The steps that were noted before the download takes its final name, if it needs several.
     pub steps: Option<RenameSteps>,
 }
 
@@ -56,7 +56,7 @@ impl UnfinishedRecord {
     }
 }
 
-/// A flag of a record: 1, or not there.
+/// A flag of a record: 1, or absent.
 pub(super) fn read_flag(fields: &Dictionary<'_>, key: &str) -> Option<bool> {
     match fields.value(key).map(Value::integer) {
         None => Some(false),

@@ -33,8 +33,8 @@ pub(super) fn place_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
         Err(PersistError { error, file }) => {
             let errno = error.raw_os_error().map(Errno::from_raw);
             match errno {
-                // This file system has neither hard links nor renames that replace nothing. So the
-                // name is taken first.
+                // This file system has neither hard links nor renames that fail if the name is
+                // taken. So an empty file takes the name first, and the rename replaces it.
                 Some(Errno::EPERM | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
                     File::create_new(path)?;
                     file.persist(path)?;

@@ -152,8 +152,8 @@ impl Peer {
         self.or_already(info_hash, options.destination.as_deref(), started)
     }
 
-    /// Turns the error for a share that is here already into a success, if that is what was asked
-    /// for.
+    /// Turns the error for a share that is here already into a success, if the share is at the
+    /// destination or no destination was named.
     fn or_already(
         &self,
         info_hash: InfoHash,
@@ -191,7 +191,8 @@ fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError
     let destination = destination.unwrap_or(Path::new("."));
     let file_error = PeerError::file(destination);
     let absolute = std::path::absolute(destination).map_err(file_error)?;
-    // The slash says that it is a folder, even if its disk is not mounted at a later start.
+    // The slash shows that the destination is a folder, even if its disk is not mounted at a later
+    // start.
     let absolute = match absolute.is_dir() {
         true => absolute.join(""),
         false => absolute,
@@ -211,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_still_one_when_it_is_gone() {
+    fn an_existing_folder_as_destination_gets_a_final_slash() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("mnt");
         std::fs::create_dir(&folder).unwrap();

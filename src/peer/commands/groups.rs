@@ -51,7 +51,7 @@ pub struct ListedFile {
 pub enum StopScope {
     /// At this peer and in the catalogue.
     Everywhere,
-    /// At this peer only. Others go on sharing it, among them other peers of the same user.
+    /// At this peer only. Other peers, also those of the same user, go on sharing it.
     ThisPeer,
 }
 
@@ -145,7 +145,7 @@ impl Peer {
             ..CreateOptions::default()
         };
         let draft = ShareDraft::new(&path, &options)?;
-        // What would be refused in the end is refused now, because hashing may take long.
+        // Finds now the errors that would come after the hashing, because hashing may take long.
         self.context.records.check_writable()?;
         self.check_name_is_free(&membership.group, draft.info())?;
         let CreatedShare {
@@ -263,8 +263,8 @@ impl Peer {
         Ok(started)
     }
 
-    /// Opens the files of a new download of a group's share, or the files that are there if they
-    /// are the share.
+    /// Opens the files of a new download of a group's share. If the files at the place are the
+    /// complete share already, opens those.
     fn open_of_group(
         &self,
         info: &Info,
@@ -301,7 +301,7 @@ impl Peer {
     /// Returns whether it was withdrawn.
     ///
     /// # Errors
-    /// When this peer does not have it and does not withdraw it.
+    /// When this peer neither has the share nor withdraws it.
     pub fn stop_share(
         &self,
         group: &Label,
@@ -398,8 +398,8 @@ impl Peer {
         Ok(news)
     }
 
-    /// Refuses a share if the catalogue lists other files under its name. If it cannot be asked now,
-    /// the answer comes when the share is published.
+    /// Refuses a share if the catalogue lists other files under its name. If no tracker answers
+    /// now, the share is accepted here and may be refused when it is published.
     fn check_name_is_free(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
         let name = info.name().as_str();
         match self.account().metainfo(group, name) {

@@ -44,7 +44,7 @@ impl Peer {
         let announcer = &self.services.announcer;
         let trackers = announce::read_tracker_info(announcer.tracker_info.path());
         let trackers = trackers.map_err(PeerError::NoTracker)?.addresses;
-        // What cannot be written in the end is found now, because hashing may take long.
+        // Checks now that the torrent and the record can be written, because hashing may take long.
         check_output(torrent).map_err(PeerError::file(torrent))?;
         self.context.records.check_writable()?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
@@ -94,7 +94,7 @@ impl Peer {
     }
 }
 
-/// Refuses a path with a file that is not a torrent, or of which `is_same` is not true.
+/// Refuses a path at which something exists, unless it is a torrent for which `is_same` is true.
 fn check_replaceable(path: &Path, is_same: impl Fn(&Info) -> bool) -> Result<(), PeerError> {
     if path.symlink_metadata().is_err() || is_same(read_torrent(path)?.info()) {
         return Ok(());

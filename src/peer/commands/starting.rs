@@ -1,5 +1,5 @@
-//! The steps that all commands have in common that start a transfer, except those of recorded
-//! downloads (`download::planned`).
+//! The common steps of all commands that start a transfer. Recorded downloads have their own steps
+//! (`download::planned`).
 
 use crate::peer::{OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, already_error};
 use crate::torrent::PieceSet;

@@ -5,8 +5,8 @@ use crate::swarm::Phase;
 use crate::torrent::InfoHash;
 use std::path::Path;
 
-/// The result of a command that asks for what is here already: a success, if it is at the named
-/// place, or if no place was named. `result` is that of starting the download.
+/// Turns the error for a share that is here already into a success, if the share is at the place
+/// `named` or no place was named. `result` is the result of starting the download.
 pub(crate) fn or_already(
     transfers: &Transfers,
     info_hash: InfoHash,

@@ -15,7 +15,7 @@ pub struct Started {
     pub info_hash: InfoHash,
     /// Its path when it is complete.
     pub path: PathBuf,
-    /// Whether it was here before: nothing was started.
+    /// Whether the share was here before, so that nothing was started.
     pub already: bool,
 }
 

@@ -136,9 +136,9 @@ fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     }
 }
 
-/// Puts a new transfer into the map, in place of the former entry if there is one, records it, makes
-/// its files, and starts it. The files come after their record, so that a crash leaves none that no
-/// record names.
+/// Puts a new transfer into the map, in place of the former entry if there is one, records it,
+/// makes its files, and starts it. The record is written before the files are made, so that after a
+/// crash a record names every file.
 pub(crate) fn enter(
     transfers: &Transfers,
     transfer: &Arc<Transfer>,
@@ -174,7 +174,7 @@ pub(crate) fn enter(
         transfers.forget(&entry);
         opened.undo();
         if let Some(replaced) = replaced {
-            // Fails if another entry is there meanwhile. Then that one stays.
+            // Fails if the map has another entry meanwhile. Then the other entry stays.
             let _ = transfers.enter(replaced);
         }
         return Err(error);
@@ -195,7 +195,8 @@ pub(crate) fn enter(
     begun.map_err(PeerError::Thread)
 }
 
-/// Records a new transfer, then makes its files. If that fails, the record is as it was before.
+/// Records a new transfer, then makes its files. If the files cannot be made, restores the former
+/// record.
 fn record_and_make(
     transfers: &Transfers,
     transfer: &Transfer,

@@ -19,8 +19,8 @@ pub(crate) struct RecordedPlace {
 }
 
 impl RecordedPlace {
-    /// Reads it from the transfer of this share, or else from the record that a stopped download
-    /// has left.
+    /// Uses the transfer of this share if there is one. Otherwise uses the record that a stopped
+    /// download has left.
     pub(crate) fn of(transfers: &Transfers, info_hash: InfoHash, place: &Destination) -> Self {
         if let Some(transfer) = transfers.transfer(info_hash) {
             let is_complete = transfer.phase().was_complete();
@@ -109,7 +109,8 @@ pub(crate) fn check_unused(
     let Some(user) = user_of(transfers, info_hash, &path) else {
         return Ok(());
     };
-    // If its files are there, they are compared with the share, as other files would be.
+    // If a complete share has its files here, the caller compares them with the new share, like any
+    // other files.
     let is_complete = !user.plan.is_download() || user.phase().was_complete();
     if is_complete && (force || path.symlink_metadata().is_ok()) {
         return Ok(());

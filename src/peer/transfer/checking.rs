@@ -59,10 +59,10 @@ impl Transfer {
         owned
     }
 
-    /// Verifies in the background the pieces of an opened download that are not in `known`, then
-    /// begins and fetches the missing ones. Before that, copies good pieces of other files: of those
-    /// that have the name of the partial file, and if `copies_replaced` is set, of those that the
-    /// download will replace.
+    /// Prepares an opened download in the background, then begins it. First copies good pieces of
+    /// other files: of files under other names of the partial file (`Download::copy_others`), and
+    /// if `copies_replaced` is set, of the files that the download will replace. Then verifies the
+    /// pieces that are not in `known`. The missing pieces are fetched.
     pub(crate) fn check_and_begin(
         self: Arc<Self>,
         known: PieceSet,

@@ -18,7 +18,7 @@ pub(super) struct SwarmState {
     pub(super) core: Core<BlockBuffer>,
     /// The open links. A link is removed after its threads have ended.
     pub(super) links: HashMap<LinkId, Arc<Link>>,
-    /// When the thread `tick` does the timed work next, if it will.
+    /// The time at which the thread `tick` does the timed work next. `None` if there is none.
     next_tick: Option<Duration>,
 }
 
@@ -72,7 +72,7 @@ impl SwarmState {
         }
     }
 
-    /// Handles a clock tick. Returns when the next one is due, if there is timed work.
+    /// Handles a clock tick. Returns the time of the next tick. `None` if there is no timed work.
     pub(super) fn tick(&mut self, now: Duration) -> Option<Duration> {
         let Self { core, links, .. } = self;
         core.on_tick(now, |id| match links.get(&id) {

@@ -52,7 +52,7 @@ struct LostFiles {
     /// The stamps found by the last scan. Files that have changed since then are still being
     /// written and are not hashed yet.
     last_scan: Option<Vec<FileStamp>>,
-    /// The stamps with which the files were hashed and did not match.
+    /// The stamps that the files had when hashing found other content.
     mismatch: Option<Vec<FileStamp>>,
     /// Whether a thread is hashing the files or taking the share out of its swarm.
     is_busy: bool,
@@ -98,8 +98,8 @@ impl TransferFiles {
         }
     }
 
-    /// Adds times that another peer has sent, from the file with index `first` on. The first time
-    /// of a file counts.
+    /// Adds times that another peer has sent, from the file with index `first` on. If a file gets
+    /// several times, the first one counts.
     pub(super) fn add_times(&self, info: &Info, first: usize, times: &[i64]) {
         let mut state = lock(&self.state);
         let mut known = match std::mem::take(&mut state.times) {
@@ -215,7 +215,8 @@ impl TransferFiles {
     }
 
     /// Begins to take the share out of its swarm. No scan begins until [`TransferFiles::set_idle`].
-    /// `mismatch`: the stamps with which the files were hashed and did not match, if they were.
+    /// `mismatch`: the stamps that the files had when hashing found other content. `None` if the
+    /// files were not hashed.
     pub(super) fn begin_loss(&self, mismatch: Option<Vec<FileStamp>>) {
         lock(&self.state).lost = LostFiles {
             is_busy: true,

@@ -14,7 +14,8 @@ impl Transfer {
         self.lose(reason, None);
     }
 
-    /// Does this. `mismatch`: the stamps with which the files were hashed and did not match.
+    /// Like [`Transfer::on_files_unservable`]. `mismatch`: the stamps that the files had when
+    /// hashing found other content.
     pub(super) fn lose(&self, reason: &str, mismatch: Option<Vec<FileStamp>>) {
         let (was_lost, is_lost) = self.decide(|core, now| {
             let was_lost = matches!(core.phase(), Phase::Lost { .. });

@@ -1,6 +1,6 @@
-//! Reads the files of a complete share again while it is served, because inode numbers have changed
-//! and nothing else. Either the files were replaced by others of the same length and time, or inode
-//! numbers do not last on this file system.
+//! The quiet check: reads the files of a complete share again while it is served, because only
+//! inode numbers have changed. Either the files were replaced by others of the same length and
+//! time, or inode numbers do not last on this file system.
 //!
 //! If the content is the same, these inode numbers do not count any more, also after a restart. So
 //! the files are read once, and not again and again.

@@ -18,7 +18,8 @@ impl Transfer {
         }
         let (record, records) = (self.to_record(), &self.context.records);
         let times = self.files.times();
-        // Times that other peers have sent are in the torrent from the end of the download on.
+        // When the download is complete, the modification times that other peers have sent are
+        // saved in the recorded torrent.
         let learned = times.filter(|times| {
             let is_complete = matches!(record.state, RecordState::Complete { .. });
             is_complete && self.plan.metainfo.times() != Some(times)

@@ -6,7 +6,7 @@ use crate::swarm::{Core, Phase, SourceStatus};
 use crate::torrent::PieceSet;
 use std::time::Duration;
 
-/// The download state that is shown for a phase. `checked` is how much is checked, in percent.
+/// The download state that is shown for a phase. `checked`: the checked part in percent.
 pub(crate) fn download_state(phase: &Phase, checked: u64) -> DownloadState {
     match phase {
         Phase::Checking => DownloadState::Checking(checked),

@@ -2,8 +2,8 @@
 //!
 //! They are not part of the info dictionary, so that equal content has one info-hash. A member that
 //! knows them sends them once on each link to a member that understands the message. A download
-//! takes them when it is complete. In open swarms only the `.torrent` has the times: anybody may
-//! take part there.
+//! sets them on its files when it is complete. In open swarms only the `.torrent` has the times:
+//! anybody may take part there.
 
 use super::transfer::Transfer;
 use crate::peer::TIMES_ID;
@@ -17,7 +17,7 @@ impl Transfer {
         self.plan.group.is_some().then_some(TIMES_ID)
     }
 
-    /// The id that the other side has given to the message, if it has.
+    /// The id that the other side has given to the message, if it has given one.
     pub(super) fn times_id(&self, link: LinkId) -> Option<u8> {
         self.inspect(|core| core.link(link)?.handshake().times)
     }

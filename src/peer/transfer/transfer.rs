@@ -130,8 +130,8 @@ impl Transfer {
         result
     }
 
-    /// Handles a clock tick. Returns the addresses to call now, and when the next tick is due, if
-    /// there is timed work.
+    /// Handles a clock tick. Returns the addresses to call now, and the time of the next tick. The
+    /// time is `None` if there is no timed work.
     pub(crate) fn tick(&self) -> (Vec<SocketAddr>, Option<Duration>) {
         let (next, mut deferred) = self.with_swarm(SwarmState::tick);
         let calls = deferred.take_calls();

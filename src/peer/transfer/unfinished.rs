@@ -14,11 +14,11 @@ use std::time::Duration;
 const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Transfer {
-    /// Waits for the files of a download that had begun and that are not there now.
+    /// Waits for the missing files of a download that had begun before.
     pub(super) fn wait_for_files(&self, missing: &StoreError) {
         let reason = format!(
-            "{missing}, and this download had begun: mount its disk or put it back, then it goes \
-             on by itself; or cancel it and start it again"
+            "{missing}, and this download had begun: mount its disk or put the files back, then \
+             the download goes on by itself; or cancel it and start it again"
         );
         if self.decide(|core, now| core.miss(&reason, now)) {
             log::warn!("{}: waits: {reason}", self.name());
@@ -51,7 +51,7 @@ impl Transfer {
         path.is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Takes the steps that its record has.
+    /// Restores the noted steps from the record.
     pub(crate) fn restore_steps(&self, record: &Record) {
         self.files.set_steps(record.unfinished.steps.clone());
     }
@@ -98,8 +98,8 @@ impl Transfer {
         self.update_record();
     }
 
-    /// Forbids to open the files from now on, because the download is cancelled. Returns the files
-    /// to discard, if they are open.
+    /// Makes sure that the files are not opened from now on, because the download is cancelled.
+    /// Returns the files to discard, if they are open.
     pub(crate) fn cancel_files(&self) -> Option<Arc<Download>> {
         self.files.cancel()
     }

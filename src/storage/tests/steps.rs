@@ -25,7 +25,8 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Does what the next start does with a replacement. Returns whether it was undone.
+/// Recovers an interrupted replacement, like the next start of the peer. Returns whether it was
+/// undone.
 fn recover(place: &Destination) -> bool {
     let noted = steps(Some(ASIDE));
     let undone = undo_steps(place, PARTIAL, Layout::Folder, &noted).unwrap();
@@ -56,7 +57,8 @@ fn a_replacement_that_a_crash_interrupts_after_any_step_loses_nothing() {
             step.run(&parent).unwrap();
         }
         if interrupted_again && done == 2 {
-            // The folder is put back in two steps too, and the first one was done.
+            // The undo puts the folder back in two steps. Here a crash interrupted it after the
+            // first one.
             fs::create_dir(&whole).unwrap();
         }
         let undone = recover(&place);
