@@ -9,7 +9,7 @@
 #   ./run_local.sh DIR          Plays a closed run: DIR has in1.txt, in2.txt, ... The result goes to
 #                               $OUT, or to a temporary folder.
 #
-# The build shows what it is doing on standard error.
+# The build shows its progress on standard error.
 #
 # $PIECEFUL names a binary to use instead of building one.
 set -euo pipefail

@@ -1,5 +1,5 @@
 //! Processes in the background of a shell: they work, and neither read from the terminal nor ask
-//! anything there. In the foreground they do.
+//! anything there. In the foreground they read and ask.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::http_client::stats;
@@ -17,10 +17,10 @@ fn start_in_background(shell: &mut Terminal, words: &str) -> String {
     line.trim_end().to_owned()
 }
 
-/// Waits until the shell says this of its only job.
+/// Waits until `jobs` shows this state of the only job.
 fn wait_for_job(shell: &mut Terminal, state: &str) {
     loop {
-        if shell.shell_line("jobs").contains(state) {
+        if shell.job_shell_line("jobs").contains(state) {
             return;
         }
     }
@@ -31,11 +31,11 @@ fn a_tracker_serves_in_the_background_and_has_a_console_in_the_foreground() {
     let sandbox = Sandbox::new();
     let mut shell = Terminal::job_shell(&sandbox.folder("shell"));
     let address = start_in_background(&mut shell, "tracker --open --listen 127.0.0.1:0 --data d");
-    // What is typed is for the shell.
-    let answer = shell.shell_line("echo typed-$((6*7))");
+    // The shell reads the typed text, not the tracker.
+    let answer = shell.job_shell_line("echo typed-$((6*7))");
     assert!(answer.contains("typed-42"), "{answer}");
     assert_eq!(stats(address.parse().unwrap())["swarms"], 0);
-    assert!(shell.shell_line("jobs").contains("Running"));
+    assert!(shell.job_shell_line("jobs").contains("Running"));
     assert!(!shell.all().contains("help lists"), "{}", shell.all());
     shell.press("fg\r");
     shell.wait_for_text("help lists all commands");
@@ -44,7 +44,7 @@ fn a_tracker_serves_in_the_background_and_has_a_console_in_the_foreground() {
     shell.press(CTRL_Z);
     shell.wait_for_text("Stopped");
     shell.wait_for_text("$ ");
-    shell.shell_line("bg");
+    shell.job_shell_line("bg");
     wait_for_job(&mut shell, "Running");
     assert_eq!(stats(address.parse().unwrap())["swarms"], 0);
     shell.press("fg\r");
@@ -63,9 +63,9 @@ fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
         &mut shell,
         "peer 127.0.0.1:0 ../tracker_info.txt --dir d --stay",
     );
-    let answer = shell.shell_line("echo typed-$((6*7))");
+    let answer = shell.job_shell_line("echo typed-$((6*7))");
     assert!(answer.contains("typed-42"), "{answer}");
-    assert!(shell.shell_line("jobs").contains("Running"));
+    assert!(shell.job_shell_line("jobs").contains("Running"));
     assert!(!shell.all().contains("pieceful> "), "{}", shell.all());
     shell.press("fg\r");
     shell.wait_for_text("pieceful> ");
@@ -76,14 +76,14 @@ fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
     shell.press(CTRL_Z);
     shell.wait_for_text("Stopped");
     shell.wait_for_text("$ ");
-    shell.shell_line("bg");
+    shell.job_shell_line("bg");
     wait_for_job(&mut shell, "Running");
-    let answer = shell.shell_line("echo typed-$((6*7))");
+    let answer = shell.job_shell_line("echo typed-$((6*7))");
     assert!(
         answer.contains("typed-42") && !answer.contains("pieceful> "),
         "{answer}"
     );
-    assert!(shell.shell_line("jobs").contains("Running"));
+    assert!(shell.job_shell_line("jobs").contains("Running"));
     shell.press("fg\r");
     shell.wait_for_text("pieceful> stat");
     shell.press("us\r");
@@ -102,9 +102,9 @@ fn a_password_is_asked_for_in_the_foreground() {
         &mut shell,
         "peer 127.0.0.1:0 ../tracker_info.txt --dir d -c 'create_user nik'",
     );
-    let answer = shell.shell_line("echo typed-$((6*7))");
+    let answer = shell.job_shell_line("echo typed-$((6*7))");
     assert!(answer.contains("typed-42"), "{answer}");
-    assert!(shell.shell_line("jobs").contains("Running"));
+    assert!(shell.job_shell_line("jobs").contains("Running"));
     assert!(!shell.all().contains("password for"), "{}", shell.all());
     shell.press("fg\r");
     shell.wait_for_text("password for nik: ");
@@ -113,8 +113,8 @@ fn a_password_is_asked_for_in_the_foreground() {
     shell.press(CTRL_Z);
     shell.wait_for_text("Stopped");
     shell.wait_for_text("$ ");
-    // What is typed for the shell is visible, what is typed for the question is not.
-    shell.shell_line("bg");
+    // Text that is typed for the shell is visible. The password is not.
+    shell.job_shell_line("bg");
     shell.press("echo typed-$((6*7))\r");
     shell.wait_for_text("echo typed");
     shell.wait_for_text("typed-42");

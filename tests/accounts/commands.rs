@@ -80,7 +80,7 @@ fn every_wrong_state_has_its_own_error() {
             "nothing was changed",
         ),
         ("create_group lab", "name-taken", "choose another"),
-        // Names that differ only in case are not two names.
+        // Names that differ only in case count as the same name.
         (
             "create_user Mayank pw-of-mayank",
             "name-taken",
@@ -246,7 +246,7 @@ fn invalid_names_are_refused_by_the_peer() {
 }
 
 #[test]
-fn a_new_name_does_not_look_like_an_option() {
+fn a_new_name_that_looks_like_an_option_is_refused() {
     let tracker = AccountTracker::new();
     let mut peer = logged_in_peer(&tracker, "nik");
     let help = peer.run("create_group --help");
@@ -260,7 +260,7 @@ fn a_new_name_does_not_look_like_an_option() {
     ] {
         assert_error(&mut peer, typed, "bad-name", "must not begin with '-'");
     }
-    // The passwords that follow are read, and no others.
+    // Each command fails. Its password lines are still read, and no other lines are.
     for typed in [
         "create_user --nik\npw",
         "create_user nik --private\npw",
@@ -273,7 +273,7 @@ fn a_new_name_does_not_look_like_an_option() {
         assert_error(&mut peer, typed, "arguments", "no such option");
     }
     assert_eq!(peer.run("list_groups")["groups"], serde_json::json!([]));
-    // Other programs can send such a name.
+    // Other programs could send such a name, so the tracker refuses it too.
     let mut uma = tracker.user("uma");
     let refused = uma.ask(group_request("create_group --help")).unwrap_err();
     assert_eq!(refused.kind, AccessErrorKind::BadRequest, "{refused}");

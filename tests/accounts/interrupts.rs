@@ -29,7 +29,7 @@ fn an_interrupted_wait_leaves_the_download_running() {
     }
     let shown = leech.type_line("show_downloads");
     assert!(shown.contains("[D] [-] lonely.bin"), "{shown}");
-    // At an empty prompt it ends the peer.
+    // At an empty prompt, Ctrl-C ends the peer.
     leech.press(CTRL_C);
     leech.wait_for_text("lonely.bin: stopped at 0%");
     assert_eq!(leech.wait().code(), Some(1));
@@ -39,7 +39,7 @@ fn an_interrupted_wait_leaves_the_download_running() {
 fn an_interrupted_send_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
-    // Its holes take no space. A byte in each piece makes it long to hash.
+    // The file is sparse and takes little space. With a byte in each piece, hashing it takes long.
     let large = fs::File::create(sandbox.path("large.bin")).unwrap();
     for piece in 1..=16_384 {
         large.write_all_at(b"x", piece * (4 << 20) - 1).unwrap();
@@ -62,7 +62,7 @@ fn an_interrupted_send_leaves_nothing_behind() {
 #[test]
 fn an_interrupted_log_in_does_not_wait_for_the_tracker() {
     let sandbox = Sandbox::new();
-    // It accepts connections and never answers.
+    // A tracker that accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     fs::write(sandbox.tracker_info(), format!("{address}\n")).unwrap();
@@ -74,7 +74,7 @@ fn an_interrupted_log_in_does_not_wait_for_the_tracker() {
     nik.press(CTRL_C);
     nik.wait_for_text("error: interrupted before a tracker had answered\n");
     nik.wait_for_text("pieceful> ");
-    // A write may have been carried out.
+    // The peer cannot know whether a tracker has carried out a write.
     nik.press("create_user nik long-secret\r");
     let _connection = silent.accept().unwrap();
     nik.press(CTRL_C);

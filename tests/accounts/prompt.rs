@@ -112,7 +112,7 @@ fn an_owner_is_told_once_of_a_request_to_join() {
     nik.wait_for_text("pieceful> ");
     let log = fs::read_to_string(tracker.sandbox.path("nik.state/peer.log")).unwrap();
     assert!(log.contains("news of lab: requested uma"), "{log}");
-    // Not again, neither in a list nor after a restart.
+    // The request is not shown again, neither in a list nor after a restart.
     let shown = nik.type_line("list_groups");
     assert!(!shown.contains("asks to join"), "{shown}");
     nik.press(CTRL_D);

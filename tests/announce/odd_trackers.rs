@@ -127,7 +127,7 @@ fn the_user_in_the_url_of_a_tracker_is_sent_and_not_shown() {
 }
 
 #[test]
-fn a_peer_is_found_in_an_answer_that_is_odd_elsewhere() {
+fn a_peer_is_found_in_an_odd_answer() {
     let (sandbox, seed) = sandbox_with_seed();
     let port = seed.process.address.port();
     let peers = compact(&[seed.process.address]);
@@ -154,7 +154,7 @@ fn a_peer_is_found_in_an_answer_that_is_odd_elsewhere() {
 }
 
 #[test]
-fn a_compressed_answer_is_named_as_such() {
+fn a_compressed_answer_is_reported_as_compressed() {
     let sandbox = Sandbox::new();
     // The start of a gzip file. It is enough to recognize one.
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3].to_vec();
@@ -172,7 +172,7 @@ fn a_compressed_answer_is_named_as_such() {
 }
 
 #[test]
-fn the_reason_of_a_refusal_is_shown_and_the_tracker_is_asked_when_it_says() {
+fn the_reason_of_a_refusal_is_shown_and_the_tracker_is_not_asked_again_soon() {
     let sandbox = Sandbox::new();
     let reason = "d14:failure reason14:not registered8:retry in5:nevere";
     let plain = answering(
@@ -199,14 +199,14 @@ fn the_reason_of_a_refusal_is_shown_and_the_tracker_is_asked_when_it_says() {
     ] {
         let mut leech = start_download(&sandbox, name, &announce(&tracker.url("/announce")));
         assert_shown(&mut leech, shown);
-        // Without the pause, it would be asked again after 1, 3 and 7 s.
+        // Without the pause after a refusal, the leech would ask again after 1, 3 and 7 s.
         leech.assert_refused("wait 4", "not-complete", shown);
         assert_eq!(tracker.requests().len(), 1, "{name}");
     }
 }
 
 #[test]
-fn the_warning_of_a_tracker_is_shown_until_it_ends() {
+fn the_warning_of_a_tracker_is_shown_until_an_answer_has_none() {
     let sandbox = Sandbox::new();
     let tracker = FakeTracker::down();
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e").into_bytes();

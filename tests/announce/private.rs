@@ -108,7 +108,7 @@ fn late_peer() -> (SocketAddr, Sender<()>) {
 }
 
 #[test]
-fn the_next_tracker_replaces_a_failed_one_and_the_peers_that_the_failed_one_named_are_given_up() {
+fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it() {
     let sandbox = Sandbox::new();
     let (named, called, ended) = reporting_peer();
     let (late, answers) = late_peer();

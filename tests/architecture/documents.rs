@@ -238,8 +238,8 @@ fn literal(expression: &Expr) -> Option<String> {
     }
 }
 
-/// The text of a `format!` with `N` for a number. None if the text begins with a placeholder or has
-/// none.
+/// The text of a `format!` with `N` for a number. None if the text has no placeholder or begins
+/// with one.
 fn format_of(tokens: TokenStream) -> Option<String> {
     let TokenTree::Literal(text) = tokens.into_iter().next()? else {
         return None;

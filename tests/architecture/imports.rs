@@ -28,7 +28,8 @@ impl Import {
         from != to && layer(to) >= layer(from)
     }
 
-    /// Whether the import leads up inside one top module, whose parts are listed from the top.
+    /// Whether the import leads to a higher part of the same top module. `parts` lists the parts of
+    /// `module` from the top.
     pub(crate) fn goes_up_inside(&self, module: &str, parts: &[&str]) -> bool {
         let part = |file: &str| {
             let (inside, rest) = file.split_once('/')?;

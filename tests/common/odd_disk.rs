@@ -1,5 +1,5 @@
 //! A folder on which system calls fail as on file systems that lack them: a small library in C is
-//! loaded before the C library. Without gcc, tests that need it are skipped.
+//! loaded before the C library. Without gcc, tests that need this library are skipped.
 
 use super::peer::Peer;
 use super::process::{Output, Process, command, run_command};
@@ -20,7 +20,8 @@ pub(crate) struct OddDisk {
 }
 
 impl OddDisk {
-    /// Makes the folder `name` odd. None, with a report, if the library cannot be built here.
+    /// Makes the folder `name` odd. Returns None if there is no gcc here, and reports that the test
+    /// is skipped.
     pub(crate) fn new(sandbox: &Sandbox, name: &str) -> Option<Self> {
         let library = sandbox.path("odd_disk.so");
         let mut gcc = Command::new("gcc");
@@ -46,7 +47,7 @@ impl OddDisk {
         file.write_all(&[b'x'; 1000]).unwrap();
     }
 
-    /// The binary, for which `calls` fail: `CALL=ERRNO`, separated by commas.
+    /// A command that runs the binary. `calls` fail for it: `CALL=ERRNO`, separated by commas.
     pub(crate) fn command(&self, folder: &Path, arguments: &[&str], calls: &str) -> Command {
         let mut command = command(folder, arguments);
         command
@@ -57,12 +58,12 @@ impl OddDisk {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs such a command to its end.
     pub(crate) fn run(&self, folder: &Path, arguments: &[&str], calls: &str) -> Output {
         run_command(self.command(folder, arguments, calls))
     }
 
-    /// Starts a peer for which `calls` fail, as [`Sandbox::peer`] does.
+    /// Starts a peer that logs at level `debug`. `calls` fail for it.
     pub(crate) fn peer(&self, sandbox: &Sandbox, name: &str, calls: &str) -> Peer {
         let (info, state) = (sandbox.tracker_info(), sandbox.state(name));
         let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap(), "--json"];
@@ -74,7 +75,7 @@ impl OddDisk {
     }
 }
 
-/// Reports that a test is skipped. The message goes past the capture of the test's output.
+/// Reports that a test is skipped. The message is shown although cargo captures the test's output.
 pub(crate) fn report_skipped(why: &str) {
     let test = thread::current().name().unwrap_or_default().to_owned();
     let report = format!("{test}: skipped: {why}\n");

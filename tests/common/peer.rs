@@ -26,7 +26,7 @@ impl Peer {
         Self::start_with(address, info, state, arguments, |all| command(folder, all))
     }
 
-    /// The same, with a command that runs the binary with the arguments it is given.
+    /// Like [`Peer::start`]. `command` makes the command that runs the binary with these arguments.
     pub(crate) fn start_with(
         address: &str,
         info: &Path,

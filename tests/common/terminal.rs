@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-/// The prompt of a shell.
+/// The prompt of a [`Terminal::shell`], after the exit code.
 pub(crate) const SHELL_PROMPT: &str = " shell> ";
 
 /// A process at its own terminal; killed when dropped.
@@ -71,7 +71,7 @@ impl Terminal {
         terminal
     }
 
-    /// A program that leads a session of its own, with the terminal as its controlling one.
+    /// A program that leads a session of its own, with the terminal as its controlling terminal.
     pub(crate) fn session(folder: &Path, program: &[&str]) -> Self {
         Self::start(folder, program, USUAL)
     }
@@ -175,8 +175,9 @@ impl Terminal {
         self.screen.bytes.lock().unwrap().clone()
     }
 
-    /// Types a line at the prompt of a shell. Returns everything up to the next prompt.
-    pub(crate) fn shell_line(&mut self, line: &str) -> String {
+    /// Types a line at the prompt of a [`Terminal::job_shell`]. Returns everything up to the next
+    /// prompt.
+    pub(crate) fn job_shell_line(&mut self, line: &str) -> String {
         self.press(line);
         self.press("\r");
         self.wait_for_text("\n");

@@ -88,7 +88,7 @@ fn without_tracker_info_the_key_is_in_the_state_folder_or_where_an_option_says()
 }
 
 #[test]
-fn a_tracker_with_a_registry_and_without_its_key_takes_no_new_identity_in_silence() {
+fn a_tracker_that_has_a_registry_but_not_its_key_starts_only_with_new_cluster() {
     let sandbox = sandbox();
     let (tracker, first) = start(&sandbox, "1", "data");
     tracker.kill();
@@ -119,7 +119,7 @@ fn a_tracker_with_a_registry_and_without_its_key_takes_no_new_identity_in_silenc
     let (tracker, second) = start(&sandbox, "1", "data");
     assert_eq!(second, first);
     tracker.kill();
-    // On purpose, it takes a new identity.
+    // With `--new-cluster`, the tracker takes a new identity.
     fs::remove_file(&key).unwrap();
     let all = [&arguments(&info, "1", &data)[..], &["--new-cluster"]].concat();
     let mut tracker = Process::start(&work, &all);

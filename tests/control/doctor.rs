@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
 
-/// The findings of a run: its exit code and, for each check, the states and messages.
+/// The findings of a run: its exit code, and the state and message of each check.
 struct Findings {
     code: Option<i32>,
     checks: Vec<Value>,
@@ -38,10 +38,11 @@ impl Findings {
         found.unwrap_or_else(|| panic!("no {check}, {state}, {part:?}: {:#?}", self.checks))
     }
 
-    /// The checks that are not good.
+    /// The checks whose state is not `ok`.
     fn troubles(&self) -> Vec<&Value> {
         let checks = self.checks.iter();
-        // A disk of the machine that is nearly full is no fault of this test.
+        // The machine of the test may have little disk space or few descriptors. That is no
+        // trouble.
         let troubles = checks.filter(|entry| {
             let message = entry["message"].as_str().unwrap();
             entry["state"] != "ok" && !message.contains("disk") && entry["check"] != "descriptors"
@@ -123,7 +124,7 @@ fn a_tracker_info_that_is_missing_wrong_or_empty_is_an_error_that_says_what_to_w
 }
 
 #[test]
-fn one_tracker_of_two_is_enough_and_none_is_an_error() {
+fn one_reachable_tracker_of_two_is_enough_and_no_reachable_tracker_is_an_error() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     // Nothing listens at this address: the tracker listens at 127.0.0.1.

@@ -41,7 +41,7 @@ fn the_example_for_two_machines_works() {
     };
     type_block(&mut typist, "tracker@192.168.1.10", tracker);
     type_block(&mut typist, "nik@192.168.1.10", first);
-    // The second machine has the other files, and downloads this one.
+    // The second machine downloads this file, so its own copy is removed.
     let copy = typist.folder("second").join("disk.img");
     fs::remove_file(&copy).unwrap();
     type_block(&mut typist, "nik@second", second);
@@ -56,7 +56,7 @@ fn the_examples_of_a_peer_work() {
     typist.type_lines("set up", ["echo 127.0.0.1:5000 > tracker_info.txt"]);
     for (terminal, example) in examples(&["peer"]).concat().iter().enumerate() {
         typist.type_lines(&terminal.to_string(), [example.as_str()]);
-        // The first example is a prompt, on the port that the second example uses.
+        // The first example opens a prompt. The second example uses the same port.
         if example == "pieceful peer" {
             typist.type_lines(&terminal.to_string(), ["quit"]);
         }
@@ -71,7 +71,8 @@ fn the_examples_of_a_tracker_work() {
     let two = "printf '127.0.0.1:5001\\n127.0.0.1:5002\\n' > tracker_info.txt";
     typist.type_lines("tracker", [two]);
     for example in examples(&["tracker"]).concat() {
-        // A backup is taken from the tracker that runs. The other examples end the one before.
+        // The backup is taken while a tracker runs. Each other example first ends the tracker that
+        // runs.
         let terminal = match example.contains("--backup") {
             true => "backup",
             false => "tracker",

@@ -1,6 +1,6 @@
 //! The code blocks of documents. The words after the three backticks say what a block is:
-//! `sh TERMINAL` is typed into that terminal, `text FILE` is the content of a file, and `sh build` is
-//! how the binary is built, which was done before the tests.
+//! `sh TERMINAL` is typed into that terminal, and `text FILE` is the content of a file. `sh build`
+//! builds the binary. It is not typed, because the binary was built before the tests.
 
 use super::typist::{Typist, assert_is_copy};
 use std::fs;

@@ -2,7 +2,7 @@
 //!
 //! Only addresses differ from the text, because the ports may be in use on this machine, and other
 //! machines are folders here. An address is replaced by a free port on loopback: one for each
-//! machine and port. Where the text relies on a default address, that address is typed.
+//! machine and port. If an example leaves out the address to listen on, an address is typed too.
 
 use crate::common::process::BINARY;
 use crate::common::sandbox::{Sandbox, bytes};
@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// What is in the folder of each machine: files that the examples share.
+/// The files that the examples share. Each machine has them in its folder.
 pub const FILES: [&str; 3] = ["Cargo.lock", "disk.img", "photos/2024/a.raw"];
 /// Hosts in the examples. The last one is a machine of its own.
 const HOSTS: [&str; 3] = ["127.0.0.1", "0.0.0.0", "192.168.1.10"];
@@ -136,7 +136,8 @@ impl Typist {
         let folder = self.folder(machine);
         let home = self.sandbox.folder(&format!("home of {machine}"));
         let mut terminal = Terminal::shell(&folder, &home);
-        // As README says, after `cargo build --release`. run_local.sh must not build again.
+        // README has the first line after `cargo build --release`. With the second line,
+        // run_local.sh does not build again.
         enter(&mut terminal, "export PATH=$PWD/target/release:$PATH");
         enter(
             &mut terminal,
@@ -171,7 +172,8 @@ impl Typist {
         self.ports[&key]
     }
 
-    /// The text with each address of [`HOSTS`] replaced. Port 0 is free as it is.
+    /// The text with each address of [`HOSTS`] replaced. Port 0 stays, because it means any free
+    /// port.
     fn with_free_ports(&mut self, machine: &str, text: &str) -> String {
         let (mut replaced, mut rest) = (String::new(), text);
         while let Some(character) = rest.chars().next() {
@@ -198,7 +200,7 @@ impl Typist {
         replaced
     }
 
-    /// The line with the address to listen on, where it is left out.
+    /// The line, with an address to listen on if the line has none.
     fn with_default_address(&mut self, machine: &str, line: &str) -> String {
         let word_after = |command: &str| {
             let (_, after) = line.split_once(command)?;
@@ -239,8 +241,9 @@ fn is_for_shell(line: &str) -> bool {
     programs.contains(&line.split(' ').next().unwrap_or_default())
 }
 
-/// Types a line and waits until it is done or, if it starts a process that goes on, until that
-/// process works. Returns what the terminal waits for now, and the fingerprint if one was printed.
+/// Types a line and waits until its command has ended or, if it starts a process that keeps
+/// running, until that process is ready. Returns what the terminal waits for now, and the
+/// fingerprint if one was printed.
 fn enter(terminal: &mut Terminal, line: &str) -> (State, Option<String>) {
     const QUESTIONS: [&str; 3] = ["password for ", "password of ", "password again: "];
     let sign_of_start = match line {
@@ -276,7 +279,7 @@ fn enter(terminal: &mut Terminal, line: &str) -> (State, Option<String>) {
     }
 }
 
-/// Fails if a file is not the one with this name of [`FILES`].
+/// Panics if `copy` does not have the content of `file`, which is one of [`FILES`].
 pub fn assert_is_copy(copy: &Path, file: &str) {
     let seed = FILES.iter().position(|name| *name == file).unwrap() as u64 + 1;
     assert!(

@@ -174,7 +174,8 @@ fn a_file_of_the_user_with_the_name_of_the_partial_file_stays_as_it_is() {
     assert!(fs::read(folder.join("gift")).unwrap() == fs::read(&file).unwrap());
     assert!(fs::read(folder.join("gift.part")).unwrap() == mine);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
-    // While the finished file is away, its place is no destination of another download.
+    // The path still belongs to the finished share while its file is moved away: another download
+    // to this path is refused.
     fs::rename(folder.join("gift"), folder.join("moved")).unwrap();
     let another = tracker.sandbox.file("another", LENGTH, 3);
     nik.run(&format!("upload_file lab {}", quoted(&another)));

@@ -259,7 +259,7 @@ fn members_read_that_the_owner_s_files_have_changed() {
     mayank.wait_for_download("gift", |download| {
         download["trouble"] == "the owner's files have changed"
     });
-    // Only the publisher can report it, and only members learn of it.
+    // Only the publisher can report that a share has changed, and only members learn of it.
     let info_hash = uploaded["info_hash"].as_str().unwrap();
     let info_hash = InfoHash(pieceful::base::hex::read(info_hash).unwrap());
     let ask = |changed: Vec<InfoHash>| AccessRequest::ChangedShares {
@@ -318,7 +318,7 @@ fn after_a_restart_a_changed_file_is_checked_and_not_served() {
 fn after_a_restart_a_file_of_the_same_length_time_and_inode_is_not_hashed_again() {
     let tracker = AccountTracker::new();
     let path = share_and_stop(&tracker);
-    // Only reading the file can show that its content is not the same.
+    // Only reading the file could show that its content has changed.
     let time = fs::metadata(&path).unwrap().modified().unwrap();
     Harm::InPlace.apply(&path);
     let file = File::options().write(true).open(&path).unwrap();

@@ -76,7 +76,7 @@ fn a_name_that_is_taken_is_found_before_the_hashing() {
     let set = quoted(&sandbox.path("set"));
     let shared = nik.run(&format!("upload_file lab {set}"));
     assert_eq!(shared["empty_folders"], json!(["logs"]));
-    // A file of 4,096 bytes of which fewer can be read: hashing it fails.
+    // Hashing this file fails: its length is 4,096 bytes, but fewer bytes can be read.
     let unreadable = Path::new("/sys/class/net/lo/mtu");
     sandbox.file("mtu", 10, 1);
     nik.run(&format!("upload_file lab {}", quoted(&sandbox.path("mtu"))));

@@ -29,7 +29,7 @@ fn a_share_stops_at_one_machine_of_a_user_and_goes_on_at_the_other() {
     wait_until("one machine goes on", || {
         catalogue_entry(&mut uma, "gift")["complete"] == 1
     });
-    // The machine stays out after a restart, and the file is kept.
+    // After a restart, the machine still does not share the file, and the file is kept.
     nik.process.close_stdin();
     nik.process.wait();
     let mut nik = tracker.sandbox.peer("nik");
@@ -37,7 +37,7 @@ fn a_share_stops_at_one_machine_of_a_user_and_goes_on_at_the_other() {
     assert!(fs::read(&path).unwrap() == bytes(LENGTH, 7));
     uma.run("download_file lab gift copy");
     uma.wait_for_state("gift", "complete");
-    // Without the option, the share is gone for all.
+    // Without `--here`, the share ends at all machines.
     let stopped = laptop.run("stop_share lab gift");
     assert_eq!(stopped["withdrawn"], true, "{stopped}");
     assert!(catalogue_entry(&mut uma, "gift").is_null());

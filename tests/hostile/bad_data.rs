@@ -111,8 +111,8 @@ fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
     );
 }
 
-/// One of two owners. Both unchoke at once, and each waits until the other has a request too: each
-/// is asked for a part of the only piece.
+/// One of two owners. Both unchoke at once, and each answers only when the other has a request too.
+/// So the leech requests a part of the only piece from each of them.
 fn owner_beside_another(
     torrent: &Torrent,
     barrier: &Arc<Barrier>,

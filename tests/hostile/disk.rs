@@ -53,7 +53,8 @@ fn no_destination_is_overwritten_or_written_through_a_symbolic_link() {
     let dangling = sandbox.path("dangling");
     symlink(sandbox.path("nothing"), &dangling).unwrap();
     assert!(refusal(&mut peer, &sandbox, &dangling).contains("exists already"));
-    // What has the name of a partial file stays as it is, and the download takes another name.
+    // A link or file that has the name of the partial file stays as it is. The partial file gets
+    // another name.
     symlink(&victim, sandbox.path("new.part")).unwrap();
     fs::write(sandbox.path("other.part"), "a file of somebody else").unwrap();
     let file = quoted(&sandbox.path("share.torrent"));

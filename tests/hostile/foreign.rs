@@ -1,5 +1,6 @@
-//! Files of others under the names that this program uses, and disks that are not mounted: nothing
-//! of others is changed, and nothing is begun anew.
+//! Files of the user that have the names of partial files, and disks that are not mounted. A peer
+//! does not change such files. It does not start a download again from nothing while its disk is
+//! missing.
 
 use super::disk::leech_with_eight_pieces;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
@@ -10,7 +11,7 @@ use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::path::Path;
 
-/// A file of a person that has the length of the share.
+/// Writes a file of the user, as long as the share, and returns its content.
 fn own_file(path: &Path) -> Vec<u8> {
     let content = vec![b'm'; TORRENT.content.len()];
     fs::write(path, &content).unwrap();
@@ -33,7 +34,7 @@ fn partial_with_hash(name: &str) -> String {
 }
 
 #[test]
-fn a_person_s_part_file_survives_a_download_a_restart_and_a_cancel() {
+fn a_part_file_of_the_user_survives_a_download_a_restart_and_a_cancel() {
     let sandbox = Sandbox::new();
     let part = sandbox.folder("leech").join("copy.part");
     let mine = own_file(&part);
@@ -112,7 +113,7 @@ fn the_paths_of_another_download_are_refused_as_a_destination() {
     drop(tracker);
 }
 
-/// Replaces a folder by an empty one, as if its disk were not mounted, until `mount`.
+/// The disk of the folder `leech`. While it is not mounted, an empty folder is in its place.
 struct Disk<'a> {
     sandbox: &'a Sandbox,
 }
@@ -123,7 +124,7 @@ impl Disk<'_> {
         fs::create_dir(self.sandbox.path("leech")).unwrap();
     }
 
-    /// Fails if anything was written below the mount point.
+    /// Panics if anything was written to the empty folder.
     fn mount(&self) {
         fs::remove_dir(self.sandbox.path("leech")).unwrap();
         fs::rename(self.sandbox.path("disk"), self.sandbox.path("leech")).unwrap();

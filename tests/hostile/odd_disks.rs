@@ -148,7 +148,7 @@ fn a_state_folder_without_locks_or_syncing_is_used_with_a_warning() {
 }
 
 #[test]
-fn blocks_are_sent_without_sendfile_too() {
+fn blocks_are_sent_although_sendfile_fails() {
     let sandbox = Sandbox::new();
     let Some(disk) = OddDisk::new(&sandbox, "disk") else {
         return;
@@ -175,7 +175,7 @@ fn count_in_log(peer: &Peer, text: &str) -> usize {
 }
 
 #[test]
-fn a_share_whose_inode_numbers_do_not_last_stays_served_and_is_read_once() {
+fn a_share_whose_inode_numbers_change_is_read_once_and_stays_served() {
     let sandbox = Sandbox::new();
     let Some(disk) = OddDisk::new(&sandbox, "disk") else {
         return;
@@ -190,7 +190,7 @@ fn a_share_whose_inode_numbers_do_not_last_stays_served_and_is_read_once() {
     disk.renumber();
     wait_for_log_line(&peer.log, &["share: the content is unchanged"]);
     assert_serves_to(&peer, "first");
-    // The numbers do not count any more, neither now nor at the next start.
+    // From now on, the peer ignores changes of the inode numbers, also after a restart.
     disk.renumber();
     assert_serves_to(&peer, "second");
     peer.end();
@@ -231,7 +231,7 @@ fn another_file_of_the_same_length_and_time_is_not_served() {
 }
 
 #[test]
-fn a_download_is_finished_where_inode_numbers_do_not_last() {
+fn a_download_completes_where_inode_numbers_change() {
     let sandbox = Sandbox::new();
     let Some(disk) = OddDisk::new(&sandbox, "disk") else {
         return;

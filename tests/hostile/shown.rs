@@ -85,7 +85,7 @@ fn the_progress_of_a_check_is_shown() {
     leech.run("download ../seed/data.torrent");
     leech.run("wait 60");
     leech.end();
-    // A new time: the file is hashed at the next start.
+    // With a new modification time, the file is hashed at the next start.
     let touch = || {
         let copy = fs::File::options()
             .write(true)

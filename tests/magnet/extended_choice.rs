@@ -90,7 +90,8 @@ fn assert_d_bin_chosen(leech: &mut Peer, set: &Path) {
     assert_files(set, &["a.txt", "sub/c.txt"]);
 }
 
-/// Asserts that `d.bin` and the text files are complete, and that the same choice is here already.
+/// Asserts that `d.bin` and the text files are complete, and that `command` reports that this
+/// choice is here already.
 fn assert_d_bin_complete(leech: &mut Peer, set: &Path, command: &str) {
     assert_files(set, &["a.txt", "d.bin", "sub/c.txt"]);
     let pieces = vec![0, 1, 2, 9, 10, 11, 12, 13];

@@ -247,12 +247,13 @@ fn a_magnet_link_may_select_files_by_their_numbers() {
     leech.run("wait 60");
     serving.join().unwrap();
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/c.txt"]);
-    // `--only` counts more than the link.
+    // With `--only`, the numbers in the link do not count.
     let line = format!("{} --only a.txt", magnet_link(&SET, &select));
     let mut other = start("other", &line);
     let chosen = other.wait_for_download("set", has_begun);
     assert_eq!(chosen["bytes_total"], 3 * 32_768);
-    // Numbers of no file fail the download, and what is no number is refused.
+    // The download fails if one of the numbers belongs to no file. A link with a word instead of a
+    // number is refused.
     let mut none = start("none", &magnet_link(&SET, &format!("{more}&so=9")));
     let failed = none.wait_for_state("set", "failed");
     assert!(failed.to_string().contains("so=9"), "{failed}");

@@ -265,7 +265,7 @@ fn bad_metadata_sources_do_not_keep_a_magnet_search_from_an_honest_one() {
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");
 }
 
-/// Connects a caller that says that it has metadata, and sends none.
+/// Connects a caller that claims to have metadata and sends none.
 fn connect_silent_caller(leech: &Peer, number: usize) -> FakePeer {
     let id = format!("silent{number}");
     let mut link = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, &id);

@@ -186,7 +186,7 @@ static BORDERS: LazyLock<Torrent> = LazyLock::new(|| {
     Torrent::folder("borders", &files, 16_384, 6)
 });
 
-/// A server of the folder that lacks some files.
+/// A server of the folder without some files.
 fn mirror_without(lacking: &'static [&str]) -> WebServer {
     WebServer::start(|request, _, stream| {
         let file = request.path.strip_prefix("/borders/").unwrap();
@@ -210,7 +210,7 @@ fn requests_for(server: &WebServer, file: &str) -> usize {
 #[test]
 fn a_file_that_is_missing_at_one_web_seed_is_left_out_there_only() {
     let sandbox = Sandbox::new();
-    // The piece at the border of 2 and 3 is at neither of them alone.
+    // Neither server has the whole piece at the border of the files 2 and 3.
     let (one, two) = (mirror_without(&["0", "3"]), mirror_without(&["2", "5"]));
     let mut leech = start_download(&sandbox, &BORDERS, &[one.url("/"), two.url("/")]);
     leech.run("wait 50");
@@ -239,7 +239,7 @@ fn a_web_seed_that_waits_gets_its_turn_when_the_others_lack_a_file() {
 }
 
 #[test]
-fn why_web_seeds_deliver_nothing_is_shown() {
+fn the_reason_why_web_seeds_deliver_nothing_is_shown() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     let server = WebServer::start(|_, _, stream| send_status(stream, "403 Forbidden"));
@@ -252,7 +252,7 @@ fn why_web_seeds_deliver_nothing_is_shown() {
     });
     assert!(!shown.to_string().contains("secret-word"), "{shown}");
     leech.assert_refused("wait 0.1", "not-complete", "HTTP status 403");
-    // One that lacks a file is named with it.
+    // If a web seed lacks a file, the message names the file.
     let lacking = mirror_without(&["4"]);
     leech.run(&download_command(&sandbox, &BORDERS, &[lacking.url("/")]));
     leech.wait_for_download("borders", |download| {

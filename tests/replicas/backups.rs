@@ -131,10 +131,10 @@ fn a_restored_tracker_belongs_to_the_cluster_that_its_peers_know() {
 }
 
 #[test]
-fn a_backup_without_the_key_is_restored_only_beside_the_key() {
+fn a_backup_without_the_key_is_restored_only_where_the_key_exists() {
     let mut pair = pair_with_group();
     assert_eq!(take_backup(&pair, &[]).code, Some(0));
-    // The version before wrote no part with the key.
+    // Backups of an earlier version have no part with the key.
     let whole = fs::read(backup_path(&pair)).unwrap();
     let line = b"pieceful backup 1\n";
     let at = whole.windows(line.len()).position(|it| it == line).unwrap();

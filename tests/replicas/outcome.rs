@@ -1,5 +1,5 @@
-//! Commands that a tracker carried out without an answer, and then no tracker answered for a while:
-//! the peer goes on asking, and never reports that such a command was not done.
+//! A tracker carries out a command, but its answer is lost. Then no tracker answers for a while.
+//! The peer goes on asking, and never reports that the command was not done.
 
 use super::pair::{Pair, create_and_log_in};
 use super::paused::{PAUSE, pause};
@@ -9,7 +9,8 @@ use crate::common::waiting::wait_until;
 use std::fs;
 use std::thread;
 
-/// A peer that reaches the first tracker through a proxy, which can hold back its answers.
+/// A peer that reaches the first tracker through a proxy. The proxy can hold back the tracker's
+/// answers.
 struct PeerBehindProxy {
     peer: Peer,
     between: Proxy,
@@ -26,8 +27,8 @@ impl PeerBehindProxy {
         Self { peer, between }
     }
 
-    /// Starts a command. The first tracker carries it out and logs `done`; its answer is held back.
-    /// The tracker answers `before` other requests first.
+    /// Starts a command. The first tracker answers `before` other requests, then carries out the
+    /// command and logs `done`. The proxy holds back the answer to the command.
     fn begin(&mut self, pair: &Pair, before: usize, command: &str, done: &str) {
         wait_until("the peer asks the first tracker", || {
             let refusals = || pair.log(1).matches("list_members: unknown-group").count();
@@ -45,8 +46,8 @@ impl PeerBehindProxy {
     }
 }
 
-/// The user who runs it, how many other requests the tracker answers first, the command, and what
-/// the tracker logs.
+/// For each command: the user who runs it, the number of other requests that the tracker answers
+/// first, the command, and the text that the tracker logs.
 const COMMANDS: [(&str, usize, &str, &str); 11] = [
     (
         "nik",
@@ -96,7 +97,7 @@ fn prepare(pair: &Pair) {
     for user in ["carl", "emil"] {
         nik.run(&format!("accept_request lab {user}"));
     }
-    // With the share gone here, only the catalogue has it.
+    // After this, the catalogue has the share `old`, but no running peer shares it.
     nik.kill();
 }
 
@@ -142,7 +143,7 @@ fn a_command_that_was_done_before_all_trackers_stalled_is_reported_as_done() {
     }
 }
 
-/// How often a tracker carried out a command.
+/// The number of times that a tracker carried out a command.
 fn effects(log: &str, done: &str) -> usize {
     let lines = log.lines().filter(|line| line.contains(done));
     lines

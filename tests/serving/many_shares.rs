@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// What is measured, from when nothing happens any more.
+/// How long the processor time is measured, after the peer has become quiet.
 const IDLE: Duration = Duration::from_secs(4);
 
 #[test]
@@ -24,7 +24,7 @@ fn shares_that_nobody_asks_for_cost_hardly_any_processor_time() {
     }
     let id = seed.process.id();
     let mut former = processor_time(id);
-    // The last announces and their answers.
+    // Waits for the end of the last announces.
     wait_for(
         || {
             thread::sleep(Duration::from_millis(500));
@@ -58,7 +58,7 @@ fn open_below(id: u32, folder: &Path) -> usize {
 }
 
 #[test]
-fn a_peer_may_share_and_download_more_than_it_has_descriptors() {
+fn a_peer_may_have_more_shares_and_downloads_than_descriptors() {
     const SHARES: u64 = 80;
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);

@@ -7,8 +7,8 @@
 //! - The times of logins: begin now, because a login ends after 12 hours. The token is signed again
 //!   with the cluster's key.
 //!
-//! The modification times that records contain are not changed, although the copied files have
-//! newer ones: the peer verifies the files by their hashes.
+//! The modification times in the records are not changed. The copied files have newer times, so the
+//! peer verifies the files by their hashes.
 
 use crate::common::process::Process;
 use crate::common::sandbox::Sandbox;

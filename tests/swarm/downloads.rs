@@ -153,8 +153,8 @@ fn pieces_of_4_mib_arrive_from_two_seeds() {
     );
     assert_eq!(created.code, Some(0), "{}", created.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
-    // The partial files are complete: the peers only verify them. So there are two seeds without
-    // `send`.
+    // The files under the names of the partial files are complete, so the peers copy all pieces
+    // from them. This makes two seeds without `send`.
     let mut seeds: Vec<Peer> = (0..2)
         .map(|number| sandbox.peer(&format!("seed{number}")))
         .collect();
@@ -200,7 +200,7 @@ fn twenty_downloads_at_once_complete() {
 }
 
 #[test]
-fn a_peer_with_a_link_limit_downloads_from_a_peer_with_a_name() {
+fn a_peer_with_max_peers_3_downloads_a_file() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("f", 3 << 20, 1);

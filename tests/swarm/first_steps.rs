@@ -33,7 +33,7 @@ fn a_missing_tracker_info_is_reported_at_the_start_with_what_to_write() {
 }
 
 #[test]
-fn nobody_is_asked_for_a_password_that_no_tracker_would_get() {
+fn without_a_known_tracker_no_password_is_asked_for() {
     let sandbox = Sandbox::new();
     let mut nik = Terminal::peer(&sandbox, "nik");
     for typed in ["create_user nik", "login nik"] {
@@ -74,11 +74,11 @@ fn a_second_peer_on_a_host_is_advised_to_take_another_port() {
         assert!(output.stderr.trim_end().ends_with(&advice), "{output:?}");
         output.stderr
     };
-    // The state folders differ, and the port is taken.
+    // The second peer has a state folder of its own, but its port is taken.
     let error = start_second();
     assert!(error.contains("Address already in use; give"), "{error}");
     drop(first);
-    // Both peers use the state folder of that port.
+    // The second peer would use the same state folder as the first one.
     let _first = Process::start(&folder, &["peer", &address]);
     let error = start_second();
     let part = format!("is in use: another peer has port {port}; give");

@@ -51,7 +51,7 @@ fn a_mistyped_option_starts_nothing_and_names_the_nearest() {
 }
 
 #[test]
-fn after_two_dashes_there_are_no_options() {
+fn words_after_two_dashes_are_not_options() {
     let (sandbox, _tracker, file, _seed, torrent) = seeded_swarm("f", 300_000, &[]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download -- '{torrent}' --copy"));

@@ -1,4 +1,4 @@
-//! What a share is made of, and what is refused before hours of hashing.
+//! What a share contains, and which commands are refused before hours of hashing.
 
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::{BINARY, command, run, run_command};
@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A file of 4,096 bytes of which fewer can be read. Hashing it fails, so that a test sees whether
-/// a refusal came before the hashing.
+/// A file with a length of 4,096 bytes, from which fewer bytes can be read. So hashing it fails,
+/// and a test sees whether a refusal came before the hashing.
 const CANNOT_BE_HASHED: &str = "/sys/class/net/lo/mtu";
 
 #[test]
@@ -61,7 +61,7 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
         message.contains("another file with this name exists"),
         "{message}"
     );
-    // Where nothing is in the way, the hashing fails.
+    // If nothing is in the way, the hashing begins, and fails.
     let (_, message) = peer.error_of(&format!("send {CANNOT_BE_HASHED} x.torrent"));
     assert!(message.contains("changed while it was hashed"), "{message}");
     assert!(create("x.torrent").contains("changed while it was hashed"));
@@ -154,7 +154,7 @@ fn under_umask(umask: &str, folder: &Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
-fn everything_that_is_made_has_the_mode_that_the_umask_leaves() {
+fn new_files_and_folders_have_the_mode_that_the_umask_leaves() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     sandbox.file("seed/set/sub/tool", 5_000, 1);

@@ -47,7 +47,7 @@ fn the_output_of_the_build_is_shown() {
     let sandbox = Sandbox::new();
     let (bin, target) = (sandbox.folder("bin"), sandbox.folder("target/release"));
     symlink(BINARY, target.join("pieceful")).unwrap();
-    // Stands in for cargo, which shows nothing under --quiet.
+    // A script in place of cargo. Like cargo, it shows nothing with `--quiet`.
     let cargo = format!(
         "#!/bin/sh\ncase $* in\n*--quiet*) ;;\nbuild*) echo '   Compiling it' >&2 ;;\n\
          metadata*) echo '{{\"target_directory\":\"{}\"}}' ;;\nesac\n",

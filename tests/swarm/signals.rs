@@ -1,4 +1,4 @@
-//! Signals: which of them end a process, and which it ignores because its parent did.
+//! Which signals end a process, and which signals it ignores because its parent ignored them.
 
 use crate::common::http_client::stats;
 use crate::common::log::wait_for_log_line;
@@ -53,7 +53,7 @@ fn signals_that_the_parent_ignored_stay_ignored() {
     tracker.signal("-TERM");
     let (status, errors) = tracker.wait();
     assert!(status.success() && errors.is_empty(), "{errors}");
-    // A process can still end one that a shell has put into the background.
+    // A shell starts background processes with SIGINT ignored. SIGHUP still ends such a process.
     let mut tracker = tracker_ignoring(&sandbox, "INT");
     tracker.line();
     tracker.signal("-HUP");
@@ -61,7 +61,7 @@ fn signals_that_the_parent_ignored_stay_ignored() {
 }
 
 #[test]
-fn ctrl_c_at_a_script_does_not_end_what_it_started_in_the_background() {
+fn ctrl_c_ends_a_script_but_not_the_tracker_that_it_started_in_the_background() {
     let sandbox = Sandbox::new();
     let script = "\"$P\" tracker --open --listen 127.0.0.1:0 --data d </dev/null & \
                   echo process $!.; sleep 1000";
