@@ -25,7 +25,8 @@ impl AccountRunner<'_> {
     /// Asks for the passwords that the command leaves out.
     ///
     /// # Errors
-    /// A password is missing or not allowed; or nobody was asked, because the command cannot succeed.
+    /// A password is missing or not allowed. Or the command cannot succeed, so no password was
+    /// asked for.
     pub(super) fn ask_passwords(&self, command: &mut AccountCommand) -> Result<(), CommandError> {
         match command {
             AccountCommand::CreateUser { user, password, .. } if password.is_none() => {
@@ -54,8 +55,9 @@ impl AccountRunner<'_> {
         Ok(())
     }
 
-    /// A person is not asked for a password that no tracker would get. Without a terminal, the
-    /// password is the next line, which must be read in any case.
+    /// Checks that TRACKER_INFO lists a tracker, before a person types a password for it. Without a
+    /// terminal there is no such check: the password is the next line, which must be read in any
+    /// case.
     fn check_before_asking(&self) -> Result<(), AccountError> {
         match self.lines.can_ask() {
             true => self.peer.account().check_tracker_info(),

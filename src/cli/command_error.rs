@@ -137,14 +137,14 @@ pub(super) enum CommandError {
     Peer(#[from] PeerError),
 }
 
-/// Whether a command that failed can succeed later, without a person who changes something.
+/// Whether a failed command can succeed later although no person changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prospect {
-    /// It cannot.
+    /// It cannot succeed.
     Never,
-    /// It can: nothing was reachable, or the tracker cannot answer now.
+    /// It can succeed: nothing was reachable, or the tracker cannot answer now.
     TryAgain,
-    /// It need not: what it asks for was done before, or goes on.
+    /// It need not be tried again: what it asks for was done before, or goes on.
     NothingToDo,
 }
 
@@ -159,7 +159,8 @@ impl CommandError {
         Self::Interrupted(command.to_owned(), "not run, because the peer is stopping")
     }
 
-    /// Whether the command may have been carried out although it failed, as the message says.
+    /// Whether this is an error of the account. Its message says whether the command may have been
+    /// carried out all the same.
     pub(super) fn is_of_account(&self) -> bool {
         matches!(self, Self::Account(_) | Self::Peer(PeerError::Account(_)))
     }
@@ -194,7 +195,7 @@ impl CommandError {
             _ => return Prospect::Never,
         };
         match account {
-            // It may have been done: only a person can find out.
+            // The command may have been carried out: only a person can find out.
             AccountError::UnknownOutcome { .. } => Prospect::Never,
             AccountError::NoTracker(_)
             | AccountError::TrackerInfo(_)

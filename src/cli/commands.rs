@@ -120,9 +120,9 @@ pub(super) fn passwords_that_follow(line: &str) -> usize {
     if count > others { 0 } else { secrets }
 }
 
-/// The line as it may be kept in the history: without passwords. A line with a mistake is kept as
-/// the command that was probably meant would be. `None` if it is like no command: it may be a
-/// password.
+/// The line as it may be kept in the history: without passwords. A line with a mistyped name is
+/// treated like the command that was probably meant. `None` if the name is like no command: it may
+/// be a password.
 pub(super) fn without_passwords(line: &str) -> Option<String> {
     // A line with an open quote is split at its blanks instead.
     let words =
@@ -148,8 +148,8 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
     Some(words.join(" "))
 }
 
-/// The command of this name, or the one that was probably meant. A word with other characters than
-/// names of commands have is none of them: it may be a password.
+/// The command of this name, or the one that was probably meant. An unknown name with a character
+/// that no command name has may be a password, so it stays unknown.
 fn known_or_nearest(name: &str) -> Option<&'static CommandEntry> {
     let is_like_a_name = |name: &&str| name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
     let names = entries().map(|entry| entry.name);

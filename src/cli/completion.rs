@@ -1,6 +1,7 @@
 //! Completion at the prompt: Tab offers commands, then values for the command's arguments.
 //!
-//! Names come from others. What a terminal would act on is shown escaped and never inserted.
+//! Names come from other users. Characters that a terminal would act on are shown escaped and never
+//! inserted.
 
 use super::commands::{ArgumentKind, entries};
 use super::escape::escape;
@@ -138,8 +139,8 @@ impl LastWord {
         }
     }
 
-    /// The word to insert for a name, with the quotes that it needs. Of a name that a terminal would
-    /// act on, only the part before.
+    /// The word to insert for a name, with the quotes that it needs. If a terminal would act on a
+    /// character of the name: only the part before that character.
     fn completed(&self, name: &str) -> String {
         let safe = harmless(name);
         let is_all = safe.len() == name.len();

@@ -1,4 +1,4 @@
-//! `pieceful doctor`: prints what is well and what is not, with what to do.
+//! `pieceful doctor`: prints what is good, what is not, and what to do about it.
 
 use super::arguments::DoctorArguments;
 use super::escape::escape;

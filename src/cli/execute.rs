@@ -42,7 +42,7 @@ pub(super) struct CommandRunner<'a> {
     has_quit: bool,
 }
 
-/// What commands share with the prompt that they are typed at.
+/// The parts of a prompt that its commands use.
 #[derive(Debug)]
 pub(super) struct PromptParts {
     /// A first Ctrl-C ends a command.
@@ -129,7 +129,7 @@ impl<'a> CommandRunner<'a> {
         self.all_succeeded
     }
 
-    /// Whether a command failed that cannot succeed later.
+    /// Whether a command has failed and cannot succeed later.
     pub(super) fn has_hopeless_failure(&self) -> bool {
         self.has_hopeless_failure
     }
@@ -163,10 +163,10 @@ impl<'a> CommandRunner<'a> {
             }
         }
         match result {
-            // Its message says whether the command may have been carried out.
+            // The error's message says whether the command may have been carried out.
             Err(error) if error.is_of_account() => Err(error),
             Err(_) if self.is_interrupted() => Err(CommandError::cut_short(name)),
-            // It shows nothing about trackers then.
+            // An interrupted `status` has no information about trackers.
             Ok(CommandOutcome::Status(_)) if self.is_interrupted() => {
                 Err(CommandError::cut_short(name))
             }

@@ -6,7 +6,7 @@ use crate::system::lock;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
-/// The most groups, and the most names of one list, that are kept.
+/// The maximum number of groups that are kept, and of names in one list.
 const MAX_NAMES: usize = 10_000;
 
 /// Names of groups, and of what each group has.

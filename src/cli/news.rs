@@ -33,8 +33,8 @@ pub(super) struct NewsWatcher {
 }
 
 impl NewsWatcher {
-    /// Starts the thread, which passes news to `notices`. What can be shown at once, it shows with
-    /// `printer`.
+    /// Starts the thread, which passes news to `notices`. With `printer` it shows the lines that
+    /// need not wait.
     ///
     /// # Errors
     /// No thread can be started.

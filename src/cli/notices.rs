@@ -25,12 +25,13 @@ struct State {
 #[derive(Debug)]
 struct Notice {
     line: String,
-    /// The download that it is about, if it is about one.
+    /// The download that the notice is about. `None` if it is about something else.
     download: Option<InfoHash>,
 }
 
 impl Notices {
-    /// `downloads` are those that the peer has restored at its start.
+    /// `downloads` are those that the peer has restored at its start. No notice is shown for those
+    /// that have ended already.
     pub(super) fn new(downloads: &[DownloadStatus]) -> Self {
         let notices = Self::default();
         notices.on_reported(downloads);
@@ -79,7 +80,7 @@ impl Notices {
         lock(&self.0).reported.remove(&info_hash);
     }
 
-    /// A command has reported those of the downloads that have ended.
+    /// A command has reported these downloads. Those that have ended need no notice any more.
     pub(super) fn on_reported(&self, downloads: &[DownloadStatus]) {
         let mut state = lock(&self.0);
         for ended in downloads.iter().filter(|download| !is_running(download)) {
@@ -128,7 +129,7 @@ mod tests {
         let ended = [download];
         assert!(notices.add_ended(&ended)[0].starts_with("complete x"));
         assert!(notices.add_ended(&ended).is_empty());
-        // It was started again, ends during `wait`, and `wait` reports it.
+        // The download is started again and ends during `wait`, which reports it.
         notices.on_started(ended[0].info_hash);
         notices.close_prompt();
         assert!(notices.add_ended(&ended).is_empty());

@@ -31,8 +31,8 @@ impl Output {
         self.json
     }
 
-    /// Whether progress is shown as bars: standard error is a terminal that can move the cursor, and
-    /// results are text.
+    /// Whether progress is shown as bars: standard error is a terminal that can move the cursor,
+    /// and results are text.
     pub(super) fn shows_bars(&self) -> bool {
         !self.json && io::stderr().is_terminal() && !terminal::is_plain()
     }

@@ -50,7 +50,7 @@ pub(super) struct InputLines {
     terminal: Option<Termios>,
 }
 
-/// What a person sees at a prompt before the first line, and above the others.
+/// What a person sees at the prompt: a text once at the start, and notices above each prompt.
 #[derive(Debug)]
 pub(super) struct Greeting {
     /// Shown once, when the process is in the foreground.
@@ -211,7 +211,7 @@ impl InputLines {
     ) -> io::Result<Self> {
         let (requests, requested) = bounded(1);
         let (input, inputs) = unbounded();
-        let (stopping, stopped) = (stop.clone(), input.clone());
+        let (stopping, stop_input) = (stop.clone(), input.clone());
         let asked = Arc::clone(&question);
         // The threads are not joined: the first one may be in a read that only a key or the end of
         // the process ends.
@@ -226,7 +226,7 @@ impl InputLines {
             .name("input-stop".into())
             .spawn(move || {
                 wait_for_stop(&stopping);
-                let _ = stopped.send(NextInput::Stopped);
+                let _ = stop_input.send(NextInput::Stopped);
             })?;
         Ok(Self {
             requests,
@@ -246,7 +246,7 @@ impl Drop for InputLines {
     }
 }
 
-/// Writes lines that are no results.
+/// Writes lines that are not the result of a command.
 fn show_lines(lines: impl IntoIterator<Item = String>) {
     for line in lines {
         terminal::show(&(line + "\n"));

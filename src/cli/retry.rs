@@ -10,11 +10,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause. The pause doubles with each failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Calls `attempt` until its failure is not one that a later try can mend. Each new reason is noted
+/// Calls `attempt`, and calls it again as long as a later try can succeed. Shows each new reason
 /// once.
 ///
 /// # Errors
-/// The last failure, or `stop` was raised.
+/// The failure of the last try, or `stop` was raised.
 pub(super) fn retry<T>(
     name: &str,
     stop: &Stop,

@@ -2,8 +2,9 @@
 //! a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
 //!
 //! A signal that the parent has ignored stays ignored: `nohup` ignores SIGHUP, and a shell without
-//! job control ignores SIGINT for what it starts in the background. What happens to the terminal of
-//! such a shell does not matter either: only a SIGHUP that a process has sent counts.
+//! job control ignores SIGINT for what it starts in the background. In the second case, the process
+//! also ignores a SIGHUP that the system sends because of the terminal. Only a SIGHUP that another
+//! process has sent counts.
 
 use super::exit::Exit;
 use crate::net::Stop;
@@ -27,9 +28,9 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Signals that end the process, except SIGINT.
 const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGHUP];
 
-/// Signals whose usual effect is never wanted. Blocked, SIGXFSZ leaves a failed write beyond the
-/// file size limit; SIGTTIN a failed read from a terminal in the background; SIGTTOU a successful
-/// write to it.
+/// Signals whose usual effect is never wanted. While they are blocked, a write beyond the file size
+/// limit fails (SIGXFSZ). In the background, a read from the terminal fails (SIGTTIN), and a write
+/// to it succeeds (SIGTTOU).
 const BLOCKED: [Signal; 3] = [Signal::SIGXFSZ, Signal::SIGTTIN, Signal::SIGTTOU];
 
 /// Flags that the first signal raises.
@@ -127,8 +128,8 @@ pub(super) fn wait_for_stop(stop: &Stop) {
     while !stop.wait(LONG) {}
 }
 
-/// Begins to handle signals; `reopen` is called at SIGUSR1. Call it once in a process, before other
-/// threads start: they inherit which signals are blocked.
+/// Begins to handle signals; `reopen` is called at SIGUSR1. Call this once in a process, before
+/// other threads start: they inherit which signals are blocked.
 ///
 /// # Errors
 /// A message for the user: the system did not allow it.
@@ -183,8 +184,8 @@ fn is_of_terminal(signal: &siginfo) -> bool {
     is(signal, Signal::SIGHUP) && signal.ssi_code == SI_KERNEL
 }
 
-/// Those of the signals handled here that the parent has ignored, from the text of
-/// `/proc/self/status`. Without that file, none.
+/// The signals handled here that the parent has ignored. `status` is the text of
+/// `/proc/self/status`. If it has no usable mask, the result is empty.
 fn ignored(status: &str) -> SigSet {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -17,14 +17,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The longest time between two checks whether the process has come to the foreground, or a
-/// question has ended.
+/// The longest time between two checks. They find out whether the process has come to the
+/// foreground, or a question has ended.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The width of lines if the terminal's is not known.
 const USUAL_COLUMNS: usize = 80;
 
-/// Names of terminals that cannot move the cursor. An empty name says that nothing is known.
+/// Names of terminals that cannot move the cursor. An empty name says nothing about the terminal.
 const PLAIN: [&str; 5] = ["", "cons25", "dumb", "emacs", "unknown"];
 
 /// Whether the terminal shows plain lines only: no line editor and no bars.
@@ -49,7 +49,7 @@ pub(super) fn columns() -> usize {
 
 /// Whether the process may read from its terminal now. Without a terminal, it always may.
 pub(super) fn is_in_foreground() -> bool {
-    // Fails if standard input is no terminal, or not the one that controls the process.
+    // This fails if standard input is not the terminal that controls the process.
     tcgetpgrp(io::stdin()).map_or(true, |foreground| foreground == getpgrp())
 }
 
@@ -135,7 +135,7 @@ impl StandardInput {
                 return Err(io::Error::other(QuestionEnded));
             }
             if self.question.is_hidden.load(Ordering::SeqCst) {
-                // A shell that ran in between has turned it on.
+                // A shell that ran in between has turned the echo on.
                 has_returned |= turn_echo_off().is_some_and(|before| has_echo(&before));
             }
             if has_returned {
@@ -163,7 +163,7 @@ impl Read for StandardInput {
                 Err(Errno::EINTR) => {}
                 // The process has just gone to the background.
                 Err(Errno::EIO) if !is_in_foreground() => {}
-                // Standard input is closed, or not for reading: nohup leaves it so.
+                // Standard input is closed or not open for reading, for example after `nohup`.
                 Err(Errno::EBADF) => return Ok(0),
                 result => return Ok(result?),
             }
@@ -197,10 +197,11 @@ impl Drop for EchoOff<'_> {
     }
 }
 
-/// Restores settings of the terminal. In the background they are those of the shell, and stay.
+/// Restores settings of the terminal. Does nothing in the background: there the settings belong to
+/// the shell.
 pub(super) fn restore(settings: &Termios) {
     if is_in_foreground() {
-        // Fails if the terminal was closed; then there is nothing to restore.
+        // This fails if the terminal was closed; then there is nothing to restore.
         let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, settings);
     }
 }

@@ -12,7 +12,8 @@ use crate::torrent::InfoHash;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// The longest time between two checks of the downloads, and of an interruption.
+/// The longest time between two checks whether the downloads have ended or the command was
+/// interrupted.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The ended downloads that the next `wait` leaves out: those that an earlier `wait` has reported,

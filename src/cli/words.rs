@@ -24,7 +24,8 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, SplitWordsError> {
     split_with_home(line, None)
 }
 
-/// Like [`split`]. If `home` is known, it replaces the `~` of `~/` at the start of a word, unquoted.
+/// Like [`split`]. If `home` is known, it replaces the `~` of an unquoted `~/` at the start of a
+/// word.
 ///
 /// # Errors
 /// See [`SplitWordsError`].

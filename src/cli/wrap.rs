@@ -37,8 +37,8 @@ pub(super) fn fit_text(text: &str, columns: usize) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Breaks a line that is wider than `columns`. What follows a left column stays below its right
-/// column, if that has room.
+/// Breaks a line that is wider than `columns`. In a line with two columns, the text that does not
+/// fit continues in the right column, if there is room.
 pub(super) fn fit(line: &str, columns: usize) -> Vec<String> {
     if measure_text_width(line) <= columns {
         return vec![line.to_owned()];

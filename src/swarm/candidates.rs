@@ -92,7 +92,7 @@ impl Candidates {
         Some(address)
     }
 
-    /// The earliest time at which an address is due. `None` if none will be.
+    /// The earliest time at which an address is due. `None` if no address will be due.
     pub fn next_due(&self) -> Option<Duration> {
         let candidates = self.addresses.values();
         let due = candidates.filter_map(|candidate| match candidate.state {

@@ -156,7 +156,7 @@ impl Contacts {
         }
     }
 
-    /// When the next address is to be called. `None` if none is.
+    /// When the next address is to be called. `None` if no address is to be called.
     pub fn next_due(&self) -> Option<Duration> {
         self.candidates.next_due()
     }

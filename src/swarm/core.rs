@@ -127,7 +127,7 @@ impl<B: Debug> Core<B> {
         true
     }
 
-    /// The files of a download that had begun are not there, for this reason. Returns whether the
+    /// The files of a download that had begun are missing, for this reason. Returns whether the
     /// phase changed.
     pub fn miss(&mut self, reason: &str, now: Duration) -> bool {
         self.lifecycle
@@ -448,7 +448,8 @@ impl<B: Debug> Core<B> {
         self.fetch.on_web_seed_down(id);
     }
 
-    /// A web seed failed, for this reason. It is no source until a block comes from it.
+    /// A web seed failed, for this reason. It does not count as a source until a block comes from
+    /// it.
     pub fn on_web_seed_failed(&mut self, id: LinkId, trouble: String) {
         self.fetch.on_web_seed_failed(id, trouble);
     }

@@ -6,8 +6,8 @@
 //!   sleeps for a moment.
 //! - While the rate grows with the window, the window also grows with each block that arrives, to
 //!   at most eight times what fills the link. It grows by one block, which doubles it in each round
-//!   trip; on a far link that is idle for most of the round trip, by seven blocks. The pace of the
-//!   blocks inside one burst shows whether a link is idle for so long.
+//!   trip. On a far link that is idle for most of the round trip, it grows by seven blocks. The
+//!   pace of the blocks inside one burst shows whether a link is idle for so long.
 //!
 //! The window is never fixed. So a long fat link is filled, a slow link holds few blocks that
 //! others could fetch, and on a near link the slack bounds the window.

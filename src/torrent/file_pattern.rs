@@ -1,13 +1,13 @@
 //! Which files of a share are wanted: by their paths, or by their numbers (BEP 53).
 //!
-//! In a record, numbers are written after a `/`, with which no pattern for paths begins.
+//! In a record, a `/` marks numbers: no pattern for paths begins with it.
 
 use super::{FilePath, Glob, GlobError};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// The most items that are read of a list of numbers.
+/// The maximum number of items in a list of numbers.
 const MAX_ITEMS: usize = 1_000;
 
 /// Chooses files of a share.
@@ -20,7 +20,7 @@ pub enum FilePattern {
 }
 
 impl FilePattern {
-    /// Whether it chooses the file with this number and path.
+    /// Whether the pattern chooses the file with this number and path.
     pub fn chooses(&self, number: usize, path: &FilePath) -> bool {
         match self {
             Self::Path(glob) => glob.matches(path),
@@ -36,8 +36,8 @@ impl FilePattern {
         }
     }
 
-    /// Reads the numbers of a magnet link, such as `0,2,4,6-8` (BEP 53). `None` if one of them is
-    /// not a number, or there are too many.
+    /// Reads the numbers of a magnet link, such as `0,2,4,6-8` (BEP 53). `None` if an item is not a
+    /// number, or there are too many items.
     pub fn parse_numbers(text: &str) -> Option<Vec<RangeInclusive<usize>>> {
         let items = text.split(',').map(str::trim);
         let items = items.filter(|item| !item.is_empty());

@@ -144,7 +144,8 @@ fn repaired(urls: Vec<String>) -> Vec<String> {
     urls.filter(|url| !url.is_empty()).collect()
 }
 
-/// One URL or a list of them (BEP 19, "metadata extension"). Any other value is ignored.
+/// `url-list`: one URL or a list of URLs (BEP 19, "metadata extension"). Any other value is
+/// ignored.
 fn web_seeds(top: &Dictionary<'_>) -> Vec<String> {
     let Some(value) = top.value("url-list") else {
         return Vec::new();
@@ -159,8 +160,8 @@ fn urls(list: &[Value<'_>]) -> impl Iterator<Item = String> {
 }
 
 /// The tiers of `announce-list` (BEP 12), as far as they can be read: one URL instead of a list is
-/// a tier of its own, and anything else is ignored. `announce` counts if that gives no tracker that
-/// this program can ask.
+/// a tier of its own, and anything else is ignored. If these tiers have no tracker that this
+/// program can ask, the tier of `announce` is added.
 fn trackers(top: &Dictionary<'_>) -> Vec<Vec<String>> {
     let mut left = MAX_TRACKERS;
     let mut tiers = Vec::new();

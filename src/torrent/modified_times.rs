@@ -11,7 +11,7 @@ pub const TIME_LENGTH: usize = 8;
 pub struct ModifiedTimes(Vec<i64>);
 
 impl ModifiedTimes {
-    /// Returns `None` unless there is one time for each file of the share.
+    /// Returns `None` if the number of times is not the number of files of the share.
     pub fn new(times: Vec<i64>, info: &Info) -> Option<Self> {
         (times.len() == info.files().len()).then_some(Self(times))
     }

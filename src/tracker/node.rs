@@ -72,7 +72,7 @@ impl Node {
         let mut endpoint = options.endpoint;
         let backup = options.restore.map(|backup| {
             let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
-            // A new key is never made for a backup without one.
+            // If the backup has no key, the tracker does not make a new one either.
             if endpoint.new_key == NewKey::WithoutRegistry {
                 endpoint.new_key = NewKey::Never;
             }

@@ -24,8 +24,8 @@ pub struct SwarmLimits {
     pub swarms_per_address: usize,
     /// Peers that announced from one address, in all swarms.
     pub peers_per_address: usize,
-    /// Announces a second that are asked of the `pieceful` peers of one address. With more peers in
-    /// all swarms, their interval is longer.
+    /// Announces per second that the `pieceful` peers of one address should make together. If the
+    /// address has more peers in all swarms, their interval is longer.
     pub announces_per_address: usize,
 }
 

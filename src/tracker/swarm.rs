@@ -16,8 +16,7 @@ use std::time::Duration;
 
 pub(super) use peer::{SavedPeer, TimedAddress, Traffic};
 
-/// Of this number of peers in an answer, one is chosen at random, so that new peers get their
-/// chance.
+/// One of this number of peers in an answer is chosen at random, so that new peers are listed too.
 const RANDOM_SHARE: usize = 4;
 
 /// An announce uses the id of a peer that has another address and another key.

@@ -232,8 +232,8 @@ impl Swarms {
     }
 
     /// The announce interval of a peer at `from`, and how long it may be silent. A `pieceful` peer
-    /// keeps to the interval: it is gone after two missed announces and half an interval for the
-    /// delay of the third.
+    /// keeps to the interval: it expires after two and a half intervals, so that two announces may
+    /// be missed and the third may be late.
     fn interval_and_lifetime(&self, pieceful: bool, from: IpAddr) -> (Duration, Duration) {
         if pieceful {
             let shortest = self.quotas.shortest_interval(AddressPrefix::of(from));

@@ -33,8 +33,8 @@ pub struct AnnounceRequest {
     pub uploaded: u64,
     /// Bytes received from other peers since `started`.
     pub downloaded: u64,
-    /// Bytes that the peer still lacks. 0 means that it is a seed. If the query has no `left`, or an
-    /// empty or negative one, this is `u64::MAX`, so that the peer does not count as a seed.
+    /// Bytes that the peer still lacks. 0 means that it is a seed. If the query has no `left`, or
+    /// an empty or negative one, this is `u64::MAX`, so that the peer does not count as a seed.
     pub left: u64,
     /// The reason for the announce. `None` for a periodic announce.
     pub event: Option<AnnounceEvent>,
@@ -237,7 +237,8 @@ impl<'a> Values<'a> {
         query::twenty_bytes(value).ok_or(AnnounceError::NotTwentyBytes(key))
     }
 
-    /// A number of bytes. An empty or negative one is unknown. One that is too large is the largest.
+    /// A number. `None` if the value is missing, empty or negative. A number that is too large
+    /// becomes `u64::MAX`.
     fn number(&self, key: &'static str) -> Result<Option<u64>, AnnounceError> {
         let value = self.value(key).unwrap_or_default();
         match value.strip_prefix('-').unwrap_or(value) {

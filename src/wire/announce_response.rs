@@ -238,7 +238,8 @@ pub(super) fn parse_response(bytes: &[u8]) -> Result<Value<'_>, ResponseError> {
     }
 }
 
-/// The refusal in a response. An empty reason is none: some trackers always send the key.
+/// The refusal in a response. A response with an empty reason is no refusal: some trackers always
+/// send the key.
 fn refusal(dictionary: &Dictionary<'_>) -> Option<Refusal> {
     let reason = dictionary.value("failure reason")?;
     let reason = match reason.bytes() {
@@ -289,7 +290,7 @@ pub fn printable(text: &str) -> String {
     })
 }
 
-/// The peers, and those with a host name.
+/// The peers with an IP address, and the peers with a host name.
 fn peers(dictionary: &Dictionary<'_>) -> Result<(Vec<SwarmPeer>, Vec<HostPort>), ResponseError> {
     let (mut peers, mut named) = (Vec::new(), Vec::new());
     match dictionary.value("peers") {
@@ -312,8 +313,8 @@ fn peers(dictionary: &Dictionary<'_>) -> Result<(Vec<SwarmPeer>, Vec<HostPort>),
     Ok((peers, named))
 }
 
-/// Reads compact peers: for each `length` bytes of IP address and two bytes of port. A last one that
-/// is cut off is ignored.
+/// Reads compact peers: `length` bytes of IP address and two bytes of port for each peer. If the
+/// last peer is cut off, it is ignored.
 fn compact_peers(bytes: &[u8], length: usize, peers: &mut Vec<SwarmPeer>) {
     let entries = bytes.chunks_exact(length + 2);
     peers.extend(entries.filter_map(|entry| {
@@ -323,7 +324,7 @@ fn compact_peers(bytes: &[u8], length: usize, peers: &mut Vec<SwarmPeer>) {
 }
 
 /// Reads a peer of the list of dictionaries (BEP 3). Its `ip` may be a host name. The caller looks
-/// that up, because this module does no I/O. Other peers are ignored.
+/// it up, because this module does no I/O. Other peers are ignored.
 fn dictionary_peer(value: &Value<'_>, peers: &mut Vec<SwarmPeer>, named: &mut Vec<HostPort>) {
     let Some(entries) = value.dictionary() else {
         return;

@@ -31,7 +31,7 @@ pub struct ExtensionHandshake {
     /// `ut_pex` in `m` (BEP 11): the message id for this extension at the peer; 0 if disabled.
     pub pex: Option<u8>,
     /// `pieceful_mtimes` in `m`: the message id for modification times at the peer; 0 if disabled.
-    /// This name is an extension of this program.
+    /// The name is not in a BEP: this program has added it.
     pub times: Option<u8>,
 }
 

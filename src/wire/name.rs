@@ -88,19 +88,19 @@ macro_rules! name {
 }
 
 name! {
-    /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Two
-    /// names that differ only in case are different values, and next to each other in the order; a
-    /// registry refuses the second one.
+    /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Two names that differ only
+    /// in case are different values. In the order they are next to each other. A registry refuses
+    /// the second of them.
     UserName
 }
 
 name! {
-    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. As for
-    /// [`UserName`], the order has names that differ only in case next to each other.
+    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. As for [`UserName`],
+    /// names that differ only in case are next to each other in the order.
     GroupName
 }
 
-/// Compares the names without their case first.
+/// Compares the names first without regard to case, then exactly.
 fn compare_names(one: &str, other: &str) -> Ordering {
     let [one_folded, other_folded] =
         [one, other].map(|name| name.bytes().map(|letter| letter.to_ascii_lowercase()));

@@ -6,8 +6,8 @@ use std::str::FromStr;
 /// The most bytes of a password.
 pub const MAX_PASSWORD: usize = 1024;
 
-/// The fewest characters of a new password: the minimum of NIST SP 800-63B. A shorter password that
-/// an account already has goes on to log in.
+/// The fewest characters of a new password: the minimum of NIST SP 800-63B. An account that already
+/// has a shorter password can still log in with it.
 pub const MIN_NEW_PASSWORD: usize = 8;
 
 /// A text of 1 to [`MAX_PASSWORD`] bytes without control characters. `Debug` does not show it, and

@@ -98,7 +98,7 @@ fn general_options() -> [Arg; 10] {
             .action(ArgAction::Append)
             .help("Run this command instead of reading standard input; repeat -c for more commands"),
         flag("stay")
-            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP; a -c is tried again while no tracker answers, and one that cannot succeed ends the peer"),
+            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP; a -c command is tried again while no tracker answers; a command that cannot succeed ends the peer"),
         flag("fail-fast")
             .help("End after the first command that fails"),
         flag("json")

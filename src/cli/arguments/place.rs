@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, value_parser};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The first argument. A file in the place of the address is taken as TRACKER_INFO.
+/// The first argument. If it names a file instead of an address, it is TRACKER_INFO.
 #[derive(Clone, Debug)]
 enum FirstArgument {
     Listen(HostPort),

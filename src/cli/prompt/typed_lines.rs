@@ -41,7 +41,7 @@ impl TypedLines {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .bracketed_paste(false)
-            // Passwords are hidden by the highlighter, which needs this.
+            // The highlighter needs this mode to hide passwords.
             .color_mode(ColorMode::Forced)
             .auto_add_history(false)
             .max_history_size(MAX_HISTORY)
@@ -101,9 +101,9 @@ impl TypedLines {
         }
     }
 
-    /// Reads a line. With `ctrl_c_clears`, Ctrl-C drops the text that was typed and shows the prompt
-    /// again, as in a shell. If no text was typed, or without `ctrl_c_clears`, Ctrl-C means quit.
-    /// The prompt is shown in the foreground only.
+    /// Reads a line. With `ctrl_c_clears`, Ctrl-C drops the text that was typed and shows the
+    /// prompt again, as in a shell. If no text was typed, or without `ctrl_c_clears`, Ctrl-C means
+    /// quit. The prompt is shown in the foreground only.
     fn read(&mut self, prompt: &str, ctrl_c_clears: bool) -> NextInput {
         let mut text = String::new();
         loop {
@@ -143,8 +143,8 @@ impl TypedLines {
 struct SuspendedLine(Arc<Mutex<Option<String>>>);
 
 impl ConditionalEventHandler for SuspendedLine {
-    /// Leaves the editor, so that the terminal is as before while the process stands still, or goes
-    /// on in the background.
+    /// Leaves the editor, so that the terminal has its former settings while the process is stopped
+    /// or in the background.
     fn handle(
         &self,
         _: &Event,

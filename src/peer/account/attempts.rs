@@ -17,7 +17,8 @@ const START_WAIT: Duration = Duration::from_secs(5);
 /// How long the peer goes on asking about a write that may have been carried out, after each
 /// tracker was asked with long limits.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
-/// The pause between two rounds: while a tracker starts, and at most.
+/// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
+/// shortest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What is known about the outcome of a request.
@@ -27,7 +28,7 @@ pub(super) struct Attempts<'a> {
     begun: Instant,
     /// The trackers that received the write, and have not said since whether they carried it out.
     unanswered: HashSet<HostPort>,
-    /// The reply of a tracker that may have saved the write, or not.
+    /// The refusal of a tracker that cannot write its database: the write may be saved or not.
     unsaved: Option<AccessReplyMessage>,
     has_long_limits: bool,
     /// Whether all trackers were asked with the longer limits.
@@ -39,9 +40,9 @@ pub(super) struct Attempts<'a> {
 /// What follows from a round without a final reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextRound {
-    /// All trackers are asked again after this pause.
+    /// The peer asks all trackers again after this pause.
     After(Duration),
-    /// None: the request ends.
+    /// There is no further round: the request ends.
     Never,
 }
 
@@ -82,7 +83,8 @@ impl<'a> Attempts<'a> {
             self.unanswered.remove(tracker);
             self.unsaved.get_or_insert_with(|| reply.clone());
         } else if !is_about_now(kind) {
-            // A tracker looks for the receipt of a write first. This one has not made it.
+            // A tracker looks for the receipt of a write first. So this tracker has not made the
+            // write.
             self.unanswered.remove(tracker);
         }
         // The tracker lacks the earlier parts of an upload. The caller sends them again.
@@ -248,7 +250,7 @@ mod tests {
             let mut attempts = Attempts::begin(&WRITE, now);
             assert!(attempts.on_reply(&two, &refusal(kind)), "{kind}");
         }
-        // A read has no outcome.
+        // A read changes nothing, so no tracker owes an answer to it.
         let mut attempts = Attempts::begin(&AccessRequest::Cluster, now);
         attempts.on_unanswered(&one);
         assert!(attempts.on_reply(&two, &refusal("unknown-group")));
@@ -272,7 +274,7 @@ mod tests {
         let error = attempts.end(last).unwrap_err();
         assert_eq!(error.kind(), "unknown-outcome");
         assert!(error.to_string().contains("list_groups"), "{error}");
-        // Without an unanswered attempt, a starting tracker is the whole answer.
+        // If every attempt was answered, the refusal of a starting tracker is the outcome.
         let mut attempts = Attempts::begin(&WRITE, begun);
         let last = round(&mut attempts, &[(&two, "starting")]);
         assert_eq!(attempts.next_round(&last, late), NextRound::Never);

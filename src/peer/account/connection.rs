@@ -92,8 +92,8 @@ impl ControlConnection {
         }
     }
 
-    /// Whether the tracker should still have it open. A request on a connection that the tracker
-    /// has closed would count as sent.
+    /// Whether the connection is probably still open at the tracker. A request on a connection that
+    /// the tracker has closed would count as sent.
     pub(super) fn is_usable(&self) -> bool {
         self.last_used.elapsed() < REUSE && !self.stream.has_ended()
     }

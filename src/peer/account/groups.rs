@@ -112,8 +112,8 @@ impl Account {
         )
     }
 
-    /// The decisions of others about the user, and the requests to join groups of the user, without
-    /// those that this peer has returned before.
+    /// The decisions of others about the user, and the requests to join groups of the user. News
+    /// that this peer has returned before is left out.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -125,7 +125,7 @@ impl Account {
             Err(AccountError::Refused(refused))
                 if asks_for_requests && refused.kind == AccessErrorKind::BadRequest =>
             {
-                // This tracker is of the version before, which knows no news about requests.
+                // This tracker has the version before, which sends no news about requests.
                 self.on_old_tracker();
                 self.news_pages(&before, false)?
             }

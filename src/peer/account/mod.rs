@@ -36,21 +36,22 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use trackers::ClusterTrackers;
 
-/// How long nothing is asked that a tracker did not understand.
+/// After a tracker did not understand a request of this version, the peer sends no such requests
+/// for this time.
 const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 /// The user of a peer.
 #[derive(Debug)]
 pub struct Account {
     trackers: Arc<ClusterTrackers>,
-    /// Its interruption ends the wait for a reply.
+    /// An interruption of this command ends the wait for a reply.
     command: Arc<RunningCommand>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
     one_tracker_only: AtomicBool,
-    /// Until then, nothing is asked that a tracker of the version before does not understand,
-    /// because there is one.
+    /// A tracker of the version before was found. Until this time, the peer sends no request that
+    /// such a tracker does not understand.
     old_tracker_until: Mutex<Option<Instant>>,
 }
 

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_refusals_the_one_of_a_tracker_that_serves_counts() {
+    fn the_first_refusal_of_a_tracker_that_serves_counts() {
         let kinds = [
             "starting",
             "not-serving",

@@ -156,8 +156,9 @@ impl Account {
         }
     }
 
-    /// Reports to every tracker which shares of a group, published by the user, have changed files.
-    /// Returns those that trackers know of; of any user.
+    /// Reports to every tracker the shares of a group that the user published and whose files have
+    /// changed (`changed`). Returns the shares with changed files that trackers know of, of all
+    /// publishers.
     pub(crate) fn changed_shares(
         &self,
         group: &Label,

@@ -78,7 +78,7 @@ impl Announcer {
         self.change(|plan, now| plan.set_private(info_hash, now));
     }
 
-    /// Looks in TRACKER_INFO for a tracker of the swarms that have none. Called every few seconds.
+    /// Looks for trackers in TRACKER_INFO if a swarm has no tracker. Called every few seconds.
     pub(crate) fn look_for_trackers(&self) {
         if lock(&self.plan).plan.any_lacks_tracker() {
             let urls = self.tracker_info.tracker_urls();
@@ -159,8 +159,8 @@ impl Announcer {
 
     /// Waits for a due announce and returns it. `None` when the peer stops.
     ///
-    /// One thread at a time waits until the next announce is due. The others wait until there is
-    /// none that does.
+    /// One thread at a time waits until the next announce is due. The other threads wait until one
+    /// of them has to take its place.
     fn next_due(&self) -> Option<OpenAnnounce> {
         let mut state = lock(&self.plan);
         loop {

@@ -1,8 +1,8 @@
 //! The final announces, when the peer stops: `stopped` for every swarm, to every tracker that lists
 //! it, within a time limit.
 //!
-//! In scope: which thread sends which of them, and how long they may take. Out of scope: sending
-//! one (`announcer`).
+//! In scope: which thread sends which announce, and how long that may take. Out of scope: sending
+//! one announce (`announcer`).
 
 use super::schedule;
 use crate::system::lock;
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 /// How long one announce may take. A tracker that does not answer gets no further one.
 const LIMIT: Duration = Duration::from_secs(3);
-/// How much longer each announce makes the time limit of all.
+/// Each announce extends the time limit of all by this.
 const EACH: Duration = Duration::from_millis(1);
 /// How long all may take, however many there are.
 const MAX_LIMIT: Duration = Duration::from_secs(10);
 /// The maximum number of connections to one tracker. A distant tracker answers few announces a
 /// second over one connection.
 const CONNECTIONS: usize = 16;
-/// The number of announces that are worth a connection.
+/// The number of announces per connection. A tracker with more announces gets more connections.
 const PER_CONNECTION: usize = 20;
 /// The maximum number of threads.
 const THREADS: usize = 64;
@@ -76,8 +76,8 @@ fn by_tracker<P>(announces: Vec<FinalAnnounce<P>>) -> Vec<ToTracker<P>> {
     trackers.collect()
 }
 
-/// A tracker for each connection, in the order in which they are opened: the first connection to
-/// every tracker comes before the second one to any.
+/// The tracker of each connection, in the order in which the connections are opened. Every tracker
+/// gets its first connection before any tracker gets a second one.
 fn connections<P>(trackers: &[ToTracker<P>]) -> Vec<&ToTracker<P>> {
     let of_number = |number: usize| {
         let in_use = move |tracker: &&ToTracker<P>| {
@@ -89,8 +89,8 @@ fn connections<P>(trackers: &[ToTracker<P>]) -> Vec<&ToTracker<P>> {
 }
 
 impl<P> ToTracker<P> {
-    /// Sends what waits, one announce after another. Ends at the first one without an answer, on
-    /// whichever connection.
+    /// Sends the waiting announces, one after another. Stops when an announce to this tracker has
+    /// no answer, over this connection or another.
     fn send(&self, deadline: Instant, send: impl Fn(&FinalAnnounce<P>, Duration) -> bool) {
         while !self.has_failed.load(Ordering::Relaxed) {
             let left = deadline.saturating_duration_since(Instant::now());

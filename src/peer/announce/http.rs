@@ -124,8 +124,8 @@ fn exchange(
     })
 }
 
-/// The failure for an HTTP status that is not a success. The body may have a reason, as a dictionary
-/// or as plain text. After a server error, a gateway may work again soon.
+/// The failure for an HTTP status that is not a success. The body may have a reason, as a
+/// dictionary or as plain text. After a server error, a gateway may work again soon.
 fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());
@@ -155,7 +155,7 @@ fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     }
 }
 
-/// The coding of a body that is not plain: what its header says, or what its first bytes show.
+/// The coding of a compressed body: as the header says, or as its first bytes show.
 fn coding(response: &Response<ureq::Body>, body: &[u8]) -> Option<String> {
     let named = header(response, "content-encoding").filter(|coding| *coding != "identity");
     let shown = body.starts_with(&[0x1f, 0x8b]).then_some("gzip");

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The maximum number of addresses used of one host name.
+/// The maximum number of addresses used per host name.
 const ADDRESSES: usize = 4;
 
 /// Adds peers, written as `HOST:PORT`, to a swarm, which calls them.
@@ -23,8 +23,8 @@ pub(crate) fn call(swarm: Arc<dyn Announced>, peers: &[String]) {
     look_up(swarm, peers.to_vec(), || {});
 }
 
-/// Looks up the host names that trackers return, one answer at a time: a tracker must not be able to
-/// start any number of threads. The names in other answers are skipped; trackers repeat them.
+/// Looks up the host names that trackers return, one answer at a time. So a tracker cannot start
+/// many threads. The names in other answers are skipped; trackers repeat them.
 #[derive(Debug, Default)]
 pub(super) struct TrackerNames {
     is_running: Arc<AtomicBool>,

@@ -64,7 +64,7 @@ pub(super) struct AnnounceResult {
     pub(super) swarm: Option<Arc<dyn Announced>>,
     /// The peers that the tracker returned.
     pub(super) peers: Vec<SocketAddr>,
-    /// The peers that it returned by host name.
+    /// The peers that the tracker returned by host name.
     pub(super) named_peers: Vec<HostPort>,
     /// The peers known before are dropped.
     pub(super) replaces_peers: bool,
@@ -334,8 +334,8 @@ impl AnnouncePlan {
         trackers.into_values().collect()
     }
 
-    /// The latest trouble with the trackers of a swarm, if none of them answers, or what one that
-    /// answers warns of. `None` before the first announce.
+    /// If no tracker of a swarm answers: the latest trouble with one of them. Otherwise the warning
+    /// of one that answers. `None` if there is no trouble and no warning.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let swarm = self.swarms.get(&info_hash)?;
         let tasks = self.schedule.tasks_of(info_hash);

@@ -71,7 +71,7 @@ pub(super) fn descriptors() -> Finding {
 }
 
 /// The port of the peer: free, used by the running peer, or taken. Also returns the port that
-/// trackers are to connect to. `listener` is bound to it, unless that failed.
+/// trackers are to connect to. `listener` is the result of binding to `listen`.
 pub(super) fn port(
     listen: SocketAddr,
     listener: &io::Result<TcpListener>,

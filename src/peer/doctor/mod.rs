@@ -14,8 +14,8 @@ use crate::net::HostNames;
 use crate::storage::{KnownCluster, StateFolder};
 use std::net::TcpListener;
 
-/// Checks everything, one thing after the other, and passes each finding to `found` as soon as it
-/// is known. A tracker that does not answer takes 15 s at most.
+/// Makes all checks, one after the other, and passes each finding to `found` as soon as it is
+/// known. A tracker that does not answer takes 15 s at most.
 pub fn examine(options: &DoctorOptions, mut found: impl FnMut(Finding)) {
     let uses_folder = options.folder.as_deref();
     let is_running = uses_folder.is_some_and(StateFolder::is_in_use);

@@ -113,7 +113,7 @@ impl TrackerExaminer<'_> {
         let trust = Trust::new(self.info.fingerprint, folder, &|_| {});
         let mut last = unreachable(format!("{tracker} has no address"));
         for address in found {
-            // A tracker connects to this port only, so any other number would do without one.
+            // If the peer has no port, any number will do: the check of the port is not reported.
             match inspect(&trust, address, self.port.unwrap_or(NonZeroU16::MIN)) {
                 Ok(inspection) => return Ok(inspection),
                 Err(error @ TrustError::Connect { .. }) => last = unreachable(error.to_string()),

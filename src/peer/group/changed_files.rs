@@ -1,5 +1,5 @@
-//! Exchanges with the trackers which shares are not served because the files of their publisher have
-//! changed.
+//! Exchanges lists of shares with the trackers: the shares that are not served because the files of
+//! their publisher have changed.
 
 use crate::peer::{Account, Membership, Transfers};
 use crate::swarm::Phase;
@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Interval of the exchanges. There are none while no share has changed and nothing is fetched.
+/// Interval of the exchanges. No exchange is made while no share has changed and nothing is
+/// fetched.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The swarms whose publishers have reported that their files have changed.
@@ -26,12 +27,13 @@ struct State {
 }
 
 impl ChangedFiles {
-    /// Whether the publisher of the share has reported it.
+    /// Whether the publisher of the share has reported that its files have changed.
     pub(super) fn has(&self, info_hash: InfoHash) -> bool {
         lock(&self.state).reported.contains(&info_hash)
     }
 
-    /// Sends what has changed here, and learns what has changed elsewhere, if that is due.
+    /// If an exchange is due: sends the shares that have changed here, and receives those that have
+    /// changed elsewhere.
     pub(crate) fn exchange_if_due(&self, account: &Account, transfers: &Transfers) {
         let now = Instant::now();
         if lock(&self.state).next.is_some_and(|next| now < next) {
@@ -49,8 +51,8 @@ impl ChangedFiles {
     }
 }
 
-/// The groups of the user in which this peer fetches something or has a share with changed files,
-/// each with those shares.
+/// The groups of the user in which this peer fetches something or has shares with changed files.
+/// Each group comes with its shares that have changed.
 fn concerned_groups(
     account: &Account,
     transfers: &Transfers,

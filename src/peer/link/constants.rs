@@ -18,7 +18,7 @@ pub(crate) const METADATA_ID: u8 = 2;
 /// The extension id of `ut_pex` messages to us (BEP 11).
 pub(crate) const PEX_ID: u8 = 3;
 
-/// The extension id of messages with modification times to us.
+/// The extension id of messages to us that contain modification times.
 pub(crate) const TIMES_ID: u8 = 4;
 
 /// The part of our extension handshake that is the same on all connections. It offers metadata

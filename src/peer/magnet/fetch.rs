@@ -58,8 +58,8 @@ enum FetchError {
     Send(#[from] io::Error),
 }
 
-/// Fetches metadata over a link on which both peers have sent their BEP 3 handshakes, and closes the
-/// link. Returns the metadata, which has the right hash.
+/// Fetches metadata over a link on which both peers have sent their BEP 3 handshakes, and closes
+/// the link. Returns the metadata, which has the right hash.
 pub(crate) fn fetch(
     search: &MagnetSearch,
     stream: &Arc<TcpStream>,

@@ -10,8 +10,8 @@ use crate::wire::AnnounceEvent;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Resumes the recorded magnet searches, except those whose metadata has arrived. Returns the errors
-/// of records that cannot be used.
+/// Resumes the recorded magnet searches, except those whose metadata has arrived. Returns the
+/// errors of records that cannot be used.
 pub(crate) fn restore(services: &Services) -> Result<Vec<RecordError>, PeerError> {
     let context = &services.context;
     let mut damaged = Vec::new();

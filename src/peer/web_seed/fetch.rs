@@ -9,10 +9,10 @@ use crate::torrent::{self, BlockRange, FilePart};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The maximum number of blocks requested of one web seed at a time: 4 MiB.
+/// The maximum number of blocks requested from one web seed at a time: 4 MiB.
 const MAX_WINDOW: u32 = 256;
-/// Interval at which blocks are looked for while there is nothing to request, and at which waits
-/// check for the end of the download.
+/// While there is nothing to request, blocks are looked for at this interval. Every wait checks at
+/// this interval whether the download has ended.
 pub(super) const IDLE: Duration = Duration::from_millis(100);
 /// Minimum rate of skipped data: this number of bytes within [`BLOCK_LIMIT`].
 const MIN_SKIPPED: u64 = 1 << 20;
@@ -22,7 +22,8 @@ pub(super) struct WebSeedFetch<'a> {
     transfer: &'a Arc<Transfer>,
     seeds: &'a WebSeeds,
     seed: &'a mut WebSeed,
-    /// The state of [`Mirrors`](super::mirrors::Mirrors) by which its pieces were chosen.
+    /// The number of changes to [`Mirrors`](super::mirrors::Mirrors) when the pieces of the web
+    /// seed were chosen.
     changes: u64,
     /// The response that is being read.
     open: Option<OpenFile>,
@@ -43,7 +44,7 @@ pub(super) enum FetchEnd {
     Ended,
     /// Other pieces may be at the web seed now.
     Changed,
-    /// Everything is here that the web seed has, and another one waits.
+    /// This peer has everything that the web seed has, and another web seed waits.
     NothingLeft,
 }
 
@@ -92,7 +93,7 @@ impl<'a> WebSeedFetch<'a> {
                 .decide(|core, _| core.on_web_seed_up(id, pieces, MAX_WINDOW))
     }
 
-    /// Releases the blocks requested of the web seed, so that other sources can send them.
+    /// Releases the blocks requested from the web seed, so that other sources can send them.
     pub(super) fn end(&mut self) {
         let id = self.seed.id;
         self.transfer.decide(|core, _| core.on_web_seed_down(id));
@@ -140,7 +141,8 @@ impl<'a> WebSeedFetch<'a> {
         goes_on.then_some(blocks)
     }
 
-    /// Waits a moment, because there is nothing to request. Returns whether fetching ends, and why.
+    /// Waits a moment, because there is nothing to request. Returns why fetching ends, or `None` if
+    /// it goes on.
     fn on_idle(&self) -> Option<FetchEnd> {
         if self.transfer.context.stop.wait(IDLE) {
             return Some(FetchEnd::Ended);
@@ -237,7 +239,7 @@ impl<'a> WebSeedFetch<'a> {
             .mirrors()
             .source_of(self.seed.provider, part.index);
         let Some((server, url)) = source else {
-            // The file was there when the pieces were chosen.
+            // The server had the file when the pieces were chosen.
             let error = WebError::Slow;
             return Err(FetchFailure { at: None, error });
         };
@@ -264,7 +266,7 @@ impl<'a> WebSeedFetch<'a> {
     }
 
     /// Skips to byte `offset` of a file. Returns `false` if the block is no longer wanted then.
-    /// Skipped bytes count in the rate limit and as a sign of life.
+    /// Skipped bytes count in the rate limit, and show that the server still sends.
     fn skip_to(
         &mut self,
         body: &mut Body,

@@ -1,9 +1,10 @@
-//! Which files of a share are missing at which of its web servers, and therefore which pieces each
-//! can deliver.
+//! The web servers of a share: which files each server lacks, and therefore which pieces it can
+//! deliver.
 //!
-//! A piece at the border of two files may have one file that is missing at the first server and
-//! another one that is missing at the second. No server can deliver it alone, but both together
-//! can. In scope: which pieces these are, and which server has which file. Out of scope: requests.
+//! A piece may contain the end of one file and the start of another. If the first server lacks one
+//! of these files and the second server lacks the other, neither can deliver the piece alone, but
+//! both together can. In scope: which pieces these are, and which server has which file. Out of
+//! scope: requests.
 
 use super::error::WebError;
 use crate::torrent::{Info, PieceIndex, PieceSet, file_parts, web_seed_url};
@@ -42,7 +43,7 @@ pub(super) struct Mirrors {
 struct MirrorServer {
     url: String,
     state: ServerState,
-    /// Indexes of the files that are not there.
+    /// Indexes of the files that the server lacks.
     missing: BTreeSet<usize>,
 }
 
@@ -102,7 +103,7 @@ impl Mirrors {
         }
     }
 
-    /// A server is in another state, unless it was dropped before.
+    /// Sets the state of a server. A dropped server stays dropped.
     pub(super) fn set_state(&mut self, server: usize, state: ServerState) {
         if let Some(server) = self.servers.get_mut(server)
             && server.state != state
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_missing_at_one_server_takes_only_its_pieces_from_that_server() {
+    fn a_server_that_lacks_files_delivers_all_pieces_without_them() {
         let mut mirrors = mirrors(&["http://a/", "http://b/"]);
         mirrors.on_missing(0, 0);
         mirrors.on_missing(0, 2);

@@ -48,7 +48,7 @@ enum DropReason {
     Useless(#[source] WebError),
     #[error("{MAX_FAILURES} failures in a row, the last one: {0}")]
     Failing(#[source] WebError),
-    #[error("everything is here that it has")]
+    #[error("this peer has everything that it has")]
     NothingLeft,
 }
 
@@ -184,8 +184,8 @@ fn use_until_dropped(
     }
 }
 
-/// Records what a failure says of a server and its files. Returns whether the web seed is of no
-/// use any more.
+/// Records what a failure shows about a server and its files. Returns `true` if the web seed is of
+/// no use any more.
 fn note(seeds: &WebSeeds, seed: &mut WebSeed, failure: &FetchFailure) -> bool {
     let Some((server, file)) = failure.at else {
         return false;

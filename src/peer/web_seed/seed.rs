@@ -1,4 +1,5 @@
-//! The web seeds of one share: what is known of each, and which of them wait to be used.
+//! The web seeds of one share: what is known about each web seed, and which of them wait to be
+//! used.
 
 use super::client::WebClient;
 use super::error::WebError;
@@ -16,7 +17,7 @@ const SKIPPED_PER_WANTED: u64 = 256;
 /// A web seed at which this number of files is missing, while nothing comes from it, is dropped.
 const MAX_MISSES: u32 = 100;
 
-/// What all threads that use web seeds of one share have in common.
+/// The state that is shared by all threads that use web seeds of one share.
 #[derive(Debug)]
 pub(super) struct WebSeeds {
     pub(super) client: Arc<WebClient>,
@@ -57,8 +58,8 @@ impl WebSeeds {
         !lock(&self.waiting).is_empty()
     }
 
-    /// Whether pieces are to be fetched from several servers together, and no thread does that.
-    /// From now on the caller does.
+    /// Whether pieces are to be fetched from several servers together, and no thread does that yet.
+    /// If so, the caller must do it.
     pub(super) fn needs_joint(&self) -> bool {
         let is_needed = !self.mirrors().pieces_of(Provider::Joint).is_empty();
         is_needed && !self.has_joint.swap(true, Ordering::Relaxed)
@@ -107,7 +108,7 @@ impl WebSeed {
     /// Bytes are to be skipped of a share with `total` bytes.
     ///
     /// # Errors
-    /// There are too many.
+    /// Too many bytes have been skipped.
     pub(super) fn on_skipped(&mut self, bytes: u32, total: u64) -> Result<(), WebError> {
         let most = self.delivered.saturating_mul(SKIPPED_PER_WANTED);
         self.skipped = self.skipped.saturating_add(bytes.into());
@@ -117,7 +118,7 @@ impl WebSeed {
         }
     }
 
-    /// A file is missing. Returns whether the web seed lacks too many.
+    /// A file is missing at the web seed. Returns whether it lacks too many files.
     pub(super) fn on_missing(&mut self) -> bool {
         self.misses += 1;
         self.misses >= MAX_MISSES

@@ -314,8 +314,8 @@ impl<B: Debug> Fetch<B> {
         self.web_seeds.on_failure(id, trouble);
     }
 
-    /// Whether some web seed works and has a missing piece. One that is not used at present may be
-    /// used again.
+    /// Whether some web seed works and has a missing piece. A web seed that is not used at present
+    /// counts too: it may be used again.
     pub(super) fn has_web_seed(&self) -> bool {
         let picker = self.picker();
         let mut working = self.web_seeds.working();

@@ -5,8 +5,7 @@ use crate::torrent::{BlockRange, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::PexError;
 
-/// A message from the peer. Blocks are not messages here, nor is anything that the link itself
-/// answers.
+/// A message from the peer, except blocks and the messages that the link itself answers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReceivedMessage<'a> {
     /// The peer does not serve our requests.

@@ -99,7 +99,7 @@ pub(super) enum Transition {
         /// Whether the files are in their final place.
         is_whole: bool,
     },
-    /// The files of a download that had begun are not there, for this reason.
+    /// The files of a download that had begun are missing, for this reason.
     Miss(String),
     /// Missing files are there again.
     Find,

@@ -1,8 +1,8 @@
 //! The shares whose publishers report that the files have changed. Members learn from it why a
 //! download has no owner.
 //!
-//! A report counts for a while, and the publisher repeats it. Reports are kept in memory, and a peer
-//! sends them to every tracker, like announces.
+//! A report counts for a limited time, and the publisher repeats it. Reports are kept in memory,
+//! and a peer sends them to every tracker, like announces.
 //!
 //! Locks: `reports`, for one request.
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// How long a report counts: peers repeat it every five seconds.
 const LIFETIME: Duration = Duration::from_secs(30);
-/// The most reports. Further ones are ignored until others have expired.
+/// The maximum number of reports. Further reports are ignored until others have expired.
 const MAX_REPORTS: usize = 10_000;
 
 /// The reports of publishers.
@@ -36,8 +36,8 @@ impl ChangedShares {
         Self { store, reports }
     }
 
-    /// Stores the reports about shares that the user published, and returns all of the group. Only
-    /// members may ask.
+    /// Stores the reports about shares that the user published, and returns all reports of the
+    /// group. Only members may ask.
     pub(super) fn exchange(
         &self,
         context: &RequestContext<'_>,

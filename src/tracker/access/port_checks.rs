@@ -13,11 +13,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long connecting may take, and how long after its start a check counts.
+/// How long connecting may take. A check counts towards the limits for the same time.
 const LIMIT: Duration = Duration::from_secs(2);
-/// The most checks within [`LIMIT`], in all.
+/// The maximum number of checks within [`LIMIT`], for all addresses together.
 const MAX_RECENT: usize = 16;
-/// The most checks within [`LIMIT`] of one address.
+/// The maximum number of checks within [`LIMIT`] for one address.
 const MAX_PER_ADDRESS: usize = 4;
 
 /// The checks of ports that began lately.

@@ -42,7 +42,8 @@ pub(super) fn from_write_error(error: WriteError) -> AccessRefusal {
     }
 }
 
-/// Checks a password that an account is to get. Peers check it too, with an error kind of their own.
+/// Checks a password that an account is to get. Peers check it too, with an error kind of their
+/// own.
 pub(super) fn check_new_password(password: &Password) -> Result<(), AccessRefusal> {
     let checked = password.check_new();
     checked.map_err(|error| refused(AccessErrorKind::BadRequest, error))

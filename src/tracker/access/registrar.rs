@@ -164,7 +164,7 @@ impl Registrar {
 
     fn check_port(&self, address: IpAddr, port: NonZeroU16) -> PortCheck {
         let port = self.port_checks.check((address, port.get()).into());
-        // Read after the check, which may take seconds.
+        // The clock is read after the check, which may take seconds.
         let clock = since_1970().as_millis();
         PortCheck {
             clock_ms: u64::try_from(clock).unwrap_or(u64::MAX),

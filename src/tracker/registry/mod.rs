@@ -84,9 +84,9 @@
 //! 5. The invite records the earlier account as its user.
 //! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
 //!    acceptance.
-//! 7. A tracker refuses a new name that differs only in case from one that it knows. Two such names
-//!    still name two rows, so neither needs a tag. Trackers and registries of versions that took both
-//!    names agree with that.
+//! 7. A tracker refuses a new name that differs only in case from a name that it knows. If two such
+//!    names exist all the same, they name two rows, so neither row needs a tag. Earlier versions
+//!    took both names. Their trackers and registries agree with this rule.
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an

@@ -60,8 +60,8 @@ impl CatchUp {
         effects: &mut Effects,
     ) {
         let mut reached = ours.clone();
-        // Changes that a third tracker sent in the meantime would leave a gap between these batches
-        // and the next one.
+        // If a third tracker has sent later writes in the meantime, the next batch starts after
+        // those. The writes between the kept batches and the next one would then be missing.
         let is_usable = |kept: &KeptBatches| {
             let mut covers = kept.staged.covers();
             kept.connection == connection

@@ -63,7 +63,7 @@ pub(in crate::tracker) struct SavedPeer {
 
 impl SavedPeer {
     /// Subtracts `age` from the time left of each address, after limiting that time to `max_left`.
-    /// Removes expired addresses.
+    /// Removes expired addresses. Lets `recent` decay by `age`.
     pub(in crate::tracker) fn age_by(&mut self, age: Duration, max_left: Duration) {
         for timed in &mut self.addresses {
             *timed = timed.and_then(|timed| {
@@ -136,8 +136,9 @@ impl Peer {
         transferred
     }
 
-    /// Rank by recent uploads; higher is better. All ranks decay equally, so that the order of two
-    /// peers stays while both are silent.
+    /// Rank by recent uploads; higher is better. The weight of all uploads decays equally. So a
+    /// stored rank stays right while its peer is silent, and ranks of different times can be
+    /// compared.
     pub(super) fn rank(&self) -> Option<f64> {
         self.rank
     }

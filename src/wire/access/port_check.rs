@@ -19,13 +19,13 @@ pub struct PortCheck {
 /// What happened when a tracker tried to connect to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortState {
-    /// It connected.
+    /// The tracker connected.
     Open,
     /// The connection was refused: nothing listens there.
     Refused,
     /// No answer came in time, or there is no route.
     Silent,
-    /// It did not try, because this address or too many others asked just before.
+    /// The tracker did not try, because this address or too many others had asked just before.
     NotTried,
 }
 

@@ -63,9 +63,8 @@ pub enum AccessAnswer {
     Metainfo(InfoPart),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
-    /// The swarms of the shares of the group whose publishers have reported that their files have
-    /// changed, at most
-    /// [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
+    /// The swarms of shares of the group: those with files that have changed, as their publishers
+    /// have reported. At most [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
     ChangedShares(Vec<InfoHash>),
     /// The cluster as the tracker sees it.
     Cluster(ClusterView),

@@ -188,9 +188,9 @@ pub enum AccessRequest {
         /// The port.
         port: NonZeroU16,
     },
-    /// Reports which of the shares of a group that this user published cannot be served, because
+    /// Reports the shares of a group that this user published and that cannot be served, because
     /// their files have changed. The answer is [`super::AccessAnswer::ChangedShares`]. A tracker of
-    /// the version before does not know this request.
+    /// the previous version does not know this request.
     ChangedShares {
         /// The group.
         group: Label,

@@ -28,7 +28,8 @@ struct Share {
 
 impl Announced for Share {
     fn info_hash(&self) -> InfoHash {
-        // With this one, the first interval is the whole interval.
+        // The info-hash decides how much shorter the first interval is. With this one, it is not
+        // shortened.
         InfoHash([0; 20])
     }
 
@@ -119,7 +120,8 @@ impl PlanTest {
         (next - self.now).as_secs()
     }
 
-    /// Ends the oldest announce in progress to a tracker with this outcome.
+    /// Ends the oldest announce in progress that has this tracker and this event. `outcome` says
+    /// how it ends.
     fn settle(
         &mut self,
         url: &str,
@@ -257,7 +259,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
 }
 
 #[test]
-fn a_tracker_that_refuses_is_asked_when_it_says_or_ever_later() {
+fn a_tracker_that_refuses_is_asked_at_the_time_it_names_or_after_growing_pauses() {
     let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
     test.announce(STARTED);
     let mut at = 0;
@@ -271,12 +273,12 @@ fn a_tracker_that_refuses_is_asked_when_it_says_or_ever_later() {
     test.announce(COMPLETED);
     assert_eq!(test.pause(), 7_200);
     test.at(at + 7_200).answered("a", STARTED);
-    // An event in a refused announce is sent again no sooner.
+    // After a refusal, an announce with an event waits as long as one without.
     test.at(at + 7_201).refused("a", COMPLETED, Some(600));
     assert_eq!(test.pause(), 600);
-    // `stopped` is sent at once.
     test.announce(COMPLETED);
     test.take();
+    // `stopped` does not wait for the pause after a refusal: it is sent after 1 s.
     test.plan.leave(test.hash(), test.now);
     let refusal = AnnounceFailure::useless("no".to_owned());
     test.settle("a", COMPLETED, Err(refusal), true);
@@ -314,7 +316,7 @@ fn refusals_and_warnings_are_shown_until_an_answer_has_none() {
 }
 
 #[test]
-fn a_torrent_with_other_kinds_of_trackers_alone_says_so() {
+fn a_torrent_with_only_unsupported_trackers_says_so() {
     let mut test = PlanTest::new(&["wss://a/"], TierPolicy::InOrder);
     test.announce(STARTED);
     assert!(test.plan.any_lacks_tracker());
@@ -387,7 +389,8 @@ fn trackers_removed_from_tracker_info_are_left() {
     assert_eq!(test.tasks(), "aop");
     test.list_in_tracker_info(&["q"]);
     let mut announced_to: Vec<_> = std::iter::from_fn(|| {
-        // A task that ends while it waits is not announced.
+        // `take` returns `None` for a task of a removed tracker. The next call may return another
+        // task.
         (0..4).find_map(|_| test.take())
     })
     .map(|(url, _)| url)

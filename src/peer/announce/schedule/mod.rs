@@ -37,7 +37,7 @@
 //! | `Listed`, `Stopping` | `leave` | `Leaving` |
 //! | `New`, `Suspended` | `leave` | no task; `Leaving` if an announce is in progress |
 //! | `Leaving` | `stopped` was tried, or the outcome `Unlisted` | no task |
-//! | `Leaving` | an answer to, failure or refusal of an earlier announce | `Leaving` |
+//! | `Leaving` | an earlier announce is answered, fails or is refused | `Leaving` |
 //! | `Leaving` | `begin` | `New`; it waits for the end of an announce in progress |
 //!
 //! An announce in progress is not a state: a task may change in any way meanwhile. The ticket of an

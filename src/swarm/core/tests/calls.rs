@@ -234,7 +234,7 @@ fn the_source_status_follows_links_addresses_and_web_seeds() {
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
-    // One that has failed is no source, also while it is tried again.
+    // A web seed that has failed does not count as a source, even while it is tried again.
     swarm.step(|core, _| core.on_web_seed_failed(WEB_SEED, "gone".to_owned()));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);
     swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, all, 8));

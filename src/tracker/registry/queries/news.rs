@@ -27,7 +27,7 @@ pub struct News {
 type NewsByKey = BTreeMap<(GroupName, RowId), News>;
 
 impl Registry {
-    /// The decisions of other users about an account that are not covered by `seen`.
+    /// The decisions of other users about an account, as far as they are not covered by `seen`.
     ///
     /// The caller keeps `seen` for the account. Before the first page it takes the version vector
     /// of the registry. After the last page it joins this vector to `seen`. Each decision is then
@@ -101,8 +101,8 @@ impl Registry {
         news.collect()
     }
 
-    /// The write by which the owner of a group became the owner: the last end of a member who was
-    /// accepted earlier. `None` for the creator.
+    /// The write by which the owner of a group became the owner: the last of the writes that ended
+    /// a membership accepted before the owner's. `None` for the creator.
     fn became_owner(&self, group: RowId, owner: RowId) -> Option<Version> {
         let Some(MembershipState::Member(since)) = self.index.state_of(group, owner) else {
             return None;

@@ -200,7 +200,7 @@ fn a_name_cannot_be_taken_twice() {
 }
 
 #[test]
-fn an_owner_learns_once_of_each_request_and_a_new_owner_of_those_that_are_open() {
+fn an_owner_gets_each_request_once_and_a_new_owner_gets_the_open_requests() {
     let mut tracker = TestTracker::new(1);
     let [owner, member, nik, uma] =
         ["owner", "member", "nik", "uma"].map(|name| tracker.user(name).unwrap());
@@ -231,8 +231,8 @@ fn an_owner_learns_once_of_each_request_and_a_new_owner_of_those_that_are_open()
     tracker.request(uma, "lab").unwrap();
     assert_eq!(news(&tracker, 0), [label("nik"), label("uma")]);
     assert_eq!(news(&tracker, 0), []);
-    assert_eq!(news(&tracker, 1), [], "only the owner is told");
-    // A request that was answered is no news, and one that is made again is.
+    assert_eq!(news(&tracker, 1), [], "only the owner gets this news");
+    // An answered request is no news. A request that is made again is.
     tracker.reject(owner, "lab", "nik").unwrap();
     assert_eq!(news(&tracker, 0), []);
     tracker.request(nik, "lab").unwrap();

@@ -43,22 +43,23 @@ fn trackers_of_a_private_torrent_that_all_fail_are_tried_with_pauses() {
     assert_eq!(counts, [(1, false), (0, false)]);
 }
 
-/// A magnet link of which these trackers have failed. Then its torrent turns out to be private.
-fn private_link(tiers: &[&str], failed: &[&str]) -> PlanTest {
+/// A magnet link with the trackers `tiers`. The announces to `failed` fail, and then its torrent
+/// turns out to be private.
+fn private_magnet(tiers: &[&str], failed: &[&str]) -> PlanTest {
     let mut test = magnet_link(tiers);
     for url in failed {
         test.settle(url, STARTED, silent(), false);
     }
     test.plan.set_private(test.hash(), test.now);
-    // TRACKER_INFO may have been read before that.
+    // TRACKER_INFO may have been read earlier, but its trackers are put into the plan only now.
     test.list_in_tracker_info(&["o"]);
     test.plan.update_tasks(test.hash(), test.now);
     test
 }
 
 #[test]
-fn earlier_announces_of_a_private_link_bring_no_other_tracker_back() {
-    let mut test = private_link(&["a"], &[]);
+fn earlier_announces_of_a_private_magnet_link_bring_no_other_tracker_back() {
+    let mut test = private_magnet(&["a"], &[]);
     assert_eq!(test.tasks(), "aO");
     test.settle("a", STARTED, Ok(answer(100, None)), false);
     assert_eq!(test.tasks(), "aO");
@@ -73,7 +74,7 @@ fn earlier_announces_of_a_private_link_bring_no_other_tracker_back() {
 #[test]
 fn a_private_torrent_never_uses_a_tracker_that_it_does_not_name() {
     for (own, left) in [(&["a"][..], "aO"), (&[], "O")] {
-        let mut test = private_link(own, own);
+        let mut test = private_magnet(own, own);
         let result = test.settle("o", STARTED, Ok(answer(100, None)), false);
         assert_eq!((result.peers.len(), result.replaces_peers), (0, false));
         assert_eq!(test.tasks(), left);
