@@ -130,15 +130,14 @@ impl StandardInput {
     /// Waits until there is something to read from the terminal.
     fn wait(&self) -> io::Result<()> {
         loop {
-            let mut has_returned = !is_in_foreground();
+            let was_in_background = !is_in_foreground();
             if self.question.is_interrupted() || !wait_until_in_foreground(&self.stop) {
                 return Err(io::Error::other(QuestionEnded));
             }
-            if self.question.is_hidden.load(Ordering::SeqCst) {
-                // A shell that ran in between has turned the echo on.
-                has_returned |= turn_echo_off().is_some_and(|before| has_echo(&before));
-            }
-            if has_returned {
+            // A shell that ran in between has turned the echo on.
+            let had_echo = self.question.is_hidden.load(Ordering::SeqCst)
+                && turn_echo_off().is_some_and(|before| has_echo(&before));
+            if was_in_background || had_echo {
                 show(&lock(&self.question.text));
             }
             let stdin = io::stdin();

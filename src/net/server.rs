@@ -29,7 +29,8 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// Time that a stop waits for connection threads after their sockets are shut down.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Serves connections that have sent their first bytes. A closure serves each on its own thread.
+/// Serves connections that have sent their first bytes. A closure can be used as one: it is called
+/// for each connection, on a thread of that connection.
 pub trait Serve: Send + Sync + 'static {
     /// Serves a connection on the accept thread, if it can do so without waiting. Returns whether
     /// it did; the connection is then closed. `peeked` is the start of the bytes that have arrived.

@@ -1,7 +1,7 @@
-//! The parts file: a sparse file `.NAME.INFOHASH.rest` with the bytes of unwanted files that needed
-//! pieces contain. Each byte is at its offset in the share. The file belongs to one download, like
-//! the partial file: its name contains the download's name, and it is locked while the download is
-//! open.
+//! The parts file. Needed pieces also contain bytes of unwanted files. A sparse file
+//! `.NAME.INFOHASH.rest` holds these bytes, each at its offset in the share. It belongs to one
+//! download, like the partial file: its name contains the download's name, and it is locked while
+//! the download is open.
 
 use super::StoreError;
 use super::destination::{Destination, MAX_NAME_LENGTH, longest_prefix};
@@ -132,7 +132,7 @@ impl PartsFile {
     }
 }
 
-/// Removes the parts file of a finished choice of files that is no longer served.
+/// Removes the parts file of a finished download of chosen files, when it is no longer served.
 ///
 /// # Errors
 /// When it cannot be removed.

@@ -9,11 +9,11 @@ use crate::torrent::FileName;
 pub struct UnfinishedRecord {
     /// Whether the download may replace a file or folder under its final name.
     pub replaces: bool,
-    /// Whether files under the final name are part of the download, because it extends a finished
-    /// choice of files.
+    /// Whether the download adds files to a finished download of chosen files. Then the files under
+    /// the final name are part of it.
     pub extends: bool,
-    /// The name of its partial file or folder, in the folder of its destination. The entry was made
-    /// before this name was recorded. `None` in records of earlier versions.
+    /// The name of its partial file or folder, in the folder of its destination. The file or folder
+    /// was made before its name was recorded. `None` in records of earlier versions.
     pub partial: Option<String>,
     /// The steps that were noted before the download takes its final name, if it needs several.
     pub steps: Option<RenameSteps>,

@@ -1,7 +1,7 @@
 //! Queue of what is still to be written to one connection.
 //!
-//! In scope: the queue between the threads that send and the connection's writer. The senders bound
-//! its length: `replication` by what it sends to a connection, and a closed run by reading no
+//! In scope: the queue between the threads that send and the connection's writer. The senders limit
+//! its length: `replication` limits what it sends to one connection, and a closed run reads no
 //! request while [`MAX_QUEUED`] notices are queued.
 
 use crate::net::FrameIoError;

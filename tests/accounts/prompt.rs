@@ -56,12 +56,13 @@ fn type_passwords_at_questions(nik: &mut Terminal) {
     nik.wait_for_text("pieceful> ");
 }
 
-/// Types passwords that begin with `typed-1` as arguments, quoted, mistyped, and pasted after the
-/// command that asks for them.
+/// Types passwords that begin with `typed-1`: as a quoted argument, after a mistyped command, with a
+/// quote that is not closed, and pasted below the command that asks for them.
 fn type_passwords_in_lines(nik: &mut Terminal) {
     nik.type_line("create_user nik 'typed-1 and more'");
     nik.type_line("logni nik typed-1");
     nik.type_line("login nik 'typed-1");
+    // `change_password` asks nothing, because nobody is logged in.
     nik.press("change_password\rlogin nik\rtyped-1 and more\rcreate_group lab\r");
     nik.wait_for_text("group lab created");
     // The line editor reads keys only while a prompt is shown.

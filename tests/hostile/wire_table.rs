@@ -103,7 +103,7 @@ fn wrong_pieces() -> Vec<Breach> {
             "a later bitfield lacks pieces that were announced before",
         ),
         (
-            "a bitfield without the piece of a have before it",
+            "a bitfield that lacks a piece which an earlier have announced",
             EXTENDED_AND_FAST,
             [message_of(4, &[1]), one.clone()].concat(),
             "a later bitfield lacks pieces that were announced before",
@@ -139,13 +139,13 @@ fn wrong_pieces() -> Vec<Breach> {
             "the fast extension that was not agreed on",
         ),
         (
-            "suggest of no piece",
+            "suggest of a piece that does not exist",
             EXTENDED_AND_FAST,
             message_of(13, &[20]),
             "suggest for piece 20, which the share lacks",
         ),
         (
-            "allowed fast of no piece",
+            "allowed fast of a piece that does not exist",
             EXTENDED_AND_FAST,
             message_of(17, &[u32::MAX]),
             "allowed fast for piece 4294967295, which the share lacks",
@@ -229,13 +229,13 @@ fn wrong_blocks() -> Vec<Breach> {
             "bytes 4294967295+2 of a piece of 32768",
         ),
         (
-            "a request of no piece",
+            "a request of a piece that does not exist",
             EXTENDED_AND_FAST,
             request(20, 0, 1),
             "piece 20 of 20",
         ),
         (
-            "a cancel of no piece",
+            "a cancel of a piece that does not exist",
             EXTENDED_AND_FAST,
             message_of(8, &[20, 0, 1]),
             "piece 20 of 20",

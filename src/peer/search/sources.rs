@@ -1,6 +1,6 @@
 //! Which links may deliver the metadata of a magnet link. The number of links is limited in all,
-//! per host, and for callers. Peers on this machine differ only by port, so loopback counts as one
-//! host only in the limit on callers.
+//! per host, and for callers. Peers on this machine differ only by port. So loopback is exempt from
+//! the limits per host, except from the one on callers.
 //!
 //! In scope: counting, and ending all these links at once. Out of scope: the messages on them
 //! (`magnet/fetch.rs`).

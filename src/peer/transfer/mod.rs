@@ -4,9 +4,9 @@
 //! - `transfer` is the type, with its `plan` and `files`.
 //! - `effects` carries out what the core decides; `effect_handler` does the slow part.
 //! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
-//! - `checking` opens and verifies files on disk; `unfinished` handles those of a download that are
-//!   missing, interrupted or cancelled; `lost` handles files that change; `quiet_check` handles
-//!   files of which only the inode number changes.
+//! - `checking` opens and verifies files on disk; `unfinished` handles the files of a download that
+//!   is not complete: missing files, an interrupted rename, a cancel; `lost` handles files that
+//!   change; `quiet_check` handles files whose inode number alone changes.
 //! - `times` passes on the modification times of a group's files.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see.
 //! - `record` is what the state folder keeps.
