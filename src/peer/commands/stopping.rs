@@ -77,6 +77,10 @@ impl Peer {
         let download = transfer.cancel_files();
         transfer.fail(CANCELLED);
         let was_there = self.transfers.forget(entry);
+        // If the files cannot be removed now, the next start does not resume the download.
+        if let Err(error) = transfer.record_as_stopped() {
+            log::warn!("{}: {error}", transfer.name());
+        }
         transfer.wait_for_workers();
         match download {
             Some(download) => download.discard()?,

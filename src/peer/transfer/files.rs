@@ -258,13 +258,18 @@ impl TransferFiles {
             _ => {}
         }
         let before = lost.last_scan.replace(stamps.to_vec());
-        let is_stable = before
-            .is_some_and(|before| FileStamp::compare_all(&before, stamps) < StampMatch::Changed);
-        // Inode numbers that do not last must not make it hash again and again.
-        let is_known_to_differ = lost
+        let seen = before.map(|before| FileStamp::compare_all(&before, stamps));
+        let is_stable = seen.is_some_and(|seen| seen < StampMatch::Changed);
+        let known = lost
             .mismatch
             .as_ref()
-            .is_some_and(|known| FileStamp::compare_all(known, stamps) < StampMatch::Changed);
+            .map(|known| FileStamp::compare_all(known, stamps));
+        let is_known_to_differ = match known {
+            Some(StampMatch::Same) => true,
+            // Another file, unless inode numbers do not last here.
+            Some(StampMatch::OtherInode) => seen != Some(StampMatch::Same),
+            Some(StampMatch::Changed) | None => false,
+        };
         if !is_stable || is_known_to_differ {
             return ScanResult::Wait;
         }

@@ -143,6 +143,11 @@ impl Mirrors {
     fn joint_pieces(&self) -> PieceSet {
         let mut pieces = PieceSet::empty(self.info.lengths());
         let usable: Vec<usize> = self.usable().collect();
+        let works = |at: &usize| {
+            let server = self.servers.get(*at);
+            server.is_some_and(|server| server.state == ServerState::Works)
+        };
+        let working: Vec<usize> = usable.iter().copied().filter(works).collect();
         let missing = usable.iter().filter_map(|at| self.servers.get(*at));
         let missing: BTreeSet<usize> = missing
             .flat_map(|server| &server.missing)
@@ -154,8 +159,11 @@ impl Mirrors {
             for piece in of_file.next().into_iter().chain(of_file.next_back()) {
                 let files = self.files_of(piece);
                 let has_all = |at: &usize| files.iter().all(|file| self.has(*at, *file));
-                let has_some = |file: &usize| usable.iter().any(|at| self.has(*at, *file));
-                if !usable.iter().any(has_all) && files.iter().all(has_some) {
+                let need_each_other = |servers: &[usize]| {
+                    let has_some = |file: &usize| servers.iter().any(|at| self.has(*at, *file));
+                    !servers.iter().any(has_all) && files.iter().all(has_some)
+                };
+                if need_each_other(&working) || need_each_other(&usable) {
                     pieces.insert(piece);
                 }
             }
@@ -246,9 +254,20 @@ mod tests {
         mirrors.set_state(1, ServerState::Dropped);
         assert_eq!(pieces(&mirrors, Provider::Joint), NONE, "nobody has a file");
         mirrors.set_state(1, ServerState::Works);
+        mirrors.set_state(2, ServerState::Dropped);
         assert!(
             mirrors.source_of(Provider::Joint, 2).is_none(),
             "dropped for good"
         );
+    }
+
+    #[test]
+    fn servers_that_fail_for_a_moment_still_serve_pieces_together() {
+        let mut mirrors = mirrors(&["http://a/", "http://b/"]);
+        mirrors.on_missing(0, 2);
+        mirrors.on_missing(1, 3);
+        mirrors.set_state(0, ServerState::Fails);
+        assert_eq!(pieces(&mirrors, Provider::Joint), [4]);
+        assert_eq!(mirrors.source_of(Provider::Joint, 3).unwrap().0, 0);
     }
 }
