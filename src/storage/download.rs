@@ -168,23 +168,19 @@ impl Download {
         }
     }
 
-    /// Whether the partial file or folder was made by [`Download::open`].
-    pub fn is_new(&self) -> bool {
-        self.is_new
-    }
-
     /// The name of the partial file or folder, for its record.
     pub fn partial_name(&self) -> &str {
         &self.partial
     }
 
     /// Makes the files and reserves their space. Files that are not wanted are not made. The caller
-    /// uses `verify` to find the good pieces of a continued download.
+    /// uses `verify` to find the good pieces of a continued download. Returns the files that were
+    /// empty or missing before.
     ///
     /// # Errors
     /// When there is no space or no permission, or a file does not belong to this download. Then
     /// everything that opening made is removed.
-    pub fn make_files(&self) -> Result<(), StoreError> {
+    pub fn make_files(&self) -> Result<Vec<usize>, StoreError> {
         let made = self.try_make_files();
         if made.is_err() {
             self.undo();
@@ -417,16 +413,17 @@ impl Download {
         parts_file.filter(|_| self.store.layout().is_mixed())
     }
 
-    fn try_make_files(&self) -> Result<(), StoreError> {
+    fn try_make_files(&self) -> Result<Vec<usize>, StoreError> {
         if let Some(parts_file) = self.needed_parts_file() {
             parts_file.make_room(self.store.info().lengths().total())?;
         }
-        for index in partial::make_files(&self.store)? {
-            if let Some(parts_file) = &self.parts_file {
-                extend::fill(&self.store, index, parts_file)?;
+        let made = partial::make_files(&self.store)?;
+        if let Some(parts_file) = &self.parts_file {
+            for index in &made {
+                extend::fill(&self.store, *index, parts_file)?;
             }
         }
-        Ok(())
+        Ok(made)
     }
 }
 

@@ -148,6 +148,17 @@ impl Info {
         &self.files
     }
 
+    /// The pieces that contain bytes of the file with this index. None for an empty file.
+    pub fn pieces_of_file(&self, file: usize) -> impl DoubleEndedIterator<Item = PieceIndex> {
+        let piece_length = u64::from(self.lengths.piece_length());
+        let file = self.files.get(file).filter(|file| file.length > 0);
+        let numbers = file.map_or(0..0, |file| {
+            let end = file.offset + file.length;
+            file.offset / piece_length..end.div_ceil(piece_length)
+        });
+        numbers.filter_map(|number| self.lengths.piece(u32::try_from(number).ok()?))
+    }
+
     /// Whether both have the same name, and files of the same paths and lengths.
     pub fn has_same_files(&self, other: &Self) -> bool {
         let of = |file: &FileEntry| (file.path.clone(), file.length);

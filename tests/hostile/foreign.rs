@@ -277,3 +277,29 @@ fn a_cancel_removes_the_partial_file_although_the_final_name_is_taken() {
     assert_eq!(names(&sandbox.path("leech")), ["copy"]);
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == mine);
 }
+
+#[test]
+fn pieces_of_a_removed_partial_file_are_fetched_again_for_another_choice() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    let length = 3_000_000;
+    let files = ["a", "b"].map(|name| sandbox.file(&format!("seed/set/{name}"), length, 5));
+    let mut seed = sandbox.peer("seed");
+    seed.run("send set");
+    let mut leech = sandbox.peer_with("leech", &["--down", "1M"]);
+    leech.run("download ../seed/set.torrent --only a");
+    leech.wait_for_download("set", |download| {
+        let done = download["bytes_done"].as_u64().unwrap();
+        (1..length as u64).contains(&done)
+    });
+    seed.kill();
+    fs::remove_file(sandbox.path("leech/set.part/a")).unwrap();
+    leech.run("download ../seed/set.torrent --only b");
+    let seed = sandbox.peer("seed");
+    leech.run("wait 60");
+    for file in &files {
+        let copy = sandbox.path("leech/set").join(file.file_name().unwrap());
+        assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
+    }
+    drop((tracker, seed));
+}

@@ -87,10 +87,7 @@ impl PlannedDownload {
             recorded.open(transfers, layout, place, &mode)
         };
         let mut opened = self.open(&open, in_place, progress, interrupt)?;
-        // If the partial file is gone, so are the pieces that were in it.
-        if let Some(known) = known
-            && !(recorded.has_partial_file() && opened.is_new())
-        {
+        if let Some(known) = known {
             opened.known = known;
         }
         let transfer = self.into_transfer(services, &opened);
@@ -143,7 +140,7 @@ pub(crate) fn enter(
     transfers: &Transfers,
     transfer: &Arc<Transfer>,
     former: Option<SwarmEntry>,
-    opened: OpenedFiles,
+    mut opened: OpenedFiles,
 ) -> Result<(), PeerError> {
     let (info_hash, entry) = (
         transfer.info_hash(),
@@ -169,15 +166,25 @@ pub(crate) fn enter(
         }
         return Ok(());
     }
-    if let Err(error) = made {
-        transfer.close_files();
-        transfers.forget(&entry);
-        opened.undo();
-        if let Some(replaced) = replaced {
-            // Fails if the map has another entry meanwhile. Then the other entry stays.
-            let _ = transfers.enter(replaced);
+    let made = match made {
+        Ok(made) => made,
+        Err(error) => {
+            transfer.close_files();
+            transfers.forget(&entry);
+            opened.undo();
+            if let Some(replaced) = replaced {
+                // Fails if the map has another entry meanwhile. Then the other entry stays.
+                let _ = transfers.enter(replaced);
+            }
+            return Err(error);
         }
-        return Err(error);
+    };
+    // What was known to be good in a file that had to be made is gone.
+    for piece in made
+        .iter()
+        .flat_map(|file| transfer.info().pieces_of_file(*file))
+    {
+        opened.known.remove(piece);
     }
     let whole = matches!(opened.files, OpenFiles::Whole(_));
     drop(opened.files);
@@ -201,13 +208,13 @@ fn record_and_make(
     transfers: &Transfers,
     transfer: &Transfer,
     opened: &OpenedFiles,
-) -> Result<(), PeerError> {
+) -> Result<Vec<usize>, PeerError> {
     let records = &transfers.context.records;
     let before = records.find(transfer.info_hash());
     transfer.create_record()?;
     let made = match &opened.files {
         OpenFiles::Partial(download) => download.make_files(),
-        OpenFiles::Whole(_) => Ok(()),
+        OpenFiles::Whole(_) => Ok(Vec::new()),
     };
     if made.is_err() {
         let restored: Result<(), RecordError> = match before {
@@ -339,11 +346,6 @@ impl OpenedFiles {
             OpenFiles::Partial(download) => Some(download.partial_name().to_owned()),
             OpenFiles::Whole(_) => None,
         }
-    }
-
-    /// Whether the files are those of a download that has nothing yet.
-    fn is_new(&self) -> bool {
-        matches!(&self.files, OpenFiles::Partial(download) if download.is_new())
     }
 
     pub(crate) fn partial(download: Download, selection: &Arc<Selection>) -> Self {

@@ -57,11 +57,6 @@ impl RecordedPlace {
         }
     }
 
-    /// Whether the records name a partial file.
-    pub(crate) fn has_partial_file(&self) -> bool {
-        self.partial.is_some()
-    }
-
     /// Opens a download at this place. If its recorded partial file is gone, a new one is made,
     /// because a person asks for it.
     pub(crate) fn open(

@@ -133,7 +133,7 @@ impl Mirrors {
         let mut pieces = PieceSet::full(self.info.lengths());
         let missing = self.servers.get(server).map(|server| &server.missing);
         for file in missing.into_iter().flatten() {
-            for piece in self.pieces_of_file(*file) {
+            for piece in self.info.pieces_of_file(*file) {
                 pieces.remove(piece);
             }
         }
@@ -155,7 +155,7 @@ impl Mirrors {
             .collect();
         for file in missing {
             // Only the first and the last piece of a file contain bytes of other files.
-            let mut of_file = self.pieces_of_file(file);
+            let mut of_file = self.info.pieces_of_file(file);
             for piece in of_file.next().into_iter().chain(of_file.next_back()) {
                 let files = self.files_of(piece);
                 let has_all = |at: &usize| files.iter().all(|file| self.has(*at, *file));
@@ -169,19 +169,6 @@ impl Mirrors {
             }
         }
         pieces
-    }
-
-    /// The pieces that contain bytes of a file.
-    fn pieces_of_file(&self, file: usize) -> impl DoubleEndedIterator<Item = PieceIndex> {
-        let lengths = self.info.lengths();
-        let piece_length = u64::from(lengths.piece_length());
-        let file = self.info.files().get(file);
-        let file = file.filter(|file| file.length > 0);
-        let numbers = file.map_or(0..0, |file| {
-            let end = file.offset + file.length;
-            file.offset / piece_length..end.div_ceil(piece_length)
-        });
-        numbers.filter_map(|number| lengths.piece(u32::try_from(number).ok()?))
     }
 
     /// The files with bytes in a piece, without padding.
