@@ -195,6 +195,15 @@ fn valid_torrents() -> Vec<(&'static str, Bencode)> {
             "tiers",
             torrent_with("announce-list", list([list([text("udp://x:1")]), list([])])),
         ),
+        ("a number for announce", torrent_with("announce", number(1))),
+        (
+            "a text for announce-list",
+            torrent_with("announce-list", text("x")),
+        ),
+        (
+            "texts for tiers",
+            torrent_with("announce-list", list([text("udp://x:1")])),
+        ),
     ]
 }
 
@@ -364,24 +373,6 @@ fn defects() -> Vec<(&'static str, Bencode, &'static str, Verdict)> {
             "a text for private",
             with("private", text("1")),
             "\"private\"",
-            Read,
-        ),
-        (
-            "a number for announce",
-            torrent_with("announce", number(1)),
-            "\"announce\"",
-            Read,
-        ),
-        (
-            "a text for announce-list",
-            torrent_with("announce-list", text("x")),
-            "\"announce-list\"",
-            Read,
-        ),
-        (
-            "texts for tiers",
-            torrent_with("announce-list", list([text("udp://x:1")])),
-            "\"announce-list\"",
             Read,
         ),
         (
