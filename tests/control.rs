@@ -1,5 +1,5 @@
-//! Control connections: which certificates a peer trusts, what crosses the wire, which files may hold
-//! the key of a cluster, and what `doctor` finds.
+//! Control connections: which certificates a peer trusts, what crosses the wire, which files may
+//! hold the key of a cluster, and what `doctor` finds.
 
 mod common;
 

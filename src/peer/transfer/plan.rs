@@ -185,16 +185,14 @@ impl TransferPlan {
         info: &Arc<Info>,
         place: &Destination,
     ) -> Result<Download, StoreError> {
-        let Some(partial) = self.partial.as_deref() else {
-            return Err(StoreError::Missing(place.path()));
-        };
+        let recorded = self.recorded_files(place)?;
         let layout = self.layout(info);
         let mode = match (self.extends, self.replaces) {
             (true, _) => DownloadMode::extend_or_new(&layout, place)?,
             (false, true) => DownloadMode::Replace(self.extra_files()),
             (false, false) => DownloadMode::New,
         };
-        Download::open(layout, place, mode, recorded(partial))
+        Download::open(layout, place, mode, recorded)
     }
 
     /// Opens the partial files of a download, only to discard them.
@@ -203,18 +201,16 @@ impl TransferPlan {
         info: &Arc<Info>,
         place: &Destination,
     ) -> Result<Download, StoreError> {
-        let Some(partial) = self.partial.as_deref() else {
-            return Err(StoreError::Missing(place.path()));
-        };
-        Download::open_to_discard(self.layout(info), place, recorded(partial))
+        Download::open_to_discard(self.layout(info), place, self.recorded_files(place)?)
     }
-}
 
-/// The record of a download names this partial file.
-fn recorded(partial: &str) -> RecordedFiles<'_> {
-    RecordedFiles {
-        partial: Some(partial),
-        is_recorded: true,
-        ..RecordedFiles::NONE
+    /// What the record of the download says about its files. Fails if it names no partial file.
+    fn recorded_files(&self, place: &Destination) -> Result<RecordedFiles<'_>, StoreError> {
+        let partial = self.partial.as_deref();
+        Ok(RecordedFiles {
+            partial: Some(partial.ok_or_else(|| StoreError::Missing(place.path()))?),
+            is_recorded: true,
+            ..RecordedFiles::NONE
+        })
     }
 }
