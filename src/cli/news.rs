@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// Interval between two looks at the downloads.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Interval between two requests to the tracker.
-const ASK_INTERVAL: Duration = Duration::from_secs(3);
+/// Interval between two requests to the tracker while no tracker sends hints, and while one does.
+const ASK_INTERVAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(300));
 
 /// The longest time that dropping waits for a request that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
@@ -52,7 +52,11 @@ impl NewsWatcher {
             while !stopping.wait(LOOK_INTERVAL) {
                 let Some(peer) = peer.upgrade() else { return };
                 let mut lines = notices.add_ended(&peer.downloads());
-                if asked.elapsed() >= ASK_INTERVAL {
+                let interval = match peer.account().is_watching() {
+                    true => ASK_INTERVAL.1,
+                    false => ASK_INTERVAL.0,
+                };
+                if peer.account().take_news_hint() || asked.elapsed() >= interval {
                     asked = Instant::now();
                     let news = ask(&peer).into_iter();
                     lines.extend(news.filter_map(|line| notices.add(line)));

@@ -52,6 +52,21 @@ impl<'a> FrameReader<'a> {
         }
     }
 
+    /// Goes on reading after [`FrameReader::into_unread`].
+    pub fn resume(stream: &'a TlsStream, cap: u32, unread: Vec<u8>) -> Self {
+        Self {
+            arrived: unread,
+            ..Self::new(stream, cap)
+        }
+    }
+
+    /// The bytes that were read and do not belong to a returned frame.
+    pub fn into_unread(mut self) -> Vec<u8> {
+        self.arrived.drain(..self.returned);
+        self.arrived.shrink_to_fit();
+        self.arrived
+    }
+
     /// Sets the largest body, in bytes, from the next frame on.
     pub fn set_cap(&mut self, cap: u32) {
         self.cap = cap;
@@ -64,6 +79,34 @@ impl<'a> FrameReader<'a> {
     /// See [`FrameIoError`]. The connection cannot be used after an error.
     pub fn next(&mut self, idle: Duration, limit: Duration) -> Result<&[u8], FrameIoError> {
         self.read_frame(idle, limit, None)
+    }
+
+    /// The body of the next frame if all of it has arrived. Never waits.
+    ///
+    /// # Errors
+    /// See [`FrameIoError`]. The connection cannot be used after an error.
+    pub fn next_now(&mut self) -> Result<Option<&[u8]>, FrameIoError> {
+        self.arrived.drain(..self.returned);
+        self.returned = 0;
+        let length = loop {
+            if let Some((body, _)) = frame::decode(&self.arrived, self.cap)? {
+                break body.len();
+            }
+            let mut chunk = [0; CHUNK_BYTES];
+            match self.stream.read_now(&mut chunk) {
+                Ok(0) if self.arrived.is_empty() => return Err(FrameIoError::Closed),
+                Ok(0) => return Err(FrameIoError::CutOff),
+                Ok(read) => {
+                    let read = chunk.get(..read).unwrap_or_default();
+                    self.arrived.extend_from_slice(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(frame_error(error, Duration::ZERO)),
+            }
+        };
+        self.returned = frame::HEADER_LENGTH + length;
+        let body = self.arrived.get(frame::HEADER_LENGTH..self.returned);
+        Ok(Some(body.unwrap_or_default()))
     }
 
     /// The body of the next frame from a trusted sender that may be slow. The whole frame has no

@@ -16,6 +16,7 @@ mod pool;
 mod server;
 mod stop;
 mod tls;
+mod waker;
 
 pub use connections::ConnectionCaps;
 pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
@@ -32,3 +33,4 @@ pub use tls::{
     ClusterTls, ConnectionPurpose, GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE,
     TRACKER_NAME, TlsError, TlsRefusal, TlsServer, TlsStream, accept_group, connect_tls,
 };
+pub use waker::Waker;

@@ -3,8 +3,8 @@
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
     Groups, IO_STACK, Identity, Limits, LinkLimits, PeerError, RunningCommand, Services, Sockets,
-    SwarmEntry, Transfers, announce, group::close_links_of_former_members, incoming,
-    restore::restore, tick, watch,
+    SwarmEntry, Transfers, announce, group::HintReader, group::close_links_of_former_members,
+    incoming, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{ConnectionCaps, IncomingConnection, Server, WorkerPool};
@@ -160,6 +160,7 @@ impl Peer {
         }
         context.stop.stop();
         context.ticks.trigger();
+        services.account.wake_watching();
         services.web.shut_down();
         services.announcer.send_final_announces(context);
         services
@@ -196,6 +197,15 @@ impl Peer {
                 changed_files.exchange_if_due(&group_client.account, &services.transfers);
             };
             announcer.run(&group_client, &check_groups);
+        })?;
+        let services = Arc::clone(&self.services);
+        // Not joined either, for the same reason.
+        let thread = thread::Builder::new().name("hints".to_owned());
+        thread.spawn(move || {
+            let (account, announcer) = (&services.account, &services.group_announcer);
+            let mut reader = HintReader::new(account, &services.transfers, announcer);
+            let stop = &services.context.stop;
+            account.watch(stop, |hint| reader.on_hint(hint));
         })?;
         for number in 1..=announce::THREADS {
             let (services, alive) = (Arc::clone(&self.services), alive.clone());

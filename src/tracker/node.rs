@@ -159,6 +159,7 @@ impl Node {
             replicas.stop();
         }
         self.store.close_connections();
+        self.registrar.wait();
         self.tracker.stop();
         self.store.stop();
     }

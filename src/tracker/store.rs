@@ -11,9 +11,10 @@
 //! meanwhile. After a failed commit, memory is ahead of the disk: from then on nothing is read,
 //! written or sent.
 //!
-//! Locks: `state`, then the queue of `saves` or an outbox. `state` is never held over I/O or a
+//! Locks: `state`, then the queue of `saves`, the `changes` or an outbox. `state` is never held over I/O or a
 //! wait.
 
+mod changes;
 mod opening;
 mod saving;
 
@@ -21,7 +22,7 @@ pub use opening::OpenError;
 
 use super::Threads;
 use super::outbox::Outbox;
-use super::registry::{Refusal, Registry, Row, Sequence, Update};
+use super::registry::{Changed, Refusal, Registry, Row, Sequence, Update};
 use super::replication::{
     BATCH_BYTES, BlobRules, ClusterStatus, Copies, Effect, Moment, Replica, ReplicaConnectionId,
     ReplicaError, ReplicaSettings, Report, Serving, StartData,
@@ -31,6 +32,7 @@ use crate::storage::{Database, DatabaseError};
 use crate::system::{recover, since_1970};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::replica::{ReplicaMessage, TrackerNumber};
+use changes::ChangeQueue;
 use opening::{fresh_origin, load};
 use saving::{Save, Saves};
 use std::collections::{BTreeSet, HashMap};
@@ -139,6 +141,7 @@ impl RegistryStore {
                 ending: false,
             }),
             saves: Saves::default(),
+            changes: ChangeQueue::default(),
             database,
             epoch,
         });
@@ -184,6 +187,7 @@ impl RegistryStore {
     /// tracker.
     pub fn close_connections(&self) {
         self.stop.stop();
+        self.shared.changes.end();
         let connections = {
             let mut state = self.shared.write_state();
             state.ending = true;
@@ -231,6 +235,17 @@ impl RegistryStore {
         look(self.shared.read_state().replica.registry())
     }
 
+    /// Waits at most `limit` until something has changed in the registry. Returns what has changed,
+    /// or `None` once the store has stopped. The changes may not be durable yet.
+    pub(super) fn wait_for_change(&self, limit: Duration) -> Option<Changed> {
+        self.shared.changes.take(limit)
+    }
+
+    /// Waits for this time, or until the replica connections close.
+    pub(super) fn pause(&self, time: Duration) {
+        self.stop.wait(time);
+    }
+
     /// Waits until everything that could be read so far is durable.
     pub(super) fn wait_until_durable(&self) -> Result<(), WriteError> {
         let issued = self.shared.read_state().issued;
@@ -265,6 +280,7 @@ impl RegistryStore {
             let (write, effects) = state.replica.write(blobs, now, operation)?;
             let done = state.wait_for(write);
             let reports = self.shared.perform(&mut state, effects);
+            self.shared.changes.push(state.replica.take_changed());
             (done, state.replica.is_single(), reports)
         };
         reports.iter().for_each(log_report);
@@ -338,6 +354,7 @@ impl Drop for RegistryStore {
 struct SharedStore {
     state: RwLock<State>,
     saves: Saves,
+    changes: ChangeQueue,
     database: Database,
     epoch: Instant,
 }
@@ -375,6 +392,7 @@ impl SharedStore {
         }
         let effects = event(&mut state.replica, moment(self.epoch));
         let reports = self.perform(&mut state, effects);
+        self.changes.push(state.replica.take_changed());
         drop(state);
         reports.iter().for_each(log_report);
     }

@@ -69,6 +69,31 @@ impl TlsStream {
         }
     }
 
+    /// Reads bytes that have arrived into the front of `buffer` and returns their number: 0 after
+    /// the other side has sent `close_notify`. Never waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` if no bytes have arrived; otherwise see [`TlsStream::read_until`].
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut inbound = lock(&self.inbound);
+        loop {
+            match read_plaintext(&mut self.connection(), &mut [IoSliceMut::new(buffer)]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            if inbound.is_empty() && inbound.fill_now(&self.socket)? == 0 {
+                self.connection().read_tls(&mut io::empty())?;
+                continue;
+            }
+            self.feed(&mut inbound)?;
+        }
+    }
+
+    /// The socket, to wait for bytes.
+    pub fn socket(&self) -> &Arc<TcpStream> {
+        &self.socket
+    }
+
     /// Whether the other side has closed the connection, as far as is known without waiting. A
     /// close that arrived after data is not detected before that data is read.
     pub fn has_ended(&self) -> bool {
@@ -200,6 +225,11 @@ impl TlsStream {
                 return Ok(());
             }
         }
+        self.feed(inbound)
+    }
+
+    /// Passes the bytes that have arrived to the TLS connection.
+    fn feed(&self, inbound: &mut Inbound) -> io::Result<()> {
         let mut connection = self.connection();
         let processed = inbound.feed(&mut connection);
         drop(connection);

@@ -1,18 +1,24 @@
-//! One open control connection: a request, its reply, and the time limits of both.
+//! One open control connection: a request, its reply, the time limits of both, and hints that
+//! arrive in between.
 
 use super::ConnectionError;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::peer::{Trust, TrustError};
 use crate::wire::access::{
-    AccessReplyMessage, AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME, MAX_FRAME, Token,
+    AccessAnswer, AccessReplyMessage, AccessRequest, AccessRequestMessage, Hint, MAX_FIRST_FRAME,
+    MAX_FRAME, Token,
 };
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long the transfer of a frame may take: sending a request, or receiving the rest of a reply.
 const FRAME: Duration = Duration::from_secs(10);
-/// A connection that was idle for longer is not used again: trackers close it at about that time.
-const REUSE: Duration = Duration::from_secs(20);
+/// A connection that was idle for longer is not used again. Trackers close it a minute later.
+const REUSE: Duration = Duration::from_secs(14 * 60);
+/// The most hints that are kept while a reply is awaited. Further ones are dropped: the numbers of
+/// the groups show that they were.
+const MAX_HINTS: usize = 100;
 
 /// How long a tracker may take to answer a write if other trackers are listed.
 const WRITE: Duration = Duration::from_secs(4);
@@ -70,6 +76,10 @@ pub(super) struct ControlConnection {
     last_used: Instant,
     /// Whether a token was sent on it. Before that, the tracker accepts short frames only.
     has_sent_token: bool,
+    /// Bytes of a frame that has not arrived whole.
+    unread: Vec<u8>,
+    is_watching: bool,
+    hints: Vec<Hint>,
 }
 
 impl ControlConnection {
@@ -89,7 +99,40 @@ impl ControlConnection {
             last_id: 0,
             last_used: Instant::now(),
             has_sent_token: false,
+            unread: Vec::new(),
+            is_watching: false,
+            hints: Vec::new(),
         }
+    }
+
+    /// Whether the tracker sends hints on it.
+    pub(super) fn is_watching(&self) -> bool {
+        self.is_watching
+    }
+
+    /// Takes the hints that have arrived.
+    pub(super) fn take_hints(&mut self) -> Vec<Hint> {
+        std::mem::take(&mut self.hints)
+    }
+
+    /// Its socket, to wait for hints.
+    pub(super) fn socket(&self) -> &Arc<TcpStream> {
+        self.stream.socket()
+    }
+
+    /// Reads the hints that have arrived. Never waits.
+    ///
+    /// # Errors
+    /// The connection cannot be used any longer.
+    pub(super) fn read_hints(&mut self) -> Result<(), ConnectionError> {
+        let unread = std::mem::take(&mut self.unread);
+        let mut reader = FrameReader::resume(&self.stream, MAX_FRAME, unread);
+        while let Some(body) = reader.next_now()? {
+            let hint = Hint::decode(body)?.ok_or(ConnectionError::OtherAnswer)?;
+            add(hint, &mut self.hints);
+        }
+        self.unread = reader.into_unread();
+        Ok(())
     }
 
     /// Whether the connection is probably still open at the tracker. A request on a connection that
@@ -117,18 +160,53 @@ impl ControlConnection {
         }
         self.has_sent_token |= token.is_some();
         write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer))?;
-        // A tracker sends only replies, so this reader never buffers a part of a further frame.
-        let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
-        let body = match reader.next(answer, FRAME) {
-            Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
-            body => body?,
-        };
-        let reply = AccessReplyMessage::decode(body)?;
+        let reply = self.read_reply(answer)?;
         if reply.id != request.id && reply.result.is_ok() {
             return Err(ConnectionError::OtherAnswer);
         }
+        // What happened before is a hint too.
+        if let Ok(AccessAnswer::Watching(groups)) = &reply.result {
+            self.is_watching = true;
+            let groups = groups.clone();
+            add(
+                Hint {
+                    groups,
+                    has_news: true,
+                    ..Hint::default()
+                },
+                &mut self.hints,
+            );
+        }
         self.last_used = Instant::now();
         Ok(reply)
+    }
+
+    /// Reads frames until one is a reply, which must begin to arrive within `limit`.
+    fn read_reply(&mut self, limit: Duration) -> Result<AccessReplyMessage, ConnectionError> {
+        let deadline = Instant::now() + limit;
+        let unread = std::mem::take(&mut self.unread);
+        let mut reader = FrameReader::resume(&self.stream, MAX_FRAME, unread);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let body = match reader.next(left, FRAME) {
+                Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
+                body => body?,
+            };
+            match Hint::decode(body)? {
+                Some(hint) => add(hint, &mut self.hints),
+                None => {
+                    let reply = AccessReplyMessage::decode(body)?;
+                    self.unread = reader.into_unread();
+                    return Ok(reply);
+                }
+            }
+        }
+    }
+}
+
+fn add(hint: Hint, hints: &mut Vec<Hint>) {
+    if hints.len() < MAX_HINTS {
+        hints.push(hint);
     }
 }
 

@@ -36,6 +36,11 @@ pub enum AccountError {
     /// No thread can be started for the request.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
+    /// The system has no free descriptor for the connections to trackers.
+    #[error(
+        "cannot prepare the connections to trackers: {0}; raise the limit on open files (ulimit -n)"
+    )]
+    NoDescriptor(#[source] std::io::Error),
     /// A tracker cannot prove that it belongs to this cluster.
     #[error(transparent)]
     Untrusted(TrustError),
@@ -93,7 +98,7 @@ impl AccountError {
             Self::NoTracker(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => "unreachable",
             Self::UnknownOutcome { .. } => "unknown-outcome",
             Self::Interrupted => "interrupted",
-            Self::Thread(_) => "system",
+            Self::Thread(_) | Self::NoDescriptor(_) => "system",
             Self::NoRandomness => "busy",
             Self::NoSuchName(_) | Self::NotHere(_) => "unknown-share",
             Self::Untrusted(_) => "untrusted",

@@ -15,15 +15,17 @@ mod inspection;
 mod round;
 mod shares;
 mod trackers;
+mod watching;
 
 use super::{ControlStatus, RunningCommand};
 pub use error::AccountError;
 pub(super) use inspection::{Inspection, inspect};
 pub use trackers::FirstUseNotice;
 
+use crate::net::Stop;
 use crate::storage::{LoginFile, StoredLogin};
 use crate::system::lock;
-use crate::wire::access::{AccessAnswer, AccessRequest, ListPage, ShortText, Token, WriteId};
+use crate::wire::access::{AccessAnswer, AccessRequest, Hint, ListPage, ShortText, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use attempts::{Attempts, NextRound};
@@ -53,6 +55,8 @@ pub struct Account {
     /// A tracker of the version before was found. Until this time, the peer sends no request that
     /// such a tracker does not understand.
     old_tracker_until: Mutex<Option<Instant>>,
+    /// A tracker has hinted at news, since [`Account::take_news_hint`].
+    has_news: AtomicBool,
 }
 
 /// A login that has begun.
@@ -93,12 +97,16 @@ impl Account {
         let file = LoginFile::new(folder);
         let login = file.load()?;
         Ok(Self {
-            trackers: Arc::new(ClusterTrackers::new(tracker_info, folder, first_use)),
+            trackers: Arc::new(
+                ClusterTrackers::new(tracker_info, folder, first_use)
+                    .map_err(AccountError::NoDescriptor)?,
+            ),
             command,
             file,
             login: Mutex::new(login),
             one_tracker_only: AtomicBool::new(false),
             old_tracker_until: Mutex::new(None),
+            has_news: AtomicBool::new(false),
         })
     }
 
@@ -211,6 +219,32 @@ impl Account {
         self.begin_login(&ask, Some(&login)).map(drop)
     }
 
+    /// Receives hints while a user is logged in, and passes them to `on_hint`, until the stop.
+    pub(super) fn watch(&self, stop: &Stop, on_hint: impl FnMut(Hint)) {
+        let token = || Some(self.current_login().ok()?.token);
+        self.trackers.watch(stop, token, on_hint);
+    }
+
+    /// There is news about the user.
+    pub(super) fn on_news(&self) {
+        self.has_news.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a tracker has hinted at news for the user, since the last call.
+    pub fn take_news_hint(&self) -> bool {
+        self.has_news.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a tracker sends hints to this peer.
+    pub fn is_watching(&self) -> bool {
+        self.trackers.is_watching()
+    }
+
+    /// Makes [`Account::watch`] look whether it should end, or whether a user has logged in.
+    pub(super) fn wake_watching(&self) {
+        self.trackers.wake_watching();
+    }
+
     /// Makes a request that returns nothing.
     ///
     /// # Errors
@@ -257,6 +291,8 @@ impl Account {
         let stored_in_file = self.file.store(&login);
         // Also if storing failed: the former login may have ended, for example by a new password.
         *stored = Some(login);
+        drop(stored);
+        self.wake_watching();
         stored_in_file.map_err(AccountError::Unstored)?;
         log::info!("{user} is logged in");
         Ok(LoggedIn {

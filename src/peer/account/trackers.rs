@@ -14,6 +14,7 @@
 use super::{
     AccountError, Attempts, ConnectionError, NextRound, Round, RoundReply,
     connection::{ControlConnection, TimeLimits},
+    watching::HintInbox,
 };
 use crate::net::{FrameIoError, HostNames};
 use crate::peer::announce::read_tracker_info;
@@ -23,6 +24,8 @@ use crate::wire::access::{AccessAnswer, AccessReplyMessage, AccessRequest, Clust
 use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -59,6 +62,7 @@ pub(super) struct ClusterTrackers {
     first_use: FirstUseNotice,
     known: Mutex<HashMap<HostPort, Known>>,
     names: HostNames,
+    pub(super) inbox: HintInbox,
 }
 
 /// What this peer remembers of a tracker.
@@ -66,6 +70,8 @@ pub(super) struct ClusterTrackers {
 struct Known {
     /// A connection that no request uses at the moment.
     idle: Option<ControlConnection>,
+    /// Whether the tracker sends hints, on the idle connection or on one that a request uses.
+    is_watched: bool,
     failures: u32,
     /// Until then, others are asked first.
     avoided_until: Option<Instant>,
@@ -86,14 +92,23 @@ enum Trouble {
 }
 
 impl ClusterTrackers {
-    pub(super) fn new(tracker_info: PathBuf, folder: &Path, first_use: FirstUseNotice) -> Self {
-        Self {
+    /// Nothing is known of the trackers yet.
+    ///
+    /// # Errors
+    /// The system has no free descriptor.
+    pub(super) fn new(
+        tracker_info: PathBuf,
+        folder: &Path,
+        first_use: FirstUseNotice,
+    ) -> io::Result<Self> {
+        Ok(Self {
             tracker_info,
             folder: folder.to_owned(),
             first_use,
             known: Mutex::default(),
             names: HostNames::default(),
-        }
+            inbox: HintInbox::new()?,
+        })
     }
 
     /// Asks the first tracker that answers.
@@ -352,11 +367,12 @@ impl ClusterTrackers {
     fn on_answered(
         &self,
         tracker: &HostPort,
-        connection: ControlConnection,
+        mut connection: ControlConnection,
         reply: AccessReplyMessage,
     ) -> AccessReplyMessage {
-        let mut known = lock(&self.known);
-        let known = known.entry(tracker.clone()).or_default();
+        let hints = connection.take_hints();
+        let mut all = lock(&self.known);
+        let known = all.entry(tracker.clone()).or_default();
         let serves = !matches!(&reply.result, Err(refused) if refused.kind.is_unserved());
         if serves {
             if known.failures > 0 {
@@ -366,22 +382,95 @@ impl ClusterTrackers {
         } else {
             known.avoided_until = Some(Instant::now() + AVOIDED.0);
         }
-        known.idle = Some(connection);
+        let was_watched = known.is_watched;
+        let surplus = known.keep(connection);
+        let is_concerned = was_watched || known.is_watched;
+        drop(all);
+        // Closing a connection writes to its socket.
+        drop(surplus);
+        if is_concerned {
+            self.inbox.add(hints);
+        }
         reply
     }
 
     fn on_failed(&self, tracker: &HostPort) {
-        let mut known = lock(&self.known);
-        let known = known.entry(tracker.clone()).or_default();
+        let mut all = lock(&self.known);
+        let known = all.entry(tracker.clone()).or_default();
         let pause = AVOIDED.0 * (1 << known.failures.min(8));
         known.failures = known.failures.saturating_add(1);
         known.avoided_until = Some(Instant::now() + pause.min(AVOIDED.1));
-        known.idle = None;
+        let idle = known.idle.take();
+        let was_watched = std::mem::take(&mut known.is_watched);
+        drop(all);
+        drop(idle);
+        if was_watched {
+            self.inbox.wake();
+        }
+    }
+
+    /// Whether a tracker sends hints.
+    pub(super) fn is_watching(&self) -> bool {
+        lock(&self.known).values().any(|known| known.is_watched)
+    }
+
+    /// Makes the thread that watches look at everything again.
+    pub(super) fn wake_watching(&self) {
+        self.inbox.wake();
+    }
+
+    /// The sockets of the idle connections on which hints may arrive.
+    pub(super) fn watched_sockets(&self) -> Vec<Arc<TcpStream>> {
+        let known = lock(&self.known);
+        let idle = known.values().filter_map(|known| known.idle.as_ref());
+        let watched = idle.filter(|connection| connection.is_watching());
+        watched
+            .map(|connection| Arc::clone(connection.socket()))
+            .collect()
+    }
+
+    /// Reads the hints that have arrived on idle connections.
+    pub(super) fn read_hints(&self) {
+        let mut hints = Vec::new();
+        let mut broken = Vec::new();
+        // Reading never waits, so the lock is held meanwhile: no request opens a second connection.
+        for (tracker, known) in lock(&self.known).iter_mut() {
+            let Some(idle) = known.idle.as_mut().filter(|idle| idle.is_watching()) else {
+                continue;
+            };
+            let read = idle.read_hints();
+            hints.extend(idle.take_hints());
+            if let Err(error) = read {
+                log::debug!("the tracker at {tracker} sends no more hints: {error}");
+                known.is_watched = false;
+                broken.extend(known.idle.take());
+            }
+        }
+        drop(broken);
+        if !hints.is_empty() {
+            self.inbox.add(hints);
+        }
     }
 
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     pub(super) fn info(&self) -> Result<TrackerInfo, AccountError> {
         read_tracker_info(&self.tracker_info).map_err(AccountError::TrackerInfo)
+    }
+}
+
+impl Known {
+    /// Keeps a connection for the next request. Returns the one that is not needed. A connection
+    /// that watches is kept rather than another one.
+    fn keep(&mut self, connection: ControlConnection) -> Option<ControlConnection> {
+        if self
+            .idle
+            .as_ref()
+            .is_some_and(ControlConnection::is_watching)
+        {
+            return Some(connection);
+        }
+        self.is_watched = connection.is_watching();
+        self.idle.replace(connection)
     }
 }
 
@@ -397,9 +486,9 @@ impl Trouble {
 
 fn is_late(error: &TrustError) -> bool {
     match error {
-        TrustError::Connect { source, .. } => source.kind() == std::io::ErrorKind::TimedOut,
+        TrustError::Connect { source, .. } => source.kind() == io::ErrorKind::TimedOut,
         TrustError::Tls { source, .. } => match &**source {
-            crate::net::TlsError::Handshake(error) => error.kind() == std::io::ErrorKind::TimedOut,
+            crate::net::TlsError::Handshake(error) => error.kind() == io::ErrorKind::TimedOut,
             _ => false,
         },
         _ => false,

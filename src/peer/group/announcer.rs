@@ -78,6 +78,13 @@ impl GroupAnnouncer {
         self.changed.notify_all();
     }
 
+    /// Announces all transfers of a membership at this time, if they are not announced earlier.
+    pub(super) fn announce_group_by(&self, membership: &Membership, at: Instant) {
+        let is_affected = |task: &GroupTransfer| task.group.membership == *membership;
+        lock(&self.schedule).announce_by(is_affected, at);
+        self.changed.notify_all();
+    }
+
     /// What is known of shares whose files have changed.
     pub(crate) fn changed_files(&self) -> &ChangedFiles {
         &self.changed_files

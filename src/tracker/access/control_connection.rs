@@ -68,7 +68,7 @@ fn answer_requests(
             );
             return Ok(());
         }
-        let reply = registrar.answer(request, from.ip()).encode();
+        let reply = registrar.answer(request, from.ip(), None).encode();
         write_frame(stream, &reply, MAX_FRAME, FRAME_TIMEOUT)?;
     }
 }

@@ -8,9 +8,10 @@
 use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
-    AccessSettings, ChangedShares, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites,
-    InviteCode, Login, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
-    TOKEN_LIFETIME, check_new_password, from_refusal, from_write_error, no_randomness, refused,
+    AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
+    IdempotentWrites, InviteCode, Login, Logins, OperatorAccess, PortChecks, Registration,
+    RequestContext, TOKEN_LIFETIME, Wake, Watch, check_new_password, from_refusal,
+    from_write_error, no_randomness, numbers_of_groups, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
@@ -39,6 +40,7 @@ pub(in crate::tracker) struct Registrar {
     shares: GroupShares,
     changed_shares: ChangedShares,
     port_checks: PortChecks,
+    hints: Arc<Hints>,
     registration: Registration,
 }
 
@@ -57,11 +59,20 @@ impl Registrar {
             announce_interval,
             certificate_lifetime,
         } = settings;
+        let logins = Arc::new(Logins::start(Arc::clone(&store), cluster)?);
+        let hints = Arc::new(Hints::new(Arc::clone(&store), Arc::clone(&logins)));
+        hints.start()?;
         Ok(Self {
-            logins: Arc::new(Logins::start(Arc::clone(&store), cluster)?),
+            logins,
             writes: IdempotentWrites::new(Arc::clone(&store)),
             changed_shares: ChangedShares::new(Arc::clone(&store)),
-            shares: GroupShares::new(Arc::clone(&store), announce_interval, certificate_lifetime),
+            shares: GroupShares::new(
+                Arc::clone(&store),
+                Arc::clone(&hints),
+                announce_interval,
+                certificate_lifetime,
+            ),
+            hints,
             port_checks: PortChecks::default(),
             registration,
             store,
@@ -87,8 +98,26 @@ impl Registrar {
         self.logins.stop();
     }
 
-    /// Answers one request. `from` is the address of the peer.
-    pub(super) fn answer(&self, request: AccessRequestMessage, from: IpAddr) -> AccessReplyMessage {
+    /// Waits until the thread for hints has ended. It ends when the registry store stops.
+    pub(in crate::tracker) fn wait(&self) {
+        self.hints.wait();
+    }
+
+    /// Begins to send hints for the login of this token, if it is valid.
+    pub(super) fn watch(&self, token: Option<&Token>, wake: Wake) -> Option<Watch> {
+        let login = self.logins.read_token(token?).ok()?;
+        self.logins.check_login(&login).ok()?;
+        Some(self.hints.watch(login, wake))
+    }
+
+    /// Answers one request. `from` is the address of the peer. `watch` belongs to the connection, if
+    /// the peer watches on it.
+    pub(super) fn answer(
+        &self,
+        request: AccessRequestMessage,
+        from: IpAddr,
+        watch: Option<&Watch>,
+    ) -> AccessReplyMessage {
         let AccessRequestMessage { id, token, ask } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
@@ -96,7 +125,7 @@ impl Registrar {
             ask,
             AccessRequest::Announce(_) | AccessRequest::Cluster | AccessRequest::CheckPort { .. }
         );
-        let mut result = self.dispatch(token, ask, from).map(|done| {
+        let mut result = self.dispatch(token, ask, from, watch).map(|done| {
             (renewed, only_here) = (done.renewed, done.durability == Durability::OnlyHere);
             done.answer
         });
@@ -124,6 +153,7 @@ impl Registrar {
         token: Option<Token>,
         ask: AccessRequest,
         from: IpAddr,
+        watch: Option<&Watch>,
     ) -> Result<CompletedRequest, AccessRefusal> {
         match ask {
             AccessRequest::Cluster => {
@@ -158,7 +188,7 @@ impl Registrar {
             AccessRequest::Login { user, password } => {
                 self.logins.log_in(&user, &password, from)?.into()
             }
-            ask => self.dispatch_with_login(token, ask, from)?,
+            ask => self.dispatch_with_login(token, ask, from, watch)?,
         })
     }
 
@@ -178,6 +208,7 @@ impl Registrar {
         token: Option<Token>,
         ask: AccessRequest,
         from: IpAddr,
+        watch: Option<&Watch>,
     ) -> Result<CompletedRequest, AccessRefusal> {
         let token = token.ok_or_else(|| {
             refused(
@@ -193,7 +224,7 @@ impl Registrar {
             return Ok(done);
         }
         self.logins.check_login(&login)?;
-        let context = RequestContext::new(&login, &token, from);
+        let context = RequestContext::new(&login, &token, from, watch);
         let ends_login = matches!(
             ask,
             AccessRequest::Logout { .. } | AccessRequest::ChangePassword { .. }
@@ -332,6 +363,9 @@ impl Registrar {
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
+            AccessRequest::Watch => Ok(AccessAnswer::Watching(
+                store.read(|registry| numbers_of_groups(registry, account)),
+            )),
             AccessRequest::Announce(announce) => self.shares.announce(context, &announce),
             AccessRequest::ChangedShares { group, changed } => {
                 self.changed_shares.exchange(context, &group, &changed)

@@ -4,7 +4,7 @@
 //! catalogue (`registry`), and the links between members, which do not pass through a tracker.
 
 use super::{
-    IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
+    Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
     RequestContext, UploadError, account_label, from_refusal, no_randomness, refused,
     views::parse_cursor,
 };
@@ -22,12 +22,16 @@ use crate::wire::access::{
 };
 use crate::wire::control::{InfoPart, MAX_PAGE};
 use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Former members are reported to the others until their last certificate has expired, and for this
 /// time longer, because clocks differ.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
+/// A download that knows fewer other peers is told of each new one.
+const FEW_PEERS: usize = 3;
 
 /// The shares and swarms of groups.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub(super) struct GroupShares {
     info_cache: InfoCache,
     /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Swarms,
+    hints: Arc<Hints>,
     /// How long the certificate of a member is valid.
     certificate_lifetime: Duration,
     epoch: Instant,
@@ -46,6 +51,7 @@ pub(super) struct GroupShares {
 impl GroupShares {
     pub(super) fn new(
         store: Arc<RegistryStore>,
+        hints: Arc<Hints>,
         announce_interval: Duration,
         certificate_lifetime: Duration,
     ) -> Self {
@@ -54,6 +60,7 @@ impl GroupShares {
             uploads: InfoUploads::default(),
             info_cache: InfoCache::default(),
             swarms: Swarms::new(announce_interval, SwarmLimits::for_groups()),
+            hints,
             certificate_lifetime,
             epoch: Instant::now(),
             store,
@@ -271,7 +278,28 @@ impl GroupShares {
             .swarms
             .announce(now, &request, context.from, AnswerFamilies::Both);
         let response = response.map_err(|refusal| refused(AccessErrorKind::Busy, refusal))?;
+        self.hint_about(context, announces.port(), announce, response.peers.len());
         Ok((share_group, response))
+    }
+
+    /// Tells peers that lack others of this one, and notes whether this one lacks others.
+    fn hint_about(
+        &self,
+        context: &RequestContext<'_>,
+        port: NonZeroU16,
+        announce: &SwarmAnnounce,
+        other_peers: usize,
+    ) {
+        let (info_hash, event) = (announce.info_hash, announce.event);
+        let is_stopped = event == Some(GroupAnnounceEvent::Stopped);
+        if let Some(watch) = context.watch {
+            let lacks = !is_stopped && announce.left > 0 && other_peers < FEW_PEERS;
+            self.hints.set_lacking(watch, info_hash, lacks);
+        }
+        if event.is_some() && !is_stopped {
+            let address = SocketAddr::new(context.from, port.get());
+            self.hints.on_new_peer(info_hash, address, context.watch);
+        }
     }
 
     /// Drops peers from the swarms of groups if they have been silent for too long.

@@ -5,8 +5,8 @@
 //! order.
 
 use super::{
-    Catalogue, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin, Row, RowId,
-    Rows, Sequence, Span, UserName,
+    Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin,
+    Row, RowId, Rows, Sequence, Span, UserName,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
@@ -28,6 +28,8 @@ pub(super) struct Index {
     pub(super) current_groups: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
     /// For each account, the groups that it has ever asked to join or created.
     past_or_current_groups: HashMap<RowId, BTreeSet<RowId>>,
+    /// The numbers of groups, and what has changed.
+    pub(super) changes: Changes,
 }
 
 impl Index {
@@ -47,6 +49,11 @@ impl Index {
             self.invites.remove(&row.code);
         }
         let Some(row) = rows.get(&id) else { return };
+        let owner = match row {
+            Row::Membership(row) => self.owner(row.group),
+            _ => None,
+        };
+        self.changes.update_row(before, Some(row), owner);
         for version in row.versions() {
             let write = (version.stamp.origin(), version.sequence);
             self.writes.entry(write).or_default().insert(id);

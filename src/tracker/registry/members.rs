@@ -47,6 +47,11 @@ impl GroupMembers {
         self.seniority.len()
     }
 
+    /// The members, the most senior first.
+    pub(super) fn member_ids(&self) -> impl Iterator<Item = RowId> {
+        self.seniority.iter().map(|(_, account)| *account)
+    }
+
     /// All accounts that have ever been in the group or asked to join it.
     pub(super) fn accounts(&self) -> impl Iterator<Item = RowId> {
         self.accounts.keys().copied()

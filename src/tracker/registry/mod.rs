@@ -96,6 +96,7 @@
 mod accounts;
 mod catalogue;
 mod change;
+mod changes;
 mod compare;
 mod dump;
 mod encoding;
@@ -122,6 +123,7 @@ pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, U
 pub use accounts::NewAccount;
 pub use catalogue::{ShareCursor, ShareCursorError};
 pub use change::{Change, Span, VersionVector};
+pub use changes::{ChangeNumbers, Changed};
 pub use compare::{Difference, DifferenceDetail};
 pub use dump::Dump;
 pub use encoding::DecodeError;
@@ -145,6 +147,7 @@ pub use update::{LoadError, MergeError, Stale, Update};
 
 use crate::wire::name;
 use catalogue::Catalogue;
+use changes::Changes;
 use index::Index;
 use members::{GroupMembers, MembershipState, live_rows, membership};
 use names::NameClaims;

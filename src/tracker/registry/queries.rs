@@ -115,6 +115,12 @@ impl Registry {
         members.map_or(0, GroupMembers::count)
     }
 
+    /// The members of a group, in no particular order.
+    pub fn member_ids(&self, group: RowId) -> Vec<RowId> {
+        let members = self.index.members.get(&group).into_iter();
+        members.flat_map(GroupMembers::member_ids).collect()
+    }
+
     /// The role of an account in a group.
     pub fn role(&self, group: RowId, account: RowId) -> GroupRole {
         match self.index.state_of(group, account) {

@@ -8,8 +8,9 @@
 //! - An update is applied to the revision that it was made from, or not at all.
 
 use super::{
-    Change, Clock, Drift, GroupMembers, Index, LoadError, Membership, MergeError, Origin, Refusal,
-    Row, RowId, Rows, Sequence, Span, Stale, Update, Version, VersionVector, membership, millis,
+    Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, Membership,
+    MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update, Version,
+    VersionVector, membership, millis,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -101,6 +102,8 @@ impl Registry {
             registry.insert(row);
         }
         registry.versions = versions;
+        // What was stored is no change.
+        registry.take_changed();
         Ok(registry)
     }
 
@@ -178,6 +181,16 @@ impl Registry {
         self.versions = update.versions;
         self.revision += 1;
         Ok(())
+    }
+
+    /// What has changed since the last call.
+    pub fn take_changed(&mut self) -> Changed {
+        self.index.changes.take()
+    }
+
+    /// The numbers of a group, which show a peer whether it missed a hint.
+    pub fn change_numbers(&self, group: RowId) -> ChangeNumbers {
+        self.index.changes.numbers(group)
     }
 
     /// Whether merging the change at `now` would change nothing. A row that is missing here and has

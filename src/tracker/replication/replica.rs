@@ -15,7 +15,8 @@ use super::{
 };
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
-    Change, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update, VersionVector,
+    Change, Changed, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update,
+    VersionVector,
 };
 use crate::wire::control::InfoPart;
 use crate::wire::replica::{Encoded, PROTOCOL, ReplicaMessage, TrackerNumber};
@@ -101,6 +102,11 @@ impl Replica {
     /// The registry in memory. Its last changes may not be durable yet.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What has changed in the registry since the last call.
+    pub fn take_changed(&mut self) -> Changed {
+        self.registry.take_changed()
     }
 
     /// Whether no other tracker is listed.

@@ -8,7 +8,8 @@
 //!
 //! An [`AccessRequestMessage`] carries a number that the peer chooses, and its
 //! [`AccessReplyMessage`] repeats the number. A request that needs a login carries its token. A
-//! tracker keeps no state for a connection, so any request may go to any tracker. A request that
+//! tracker keeps no state for a connection but what the peer watches, so any request may go to any
+//! tracker. A request that
 //! changes the registry carries a [`WriteId`]: if a peer sends the same request again with the same
 //! id, to any tracker, it is carried out only once. Long lists come in pages of at most
 //! [`MAX_PAGE`] entries.
@@ -21,6 +22,7 @@ mod cluster;
 mod entry;
 mod error;
 mod fields;
+mod hint;
 mod port_check;
 mod refused;
 mod reply;
@@ -41,6 +43,7 @@ pub use fields::{
     KEY_REQUEST, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions, ShortText, Token,
     WriteId,
 };
+pub use hint::{GroupNumbers, Hint, MAX_HINTED, NewPeers};
 pub use port_check::{PortCheck, PortState};
 pub use refused::AccessRefusal;
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};

@@ -179,6 +179,9 @@ pub enum AccessRequest {
     /// Announces to swarms of a group. The answer is [`super::AccessAnswer::Peers`], which has a
     /// result for each announce.
     Announce(AnnounceBatch),
+    /// Asks for hints on this connection from now on: see [`super::Hint`]. The answer is
+    /// [`super::AccessAnswer::Watching`], with the groups as they are now.
+    Watch,
     /// Requests the state of the cluster. The answer is [`super::AccessAnswer::Cluster`], even if
     /// the tracker does not serve other requests.
     Cluster,
@@ -273,6 +276,7 @@ impl AccessRequestMessage {
             }
             AccessRequest::Logout { .. }
             | AccessRequest::Cluster
+            | AccessRequest::Watch
             | AccessRequest::CreateGroup { .. }
             | AccessRequest::JoinGroup { .. }
             | AccessRequest::AcceptRequest { .. }
@@ -324,6 +328,7 @@ impl AccessRequest {
             Self::Withdraw { .. } => "withdraw",
             Self::Announce(_) => "announce",
             Self::ChangedShares { .. } => "changed_shares",
+            Self::Watch => "watch",
             Self::Cluster => "cluster",
             Self::CheckPort { .. } => "check_port",
             Self::ListDecisions { .. } => "news",
@@ -428,6 +433,7 @@ impl AccessRequest {
                 group: fields.parsed("group")?,
                 changed: fields.list("changed", fields::read_info_hash)?,
             },
+            "watch" => Self::Watch,
             "cluster" => Self::Cluster,
             "check_port" => Self::CheckPort {
                 port: fields.port("port")?,
@@ -477,6 +483,7 @@ impl AccessRequest {
             | Self::Metainfo { .. }
             | Self::Announce(_)
             | Self::ChangedShares { .. }
+            | Self::Watch
             | Self::Cluster
             | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => None,
@@ -518,6 +525,7 @@ impl AccessRequest {
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
             | Self::Announce(_)
+            | Self::Watch
             | Self::Cluster
             | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => (None, None),

@@ -24,6 +24,7 @@
 //! | `New` | a failure | `New`, after a pause that doubles |
 //! | `New` | `announce_soon` | `New`, with the event pending |
 //! | `Listed` | `announce_soon` | `Listed`, due now |
+//! | `Listed` | `announce_by` | `Listed`, due then or earlier; after an announce in progress too |
 //! | `Listed` | an answer | `Listed`, due at the interval; at once if an event is pending |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
 //! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
@@ -131,6 +132,16 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     ) {
         self.change_all(Some(info_hash), |_, task| {
             task.announce_soon(event, now);
+            true
+        });
+    }
+
+    /// Makes an announce of these tasks due at `at`, unless one is due earlier.
+    pub(crate) fn announce_by(&mut self, is_affected: impl Fn(&P) -> bool, at: Instant) {
+        self.change_all(None, |_, task| {
+            if is_affected(&task.payload) {
+                task.announce_by(at);
+            }
             true
         });
     }

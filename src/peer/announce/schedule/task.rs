@@ -13,6 +13,8 @@ pub(crate) struct AnnounceTask<P> {
     /// The earliest time for an announce, which the tracker asked for.
     not_before: Instant,
     in_progress: Option<AnnounceInProgress>,
+    /// When an announce is due after the one in progress, if the interval does not end earlier.
+    again: Option<Instant>,
     failures: u32,
     reached: Option<bool>,
     trouble: Option<String>,
@@ -58,6 +60,7 @@ impl<P> AnnounceTask<P> {
                 is_former,
                 ..announce
             }),
+            again: None,
             failures: 0,
             reached: None,
             trouble: None,
@@ -156,6 +159,15 @@ impl<P> AnnounceTask<P> {
                 }
             }
             State::Stopping | State::Suspended | State::Leaving { .. } => {}
+        }
+    }
+
+    /// Makes an announce due at `at`, unless one is due earlier. One in progress may have been too
+    /// early, so it is repeated.
+    pub(super) fn announce_by(&mut self, at: Instant) {
+        if matches!(self.state, State::Listed { .. }) {
+            self.due = self.due.min(at);
+            self.again = self.in_progress.map(|_| at);
         }
     }
 
@@ -277,6 +289,9 @@ impl<P> AnnounceTask<P> {
         };
         self.failures = 0;
         self.due = answer.due(pace, now);
+        if let Some(again) = self.again.take() {
+            self.due = self.due.min(again.max(now));
+        }
         self.not_before = match self.event() {
             Some(_) => now,
             None => answer.earliest(now),

@@ -1,0 +1,72 @@
+//! What a peer does with the hints of a tracker.
+//!
+//! A hint only makes an announce or a question due earlier. Announces find out what is withdrawn
+//! and who has left, as they would without hints.
+
+use super::GroupAnnouncer;
+use crate::peer::announce::Announced;
+use crate::peer::{Account, Membership, Transfers};
+use crate::wire::access::{GroupNumbers, Hint, NewPeers};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// The announces that follow from one hint are spread over this time, because all members get it at
+/// the same moment.
+const SPREAD: Duration = Duration::from_millis(500);
+
+/// Acts on hints, and remembers the numbers of groups.
+#[derive(Debug)]
+pub(crate) struct HintReader<'a> {
+    account: &'a Account,
+    transfers: &'a Transfers,
+    announcer: &'a GroupAnnouncer,
+    /// For each membership, the number `ended` that was received last.
+    ended: HashMap<Membership, u64>,
+}
+
+impl<'a> HintReader<'a> {
+    pub(crate) fn new(
+        account: &'a Account,
+        transfers: &'a Transfers,
+        announcer: &'a GroupAnnouncer,
+    ) -> Self {
+        Self {
+            account,
+            transfers,
+            announcer,
+            ended: HashMap::new(),
+        }
+    }
+
+    /// Acts on a hint.
+    pub(crate) fn on_hint(&mut self, hint: Hint) {
+        let Some(user) = self.account.user() else {
+            return;
+        };
+        for GroupNumbers { group, ended, .. } in hint.groups {
+            let user = user.clone();
+            let membership = Membership { user, group };
+            let former = self.ended.insert(membership.clone(), ended);
+            if former.is_some_and(|former| former != ended) {
+                let at = Instant::now() + SPREAD.mul_f64(fastrand::f64());
+                self.announcer.announce_group_by(&membership, at);
+            }
+        }
+        for NewPeers {
+            info_hash,
+            addresses,
+        } in hint.swarms
+        {
+            let transfer = self.transfers.transfer(info_hash);
+            let is_of_user = |membership: &Membership| membership.user == user;
+            if let Some(transfer) = transfer
+                && transfer.plan.group.as_ref().is_some_and(is_of_user)
+            {
+                transfer.add_peers(addresses);
+            }
+        }
+        if hint.has_news {
+            self.account.on_news();
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Hints to peers that watch their groups: what has changed, so that they need not ask again and
+//! again.
+//!
+//! In scope: who gets which hint, and how much waits for each connection. Out of scope: sending
+//! (`control_connection`), and what a peer does with a hint.
+//!
+//! A hint that waits names groups and swarms only. Its contents are read from the registry when it
+//! is sent, and so is the membership. So what waits for one connection is bounded, and a slow
+//! connection misses nothing that it would not learn from the next hint.
+//!
+//! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
+
+use super::{Login, Logins};
+use crate::system::lock;
+use crate::torrent::InfoHash;
+use crate::tracker::Threads;
+use crate::tracker::registry::{Changed, GroupRole, Registry, RowId};
+use crate::tracker::store::RegistryStore;
+use crate::wire::access::{GroupNumbers, Hint, MAX_HINTED, NewPeers};
+use crate::wire::control::MAX_PAGE;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::Builder;
+use std::time::Duration;
+
+/// The longest wait for a change before the thread looks whether it should end.
+const LONG_WAIT: Duration = Duration::from_secs(3600);
+/// Time for which the thread gathers changes after each connection that it has woken. A burst of
+/// changes in a large group then takes a small part of one processor.
+const PAUSE_PER_CONNECTION: Duration = Duration::from_micros(100);
+/// The longest time for which the thread gathers changes.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+/// The most connections that are told of new peers of one swarm. A swarm with more peers that lack
+/// others has enough peers.
+const MAX_LACKING: usize = 50;
+/// The most addresses of one swarm in a hint.
+const MAX_NEW_PEERS: usize = 20;
+
+/// Makes the connection of a peer send what waits for it. Called from any thread; never blocks.
+pub(in crate::tracker) type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The connections that watch, and what waits for each of them.
+pub(super) struct Hints {
+    store: Arc<RegistryStore>,
+    logins: Arc<Logins>,
+    state: Mutex<State>,
+    threads: Threads,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct WatchId(u64);
+
+#[derive(Default)]
+struct State {
+    last_id: u64,
+    watching: HashMap<WatchId, Watching>,
+    accounts: HashMap<RowId, BTreeSet<WatchId>>,
+    /// For each swarm, the connections whose peers lack others, oldest first.
+    lacking: HashMap<InfoHash, VecDeque<WatchId>>,
+}
+
+/// A connection that watches.
+struct Watching {
+    account: RowId,
+    wake: Wake,
+    groups: BTreeSet<RowId>,
+    swarms: BTreeMap<InfoHash, Vec<SocketAddr>>,
+    has_news: bool,
+    /// The swarms for which the connection is in [`State::lacking`].
+    lacks: BTreeSet<InfoHash>,
+}
+
+/// The watching of one connection. It ends when this is dropped.
+pub(in crate::tracker) struct Watch {
+    hints: Arc<Hints>,
+    id: WatchId,
+    login: Login,
+}
+
+/// What waits for a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::tracker) enum Waiting {
+    Nothing,
+    Hint(Hint),
+    /// The login has ended: the peer must not get any more hints.
+    LoginEnded,
+}
+
+impl Hints {
+    pub(super) fn new(store: Arc<RegistryStore>, logins: Arc<Logins>) -> Self {
+        Self {
+            store,
+            logins,
+            state: Mutex::default(),
+            threads: Threads::default(),
+        }
+    }
+
+    /// Starts the thread that passes changes of the registry on. It ends with the registry store.
+    ///
+    /// # Errors
+    /// The system cannot start a thread.
+    pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
+        let hints = Arc::downgrade(self);
+        let store = Arc::clone(&self.store);
+        let thread = Builder::new().name("hints".to_owned());
+        self.threads.start(thread, move || {
+            while let Some(changed) = store.wait_for_change(LONG_WAIT) {
+                let Some(hints) = hints.upgrade() else { return };
+                let woken = u32::try_from(hints.on_changed(&changed)).unwrap_or(u32::MAX);
+                drop(hints);
+                store.pause(PAUSE_PER_CONNECTION.saturating_mul(woken).min(MAX_PAUSE));
+            }
+        })
+    }
+
+    /// Waits until the thread has ended.
+    pub(super) fn wait(&self) {
+        self.threads.wait();
+    }
+
+    /// Hints for this login go to the connection of `wake` from now on.
+    pub(super) fn watch(self: &Arc<Self>, login: Login, wake: Wake) -> Watch {
+        let mut state = lock(&self.state);
+        state.last_id += 1;
+        let id = WatchId(state.last_id);
+        let account = login.account;
+        let watching = Watching {
+            account,
+            wake,
+            groups: BTreeSet::new(),
+            swarms: BTreeMap::new(),
+            has_news: false,
+            lacks: BTreeSet::new(),
+        };
+        state.watching.insert(id, watching);
+        state.accounts.entry(account).or_default().insert(id);
+        drop(state);
+        Watch {
+            hints: Arc::clone(self),
+            id,
+            login,
+        }
+    }
+
+    /// The number of connections that watch.
+    pub(super) fn connections(&self) -> usize {
+        lock(&self.state).watching.len()
+    }
+
+    /// Adds hints about these changes. Returns the number of connections that get one.
+    fn on_changed(&self, changed: &Changed) -> usize {
+        let mut woken = Vec::new();
+        for group in &changed.groups {
+            let members = self.store.read(|registry| registry.member_ids(*group));
+            let add = |watching: &mut Watching| watching.groups.insert(*group);
+            lock(&self.state).add(&members, add, &mut woken);
+        }
+        let accounts: Vec<RowId> = changed.accounts.iter().copied().collect();
+        let add = |watching: &mut Watching| !std::mem::replace(&mut watching.has_news, true);
+        lock(&self.state).add(&accounts, add, &mut woken);
+        woken.iter().for_each(|wake| wake());
+        woken.len()
+    }
+
+    /// A peer at this address has joined a swarm, or has become a seed of it. Those who lack peers
+    /// get a hint. `from` watches on the connection of that peer.
+    pub(super) fn on_new_peer(
+        &self,
+        info_hash: InfoHash,
+        address: SocketAddr,
+        from: Option<&Watch>,
+    ) {
+        let mut woken = Vec::new();
+        let mut state = lock(&self.state);
+        let own = from.map(|watch| watch.id);
+        let State {
+            watching, lacking, ..
+        } = &mut *state;
+        let lacking = lacking.get(&info_hash).into_iter().flatten();
+        for id in lacking.filter(|id| Some(**id) != own) {
+            let Some(watching) = watching.get_mut(id) else {
+                continue;
+            };
+            let has_room = watching.swarms.len() < MAX_HINTED;
+            if !has_room && !watching.swarms.contains_key(&info_hash) {
+                continue;
+            }
+            let addresses = watching.swarms.entry(info_hash).or_default();
+            if addresses.len() < MAX_NEW_PEERS && !addresses.contains(&address) {
+                addresses.push(address);
+                woken.push(Arc::clone(&watching.wake));
+            }
+        }
+        drop(state);
+        woken.iter().for_each(|wake| wake());
+    }
+
+    /// The peer that watches here lacks other peers in a swarm, or does not.
+    pub(super) fn set_lacking(&self, watch: &Watch, info_hash: InfoHash, lacks: bool) {
+        let mut state = lock(&self.state);
+        let Some(watching) = state.watching.get_mut(&watch.id) else {
+            return;
+        };
+        match lacks {
+            true if watching.lacks.len() < MAX_HINTED && watching.lacks.insert(info_hash) => {
+                let lacking = state.lacking.entry(info_hash).or_default();
+                lacking.push_back(watch.id);
+                if lacking.len() > MAX_LACKING
+                    && let Some(first) = lacking.pop_front()
+                    && let Some(first) = state.watching.get_mut(&first)
+                {
+                    first.lacks.remove(&info_hash);
+                }
+            }
+            false if watching.lacks.remove(&info_hash) => {
+                state.remove_lacking(watch.id, info_hash);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Debug for Hints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hints").finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Adds something to what waits for all connections of these accounts. `add` returns whether it
+    /// is new.
+    fn add(
+        &mut self,
+        accounts: &[RowId],
+        add: impl Fn(&mut Watching) -> bool,
+        woken: &mut Vec<Wake>,
+    ) {
+        for account in accounts {
+            for id in self.accounts.get(account).into_iter().flatten() {
+                if let Some(watching) = self.watching.get_mut(id)
+                    && add(watching)
+                {
+                    woken.push(Arc::clone(&watching.wake));
+                }
+            }
+        }
+    }
+
+    fn remove_lacking(&mut self, id: WatchId, info_hash: InfoHash) {
+        if let Some(lacking) = self.lacking.get_mut(&info_hash) {
+            lacking.retain(|other| *other != id);
+            if lacking.is_empty() {
+                self.lacking.remove(&info_hash);
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Takes what waits for the connection. Of groups in which the user is a member no more,
+    /// nothing is left.
+    pub(in crate::tracker) fn take(&self) -> Waiting {
+        if self.hints.logins.check_login(&self.login).is_err() {
+            return Waiting::LoginEnded;
+        }
+        let (groups, swarms, has_news) = {
+            let mut state = lock(&self.hints.state);
+            let Some(watching) = state.watching.get_mut(&self.id) else {
+                return Waiting::Nothing;
+            };
+            let mut groups = std::mem::take(&mut watching.groups);
+            if groups.len() > MAX_HINTED
+                && let Some(first) = groups.iter().nth(MAX_HINTED).copied()
+            {
+                watching.groups = groups.split_off(&first);
+            }
+            let swarms = std::mem::take(&mut watching.swarms);
+            (groups, swarms, std::mem::take(&mut watching.has_news))
+        };
+        let account = self.login.account;
+        let hint = self.hints.store.read(|registry| {
+            let numbers = |group| group_numbers(registry, group, account);
+            let groups = groups.into_iter().filter_map(numbers).collect();
+            let swarms = swarms.into_iter();
+            let swarms = swarms.filter(|(it, _)| registry.group_for_swarm(account, *it).is_some());
+            let swarms = swarms.map(|(info_hash, addresses)| NewPeers {
+                info_hash,
+                addresses,
+            });
+            Hint {
+                groups,
+                swarms: swarms.collect(),
+                has_news,
+            }
+        });
+        match hint == Hint::default() {
+            true => Waiting::Nothing,
+            false => Waiting::Hint(hint),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut state = lock(&self.hints.state);
+        let Some(watching) = state.watching.remove(&self.id) else {
+            return;
+        };
+        if let Some(ids) = state.accounts.get_mut(&watching.account) {
+            ids.remove(&self.id);
+            if ids.is_empty() {
+                state.accounts.remove(&watching.account);
+            }
+        }
+        for info_hash in watching.lacks {
+            state.remove_lacking(self.id, info_hash);
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.id).finish()
+    }
+}
+
+/// The numbers of all groups of an account, at most [`MAX_PAGE`] groups.
+pub(super) fn numbers_of_groups(registry: &Registry, account: RowId) -> Vec<GroupNumbers> {
+    let groups = registry.groups_of(account, None, MAX_PAGE).items;
+    let groups = groups.into_iter().map(|group| group.id);
+    let numbers = groups.filter_map(|group| group_numbers(registry, group, account));
+    numbers.collect()
+}
+
+/// The numbers of a group, if the account is a member.
+fn group_numbers(registry: &Registry, group: RowId, account: RowId) -> Option<GroupNumbers> {
+    let is_member = registry.role(group, account) >= GroupRole::Member;
+    let numbers = registry.change_numbers(group);
+    Some(GroupNumbers {
+        group: registry.group_label(group).filter(|_| is_member)?,
+        added: numbers.added,
+        ended: numbers.ended,
+    })
+}

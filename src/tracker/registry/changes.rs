@@ -1,0 +1,136 @@
+//! What has changed since somebody last asked: for hints to members.
+//!
+//! Each group has two numbers, which change with what they count. They are functions of the set of
+//! rows, so trackers with the same rows have the same numbers. Each row adds a number of its own to
+//! the sum, by exclusive or.
+
+use super::{Row, RowId, Version};
+use std::collections::{BTreeSet, HashMap};
+
+/// The numbers of one group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeNumbers {
+    /// Changes when a share is published.
+    pub added: u64,
+    /// Changes when a share is withdrawn or a membership ends.
+    pub ended: u64,
+}
+
+/// Groups and accounts that a member or user may want to ask about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Groups with other numbers than before.
+    pub groups: BTreeSet<RowId>,
+    /// Accounts for which there may be news.
+    pub accounts: BTreeSet<RowId>,
+}
+
+impl Changed {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.accounts.is_empty()
+    }
+
+    /// Adds what has changed according to `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.groups.extend(other.groups);
+        self.accounts.extend(other.accounts);
+    }
+}
+
+/// The numbers of all groups, and what has changed.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    numbers: HashMap<RowId, ChangeNumbers>,
+    changed: Changed,
+}
+
+impl Changes {
+    pub(super) fn numbers(&self, group: RowId) -> ChangeNumbers {
+        self.numbers.get(&group).copied().unwrap_or_default()
+    }
+
+    /// Returns what has changed since the last call.
+    pub(super) fn take(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Updates the numbers for a row that was `before` and is now `after`. `owner` is the owner of
+    /// the row's group.
+    pub(super) fn update_row(
+        &mut self,
+        before: Option<&Row>,
+        after: Option<&Row>,
+        owner: Option<RowId>,
+    ) {
+        for row in [before, after].into_iter().flatten() {
+            let Some((group, counted)) = counted(row) else {
+                continue;
+            };
+            let numbers = self.numbers.entry(group).or_default();
+            numbers.added ^= counted.added;
+            numbers.ended ^= counted.ended;
+        }
+        let counted_before = before.and_then(counted);
+        if let Some((group, now)) = after.and_then(counted)
+            && counted_before != Some((group, now))
+        {
+            self.changed.groups.insert(group);
+        }
+        if let Some(Row::Membership(row)) = after
+            && before != after
+        {
+            self.changed.accounts.insert(row.account);
+            self.changed.accounts.extend(owner);
+        }
+    }
+}
+
+/// The group of a row, and what the row adds to the numbers of the group.
+fn counted(row: &Row) -> Option<(RowId, ChangeNumbers)> {
+    match row {
+        Row::Share(share) => {
+            let ended = share.withdrawn.as_ref();
+            let numbers = ChangeNumbers {
+                added: number(share.id, share.created),
+                ended: ended.map_or(0, |field| number(share.id, field.version)),
+            };
+            Some((share.group, numbers))
+        }
+        Row::Membership(row) => {
+            // A row that was never accepted was a request. Its end concerns no other member.
+            let ended = row.ended.as_ref().filter(|_| row.accepted.is_some());
+            let numbers = ChangeNumbers {
+                added: 0,
+                ended: ended.map_or(0, |field| number(row.id, field.version)),
+            };
+            Some((row.group, numbers))
+        }
+        _ => None,
+    }
+}
+
+/// A number of 63 bits for a version of a row. Different versions have different numbers, except by
+/// a rare chance that hides one hint.
+fn number(row: RowId, version: Version) -> u64 {
+    let halves = |bytes: [u8; 16]| {
+        let both = u128::from_be_bytes(bytes);
+        [both as u64, (both >> 64) as u64]
+    };
+    let [first, second] = halves(row.0);
+    let [third, fourth] = halves(version.stamp.origin().0);
+    let words = [first, second, third, fourth, version.sequence.number()];
+    words
+        .into_iter()
+        .fold(0, |hash: u64, word| mixed(hash ^ word))
+        >> 1
+}
+
+/// The bits of a word mixed, so that similar words get very different results (the last step of the
+/// generator SplitMix64).
+fn mixed(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}

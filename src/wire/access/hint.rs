@@ -1,0 +1,152 @@
+//! Hints: messages that a tracker sends without a request, to a peer that watches its groups.
+//!
+//! A hint says that something has changed. It proves nothing and replaces no request: a peer that
+//! gets one asks. A peer may miss hints, so a group has numbers that show whether it did.
+
+use crate::bencode::{Item, Value};
+use crate::torrent::InfoHash;
+use crate::wire::compact::compact;
+use crate::wire::control::{self, ControlError, MAX_PAGE, MessageFields};
+use crate::wire::name::Label;
+use std::net::SocketAddr;
+
+/// The most groups, and the most swarms, in one hint.
+pub const MAX_HINTED: usize = 100;
+
+/// What a peer should ask about, because it has changed at the tracker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// The groups that have changed, with their numbers now.
+    pub groups: Vec<GroupNumbers>,
+    /// Swarms in which this peer lacks other peers, and new peers in each.
+    pub swarms: Vec<NewPeers>,
+    /// There is news about the user or for the user, as an owner of groups.
+    pub has_news: bool,
+}
+
+/// Two numbers of a group. Each changes whenever what it counts changes, and trackers with the same
+/// data have the same numbers. Numbers of up to 63 bits, without an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupNumbers {
+    /// The group.
+    pub group: Label,
+    /// Changes when a share is published.
+    pub added: u64,
+    /// Changes when a share is withdrawn or a member leaves the group.
+    pub ended: u64,
+}
+
+/// New peers of a swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPeers {
+    /// The swarm.
+    pub info_hash: InfoHash,
+    /// The addresses that they listen on.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Hint {
+    /// The kind of the message on the wire.
+    pub(super) const KIND: &'static str = "hint";
+
+    /// Encodes the message as the body of a frame.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut entries = vec![("type", Item::from(Self::KIND))];
+        if !self.groups.is_empty() {
+            entries.push(("groups", groups_item(&self.groups)));
+        }
+        if !self.swarms.is_empty() {
+            let swarms = self.swarms.iter().map(NewPeers::item);
+            entries.push(("swarms", Item::List(swarms.collect())));
+        }
+        if self.has_news {
+            entries.push(("news", 1u32.into()));
+        }
+        Item::dictionary(entries).encode()
+    }
+
+    /// Reads the body of a frame from a tracker. `None` if it is a message of another kind.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn decode(body: &[u8]) -> Result<Option<Self>, ControlError> {
+        let value = control::parse(body)?;
+        let mut fields = MessageFields::new(&value)?;
+        if fields.text("type")? != Self::KIND {
+            return Ok(None);
+        }
+        let groups = fields.optional("groups", |value, key| {
+            read_list(value, key, GroupNumbers::read)
+        })?;
+        let swarms =
+            fields.optional("swarms", |value, key| read_list(value, key, NewPeers::read))?;
+        let has_news = fields.optional("news", |value, key| match value.integer() {
+            Some(1) => Ok(()),
+            _ => Err(ControlError::WrongValue(key)),
+        })?;
+        fields.check_all_read(Self::KIND)?;
+        Ok(Some(Self {
+            groups: groups.unwrap_or_default(),
+            swarms: swarms.unwrap_or_default(),
+            has_news: has_news.is_some(),
+        }))
+    }
+}
+
+impl GroupNumbers {
+    fn item(&self) -> Item<'_> {
+        Item::dictionary([
+            ("added", Item::from(self.added)),
+            ("ended", self.ended.into()),
+            ("group", self.group.to_string().into()),
+        ])
+    }
+
+    pub(super) fn read(value: &Value<'_>) -> Result<Self, ControlError> {
+        let mut fields = MessageFields::new(value)?;
+        let numbers = Self {
+            group: fields.parsed("group")?,
+            added: fields.u63("added")?,
+            ended: fields.u63("ended")?,
+        };
+        fields.check_all_read("group")?;
+        Ok(numbers)
+    }
+}
+
+impl NewPeers {
+    fn item(&self) -> Item<'_> {
+        let addresses = self.addresses.iter().map(|address| compact(*address));
+        let addresses = addresses.map(Item::from).collect();
+        Item::dictionary([
+            ("addresses", Item::List(addresses)),
+            ("info hash", Item::from(&self.info_hash.0[..])),
+        ])
+    }
+
+    fn read(value: &Value<'_>) -> Result<Self, ControlError> {
+        let mut fields = MessageFields::new(value)?;
+        let new = Self {
+            info_hash: fields.info_hash("info hash")?,
+            addresses: fields.list("addresses", control::read_address)?,
+        };
+        fields.check_all_read("swarm")?;
+        Ok(new)
+    }
+}
+
+pub(super) fn groups_item(groups: &[GroupNumbers]) -> Item<'_> {
+    Item::List(groups.iter().map(GroupNumbers::item).collect())
+}
+
+fn read_list<T>(
+    value: &Value<'_>,
+    key: &'static str,
+    entry: impl FnMut(&Value<'_>) -> Result<T, ControlError>,
+) -> Result<Vec<T>, ControlError> {
+    let items = value.list().ok_or(ControlError::WrongValue(key))?;
+    if items.len() > MAX_PAGE {
+        return Err(ControlError::LongList(items.len()));
+    }
+    items.iter().map(entry).collect()
+}
