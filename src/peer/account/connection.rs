@@ -52,8 +52,19 @@ impl TimeLimits {
         self.connection == Self::PROBE.connection && self.answer > WRITE
     }
 
+    /// For announces, which nobody waits for: many peers may announce at the same moment, and one
+    /// that gives up its handshake makes the tracker do another one.
+    const PATIENT: Self = Self {
+        connection: Duration::from_secs(2),
+        handshake: Duration::from_secs(10),
+        answer: Duration::from_secs(10),
+    };
+
     /// Used if other trackers are listed. A write may wait two seconds for another replica.
     pub(super) fn short(ask: &AccessRequest) -> Self {
+        if matches!(ask, AccessRequest::Announce(_) | AccessRequest::Watch) {
+            return Self::PATIENT;
+        }
         let answer = match ask {
             AccessRequest::CreateUser { .. }
             | AccessRequest::Login { .. }

@@ -10,7 +10,7 @@ use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
 use super::udp::{self, UdpTrackers};
 use super::{
     AnnounceFailure, AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy,
-    TrackerInfoFile, TrackerStatus, Trackers, finals,
+    TrackerInfoFile, TrackerStatus, Trackers, drifting, finals, random_part,
 };
 use crate::base::url::without_user;
 use crate::system::{lock, recover};
@@ -248,10 +248,15 @@ impl Announcer {
     fn settle(
         &self,
         due: &OpenAnnounce,
-        outcome: Result<AnnounceResponse, AnnounceFailure>,
+        mut outcome: Result<AnnounceResponse, AnnounceFailure>,
     ) -> AnnounceResult {
         let lacks_peers = due.payload.swarm.lacks_peers();
-        let result = self.change(|plan, now| plan.settle(due, outcome, lacks_peers, now));
+        if let Ok(response) = &mut outcome {
+            response.interval = drifting(response.interval);
+        }
+        let longer_by = random_part();
+        let result =
+            self.change(|plan, now| plan.settle(due, outcome, lacks_peers, longer_by, now));
         self.settled.notify_all();
         result
     }

@@ -26,7 +26,9 @@ mod udp;
 pub(super) use announced::Announced;
 pub(super) use announcer::{Announcer, THREADS};
 pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
-pub(super) use pace::{AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer};
+pub(super) use pace::{
+    AnnounceNotice, AnnounceOutcome, Pace, TrackerAnswer, drifting, random_part,
+};
 pub(super) use schedule::{DueAnnounce, Schedule};
 pub(super) use tiers::TierPolicy;
 pub(super) use tracker_info::{read_tracker_info, url_of};

@@ -40,6 +40,8 @@ pub(crate) enum AnnounceOutcome {
         trouble: String,
         /// The download has no peer to request from.
         lacks_peers: bool,
+        /// The pause is longer by this part of itself, see [`random_part`].
+        longer_by: f64,
     },
     /// The tracker answered that it does not list the swarm.
     Refused {
@@ -71,6 +73,18 @@ pub(crate) enum AnnounceNotice {
 /// The pause after the first refusal, and the longest one. The pause doubles with each refusal.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
+/// A random part of a pause, from 0 to 1. A failure of a tracker hits all its peers at the same
+/// moment, and their next attempts must not meet.
+pub(crate) fn random_part() -> f64 {
+    fastrand::f64()
+}
+
+/// An interval that is longer by a random part, up to a tenth. Peers that announce at the same
+/// moment drift apart.
+pub(crate) fn drifting(interval: Duration) -> Duration {
+    interval.saturating_add(interval.mul_f64(random_part() / 10.0))
+}
+
 impl Pace {
     /// The pause after this number of refusals in a row. A tracker that refuses is up: asking again
     /// at once does not help.
@@ -81,13 +95,19 @@ impl Pace {
     }
 
     /// The pause after this number of failures in a row.
-    pub(super) fn after_failures(&self, failures: u32, lacks_peers: bool) -> Duration {
+    pub(super) fn after_failures(
+        &self,
+        failures: u32,
+        lacks_peers: bool,
+        longer_by: f64,
+    ) -> Duration {
         let (first, longest) = self.retry;
         let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(8));
-        match lacks_peers {
+        let pause = match lacks_peers {
             true => doubled.min(longest).min(self.without_peers),
             false => doubled.min(longest),
-        }
+        };
+        pause.mul_f64(1.0 + longer_by.clamp(0.0, 1.0))
     }
 }
 

@@ -232,12 +232,13 @@ impl AnnouncePlan {
         stays
     }
 
-    /// Handles the outcome of an announce.
+    /// Handles the outcome of an announce. A pause after a failure is longer by this part of itself.
     pub(super) fn settle(
         &mut self,
         due: &OpenAnnounce,
         outcome: Result<AnnounceResponse, AnnounceFailure>,
         lacks_peers: bool,
+        longer_by: f64,
         now: Instant,
     ) -> AnnounceResult {
         let (info_hash, url) = (due.info_hash, due.tracker.as_str());
@@ -288,6 +289,7 @@ impl AnnouncePlan {
             Err(failure) => AnnounceOutcome::Failed {
                 trouble: failure.to_string(),
                 lacks_peers,
+                longer_by,
             },
         };
         result.notice = self.schedule.settle(due, outcome, now);

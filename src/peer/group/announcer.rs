@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// The pace of announces to groups. An event that came up during an announce is sent at once, but
 /// not before the pause after a failure ends.
 const PACE: Pace = Pace {
-    without_peers: Duration::from_secs(3),
+    without_peers: Duration::from_secs(5),
     retry: (Duration::from_secs(1), RETRY),
     event_delay: Duration::ZERO,
     event_retry: RETRY,

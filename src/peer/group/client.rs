@@ -6,7 +6,7 @@
 use super::{Group, Groups};
 use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
-use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer};
+use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, drifting, random_part};
 use crate::peer::{Account, AccountError, Membership, Transfer};
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Interval at which the peer checks whether the user of a group has logged in.
 const LOGIN_CHECK: Duration = Duration::from_secs(1);
+/// The longest interval while a download is under way.
+const FETCHING: Duration = Duration::from_secs(20);
 /// The interval of a peer that does not listen, in seconds: it has nothing to announce.
 const NOT_LISTENING: u32 = 60;
 
@@ -85,6 +87,20 @@ impl GroupClient {
     /// Makes the announces, fetches a certificate if needed, and acts on the answers. All of `due`
     /// belongs to one group.
     pub(super) fn announce_due(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
+        let longer_by = random_part();
+        let mut outcomes = self.outcomes(due);
+        for outcome in &mut outcomes {
+            if let AnnounceOutcome::Failed {
+                longer_by: part, ..
+            } = outcome
+            {
+                *part = longer_by;
+            }
+        }
+        outcomes
+    }
+
+    fn outcomes(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
         let all = |outcome: AnnounceOutcome| vec![outcome; due.len()];
         let Some(first) = due.first() else {
             return Vec::new();
@@ -110,9 +126,13 @@ impl GroupClient {
             Ok(answers) => answers,
             Err(error) => return all(outcome_of_error(group, &error)),
         };
-        let listed = |lacks_peers| {
+        let interval = drifting(answers.interval);
+        let listed = |fetches, lacks_peers| {
             AnnounceOutcome::Answered(TrackerAnswer {
-                interval: answers.interval,
+                interval: match fetches {
+                    true => interval.min(FETCHING),
+                    false => interval,
+                },
                 min_interval: Some(Duration::ZERO),
                 lacks_peers,
             })
@@ -121,11 +141,12 @@ impl GroupClient {
             let (trouble, uncertified) = (&answers.trouble, &answers.uncertified);
             match (swarm.is_listed, swarm.refused, trouble, uncertified) {
                 (true, _, _, Some(outcome)) if !is_stopped(due) => outcome.clone(),
-                (true, ..) if is_stopped(due) => listed(false),
+                (true, ..) if is_stopped(due) => listed(false, false),
                 (true, ..) => {
-                    due.payload.transfer.restore();
-                    due.payload.transfer.add_peers(swarm.addresses);
-                    listed(due.payload.transfer.lacks_peers())
+                    let transfer = &due.payload.transfer;
+                    transfer.restore();
+                    transfer.add_peers(swarm.addresses);
+                    listed(transfer.phase().fetches(), transfer.lacks_peers())
                 }
                 // A tracker that does not answer may have newer data.
                 (_, Some(refused), Some(trouble), _) => {
@@ -261,6 +282,7 @@ fn failed_with(trouble: String) -> AnnounceOutcome {
     AnnounceOutcome::Failed {
         trouble,
         lacks_peers: false,
+        longer_by: 0.0,
     }
 }
 

@@ -132,7 +132,7 @@ impl PlanTest {
         let is_this = |due: &OpenAnnounce| due.tracker == url && due.event == event;
         let at = self.taken.iter().position(is_this).expect(NO_ANNOUNCE);
         let due = self.taken.remove(at);
-        let result = self.plan.settle(&due, outcome, lacks_peers, self.now);
+        let result = self.plan.settle(&due, outcome, lacks_peers, 0.0, self.now);
         self.plan.schedule.check();
         result
     }

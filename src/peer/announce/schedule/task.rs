@@ -236,11 +236,12 @@ impl<P> AnnounceTask<P> {
                 AnnounceOutcome::Failed {
                     trouble,
                     lacks_peers,
+                    longer_by,
                 },
             ) => {
                 self.failures = self.failures.saturating_add(1);
                 self.reached = Some(false);
-                self.due = now + pace.after_failures(self.failures, lacks_peers);
+                self.due = now + pace.after_failures(self.failures, lacks_peers, longer_by);
                 self.limit_event_delay(now + pace.event_retry);
                 return (true, self.record_trouble(trouble));
             }

@@ -85,6 +85,7 @@ impl Steps {
             "fail" | "fail-lacks-peers" => self.settle(AnnounceOutcome::Failed {
                 trouble: "silent".to_owned(),
                 lacks_peers: step == "fail-lacks-peers",
+                longer_by: 0.0,
             }),
             "unlisted" => self.settle(AnnounceOutcome::Unlisted {
                 pause: Duration::from_secs(7),
