@@ -153,8 +153,8 @@ impl UserPair {
         );
     }
 
-    /// Writes until the tracker is killed.
-    fn write(&mut self) {
+    /// Writes as fast as the tracker answers, until it is killed.
+    fn write_until_killed(&mut self) {
         loop {
             let step = self.model.random_step(&self.prefix, &mut self.rng);
             let ask: AccessRequest = group_request(&step.1);
@@ -184,7 +184,7 @@ impl UserPair {
             if checked.send(()).is_err() {
                 break;
             }
-            self.write();
+            self.write_until_killed();
         }
         self.acknowledged
     }
