@@ -36,8 +36,8 @@ fn every_wrong_state_has_its_own_error_for_share_commands() {
         uma.assert_refused(typed, "not-a-member", "join_group asks");
         let in_unknown_group = typed.replacen(" lab", " none", 1);
         mayank.assert_refused(&in_unknown_group, "unknown-group", "list_groups shows");
-        let in_bad_name = typed.replacen(" lab", " 'l b'", 1);
-        mayank.assert_refused(&in_bad_name, "bad-name", "letters a to z");
+        let with_bad_name = typed.replacen(" lab", " 'l b'", 1);
+        mayank.assert_refused(&with_bad_name, "bad-name", "letters a to z");
     }
     let long = "n".repeat(2_000);
     for name in [

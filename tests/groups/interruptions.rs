@@ -243,7 +243,7 @@ fn owned_pieces(part: &Path, content: &[u8]) -> Vec<bool> {
         .collect()
 }
 
-/// Whether the copies, or their partial files, have every piece of `content` together.
+/// Whether the copies (or their partial files) together have every piece of `content`.
 fn have_all_pieces(copies: &[PathBuf], content: &[u8]) -> bool {
     let mut owned_together = vec![false; content.len().div_ceil(PIECE)];
     for copy in copies {
@@ -278,8 +278,8 @@ fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies
         member.run("download_file lab gift");
     }
     let copies = names.map(|name| tracker.sandbox.path(&format!("{name}/gift")));
-    // The members need the seed until they have every piece together.
-    wait_until("the members have every piece together", || {
+    // The members need the seed until they together have every piece.
+    wait_until("the members together have every piece", || {
         uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces(&copies, &content)
     });
     nik.process.kill();

@@ -2,7 +2,8 @@
 //! swarm and logs the reason.
 
 use super::fake_member::{
-    BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, handshake, public_key,
+    BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, generate_key_pair,
+    handshake,
 };
 use super::team::{second_login, share_in_status};
 use crate::common::account_tracker::AccountTracker;
@@ -92,7 +93,7 @@ fn issued_by_cluster(tracker: &AccountTracker) -> MemberIdentity {
     let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     assert!(Authority::from_pem(&pem).is_ok());
     let cluster = GroupAuthority::from_pem(&pem).unwrap();
-    let (pkcs8, public) = public_key();
+    let (pkcs8, public) = generate_key_pair();
     let day = Duration::from_secs(86_400);
     let leaf = cluster.issue("mayank", &public, now(), day).unwrap();
     MemberIdentity { leaf, pkcs8 }
