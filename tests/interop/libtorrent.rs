@@ -255,8 +255,8 @@ fn libtorrent_finds_another_peer_that_a_peer_names() {
     drop(seed);
 }
 
-/// By default libtorrent tries uTP first, for which a peer does not listen, and refuses calls of
-/// the peer meanwhile.
+/// By default libtorrent first tries uTP, for which a peer does not listen. Meanwhile libtorrent
+/// refuses calls of the peer.
 #[test]
 fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     let settings = json!({"enable_outgoing_utp": true});
@@ -293,7 +293,7 @@ fn check_and_remove_large_file(path: PathBuf) {
 
 /// The file is sparse, larger than 4 GiB, and has [`MARKS`].
 #[test]
-fn offsets_past_32_bits_arrive_in_both_directions() {
+fn bytes_past_4_gib_arrive_in_both_directions() {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
@@ -333,7 +333,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
 /// A peer does not support obfuscated handshakes. Its log says so when libtorrent calls, and when
 /// the peer calls libtorrent.
 #[test]
-fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
+fn the_log_names_the_reason_if_libtorrent_insists_on_encryption() {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }

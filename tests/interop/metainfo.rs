@@ -83,7 +83,7 @@ fn folder(files: impl IntoIterator<Item = Bencode>) -> Fields {
     info.with("files", list(files))
 }
 
-/// A file of one byte.
+/// An entry of `files`: a file of one byte.
 fn member(path: &[&[u8]]) -> Fields {
     Fields(vec![
         ("length", number(1)),
