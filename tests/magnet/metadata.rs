@@ -288,8 +288,8 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
         "download {}",
         magnet_link(&LONG, &peer_parameter(metadata_peer))
     ));
-    // The leech asks two of them. It ends the links of others at once, to keep places for peers
-    // that it calls.
+    // The leech asks two silent callers. It ends the links of other callers at once, to keep places
+    // for peers that it calls.
     let asked_callers: Vec<FakePeer> = (0..2)
         .map(|number| {
             let mut link = connect_silent_caller(&leech, number);
@@ -397,7 +397,7 @@ fn assert_all_metadata_is_served(link: &mut FakePeer, id: u8, metadata: &[u8]) {
 }
 
 #[test]
-fn metadata_is_served_at_most_twice_to_each_peer() {
+fn metadata_is_served_at_most_twice_over_one_link() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &LONG);
     let metadata = info_dictionary(&LONG);
