@@ -157,7 +157,7 @@ fn a_tracker_with_an_older_copy_of_its_data_does_not_serve() {
 }
 
 #[test]
-fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_position_twice() {
+fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_write_number_twice() {
     let mut pair = Pair::new();
     let (mut nik, data, copy) = copy_registry(&mut pair);
     for name in ["g1", "g2"] {

@@ -468,8 +468,8 @@ fn make_fault(
     }
 }
 
-/// Waits until both trackers are in sync and have the same registry, and checks it. Panics with
-/// their logs.
+/// Waits until both trackers are in sync. Asserts that they have the same registry, with every
+/// acknowledged write. If a write is missing, panics with the logs of both.
 fn check_round(pair: &Pair, acknowledged: &[Acknowledged], round: &str) {
     pair.wait_until_in_sync();
     let dump = pair.assert_same();
