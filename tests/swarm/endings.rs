@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// The body of the tracker's scrape of one swarm.
+/// The tracker's answer to a scrape of one swarm.
 fn scrape(tracker: SocketAddr, info_hash: &str) -> String {
     let escaped: String = info_hash
         .as_bytes()
