@@ -84,7 +84,7 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
 }
 
 #[test]
-fn a_peer_does_not_link_with_itself() {
+fn a_peer_makes_no_link_with_itself() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let mut link = FakePeer::connect_tcp(seed.process.address);

@@ -59,8 +59,8 @@ fn is_open(link: &FakePeer) -> bool {
     logged_line(&[&format!("link with {} ended", link.local_address())]).is_none()
 }
 
-/// A peer with the torrent: a seed if it is `seeded`, else a leech without any piece.
-pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Peer {
+/// A peer with the torrent: a seed if `is_seed`, else a leech without any piece.
+pub(crate) fn peer(sandbox: &Sandbox, is_seed: bool, deadlines: Deadlines) -> Peer {
     static LOG: Once = Once::new();
     LOG.call_once(|| {
         log::set_logger(&LineCollector).unwrap();
@@ -79,7 +79,7 @@ pub(crate) fn peer(sandbox: &Sandbox, seeded: bool, deadlines: Deadlines) -> Pee
     };
     let peer = Peer::start(options).unwrap();
     let copy = sandbox.path("copy");
-    if seeded {
+    if is_seed {
         fs::write(&copy, &TORRENT.content).unwrap();
     }
     let download_options = DownloadOptions {
