@@ -102,7 +102,7 @@ fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
 }
 
 #[test]
-fn a_password_is_asked_for_in_the_foreground() {
+fn a_password_is_asked_for_only_in_the_foreground() {
     let tracker = AccountTracker::new();
     let folder = tracker.sandbox.folder("shell");
     let mut shell = Terminal::job_shell(&folder);

@@ -45,7 +45,7 @@ const NEED_A_LOGIN: [&str; 11] = [
 ];
 
 #[test]
-fn commands_without_a_login_say_to_log_in() {
+fn commands_without_a_login_fail_with_the_advice_to_log_in() {
     let tracker = AccountTracker::new();
     let mut peer = tracker.sandbox.peer("nobody");
     for typed in NEED_A_LOGIN {

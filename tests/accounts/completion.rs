@@ -9,7 +9,7 @@ use std::fs;
 const TAB: &str = "\t";
 
 #[test]
-fn names_that_were_listed_are_completed() {
+fn tab_completes_names_that_were_listed() {
     let tracker = AccountTracker::new();
     let mut owner = tracker.user("nik");
     owner.perform(group_request("create_group lab-of-nik"));
