@@ -56,7 +56,7 @@ pub(crate) fn other_tracker(sandbox: &Sandbox) -> Process {
 }
 
 #[test]
-fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
+fn if_the_first_tracker_is_dead_the_peer_announces_to_the_next_tier_over_udp() {
     let (sandbox, tracker, _seed, data) = sandbox_with_share();
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
     let dead_address = dead.local_addr().unwrap();
