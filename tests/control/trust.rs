@@ -54,7 +54,7 @@ impl<'a> Run<'a> {
 }
 
 #[test]
-fn the_first_fingerprint_is_stored_and_required_and_reported_only_the_first_time() {
+fn the_first_fingerprint_is_reported_once_and_stored_and_is_required_from_then_on() {
     let sandbox = Sandbox::new();
     let stored = sandbox.path("state/cluster_fingerprint");
     let first = Run::new(&sandbox, "ours.pem");
