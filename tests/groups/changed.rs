@@ -227,7 +227,7 @@ fn a_download_waits_until_the_files_of_its_seed_are_back() {
     let [mut nik, _] = team(&tracker, ["nik", "uma"]);
     let path = tracker.sandbox.file("gift", 8 << 20, 3);
     nik.run(&format!("upload_file lab {}", quoted(&path)));
-    let mut mayank = super::team::logged_in(&tracker, "mayank", &["--down", "4M"]);
+    let mut mayank = super::team::logged_in_peer(&tracker, "mayank", &["--down", "4M"]);
     super::team::join(&mut nik, &mut mayank, "mayank");
     mayank.run("download_file lab gift copy");
     mayank.wait_for_download("gift", |download| {

@@ -1,7 +1,7 @@
 //! Bad input to the commands about shares: each wrong state and each bad argument has its `kind`
 //! and one line that says what is wrong.
 
-use super::team::{logged_in, team};
+use super::team::{logged_in_peer, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::quoted;
 use crate::common::process::{BINARY, KilledOnDrop};
@@ -21,7 +21,7 @@ use std::thread;
 fn every_wrong_state_has_its_own_error_for_share_commands() {
     let tracker = AccountTracker::new();
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-    let mut uma = logged_in(&tracker, "uma", &[]);
+    let mut uma = logged_in_peer(&tracker, "uma", &[]);
     let mut nobody = tracker.sandbox.peer("nobody");
     let file = tracker.sandbox.file("gift", 100_000, 1);
     let upload = format!("upload_file lab {}", quoted(&file));

@@ -2,7 +2,7 @@
 //! accepted again, logouts, and shares that take the name of another share.
 
 use super::fake_member::{FakeLeech, call_tls, certify};
-use super::team::{catalogue_entry, join, logged_in, second_login, share_in_status, team};
+use super::team::{catalogue_entry, join, logged_in_peer, second_login, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::bytes;
@@ -49,7 +49,7 @@ fn wait_until_shared_is(peer: &mut Peer, name: &str, expected: bool) {
 fn a_new_group_with_the_name_of_an_ended_one_works_like_any_group() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut kim] = team(&tracker, ["nik", "kim"]);
-    let mut mayank = logged_in(&tracker, "mayank", &[]);
+    let mut mayank = logged_in_peer(&tracker, "mayank", &[]);
     upload(&tracker, &mut nik, "first", 1);
     download(&tracker, &mut kim, "kim", "first", 1);
     kim.run("leave_group lab");

@@ -101,7 +101,7 @@ fn issued_by_cluster(tracker: &AccountTracker) -> MemberIdentity {
 
 /// Connects over TLS with the server name `name` and asks for the swarm `requested`. Returns our
 /// address and the answer.
-fn over_tls(
+fn ask_over_tls(
     address: SocketAddr,
     name: &str,
     identity: Option<&MemberIdentity>,
@@ -114,8 +114,8 @@ fn over_tls(
     (local, first_bytes(&mut connection))
 }
 
-/// Like [`over_tls`], without TLS.
-fn over_tcp(address: SocketAddr, requested: &str) -> (SocketAddr, Vec<u8>) {
+/// Like [`ask_over_tls`], without TLS.
+fn ask_over_tcp(address: SocketAddr, requested: &str) -> (SocketAddr, Vec<u8>) {
     let mut connection = call(address);
     let local = connection.local_addr().unwrap();
     connection
@@ -138,7 +138,8 @@ fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Ve
     let address = scene.nik.process.address;
     let [lab, other, open] = &scene.shares;
     let (self_signed, by_cluster) = (self_signed(), issued_by_cluster(&scene.tracker));
-    let tls = |name: &str, identity, requested: &str| over_tls(address, name, identity, requested);
+    let tls =
+        |name: &str, identity, requested: &str| ask_over_tls(address, name, identity, requested);
     vec![
         (
             "no certificate",
@@ -188,12 +189,12 @@ fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Ve
         (
             "plain BEP 3 to a group's swarm",
             "which is not served here",
-            over_tcp(address, lab),
+            ask_over_tcp(address, lab),
         ),
         (
             "plain BEP 3 to another group's swarm",
             "which is not served here",
-            over_tcp(address, other),
+            ask_over_tcp(address, other),
         ),
     ]
 }
@@ -228,7 +229,7 @@ fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
     let calls = refused_calls(&scene, &valid, &unknown);
     let log = scene.tracker.sandbox.log("nik");
     // When this last call is in the log, most lines of the earlier ones are there too.
-    let (last, _) = over_tcp(address, &unknown);
+    let (last, _) = ask_over_tcp(address, &unknown);
     wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
     let mut wrong = wrong_calls(&calls, &log);
     let status = share_in_status(&mut scene.nik, "upload_file-lab");
@@ -260,7 +261,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
     });
     let log = scene.tracker.sandbox.log("nik");
     wait_for_log_line(&log, &["ended: mayank is no longer a member of the group"]);
-    let (local, answer) = over_tls(address, &lab, Some(&identity), &lab);
+    let (local, answer) = ask_over_tls(address, &lab, Some(&identity), &lab);
     assert_eq!(answer, b"");
     wait_for_log_line(
         &log,
