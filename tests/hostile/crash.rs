@@ -314,7 +314,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
 #[test]
 fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
-    let leech = late::peer(&sandbox, false, Deadlines::default());
+    let leech = late::start_peer(&sandbox, false, Deadlines::default());
     let link = late::connect(&leech, "source");
     let serving = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();

@@ -148,7 +148,7 @@ fn a_state_folder_without_locks_or_syncing_is_used_with_a_warning() {
 }
 
 #[test]
-fn blocks_are_sent_although_sendfile_failing() {
+fn blocks_are_sent_although_sendfile_fails() {
     let sandbox = Sandbox::new();
     let Some(disk) = OddDisk::new(&sandbox, "disk") else {
         return;
