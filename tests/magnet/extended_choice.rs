@@ -434,7 +434,7 @@ fn after_force_matching_pieces_of_existing_files_are_used_for_an_extended_choice
 }
 
 #[test]
-fn a_removed_file_is_fetched_again_and_no_other() {
+fn only_a_removed_file_is_fetched_again() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let command = download(&mut leech, &sandbox, &SET, "");

@@ -515,7 +515,7 @@ fn a_download_waits_for_a_web_seed_whose_first_byte_comes_late() {
 }
 
 #[test]
-fn skipped_bytes_count_in_the_limit_and_reading_ends_with_the_download() {
+fn skipped_bytes_count_against_the_limit_and_reading_ends_with_the_download() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|_, _, stream| send_whole(stream, &TORRENT.content));
     // With the limit, the server needs a minute until it reaches the missing pieces.
