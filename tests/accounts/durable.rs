@@ -190,8 +190,8 @@ impl UserPair {
     }
 }
 
-/// For each pair: where it gets the address of a restarted tracker, and where it reports that its
-/// check succeeded.
+/// For each pair: the channel for the address of a restarted tracker, and the channel on which the
+/// pair reports that its check succeeded.
 type PairChannels = Vec<(Sender<SocketAddr>, Receiver<()>)>;
 
 /// Sends the tracker's address to all pairs and waits until all have checked their groups.

@@ -33,7 +33,7 @@ fn passwords_are_typed_unseen_and_not_stored() {
     }
 }
 
-/// Types passwords that begin with `hidden` at questions for them. No account is created.
+/// Types passwords that begin with `hidden` when the peer asks for them. No account is created.
 fn type_passwords_at_questions(nik: &mut Terminal) {
     nik.press("create_user nik\r");
     nik.wait_for_text("password for nik: ");
