@@ -228,7 +228,7 @@ fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
     let unknown = lab.replace(|digit: char| digit.is_ascii_digit(), "a");
     let calls = refused_calls(&scene, &valid, &unknown);
     let log = scene.tracker.sandbox.log("nik");
-    // When this last call is in the log, most lines of the earlier ones are there too.
+    // When this last call is in the log, most lines of the earlier calls are there too.
     let (last, _) = ask_over_tcp(address, &unknown);
     wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
     let mut wrong = wrong_calls(&calls, &log);
