@@ -11,7 +11,7 @@ use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::path::Path;
 
-/// Writes a file of the user, as long as the share, and returns its content.
+/// Writes a file of the user that has the length of the share. Returns its content.
 fn write_own_file(path: &Path) -> Vec<u8> {
     let content = vec![b'm'; TORRENT.content.len()];
     fs::write(path, &content).unwrap();
@@ -223,7 +223,8 @@ fn a_download_cancelled_right_after_the_start_leaves_no_file() {
     let [first, cancelled @ .., last] = &torrents[..] else {
         panic!("too few torrents");
     };
-    // The check of the first one takes long enough to cancel others before they are open.
+    // The check of the first download takes so long that others can be cancelled before they are
+    // open.
     fs::write(sandbox.path("leech").join(partial(first)), &first.content).unwrap();
     let mut restarted: Peer = sandbox.debug_peer("leech", &[]);
     for torrent in cancelled {
