@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// The processes of downloads end when they are complete; those of seeds do not.
+/// The process of a download ends when the download is complete. The process of a seed goes on.
 pub(crate) struct Aria2 {
     home: PathBuf,
     downloads: Vec<KilledOnDrop>,

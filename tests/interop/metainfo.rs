@@ -655,7 +655,7 @@ impl Corpus {
         })
     }
 
-    /// What libtorrent reads from each torrent, or why it refuses it.
+    /// What libtorrent reads from each torrent, or why libtorrent refuses the torrent.
     fn read<'a>(&mut self, torrents: impl Iterator<Item = &'a Bencode>) -> Vec<Value> {
         let folder = self.swarm.sandbox.folder("corpus");
         let write = |(at, bytes): (usize, &Bencode)| {

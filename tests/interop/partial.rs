@@ -30,8 +30,8 @@ fn libtorrent_fetches_from_a_partial_seed_and_sees_that_it_only_uploads() {
     seed.process.write_line("quit");
     seed.process.wait();
 
-    // By default libtorrent ends the link with a peer that only uploads and has nothing that it
-    // lacks.
+    // By default libtorrent ends the link with a peer that only uploads and has nothing that
+    // libtorrent lacks.
     let settings = json!({"close_redundant_connections": false});
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.add(&torrent, &swarm.sandbox.folder("copies"));
