@@ -186,7 +186,7 @@ fn a_running_download_of_chosen_files_is_extended_and_goes_on() {
     assert_bytes_kept(&mut leech);
     let second_serving = serve_pieces(&leech, &[11]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
-    // The choice becomes the whole share while a peer serves it.
+    // While a peer serves the leech, the choice becomes the whole share.
     download(&mut leech, &sandbox, &SET, "");
     assert_eq!(second_serving.join().unwrap(), BTreeSet::from([11]));
     leech.wait_for_state("set", "downloading");

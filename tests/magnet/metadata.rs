@@ -102,8 +102,8 @@ fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> Peer {
     peer
 }
 
-/// Sends the first piece of the metadata of `LONG`, waits for the requests of the others, and sends
-/// nothing more.
+/// Sends the first piece of the metadata of `LONG`, waits for the requests of the other pieces, and
+/// sends nothing more.
 fn serve_first_metadata_piece(link: &mut FakePeer) {
     let metadata = info_dictionary(&LONG);
     link.send(&extension_handshake(Some(metadata.len()), None));
@@ -189,7 +189,7 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
 }
 
 /// Six bad sources of metadata. Returns each address and what the log must say about it. `calls`
-/// counts the calls of the first one.
+/// counts the calls of the first source.
 fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |mut link, _| {
