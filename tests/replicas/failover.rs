@@ -127,7 +127,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     nik.run("create_group last");
     let listed = nik.run("list_groups");
     assert_eq!(listed["groups"].as_array().unwrap().len(), created + 1);
-    // With room on the disk it serves again.
+    // With room on the disk, the first tracker serves again.
     pair.kill(1);
     pair.start(1, &[]);
     pair.wait_until_in_sync();

@@ -109,7 +109,7 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     pair.start(2, &[]);
     pair.wait_until_in_sync();
     assert_eve_is_removed(&pair);
-    // Without another tracker, the operator may start it with `--alone`.
+    // Without another tracker, the operator may start the restored tracker with `--alone`.
     pair.kill(1);
     pair.kill(2);
     fs::remove_dir_all(pair.data(1)).unwrap();

@@ -68,7 +68,7 @@ struct Team {
     name: String,
     owner: Peer,
     member: Peer,
-    /// The member's password, and others that may have replaced it.
+    /// The member's password, and passwords that may have replaced it.
     passwords: Vec<String>,
     folder: PathBuf,
     /// The member's role in each group. None if it is unknown.

@@ -285,8 +285,8 @@ impl Pair {
             peer.try_run("list_members nowhere");
             refusals() > refusals_before
         });
-        // Before a request for which the tracker hashes a password, the peer sends one more, to see
-        // whether the tracker answers.
+        // Before a request for which the tracker hashes a password, the peer sends another request,
+        // to see whether the tracker answers.
         peer_proxy.hold_answers_after(usize::from(command.contains("pw-of")));
         peer.process.write_line(command);
         self.wait_for_log(1, logged);

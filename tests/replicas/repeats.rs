@@ -111,7 +111,7 @@ impl UserAtBoth {
     }
 }
 
-/// Sends the request to create an account three times. There is one account, which uses up the
+/// Sends the same request to create an account three times. One account is created, and uses up the
 /// invite.
 fn create_nik_by_invite(pair: &mut Pair) {
     let code = pair.invite_code();
