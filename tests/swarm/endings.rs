@@ -108,7 +108,7 @@ fn a_failed_download_can_be_started_again() {
         assert!(!folder.join("f").exists());
     }
     leech.run("cancel f");
-    // No record names the file that the pieces came from, so it stays.
+    // No record names the file that the pieces came from, so that file stays.
     let part = |entry: std::io::Result<fs::DirEntry>| {
         let name = entry.unwrap().file_name().into_string().unwrap();
         name.ends_with(".part").then_some(name)
