@@ -200,10 +200,11 @@ pub enum AccessRequest {
     /// Lists decisions of other users about this user that the peer has not received. The answer is
     /// [`super::AccessAnswer::Decisions`].
     ListDecisions {
-        /// The decisions that the peer has received: `seen` of the last answer.
+        /// The decisions that the peer has received: the `seen` that it stored when it listed
+        /// decisions before. All requests for pages of one list carry the same value.
         seen: SeenDecisions,
         /// Whether the peer also wants to know of new requests to join a group that the user owns.
-        /// A tracker of the version before refuses a message with this field.
+        /// A tracker of the previous version refuses a message with this field.
         requests: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,
