@@ -61,11 +61,11 @@ impl Client {
             && (self.owned.contains(info_hash) || self.fetching.contains(info_hash))
     }
 
-    pub(super) fn is_reported_or_ended(&self) -> bool {
+    pub(super) fn has_reported_or_is_dead(&self) -> bool {
         self.connection.is_none() || self.progress != Progress::Reporting
     }
 
-    pub(super) fn is_ended(&self) -> bool {
+    pub(super) fn has_finished_or_is_dead(&self) -> bool {
         self.connection.is_none() || self.progress == Progress::Finished
     }
 
