@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 pub(super) enum Outgoing {
     /// A message.
     Message(ReplicaMessage),
-    /// The part of a blob from this byte on. It is read just before it is sent.
+    /// The part of a blob from this byte on. The part is read just before it is sent.
     Blob(InfoHash, u32),
 }
 
@@ -350,7 +350,7 @@ struct State {
     last_connection: u64,
     /// Callers that wait for their writes.
     waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
-    /// Number of the last commit that was handed out.
+    /// Number of the last commit that was queued for the disk.
     issued: u64,
     /// Whether the stored registry is marked as restored, because it has not caught up yet.
     restored: bool,
