@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_the_peer_holds_and_a_stall_starts_again() {
+    fn the_limit_of_the_peer_holds_and_a_stall_shrinks_the_window() {
         let mut link = TestLink::new(1e9, ms(1), 250);
         link.run(ms(1_000));
         let mut window = link.window;

@@ -402,7 +402,7 @@ impl Peers {
         any_paused
     }
 
-    /// Assigns upload slots, as far as that is due.
+    /// Assigns the upload slots for which a change is due.
     pub(super) fn serve<B>(
         &mut self,
         only_uploads: bool,
@@ -421,7 +421,7 @@ impl Peers {
         }
     }
 
-    /// Sends peer exchange messages, as far as they are due.
+    /// Sends the peer exchange messages that are due.
     pub(super) fn exchange<B>(
         &mut self,
         picker: &Picker,

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn time_runs_from_the_beginning_to_the_end() {
+    fn the_elapsed_time_goes_from_the_beginning_of_a_download_to_its_end() {
         let at = Duration::from_secs;
         let mut lifecycle = Lifecycle::new(at(1));
         lifecycle.change(Transition::Begin { is_whole: false }, at(3));

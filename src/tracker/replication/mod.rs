@@ -69,8 +69,8 @@
 //! connection are authenticated, the caller passes the connection to [`Replica::on_connected`],
 //! under a number greater than all before. Then it passes each message of the connection to
 //! [`Replica::on_message`], in order. When the connection has closed, it calls
-//! [`Replica::on_disconnected`]. Lost, late, repeated or reordered messages are tolerated: they only
-//! cost time.
+//! [`Replica::on_disconnected`]. Lost, late, repeated or reordered messages are tolerated: they
+//! only cost time.
 //!
 //! # What is bounded by what
 //! | what | by |

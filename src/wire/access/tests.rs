@@ -410,7 +410,7 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
 }
 
 #[test]
-fn each_kind_of_bad_bytes_has_its_own_error() {
+fn each_kind_of_bad_message_has_its_own_error() {
     use ControlError::{ExtraKey, Missing, NoDictionary, UnknownType, WrongValue};
     let long = format!(
         "d2:idi7e8:password{}:{}4:type5:login4:user3:nike",

@@ -288,7 +288,7 @@ fn web_seeds_are_used_only_while_something_is_fetched() {
 }
 
 #[test]
-fn time_runs_from_the_beginning_to_the_end() {
+fn the_elapsed_time_goes_from_the_beginning_of_a_download_to_its_end() {
     let mut swarm = Swarm::new();
     swarm.wait(5);
     swarm.begin(&[0, 1, 2, 3]);
