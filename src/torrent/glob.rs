@@ -67,8 +67,8 @@ impl Glob {
         self.matches_text(&text)
     }
 
-    /// Follows all ways through the pattern at the same time. So the time grows at most with the
-    /// length of the pattern times that of the text.
+    /// Whether the pattern matches the text. Follows all ways through the pattern at the same time.
+    /// So the time grows at most with the length of the pattern times the length of the text.
     fn matches_text(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         // For each length, whether the parts so far can match that many characters from the start.

@@ -354,7 +354,9 @@ struct State {
     issued: u64,
     /// Whether the stored registry is marked as restored, because it has not caught up yet.
     restored: bool,
+    /// Whether a commit has failed.
     failed: bool,
+    /// Whether this tracker closes its connections because it ends.
     ending: bool,
 }
 

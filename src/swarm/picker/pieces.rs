@@ -260,7 +260,7 @@ impl Pieces {
         }
     }
 
-    /// Takes free blocks of the first open piece that suits.
+    /// Takes free blocks of the first open piece that suits. Returns whether there is such a piece.
     pub(super) fn take_free(
         &mut self,
         link: &PickerLink,

@@ -115,7 +115,8 @@ impl Client {
         self.settle(name, WantedFile::Failed)
     }
 
-    /// The client reports that it has finished. Returns whether it may finish now.
+    /// The client reports that it has finished. Returns `false`, and changes nothing, if it may not
+    /// finish yet.
     pub(super) fn finish(&mut self) -> bool {
         let open = self.wanted.values().any(|want| *want == WantedFile::Open);
         let may_finish = self.progress == Progress::Reported && !open;
