@@ -343,7 +343,8 @@ impl Peers {
         }
     }
 
-    /// Whether the peer has every piece, or says that it only uploads (BEP 21).
+    /// Whether the peer has every piece, or says that it only uploads (BEP 21) and is not
+    /// interested.
     pub(super) fn fetches_nothing(&self, id: LinkId, link: &Link, picker: &Picker) -> bool {
         let pieces = picker.pieces_of(id);
         pieces.is_some_and(PieceSet::is_full)
