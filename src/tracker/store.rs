@@ -147,7 +147,7 @@ impl RegistryStore {
             stop: Stop::new(),
             threads: Threads::default(),
         };
-        // The first tick performs what follows from the start, before the first request.
+        // The first tick performs the effects of the start, before the first request arrives.
         store.shared.apply(Replica::tick);
         let saving = Arc::clone(&store.shared);
         let registry = Builder::new().name("registry".to_owned());
