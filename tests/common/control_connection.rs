@@ -219,7 +219,7 @@ pub(crate) fn group_request(typed: &str) -> AccessRequest {
         },
         "news" => AccessRequest::ListDecisions {
             seen: Default::default(),
-            requests: false,
+            with_requests: false,
             after: None,
         },
         "logout" => AccessRequest::Logout { write: new_write() },
