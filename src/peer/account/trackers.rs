@@ -37,6 +37,9 @@ const LOOK_UP: Duration = Duration::from_secs(2);
 /// failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// The first and the longest pause after a tracker could not be watched. The pause doubles.
+const WATCH_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 /// A function that is called when a cluster is met for the first time.
 #[derive(Clone)]
 pub struct FirstUseNotice(Arc<dyn Fn(FirstUse<'_>) + Send + Sync>);
@@ -72,13 +75,25 @@ struct Known {
     idle: Option<ControlConnection>,
     /// Whether the tracker sends hints, on the idle connection or on one that a request uses.
     is_watched: bool,
+    /// How many times in a row the tracker could not be watched, and when the next attempt is due.
+    watch_failures: u32,
+    watch_due: Option<Instant>,
     failures: u32,
     /// Until then, others are asked first.
     avoided_until: Option<Instant>,
 }
 
+/// Whether this peer should ask a tracker for hints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WatchState {
+    /// It sends hints, or there is no connection to it and another tracker sends hints.
+    NotNeeded,
+    /// An attempt is due then.
+    DueAt(Instant),
+}
+
 /// Why a request to one tracker has no answer.
-enum Trouble {
+pub(super) enum Trouble {
     /// It cannot prove that it belongs to this cluster.
     Untrusted(TrustError),
     /// It was not reached, or sent no usable answer.
@@ -257,12 +272,12 @@ impl ClusterTrackers {
         }
     }
 
-    fn trust(&self, info: &TrackerInfo) -> Trust<'_> {
+    pub(super) fn trust(&self, info: &TrackerInfo) -> Trust<'_> {
         Trust::new(info.fingerprint, &self.folder, &*self.first_use.0)
     }
 
     /// Asks one tracker, over an open connection if there is one.
-    fn ask_at(
+    pub(super) fn ask_at(
         &self,
         tracker: &HostPort,
         trust: &Trust<'_>,
@@ -352,7 +367,7 @@ impl ClusterTrackers {
     }
 
     /// The listed trackers; those that failed lately come last.
-    fn in_order<'a>(&self, info: &'a TrackerInfo) -> Vec<&'a HostPort> {
+    pub(super) fn in_order<'a>(&self, info: &'a TrackerInfo) -> Vec<&'a HostPort> {
         let mut order: Vec<&HostPort> = info.addresses.iter().collect();
         order.sort_by_cached_key(|tracker| self.is_avoided(tracker));
         order
@@ -382,15 +397,11 @@ impl ClusterTrackers {
         } else {
             known.avoided_until = Some(Instant::now() + AVOIDED.0);
         }
-        let was_watched = known.is_watched;
         let surplus = known.keep(connection);
-        let is_concerned = was_watched || known.is_watched;
         drop(all);
         // Closing a connection writes to its socket.
         drop(surplus);
-        if is_concerned {
-            self.inbox.add(hints);
-        }
+        self.inbox.add(hints);
         reply
     }
 
@@ -412,6 +423,48 @@ impl ClusterTrackers {
     /// Whether a tracker sends hints.
     pub(super) fn is_watching(&self) -> bool {
         lock(&self.known).values().any(|known| known.is_watched)
+    }
+
+    /// Whether this tracker sends hints.
+    pub(super) fn is_watched(&self, tracker: &HostPort) -> bool {
+        let known = lock(&self.known);
+        known.get(tracker).is_some_and(|known| known.is_watched)
+    }
+
+    /// Whether this peer should ask this tracker for hints, and when.
+    pub(super) fn watching_of(&self, tracker: &HostPort) -> WatchState {
+        let all = lock(&self.known);
+        let any_is_watched = all.values().any(|known| known.is_watched);
+        let Some(known) = all.get(tracker) else {
+            return match any_is_watched {
+                true => WatchState::NotNeeded,
+                false => WatchState::DueAt(Instant::now()),
+            };
+        };
+        if known.is_watched || known.idle.is_none() && any_is_watched {
+            return WatchState::NotNeeded;
+        }
+        WatchState::DueAt(known.watch_due.unwrap_or_else(Instant::now))
+    }
+
+    /// The tracker sends no hints. Returns when the next attempt is due. A tracker that refuses is
+    /// asked less often.
+    pub(super) fn on_not_watched(&self, tracker: &HostPort, is_refused: bool) -> Instant {
+        let mut all = lock(&self.known);
+        let known = all.entry(tracker.clone()).or_default();
+        if is_refused {
+            known.watch_failures = known.watch_failures.max(3);
+        }
+        let pause = WATCH_RETRY
+            .0
+            .saturating_mul(1 << known.watch_failures.min(8));
+        let pause = pause
+            .min(WATCH_RETRY.1)
+            .mul_f64(0.75 + fastrand::f64() / 4.0);
+        known.watch_failures = known.watch_failures.saturating_add(1);
+        let due = Instant::now() + pause;
+        known.watch_due = Some(due);
+        due
     }
 
     /// Makes the thread that watches look at everything again.
@@ -470,6 +523,9 @@ impl Known {
             return Some(connection);
         }
         self.is_watched = connection.is_watching();
+        if self.is_watched {
+            (self.watch_failures, self.watch_due) = (0, None);
+        }
         self.idle.replace(connection)
     }
 }

@@ -1,0 +1,134 @@
+//! The accounts, the group and the shares of the fleet, made over control connections.
+
+use crate::client::Client;
+use pieceful::torrent::{Info, InfoHash};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, Token, WriteId};
+use pieceful::wire::control::InfoPart;
+use pieceful::wire::name::Label;
+use pieceful::wire::password::Password;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::thread;
+
+const GROUP: &str = "fleet";
+const SHARES: usize = 10;
+/// Machines that use one account.
+const MACHINES_OF_ACCOUNT: usize = 10;
+/// Number of accounts that are made at the same time. A tracker hashes one password on each core.
+const AT_ONCE: usize = 4;
+
+pub struct Team {
+    pub owner: Token,
+    /// A token for each account.
+    pub tokens: Vec<Token>,
+    pub shares: Vec<InfoHash>,
+}
+
+impl Team {
+    pub fn prepare(address: SocketAddr, machines: usize) -> Self {
+        let accounts = machines.div_ceil(MACHINES_OF_ACCOUNT);
+        let owner = log_in(&mut connect(address), "owner");
+        let mut client = connect(address);
+        let group = GROUP.parse().unwrap();
+        let write = write_id();
+        let created = client.ask(AccessRequest::CreateGroup { write, group }, Some(&owner));
+        created.unwrap();
+        let tokens = Mutex::new(Vec::new());
+        let left = Mutex::new(0..accounts);
+        thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    let mut client = connect(address);
+                    loop {
+                        let Some(number) = left.lock().unwrap().next() else {
+                            return;
+                        };
+                        let token = join(&mut client, &owner, &format!("user{number}"));
+                        tokens.lock().unwrap().push(token);
+                    }
+                });
+            }
+        });
+        let shares = (0..SHARES).map(|number| publish(&mut client, &owner, number));
+        Self {
+            shares: shares.collect(),
+            tokens: tokens.into_inner().unwrap(),
+            owner,
+        }
+    }
+
+    pub fn publish_one_more(&self, address: SocketAddr) {
+        publish(&mut connect(address), &self.owner, self.shares.len());
+    }
+
+    pub fn list_files(&self) -> AccessRequest {
+        AccessRequest::ListFiles {
+            group: label(),
+            after: None,
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> Client {
+    Client::connect(address).unwrap()
+}
+
+fn label() -> Label {
+    GROUP.parse().unwrap()
+}
+
+fn write_id() -> WriteId {
+    WriteId(std::array::from_fn(|_| fastrand::u8(..)))
+}
+
+/// Creates an account and logs it in.
+fn log_in(client: &mut Client, user: &str) -> Token {
+    let password = Password::new("a long password").unwrap();
+    let create = AccessRequest::CreateUser {
+        write: write_id(),
+        user: user.parse().unwrap(),
+        password: password.clone(),
+        invite: None,
+    };
+    client.ask(create, None).unwrap();
+    let user = user.parse().unwrap();
+    match client.ask(AccessRequest::Login { user, password }, None) {
+        Ok(AccessAnswer::LoggedIn { token, .. }) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Makes an account a member of the group.
+fn join(client: &mut Client, owner: &Token, user: &str) -> Token {
+    let token = log_in(client, user);
+    let join = AccessRequest::JoinGroup {
+        write: write_id(),
+        group: label(),
+    };
+    client.ask(join, Some(&token)).unwrap();
+    let accept = AccessRequest::AcceptRequest {
+        write: write_id(),
+        group: label(),
+        user: user.parse().unwrap(),
+    };
+    client.ask(accept, Some(owner)).unwrap();
+    token
+}
+
+fn publish(client: &mut Client, owner: &Token, number: usize) -> InfoHash {
+    let name = format!("share{number}");
+    let mut raw = format!(
+        "d6:lengthi1e4:name{}:{name}12:piece lengthi16384e6:pieces20:",
+        name.len()
+    );
+    raw += "aaaaaaaaaaaaaaaaaaaae";
+    let info = Info::parse(raw.as_bytes()).unwrap();
+    let part = InfoPart::new(0, raw.len() as u32, raw.into_bytes()).unwrap();
+    let publish = AccessRequest::Publish {
+        write: write_id(),
+        group: label(),
+        part,
+    };
+    client.ask(publish, Some(owner)).unwrap();
+    info.info_hash()
+}
