@@ -64,16 +64,15 @@ impl Changes {
         owner: Option<RowId>,
     ) {
         for row in [before, after].into_iter().flatten() {
-            let Some((group, counted)) = counted(row) else {
-                continue;
-            };
-            let numbers = self.numbers.entry(group).or_default();
-            numbers.added ^= counted.added;
-            numbers.ended ^= counted.ended;
+            if let Some((group, counted)) = counted(row) {
+                let numbers = self.numbers.entry(group).or_default();
+                numbers.added ^= counted.added;
+                numbers.ended ^= counted.ended;
+            }
         }
-        let counted_before = before.and_then(counted);
+        let numbers_of = |row: Option<&Row>| row.and_then(counted).map(|(_, numbers)| numbers);
         if let Some((group, now)) = after.and_then(counted)
-            && counted_before != Some((group, now))
+            && numbers_of(before).unwrap_or_default() != now
         {
             self.changed.groups.insert(group);
         }

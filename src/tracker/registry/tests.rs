@@ -1,6 +1,7 @@
 //! Tests of the whole registry.
 
 mod catalogue;
+mod changes;
 mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;

@@ -1,0 +1,69 @@
+//! What has changed, and the numbers of groups.
+
+use super::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn every_change_that_members_want_to_know_of_changes_a_number() {
+    let (mut a, _, olga, lab) = two_trackers_with_group();
+    let nina = a.add_member(olga, "lab", "nina");
+    let omar = a.create_user("omar").unwrap();
+    a.registry.take_changed();
+    let numbers = |a: &TestTracker| a.registry.change_numbers(lab);
+    let mut former = numbers(&a);
+    let mut check = |a: &mut TestTracker, what: &str, added, ended, accounts: &[RowId]| {
+        let now = numbers(a);
+        assert_eq!(now.added != former.added, added, "{what}");
+        assert_eq!(now.ended != former.ended, ended, "{what}");
+        let changed = a.registry.take_changed();
+        assert_eq!(changed.groups.contains(&lab), added || ended, "{what}");
+        let accounts: BTreeSet<RowId> = accounts.iter().copied().collect();
+        assert_eq!(changed.accounts, accounts, "{what}");
+        former = now;
+    };
+    a.publish(nina, "lab", "set").unwrap();
+    check(&mut a, "a share is published", true, false, &[]);
+    a.withdraw(nina, "lab", "set").unwrap();
+    check(&mut a, "a share is withdrawn", false, true, &[]);
+    a.request(omar, "lab").unwrap();
+    check(&mut a, "a user asks to join", false, false, &[omar, olga]);
+    a.reject(olga, "lab", "omar").unwrap();
+    check(&mut a, "the user is rejected", false, false, &[omar, olga]);
+    a.request(omar, "lab").unwrap();
+    a.accept(olga, "lab", "omar").unwrap();
+    check(&mut a, "the user is accepted", false, false, &[omar, olga]);
+    a.remove(olga, "lab", "omar").unwrap();
+    check(&mut a, "the member is removed", false, true, &[omar, olga]);
+    a.leave(nina, "lab").unwrap();
+    check(&mut a, "a member leaves", false, true, &[nina, olga]);
+}
+
+#[test]
+fn registries_with_the_same_rows_have_the_same_numbers() {
+    let (mut a, mut b, olga, lab) = two_trackers_with_group();
+    let nina = a.add_member(olga, "lab", "nina");
+    sync(&mut a, &mut b);
+    a.publish(olga, "lab", "one").unwrap();
+    b.publish(nina, "lab", "two").unwrap();
+    b.remove(olga, "lab", "nina").unwrap();
+    a.registry.take_changed();
+    assert_ne!(
+        a.registry.change_numbers(lab),
+        b.registry.change_numbers(lab)
+    );
+    sync(&mut a, &mut b);
+    assert_eq!(
+        a.registry.change_numbers(lab),
+        b.registry.change_numbers(lab)
+    );
+    // What another tracker has written is a change too.
+    assert!(a.registry.take_changed().groups.contains(&lab));
+    let rows: Vec<Row> = a.registry.rows().cloned().collect();
+    let versions = a.registry.version_vector().clone();
+    let mut loaded = Registry::load(a.registry.origin(), versions, rows).unwrap();
+    assert_eq!(loaded.change_numbers(lab), a.registry.change_numbers(lab));
+    assert!(
+        loaded.take_changed().is_empty(),
+        "what was stored is no change"
+    );
+}
