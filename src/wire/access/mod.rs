@@ -25,6 +25,7 @@ mod fields;
 mod hint;
 mod port_check;
 mod refused;
+mod rendezvous;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -46,5 +47,6 @@ pub use fields::{
 pub use hint::{GroupNumbers, Hint, MAX_HINTED, NewPeers};
 pub use port_check::{PortCheck, PortState};
 pub use refused::AccessRefusal;
+pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
 pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME};
