@@ -164,7 +164,7 @@ impl<'a> CommandRunner<'a> {
         }
         match result {
             // The error's message says whether the command may have been carried out.
-            Err(error) if error.is_of_account() => Err(error),
+            Err(error) if error.is_account_error() => Err(error),
             Err(_) if self.is_interrupted() => Err(CommandError::cut_short(name)),
             // An interrupted `status` has no information about trackers.
             Ok(CommandOutcome::Status(_)) if self.is_interrupted() => {

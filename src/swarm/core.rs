@@ -51,7 +51,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long an address is barred after a bad piece. Not for ever: the peer there may be the only
-/// owner, and its disk may be repaired.
+/// seed, and its disk may be repaired.
 const BAR_TIME: Duration = Duration::from_secs(600);
 
 /// Whether a download has a source for what it misses, and if not, why.
@@ -601,8 +601,8 @@ impl<B: Debug> Core<B> {
     }
 
     /// The number of blocks that workers have.
-    pub fn with_workers(&self) -> u32 {
-        self.fetch.with_workers()
+    pub fn blocks_at_workers(&self) -> u32 {
+        self.fetch.blocks_at_workers()
     }
 
     /// Whether some link has a piece that is missing here.

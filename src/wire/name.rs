@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_only_in_case_are_next_to_each_other() {
+    fn sorting_puts_names_that_differ_only_in_case_side_by_side() {
         let mut names = ["bob", "Ada", "boc", "BOB", "ada", "Bob", "bo"].map(|name| {
             let name: UserName = name.parse().unwrap();
             name
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_name_does_not_look_like_an_option() {
+    fn a_new_name_may_not_begin_with_a_hyphen() {
         for (text, allowed) in [("a-", true), ("-", false), ("-h", false), ("--help", false)] {
             let name: UserName = text.parse().unwrap();
             assert_eq!(name.check_new().is_ok(), allowed, "{text}");

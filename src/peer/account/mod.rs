@@ -50,7 +50,7 @@ pub struct Account {
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
     one_tracker_only: AtomicBool,
-    /// A tracker of the version before was found. Until this time, the peer sends no request that
+    /// A tracker of the previous version was found. Until this time, the peer sends no request that
     /// such a tracker does not understand.
     old_tracker_until: Mutex<Option<Instant>>,
 }

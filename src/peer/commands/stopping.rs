@@ -36,7 +36,9 @@ impl Peer {
     pub fn stop_open_share(&self, name: &str) -> Result<(), PeerError> {
         let is_open = |entry: &SwarmEntry| match entry {
             SwarmEntry::Search(_) => true,
-            SwarmEntry::Transfer(transfer) => transfer.plan.group.is_none() && transfer.plan.listed,
+            SwarmEntry::Transfer(transfer) => {
+                transfer.plan.group.is_none() && !transfer.plan.is_of_closed_run
+            }
         };
         let open = self.transfers.entries().into_iter().filter(is_open);
         let mut called = open.filter(|entry| entry.is_called(name));

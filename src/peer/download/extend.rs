@@ -55,7 +55,9 @@ impl PlannedDownload {
             return Err(already_here(former));
         };
         let selection = Selection::of(former.info(), &choice.only)?;
-        if former.plan.group.is_some() || !former.plan.listed || selection == *former.plan.selection
+        if former.plan.group.is_some()
+            || former.plan.is_of_closed_run
+            || selection == *former.plan.selection
         {
             return Err(already_here(former));
         }

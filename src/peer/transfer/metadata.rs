@@ -37,7 +37,7 @@ impl Transfer {
 
     fn serves_metadata(&self) -> bool {
         let info = self.info();
-        self.plan.listed
+        !self.plan.is_of_closed_run
             && !info.private()
             && info.ssl_cert().is_none()
             && info.raw().len() <= MAX_METAINFO

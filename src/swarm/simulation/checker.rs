@@ -341,7 +341,7 @@ impl Checker {
         let unannounced =
             pieces.find(|piece| self.missing.contains(*piece) && !self.haves.contains_key(piece));
         assert_eq!(unannounced, None, "never announced");
-        assert_eq!(core.with_workers(), 0);
+        assert_eq!(core.blocks_at_workers(), 0);
         let requested = self.links.iter().filter(|(_, link)| !link.is_closed);
         let requested = requested
             .map(|(_, link)| link.requested.len())

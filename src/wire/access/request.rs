@@ -203,7 +203,7 @@ pub enum AccessRequest {
         /// The decisions that the peer has received: `seen` of the last answer.
         seen: SeenDecisions,
         /// Whether the peer also wants to know of new requests to join a group that the user owns.
-        /// A tracker of the version before refuses a message with this field.
+        /// A tracker of the previous version refuses a message with this field.
         requests: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,

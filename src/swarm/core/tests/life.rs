@@ -120,7 +120,7 @@ fn the_end_of_a_download_returns_its_buffers() {
         end(&mut swarm);
         // Buffers of a worker are returned by the worker.
         assert_eq!(
-            (swarm.buffers.reserved(), swarm.core.with_workers()),
+            (swarm.buffers.reserved(), swarm.core.blocks_at_workers()),
             (2, 2)
         );
         // A block that arrives later is not kept.
