@@ -253,8 +253,8 @@ impl Download {
         self.copy_from(&self.open_entry(&self.name)?, stop, progress)
     }
 
-    /// Copies pieces that verify from entries that have other possible names of the partial file.
-    /// No record names these entries, so they stay as they are.
+    /// The partial file has one of several possible names. Copies pieces that verify from the
+    /// entries with the other names. No record names these entries, so they stay as they are.
     ///
     /// # Errors
     /// See [`Download::copy_replaced`].
