@@ -188,7 +188,8 @@ impl Registrar {
         let now = since_1970();
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
-        // This comes before the check of the login, because the write may have ended the login.
+        // A repeated command is answered before the login is checked, because its write may have
+        // ended the login.
         if let Some(done) = self.answer_if_done(&login, &ask, from)? {
             return Ok(done);
         }
