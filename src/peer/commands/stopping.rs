@@ -88,7 +88,7 @@ impl Peer {
             Some(download) => download.discard()?,
             None => transfer.discard_closed()?,
         }
-        // Last: what cannot be removed stays recorded.
+        // The records go last, so that files that cannot be removed stay recorded.
         self.remove_records(entry)?;
         Ok(was_there)
     }

@@ -2,7 +2,7 @@
 //! of the former choice of files and the new one is wanted.
 //!
 //! In scope: what this does to the transfer. A new transfer replaces it, and starts with the pieces
-//! that are known to be good. Files of a finished choice stay under the final name
+//! that are known to be good. Files that were complete before stay under the final name
 //! (`storage/extend.rs`).
 //!
 //! The new record is written before the files are made, and restored if they cannot be made. So a
@@ -147,7 +147,7 @@ fn resume_former(
     transfers: &Transfers,
     recorded: RecordState,
 ) -> Result<(), PeerError> {
-    if former.has_failed() {
+    if former.is_replaceable() {
         return Ok(());
     }
     // Its successor may have ended, or may still be in the map.

@@ -1,4 +1,4 @@
-//! Fetches blocks from one web seed, from one failure to the next.
+//! Fetches blocks from one web seed until a request fails, or until there is a reason to stop.
 
 use super::client::{BLOCK_LIMIT, Body};
 use super::error::WebError;

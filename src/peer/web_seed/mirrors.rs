@@ -114,8 +114,8 @@ impl Mirrors {
         }
     }
 
-    /// The servers that were not dropped. Those that work come first: one that fails now may have
-    /// nothing else left to deliver, by which it could be seen to work again.
+    /// The servers that were not dropped, those that work first. A server that fails is used too:
+    /// only a delivery shows that it works again, and it may have nothing else left to deliver.
     fn usable(&self) -> impl Iterator<Item = usize> {
         let in_state = |state: ServerState| {
             let servers = self.servers.iter().enumerate();
