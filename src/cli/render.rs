@@ -360,7 +360,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_a_line() {
+    fn an_empty_list_is_shown_as_one_line() {
         for (outcome, line) in [
             (CommandOutcome::Downloads(Vec::new()), "no downloads"),
             (

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_user_has_seen_is_kept_over_logins_of_others() {
+    fn seen_decisions_of_each_user_survive_logins_of_other_users() {
         let label = |name: &str| name.parse::<Label>().unwrap();
         let token = || Token::new(b"secret").unwrap();
         let mut login = StoredLogin::begin(label("nik"), token(), None);

@@ -242,8 +242,8 @@ impl<B: Debug> Core<B> {
     // Links.
 
     /// Lets a link in. When two peers call each other at the same time, both keep the call of the
-    /// peer with the lower id. A call of ours that is not let in counts as failed, unless the same
-    /// peer has a link.
+    /// peer with the lower id. If a call of ours is refused, it counts as failed. It does not if
+    /// the same peer has another link.
     ///
     /// # Errors
     /// Why the link is refused.

@@ -85,7 +85,7 @@ fn a_line_with_a_mistake_is_in_the_history() {
 }
 
 #[test]
-fn a_download_that_is_complete_is_noticed_at_the_prompt() {
+fn a_complete_download_is_shown_at_the_prompt() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&["--interval", "1"]);
     let file = sandbox.file("disk.img", 300_000, 1);

@@ -281,7 +281,7 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 }
 
 #[test]
-fn a_block_that_follows_a_choke_is_late_and_no_breach() {
+fn a_block_after_a_choke_is_late_but_not_a_breach() {
     let (_sandbox, peer) = assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let body = link.read_until(REQUEST).unwrap();

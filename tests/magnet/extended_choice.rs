@@ -119,7 +119,7 @@ fn assert_all_complete(leech: &mut Peer, sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
+fn a_complete_download_of_some_files_is_extended_and_no_piece_is_fetched_twice() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only '*.txt'");
@@ -245,7 +245,7 @@ fn the_refusal_of_an_extended_choice_names_the_obstacle_and_changes_nothing() {
 }
 
 #[test]
-fn a_cancelled_extended_choice_and_a_stopped_share_leave_the_finished_files() {
+fn a_cancelled_extension_and_a_stopped_share_leave_the_complete_files() {
     let sandbox = Sandbox::new();
     let (mut leech, command) = leech_with_a_txt(&sandbox);
     let set = sandbox.path("leech/set");

@@ -282,7 +282,7 @@ fn a_damaged_chosen_file_fails_the_download_although_the_parts_file_is_intact() 
 }
 
 #[test]
-fn a_kill_during_a_choice_of_files_loses_no_verified_piece() {
+fn a_kill_of_a_download_of_some_files_loses_no_verified_piece() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only d.bin --only a.txt");

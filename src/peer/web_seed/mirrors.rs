@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_lacks_files_delivers_all_pieces_without_them() {
+    fn a_server_that_lacks_files_delivers_the_pieces_without_bytes_of_them() {
         let mut mirrors = mirrors(&["http://a/", "http://b/"]);
         mirrors.on_missing(0, 0);
         mirrors.on_missing(0, 2);

@@ -49,7 +49,7 @@
 //! # Invariants
 //! | | |
 //! |---|---|
-//! | 1 | A task that has a time when it is next due is in the queue at that time; no other task is. |
+//! | 1 | A task with a time when it is next due is in the queue at that time; no other task is. |
 //! | 2 | A task with an announce in progress is not due, so its announces never overlap. |
 //! | 3 | No two announces in progress have the same ticket. |
 //! | 4 | A swarm without a task is removed. |
