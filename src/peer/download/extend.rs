@@ -24,8 +24,8 @@ const EXTENDED: &str = "replaced by a download of more files of the same torrent
 
 impl PlannedDownload {
     /// Adds the choice of a failed transfer of the same share at the same place, so that nothing
-    /// stays half fetched in its folder. Also returns whether some of its files are under the final
-    /// name.
+    /// stays half fetched in its folder. Also returns whether some files of that transfer are under
+    /// the final name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
         let is_same_place =
             matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
@@ -68,8 +68,8 @@ impl PlannedDownload {
         let complete = matches!(recorded, RecordState::Complete { .. });
         let in_place = former.plan.extends || complete;
         let known_peers = former.plan.peers.iter();
-        let more = self.peers.iter();
-        let more = more.filter(|peer| !former.plan.peers.contains(peer));
+        let new_peers = self.peers.iter();
+        let new_peers = new_peers.filter(|peer| !former.plan.peers.contains(peer));
         let extended = Self {
             metainfo: former.plan.metainfo.clone(),
             place: self.place,
@@ -77,7 +77,7 @@ impl PlannedDownload {
                 force: former.plan.replaces && !complete,
                 ..choice
             },
-            peers: known_peers.chain(more).cloned().collect(),
+            peers: known_peers.chain(new_peers).cloned().collect(),
             replaces: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let place = RecordedPlace::of_transfer(former, &extended.place, complete);

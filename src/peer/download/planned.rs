@@ -297,9 +297,9 @@ impl PlannedDownload {
                 &selection,
             ));
         }
-        let begun = self.open_in_place(open, &layout, &selection, in_place, interrupt)?;
-        if let Some(begun) = begun {
-            return Ok(begun);
+        let opened = self.open_in_place(open, &layout, &selection, in_place, interrupt)?;
+        if let Some(opened) = opened {
+            return Ok(opened);
         }
         if !self.choice.force {
             return Err(PeerError::OtherContent(path));
@@ -394,7 +394,7 @@ pub(crate) fn whole_at(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &AtomicBool,
 ) -> Result<Option<Store>, StoreError> {
-    // The files there are not those of the share.
+    // If one of these fails, the files there are not those of the share.
     let Ok(store) = Store::open(FileLayout::all(Arc::clone(info)), path) else {
         return Ok(None);
     };

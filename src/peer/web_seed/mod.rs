@@ -157,7 +157,7 @@ fn use_until_end(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>, seed: &mut Web
         };
         report(transfer, seed, &failure);
         let is_temporary = failure.error.is_temporary();
-        let is_useless = note(seeds, seed, &failure);
+        let is_useless = record_failure(seeds, seed, &failure);
         if seeds.claim_joint_use() {
             spawn(transfer, seeds, use_joint);
         }
@@ -182,7 +182,7 @@ fn use_until_end(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>, seed: &mut Web
 
 /// Records what a failure shows about a server and its files. Returns `true` if the web seed is of
 /// no use any more.
-fn note(seeds: &WebSeeds, seed: &mut WebSeed, failure: &FetchFailure) -> bool {
+fn record_failure(seeds: &WebSeeds, seed: &mut WebSeed, failure: &FetchFailure) -> bool {
     let Some((server, file)) = failure.at else {
         return false;
     };
