@@ -14,7 +14,7 @@
 //! | a peer that is blamed did lie | `on_failed` |
 //! | the only source of a bad piece is blamed and barred | `on_failed` |
 //! | each new piece is announced exactly once | `on_haves`, `check_end` |
-//! | phases go from fetching over finishing to complete | `on_phase` |
+//! | the phase only goes forward: checking, fetching, finishing, complete | `on_phase` |
 //! | no piece is requested that is not needed | `on_request` |
 //! | the invariants of [`Core::check`] | `check` |
 
