@@ -1,5 +1,5 @@
-//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully, a second one at once. At a prompt
-//! a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
+//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully, a second one at once. At a
+//! prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
 //!
 //! A signal that the parent has ignored stays ignored: `nohup` ignores SIGHUP, and a shell without
 //! job control ignores SIGINT for what it starts in the background. In the second case, the process

@@ -296,8 +296,8 @@ impl Peer {
         Ok(OpenedFiles::replacement(download, &selection, false))
     }
 
-    /// Ends a share or download of a group at this peer, also after a restart. Withdraws it from the
-    /// catalogue if the user published it or owns the group, unless `scope` is this peer only.
+    /// Ends a share or download of a group at this peer, also after a restart. Withdraws it from
+    /// the catalogue if the user published it or owns the group, unless `scope` is this peer only.
     /// Returns whether it was withdrawn.
     ///
     /// # Errors

@@ -32,7 +32,8 @@ pub(crate) struct TransferPlan {
     pub(crate) kind: RecordKind,
     /// The name of the partial file or folder of a download, in the folder of its destination.
     pub(crate) partial: Option<String>,
-    /// Transfers of a closed run are not announced to trackers and not recorded in the state folder.
+    /// Transfers of a closed run are not announced to trackers and not recorded in the state
+    /// folder.
     pub(crate) is_of_closed_run: bool,
     /// Whether the complete download replaces other content at its destination (`--force`).
     pub(crate) replaces: bool,

@@ -24,8 +24,8 @@ use seed::{WebSeed, WebSeeds};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The maximum number of web seeds of one share in use at a time. A web seed that waits replaces one
-/// whose use has ended.
+/// The maximum number of web seeds of one share in use at a time. A web seed that waits replaces
+/// one whose use has ended.
 const MAX_AT_ONCE: usize = 4;
 /// After this number of failures in a row, the web seeds that wait are tried first.
 const MAX_FAILURES: u32 = 5;
