@@ -4,8 +4,9 @@
 //! `groups` ends the shares of groups, because it also asks their catalogue.
 
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
-use crate::storage::{RecordKind, remove_parts_file};
+use crate::storage::{RecordError, RecordKind, remove_parts_file};
 use crate::swarm::Phase;
+use std::sync::Arc;
 
 /// The reason that links and status show.
 const SHARING_STOPPED: &str = "its sharing was stopped here";
@@ -104,9 +105,8 @@ impl Peer {
             transfer.wait_for_workers();
         }
         if !is_complete {
-            let was_there = self.transfers.forget(entry);
-            transfer.record_as_stopped()?;
-            return Ok(was_there);
+            self.forget_unfinished(transfer)?;
+            return Ok(true);
         }
         let was_there = self.forget(entry)?;
         if let RecordKind::Download(place) = &transfer.plan.kind
@@ -115,6 +115,26 @@ impl Peer {
             remove_parts_file(transfer.info(), place)?;
         }
         Ok(was_there)
+    }
+
+    /// Removes an unfinished download from the map. Records it as stopped first, so that no other
+    /// download can take the name of its partial file in between.
+    pub(super) fn forget_unfinished(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
+        let is_known = match transfer.record_as_stopped() {
+            // The thread that starts it has not recorded it yet.
+            Err(RecordError::Unknown(_)) => false,
+            recorded => recorded.map(|()| true)?,
+        };
+        self.transfers
+            .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
+        if is_known {
+            return Ok(());
+        }
+        match transfer.record_as_stopped() {
+            // That thread sees that the download has ended, and records nothing.
+            Err(RecordError::Unknown(_)) => Ok(()),
+            recorded => Ok(recorded?),
+        }
     }
 
     /// Removes an entry from the map and deletes its records. Returns whether it was in the map.
