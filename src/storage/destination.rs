@@ -26,10 +26,12 @@ impl Destination {
         self.folder.join(&self.name)
     }
 
-    /// Opens the folder.
+    /// Opens the folder, and checks that it may be searched.
     pub(super) fn open_folder(&self) -> Result<Folder, StoreError> {
-        let folder = absolute(Path::new(".").join(&self.folder));
-        Folder::open(&folder.map_err(|error| StoreError::io("find", &self.folder, error))?)
+        let path = absolute(Path::new(".").join(&self.folder));
+        let path = path.map_err(|error| StoreError::io("find", &self.folder, error))?;
+        let opened = Folder::open(&path).and_then(|folder| folder.entry(".").map(|_| folder));
+        opened.map_err(StoreError::of_folder)
     }
 
     /// The first of `partial_names`. It is the name of the partial file in records that

@@ -1,10 +1,13 @@
 /* Below the folder ODD_DISK, system calls fail as on file systems that lack them. ODD_CALLS has an
-   entry CALL=ERRNO for each. Inode numbers of files below it are the real ones, plus the length of
+   entry CALL=ERRNO for each. A folder without any rights of its owner cannot be opened, not even by
+   root. Inode numbers of files below it are the real ones, plus the length of
    the file ODD_INODES if there is one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +43,20 @@ static int fails(const char *call, int fd) {
         }
     }
     return 0;
+}
+
+int open64(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    struct stat found;
+    if (starts_with_disk(path) && stat(path, &found) == 0 && S_ISDIR(found.st_mode)
+        && (found.st_mode & S_IRWXU) == 0) {
+        errno = EACCES;
+        return -1;
+    }
+    return REAL(open64)(path, flags, mode);
 }
 
 int fsync(int fd) {
