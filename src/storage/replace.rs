@@ -38,10 +38,10 @@ pub fn undo_steps(
     layout: Layout,
     steps: &RenameSteps,
 ) -> Result<bool, StoreError> {
-    let (parent, name) = (destination.open_folder()?, &*destination.name);
-    if parent.entry(partial)?.is_none() {
+    let Some(parent) = folder_with(destination, partial)? else {
         return Ok(false);
-    }
+    };
+    let name = &*destination.name;
     let Some(aside) = steps.aside.as_deref() else {
         undo_new(&parent, partial, name, layout)?;
         return Ok(true);
@@ -62,6 +62,16 @@ pub fn undo_steps(
     })?;
     parent.sync()?;
     Ok(true)
+}
+
+/// The folder of a download. `None` if it, or the partial file in it, is not there.
+fn folder_with(destination: &Destination, partial: &str) -> Result<Option<Folder>, StoreError> {
+    let parent = match destination.open_folder() {
+        Err(error) if error.is_absence() => return Ok(None),
+        opened => opened?,
+    };
+    let is_there = parent.entry(partial)?.is_some();
+    Ok(is_there.then_some(parent))
 }
 
 /// Undoes the steps of a download that replaces nothing: a placeholder took the final name, or the
