@@ -14,7 +14,7 @@ use super::layout::{FileKind, FileLayout};
 use super::partial;
 use super::partial_root::{PartialRoot, RecordedFiles};
 use super::parts_file::PartsFile;
-use super::rename::{rename_over, take_name};
+use super::rename::{rename_new, rename_over};
 use super::replace::{ExtraFiles, remove_old_folder};
 use super::tree::{Access, Folder, has_layout, lock};
 use super::{Destination, Store, StoreError};
@@ -317,7 +317,7 @@ impl Download {
     /// Syncs a complete download, renames it to its final name and returns the final path. Its
     /// store stays usable throughout. The caller has verified every piece. The files get the
     /// `times` of the original. `note` is called before a rename that needs several steps; see
-    /// [`super::undo_steps`].
+    /// [`super::undo_steps`] and [`super::undo_moves`].
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file
@@ -345,7 +345,7 @@ impl Download {
         let path = parent.path().join(name);
         let replaced = match &self.mode {
             DownloadMode::Extend(in_place) => {
-                extend::move_files(store, in_place, parent, partial)?;
+                extend::move_files(store, in_place, (parent, partial), note)?;
                 store.set_finished(in_place.root().renamed_to(path.clone()));
                 return Ok(path);
             }
@@ -358,7 +358,7 @@ impl Download {
                 old.map(|old| (parent.path().join(old), *extra_files))
             }
             DownloadMode::New | DownloadMode::Replace(_) => {
-                take_name(parent, partial, name, layout, note)?;
+                rename_new((parent, partial), (parent, name), layout, note)?;
                 None
             }
         };

@@ -12,6 +12,7 @@ use crate::common::sandbox::{Sandbox, bytes};
 use nix::errno::Errno;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 
 /// An entry of the list of failing calls.
 fn fails(call: &str, errno: Errno) -> String {
@@ -291,5 +292,51 @@ fn a_download_waits_for_a_disk_whose_mount_point_may_not_be_opened() {
         wait_for_log_line(&peer.log, &[&started]);
         serve_to(&peer, share, &share.name).join().unwrap();
         peer.wait_for_state(&share.name, "complete");
+    }
+}
+
+#[test]
+fn an_extension_that_a_crash_interrupts_between_two_steps_of_a_move_goes_on() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let _tracker = sandbox.tracker(&[]);
+    let _seed = seed(&sandbox);
+    let no_rename = fails("renameat2", Errno::EINVAL);
+    let no_link = [no_rename.clone(), fails("linkat", Errno::EPERM)].join(",");
+    let torrent = quoted(&sandbox.path("seed/set.torrent"));
+    let place = quoted(&disk.folder);
+    for (number, (calls, killed_at)) in [(&no_link, "renameat=0"), (&no_rename, "unlinkat=0")]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("peer-{number}");
+        let _ = fs::remove_dir_all(disk.folder.join("set"));
+        let mut peer = disk.peer(&sandbox, &name, "");
+        peer.run(&format!("download {torrent} {place} --only plain"));
+        peer.run("wait 30");
+        peer.end();
+        let mut peer = disk.peer(&sandbox, &name, &format!("{calls},{killed_at}"));
+        peer.process
+            .write_line(&format!("download {torrent} {place} --only sub/tool"));
+        peer.process.write_line("wait 60");
+        let (status, _) = peer.process.wait();
+        assert_eq!(status.signal(), Some(9), "{killed_at}");
+        let mut peer = disk.peer(&sandbox, &name, calls);
+        peer.wait_for_state("set", "complete");
+        peer.kill();
+        assert_eq!(
+            fs::read_dir(&disk.folder).unwrap().count(),
+            1,
+            "{killed_at}"
+        );
+        for name in ["set/sub/tool", "set/plain"] {
+            let (copy, original) = (disk.folder.join(name), sandbox.path("seed").join(name));
+            assert!(
+                fs::read(copy).unwrap() == fs::read(original).unwrap(),
+                "{killed_at}: {name}"
+            );
+        }
     }
 }

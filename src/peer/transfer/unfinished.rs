@@ -4,7 +4,7 @@
 use super::transfer::Transfer;
 use crate::storage::{
     Destination, Download, Record, RecordKind, RecordState, RenameSteps, StoreError,
-    remove_parts_file, undo_steps,
+    remove_parts_file, undo_moves, undo_steps,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,7 +82,11 @@ impl Transfer {
         let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
             return Ok(());
         };
-        if undo_steps(place, partial, self.info().layout(), &steps)? {
+        let undone = match self.plan.extends {
+            true => undo_moves(&self.plan.layout(self.info()), place, partial)?,
+            false => undo_steps(place, partial, self.info().layout(), &steps)?,
+        };
+        if undone {
             self.forget_steps();
         }
         Ok(())
