@@ -333,6 +333,28 @@ fn a_cancel_removes_the_partial_file_although_the_final_name_is_taken() {
 }
 
 #[test]
+fn a_cancel_that_could_not_remove_the_files_can_be_repeated() {
+    let sandbox = Sandbox::new();
+    let mut first = leech(&sandbox, "leech", &TORRENT);
+    // The download ends with an error, so that it does not hold the lock of its partial file.
+    own_file(&sandbox.path("leech/copy"));
+    let serving = serve_to(&first, &TORRENT, "source");
+    first.wait_for_state("share", "failed");
+    serving.join().unwrap();
+    let part = fs::File::open(sandbox.path("leech/copy.part")).unwrap();
+    part.lock().unwrap();
+    for _ in 0..2 {
+        first.assert_refused("cancel share", "storage", "in use by another download");
+        assert_eq!(names(&sandbox.path("leech")), ["copy", "copy.part"]);
+    }
+    drop(part);
+    first.run("cancel share");
+    assert_eq!(names(&sandbox.path("leech")), ["copy"]);
+    assert_eq!(first.run("status")["shares"].as_array().unwrap().len(), 0);
+    first.assert_refused("cancel share", "no-such-download", "share");
+}
+
+#[test]
 fn pieces_of_a_removed_partial_file_are_fetched_again_for_another_choice() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);

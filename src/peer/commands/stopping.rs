@@ -77,19 +77,24 @@ impl Peer {
         // From now on nothing opens the files again.
         let download = transfer.cancel_files();
         transfer.fail(CANCELLED);
-        let was_there = self.transfers.forget(entry);
         // If the files cannot be removed now, the next start does not resume the download.
-        if let Err(error) = transfer.record_as_stopped() {
+        if let Err(error) = self.forget_unfinished(transfer) {
             log::warn!("{}: {error}", transfer.name());
+            self.transfers.forget(entry);
         }
         transfer.wait_for_workers();
-        match download {
-            Some(download) => download.discard()?,
-            None => transfer.discard_closed()?,
-        }
+        let discarded = match download {
+            Some(download) => download.discard(),
+            None => transfer.discard_closed(),
+        };
         // Last: what cannot be removed stays recorded.
-        self.remove_records(entry)?;
-        Ok(was_there)
+        let removed = discarded.map_err(PeerError::from);
+        let removed = removed.and_then(|()| self.remove_records(entry));
+        if removed.is_err() {
+            // It can be cancelled again, unless another download of the share is here meanwhile.
+            let _ = self.transfers.enter(entry.clone());
+        }
+        removed.map(|()| true)
     }
 
     fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
@@ -144,7 +149,11 @@ impl Peer {
         Ok(was_there)
     }
 
+    /// Deletes the records of an entry, unless another entry of the share has replaced it.
     fn remove_records(&self, entry: &SwarmEntry) -> Result<(), PeerError> {
+        if self.transfers.entry(entry.info_hash()).is_some() {
+            return Ok(());
+        }
         let records = &self.context.records;
         records.remove(entry.info_hash())?;
         records.remove_magnet(entry.info_hash())?;
