@@ -272,7 +272,7 @@ fn a_full_disk_fails_the_download_with_the_reason() {
 }
 
 /// An owner that serves eight pieces, and the others after a signal over `gate`.
-fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
+pub(crate) fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     let gate = Mutex::new(Some(gate));
     listen(&TORRENT, "owner", move |mut link, _| {
         let mut gate = gate.lock().unwrap().take();
