@@ -56,7 +56,7 @@ impl Destination {
     }
 
     /// A name with the info-hash. If it is too long, the name of the share in it is cut.
-    pub fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
+    pub(super) fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
         let end = format!(".{info_hash}{PARTIAL_SUFFIX}");
         let room = MAX_NAME_LENGTH.saturating_sub(end.len());
         format!("{}{end}", longest_prefix(&self.name, room))

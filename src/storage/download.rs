@@ -126,7 +126,9 @@ impl Download {
         let is_mixed = layout.is_mixed();
         let allowed = allows(&mode, &parent, &name, info.layout());
         let opened = allowed.and_then(|()| {
-            PartsFile::of_download(&info, &parent, &name, is_mixed, recorded.is_recorded)
+            // Its name has the info-hash too.
+            let is_ours = recorded.is_recorded || !recorded.are_kept;
+            PartsFile::of_download(&info, &parent, &name, is_mixed, is_ours)
         });
         // A new file must not be lost by a power failure after it was recorded.
         let opened = opened.and_then(|parts_file| match partial.is_new {

@@ -30,6 +30,7 @@ pub struct Records {
     records: PathBuf,
     torrents: PathBuf,
     magnets: PathBuf,
+    are_kept: bool,
     /// Locked while a record is written, so that a record that is being removed does not reappear.
     saved: Mutex<HashMap<InfoHash, Saved>>,
 }
@@ -88,6 +89,7 @@ impl Records {
             records,
             torrents,
             magnets,
+            are_kept: !folder.is_temporary(),
             saved: Mutex::default(),
         };
         for name in names(&opened.torrents)? {
@@ -99,6 +101,11 @@ impl Records {
             }
         }
         Ok(opened)
+    }
+
+    /// Whether they outlive this process.
+    pub fn are_kept(&self) -> bool {
+        self.are_kept
     }
 
     /// Checks that a record can be written.

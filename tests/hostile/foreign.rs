@@ -3,12 +3,16 @@
 //! missing.
 
 use super::disk::leech_with_eight_pieces;
+use super::late::peer as in_process_peer;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, serve_to};
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::Process;
 use crate::common::sandbox::Sandbox;
+use pieceful::peer::{Deadlines, PeerError};
+use pieceful::storage::Destination;
+use pieceful::torrent::Metainfo;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -352,6 +356,23 @@ fn a_cancel_that_could_not_remove_the_files_can_be_repeated() {
     assert_eq!(names(&sandbox.path("leech")), ["copy"]);
     assert_eq!(first.run("status")["shares"].as_array().unwrap().len(), 0);
     first.assert_refused("cancel share", "no-such-download", "share");
+}
+
+#[test]
+fn a_download_of_a_closed_run_that_cannot_be_started_leaves_no_file() {
+    let sandbox = Sandbox::new();
+    let peer = in_process_peer(&sandbox, false, Deadlines::default());
+    let info = Metainfo::parse(&TORRENT.bytes).unwrap().info().clone();
+    let place = Destination {
+        folder: sandbox.folder("out"),
+        name: "f".into(),
+    };
+    let refused = peer.fetch_unlisted(info, place);
+    assert!(
+        matches!(refused, Err(PeerError::Already { .. })),
+        "{refused:?}"
+    );
+    assert!(names(&sandbox.path("out")).is_empty());
 }
 
 #[test]
