@@ -59,8 +59,8 @@ impl PartialRoot {
         recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
         let layout = info.layout();
-        let is_ours = |name: &&str| !(recorded.is_used)(&parent.path().join(name));
-        if let Some(name) = recorded.partial.filter(is_ours) {
+        let is_unused = |name: &&str| !(recorded.is_used)(&parent.path().join(name));
+        if let Some(name) = recorded.partial.filter(is_unused) {
             return Ok(Self {
                 root: Root::open_to_write(parent, name, layout)?,
                 name: name.to_owned(),
@@ -69,7 +69,7 @@ impl PartialRoot {
             });
         }
         let mut names = destination.partial_names(info.info_hash());
-        names.retain(|name| is_ours(&name.as_str()));
+        names.retain(|name| is_unused(&name.as_str()));
         for name in &names {
             refuse_if_locked(parent, name, layout)?;
         }

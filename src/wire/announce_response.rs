@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_in_a_response_does_not_hide_the_rest() {
+    fn an_odd_part_of_a_response_does_not_hide_the_rest() {
         let head = "d5:peers6:\u{1}\u{2}\u{3}\u{4}\u{0}\u{9}";
         for (rest, interval) in [
             ("8:interval4:1200", 1_200),

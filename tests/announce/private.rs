@@ -94,7 +94,7 @@ fn reporting_peer() -> (SocketAddr, Receiver<()>, Receiver<()>) {
     (address, called, ended)
 }
 
-/// A peer that answers handshakes only after the sender has been dropped.
+/// A peer that answers handshakes only after the returned sender has been dropped.
 fn late_peer() -> (SocketAddr, Sender<()>) {
     let (answers, may_answer) = channel::<()>();
     let may_answer = Mutex::new(may_answer);
@@ -114,7 +114,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
     let (late, answers) = late_peer();
     let (first, second) = (FakeTracker::down(), FakeTracker::down());
     first.set_peers_and_short_interval(&[named, late]);
-    let owner = honest_seed(&SECRET, "owner");
+    let seed = honest_seed(&SECRET, "seed");
     let torrent =
         write_torrent_with_tiers(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -126,7 +126,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
     // While no tracker answers, the leech keeps its peers.
     second.wait_for_requests(|requests| !requests.is_empty());
     assert!(ended.try_recv().is_err());
-    second.set_peers(&[owner]);
+    second.set_peers(&[seed]);
     ended.recv_timeout(PATIENCE).unwrap();
     drop(answers);
     for given_up in [named, late] {
@@ -187,7 +187,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
             .is_some_and(|line| line.contains("event=stopped"))
     });
     let (announced, before) = (listed.requests().len(), own.requests().len());
-    // Two more announces: the leech would have called the peer by now.
+    // Within three more announces, the leech would have called the peer again.
     own.wait_for_requests(|requests| requests.len() > before + 2);
     assert_eq!(
         calls.load(Ordering::SeqCst),
@@ -195,7 +195,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
         "the leech called the peer again"
     );
     assert_eq!(listed.requests().len(), announced);
-    own.set_peers_and_short_interval(&[honest_seed(&SECRET, "owner")]);
+    own.set_peers_and_short_interval(&[honest_seed(&SECRET, "seed")]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1);

@@ -1,7 +1,7 @@
 /* Below the folder ODD_DISK, system calls fail as on file systems that lack them. ODD_CALLS has an
-   entry CALL=ERRNO for each; with the number 0, the process is killed instead. A folder without any rights of its owner cannot be opened, not even by
-   root. Inode numbers of files below it are the real ones, plus the length of
-   the file ODD_INODES if there is one. */
+   entry CALL=ERRNO for each; with the number 0, the process is killed instead. A folder without any
+   rights of its owner cannot be opened, not even by root. The inode number of a file below ODD_DISK
+   is the real one, plus the length of the file ODD_INODES if there is one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 //! missing.
 
 use super::disk::leech_with_eight_pieces;
-use super::late::peer as in_process_peer;
+use super::late::start_peer;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, serve_to};
@@ -16,8 +16,8 @@ use pieceful::torrent::Metainfo;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Writes a file of the user, as long as the share, and returns its content.
-fn own_file(path: &Path) -> Vec<u8> {
+/// Writes a file of the user that has the length of the share. Returns its content.
+fn write_own_file(path: &Path) -> Vec<u8> {
     let content = vec![b'm'; TORRENT.content.len()];
     fs::write(path, &content).unwrap();
     content
@@ -42,7 +42,7 @@ fn partial_with_hash(name: &str) -> String {
 fn a_part_file_of_the_user_survives_a_download_a_restart_and_a_cancel() {
     let sandbox = Sandbox::new();
     let part = sandbox.folder("leech").join("copy.part");
-    let mine = own_file(&part);
+    let mine = write_own_file(&part);
     let mut first = leech(&sandbox, "leech", &TORRENT);
     let both = ["copy.part".to_owned(), partial_with_hash("copy")];
     let sorted = |mut names: Vec<String>| {
@@ -197,7 +197,7 @@ fn a_download_goes_on_if_its_peer_was_killed_before_the_file_got_its_length() {
 }
 
 #[test]
-fn a_complete_share_whose_disk_is_gone_is_served_when_it_is_back() {
+fn a_complete_share_is_served_again_when_its_disk_is_back() {
     let sandbox = Sandbox::new();
     drop(seed(&sandbox, "leech", &TORRENT));
     let disk = Disk { sandbox: &sandbox };
@@ -211,7 +211,7 @@ fn a_complete_share_whose_disk_is_gone_is_served_when_it_is_back() {
 }
 
 #[test]
-fn a_cancel_right_after_the_start_leaves_no_file() {
+fn a_download_cancelled_right_after_the_start_leaves_no_file() {
     let sandbox = Sandbox::new();
     set_only_tracker(&sandbox, tracker_naming(&[]));
     let torrent = |number| Torrent::new(&format!("share-{number}"), 24 << 20, 1 << 18, number);
@@ -228,7 +228,8 @@ fn a_cancel_right_after_the_start_leaves_no_file() {
     let [first, cancelled @ .., last] = &torrents[..] else {
         panic!("too few torrents");
     };
-    // The check of the first one takes long enough to cancel others before they are open.
+    // The check of the first download takes so long that others can be cancelled before they are
+    // open.
     fs::write(sandbox.path("leech").join(partial(first)), &first.content).unwrap();
     let mut restarted: Peer = sandbox.debug_peer("leech", &[]);
     for torrent in cancelled {
@@ -327,7 +328,7 @@ fn a_stopped_download_does_not_continue_into_a_file_that_its_user_has_shared() {
 fn a_cancel_removes_the_partial_file_although_the_final_name_is_taken() {
     let sandbox = Sandbox::new();
     let mut first = leech(&sandbox, "leech", &TORRENT);
-    let mine = own_file(&sandbox.path("leech/copy"));
+    let mine = write_own_file(&sandbox.path("leech/copy"));
     let serving = serve_to(&first, &TORRENT, "source");
     first.wait_for_state("share", "failed");
     serving.join().unwrap();
@@ -341,7 +342,7 @@ fn a_cancel_that_could_not_remove_the_files_can_be_repeated() {
     let sandbox = Sandbox::new();
     let mut first = leech(&sandbox, "leech", &TORRENT);
     // The download ends with an error, so that it does not hold the lock of its partial file.
-    own_file(&sandbox.path("leech/copy"));
+    write_own_file(&sandbox.path("leech/copy"));
     let serving = serve_to(&first, &TORRENT, "source");
     first.wait_for_state("share", "failed");
     serving.join().unwrap();
@@ -361,13 +362,13 @@ fn a_cancel_that_could_not_remove_the_files_can_be_repeated() {
 #[test]
 fn a_download_of_a_closed_run_that_cannot_be_started_leaves_no_file() {
     let sandbox = Sandbox::new();
-    let peer = in_process_peer(&sandbox, false, Deadlines::default());
+    let peer = start_peer(&sandbox, false, Deadlines::default());
     let info = Metainfo::parse(&TORRENT.bytes).unwrap().info().clone();
     let place = Destination {
         folder: sandbox.folder("out"),
         name: "f".into(),
     };
-    let refused = peer.fetch_unlisted(info, place);
+    let refused = peer.fetch_in_closed_run(info, place);
     assert!(
         matches!(refused, Err(PeerError::Already { .. })),
         "{refused:?}"

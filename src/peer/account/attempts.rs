@@ -30,6 +30,7 @@ pub(super) struct Attempts<'a> {
     unanswered: HashSet<HostPort>,
     /// The refusal of a tracker that cannot write its database: the write may be saved or not.
     unsaved: Option<AccessReplyMessage>,
+    /// Whether the trackers are asked with the longer limits from now on.
     has_long_limits: bool,
     /// Whether all trackers were asked with the longer limits.
     had_long_limits: bool,

@@ -40,7 +40,7 @@ impl RecordedPlace {
     }
 
     /// For a closed run, which has no records.
-    pub(crate) fn unlisted() -> Self {
+    pub(crate) fn in_closed_run() -> Self {
         Self {
             partial: None,
             is_recorded: false,

@@ -114,8 +114,8 @@ impl Mirrors {
         }
     }
 
-    /// The servers that were not dropped. Those that work come first: one that fails now may have
-    /// nothing else left to deliver, by which it could be seen to work again.
+    /// The servers that were not dropped, those that work first. A server that fails is used too:
+    /// only a delivery shows that it works again, and it may have nothing else left to deliver.
     fn usable(&self) -> impl Iterator<Item = usize> {
         let in_state = |state: ServerState| {
             let servers = self.servers.iter().enumerate();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_lacks_files_delivers_all_pieces_without_them() {
+    fn a_server_that_lacks_files_delivers_the_pieces_without_bytes_of_them() {
         let mut mirrors = mirrors(&["http://a/", "http://b/"]);
         mirrors.on_missing(0, 0);
         mirrors.on_missing(0, 2);

@@ -188,7 +188,8 @@ impl Registrar {
         let now = since_1970();
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
-        // This comes before the check of the login, because the write may have ended the login.
+        // A repeated command is answered before the login is checked, because its write may have
+        // ended the login.
         if let Some(done) = self.answer_if_done(&login, &ask, from)? {
             return Ok(done);
         }
@@ -338,9 +339,9 @@ impl Registrar {
             }
             AccessRequest::ListDecisions {
                 seen,
-                requests,
+                with_requests,
                 after,
-            } => lists::news(store, account, &seen, requests, after),
+            } => lists::news(store, account, &seen, with_requests, after),
             _ => Err(token_not_allowed()),
         }
     }
@@ -353,12 +354,12 @@ impl Registrar {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
-        // Members show the certificate of the authority to every peer that connects. So the
-        // certificate contains the group's id, not its name.
         let no_key = |error: &dyn Display| {
             log::error!("cannot make a key for group {name}: {error}");
             no_randomness()
         };
+        // Members show the certificate of the authority to every peer that connects. So the
+        // certificate contains the group's id, not its name.
         let authority =
             GroupAuthority::generate(&id.to_string()).map_err(|error| no_key(&error))?;
         let secret = GroupKey::new(authority.to_pem()).map_err(|error| no_key(&error))?;
