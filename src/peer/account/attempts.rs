@@ -21,15 +21,22 @@ const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// shortest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// The attempts of a write that may have carried it out. The requests that upload the parts of one
+/// share are one write, so each of them begins with those of the one before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenAttempts {
+    /// The trackers that received the write, and have not said since whether they carried it out.
+    unanswered: HashSet<HostPort>,
+    /// The refusal of a tracker that cannot write its database: the write may be saved or not.
+    unsaved: Option<AccessReplyMessage>,
+}
+
 /// What is known about the outcome of a request.
 #[derive(Debug)]
 pub(super) struct Attempts<'a> {
     ask: &'a AccessRequest,
     begun: Instant,
-    /// The trackers that received the write, and have not said since whether they carried it out.
-    unanswered: HashSet<HostPort>,
-    /// The refusal of a tracker that cannot write its database: the write may be saved or not.
-    unsaved: Option<AccessReplyMessage>,
+    open: OpenAttempts,
     has_long_limits: bool,
     /// Whether all trackers were asked with the longer limits.
     had_long_limits: bool,
@@ -46,13 +53,28 @@ pub(super) enum NextRound {
     Never,
 }
 
+impl OpenAttempts {
+    /// The error if the write may have been carried out, otherwise `error`.
+    pub(super) fn fail(&self, ask: &AccessRequest, error: AccountError) -> AccountError {
+        match error {
+            AccountError::UnknownOutcome { .. } => error,
+            error if self.may_be_done() => unknown(ask, error.to_string()),
+            error => error,
+        }
+    }
+
+    fn may_be_done(&self) -> bool {
+        !self.unanswered.is_empty() || self.unsaved.is_some()
+    }
+}
+
 impl<'a> Attempts<'a> {
-    pub(super) fn begin(ask: &'a AccessRequest, now: Instant) -> Self {
+    /// Begins a request. `open` are the open attempts of earlier requests of the same write.
+    pub(super) fn begin(ask: &'a AccessRequest, open: OpenAttempts, now: Instant) -> Self {
         Self {
             ask,
             begun: now,
-            unanswered: HashSet::new(),
-            unsaved: None,
+            open,
             has_long_limits: false,
             had_long_limits: false,
             outcome_due: None,
@@ -68,7 +90,7 @@ impl<'a> Attempts<'a> {
     /// A tracker received the request and did not answer.
     pub(super) fn on_unanswered(&mut self, tracker: &HostPort) {
         if self.ask.is_write() {
-            self.unanswered.insert(tracker.clone());
+            self.open.unanswered.insert(tracker.clone());
         }
     }
 
@@ -80,17 +102,17 @@ impl<'a> Attempts<'a> {
         };
         let kind = refused.kind;
         if kind == AccessErrorKind::NotSaved && self.ask.is_write() {
-            self.unanswered.remove(tracker);
-            self.unsaved.get_or_insert_with(|| reply.clone());
+            self.open.unanswered.remove(tracker);
+            self.open.unsaved.get_or_insert_with(|| reply.clone());
         } else if !is_about_now(kind) {
             // A tracker looks for the receipt of a write first. So this tracker has not made the
             // write.
-            self.unanswered.remove(tracker);
+            self.open.unanswered.remove(tracker);
         }
         // The tracker lacks the earlier parts of an upload. The caller sends them again.
         let lacks_parts = kind == AccessErrorKind::BadRequest && self.ask.is_later_part();
         let another_may_answer = cannot_answer_now(kind) || ends_login(kind);
-        lacks_parts || !self.may_be_done() && !another_may_answer
+        lacks_parts || !self.open.may_be_done() && !another_may_answer
     }
 
     /// What follows from a round without a final reply.
@@ -110,7 +132,7 @@ impl<'a> Attempts<'a> {
     /// Whether to go on asking about a write that may have been carried out.
     pub(super) fn next_about_outcome(&mut self, now: Instant) -> NextRound {
         let due = *self.outcome_due.get_or_insert(now + OUTCOME_WAIT);
-        if self.unanswered.is_empty() || now >= due {
+        if self.open.unanswered.is_empty() || now >= due {
             return NextRound::Never;
         }
         let pause = self.pause;
@@ -124,36 +146,29 @@ impl<'a> Attempts<'a> {
     /// [`AccountError::UnknownOutcome`] if the write may have been carried out; otherwise see
     /// [`Round::end`].
     pub(super) fn end(self, round: Round) -> Result<RoundReply, AccountError> {
-        if !self.unanswered.is_empty() {
-            return Err(self.unknown(round.summary()));
+        if !self.open.unanswered.is_empty() {
+            return Err(unknown(self.ask, round.summary()));
         }
-        match self.unsaved {
-            Some(reply) => Ok(RoundReply {
-                reply,
-                unanimous: false,
-            }),
+        match self.open.unsaved {
+            Some(reply) => Ok(RoundReply::of(reply)),
             None => round.end(),
         }
     }
 
     /// The error if the write may have been carried out, otherwise `error`.
     pub(super) fn fail(self, error: AccountError) -> AccountError {
-        match self.may_be_done() {
-            true => self.unknown(error.to_string()),
-            false => error,
-        }
+        self.open.fail(self.ask, error)
     }
 
-    fn unknown(self, troubles: String) -> AccountError {
-        AccountError::UnknownOutcome {
-            troubles,
-            advice: advice(self.ask),
-        }
+    /// The attempts that are open after the reply that is the outcome.
+    pub(super) fn into_open(self) -> OpenAttempts {
+        self.open
     }
+}
 
-    fn may_be_done(&self) -> bool {
-        !self.unanswered.is_empty() || self.unsaved.is_some()
-    }
+fn unknown(ask: &AccessRequest, troubles: String) -> AccountError {
+    let advice = advice(ask);
+    AccountError::UnknownOutcome { troubles, advice }
 }
 
 /// Whether a refusal only describes the present state of the tracker. Then it does not show whether
@@ -186,11 +201,15 @@ pub(super) fn advice(ask: &AccessRequest) -> &'static str {
 mod tests {
     use super::*;
     use crate::wire::access::{AccessAnswer, AccessRefusal, WriteId};
-    use crate::wire::control::TextLine;
+    use crate::wire::control::{InfoPart, TextLine};
 
     const WRITE: AccessRequest = AccessRequest::Logout {
         write: WriteId([1; 16]),
     };
+
+    fn begin(ask: &AccessRequest, now: Instant) -> Attempts<'_> {
+        Attempts::begin(ask, OpenAttempts::default(), now)
+    }
 
     fn trackers() -> [HostPort; 2] {
         ["a:1", "b:2"].map(|tracker| tracker.parse().unwrap())
@@ -222,7 +241,7 @@ mod tests {
     fn a_refusal_is_the_outcome_only_if_no_tracker_owes_an_answer() {
         let [one, two] = trackers();
         let now = Instant::now();
-        let mut attempts = Attempts::begin(&WRITE, now);
+        let mut attempts = begin(&WRITE, now);
         assert!(attempts.on_reply(&two, &refusal("unknown-group")));
         attempts.on_unanswered(&one);
         for kind in ["starting", "busy", "slow-down", "unknown-group"] {
@@ -243,15 +262,15 @@ mod tests {
             "busy",
             "session-ended",
         ] {
-            let mut attempts = Attempts::begin(&WRITE, now);
+            let mut attempts = begin(&WRITE, now);
             assert!(!attempts.on_reply(&two, &refusal(kind)), "{kind}");
         }
         for kind in ["name-taken", "login-refused", "slow-down"] {
-            let mut attempts = Attempts::begin(&WRITE, now);
+            let mut attempts = begin(&WRITE, now);
             assert!(attempts.on_reply(&two, &refusal(kind)), "{kind}");
         }
         // A read changes nothing, so no tracker owes an answer to it.
-        let mut attempts = Attempts::begin(&AccessRequest::Cluster, now);
+        let mut attempts = begin(&AccessRequest::Cluster, now);
         attempts.on_unanswered(&one);
         assert!(attempts.on_reply(&two, &refusal("unknown-group")));
     }
@@ -260,7 +279,7 @@ mod tests {
     fn an_unanswered_write_is_asked_about_for_a_while_and_then_its_outcome_is_unknown() {
         let [one, two] = trackers();
         let begun = Instant::now();
-        let mut attempts = Attempts::begin(&WRITE, begun);
+        let mut attempts = begin(&WRITE, begun);
         attempts.on_unanswered(&one);
         let late = begun + START_WAIT;
         for kind in ["starting", "unknown-group"] {
@@ -275,7 +294,7 @@ mod tests {
         assert_eq!(error.kind(), "unknown-outcome");
         assert!(error.to_string().contains("list_groups"), "{error}");
         // If every attempt was answered, the refusal of a starting tracker is the outcome.
-        let mut attempts = Attempts::begin(&WRITE, begun);
+        let mut attempts = begin(&WRITE, begun);
         let last = round(&mut attempts, &[(&two, "starting")]);
         assert_eq!(attempts.next_round(&last, late), NextRound::Never);
         assert!(attempts.end(last).is_ok());
@@ -284,7 +303,7 @@ mod tests {
     #[test]
     fn a_write_that_may_be_saved_is_never_reported_as_refused() {
         let [one, two] = trackers();
-        let mut attempts = Attempts::begin(&WRITE, Instant::now());
+        let mut attempts = begin(&WRITE, Instant::now());
         let last = round(
             &mut attempts,
             &[(&one, "not-saved"), (&two, "unknown-group")],
@@ -292,5 +311,41 @@ mod tests {
         let reply = attempts.end(last).unwrap().reply;
         let refused = reply.result.unwrap_err();
         assert_eq!(refused.kind, AccessErrorKind::NotSaved);
+    }
+
+    #[test]
+    fn an_upload_that_begins_again_remembers_who_may_have_carried_it_out() {
+        let [one, two] = trackers();
+        let now = Instant::now();
+        let part = |offset| AccessRequest::Publish {
+            write: WriteId([1; 16]),
+            group: "lab".parse().unwrap(),
+            part: InfoPart::new(offset, 2, vec![0]).unwrap(),
+        };
+        let (first, last) = (part(0), part(1));
+        // The first tracker got the last part and is silent. The second one lacks the first part.
+        let mut attempts = begin(&last, now);
+        attempts.on_unanswered(&one);
+        assert!(attempts.on_reply(&two, &refusal("bad-request")));
+        // So the upload begins again, at the second tracker.
+        let mut attempts = Attempts::begin(&first, attempts.into_open(), now);
+        let accepted = AccessReplyMessage {
+            result: Ok(AccessAnswer::Done),
+            ..refusal("busy")
+        };
+        assert!(attempts.on_reply(&two, &accepted));
+        let mut attempts = Attempts::begin(&last, attempts.into_open(), now);
+        for kind in ["share-exists", "not-a-member"] {
+            round(&mut attempts, &[(&two, kind)]);
+        }
+        // No further attempt is possible: its error leaves the outcome unknown.
+        let open = attempts.into_open();
+        let error = open.fail(&last, AccountError::NotLoggedIn);
+        assert_eq!(error.kind(), "unknown-outcome");
+        // The first tracker says that it has not made the write.
+        let mut attempts = Attempts::begin(&last, open, now);
+        assert!(attempts.on_reply(&one, &refusal("not-a-member")));
+        let error = attempts.into_open().fail(&last, AccountError::NotLoggedIn);
+        assert_eq!(error.kind(), "not-logged-in");
     }
 }

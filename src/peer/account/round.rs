@@ -1,6 +1,6 @@
 //! One round of requests to the trackers: what each answered, and which answer counts.
 
-use super::AccountError;
+use super::{AccountError, OpenAttempts};
 use crate::peer::TrustError;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage};
 
@@ -10,6 +10,19 @@ pub(super) struct RoundReply {
     pub(super) reply: AccessReplyMessage,
     /// Whether all listed trackers agree, if the reply says that the login is over.
     pub(super) unanimous: bool,
+    /// The attempts of the write that may have carried it out, whatever the reply says.
+    pub(super) open: OpenAttempts,
+}
+
+impl RoundReply {
+    /// A reply of one tracker.
+    pub(super) fn of(reply: AccessReplyMessage) -> Self {
+        Self {
+            reply,
+            unanimous: false,
+            open: OpenAttempts::default(),
+        }
+    }
 }
 
 /// The answers of one round.
@@ -75,7 +88,10 @@ impl Round {
         let unanimous = self.ended == self.tracker_count;
         match self.refused {
             Some(reply) if unanimous || !is_about_login(&reply) => {
-                return Ok(RoundReply { reply, unanimous });
+                return Ok(RoundReply {
+                    unanimous,
+                    ..RoundReply::of(reply)
+                });
             }
             _ => {}
         }

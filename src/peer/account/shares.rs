@@ -1,6 +1,8 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
-use super::{Account, AccountError, cannot_answer_now, ends_login, new_write_id};
+use super::{
+    Account, AccountError, OpenAttempts, cannot_answer_now, ends_login, expect_done, new_write_id,
+};
 use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
@@ -40,14 +42,23 @@ impl Account {
     pub(crate) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
         let write = new_write_id()?;
         let (mut offset, mut attempts) = (0, 1);
+        let mut open = OpenAttempts::default();
         loop {
             let part = InfoPart::of(info.raw(), offset);
             let part = part.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
-            match self.ask_done(&AccessRequest::Publish { write, group, part }) {
-                // This tracker does not have the earlier parts: another tracker received them.
-                Err(AccountError::Refused(refused))
+            let ask = AccessRequest::Publish { write, group, part };
+            let answered = self
+                .current_login()
+                .and_then(|login| self.ask_about(&ask, Some(&login), open.clone()));
+            let answered = answered.map_err(|error| open.fail(&ask, error))?;
+            open = answered.open;
+            match answered.reply.result {
+                Ok(answer) => expect_done(&ask, answer).map_err(|error| open.fail(&ask, error))?,
+                // This tracker does not have the earlier parts: another tracker received them, and
+                // may have carried out the write.
+                Err(refused)
                     if refused.kind == AccessErrorKind::BadRequest
                         && offset > 0
                         && attempts < MAX_ATTEMPTS =>
@@ -55,7 +66,7 @@ impl Account {
                     (offset, attempts) = (0, attempts + 1);
                     continue;
                 }
-                result => result?,
+                Err(refused) => return Err(open.fail(&ask, refused.into())),
             }
             if end >= total {
                 return Ok(());

@@ -12,7 +12,7 @@
 //! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
 use super::{
-    AccountError, Attempts, ConnectionError, NextRound, Round, RoundReply,
+    AccountError, Attempts, ConnectionError, NextRound, OpenAttempts, Round, RoundReply,
     connection::{ControlConnection, TimeLimits},
 };
 use crate::net::{FrameIoError, HostNames};
@@ -96,7 +96,8 @@ impl ClusterTrackers {
         }
     }
 
-    /// Asks the first tracker that answers.
+    /// Asks the first tracker that answers. `open` are the open attempts of earlier requests of the
+    /// same write.
     ///
     /// # Errors
     /// When none answers, or one cannot be trusted and none of the others answers.
@@ -104,8 +105,9 @@ impl ClusterTrackers {
         &self,
         ask: &AccessRequest,
         token: Option<&Token>,
+        open: OpenAttempts,
     ) -> Result<RoundReply, AccountError> {
-        let mut attempts = Attempts::begin(ask, Instant::now());
+        let mut attempts = Attempts::begin(ask, open, Instant::now());
         loop {
             let info = match self.info() {
                 Ok(info) => info,
@@ -121,8 +123,11 @@ impl ClusterTrackers {
                 };
                 match self.ask_at(tracker, &trust, ask, token, limits) {
                     Ok(reply) if attempts.on_reply(tracker, &reply) => {
-                        let unanimous = true;
-                        return Ok(RoundReply { reply, unanimous });
+                        return Ok(RoundReply {
+                            reply,
+                            unanimous: true,
+                            open: attempts.into_open(),
+                        });
                     }
                     Ok(reply) => round.on_refusal(reply),
                     Err(Trouble::Untrusted(error)) => round.on_untrusted(error),
