@@ -6,6 +6,7 @@
 //! goes on asking under the same [`WriteId`](crate::wire::access::WriteId). A tracker that has
 //! carried out the write answers "done".
 
+use super::connection::TimeLimits;
 use super::{AccountError, Round, RoundReply, cannot_answer_now, ends_login};
 use crate::wire::HostPort;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage, AccessRequest};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
 /// How long the peer goes on asking about a write that may have been carried out, after each
-/// tracker was asked with long limits.
+/// tracker was asked with long limits. The last request ends with this time.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -82,9 +83,18 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Whether trackers are asked with the longer limits now.
-    pub(super) fn has_long_limits(&self) -> bool {
-        self.has_long_limits
+    /// The time limits for asking the next tracker of a round. `None` if the time for the request
+    /// is over.
+    pub(super) fn limits(&self, is_only: bool, now: Instant) -> Option<TimeLimits> {
+        let limits = match self.has_long_limits {
+            true => TimeLimits::LONG,
+            false => TimeLimits::of(self.ask, is_only),
+        };
+        match self.outcome_due {
+            Some(due) if now >= due => None,
+            Some(due) => Some(limits.until(due)),
+            None => Some(limits),
+        }
     }
 
     /// A tracker received the request and did not answer.
@@ -132,10 +142,10 @@ impl<'a> Attempts<'a> {
     /// Whether to go on asking about a write that may have been carried out.
     pub(super) fn next_about_outcome(&mut self, now: Instant) -> NextRound {
         let due = *self.outcome_due.get_or_insert(now + OUTCOME_WAIT);
-        if self.open.unanswered.is_empty() || now >= due {
+        let pause = self.pause;
+        if self.open.unanswered.is_empty() || now + pause >= due {
             return NextRound::Never;
         }
-        let pause = self.pause;
         self.pause = (pause * 2).min(PAUSES.1);
         NextRound::After(pause)
     }
@@ -298,6 +308,25 @@ mod tests {
         let last = round(&mut attempts, &[(&two, "starting")]);
         assert_eq!(attempts.next_round(&last, late), NextRound::Never);
         assert!(attempts.end(last).is_ok());
+    }
+
+    #[test]
+    fn no_request_about_the_outcome_takes_longer_than_the_wait_for_it() {
+        let [one, _] = trackers();
+        let begun = Instant::now();
+        let mut attempts = begin(&WRITE, begun);
+        assert_eq!(attempts.limits(true, begun), Some(TimeLimits::LONG));
+        // The only tracker received the write and was silent for as long as it may be.
+        attempts.on_unanswered(&one);
+        let mut round = Round::new(1);
+        round.on_silence("it is silent".to_owned(), true);
+        let late = begun + Duration::from_secs(45);
+        let next = attempts.next_round(&round, late);
+        assert!(matches!(next, NextRound::After(_)), "{next:?}");
+        let due = late + OUTCOME_WAIT;
+        let expected = TimeLimits::LONG.until(due);
+        assert_eq!(attempts.limits(true, late), Some(expected));
+        assert_eq!(attempts.limits(true, due), None);
     }
 
     #[test]

@@ -117,9 +117,8 @@ impl ClusterTrackers {
             let is_only = info.addresses.len() == 1;
             let trust = self.trust(&info);
             for tracker in self.in_order(&info) {
-                let limits = match attempts.has_long_limits() || is_only {
-                    true => TimeLimits::LONG,
-                    false => TimeLimits::short(ask),
+                let Some(limits) = attempts.limits(is_only, Instant::now()) else {
+                    break;
                 };
                 match self.ask_at(tracker, &trust, ask, token, limits) {
                     Ok(reply) if attempts.on_reply(tracker, &reply) => {
@@ -156,10 +155,7 @@ impl ClusterTrackers {
     ) -> Result<(), AccountError> {
         let info = self.info()?;
         let trust = self.trust(&info);
-        let limits = match info.addresses.len() {
-            1 => TimeLimits::LONG,
-            _ => TimeLimits::short(ask),
-        };
+        let limits = TimeLimits::of(ask, info.addresses.len() == 1);
         let mut untrusted = None;
         for tracker in self.in_order(&info) {
             if info.addresses.len() > 1 && self.is_avoided(tracker) {
@@ -273,13 +269,16 @@ impl ClusterTrackers {
         if let Some(mut connection) = idle.filter(ControlConnection::is_usable) {
             // If the machine is gone, the request would wait for the whole time of an answer.
             if limits.is_worth_a_probe()
-                && let Err(error) =
-                    connection.ask(&AccessRequest::Cluster, None, TimeLimits::PROBE.answer)
+                && let Err(error) = connection.ask(
+                    &AccessRequest::Cluster,
+                    None,
+                    limits.left(TimeLimits::PROBE.answer()),
+                )
                 && let ConnectionError::Frame(FrameIoError::TooSlow(_)) = error
             {
                 return late(error, false);
             }
-            match connection.ask(ask, token, limits.answer) {
+            match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok(self.on_answered(tracker, connection, reply)),
                 // A tracker that is silent on an open connection would be silent on a new one.
                 Err(error @ ConnectionError::Frame(FrameIoError::TooSlow(_))) => {
@@ -312,7 +311,7 @@ impl ClusterTrackers {
         token: Option<&Token>,
         limits: TimeLimits,
     ) -> Result<(ControlConnection, AccessReplyMessage), Trouble> {
-        let found = self.names.addresses(tracker, LOOK_UP);
+        let found = self.names.addresses(tracker, limits.left(LOOK_UP));
         let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
         let mut trouble = Trouble::silent(format!("{tracker} has no address"));
         for address in found {
@@ -328,7 +327,7 @@ impl ClusterTrackers {
                 }
                 Err(error) => return Err(Trouble::Untrusted(error)),
             };
-            match connection.ask(ask, token, limits.answer) {
+            match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok((connection, reply)),
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
