@@ -47,9 +47,10 @@ impl TimeLimits {
         end: None,
     };
 
-    /// For a request to the only tracker, or to one of several.
+    /// For a request to the only tracker, or to one of several. An exchange of changed shares is
+    /// repeated soon, and must not keep announces waiting.
     pub(super) fn of(ask: &AccessRequest, is_only: bool) -> Self {
-        match is_only {
+        match is_only && !matches!(ask, AccessRequest::ChangedShares { .. }) {
             true => Self::LONG,
             false => Self::short(ask),
         }

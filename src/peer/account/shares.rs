@@ -170,30 +170,39 @@ impl Account {
     /// Reports to every tracker the shares of a group that the user published and whose files have
     /// changed (`changed`). Returns the shares with changed files that trackers know of, of all
     /// publishers.
+    ///
+    /// # Errors
+    /// [`AccountError::NoTracker`] if no tracker answers; otherwise see [`AccountError`].
     pub(crate) fn changed_shares(
         &self,
         group: &Label,
         changed: Vec<InfoHash>,
     ) -> Result<HashSet<InfoHash>, AccountError> {
-        let mut reported = HashSet::new();
         if self.knows_old_tracker() {
-            return Ok(reported);
+            return Ok(HashSet::new());
         }
+        let (mut reported, mut is_answered, mut troubles) = (HashSet::new(), false, Vec::new());
         let login = self.current_login()?;
         let group = group.clone();
         let ask = AccessRequest::ChangedShares { group, changed };
         self.trackers
             .ask_all(&ask, Some(&login.token), |answered| match answered {
-                Ok(reply) => match reply.result {
-                    Ok(AccessAnswer::ChangedShares(some)) => reported.extend(some),
-                    Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
-                        self.on_old_tracker();
+                Ok(reply) => {
+                    is_answered = true;
+                    match reply.result {
+                        Ok(AccessAnswer::ChangedShares(some)) => reported.extend(some),
+                        Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
+                            self.on_old_tracker();
+                        }
+                        _ => {}
                     }
-                    _ => {}
-                },
-                Err(trouble) => log::debug!("cannot exchange changed shares: {trouble}"),
+                }
+                Err(trouble) => troubles.push(trouble),
             })?;
-        Ok(reported)
+        match is_answered {
+            true => Ok(reported),
+            false => Err(AccountError::NoTracker(troubles.join("; "))),
+        }
     }
 
     /// The catalogue of a group, sorted by name.
