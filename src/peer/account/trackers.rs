@@ -385,7 +385,8 @@ impl ClusterTrackers {
 
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     pub(super) fn info(&self) -> Result<TrackerInfo, AccountError> {
-        read_tracker_info(&self.tracker_info).map_err(AccountError::TrackerInfo)
+        let info = read_tracker_info(&self.tracker_info);
+        info.map_err(|error| AccountError::TrackerInfo(error.to_string()))
     }
 }
 

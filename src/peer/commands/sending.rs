@@ -43,7 +43,9 @@ impl Peer {
     ) -> Result<Sent, PeerError> {
         let announcer = &self.services.announcer;
         let trackers = announce::read_tracker_info(announcer.tracker_info.path());
-        let trackers = trackers.map_err(PeerError::NoTracker)?.addresses;
+        let trackers = trackers
+            .map_err(|error| PeerError::NoTracker(error.to_string()))?
+            .addresses;
         // Checks now that the torrent and the record can be written, because hashing may take long.
         check_output(torrent).map_err(PeerError::file(torrent))?;
         self.context.records.check_writable()?;
