@@ -210,8 +210,9 @@ pub(super) fn advice(ask: &AccessRequest) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::access::{AccessAnswer, AccessRefusal, WriteId};
-    use crate::wire::control::{InfoPart, TextLine};
+    use crate::peer::account::round::tests::refusal;
+    use crate::wire::access::{AccessAnswer, WriteId};
+    use crate::wire::control::InfoPart;
 
     const WRITE: AccessRequest = AccessRequest::Logout {
         write: WriteId([1; 16]),
@@ -223,18 +224,6 @@ mod tests {
 
     fn trackers() -> [HostPort; 2] {
         ["a:1", "b:2"].map(|tracker| tracker.parse().unwrap())
-    }
-
-    fn refusal(kind: &str) -> AccessReplyMessage {
-        AccessReplyMessage {
-            id: 1,
-            renewed: None,
-            only_here: false,
-            result: Err(AccessRefusal {
-                kind: AccessErrorKind::parse(kind).unwrap(),
-                message: TextLine::new("why"),
-            }),
-        }
     }
 
     /// A round in which the trackers answered with these refusals.

@@ -119,24 +119,29 @@ fn is_about_login(reply: &AccessReplyMessage) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::wire::access::AccessRefusal;
     use crate::wire::control::TextLine;
+
+    /// A reply that refuses.
+    pub(in crate::peer::account) fn refusal(kind: &str) -> AccessReplyMessage {
+        AccessReplyMessage {
+            id: 1,
+            renewed: None,
+            only_here: false,
+            result: Err(AccessRefusal {
+                kind: AccessErrorKind::parse(kind).unwrap(),
+                message: TextLine::new("why"),
+            }),
+        }
+    }
 
     /// A round in which trackers refused with these kinds.
     fn round(tracker_count: usize, kinds: &[&str]) -> Round {
         let mut round = Round::new(tracker_count);
         for kind in kinds {
-            round.on_refusal(AccessReplyMessage {
-                id: 1,
-                renewed: None,
-                only_here: false,
-                result: Err(AccessRefusal {
-                    kind: AccessErrorKind::parse(kind).unwrap(),
-                    message: TextLine::new("why"),
-                }),
-            });
+            round.on_refusal(refusal(kind));
         }
         round
     }
