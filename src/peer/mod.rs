@@ -76,7 +76,7 @@ use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};
 use download::already::{already_error, or_already};
-use download::place::{check_same_kind, place, place_of, read_torrent};
+use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
 use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
 use group::{GroupAnnouncer, Groups};

@@ -230,14 +230,13 @@ impl Peer {
         let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.has_failed() {
-                let named = destination.is_some().then_some(&*started.path);
                 return match &entry {
                     SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
                         Err(here_for_another_user(other))
                     }
                     _ => {
                         let already = Err(already_error(&entry));
-                        or_already(&self.transfers, started.info_hash, named, already)
+                        or_already(&self.transfers, started.info_hash, destination, already)
                     }
                 };
             }
