@@ -54,6 +54,7 @@ mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use commands::groups::{ListedFile, StopScope, Uploaded};
+pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;
 pub use commands::unlisted::{MissingPieces, UnlistedProgress};
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};

@@ -2,6 +2,7 @@
 
 mod downloads;
 pub(super) mod groups;
+pub(super) mod new_share;
 pub(super) mod sending;
 mod starting;
 mod stopping;
