@@ -1,5 +1,7 @@
 //! Bad input from outside: the real binary against scripted peers, lying trackers and failing
 //! disks.
+//!
+//! An *owner* is a peer that has the whole share, as in the program's messages about downloads.
 
 mod common;
 

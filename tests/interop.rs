@@ -4,8 +4,8 @@
 //! instead if `PIECEFUL_INTEROP` names the program (a list of `libtorrent`, `rqbit`, `aria2`,
 //! `transmission`, `opentracker`) or is `required`, which means all. `PIECEFUL_INTEROP_PYTHON`
 //! names a Python interpreter with libtorrent (`pip install libtorrent`), and
-//! `PIECEFUL_INTEROP_RQBIT` an rqbit (`cargo install rqbit`). The others are Debian's `aria2`,
-//! `transmission-cli` with `transmission-daemon`, and `opentracker`.
+//! `PIECEFUL_INTEROP_RQBIT` an rqbit (`cargo install rqbit`). The other programs are Debian's
+//! `aria2`, `transmission-cli` with `transmission-daemon`, and `opentracker`.
 
 mod common;
 

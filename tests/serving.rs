@@ -1,5 +1,5 @@
 //! Choking, serving, limits on rates, and what peers report about themselves: the real binary
-//! against itself and against scripted peers.
+//! against itself and against scripted peers. An *owner* is a peer that has the whole share.
 
 mod common;
 

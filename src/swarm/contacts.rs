@@ -138,7 +138,7 @@ impl Contacts {
     }
 
     /// The number of addresses that may be called, now or later.
-    pub fn known(&self) -> usize {
+    pub fn known_count(&self) -> usize {
         self.candidates.known().count()
     }
 

@@ -129,14 +129,14 @@ impl<B: Debug> Core<B> {
 
     /// The files of a download that had begun are missing, for this reason. Returns whether the
     /// phase changed.
-    pub fn miss(&mut self, reason: &str, now: Duration) -> bool {
+    pub fn on_files_missing(&mut self, reason: &str, now: Duration) -> bool {
         self.lifecycle
-            .change(Transition::Miss(reason.to_owned()), now)
+            .change(Transition::FilesMissing(reason.to_owned()), now)
     }
 
     /// Missing files are there again, and are to be checked. Returns whether they were missing.
-    pub fn find(&mut self, now: Duration) -> bool {
-        self.lifecycle.change(Transition::Find, now)
+    pub fn on_files_found(&mut self, now: Duration) -> bool {
+        self.lifecycle.change(Transition::FilesFound, now)
     }
 
     /// The files have their final names: from now on the peer only uploads.
@@ -481,7 +481,7 @@ impl<B: Debug> Core<B> {
         self.fetch.progress_mut().mark_not_late(now);
     }
 
-    /// Whether a web seed is trusted.
+    /// How far a web seed is trusted.
     pub fn trust(&self, id: LinkId) -> WebSeedTrust {
         self.fetch.web_seeds().trust(id)
     }
@@ -601,8 +601,8 @@ impl<B: Debug> Core<B> {
     }
 
     /// The number of blocks that workers have.
-    pub fn with_workers(&self) -> u32 {
-        self.fetch.with_workers()
+    pub fn blocks_at_workers(&self) -> u32 {
+        self.fetch.blocks_at_workers()
     }
 
     /// Whether some link has a piece that is missing here.
@@ -614,7 +614,7 @@ impl<B: Debug> Core<B> {
     /// Whether the download has a source, and if not, why.
     pub fn source_status(&self, now: Duration) -> SourceStatus {
         let contacts = self.contacts();
-        match (self.peers.links().is_empty(), contacts.known()) {
+        match (self.peers.links().is_empty(), contacts.known_count()) {
             _ if self.fetch.has_web_seed() || self.has_source() => SourceStatus::HasSource,
             (false, _) => SourceStatus::NoLinkHasMissingPieces,
             (true, 0) if contacts.has_barred(now) => SourceStatus::AllPeersBarred,

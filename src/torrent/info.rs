@@ -148,7 +148,7 @@ impl Info {
         &self.files
     }
 
-    /// The pieces that contain bytes of the file with this index. None for an empty file.
+    /// The pieces that contain bytes of the file with this index. An empty file has no pieces.
     pub fn pieces_of_file(&self, file: usize) -> impl DoubleEndedIterator<Item = PieceIndex> {
         let piece_length = u64::from(self.lengths.piece_length());
         let file = self.files.get(file).filter(|file| file.length > 0);
@@ -159,7 +159,8 @@ impl Info {
         numbers.filter_map(|number| self.lengths.piece(u32::try_from(number).ok()?))
     }
 
-    /// Whether both have the same name, and files of the same paths and lengths.
+    /// Whether both shares have the same name and layout, and their files the same paths and
+    /// lengths.
     pub fn has_same_files(&self, other: &Self) -> bool {
         let of = |file: &FileEntry| (file.path.clone(), file.length);
         self.name == other.name

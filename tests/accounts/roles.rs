@@ -347,9 +347,9 @@ fn allowed_requests_are_carried_out() {
             // A request that changes the group changes what the next user may do, so it gets its
             // own tracker.
             let reads = ["list", "certify", "metainfo"];
-            let changes =
+            let changes_the_group =
                 typed.contains(" lab") && !reads.iter().any(|read| typed.starts_with(read));
-            let mut own_tracker = changes.then(tracker_with_roles);
+            let mut own_tracker = changes_the_group.then(tracker_with_roles);
             let (users, lab) = match &mut own_tracker {
                 Some((_, users, lab)) => (users, &*lab),
                 None => (&mut shared_users, &shared_lab),
@@ -410,10 +410,10 @@ fn assert_done(
         }
         ("certify lab", AccessAnswer::Certificate { .. }) => true,
         ("publish lab fresh", AccessAnswer::Done) => {
-            files(&mut users[4]) == ["data", "fresh", "niks"]
+            share_names(&mut users[4]) == ["data", "fresh", "niks"]
         }
-        ("withdraw lab data", AccessAnswer::Done) => files(&mut users[4]) == ["niks"],
-        ("withdraw lab niks", AccessAnswer::Done) => files(&mut users[4]) == ["data"],
+        ("withdraw lab data", AccessAnswer::Done) => share_names(&mut users[4]) == ["niks"],
+        ("withdraw lab niks", AccessAnswer::Done) => share_names(&mut users[4]) == ["data"],
         ("list_files lab", AccessAnswer::Files(page)) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,
@@ -428,7 +428,7 @@ fn assert_done(
 }
 
 /// The names of the shares of `lab`.
-fn files(owner: &mut User) -> Vec<String> {
+fn share_names(owner: &mut User) -> Vec<String> {
     let ask = AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
         after: None,

@@ -173,12 +173,12 @@ fn the_story_runs_at_the_prompt() {
     }
     for (user, mut peer) in peers {
         assert_eq!(
-            peer.all().matches(NEWS).count(),
+            peer.all_text().matches(NEWS).count(),
             usize::from(user == "mayank")
         );
         peer.press("\x04");
         assert!(peer.wait().success());
-        let printed = peer.all();
+        let printed = peer.all_text();
         assert!(
             !printed.contains("secret-of") && !printed.contains("error"),
             "{printed}"

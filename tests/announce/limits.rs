@@ -1,5 +1,5 @@
-//! Limits on swarms and peers: the tracker refuses announces above them with a reason, and they
-//! cost no memory.
+//! Limits on swarms and peers: the tracker refuses announces above the limits with a reason, and
+//! these announces cost no memory.
 
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, stats};
 use crate::common::process::resident_kib;

@@ -94,7 +94,7 @@ fn reporting_peer() -> (SocketAddr, Receiver<()>, Receiver<()>) {
     (address, called, ended)
 }
 
-/// A peer that answers handshakes only after the sender has been dropped.
+/// A peer that answers handshakes only after the returned sender has been dropped.
 fn late_peer() -> (SocketAddr, Sender<()>) {
     let (answers, may_answer) = channel::<()>();
     let may_answer = Mutex::new(may_answer);
@@ -187,7 +187,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
             .is_some_and(|line| line.contains("event=stopped"))
     });
     let (announced, before) = (listed.requests().len(), own.requests().len());
-    // Two more announces: the leech would have called the peer by now.
+    // Within three more announces, the leech would have called the peer again.
     own.wait_for_requests(|requests| requests.len() > before + 2);
     assert_eq!(
         calls.load(Ordering::SeqCst),

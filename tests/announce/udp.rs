@@ -171,7 +171,7 @@ fn a_stop_frees_the_udp_port_at_once() {
 }
 
 #[test]
-fn a_udp_port_in_use_is_named() {
+fn the_error_of_a_udp_port_in_use_names_the_address() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let error = bind_with_udp(&address.to_string().parse().unwrap()).unwrap_err();
@@ -193,11 +193,11 @@ fn udp_is_served_only_with_open() {
         &["tracker", "--listen", "127.0.0.1:0"],
     );
     UdpSocket::bind(not_open.address).expect("without --open nothing listens");
-    let plain = start_tracker();
-    UdpSocket::bind(plain.address()).unwrap();
-    let both = Tracker::start(open_options("127.0.0.1:0")).unwrap();
+    let without_udp = start_tracker();
+    UdpSocket::bind(without_udp.address()).unwrap();
+    let http_only = Tracker::start(open_options("127.0.0.1:0")).unwrap();
     assert!(
-        HttpClient::new(both.address())
+        HttpClient::new(http_only.address())
             .get(&format!("/scrape?{INFO_HASH}"))
             .has_status("200")
     );

@@ -185,7 +185,7 @@ impl Terminal {
     }
 
     /// All text since the start.
-    pub(crate) fn all(&self) -> String {
+    pub(crate) fn all_text(&self) -> String {
         self.screen.text.lock().unwrap().clone()
     }
 

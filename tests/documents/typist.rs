@@ -153,7 +153,7 @@ impl Typist {
             let machine = name.split_once('@').map_or("", |(_, machine)| machine);
             self.type_line(&name, machine, "echo the end");
             let (terminal, _) = &self.terminals[&name];
-            let screen = terminal.all();
+            let screen = terminal.all_text();
             assert!(!screen.contains("error"), "{name}: {screen}");
         }
     }

@@ -1,7 +1,7 @@
 //! The catalogue of a group: names, withdrawal, the end of the group, and the destinations of
 //! downloads.
 
-use super::team::{catalogue_entry, join, logged_in, share_in_status, team};
+use super::team::{catalogue_entry, join, logged_in_peer, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
@@ -131,7 +131,7 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
     }
     wait_until_not_shared(&mut nik, "gift");
     // A new group of the same name is another group.
-    let mut eve = logged_in(&tracker, "eve", &[]);
+    let mut eve = logged_in_peer(&tracker, "eve", &[]);
     eve.run("create_group lab");
     assert_eq!(share_names(&mut eve), [""; 0]);
     join(&mut eve, &mut nik, "nik");

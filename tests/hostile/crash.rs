@@ -236,28 +236,32 @@ fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     assert_serves(&peer, &TORRENT);
 }
 
-/// A restored backup: its length and time are those of the record, its content is older.
+/// A restored backup has the length and time of the record. Its content is older, or the same.
 #[test]
 fn a_replaced_file_with_the_old_length_and_time_is_checked() {
-    for is_older in [true, false] {
+    for content_is_older in [true, false] {
         let sandbox = Sandbox::new();
         drop(seed(&sandbox, "seed", &TORRENT));
         let (copy, backup) = (sandbox.path("seed/copy"), sandbox.path("seed/backup"));
         let mut content = TORRENT.content.clone();
-        content[100_000] ^= u8::from(is_older);
+        content[100_000] ^= u8::from(content_is_older);
         fs::write(&backup, &content).unwrap();
         let file = File::options().write(true).open(&backup).unwrap();
         file.set_modified(copy.metadata().unwrap().modified().unwrap())
             .unwrap();
         fs::rename(&backup, &copy).unwrap();
         let mut peer = sandbox.debug_peer("seed", &[]);
-        let expected = if is_older { "failed" } else { "complete" };
+        let expected = if content_is_older {
+            "failed"
+        } else {
+            "complete"
+        };
         peer.wait_for_download("share", |download| download["state"] == expected);
         wait_for_log_line(
             &peer.log,
             &["inode numbers have changed; checking the content"],
         );
-        if !is_older {
+        if !content_is_older {
             assert_serves(&peer, &TORRENT);
         }
     }
@@ -310,7 +314,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
 #[test]
 fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
-    let leech = late::peer(&sandbox, false, Deadlines::default());
+    let leech = late::start_peer(&sandbox, false, Deadlines::default());
     let link = late::connect(&leech, "source");
     let serving = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();

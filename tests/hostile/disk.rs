@@ -73,7 +73,7 @@ fn no_destination_is_overwritten_or_written_through_a_symbolic_link() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn the_error_names_a_folder_that_cannot_be_written() {
     let sandbox = Sandbox::new();
     let mut peer = sandbox.debug_peer("leech", &[]);
     // Not even root can create a file there.

@@ -84,7 +84,7 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
 }
 
 #[test]
-fn a_peer_does_not_link_with_itself() {
+fn a_peer_makes_no_link_with_itself() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let mut link = FakePeer::connect_tcp(seed.process.address);
@@ -161,7 +161,7 @@ fn a_handshake_that_trickles_is_ended_at_its_deadline() {
 
 /// The owner behaves like a program that accepts only obfuscated handshakes.
 #[test]
-fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
+fn the_download_names_an_owner_that_hangs_up_at_the_handshake_and_the_likely_reason() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
@@ -197,7 +197,7 @@ fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
 }
 
 #[test]
-fn an_owner_that_never_answers_the_handshake_is_named() {
+fn the_download_names_an_owner_that_never_answers_the_handshake() {
     let sandbox = Sandbox::new();
     let owner = listen_tcp(|mut link, _| while link.read_message().is_some() {});
     set_only_tracker(&sandbox, tracker_naming(&[owner]));

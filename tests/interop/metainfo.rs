@@ -83,7 +83,7 @@ fn folder(files: impl IntoIterator<Item = Bencode>) -> Fields {
     info.with("files", list(files))
 }
 
-/// A file of one byte.
+/// An entry of `files`: a file of one byte.
 fn member(path: &[&[u8]]) -> Fields {
     Fields(vec![
         ("length", number(1)),
@@ -655,7 +655,7 @@ impl Corpus {
         })
     }
 
-    /// What libtorrent reads from each torrent, or why it refuses it.
+    /// What libtorrent reads from each torrent, or why libtorrent refuses the torrent.
     fn read<'a>(&mut self, torrents: impl Iterator<Item = &'a Bencode>) -> Vec<Value> {
         let folder = self.swarm.sandbox.folder("corpus");
         let write = |(at, bytes): (usize, &Bencode)| {

@@ -137,7 +137,7 @@ fn in_a_private_swarm_no_peer_is_named_and_named_peers_are_not_called() {
         read_extension_message(&mut second).unwrap().0,
         FAKE_UT_METADATA_ID
     );
-    // A peer calls a named address at once. If it has not called for a second, it will not call.
+    // A peer calls a named address at once. If no call comes within a second, none will come.
     assert_eq!(leech.try_run("wait 1")["error"]["kind"], "not-complete");
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert!(log_line_with(&leech.log, &["calling", &named_address.to_string()]).is_none());

@@ -30,7 +30,7 @@ fn pair_with_group() -> Pair {
 }
 
 #[test]
-fn a_backup_is_private_and_replaces_the_last_one() {
+fn a_backup_is_private_and_replaces_the_previous_one() {
     let pair = pair_with_group();
     let file = backup_path(&pair);
     for _ in 0..2 {

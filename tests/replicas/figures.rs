@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const DEATHS: usize = 40;
 /// The number of users who write at the same time.
 const WRITERS: usize = 16;
-/// The time for which they write.
+/// The time for which the users write.
 const WRITING: Duration = Duration::from_secs(5);
 
 #[test]
@@ -22,8 +22,8 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
     peer.run("login nik pw-of-nik");
     let mut times = Vec::new();
     for death in 0..DEATHS {
-        // The peer asks the first tracker while it answers. For about a second after its kill the
-        // peer still asks the second one first.
+        // The peer asks the first tracker while it answers. For about a second after that tracker
+        // was killed, the peer still asks the second one first.
         let number = 1 + death % 2;
         peer.run("list_groups");
         pair.kill(number);

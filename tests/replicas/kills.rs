@@ -68,7 +68,7 @@ struct Team {
     name: String,
     owner: Peer,
     member: Peer,
-    /// The member's password, and others that may have replaced it.
+    /// The member's password, and passwords that may have replaced it.
     passwords: Vec<String>,
     folder: PathBuf,
     /// The member's role in each group. None if it is unknown.
@@ -468,8 +468,8 @@ fn make_fault(
     }
 }
 
-/// Waits until both trackers are in sync and have the same registry, and checks it. Panics with
-/// their logs.
+/// Waits until both trackers are in sync. Asserts that they have the same registry, with every
+/// acknowledged write. If a write is missing, panics with the logs of both.
 fn check_round(pair: &Pair, acknowledged: &[Acknowledged], round: &str) {
     pair.wait_until_in_sync();
     let dump = pair.assert_same();

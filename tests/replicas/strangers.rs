@@ -57,8 +57,8 @@ impl FakeReplica {
         let _ = write_frame(&self.stream, body, MAX_FRAME, PATIENCE);
     }
 
-    /// Reads messages until `wanted` finds something in one, and answers pings by a clock that is
-    /// `ahead`. None if the connection ends first.
+    /// Reads messages until `wanted` finds something in one of them. Answers pings meanwhile, by a
+    /// clock that is `ahead`. None if the connection ends first.
     fn read_until<T>(
         &self,
         ahead: Duration,

@@ -226,7 +226,7 @@ fn assert_serves_a_new_member(sandbox: &Sandbox, nik: &mut Peer) {
     }
 }
 
-/// Extends a finished choice of files to all files. Only the missing bytes are fetched.
+/// Adds all other files to a complete download of chosen files. Only the missing bytes are fetched.
 fn extend_the_choice_to_all_files(nik: &mut Peer, from: &str) {
     let chosen = nik.wait_for_state("chosen", "complete");
     nik.run(&format!("download {}", magnet_link(&chosen)));

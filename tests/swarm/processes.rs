@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 #[test]
-fn commands_from_a_script_succeed_or_fail_by_exit_code() {
+fn the_exit_code_shows_whether_all_commands_of_a_script_succeeded() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let info = sandbox.tracker_info();

@@ -159,7 +159,7 @@ impl Account {
     fn news_pages(
         &self,
         before: &SeenDecisions,
-        requests: bool,
+        with_requests: bool,
     ) -> Result<(Vec<DecisionEntry>, Option<SeenDecisions>), AccountError> {
         // Only the `seen` of the first page is stored. So a decision made between two pages is
         // returned next time.
@@ -167,7 +167,7 @@ impl Account {
         let news = self.pages(
             |after| AccessRequest::ListDecisions {
                 seen: before.clone(),
-                requests,
+                with_requests,
                 after,
             },
             |answer| match answer {

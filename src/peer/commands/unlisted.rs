@@ -94,7 +94,7 @@ impl Peer {
             let mut links = core.links();
             let all_have_announced = links.all(|(id, _)| core.picker().has_announced(id));
             let is_waiting =
-                core.phase().fetches() && core.with_workers() == 0 && without_owner > 0;
+                core.phase().fetches() && core.blocks_at_workers() == 0 && without_owner > 0;
             let missing = match (is_waiting, unlinked.is_empty()) {
                 (true, false) => MissingPieces::Links(unlinked),
                 (true, true) if all_have_announced => MissingPieces::Owners(without_owner),

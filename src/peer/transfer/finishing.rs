@@ -106,7 +106,7 @@ impl Transfer {
     /// Waits until no worker writes to the download, for [`WORKERS_TIMEOUT`] at most.
     pub(crate) fn wait_for_workers(&self) {
         let until = self.context.now() + WORKERS_TIMEOUT;
-        while self.inspect(|core| core.with_workers()) > 0 && self.context.now() < until {
+        while self.inspect(|core| core.blocks_at_workers()) > 0 && self.context.now() < until {
             self.context.stop.wait(Duration::from_millis(5));
         }
     }

@@ -111,7 +111,7 @@ impl Pieces {
     /// A link has one more piece. `is_full`: it has all pieces now.
     pub(super) fn add_owner_of(&mut self, piece: PieceIndex, is_full: bool) {
         if is_full {
-            // Full owners are not counted: take back what was counted for this one.
+            // Full owners are not counted: the other pieces of this link count no longer.
             for other in self.lengths.all_pieces().filter(|other| *other != piece) {
                 self.rarity.decrease(other, &mut self.rng);
             }
@@ -260,7 +260,7 @@ impl Pieces {
         }
     }
 
-    /// Takes free blocks of the first open piece that suits.
+    /// Takes free blocks of the first open piece that suits. Returns whether there is such a piece.
     pub(super) fn take_free(
         &mut self,
         link: &PickerLink,

@@ -279,7 +279,7 @@ fn the_last_free_block_may_come_late_from_a_stalled_link() {
 }
 
 #[test]
-fn in_order_among_seeds_ends_when_a_peer_lacks_a_piece() {
+fn among_seeds_pieces_come_in_order_until_a_peer_lacks_a_piece() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let in_order = |others: &[PieceSet]| {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);

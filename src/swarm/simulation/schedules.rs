@@ -19,8 +19,8 @@ impl Drop for PrintSeedOnFailure {
     }
 }
 
-/// The seeds to run: the one in `PIECEFUL_SEED`, or as many as `PIECEFUL_SCHEDULES` says, or
-/// `usual` many.
+/// The seeds to run: only the seed in `PIECEFUL_SEED` if it is set. Otherwise the seeds from 0 on:
+/// `PIECEFUL_SCHEDULES` is their number, or `usual` if it is not set.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("PIECEFUL_SEED") {

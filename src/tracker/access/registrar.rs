@@ -343,9 +343,9 @@ impl Registrar {
             }
             AccessRequest::ListDecisions {
                 seen,
-                requests,
+                with_requests,
                 after,
-            } => lists::news(store, account, &seen, requests, after),
+            } => lists::news(store, account, &seen, with_requests, after),
             _ => Err(token_not_allowed()),
         }
     }

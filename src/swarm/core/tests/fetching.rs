@@ -197,7 +197,7 @@ fn a_complete_run_is_hashed_with_its_blocks_in_order() {
     assert_eq!(effects, [Effect::Hash(run, vec![block(0), block(1)])]);
     assert_eq!(
         (
-            swarm.core.with_workers(),
+            swarm.core.blocks_at_workers(),
             swarm.core.link(id).unwrap().received()
         ),
         (2, 32 << 10)

@@ -37,7 +37,7 @@ fn a_link_that_stalls_too_often_in_a_row_ends() {
         assert!(effects.contains(&Effect::Stalled(id)));
         assert_eq!(closed(&effects), []);
     }
-    // A wanted block ends the row of stalls.
+    // A wanted block arrives: the stalls are counted from 0 again.
     swarm.deliver(id, &requested[..1]);
     for stalls in 1..=3 {
         swarm.wait(6);

@@ -1,4 +1,4 @@
-//! Web seeds: used beside peers, doubted, proven to lie, left.
+//! Web seeds: used beside peers, doubted, proven to lie, no longer used.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -106,7 +106,7 @@ fn a_block_is_awaited_from_a_web_seed_until_it_arrives() {
 }
 
 #[test]
-fn the_blocks_of_a_web_seed_that_is_left_are_requested_from_others() {
+fn the_blocks_of_a_web_seed_that_is_no_longer_used_are_requested_from_others() {
     let mut swarm = with_web_seed(8);
     let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     let (peer, none) = swarm.source(1, &[0, 1, 2, 3]);
@@ -162,7 +162,7 @@ fn a_web_seed_is_not_late_while_we_do_not_read_it() {
 }
 
 #[test]
-fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_left_for_good() {
+fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_never_used_again() {
     let mut swarm = with_web_seed(2);
     let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Full);
