@@ -131,7 +131,9 @@ impl<'a> Attempts<'a> {
             return NextRound::After(PAUSES.0);
         }
         let is_only = round.tracker_count == 1;
-        if round.late && round.refused.is_none() && !self.had_long_limits && !is_only {
+        let is_due = self.outcome_due.is_some_and(|due| now >= due);
+        let may_be_long = !self.had_long_limits && !is_only && !is_due;
+        if round.late && round.refused.is_none() && may_be_long {
             (self.has_long_limits, self.had_long_limits) = (true, true);
             return NextRound::After(Duration::ZERO);
         }
@@ -316,6 +318,14 @@ mod tests {
         let expected = TimeLimits::LONG.until(due);
         assert_eq!(attempts.limits(true, late), Some(expected));
         assert_eq!(attempts.limits(true, due), None);
+        // With two trackers, no longer round begins when the time is over.
+        let mut attempts = begin(&WRITE, begun);
+        attempts.on_unanswered(&one);
+        let next = attempts.next_round(&Round::new(2), late);
+        assert!(matches!(next, NextRound::After(_)), "{next:?}");
+        let mut round = Round::new(2);
+        round.on_silence("it is silent".to_owned(), true);
+        assert_eq!(attempts.next_round(&round, due), NextRound::Never);
     }
 
     #[test]
