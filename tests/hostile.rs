@@ -1,7 +1,7 @@
 //! Bad input from outside: the real binary against scripted peers, lying trackers and failing
 //! disks.
 //!
-//! An *owner* is a peer that has the whole share, as in the program's messages about downloads.
+//! The program's messages about downloads say *owner* for a peer that has the share.
 
 mod common;
 

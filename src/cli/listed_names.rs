@@ -1,4 +1,4 @@
-//! The names that commands have listed last, for completion at the prompt.
+//! The names that the latest commands have listed, for completion at the prompt.
 
 use super::commands::{ArgumentKind, Command, OPEN_SWARMS};
 use super::outcome::{AccountOutcome, CommandOutcome};

@@ -132,8 +132,8 @@ pub(super) fn download_line(download: &DownloadStatus) -> String {
 
 /// The rate of a download, its number of peers, and the time left.
 pub(super) fn pace(download: &DownloadStatus) -> String {
-    let left = download.bytes_total.saturating_sub(download.bytes_done);
-    let eta = match left.checked_div(download.rate) {
+    let missing = download.bytes_total.saturating_sub(download.bytes_done);
+    let eta = match missing.checked_div(download.rate) {
         Some(seconds) => duration(Duration::from_secs(seconds)),
         None => "-".to_owned(),
     };
@@ -360,7 +360,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_a_line() {
+    fn an_empty_list_is_shown_as_one_line() {
         for (outcome, line) in [
             (CommandOutcome::Downloads(Vec::new()), "no downloads"),
             (

@@ -53,10 +53,10 @@ mod web_seed;
 mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
+pub use commands::closed_run::{ClosedRunProgress, MissingPieces};
 pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;
-pub use commands::unlisted::{MissingPieces, UnlistedProgress};
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
 pub use download::place::Started;
 pub use error::PeerError;

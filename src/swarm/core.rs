@@ -51,7 +51,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long an address is barred after a bad piece. Not for ever: the peer there may be the only
-/// owner, and its disk may be repaired.
+/// seed, and its disk may be repaired.
 const BAR_TIME: Duration = Duration::from_secs(600);
 
 /// Whether a download has a source for what it misses, and if not, why.
@@ -242,8 +242,8 @@ impl<B: Debug> Core<B> {
     // Links.
 
     /// Lets a link in. When two peers call each other at the same time, both keep the call of the
-    /// peer with the lower id. A call of ours that is not let in counts as failed, unless the same
-    /// peer has a link.
+    /// peer with the lower id. If a call of ours is refused, it counts as failed. It does not if
+    /// the same peer has another link.
     ///
     /// # Errors
     /// Why the link is refused.

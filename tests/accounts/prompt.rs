@@ -98,7 +98,7 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
 }
 
 #[test]
-fn an_owner_is_notified_once_of_a_request_to_join() {
+fn the_owner_of_a_group_is_notified_once_of_a_request_to_join() {
     let tracker = AccountTracker::new();
     let mut uma = tracker.user("uma");
     tracker

@@ -60,7 +60,7 @@ fn assert_shown(leech: &mut Peer, text: &str) {
 }
 
 #[test]
-fn urls_of_trackers_are_repaired_and_other_protocols_are_passed_over() {
+fn urls_of_trackers_are_repaired_and_other_protocols_are_left_out() {
     let (sandbox, seed) = sandbox_with_seed();
     let tracker = FakeTracker::naming(&[seed.process.address]);
     let (address, good) = (tracker.address(), tracker.url());

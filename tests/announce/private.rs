@@ -114,7 +114,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
     let (late, answers) = late_peer();
     let (first, second) = (FakeTracker::down(), FakeTracker::down());
     first.set_peers_and_short_interval(&[named, late]);
-    let owner = honest_seed(&SECRET, "owner");
+    let seed = honest_seed(&SECRET, "seed");
     let torrent =
         write_torrent_with_tiers(&sandbox, &SECRET.bytes, &[&[first.url()], &[second.url()]]);
     let mut leech = sandbox.debug_peer("leech", &[]);
@@ -126,7 +126,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
     // While no tracker answers, the leech keeps its peers.
     second.wait_for_requests(|requests| !requests.is_empty());
     assert!(ended.try_recv().is_err());
-    second.set_peers(&[owner]);
+    second.set_peers(&[seed]);
     ended.recv_timeout(PATIENCE).unwrap();
     drop(answers);
     for given_up in [named, late] {
@@ -195,7 +195,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
         "the leech called the peer again"
     );
     assert_eq!(listed.requests().len(), announced);
-    own.set_peers_and_short_interval(&[honest_seed(&SECRET, "owner")]);
+    own.set_peers_and_short_interval(&[honest_seed(&SECRET, "seed")]);
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/secret")).unwrap() == SECRET.content);
     assert_eq!(calls.load(Ordering::SeqCst), 1);

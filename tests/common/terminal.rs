@@ -141,8 +141,8 @@ impl Terminal {
         self.wait_for_any(&[text]).1
     }
 
-    /// Waits until one of `texts` follows the text read so far. Returns the first one that does, and
-    /// everything up to its end.
+    /// Waits until one of `texts` follows the text read so far. Returns the first one that does,
+    /// and everything up to its end.
     pub(crate) fn wait_for_any<'a>(&mut self, texts: &[&'a str]) -> (&'a str, String) {
         let start = Instant::now();
         let mut all = self.screen.text.lock().unwrap();

@@ -61,7 +61,7 @@ fn doctor(sandbox: &Sandbox, address: &str, more: &[&str]) -> Output {
 }
 
 #[test]
-fn with_a_tracker_all_is_well_and_nothing_is_written() {
+fn with_a_running_tracker_there_is_no_fault_and_nothing_is_written() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let findings = Findings::of(&sandbox, "127.0.0.1:0");

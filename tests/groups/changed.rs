@@ -253,7 +253,7 @@ fn a_download_of_a_member_shows_that_the_owner_s_files_have_changed() {
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&path)));
     let right = fs::read(&path).unwrap();
     Harm::InPlace.apply(&path);
-    wait_until("the owner notices it", || {
+    wait_until("the publisher notices it", || {
         !share_in_status(&mut nik, "gift")["trouble"].is_null()
     });
     mayank.run("download_file lab gift copy");

@@ -49,11 +49,11 @@ fn state(peer: &mut Peer, name: &str) -> String {
         .to_owned()
 }
 
-/// An owner that sends half of the blocks to its first caller, and all to later callers. `served`
+/// A seed that sends half of the blocks to its first caller, and all to later callers. `served`
 /// counts the blocks.
-fn owner_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
+fn seed_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
     let served = served.clone();
-    listen(&TORRENT, "owner", move |mut link, number| {
+    listen(&TORRENT, "seed", move |mut link, number| {
         link.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
             let Some(body) = link.read_until(REQUEST) else {
@@ -73,8 +73,8 @@ fn owner_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
 fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
     let sandbox = Sandbox::new();
     let served = Arc::new(AtomicUsize::new(0));
-    let owner = owner_that_stops_halfway(&served);
-    set_only_tracker(&sandbox, tracker_naming(&[owner]));
+    let seed = seed_that_stops_halfway(&served);
+    set_only_tracker(&sandbox, tracker_naming(&[seed]));
     let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
     first.run(&format!("download {} copy", quoted(&file)));
@@ -302,7 +302,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     );
     leech.kill();
     fs::write(&path, older_record).unwrap();
-    // No owner can be found now.
+    // No seed can be found now.
     fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     let mut restarted = sandbox.debug_peer("leech", &[]);
     restarted.wait_for_state("share", "complete");

@@ -170,7 +170,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
 }
 
 #[test]
-fn a_block_that_trickles_ends_its_link_and_is_fetched_from_another_owner() {
+fn a_block_that_trickles_ends_its_link_and_is_fetched_from_another_seed() {
     let sandbox = Sandbox::new();
     let leech = start_peer(&sandbox, false, message_within(SECOND));
     let mut link = connect(&leech, "trickling");

@@ -38,6 +38,7 @@ pub(super) struct Attempts<'a> {
     ask: &'a AccessRequest,
     begun: Instant,
     open: OpenAttempts,
+    /// Whether the trackers are asked with the longer limits from now on.
     has_long_limits: bool,
     /// Whether all trackers were asked with the longer limits.
     had_long_limits: bool,

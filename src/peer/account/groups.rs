@@ -125,7 +125,7 @@ impl Account {
             Err(AccountError::Refused(refused))
                 if asks_for_requests && refused.kind == AccessErrorKind::BadRequest =>
             {
-                // This tracker has the version before, which sends no news about requests.
+                // This tracker has the previous version, which sends no news about requests.
                 self.on_old_tracker();
                 self.news_pages(&before, false)?
             }

@@ -50,7 +50,7 @@ pub struct Account {
     login: Mutex<Option<StoredLogin>>,
     /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
     one_tracker_only: AtomicBool,
-    /// A tracker of the version before was found. Until this time, the peer sends no request that
+    /// A tracker of the previous version was found. Until this time, the peer sends no request that
     /// such a tracker does not understand.
     old_tracker_until: Mutex<Option<Instant>>,
 }
@@ -116,8 +116,8 @@ impl Account {
     /// The state of each tracker of TRACKER_INFO, asked now. Empty if the command was interrupted.
     pub(super) fn trackers(&self) -> Vec<ControlStatus> {
         let trackers = Arc::clone(&self.trackers);
-        let asked = self.command.wait_for(move || trackers.status());
-        asked.ok().flatten().unwrap_or_default()
+        let statuses = self.command.wait_for(move || trackers.status());
+        statuses.ok().flatten().unwrap_or_default()
     }
 
     /// Checks that TRACKER_INFO can be read and lists a tracker.
@@ -307,10 +307,10 @@ impl Account {
     ) -> Result<RoundReply, AccountError> {
         let trackers = Arc::clone(&self.trackers);
         let (request, token) = (ask.clone(), token.cloned());
-        let asked = self
+        let reply = self
             .command
             .wait_for(move || trackers.ask(&request, token.as_ref(), open));
-        asked.map_err(AccountError::Thread)?.unwrap_or_else(|| {
+        reply.map_err(AccountError::Thread)?.unwrap_or_else(|| {
             Err(match ask.is_write() {
                 true => AccountError::UnknownOutcome {
                     troubles: AccountError::Interrupted.to_string(),

@@ -24,7 +24,7 @@ pub(crate) fn call(swarm: Arc<dyn Announced>, peers: &[String]) {
 }
 
 /// Looks up the host names that trackers return, one answer at a time. So a tracker cannot start
-/// many threads. The names in other answers are skipped; trackers repeat them.
+/// many threads. The names in answers that arrive meanwhile are skipped; trackers repeat them.
 #[derive(Debug, Default)]
 pub(super) struct TrackerNames {
     is_running: Arc<AtomicBool>,

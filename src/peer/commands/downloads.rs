@@ -61,7 +61,7 @@ impl Peer {
             ..options
         };
         let known = self.transfers.entry(magnet.info_hash);
-        match known.filter(|known| !known.has_failed()) {
+        match known.filter(|known| !known.is_replaceable()) {
             Some(SwarmEntry::Search(known)) => return self.extend_search(&known, options),
             Some(SwarmEntry::Transfer(known)) => {
                 return self.extend_download(&known, magnet, options);

@@ -87,8 +87,8 @@ impl Peer {
 
     /// Runs `end`, which ends a login or a membership. The trackers receive `stopped` first,
     /// because nothing can be announced for the user afterwards. The links of the affected groups
-    /// end with `reason`. Afterwards the announces of all groups go on that are not suspended: if
-    /// `end` fails, of all.
+    /// end with `reason`. Afterwards the groups that are not suspended are announced again. If
+    /// `end` fails, these are all groups.
     fn end_login<T>(
         &self,
         reason: &str,
@@ -186,7 +186,7 @@ impl Peer {
                 .transfers
                 .transfer(entry.info_hash)
                 .is_some_and(|transfer| {
-                    !transfer.has_failed() && belongs_to(&transfer, user.as_ref())
+                    !transfer.is_replaceable() && belongs_to(&transfer, user.as_ref())
                 }),
             entry,
         });
@@ -215,7 +215,7 @@ impl Peer {
         let place = place_of(&self.transfers, &metainfo, destination)?;
         let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
-            if !entry.has_failed() {
+            if !entry.is_replaceable() {
                 return match &entry {
                     SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
                         Err(here_for_another_user(other))
@@ -281,8 +281,8 @@ impl Peer {
         Ok(OpenedFiles::replacement(download, &selection, false))
     }
 
-    /// Ends a share or download of a group at this peer, also after a restart. Withdraws it from the
-    /// catalogue if the user published it or owns the group, unless `scope` is this peer only.
+    /// Ends a share or download of a group at this peer, also after a restart. Withdraws it from
+    /// the catalogue if the user published it or owns the group, unless `scope` is this peer only.
     /// Returns whether it was withdrawn.
     ///
     /// # Errors
@@ -303,7 +303,7 @@ impl Peer {
         let (same, others): (Vec<_>, Vec<_>) =
             of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
         // This peer may have a share of this name that the catalogue does not list any more. Then
-        // that one is ended.
+        // that share is ended.
         let to_end = if same.is_empty() {
             let called = others.into_iter().filter(|other| other.name() == name);
             called.collect()

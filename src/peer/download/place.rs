@@ -31,9 +31,9 @@ impl Started {
     }
 }
 
-/// The place for a share. If the destination is the folder that the share already has here, that
-/// folder is the place itself, not a parent folder. So naming a new folder twice means the same
-/// place.
+/// The place for a share. A destination that is a folder is usually the parent folder of the place.
+/// But if a download of this share has exactly this path, the path is the place itself. So a
+/// command that named a new folder can be repeated.
 pub(crate) fn place_of(
     transfers: &Transfers,
     metainfo: &Metainfo,

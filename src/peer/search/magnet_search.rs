@@ -112,8 +112,8 @@ impl MagnetSearch {
         lock(&self.state).phase == Phase::Seeking
     }
 
-    /// Whether another attempt may replace it.
-    pub(crate) fn has_failed(&self) -> bool {
+    /// Whether another attempt may replace it, because it has failed.
+    pub(crate) fn is_replaceable(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Failed(_))
     }
 

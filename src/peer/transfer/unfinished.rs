@@ -60,7 +60,7 @@ impl Transfer {
     pub(super) fn note_steps(&self, aside: Option<&str>) -> Result<(), StoreError> {
         let aside = aside.map(str::to_owned);
         self.files.set_steps(Some(RenameSteps { aside }));
-        if self.plan.listed {
+        if !self.plan.is_of_closed_run {
             let updated = self.context.records.update(&self.to_record());
             updated.map_err(Box::new)?;
         }

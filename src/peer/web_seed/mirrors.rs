@@ -128,9 +128,9 @@ impl Mirrors {
         }
     }
 
-    /// The servers that were not dropped. Those that work come first: one that fails now may have
-    /// nothing else left to deliver, by which it could be seen to work again. Of those that fail,
-    /// the one that failed longest ago comes first, so that each gets its turn.
+    /// The servers that were not dropped, those that work first. A server that fails is used too:
+    /// only a delivery shows that it works again, and it may have nothing else left to deliver. Of
+    /// those that fail, the one that failed longest ago comes first, so that each gets its turn.
     fn usable(&self) -> Vec<usize> {
         let servers = self.servers.iter().enumerate();
         let mut usable: Vec<_> = servers
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_lacks_files_delivers_all_pieces_without_them() {
+    fn a_server_that_lacks_files_delivers_the_pieces_without_bytes_of_them() {
         let mut mirrors = mirrors(&["http://a/", "http://b/"]);
         mirrors.on_missing(0, 0);
         mirrors.on_missing(0, 2);

@@ -194,7 +194,7 @@ impl Registrar {
             ask,
             AccessRequest::Logout { .. } | AccessRequest::ChangePassword { .. }
         );
-        // The check of the login comes after the look for the receipt, because the write may have
+        // A repeated command is answered before the login is checked, because its write may have
         // ended the login.
         once(
             || self.answer_if_done(&context, &key, &ask),
@@ -358,12 +358,12 @@ impl Registrar {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let what = format!("makes group {name}");
         let id = key.group(name.as_str().as_bytes());
-        // Members show the certificate of the authority to every peer that connects. So the
-        // certificate contains the group's id, not its name.
         let no_key = |error: &dyn Display| {
             log::error!("cannot make a key for group {name}: {error}");
             no_randomness()
         };
+        // Members show the certificate of the authority to every peer that connects. So the
+        // certificate contains the group's id, not its name.
         let authority =
             GroupAuthority::generate(&id.to_string()).map_err(|error| no_key(&error))?;
         let secret = GroupKey::new(authority.to_pem()).map_err(|error| no_key(&error))?;

@@ -184,7 +184,7 @@ fn a_refusal_has_its_reason_and_the_time_of_the_next_request() {
 }
 
 #[test]
-fn what_is_odd_in_a_response_does_not_hide_the_rest() {
+fn an_odd_part_of_a_response_does_not_hide_the_rest() {
     let head = "d5:peers6:\u{1}\u{2}\u{3}\u{4}\u{0}\u{9}";
     for (rest, interval) in [
         ("8:interval4:1200", 1_200),

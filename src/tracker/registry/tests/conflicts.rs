@@ -226,7 +226,7 @@ fn a_rejection_overrules_an_acceptance_whichever_is_later() {
 }
 
 #[test]
-fn what_a_member_wrote_before_a_removal_arrived_is_kept() {
+fn writes_of_a_member_before_its_removal_arrives_are_kept() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.add_member(olga, "lab", "nik");
     let mayank = a.create_user("mayank").unwrap();
