@@ -7,10 +7,10 @@
 //! carried out the write answers "done".
 
 use super::connection::TimeLimits;
+use super::open_attempts::{OpenAttempts, unknown};
 use super::{AccountError, Round, RoundReply, cannot_answer_now, ends_login};
 use crate::wire::HostPort;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage, AccessRequest};
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// How long a request waits for trackers that have just started.
@@ -21,16 +21,6 @@ const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-
-/// The attempts of a write that may have carried it out. The requests that upload the parts of one
-/// share are one write, so each of them begins with those of the one before.
-#[derive(Clone, Debug, Default)]
-pub(super) struct OpenAttempts {
-    /// The trackers that received the write, and have not said since whether they carried it out.
-    unanswered: HashSet<HostPort>,
-    /// The refusal of a tracker that cannot write its database: the write may be saved or not.
-    unsaved: Option<AccessReplyMessage>,
-}
 
 /// What is known about the outcome of a request.
 #[derive(Debug)]
@@ -53,21 +43,6 @@ pub(super) enum NextRound {
     After(Duration),
     /// There is no further round: the request ends.
     Never,
-}
-
-impl OpenAttempts {
-    /// The error if the write may have been carried out, otherwise `error`.
-    pub(super) fn fail(&self, ask: &AccessRequest, error: AccountError) -> AccountError {
-        match error {
-            AccountError::UnknownOutcome { .. } => error,
-            error if self.may_be_done() => unknown(ask, error.to_string()),
-            error => error,
-        }
-    }
-
-    fn may_be_done(&self) -> bool {
-        !self.unanswered.is_empty() || self.unsaved.is_some()
-    }
 }
 
 impl<'a> Attempts<'a> {
@@ -101,7 +76,7 @@ impl<'a> Attempts<'a> {
     /// A tracker received the request and did not answer.
     pub(super) fn on_unanswered(&mut self, tracker: &HostPort) {
         if self.ask.is_write() {
-            self.open.unanswered.insert(tracker.clone());
+            self.open.on_unanswered(tracker);
         }
     }
 
@@ -113,12 +88,11 @@ impl<'a> Attempts<'a> {
         };
         let kind = refused.kind;
         if kind == AccessErrorKind::NotSaved && self.ask.is_write() {
-            self.open.unanswered.remove(tracker);
-            self.open.unsaved.get_or_insert_with(|| reply.clone());
+            self.open.on_unsaved(tracker, reply);
         } else if !is_about_now(kind) {
             // A tracker looks for the receipt of a write first. So this tracker has not made the
             // write.
-            self.open.unanswered.remove(tracker);
+            self.open.on_refused(tracker);
         }
         // The tracker lacks the earlier parts of an upload. The caller sends them again.
         let lacks_parts = kind == AccessErrorKind::BadRequest && self.ask.is_later_part();
@@ -146,7 +120,7 @@ impl<'a> Attempts<'a> {
     pub(super) fn next_about_outcome(&mut self, now: Instant) -> NextRound {
         let due = *self.outcome_due.get_or_insert(now + OUTCOME_WAIT);
         let pause = self.pause;
-        if self.open.unanswered.is_empty() || now + pause >= due {
+        if !self.open.is_answer_missing() || now + pause >= due {
             return NextRound::Never;
         }
         self.pause = (pause * 2).min(PAUSES.1);
@@ -159,10 +133,10 @@ impl<'a> Attempts<'a> {
     /// [`AccountError::UnknownOutcome`] if the write may have been carried out; otherwise see
     /// [`Round::end`].
     pub(super) fn end(self, round: Round) -> Result<RoundReply, AccountError> {
-        if !self.open.unanswered.is_empty() {
+        if self.open.is_answer_missing() {
             return Err(unknown(self.ask, round.summary()));
         }
-        match self.open.unsaved {
+        match self.open.into_unsaved() {
             Some(reply) => Ok(RoundReply::of(reply)),
             None => round.end(),
         }
@@ -179,35 +153,10 @@ impl<'a> Attempts<'a> {
     }
 }
 
-fn unknown(ask: &AccessRequest, troubles: String) -> AccountError {
-    let advice = advice(ask);
-    AccountError::UnknownOutcome { troubles, advice }
-}
-
 /// Whether a refusal only describes the present state of the tracker. Then it does not show whether
 /// an earlier attempt of the same write succeeded.
 fn is_about_now(kind: AccessErrorKind) -> bool {
     cannot_answer_now(kind) || kind == AccessErrorKind::SlowDown
-}
-
-/// How a person finds out whether the write was made.
-pub(super) fn advice(ask: &AccessRequest) -> &'static str {
-    match ask {
-        AccessRequest::CreateUser { .. } => "if login succeeds, the account was created",
-        AccessRequest::ChangePassword { .. } => {
-            "if login succeeds with the new password, it was changed"
-        }
-        AccessRequest::Publish { .. } => {
-            "list_files shows whether it was published; upload_file again serves it here"
-        }
-        AccessRequest::Withdraw { .. } => "list_files shows whether it was done",
-        AccessRequest::AcceptRequest { .. }
-        | AccessRequest::RejectRequest { .. }
-        | AccessRequest::RemoveMember { .. } => {
-            "list_members and list_requests show whether it was done"
-        }
-        _ => "list_groups shows whether it was done",
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod connection;
 mod error;
 mod groups;
 mod inspection;
+mod open_attempts;
 mod round;
 mod shares;
 mod trackers;
@@ -26,8 +27,9 @@ use crate::system::lock;
 use crate::wire::access::{AccessAnswer, AccessRequest, ListPage, ShortText, Token, WriteId};
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
-use attempts::{Attempts, NextRound, OpenAttempts};
+use attempts::{Attempts, NextRound};
 use error::ConnectionError;
+use open_attempts::OpenAttempts;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
@@ -312,10 +314,7 @@ impl Account {
             .wait_for(move || trackers.ask(&request, token.as_ref(), open));
         reply.map_err(AccountError::Thread)?.unwrap_or_else(|| {
             Err(match ask.is_write() {
-                true => AccountError::UnknownOutcome {
-                    troubles: AccountError::Interrupted.to_string(),
-                    advice: attempts::advice(ask),
-                },
+                true => open_attempts::unknown(ask, AccountError::Interrupted.to_string()),
                 false => AccountError::Interrupted,
             })
         })

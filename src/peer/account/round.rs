@@ -1,6 +1,7 @@
 //! One round of requests to the trackers: what each answered, and which answer counts.
 
-use super::{AccountError, OpenAttempts};
+use super::AccountError;
+use super::open_attempts::OpenAttempts;
 use crate::peer::TrustError;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage};
 
