@@ -99,8 +99,8 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
         download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
         "{download}"
     );
-    // The killed peer got at most 20 of the 40 blocks. At least 16 of these are on its disk, in eight
-    // whole pieces, and the restarted peer does not fetch them again.
+    // The killed peer got at most 20 of the 40 blocks. At least 16 of these are on its disk, in
+    // eight whole pieces, and the restarted peer does not fetch them again.
     let served = served.load(Ordering::SeqCst);
     assert!(served <= 20 + 40 - 16, "{served} blocks were sent");
 }
