@@ -72,8 +72,8 @@ fn a_finished_share_survives_a_download_whose_partial_file_would_have_its_name()
     let tracker = sandbox.tracker(&[]);
     // Both shares have the same length.
     let [x, part] = ["x", "x.part"].map(|name| {
-        let seed = name.len() as u64;
-        sandbox.file(&format!("seed/{name}"), 300_000, seed)
+        let random_seed = name.len() as u64;
+        sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
     });
     let mut seed = sandbox.peer("seed");
     seed.run("send x");
@@ -257,8 +257,8 @@ impl StoppedDownload {
         let sandbox = Sandbox::new();
         let tracker = sandbox.tracker(&[]);
         let files = ["x", "x.part"].map(|name| {
-            let seed = name.len() as u64;
-            sandbox.file(&format!("seed/{name}"), 300_000, seed)
+            let random_seed = name.len() as u64;
+            sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
         });
         let mut seed = sandbox.peer("seed");
         seed.run("send x");
@@ -293,7 +293,7 @@ impl StoppedDownload {
 }
 
 #[test]
-fn a_stopped_download_does_not_continue_into_a_share_that_has_its_partial_name_now() {
+fn a_stopped_download_does_not_write_to_a_share_that_now_has_the_name_of_its_partial_file() {
     let mut stopped = StoppedDownload::new();
     stopped.leech.run("download ../seed/x.part.torrent");
     stopped.leech.run("wait 30");
@@ -301,7 +301,7 @@ fn a_stopped_download_does_not_continue_into_a_share_that_has_its_partial_name_n
 }
 
 #[test]
-fn a_stopped_download_does_not_continue_into_a_former_share_that_has_its_partial_name() {
+fn a_stopped_download_does_not_write_to_a_former_share_with_the_name_of_its_partial_file() {
     let mut stopped = StoppedDownload::new();
     stopped.leech.run("download ../seed/x.part.torrent");
     stopped.leech.run("wait 30");
@@ -313,7 +313,7 @@ fn a_stopped_download_does_not_continue_into_a_former_share_that_has_its_partial
 }
 
 #[test]
-fn a_stopped_download_does_not_continue_into_a_file_that_its_user_has_shared() {
+fn a_stopped_download_does_not_write_to_a_file_that_its_user_has_shared() {
     let mut stopped = StoppedDownload::new();
     let mine = stopped.sandbox.path("leech/x.part");
     fs::copy(&stopped.files[1], mine).unwrap();
