@@ -93,8 +93,8 @@ pub struct Choker {
     rate_now: Rate,
     rate_lately: Rate,
     next_ranking: Duration,
-    /// The slots must be ranked again: a peer that held one is gone or lost interest, or the kind
-    /// of rank has changed.
+    /// The slots must be assigned again before the next ranking is due: a peer that held one is
+    /// gone or lost interest, or `seeding` has changed.
     must_rank: bool,
     rng: Rng,
 }

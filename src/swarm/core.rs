@@ -310,7 +310,8 @@ impl<B: Debug> Core<B> {
                 is_first: true,
             } => picker.on_pieces(id, pieces),
             ReceivedMessage::Pieces { pieces, .. } => {
-                // If the peer takes a piece back, nothing changes.
+                // If this set lacks a piece that the peer announced before, the picker changes
+                // nothing.
                 if !picker.on_pieces_again(id, &pieces) {
                     return Err(ProtocolViolation::PiecesTakenBack);
                 }
@@ -372,8 +373,8 @@ impl<B: Debug> Core<B> {
 
     // Workers.
 
-    /// A worker has written a run of a piece that is longer than one run. Returns the hasher if the
-    /// worker is to hash the run. Otherwise the run waits on disk for its turn.
+    /// A worker has written one run of a piece that has several. Returns the hasher if the worker
+    /// is to hash the run. Otherwise the run waits on disk for its turn.
     pub fn on_run_written(&mut self, run: BlockRun, blocks: &[PendingBlock<B>]) -> Option<Hasher> {
         self.fetch.on_run_written(run, blocks)
     }
@@ -384,8 +385,8 @@ impl<B: Debug> Core<B> {
         self.fetch.on_runs_hashed_before(next, hasher)
     }
 
-    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
-    /// was given up.
+    /// All runs of a piece that has several are hashed. Returns the sources of the piece, or `None`
+    /// if it was given up.
     pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         self.fetch.on_piece_hashed(piece)
     }

@@ -341,8 +341,8 @@ impl Picker {
         }
     }
 
-    /// Endgame: takes blocks that other links have not delivered in time, because no others are
-    /// left.
+    /// Endgame: there are no free blocks, so takes blocks that other links have not delivered in
+    /// time.
     fn take_late(
         &mut self,
         id: LinkId,

@@ -9,8 +9,9 @@
 use crate::torrent::BLOCK;
 use std::time::Duration;
 
-/// The last idle time counts, but not more than this, so that a thread that wakes up late does not
-/// lose its share. A burst above the rate is at most what the rate allows in this time.
+/// Time in which nothing was reserved can still be used later, but at most this much of it. So a
+/// thread that wakes up late does not lose its share. A burst above the rate is at most what the
+/// rate allows in this time.
 const MAX_UNUSED: Duration = Duration::from_millis(100);
 
 /// The lowest limit in bytes a second. A block takes 16 seconds then, which other programs still

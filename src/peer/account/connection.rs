@@ -20,15 +20,20 @@ const REUSE: Duration = Duration::from_secs(14 * 60);
 /// the groups show that they were.
 const MAX_HINTS: usize = 100;
 
+/// The shortest time limit of a step when the time for a request ends.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// How long a tracker may take to answer a write if other trackers are listed.
 const WRITE: Duration = Duration::from_secs(4);
 
 /// The time limits of one request to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeLimits {
-    pub(super) connection: Duration,
-    pub(super) handshake: Duration,
-    pub(super) answer: Duration,
+    connection: Duration,
+    handshake: Duration,
+    answer: Duration,
+    /// When the request ends in any case.
+    end: Option<Instant>,
 }
 
 impl TimeLimits {
@@ -38,13 +43,63 @@ impl TimeLimits {
         connection: Duration::from_secs(5),
         handshake: Duration::from_secs(10),
         answer: Duration::from_secs(30),
+        end: None,
     };
+    /// For announces, which nobody waits for: many peers may announce at the same moment, and one
+    /// that gives up its handshake makes the tracker do another one.
+    const PATIENT: Self = Self {
+        connection: Duration::from_secs(2),
+        handshake: Duration::from_secs(10),
+        answer: Duration::from_secs(10),
+        end: None,
+    };
+
     /// For a probe, which shows whether a tracker answers at all.
     pub(super) const PROBE: Self = Self {
         connection: Duration::from_secs(1),
         handshake: Duration::from_millis(1_500),
         answer: Duration::from_secs(1),
+        end: None,
     };
+
+    /// For a request to the only tracker, or to one of several. An exchange of changed shares is
+    /// repeated soon, and must not keep announces waiting.
+    pub(super) fn of(ask: &AccessRequest, is_only: bool) -> Self {
+        match is_only && !matches!(ask, AccessRequest::ChangedShares { .. }) {
+            true => Self::LONG,
+            false => Self::short(ask),
+        }
+    }
+
+    /// These limits for a request that ends at `end` in any case.
+    pub(super) fn until(self, end: Instant) -> Self {
+        let end = Some(end);
+        Self { end, ..self }
+    }
+
+    /// How long the connection may take, from now on.
+    pub(super) fn connection(self) -> Duration {
+        self.left(self.connection)
+    }
+
+    /// How long the TLS handshake may take, from now on.
+    pub(super) fn handshake(self) -> Duration {
+        self.left(self.handshake)
+    }
+
+    /// How long the answer may take, from now on.
+    pub(super) fn answer(self) -> Duration {
+        self.left(self.answer)
+    }
+
+    /// How long a step may take from now on whose own limit is `limit`.
+    pub(super) fn left(self, limit: Duration) -> Duration {
+        let now = Instant::now();
+        self.end.map_or(limit, |end| {
+            let left = end.saturating_duration_since(now);
+            limit.min(left.max(SHORTEST))
+        })
+    }
 
     /// Whether the tracker is probed before the request: other trackers are listed, and the answer
     /// may take long.
@@ -52,16 +107,8 @@ impl TimeLimits {
         self.connection == Self::PROBE.connection && self.answer > WRITE
     }
 
-    /// For announces, which nobody waits for: many peers may announce at the same moment, and one
-    /// that gives up its handshake makes the tracker do another one.
-    const PATIENT: Self = Self {
-        connection: Duration::from_secs(2),
-        handshake: Duration::from_secs(10),
-        answer: Duration::from_secs(10),
-    };
-
     /// Used if other trackers are listed. A write may wait two seconds for another replica.
-    pub(super) fn short(ask: &AccessRequest) -> Self {
+    fn short(ask: &AccessRequest) -> Self {
         if matches!(ask, AccessRequest::Announce(_) | AccessRequest::Watch) {
             return Self::PATIENT;
         }
@@ -99,7 +146,7 @@ impl ControlConnection {
         address: SocketAddr,
         limits: TimeLimits,
     ) -> Result<Self, TrustError> {
-        let stream = trust.connect_within(address, limits.connection, limits.handshake)?;
+        let stream = trust.connect_within(address, limits.connection(), limits.handshake())?;
         Ok(Self::over(stream))
     }
 
@@ -224,5 +271,22 @@ fn add(hint: Hint, hints: &mut Vec<Hint>) {
 impl Drop for ControlConnection {
     fn drop(&mut self) {
         self.stream.hang_up();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_of_a_request_takes_longer_than_the_request_may() {
+        let limits = TimeLimits::LONG;
+        assert_eq!(limits.answer(), Duration::from_secs(30));
+        let ending = limits.until(Instant::now() + Duration::from_secs(8));
+        assert_eq!(ending.connection(), limits.connection());
+        for step in [ending.handshake(), ending.answer()] {
+            assert!(step <= Duration::from_secs(8), "{step:?}");
+        }
+        assert_eq!(limits.until(Instant::now()).answer(), SHORTEST);
     }
 }

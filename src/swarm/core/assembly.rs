@@ -48,13 +48,13 @@ pub(super) struct Assembly<B> {
     lengths: Lengths,
     /// Arrived blocks of runs that are not complete.
     pending: HashMap<BlockRun, Vec<Option<PendingBlock<B>>>>,
-    /// Partial hashes of the pieces that are longer than one run.
+    /// Partial hashes of the pieces that have several runs.
     hashes: HashMap<PieceIndex, PieceHash>,
     budget: Box<dyn Budget>,
     /// The number of blocks that workers have.
     blocks_at_workers: u32,
-    /// When the current period with active pieces began, or when the download gave up all active
-    /// pieces.
+    /// The later of two times: when a piece became active while no other was, and when all active
+    /// pieces were given up.
     active_since: Duration,
 }
 
@@ -137,8 +137,8 @@ impl<B> Assembly<B> {
         BlockOutcome::Kept { cancel, completed }
     }
 
-    /// A worker has written a run of a piece that is longer than one run. Returns the hasher if the
-    /// worker is to hash the run.
+    /// A worker has written one run of a piece that has several. Returns the hasher if the worker
+    /// is to hash the run.
     pub(super) fn on_run_written(
         &mut self,
         run: BlockRun,
@@ -159,8 +159,8 @@ impl<B> Assembly<B> {
         hash.on_hashed(next.number, hasher)
     }
 
-    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
-    /// was given up.
+    /// All runs of a piece that has several are hashed. Returns the sources of the piece, or `None`
+    /// if it was given up.
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         let hash = self.hashes.remove(&piece);
         hash.map(PieceHash::into_sources)

@@ -44,7 +44,8 @@ pub enum Phase {
     Finishing,
     /// Everything that is wanted is owned and served.
     Complete,
-    /// The share is complete but not served: its user may not have it now, or it is being stopped.
+    /// The share is complete but not served: its user has left the group, the share is not in the
+    /// catalogue, or its user stops sharing it.
     Withdrawn {
         /// Why.
         reason: String,
@@ -156,8 +157,8 @@ impl Lifecycle {
         self.ended.unwrap_or(now).saturating_sub(self.started)
     }
 
-    /// Makes every transition of the table above. Returns `false`, and changes nothing, if the
-    /// table does not have it.
+    /// Makes this transition if the table above has it for the present phase. Otherwise changes
+    /// nothing and returns `false`.
     pub(super) fn change(&mut self, transition: Transition, now: Duration) -> bool {
         use Phase::{
             Absent, Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn,

@@ -118,7 +118,7 @@ fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
 }
 
 #[test]
-fn while_choked_only_allowed_pieces_are_requested_until_a_reject() {
+fn a_peer_that_chokes_us_gets_requests_for_allowed_pieces_only_and_none_after_a_reject() {
     let lengths = Lengths::new(20 * 32_768, 32_768).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let id = LinkId(1);
@@ -151,7 +151,7 @@ fn while_choked_only_allowed_pieces_are_requested_until_a_reject() {
 }
 
 #[test]
-fn suggested_pieces_come_first_and_their_number_is_bounded() {
+fn the_latest_of_many_suggested_pieces_comes_first() {
     let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let id = LinkId(1);

@@ -48,8 +48,8 @@ fn in_many_small_simulations_every_peer_becomes_complete() {
 }
 
 /// Runs simulations of two hundred peers. No download starves while others finish: each ends within
-/// twice the sum of two times. These are the time of the median download, and the time that the
-/// download would take to fetch everything over one of its own connections.
+/// 2 x (M + A). M is the time of the median download. A is the time in which this download could
+/// fetch everything over one of its connections alone.
 fn run_large_simulations(usual: u64) {
     for seed in seeds(usual) {
         let _print = PrintSeedOnFailure("large", seed);

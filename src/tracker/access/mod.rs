@@ -36,7 +36,7 @@ pub(super) use control_connection::serve_peer;
 use hints::{Hints, numbers_of_groups};
 pub(super) use hints::{Waiting, Wake, Watch};
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
-use idempotent_writes::IdempotentWrites;
+use idempotent_writes::{IdempotentWrites, once};
 use info_cache::{InfoCache, InfoPartError};
 use logins::Logins;
 pub use operator::{OperatorAccess, RegistryCounts};
