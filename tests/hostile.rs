@@ -9,6 +9,7 @@ mod hostile {
     mod calling;
     mod crash;
     mod crowd;
+    mod crowded_tracker;
     mod disk;
     mod foreign;
     mod handshakes;

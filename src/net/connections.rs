@@ -79,12 +79,17 @@ impl Connections {
         self.lock_open().sockets.len()
     }
 
-    /// Shuts all sockets down, then waits at most `limit` until the threads that serve them have
-    /// removed them.
-    pub(super) fn close_all(&self, limit: Duration) {
+    /// Shuts all sockets down.
+    pub(super) fn shut_down_all(&self) {
         for socket in self.lock_open().sockets.values() {
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Shuts all sockets down, then waits at most `limit` until the threads that serve them have
+    /// removed them.
+    pub(super) fn close_all(&self, limit: Duration) {
+        self.shut_down_all();
         self.wait_until_none(limit);
     }
 

@@ -16,15 +16,16 @@ mod pool;
 mod server;
 mod stop;
 mod tls;
+mod waker;
 
 pub use connections::ConnectionCaps;
-pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
+pub use deadline::{DeadlineReader, read_exact_by, send_now, write_all_by};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use incoming::IncomingConnection;
 pub use names::HostNames;
 pub use pool::WorkerPool;
-pub use server::{Serve, Server, reachable_address};
+pub use server::{Inline, Serve, Server, reachable_address};
 pub use stop::Stop;
 #[cfg(test)]
 pub(crate) use tls::testing as tls_testing;
@@ -32,3 +33,4 @@ pub use tls::{
     ClusterTls, ConnectionPurpose, GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE,
     TRACKER_NAME, TlsError, TlsRefusal, TlsServer, TlsStream, accept_group, connect_tls,
 };
+pub use waker::Waker;

@@ -2,23 +2,29 @@
 //! connection costs a descriptor and no thread.
 //!
 //! In scope: which connection has something to read, whether the listening socket has a new one,
-//! and which has been silent for too long. Out of scope: accepting, reading, serving.
+//! which has been silent for too long, and being woken by another thread. Out of scope: accepting,
+//! reading, serving.
 
+use super::Waker;
 use super::incoming::IncomingConnection;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The number of the listening socket. The numbers of connections start at 1.
 const LISTENER: u64 = 0;
+/// The number of the waker.
+const WAKER: u64 = u64::MAX;
 /// The most sockets that one system call reports.
 const BATCH: usize = 64;
 
 /// A listening socket and the connections that have sent nothing yet.
 pub(super) struct PendingConnections {
     epoll: Epoll,
+    waker: Arc<Waker>,
     listener: TcpListener,
     silence_limit: Duration,
     /// By their numbers, which count up: the oldest connection is first.
@@ -38,17 +44,23 @@ pub(super) struct PendingEvents {
 }
 
 impl PendingConnections {
-    /// No connections yet. Each may be silent for `silence_limit`.
+    /// No connections yet. Each may be silent for `silence_limit`. `waker` ends a wait.
     ///
     /// # Errors
     /// The system has no free descriptor.
-    pub(super) fn new(listener: TcpListener, silence_limit: Duration) -> io::Result<Self> {
+    pub(super) fn new(
+        listener: TcpListener,
+        waker: Arc<Waker>,
+        silence_limit: Duration,
+    ) -> io::Result<Self> {
         // A caller that has gone before `accept` must not make it block.
         listener.set_nonblocking(true)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        epoll.add(&waker, EpollEvent::new(EpollFlags::EPOLLIN, WAKER))?;
         Ok(Self {
             epoll,
+            waker,
             listener,
             silence_limit,
             silent: BTreeMap::new(),
@@ -97,6 +109,8 @@ impl PendingConnections {
             let number = event.data();
             if number == LISTENER {
                 found.may_accept = true;
+            } else if number == WAKER {
+                self.waker.reset();
             } else if let Some(incoming) = self.silent.remove(&number) {
                 found.readable.push((number, incoming));
             }

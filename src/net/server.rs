@@ -4,13 +4,15 @@
 //! The accept thread accepts connections and waits for their first bytes. It may serve a short
 //! request itself, because handing a connection to another thread costs more than such a request.
 
-use super::Stop;
 use super::connections::{ConnectionCaps, Connections};
 use super::incoming::IncomingConnection;
 use super::pending::PendingConnections;
+use super::{Stop, Waker, write_all_by};
 use crate::system::lock;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{self, Backlog, MsgFlags};
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -28,19 +30,33 @@ const PEEK_BYTES: usize = 8 << 10;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// Time that a stop waits for connection threads after their sockets are shut down.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// The longest that a single write to a connection may block. Most writes have an earlier deadline
+/// of their own.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Serves connections that have sent their first bytes. A closure can be used as one: it is called
 /// for each connection, on a thread of that connection.
 pub trait Serve: Send + Sync + 'static {
-    /// Serves a connection on the accept thread, if it can do so without waiting. Returns whether
-    /// it did; the connection is then closed. `peeked` is the start of the bytes that have arrived.
-    /// They are still unread.
-    fn serve_inline(&self, _incoming: &IncomingConnection, _peeked: &[u8]) -> bool {
-        false
+    /// Serves a connection on the accept thread, if it can do so. It must not wait for the caller.
+    /// `peeked` is the start of the bytes that have arrived. They are still unread.
+    fn serve_inline(&self, _incoming: &IncomingConnection, _peeked: &[u8]) -> Inline {
+        Inline::NotServed
     }
 
     /// Serves a connection on its own thread. The connection ends when this returns.
     fn serve(&self, incoming: IncomingConnection);
+}
+
+/// What [`Serve::serve_inline`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Inline {
+    /// Nothing: the connection needs a thread.
+    NotServed,
+    /// Everything: the connection is closed.
+    Served,
+    /// It served the connection, but the socket has not taken these bytes. A thread sends them, then
+    /// the connection is closed.
+    Unsent(Vec<u8>),
 }
 
 impl<F: Fn(IncomingConnection) + Send + Sync + 'static> Serve for F {
@@ -64,7 +80,17 @@ struct Dispatcher {
     stack_bytes: usize,
     serve: Box<dyn Serve>,
     stop: Stop,
+    waker: Arc<Waker>,
 }
+
+/// What a connection thread does with a connection.
+enum Task {
+    Serve,
+    /// Sends the rest of an answer.
+    Send(Vec<u8>),
+}
+
+type Job = (u64, IncomingConnection, Task);
 
 impl Server {
     /// Starts to accept connections. `serve` serves them, on threads with `stack_bytes` of stack. A
@@ -85,13 +111,19 @@ impl Server {
         // `std` sets a backlog of 128. A caller that finds the backlog full retries after a second,
         // so a burst of callers needs a larger one.
         socket::listen(&listener, Backlog::MAXCONN)?;
-        let pending = PendingConnections::new(listener, silence_limit)?;
+        // Accepted sockets inherit this from the listening socket, so that no socket is ever
+        // without it.
+        let limit = TimeVal::seconds(WRITE_LIMIT.as_secs().cast_signed());
+        socket::setsockopt(&listener, SendTimeout, &limit)?;
+        let waker = Arc::new(Waker::new()?);
+        let pending = PendingConnections::new(listener, Arc::clone(&waker), silence_limit)?;
         let dispatcher = Arc::new(Dispatcher {
             name: name.to_owned(),
             connections: Connections::new(caps),
             stack_bytes,
             serve: Box::new(serve),
             stop: Stop::new(),
+            waker,
         });
         let accepting = Arc::clone(&dispatcher);
         let accept_thread = thread::Builder::new()
@@ -122,9 +154,8 @@ impl Server {
             return;
         };
         self.dispatcher.stop.stop();
-        // A connection to our own port wakes the accept thread.
-        let _ =
-            TcpStream::connect_timeout(&reachable_address(self.address), Duration::from_secs(1));
+        self.dispatcher.waker.wake();
+        self.dispatcher.connections.shut_down_all();
         let _ = accept_thread.join();
         self.dispatcher.connections.close_all(STOP_LIMIT);
     }
@@ -147,8 +178,8 @@ impl fmt::Debug for Dispatcher {
 
 /// A channel without buffer to connection threads that wait for their next connection.
 struct IdleThreads {
-    sender: Sender<(u64, IncomingConnection)>,
-    receiver: Receiver<(u64, IncomingConnection)>,
+    sender: Sender<Job>,
+    receiver: Receiver<Job>,
 }
 
 impl Dispatcher {
@@ -176,7 +207,7 @@ impl Dispatcher {
                 self.connections.remove(number, incoming.address.ip());
             }
             if events.may_accept {
-                self.accept(&mut pending);
+                self.accept_all(&mut pending);
             }
         }
         for (number, incoming) in pending.close() {
@@ -184,16 +215,23 @@ impl Dispatcher {
         }
     }
 
-    fn accept(&self, pending: &mut PendingConnections) {
-        let (stream, address) = match pending.listener().accept() {
-            Ok(accepted) => accepted,
-            Err(error) if is_about_one_connection(&error) => return,
-            Err(error) => {
-                log::warn!("{}: accepting a connection failed: {error}", self.name);
-                self.stop.wait(EXHAUSTED_PAUSE);
-                return;
+    /// Accepts all connections that wait.
+    fn accept_all(&self, pending: &mut PendingConnections) {
+        while !self.stop.is_stopped() {
+            match pending.listener().accept() {
+                Ok((stream, address)) => self.admit(stream, address, pending),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    log::warn!("{}: accepting a connection failed: {error}", self.name);
+                    self.stop.wait(EXHAUSTED_PAUSE);
+                    return;
+                }
             }
-        };
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, address: SocketAddr, pending: &mut PendingConnections) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let stream = Arc::new(stream);
         let Some(number) = self.connections.add(&stream, address.ip()) else {
@@ -232,17 +270,21 @@ impl Dispatcher {
         let served = catch_unwind(AssertUnwindSafe(|| {
             self.serve.serve_inline(&incoming, peeked)
         }));
-        let is_served = served.unwrap_or_else(|_| {
+        let served = served.unwrap_or_else(|_| {
             log::error!("{}: serving {address} failed", self.name);
-            true
+            Inline::Served
         });
-        if is_served {
-            drop(incoming);
-            return self.connections.remove(number, address.ip());
-        }
+        let task = match served {
+            Inline::Served => {
+                drop(incoming);
+                return self.connections.remove(number, address.ip());
+            }
+            Inline::NotServed => Task::Serve,
+            Inline::Unsent(rest) => Task::Send(rest),
+        };
         let handed_over = pending
             .unwatch(&incoming)
-            .and_then(|()| self.hand_over(number, incoming, threads));
+            .and_then(|()| self.hand_over((number, incoming, task), threads));
         if let Err(error) = handed_over {
             log::warn!("{}: refused {address}: {error}", self.name);
             self.connections.remove(number, address.ip());
@@ -250,13 +292,8 @@ impl Dispatcher {
     }
 
     /// Passes a connection to an idle thread, or to a new thread if none is idle.
-    fn hand_over(
-        self: &Arc<Self>,
-        number: u64,
-        incoming: IncomingConnection,
-        threads: &IdleThreads,
-    ) -> io::Result<()> {
-        let first = match threads.sender.try_send((number, incoming)) {
+    fn hand_over(self: &Arc<Self>, job: Job, threads: &IdleThreads) -> io::Result<()> {
+        let first = match threads.sender.try_send(job) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Full(first) | TrySendError::Disconnected(first)) => first,
         };
@@ -266,9 +303,12 @@ impl Dispatcher {
             .stack_size(self.stack_bytes);
         thread.spawn(move || {
             let mut next = Some(first);
-            while let Some((number, incoming)) = next {
+            while let Some((number, incoming, task)) = next {
                 let address = incoming.address;
-                let served = catch_unwind(AssertUnwindSafe(|| dispatcher.serve.serve(incoming)));
+                let served = catch_unwind(AssertUnwindSafe(|| match task {
+                    Task::Serve => dispatcher.serve.serve(incoming),
+                    Task::Send(rest) => send(&incoming, &rest),
+                }));
                 if served.is_err() {
                     log::error!("{}: serving {address} failed", dispatcher.name);
                 }
@@ -277,6 +317,13 @@ impl Dispatcher {
             }
         })?;
         Ok(())
+    }
+}
+
+/// Sends the rest of an answer and closes the connection.
+fn send(incoming: &IncomingConnection, rest: &[u8]) {
+    if let Err(error) = write_all_by(&incoming.stream, rest, WRITE_LIMIT) {
+        log::debug!("{} did not read its answer: {error}", incoming.address);
     }
 }
 
@@ -355,11 +402,12 @@ mod tests {
     struct InlineEcho;
 
     impl Serve for InlineEcho {
-        fn serve_inline(&self, incoming: &IncomingConnection, peeked: &[u8]) -> bool {
+        fn serve_inline(&self, incoming: &IncomingConnection, peeked: &[u8]) -> Inline {
             let mut stream = &*incoming.stream;
-            peeked.len() == 1
-                && stream.read_exact(&mut [0]).is_ok()
-                && stream.write_all(peeked).is_ok()
+            if peeked.len() != 1 || stream.read_exact(&mut [0]).is_err() {
+                return Inline::NotServed;
+            }
+            Inline::Unsent(peeked.to_vec())
         }
 
         fn serve(&self, incoming: IncomingConnection) {

@@ -5,7 +5,7 @@
 
 use super::http::{self, HttpError, MAX_HEAD};
 use super::service::Service;
-use crate::net::{DeadlineReader, write_all_by};
+use crate::net::{DeadlineReader, Inline, send_now, write_all_by};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -39,9 +39,8 @@ impl Default for HttpDeadlines {
     }
 }
 
-/// Answers the connection's only announce, if the bytes `received` are exactly that request.
-/// Returns whether they were. Never blocks: the request is already here, and an empty socket buffer
-/// takes the response.
+/// Answers the connection's only announce, if the bytes `received` are exactly that request. Never
+/// blocks: the request is already here, and a caller that reads nothing leaves the response unsent.
 ///
 /// # Errors
 /// Errors of the socket. The connection cannot be used any longer.
@@ -51,21 +50,24 @@ pub(super) fn serve_at_once(
     from: IpAddr,
     service: &Service,
     now: Duration,
-) -> io::Result<bool> {
+) -> io::Result<Inline> {
     let request = match http::parse(received) {
         Ok(Some((request, length))) if length == received.len() => request,
-        _ => return Ok(false),
+        _ => return Ok(Inline::NotServed),
     };
     if request.keep_alive || request.path != "/announce" {
-        return Ok(false);
+        return Ok(Inline::NotServed);
     }
     // With nothing unread, closing does not reset the connection.
     let mut rest = [0; MAX_HEAD];
     stream.read_exact(rest.get_mut(..received.len()).unwrap_or_default())?;
     let mut out = Vec::with_capacity(UNLIMITED_RESPONSE);
     service.respond(&request, from, now, &mut out);
-    stream.write_all(&out)?;
-    Ok(true)
+    let sent = send_now(stream, &out)?;
+    Ok(match out.split_off(sent) {
+        rest if rest.is_empty() => Inline::Served,
+        rest => Inline::Unsent(rest),
+    })
 }
 
 /// Serves requests until the connection closes. Its first bytes have already arrived. `epoch` is

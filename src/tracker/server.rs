@@ -6,7 +6,7 @@
 use super::connection::{self, HttpDeadlines};
 use super::{AnnouncePolicy, MAX_SAVED, RegistryStore, Service, SwarmLimits, Swarms, UdpServer};
 use crate::net::{
-    ConnectionCaps, ConnectionPurpose, IncomingConnection, Serve, Server, Stop, TlsServer,
+    ConnectionCaps, ConnectionPurpose, IncomingConnection, Inline, Serve, Server, Stop, TlsServer,
     TlsStream,
 };
 use crate::storage::SwarmsFile;
@@ -331,7 +331,7 @@ struct Acceptor {
 }
 
 impl Serve for Acceptor {
-    fn serve_inline(&self, incoming: &IncomingConnection, received: &[u8]) -> bool {
+    fn serve_inline(&self, incoming: &IncomingConnection, received: &[u8]) -> Inline {
         let (from, now) = (incoming.address.ip(), self.epoch.elapsed());
         match connection::serve_at_once(&incoming.stream, received, from, &self.service, now) {
             Ok(served) => served,
@@ -340,7 +340,7 @@ impl Serve for Acceptor {
                     "the HTTP connection of {} failed: {error}",
                     incoming.address
                 );
-                true
+                Inline::Served
             }
         }
     }
