@@ -17,6 +17,7 @@ mod hostile {
     mod lying_tracker;
     mod metainfo;
     mod odd_disks;
+    mod places;
     mod shown;
     mod wire_table;
 }

@@ -2,7 +2,7 @@
 //! connection open for ever.
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{MsgFlags, recv, send};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
@@ -55,6 +55,22 @@ pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> 
 /// `TimedOut` after `limit`; otherwise the error of the socket.
 pub fn write_all_by(stream: &TcpStream, bytes: &[u8], limit: Duration) -> io::Result<()> {
     write_all_until(stream, bytes, Instant::now() + limit)
+}
+
+/// Receives bytes that have arrived already: `None` if there are none yet, 0 at the end of the
+/// connection.
+///
+/// # Errors
+/// The error of the socket.
+pub fn receive_now(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match recv(stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(received) => return Ok(Some(received)),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Sends as many of `bytes` as the socket takes at once, and returns their number.

@@ -7,20 +7,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// A counter of the system that a thread can wait for together with its sockets. It is made at the
 /// start, so waking needs no free descriptor and no address that still exists.
 #[derive(Debug)]
-pub struct Waker(EventFd);
+pub(super) struct Waker(EventFd);
 
 impl Waker {
     /// A waker that has not been used yet.
     ///
     /// # Errors
     /// The system has no free descriptor.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self(EventFd::from_flags(flags)?))
     }
 
     /// Makes the descriptor readable. Never blocks.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         // The write fails only if the counter is full, and then the descriptor is readable.
         let _ = self.0.write(1);
     }

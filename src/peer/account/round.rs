@@ -119,6 +119,7 @@ mod tests {
                 result: Err(AccessRefusal {
                     kind: AccessErrorKind::parse(kind).unwrap(),
                     message: TextLine::new("why"),
+                    retry_seconds: None,
                 }),
             });
         }
