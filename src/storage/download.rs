@@ -253,8 +253,8 @@ impl Download {
         self.copy_from(&self.open_entry(&self.name)?, stop, progress)
     }
 
-    /// Copies pieces that verify from entries that have other possible names of the partial file.
-    /// No record names these entries, so they stay as they are.
+    /// The partial file has one of several possible names. Copies pieces that verify from the
+    /// entries with the other names. No record names these entries, so they stay as they are.
     ///
     /// # Errors
     /// See [`Download::copy_replaced`].
@@ -266,12 +266,12 @@ impl Download {
         let (info, layout) = (self.store.info(), self.store.info().layout());
         for name in &self.others {
             let entry = self.parent.entry(name)?;
-            let could_be_ours = entry.is_some_and(|entry| {
+            let looks_like_a_partial_file = entry.is_some_and(|entry| {
                 let length = u64::try_from(entry.st_size).unwrap_or_default();
                 has_layout(&entry, layout)
                     && (layout == Layout::Folder || length == info.lengths().total())
             });
-            if could_be_ours && let Ok(other) = self.open_entry(name) {
+            if looks_like_a_partial_file && let Ok(other) = self.open_entry(name) {
                 let path = other.path().display();
                 log::info!("{path} is not of this download, so it is only read");
                 self.copy_from(&other, stop, progress)?;

@@ -1,5 +1,5 @@
-//! Extending a finished choice of files. Files in place are checked but never written. What was
-//! fetched is moved next to them, file by file.
+//! Adds files to a complete download of some files of a share. Files in place are checked but never
+//! written. The fetched files are moved next to them, one by one.
 //!
 //! After a crash at any step, a wanted file under the final name counts as in place, and any other
 //! wanted file is fetched.
@@ -14,8 +14,8 @@ use crate::system::processors;
 use crate::torrent::{Layout, PieceSet};
 use std::sync::atomic::AtomicBool;
 
-/// Copies from the parts file those bytes of the new file `index` that are there. If they are
-/// wrong, their piece does not verify, like any other bytes of a partial file.
+/// Copies the bytes of the new file `index` that the parts file has. If they are wrong, their piece
+/// does not verify, like any other bytes of a partial file.
 pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
         return Ok(());

@@ -52,8 +52,8 @@ impl PartialRoot {
         recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
         let layout = info.layout();
-        let is_ours = |name: &&str| !(recorded.is_used)(&parent.path().join(name));
-        if let Some(name) = recorded.partial.filter(is_ours) {
+        let is_unused = |name: &&str| !(recorded.is_used)(&parent.path().join(name));
+        if let Some(name) = recorded.partial.filter(is_unused) {
             return Ok(Self {
                 root: Root::open_to_write(parent, name, layout)?,
                 name: name.to_owned(),

@@ -2,8 +2,8 @@
 //! and `magnets/INFOHASH` (see `magnet_record`).
 //!
 //! In scope: saved records survive a crash, with their old or their new content; damaged records
-//! are reported and skipped. A record exists once it has its final name. Its torrent is written
-//! before it and removed after it.
+//! are reported and skipped. A record exists as soon as it has its final name. Its torrent is
+//! written before it and removed after it.
 
 use super::whole_file::{self, TEMPORARY_PREFIX};
 use super::{FileError, MagnetRecord, Record, RecordError, StateFolder, sync_folder};

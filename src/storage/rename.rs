@@ -53,8 +53,8 @@ pub(super) fn rename_new(
     renamed.map_err(|errno| rename_error(to.0, to.1, errno))
 }
 
-/// Does the same on file systems without such a rename. First takes the new name with a call that
-/// fails if the name exists.
+/// The same as [`rename_new`], for file systems that cannot refuse to replace. First takes the new
+/// name with a call that fails if the name exists.
 fn rename_by_placeholder(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),

@@ -1,6 +1,6 @@
 /* Below the folder ODD_DISK, system calls fail as on file systems that lack them. ODD_CALLS has an
-   entry CALL=ERRNO for each. Inode numbers of files below it are the real ones, plus the length of
-   the file ODD_INODES if there is one. */
+   entry CALL=ERRNO for each. The inode number of a file below ODD_DISK is the real one, plus the
+   length of the file ODD_INODES if there is one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -2,7 +2,9 @@
 
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
 use crate::common::odd_disk::report_skipped;
-use crate::common::process::{BINARY, KilledOnDrop, Process, prepared, with_descriptors};
+use crate::common::process::{
+    BINARY, KilledOnDrop, Process, command_with_descriptor_limit, prepared,
+};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_until};
 use nix::sys::socket::sockopt::RcvBuf;
@@ -85,7 +87,11 @@ fn a_tracker_without_a_free_descriptor_stops() {
     let data = sandbox.folder("data");
     let arguments = ["tracker", "--listen", "127.0.0.1:0", "--open", "--data"];
     let arguments = [&arguments[..], &[data.to_str().unwrap()]].concat();
-    let tracker = Process::spawn(with_descriptors(&sandbox.folder("home"), &arguments, 64));
+    let tracker = Process::spawn(command_with_descriptor_limit(
+        &sandbox.folder("home"),
+        &arguments,
+        64,
+    ));
     let open = || std::fs::read_dir(format!("/proc/{}/fd", tracker.id())).unwrap();
     let crowd: Vec<TcpStream> = (0..200)
         .map(|_| TcpStream::connect(tracker.address).unwrap())

@@ -11,8 +11,8 @@ use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::path::Path;
 
-/// Writes a file of the user, as long as the share, and returns its content.
-fn own_file(path: &Path) -> Vec<u8> {
+/// Writes a file of the user that has the length of the share. Returns its content.
+fn write_own_file(path: &Path) -> Vec<u8> {
     let content = vec![b'm'; TORRENT.content.len()];
     fs::write(path, &content).unwrap();
     content
@@ -37,7 +37,7 @@ fn partial_with_hash(name: &str) -> String {
 fn a_part_file_of_the_user_survives_a_download_a_restart_and_a_cancel() {
     let sandbox = Sandbox::new();
     let part = sandbox.folder("leech").join("copy.part");
-    let mine = own_file(&part);
+    let mine = write_own_file(&part);
     let mut first = leech(&sandbox, "leech", &TORRENT);
     let both = ["copy.part".to_owned(), partial_with_hash("copy")];
     let sorted = |mut names: Vec<String>| {
@@ -67,8 +67,8 @@ fn a_finished_share_survives_a_download_whose_partial_file_would_have_its_name()
     let tracker = sandbox.tracker(&[]);
     // Both shares have the same length.
     let [x, part] = ["x", "x.part"].map(|name| {
-        let seed = name.len() as u64;
-        sandbox.file(&format!("seed/{name}"), 300_000, seed)
+        let random_seed = name.len() as u64;
+        sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
     });
     let mut seed = sandbox.peer("seed");
     seed.run("send x");
@@ -192,7 +192,7 @@ fn a_download_goes_on_if_its_peer_was_killed_before_the_file_got_its_length() {
 }
 
 #[test]
-fn a_complete_share_whose_disk_is_gone_is_served_when_it_is_back() {
+fn a_complete_share_is_served_again_when_its_disk_is_back() {
     let sandbox = Sandbox::new();
     drop(seed(&sandbox, "leech", &TORRENT));
     let disk = Disk { sandbox: &sandbox };
@@ -206,7 +206,7 @@ fn a_complete_share_whose_disk_is_gone_is_served_when_it_is_back() {
 }
 
 #[test]
-fn a_cancel_right_after_the_start_leaves_no_file() {
+fn a_download_cancelled_right_after_the_start_leaves_no_file() {
     let sandbox = Sandbox::new();
     set_only_tracker(&sandbox, tracker_naming(&[]));
     let torrent = |number| Torrent::new(&format!("share-{number}"), 24 << 20, 1 << 18, number);
@@ -223,7 +223,8 @@ fn a_cancel_right_after_the_start_leaves_no_file() {
     let [first, cancelled @ .., last] = &torrents[..] else {
         panic!("too few torrents");
     };
-    // The check of the first one takes long enough to cancel others before they are open.
+    // The check of the first download takes so long that others can be cancelled before they are
+    // open.
     fs::write(sandbox.path("leech").join(partial(first)), &first.content).unwrap();
     let mut restarted: Peer = sandbox.debug_peer("leech", &[]);
     for torrent in cancelled {
@@ -237,13 +238,13 @@ fn a_cancel_right_after_the_start_leaves_no_file() {
 }
 
 #[test]
-fn a_stopped_download_does_not_continue_into_a_share_that_has_its_partial_name_now() {
+fn a_stopped_download_does_not_write_to_a_share_that_now_has_the_name_of_its_partial_file() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     // Both shares have the same length.
     let [x, part] = ["x", "x.part"].map(|name| {
-        let seed = name.len() as u64;
-        sandbox.file(&format!("seed/{name}"), 300_000, seed)
+        let random_seed = name.len() as u64;
+        sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
     });
     let mut seed = sandbox.peer("seed");
     seed.run("send x");
@@ -269,7 +270,7 @@ fn a_stopped_download_does_not_continue_into_a_share_that_has_its_partial_name_n
 fn a_cancel_removes_the_partial_file_although_the_final_name_is_taken() {
     let sandbox = Sandbox::new();
     let mut first = leech(&sandbox, "leech", &TORRENT);
-    let mine = own_file(&sandbox.path("leech/copy"));
+    let mine = write_own_file(&sandbox.path("leech/copy"));
     let serving = serve_to(&first, &TORRENT, "source");
     first.wait_for_state("share", "failed");
     serving.join().unwrap();

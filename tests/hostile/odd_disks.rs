@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 /// An entry of the list of failing calls.
-fn fails(call: &str, errno: Errno) -> String {
+fn failing(call: &str, errno: Errno) -> String {
     format!("{call}={}", errno as i32)
 }
 
@@ -55,19 +55,19 @@ fn a_download_goes_on_without_the_calls_that_a_file_system_lacks() {
     let _seed = seed(&sandbox);
     for (calls, warnings) in [
         (
-            fails("sync_folder", Errno::EINVAL),
+            failing("sync_folder", Errno::EINVAL),
             &["cannot sync folders"][..],
         ),
         (
-            fails("sync_folder", Errno::EOPNOTSUPP),
+            failing("sync_folder", Errno::EOPNOTSUPP),
             &["cannot sync folders"],
         ),
-        (fails("fchmod", Errno::EPERM), &["cannot change modes"]),
+        (failing("fchmod", Errno::EPERM), &["cannot change modes"]),
         (
             [
-                fails("sync_file", Errno::ENOSYS),
-                fails("fchmod", Errno::EOPNOTSUPP),
-                fails("flock", Errno::ENOLCK),
+                failing("sync_file", Errno::ENOSYS),
+                failing("fchmod", Errno::EOPNOTSUPP),
+                failing("flock", Errno::ENOLCK),
             ]
             .join(","),
             &["cannot sync files", "cannot change modes", "cannot lock"],
@@ -104,7 +104,7 @@ fn a_fault_of_the_disk_is_still_an_error() {
     let _seed = seed(&sandbox);
     for errno in [Errno::EIO, Errno::ENOSPC] {
         for call in ["sync_folder", "sync_file", "fchmod"] {
-            let output = download(&sandbox, &disk, &fails(call, errno));
+            let output = download(&sandbox, &disk, &failing(call, errno));
             assert_eq!(output.code, Some(1), "{call}: {output:?}");
         }
     }
@@ -118,13 +118,13 @@ fn a_state_folder_without_locks_or_syncing_is_used_with_a_warning() {
     };
     let info = sandbox.tracker_info();
     for (calls, warning) in [
-        (fails("sync_folder", Errno::EINVAL), "cannot sync folders"),
+        (failing("sync_folder", Errno::EINVAL), "cannot sync folders"),
         (
-            fails("sync_folder", Errno::EOPNOTSUPP),
+            failing("sync_folder", Errno::EOPNOTSUPP),
             "cannot sync folders",
         ),
-        (fails("flock", Errno::ENOLCK), "cannot lock files"),
-        (fails("flock", Errno::ENOSYS), "cannot lock files"),
+        (failing("flock", Errno::ENOLCK), "cannot lock files"),
+        (failing("flock", Errno::ENOSYS), "cannot lock files"),
     ] {
         let state = disk.folder.join("state");
         let _ = fs::remove_dir_all(&state);
@@ -142,7 +142,7 @@ fn a_state_folder_without_locks_or_syncing_is_used_with_a_warning() {
         let state = disk.folder.join("state");
         let arguments = ["peer", "127.0.0.1:0", info.to_str().unwrap(), "--dir"];
         let arguments = [&arguments[..], &[state.to_str().unwrap(), "-c", "status"]].concat();
-        let output = disk.run(&sandbox.path(""), &arguments, &fails(call, Errno::EIO));
+        let output = disk.run(&sandbox.path(""), &arguments, &failing(call, Errno::EIO));
         assert_eq!(output.code, Some(1), "{call}: {output:?}");
     }
 }
@@ -155,7 +155,7 @@ fn blocks_are_sent_although_sendfile_fails() {
     };
     fs::write(disk.folder.join("share"), &TORRENT.content).unwrap();
     let torrent = TORRENT.write(&sandbox, "share.torrent");
-    let mut peer = disk.peer(&sandbox, "peer", &fails("sendfile", Errno::EINVAL));
+    let mut peer = disk.peer(&sandbox, "peer", &failing("sendfile", Errno::EINVAL));
     let place = quoted(&disk.folder);
     peer.run(&format!("download {} {place}", quoted(&torrent)));
     peer.wait_for_state("share", "complete");

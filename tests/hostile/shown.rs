@@ -35,7 +35,7 @@ fn damaged_files_in_the_state_folder_are_named_at_the_start_and_in_status() {
         fs::write(path, bytes).unwrap();
     }
     let (info, state) = (sandbox.tracker_info(), state.to_str().unwrap().to_owned());
-    let arguments = |json: bool| {
+    let run_status = |json: bool| {
         let mut all = vec![
             "peer",
             "127.0.0.1:0",
@@ -47,7 +47,7 @@ fn damaged_files_in_the_state_folder_are_named_at_the_start_and_in_status() {
         all.extend(json.then_some("--json"));
         run(&sandbox.path("seed"), &all, "")
     };
-    let text = arguments(false);
+    let text = run_status(false);
     for path in &damaged {
         let path = path.to_str().unwrap();
         let names_it = |line: &&str| line.contains(path);
@@ -56,7 +56,7 @@ fn damaged_files_in_the_state_folder_are_named_at_the_start_and_in_status() {
         assert!(lines.all(|line| line.starts_with("damaged ")), "{text:?}");
     }
     assert!(text.stdout.contains("share share-3"), "{text:?}");
-    let json = arguments(true);
+    let json = run_status(true);
     let last = json.stdout.lines().last().unwrap();
     let status: serde_json::Value = serde_json::from_str(last).unwrap();
     let listed: Vec<&str> = status["damaged"]

@@ -36,7 +36,9 @@ impl Peer {
     pub fn stop_open_share(&self, name: &str) -> Result<(), PeerError> {
         let is_open = |entry: &SwarmEntry| match entry {
             SwarmEntry::Search(_) => true,
-            SwarmEntry::Transfer(transfer) => transfer.plan.group.is_none() && transfer.plan.listed,
+            SwarmEntry::Transfer(transfer) => {
+                transfer.plan.group.is_none() && !transfer.plan.is_of_closed_run
+            }
         };
         let open = self.transfers.entries().into_iter().filter(is_open);
         let mut called = open.filter(|entry| entry.is_called(name));
@@ -86,7 +88,7 @@ impl Peer {
             Some(download) => download.discard()?,
             None => transfer.discard_closed()?,
         }
-        // Last: what cannot be removed stays recorded.
+        // The records go last, so that files that cannot be removed stay recorded.
         self.remove_records(entry)?;
         Ok(was_there)
     }

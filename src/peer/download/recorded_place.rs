@@ -38,7 +38,7 @@ impl RecordedPlace {
 
     /// For a closed run, which has no records: an earlier run may have left a partial file with the
     /// info-hash in its name. It is continued.
-    pub(crate) fn unlisted(info_hash: InfoHash, place: &Destination) -> Self {
+    pub(crate) fn in_closed_run(info_hash: InfoHash, place: &Destination) -> Self {
         let name = place.partial_name_with_hash(info_hash);
         let is_there = place.folder.join(&name).symlink_metadata().is_ok();
         Self {

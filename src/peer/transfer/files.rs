@@ -266,7 +266,8 @@ impl TransferFiles {
             .map(|known| FileStamp::compare_all(known, stamps));
         let is_known_to_differ = match known {
             Some(StampMatch::Same) => true,
-            // Another file, unless inode numbers do not last here.
+            // If two scans found the same inode number, such numbers last here, and this is another
+            // file than the one that was hashed. Otherwise it counts as that one.
             Some(StampMatch::OtherInode) => seen != Some(StampMatch::Same),
             Some(StampMatch::Changed) | None => false,
         };

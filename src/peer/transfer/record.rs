@@ -13,7 +13,7 @@ impl Transfer {
 
     /// Updates the record of a transfer.
     pub(crate) fn update_record(&self) {
-        if !self.plan.listed {
+        if self.plan.is_of_closed_run {
             return;
         }
         let (record, records) = (self.to_record(), &self.context.records);

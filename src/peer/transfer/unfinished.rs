@@ -20,7 +20,7 @@ impl Transfer {
             "{missing}, and this download had begun: mount its disk or put the files back, then \
              the download goes on by itself; or cancel it and start it again"
         );
-        if self.decide(|core, now| core.miss(&reason, now)) {
+        if self.decide(|core, now| core.on_files_missing(&reason, now)) {
             log::warn!("{}: waits: {reason}", self.name());
             self.context.changes.notify();
         }
@@ -34,7 +34,7 @@ impl Transfer {
         let may_be_renamed = !self.plan.replaces && !self.plan.extends;
         let is_there = self.has_partial_files(place)
             || may_be_renamed && place.path().symlink_metadata().is_ok();
-        if !is_there || !self.decide(|core, now| core.find(now)) {
+        if !is_there || !self.decide(|core, now| core.on_files_found(now)) {
             return;
         }
         log::info!("{}: its files are there again", self.name());
@@ -60,7 +60,7 @@ impl Transfer {
     pub(super) fn note_steps(&self, aside: Option<&str>) -> Result<(), StoreError> {
         let aside = aside.map(str::to_owned);
         self.files.set_steps(Some(RenameSteps { aside }));
-        if self.plan.listed {
+        if !self.plan.is_of_closed_run {
             let updated = self.context.records.update(&self.to_record());
             updated.map_err(Box::new)?;
         }

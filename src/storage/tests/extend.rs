@@ -125,7 +125,7 @@ fn open(info: &Arc<Info>, destination: &Destination) -> Result<Download, StoreEr
     open_recorded(layout, destination, DownloadMode::New)
 }
 
-/// A finished choice of the file `a`, which ends in the first piece.
+/// A complete download of the file `a` alone. This file ends in the first piece.
 fn finished(sample: &Sample, target: &TempDir) -> Destination {
     let destination = destination(target, "x");
     let chosen = Selection::of(&sample.info, &["a".parse().unwrap()]).unwrap();
