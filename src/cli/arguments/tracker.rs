@@ -57,6 +57,8 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) registration: Registration,
     /// The lifetime of a member's certificate.
     pub(in crate::cli) certificate_life: Duration,
+    /// The most connections; `None` for as many as descriptors allow.
+    pub(in crate::cli) max_connections: Option<usize>,
 }
 
 /// A task on a tracker's data, done instead of running a tracker.
@@ -164,9 +166,12 @@ fn data() -> [Arg; 6] {
     ]
 }
 
-/// The options about announces and closed runs.
-fn run() -> [Arg; 3] {
+/// The options about connections, announces and closed runs.
+fn run() -> [Arg; 4] {
     [
+        option("max-connections", "N")
+            .value_parser(values::count(1_000_000))
+            .help("The most connections at a time [default: as many as descriptors allow, at most 65536]"),
         option("interval", "SECONDS")
             .default_value("20")
             .value_parser(values::whole_seconds)
@@ -215,6 +220,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .get_one("certificate-life")
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
+            max_connections: matches.get_one("max-connections").copied(),
         },
         maintenance: maintenance(matches),
         restore: matches.get_one("restore").cloned(),

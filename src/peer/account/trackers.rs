@@ -20,7 +20,9 @@ use crate::net::{FrameIoError, HostNames};
 use crate::peer::announce::read_tracker_info;
 use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
 use crate::system::lock;
-use crate::wire::access::{AccessAnswer, AccessReplyMessage, AccessRequest, ClusterView, Token};
+use crate::wire::access::{
+    AccessAnswer, AccessErrorKind, AccessReplyMessage, AccessRequest, ClusterView, Token,
+};
 use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
@@ -39,6 +41,8 @@ const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 
 /// The first and the longest pause after a tracker could not be watched. The pause doubles.
 const WATCH_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The longest time in seconds that a tracker without places can send a peer away.
+const MAX_FULL_SECONDS: u32 = 300;
 
 /// A function that is called when a cluster is met for the first time.
 #[derive(Clone)]
@@ -81,6 +85,9 @@ struct Known {
     failures: u32,
     /// Until then, others are asked first.
     avoided_until: Option<Instant>,
+    /// It has no place for another connection. Until then it is not asked, and this counts as its
+    /// answer.
+    full: Option<(Instant, AccessReplyMessage)>,
 }
 
 /// Whether this peer should ask a tracker for hints.
@@ -286,6 +293,9 @@ impl ClusterTrackers {
         token: Option<&Token>,
         limits: TimeLimits,
     ) -> Result<AccessReplyMessage, Trouble> {
+        if let Some(reply) = self.full_reply(tracker) {
+            return Ok(reply);
+        }
         let mut sent_before = false;
         let late = |error: ConnectionError, sent| {
             self.on_failed(tracker);
@@ -377,6 +387,13 @@ impl ClusterTrackers {
         order
     }
 
+    /// The answer of a tracker that has no place, until it may be asked again.
+    fn full_reply(&self, tracker: &HostPort) -> Option<AccessReplyMessage> {
+        let known = lock(&self.known);
+        let (until, reply) = known.get(tracker)?.full.as_ref()?;
+        (Instant::now() < *until).then(|| reply.clone())
+    }
+
     fn is_avoided(&self, tracker: &HostPort) -> bool {
         let known = lock(&self.known);
         let until = known.get(tracker).and_then(|known| known.avoided_until);
@@ -401,6 +418,19 @@ impl ClusterTrackers {
         } else {
             known.avoided_until = Some(Instant::now() + AVOIDED.0);
         }
+        if let Err(refused) = &reply.result
+            && refused.kind == AccessErrorKind::Full
+        {
+            let until = Instant::now() + pause_of_full(refused.retry_seconds);
+            known.avoided_until = Some(until);
+            known.full = Some((until, reply.clone()));
+            known.is_watched &= known.idle.is_some();
+            drop(all);
+            // The tracker closes the connection.
+            drop(connection);
+            return reply;
+        }
+        known.full = None;
         let surplus = known.keep(connection);
         drop(all);
         // Closing a connection writes to its socket.
@@ -533,6 +563,14 @@ impl Known {
         }
         self.idle.replace(connection)
     }
+}
+
+/// How long a tracker without places is left alone: as long as it says, and up to half as long
+/// again, so that not all peers come back together.
+fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
+    let seconds = retry_seconds.unwrap_or_default().clamp(1, MAX_FULL_SECONDS);
+    let pause = Duration::from_secs(seconds.into());
+    pause.mul_f64(1.0 + fastrand::f64() / 2.0)
 }
 
 impl Trouble {

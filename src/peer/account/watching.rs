@@ -91,7 +91,13 @@ impl ClusterTrackers {
                 WatchState::DueAt(_) => {}
             }
             let ask = AccessRequest::Watch;
-            let asked = self.ask_at(tracker, &trust, &ask, Some(token), TimeLimits::of(&ask, false));
+            let asked = self.ask_at(
+                tracker,
+                &trust,
+                &ask,
+                Some(token),
+                TimeLimits::of(&ask, false),
+            );
             let is_refused = asked.is_ok_and(|reply| reply.result.is_err());
             if !self.is_watched(tracker) {
                 let at = self.on_not_watched(tracker, is_refused);

@@ -11,6 +11,7 @@
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
 use super::{Login, Logins};
+use crate::net::Place;
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::tracker::Threads;
@@ -39,9 +40,6 @@ const MAX_LACKING: usize = 50;
 /// The most addresses of one swarm in a hint.
 const MAX_NEW_PEERS: usize = 20;
 
-/// Makes the connection of a peer send what waits for it. Called from any thread; never blocks.
-pub(in crate::tracker) type Wake = Arc<dyn Fn() + Send + Sync>;
-
 /// The connections that watch, and what waits for each of them.
 pub(super) struct Hints {
     store: Arc<RegistryStore>,
@@ -65,7 +63,7 @@ struct State {
 /// A connection that watches.
 struct Watching {
     account: RowId,
-    wake: Wake,
+    place: Place,
     groups: BTreeSet<RowId>,
     swarms: BTreeMap<InfoHash, Vec<SocketAddr>>,
     has_news: bool,
@@ -122,15 +120,15 @@ impl Hints {
         self.threads.wait();
     }
 
-    /// Hints for this login go to the connection of `wake` from now on.
-    pub(super) fn watch(self: &Arc<Self>, login: Login, wake: Wake) -> Watch {
+    /// Hints for this login go to the connection at this place from now on.
+    pub(super) fn watch(self: &Arc<Self>, login: Login, place: Place) -> Watch {
         let mut state = lock(&self.state);
         state.last_id += 1;
         let id = WatchId(state.last_id);
         let account = login.account;
         let watching = Watching {
             account,
-            wake,
+            place,
             groups: BTreeSet::new(),
             swarms: BTreeMap::new(),
             has_news: false,
@@ -162,7 +160,7 @@ impl Hints {
         let accounts: Vec<RowId> = changed.accounts.iter().copied().collect();
         let add = |watching: &mut Watching| !std::mem::replace(&mut watching.has_news, true);
         lock(&self.state).add(&accounts, add, &mut woken);
-        woken.iter().for_each(|wake| wake());
+        woken.iter().for_each(Place::notify);
         woken.len()
     }
 
@@ -192,11 +190,11 @@ impl Hints {
             let addresses = watching.swarms.entry(info_hash).or_default();
             if addresses.len() < MAX_NEW_PEERS && !addresses.contains(&address) {
                 addresses.push(address);
-                woken.push(Arc::clone(&watching.wake));
+                woken.push(watching.place.clone());
             }
         }
         drop(state);
-        woken.iter().for_each(|wake| wake());
+        woken.iter().for_each(Place::notify);
     }
 
     /// The peer that watches here lacks other peers in a swarm, or does not.
@@ -237,14 +235,14 @@ impl State {
         &mut self,
         accounts: &[RowId],
         add: impl Fn(&mut Watching) -> bool,
-        woken: &mut Vec<Wake>,
+        woken: &mut Vec<Place>,
     ) {
         for account in accounts {
             for id in self.accounts.get(account).into_iter().flatten() {
                 if let Some(watching) = self.watching.get_mut(id)
                     && add(watching)
                 {
-                    woken.push(Arc::clone(&watching.wake));
+                    woken.push(watching.place.clone());
                 }
             }
         }

@@ -9,14 +9,15 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
-    IdempotentWrites, InviteCode, Logins, OperatorAccess, PortChecks, Registration,
-    RequestContext, TOKEN_LIFETIME, Wake, Watch, check_new_password, from_refusal,
-    from_write_error, no_randomness, numbers_of_groups, once, refused,
+    IdempotentWrites, InviteCode, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
+    TOKEN_LIFETIME, Watch, check_new_password, from_refusal, from_write_error, no_randomness,
+    numbers_of_groups, once, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
+use crate::net::Place;
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry,
+    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry, RowId,
 };
 use crate::tracker::store::{Durability, RegistryStore};
 use crate::wire::access::{
@@ -104,10 +105,10 @@ impl Registrar {
     }
 
     /// Begins to send hints for the login of this token, if it is valid.
-    pub(super) fn watch(&self, token: Option<&Token>, wake: Wake) -> Option<Watch> {
+    pub(super) fn watch(&self, token: Option<&Token>, place: Place) -> Option<Watch> {
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
-        Some(self.hints.watch(login, wake))
+        Some(self.hints.watch(login, place))
     }
 
     /// Answers one request. `from` is the address of the peer. `watch` belongs to the connection, if
@@ -257,10 +258,11 @@ impl Registrar {
         })
     }
 
-    /// Whether the token is valid and its login has not ended.
-    pub(super) fn is_logged_in(&self, token: Option<&Token>) -> bool {
-        let login = token.and_then(|token| self.logins.read_token(token).ok());
-        login.is_some_and(|login| self.logins.check_login(&login).is_ok())
+    /// The account of a token that is valid, and whose login has not ended.
+    pub(super) fn logged_in(&self, token: Option<&Token>) -> Option<RowId> {
+        let login = self.logins.read_token(token?).ok()?;
+        self.logins.check_login(&login).ok()?;
+        Some(login.account)
     }
 
     fn answer_write(
