@@ -40,7 +40,7 @@ fn main() {
     let machines = numbers.first().copied().unwrap_or(10_000);
     let steady = Duration::from_secs(numbers.get(1).copied().unwrap_or(60) as u64);
     pieceful::net::raise_descriptor_limit();
-    let (mut tracker, address) = start_tracker(machines);
+    let (tracker, address) = Tracker::start(machines);
     println!("{machines} machines; {}", machine_name());
     let begun = Instant::now();
     let team = Team::prepare(address, machines);
@@ -100,10 +100,6 @@ fn main() {
             percentile(&times, 1.0).as_secs_f64() * 1e3
         );
     });
-    // A graceful end, so that the tracker removes its temporary folder.
-    let id = tracker.id().to_string();
-    assert!(Command::new("kill").arg(id).status().unwrap().success());
-    tracker.wait().unwrap();
 }
 
 /// Commands of one user, each over a connection of its own: the catalogue of the group. Returns how
@@ -127,26 +123,44 @@ fn commands(team: &Team, address: SocketAddr, stop: &AtomicBool) -> (Vec<Duratio
     (times, failures)
 }
 
-fn start_tracker(machines: usize) -> (Child, SocketAddr) {
-    let ours = env!("CARGO_BIN_EXE_pieceful");
-    let binary = std::env::var("PIECEFUL").unwrap_or_else(|_| ours.to_owned());
-    let places = (machines + machines / 4 + 100).to_string();
-    let mut tracker = Command::new(binary)
-        .args([
-            "tracker",
-            "--listen",
-            "127.0.0.1:0",
-            "--max-connections",
-            &places,
-        ])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    let mut lines = BufReader::new(tracker.stdout.take().unwrap());
-    lines.read_line(&mut first).unwrap();
-    let address = first.trim().rsplit(' ').next().unwrap().parse().unwrap();
-    (tracker, address)
+/// The tracker, as a process of its own.
+struct Tracker(Child);
+
+impl Tracker {
+    fn start(machines: usize) -> (Self, SocketAddr) {
+        let ours = env!("CARGO_BIN_EXE_pieceful");
+        let binary = std::env::var("PIECEFUL").unwrap_or_else(|_| ours.to_owned());
+        let places = (machines + machines / 4 + 100).to_string();
+        let mut tracker = Command::new(binary)
+            .args([
+                "tracker",
+                "--listen",
+                "127.0.0.1:0",
+                "--max-connections",
+                &places,
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        let mut lines = BufReader::new(tracker.stdout.take().unwrap());
+        lines.read_line(&mut first).unwrap();
+        let address = first.trim().rsplit(' ').next().unwrap().parse().unwrap();
+        (Self(tracker), address)
+    }
+
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Tracker {
+    /// Ends the tracker gracefully, so that it removes its temporary folder.
+    fn drop(&mut self) {
+        let id = self.0.id().to_string();
+        let _ = Command::new("kill").arg(id).status();
+        let _ = self.0.wait();
+    }
 }
 
 /// The processor of this machine, its cores, and how busy they are.

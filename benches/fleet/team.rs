@@ -1,8 +1,9 @@
 //! The accounts, the group and the shares of the fleet, made over control connections.
 
 use crate::client::Client;
+use pieceful::certificate::MemberKey;
 use pieceful::torrent::{Info, InfoHash};
-use pieceful::wire::access::{AccessAnswer, AccessRequest, Token, WriteId};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, KeyRequest, Token, WriteId};
 use pieceful::wire::control::InfoPart;
 use pieceful::wire::name::Label;
 use pieceful::wire::password::Password;
@@ -22,6 +23,8 @@ pub struct Team {
     /// A token for each account.
     pub tokens: Vec<Token>,
     pub shares: Vec<InfoHash>,
+    /// The certificate of the group's authority, as PEM text.
+    authority: String,
 }
 
 impl Team {
@@ -49,16 +52,19 @@ impl Team {
                 });
             }
         });
-        let shares = (0..SHARES).map(|number| publish(&mut client, &owner, number));
+        let authority = authority(&mut client, &owner);
+        let shares = (0..SHARES).map(|number| publish(&mut client, &owner, &authority, number));
         Self {
             shares: shares.collect(),
             tokens: tokens.into_inner().unwrap(),
             owner,
+            authority,
         }
     }
 
     pub fn publish_one_more(&self, address: SocketAddr) {
-        publish(&mut connect(address), &self.owner, self.shares.len());
+        let (owner, number) = (&self.owner, self.shares.len());
+        publish(&mut connect(address), owner, &self.authority, number);
     }
 
     pub fn list_files(&self) -> AccessRequest {
@@ -115,13 +121,26 @@ fn join(client: &mut Client, owner: &Token, user: &str) -> Token {
     token
 }
 
-fn publish(client: &mut Client, owner: &Token, number: usize) -> InfoHash {
+fn authority(client: &mut Client, owner: &Token) -> String {
+    let key = MemberKey::generate().unwrap();
+    let certify = AccessRequest::Certify {
+        group: label(),
+        request: KeyRequest(key.request(owner.as_bytes()).unwrap()),
+    };
+    match client.ask(certify, Some(owner)) {
+        Ok(AccessAnswer::Certificate { authority, .. }) => String::from_utf8(authority).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn publish(client: &mut Client, owner: &Token, authority: &str, number: usize) -> InfoHash {
     let name = format!("share{number}");
     let mut raw = format!(
         "d6:lengthi1e4:name{}:{name}12:piece lengthi16384e6:pieces20:",
         name.len()
     );
-    raw += "aaaaaaaaaaaaaaaaaaaae";
+    raw += "aaaaaaaaaaaaaaaaaaaa";
+    raw += &format!("7:privatei1e8:ssl-cert{}:{authority}e", authority.len());
     let info = Info::parse(raw.as_bytes()).unwrap();
     let part = InfoPart::new(0, raw.len() as u32, raw.into_bytes()).unwrap();
     let publish = AccessRequest::Publish {
