@@ -12,6 +12,7 @@ mod groups {
     mod extensions;
     mod fake_member;
     mod force;
+    mod hints;
     mod input;
     mod interruptions;
     mod keeping;

@@ -78,9 +78,9 @@ impl GroupAnnouncer {
         self.changed.notify_all();
     }
 
-    /// Announces all transfers of a membership at this time, if they are not announced earlier.
-    pub(super) fn announce_group_by(&self, membership: &Membership, at: Instant) {
-        let is_affected = |task: &GroupTransfer| task.group.membership == *membership;
+    /// Announces all transfers of these memberships at this time, if they are not announced earlier.
+    pub(super) fn announce_by(&self, is_affected: impl Fn(&Membership) -> bool, at: Instant) {
+        let is_affected = |task: &GroupTransfer| is_affected(&task.group.membership);
         lock(&self.schedule).announce_by(is_affected, at);
         self.changed.notify_all();
     }

@@ -48,8 +48,8 @@ impl<'a> HintReader<'a> {
             let membership = Membership { user, group };
             let former = self.ended.insert(membership.clone(), ended);
             if former.is_some_and(|former| former != ended) {
-                let at = Instant::now() + SPREAD.mul_f64(fastrand::f64());
-                self.announcer.announce_group_by(&membership, at);
+                let is_affected = |other: &Membership| *other == membership;
+                self.announcer.announce_by(is_affected, soon());
             }
         }
         for NewPeers {
@@ -66,7 +66,15 @@ impl<'a> HintReader<'a> {
             }
         }
         if hint.has_news {
+            // The news may be that the user is a member of a group no more.
+            let is_affected = |membership: &Membership| membership.user == user;
+            self.announcer.announce_by(is_affected, soon());
             self.account.on_news();
         }
     }
+}
+
+/// A moment within [`SPREAD`].
+fn soon() -> Instant {
+    Instant::now() + SPREAD.mul_f64(fastrand::f64())
 }

@@ -1,0 +1,151 @@
+//! Hints: members hear of changes long before their next announce.
+
+use super::team::{join, logged_in_peer, second_login, share_in_status, team};
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{User, group_request};
+use crate::common::peer::{Peer, quoted};
+use crate::common::waiting::wait_until;
+use pieceful::net::{FrameIoError, FrameReader};
+use pieceful::torrent::InfoHash;
+use pieceful::wire::PeerId;
+use pieceful::wire::access::{
+    AccessAnswer, AccessRequest, AnnounceBatch, GroupAnnounceEvent, GroupNumbers, Hint, MAX_FRAME,
+    NewPeers, SwarmAnnounce,
+};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+/// The time within which a hint must arrive. Far below the interval of announces in these tests.
+const HINT_LIMIT: Duration = Duration::from_secs(60);
+/// No announce is made at its interval during a test.
+const LONG_INTERVAL: [&str; 2] = ["--interval", "3600"];
+
+/// A user whose connection watches. The tracker has answered with the numbers of its groups.
+fn watching(tracker: &AccountTracker, name: &str) -> (User, Vec<GroupNumbers>) {
+    let mut user = second_login(tracker, name);
+    match user.ask(AccessRequest::Watch) {
+        Ok(AccessAnswer::Watching(groups)) => (user, groups),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The next hint on a connection.
+fn next_hint(user: &User) -> Result<Hint, FrameIoError> {
+    let mut reader = FrameReader::new(&user.connection.stream, MAX_FRAME);
+    let body = reader.next(HINT_LIMIT, HINT_LIMIT)?;
+    Ok(Hint::decode(body).unwrap().expect("a hint"))
+}
+
+fn upload(tracker: &AccountTracker, peer: &mut Peer, name: &str) -> InfoHash {
+    let path = tracker.sandbox.file(&format!("files/{name}"), 100_000, 7);
+    let uploaded = peer.run(&format!("upload_file lab {}", quoted(&path)));
+    uploaded["info_hash"].as_str().unwrap().parse().unwrap()
+}
+
+/// Whether the peer has found out that the share may not be shared any more.
+fn is_withdrawn(peer: &mut Peer, name: &str) -> bool {
+    let trouble = share_in_status(peer, name)["trouble"].to_string();
+    trouble.contains("not shared any more")
+}
+
+fn announce(user: &mut User, info_hash: InfoHash, port: u16, left: u64) {
+    let swarm = SwarmAnnounce {
+        info_hash,
+        uploaded: 0,
+        downloaded: 0,
+        left,
+        event: Some(GroupAnnounceEvent::Started),
+    };
+    let port_number = NonZeroU16::new(port).unwrap();
+    let id = PeerId([port.to_be_bytes()[1]; 20]);
+    let announces = AnnounceBatch::new(id, port_number, vec![swarm]).unwrap();
+    let answer = user.ask(AccessRequest::Announce(announces));
+    assert!(matches!(answer, Ok(AccessAnswer::Peers(_))), "{answer:?}");
+}
+
+#[test]
+fn members_hear_of_shares_and_former_members_and_a_former_member_hears_nothing() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let (user, numbers) = watching(&tracker, "mayank");
+    let [before] = &numbers[..] else {
+        panic!("{numbers:?}")
+    };
+    upload(&tracker, &mut nik, "data");
+    let published = next_hint(&user).unwrap();
+    let [group] = &published.groups[..] else {
+        panic!("{published:?}")
+    };
+    assert_eq!(group.group, before.group);
+    assert_ne!(group.added, before.added);
+    assert_eq!(group.ended, before.ended);
+    nik.run("stop_share lab data");
+    let withdrawn = next_hint(&user).unwrap();
+    assert_eq!(withdrawn.groups[0].added, group.added);
+    assert_ne!(withdrawn.groups[0].ended, group.ended);
+    nik.run("remove_member lab mayank");
+    let removed = next_hint(&user).unwrap();
+    assert!(removed.has_news && removed.groups.is_empty(), "{removed:?}");
+    upload(&tracker, &mut nik, "more");
+    mayank.run("join_group lab");
+    let asked = next_hint(&user).unwrap();
+    assert!(asked.groups.is_empty(), "a former member hears of a share");
+}
+
+#[test]
+fn a_peer_that_lacks_others_hears_of_a_new_one() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
+    let info_hash = upload(&tracker, &mut nik, "data");
+    let (mut leech, _) = watching(&tracker, "mayank");
+    announce(&mut leech, info_hash, 7001, 1);
+    let mut seed = second_login(&tracker, "nik");
+    announce(&mut seed, info_hash, 7002, 0);
+    let hint = next_hint(&leech).unwrap();
+    let address: SocketAddr = "127.0.0.1:7002".parse().unwrap();
+    let expected = NewPeers {
+        info_hash,
+        addresses: vec![address],
+    };
+    assert_eq!(hint.swarms, [expected]);
+}
+
+#[test]
+fn a_connection_whose_login_has_ended_gets_no_hint_and_closes() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
+    let (user, _) = watching(&tracker, "mayank");
+    let mut other = second_login(&tracker, "mayank");
+    other.connection = tracker.connect();
+    other.token = user.token.clone();
+    other.perform(group_request("logout"));
+    upload(&tracker, &mut nik, "data");
+    assert!(matches!(next_hint(&user), Err(FrameIoError::Closed)));
+}
+
+#[test]
+fn a_withdrawn_share_and_a_removed_member_end_at_others_before_their_next_announce() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    let mut kim = logged_in_peer(&tracker, "kim", &[]);
+    join(&mut nik, &mut kim, "kim");
+    upload(&tracker, &mut nik, "data");
+    upload(&tracker, &mut nik, "more");
+    for peer in [&mut mayank, &mut kim] {
+        for name in ["data", "more"] {
+            peer.run(&format!("download_file lab {name}"));
+            peer.run("wait 60");
+        }
+    }
+    nik.run("stop_share lab data");
+    wait_until("the share is withdrawn at the others", || {
+        [&mut mayank, &mut kim]
+            .into_iter()
+            .all(|peer| is_withdrawn(peer, "data"))
+    });
+    nik.run("remove_member lab kim");
+    wait_until("the share is withdrawn at the former member", || {
+        is_withdrawn(&mut kim, "more")
+    });
+}
