@@ -160,7 +160,6 @@ impl Replica {
         self.others.on_connected(connection, now);
         if let Some(versions) = self.encoded_versions() {
             let hello = ReplicaMessage::Hello {
-                protocol: PROTOCOL,
                 number: self.others.own,
                 origin: self.registry.origin().0,
                 versions,
@@ -203,6 +202,12 @@ impl Replica {
         match (self.others.owner(connection), message) {
             (None, message @ ReplicaMessage::Hello { .. }) => {
                 self.on_hello(connection, message, now)
+            }
+            (None, ReplicaMessage::OtherHello { protocol, number }) => {
+                let reason = format!(
+                    "it speaks version {protocol} of the replication protocol, this tracker speaks {PROTOCOL}; run the same version on all trackers"
+                );
+                self.reject(connection, Some(number), reason);
             }
             // A message before the hello, or a second hello.
             (None, _) | (_, ReplicaMessage::Hello { .. }) => {}
@@ -306,7 +311,7 @@ impl Replica {
         now: Moment,
     ) {
         match message {
-            ReplicaMessage::Hello { .. } => {}
+            ReplicaMessage::Hello { .. } | ReplicaMessage::OtherHello { .. } => {}
             ReplicaMessage::Ping {
                 clock,
                 versions,
@@ -366,7 +371,6 @@ impl Replica {
     /// Another tracker introduces itself.
     fn on_hello(&mut self, connection: ReplicaConnectionId, hello: ReplicaMessage, now: Moment) {
         let ReplicaMessage::Hello {
-            protocol,
             number,
             origin,
             versions,
@@ -376,12 +380,6 @@ impl Replica {
             return;
         };
         let origin = Origin(origin);
-        if protocol != PROTOCOL {
-            let reason = format!(
-                "it speaks version {protocol} of the replication protocol, this tracker speaks {PROTOCOL}; run the same version on all trackers"
-            );
-            return self.reject(connection, Some(number), reason);
-        }
         if number == self.others.own {
             let reason = format!(
                 "it has number {number}, as this tracker does; give each tracker its own number"

@@ -229,7 +229,6 @@ fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
     let effects = a.replica.set_listed([1, 2, 3].map(number), a.now);
     a.perform(effects);
     let hello = ReplicaMessage::Hello {
-        protocol: PROTOCOL,
         number: number(3),
         origin: b.replica.registry().origin().0,
         versions: Encoded::new(VersionVector::new().encode()).unwrap(),
