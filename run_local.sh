@@ -61,7 +61,7 @@ start_tracker() {
     tracker=$!
     started+=("$tracker")
     wait_for "$tracker" "$work/tracker.out" '^fingerprint '
-    # Its address, and its fingerprint: peers then talk to this tracker only.
+    # TRACKER_INFO has the tracker's address and fingerprint. So peers talk to this tracker only.
     sed -e 's/^tracker .* listening on //' "$work/tracker.out" >"$work/tracker_info.txt"
     say "tracker at $(head -n 1 "$work/tracker_info.txt")"
 }
@@ -208,7 +208,7 @@ share_file() {
     say "peer 1 at $(address_of 1): SHA-1 $hash (the original)"
     for number in $(seq 2 "$peers"); do
         copy=$(sha1sum <"$work/peer$number/copy" | cut -d' ' -f1)
-        [ "$copy" = "$hash" ] || { ok=1; say "peer $number holds another content"; }
+        [ "$copy" = "$hash" ] || { ok=1; say "peer $number has other content"; }
         report "$number" "$copy"
     done
     summary "$peers" "$size"
@@ -261,7 +261,7 @@ field() { sed "s/.*\"$1\":\([0-9.]*\).*/\1/" <<<"$2"; }
 name_of() {
     local out
     # A new file is all zeros, so pieces of zeros need not be sent.
-    if [ "$1" = disk ]; then printf 'nobody, being zeros'; return; fi
+    if [ "$1" = disk ]; then printf 'nobody (zeros)'; return; fi
     out=$(grep -lF -- "\"event\":\"listening\",\"address\":\"$1\"" "$work"/peer*.out | head -n 1 || true)
     if [ -n "$out" ]; then
         out=${out##*/peer}
@@ -287,7 +287,7 @@ summary() {
     fi
 }
 
-# A file without white space at the ends of lines.
+# Prints a file without white space at the ends of lines.
 trimmed() { sed 's/[[:space:]]*$//' "$1"; }
 
 run_scenario() {
@@ -296,7 +296,7 @@ run_scenario() {
     # in.txt, input.txt and the like are not clients.
     find "$folder" -maxdepth 1 -regex '.*/in[1-9][0-9]*\.txt' -print0 | sort -zV >"$work/files"
     count=$(tr -dc '\0' <"$work/files" | wc -c)
-    [ "$count" -gt 0 ] || fail "$folder holds no in1.txt"
+    [ "$count" -gt 0 ] || fail "$folder has no in1.txt"
     out=${OUT:-$work/out}
     mkdir -p "$out"
     start_tracker --expect "$count" --wait "${WAIT:-60}"

@@ -1,5 +1,7 @@
 //! Bad input from outside: the real binary against scripted peers, lying trackers and failing
 //! disks.
+//!
+//! The program's messages about downloads say *owner* for a peer that has the share.
 
 mod common;
 

@@ -6,8 +6,8 @@ mod common;
 /// The tests; their files are in `tests/serving/`.
 mod serving {
     mod choking;
+    mod choking_seeds;
     mod extension_handshake;
     mod limits;
     mod many_shares;
-    mod owners;
 }

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn take_splits_off_what_value_encoded() {
+    fn an_encoded_value_is_split_off_again() {
         for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x1234] {
             let content = vec![7; length];
             let mut bytes = value(OCTET_STRING, &[&content]);

@@ -31,7 +31,8 @@ use std::time::Duration;
 
 /// The DNS name of leaves that are valid for every torrent of their group.
 const ANY_TORRENT: &str = "*";
-/// A leaf is valid from this long before it is made, for machines whose clocks are behind.
+/// How long before it is issued a leaf begins to be valid. This is for machines whose clocks are
+/// behind.
 const BACKDATED: Duration = Duration::from_secs(3_600);
 /// Longest name, in characters (RFC 5280, appendix A.1, `ub-common-name`).
 const MAX_NAME_LENGTH: usize = 64;

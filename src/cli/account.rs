@@ -155,20 +155,20 @@ impl AccountRunner<'_> {
 
     /// Leaves a group. If that would end the group, a person at a terminal is asked.
     fn leave(&self, group: &Label, end: bool) -> Result<(), CommandError> {
-        let left = self.peer.leave_group(group, end);
-        let Err(AccountError::Refused(refused)) = &left else {
-            return Ok(left?);
+        let result = self.peer.leave_group(group, end);
+        let Err(AccountError::Refused(refused)) = &result else {
+            return Ok(result?);
         };
         let question =
             format!("you are the last member of {group}; leaving ends the group. Leave? [y/N] ");
         if refused.kind != AccessErrorKind::LastMember || !self.lines.can_ask() {
-            return Ok(left?);
+            return Ok(result?);
         }
         match self.lines.ask(&question) {
             NextInput::Line(answer) if matches!(answer.trim(), "y" | "Y" | "yes") => {
                 Ok(self.peer.leave_group(group, true)?)
             }
-            _ => Ok(left?),
+            _ => Ok(result?),
         }
     }
 

@@ -159,9 +159,9 @@ impl CommandError {
         Self::Interrupted(command.to_owned(), "not run, because the peer is stopping")
     }
 
-    /// Whether this is an error of the account. Its message says whether the command may have been
+    /// Whether this is an [`AccountError`]. Its message says whether the command may have been
     /// carried out all the same.
-    pub(super) fn is_of_account(&self) -> bool {
+    pub(super) fn is_account_error(&self) -> bool {
         matches!(self, Self::Account(_) | Self::Peer(PeerError::Account(_)))
     }
 

@@ -43,7 +43,7 @@ pub(super) fn parse_line(line: &str, home: Option<&str>) -> Option<ParsedLine> {
         }
     };
     let typed = words.first()?;
-    let (name, arguments) = meant(&words)?;
+    let (name, arguments) = resolve_aliases(&words)?;
     let command = find(name).and_then(|entry| entry.read(arguments).and_then(check_help_argument));
     // A line that is not a command is reported under the name that was typed.
     let name = match &command {
@@ -57,9 +57,9 @@ pub(super) fn parse_line(line: &str, home: Option<&str>) -> Option<ParsedLine> {
     })
 }
 
-/// The name and the arguments of the command that is meant: `torrent ...` and `exit` are other ways
-/// to type commands.
-fn meant(words: &[String]) -> Option<(&str, &[String])> {
+/// The name and the arguments of the command that the words stand for: `torrent ...` and `exit` are
+/// other ways to type commands.
+fn resolve_aliases(words: &[String]) -> Option<(&str, &[String])> {
     let (name, arguments) = words.split_first()?;
     let is = |at: usize, word: &str| arguments.get(at).is_some_and(|typed| typed == word);
     let after = |count: usize| arguments.get(count..).unwrap_or_default();
@@ -127,7 +127,7 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
     // A line with an open quote is split at its blanks instead.
     let words =
         words::split(line).unwrap_or_else(|_| line.split_whitespace().map(str::to_owned).collect());
-    let entry = known_or_nearest(meant(&words)?.0)?;
+    let entry = known_or_nearest(resolve_aliases(&words)?.0)?;
     let arguments = entry.arguments.iter();
     let argument_count = match entry.name {
         // The words after `help COMMAND` may be arguments of that command, with a password.

@@ -83,7 +83,7 @@ impl<'a> CommandRunner<'a> {
     }
 
     /// Runs the value of an option `-c`, which every user of the machine can read. With `persists`,
-    /// it is tried again while it can succeed later.
+    /// the command is tried again as long as it can succeed later.
     pub(super) fn run_argument(&mut self, line: &str, persists: bool) {
         if parse_line(line, None).is_some_and(|line| holds_password(&line)) {
             self.output.note(
@@ -155,8 +155,14 @@ impl<'a> CommandRunner<'a> {
         });
         let result = self.ask_and_execute(name, command);
         if let Some(prompt) = self.prompt {
-            if let Ok(CommandOutcome::Waited(downloads)) = &result {
-                prompt.notices.on_reported(downloads);
+            match &result {
+                Ok(CommandOutcome::Waited(downloads)) => prompt.notices.on_reported(downloads),
+                Err(CommandError::DownloadFailed(_)) => {
+                    let mut failed = self.peer.downloads();
+                    failed.retain(|download| self.exclusions.has_reported_failure(download));
+                    prompt.notices.on_reported(&failed);
+                }
+                _ => {}
             }
             if let Ok(outcome) = &result {
                 prompt.listed.on_outcome(command, outcome);
@@ -164,7 +170,7 @@ impl<'a> CommandRunner<'a> {
         }
         match result {
             // The error's message says whether the command may have been carried out.
-            Err(error) if error.is_of_account() => Err(error),
+            Err(error) if error.is_account_error() => Err(error),
             Err(_) if self.is_interrupted() => Err(CommandError::cut_short(name)),
             // An interrupted `status` has no information about trackers.
             Ok(CommandOutcome::Status(_)) if self.is_interrupted() => {
@@ -174,7 +180,8 @@ impl<'a> CommandRunner<'a> {
         }
     }
 
-    /// The passwords that the command asks for are kept in it for the next try.
+    /// Asks for the passwords that the command lacks, and executes it. The command keeps the
+    /// passwords for the next try.
     fn ask_and_execute(
         &mut self,
         name: &str,
@@ -286,14 +293,14 @@ impl<'a> CommandRunner<'a> {
         }
     }
 
-    /// If a download of this name is complete: its group, as it is written in a command (`-` for an
-    /// open swarm).
+    /// The group of the complete download of this name, as it is written in a command (`-` for an
+    /// open swarm). `None` if no complete download has this name.
     fn group_of_complete_download(&self, name: &str) -> Option<String> {
         let downloads = self.peer.downloads();
-        let is_it = |download: &&DownloadStatus| {
+        let is_named_and_complete = |download: &&DownloadStatus| {
             download.name == name && download.state == DownloadState::Complete
         };
-        let found = downloads.iter().find(is_it)?;
+        let found = downloads.iter().find(is_named_and_complete)?;
         Some(
             found
                 .group
@@ -378,19 +385,20 @@ impl<'a> CommandRunner<'a> {
     /// Writes a note about each download that is not complete when the peer ends. `keeps_state`:
     /// whether the state folder still exists at the next start.
     pub(super) fn note_unfinished_downloads(&self, keeps_state: bool) {
-        let then = if keeps_state {
+        let advice = if keeps_state {
             "it continues at the next start with the same --dir"
         } else {
             "start it again with the same destination to continue (with --dir it continues by itself)"
         };
         for download in self.peer.downloads() {
             if is_running(&download) {
-                let at = match download.state {
+                let progress = match download.state {
                     DownloadState::Checking(_) => "while its files were checked".to_owned(),
                     _ => format!("at {}%", render::percent(&download)),
                 };
                 let name = &download.name;
-                self.output.note(&format!("{name}: stopped {at}; {then}"));
+                self.output
+                    .note(&format!("{name}: stopped {progress}; {advice}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The names that commands have listed last, for completion at the prompt.
+//! The names that the latest commands have listed, for completion at the prompt.
 
 use super::commands::{ArgumentKind, Command, OPEN_SWARMS};
 use super::outcome::{AccountOutcome, CommandOutcome};
@@ -64,11 +64,11 @@ impl ListedNames {
             }
             CommandOutcome::Uploaded(uploaded) => {
                 let shares = lists.shares.entry(group).or_default();
-                shares.insert(uploaded.name.clone());
+                shares.insert(uploaded.share.name.clone());
             }
             CommandOutcome::Sent(sent) => {
                 let shares = lists.shares.entry(group).or_default();
-                shares.insert(sent.name.clone());
+                shares.insert(sent.share.name.clone());
             }
             _ => {}
         }

@@ -102,7 +102,7 @@ impl<W> ResilientLog<W> {
 }
 
 impl ResilientLog<File> {
-    /// If the file cannot be opened, the former one goes on.
+    /// If the file cannot be opened, the log continues in the former one.
     fn reopen(&mut self) {
         match open(&self.path) {
             Ok(file) => (self.to, self.has_failed) = (file, false),

@@ -18,7 +18,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between two requests to the tracker.
 const ASK_INTERVAL: Duration = Duration::from_secs(3);
 
-/// The longest time that dropping waits for a request that is under way.
+/// The longest time for which `drop` waits for a request that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Shows a line above the prompt.
@@ -33,8 +33,8 @@ pub(super) struct NewsWatcher {
 }
 
 impl NewsWatcher {
-    /// Starts the thread, which passes news to `notices`. With `printer` it shows the lines that
-    /// need not wait.
+    /// Starts the thread, which passes news to `notices`. With `printer`, it shows the lines that
+    /// `notices` returns: those that can be shown at once.
     ///
     /// # Errors
     /// No thread can be started.
@@ -48,12 +48,12 @@ impl NewsWatcher {
         let (ending, ended) = channel();
         thread::Builder::new().name("news".into()).spawn(move || {
             let _ending: Sender<()> = ending;
-            let mut asked = Instant::now();
+            let mut last_ask = Instant::now();
             while !stopping.wait(LOOK_INTERVAL) {
                 let Some(peer) = peer.upgrade() else { return };
                 let mut lines = notices.add_ended(&peer.downloads());
-                if asked.elapsed() >= ASK_INTERVAL {
-                    asked = Instant::now();
+                if last_ask.elapsed() >= ASK_INTERVAL {
+                    last_ask = Instant::now();
                     let news = ask(&peer).into_iter();
                     lines.extend(news.filter_map(|line| notices.add(line)));
                 }

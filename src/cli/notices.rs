@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn each_download_that_ends_is_noticed_once() {
+    fn each_download_that_ends_gets_one_notice() {
         let mut download = running("x");
         let notices = Notices::new(&[]);
         notices.open_prompt();

@@ -125,17 +125,17 @@ fn run_commands(
     let mut runner =
         CommandRunner::new(peer, output, &lines, stop, home.as_deref(), prompt.as_ref());
     let mut is_stopped = false;
-    let mut input_failed = None;
+    let mut input_error = None;
     let fails_fast = arguments.commands.fail_fast;
     let is_over =
         |runner: &CommandRunner<'_>| runner.has_quit() || (fails_fast && !runner.all_succeeded());
-    while from_input && !is_over(&runner) && !is_stopped && input_failed.is_none() {
+    while from_input && !is_over(&runner) && !is_stopped && input_error.is_none() {
         match lines.next() {
             NextInput::Line(line) => runner.run(&line),
             NextInput::NotText => runner.refuse(CommandError::NotText),
             NextInput::End => break,
             NextInput::Quit | NextInput::Stopped => is_stopped = true,
-            NextInput::Failed(why) => input_failed = Some(why),
+            NextInput::Failed(why) => input_error = Some(why),
         }
     }
     drop(news);
@@ -144,7 +144,7 @@ fn run_commands(
             runner.run_argument(command, arguments.commands.stay);
         }
     }
-    if let Some(why) = &input_failed {
+    if let Some(why) = &input_error {
         output.error(&format!("cannot read commands: {why}"));
     }
     if arguments.commands.stay && !is_over(&runner) && !is_stopped && !stop.is_stopped() {
@@ -162,7 +162,7 @@ fn run_commands(
     }
     // With port 0 and no folder named, the state folder is temporary.
     runner.note_unfinished_downloads(arguments.dir.is_some() || arguments.listen.port != 0);
-    runner.all_succeeded() && input_failed.is_none()
+    runner.all_succeeded() && input_error.is_none()
 }
 
 /// The source of commands and answers; at a prompt, also the thread that shows news.

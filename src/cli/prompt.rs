@@ -212,12 +212,12 @@ impl InputLines {
         let (requests, requested) = bounded(1);
         let (input, inputs) = unbounded();
         let (stopping, stop_input) = (stop.clone(), input.clone());
-        let asked = Arc::clone(&question);
+        let shared_question = Arc::clone(&question);
         // The threads are not joined: the first one may be in a read that only a key or the end of
         // the process ends.
         thread::Builder::new().name("input".into()).spawn(move || {
             while let Ok(request) = requested.recv() {
-                if input.send(read(request, &asked)).is_err() {
+                if input.send(read(request, &shared_question)).is_err() {
                     break;
                 }
             }

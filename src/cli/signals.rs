@@ -1,5 +1,5 @@
-//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully, a second one at once. At a prompt
-//! a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
+//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully, a second one at once. At a
+//! prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
 //!
 //! A signal that the parent has ignored stays ignored: `nohup` ignores SIGHUP, and a shell without
 //! job control ignores SIGINT for what it starts in the background. In the second case, the process
@@ -135,31 +135,31 @@ pub(super) fn wait_for_stop(stop: &Stop) {
 /// A message for the user: the system did not allow it.
 pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, String> {
     let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
-    let is_heard = |signal: &Signal| !ignored.contains(*signal);
-    let heard: SigSet = ENDING
+    let is_handled = |signal: &Signal| !ignored.contains(*signal);
+    let handled: SigSet = ENDING
         .into_iter()
         .chain([Signal::SIGUSR1])
-        .filter(is_heard)
+        .filter(is_handled)
         .collect();
     let mut blocked: SigSet = BLOCKED.into_iter().collect();
-    blocked.extend(heard.iter());
+    blocked.extend(handled.iter());
     blocked.extend(ignored.iter());
     let done = blocked.thread_block();
     done.map_err(|errno| format!("cannot block signals: {errno}"))?;
     let signals = StopSignals::default();
-    if is_heard(&Signal::SIGINT) {
+    if is_handled(&Signal::SIGINT) {
         let interrupted = signals.clone();
         ctrlc::set_handler(move || interrupted.on_interrupt())
             .map_err(|error| format!("cannot handle signals: {error}"))?;
     }
-    let heard = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC);
-    let heard = heard.map_err(|errno| format!("cannot wait for signals: {errno}"))?;
+    let signal_fd = SignalFd::with_flags(&handled, SfdFlags::SFD_CLOEXEC);
+    let signal_fd = signal_fd.map_err(|errno| format!("cannot wait for signals: {errno}"))?;
     let (ending, is_detached) = (signals.clone(), ignored.contains(Signal::SIGINT));
     let thread = thread::Builder::new().name("signals".to_owned());
     // It ends with the process.
     let started = thread.spawn(move || {
         loop {
-            let signal = match heard.read_signal() {
+            let signal = match signal_fd.read_signal() {
                 Ok(Some(signal)) => signal,
                 Err(Errno::EINTR) => continue,
                 Ok(None) | Err(_) => return,

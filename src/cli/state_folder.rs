@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn another_port_is_proposed_as_it_is_typed() {
+    fn the_advice_shows_the_arguments_with_another_port() {
         for (kind, address, typed) in [
             (
                 StateKind::Peer,

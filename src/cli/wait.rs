@@ -38,6 +38,12 @@ impl WaitExclusions {
         self.left_out.remove(&info_hash);
     }
 
+    /// Whether the download failed, and a `wait` has reported that.
+    pub(super) fn has_reported_failure(&self, download: &DownloadStatus) -> bool {
+        let has_failed = matches!(download.state, DownloadState::Failed(_));
+        has_failed && self.left_out.contains(&download.info_hash)
+    }
+
     /// The downloads that a `wait` covers if it starts now.
     fn covered(&self, downloads: &[DownloadStatus]) -> HashSet<InfoHash> {
         let covered = downloads.iter().filter(|download| {
@@ -99,8 +105,8 @@ pub(super) fn wait(
         let change_count = peer.change_count();
         let mut downloads = peer.downloads();
         downloads.retain(|download| covered.contains(&download.info_hash));
-        let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
-        if left.is_some_and(|left| left.is_zero()) || !downloads.iter().any(is_running) {
+        let time_left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
+        if time_left.is_some_and(|time| time.is_zero()) || !downloads.iter().any(is_running) {
             drop(progress);
             return exclusions.finish(&downloads);
         }
@@ -110,7 +116,7 @@ pub(super) fn wait(
         progress.show(&downloads);
         peer.wait_for_change(
             change_count,
-            left.map_or(CHECK_INTERVAL, |left| left.min(CHECK_INTERVAL)),
+            time_left.map_or(CHECK_INTERVAL, |time| time.min(CHECK_INTERVAL)),
         );
     }
 }

@@ -58,9 +58,9 @@ impl RunningCommand {
         self.is_interrupted.load(Ordering::SeqCst)
     }
 
-    /// Runs `work`, which may block for long. If the calling thread runs the command, `work` runs on
-    /// a thread of its own, and an interruption ends the wait for it with `None`. `work` then ends
-    /// by itself, and its result is dropped.
+    /// Runs `work`, which may block for long. If the calling thread runs the command, `work` runs
+    /// on a thread of its own, and an interruption ends the wait for it with `None`. `work` then
+    /// ends by itself, and its result is dropped.
     ///
     /// # Errors
     /// No thread can be started.

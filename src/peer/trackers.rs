@@ -19,8 +19,8 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
     /// the first announce.
     fn trouble(&self, info_hash: InfoHash) -> Option<String>;
 
-    /// The reason why no owner serves a swarm, as far as trackers know it.
-    fn owner_trouble(&self, _info_hash: InfoHash) -> Option<String> {
+    /// Why the publisher does not serve a swarm, as far as trackers know.
+    fn publisher_trouble(&self, _info_hash: InfoHash) -> Option<String> {
         None
     }
 

@@ -35,10 +35,10 @@ impl SwarmEntry {
     }
 
     /// Whether another attempt may replace it.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(super) fn is_replaceable(&self) -> bool {
         match self {
-            Self::Search(search) => search.has_failed(),
-            Self::Transfer(transfer) => transfer.has_failed(),
+            Self::Search(search) => search.is_replaceable(),
+            Self::Transfer(transfer) => transfer.is_replaceable(),
         }
     }
 
@@ -186,7 +186,7 @@ impl Transfers {
     pub(super) fn enter(&self, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&entry.info_hash()) {
-            Some(other) if !other.has_failed() => Err(other.clone()),
+            Some(other) if !other.is_replaceable() => Err(other.clone()),
             _ => {
                 entry.set_retired(false);
                 if let Some(former) = self.insert(&mut map, entry) {
@@ -206,7 +206,7 @@ impl Transfers {
         match map.get(&former.info_hash()) {
             Some(there) if !there.is_same(former) => Err(there.clone()),
             // Done under the lock of the map, so that a cancel of `former` finds the new entry.
-            Some(_) if !former.has_failed() => {
+            Some(_) if !former.is_replaceable() => {
                 self.insert(&mut map, entry);
                 former.set_retired(true);
                 Ok(())

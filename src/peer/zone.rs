@@ -153,8 +153,8 @@ impl Resolver for ZoneResolver {
     }
 }
 
-/// The address of a URL that names an IP address. The inner resolver would start a thread to look it
-/// up, for each request.
+/// The address of a URL that names an IP address. The inner resolver would start a thread to look
+/// it up, for each request.
 fn address_of(uri: &Uri) -> Option<SocketAddr> {
     let port = match uri.scheme_str() {
         Some("http") => 80,

@@ -206,7 +206,7 @@ fn serve_owned_files(
     for shared in &task.scenario.owned {
         let path = folder.join(&shared.name);
         fs::write(&path, &shared.content).map_err(file_error(&path))?;
-        peer.offer_unlisted(shared.info()?, &path)?;
+        peer.offer_in_closed_run(shared.info()?, &path)?;
         owned.insert(shared.name.clone(), path);
     }
     Ok(owned)
@@ -323,7 +323,7 @@ fn start_download(
         verified: 0,
         last_piece: Instant::now(),
     };
-    peer.fetch_unlisted(info, place)
+    peer.fetch_in_closed_run(info, place)
         .map_err(|error| failed(&error))?;
     download.refresh_owners(peer, connection)?;
     Ok(Some(download))
@@ -359,7 +359,7 @@ impl WantedFile {
         peer: &Peer,
         connection: &RunConnection,
     ) -> Result<WantedState, RunConnectionError> {
-        let Some(status) = peer.unlisted(self.info_hash, &self.owners) else {
+        let Some(status) = peer.closed_run_progress(self.info_hash, &self.owners) else {
             let reason = "this peer has no such download any more";
             return Ok(WantedState::Failed(reason.to_owned()));
         };
@@ -380,7 +380,7 @@ impl WantedFile {
         // A piece that none of the present owners has cannot appear later: owners get pieces only
         // from each other.
         let missing = peer
-            .unlisted(self.info_hash, &self.owners)
+            .closed_run_progress(self.info_hash, &self.owners)
             .map(|status| status.missing);
         Ok(match missing {
             Some(MissingPieces::Owners(count)) => {

@@ -6,12 +6,12 @@
 //!
 //! A part begins with a line that names its format. Records follow. A record is a letter, the
 //! length of its content in 4 bytes (big-endian), and the content. The letters are `c` (the
-//! cluster's certificate and key as PEM), `v` (the version vector), `r` (an id and its row), `b` (an
-//! info-hash and its blob) and `e` (the last record of a part: the SHA-256 of all bytes of the part
-//! before it).
+//! cluster's certificate and key as PEM), `v` (the version vector), `r` (an id and its row), `b`
+//! (an info-hash and its blob) and `e` (the last record of a part: the SHA-256 of all bytes of the
+//! part before it).
 //!
 //! The operator's command writes the part with the key, and the tracker sends the part with the
-//! database. The version before had no part with the key.
+//! database. A backup of the previous version has no part with the key.
 
 use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};
@@ -28,7 +28,7 @@ const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
 /// A backup that was read.
 #[derive(Debug)]
 pub struct Backup {
-    /// The cluster's certificate and key as PEM. `None` in a backup of the version before.
+    /// The cluster's certificate and key as PEM. `None` in a backup of the previous version.
     pub(super) cluster: Option<Vec<u8>>,
     /// The contents of the database.
     pub(super) batch: Batch,
@@ -230,7 +230,7 @@ impl<'a> BackupReader<'a> {
 mod tests {
     use super::*;
 
-    /// A backup of the version before.
+    /// A backup of the previous version.
     fn database() -> Vec<u8> {
         let mut out = Vec::new();
         let mut writer = BackupWriter::begin(&mut out).unwrap();

@@ -116,8 +116,8 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     }
 }
 
-/// Writes the cluster's key of a backup to the file at `path`, if that file does not exist. A backup
-/// of the version before has no key.
+/// Writes the cluster's key of a backup to the file at `path`, if that file does not exist. A
+/// backup of the previous version has no key.
 ///
 /// # Errors
 /// See [`ClusterError`]. An existing file is never changed.

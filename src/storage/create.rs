@@ -28,7 +28,7 @@ pub struct CreateOptions<'a> {
     /// Length of a piece in bytes, 1 to 1 GiB. The default is 512 KiB, doubled until there are at
     /// most 16,384 pieces.
     pub piece_length: Option<u32>,
-    /// Whether peers may be asked for only at the torrent's own trackers (BEP 27).
+    /// Whether clients may get peers only from the torrent's own trackers (BEP 27).
     pub private: bool,
     /// Whether to include the SHA-1 of each file (BEP 47 `sha1`).
     pub file_sha1: bool,
@@ -45,7 +45,7 @@ pub struct CreateOptions<'a> {
 pub struct ShareDraft {
     path: PathBuf,
     new: NewInfo,
-    /// Its hashes are zeros.
+    /// The files, with an info dictionary whose hashes are zeros.
     store: Store,
     empty_folders: Vec<String>,
     trackers: Vec<Vec<String>>,
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_torrent_and_empty_folders_are_left_out() {
+    fn the_torrent_of_the_folder_and_empty_folders_are_left_out() {
         let temporary = tempfile::tempdir().unwrap();
         let top = temporary.path().join("set");
         fs::create_dir_all(top.join("run/lock")).unwrap();

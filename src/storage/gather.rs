@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 /// Most slices that Linux accepts in one call (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
 
-/// The rest of some blocks, not written yet.
+/// Blocks, without the bytes that were written already.
 #[derive(Debug)]
 pub(super) struct Gather<'a> {
     blocks: &'a [&'a [u8]],

@@ -1,5 +1,5 @@
-//! Holes in sparse files: ranges of zeros that take no space. A download of a sparse file is sparse,
-//! as far as the file system can.
+//! Holes in sparse files: ranges of zeros that take no space. A download of a sparse file is
+//! sparse, as far as the file system can.
 
 use super::gather::Gather;
 use nix::errno::Errno;

@@ -27,12 +27,13 @@ pub struct StoredLogin {
 }
 
 impl StoredLogin {
-    /// Starts a login. Takes over from the login before which decisions each user has seen.
-    pub fn begin(user: Label, token: Token, before: Option<Self>) -> Self {
+    /// Starts a login. The decisions that each user has seen are taken over from the `previous`
+    /// login.
+    pub fn begin(user: Label, token: Token, previous: Option<Self>) -> Self {
         let mut earlier_users = Vec::new();
-        if let Some(before) = before {
-            earlier_users.push((before.user, before.seen));
-            earlier_users.extend(before.earlier_users);
+        if let Some(previous) = previous {
+            earlier_users.push((previous.user, previous.seen));
+            earlier_users.extend(previous.earlier_users);
         }
         let known = earlier_users.iter().position(|(other, _)| *other == user);
         let seen = known.map(|at| earlier_users.remove(at).1);
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_user_has_seen_is_kept_over_logins_of_others() {
+    fn seen_decisions_of_each_user_survive_logins_of_other_users() {
         let label = |name: &str| name.parse::<Label>().unwrap();
         let token = || Token::new(b"secret").unwrap();
         let mut login = StoredLogin::begin(label("nik"), token(), None);

@@ -16,7 +16,7 @@
 //! | `verify` | hashes pieces and returns those that verify |
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
-//! | `parts_file` | bytes of unwanted files that needed pieces contain |
+//! | `parts_file` | bytes of unwanted files that lie in needed pieces |
 //! | `root`, `tree` | open files below a folder without following symbolic links |
 //! | `optional` | goes on if the file system lacks a system call |
 //! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
@@ -86,6 +86,7 @@ pub use destination::{Destination, is_same_entry};
 pub use download::{Download, DownloadMode};
 pub use error::StoreError;
 pub use examine::{check_writable, existing_ancestor, free_space};
+pub use extend::undo_moves;
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};

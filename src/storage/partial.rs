@@ -67,7 +67,8 @@ pub(super) fn complete_files(
     parts_file: Option<&PartsFile>,
     times: Option<&ModifiedTimes>,
 ) -> Result<(), StoreError> {
-    // Only there was space reserved. Other file systems may not know of data that is not written.
+    // Space was reserved only where that is cheap. On other file systems, data that is not on the
+    // disk yet may look like a hole.
     let has_reserved = can_reserve_cheaply(&*store.root().handle()?);
     for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Write)?;

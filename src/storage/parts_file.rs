@@ -132,7 +132,8 @@ impl PartsFile {
     }
 }
 
-/// Removes the parts file of a finished download of chosen files, when it is no longer served.
+/// Removes the parts file of a complete download of some files of a share, when it is no longer
+/// served.
 ///
 /// # Errors
 /// When it cannot be removed.

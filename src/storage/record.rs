@@ -340,7 +340,7 @@ pub(super) mod tests {
             newer,
             Err(RecordError::Version { version: 2, .. })
         ));
-        // Otherwise valid records with a missing field or a field of another type.
+        // Records that are valid except for a missing field or a field of another type.
         let bytes = records()[1].encode(Sha1([1; 20]));
         let body = &bytes[..bytes.len() - 20];
         let value = Value::parse(body, KeyOrder::Sorted).unwrap();

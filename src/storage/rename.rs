@@ -21,15 +21,13 @@ const ASIDE_SUFFIX: &str = ".replaced";
 /// How many names are tried for a replaced folder.
 const ASIDE_NAMES: u32 = 100;
 
-/// Renames a download to its final name. Fails if that name is taken.
-pub(super) fn take_name(
-    parent: &Folder,
-    from: &str,
-    to: &str,
+/// Renames. Fails if the new name is taken.
+pub(super) fn rename_new(
+    from: (&Folder, &str),
+    to: (&Folder, &str),
     layout: Layout,
     note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
-    let (from, to) = ((parent, from), (parent, to));
     let renamed = match rename_flagged(from, to, false) {
         Ok(false) => {
             note(None)?;
@@ -37,24 +35,11 @@ pub(super) fn take_name(
         }
         renamed => renamed.map(|_| ()),
     };
-    renamed.map_err(|errno| rename_error(parent, to.1, errno))
-}
-
-/// Renames. Fails if the new name is taken.
-pub(super) fn rename_new(
-    from: (&Folder, &str),
-    to: (&Folder, &str),
-    layout: Layout,
-) -> Result<(), StoreError> {
-    let renamed = match rename_flagged(from, to, false) {
-        Ok(false) => rename_by_placeholder(from, to, layout),
-        renamed => renamed.map(|_| ()),
-    };
     renamed.map_err(|errno| rename_error(to.0, to.1, errno))
 }
 
-/// Does the same on file systems without such a rename. First takes the new name with a call that
-/// fails if the name exists.
+/// The same as [`rename_new`], for file systems that cannot refuse to replace. First takes the new
+/// name with a call that fails if the name exists.
 fn rename_by_placeholder(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),

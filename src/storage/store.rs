@@ -52,7 +52,7 @@ pub struct Store {
 pub struct PathCheck {
     /// Where the next call starts, or `None` at the end.
     pub next: Option<usize>,
-    /// Whether some file has a new inode number and is otherwise as it was.
+    /// Whether some file has a new inode number and is otherwise unchanged.
     pub has_other_inode: bool,
 }
 

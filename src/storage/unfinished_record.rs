@@ -9,13 +9,14 @@ use crate::torrent::FileName;
 pub struct UnfinishedRecord {
     /// Whether the download may replace a file or folder under its final name.
     pub replaces: bool,
-    /// Whether the download adds files to a finished download of chosen files. Then the files under
-    /// the final name are part of it.
+    /// Whether the download adds files to a complete download of some files of the share. Then the
+    /// files under the final name are part of it.
     pub extends: bool,
     /// The name of its partial file or folder, in the folder of its destination. The file or folder
     /// was made before its name was recorded. `None` in records of earlier versions.
     pub partial: Option<String>,
-    /// The steps that were noted before the download takes its final name, if it needs several.
+    /// The steps in which the download takes its final name, noted before the first one. `None` if
+    /// none were noted.
     pub steps: Option<RenameSteps>,
 }
 

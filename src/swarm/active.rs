@@ -97,9 +97,9 @@ pub(super) struct ActivePiece {
     /// The link that began the latest run. A link with a large window finishes its own runs before
     /// it begins another.
     begun_by: Option<LinkId>,
-    /// A piece that failed with several sources is fetched from one link alone, to find out which
-    /// one sends bad data.
-    single_source: bool,
+    /// The piece failed with several sources. It is fetched from one link alone, to find out which
+    /// link sends bad data.
+    needs_single_link: bool,
     /// That link, once it is chosen.
     single_link: Option<LinkId>,
 }
@@ -129,7 +129,7 @@ impl ActivePiece {
             missing: blocks,
             sources: Vec::new(),
             begun_by: None,
-            single_source: single_link.is_some(),
+            needs_single_link: single_link.is_some(),
             single_link,
         }
     }
@@ -195,7 +195,7 @@ impl ActivePiece {
         lengths: &Lengths,
         out: &mut Vec<BlockRange>,
     ) {
-        if self.single_source && self.single_link.is_none() {
+        if self.needs_single_link && self.single_link.is_none() {
             self.single_link = Some(link);
         }
         let mut left = count;

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn few_or_no_long_pieces_are_allowed() {
+    fn the_longer_the_pieces_are_the_fewer_are_allowed() {
         for (length, count) in [(512 << 10, 8), (1 << 20, 4), (4 << 20, 1), (8 << 20, 0)] {
             let lengths = Lengths::new(1 << 30, length).unwrap();
             let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_share_is_allowed_whole_and_ipv6_gets_nothing() {
+    fn all_pieces_of_a_small_share_are_allowed_and_ipv6_gets_nothing() {
         for pieces in [1, 3, 10] {
             let lengths = Lengths::new(pieces * 1_000, 1_000).unwrap();
             let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);

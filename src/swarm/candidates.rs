@@ -33,8 +33,8 @@ enum State {
     Waiting(Duration),
     /// A call is under way or a link is open.
     Busy,
-    /// Not to be called before this time: the address sent a bad piece. Without an end
-    /// (`Duration::MAX`) it is our own.
+    /// Not to be called before this time, because the peer there sent a bad piece. Our own address
+    /// is barred for ever (`Duration::MAX`).
     Barred(Duration),
 }
 
@@ -162,7 +162,8 @@ impl Candidates {
         }
     }
 
-    /// The addresses for a successor. Each may be called at once, except those that are barred.
+    /// The addresses, for the transfer or magnet search that replaces the present one. Each may be
+    /// called at once, except those that are barred.
     pub fn for_successor(&self) -> Self {
         let fresh = |candidate: &Candidate| Candidate {
             state: match candidate.state {
@@ -208,7 +209,7 @@ impl Candidates {
         )
     }
 
-    /// Whether the address may be called, now or later.
+    /// Whether the address is known and not barred.
     pub fn may_call(&self, address: SocketAddr) -> bool {
         let candidate = self.addresses.get(&address);
         candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_link_that_we_closed_does_not_shorten_its_pause() {
+    fn the_end_of_a_link_that_we_closed_does_not_shorten_the_pause_of_its_address() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
         candidates.next(Duration::ZERO, &mut rng);

@@ -1,14 +1,16 @@
 //! Choking and upload slots: which peers are served (BEP 3, "choking and optimistic unchoking").
 //!
-//! An upload *slot* is the right of an interested peer to have its requests served. Most slots are
-//! *regular*: every 10 seconds they go to the peers of the highest rank. The other slots are
-//! *turns*: they rotate, so that every peer is tried or served from time to time.
+//! An upload *slot* is the right of an interested peer to have its requests served. There are two
+//! kinds of slots. *Regular* slots go to the peers of the highest rank. They are assigned again
+//! every 10 seconds. The other slots are *turns*: they rotate, so that every peer is tried or
+//! served from time to time.
 //!
 //! | | while we download | as a seed |
 //! |---|---|---|
+//! | turns | one slot in five | half of the slots |
 //! | rank | the recent rate from the peer to us | the recent rate from us to the peer |
 //! | no rank | the peer has owed us blocks for a minute | |
-//! | turns | drawn at random (BEP 3's optimistic unchokes) | the peers that have waited longest |
+//! | a turn goes to | a random peer (BEP 3's optimistic unchoke) | the peer that waited longest |
 //!
 //! A turn lasts 30 seconds. When turns are drawn at random, a peer that never had a slot is three
 //! times as likely as another.
@@ -91,8 +93,8 @@ pub struct Choker {
     rate_now: Rate,
     rate_lately: Rate,
     next_ranking: Duration,
-    /// The slots must be ranked again: a peer that held one is gone or lost interest, or the kind
-    /// of rank has changed.
+    /// The slots must be assigned again before the next ranking is due: a peer that held one is
+    /// gone or lost interest, or `seeding` has changed.
     must_rank: bool,
     rng: Rng,
 }
@@ -247,8 +249,8 @@ impl Choker {
         self.slot_count
     }
 
-    /// Assigns the slots, as far as that is due, and returns what changed. To be called after each
-    /// change, and regularly.
+    /// Assigns the slots for which a change is due, and returns what changed. To be called after
+    /// each event, and regularly.
     pub fn decide(&mut self, now: Duration, seeding: bool) -> Vec<ChokeChange> {
         self.must_rank |= seeding != self.seeding;
         self.seeding = seeding;

@@ -112,7 +112,7 @@ impl Contacts {
         self.candidates.release(address, now + CALL_AGAIN_AFTER);
     }
 
-    /// The same, with a time that the caller chooses.
+    /// The same, but the address may be called again from `until` on.
     pub fn release_until(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.release(address, until);
     }
@@ -132,13 +132,13 @@ impl Contacts {
         self.candidates.has_barred(now)
     }
 
-    /// Whether the address may be called, now or later.
+    /// Whether the address is known and not barred.
     pub fn may_call(&self, address: SocketAddr) -> bool {
         self.candidates.may_call(address)
     }
 
-    /// The number of addresses that may be called, now or later.
-    pub fn known(&self) -> usize {
+    /// The number of known addresses that are not barred.
+    pub fn known_count(&self) -> usize {
         self.candidates.known().count()
     }
 

@@ -51,7 +51,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long an address is barred after a bad piece. Not for ever: the peer there may be the only
-/// owner, and its disk may be repaired.
+/// seed, and its disk may be repaired.
 const BAR_TIME: Duration = Duration::from_secs(600);
 
 /// Whether a download has a source for what it misses, and if not, why.
@@ -129,14 +129,14 @@ impl<B: Debug> Core<B> {
 
     /// The files of a download that had begun are missing, for this reason. Returns whether the
     /// phase changed.
-    pub fn miss(&mut self, reason: &str, now: Duration) -> bool {
+    pub fn on_files_missing(&mut self, reason: &str, now: Duration) -> bool {
         self.lifecycle
-            .change(Transition::Miss(reason.to_owned()), now)
+            .change(Transition::FilesMissing(reason.to_owned()), now)
     }
 
     /// Missing files are there again, and are to be checked. Returns whether they were missing.
-    pub fn find(&mut self, now: Duration) -> bool {
-        self.lifecycle.change(Transition::Find, now)
+    pub fn on_files_found(&mut self, now: Duration) -> bool {
+        self.lifecycle.change(Transition::FilesFound, now)
     }
 
     /// The files have their final names: from now on the peer only uploads.
@@ -242,8 +242,8 @@ impl<B: Debug> Core<B> {
     // Links.
 
     /// Lets a link in. When two peers call each other at the same time, both keep the call of the
-    /// peer with the lower id. A call of ours that is not let in counts as failed, unless the same
-    /// peer has a link.
+    /// peer with the lower id. If a call of ours is refused, it counts as failed. It does not if
+    /// the same peer has another link.
     ///
     /// # Errors
     /// Why the link is refused.
@@ -310,7 +310,8 @@ impl<B: Debug> Core<B> {
                 is_first: true,
             } => picker.on_pieces(id, pieces),
             ReceivedMessage::Pieces { pieces, .. } => {
-                // If the peer takes a piece back, nothing changes.
+                // If this set lacks a piece that the peer announced before, the picker changes
+                // nothing.
                 if !picker.on_pieces_again(id, &pieces) {
                     return Err(ProtocolViolation::PiecesTakenBack);
                 }
@@ -372,8 +373,8 @@ impl<B: Debug> Core<B> {
 
     // Workers.
 
-    /// A worker has written a run of a piece that is longer than one run. Returns the hasher if the
-    /// worker is to hash the run. Otherwise the run waits on disk for its turn.
+    /// A worker has written one run of a piece that has several. Returns the hasher if the worker
+    /// is to hash the run. Otherwise the run waits on disk for its turn.
     pub fn on_run_written(&mut self, run: BlockRun, blocks: &[PendingBlock<B>]) -> Option<Hasher> {
         self.fetch.on_run_written(run, blocks)
     }
@@ -384,8 +385,8 @@ impl<B: Debug> Core<B> {
         self.fetch.on_runs_hashed_before(next, hasher)
     }
 
-    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
-    /// was given up.
+    /// All runs of a piece that has several are hashed. Returns the sources of the piece, or `None`
+    /// if it was given up.
     pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         self.fetch.on_piece_hashed(piece)
     }
@@ -481,7 +482,7 @@ impl<B: Debug> Core<B> {
         self.fetch.progress_mut().mark_not_late(now);
     }
 
-    /// Whether a web seed is trusted.
+    /// How far a web seed is trusted.
     pub fn trust(&self, id: LinkId) -> WebSeedTrust {
         self.fetch.web_seeds().trust(id)
     }
@@ -601,8 +602,8 @@ impl<B: Debug> Core<B> {
     }
 
     /// The number of blocks that workers have.
-    pub fn with_workers(&self) -> u32 {
-        self.fetch.with_workers()
+    pub fn blocks_at_workers(&self) -> u32 {
+        self.fetch.blocks_at_workers()
     }
 
     /// Whether some link has a piece that is missing here.
@@ -614,7 +615,7 @@ impl<B: Debug> Core<B> {
     /// Whether the download has a source, and if not, why.
     pub fn source_status(&self, now: Duration) -> SourceStatus {
         let contacts = self.contacts();
-        match (self.peers.links().is_empty(), contacts.known()) {
+        match (self.peers.links().is_empty(), contacts.known_count()) {
             _ if self.fetch.has_web_seed() || self.has_source() => SourceStatus::HasSource,
             (false, _) => SourceStatus::NoLinkHasMissingPieces,
             (true, 0) if contacts.has_barred(now) => SourceStatus::AllPeersBarred,

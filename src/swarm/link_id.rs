@@ -1,5 +1,5 @@
 //! The number of a link.
 
-/// One link of a swarm. The caller chooses the number.
+/// One link of a swarm. The code around the core chooses the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub u64);

@@ -8,11 +8,11 @@ use std::cell::Cell;
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {
-    /// A block is requested from a second link although others are free.
+    /// A block is requested from a second link although other blocks are free.
     RequestedTwice,
     /// The blocks that were requested from a lost link stay requested.
     LostLinkKeepsRequests,
-    /// A link whose block came from another gets no cancel.
+    /// A link gets no cancel for a requested block that came from another link.
     CancelLeftOut,
     /// After a choke without BEP 6 the requests stay in flight.
     ChokeKeepsRequests,

@@ -12,7 +12,7 @@
 //!
 //! Further invariants:
 //!
-//! - An active piece is in `open` if and only if it has blocks to request.
+//! - An active piece is in `open_pieces` if and only if it has blocks to request.
 //! - A piece that failed with several sources is in `doubtful` until it is owned.
 //! - A block of an active piece is free, requested from one link (in endgame from two), or has
 //!   arrived.
@@ -58,7 +58,7 @@ pub enum Arrival {
 /// Which waiting piece is begun next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PieceOrder {
-    /// The piece with the fewest owners; among equals a random one.
+    /// The piece that the fewest links have; among equals a random one.
     #[default]
     RarestFirst,
     /// The first piece.
@@ -140,7 +140,7 @@ impl Picker {
         };
         self.pieces.let_others_fetch(id);
         if !link.pieces.is_full() {
-            self.pieces.remove_owner(&link.pieces);
+            self.pieces.remove_partial_link(&link.pieces);
         }
     }
 
@@ -149,7 +149,7 @@ impl Picker {
         if let Some(link) = self.links.get_mut(&id) {
             let wanted = self.pieces.wanted_of(&pieces);
             if !pieces.is_full() {
-                self.pieces.add_owner(&pieces);
+                self.pieces.add_partial_link(&pieces);
             }
             link.set_pieces(pieces, wanted);
         }
@@ -176,13 +176,13 @@ impl Picker {
         true
     }
 
-    /// The peer owns one more piece.
+    /// The peer has one more piece.
     pub fn on_have(&mut self, id: LinkId, piece: PieceIndex) {
         let wanted = self.pieces.wants(piece);
         if let Some(link) = self.links.get_mut(&id)
             && link.add_piece(piece, wanted)
         {
-            self.pieces.add_owner_of(piece, link.pieces.is_full());
+            self.pieces.add_piece_of_link(piece, link.pieces.is_full());
         }
     }
 
@@ -341,8 +341,8 @@ impl Picker {
         }
     }
 
-    /// Endgame: takes blocks that other links have not delivered in time, because no others are
-    /// left.
+    /// Endgame: there are no free blocks, so takes blocks that other links have not delivered in
+    /// time.
     fn take_late(
         &mut self,
         id: LinkId,
@@ -467,9 +467,9 @@ impl Picker {
     }
 
     /// Missing pieces that no link has.
-    pub fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
+    pub fn unavailable(&self) -> impl Iterator<Item = PieceIndex> {
         let any_full = self.links.values().any(|link| link.pieces.is_full());
-        let pieces = self.pieces.without_owner();
+        let pieces = self.pieces.unavailable();
         pieces.filter(move |_| !any_full)
     }
 

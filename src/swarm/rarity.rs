@@ -1,4 +1,4 @@
-//! Wanted pieces that are not begun, ordered by the number of their owners.
+//! Wanted pieces that are not begun, ordered by the number of links that have them.
 
 use crate::torrent::PieceIndex;
 use fastrand::Rng;
@@ -8,23 +8,24 @@ const ABSENT: u32 = u32::MAX;
 /// Waiting pieces in buckets of equal availability, the rarest first; in random order inside a
 /// bucket.
 ///
-/// The availability of a piece is the number of its partial owners: links that have it, but not
-/// every piece. Full owners are not counted, because they do not change the order. A change of one
-/// piece's availability costs one swap, whatever the number of pieces.
+/// The availability of a piece is the number of partial links that have it. A partial link is one
+/// whose peer has some pieces, but not all. Links to seeds are not counted, because they do not
+/// change the order. A change of one piece's availability costs one swap, whatever the number of
+/// pieces.
 #[derive(Debug)]
 pub(super) struct Rarity {
     /// All waiting pieces, bucket after bucket.
     order: Vec<PieceIndex>,
     /// Position of each piece in `order`, or `ABSENT`.
     position: Vec<u32>,
-    /// Number of partial owners of each piece, waiting or not.
-    owners: Vec<u32>,
+    /// Availability of each piece, waiting or not.
+    availability: Vec<u32>,
     /// End of the bucket of each availability in `order`.
     ends: Vec<usize>,
 }
 
 impl Rarity {
-    /// All pieces of `waiting` wait, and no piece has an owner yet.
+    /// All pieces of `waiting` wait, and there is no link yet.
     pub(super) fn new(
         pieces: u32,
         waiting: impl Iterator<Item = PieceIndex>,
@@ -40,14 +41,14 @@ impl Rarity {
         Self {
             order,
             position,
-            owners: vec![0; pieces as usize],
+            availability: vec![0; pieces as usize],
             ends,
         }
     }
 
-    /// The number of partial owners of a piece.
-    pub(super) fn owners(&self, piece: PieceIndex) -> u32 {
-        self.owners[piece.index()]
+    /// The number of partial links that have a piece.
+    pub(super) fn availability(&self, piece: PieceIndex) -> u32 {
+        self.availability[piece.index()]
     }
 
     /// The waiting pieces, the rarest first.
@@ -55,27 +56,22 @@ impl Rarity {
         self.order.iter().copied()
     }
 
-    /// Whether no partial owner has the piece.
-    pub(super) fn has_no_partial_owner(&self, piece: PieceIndex) -> bool {
-        self.owners.get(piece.index()) == Some(&0)
-    }
-
-    /// One more partial owner has the piece.
+    /// One more partial link has the piece.
     pub(super) fn increase(&mut self, piece: PieceIndex, rng: &mut Rng) {
-        let bucket = self.owners[piece.index()] as usize;
-        self.owners[piece.index()] += 1;
+        let bucket = self.availability[piece.index()] as usize;
+        self.availability[piece.index()] += 1;
         if self.waits(piece) {
             self.move_up(piece, bucket);
             self.swap_with_random(piece, bucket + 1, rng);
         }
     }
 
-    /// One partial owner fewer has the piece.
+    /// One partial link fewer has the piece.
     pub(super) fn decrease(&mut self, piece: PieceIndex, rng: &mut Rng) {
-        let Some(bucket) = (self.owners[piece.index()] as usize).checked_sub(1) else {
+        let Some(bucket) = (self.availability[piece.index()] as usize).checked_sub(1) else {
             return;
         };
-        self.owners[piece.index()] -= 1;
+        self.availability[piece.index()] -= 1;
         if self.waits(piece) {
             self.move_down(piece, bucket + 1);
             self.swap_with_random(piece, bucket, rng);
@@ -87,7 +83,7 @@ impl Rarity {
         if !self.waits(piece) {
             return;
         }
-        for bucket in self.owners(piece) as usize..self.ends.len() {
+        for bucket in self.availability(piece) as usize..self.ends.len() {
             self.move_up(piece, bucket);
         }
         // The last bucket has grown by the piece, which is its last element now.
@@ -101,7 +97,7 @@ impl Rarity {
         if self.waits(piece) {
             return;
         }
-        let bucket = self.owners(piece) as usize;
+        let bucket = self.availability(piece) as usize;
         while self.ends.len() <= bucket {
             self.ends.push(self.order.len());
         }

@@ -9,8 +9,9 @@
 use crate::torrent::BLOCK;
 use std::time::Duration;
 
-/// Unused time counts for this long, so that a thread that wakes up late does not lose its share. A
-/// burst above the rate is at most what the rate allows in this time.
+/// Time in which nothing was reserved can still be used later, but at most this much of it. So a
+/// thread that wakes up late does not lose its share. A burst above the rate is at most what the
+/// rate allows in this time.
 const MAX_UNUSED: Duration = Duration::from_millis(100);
 
 /// The lowest limit in bytes a second. A block takes 16 seconds then, which other programs still
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_time_is_not_saved_up_and_the_limit_stays_in_its_bounds() {
+    fn long_idle_time_allows_only_a_short_burst_and_the_limit_stays_in_its_bounds() {
         let mut bucket = TokenBucket::new(1 << 20);
         let now = Duration::from_secs(3_600);
         let mut at_once = 0;

@@ -1,13 +1,14 @@
 //! The request window: how many requests to keep in flight on one link, by measured bandwidth x
 //! delay.
 //!
-//! - The window follows twice the best recent rate times the shortest delay seen. Some milliseconds
-//!   of slack are added to the delay, so that the sender does not run dry when one of its threads
-//!   sleeps for a moment.
+//! - The window follows twice the product of the best recent rate and the shortest delay. Some
+//!   milliseconds of slack are added to the delay, so that the sender does not run dry when one of
+//!   its threads sleeps for a moment.
 //! - While the rate grows with the window, the window also grows with each block that arrives, to
-//!   at most eight times what fills the link. It grows by one block, which doubles it in each round
-//!   trip. On a far link that is idle for most of the round trip, it grows by seven blocks. The
-//!   pace of the blocks inside one burst shows whether a link is idle for so long.
+//!   at most eight times what fills the link. Each block adds one block to the window, which
+//!   doubles the window in each round trip. On a far link that is idle for most of the round trip,
+//!   each block adds seven. The pace of the blocks inside one burst shows whether a link is idle
+//!   for so long.
 //!
 //! The window is never fixed. So a long fat link is filled, a slow link holds few blocks that
 //! others could fetch, and on a near link the slack bounds the window.
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_the_peer_holds_and_a_stall_starts_again() {
+    fn the_limit_of_the_peer_holds_and_a_stall_shrinks_the_window() {
         let mut link = TestLink::new(1e9, ms(1), 250);
         link.run(ms(1_000));
         let mut window = link.window;

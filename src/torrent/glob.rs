@@ -24,8 +24,7 @@ const MAX_PATTERN: usize = 1_024;
 pub struct Glob {
     pattern: String,
     parts: Vec<Part>,
-    /// Only the last name of a path is compared.
-    is_name: bool,
+    compares_only_last_name: bool,
 }
 
 /// Why text is not a pattern.
@@ -61,15 +60,15 @@ impl Glob {
     pub fn matches(&self, path: &FilePath) -> bool {
         let names = path.components().iter().map(|name| name.as_str());
         let names: Vec<&str> = names.collect();
-        let text = match (self.is_name, names.last()) {
+        let text = match (self.compares_only_last_name, names.last()) {
             (true, Some(last)) => (*last).to_owned(),
             _ => names.join("/"),
         };
         self.matches_text(&text)
     }
 
-    /// Follows all ways through the pattern at the same time. So the time grows at most with the
-    /// length of the pattern times that of the text.
+    /// Whether the pattern matches the text. Follows all ways through the pattern at the same time.
+    /// So the time grows at most with the length of the pattern times the length of the text.
     fn matches_text(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         // For each length, whether the parts so far can match that many characters from the start.
@@ -79,7 +78,7 @@ impl Glob {
         }
         for part in &self.parts {
             let mut next = vec![false; text.len() + 1];
-            // For a wildcard of any length: whether it can match up to here from where it began.
+            // Whether a `*` or `**` that began here or earlier can match all characters up to here.
             let mut open = false;
             for (at, slot) in next.iter_mut().enumerate() {
                 let matches_here = reached.get(at).is_some_and(|reached| *reached);
@@ -137,7 +136,7 @@ impl FromStr for Glob {
         Ok(Self {
             pattern: pattern.to_owned(),
             parts,
-            is_name: !pattern.contains('/'),
+            compares_only_last_name: !pattern.contains('/'),
         })
     }
 }

@@ -148,7 +148,7 @@ impl Info {
         &self.files
     }
 
-    /// The pieces that contain bytes of the file with this index. None for an empty file.
+    /// The pieces that contain bytes of the file with this index. An empty file has no pieces.
     pub fn pieces_of_file(&self, file: usize) -> impl DoubleEndedIterator<Item = PieceIndex> {
         let piece_length = u64::from(self.lengths.piece_length());
         let file = self.files.get(file).filter(|file| file.length > 0);
@@ -159,7 +159,8 @@ impl Info {
         numbers.filter_map(|number| self.lengths.piece(u32::try_from(number).ok()?))
     }
 
-    /// Whether both have the same name, and files of the same paths and lengths.
+    /// Whether both shares have the same name and layout, and their files the same paths and
+    /// lengths.
     pub fn has_same_files(&self, other: &Self) -> bool {
         let of = |file: &FileEntry| (file.path.clone(), file.length);
         self.name == other.name
@@ -289,7 +290,7 @@ mod tests {
     fn each_defect_gets_its_own_error() {
         type Check = fn(&MetainfoError) -> bool;
         let hashes = "x".repeat(20);
-        let sound = |length: &str, piece: &str, name: &str, pieces: &str| {
+        let one_file = |length: &str, piece: &str, name: &str, pieces: &str| {
             format!(
                 "d6:length{length}4:name{}:{name}12:piece length{piece}6:pieces{}:{pieces}e",
                 name.len(),
@@ -299,24 +300,24 @@ mod tests {
         let files = |files: &str| {
             format!("d5:files{files}4:name1:x12:piece lengthi16384e6:pieces20:{hashes}e")
         };
-        let one = |path: &str| files(&format!("ld6:lengthi1e4:pathl{path}eee"));
+        let folder_with = |path: &str| files(&format!("ld6:lengthi1e4:pathl{path}eee"));
         let table: Vec<(String, Check)> = vec![
-            (sound("i1e", "i0e", "x", &hashes), |e| {
+            (one_file("i1e", "i0e", "x", &hashes), |e| {
                 matches!(e, MetainfoError::Lengths(LengthsError::PieceLength(0)))
             }),
-            (sound("i1e", "i-16384e", "x", &hashes), |e| {
+            (one_file("i1e", "i-16384e", "x", &hashes), |e| {
                 matches!(e, MetainfoError::Lengths(LengthsError::PieceLength(_)))
             }),
-            (sound("i1e", "i4294967296e", "x", &hashes), |e| {
+            (one_file("i1e", "i4294967296e", "x", &hashes), |e| {
                 matches!(e, MetainfoError::Lengths(_))
             }),
-            (sound("i1e", "4:1638", "x", &hashes), |e| {
+            (one_file("i1e", "4:1638", "x", &hashes), |e| {
                 *e == MetainfoError::WrongType("piece length")
             }),
-            (sound("i-1e", "i16384e", "x", &hashes), |e| {
+            (one_file("i-1e", "i16384e", "x", &hashes), |e| {
                 *e == MetainfoError::NegativeLength(-1)
             }),
-            (sound("i16385e", "i16384e", "x", &hashes), |e| {
+            (one_file("i16385e", "i16384e", "x", &hashes), |e| {
                 matches!(
                     e,
                     MetainfoError::Pieces {
@@ -325,7 +326,7 @@ mod tests {
                     }
                 )
             }),
-            (sound("i0e", "i16384e", "x", &hashes), |e| {
+            (one_file("i0e", "i16384e", "x", &hashes), |e| {
                 matches!(
                     e,
                     MetainfoError::Pieces {
@@ -334,23 +335,23 @@ mod tests {
                     }
                 )
             }),
-            (sound("i1e", "i16384e", "x", &hashes[1..]), |e| {
+            (one_file("i1e", "i16384e", "x", &hashes[1..]), |e| {
                 matches!(e, MetainfoError::Pieces { found: 19, .. })
             }),
             (
-                sound("i9223372036854775807e", "i16384e", "x", &hashes),
+                one_file("i9223372036854775807e", "i16384e", "x", &hashes),
                 |e| matches!(e, MetainfoError::Lengths(_)),
             ),
-            (sound("le", "i16384e", "x", &hashes), |e| {
+            (one_file("le", "i16384e", "x", &hashes), |e| {
                 *e == MetainfoError::WrongType("length")
             }),
-            (sound("i1e", "i16384e", "..", &hashes), |e| {
+            (one_file("i1e", "i16384e", "..", &hashes), |e| {
                 matches!(e, MetainfoError::Name(NameError::Dots(_)))
             }),
-            (sound("i1e", "i16384e", "", &hashes), |e| {
+            (one_file("i1e", "i16384e", "", &hashes), |e| {
                 *e == MetainfoError::Name(NameError::Empty)
             }),
-            (sound("i1e", "i16384e", "a/b", &hashes), |e| {
+            (one_file("i1e", "i16384e", "a/b", &hashes), |e| {
                 matches!(e, MetainfoError::Name(NameError::Separator(_)))
             }),
             ("d6:lengthi1e4:name1:xe".into(), |e| {
@@ -395,21 +396,25 @@ mod tests {
             (files("ld4:pathl1:aeee"), |e| {
                 *e == MetainfoError::Missing("length")
             }),
-            (one(""), |e| *e == MetainfoError::Name(NameError::Empty)),
-            (one("2:.."), |e| {
+            (folder_with(""), |e| {
+                *e == MetainfoError::Name(NameError::Empty)
+            }),
+            (folder_with("2:.."), |e| {
                 matches!(e, MetainfoError::Name(NameError::Dots(_)))
             }),
-            (one("4:/etc"), |e| {
+            (folder_with("4:/etc"), |e| {
                 matches!(e, MetainfoError::Name(NameError::Separator(_)))
             }),
-            (one("3:a\\b"), |e| {
+            (folder_with("3:a\\b"), |e| {
                 matches!(e, MetainfoError::Name(NameError::Separator(_)))
             }),
-            (one("3:a\0b"), |e| {
+            (folder_with("3:a\0b"), |e| {
                 matches!(e, MetainfoError::Name(NameError::Control(_)))
             }),
-            (one("i1e"), |e| *e == MetainfoError::WrongType("path")),
-            (one(&"1:d".repeat(102)), |e| {
+            (folder_with("i1e"), |e| {
+                *e == MetainfoError::WrongType("path")
+            }),
+            (folder_with(&"1:d".repeat(102)), |e| {
                 *e == MetainfoError::Name(NameError::TooDeep(102))
             }),
             (files("ld4:attr1:l6:lengthi0e4:pathl1:aeee"), |e| {

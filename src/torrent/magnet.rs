@@ -201,7 +201,7 @@ mod tests {
     const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
 
     #[test]
-    fn a_link_is_read_and_written_back() {
+    fn a_magnet_link_is_parsed_and_formatted_again() {
         let magnet = Magnet {
             info_hash: HASH.parse().unwrap(),
             name: Some("big file ü&.iso".into()),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_read_even_if_its_name_is_cut_off_or_not_utf_8() {
+    fn a_magnet_link_is_parsed_even_if_its_name_is_cut_off_or_not_utf_8() {
         for (name, shown) in [
             ("100%", "100%"),
             ("100%+%4", "100% %4"),

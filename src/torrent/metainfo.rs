@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_announce_list_is_read_as_far_as_it_goes() {
+    fn the_readable_tiers_of_an_odd_announce_list_are_read() {
         let (good, other) = ("http://a/announce", "udp://b:1");
         let string = |url: &str| format!("{}:{url}", url.len());
         let (a, b) = (string(good), string(other));

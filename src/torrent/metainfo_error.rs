@@ -1,4 +1,5 @@
-//! What can be wrong with metainfo, and readers of values that return these errors.
+//! What can be wrong with metainfo, and functions that read a value and return such an error if it
+//! is wrong.
 
 use super::LengthsError;
 use super::path::NameError;
@@ -22,7 +23,7 @@ pub enum MetainfoError {
     /// A value has another type or form than its key requires.
     #[error("{0:?} in the torrent has the wrong type")]
     WrongType(&'static str),
-    /// Text that is not UTF-8 and is not a file name.
+    /// Text that is not UTF-8. For a file name the error is [`MetainfoError::Name`].
     #[error("{0:?} in the torrent is not UTF-8 text")]
     NotText(&'static str),
     /// Both `length` and `files`, or neither.

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn insert_and_remove_count() {
+    fn insert_and_remove_update_the_count() {
         let lengths = Lengths::new(9, 1).unwrap();
         let mut set = PieceSet::empty(&lengths);
         let last = lengths.piece(8).unwrap();

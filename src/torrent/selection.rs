@@ -74,9 +74,9 @@ impl Selection {
         }
         let mut entries = info.files().iter().enumerate();
         let mixed = entries.any(|(at, file)| {
-            let stored = !file.attributes.padding && !is_wanted(at);
+            let is_unwanted = !file.attributes.padding && !is_wanted(at);
             let mut pieces = pieces_of(file.offset, file.length);
-            stored && pieces.any(|piece| needed.contains(piece))
+            is_unwanted && pieces.any(|piece| needed.contains(piece))
         });
         let pieces = lengths.all_pieces().filter(|piece| needed.contains(*piece));
         let bytes = pieces.map(|piece| u64::from(lengths.length(piece))).sum();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn no_patterns_choose_all_files_and_patterns_without_a_match_are_an_error() {
+    fn without_patterns_all_files_are_wanted_and_patterns_without_a_match_are_an_error() {
         let info = info();
         for patterns in [&[][..], &["**".parse().unwrap()]] {
             assert_eq!(Selection::of(&info, patterns), Ok(Selection::all(&info)));

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_parsed_and_later_bytes_are_left() {
+    fn heads_are_parsed_and_bytes_after_them_are_not() {
         let table: &[(&str, Request<'_>)] = &[
             (
                 "GET /announce?a=b?c HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -136,7 +136,7 @@ impl Write for PartWriter<'_> {
 }
 
 /// Fetches a backup from the tracker at `address` and replaces `file` with it (mode 0600). The
-/// backup contains the key of the cluster, so that a restored tracker is one of the same cluster.
+/// backup contains the key of the cluster, so that a restored tracker belongs to the same cluster.
 /// Returns its length in bytes.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ use std::time::Duration;
 pub(super) enum Outgoing {
     /// A message.
     Message(ReplicaMessage),
-    /// The part of a blob from this byte on. It is read just before it is sent.
+    /// The part of a blob from this byte on. The part is read just before it is sent.
     Blob(InfoHash, u32),
 }
 
@@ -147,7 +147,7 @@ impl RegistryStore {
             stop: Stop::new(),
             threads: Threads::default(),
         };
-        // The first tick performs what follows from the start, before the first request.
+        // The first tick performs the effects of the start, before the first request arrives.
         store.shared.apply(Replica::tick);
         let saving = Arc::clone(&store.shared);
         let registry = Builder::new().name("registry".to_owned());
@@ -351,11 +351,13 @@ struct State {
     last_connection: u64,
     /// Callers that wait for their writes.
     waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
-    /// Number of the last commit that was handed out.
+    /// Number of the last commit that was queued for the disk.
     issued: u64,
     /// Whether the stored registry is marked as restored, because it has not caught up yet.
     restored: bool,
+    /// Whether a commit has failed.
     failed: bool,
+    /// Whether this tracker closes its connections because it ends.
     ending: bool,
 }
 

@@ -39,7 +39,7 @@ pub struct AnnounceRequest {
     /// The reason for the announce. `None` for a periodic announce.
     pub event: Option<AnnounceEvent>,
     /// The number of peers that the request asks for. `None` leaves the number to the tracker.
-    /// After parsing at most [`MAX_NUM_WANT`].
+    /// After parsing, this is at most [`MAX_NUM_WANT`].
     pub num_want: Option<u32>,
     /// Whether the response has compact peers of 6 or 18 bytes (BEP 23). This is the default if the
     /// query has no `compact`.

@@ -1,5 +1,5 @@
-//! Names of users and groups, and labels. A label also identifies a user or group that has the same
-//! name as another one.
+//! Names of users and groups, and labels. Two users, or two groups, can have the same name. A label
+//! says which of them is meant.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -89,14 +89,14 @@ macro_rules! name {
 
 name! {
     /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Two names that differ only
-    /// in case are different values. In the order they are next to each other. A registry refuses
-    /// the second of them.
+    /// in case are different values. When names are sorted, they are next to each other. A registry
+    /// refuses the second of them.
     UserName
 }
 
 name! {
-    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. As for [`UserName`],
-    /// names that differ only in case are next to each other in the order.
+    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. They are sorted like
+    /// values of [`UserName`].
     GroupName
 }
 
@@ -118,9 +118,9 @@ fn check_name(text: &str) -> Result<&str, NameError> {
     }
 }
 
-/// Identifies an account or a group for people: `NAME` for the one that owns the name, `NAME~TAG`
-/// for another one with the same name. Two can have the same name if two trackers created them
-/// while they were not connected. TAG is 8 hex digits.
+/// Identifies an account or a group for people. The label is `NAME` if the account or group owns
+/// its name. Another account or group with the same name has the label `NAME~TAG`, where TAG is 8
+/// hex digits. This happens if two trackers each created one while they were not connected.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
     name: String,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_only_in_case_are_next_to_each_other() {
+    fn names_that_differ_only_in_case_are_sorted_next_to_each_other() {
         let mut names = ["bob", "Ada", "boc", "BOB", "ada", "Bob", "bo"].map(|name| {
             let name: UserName = name.parse().unwrap();
             name
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_name_does_not_look_like_an_option() {
+    fn a_new_name_that_looks_like_an_option_is_refused() {
         for (text, allowed) in [("a-", true), ("-", false), ("-h", false), ("--help", false)] {
             let name: UserName = text.parse().unwrap();
             assert_eq!(name.check_new().is_ok(), allowed, "{text}");

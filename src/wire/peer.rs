@@ -110,7 +110,8 @@ pub enum PeerMessage<'a> {
 /// What [`decode`] found at the front of the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded<'a> {
-    /// The message is incomplete. This number of bytes must arrive before the next call.
+    /// The message is incomplete. The next call needs at least this number of bytes, counted from
+    /// the start of the message.
     Incomplete(usize),
     /// A message, and its length in bytes.
     Message(PeerMessage<'a>, usize),

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_times_take_several_messages_and_are_read_back() {
+    fn a_long_list_of_times_is_sent_in_several_messages_and_read_back() {
         let times: Vec<i64> = (-2..5_000).collect();
         let mut read = Vec::new();
         for payload in TimesMessage::all_of(&times) {

@@ -36,7 +36,11 @@ fn a_tracker_serves_in_the_background_and_has_a_console_in_the_foreground() {
     assert!(answer.contains("typed-42"), "{answer}");
     assert_eq!(stats(address.parse().unwrap())["swarms"], 0);
     assert!(shell.job_shell_line("jobs").contains("Running"));
-    assert!(!shell.all().contains("help lists"), "{}", shell.all());
+    assert!(
+        !shell.all_text().contains("help lists"),
+        "{}",
+        shell.all_text()
+    );
     shell.press("fg\r");
     shell.wait_for_text("help lists all commands");
     shell.press("users\rstatus\r");
@@ -66,7 +70,11 @@ fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
     let answer = shell.job_shell_line("echo typed-$((6*7))");
     assert!(answer.contains("typed-42"), "{answer}");
     assert!(shell.job_shell_line("jobs").contains("Running"));
-    assert!(!shell.all().contains("pieceful> "), "{}", shell.all());
+    assert!(
+        !shell.all_text().contains("pieceful> "),
+        "{}",
+        shell.all_text()
+    );
     shell.press("fg\r");
     shell.wait_for_text("pieceful> ");
     shell.type_line("list_groups");
@@ -94,7 +102,7 @@ fn a_peer_shows_its_prompt_when_it_comes_to_the_foreground() {
 }
 
 #[test]
-fn a_password_is_asked_for_in_the_foreground() {
+fn a_password_is_asked_for_only_in_the_foreground() {
     let tracker = AccountTracker::new();
     let folder = tracker.sandbox.folder("shell");
     let mut shell = Terminal::job_shell(&folder);
@@ -105,7 +113,11 @@ fn a_password_is_asked_for_in_the_foreground() {
     let answer = shell.job_shell_line("echo typed-$((6*7))");
     assert!(answer.contains("typed-42"), "{answer}");
     assert!(shell.job_shell_line("jobs").contains("Running"));
-    assert!(!shell.all().contains("password for"), "{}", shell.all());
+    assert!(
+        !shell.all_text().contains("password for"),
+        "{}",
+        shell.all_text()
+    );
     shell.press("fg\r");
     shell.wait_for_text("password for nik: ");
     shell.press("hidden-word\r");
@@ -124,6 +136,6 @@ fn a_password_is_asked_for_in_the_foreground() {
     shell.press("hidden-word\r");
     shell.wait_for_text("user nik created");
     shell.wait_for_text("$ ");
-    assert!(!shell.all().contains("hidden"), "{}", shell.all());
+    assert!(!shell.all_text().contains("hidden"), "{}", shell.all_text());
     shell.press(CTRL_D);
 }

@@ -45,7 +45,7 @@ const NEED_A_LOGIN: [&str; 11] = [
 ];
 
 #[test]
-fn commands_without_a_login_say_to_log_in() {
+fn commands_without_a_login_fail_with_the_advice_to_log_in() {
     let tracker = AccountTracker::new();
     let mut peer = tracker.sandbox.peer("nobody");
     for typed in NEED_A_LOGIN {
@@ -367,7 +367,7 @@ fn bad_passwords_are_refused_and_no_password_is_shown_logged_or_stored() {
         let contains = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
         assert!(!contains(b"hunter22"), "{name} contains a password");
         assert!(!contains(&hex.as_bytes()[..32]), "{name} contains a token");
-        let stores_token = name.ends_with("session");
-        assert_eq!(contains(&token), stores_token, "{name} contains a token");
+        let is_login_file = name.ends_with("session");
+        assert_eq!(contains(&token), is_login_file, "the token in {name}");
     }
 }

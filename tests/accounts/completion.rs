@@ -9,7 +9,7 @@ use std::fs;
 const TAB: &str = "\t";
 
 #[test]
-fn names_that_were_listed_are_completed() {
+fn tab_completes_names_that_were_listed() {
     let tracker = AccountTracker::new();
     let mut owner = tracker.user("nik");
     owner.perform(group_request("create_group lab-of-nik"));
@@ -65,7 +65,7 @@ fn a_file_name_with_an_escape_does_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_line_with_a_mistake_is_in_the_history() {
+fn a_mistyped_line_is_in_the_history_without_its_password() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let mut peer = Terminal::peer(&sandbox, "peer");
@@ -85,7 +85,7 @@ fn a_line_with_a_mistake_is_in_the_history() {
 }
 
 #[test]
-fn a_download_that_is_complete_is_noticed_at_the_prompt() {
+fn a_complete_download_is_reported_above_the_prompt() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&["--interval", "1"]);
     let file = sandbox.file("disk.img", 300_000, 1);

@@ -86,7 +86,7 @@ fn announce_until(peers: &[LoggedInPeer], address: SocketAddr, end: &AtomicBool)
     times
 }
 
-/// Logs in all peers, in one group for each thread.
+/// Logs in all peers. Returns one list of peers for each thread that announces.
 fn log_in_peers(address: SocketAddr) -> Vec<Vec<LoggedInPeer>> {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -143,7 +143,7 @@ fn no_announce_waits_for_a_storm_of_logins() {
             .iter()
             .map(|peers| scope.spawn(|| announce_until(peers, address, &end)))
             .collect();
-        // By now almost every peer has announced once.
+        // After one interval almost every peer has announced once.
         thread::sleep(INTERVAL);
         let logins = storm_of_logins(address);
         end.store(true, Ordering::Relaxed);

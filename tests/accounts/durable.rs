@@ -131,8 +131,8 @@ impl UserPair {
                 }
             }
         }
-        let pairs = listed.into_iter();
-        pairs
+        let groups = listed.into_iter();
+        groups
             .map(|(name, roles)| (name, roles.try_into().unwrap()))
             .collect()
     }
@@ -153,8 +153,8 @@ impl UserPair {
         );
     }
 
-    /// Writes until the tracker is killed.
-    fn write(&mut self) {
+    /// Writes as fast as the tracker answers, until it is killed.
+    fn write_until_killed(&mut self) {
         loop {
             let step = self.model.random_step(&self.prefix, &mut self.rng);
             let ask: AccessRequest = group_request(&step.1);
@@ -184,14 +184,14 @@ impl UserPair {
             if checked.send(()).is_err() {
                 break;
             }
-            self.write();
+            self.write_until_killed();
         }
         self.acknowledged
     }
 }
 
-/// For each pair: where it gets the address of a restarted tracker, and where it reports that its
-/// check succeeded.
+/// For each pair: the channel for the address of a restarted tracker, and the channel on which the
+/// pair reports that its check succeeded.
 type PairChannels = Vec<(Sender<SocketAddr>, Receiver<()>)>;
 
 /// Sends the tracker's address to all pairs and waits until all have checked their groups.

@@ -161,8 +161,9 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The refusal that the tracker sends, or None. After the refusal the connection must end.
-fn answer(connection: &TlsStream) -> Option<AccessReplyMessage> {
+/// The refusal that the tracker sends, or None if it closes the connection without one. After the
+/// refusal the connection must end.
+fn read_refusal(connection: &TlsStream) -> Option<AccessReplyMessage> {
     let mut reader = FrameReader::new(connection, MAX_FRAME);
     let reply = match reader.next(PATIENCE, PATIENCE) {
         Ok(body) => AccessReplyMessage::decode(body).expect("a reply"),
@@ -198,7 +199,7 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
     for (what, bytes) in bad_frames() {
         let connection = tracker.connect();
         send(&connection, &bytes);
-        if let Some(reply) = answer(&connection.stream) {
+        if let Some(reply) = read_refusal(&connection.stream) {
             let error = reply.result.expect_err(what);
             assert_eq!(error.kind.as_str(), "bad-request", "{what}: {error}");
             let message = error.message.as_str();

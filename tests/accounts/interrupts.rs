@@ -53,7 +53,7 @@ fn an_interrupted_send_leaves_nothing_behind() {
     let shown = peer.type_line("status");
     assert!(!shown.contains("large.bin  "), "{shown}");
     assert_eq!(fs::read_dir(sandbox.path("peer")).unwrap().count(), 0);
-    let records = fs::read_dir(sandbox.path("peer.state/transfers"));
+    let records = fs::read_dir(sandbox.path("peer.state/records"));
     assert!(records.map_or(0, |records| records.count()) == 0);
     peer.press("quit\r");
     assert_eq!(peer.wait().code(), Some(1));

@@ -175,7 +175,7 @@ fn a_logout_ends_one_login_and_a_new_password_ends_all_others() {
     assert_eq!(error_kind(&mut three, "list_groups"), "not-logged-in");
     one.run("list_groups");
     three.run("login nik first-password");
-    // A new password ends all logins except the one that changed it.
+    // A new password ends all logins except the one that changed the password.
     one.run("change_password first-password second-password");
     one.run("list_groups");
     for peer in [&mut two, &mut three] {

@@ -17,7 +17,7 @@ fn passwords_are_typed_unseen_and_not_stored() {
     type_passwords_in_lines(&mut nik);
     nik.press(CTRL_D);
     assert!(!nik.wait().success(), "commands failed");
-    let screen = nik.all();
+    let screen = nik.all_text();
     assert!(!screen.contains("hidden"), "{screen}");
     let history = fs::read_to_string(tracker.sandbox.path("nik.state/history")).unwrap();
     assert!(
@@ -33,7 +33,7 @@ fn passwords_are_typed_unseen_and_not_stored() {
     }
 }
 
-/// Types passwords that begin with `hidden` at questions for them. No account is created.
+/// Types passwords that begin with `hidden` when the peer asks for them. No account is created.
 fn type_passwords_at_questions(nik: &mut Terminal) {
     nik.press("create_user nik\r");
     nik.wait_for_text("password for nik: ");
@@ -56,8 +56,8 @@ fn type_passwords_at_questions(nik: &mut Terminal) {
     nik.wait_for_text("pieceful> ");
 }
 
-/// Types passwords that begin with `typed-1`: as a quoted argument, after a mistyped command, with a
-/// quote that is not closed, and pasted below the command that asks for them.
+/// Types passwords that begin with `typed-1`: as a quoted argument, after a mistyped command, with
+/// a quote that is not closed, and pasted below the command that asks for them.
 fn type_passwords_in_lines(nik: &mut Terminal) {
     nik.type_line("create_user nik 'typed-1 and more'");
     nik.type_line("logni nik typed-1");
@@ -98,7 +98,7 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
 }
 
 #[test]
-fn an_owner_is_told_once_of_a_request_to_join() {
+fn the_owner_of_a_group_is_notified_once_of_a_request_to_join() {
     let tracker = AccountTracker::new();
     let mut uma = tracker.user("uma");
     tracker

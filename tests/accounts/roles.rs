@@ -128,7 +128,7 @@ const TABLE: &[(&str, [&str; 5])] = &[
 /// Allowed for members.
 const MEMBERS: [&str; 5] = members_get("+");
 
-/// Members get `kind`, others are not members.
+/// Members get `kind`. Others get `not-a-member`.
 const fn members_get(kind: &'static str) -> [&'static str; 5] {
     ["not-a-member", "not-a-member", kind, "not-a-member", kind]
 }
@@ -136,7 +136,7 @@ const fn members_get(kind: &'static str) -> [&'static str; 5] {
 /// Allowed for the owner alone.
 const OWNER: [&str; 5] = owner_gets("+");
 
-/// The owner gets `kind`, others are not the owner or not members.
+/// The owner gets `kind`. Another member gets `not-the-owner`, and others get `not-a-member`.
 const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
     [
         "not-a-member",
@@ -347,9 +347,9 @@ fn allowed_requests_are_carried_out() {
             // A request that changes the group changes what the next user may do, so it gets its
             // own tracker.
             let reads = ["list", "certify", "metainfo"];
-            let changes =
+            let changes_the_group =
                 typed.contains(" lab") && !reads.iter().any(|read| typed.starts_with(read));
-            let mut own_tracker = changes.then(tracker_with_roles);
+            let mut own_tracker = changes_the_group.then(tracker_with_roles);
             let (users, lab) = match &mut own_tracker {
                 Some((_, users, lab)) => (users, &*lab),
                 None => (&mut shared_users, &shared_lab),
@@ -410,10 +410,10 @@ fn assert_done(
         }
         ("certify lab", AccessAnswer::Certificate { .. }) => true,
         ("publish lab fresh", AccessAnswer::Done) => {
-            files(&mut users[4]) == ["data", "fresh", "niks"]
+            share_names(&mut users[4]) == ["data", "fresh", "niks"]
         }
-        ("withdraw lab data", AccessAnswer::Done) => files(&mut users[4]) == ["niks"],
-        ("withdraw lab niks", AccessAnswer::Done) => files(&mut users[4]) == ["data"],
+        ("withdraw lab data", AccessAnswer::Done) => share_names(&mut users[4]) == ["niks"],
+        ("withdraw lab niks", AccessAnswer::Done) => share_names(&mut users[4]) == ["data"],
         ("list_files lab", AccessAnswer::Files(page)) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,
@@ -428,7 +428,7 @@ fn assert_done(
 }
 
 /// The names of the shares of `lab`.
-fn files(owner: &mut User) -> Vec<String> {
+fn share_names(owner: &mut User) -> Vec<String> {
     let ask = AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
         after: None,

@@ -19,8 +19,8 @@ fn a_terminal_that_cannot_move_its_cursor_shows_plain_lines() {
         peer.press("exit\r");
         assert_eq!(peer.wait().code(), Some(1));
         let bytes = peer.bytes();
-        assert!(!bytes.contains(&0x1b), "{}", peer.all());
-        assert!(!peer.all().contains("ENOTTY"), "{}", peer.all());
+        assert!(!bytes.contains(&0x1b), "{}", peer.all_text());
+        assert!(!peer.all_text().contains("ENOTTY"), "{}", peer.all_text());
     }
 }
 
@@ -45,7 +45,7 @@ fn help_fits_into_the_columns_of_the_terminal() {
 }
 
 #[test]
-fn help_options_fit_into_80_columns() {
+fn the_help_of_each_mode_fits_into_80_columns() {
     let sandbox = Sandbox::new();
     for words in [
         &["--help"][..],

@@ -244,7 +244,7 @@ fn numwant_is_50_by_default_and_at_most_200() {
 }
 
 #[test]
-fn odd_announces_of_other_clients_are_answered_and_never_make_a_seed() {
+fn odd_announces_of_other_clients_are_answered_and_do_not_count_as_seeds() {
     let tracker = start_tracker();
     let mut client = HttpClient::new(tracker.address());
     let base = format!("{INFO_HASH}&peer_id={}&port=1", "b".repeat(20));

@@ -35,7 +35,7 @@ fn connections_stay_open_or_close_as_http_demands() {
     assert!(head_client.head().contains("Content-Length: "));
     assert!(
         head_client.response().has_status("200"),
-        "no body came before the next response"
+        "the answer to HEAD has a body"
     );
 }
 
@@ -169,10 +169,10 @@ fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
         assert!(response.head.contains("Connection: close"));
         assert!(client.is_closed(), "{start_of_bytes}");
     }
-    for silent in [[0, 0, 0, 2], [0x16, 3, 1, 0], [0xff; 4]] {
+    for unanswered in [[0, 0, 0, 2], [0x16, 3, 1, 0], [0xff; 4]] {
         let mut client = HttpClient::new(tracker.address());
         client
-            .send(silent)
+            .send(unanswered)
             .stream
             .shutdown(Shutdown::Write)
             .unwrap();
@@ -259,7 +259,7 @@ fn a_stop_ends_tracker_and_connections_at_once() {
 }
 
 #[test]
-fn a_port_in_use_is_named() {
+fn the_error_of_a_port_in_use_names_the_address() {
     let tracker = start_tracker();
     let address = tracker.address().to_string().parse().unwrap();
     let error = bind(&address).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! Limits on swarms and peers: the tracker refuses announces above them with a reason, and they
-//! cost no memory.
+//! Limits on swarms and peers: the tracker refuses announces above the limits with a reason, and
+//! these announces cost no memory.
 
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, stats};
 use crate::common::process::resident_kib;
@@ -103,7 +103,7 @@ fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
         let tracker = start_with_limits(limits);
         let mut http = HttpClient::new(tracker.address());
         let mut udp = UdpClient::new(tracker.address());
-        // The first peer is accepted where a swarm may have one.
+        // The first peer is accepted only with the limit of one peer per swarm.
         let first = refusal_over_udp(&mut udp, b'a');
         assert_eq!(
             first.is_none(),

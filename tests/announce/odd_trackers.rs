@@ -16,7 +16,8 @@ fn sandbox_with_seed() -> (Sandbox, Peer) {
     (sandbox, seed)
 }
 
-/// Starts the download of the torrent with bencoded keys before `info`.
+/// Starts the download of the torrent. `keys` are bencoded entries that the `.torrent` has before
+/// `info`.
 fn start_download(sandbox: &Sandbox, name: &str, keys: &str) -> Peer {
     let path = sandbox.path(&format!("{name}.torrent"));
     let torrent = [b"d", keys.as_bytes(), &TORRENT.bytes[1..]].concat();
@@ -46,7 +47,7 @@ fn answering(head: &'static str, body: Vec<u8>) -> WebServer {
     })
 }
 
-/// Waits until the download, its wait and the status all show this text.
+/// Waits until the download shows this text. Asserts that `wait` and `status` show the text too.
 fn assert_shown(leech: &mut Peer, text: &str) {
     leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
@@ -59,7 +60,7 @@ fn assert_shown(leech: &mut Peer, text: &str) {
 }
 
 #[test]
-fn urls_of_trackers_are_repaired_and_other_protocols_are_passed_over() {
+fn urls_of_trackers_are_repaired_and_other_protocols_are_left_out() {
     let (sandbox, seed) = sandbox_with_seed();
     let tracker = FakeTracker::naming(&[seed.process.address]);
     let (address, good) = (tracker.address(), tracker.url());
@@ -131,16 +132,19 @@ fn a_peer_is_found_in_an_odd_answer() {
     let (sandbox, seed) = sandbox_with_seed();
     let port = seed.process.address.port();
     let peers = compact(&[seed.process.address]);
-    let compact = |rest: &str| {
+    let answer_with_peers = |rest: &str| {
         let head = format!("5:peers{}:", peers.len());
         [b"d", head.as_bytes(), &peers, rest.as_bytes()].concat()
     };
     for (name, body) in [
         (
             "text",
-            compact("8:interval4:18008:complete1:x10:incompletele6:peers6lee"),
+            answer_with_peers("8:interval4:18008:complete1:x10:incompletele6:peers6lee"),
         ),
-        ("after", compact("14:failure reason0:8:pieceful3:yese\r\n")),
+        (
+            "after",
+            answer_with_peers("14:failure reason0:8:pieceful3:yese\r\n"),
+        ),
         (
             "name",
             format!("d5:peersld2:ip9:localhost4:porti{port}eeee").into_bytes(),
@@ -159,8 +163,8 @@ fn a_compressed_answer_is_reported_as_compressed() {
     // The start of a gzip file. It is enough to recognize one.
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3].to_vec();
     let labelled = answering("200 OK\r\nContent-Encoding: br", gzip.clone());
-    let silent = answering("200 OK", gzip);
-    for (name, tracker, coding) in [("a", &labelled, "(br)"), ("b", &silent, "(gzip)")] {
+    let unlabelled = answering("200 OK", gzip);
+    for (name, tracker, coding) in [("a", &labelled, "(br)"), ("b", &unlabelled, "(gzip)")] {
         let mut leech = start_download(&sandbox, name, &announce(&tracker.url("/announce")));
         assert_shown(
             &mut leech,

@@ -13,7 +13,7 @@ fn start(sandbox: &Sandbox, data: &Path) -> Process {
     tracker
 }
 
-/// Ends the tracker by a signal. Only SIGTERM lets it end by itself.
+/// Ends the tracker by a signal. The exit is a success only after SIGTERM.
 fn end(tracker: Process, signal: &str) {
     tracker.signal(signal);
     let (status, stderr) = tracker.wait();

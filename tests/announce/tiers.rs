@@ -56,7 +56,7 @@ pub(crate) fn other_tracker(sandbox: &Sandbox) -> Process {
 }
 
 #[test]
-fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
+fn if_the_first_tracker_is_dead_the_peer_announces_to_the_next_tier_over_udp() {
     let (sandbox, tracker, _seed, data) = sandbox_with_share();
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
     let dead_address = dead.local_addr().unwrap();
@@ -95,14 +95,14 @@ fn a_dead_first_tracker_leads_to_the_next_tier_over_udp() {
 #[test]
 fn if_one_tracker_is_pieceful_the_peer_announces_to_all_tiers() {
     let (sandbox, tracker, _seed, _) = sandbox_with_share();
-    let replica = other_tracker(&sandbox);
+    let other = other_tracker(&sandbox);
     let url = |tracker: &Process| format!("http://{}/announce", tracker.address);
-    let torrent = write_share_with_tiers(&sandbox, &[&[url(&tracker)], &[url(&replica)]]);
+    let torrent = write_share_with_tiers(&sandbox, &[&[url(&tracker)], &[url(&other)]]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download {}", torrent.display()));
     leech.run("wait 50");
-    wait_until("the replica receives an announce", || {
-        announce_count(&replica) > 0
+    wait_until("the other tracker receives an announce", || {
+        announce_count(&other) > 0
     });
 }
 

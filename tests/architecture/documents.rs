@@ -250,7 +250,7 @@ fn format_of(tokens: TokenStream) -> Option<String> {
 }
 
 #[test]
-fn documents_name_what_exists() {
+fn documents_name_only_paths_and_links_that_exist() {
     let broken = broken(&read(), &exists);
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }

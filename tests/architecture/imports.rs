@@ -1,8 +1,8 @@
 //! Which file uses what another one defines.
 //!
 //! Every `use` and every path counts, in macros too. A name is followed through re-exports to the
-//! file that defines it. A `pub use` is a use like any other: a parent that re-exports a
-//! name of its child imports it from the child's file.
+//! file that defines it. A `pub use` is a use like any other: a parent that re-exports a name of
+//! its child imports it from the child's file.
 
 use crate::source::{Module, Source, is_test, leaves};
 use proc_macro2::{TokenStream, TokenTree};

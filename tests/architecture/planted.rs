@@ -91,7 +91,7 @@ fn an_import_up_the_layers_is_found() {
 }
 
 #[test]
-fn tests_comments_and_strings_do_not_count() {
+fn imports_in_tests_comments_and_strings_do_not_count() {
     let files = &[
         ("lib.rs", "mod net; mod peer;"),
         (

@@ -97,7 +97,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// Logs in over this connection, with the password of all tests.
+    /// Logs in over this connection, with the user's password in all tests ([`password_of`]).
     pub(crate) fn log_in(mut connection: ControlConnection, name: &str) -> Self {
         match connection
             .ask(None, login_request(name, &password_of(name)))
@@ -160,7 +160,7 @@ pub(crate) fn login_request(user: &str, password: &Password) -> AccessRequest {
     }
 }
 
-/// The request to create an account with the password of all tests.
+/// The request to create an account with the password that [`password_of`] returns.
 pub(crate) fn create_user_request(user: &str) -> AccessRequest {
     create_user_request_with_invite(user, None)
 }
@@ -175,7 +175,7 @@ pub(crate) fn create_user_request_with_invite(user: &str, invite: Option<&str>) 
     }
 }
 
-/// The request of a command as a person types it. `leave_group` with `--yes` also ends the group.
+/// The request that a typed command sends. `leave_group` with `--yes` also ends the group.
 pub(crate) fn group_request(typed: &str) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
     let label = |at: usize| words[at].parse().unwrap();
@@ -219,7 +219,7 @@ pub(crate) fn group_request(typed: &str) -> AccessRequest {
         },
         "news" => AccessRequest::ListDecisions {
             seen: Default::default(),
-            requests: false,
+            with_requests: false,
             after: None,
         },
         "logout" => AccessRequest::Logout { write: new_write() },

@@ -7,7 +7,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
+/// The length of a block.
 pub(crate) const BLOCK: u32 = 16 << 10;
+
 /// The ids of messages (BEP 3, 5, 6 and 10).
 pub(crate) const CHOKE: u8 = 0;
 pub(crate) const UNCHOKE: u8 = 1;
@@ -130,8 +132,8 @@ impl FakePeer {
         }
     }
 
-    /// Waits until it is unchoked, requests a block and returns its bytes. None if the other peer
-    /// closed the link.
+    /// Waits until this peer is unchoked, requests a block and returns its bytes. None if the other
+    /// peer closed the link.
     pub(crate) fn fetch(&mut self, index: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
         if !self.unchoked {
             self.send(&interested());

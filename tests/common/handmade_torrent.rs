@@ -12,6 +12,7 @@ pub(crate) struct Torrent {
     pub(crate) content: Vec<u8>,
     pub(crate) piece_length: usize,
     pub(crate) info_hash: [u8; 20],
+    /// The bytes of the `.torrent`.
     pub(crate) bytes: Vec<u8>,
     /// Path, start and length of each file in a folder. Empty if the torrent is a single file.
     files: Vec<(String, usize, usize)>,
@@ -105,7 +106,7 @@ impl Torrent {
         &self.content[*start..start + length]
     }
 
-    /// Reads a `.torrent` file. The torrent has no content.
+    /// Reads a `.torrent` file. `content` stays empty.
     pub(crate) fn read(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap();
         // The keys of a torrent are sorted, and `info` is the last one here.

@@ -77,6 +77,7 @@ impl HttpClient {
         HttpResponse { head, body }
     }
 
+    /// Waits for more bytes or the end of the connection. Returns whether it has ended.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.unread.is_empty() && self.read() == 0
     }

@@ -16,12 +16,13 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/odd_disk
 pub(crate) struct OddDisk {
     pub(crate) folder: PathBuf,
     library: PathBuf,
+    /// A file. Its length is added to every inode number.
     inodes: PathBuf,
 }
 
 impl OddDisk {
-    /// Makes the folder `name` odd. Returns None if there is no gcc here, and reports that the test
-    /// is skipped.
+    /// Makes the folder `name` odd. If there is no gcc here, reports that the test is skipped and
+    /// returns None.
     pub(crate) fn new(sandbox: &Sandbox, name: &str) -> Option<Self> {
         let library = sandbox.path("odd_disk.so");
         let mut gcc = Command::new("gcc");
@@ -47,7 +48,8 @@ impl OddDisk {
         file.write_all(&[b'x'; 1000]).unwrap();
     }
 
-    /// A command that runs the binary. `calls` fail for it: `CALL=ERRNO`, separated by commas.
+    /// A command that runs the binary. The system calls in `calls` fail for it. Each entry is
+    /// `CALL=ERRNO`; commas separate the entries.
     pub(crate) fn command(&self, folder: &Path, arguments: &[&str], calls: &str) -> Command {
         let mut command = command(folder, arguments);
         command
@@ -63,7 +65,7 @@ impl OddDisk {
         run_command(self.command(folder, arguments, calls))
     }
 
-    /// Starts a peer that logs at level `debug`. `calls` fail for it.
+    /// Starts a peer that logs at level `debug`. The system calls in `calls` fail for it.
     pub(crate) fn peer(&self, sandbox: &Sandbox, name: &str, calls: &str) -> Peer {
         let (info, state) = (sandbox.tracker_info(), sandbox.state(name));
         let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap(), "--json"];

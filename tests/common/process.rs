@@ -216,7 +216,11 @@ pub(crate) fn command_with_file_limit(
 }
 
 /// Like [`command`], but the binary may have at most `descriptors` open files and sockets.
-pub(crate) fn with_descriptors(folder: &Path, arguments: &[&str], descriptors: u32) -> Command {
+pub(crate) fn command_with_descriptor_limit(
+    folder: &Path,
+    arguments: &[&str],
+    descriptors: u32,
+) -> Command {
     let mut shell = Command::new("sh");
     let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
     shell.args(["-c", &script, BINARY]);

@@ -141,8 +141,8 @@ impl Terminal {
         self.wait_for_any(&[text]).1
     }
 
-    /// Waits until one of `texts` follows the text read so far. Returns the first one that does, and
-    /// everything up to its end.
+    /// Waits until one of `texts` follows the text read so far. Returns the first one that does,
+    /// and everything up to its end.
     pub(crate) fn wait_for_any<'a>(&mut self, texts: &[&'a str]) -> (&'a str, String) {
         let start = Instant::now();
         let mut all = self.screen.text.lock().unwrap();
@@ -185,7 +185,7 @@ impl Terminal {
     }
 
     /// All text since the start.
-    pub(crate) fn all(&self) -> String {
+    pub(crate) fn all_text(&self) -> String {
         self.screen.text.lock().unwrap().clone()
     }
 

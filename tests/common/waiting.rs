@@ -19,13 +19,13 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     );
 }
 
-/// Calls `answer` until it returns one. The interval is short, so that states that pass quickly are
-/// seen too.
+/// Calls `answer` until it returns a value. The interval is short, so that states that pass quickly
+/// are seen too.
 pub(crate) fn wait_for<T>(answer: impl FnMut() -> Option<T>, complaint: impl Fn() -> String) -> T {
     poll(PATIENCE, Duration::from_millis(2), answer, complaint)
 }
 
-/// Calls `answer` every `interval` until it returns one. Panics with `complaint` after `bound`.
+/// Calls `answer` every `interval` until it returns a value. Panics with `complaint` after `bound`.
 pub(crate) fn poll<T>(
     bound: Duration,
     interval: Duration,

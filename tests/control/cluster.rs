@@ -55,7 +55,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn the_key_is_private_and_the_second_line_is_its_fingerprint() {
+fn the_key_is_private_and_the_tracker_prints_its_fingerprint() {
     let sandbox = sandbox();
     let (tracker, first) = start(&sandbox, "1", "data");
     let hex = first.strip_prefix("fingerprint sha256:").unwrap();
@@ -101,7 +101,8 @@ fn a_tracker_that_has_a_registry_but_not_its_key_starts_only_with_new_cluster() 
         let all = [&arguments(&info, "1", &data), more].concat();
         run(&work, &all, "")
     };
-    // The operator started it without TRACKER_INFO before: the key is in the state folder.
+    // The key is now where it would be if the operator had started the tracker without
+    // TRACKER_INFO.
     let refused = again(&[]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let advice = format!("{}: copy it there", in_folder.display());
@@ -168,7 +169,7 @@ fn a_second_tracker_without_the_key_says_how_to_copy_it() {
 }
 
 #[test]
-fn a_readable_or_damaged_key_is_refused_and_not_changed() {
+fn a_key_that_others_can_read_or_that_is_damaged_is_refused_and_not_changed() {
     let sandbox = sandbox();
     let key = sandbox.path("cluster.pem");
     start(&sandbox, "1", "data").0.kill();

@@ -61,7 +61,7 @@ fn doctor(sandbox: &Sandbox, address: &str, more: &[&str]) -> Output {
 }
 
 #[test]
-fn with_a_tracker_all_is_well_and_nothing_is_written() {
+fn with_a_running_tracker_there_is_no_fault_and_nothing_is_written() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let findings = Findings::of(&sandbox, "127.0.0.1:0");
@@ -109,7 +109,7 @@ fn a_port_of_another_process_and_a_port_that_trackers_cannot_reach_are_found() {
 fn a_tracker_info_that_is_missing_wrong_or_empty_is_an_error_that_says_what_to_write() {
     let sandbox = Sandbox::new();
     for (text, part) in [
-        (None, "cannot be read"),
+        (None, "does not exist"),
         (Some("x\n"), "line 1"),
         (Some("# later\n"), "names no tracker"),
     ] {

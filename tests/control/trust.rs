@@ -5,7 +5,7 @@ use crate::common::process::{Output, Process, run};
 use crate::common::sandbox::Sandbox;
 use std::fs;
 
-/// A closed run of one client. The key of its tracker is the sandbox's file `cluster`.
+/// A closed run of one client.
 pub(crate) struct Run<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) tracker: Process,
@@ -13,8 +13,9 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(sandbox: &'a Sandbox, cluster: &str) -> Self {
-        let key = sandbox.path(cluster);
+    /// Starts the tracker. Its key is in the sandbox's file `key_file`.
+    pub(crate) fn new(sandbox: &'a Sandbox, key_file: &str) -> Self {
+        let key = sandbox.path(key_file);
         let mut all = vec!["tracker", "--listen", "127.0.0.1:0", "--expect", "1"];
         all.extend(["--cluster", key.to_str().unwrap()]);
         let mut tracker = Process::start(&sandbox.folder("work"), &all);
@@ -36,7 +37,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs client 1 to its end, with the sandbox's folder `state` as its state folder.
-    pub(crate) fn client(&self) -> Output {
+    pub(crate) fn run_client(&self) -> Output {
         let folder = self.sandbox.folder("client");
         fs::write(folder.join("in1.txt"), "1\nsecret-name 1\nx\n0\n").unwrap();
         let (info, state) = (self.sandbox.tracker_info(), self.sandbox.path("state"));
@@ -53,12 +54,12 @@ impl<'a> Run<'a> {
 }
 
 #[test]
-fn the_first_fingerprint_is_reported_once_stored_and_then_required() {
+fn the_first_fingerprint_is_reported_once_and_stored_and_is_required_from_then_on() {
     let sandbox = Sandbox::new();
     let stored = sandbox.path("state/cluster_fingerprint");
     let first = Run::new(&sandbox, "ours.pem");
     let ours = first.fingerprint.clone();
-    let output = first.client();
+    let output = first.run_client();
     assert_eq!(output.code, Some(0), "{output:?}");
     let reports: Vec<&str> = output
         .stderr
@@ -70,13 +71,13 @@ fn the_first_fingerprint_is_reported_once_stored_and_then_required() {
     first.wait();
 
     let second = Run::new(&sandbox, "ours.pem");
-    let output = second.client();
+    let output = second.run_client();
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(!output.stderr.contains("sha256:"), "{output:?}");
     second.wait();
 
     let other = Run::new(&sandbox, "other.pem");
-    let output = other.client();
+    let output = other.run_client();
     assert_eq!(output.code, Some(1), "{output:?}");
     for part in [&ours, &other.fingerprint, stored.to_str().unwrap()] {
         assert!(output.stderr.contains(part), "{output:?}");
@@ -84,7 +85,7 @@ fn the_first_fingerprint_is_reported_once_stored_and_then_required() {
     assert_eq!(fs::read_to_string(&stored).unwrap().trim(), ours);
     // The error says to remove the stored fingerprint.
     fs::remove_file(&stored).unwrap();
-    assert_eq!(other.client().code, Some(0));
+    assert_eq!(other.run_client().code, Some(0));
     other.wait();
 }
 
@@ -94,13 +95,13 @@ fn a_pinned_fingerprint_is_required_and_nothing_is_stored() {
     let run = Run::new(&sandbox, "ours.pem");
     let wrong = format!("sha256:{}", "0123456789abcdef".repeat(4));
     run.write_info(&format!("fingerprint {wrong}"));
-    let output = run.client();
+    let output = run.run_client();
     assert_eq!(output.code, Some(1), "{output:?}");
     for part in [&wrong, &run.fingerprint] {
         assert!(output.stderr.contains(part), "{output:?}");
     }
     run.write_info(&format!("fingerprint {}", run.fingerprint));
-    let output = run.client();
+    let output = run.run_client();
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(!output.stderr.contains("sha256:"), "{output:?}");
     assert!(!sandbox.path("state/cluster_fingerprint").exists());

@@ -46,7 +46,7 @@ fn one_port_serves_tls_and_http_and_answers_nothing_to_other_bytes() {
     let mut http = connect(address);
     http.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     assert!(answer(&http).starts_with(b"HTTP/1.1 200 "));
-    assert_eq!(run.client().code, Some(0), "the run goes on");
+    assert_eq!(run.run_client().code, Some(0), "the run goes on");
     run.wait();
 }
 
@@ -162,7 +162,7 @@ fn a_recorded_control_connection_shows_nothing_of_its_frames() {
     fs::write(sandbox.tracker_info(), format!("{address}\n")).unwrap();
     let (up, down) = thread::scope(|scope| {
         let recorded = scope.spawn(|| record(&proxy, tracker));
-        assert_eq!(run.client().code, Some(0));
+        assert_eq!(run.run_client().code, Some(0));
         recorded.join().unwrap()
     });
     run.wait();

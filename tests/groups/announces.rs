@@ -1,7 +1,7 @@
 //! Announces of several shares in one request, and of a peer with more shares than one request may
 //! have.
 
-use super::team::{join, logged_in, second_login};
+use super::team::{join, logged_in_peer, second_login};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::User;
 use crate::common::peer::{Peer, quoted};
@@ -57,10 +57,10 @@ fn count_with_seed_and_with_leech(peer: &mut Peer) -> (usize, usize) {
 #[test]
 fn each_share_in_an_announce_has_its_own_answer() {
     let tracker = AccountTracker::with(&["--interval", "600"]);
-    let mut nik = logged_in(&tracker, "nik", &[]);
+    let mut nik = logged_in_peer(&tracker, "nik", &[]);
     nik.run("create_group lab");
     nik.run("create_group other");
-    let mut mayank = logged_in(&tracker, "mayank", &[]);
+    let mut mayank = logged_in_peer(&tracker, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
     let one = upload(&tracker, &mut nik, "lab", "one", 1);
     let two = upload(&tracker, &mut nik, "lab", "two", 2);
@@ -101,14 +101,14 @@ fn each_share_in_an_announce_has_its_own_answer() {
 #[test]
 fn a_peer_announces_all_its_shares_even_if_one_request_cannot_have_them_all() {
     let tracker = AccountTracker::with(&["--interval", "600"]);
-    let mut nik = logged_in(&tracker, "nik", &[]);
+    let mut nik = logged_in_peer(&tracker, "nik", &[]);
     nik.run("create_group lab");
     let count = MAX_ANNOUNCES + 20;
     for number in 0..count {
         let name = format!("many/{number}");
         upload(&tracker, &mut nik, "lab", &name, number as u64);
     }
-    let mut mayank = logged_in(&tracker, "mayank", &[]);
+    let mut mayank = logged_in_peer(&tracker, "mayank", &[]);
     join(&mut nik, &mut mayank, "mayank");
     let wait_for_all = |peer: &mut Peer| {
         wait_until("all shares have a seed", || {

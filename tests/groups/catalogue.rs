@@ -1,7 +1,7 @@
 //! The catalogue of a group: names, withdrawal, the end of the group, and the destinations of
 //! downloads.
 
-use super::team::{catalogue_entry, join, logged_in, share_in_status, team};
+use super::team::{catalogue_entry, join, logged_in_peer, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
@@ -49,12 +49,12 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
         share_in_status(&mut mayank, "gift").is_null(),
         "the refused share is in status"
     );
-    let copy = tracker.sandbox.path("again");
+    let copy = tracker.sandbox.path("copy");
     fs::copy(&file, &copy).unwrap();
     mayank.run(&format!("upload_file lab {}", quoted(&copy)));
-    assert_eq!(share_names(&mut nik), ["again", "gift"]);
-    // The same content under the same name: the peer becomes another seed. `again` means that the
-    // group already had this share.
+    assert_eq!(share_names(&mut nik), ["copy", "gift"]);
+    // The same content under the same name: the peer becomes another seed. The field `again` means
+    // that the group already had this share.
     let same = tracker.sandbox.file("same/gift", LENGTH, 1);
     let uploaded = mayank.run(&format!("upload_file lab {}", quoted(&same)));
     assert_eq!(uploaded["again"], true);
@@ -68,7 +68,7 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
     // A second upload of the same share changes nothing.
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(uploaded["again"], true);
-    assert_eq!(share_names(&mut nik), ["again", "gift"]);
+    assert_eq!(share_names(&mut nik), ["copy", "gift"]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
     }
     wait_until_not_shared(&mut nik, "gift");
     // A new group of the same name is another group.
-    let mut eve = logged_in(&tracker, "eve", &[]);
+    let mut eve = logged_in_peer(&tracker, "eve", &[]);
     eve.run("create_group lab");
     assert_eq!(share_names(&mut eve), [""; 0]);
     join(&mut eve, &mut nik, "nik");

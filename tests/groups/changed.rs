@@ -75,9 +75,9 @@ struct HarmedShare {
 
 impl HarmedShare {
     /// A share of one file, or of a folder with two files.
-    fn new(tracker: &AccountTracker, name: &'static str, folder: bool) -> Self {
+    fn new(tracker: &AccountTracker, name: &'static str, is_folder: bool) -> Self {
         let (content, path) = (bytes(LENGTH, 7), tracker.sandbox.path(name));
-        let (harmed, offset) = if folder {
+        let (harmed, offset) = if is_folder {
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("a"), &content[..BLOCK]).unwrap();
             (path.join("b"), BLOCK)
@@ -148,6 +148,7 @@ impl HarmedShare {
     }
 }
 
+/// Each harm, and whether the share is a folder.
 const HARMS: [(Harm, bool); 5] = [
     (Harm::InPlace, false),
     (Harm::Cut, false),
@@ -159,18 +160,18 @@ const HARMS: [(Harm, bool); 5] = [
 /// Runs the test for each harm at the same time, because most of the time is waiting.
 fn for_each_harm(test: impl Fn(Harm, bool) + Sync) {
     thread::scope(|scope| {
-        for (harm, folder) in HARMS {
+        for (harm, is_folder) in HARMS {
             let test = &test;
-            scope.spawn(move || test(harm, folder));
+            scope.spawn(move || test(harm, is_folder));
         }
     });
 }
 
 #[test]
 fn an_open_share_is_served_only_while_its_files_are_unchanged() {
-    for_each_harm(|harm, folder| {
+    for_each_harm(|harm, is_folder| {
         let tracker = AccountTracker::new();
-        let mut shared = HarmedShare::new(&tracker, "open", folder);
+        let mut shared = HarmedShare::new(&tracker, "open", is_folder);
         let mut seed = tracker.sandbox.debug_peer("seed", &[]);
         let sent = seed.run(&format!("send {} x.torrent", quoted(&shared.path)));
         shared.info_hash = sent["info_hash"].as_str().unwrap().to_owned();
@@ -191,10 +192,10 @@ fn an_open_share_is_served_only_while_its_files_are_unchanged() {
 
 #[test]
 fn a_group_share_is_served_only_while_its_files_are_unchanged() {
-    for_each_harm(|harm, folder| {
+    for_each_harm(|harm, is_folder| {
         let tracker = AccountTracker::new();
         let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-        let mut shared = HarmedShare::new(&tracker, "gift", folder);
+        let mut shared = HarmedShare::new(&tracker, "gift", is_folder);
         let uploaded = nik.run(&format!("upload_file lab {}", quoted(&shared.path)));
         shared.info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
         let complete = |peer: &mut Peer| catalogue_entry(peer, "gift")["complete"].clone();
@@ -226,7 +227,7 @@ fn a_download_waits_until_the_files_of_its_seed_are_back() {
     let [mut nik, _] = team(&tracker, ["nik", "uma"]);
     let path = tracker.sandbox.file("gift", 8 << 20, 3);
     nik.run(&format!("upload_file lab {}", quoted(&path)));
-    let mut mayank = super::team::logged_in(&tracker, "mayank", &["--down", "4M"]);
+    let mut mayank = super::team::logged_in_peer(&tracker, "mayank", &["--down", "4M"]);
     super::team::join(&mut nik, &mut mayank, "mayank");
     mayank.run("download_file lab gift copy");
     mayank.wait_for_download("gift", |download| {
@@ -245,14 +246,14 @@ fn a_download_waits_until_the_files_of_its_seed_are_back() {
 }
 
 #[test]
-fn members_read_that_the_owner_s_files_have_changed() {
+fn a_download_of_a_member_shows_that_the_owner_s_files_have_changed() {
     let tracker = AccountTracker::new();
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let path = tracker.sandbox.file("gift", LENGTH, 7);
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&path)));
     let right = fs::read(&path).unwrap();
     Harm::InPlace.apply(&path);
-    wait_until("the owner notices it", || {
+    wait_until("the publisher notices it", || {
         !share_in_status(&mut nik, "gift")["trouble"].is_null()
     });
     mayank.run("download_file lab gift copy");

@@ -33,7 +33,7 @@ pub(crate) struct MemberIdentity {
 }
 
 /// A new P-256 key as PKCS #8, and a request for its certificate in this context.
-fn member_key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
+fn generate_member_key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
     let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap();
@@ -45,14 +45,14 @@ fn member_key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
 }
 
 /// A new key and its public half, for an authority of the test.
-pub(crate) fn public_key() -> (Vec<u8>, MemberPublicKey) {
-    let (pkcs8, request) = member_key(b"");
+pub(crate) fn generate_key_pair() -> (Vec<u8>, MemberPublicKey) {
+    let (pkcs8, request) = generate_member_key(b"");
     (pkcs8, MemberPublicKey::from_request(&request, b"").unwrap())
 }
 
 /// A certificate that the tracker issues to a member, and the certificate of the group's authority.
 pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCertificate) {
-    let (pkcs8, request) = member_key(user.token.as_bytes());
+    let (pkcs8, request) = generate_member_key(user.token.as_bytes());
     let ask = AccessRequest::Certify {
         group: group.parse().unwrap(),
         request: KeyRequest(request),

@@ -41,11 +41,11 @@ struct Replacement {
 }
 
 impl Replacement {
-    fn new(folder: bool) -> Self {
+    fn new(is_folder: bool) -> Self {
         let tracker = AccountTracker::with(&["--interval", "1"]);
         let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
         let (shared, destination) = ("nik/data", "mayank/data");
-        if folder {
+        if is_folder {
             tracker.sandbox.file("nik/data/a", 70_000, 1);
             tracker.sandbox.file("nik/data/sub/b", LENGTH, 2);
             tracker.sandbox.file("mayank/data/a", 70_000, 3);
@@ -135,10 +135,10 @@ fn the_old_folder_is_removed_after_a_crash_in_the_middle_of_its_replacement() {
 
 #[test]
 fn files_and_folders_never_replace_each_other() {
-    for folder in [false, true] {
-        let mut replacement = Replacement::new(folder);
+    for is_folder in [false, true] {
+        let mut replacement = Replacement::new(is_folder);
         let destination = replacement.tracker.sandbox.path("mayank/data");
-        if folder {
+        if is_folder {
             fs::remove_dir_all(&destination).unwrap();
             fs::write(&destination, bytes(LENGTH, 9)).unwrap();
         } else {

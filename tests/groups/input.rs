@@ -1,7 +1,7 @@
 //! Bad input to the commands about shares: each wrong state and each bad argument has its `kind`
 //! and one line that says what is wrong.
 
-use super::team::{logged_in, team};
+use super::team::{logged_in_peer, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::quoted;
 use crate::common::process::{BINARY, KilledOnDrop};
@@ -21,7 +21,7 @@ use std::thread;
 fn every_wrong_state_has_its_own_error_for_share_commands() {
     let tracker = AccountTracker::new();
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-    let mut uma = logged_in(&tracker, "uma", &[]);
+    let mut uma = logged_in_peer(&tracker, "uma", &[]);
     let mut nobody = tracker.sandbox.peer("nobody");
     let file = tracker.sandbox.file("gift", 100_000, 1);
     let upload = format!("upload_file lab {}", quoted(&file));
@@ -36,8 +36,8 @@ fn every_wrong_state_has_its_own_error_for_share_commands() {
         uma.assert_refused(typed, "not-a-member", "join_group asks");
         let in_unknown_group = typed.replacen(" lab", " none", 1);
         mayank.assert_refused(&in_unknown_group, "unknown-group", "list_groups shows");
-        let in_bad_name = typed.replacen(" lab", " 'l b'", 1);
-        mayank.assert_refused(&in_bad_name, "bad-name", "letters a to z");
+        let with_bad_name = typed.replacen(" lab", " 'l b'", 1);
+        mayank.assert_refused(&with_bad_name, "bad-name", "letters a to z");
     }
     let long = "n".repeat(2_000);
     for name in [

@@ -2,7 +2,7 @@
 //! are not fetched again.
 
 use super::fake_member::{FakeLeech, call_tls, certify};
-use super::team::{join, logged_in, second_login, share_in_status, team};
+use super::team::{join, logged_in_peer, second_login, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
@@ -25,9 +25,9 @@ struct RunningDownload {
 
 fn start_download() -> RunningDownload {
     let tracker = AccountTracker::with(&["--interval", "1"]);
-    let mut nik = logged_in(&tracker, "nik", &[]);
+    let mut nik = logged_in_peer(&tracker, "nik", &[]);
     nik.run("create_group lab");
-    let mut mayank = logged_in(&tracker, "mayank", &["--down", "2M"]);
+    let mut mayank = logged_in_peer(&tracker, "mayank", &["--down", "2M"]);
     join(&mut nik, &mut mayank, "mayank");
     let file = tracker.sandbox.file("gift", LENGTH, 5);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
@@ -187,7 +187,7 @@ fn a_restart_of_the_tracker_does_not_disturb_a_download() {
     let sandbox = running.tracker.kill();
     let tracker = AccountTracker::with_data(sandbox, &["--interval", "1"]);
     // A new member finds the present seeds.
-    let mut uma = logged_in(&tracker, "uma", &[]);
+    let mut uma = logged_in_peer(&tracker, "uma", &[]);
     join(&mut running.nik, &mut uma, "uma");
     uma.run("download_file lab gift");
     uma.run("wait");
@@ -243,7 +243,7 @@ fn owned_pieces(part: &Path, content: &[u8]) -> Vec<bool> {
         .collect()
 }
 
-/// Whether the copies, or their partial files, have every piece of `content` together.
+/// Whether the copies (or their partial files) together have every piece of `content`.
 fn have_all_pieces(copies: &[PathBuf], content: &[u8]) -> bool {
     let mut owned_together = vec![false; content.len().div_ceil(PIECE)];
     for copy in copies {
@@ -264,13 +264,13 @@ fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies
     let length = 4 * LENGTH;
     let content = bytes(length, 5);
     let tracker = AccountTracker::with(&["--interval", "1"]);
-    let mut nik = logged_in(&tracker, "nik", &["--up", "12M"]);
+    let mut nik = logged_in_peer(&tracker, "nik", &["--up", "12M"]);
     nik.run("create_group lab");
     let file = tracker.sandbox.file("gift", length, 5);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
     let names = ["anna", "bert", "carl", "dora"];
     let mut members = names.map(|name| {
-        let mut peer = logged_in(&tracker, name, &["--up", "2M"]);
+        let mut peer = logged_in_peer(&tracker, name, &["--up", "2M"]);
         join(&mut nik, &mut peer, name);
         peer
     });
@@ -278,8 +278,8 @@ fn four_members_complete_although_the_seed_is_killed_after_one_and_a_half_copies
         member.run("download_file lab gift");
     }
     let copies = names.map(|name| tracker.sandbox.path(&format!("{name}/gift")));
-    // The members need the seed until they have every piece together.
-    wait_until("the members have every piece together", || {
+    // The members need the seed until they together have every piece.
+    wait_until("the members together have every piece", || {
         uploaded(&mut nik) >= length as u64 * 3 / 2 && have_all_pieces(&copies, &content)
     });
     nik.process.kill();

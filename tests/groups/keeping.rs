@@ -1,4 +1,5 @@
-//! What a group's share keeps of its files beside their content, and what it leaves out.
+//! Shares of groups keep the modification times of their files and leave out empty folders. The
+//! name of a share is checked before its files are hashed.
 
 use super::team::team;
 use crate::common::account_tracker::AccountTracker;
@@ -20,7 +21,7 @@ fn time_of(path: &Path) -> SystemTime {
 }
 
 #[test]
-fn the_times_of_the_files_go_from_member_to_member() {
+fn modification_times_pass_from_member_to_member() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let sandbox = &tracker.sandbox;
     let [mut nik, mut mayank, mut vera] = team(&tracker, ["nik", "mayank", "vera"]);
@@ -67,7 +68,7 @@ fn the_times_of_the_files_go_from_member_to_member() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_found_before_the_hashing() {
+fn a_share_name_that_is_taken_is_refused_before_the_hashing() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let sandbox = &tracker.sandbox;
     let [mut nik] = team(&tracker, ["nik"]);
@@ -80,6 +81,6 @@ fn a_name_that_is_taken_is_found_before_the_hashing() {
     let unreadable = Path::new("/sys/class/net/lo/mtu");
     sandbox.file("mtu", 10, 1);
     nik.run(&format!("upload_file lab {}", quoted(&sandbox.path("mtu"))));
-    let again = format!("upload_file lab {}", quoted(unreadable));
-    nik.assert_refused(&again, "share-exists", "lab already has a share mtu");
+    let upload = format!("upload_file lab {}", quoted(unreadable));
+    nik.assert_refused(&upload, "share-exists", "lab already has a share mtu");
 }

@@ -1,7 +1,7 @@
 //! A member whose copy is damaged: its pieces do not verify, another seed sends them, and the
 //! member is not asked again.
 
-use super::team::{catalogue_entry, join, logged_in, share_in_status};
+use super::team::{catalogue_entry, join, logged_in_peer, share_in_status};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::quoted;
@@ -25,10 +25,10 @@ fn damage_unnoticed(path: &Path) {
 fn a_bad_piece_is_fetched_again_from_another_seed_and_the_liar_is_not_asked_again() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     // nik is so slow that the download needs both seeds.
-    let mut nik = logged_in(&tracker, "nik", &["--up", "2M"]);
+    let mut nik = logged_in_peer(&tracker, "nik", &["--up", "2M"]);
     nik.run("create_group lab");
     let [mut uma, mut mayank] = ["uma", "mayank"].map(|name| {
-        let mut peer = logged_in(&tracker, name, &[]);
+        let mut peer = logged_in_peer(&tracker, name, &[]);
         join(&mut nik, &mut peer, name);
         peer
     });

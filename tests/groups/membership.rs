@@ -2,7 +2,7 @@
 //! accepted again, logouts, and shares that take the name of another share.
 
 use super::fake_member::{FakeLeech, call_tls, certify};
-use super::team::{catalogue_entry, join, logged_in, second_login, share_in_status, team};
+use super::team::{catalogue_entry, join, logged_in_peer, second_login, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::bytes;
@@ -33,14 +33,14 @@ fn download(tracker: &AccountTracker, peer: &mut Peer, user: &str, name: &str, s
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
 
-/// Waits until `status` shows no trouble of the share, or, if not `shared`, that the group does not
-/// share it any more.
-fn wait_until_shared(peer: &mut Peer, name: &str, shared: bool) {
-    wait_until(&format!("{name} is shared: {shared}"), || {
+/// If `expected`, waits until `status` shows no trouble of the share. Otherwise waits until the
+/// trouble is that the share is not shared any more.
+fn wait_until_shared_is(peer: &mut Peer, name: &str, expected: bool) {
+    wait_until(&format!("{name} is shared: {expected}"), || {
         let trouble = share_in_status(peer, name)["trouble"].clone();
         match trouble.as_str() {
-            Some(trouble) => !shared && trouble.contains("not shared any more"),
-            None => shared,
+            Some(trouble) => !expected && trouble.contains("not shared any more"),
+            None => expected,
         }
     });
 }
@@ -49,7 +49,7 @@ fn wait_until_shared(peer: &mut Peer, name: &str, shared: bool) {
 fn a_new_group_with_the_name_of_an_ended_one_works_like_any_group() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut kim] = team(&tracker, ["nik", "kim"]);
-    let mut mayank = logged_in(&tracker, "mayank", &[]);
+    let mut mayank = logged_in_peer(&tracker, "mayank", &[]);
     upload(&tracker, &mut nik, "first", 1);
     download(&tracker, &mut kim, "kim", "first", 1);
     kim.run("leave_group lab");
@@ -61,10 +61,10 @@ fn a_new_group_with_the_name_of_an_ended_one_works_like_any_group() {
     upload(&tracker, &mut nik, "third", 3);
     download(&tracker, &mut mayank, "mayank", "third", 3);
     // Shares of the earlier group are not shared any more and hinder no new share.
-    wait_until_shared(&mut nik, "first", false);
+    wait_until_shared_is(&mut nik, "first", false);
     // nik is removed and then accepted into the next group of that name.
     mayank.run("remove_member lab nik");
-    wait_until_shared(&mut nik, "second", false);
+    wait_until_shared_is(&mut nik, "second", false);
     mayank.run("leave_group lab --yes");
     kim.run("create_group lab");
     join(&mut kim, &mut nik, "nik");
@@ -85,8 +85,8 @@ fn a_member_who_is_accepted_again_shares_again() {
     download(&tracker, &mut mayank, "mayank", "data", 1);
     let remove = |nik: &mut Peer, mayank: &mut Peer| {
         nik.run("remove_member lab mayank");
-        wait_until_shared(mayank, "data", false);
-        wait_until_shared(mayank, "own", false);
+        wait_until_shared_is(mayank, "data", false);
+        wait_until_shared_is(mayank, "own", false);
         mayank.assert_refused("list_files lab", "not-a-member", "");
         assert_eq!(mayank.shown_download("data")["state"], "complete");
     };
@@ -95,7 +95,7 @@ fn a_member_who_is_accepted_again_shares_again() {
     // With `list_groups` the peer receives the news that the request was accepted.
     mayank.run("list_groups");
     for name in ["data", "own"] {
-        wait_until_shared(&mut mayank, name, true);
+        wait_until_shared_is(&mut mayank, name, true);
         assert_eq!(catalogue_entry(&mut mayank, name)["here"], true);
     }
     remove(&mut nik, &mut mayank);
@@ -123,12 +123,12 @@ fn assert_served_after_login(tracker: &AccountTracker, mayank: &mut Peer) {
         let info_hash = share_in_status(mayank, "data")["info_hash"].clone();
         let info_hash = info_hash.as_str().unwrap();
         let connection = call_tls(mayank.process.address, info_hash, Some(&identity));
-        FakeLeech::greet(connection, info_hash, "eve").is_some()
+        FakeLeech::greet(connection, info_hash, "member").is_some()
     });
 }
 
 #[test]
-fn a_logout_and_leaving_take_effect_at_once() {
+fn a_logout_and_leaving_a_group_take_effect_at_once() {
     // The interval is so long that the tracker drops no silent peer during the test.
     let tracker = AccountTracker::with(&["--interval", "600"]);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
@@ -145,7 +145,7 @@ fn a_logout_and_leaving_take_effect_at_once() {
     let address = mayank.process.address;
     let is_served = || {
         let connection = call_tls(address, &info_hash, Some(&identity));
-        FakeLeech::greet(connection, &info_hash, "eve").is_some()
+        FakeLeech::greet(connection, &info_hash, "member").is_some()
     };
     assert!(is_served());
     mayank.run("leave_group lab");

@@ -2,7 +2,8 @@
 //! swarm and logs the reason.
 
 use super::fake_member::{
-    BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, handshake, public_key,
+    BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, generate_key_pair,
+    handshake,
 };
 use super::team::{second_login, share_in_status};
 use crate::common::account_tracker::AccountTracker;
@@ -92,7 +93,7 @@ fn issued_by_cluster(tracker: &AccountTracker) -> MemberIdentity {
     let pem = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     assert!(Authority::from_pem(&pem).is_ok());
     let cluster = GroupAuthority::from_pem(&pem).unwrap();
-    let (pkcs8, public) = public_key();
+    let (pkcs8, public) = generate_key_pair();
     let day = Duration::from_secs(86_400);
     let leaf = cluster.issue("mayank", &public, now(), day).unwrap();
     MemberIdentity { leaf, pkcs8 }
@@ -100,7 +101,7 @@ fn issued_by_cluster(tracker: &AccountTracker) -> MemberIdentity {
 
 /// Connects over TLS with the server name `name` and asks for the swarm `requested`. Returns our
 /// address and the answer.
-fn over_tls(
+fn ask_over_tls(
     address: SocketAddr,
     name: &str,
     identity: Option<&MemberIdentity>,
@@ -113,8 +114,8 @@ fn over_tls(
     (local, first_bytes(&mut connection))
 }
 
-/// Like [`over_tls`], without TLS.
-fn over_tcp(address: SocketAddr, requested: &str) -> (SocketAddr, Vec<u8>) {
+/// Like [`ask_over_tls`], without TLS.
+fn ask_over_tcp(address: SocketAddr, requested: &str) -> (SocketAddr, Vec<u8>) {
     let mut connection = call(address);
     let local = connection.local_addr().unwrap();
     connection
@@ -137,7 +138,8 @@ fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Ve
     let address = scene.nik.process.address;
     let [lab, other, open] = &scene.shares;
     let (self_signed, by_cluster) = (self_signed(), issued_by_cluster(&scene.tracker));
-    let tls = |name: &str, identity, requested: &str| over_tls(address, name, identity, requested);
+    let tls =
+        |name: &str, identity, requested: &str| ask_over_tls(address, name, identity, requested);
     vec![
         (
             "no certificate",
@@ -187,12 +189,12 @@ fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Ve
         (
             "plain BEP 3 to a group's swarm",
             "which is not served here",
-            over_tcp(address, lab),
+            ask_over_tcp(address, lab),
         ),
         (
             "plain BEP 3 to another group's swarm",
             "which is not served here",
-            over_tcp(address, other),
+            ask_over_tcp(address, other),
         ),
     ]
 }
@@ -226,8 +228,8 @@ fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
     let unknown = lab.replace(|digit: char| digit.is_ascii_digit(), "a");
     let calls = refused_calls(&scene, &valid, &unknown);
     let log = scene.tracker.sandbox.log("nik");
-    // When this last call is in the log, most lines of the earlier ones are there too.
-    let (last, _) = over_tcp(address, &unknown);
+    // When this last call is in the log, most lines of the earlier calls are there too.
+    let (last, _) = ask_over_tcp(address, &unknown);
     wait_for_log_line(&log, &[&format!("{last}: "), "is not served here"]);
     let mut wrong = wrong_calls(&calls, &log);
     let status = share_in_status(&mut scene.nik, "upload_file-lab");
@@ -259,13 +261,13 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
     });
     let log = scene.tracker.sandbox.log("nik");
     wait_for_log_line(&log, &["ended: mayank is no longer a member of the group"]);
-    let (local, answer) = over_tls(address, &lab, Some(&identity), &lab);
+    let (local, answer) = ask_over_tls(address, &lab, Some(&identity), &lab);
     assert_eq!(answer, b"");
     wait_for_log_line(
         &log,
         &[&format!("{local}: refused: mayank is no member any more")],
     );
-    // mayank gets neither a certificate nor an address.
+    // The tracker does not show mayank the catalogue any more.
     let refused = scene.mayank.ask(AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
         after: None,

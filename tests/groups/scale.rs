@@ -47,7 +47,8 @@ fn fill(user: &mut User, name: &str, shares: usize) {
     }
 }
 
-/// A tracker with groups of 100 shares, and one group `few` of ten shares whose owner is `user`.
+/// A tracker with groups of 100 shares, and the group `few` of ten shares. The user called `user`
+/// owns that group.
 fn filled_tracker(groups: usize) -> AccountTracker {
     let tracker = AccountTracker::new();
     let start = Instant::now();

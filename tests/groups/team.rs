@@ -6,7 +6,7 @@ use crate::common::peer::Peer;
 use serde_json::Value;
 
 /// Starts a peer, creates a user for it and logs the user in.
-pub(crate) fn logged_in(tracker: &AccountTracker, name: &str, arguments: &[&str]) -> Peer {
+pub(crate) fn logged_in_peer(tracker: &AccountTracker, name: &str, arguments: &[&str]) -> Peer {
     let mut peer = tracker.sandbox.debug_peer(name, arguments);
     peer.run(&format!("create_user {name}\npw of {name}"));
     peer.run(&format!("login {name}\npw of {name}"));
@@ -15,7 +15,7 @@ pub(crate) fn logged_in(tracker: &AccountTracker, name: &str, arguments: &[&str]
 
 /// Peers whose users are members of the group `lab`. The first one owns it.
 pub(crate) fn team<const N: usize>(tracker: &AccountTracker, names: [&str; N]) -> [Peer; N] {
-    let mut peers = names.map(|name| logged_in(tracker, name, &[]));
+    let mut peers = names.map(|name| logged_in_peer(tracker, name, &[]));
     let (owner, others) = peers.split_first_mut().unwrap();
     owner.run("create_group lab");
     for (peer, name) in others.iter_mut().zip(&names[1..]) {

@@ -1,4 +1,4 @@
-//! Owners that send wrong data, or none, beside an honest one: the download completes, and only
+//! Seeds that send wrong data, or none, beside an honest one: the download completes, and only
 //! liars are barred.
 
 use super::lying_tracker::start_download;
@@ -25,8 +25,8 @@ fn with_first_bit_flipped(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
     block
 }
 
-/// An honest owner that serves only after a signal over the channel.
-fn held_owner(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
+/// An honest seed that serves only after a signal over the channel.
+fn held_seed(torrent: &Torrent) -> (SocketAddr, Sender<()>) {
     let (go, gate): (_, Receiver<()>) = channel();
     let (served, gate) = (torrent.clone(), Mutex::new(gate));
     let address = listen(torrent, "honest", move |link, _| {
@@ -44,16 +44,16 @@ fn assert_whole(sandbox: &Sandbox, torrent: &Torrent) {
 }
 
 #[test]
-fn an_owner_that_sends_a_bad_piece_is_barred_and_another_is_asked() {
+fn a_seed_that_sends_a_bad_piece_is_barred_and_another_is_asked() {
     let sandbox = Sandbox::new();
-    let (owner, go) = held_owner(&TORRENT);
+    let (seed, go) = held_seed(&TORRENT);
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |link, _| {
         counted.fetch_add(1, Ordering::SeqCst);
         serve(link, &TORRENT, with_first_bit_flipped);
     });
-    let mut peer = start_download(&sandbox, tracker_naming(&[liar, owner]));
+    let mut peer = start_download(&sandbox, tracker_naming(&[liar, seed]));
     wait_for_log_line(
         &peer.log,
         &[
@@ -67,12 +67,12 @@ fn an_owner_that_sends_a_bad_piece_is_barred_and_another_is_asked() {
     assert_eq!(calls.load(Ordering::SeqCst), 1, "the liar was called again");
     assert_eq!(
         peer.shown_download("share")["from"],
-        serde_json::json!({ owner.to_string(): TORRENT.content.len() })
+        serde_json::json!({ seed.to_string(): TORRENT.content.len() })
     );
 }
 
 #[test]
-fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
+fn a_seed_that_hangs_up_after_a_bad_piece_is_barred_too() {
     let sandbox = Sandbox::new();
     let liar = listen(&TORRENT, "liar", |mut link, _| {
         link.send(&[have_all(), unchoke()].concat());
@@ -98,7 +98,7 @@ fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
     });
     let mut peer = start_download(&sandbox, tracker_naming(&[liar]));
     wait_for_log_line(&peer.log, &["does not verify"]);
-    // The peer knows no owner: a liar that it may call again would count as one.
+    // A barred liar does not count as a seed. So the peer knows no seed, and shows the reason.
     let download = peer.wait_for_download("share", |download| {
         download["trouble"]
             .as_str()
@@ -111,9 +111,9 @@ fn an_owner_that_hangs_up_after_a_bad_piece_is_barred_too() {
     );
 }
 
-/// One of two owners. Both unchoke at once, and each answers only when the other has a request too.
+/// One of two seeds. Both unchoke at once, and each answers only when the other has a request too.
 /// So the leech requests a part of the only piece from each of them.
-fn owner_beside_another(
+fn seed_beside_another(
     torrent: &Torrent,
     barrier: &Arc<Barrier>,
     id: &'static str,
@@ -145,12 +145,12 @@ fn owner_beside_another(
 }
 
 #[test]
-fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
+fn of_two_seeds_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     let torrent = Torrent::new("share", 32 * BLOCK as usize, 32 * BLOCK as usize, 3);
     let sandbox = Sandbox::new();
     let barrier = Arc::new(Barrier::new(2));
-    let liar = owner_beside_another(&torrent, &barrier, "liar", with_first_bit_flipped);
-    let honest = owner_beside_another(&torrent, &barrier, "honest", |_, block| block.to_vec());
+    let liar = seed_beside_another(&torrent, &barrier, "liar", with_first_bit_flipped);
+    let honest = seed_beside_another(&torrent, &barrier, "honest", |_, block| block.to_vec());
     set_only_tracker(&sandbox, tracker_naming(&[liar, honest]));
     let mut peer = sandbox.debug_peer("leech", &[]);
     let file = torrent.write(&sandbox, "share.torrent");
@@ -168,19 +168,19 @@ fn of_two_owners_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     );
 }
 
-/// Runs a download from `bad`, which gets the first requests, and then also from an honest owner.
+/// Runs a download from `bad`, which gets the first requests, and then also from an honest seed.
 /// The download must complete.
 fn assert_completes_beside(
     bad: impl Fn(FakePeer, Sender<()>) + Send + Sync + 'static,
 ) -> (Sandbox, Peer) {
     let sandbox = Sandbox::new();
-    let (owner, go) = held_owner(&TORRENT);
+    let (seed, go) = held_seed(&TORRENT);
     let (was_requested, requested) = channel();
     let was_requested = Mutex::new(was_requested);
     let bad = listen(&TORRENT, "bad", move |link, _| {
         bad(link, was_requested.lock().unwrap().clone())
     });
-    let mut peer = start_download(&sandbox, tracker_naming(&[bad, owner]));
+    let mut peer = start_download(&sandbox, tracker_naming(&[bad, seed]));
     requested.recv_timeout(PATIENCE).unwrap();
     go.send(()).unwrap();
     let waited = peer.try_run("wait 25");
@@ -195,7 +195,7 @@ fn assert_completes_beside(
 }
 
 #[test]
-fn an_owner_that_chokes_after_the_first_request_does_not_stop_a_download() {
+fn a_seed_that_chokes_after_the_first_request_does_not_stop_a_download() {
     assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         link.read_until(REQUEST);
@@ -206,7 +206,7 @@ fn an_owner_that_chokes_after_the_first_request_does_not_stop_a_download() {
 }
 
 #[test]
-fn an_owner_that_rejects_everything_does_not_stop_a_download() {
+fn a_seed_that_rejects_everything_does_not_stop_a_download() {
     assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
@@ -217,7 +217,7 @@ fn an_owner_that_rejects_everything_does_not_stop_a_download() {
 }
 
 #[test]
-fn an_owner_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
+fn a_seed_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() {
     assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
@@ -228,7 +228,7 @@ fn an_owner_that_chokes_and_unchokes_at_each_request_does_not_stop_a_download() 
 }
 
 #[test]
-fn an_owner_that_goes_silent_inside_a_block_does_not_stop_a_download() {
+fn a_seed_that_goes_silent_inside_a_block_does_not_stop_a_download() {
     assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
@@ -281,7 +281,7 @@ fn a_block_sent_twice_ends_the_link_and_counts_once() {
 }
 
 #[test]
-fn a_block_that_follows_a_choke_is_late_and_no_breach() {
+fn a_block_after_a_choke_is_late_but_not_a_breach() {
     let (_sandbox, peer) = assert_completes_beside(|mut link, was_requested| {
         link.send(&[have_all(), unchoke()].concat());
         let body = link.read_until(REQUEST).unwrap();
@@ -302,8 +302,8 @@ fn pieces_that_end_inside_a_block_arrive_whole() {
     for (number, piece_length) in [1, 1_000, 16_383, 16_385, 100_000].into_iter().enumerate() {
         let length = 3 * piece_length + piece_length / 2;
         let torrent = Torrent::new("share", length, piece_length, number as u64);
-        let owner = honest_seed(&torrent, "honest");
-        set_only_tracker(&sandbox, tracker_naming(&[owner]));
+        let seed = honest_seed(&torrent, "honest");
+        set_only_tracker(&sandbox, tracker_naming(&[seed]));
         let mut peer = sandbox.debug_peer(&format!("leech{number}"), &[]);
         let file = torrent.write(&sandbox, "share.torrent");
         peer.run(&format!("download {} copy", quoted(&file)));

@@ -1,5 +1,5 @@
-//! `kill -9` and damaged state: what a peer does after a restart with its records and files as it
-//! finds them.
+//! Restarts of a peer after `kill -9`, or after its records or files were damaged, replaced or
+//! changed.
 
 use super::disk::leech_with_eight_pieces;
 use super::late;
@@ -49,11 +49,11 @@ fn state(peer: &mut Peer, name: &str) -> String {
         .to_owned()
 }
 
-/// An owner that sends half of the blocks to its first caller, and all to later callers. `served`
+/// A seed that sends half of the blocks to its first caller, and all to later callers. `served`
 /// counts the blocks.
-fn owner_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
+fn seed_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
     let served = served.clone();
-    listen(&TORRENT, "owner", move |mut link, number| {
+    listen(&TORRENT, "seed", move |mut link, number| {
         link.send(&[have_all(), unchoke()].concat());
         for sent in 0.. {
             let Some(body) = link.read_until(REQUEST) else {
@@ -73,8 +73,8 @@ fn owner_that_stops_halfway(served: &Arc<AtomicUsize>) -> SocketAddr {
 fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
     let sandbox = Sandbox::new();
     let served = Arc::new(AtomicUsize::new(0));
-    let owner = owner_that_stops_halfway(&served);
-    set_only_tracker(&sandbox, tracker_naming(&[owner]));
+    let seed = seed_that_stops_halfway(&served);
+    set_only_tracker(&sandbox, tracker_naming(&[seed]));
     let mut first = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
     first.run(&format!("download {} copy", quoted(&file)));
@@ -99,7 +99,8 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
         download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
         "{download}"
     );
-    // There are 40 blocks. Those of incomplete pieces may be sent twice.
+    // The killed peer got at most 20 of the 40 blocks. At least 16 of these are on its disk, in
+    // eight whole pieces, and the restarted peer does not fetch them again.
     let served = served.load(Ordering::SeqCst);
     assert!(served <= 20 + 40 - 16, "{served} blocks were sent");
 }
@@ -236,28 +237,32 @@ fn a_record_that_belongs_to_another_torrent_is_logged_and_ignored() {
     assert_serves(&peer, &TORRENT);
 }
 
-/// A restored backup: its length and time are those of the record, its content is older.
+/// A restored backup has the length and time of the record. Its content is older, or the same.
 #[test]
 fn a_replaced_file_with_the_old_length_and_time_is_checked() {
-    for is_older in [true, false] {
+    for content_is_older in [true, false] {
         let sandbox = Sandbox::new();
         drop(seed(&sandbox, "seed", &TORRENT));
         let (copy, backup) = (sandbox.path("seed/copy"), sandbox.path("seed/backup"));
         let mut content = TORRENT.content.clone();
-        content[100_000] ^= u8::from(is_older);
+        content[100_000] ^= u8::from(content_is_older);
         fs::write(&backup, &content).unwrap();
         let file = File::options().write(true).open(&backup).unwrap();
         file.set_modified(copy.metadata().unwrap().modified().unwrap())
             .unwrap();
         fs::rename(&backup, &copy).unwrap();
         let mut peer = sandbox.debug_peer("seed", &[]);
-        let expected = if is_older { "failed" } else { "complete" };
+        let expected = if content_is_older {
+            "failed"
+        } else {
+            "complete"
+        };
         peer.wait_for_download("share", |download| download["state"] == expected);
         wait_for_log_line(
             &peer.log,
             &["inode numbers have changed; checking the content"],
         );
-        if !is_older {
+        if !content_is_older {
             assert_serves(&peer, &TORRENT);
         }
     }
@@ -298,7 +303,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
     );
     leech.kill();
     fs::write(&path, older_record).unwrap();
-    // No owner can be found now.
+    // No seed can be found now.
     fs::write(sandbox.tracker_info(), "# no tracker\n").unwrap();
     let mut restarted = sandbox.debug_peer("leech", &[]);
     restarted.wait_for_state("share", "complete");
@@ -310,7 +315,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
 #[test]
 fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
-    let leech = late::peer(&sandbox, false, Deadlines::default());
+    let leech = late::start_peer(&sandbox, false, Deadlines::default());
     let link = late::connect(&leech, "source");
     let serving = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();

@@ -68,7 +68,7 @@ fn idle_links_at_a_seed_make_room_for_an_interested_peer() {
 }
 
 #[test]
-fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
+fn idle_links_at_a_leech_do_not_keep_it_from_calling_a_seed() {
     let sandbox = Sandbox::new();
     let named_peers = Arc::new(Mutex::new(Vec::new()));
     let peers_to_name = named_peers.clone();
@@ -93,11 +93,11 @@ fn idle_links_at_a_leech_do_not_keep_it_from_calling_an_owner() {
             link
         })
         .collect();
-    // Now the tracker names an owner.
+    // Now the tracker names a seed.
     named_peers
         .lock()
         .unwrap()
-        .push(honest_seed(&TORRENT, "owner"));
+        .push(honest_seed(&TORRENT, "seed"));
     leech.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
     drop(crowd);

@@ -73,7 +73,7 @@ fn no_destination_is_overwritten_or_written_through_a_symbolic_link() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn the_error_names_a_folder_that_cannot_be_written() {
     let sandbox = Sandbox::new();
     let mut peer = sandbox.debug_peer("leech", &[]);
     // Not even root can create a file there.
@@ -192,7 +192,7 @@ fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
     shell
 }
 
-/// Starts the download on a small disk and waits until it calls its owner. None, with a report, if
+/// Starts the download on a small disk and waits until it calls its seed. None, with a report, if
 /// no file system can be mounted here.
 fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop> {
     let mut child = KilledOnDrop(on_small_disk(sandbox, folder).spawn().unwrap());
@@ -232,14 +232,14 @@ fn a_file_larger_than_the_system_allows_is_refused_at_once() {
 fn a_full_disk_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("small");
-    // The owner sends nothing before the disk is full.
+    // The seed sends nothing before the disk is full.
     let (go, gate) = channel();
     let gate = Mutex::new(gate);
-    let owner = listen(&TORRENT, "owner", move |link, _| {
+    let seed = listen(&TORRENT, "seed", move |link, _| {
         let _: Result<(), _> = gate.lock().unwrap().recv();
         serve_all(link, &TORRENT);
     });
-    set_only_tracker(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[seed]));
     let Some(child) = start_on_small_disk(&sandbox, &folder) else {
         return;
     };
@@ -271,10 +271,10 @@ fn a_full_disk_fails_the_download_with_the_reason() {
     assert_eq!(log_line_with(&log, &["share: complete"]), None);
 }
 
-/// An owner that serves eight pieces, and the others after a signal over `gate`.
-fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
+/// A seed that serves eight pieces, and the others after a signal over `gate`.
+pub(crate) fn seed_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     let gate = Mutex::new(Some(gate));
-    listen(&TORRENT, "owner", move |mut link, _| {
+    listen(&TORRENT, "seed", move |mut link, _| {
         let mut gate = gate.lock().unwrap().take();
         link.send(&[have_all(), unchoke()].concat());
         while let Some(body) = link.read_until(REQUEST) {
@@ -289,11 +289,11 @@ fn owner_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     })
 }
 
-/// A peer that has eight pieces of `leech/copy.part`. A signal over the channel lets its owner
+/// A peer that has eight pieces of `leech/copy.part`. A signal over the channel lets its seed
 /// serve the others.
 pub(crate) fn leech_with_eight_pieces(sandbox: &Sandbox) -> (Peer, Sender<()>) {
     let (go, gate) = channel();
-    set_only_tracker(sandbox, tracker_naming(&[owner_in_two_parts(gate)]));
+    set_only_tracker(sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
     let mut leech = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(sandbox, "share.torrent");
     leech.run(&format!("download {} copy --sequential", quoted(&file)));

@@ -1,5 +1,5 @@
 //! Handshakes: connections that do not begin with one, or with one that a peer must refuse, and
-//! owners that hang up.
+//! seeds that hang up.
 
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
@@ -27,17 +27,17 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
     let for_another_swarm = handshake([9; 20], EXTENDED_AND_FAST, "stranger");
     let table = [
         (
-            "a name of 18 bytes",
+            "a protocol name of 18 bytes",
             changed(0, 18),
             "not a BitTorrent handshake (first byte 0x12)",
         ),
         (
-            "a name of 255 bytes",
+            "a protocol name of 255 bytes",
             changed(0, 255),
             "not a BitTorrent handshake (first byte 0xff)",
         ),
         (
-            "another name",
+            "another protocol name",
             changed(19, b'L'),
             "not a BitTorrent handshake",
         ),
@@ -84,7 +84,7 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
 }
 
 #[test]
-fn a_peer_does_not_link_with_itself() {
+fn a_peer_makes_no_link_with_itself() {
     let sandbox = Sandbox::new();
     let seed = seed(&sandbox, "seed", &TORRENT);
     let mut link = FakePeer::connect_tcp(seed.process.address);
@@ -159,23 +159,23 @@ fn a_handshake_that_trickles_is_ended_at_its_deadline() {
     wait_for_log_line(&seed.log, &["the handshake did not come whole"]);
 }
 
-/// The owner behaves like a program that accepts only obfuscated handshakes.
+/// The seed behaves like a program that accepts only obfuscated handshakes.
 #[test]
-fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
+fn a_seed_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
-    let owner = listen_tcp(move |mut link, _| {
+    let seed = listen_tcp(move |mut link, _| {
         link.read_handshake();
         counted.fetch_add(1, Ordering::SeqCst);
     });
-    set_only_tracker(&sandbox, tracker_naming(&[owner]));
+    set_only_tracker(&sandbox, tracker_naming(&[seed]));
     // A peer with the default log level.
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
     leech.run(&format!("download {} copy", quoted(&file)));
     let reason = format!(
-        "{owner}: it hung up at the handshake; it does not share this, or accepts encrypted connections only"
+        "{seed}: it hung up at the handshake; it does not share this, or accepts encrypted connections only"
     );
     let download = leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
@@ -184,7 +184,7 @@ fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
     assert_eq!(download["state"], "downloading");
     wait_for(
         || (calls.load(Ordering::SeqCst) >= 3).then_some(()),
-        || "the owner is not called again".to_owned(),
+        || "the seed is not called again".to_owned(),
     );
     let log = sandbox.path("leech.state/peer.log");
     wait_for_log_line(&log, &["INFO", &reason]);
@@ -197,15 +197,15 @@ fn an_owner_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
 }
 
 #[test]
-fn an_owner_that_never_answers_the_handshake_is_named() {
+fn a_seed_that_never_answers_the_handshake_is_named() {
     let sandbox = Sandbox::new();
-    let owner = listen_tcp(|mut link, _| while link.read_message().is_some() {});
-    set_only_tracker(&sandbox, tracker_naming(&[owner]));
+    let seed = listen_tcp(|mut link, _| while link.read_message().is_some() {});
+    set_only_tracker(&sandbox, tracker_naming(&[seed]));
     let mut leech = sandbox.peer("leech");
     let file = TORRENT.write(&sandbox, "share.torrent");
     leech.run(&format!("download {} copy", quoted(&file)));
     leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
-        trouble.starts_with(&format!("no owner can be reached: {owner}: "))
+        trouble.starts_with(&format!("no owner can be reached: {seed}: "))
     });
 }

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A peer that starts to download the torrent and asks `tracker` for owners.
+/// A peer that starts to download the torrent and asks `tracker` for seeds.
 pub(crate) fn start_download(sandbox: &Sandbox, tracker: SocketAddr) -> Peer {
     set_only_tracker(sandbox, tracker);
     let mut peer = sandbox.debug_peer("leech", &[]);
@@ -129,7 +129,7 @@ fn redirects_in_a_circle_end_as_a_failed_announce() {
 }
 
 #[test]
-fn no_interval_makes_a_peer_announce_without_a_pause() {
+fn a_peer_pauses_between_announces_whatever_the_interval() {
     for interval in [
         "i0e",
         "i-1e",
@@ -167,8 +167,8 @@ fn no_interval_makes_a_peer_announce_without_a_pause() {
 fn a_tracker_that_never_answers_delays_neither_commands_nor_other_trackers() {
     let sandbox = Sandbox::new();
     let mute = listen_tcp(|mut link, _| link.read_to_end());
-    let owner = honest_seed(&TORRENT, "owner");
-    let good = tracker_naming(&[owner]);
+    let seed = honest_seed(&TORRENT, "seed");
+    let good = tracker_naming(&[seed]);
     fs::write(sandbox.tracker_info(), format!("{mute}\n{good}\n")).unwrap();
     let mut peer = sandbox.debug_peer("leech", &[]);
     let file = TORRENT.write(&sandbox, "share.torrent");
@@ -178,9 +178,9 @@ fn a_tracker_that_never_answers_delays_neither_commands_nor_other_trackers() {
 }
 
 #[test]
-fn impossible_addresses_are_skipped_and_the_real_owner_is_found() {
+fn impossible_addresses_are_skipped_and_the_real_seed_is_found() {
     let sandbox = Sandbox::new();
-    let owner = honest_seed(&TORRENT, "owner");
+    let seed = honest_seed(&TORRENT, "seed");
     let unreachable = [
         "0.0.0.0:0",
         "0.0.0.0:6881",
@@ -199,7 +199,7 @@ fn impossible_addresses_are_skipped_and_the_real_owner_is_found() {
         let port = port.split(['&', ' ']).next().unwrap().parse().unwrap();
         let all = [
             unreachable.as_slice(),
-            &[SocketAddr::from(([127, 0, 0, 1], port)), owner],
+            &[SocketAddr::from(([127, 0, 0, 1], port)), seed],
         ]
         .concat();
         Some(http_response(&announce_answer("i60e", &compact(&all))))
@@ -210,16 +210,16 @@ fn impossible_addresses_are_skipped_and_the_real_owner_is_found() {
     let own = peer.process.address;
     assert_eq!(
         peer.shown_download("share")["from"],
-        serde_json::json!({ owner.to_string(): TORRENT.content.len() })
+        serde_json::json!({ seed.to_string(): TORRENT.content.len() })
     );
     wait_for_log_line(&peer.log, &[&format!("{own} is this peer itself")]);
 }
 
 #[test]
-fn twenty_thousand_unreachable_peers_do_not_hide_an_owner() {
+fn twenty_thousand_unreachable_peers_do_not_hide_a_seed() {
     let sandbox = Sandbox::new();
-    let owner = honest_seed(&TORRENT, "owner");
-    let mut named_peers = vec![owner];
+    let seed = honest_seed(&TORRENT, "seed");
+    let mut named_peers = vec![seed];
     // Nothing listens at these loopback addresses: each call is refused at once.
     named_peers.extend(
         (0..20_000u32)
@@ -234,7 +234,7 @@ fn twenty_thousand_unreachable_peers_do_not_hide_an_owner() {
 fn a_tracker_added_to_tracker_info_later_is_asked() {
     let sandbox = Sandbox::new();
     let mut peer = leech(&sandbox, "leech", &TORRENT);
-    set_only_tracker(&sandbox, tracker_naming(&[honest_seed(&TORRENT, "owner")]));
+    set_only_tracker(&sandbox, tracker_naming(&[honest_seed(&TORRENT, "seed")]));
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
 }

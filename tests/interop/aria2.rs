@@ -2,8 +2,8 @@
 
 use super::contents::{self, NAMES, assert_same};
 use super::exchange::{
-    OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer, make,
-    peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
+    OtherClient, Swarm, TrackerProtocol, client_fetches_by_magnet_link, client_fetches_from_peer,
+    make, peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
 };
 use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
 use crate::common::process::KilledOnDrop;
@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// The processes of downloads end when they are complete; those of seeds do not.
+/// The process of a download ends when the download is complete. The process of a seed goes on.
 pub(crate) struct Aria2 {
     home: PathBuf,
     downloads: Vec<KilledOnDrop>,
@@ -84,13 +84,13 @@ impl OtherClient for Aria2 {
     }
 }
 
-fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, TrackerProtocol)) {
     if !are_installed(&[Program::Aria2]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
     let mut aria2 = Aria2::new(&swarm);
-    exchange(&swarm, &mut aria2, Over::Http);
+    exchange(&swarm, &mut aria2, TrackerProtocol::Http);
 }
 
 #[test]
@@ -134,7 +134,11 @@ fn aria2_and_a_peer_fetch_from_a_web_seed() {
     for name in NAMES {
         let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
         let file = owned.join(name);
-        make(&file, &Over::Http.url(swarm.tracker.address), &torrent);
+        make(
+            &file,
+            &TrackerProtocol::Http.url(swarm.tracker.address),
+            &torrent,
+        );
         let mut bytes = fs::read(&torrent).unwrap();
         assert_eq!(bytes.pop(), Some(b'e'));
         // The URL of a folder ends before its name.

@@ -1,5 +1,5 @@
-//! Exchanges between peers, with a pieceful tracker, and another client: in both directions, by
-//! torrent and by magnet link.
+//! Downloads between a peer and another client: in both directions, by torrent and by magnet link.
+//! The tracker is a pieceful tracker.
 
 use super::contents::{self, EMPTY, NAMES, assert_same};
 use super::programs::wait_for_answer;
@@ -62,14 +62,14 @@ pub(crate) fn make_with(path: &Path, url: &str, torrent: &Path, more: &[&str]) {
     assert_eq!(created.code, Some(0), "{created:?}");
 }
 
-/// How clients reach the tracker.
+/// The protocol of announces to the tracker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Over {
+pub(crate) enum TrackerProtocol {
     Http,
     Udp,
 }
 
-impl Over {
+impl TrackerProtocol {
     /// The announce URL of a tracker.
     pub(crate) fn url(self, tracker: SocketAddr) -> String {
         let scheme = match self {
@@ -175,8 +175,12 @@ pub(crate) fn wait_for_peer(peer: &mut Peer) {
 }
 
 /// The client downloads all content from a peer that the tracker names.
-pub(crate) fn client_fetches_from_peer(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
-    let url = over.url(swarm.tracker.address);
+pub(crate) fn client_fetches_from_peer(
+    swarm: &Swarm,
+    client: &mut dyn OtherClient,
+    protocol: TrackerProtocol,
+) {
+    let url = protocol.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let torrents = NAMES.map(|name| swarm.send(&mut seed, &owned.join(name), &url));
@@ -189,8 +193,12 @@ pub(crate) fn client_fetches_from_peer(swarm: &Swarm, client: &mut dyn OtherClie
 }
 
 /// A peer downloads all content from the client that the tracker names.
-pub(crate) fn peer_fetches_from_client(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
-    let url = over.url(swarm.tracker.address);
+pub(crate) fn peer_fetches_from_client(
+    swarm: &Swarm,
+    client: &mut dyn OtherClient,
+    protocol: TrackerProtocol,
+) {
+    let url = protocol.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let torrents = NAMES.map(|name| {
         let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
@@ -220,9 +228,9 @@ pub(crate) fn magnet_link(torrent: &Path, url: &str) -> String {
 pub(crate) fn client_fetches_by_magnet_link(
     swarm: &Swarm,
     client: &mut dyn OtherClient,
-    over: Over,
+    protocol: TrackerProtocol,
 ) {
-    let url = over.url(swarm.tracker.address);
+    let url = protocol.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let links =
@@ -236,8 +244,12 @@ pub(crate) fn client_fetches_by_magnet_link(
 }
 
 /// A peer downloads all content from the client by magnet link.
-pub(crate) fn peer_fetches_by_magnet_link(swarm: &Swarm, client: &mut dyn OtherClient, over: Over) {
-    let url = over.url(swarm.tracker.address);
+pub(crate) fn peer_fetches_by_magnet_link(
+    swarm: &Swarm,
+    client: &mut dyn OtherClient,
+    protocol: TrackerProtocol,
+) {
+    let url = protocol.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let links = NAMES.map(|name| {
         let torrent = swarm.sandbox.path(&format!("{name}.torrent"));

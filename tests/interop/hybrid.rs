@@ -2,8 +2,8 @@
 
 use super::contents::{self, NAMES};
 use super::exchange::{
-    OtherClient, Over, Swarm, assert_client_has_all, magnet_link, peer_fetches_by_magnet_link,
-    peer_fetches_from_client,
+    OtherClient, Swarm, TrackerProtocol, assert_client_has_all, magnet_link,
+    peer_fetches_by_magnet_link, peer_fetches_from_client,
 };
 use super::libtorrent::Libtorrent;
 use super::programs::{Program, are_installed};
@@ -45,13 +45,13 @@ impl OtherClient for Hybrids {
     }
 }
 
-fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over)) {
+fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, TrackerProtocol)) {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
     let mut libtorrent = Hybrids(Libtorrent::start(&swarm, &json!({})));
-    exchange(&swarm, &mut libtorrent, Over::Http);
+    exchange(&swarm, &mut libtorrent, TrackerProtocol::Http);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn fetch_from_peer(
     client: &mut dyn OtherClient,
     fetch: fn(&mut dyn OtherClient, &Path, &str, &Path),
 ) {
-    let url = Over::Http.url(swarm.tracker.address);
+    let url = TrackerProtocol::Http.url(swarm.tracker.address);
     let owned = contents::write(&swarm.sandbox);
     let mut seed = swarm.peer("seed", &[]);
     let torrents: [PathBuf; 4] = NAMES.map(|name| {

@@ -2,7 +2,7 @@
 
 use super::contents::{self, assert_same};
 use super::exchange::{
-    OtherClient, Over, Swarm, assert_no_complaints, assert_no_warnings,
+    OtherClient, Swarm, TrackerProtocol, assert_no_complaints, assert_no_warnings,
     client_fetches_by_magnet_link, client_fetches_from_peer, magnet_link,
     peer_fetches_by_magnet_link, peer_fetches_from_client, wait_for_peer,
 };
@@ -97,74 +97,82 @@ impl OtherClient for Libtorrent {
     }
 }
 
-type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
+type Exchange = fn(&Swarm, &mut dyn OtherClient, TrackerProtocol);
 
-fn run_exchange(exchange: Exchange, over: Over, settings: &Value) {
-    run_exchange_on("127.0.0.1", exchange, over, settings);
+fn run_exchange(exchange: Exchange, protocol: TrackerProtocol, settings: &Value) {
+    run_exchange_on("127.0.0.1", exchange, protocol, settings);
 }
 
-fn run_exchange_on(ip: &str, exchange: Exchange, over: Over, settings: &Value) {
+fn run_exchange_on(ip: &str, exchange: Exchange, protocol: TrackerProtocol, settings: &Value) {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
     let swarm = Swarm::new(ip);
     let mut libtorrent = Libtorrent::start(&swarm, settings);
-    exchange(&swarm, &mut libtorrent, over);
+    exchange(&swarm, &mut libtorrent, protocol);
 }
 
-fn run_exchange_on_ipv6(exchange: Exchange, over: Over) {
+fn run_exchange_on_ipv6(exchange: Exchange, protocol: TrackerProtocol) {
     let settings = json!({"listen_interfaces": "[::1]:0"});
-    run_exchange_on("::1", exchange, over, &settings);
+    run_exchange_on("::1", exchange, protocol, &settings);
 }
 
 #[test]
-fn libtorrent_fetches_from_a_peer_over_http() {
-    run_exchange(client_fetches_from_peer, Over::Http, &json!({}));
+fn libtorrent_fetches_from_a_peer_with_an_http_tracker() {
+    run_exchange(client_fetches_from_peer, TrackerProtocol::Http, &json!({}));
 }
 
 #[test]
-fn libtorrent_fetches_from_a_peer_over_udp() {
-    run_exchange(client_fetches_from_peer, Over::Udp, &json!({}));
+fn libtorrent_fetches_from_a_peer_with_a_udp_tracker() {
+    run_exchange(client_fetches_from_peer, TrackerProtocol::Udp, &json!({}));
 }
 
 #[test]
-fn a_peer_fetches_from_libtorrent_over_http() {
-    run_exchange(peer_fetches_from_client, Over::Http, &json!({}));
+fn a_peer_fetches_from_libtorrent_with_an_http_tracker() {
+    run_exchange(peer_fetches_from_client, TrackerProtocol::Http, &json!({}));
 }
 
 #[test]
-fn a_peer_fetches_from_libtorrent_over_udp() {
-    run_exchange(peer_fetches_from_client, Over::Udp, &json!({}));
+fn a_peer_fetches_from_libtorrent_with_a_udp_tracker() {
+    run_exchange(peer_fetches_from_client, TrackerProtocol::Udp, &json!({}));
 }
 
 #[test]
 fn libtorrent_fetches_by_magnet_link_from_a_peer() {
-    run_exchange(client_fetches_by_magnet_link, Over::Http, &json!({}));
+    run_exchange(
+        client_fetches_by_magnet_link,
+        TrackerProtocol::Http,
+        &json!({}),
+    );
 }
 
 #[test]
 fn a_peer_fetches_by_magnet_link_from_libtorrent() {
-    run_exchange(peer_fetches_by_magnet_link, Over::Udp, &json!({}));
+    run_exchange(
+        peer_fetches_by_magnet_link,
+        TrackerProtocol::Udp,
+        &json!({}),
+    );
 }
 
 #[test]
-fn libtorrent_fetches_from_a_peer_on_ipv6_over_udp() {
-    run_exchange_on_ipv6(client_fetches_from_peer, Over::Udp);
+fn libtorrent_fetches_from_a_peer_on_ipv6_with_a_udp_tracker() {
+    run_exchange_on_ipv6(client_fetches_from_peer, TrackerProtocol::Udp);
 }
 
 #[test]
-fn a_peer_fetches_from_libtorrent_on_ipv6_over_udp() {
-    run_exchange_on_ipv6(peer_fetches_from_client, Over::Udp);
+fn a_peer_fetches_from_libtorrent_on_ipv6_with_a_udp_tracker() {
+    run_exchange_on_ipv6(peer_fetches_from_client, TrackerProtocol::Udp);
 }
 
 #[test]
 fn libtorrent_fetches_by_magnet_link_from_a_peer_on_ipv6() {
-    run_exchange_on_ipv6(client_fetches_by_magnet_link, Over::Udp);
+    run_exchange_on_ipv6(client_fetches_by_magnet_link, TrackerProtocol::Udp);
 }
 
 #[test]
 fn a_peer_fetches_by_magnet_link_from_libtorrent_on_ipv6() {
-    run_exchange_on_ipv6(peer_fetches_by_magnet_link, Over::Http);
+    run_exchange_on_ipv6(peer_fetches_by_magnet_link, TrackerProtocol::Http);
 }
 
 /// Content whose download takes a while: one file of many blocks, and one folder of many files.
@@ -222,7 +230,7 @@ fn a_peer_finds_another_peer_that_libtorrent_names() {
             &swarm.sandbox.path("leech").join(name),
         );
     }
-    // libtorrent names the leech to the seed too, so that either may have called.
+    // libtorrent also names the leech to the seed. So either of the two may have called the other.
     let log = swarm.log("leech");
     assert!(log.contains("(pieceful "), "{log}");
     assert_no_warnings(&swarm, "leech");
@@ -255,16 +263,16 @@ fn libtorrent_finds_another_peer_that_a_peer_names() {
     drop(seed);
 }
 
-/// By default libtorrent tries uTP first, for which a peer does not listen, and refuses calls of
-/// the peer meanwhile.
+/// By default libtorrent first tries uTP, for which a peer does not listen. Meanwhile libtorrent
+/// refuses calls of the peer.
 #[test]
 fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     let settings = json!({"enable_outgoing_utp": true});
-    run_exchange(client_fetches_from_peer, Over::Http, &settings);
+    run_exchange(client_fetches_from_peer, TrackerProtocol::Http, &settings);
 }
 
-/// The offsets of the marks in the large file, around those at which 32-bit arithmetic would
-/// overflow.
+/// The offsets of the marks in the large file: at its start and its end, and across 2 GiB and
+/// 4 GiB, where 32-bit arithmetic would overflow.
 const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LARGE - 6];
 /// The length of the large file.
 const LARGE: u64 = (4 << 30) + 54_321;
@@ -293,7 +301,7 @@ fn check_and_remove_large_file(path: PathBuf) {
 
 /// The file is sparse, larger than 4 GiB, and has [`MARKS`].
 #[test]
-fn offsets_past_32_bits_arrive_in_both_directions() {
+fn bytes_past_4_gib_arrive_in_both_directions() {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
@@ -304,7 +312,11 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
     write_large_file(&holes);
 
     let mut seed = swarm.peer("seed", &[]);
-    let torrent = swarm.send(&mut seed, &holes, &Over::Http.url(swarm.tracker.address));
+    let torrent = swarm.send(
+        &mut seed,
+        &holes,
+        &TrackerProtocol::Http.url(swarm.tracker.address),
+    );
     swarm.wait_for_announced_peers(1);
     let mut theirs = Libtorrent::start(&swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");
@@ -333,7 +345,7 @@ fn offsets_past_32_bits_arrive_in_both_directions() {
 /// A peer does not support obfuscated handshakes. Its log says so when libtorrent calls, and when
 /// the peer calls libtorrent.
 #[test]
-fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
+fn the_log_names_the_reason_if_libtorrent_insists_on_encryption() {
     if !are_installed(&[Program::Libtorrent]) {
         return;
     }
@@ -341,7 +353,11 @@ fn libtorrent_that_insists_on_encryption_is_named_in_the_log() {
     let file = swarm.sandbox.file("owned/file", 300_000, 1);
     let settings = json!({"out_enc_policy": 0, "in_enc_policy": 0});
     let mut seed = swarm.peer("seed", &[]);
-    let torrent = swarm.send(&mut seed, &file, &Over::Http.url(swarm.tracker.address));
+    let torrent = swarm.send(
+        &mut seed,
+        &file,
+        &TrackerProtocol::Http.url(swarm.tracker.address),
+    );
     swarm.wait_for_announced_peers(1);
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.fetch(&torrent, &swarm.sandbox.folder("copies"));

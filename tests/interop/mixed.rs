@@ -2,7 +2,9 @@
 
 use super::aria2::Aria2;
 use super::contents::assert_same;
-use super::exchange::{OtherClient, Over, Swarm, assert_no_warnings, make_with, wait_for_peer};
+use super::exchange::{
+    OtherClient, Swarm, TrackerProtocol, assert_no_warnings, make_with, wait_for_peer,
+};
 use super::libtorrent::Libtorrent;
 use super::programs::{DISK, Program, are_installed, wait_for_answer};
 use super::rqbit::Rqbit;
@@ -43,7 +45,7 @@ fn run_swarm() -> u64 {
     let swarm = Swarm::new("127.0.0.1");
     let file = swarm.sandbox.file("owned/file", LENGTH, 1);
     let torrent = swarm.sandbox.path("file.torrent");
-    let url = Over::Http.url(swarm.tracker.address);
+    let url = TrackerProtocol::Http.url(swarm.tracker.address);
     make_with(&file, &url, &torrent, &["--piece-length", "64K"]);
 
     // Transmission calls no peer on loopback, so it starts first, and the others call it. It keeps
@@ -66,7 +68,7 @@ fn run_swarm() -> u64 {
     let mut rqbit = Rqbit::new(&swarm);
     rqbit.fetch(&torrent, &swarm.sandbox.folder("of rqbit"));
     wait_for_leeches(&swarm, 6);
-    // The seed is slower than the leeches are among each other, on a busy machine too.
+    // Even on a busy machine, the seed is slower than the leeches among each other.
     let mut seed = swarm.peer("seed", &["--up", "256K"]);
     let owned = file.parent().unwrap();
     seed.run(&format!(

@@ -2,7 +2,8 @@
 
 use super::contents::{self, NAMES, assert_same};
 use super::exchange::{
-    OtherClient, Over, Swarm, assert_no_complaints, assert_no_warnings, make, wait_for_peer,
+    OtherClient, Swarm, TrackerProtocol, assert_no_complaints, assert_no_warnings, make,
+    wait_for_peer,
 };
 use super::libtorrent::Libtorrent;
 use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
@@ -71,14 +72,14 @@ fn info_hash(torrent: &Path) -> String {
 
 /// All content, its torrents with opentracker as the only tracker, and that tracker. The pieceful
 /// tracker is not used.
-fn swarm(over: Over) -> (Swarm, Opentracker, [PathBuf; 4]) {
+fn swarm(protocol: TrackerProtocol) -> (Swarm, Opentracker, [PathBuf; 4]) {
     let swarm = Swarm::new("127.0.0.1");
     swarm.clear_tracker_info();
     let owned = contents::write(&swarm.sandbox);
     let address = SocketAddr::new(swarm.ip, free_port(swarm.ip));
     let torrents = NAMES.map(|name| {
         let torrent = swarm.sandbox.path(&format!("{name}.torrent"));
-        make(&owned.join(name), &over.url(address), &torrent);
+        make(&owned.join(name), &protocol.url(address), &torrent);
         torrent
     });
     let tracker = Opentracker::start(&swarm, address, &torrents);
@@ -86,11 +87,11 @@ fn swarm(over: Over) -> (Swarm, Opentracker, [PathBuf; 4]) {
 }
 
 /// A peer seeds; another peer and libtorrent download.
-fn peer_seeds(over: Over) {
+fn peer_seeds(protocol: TrackerProtocol) {
     if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
-    let (swarm, tracker, torrents) = swarm(over);
+    let (swarm, tracker, torrents) = swarm(protocol);
     let mut seed = swarm.peer("seed", &[]);
     for torrent in &torrents {
         // The peer has the content already and only verifies it.
@@ -103,11 +104,11 @@ fn peer_seeds(over: Over) {
 }
 
 /// libtorrent seeds; a peer and another libtorrent download.
-fn libtorrent_seeds(over: Over) {
+fn libtorrent_seeds(protocol: TrackerProtocol) {
     if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
-    let (swarm, tracker, torrents) = swarm(over);
+    let (swarm, tracker, torrents) = swarm(protocol);
     let mut seed = Libtorrent::start(&swarm, &json!({}));
     for torrent in &torrents {
         seed.seed(torrent, &swarm.owned);
@@ -137,21 +138,21 @@ fn both_fetch(swarm: &Swarm, torrents: &[PathBuf]) {
 }
 
 #[test]
-fn a_peer_seeds_and_libtorrent_and_a_peer_fetch_over_http() {
-    peer_seeds(Over::Http);
+fn libtorrent_and_a_peer_fetch_from_another_peer_with_an_http_tracker() {
+    peer_seeds(TrackerProtocol::Http);
 }
 
 #[test]
-fn a_peer_seeds_and_libtorrent_and_a_peer_fetch_over_udp() {
-    peer_seeds(Over::Udp);
+fn libtorrent_and_a_peer_fetch_from_another_peer_with_a_udp_tracker() {
+    peer_seeds(TrackerProtocol::Udp);
 }
 
 #[test]
-fn libtorrent_seeds_and_libtorrent_and_a_peer_fetch_over_http() {
-    libtorrent_seeds(Over::Http);
+fn libtorrent_and_a_peer_fetch_from_another_libtorrent_with_an_http_tracker() {
+    libtorrent_seeds(TrackerProtocol::Http);
 }
 
 #[test]
-fn libtorrent_seeds_and_libtorrent_and_a_peer_fetch_over_udp() {
-    libtorrent_seeds(Over::Udp);
+fn libtorrent_and_a_peer_fetch_from_another_libtorrent_with_a_udp_tracker() {
+    libtorrent_seeds(TrackerProtocol::Udp);
 }

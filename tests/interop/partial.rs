@@ -1,6 +1,6 @@
 //! Partial seeds (BEP 21): a peer that has all chosen files and not the whole share.
 
-use super::exchange::{Over, Swarm, assert_no_warnings, wait_for_peer};
+use super::exchange::{Swarm, TrackerProtocol, assert_no_warnings, wait_for_peer};
 use super::libtorrent::Libtorrent;
 use super::programs::{Program, are_installed, wait_for_answer};
 use crate::common::web_server::{WebServer, send_whole};
@@ -18,7 +18,11 @@ fn libtorrent_fetches_from_a_partial_seed_and_sees_that_it_only_uploads() {
     swarm.sandbox.file("owned/set/b.bin", 2_000_003, 2);
     let set = swarm.owned.join("set");
     let mut seed = swarm.peer("seed", &[]);
-    let torrent = swarm.send(&mut seed, &set, &Over::Http.url(swarm.tracker.address));
+    let torrent = swarm.send(
+        &mut seed,
+        &set,
+        &TrackerProtocol::Http.url(swarm.tracker.address),
+    );
     swarm.wait_for_announced_peers(1);
     let mut partial = swarm.peer("partial", &[]);
     partial.run(&format!("download {} --only a.bin", torrent.display()));
@@ -26,8 +30,8 @@ fn libtorrent_fetches_from_a_partial_seed_and_sees_that_it_only_uploads() {
     seed.process.write_line("quit");
     seed.process.wait();
 
-    // By default libtorrent ends the link with a peer that only uploads and has nothing that it
-    // lacks.
+    // By default libtorrent ends the link with a peer that only uploads and has nothing that
+    // libtorrent lacks.
     let settings = json!({"close_redundant_connections": false});
     let mut theirs = Libtorrent::start(&swarm, &settings);
     theirs.add(&torrent, &swarm.sandbox.folder("copies"));

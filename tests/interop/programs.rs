@@ -65,8 +65,9 @@ impl Program {
     }
 }
 
-/// Whether all of these programs are installed. If not, reports what is missing, past the capture
-/// of the test's output. Panics if `PIECEFUL_INTEROP` requires one of the missing programs.
+/// Whether all of these programs are installed. If not, reports what is missing on standard error,
+/// although cargo captures the test's output. Panics if `PIECEFUL_INTEROP` requires one of the
+/// missing programs.
 pub(crate) fn are_installed(needed: &[Program]) -> bool {
     let missing: Vec<_> = needed
         .iter()

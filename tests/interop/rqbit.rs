@@ -1,7 +1,7 @@
 //! rqbit: one server for all torrents of a test, driven through its HTTP interface.
 
 use super::exchange::{
-    OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer,
+    OtherClient, Swarm, TrackerProtocol, client_fetches_by_magnet_link, client_fetches_from_peer,
     peer_fetches_by_magnet_link, peer_fetches_from_client,
 };
 use super::programs::{Program, are_installed, command, free_port, rqbit, wait_for_answer};
@@ -127,41 +127,44 @@ impl OtherClient for Rqbit {
     }
 }
 
-fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, Over), over: Over) {
+fn run_exchange(
+    exchange: fn(&Swarm, &mut dyn OtherClient, TrackerProtocol),
+    protocol: TrackerProtocol,
+) {
     if !are_installed(&[Program::Rqbit]) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
     let mut rqbit = Rqbit::new(&swarm);
-    exchange(&swarm, &mut rqbit, over);
+    exchange(&swarm, &mut rqbit, protocol);
 }
 
 #[test]
-fn rqbit_fetches_from_a_peer_over_http() {
-    run_exchange(client_fetches_from_peer, Over::Http);
+fn rqbit_fetches_from_a_peer_with_an_http_tracker() {
+    run_exchange(client_fetches_from_peer, TrackerProtocol::Http);
 }
 
 #[test]
-fn rqbit_fetches_from_a_peer_over_udp() {
-    run_exchange(client_fetches_from_peer, Over::Udp);
+fn rqbit_fetches_from_a_peer_with_a_udp_tracker() {
+    run_exchange(client_fetches_from_peer, TrackerProtocol::Udp);
 }
 
 #[test]
-fn a_peer_fetches_from_rqbit_over_http() {
-    run_exchange(peer_fetches_from_client, Over::Http);
+fn a_peer_fetches_from_rqbit_with_an_http_tracker() {
+    run_exchange(peer_fetches_from_client, TrackerProtocol::Http);
 }
 
 #[test]
-fn a_peer_fetches_from_rqbit_over_udp() {
-    run_exchange(peer_fetches_from_client, Over::Udp);
+fn a_peer_fetches_from_rqbit_with_a_udp_tracker() {
+    run_exchange(peer_fetches_from_client, TrackerProtocol::Udp);
 }
 
 #[test]
 fn rqbit_fetches_by_magnet_link_from_a_peer() {
-    run_exchange(client_fetches_by_magnet_link, Over::Http);
+    run_exchange(client_fetches_by_magnet_link, TrackerProtocol::Http);
 }
 
 #[test]
 fn a_peer_fetches_by_magnet_link_from_rqbit() {
-    run_exchange(peer_fetches_by_magnet_link, Over::Http);
+    run_exchange(peer_fetches_by_magnet_link, TrackerProtocol::Http);
 }

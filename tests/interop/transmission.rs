@@ -1,7 +1,7 @@
 //! Transmission: its daemon, driven through its JSON interface.
 
 use super::exchange::{
-    OtherClient, Over, Swarm, client_fetches_by_magnet_link, client_fetches_from_peer,
+    OtherClient, Swarm, TrackerProtocol, client_fetches_by_magnet_link, client_fetches_from_peer,
     peer_fetches_by_magnet_link, peer_fetches_from_client,
 };
 use super::programs::{Program, are_installed, command, free_port, wait_for_answer};
@@ -143,7 +143,7 @@ impl OtherClient for Transmission {
     }
 }
 
-type Exchange = fn(&Swarm, &mut dyn OtherClient, Over);
+type Exchange = fn(&Swarm, &mut dyn OtherClient, TrackerProtocol);
 
 /// Runs the exchange over HTTP, UDP and IPv6 at the same time, because the daemon announces late
 /// and unchokes only every ten seconds.
@@ -151,41 +151,41 @@ fn exchange_over_all(exchange: Exchange) {
     if !are_installed(&[Program::Transmission]) {
         return;
     }
-    let exchange_over = |ip, over| {
+    let exchange_with = |ip, protocol| {
         let swarm = Swarm::new(ip);
         let mut transmission = Transmission::start(&swarm);
-        exchange(&swarm, &mut transmission, over);
+        exchange(&swarm, &mut transmission, protocol);
     };
     thread::scope(|scope| {
-        for (ip, over) in [
-            ("127.0.0.1", Over::Http),
-            ("127.0.0.1", Over::Udp),
-            ("::1", Over::Http),
+        for (ip, protocol) in [
+            ("127.0.0.1", TrackerProtocol::Http),
+            ("127.0.0.1", TrackerProtocol::Udp),
+            ("::1", TrackerProtocol::Http),
         ] {
-            let thread = Builder::new().name(format!("{over:?} on {ip}"));
+            let thread = Builder::new().name(format!("{protocol:?} on {ip}"));
             thread
-                .spawn_scoped(scope, move || exchange_over(ip, over))
+                .spawn_scoped(scope, move || exchange_with(ip, protocol))
                 .unwrap();
         }
     });
 }
 
 #[test]
-fn transmission_fetches_from_a_peer_over_http_udp_and_ipv6() {
+fn transmission_fetches_from_a_peer_with_http_and_udp_trackers_and_on_ipv6() {
     exchange_over_all(client_fetches_from_peer);
 }
 
 #[test]
-fn a_peer_fetches_from_transmission_over_http_udp_and_ipv6() {
+fn a_peer_fetches_from_transmission_with_http_and_udp_trackers_and_on_ipv6() {
     exchange_over_all(peer_fetches_from_client);
 }
 
 #[test]
-fn transmission_fetches_by_magnet_link_from_a_peer_over_http_udp_and_ipv6() {
+fn transmission_fetches_by_magnet_link_from_a_peer_with_http_and_udp_trackers_and_on_ipv6() {
     exchange_over_all(client_fetches_by_magnet_link);
 }
 
 #[test]
-fn a_peer_fetches_by_magnet_link_from_transmission_over_http_udp_and_ipv6() {
+fn a_peer_fetches_by_magnet_link_from_transmission_with_http_and_udp_trackers_and_on_ipv6() {
     exchange_over_all(peer_fetches_by_magnet_link);
 }

@@ -119,7 +119,7 @@ fn assert_all_complete(leech: &mut Peer, sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
+fn a_complete_download_of_chosen_files_is_extended_and_no_piece_is_fetched_twice() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only '*.txt'");
@@ -163,7 +163,7 @@ fn a_finished_choice_is_extended_and_no_piece_is_fetched_twice() {
 }
 
 #[test]
-fn a_running_choice_is_extended_and_goes_on() {
+fn a_running_download_of_chosen_files_is_extended_and_goes_on() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let command = download(&mut leech, &sandbox, &SET, "--only a.txt --only sub/c.txt");
@@ -186,7 +186,7 @@ fn a_running_choice_is_extended_and_goes_on() {
     assert_bytes_kept(&mut leech);
     let second_serving = serve_pieces(&leech, &[11]);
     leech.wait_for_download("set", |download| download["bytes_done"] == 4 * 32_768);
-    // The choice becomes the whole share while a peer serves it.
+    // While a peer serves the leech, the choice becomes the whole share.
     download(&mut leech, &sandbox, &SET, "");
     assert_eq!(second_serving.join().unwrap(), BTreeSet::from([11]));
     leech.wait_for_state("set", "downloading");
@@ -226,13 +226,13 @@ fn the_refusal_of_an_extended_choice_names_the_obstacle_and_changes_nothing() {
         message(&refused).contains("d.bin exists already"),
         "{refused}"
     );
-    for restart in [false, true] {
-        if restart {
+    for after_restart in [false, true] {
+        if after_restart {
             leech.kill();
             leech = sandbox.debug_peer("leech", &[]);
         }
         leech.wait_for_state("set", "complete");
-        assert_eq!(offer(&leech), (vec![0, 1, 2], true), "restart {restart}");
+        assert_eq!(offer(&leech), (vec![0, 1, 2], true), "{after_restart}");
     }
     assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
     let found = files(&sandbox.path("leech"));
@@ -245,7 +245,7 @@ fn the_refusal_of_an_extended_choice_names_the_obstacle_and_changes_nothing() {
 }
 
 #[test]
-fn a_cancelled_extended_choice_and_a_stopped_share_leave_the_finished_files() {
+fn a_cancelled_extended_choice_and_a_stopped_share_keep_the_complete_files() {
     let sandbox = Sandbox::new();
     let (mut leech, command) = leech_with_a_txt(&sandbox);
     let set = sandbox.path("leech/set");
@@ -347,7 +347,7 @@ fn each_extended_choice_and_its_completion_are_announced() {
 }
 
 #[test]
-fn a_seed_sends_no_byte_twice_to_a_choice_that_is_extended() {
+fn a_seed_sends_no_byte_twice_to_a_peer_that_extends_its_choice() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     for (name, length) in [("a", 3_000_000), ("b", 2_500_000), ("c/d", 700_000)] {
@@ -404,7 +404,7 @@ fn a_choice_is_extended_while_the_metadata_is_unknown() {
 }
 
 #[test]
-fn after_force_matching_pieces_of_existing_files_are_used_for_an_extended_choice() {
+fn a_forced_choice_that_is_extended_uses_matching_pieces_of_existing_files() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.folder("leech/set");
@@ -434,7 +434,7 @@ fn after_force_matching_pieces_of_existing_files_are_used_for_an_extended_choice
 }
 
 #[test]
-fn a_removed_file_is_fetched_again_and_no_other() {
+fn only_a_removed_file_is_fetched_again() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let command = download(&mut leech, &sandbox, &SET, "");

@@ -124,7 +124,7 @@ fn assert_serves_no_edge_pieces(leech: &Peer) {
     assert_eq!(bits, [0b1100_0000, 0b0100_0000]);
 }
 
-/// Removes the parts file, which keeps the rest of the pieces at the edges.
+/// Removes the parts file, which has those bytes of the edge pieces that belong to other files.
 fn remove_parts_file(sandbox: &Sandbox) {
     let all = files(&sandbox.path("leech"));
     let hidden: Vec<_> = all.iter().filter(|name| name.starts_with('.')).collect();
@@ -176,7 +176,7 @@ fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts
 }
 
 #[test]
-fn with_a_magnet_link_files_are_chosen_once_the_metadata_is_known() {
+fn files_of_a_magnet_link_are_chosen_when_the_metadata_is_known() {
     let sandbox = Sandbox::new();
     // The metadata and the pieces come over different links.
     let metadata_peer = listen(&SET, "metadata", |mut link, _| {
@@ -282,7 +282,7 @@ fn a_damaged_chosen_file_fails_the_download_although_the_parts_file_is_intact() 
 }
 
 #[test]
-fn a_kill_during_a_choice_of_files_loses_no_verified_piece() {
+fn a_kill_during_a_download_of_chosen_files_loses_no_verified_piece() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only d.bin --only a.txt");
@@ -319,7 +319,7 @@ fn a_kill_during_a_choice_of_files_loses_no_verified_piece() {
 }
 
 #[test]
-fn a_choice_without_a_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
+fn a_choice_that_matches_no_file_is_refused_and_a_cancelled_choice_leaves_nothing() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let file = SET.write(&sandbox, "set.torrent");

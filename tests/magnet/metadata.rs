@@ -102,8 +102,8 @@ fn seed_of(sandbox: &Sandbox, torrent: &Torrent) -> Peer {
     peer
 }
 
-/// Sends the first piece of the metadata of `LONG`, waits for the requests of the others, and sends
-/// nothing more.
+/// Sends the first piece of the metadata of `LONG`, waits for the requests of the other pieces, and
+/// sends nothing more.
 fn serve_first_metadata_piece(link: &mut FakePeer) {
     let metadata = info_dictionary(&LONG);
     link.send(&extension_handshake(Some(metadata.len()), None));
@@ -189,7 +189,7 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
 }
 
 /// Six bad sources of metadata. Returns each address and what the log must say about it. `calls`
-/// counts the calls of the first one.
+/// counts the calls of the first source.
 fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |mut link, _| {
@@ -288,8 +288,8 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
         "download {}",
         magnet_link(&LONG, &peer_parameter(metadata_peer))
     ));
-    // The leech asks two of them. It ends the links of others at once, to keep places for peers
-    // that it calls.
+    // The leech asks two silent callers. It ends the links of other callers at once, to keep places
+    // for peers that it calls.
     let asked_callers: Vec<FakePeer> = (0..2)
         .map(|number| {
             let mut link = connect_silent_caller(&leech, number);
@@ -397,7 +397,7 @@ fn assert_all_metadata_is_served(link: &mut FakePeer, id: u8, metadata: &[u8]) {
 }
 
 #[test]
-fn metadata_is_served_at_most_twice_to_each_peer() {
+fn metadata_is_served_at_most_twice_over_one_link() {
     let sandbox = Sandbox::new();
     let leech = leech(&sandbox, "leech", &LONG);
     let metadata = info_dictionary(&LONG);
@@ -513,7 +513,7 @@ fn a_cancelled_magnet_search_is_forgotten() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert_eq!(hash.len(), 40, "an unsafe name is not shown");
+    assert_eq!(hash.len(), 40, "the unsafe name is shown");
     leech.run(&format!("cancel {hash}"));
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);

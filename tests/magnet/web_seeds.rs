@@ -61,7 +61,7 @@ fn a_file_comes_from_a_web_seed_in_long_ranges() {
     assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     let requests = server.requests();
     assert!(requests.iter().all(|request| request.path == "/some/file"));
-    // There are 39 blocks in twenty pieces.
+    // There are 40 blocks in twenty pieces.
     assert!(requests.len() <= 10, "{requests:?}");
     let requested: usize = requests
         .iter()
@@ -155,7 +155,7 @@ fn urls_and_redirects_are_repaired_as_browsers_do() {
 }
 
 #[test]
-fn a_coding_that_only_labels_the_file_is_ignored() {
+fn a_content_encoding_that_only_describes_the_file_is_ignored() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|request, _, stream| {
         let mut answer = Vec::new();
@@ -197,7 +197,7 @@ fn mirror_without(lacking: &'static [&str]) -> WebServer {
     })
 }
 
-/// How often a server was asked for a file.
+/// The number of requests for a file at a server.
 fn requests_for(server: &WebServer, file: &str) -> usize {
     let path = format!("/borders/{file}");
     let requests = server.requests();
@@ -208,7 +208,7 @@ fn requests_for(server: &WebServer, file: &str) -> usize {
 }
 
 #[test]
-fn a_file_that_is_missing_at_one_web_seed_is_left_out_there_only() {
+fn a_web_seed_that_lacks_a_file_is_not_asked_for_it_again_and_stays_in_use() {
     let sandbox = Sandbox::new();
     // Neither server has the whole piece at the border of the files 2 and 3.
     let (one, two) = (mirror_without(&["0", "3"]), mirror_without(&["2", "5"]));
@@ -477,7 +477,7 @@ fn start_download_with_part(
 }
 
 #[test]
-fn a_web_seed_that_reaches_the_missing_pieces_late_is_waited_for() {
+fn a_download_waits_for_a_web_seed_that_reaches_the_missing_pieces_late() {
     let sandbox = Sandbox::new();
     // This server ignores ranges, and it is slow until it has sent the pieces that the leech has
     // already. The test needs that time: there is no event to wait for.
@@ -498,7 +498,7 @@ fn a_web_seed_that_reaches_the_missing_pieces_late_is_waited_for() {
 }
 
 #[test]
-fn a_web_seed_whose_first_byte_comes_late_is_waited_for() {
+fn a_download_waits_for_a_web_seed_whose_first_byte_comes_late() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|request, number, stream| {
         if number == 0 {
@@ -515,7 +515,7 @@ fn a_web_seed_whose_first_byte_comes_late_is_waited_for() {
 }
 
 #[test]
-fn skipped_bytes_count_in_the_limit_and_reading_ends_with_the_download() {
+fn skipped_bytes_count_against_the_limit_and_reading_ends_with_the_download() {
     let sandbox = Sandbox::new();
     let server = WebServer::start(|_, _, stream| send_whole(stream, &TORRENT.content));
     // With the limit, the server needs a minute until it reaches the missing pieces.

@@ -19,7 +19,7 @@ fn states(status: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_login_goes_on_at_the_other_tracker_and_back() {
+fn a_login_goes_on_at_the_other_tracker_and_then_at_the_restarted_one() {
     let mut pair = Pair::new();
     let mut nik = pair.peer("nik", 1);
     create_and_log_in(&mut nik, "nik");
@@ -127,7 +127,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     nik.run("create_group last");
     let listed = nik.run("list_groups");
     assert_eq!(listed["groups"].as_array().unwrap().len(), created + 1);
-    // With room on the disk it serves again.
+    // With room on the disk, the first tracker serves again.
     pair.kill(1);
     pair.start(1, &[]);
     pair.wait_until_in_sync();
@@ -137,7 +137,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
 #[test]
 fn a_command_whose_answer_is_lost_takes_effect_once() {
     let mut pair = Pair::new();
-    let (between, mut nik, mut olga) = pair.peers_behind_proxy();
+    let (peer_proxy, mut nik, mut olga) = pair.peers_behind_proxy();
     let code = pair.invite_code();
     let invited = format!("create_user guest pw-of-guest --invite {code}");
     let steps = [
@@ -165,7 +165,7 @@ fn a_command_whose_answer_is_lost_takes_effect_once() {
     ];
     for (is_nik, command, logged) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        pair.run_without_first_answer(peer, &between, command, logged);
+        pair.run_without_first_answer(peer, &peer_proxy, command, logged);
         // The two logs together have the line once.
         let times: usize = [1, 2]
             .map(|number| pair.log(number).matches(logged).count())

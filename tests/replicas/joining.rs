@@ -109,7 +109,7 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     pair.start(2, &[]);
     pair.wait_until_in_sync();
     assert_eve_is_removed(&pair);
-    // Without another tracker, the operator may start it with `--alone`.
+    // Without another tracker, the operator may start the restored tracker with `--alone`.
     pair.kill(1);
     pair.kill(2);
     fs::remove_dir_all(pair.data(1)).unwrap();
@@ -157,7 +157,7 @@ fn a_tracker_with_an_older_copy_of_its_data_does_not_serve() {
 }
 
 #[test]
-fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_position_twice() {
+fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_write_number_twice() {
     let mut pair = Pair::new();
     let (mut nik, data, copy) = copy_registry(&mut pair);
     for name in ["g1", "g2"] {

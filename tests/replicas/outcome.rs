@@ -13,18 +13,22 @@ use std::thread;
 /// answers.
 struct PeerBehindProxy {
     peer: Peer,
-    between: Proxy,
+    peer_proxy: Proxy,
 }
 
 impl PeerBehindProxy {
     fn new(pair: &Pair, name: &str) -> Self {
-        let between = Proxy::new();
-        between.forward_to(pair.address(1));
+        let peer_proxy = Proxy::new();
+        peer_proxy.forward_to(pair.address(1));
         let info = pair.sandbox.path(&format!("{name}.txt"));
-        fs::write(&info, format!("{}\n{}\n", between.address, pair.address(2))).unwrap();
+        fs::write(
+            &info,
+            format!("{}\n{}\n", peer_proxy.address, pair.address(2)),
+        )
+        .unwrap();
         let (folder, state) = (pair.sandbox.folder(name), pair.sandbox.state(name));
         let peer = Peer::start(&folder, "127.0.0.1:0", &info, &state, &[]);
-        Self { peer, between }
+        Self { peer, peer_proxy }
     }
 
     /// Starts a command. The first tracker answers `before` other requests, then carries out the
@@ -36,12 +40,13 @@ impl PeerBehindProxy {
             self.peer.try_run("list_members nowhere");
             refusals() > earlier
         });
-        self.between.hold_answers_after(before);
+        self.peer_proxy.hold_answers_after(before);
         self.peer.process.write_line(command);
         pair.wait_for_log(1, done);
     }
 
-    fn end(&mut self) -> serde_json::Value {
+    /// Reads the object of the command.
+    fn read_result(&mut self) -> serde_json::Value {
         serde_json::from_str(&self.peer.process.line()).unwrap()
     }
 }
@@ -123,15 +128,15 @@ fn a_command_that_was_done_before_all_trackers_stalled_is_reported_as_done() {
         pause(&mut pair, number);
     }
     for behind in &peers {
-        behind.between.cut();
-        behind.between.mend();
+        behind.peer_proxy.cut();
+        behind.peer_proxy.mend();
     }
     thread::sleep(PAUSE);
     for number in [1, 2] {
         pair.tracker(number).signal("-CONT");
     }
     for (behind, (_, _, command, _)) in peers.iter_mut().zip(COMMANDS) {
-        let object = behind.end();
+        let object = behind.read_result();
         assert_eq!(object["ok"], true, "{command}: {object}");
     }
     pair.wait_until_in_sync();
@@ -159,8 +164,8 @@ fn an_unknown_outcome_is_reported_with_the_way_to_find_out() {
     behind.begin(&pair, 0, "create_group lab", "makes group lab");
     pair.kill(1);
     pair.kill(2);
-    behind.between.cut();
-    let object = behind.end();
+    behind.peer_proxy.cut();
+    let object = behind.read_result();
     assert_eq!(object["error"]["kind"], "unknown-outcome", "{object}");
     let message = object["error"]["message"].as_str().unwrap();
     assert!(message.contains("list_groups shows"), "{message}");

@@ -24,7 +24,7 @@ pub(crate) struct Pair {
     pub(crate) sandbox: Sandbox,
     pub(crate) proxy: Proxy,
     trackers: [Option<Process>; 2],
-    /// The present or last address of each tracker.
+    /// The address of each running tracker, or the last one of a stopped tracker.
     addresses: [SocketAddr; 2],
     /// The largest file that the next tracker may write, in KiB.
     limit: Option<u64>,
@@ -192,19 +192,23 @@ impl Pair {
     /// The peers of nik and olga. They reach the first tracker through a proxy, which can hold back
     /// its answers.
     pub(crate) fn peers_behind_proxy(&self) -> (Proxy, Peer, Peer) {
-        let between = Proxy::new();
-        between.forward_to(self.address(1));
+        let peer_proxy = Proxy::new();
+        peer_proxy.forward_to(self.address(1));
         let info = self.sandbox.tracker_info();
-        fs::write(&info, format!("{}\n{}\n", between.address, self.address(2))).unwrap();
+        fs::write(
+            &info,
+            format!("{}\n{}\n", peer_proxy.address, self.address(2)),
+        )
+        .unwrap();
         let [nik, olga] = ["nik", "olga"].map(|name| {
             let mut peer = self.sandbox.peer(name);
             create_and_log_in(&mut peer, name);
             peer
         });
-        (between, nik, olga)
+        (peer_proxy, nik, olga)
     }
 
-    /// Creates an account at a tracker and logs in to it there.
+    /// Creates an account at a tracker and logs in there.
     pub(crate) fn user(&self, number: usize, name: &str) -> User {
         let mut connection = self.connect(number);
         connection.ask(None, create_user_request(name)).unwrap();
@@ -265,12 +269,12 @@ impl Pair {
         wait_until(text, || self.log(number).contains(text));
     }
 
-    /// Runs a command at a peer. The first tracker executes it and logs `logged`, but the proxy
-    /// `between` loses the answer, so that the peer asks the second tracker.
+    /// Runs a command at a peer. The first tracker executes it and logs `logged`, but
+    /// `peer_proxy` loses the answer, so that the peer asks the second tracker.
     pub(crate) fn run_without_first_answer(
         &self,
         peer: &mut Peer,
-        between: &Proxy,
+        peer_proxy: &Proxy,
         command: &str,
         logged: &str,
     ) {
@@ -281,15 +285,15 @@ impl Pair {
             peer.try_run("list_members nowhere");
             refusals() > refusals_before
         });
-        // Before a request for which the tracker hashes a password, the peer sends one more, to see
-        // whether the tracker answers.
-        between.hold_answers_after(usize::from(command.contains("pw-of")));
+        // Before a request for which the tracker hashes a password, the peer sends another request,
+        // to see whether the tracker answers.
+        peer_proxy.hold_answers_after(usize::from(command.contains("pw-of")));
         peer.process.write_line(command);
         self.wait_for_log(1, logged);
-        between.cut();
+        peer_proxy.cut();
         let object: Value = serde_json::from_str(&peer.process.line()).unwrap();
         assert_eq!(object["ok"], true, "{command}: {object}");
-        between.mend();
+        peer_proxy.mend();
     }
 
     /// The certificate and key of the cluster.

@@ -111,7 +111,7 @@ impl UserAtBoth {
     }
 }
 
-/// Sends the request to create an account three times. There is one account, which uses up the
+/// Sends the same request to create an account three times. One account is created, and uses up the
 /// invite.
 fn create_nik_by_invite(pair: &mut Pair) {
     let code = pair.invite_code();
@@ -132,7 +132,8 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
     for part in &parts {
         nik.first.perform(part.clone());
     }
-    // The second tracker gets only the last part.
+    // The second tracker did not get the parts above. It reports success because it knows that the
+    // write was done.
     nik.perform_three_times(parts.last().unwrap());
     nik.perform_three_times(&parts[0]);
     let other_parts = nik.publish_in_parts("lab", new_write());
@@ -221,7 +222,7 @@ fn a_request_that_one_tracker_executed_and_replicated_is_not_executed_again() {
 #[test]
 fn a_command_that_both_trackers_executed_during_a_split_has_one_effect() {
     let mut pair = Pair::new();
-    let (between, mut nik, mut olga) = pair.peers_behind_proxy();
+    let (peer_proxy, mut nik, mut olga) = pair.peers_behind_proxy();
     let code = pair.invite_code();
     pair.connect(1)
         .ask(None, create_user_request_with_invite("ada", None))
@@ -250,7 +251,7 @@ fn a_command_that_both_trackers_executed_during_a_split_has_one_effect() {
     ];
     for (is_nik, command, logged) in steps {
         let peer = if is_nik { &mut nik } else { &mut olga };
-        pair.run_without_first_answer(peer, &between, command, logged);
+        pair.run_without_first_answer(peer, &peer_proxy, command, logged);
         for number in [1, 2] {
             let log = pair.log(number);
             assert_eq!(log.matches(logged).count(), 1, "{command} at {number}");

@@ -120,11 +120,11 @@ fn a_link_between_two_peers_that_only_upload_is_ended() {
 }
 
 #[test]
-fn a_leech_keeps_its_link_to_an_owner_that_only_uploads() {
+fn a_leech_keeps_its_link_to_a_seed_that_only_uploads() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
-    let mut owner = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "owner");
-    owner.send(&extension_handshake("d11:upload_onlyi1ee"));
-    serve_all(owner, &TORRENT);
+    let mut seed = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "seed");
+    seed.send(&extension_handshake("d11:upload_onlyi1ee"));
+    serve_all(seed, &TORRENT);
     leech.run("wait 30");
 }

@@ -98,12 +98,12 @@ fn downloads_run_at_their_limit_and_show_their_rate() {
         (0.85..1.15).contains(&shown_rate),
         "{shown_rate} MiB/s are shown"
     );
-    // The leech does not blame owners for data that it does not read.
+    // The leech does not blame seeds for data that it does not read.
     assert_eq!(log_line_with(&leech.log, &["delivers nothing"]), None);
 }
 
 #[test]
-fn a_download_with_a_very_low_limit_blames_no_owner_and_completes() {
+fn a_download_with_a_very_low_limit_blames_no_seed_and_completes() {
     let sandbox = Sandbox::new();
     let torrent = Torrent::new("share", 9 * BLOCK as usize, BLOCK as usize, 4);
     // All four links together get one block in two seconds, so each is silent for about 8 s. A seed

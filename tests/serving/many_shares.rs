@@ -1,7 +1,7 @@
 //! Peers with many shares: what they cost while nobody asks for them, and how many there may be.
 
 use crate::common::peer::{Peer, quoted};
-use crate::common::process::{processor_time, with_descriptors};
+use crate::common::process::{command_with_descriptor_limit, processor_time};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_for;
 use std::fs;
@@ -46,7 +46,7 @@ fn shares_that_nobody_asks_for_cost_hardly_any_processor_time() {
 /// A peer that may have at most 64 descriptors.
 fn peer_with_few_descriptors(sandbox: &Sandbox, name: &str) -> Peer {
     let (folder, info) = (sandbox.folder(name), sandbox.tracker_info());
-    let limited = |arguments: &[&str]| with_descriptors(&folder, arguments, 64);
+    let limited = |arguments: &[&str]| command_with_descriptor_limit(&folder, arguments, 64);
     Peer::start_with("127.0.0.1:0", &info, &sandbox.state(name), &[], limited)
 }
 
@@ -65,7 +65,7 @@ fn a_peer_may_have_more_shares_and_downloads_than_descriptors() {
     let shared = sandbox.folder("shared");
     let mut seed = peer_with_few_descriptors(&sandbox, "seed");
     for number in 0..SHARES {
-        // Every other share is a folder.
+        // Every second share is a folder.
         sandbox.file(&format!("shared/{number}"), 20_000, number);
         if number % 2 == 1 {
             fs::remove_file(shared.join(number.to_string())).unwrap();

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// The body of the tracker's scrape of one swarm.
+/// The tracker's answer to a scrape of one swarm.
 fn scrape(tracker: SocketAddr, info_hash: &str) -> String {
     let escaped: String = info_hash
         .as_bytes()
@@ -108,7 +108,7 @@ fn a_failed_download_can_be_started_again() {
         assert!(!folder.join("f").exists());
     }
     leech.run("cancel f");
-    // No record names the file that the pieces came from, so it stays.
+    // No record names the file that the pieces came from, so that file stays.
     let part = |entry: std::io::Result<fs::DirEntry>| {
         let name = entry.unwrap().file_name().into_string().unwrap();
         name.ends_with(".part").then_some(name)

@@ -86,7 +86,7 @@ fn a_second_peer_on_a_host_is_advised_to_take_another_port() {
 }
 
 #[test]
-fn errors_of_the_system_have_no_numbers() {
+fn messages_of_system_errors_contain_no_error_numbers() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let mut peer = sandbox.peer("nik");

@@ -7,7 +7,7 @@ use crate::common::terminal::Terminal;
 use std::fs;
 
 #[test]
-fn a_mistyped_option_starts_nothing_and_names_the_nearest() {
+fn a_mistyped_option_starts_nothing_and_the_error_names_the_nearest_option() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     sandbox.file("set/a.raw", 50_000, 1);

@@ -65,7 +65,7 @@ fn the_output_of_the_build_is_shown() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn the_error_names_a_missing_file() {
     let output = run_local(Path::new("/no/such/file"), &[]);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("/no/such/file"), "{output:?}");

@@ -106,7 +106,7 @@ impl Run {
         Self { sandbox, tracker }
     }
 
-    fn client(&self, number: u32, input: &str) -> Process {
+    fn start_client(&self, number: u32, input: &str) -> Process {
         let folder = self.sandbox.folder(&format!("client{number}"));
         fs::write(folder.join(format!("in{number}.txt")), input).unwrap();
         let (file, info) = (format!("in{number}.txt"), self.sandbox.tracker_info());
@@ -122,7 +122,7 @@ impl Run {
         Process::start(&folder, &arguments)
     }
 
-    fn output(&self, client: u32, name: &str) -> PathBuf {
+    fn output_path(&self, client: u32, name: &str) -> PathBuf {
         self.sandbox
             .path(&format!("client{client}/out/client{client}_{name}"))
     }
@@ -131,11 +131,11 @@ impl Run {
 #[test]
 fn a_client_that_never_reports_is_named_and_the_others_finish() {
     let run = Run::new(3, "1");
-    let owner = run.client(1, "1\na 2\nx\ny\n0\n");
-    let leech = run.client(2, "0\n1\na\n");
+    let owner = run.start_client(1, "1\na 2\nx\ny\n0\n");
+    let leech = run.start_client(2, "0\n1\na\n");
     assert_eq!(leech.wait().0.code(), Some(0));
     assert_eq!(owner.wait().0.code(), Some(0));
-    let copy = fs::read_to_string(run.output(2, "a")).unwrap();
+    let copy = fs::read_to_string(run.output_path(2, "a")).unwrap();
     assert_eq!(copy, "x\ny\n");
     let (status, errors) = run.tracker.wait();
     assert_eq!(status.code(), Some(1));
@@ -145,17 +145,17 @@ fn a_client_that_never_reports_is_named_and_the_others_finish() {
 #[test]
 fn a_client_that_dies_is_named_and_nobody_gets_files_that_only_it_owned() {
     let run = Run::new(3, "10");
-    let only_owner = run.client(1, "1\nalone 1\nx\n0\n");
-    let owner = run.client(2, "1\na 1\ny\n0\n");
+    let only_owner = run.start_client(1, "1\nalone 1\nx\n0\n");
+    let owner = run.start_client(2, "1\na 1\ny\n0\n");
     only_owner.signal("-STOP");
     // Client 1 may have reported already. It answers nothing from now on.
-    let leech = run.client(3, "0\n2\na\nalone\n");
+    let leech = run.start_client(3, "0\n2\na\nalone\n");
     only_owner.kill();
     let (status, errors) = leech.wait();
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(errors.contains("alone"), "{errors}");
-    assert_eq!(fs::read_to_string(run.output(3, "a")).unwrap(), "y\n");
-    assert!(!run.output(3, "alone").exists());
+    assert_eq!(fs::read_to_string(run.output_path(3, "a")).unwrap(), "y\n");
+    assert!(!run.output_path(3, "alone").exists());
     assert_eq!(owner.wait().0.code(), Some(0));
     let (status, errors) = run.tracker.wait();
     assert_eq!(status.code(), Some(1));
@@ -168,10 +168,10 @@ fn a_client_that_dies_is_named_and_nobody_gets_files_that_only_it_owned() {
 #[test]
 fn a_second_client_with_the_same_number_is_refused() {
     let run = Run::new(2, "60");
-    let first = run.client(1, "1\na 1\nx\n0\n");
-    let second = run.client(1, "1\na 1\nx\n0\n");
+    let first = run.start_client(1, "1\na 1\nx\n0\n");
+    let second = run.start_client(1, "1\na 1\nx\n0\n");
     // The tracker accepts one of the two and refuses the other. Client 2 lets the run end.
-    let client_2 = run.client(2, "0\n1\na\n");
+    let client_2 = run.start_client(2, "0\n1\na\n");
     assert_eq!(client_2.wait().0.code(), Some(0));
     let mut codes = [first.wait().0.code(), second.wait().0.code()];
     codes.sort();

@@ -49,7 +49,7 @@ pub(in crate::cli) struct CommandArguments {
     pub(in crate::cli) lines: Vec<String>,
     /// Whether the peer keeps running after the last command.
     pub(in crate::cli) stay: bool,
-    /// Whether the first command that fails is the last one.
+    /// Whether the peer ends after the first command that fails.
     pub(in crate::cli) fail_fast: bool,
 }
 

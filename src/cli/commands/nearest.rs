@@ -1,7 +1,7 @@
 //! Finds the command or option that was probably meant by a mistyped one.
 
-/// The word of `known` with the smallest edit distance to `typed`: at most 3, and at most half of
-/// its length.
+/// The word of `known` with the smallest edit distance to `typed`. `None` if that distance is more
+/// than 3, or more than half of the word's length.
 pub(super) fn nearest(
     typed: &str,
     known: impl Iterator<Item = &'static str>,

@@ -125,7 +125,7 @@ impl Account {
             Err(AccountError::Refused(refused))
                 if asks_for_requests && refused.kind == AccessErrorKind::BadRequest =>
             {
-                // This tracker has the version before, which sends no news about requests.
+                // This tracker has the previous version, which sends no news about requests.
                 self.on_old_tracker();
                 self.news_pages(&before, false)?
             }
@@ -159,7 +159,7 @@ impl Account {
     fn news_pages(
         &self,
         before: &SeenDecisions,
-        requests: bool,
+        with_requests: bool,
     ) -> Result<(Vec<DecisionEntry>, Option<SeenDecisions>), AccountError> {
         // Only the `seen` of the first page is stored. So a decision made between two pages is
         // returned next time.
@@ -167,7 +167,7 @@ impl Account {
         let news = self.pages(
             |after| AccessRequest::ListDecisions {
                 seen: before.clone(),
-                requests,
+                with_requests,
                 after,
             },
             |answer| match answer {

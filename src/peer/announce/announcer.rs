@@ -39,7 +39,7 @@ pub(crate) struct Announcer {
     http: HttpTrackers,
     udp: UdpTrackers,
     names: TrackerNames,
-    plan: Mutex<WatchedPlan>,
+    plan: Mutex<TimedPlan>,
     /// An announce may be due earlier than the threads know.
     earlier: Condvar,
     /// An announce has ended.
@@ -48,12 +48,12 @@ pub(crate) struct Announcer {
     ending: AtomicBool,
 }
 
-/// The plan, and when a thread looks at it next.
+/// The plan, and the time at which a thread looks at it next.
 #[derive(Debug, Default)]
-struct WatchedPlan {
+struct TimedPlan {
     plan: AnnouncePlan,
-    /// When the thread that waits for the next announce wakes, if one waits.
-    watched_until: Option<Instant>,
+    /// When the thread that waits for the next announce wakes. `None` if no thread waits for it.
+    next_wake: Option<Instant>,
 }
 
 impl Announcer {
@@ -111,7 +111,7 @@ impl Announcer {
             self.ending.store(true, Ordering::Relaxed);
             self.earlier.notify_all();
             // An announce in progress that arrives after `stopped` would list the peer again.
-            let is_in_progress = |state: &mut WatchedPlan| state.plan.has_announce_in_progress();
+            let is_in_progress = |state: &mut TimedPlan| state.plan.has_announce_in_progress();
             let waited = self
                 .settled
                 .wait_timeout_while(state, IN_PROGRESS_WAIT, is_in_progress);
@@ -171,19 +171,23 @@ impl Announcer {
             let longest = now + MAX_WAIT;
             let until = match state.plan.take(now) {
                 Ok(due) => {
-                    self.wake_if_unwatched(&state);
+                    self.wake_if_due_earlier(&state);
                     return Some(due);
                 }
                 Err(next) => next.map_or(longest, |next| next.min(longest)),
             };
-            let watches = state.watched_until.is_none_or(|watched| until < watched);
-            if watches {
-                state.watched_until = Some(until);
+            let waits_for_next = state.next_wake.is_none_or(|wake| until < wake);
+            if waits_for_next {
+                state.next_wake = Some(until);
             }
-            let pause = if watches { until - now } else { MAX_WAIT };
+            let pause = if waits_for_next {
+                until - now
+            } else {
+                MAX_WAIT
+            };
             state = recover(self.earlier.wait_timeout(state, pause)).0;
-            if watches && state.watched_until == Some(until) {
-                state.watched_until = None;
+            if waits_for_next && state.next_wake == Some(until) {
+                state.next_wake = None;
             }
         }
     }
@@ -192,14 +196,14 @@ impl Announcer {
     fn change<R>(&self, change: impl FnOnce(&mut AnnouncePlan, Instant) -> R) -> R {
         let mut state = lock(&self.plan);
         let result = change(&mut state.plan, Instant::now());
-        self.wake_if_unwatched(&state);
+        self.wake_if_due_earlier(&state);
         result
     }
 
-    /// Wakes a thread if none waits until the next announce is due.
-    fn wake_if_unwatched(&self, state: &WatchedPlan) {
+    /// Wakes a thread if the next announce is due earlier than a thread would wake.
+    fn wake_if_due_earlier(&self, state: &TimedPlan) {
         let next = state.plan.next();
-        if next.is_some_and(|next| state.watched_until.is_none_or(|watched| next < watched)) {
+        if next.is_some_and(|next| state.next_wake.is_none_or(|wake| next < wake)) {
             self.earlier.notify_one();
         }
     }

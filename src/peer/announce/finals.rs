@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 /// How long one announce may take. A tracker that does not answer gets no further one.
 const LIMIT: Duration = Duration::from_secs(3);
-/// Each announce extends the time limit of all by this.
+/// Each announce extends the time limit for all announces by this time.
 const EACH: Duration = Duration::from_millis(1);
-/// How long all may take, however many there are.
+/// The longest time limit for all announces, whatever their number.
 const MAX_LIMIT: Duration = Duration::from_secs(10);
 /// The maximum number of connections to one tracker. A distant tracker answers few announces a
 /// second over one connection.

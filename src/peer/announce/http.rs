@@ -248,7 +248,7 @@ fn tls(authorities: Vec<Certificate<'static>>) -> (TlsConfig, bool) {
     (tls, has_authorities)
 }
 
-/// The certificate authorities in the file named, else those that this system trusts. Empty if no
+/// The certificate authorities in the file `named`, else those that this system trusts. Empty if no
 /// file is found. Other content of the file is ignored.
 fn authorities(named: Option<OsString>) -> Vec<Certificate<'static>> {
     let places = match named.filter(|name| !name.is_empty()) {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     /// The answer to an announce to a TLS tracker whose certificate is for `name`. The peer trusts
-    /// the authority that signed it or, for a stranger, another one.
+    /// the authority that signed the certificate or, with `is_stranger`, another one.
     fn announce(name: &str, is_stranger: bool, listen: &str) -> AnnounceFailure {
         let authority = Authority::generate("test").unwrap();
         let server = TlsServer::new(authority.issue(name).unwrap()).unwrap();

@@ -341,8 +341,9 @@ impl AnnouncePlan {
         let tasks = self.schedule.tasks_of(info_hash);
         let mut tasks = tasks.filter(|(_, task)| !task.is_leaving()).peekable();
         if tasks.peek().is_none() {
-            let is_passed_over = swarm.tiers.is_empty() && !swarm.announced.tiers().is_empty();
-            let none = match (swarm.tiers.is_private(), is_passed_over) {
+            let has_only_unsupported =
+                swarm.tiers.is_empty() && !swarm.announced.tiers().is_empty();
+            let reason = match (swarm.tiers.is_private(), has_only_unsupported) {
                 (true, false) => "the torrent is private and names no tracker",
                 (false, false) => "neither the torrent nor TRACKER_INFO names a tracker",
                 (true, true) => "the torrent is private and names no http, https or udp tracker",
@@ -350,15 +351,15 @@ impl AnnouncePlan {
                     "the torrent names no http, https or udp tracker, and TRACKER_INFO names none"
                 }
             };
-            return Some(none.to_owned());
+            return Some(reason.to_owned());
         }
-        let (mut trouble, mut answers) = (None, false);
+        let (mut trouble, mut any_answers) = (None, false);
         for (url, task) in tasks {
-            if answers && task.reached() != Some(true) {
+            if any_answers && task.reached() != Some(true) {
                 continue;
             }
-            if !answers && task.reached() == Some(true) {
-                (answers, trouble) = (true, None);
+            if !any_answers && task.reached() == Some(true) {
+                (any_answers, trouble) = (true, None);
             }
             let shown = shown_trouble(task);
             trouble = shown

@@ -1,7 +1,7 @@
 //! The local address that announces leave from. Trackers record the address that an announce comes
-//! from, so this peer should listen there: the address of `--listen` if that is a single one, and
-//! an address of the same family in any case. A peer that listens in both families announces over
-//! both, if the tracker has addresses of both (BEP 7).
+//! from. So announces leave from an address on which this peer listens: if `--listen` names a
+//! single address, from that one; otherwise from one of the same family. A peer that listens in
+//! both families announces over both, if the tracker has addresses of both (BEP 7).
 //!
 //! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 

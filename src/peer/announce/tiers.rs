@@ -14,8 +14,9 @@
 //!   trackers of TRACKER_INFO are always announced to. Once a tracker of a torrent reports that it
 //!   is such a tracker, all trackers of the torrent are announced to.
 //!
-//! A private torrent (BEP 27) is announced to one tracker only, whichever it is, and to another
-//! only when that one fails. The peers that the former tracker returned are then dropped.
+//! A private torrent (BEP 27) is announced to one tracker only, even to one of this product. If
+//! this tracker fails, another one takes its place, and the peers that the former returned are
+//! dropped.
 //!
 //! In scope: the choice. The caller passes in the time and the results. Out of scope: when an
 //! announce is made (`schedule`).
@@ -57,7 +58,7 @@ pub(super) struct Tiers {
 
 impl Tiers {
     /// The tiers of a metainfo, each shuffled. Of duplicate URLs the first one is kept. Trackers of
-    /// other protocols, such as `wss://`, are passed over.
+    /// other protocols, such as `wss://`, are left out.
     pub(super) fn new(tiers: &[Vec<String>], policy: TierPolicy) -> Self {
         let mut seen = HashSet::new();
         let tiers = tiers.iter().map(|tier| {

@@ -9,7 +9,8 @@ impl Peer {
         let entries = self.transfers.sorted().into_iter();
         let downloads = entries.filter_map(|entry| match entry {
             SwarmEntry::Search(search) => Some(search.status()),
-            SwarmEntry::Transfer(transfer) => (transfer.plan.is_download() && transfer.plan.listed)
+            SwarmEntry::Transfer(transfer) => (transfer.plan.is_download()
+                && !transfer.plan.is_of_closed_run)
                 .then(|| transfer.download_status()),
         });
         downloads.collect()

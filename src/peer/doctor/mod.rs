@@ -17,9 +17,9 @@ use std::net::TcpListener;
 /// Makes all checks, one after the other, and passes each finding to `found` as soon as it is
 /// known. A tracker that does not answer takes 15 s at most.
 pub fn examine(options: &DoctorOptions, mut found: impl FnMut(Finding)) {
-    let uses_folder = options.folder.as_deref();
-    let is_running = uses_folder.is_some_and(StateFolder::is_in_use);
-    if let Some(folder) = uses_folder {
+    let folder = options.folder.as_deref();
+    let is_running = folder.is_some_and(StateFolder::is_in_use);
+    if let Some(folder) = folder {
         found(machine::state_folder(folder, is_running));
     }
     found(machine::current_folder());
@@ -30,7 +30,7 @@ pub fn examine(options: &DoctorOptions, mut found: impl FnMut(Finding)) {
     let Some(info) = trackers::read_tracker_info(&options.tracker_info, &mut found) else {
         return;
     };
-    let stored = match uses_folder.map(|folder| KnownCluster::new(folder).load()) {
+    let stored = match folder.map(|folder| KnownCluster::new(folder).load()) {
         Some(Ok(stored)) => stored,
         Some(Err(error)) => return found(Finding::fault(Check::Fingerprint, error, None)),
         None => None,

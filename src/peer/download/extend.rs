@@ -2,7 +2,7 @@
 //! of the former choice of files and the new one is wanted.
 //!
 //! In scope: what this does to the transfer. A new transfer replaces it, and starts with the pieces
-//! that are known to be good. Files of a finished choice stay under the final name
+//! that are known to be good. Files that were complete before stay under the final name
 //! (`storage/extend.rs`).
 //!
 //! The new record is written before the files are made, and restored if they cannot be made. So a
@@ -24,8 +24,8 @@ const EXTENDED: &str = "replaced by a download of more files of the same torrent
 
 impl PlannedDownload {
     /// Adds the choice of a failed transfer of the same share at the same place, so that nothing
-    /// stays half fetched in its folder. Also returns whether some of its files are under the final
-    /// name.
+    /// stays half fetched in its folder. Also returns whether some files of that transfer are under
+    /// the final name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
         let is_same_place =
             matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
@@ -55,7 +55,9 @@ impl PlannedDownload {
             return Err(already_here(former));
         };
         let selection = Selection::of(former.info(), &choice.only)?;
-        if former.plan.group.is_some() || !former.plan.listed || selection == *former.plan.selection
+        if former.plan.group.is_some()
+            || former.plan.is_of_closed_run
+            || selection == *former.plan.selection
         {
             return Err(already_here(former));
         }
@@ -66,8 +68,8 @@ impl PlannedDownload {
         let complete = matches!(recorded, RecordState::Complete { .. });
         let in_place = former.plan.extends || complete;
         let known_peers = former.plan.peers.iter();
-        let more = self.peers.iter();
-        let more = more.filter(|peer| !former.plan.peers.contains(peer));
+        let new_peers = self.peers.iter();
+        let new_peers = new_peers.filter(|peer| !former.plan.peers.contains(peer));
         let extended = Self {
             metainfo: former.plan.metainfo.clone(),
             place: self.place,
@@ -75,7 +77,7 @@ impl PlannedDownload {
                 force: former.plan.replaces && !complete,
                 ..choice
             },
-            peers: known_peers.chain(more).cloned().collect(),
+            peers: known_peers.chain(new_peers).cloned().collect(),
             replaces: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let place = RecordedPlace::of_transfer(former, &extended.place, complete);
@@ -145,7 +147,7 @@ fn resume_former(
     transfers: &Transfers,
     recorded: RecordState,
 ) -> Result<(), PeerError> {
-    if former.has_failed() {
+    if former.is_replaceable() {
         return Ok(());
     }
     // Its successor may have ended, or may still be in the map.

@@ -41,7 +41,7 @@ impl PlannedDownload {
         let info_hash = self.metainfo.info().info_hash();
         let known = services.transfers.entry(info_hash);
         let in_place = match known.filter(|_| self.replaces.is_none()) {
-            Some(SwarmEntry::Transfer(known)) if !known.has_failed() => {
+            Some(SwarmEntry::Transfer(known)) if !known.is_replaceable() => {
                 return self.extend(services, &known, progress);
             }
             Some(SwarmEntry::Transfer(known)) => {
@@ -50,7 +50,7 @@ impl PlannedDownload {
                 (self, in_place) = self.inherit_choice(&known);
                 in_place
             }
-            Some(search @ SwarmEntry::Search(_)) if !search.has_failed() => {
+            Some(search @ SwarmEntry::Search(_)) if !search.is_replaceable() => {
                 // Patterns that choose no file are an error, even if the share is here.
                 Selection::of(self.metainfo.info(), &self.choice.only)?;
                 return Err(already_error(&search));
@@ -62,8 +62,8 @@ impl PlannedDownload {
     }
 
     /// Starts the download. `in_place`: the files under the final name are known to be a part of
-    /// it. `recorded`: what the records say about its place. `known`: pieces that are known to be
-    /// good.
+    /// this download. `recorded`: what the records say about its place. `known`: pieces that are
+    /// known to be good.
     pub(crate) fn begin(
         mut self,
         services: &Services,
@@ -77,7 +77,7 @@ impl PlannedDownload {
             Some(SwarmEntry::Transfer(_)) | None => services.command.flag(),
         };
         // The former entry was cancelled meanwhile.
-        if former.as_ref().is_some_and(SwarmEntry::has_failed) {
+        if former.as_ref().is_some_and(SwarmEntry::is_replaceable) {
             return Err(PeerError::Stopping);
         }
         let transfers = &services.transfers;
@@ -160,7 +160,7 @@ pub(crate) fn enter(
     }
     let made = record_and_make(transfers, transfer, &opened);
     // If it was cancelled meanwhile, no record may stay.
-    if transfer.has_failed() {
+    if transfer.is_replaceable() {
         if transfers.entry(info_hash).is_none() {
             transfers.context.records.remove(info_hash)?;
         }
@@ -179,7 +179,7 @@ pub(crate) fn enter(
             return Err(error);
         }
     };
-    // What was known to be good in a file that had to be made is gone.
+    // A file that had to be made again has no good pieces.
     for piece in made
         .iter()
         .flat_map(|file| transfer.info().pieces_of_file(*file))
@@ -270,7 +270,8 @@ impl PlannedDownload {
     }
 
     /// Opens the files of a new download, or those of a partial one, or those that are under the
-    /// final name. `in_place`: the latter are known to be a part of this download.
+    /// final name. `in_place`: the files under the final name are known to be a part of this
+    /// download.
     fn open(
         &mut self,
         open: OpenDownload<'_>,
@@ -296,9 +297,9 @@ impl PlannedDownload {
                 &selection,
             ));
         }
-        let begun = self.open_in_place(open, &layout, &selection, in_place, interrupt)?;
-        if let Some(begun) = begun {
-            return Ok(begun);
+        let opened = self.open_in_place(open, &layout, &selection, in_place, interrupt)?;
+        if let Some(opened) = opened {
+            return Ok(opened);
         }
         if !self.choice.force {
             return Err(PeerError::OtherContent(path));
@@ -393,7 +394,7 @@ pub(crate) fn whole_at(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &AtomicBool,
 ) -> Result<Option<Store>, StoreError> {
-    // The files there are not those of the share.
+    // If one of these fails, the files there are not those of the share.
     let Ok(store) = Store::open(FileLayout::all(Arc::clone(info)), path) else {
         return Ok(None);
     };

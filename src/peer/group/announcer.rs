@@ -232,7 +232,7 @@ impl Trackers<Transfer> for MemberAnnouncer {
         self.announcer.trouble(info_hash)
     }
 
-    fn owner_trouble(&self, info_hash: InfoHash) -> Option<String> {
+    fn publisher_trouble(&self, info_hash: InfoHash) -> Option<String> {
         let has_changed = self.announcer.changed_files.has(info_hash);
         has_changed.then(|| "the owner's files have changed".to_owned())
     }

@@ -2,7 +2,7 @@
 //!
 //! `groups` holds the certificates and the barred users, `announcer` decides what is announced
 //! when, `client` makes announces and acts on the answers, `changed_files` finds out whether a
-//! share has no owner because its files have changed, `members` ends links to former members. Out
+//! share is not served because its files have changed, `members` ends links to former members. Out
 //! of scope: commands, the handshakes (`net`), and what a tracker decides.
 
 mod announcer;

@@ -250,7 +250,7 @@ fn accept_member(
     let member_connection = accept_group(Arc::clone(&socket), &[TLS_FIRST_BYTE], tls, limit)?;
     let handshake = exchange_inside_tls(context, served, &member_connection, limit);
     let handshake = handshake.map_err(|error| match error {
-        // It names the user itself.
+        // This error names the user already.
         error @ AcceptError::Admission(AdmissionError::Barred(_)) => error,
         error => AcceptError::OfMember {
             user: member_connection.member.user.clone(),

@@ -215,9 +215,9 @@ impl<'a> MessageReader<'a> {
         let mut left = length;
         self.begun.get_or_insert_with(Instant::now);
         loop {
-            let here = left.min(self.bytes.len());
-            self.bytes.drain(..here);
-            left -= here;
+            let buffered = left.min(self.bytes.len());
+            self.bytes.drain(..buffered);
+            left -= buffered;
             if left == 0 {
                 return Ok(());
             }

@@ -34,7 +34,7 @@ pub(super) fn write(
             }
         };
     }
-    // This reason counts only if the outbox was closed without one: it had overflowed.
+    // This reason counts only if the outbox was closed without a reason, because it overflowed.
     link.close("it does not read what it is sent");
 }
 

@@ -112,8 +112,8 @@ impl MagnetSearch {
         lock(&self.state).phase == Phase::Seeking
     }
 
-    /// Whether another attempt may replace it.
-    pub(crate) fn has_failed(&self) -> bool {
+    /// Whether another attempt may replace it, because it has failed.
+    pub(crate) fn is_replaceable(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Failed(_))
     }
 
@@ -176,7 +176,7 @@ impl MagnetSearch {
     pub(crate) fn status(&self) -> DownloadStatus {
         let tracker_trouble = self.trackers.trouble(self.info_hash());
         let state = lock(&self.state);
-        let trouble = || match state.contacts.known() {
+        let trouble = || match state.contacts.known_count() {
             0 => tracker_trouble,
             _ => state.contacts.last_failure().map(str::to_owned),
         };

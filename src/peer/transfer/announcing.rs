@@ -19,15 +19,15 @@ impl Transfer {
 
     /// The latest error of the transfer's trackers.
     pub(super) fn tracker_trouble(&self) -> Option<String> {
-        match self.plan.listed {
-            true => self.trackers.trouble(self.info_hash()),
-            false => None,
+        match self.plan.is_of_closed_run {
+            true => None,
+            false => self.trackers.trouble(self.info_hash()),
         }
     }
 
     /// Whether the transfer is announced to the trackers of an open swarm.
     pub(crate) fn is_to_be_announced(&self) -> bool {
-        let is_open = self.plan.listed && self.plan.group.is_none();
+        let is_open = !self.plan.is_of_closed_run && self.plan.group.is_none();
         is_open && self.inspect(|core| core.phase().serves())
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 impl Transfer {
     /// Begins at once if the recorded transfer was complete and its files are unchanged. Returns
-    /// whether it did.
+    /// whether it has begun.
     pub(crate) fn reopen_unchanged(self: &Arc<Self>, recorded: &RecordState) -> bool {
         let RecordState::Complete { stamps } = recorded else {
             return false;

@@ -19,7 +19,7 @@ impl EffectHandler for Transfer {
     fn announce(&self, event: AnnounceEvent) {
         // The transfer may have been stopped in the meantime. Then it has already left its
         // trackers.
-        if self.plan.listed && self.inspect(|core| core.phase().serves()) {
+        if !self.plan.is_of_closed_run && self.inspect(|core| core.phase().serves()) {
             self.announce_soon(Some(event));
         }
     }

@@ -50,9 +50,9 @@ fn complete(transfer: &Transfer) {
     if transfer.phase() != Phase::Finishing {
         return;
     }
-    // Announced before the phase changes, so that the trackers know it even if the peer is stopped
-    // as soon as a person sees that the download is complete.
-    if transfer.plan.listed {
+    // Announced before the phase changes. So the trackers learn that the download is complete, even
+    // if a person sees it and stops the peer at once.
+    if !transfer.plan.is_of_closed_run {
         transfer.announce_soon(Some(match transfer.plan.selection.is_all() {
             true => AnnounceEvent::Completed,
             false => AnnounceEvent::Paused,
@@ -106,7 +106,7 @@ impl Transfer {
     /// Waits until no worker writes to the download, for [`WORKERS_TIMEOUT`] at most.
     pub(crate) fn wait_for_workers(&self) {
         let until = self.context.now() + WORKERS_TIMEOUT;
-        while self.inspect(|core| core.with_workers()) > 0 && self.context.now() < until {
+        while self.inspect(|core| core.blocks_at_workers()) > 0 && self.context.now() < until {
             self.context.stop.wait(Duration::from_millis(5));
         }
     }

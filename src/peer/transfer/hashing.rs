@@ -111,11 +111,11 @@ fn hash_following_runs(
             return Ok(sources.map(|sources| (hasher.finish(), sources)));
         }
         let next = BlockRun::numbered(lengths, piece, number);
-        let again = transfer.decide(|core, _| core.on_runs_hashed_before(next, hasher));
-        let Some(again) = again else {
+        let returned = transfer.decide(|core, _| core.on_runs_hashed_before(next, hasher));
+        let Some(returned) = returned else {
             return Ok(None);
         };
-        hasher = again;
+        hasher = returned;
         read_back(
             store,
             next.offset(lengths),

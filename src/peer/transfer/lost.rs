@@ -39,7 +39,7 @@ impl Transfer {
         self.context.changes.notify();
     }
 
-    /// Handles files that differ from their record at the start of the peer. A complete share is
+    /// At the start of the peer: handles files that differ from their record. A complete share is
     /// lost, any other transfer fails.
     pub(super) fn on_changed_since_record(&self, recorded: &RecordState, reason: &str) {
         let RecordState::Complete { stamps } = recorded else {

@@ -20,8 +20,8 @@ impl Transfer {
         }]);
     }
 
-    /// Our extension handshake. It offers metadata in public open swarms only, as other clients do:
-    /// only the tracker of a private torrent hands it out, to peers that are allowed to have it.
+    /// Our extension handshake. It offers metadata in public open swarms only, as other clients do.
+    /// A private torrent is given out only by its tracker, to people who may have it.
     fn handshake(&self, only_uploads: bool) -> ExtensionHandshake {
         let handshake = extension_handshake(&self.context, only_uploads);
         let serves = self.serves_metadata();
@@ -37,7 +37,7 @@ impl Transfer {
 
     fn serves_metadata(&self) -> bool {
         let info = self.info();
-        self.plan.listed
+        !self.plan.is_of_closed_run
             && !info.private()
             && info.ssl_cert().is_none()
             && info.raw().len() <= MAX_METAINFO

@@ -32,13 +32,13 @@ pub(crate) struct TransferPlan {
     pub(crate) kind: RecordKind,
     /// The name of the partial file or folder of a download, in the folder of its destination.
     pub(crate) partial: Option<String>,
-    /// Whether it is announced to trackers and recorded in the state folder. Transfers of a closed
-    /// run are neither.
-    pub(crate) listed: bool,
+    /// Transfers of a closed run are not announced to trackers and not recorded in the state
+    /// folder.
+    pub(crate) is_of_closed_run: bool,
     /// Whether the complete download replaces other content at its destination (`--force`).
     pub(crate) replaces: bool,
-    /// Whether the files at the destination are part of it: a finished choice of files that was
-    /// extended.
+    /// Whether it adds files to a complete download of some files of the share. Then the files at
+    /// the destination are part of it.
     pub(crate) extends: bool,
     /// The group of the share and its member here; `None` in an open swarm.
     pub(crate) group: Option<Membership>,
@@ -60,7 +60,7 @@ impl TransferPlan {
             metainfo,
             kind,
             partial: None,
-            listed: true,
+            is_of_closed_run: false,
             replaces: false,
             extends: false,
             group: None,
@@ -71,9 +71,9 @@ impl TransferPlan {
     }
 
     /// A plan for a closed run: neither announced nor recorded.
-    pub(crate) fn unlisted(metainfo: Metainfo, kind: RecordKind) -> Self {
+    pub(crate) fn in_closed_run(metainfo: Metainfo, kind: RecordKind) -> Self {
         Self {
-            listed: false,
+            is_of_closed_run: true,
             ..Self::new(metainfo, kind)
         }
     }
@@ -154,8 +154,8 @@ impl TransferPlan {
     /// (BEP 27).
     pub(super) fn exchanges_peers(&self) -> bool {
         let info = self.info();
-        let open = self.listed && self.group.is_none() && info.ssl_cert().is_none();
-        open && !info.private()
+        let is_open_swarm = !self.is_of_closed_run && self.group.is_none();
+        is_open_swarm && info.ssl_cert().is_none() && !info.private()
     }
 
     /// What to do with the extra files of a folder that it replaces. A user who forced the download

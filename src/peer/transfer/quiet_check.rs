@@ -28,7 +28,7 @@ impl Transfer {
         match self.hash_again() {
             Ok(Some((store, stamps))) => self.confirm(&former, store, &stamps),
             Ok(None) | Err(StoreError::Stopped) => {}
-            // The watch finds the same error, if it lasts.
+            // If the error lasts, the thread `watch` finds it too.
             Err(error) => log::warn!("{}: cannot be checked: {error}", self.name()),
         }
     }

@@ -23,7 +23,7 @@ impl Transfer {
     /// The state of a download.
     pub(crate) fn download_status(&self) -> DownloadStatus {
         let tracker_trouble = self.tracker_trouble();
-        let owner_trouble = self.trackers.owner_trouble(self.info_hash());
+        let publisher_trouble = self.trackers.publisher_trouble(self.info_hash());
         let suspended = self.suspended();
         let now = self.context.now();
         self.inspect(|core| {
@@ -50,7 +50,8 @@ impl Transfer {
                 peers: core.links().len(),
                 from,
                 path: self.plan.path(),
-                trouble: suspended.or_else(|| trouble(core, owner_trouble, tracker_trouble, now)),
+                trouble: suspended
+                    .or_else(|| trouble(core, publisher_trouble, tracker_trouble, now)),
             }
         })
     }
@@ -126,7 +127,7 @@ fn withdrawn(reason: &str) -> String {
 /// Why a download makes no progress, or why a share is not served.
 fn trouble(
     core: &Core<BlockBuffer>,
-    owner_trouble: Option<String>,
+    publisher_trouble: Option<String>,
     tracker_trouble: Option<String>,
     now: Duration,
 ) -> Option<String> {
@@ -138,8 +139,8 @@ fn trouble(
     };
     let mut reason = match core.source_status(now) {
         SourceStatus::HasSource => return trouble,
-        SourceStatus::NoPeerKnown | SourceStatus::NoLink if owner_trouble.is_some() => {
-            return owner_trouble;
+        SourceStatus::NoPeerKnown | SourceStatus::NoLink if publisher_trouble.is_some() => {
+            return publisher_trouble;
         }
         SourceStatus::NoLinkHasMissingPieces => {
             "no connected peer has the missing pieces".to_owned()

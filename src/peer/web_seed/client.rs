@@ -25,6 +25,8 @@ const SKIP_SIZE: usize = 16 << 10;
 /// An HTTP client that keeps connections open between requests.
 #[derive(Debug, Default)]
 pub(crate) struct WebClient {
+    /// The agents, `None` after [`WebClient::shut_down`]; and whether this system has certificate
+    /// authorities.
     agents: OnceLock<(Mutex<Option<Agents>>, bool)>,
 }
 

@@ -55,7 +55,7 @@ impl WebError {
         )
     }
 
-    /// Whether only the requested file is of no use there.
+    /// Whether the failure concerns only the requested file. Other files may be there.
     pub(super) fn is_about_file(&self) -> bool {
         matches!(
             self,

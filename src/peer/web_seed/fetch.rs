@@ -1,4 +1,4 @@
-//! Fetches blocks from one web seed, from one failure to the next.
+//! Fetches blocks from one web seed until a request fails, or until there is a reason to stop.
 
 use super::client::{BLOCK_LIMIT, Body};
 use super::error::WebError;
@@ -208,15 +208,15 @@ impl<'a> WebSeedFetch<'a> {
             self.open = Some(open);
         }
         let (id, source) = (self.seed.id, &self.seed.source);
-        let arrived = self
+        let unneeded = self
             .transfer
             .decide(|core, now| core.on_block(id, Some(source), range, buffer, now));
         // An error means that the block was requested too long ago, not that the server misbehaves.
-        let arrived = arrived.map_err(|_| FetchFailure {
+        let unneeded = unneeded.map_err(|_| FetchFailure {
             at: None,
             error: WebError::Slow,
         })?;
-        if arrived.is_none() {
+        if unneeded.is_none() {
             self.on_delivered(range.length());
         }
         Ok(FetchStep::Next)
@@ -239,7 +239,8 @@ impl<'a> WebSeedFetch<'a> {
             .mirrors()
             .source_of(self.seed.provider, part.index);
         let Some((server, url)) = source else {
-            // The server had the file when the pieces were chosen.
+            // The server had the file when the pieces were chosen. After a temporary error they are
+            // chosen again.
             let error = WebError::Slow;
             return Err(FetchFailure { at: None, error });
         };
@@ -280,7 +281,7 @@ impl<'a> WebSeedFetch<'a> {
             if !self.is_awaited(range) || !self.wait_for_limit(part) {
                 return Ok(false);
             }
-            // Our own waiting time does not count.
+            // The time spent waiting for the rate limit does not count.
             let begun = Instant::now();
             body.skip(part, begun + left)?;
             left = left.saturating_sub(begun.elapsed());

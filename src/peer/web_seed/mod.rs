@@ -24,8 +24,8 @@ use seed::{WebSeed, WebSeeds};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The maximum number of web seeds of one share in use at a time. Others replace those that are
-/// dropped.
+/// The maximum number of web seeds of one share in use at a time. A web seed that waits replaces
+/// one whose use has ended.
 const MAX_AT_ONCE: usize = 4;
 /// After this number of failures in a row, the web seeds that wait are tried first.
 const MAX_FAILURES: u32 = 5;
@@ -36,12 +36,12 @@ const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after the first failure. It doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a web seed is not used any longer.
+/// Why the use of a web seed ended. It may be used again, unless it is dropped.
 #[derive(Debug, thiserror::Error)]
-enum DropReason {
+enum EndOfUse {
     /// Nothing is left to fetch, or the peer stops.
     #[error("the download has ended")]
-    Ended,
+    DownloadEnded,
     #[error("a piece from it does not verify")]
     BadPiece,
     #[error("{0}")]
@@ -89,16 +89,16 @@ fn use_all(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
         if !pause(transfer, wait) {
             return;
         }
-        let reason = use_until_dropped(transfer, seeds, &mut seed);
+        let reason = use_until_end(transfer, seeds, &mut seed);
         let (name, url) = (transfer.name(), &seed.source);
         match reason {
-            DropReason::Ended => return,
-            DropReason::NothingLeft => seeds.put_back(seed, TURN_PAUSE),
-            DropReason::Failing(_) => {
+            EndOfUse::DownloadEnded => return,
+            EndOfUse::NothingLeft => seeds.put_back(seed, TURN_PAUSE),
+            EndOfUse::Failing(_) => {
                 log::info!("{name}: the web seed {url}: {reason}");
                 seeds.put_back(seed, RETRY_PAUSE);
             }
-            DropReason::BadPiece | DropReason::Useless(_) => {
+            EndOfUse::BadPiece | EndOfUse::Useless(_) => {
                 log::warn!("{name}: the web seed {url} is dropped: {reason}");
                 drop_seed(transfer, seeds, &seed, &reason);
             }
@@ -111,13 +111,13 @@ fn use_joint(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
     let id = transfer.context.next_link_id();
     let mut seed = WebSeed::new(Provider::Joint, "several web seeds", id);
     loop {
-        let reason = use_until_dropped(transfer, seeds, &mut seed);
-        if matches!(reason, DropReason::BadPiece) {
+        let reason = use_until_end(transfer, seeds, &mut seed);
+        if matches!(reason, EndOfUse::BadPiece) {
             let name = transfer.name();
             log::warn!("{name}: pieces are not fetched from several web seeds any more: {reason}");
             return drop_seed(transfer, seeds, &seed, &reason);
         }
-        if matches!(reason, DropReason::Ended) || !pause(transfer, RETRY_PAUSE) {
+        if matches!(reason, EndOfUse::DownloadEnded) || !pause(transfer, RETRY_PAUSE) {
             return;
         }
     }
@@ -134,18 +134,14 @@ fn pause(transfer: &Transfer, pause: Duration) -> bool {
     true
 }
 
-/// Uses one web seed until it is dropped.
-fn use_until_dropped(
-    transfer: &Arc<Transfer>,
-    seeds: &Arc<WebSeeds>,
-    seed: &mut WebSeed,
-) -> DropReason {
+/// Uses one web seed until its use ends. Returns the reason.
+fn use_until_end(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>, seed: &mut WebSeed) -> EndOfUse {
     let mut failures = 0;
     loop {
         let delivered = seed.delivered();
         let mut fetch = WebSeedFetch::new(transfer, seeds, seed);
         if !fetch.begin() {
-            return DropReason::Ended;
+            return EndOfUse::DownloadEnded;
         }
         let ended = fetch.run();
         fetch.end();
@@ -153,20 +149,20 @@ fn use_until_dropped(
         transfer.wait_for_workers();
         let trust = transfer.inspect(|core| core.trust(seed.id));
         let failure = match ended {
-            _ if trust == WebSeedTrust::Lost => return DropReason::BadPiece,
-            Ok(FetchEnd::Ended) => return DropReason::Ended,
-            Ok(FetchEnd::NothingLeft) => return DropReason::NothingLeft,
+            _ if trust == WebSeedTrust::Lost => return EndOfUse::BadPiece,
+            Ok(FetchEnd::Ended) => return EndOfUse::DownloadEnded,
+            Ok(FetchEnd::NothingLeft) => return EndOfUse::NothingLeft,
             Ok(FetchEnd::Changed) => continue,
             Err(failure) => failure,
         };
         report(transfer, seed, &failure);
         let is_temporary = failure.error.is_temporary();
-        let is_useless = note(seeds, seed, &failure);
-        if seeds.needs_joint() {
+        let is_useless = record_failure(seeds, seed, &failure);
+        if seeds.claim_joint_use() {
             spawn(transfer, seeds, use_joint);
         }
         if is_useless {
-            return DropReason::Useless(failure.error);
+            return EndOfUse::Useless(failure.error);
         }
         if !is_temporary {
             continue;
@@ -176,17 +172,17 @@ fn use_until_dropped(
         let is_of_use = seed.delivered() > delivered && trust == WebSeedTrust::Full;
         failures = if is_of_use { 1 } else { failures + 1 };
         if failures >= MAX_FAILURES {
-            return DropReason::Failing(failure.error);
+            return EndOfUse::Failing(failure.error);
         }
         if !pause(transfer, FIRST_PAUSE * (1 << (failures - 1))) {
-            return DropReason::Ended;
+            return EndOfUse::DownloadEnded;
         }
     }
 }
 
 /// Records what a failure shows about a server and its files. Returns `true` if the web seed is of
 /// no use any more.
-fn note(seeds: &WebSeeds, seed: &mut WebSeed, failure: &FetchFailure) -> bool {
+fn record_failure(seeds: &WebSeeds, seed: &mut WebSeed, failure: &FetchFailure) -> bool {
     let Some((server, file)) = failure.at else {
         return false;
     };
@@ -220,7 +216,7 @@ fn report(transfer: &Transfer, seed: &WebSeed, failure: &FetchFailure) {
 }
 
 /// A web seed is not used any more.
-fn drop_seed(transfer: &Transfer, seeds: &WebSeeds, seed: &WebSeed, reason: &DropReason) {
+fn drop_seed(transfer: &Transfer, seeds: &WebSeeds, seed: &WebSeed, reason: &EndOfUse) {
     if let Provider::One(server) = seed.provider {
         seeds.mirrors().set_state(server, ServerState::Dropped);
     }

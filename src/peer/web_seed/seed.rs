@@ -24,7 +24,8 @@ pub(super) struct WebSeeds {
     mirrors: Mutex<Mirrors>,
     /// The web seeds that no thread uses at present, each with the pause before its next use.
     waiting: Mutex<VecDeque<(WebSeed, Duration)>>,
-    has_joint: AtomicBool,
+    /// A thread fetches pieces from several servers together.
+    is_joint_use_claimed: AtomicBool,
 }
 
 impl WebSeeds {
@@ -34,7 +35,7 @@ impl WebSeeds {
             client,
             mirrors: Mutex::new(mirrors),
             waiting: Mutex::new(waiting.collect()),
-            has_joint: AtomicBool::new(false),
+            is_joint_use_claimed: AtomicBool::new(false),
         }
     }
 
@@ -58,11 +59,11 @@ impl WebSeeds {
         !lock(&self.waiting).is_empty()
     }
 
-    /// Whether pieces are to be fetched from several servers together, and no thread does that yet.
-    /// If so, the caller must do it.
-    pub(super) fn needs_joint(&self) -> bool {
+    /// Returns `true` if pieces are to be fetched from several servers together, and no thread does
+    /// that yet. Then the caller must start such a thread.
+    pub(super) fn claim_joint_use(&self) -> bool {
         let is_needed = !self.mirrors().pieces_of(Provider::Joint).is_empty();
-        is_needed && !self.has_joint.swap(true, Ordering::Relaxed)
+        is_needed && !self.is_joint_use_claimed.swap(true, Ordering::Relaxed)
     }
 }
 

@@ -86,7 +86,7 @@ impl TestSwarm {
         assert_eq!(
             held,
             interested.len().min(self.choker.slots()),
-            "slots are left free, or there are too many"
+            "slots are left free, or too many peers are served"
         );
         assert!(self.served.len() <= self.choker.slots());
         if held < interested.len() {
@@ -373,7 +373,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn no_slot_is_exceeded_or_left_free_and_every_change_is_real(
+    fn slots_are_not_exceeded_or_left_free_and_every_change_is_real(
         steps in prop::collection::vec(any_step(), 1..80),
         slots in prop_oneof![(1usize..12).prop_map(UploadSlots::Fixed), Just(BY_RATE)],
         seed in any::<u64>(),

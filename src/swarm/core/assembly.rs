@@ -48,13 +48,13 @@ pub(super) struct Assembly<B> {
     lengths: Lengths,
     /// Arrived blocks of runs that are not complete.
     pending: HashMap<BlockRun, Vec<Option<PendingBlock<B>>>>,
-    /// Partial hashes of the pieces that are longer than one run.
+    /// Partial hashes of the pieces that have several runs.
     hashes: HashMap<PieceIndex, PieceHash>,
     budget: Box<dyn Budget>,
     /// The number of blocks that workers have.
-    with_workers: u32,
-    /// When the current period with active pieces began, or when the download gave up all active
-    /// pieces.
+    blocks_at_workers: u32,
+    /// The later of two times: when a piece became active while no other was, and when all active
+    /// pieces were given up.
     active_since: Duration,
 }
 
@@ -67,7 +67,7 @@ impl<B> Assembly<B> {
             pending: HashMap::new(),
             hashes: HashMap::new(),
             budget,
-            with_workers: 0,
+            blocks_at_workers: 0,
             active_since: Duration::ZERO,
         }
     }
@@ -87,8 +87,8 @@ impl<B> Assembly<B> {
     }
 
     /// The number of blocks that workers have.
-    pub(super) fn with_workers(&self) -> u32 {
-        self.with_workers
+    pub(super) fn blocks_at_workers(&self) -> u32 {
+        self.blocks_at_workers
     }
 
     /// Appends the blocks to request from a link now.
@@ -131,14 +131,14 @@ impl<B> Assembly<B> {
         }
         let completed = completed.map(|run| {
             let blocks = self.pending.remove(&run).unwrap_or_default();
-            self.with_workers += run.blocks;
+            self.blocks_at_workers += run.blocks;
             (run, blocks.into_iter().flatten().collect())
         });
         BlockOutcome::Kept { cancel, completed }
     }
 
-    /// A worker has written a run of a piece that is longer than one run. Returns the hasher if the
-    /// worker is to hash the run.
+    /// A worker has written one run of a piece that has several. Returns the hasher if the worker
+    /// is to hash the run.
     pub(super) fn on_run_written(
         &mut self,
         run: BlockRun,
@@ -159,8 +159,8 @@ impl<B> Assembly<B> {
         hash.on_hashed(next.number, hasher)
     }
 
-    /// A piece that is longer than one run is hashed. Returns its sources, or `None` if the piece
-    /// was given up.
+    /// All runs of a piece that has several are hashed. Returns the sources of the piece, or `None`
+    /// if it was given up.
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         let hash = self.hashes.remove(&piece);
         hash.map(PieceHash::into_sources)
@@ -174,7 +174,7 @@ impl<B> Assembly<B> {
 
     /// A worker returns the buffers of this many blocks.
     pub(super) fn on_worker_done(&mut self, blocks: u32) {
-        self.with_workers = self.with_workers.saturating_sub(blocks);
+        self.blocks_at_workers = self.blocks_at_workers.saturating_sub(blocks);
         #[cfg(test)]
         if is_planted(Mutation::BuffersKept) {
             return;
@@ -200,7 +200,10 @@ impl<B> Assembly<B> {
     pub(super) fn drop_pending(&mut self) {
         self.pending.clear();
         self.hashes.clear();
-        let idle = self.budget.reserved().saturating_sub(self.with_workers);
+        let idle = self
+            .budget
+            .reserved()
+            .saturating_sub(self.blocks_at_workers);
         self.budget.release(idle);
     }
 
@@ -210,7 +213,7 @@ impl<B> Assembly<B> {
         self.picker.check();
         let begun = self.picker.unfinished_runs();
         let blocks: u32 = begun.iter().map(|run| run.blocks).sum();
-        assert_eq!(self.budget.reserved(), blocks + self.with_workers);
+        assert_eq!(self.budget.reserved(), blocks + self.blocks_at_workers);
         for (run, blocks) in &self.pending {
             assert!(begun.contains(run), "{run:?} is pending and not begun");
             assert_eq!(blocks.len(), run.blocks as usize);

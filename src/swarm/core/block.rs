@@ -46,8 +46,7 @@ pub fn add_sources<B>(sources: &mut Sources, blocks: &[PendingBlock<B>]) {
     }
 }
 
-/// The hash of a piece that is longer than one run. The runs arrive in any order and are hashed in
-/// order.
+/// The hash of a piece that has several runs. The runs arrive in any order and are hashed in order.
 #[derive(Debug)]
 pub(super) struct PieceHash {
     /// `None` while a worker hashes.

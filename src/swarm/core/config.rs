@@ -14,8 +14,8 @@ pub struct SwarmConfig {
     pub lengths: Lengths,
     /// Our own peer id.
     pub own_id: PeerId,
-    /// Whether the swarm is private (BEP 27). Then a call becomes a link only if the trackers have
-    /// not dropped the called address meanwhile.
+    /// Whether the swarm is private (BEP 27). Then a call becomes a link only if the called address
+    /// is still known: it is forgotten when the tracker that named it fails.
     pub is_private: bool,
     /// Whether we send addresses of peers to other peers, and accept such addresses (BEP 11).
     pub exchanges_peers: bool,

@@ -96,7 +96,7 @@ pub enum CloseReason {
     Replaced,
     /// All places are taken, and no block moved over this link lately.
     MadeRoom,
-    /// The share ends, or the caller ends its links.
+    /// The share ends, or the code around the core ends all links of the share.
     Ended(String),
 }
 

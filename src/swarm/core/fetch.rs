@@ -75,8 +75,8 @@ impl<B: Debug> Fetch<B> {
         &self.web_seeds
     }
 
-    pub(super) fn with_workers(&self) -> u32 {
-        self.assembly.with_workers()
+    pub(super) fn blocks_at_workers(&self) -> u32 {
+        self.assembly.blocks_at_workers()
     }
 
     /// The files were checked. Uses this picker from now on, and counts its owned pieces as
@@ -240,7 +240,7 @@ impl<B: Debug> Fetch<B> {
     pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
             && !self.web_seeds.any_in_use()
-            && self.assembly.with_workers() == 0
+            && self.assembly.blocks_at_workers() == 0
             && self.progress.idle(now) > ABANDON_AFTER
             // New requests get `ABANDON_AFTER` too. Otherwise they would be given up at once.
             && self.assembly.active_for(now) > ABANDON_AFTER

@@ -343,7 +343,8 @@ impl Peers {
         }
     }
 
-    /// Whether the peer has every piece, or says that it only uploads (BEP 21).
+    /// Whether the peer has every piece, or says that it only uploads (BEP 21) and is not
+    /// interested.
     pub(super) fn fetches_nothing(&self, id: LinkId, link: &Link, picker: &Picker) -> bool {
         let pieces = picker.pieces_of(id);
         pieces.is_some_and(PieceSet::is_full)
@@ -402,7 +403,7 @@ impl Peers {
         any_paused
     }
 
-    /// Assigns upload slots, as far as that is due.
+    /// Assigns the upload slots for which a change is due.
     pub(super) fn serve<B>(
         &mut self,
         only_uploads: bool,
@@ -421,7 +422,7 @@ impl Peers {
         }
     }
 
-    /// Sends peer exchange messages, as far as they are due.
+    /// Sends the peer exchange messages that are due.
     pub(super) fn exchange<B>(
         &mut self,
         picker: &Picker,

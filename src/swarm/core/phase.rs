@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `Checking` | `Begin`, the files are in their final place | `Complete` |
 //! | `Checking` | `Begin`, otherwise | `Fetching` |
-//! | `Checking` | `Miss` | `Absent` |
-//! | `Absent` | `Find` | `Checking` |
+//! | `Checking` | `FilesMissing` | `Absent` |
+//! | `Absent` | `FilesFound` | `Checking` |
 //! | `Fetching` | `AllOwned` | `Finishing` |
 //! | `Fetching` | `Trouble` | `Fetching`, with the trouble |
 //! | `Finishing` | `Finished` | `Complete` |
@@ -44,7 +44,8 @@ pub enum Phase {
     Finishing,
     /// Everything that is wanted is owned and served.
     Complete,
-    /// The share is complete but not served: its user may not have it now, or it is being stopped.
+    /// The share is complete but not served: its user has left the group, the share is not in the
+    /// catalogue, or its user stops sharing it.
     Withdrawn {
         /// Why.
         reason: String,
@@ -100,9 +101,9 @@ pub(super) enum Transition {
         is_whole: bool,
     },
     /// The files of a download that had begun are missing, for this reason.
-    Miss(String),
+    FilesMissing(String),
     /// Missing files are there again.
-    Find,
+    FilesFound,
     /// Every needed piece is owned.
     AllOwned,
     /// Owned pieces cannot be served, for this reason. Fetching goes on.
@@ -156,8 +157,8 @@ impl Lifecycle {
         self.ended.unwrap_or(now).saturating_sub(self.started)
     }
 
-    /// Makes every transition of the table above. Returns `false`, and changes nothing, if the
-    /// table does not have it.
+    /// Makes this transition if the table above has it for the present phase. Otherwise changes
+    /// nothing and returns `false`.
     pub(super) fn change(&mut self, transition: Transition, now: Duration) -> bool {
         use Phase::{
             Absent, Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn,
@@ -165,7 +166,7 @@ impl Lifecycle {
         let next = match (&self.phase, transition) {
             (Checking, Transition::Begin { is_whole: true }) => Complete,
             (Checking, Transition::Begin { is_whole: false }) => Fetching { trouble: None },
-            (Checking, Transition::Miss(reason)) => Absent { reason },
+            (Checking, Transition::FilesMissing(reason)) => Absent { reason },
             (Fetching { .. }, Transition::AllOwned) => Finishing,
             (Fetching { .. }, Transition::Trouble(trouble)) => Fetching {
                 trouble: Some(trouble),
@@ -176,7 +177,7 @@ impl Lifecycle {
             (Checking | Complete | Withdrawn { .. }, Transition::Lose(reason))
             | (Lost { .. }, Transition::StillLost(reason)) => Lost { reason },
             (Lost { .. }, Transition::Regain)
-            | (Absent { .. }, Transition::Find)
+            | (Absent { .. }, Transition::FilesFound)
             | (Fetching { .. } | Complete, Transition::SetAside)
             | (Retired, Transition::PutBack) => Checking,
             (Failed { .. }, _) => return false,
@@ -265,8 +266,8 @@ mod tests {
                 &["Checking"],
                 "Fetching",
             ),
-            (Transition::Miss(text()), &["Checking"], "Absent"),
-            (Transition::Find, &["Absent"], "Checking"),
+            (Transition::FilesMissing(text()), &["Checking"], "Absent"),
+            (Transition::FilesFound, &["Absent"], "Checking"),
             (Transition::AllOwned, &["Fetching"], "Finishing"),
             (Transition::Trouble(text()), &["Fetching"], "Fetching"),
             (Transition::Finished, &["Finishing"], "Complete"),
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn time_runs_from_the_beginning_to_the_end() {
+    fn the_elapsed_time_goes_from_the_beginning_of_a_download_to_its_end() {
         let at = Duration::from_secs;
         let mut lifecycle = Lifecycle::new(at(1));
         lifecycle.change(Transition::Begin { is_whole: false }, at(3));

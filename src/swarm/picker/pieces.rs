@@ -34,7 +34,7 @@ pub(super) struct Pieces {
     rarity: Rarity,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to request, in the order in which they were begun.
-    open: VecDeque<PieceIndex>,
+    open_pieces: VecDeque<PieceIndex>,
     /// Pieces that failed with several sources.
     doubtful: HashSet<PieceIndex>,
     rng: Rng,
@@ -58,7 +58,7 @@ impl Pieces {
             first_waiting: 0,
             rarity,
             active: BTreeMap::new(),
-            open: VecDeque::new(),
+            open_pieces: VecDeque::new(),
             doubtful: HashSet::new(),
             rng,
         }
@@ -87,31 +87,39 @@ impl Pieces {
         active.is_some_and(|active| active.awaits(link, range.number()))
     }
 
-    /// Missing pieces that have no partial owner and whose blocks have not all arrived. The caller
-    /// makes sure that there is no full owner.
-    pub(super) fn without_owner(&self) -> impl Iterator<Item = PieceIndex> {
+    /// Missing pieces that no partial link has and whose blocks have not all arrived. The caller
+    /// makes sure that no link is to a seed.
+    pub(super) fn unavailable(&self) -> impl Iterator<Item = PieceIndex> {
         let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
-        missing.filter(|piece| self.rarity.owners(*piece) == 0 && !self.all_arrived(*piece))
+        missing.filter(|piece| self.rarity.availability(*piece) == 0 && !self.all_arrived(*piece))
     }
 
     /// A link has these pieces, but not every piece.
-    pub(super) fn add_owner(&mut self, pieces: &PieceSet) {
-        for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
+    pub(super) fn add_partial_link(&mut self, pieces: &PieceSet) {
+        for piece in self
+            .lengths
+            .all_pieces()
+            .filter(|piece| pieces.contains(*piece))
+        {
             self.rarity.increase(piece, &mut self.rng);
         }
     }
 
     /// A link that had these pieces, but not every piece, is gone.
-    pub(super) fn remove_owner(&mut self, pieces: &PieceSet) {
-        for piece in self.lengths.all_pieces().filter(|it| pieces.contains(*it)) {
+    pub(super) fn remove_partial_link(&mut self, pieces: &PieceSet) {
+        for piece in self
+            .lengths
+            .all_pieces()
+            .filter(|piece| pieces.contains(*piece))
+        {
             self.rarity.decrease(piece, &mut self.rng);
         }
     }
 
     /// A link has one more piece. `is_full`: it has all pieces now.
-    pub(super) fn add_owner_of(&mut self, piece: PieceIndex, is_full: bool) {
+    pub(super) fn add_piece_of_link(&mut self, piece: PieceIndex, is_full: bool) {
         if is_full {
-            // Full owners are not counted: take back what was counted for this one.
+            // Links to seeds are not counted: the other pieces of this link count no longer.
             for other in self.lengths.all_pieces().filter(|other| *other != piece) {
                 self.rarity.decrease(other, &mut self.rng);
             }
@@ -133,7 +141,7 @@ impl Pieces {
         // The block was the last free one. Its request to this link was given up, and the block
         // arrives late all the same.
         if had_free && !active.has_free() && active.next_run().is_none() {
-            self.open.retain(|open| *open != range.piece());
+            self.open_pieces.retain(|piece| *piece != range.piece());
         }
         arrived
     }
@@ -173,8 +181,8 @@ impl Pieces {
     pub(super) fn release(&mut self, link: LinkId, range: BlockRange) {
         if let Some(active) = self.active.get_mut(&range.piece()) {
             active.release(link, range.number());
-            if active.has_free() && !self.open.contains(&range.piece()) {
-                self.open.push_front(range.piece());
+            if active.has_free() && !self.open_pieces.contains(&range.piece()) {
+                self.open_pieces.push_front(range.piece());
             }
         }
     }
@@ -191,13 +199,13 @@ impl Pieces {
         for piece in std::mem::take(&mut self.active).into_keys() {
             self.return_to_waiting(piece);
         }
-        self.open.clear();
+        self.open_pieces.clear();
     }
 
     /// Whether the link is to a seed, and there is a waiting piece that only seeds have.
     pub(super) fn has_piece_of_seeds_only(&self, link: &PickerLink) -> bool {
         let rarest = self.rarity.rarest_first().next();
-        rarest.is_some_and(|piece| self.rarity.has_no_partial_owner(piece) && link.pieces.is_full())
+        rarest.is_some_and(|piece| self.rarity.availability(piece) == 0 && link.pieces.is_full())
     }
 
     /// Begins the next run of an open piece that the link offers. If there is none, begins a
@@ -214,14 +222,14 @@ impl Pieces {
             self.first_waiting += 1;
         }
         let id = link.id;
-        let open = self.open.iter().copied().find(|piece| {
+        let continued = self.open_pieces.iter().copied().find(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
                 && active.is_some_and(|active| {
                     active.may_be_requested_from(id) && active.next_run().is_some()
                 })
         });
-        if let Some(active) = open.and_then(|piece| self.active.get_mut(&piece)) {
+        if let Some(active) = continued.and_then(|piece| self.active.get_mut(&piece)) {
             let begun = active.next_run().is_some_and(|run| reserve(run.blocks));
             if begun {
                 active.begin_run(id);
@@ -238,7 +246,7 @@ impl Pieces {
         }
         active.begin_run(id);
         self.rarity.remove(piece);
-        self.open.push_back(piece);
+        self.open_pieces.push_back(piece);
         self.active.insert(piece, active);
         link.on_piece_begun(piece);
         true
@@ -260,7 +268,7 @@ impl Pieces {
         }
     }
 
-    /// Takes free blocks of the first open piece that suits.
+    /// Takes free blocks of the first open piece that suits. Returns whether there is such a piece.
     pub(super) fn take_free(
         &mut self,
         link: &PickerLink,
@@ -270,15 +278,16 @@ impl Pieces {
         suits: impl Fn(&ActivePiece) -> bool,
     ) -> bool {
         let id = link.id;
-        let found = self.open.iter().position(|piece| {
+        let found = self.open_pieces.iter().position(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
                 && active.is_some_and(|active| {
                     active.has_free() && active.may_be_requested_from(id) && suits(active)
                 })
         });
-        let piece = found.and_then(|at| self.open.get(at).map(|piece| (at, *piece)));
-        let Some((at, piece)) = piece else {
+        let piece =
+            found.and_then(|index| self.open_pieces.get(index).map(|piece| (index, *piece)));
+        let Some((index, piece)) = piece else {
             return false;
         };
         let Some(active) = self.active.get_mut(&piece) else {
@@ -286,7 +295,7 @@ impl Pieces {
         };
         active.take(id, now, left, &self.lengths, out);
         if !active.has_free() && active.next_run().is_none() {
-            self.open.remove(at);
+            self.open_pieces.remove(index);
         }
         true
     }
@@ -296,7 +305,8 @@ impl Pieces {
     /// or the rarest.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
         let first_from = |number: u32| {
-            let pieces = (number..self.lengths.pieces()).filter_map(|at| self.lengths.piece(at));
+            let pieces =
+                (number..self.lengths.pieces()).filter_map(|index| self.lengths.piece(index));
             let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
             waiting.find(|piece| link.offers(*piece))
         };
@@ -323,14 +333,26 @@ impl Pieces {
             let sets = sets.into_iter().filter(|is_in| *is_in).count();
             assert_eq!(sets, usize::from(wanted), "sets of {piece:?}");
             let partial = links.iter().filter(|link| !link.pieces.is_full());
-            let owners = partial.filter(|link| link.pieces.contains(piece)).count();
-            assert_eq!(owners, self.rarity.owners(piece) as usize, "{piece:?}");
+            let availability = partial.filter(|link| link.pieces.contains(piece)).count();
+            assert_eq!(
+                availability,
+                self.rarity.availability(piece) as usize,
+                "{piece:?}"
+            );
             let has_unrequested = self
                 .active
                 .get(&piece)
                 .is_some_and(ActivePiece::has_unrequested);
-            let open = self.open.iter().filter(|open| **open == piece).count();
-            assert_eq!(open, usize::from(has_unrequested), "{piece:?} in `open`");
+            let open = self
+                .open_pieces
+                .iter()
+                .filter(|other| **other == piece)
+                .count();
+            assert_eq!(
+                open,
+                usize::from(has_unrequested),
+                "{piece:?} in `open_pieces`"
+            );
         }
         assert_eq!(self.missing, missing);
         for link in links {
@@ -356,7 +378,7 @@ impl Pieces {
 
     /// Removes an active piece. Returns the links that delivered blocks of it.
     fn forget_active(&mut self, piece: PieceIndex) -> Vec<LinkId> {
-        self.open.retain(|open| *open != piece);
+        self.open_pieces.retain(|other| *other != piece);
         let active = self.active.remove(&piece);
         active.map(ActivePiece::into_sources).unwrap_or_default()
     }

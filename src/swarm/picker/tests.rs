@@ -2,7 +2,7 @@ use super::requests::STALLED_AFTER;
 use super::*;
 use std::collections::HashSet;
 
-const OWNER: LinkId = LinkId(1);
+const LINK: LinkId = LinkId(1);
 
 #[test]
 fn a_later_bitfield_adds_pieces_and_takes_none_back() {
@@ -10,18 +10,18 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
     let set = |bytes: [u8; 2]| PieceSet::from_bitfield(&bytes, &lengths).unwrap();
     let owned = set([0x80, 0]);
     let mut picker = Picker::new(lengths, owned, 1);
-    picker.add_link(OWNER, 100);
-    assert!(picker.on_pieces_again(OWNER, &set([0x80, 0])));
-    assert!(!picker.is_interesting(OWNER));
-    assert!(picker.on_pieces_again(OWNER, &set([0xc0, 0])));
-    assert!(picker.is_interesting(OWNER));
-    assert!(!picker.on_pieces_again(OWNER, &set([0xa0, 0])));
-    assert_eq!(picker.pieces_of(OWNER), Some(&set([0xc0, 0])));
-    assert!(picker.on_pieces_again(OWNER, &PieceSet::full(&lengths)));
-    assert!(picker.pieces_of(OWNER).unwrap().is_full());
-    assert!(!picker.on_pieces_again(OWNER, &set([0xff, 0])));
-    picker.remove_link(OWNER);
-    assert_eq!(picker.pieces_of(OWNER), None);
+    picker.add_link(LINK, 100);
+    assert!(picker.on_pieces_again(LINK, &set([0x80, 0])));
+    assert!(!picker.is_interesting(LINK));
+    assert!(picker.on_pieces_again(LINK, &set([0xc0, 0])));
+    assert!(picker.is_interesting(LINK));
+    assert!(!picker.on_pieces_again(LINK, &set([0xa0, 0])));
+    assert_eq!(picker.pieces_of(LINK), Some(&set([0xc0, 0])));
+    assert!(picker.on_pieces_again(LINK, &PieceSet::full(&lengths)));
+    assert!(picker.pieces_of(LINK).unwrap().is_full());
+    assert!(!picker.on_pieces_again(LINK, &set([0xff, 0])));
+    picker.remove_link(LINK);
+    assert_eq!(picker.pieces_of(LINK), None);
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     let web_seed = LinkId(2);
     picker.add_web_seed(web_seed, PieceSet::full(&lengths), 8);
-    picker.add_web_seed(OWNER, PieceSet::full(&lengths), 8);
+    picker.add_web_seed(LINK, PieceSet::full(&lengths), 8);
     let next_blocks = |picker: &mut Picker, id, now| {
         let mut blocks = Vec::new();
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
@@ -41,21 +41,21 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
     let [first, second, ..] = requested[..] else {
         panic!("{requested:?}")
     };
-    assert!(picker.awaits(web_seed, first) && !picker.awaits(OWNER, first));
+    assert!(picker.awaits(web_seed, first) && !picker.awaits(LINK, first));
     // The web seed lost the request. But its block is still awaited until another link delivers it.
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
-    let taken = next_blocks(&mut picker, OWNER, late);
+    let taken = next_blocks(&mut picker, LINK, late);
     assert!(taken.contains(&first) && picker.awaits(web_seed, first));
     assert!(matches!(
-        picker.on_block(OWNER, first, late),
+        picker.on_block(LINK, first, late),
         Arrival::Needed { .. }
     ));
     assert!(!picker.awaits(web_seed, first) && picker.awaits(web_seed, second));
     let still_requested = taken.into_iter().filter(|block| *block != first);
     let mut still_requested: Vec<BlockRange> = still_requested.collect();
     still_requested.sort();
-    assert_eq!(picker.abandon_active(), [(OWNER, still_requested)]);
+    assert_eq!(picker.abandon_active(), [(LINK, still_requested)]);
     assert!(!picker.awaits(web_seed, second));
     assert_eq!(
         next_blocks(&mut picker, web_seed, late).len(),
@@ -69,17 +69,17 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
 fn a_late_block_of_a_stalled_link_is_not_requested_again() {
     let lengths = Lengths::new(2 * 16_384, 2 * 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    picker.add_link(OWNER, 100);
-    picker.on_pieces(OWNER, PieceSet::full(&lengths));
-    picker.on_unchoke(OWNER);
+    picker.add_link(LINK, 100);
+    picker.on_pieces(LINK, PieceSet::full(&lengths));
+    picker.on_unchoke(LINK);
     let mut blocks = Vec::new();
     let now = Duration::from_secs(1);
-    picker.next_blocks(OWNER, now, &mut |_| true, &mut blocks);
+    picker.next_blocks(LINK, now, &mut |_| true, &mut blocks);
     assert_eq!(blocks.len(), 2);
     let late = now + STALLED_AFTER;
     picker.take_from_stalled(late);
     for block in &blocks {
-        picker.on_block(OWNER, *block, late);
+        picker.on_block(LINK, *block, late);
         picker.check();
     }
     assert!(picker.all_arrived(blocks[0].piece()));
@@ -118,7 +118,7 @@ fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
 }
 
 #[test]
-fn while_choked_only_allowed_pieces_are_requested_until_a_reject() {
+fn a_peer_that_chokes_us_gets_requests_for_allowed_pieces_only_and_none_after_a_reject() {
     let lengths = Lengths::new(20 * 32_768, 32_768).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let id = LinkId(1);
@@ -151,7 +151,7 @@ fn while_choked_only_allowed_pieces_are_requested_until_a_reject() {
 }
 
 #[test]
-fn suggested_pieces_come_first_and_their_number_is_bounded() {
+fn the_latest_of_many_suggested_pieces_comes_first() {
     let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
     let piece = |number| lengths.piece(number).unwrap();
     let id = LinkId(1);
@@ -218,7 +218,7 @@ fn only_needed_pieces_are_requested_and_make_a_download_complete() {
     begun.sort_unstable();
     assert_eq!(begun, [3, 8, 30]);
     assert!(picker.is_complete() && !picker.is_interesting(id));
-    assert_eq!(picker.without_owner().count(), 0);
+    assert_eq!(picker.unavailable().count(), 0);
 }
 
 #[test]
@@ -265,21 +265,21 @@ fn a_web_seed_gets_requests_for_long_ranges_around_the_pieces_of_others() {
 fn the_last_free_block_may_come_late_from_a_stalled_link() {
     let lengths = Lengths::new(16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    picker.add_link(OWNER, 8);
-    picker.on_pieces(OWNER, PieceSet::full(&lengths));
-    picker.on_unchoke(OWNER);
+    picker.add_link(LINK, 8);
+    picker.on_pieces(LINK, PieceSet::full(&lengths));
+    picker.on_unchoke(LINK);
     let now = Duration::from_secs(1);
     let mut blocks = Vec::new();
-    picker.next_blocks(OWNER, now, &mut |_| true, &mut blocks);
+    picker.next_blocks(LINK, now, &mut |_| true, &mut blocks);
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
-    let arrival = picker.on_block(OWNER, blocks[0], late);
+    let arrival = picker.on_block(LINK, blocks[0], late);
     assert!(matches!(arrival, Arrival::Needed { .. }), "{arrival:?}");
     picker.check();
 }
 
 #[test]
-fn in_order_among_seeds_ends_when_a_peer_lacks_a_piece() {
+fn among_seeds_pieces_come_in_order_until_a_peer_lacks_a_piece() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let in_order = |others: &[PieceSet]| {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
@@ -306,7 +306,7 @@ fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_fir
     let second = LinkId(2);
     for (delay, late) in [(1, 200), (60, 200), (200, 600)] {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-        for id in [OWNER, second] {
+        for id in [LINK, second] {
             picker.add_link(id, 100);
             picker.on_pieces(id, PieceSet::full(&lengths));
             picker.on_unchoke(id);
@@ -317,9 +317,9 @@ fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_fir
             picker.next_blocks(id, now, &mut |_| true, &mut blocks);
             blocks
         };
-        let requested = next_blocks(&mut picker, OWNER, 0);
+        let requested = next_blocks(&mut picker, LINK, 0);
         assert_eq!(requested.len(), 8);
-        picker.on_block(OWNER, requested[0], Duration::from_millis(1_000 + delay));
+        picker.on_block(LINK, requested[0], Duration::from_millis(1_000 + delay));
         assert!(
             next_blocks(&mut picker, second, late - 1).is_empty(),
             "{delay} ms"

@@ -14,7 +14,7 @@
 //! | a peer that is blamed did lie | `on_failed` |
 //! | the only source of a bad piece is blamed and barred | `on_failed` |
 //! | each new piece is announced exactly once | `on_haves`, `check_end` |
-//! | phases go from fetching over finishing to complete | `on_phase` |
+//! | the phase only goes forward: checking, fetching, finishing, complete | `on_phase` |
 //! | no piece is requested that is not needed | `on_request` |
 //! | the invariants of [`Core::check`] | `check` |
 
@@ -341,7 +341,7 @@ impl Checker {
         let unannounced =
             pieces.find(|piece| self.missing.contains(*piece) && !self.haves.contains_key(piece));
         assert_eq!(unannounced, None, "never announced");
-        assert_eq!(core.with_workers(), 0);
+        assert_eq!(core.blocks_at_workers(), 0);
         let requested = self.links.iter().filter(|(_, link)| !link.is_closed);
         let requested = requested
             .map(|(_, link)| link.requested.len())

@@ -37,7 +37,7 @@ pub(super) struct HashJob {
     pub(super) blocks: Vec<PendingBlock<Content>>,
     /// The hasher and the number of a run: when this step ends, the runs before that run are
     /// hashed. `None` while the worker writes.
-    pub(super) hashed: Option<(Hasher, u32)>,
+    pub(super) hashing: Option<(Hasher, u32)>,
 }
 
 impl HashJob {
@@ -45,7 +45,7 @@ impl HashJob {
         Self {
             run,
             blocks,
-            hashed: None,
+            hashing: None,
         }
     }
 }

@@ -103,7 +103,8 @@ impl HonestPeer {
                 .direction(id.0 as ConnectionNumber, number)
                 .activity(now)
         };
-        // As a running peer does: without links and requests, the clock ticks for calls only.
+        // As in a running peer: without links and requests, `Core::on_tick` is called only when an
+        // address is due to be called.
         if self.core.next_tick().is_some_and(|due| due <= now) {
             self.core.on_tick(now, activity);
             self.carry_out_effects(env);
@@ -239,8 +240,8 @@ impl HonestPeer {
     /// A worker has finished a step: it has written the run of its job, or hashed a run.
     pub(super) fn on_worker(&mut self, mut job: HashJob, env: &mut Environment) {
         let run = job.run;
-        let mut hashed = None;
-        let next = match job.hashed.take() {
+        let mut sources_of_hashed_piece = None;
+        let next = match job.hashing.take() {
             _ if !self.core.phase().fetches() => None,
             None => {
                 let is_good = job.blocks.iter().all(|block| block.buffer == Content::Good);
@@ -249,7 +250,7 @@ impl HonestPeer {
                 if run.is_whole_piece(&self.lengths) {
                     let mut sources = Sources::new();
                     add_sources(&mut sources, &job.blocks);
-                    hashed = Some(sources);
+                    sources_of_hashed_piece = Some(sources);
                     None
                 } else {
                     let hasher = self.core.on_run_written(run, &job.blocks);
@@ -257,7 +258,7 @@ impl HonestPeer {
                 }
             }
             Some((_, next)) if next == BlockRun::count(&self.lengths, run.piece) => {
-                hashed = self.core.on_piece_hashed(run.piece);
+                sources_of_hashed_piece = self.core.on_piece_hashed(run.piece);
                 None
             }
             Some((hasher, next)) => {
@@ -267,12 +268,12 @@ impl HonestPeer {
             }
         };
         if next.is_some() {
-            job.hashed = next;
+            job.hashing = next;
             return env.events.after(WORK, Event::Worker(self.number, job));
         }
         self.core.on_worker_done(run.blocks, env.events.now());
         self.carry_out_effects(env);
-        if let Some(sources) = hashed {
+        if let Some(sources) = sources_of_hashed_piece {
             self.on_hashed(run.piece, &sources, env);
         }
     }

@@ -48,8 +48,8 @@ pub(super) struct Rogue {
     links: BTreeSet<ConnectionNumber>,
     /// The number of blocks sent.
     sent: u32,
-    /// It serves nothing now.
-    chokes: bool,
+    /// It chokes all peers now.
+    is_choking: bool,
     is_gone: bool,
 }
 
@@ -76,7 +76,7 @@ impl Rogue {
             unannounced,
             links: BTreeSet::new(),
             sent: 0,
-            chokes: false,
+            is_choking: false,
             is_gone: false,
         }
     }
@@ -139,7 +139,7 @@ impl Rogue {
         for packet in packets {
             let fast = env.network.is_fast(connection);
             match packet {
-                Packet::Short(OutgoingMessage::Interested) if !self.chokes => {
+                Packet::Short(OutgoingMessage::Interested) if !self.is_choking => {
                     env.send(connection, self.number, Packet::Unchoke);
                 }
                 Packet::Short(OutgoingMessage::Cancel(range)) => {
@@ -151,7 +151,7 @@ impl Rogue {
                     let drops = match self.misbehaviour {
                         Misbehaviour::Silent => continue,
                         Misbehaviour::Rejecting => env.rng.bool(),
-                        _ => self.chokes,
+                        _ => self.is_choking,
                     };
                     if !drops {
                         env.write(connection, self.number, |direction| {
@@ -178,9 +178,9 @@ impl Rogue {
                 }
             }
             Misbehaviour::Choking(pause)
-                if blocks > 0 && !self.chokes && self.sent.is_multiple_of(BETWEEN_CHOKES) =>
+                if blocks > 0 && !self.is_choking && self.sent.is_multiple_of(BETWEEN_CHOKES) =>
             {
-                self.chokes = true;
+                self.is_choking = true;
                 for connection in &self.links {
                     let fast = env.network.is_fast(*connection);
                     env.write(*connection, self.number, |direction| {
@@ -197,7 +197,7 @@ impl Rogue {
     pub(super) fn on_woken(&mut self, env: &mut Environment) {
         match self.misbehaviour {
             Misbehaviour::Choking(_) => {
-                self.chokes = false;
+                self.is_choking = false;
                 self.send_all(&Packet::Unchoke, env);
             }
             Misbehaviour::Late => {

@@ -64,8 +64,8 @@ impl Simulation {
         }
     }
 
-    /// Runs until every honest peer is complete and a while longer, and checks that nothing is left
-    /// over. Returns when the last peer became complete.
+    /// Runs until every honest peer is complete, and a while longer. Checks that nothing is left
+    /// over. Returns the time at which the last peer became complete.
     pub(super) fn run(&mut self) -> Duration {
         let mut end = None;
         while end.is_none_or(|end| self.env.events.now() < end + AFTERMATH) {

@@ -19,8 +19,8 @@ impl Drop for PrintSeedOnFailure {
     }
 }
 
-/// The seeds to run: the one in `PIECEFUL_SEED`, or as many as `PIECEFUL_SCHEDULES` says, or
-/// `usual` many.
+/// The seeds to run: only the seed in `PIECEFUL_SEED` if it is set. Otherwise the seeds from 0 on:
+/// `PIECEFUL_SCHEDULES` is their number, or `usual` if it is not set.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("PIECEFUL_SEED") {
@@ -48,8 +48,8 @@ fn in_many_small_simulations_every_peer_becomes_complete() {
 }
 
 /// Runs simulations of two hundred peers. No download starves while others finish: each ends within
-/// twice the sum of two times. These are the time of the median download, and the time that the
-/// download would take to fetch everything over one of its own connections.
+/// 2 x (M + A). M is the time of the median download. A is the time in which this download could
+/// fetch everything over one of its connections alone.
 fn run_large_simulations(usual: u64) {
     for seed in seeds(usual) {
         let _print = PrintSeedOnFailure("large", seed);

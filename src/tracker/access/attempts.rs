@@ -1,10 +1,10 @@
 //! Admits attempts on passwords.
 //!
-//! In scope: attempts that are under way. Each of them may still fail. For one user and one
-//! address, no more attempts are admitted at the same time than may still fail, so parallel
-//! attempts do not allow more guesses. For one address only a few are admitted, so that no address
-//! fills the queue of the hashing threads. The others wait for their turn. Out of scope: counting
-//! failures (`throttle`), and checking passwords (`passwords`).
+//! In scope: attempts that are under way. Each of them may still fail. For one user at one address,
+//! the number of attempts at the same time is limited to the number of failures that are still
+//! allowed without a wait. So parallel attempts do not allow more guesses. For one address only a
+//! few are admitted, so that no address fills the queue of the hashing threads. The others wait for
+//! their turn. Out of scope: counting failures (`throttle`), and checking passwords (`passwords`).
 
 use super::throttle::Throttle;
 use crate::base::AddressPrefix;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_attempts_are_admitted_than_may_still_fail() {
+    fn parallel_attempts_are_limited_to_the_failures_that_are_still_allowed() {
         let attempts = PasswordAttempts::with_max_wait(NOW);
         let first = begin_attempts(&attempts, 5, "nik", "10.0.0.1");
         let more = |user| attempts.begin(Some(user), ip("10.0.0.1")).map(drop);

@@ -1,5 +1,5 @@
-//! The shares whose publishers report that the files have changed. From these reports, members learn
-//! why no peer serves a share.
+//! The shares whose publishers report that the files have changed. From these reports, members
+//! learn why no peer serves a share.
 //!
 //! A report counts for a limited time, and the publisher repeats it. Reports are kept in memory,
 //! and a peer sends them to every tracker, like announces.

@@ -8,8 +8,8 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, ListPage, SeenDecisions, ShortText,
 };
 
-/// A page of the news that is not covered by `seen`: decisions, and with `requests` also requests
-/// to join groups of the account.
+/// A page of the news that `seen` does not cover: decisions, and with `requests` also requests to
+/// join groups of the account.
 pub(super) fn news(
     store: &RegistryStore,
     account: RowId,

@@ -151,8 +151,8 @@ impl Logins {
         let (id, now) = (self.random_id()?, since_1970());
         let token = self.sign(&Login::begin(account, id, credential, now))?;
         let user = account_label(&self.store, account)?;
-        let lost = self.store.read(|registry| registry.has_lost_name(account));
-        let note = lost.then(|| {
+        let has_lost_name = self.store.read(|registry| registry.has_lost_name(account));
+        let note = has_lost_name.then(|| {
             let name = user.name();
             TextLine::new(&format!(
                 "the name {name} was given twice while trackers were disconnected, and another \

@@ -61,11 +61,11 @@ impl Client {
             && (self.owned.contains(info_hash) || self.fetching.contains(info_hash))
     }
 
-    pub(super) fn is_reported_or_ended(&self) -> bool {
+    pub(super) fn has_reported_or_is_dead(&self) -> bool {
         self.connection.is_none() || self.progress != Progress::Reporting
     }
 
-    pub(super) fn is_ended(&self) -> bool {
+    pub(super) fn has_finished_or_is_dead(&self) -> bool {
         self.connection.is_none() || self.progress == Progress::Finished
     }
 
@@ -115,7 +115,8 @@ impl Client {
         self.settle(name, WantedFile::Failed)
     }
 
-    /// The client reports that it has finished. Returns whether it may finish now.
+    /// The client reports that it has finished. Returns `false`, and changes nothing, if it may not
+    /// finish yet.
     pub(super) fn finish(&mut self) -> bool {
         let open = self.wanted.values().any(|want| *want == WantedFile::Open);
         let may_finish = self.progress == Progress::Reported && !open;

@@ -55,9 +55,9 @@ impl RunHost {
         let running = RunningFile::create(&endpoint);
         let run = RunningRun::start(options.expected, options.wait);
         let run = Arc::new(run.map_err(NodeError::Thread)?);
-        let (serving, aborted) = (Arc::clone(&run), Arc::clone(&run));
+        let (served_run, run_to_abort) = (Arc::clone(&run), Arc::clone(&run));
         let serve = move |connection: &TlsStream, from: SocketAddr, purpose| match purpose {
-            ConnectionPurpose::Peer => serving.serve(connection, from),
+            ConnectionPurpose::Peer => served_run.serve(connection, from),
             ConnectionPurpose::Replica | ConnectionPurpose::Operator => connection.hang_up(),
         };
         introduce(endpoint.address, endpoint.cluster.fingerprint());
@@ -71,10 +71,10 @@ impl RunHost {
             stop: endpoint.stop.clone(),
             ..TrackerOptions::new(endpoint.listener)
         })?;
-        let (stop, raised) = (endpoint.stop.clone(), endpoint.stop);
+        let (stop, stop_flag) = (endpoint.stop.clone(), endpoint.stop);
         let aborting = thread::Builder::new().name("stop".into()).spawn(move || {
-            while !raised.wait(LONG_SLEEP) {}
-            aborted.abort("the tracker was stopped");
+            while !stop_flag.wait(LONG_SLEEP) {}
+            run_to_abort.abort("the tracker was stopped");
         });
         Ok(Self {
             run,

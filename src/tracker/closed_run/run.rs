@@ -268,7 +268,7 @@ impl ClosedRun {
             }
             RunRequest::Failed { name, reason } => {
                 self.client(number)?.give_up(&name)?;
-                self.fail(&format!("client {number}: {name}: {reason}"));
+                self.add_failure(&format!("client {number}: {name}: {reason}"));
                 Ok(RunAnswer::Ok)
             }
             RunRequest::Finished => match self.client(number)?.finish() {
@@ -287,7 +287,7 @@ impl ClosedRun {
             self.client(number)?.owned.insert(added.info_hash);
             if let Some((name, first)) = added.conflict {
                 let (low, high) = (first.min(number), first.max(number));
-                self.fail(&format!(
+                self.add_failure(&format!(
                     "clients {low} and {high} own different content under the name {name}"
                 ));
                 self.phase = Phase::Ended;
@@ -344,7 +344,7 @@ impl ClosedRun {
         })
     }
 
-    fn fail(&mut self, failure: &str) {
+    fn add_failure(&mut self, failure: &str) {
         self.failures.push(TextLine::new(failure));
     }
 
@@ -357,7 +357,7 @@ impl ClosedRun {
         if let Some(client) = self.clients.get_mut(&number) {
             client.connection = None;
         }
-        self.fail(&format!("client {number} is gone"));
+        self.add_failure(&format!("client {number} is gone"));
     }
 
     /// Ends the clients that have not reported in time. Also names those that never connected, if
@@ -366,7 +366,7 @@ impl ClosedRun {
     fn end_unreported_clients(&mut self, effects: &mut Vec<RunEffect>) {
         let late = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {
-            if client.is_reported_or_ended() {
+            if client.has_reported_or_is_dead() {
                 continue;
             }
             if let Some(connection) = client.connection.take() {
@@ -393,7 +393,7 @@ impl ClosedRun {
         if missing > 0 {
             let more = if numbers_are_certain { "more " } else { "" };
             let noun = if missing == 1 { "client" } else { "clients" };
-            self.fail(&format!("{missing} {more}{noun} {late}"));
+            self.add_failure(&format!("{missing} {more}{noun} {late}"));
         }
     }
 
@@ -401,12 +401,15 @@ impl ClosedRun {
     fn advance(&mut self, effects: &mut Vec<RunEffect>) {
         let all_came = self.clients.len() as u64 >= u64::from(self.expected.get());
         let mut clients = self.clients.values();
-        if self.phase == Phase::Gathering && all_came && clients.all(Client::is_reported_or_ended) {
+        if self.phase == Phase::Gathering
+            && all_came
+            && clients.all(Client::has_reported_or_is_dead)
+        {
             self.release(effects);
         }
         let ended = match self.phase {
             Phase::Gathering => false,
-            Phase::Released => self.clients.values().all(Client::is_ended),
+            Phase::Released => self.clients.values().all(Client::has_finished_or_is_dead),
             // A conflict has ended the run.
             Phase::Ended => true,
         };

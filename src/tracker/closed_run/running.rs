@@ -63,7 +63,8 @@ struct State {
     next_connection: u64,
     /// Number of connections being served, including closed ones whose client has not left yet.
     open_connections: usize,
-    dropped: bool,
+    /// The [`RunningRun`] was dropped, so the ticker ends.
+    is_dropped: bool,
 }
 
 impl RunningRun {
@@ -79,7 +80,7 @@ impl RunningRun {
                 outboxes: HashMap::new(),
                 next_connection: 0,
                 open_connections: 0,
-                dropped: false,
+                is_dropped: false,
             }),
             changed: Condvar::new(),
         });
@@ -148,7 +149,7 @@ impl RunningRun {
 impl Drop for RunningRun {
     fn drop(&mut self) {
         self.abort("the tracker was stopped");
-        self.shared.state().dropped = true;
+        self.shared.state().is_dropped = true;
         self.shared.changed.notify_all();
         self.ticker.wait();
     }
@@ -204,7 +205,7 @@ impl SharedRun {
 
     fn tick(&self) {
         let mut state = self.state();
-        while !state.dropped && state.run.outcome().is_none() {
+        while !state.is_dropped && state.run.outcome().is_none() {
             self.perform(&mut state, ClosedRun::tick);
             let next = state.run.next_tick().unwrap_or(Duration::MAX);
             let wait = next

@@ -11,7 +11,7 @@ pub(super) struct GroupMembers {
     seniority: BTreeSet<(Stamp, RowId)>,
     /// Members by name. A member is missing here until its account is known.
     pub(super) members: BTreeSet<(UserName, RowId)>,
-    /// Users with an open request, by name, under the same condition.
+    /// Users with an open request, by name. A user is missing here until the account is known.
     pub(super) requests: BTreeSet<(UserName, RowId)>,
     /// Accounts that were members and are not members now, by the time of their last end as a
     /// member, in milliseconds since 1970.

@@ -47,7 +47,7 @@
 //! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
 //! | a user or group gets a name | another one gets the same name | the earlier claim (note 1) |
-//! | a user or group gets a name | another one gets it in another case | both keep them (note 7) |
+//! | a user or group gets a name | another one gets it in other letter case | both (note 7) |
 //! | a name is changed | the same name is changed | the later change |
 //! | a password is changed | the same password is changed | the later change (note 2) |
 //! | a password is changed, or all logins end | a log-in or a token renewal | the change (note 2) |

@@ -86,7 +86,7 @@ where
     /// # Errors
     /// [`Refusal::NameTaken`].
     pub(super) fn check_free(&self, name: &N) -> Result<(), Refusal> {
-        match self.same_but_for_case(name) {
+        match self.equal_ignoring_case(name) {
             None => Ok(()),
             Some(taken) => Err(Refusal::NameTaken(Label::from(taken))),
         }
@@ -94,7 +94,7 @@ where
 
     /// A claimed name that is the given one, or differs from it only in case. Such names are next
     /// to each other, upper case first.
-    fn same_but_for_case(&self, name: &N) -> Option<&N> {
+    fn equal_ignoring_case(&self, name: &N) -> Option<&N> {
         let label = Label::from(name);
         let first = label.name().to_ascii_uppercase().parse().ok()?;
         let last = label.name().to_ascii_lowercase().parse().ok()?;

@@ -24,9 +24,9 @@ pub enum Refusal {
     /// A new user or group cannot have this name.
     #[error("{0}; choose another")]
     BadName(#[from] NameError),
-    /// The account or group holds its name. Only one that lost its name to an earlier claim can be
-    /// renamed.
-    #[error("{0} cannot be renamed; only a user or group whose name another one holds can be")]
+    /// The account or group holds its name. Only an account or group that lost its name to an
+    /// earlier claim can be renamed.
+    #[error("{0} cannot be renamed: a rename is possible only if another one holds the same name")]
     NameKept(Label),
     /// The account is not a member of the group.
     #[error("you are not a member of {0}; join_group asks its owner")]

@@ -260,8 +260,9 @@ impl Row {
                 revoked: merge_optional(ours.revoked, theirs.revoked, Ord::max),
             }),
             (Self::Group(ours), Self::Group(theirs)) => {
-                // A peer repeats a creation only while none is confirmed. So the confirmed creation
-                // is normally the later one, and members received certificates under its key.
+                // A peer repeats the command only until one creation is confirmed. So the confirmed
+                // creation is normally the later one, and members received certificates under its
+                // key.
                 let (created, key) = (ours.created, ours.key).max((theirs.created, theirs.key));
                 Self::Group(Group {
                     id: ours.id,

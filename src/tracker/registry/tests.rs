@@ -36,8 +36,8 @@ impl TestTracker {
         RowId(id)
     }
 
-    /// The wall time. Each call advances it by one second.
-    fn time(&mut self) -> Duration {
+    /// Advances the wall clock by one second, and returns its time.
+    fn next_time(&mut self) -> Duration {
         self.now += 1_000;
         Duration::from_millis(self.now)
     }
@@ -47,9 +47,9 @@ impl TestTracker {
         Ok(())
     }
 
-    fn user(&mut self, name: &str) -> Result<RowId, Refusal> {
+    fn create_user(&mut self, name: &str) -> Result<RowId, Refusal> {
         let new = self.new_account(name);
-        let (id, now) = (new.id, self.time());
+        let (id, now) = (new.id, self.next_time());
         self.apply(self.registry.create_account(new, now))?;
         Ok(id)
     }
@@ -62,7 +62,7 @@ impl TestTracker {
         }
     }
 
-    fn group(&mut self, actor: RowId, name: &str) -> Result<RowId, Refusal> {
+    fn create_group(&mut self, actor: RowId, name: &str) -> Result<RowId, Refusal> {
         let (id, membership) = (self.id(), self.id());
         let name = name.parse().unwrap();
         let new = NewGroup {
@@ -71,13 +71,13 @@ impl TestTracker {
             name,
             key: key(),
         };
-        let now = self.time();
+        let now = self.next_time();
         self.apply(self.registry.create_group(actor, new, now))?;
         Ok(id)
     }
 
     fn request(&mut self, actor: RowId, group: &str) -> Result<(), Refusal> {
-        let (id, now) = (self.id(), self.time());
+        let (id, now) = (self.id(), self.next_time());
         let update = self
             .registry
             .request_membership(actor, &label(group), id, now);
@@ -85,7 +85,7 @@ impl TestTracker {
     }
 
     fn accept(&mut self, actor: RowId, group: &str, user: &str) -> Result<(), Refusal> {
-        let now = self.time();
+        let now = self.next_time();
         let update = self
             .registry
             .accept(actor, &label(group), &label(user), now);
@@ -93,7 +93,7 @@ impl TestTracker {
     }
 
     fn reject(&mut self, actor: RowId, group: &str, user: &str) -> Result<(), Refusal> {
-        let now = self.time();
+        let now = self.next_time();
         let update = self
             .registry
             .reject(actor, &label(group), &label(user), now);
@@ -101,7 +101,7 @@ impl TestTracker {
     }
 
     fn remove(&mut self, actor: RowId, group: &str, user: &str) -> Result<(), Refusal> {
-        let now = self.time();
+        let now = self.next_time();
         let update = self
             .registry
             .remove_member(actor, &label(group), &label(user), now);
@@ -109,23 +109,23 @@ impl TestTracker {
     }
 
     fn leave(&mut self, actor: RowId, group: &str) -> Result<(), Refusal> {
-        let now = self.time();
+        let now = self.next_time();
         let update = self
             .registry
             .leave(actor, &label(group), IfLastMember::EndGroup, now);
         self.apply(update)
     }
 
-    /// A new user who has become a member of the group.
-    fn member(&mut self, owner: RowId, group: &str, name: &str) -> RowId {
-        let user = self.user(name).unwrap();
+    /// Creates a user and makes it a member of the group.
+    fn add_member(&mut self, owner: RowId, group: &str, name: &str) -> RowId {
+        let user = self.create_user(name).unwrap();
         self.request(user, group).unwrap();
         self.accept(owner, group, name).unwrap();
         user
     }
 
     fn publish(&mut self, actor: RowId, group: &str, name: &str) -> Result<RowId, Refusal> {
-        let (id, now) = (self.id(), self.time());
+        let (id, now) = (self.id(), self.next_time());
         let mut info_hash = [0; 20];
         info_hash[..16].copy_from_slice(&id.0);
         let new = NewShare {
@@ -139,7 +139,7 @@ impl TestTracker {
     }
 
     fn withdraw(&mut self, actor: RowId, group: &str, name: &str) -> Result<(), Refusal> {
-        let now = self.time();
+        let now = self.next_time();
         self.apply(self.registry.withdraw(actor, &label(group), name, now))
     }
 
@@ -164,7 +164,7 @@ impl TestTracker {
 
     /// Merges everything that `other` has, in batches that are as small as possible.
     fn pull(&mut self, other: &Self) {
-        let now = self.time();
+        let now = self.next_time();
         let mut batches = 0;
         while let Some(change) = other.registry.since(self.registry.version_vector(), 1) {
             let change = Change::decode(&change.encode()).unwrap();
@@ -188,8 +188,8 @@ fn sync(a: &mut TestTracker, b: &mut TestTracker) {
 /// Two trackers that know the group `lab`, which `olga` owns.
 fn two_trackers_with_group() -> (TestTracker, TestTracker, RowId, RowId) {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let olga = a.user("olga").unwrap();
-    let lab = a.group(olga, "lab").unwrap();
+    let olga = a.create_user("olga").unwrap();
+    let lab = a.create_group(olga, "lab").unwrap();
     sync(&mut a, &mut b);
     (a, b, olga, lab)
 }

@@ -30,8 +30,8 @@ impl Update {
         self.change.as_ref()
     }
 
-    /// Origins with missing earlier writes. The caller must ask the sender for everything since its
-    /// own version vector.
+    /// Origins of which earlier writes are missing here. The caller must request them from the
+    /// sender: all writes after the version vector of this registry.
     pub fn gaps(&self) -> &[Origin] {
         &self.gaps
     }

@@ -139,8 +139,8 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
     let mut count = None;
     loop {
-        // If the list cannot be read, it is just being written, or the calling threads report the
-        // problem.
+        // If the list cannot be read, nothing is logged here. Perhaps it is just being written.
+        // Otherwise the calling threads log the problem.
         let listed = context.info().ok().map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
         if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {

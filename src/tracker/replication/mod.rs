@@ -54,8 +54,8 @@
 //!      waits in it. All time limits count only the time in which the tracker ran.
 //! 7. **Tombstones** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every listed
 //!    tracker has reported in this run that it has them, and no clock is known to be wrong. Blobs
-//!    that no row has named for [`GC_INTERVAL`] are deleted too. A tracker that still has such a
-//!    row has its blob as well.
+//!    that no row has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker still
+//!    name such a blob, that tracker has the blob itself.
 //!
 //! # How it is driven
 //! One lock guards the replica. The caller makes each call, and hands on the returned effects in
@@ -67,10 +67,12 @@
 //!
 //! Of two trackers, the one with the higher number calls the other. It tries again about once a
 //! second while there is no connection, so that one connection serves both directions.
-//! [`Replica::set_listed`] is called when the list of trackers has changed. Once both ends of a
-//! connection are authenticated, [`Replica::on_connected`] gets it under a number greater than all
-//! before, [`Replica::on_message`] its messages in order, and [`Replica::on_disconnected`] its end.
-//! Lost, late, repeated or reordered messages are tolerated: they only cost time.
+//! [`Replica::set_listed`] is called when the list of trackers has changed. When both ends of a
+//! connection are authenticated, the caller passes the connection to [`Replica::on_connected`],
+//! under a number greater than all before. Then it passes each message of the connection to
+//! [`Replica::on_message`], in order. When the connection has closed, it calls
+//! [`Replica::on_disconnected`]. Lost, late, repeated or reordered messages are tolerated: they
+//! only cost time.
 //!
 //! # What is bounded by what
 //! | what | by |

@@ -95,8 +95,8 @@ impl OtherReplicas {
         others
     }
 
-    /// Removes trackers that are no longer listed, whose connections were closed before, and adds
-    /// new ones.
+    /// Removes trackers that are no longer listed, and adds new ones. The caller has closed the
+    /// connections to the removed ones.
     pub(super) fn set_listed(&mut self, listed: &BTreeSet<TrackerNumber>) {
         self.listed.retain(|number, _| listed.contains(number));
         for number in listed.iter().filter(|number| **number != self.own) {

@@ -303,8 +303,8 @@ impl Replica {
         std::mem::take(&mut self.effects.due)
     }
 
-    /// Encoded version vector of this tracker. `None` if it is too long to send: only after disks
-    /// were lost more than twenty thousand times.
+    /// Encoded version vector of this tracker. `None` if it is too long to send. That needs more
+    /// than twenty thousand origins: so many disks would have to be lost first.
     fn encoded_versions(&self) -> Option<Encoded> {
         Encoded::new(self.registry.version_vector().encode())
     }
@@ -399,7 +399,7 @@ impl Replica {
         if origin == self.registry.origin() {
             return self.halt(HaltReason::Copied { other: number });
         }
-        // It is not known which of the two has the copy. The one that connected first stays.
+        // Nobody knows which of the two has the copy. The tracker that connected first stays.
         if let Some(other) = self.others.other_with_origin(origin, number) {
             let reason = format!(
                 "it runs with a copy of the data folder of tracker {other}; give one of them an empty folder, and it copies the data from the others"

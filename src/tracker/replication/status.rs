@@ -14,9 +14,9 @@ pub struct ClusterStatus {
     pub origin: Origin,
     /// Whether it serves.
     pub serving: Serving,
-    /// Writes that wait for another tracker or the disk.
+    /// Number of writes that wait for another tracker or the disk.
     pub waiting: usize,
-    /// Blobs that rows name and that are not stored here.
+    /// Number of blobs that rows name and that are not stored here.
     pub missing_blobs: usize,
     /// The other trackers listed, by number.
     pub others: Vec<ReplicaStatus>,
@@ -33,10 +33,10 @@ pub struct ReplicaStatus {
     pub serving: bool,
     /// Whether writes wait for it: it has all of them except those in transit.
     pub current: bool,
-    /// Writes known here that it lacks, as last reported. `None` before its first report in this
-    /// run.
+    /// Number of writes known here that it lacks, as last reported. `None` before its first report
+    /// in this run.
     pub it_lacks: Option<u64>,
-    /// Writes it has reported that are not known here.
+    /// Number of writes that it has reported and that are not known here.
     pub we_lack: u64,
     /// Time since its last message.
     pub last_contact: Option<Duration>,

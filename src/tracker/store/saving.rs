@@ -28,7 +28,7 @@ struct Queue {
     waiting: Vec<Save>,
     /// Number of the last durable commit.
     durable: u64,
-    /// Whether no more changes follow.
+    /// No change follows: [`Saves::save`] ends once the queue is empty.
     ended: bool,
     failed: bool,
 }

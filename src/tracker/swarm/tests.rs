@@ -72,7 +72,7 @@ fn random_peers_have_equal_chances() {
 }
 
 #[test]
-fn a_seed_gets_no_seeds() {
+fn a_seed_receives_no_addresses_of_seeds() {
     let swarm = swarm(2, 50);
     assert_eq!(
         swarm

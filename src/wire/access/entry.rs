@@ -31,7 +31,8 @@ pub enum DecisionOutcome {
     Removed,
     /// The group ended before the request was answered.
     GroupEnded,
-    /// A user asks to join a group that this user owns. Sent only to peers that ask for it.
+    /// Not a decision: another user asks to join a group that the receiving user owns. Sent only to
+    /// peers that ask for such entries.
     Requested,
 }
 

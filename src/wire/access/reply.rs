@@ -64,8 +64,8 @@ pub enum AccessAnswer {
     Metainfo(InfoPart),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
-    /// The swarms of shares of the group: those with files that have changed, as their publishers
-    /// have reported. At most [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
+    /// The swarms of those shares of the group whose files have changed, as their publishers have
+    /// reported. At most [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
     ChangedShares(Vec<InfoHash>),
     /// The cluster as the tracker sees it.
     Cluster(ClusterView),
@@ -75,8 +75,9 @@ pub enum AccessAnswer {
     Decisions {
         /// The decisions.
         page: ListPage<DecisionEntry>,
-        /// The decisions that the peer has received once it has read all pages. The peer sends this
-        /// value in its next request, so that it does not receive them again.
+        /// The decisions that the peer has received after it has read all pages. The peer stores
+        /// the value of the first page. It sends this value when it lists decisions the next time,
+        /// so that it does not receive the same decisions again.
         seen: SeenDecisions,
     },
 }

@@ -205,11 +205,12 @@ pub enum AccessRequest {
     /// Lists decisions of other users about this user that the peer has not received. The answer is
     /// [`super::AccessAnswer::Decisions`].
     ListDecisions {
-        /// The decisions that the peer has received: `seen` of the last answer.
+        /// The decisions that the peer has received: the `seen` that it stored when it listed
+        /// decisions before. All requests for pages of one list carry the same value.
         seen: SeenDecisions,
         /// Whether the peer also wants to know of new requests to join a group that the user owns.
-        /// A tracker of the version before refuses a message with this field.
-        requests: bool,
+        /// A tracker of the previous version refuses a message with this field.
+        with_requests: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
@@ -248,11 +249,11 @@ impl AccessRequestMessage {
             AccessRequest::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
             AccessRequest::ListDecisions {
                 seen,
-                requests,
+                with_requests,
                 after,
             } => {
                 entries.push(("seen", Item::from(seen.as_bytes())));
-                entries.extend(requests.then_some(("requests", 1u32.into())));
+                entries.extend(with_requests.then_some(("requests", 1u32.into())));
                 entries.extend(fields::after_entry(after));
             }
             AccessRequest::Certify { request, .. } => {
@@ -441,7 +442,7 @@ impl AccessRequest {
             },
             "news" => Self::ListDecisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
-                requests: fields
+                with_requests: fields
                     .optional("requests", |value, key| {
                         let is_one = value.integer() == Some(1);
                         is_one.then_some(true).ok_or(ControlError::WrongValue(key))

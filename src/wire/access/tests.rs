@@ -193,7 +193,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         (
             AccessRequest::ListDecisions {
                 seen: SeenDecisions::new(b"\xff".to_vec()).unwrap(),
-                requests: false,
+                with_requests: false,
                 after: None,
             },
             b"d2:idi7e8:protocoli2e4:seen1:\xff5:token3:t\0k4:type4:newse",
@@ -208,7 +208,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         (
             AccessRequest::ListDecisions {
                 seen: SeenDecisions::default(),
-                requests: true,
+                with_requests: true,
                 after: None,
             },
             b"d2:idi7e8:protocoli2e8:requestsi1e4:seen0:5:token3:t\0k4:type4:newse",
@@ -410,7 +410,7 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
 }
 
 #[test]
-fn each_kind_of_bad_bytes_has_its_own_error() {
+fn each_kind_of_bad_message_has_its_own_error() {
     use ControlError::{ExtraKey, Missing, NoDictionary, UnknownType, WrongValue};
     let long = format!(
         "d2:idi7e8:password{}:{}8:protocoli2e4:type5:login4:user3:nike",

@@ -31,9 +31,9 @@ pub enum UdpRequest {
         connection: ConnectionId,
         /// The response repeats it.
         transaction: TransactionId,
-        /// The announce. After parsing it asks for compact peers without ids, does not come from a
-        /// pieceful peer, and has a `key` of 8 hex digits. When encoded, a `key` of another form
-        /// becomes the first four bytes of its SHA-1.
+        /// The announce. After parsing, `compact` and `no_peer_id` are set, `pieceful` is not set,
+        /// and `key` has 8 hex digits. Encoding replaces a `key` of another form by the first four
+        /// bytes of its SHA-1.
         announce: AnnounceRequest,
         /// Path and query of the announce URL (BEP 41). Empty if the client did not send them.
         url_data: Vec<u8>,

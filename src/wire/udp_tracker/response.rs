@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_peers_and_message_of_a_response_are_bounded() {
+    fn the_interval_the_peers_and_the_message_of_a_response_are_bounded() {
         let converted = |interval, peer: &str| {
             let announced = UdpAnnounceResponse {
                 interval,

@@ -382,7 +382,7 @@ fn leaving_sends_stopped_to_trackers_that_may_list_the_swarm() {
 }
 
 #[test]
-fn trackers_removed_from_tracker_info_are_left() {
+fn a_swarm_is_no_longer_announced_to_trackers_removed_from_tracker_info() {
     let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
     test.list_in_tracker_info(&["o", "p"]);
     test.announce(STARTED);

@@ -14,7 +14,7 @@
 //! | `Listed` | the swarm | the pending event, or an announce without an event at the interval |
 //! | `Stopping` | the swarm | `stopped` |
 //! | `Suspended` | nothing, if `stopped` reached it | nothing |
-//! | `Leaving` | the swarm, or perhaps the announce in progress | `stopped` |
+//! | `Leaving` | the swarm, if an announce has reached it | `stopped` |
 //!
 //! # Transitions
 //! | from | on | to |
@@ -49,7 +49,7 @@
 //! # Invariants
 //! | | |
 //! |---|---|
-//! | 1 | A task is in the queue, at the time when it is next due, exactly if it has such a time. |
+//! | 1 | A task with a time when it is next due is in the queue at that time; no other task is. |
 //! | 2 | A task with an announce in progress is not due, so its announces never overlap. |
 //! | 3 | No two announces in progress have the same ticket. |
 //! | 4 | A swarm without a task is removed. |

@@ -302,12 +302,12 @@ impl<P> AnnounceTask<P> {
 
     /// Makes a pending event due at `by` or earlier, if the tracker lists the swarm.
     fn limit_event_delay(&mut self, by: Instant) {
-        let is_listed = match self.state {
+        let has_event_to_send = match self.state {
             State::Listed { pending } => pending.is_some(),
             State::Leaving { is_listed } => is_listed,
             State::New { .. } | State::Stopping | State::Suspended => false,
         };
-        if is_listed {
+        if has_event_to_send {
             self.due = self.due.min(by);
         }
     }

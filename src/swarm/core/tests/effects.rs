@@ -68,8 +68,8 @@ pub(super) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
     }
 }
 
-/// The names of the effects. If you add an effect, add its name here, and test both that the core
-/// returns it and that it does not.
+/// The names of the effects. If you add an effect, add its name here. Write a test in which the
+/// core returns the effect, and one in which it does not.
 pub(super) fn kinds(effects: &Effects) -> Vec<&'static str> {
     let kind = |effect: &Effect<u32>| match effect {
         Effect::Send(..) => "Send",

@@ -117,7 +117,7 @@ fn addresses_from_a_link_are_called_only_while_something_is_fetched() {
         swarm.receive(id, ReceivedMessage::PeerExchange(&payload)),
         []
     );
-    assert_eq!(swarm.core.contacts().known(), 0);
+    assert_eq!(swarm.core.contacts().known_count(), 0);
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl Swarm {
         }
     }
 
-    /// A download of everything that owns nothing yet.
+    /// A download of every piece. No piece is owned yet.
     pub(super) fn fetching() -> Self {
         Self::fetching_with(|_| {})
     }

@@ -97,7 +97,7 @@ fn a_complete_share_closes_a_link_as_soon_as_its_peer_fetches_nothing() {
     assert_eq!(swarm.announce_pieces(leech, &[0, 1, 2]), []);
     let effects = swarm.receive(leech, ReceivedMessage::Have(swarm.piece(3)));
     assert_eq!(closed(&effects), [(leech, CloseReason::NothingToFetch)]);
-    // While something is fetched, a seed is welcome.
+    // A share that still fetches keeps the link to a seed.
     let mut swarm = Swarm::fetching();
     let seed = swarm.link_up(1);
     let effects = swarm.announce_pieces(seed, &[0, 1, 2, 3]);
@@ -120,7 +120,7 @@ fn the_end_of_a_download_returns_its_buffers() {
         end(&mut swarm);
         // Buffers of a worker are returned by the worker.
         assert_eq!(
-            (swarm.buffers.reserved(), swarm.core.with_workers()),
+            (swarm.buffers.reserved(), swarm.core.blocks_at_workers()),
             (2, 2)
         );
         // A block that arrives later is not kept.

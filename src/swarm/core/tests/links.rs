@@ -168,7 +168,7 @@ fn the_address_of_a_replaced_link_is_called_again_unless_the_new_link_has_it() {
     swarm.announce_port(NEW);
     swarm.wait(60);
     assert_eq!(connects(&swarm.tick()), []);
-    // Nor while the new link is our call to that address.
+    // It is also not called while the new link is our call to that address.
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().add(address(200));
     assert_eq!(connects(&swarm.tick()), [address(200)]);
@@ -237,7 +237,10 @@ fn giving_up_peers_forgets_all_addresses_except_barred_ones() {
     let reason = CloseReason::Ended("its tracker failed".to_owned());
     assert_eq!(effects, [Effect::Close(id, reason)]);
     assert_eq!(
-        (swarm.core.links().len(), swarm.core.contacts().known()),
+        (
+            swarm.core.links().len(),
+            swarm.core.contacts().known_count()
+        ),
         (0, 0)
     );
     assert!(swarm.core.contacts().is_barred(address(3), swarm.now));

@@ -49,7 +49,7 @@ fn swarm_in(phase: &str) -> Swarm {
     let now = swarm.now;
     match phase {
         "Checking" => {}
-        "Absent" => assert!(core.miss("no disk", now)),
+        "Absent" => assert!(core.on_files_missing("no disk", now)),
         "Fetching" => drop(swarm.begin(&[0])),
         "Finishing" => drop(swarm.begin(&[0, 1, 2, 3])),
         "Complete" => drop(swarm.begin_whole()),
@@ -77,11 +77,14 @@ const ACTIONS: [Action; 16] = [
     ("begin", |swarm| (None, swarm.begin(&[0]))),
     ("begin with all", |swarm| (None, swarm.begin(&[0, 1, 2, 3]))),
     ("begin whole", |swarm| (None, swarm.begin_whole())),
-    ("miss", |swarm| {
-        with_flag(swarm.step(|core, now| core.miss("gone", now)), Some)
+    ("files missing", |swarm| {
+        with_flag(
+            swarm.step(|core, now| core.on_files_missing("gone", now)),
+            Some,
+        )
     }),
-    ("find", |swarm| {
-        with_flag(swarm.step(|core, now| core.find(now)), Some)
+    ("files found", |swarm| {
+        with_flag(swarm.step(|core, now| core.on_files_found(now)), Some)
     }),
     ("finish", |swarm| {
         with_flag(swarm.step(|core, now| core.on_finished(now)), |()| None)
@@ -150,8 +153,8 @@ const TABLE: &[Row] = &[
         "Complete",
         &["Offer", "Announce"],
     ),
-    (&["Checking"], "miss", "Absent", &[]),
-    (&["Absent"], "find", "Checking", &[]),
+    (&["Checking"], "files missing", "Absent", &[]),
+    (&["Absent"], "files found", "Checking", &[]),
     (&["Finishing"], "finish", "Complete", &["SendHandshake"]),
     (&["Complete"], "unservable", "Lost", &["Withhold", "Close"]),
     (&["Withdrawn"], "unservable", "Lost", &["Withhold"]),
@@ -200,7 +203,7 @@ const TABLE: &[Row] = &[
 ];
 
 #[test]
-fn each_transition_has_its_effects_and_all_else_is_refused_without_any() {
+fn each_transition_has_its_effects_and_all_else_is_refused_without_effects() {
     for phase in PHASES {
         for (action, run) in ACTIONS {
             let mut swarm = swarm_in(phase);
@@ -255,7 +258,7 @@ fn the_phase_contains_its_reason() {
 }
 
 #[test]
-fn links_are_let_in_and_ticks_count_only_while_the_share_is_served() {
+fn links_are_let_in_and_addresses_are_called_only_while_the_share_is_served() {
     for phase in PHASES {
         let serves = ["Fetching", "Finishing", "Complete"].contains(&phase);
         let mut swarm = swarm_in(phase);
@@ -285,7 +288,7 @@ fn web_seeds_are_used_only_while_something_is_fetched() {
 }
 
 #[test]
-fn time_runs_from_the_beginning_to_the_end() {
+fn the_elapsed_time_goes_from_the_beginning_of_a_download_to_its_end() {
     let mut swarm = Swarm::new();
     swarm.wait(5);
     swarm.begin(&[0, 1, 2, 3]);

@@ -41,7 +41,7 @@ fn a_written_piece_is_announced_and_counted_for_its_sources() {
     assert!(progress.rate(swarm.now) > 0);
 }
 
-/// A bad piece that came from peer 1 alone, which listens at its address.
+/// A bad piece that came from peer 1 alone. We know where this peer listens.
 fn bad_piece_of_one() -> (Swarm, LinkId, Effects) {
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().add(address(1));

@@ -35,7 +35,7 @@ fn an_interested_peer_gets_a_slot_while_there_are_free_ones() {
 }
 
 #[test]
-fn slots_go_round_with_time() {
+fn a_peer_that_waits_gets_a_slot_within_two_minutes() {
     let mut swarm = Swarm::complete();
     let ids = [1, 2, 3].map(|number| swarm.link_up(number));
     for id in ids {

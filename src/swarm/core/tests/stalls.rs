@@ -12,8 +12,8 @@ fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests_to_others() {
     let mut swarm = Swarm::fetching();
     let (first, requested) = swarm.source(1, &[0]);
     swarm.now += Duration::from_millis(5_999);
-    let (second, none) = swarm.source(2, &[0, 1]);
-    assert_eq!(none.len(), 2);
+    let (second, of_second) = swarm.source(2, &[0, 1]);
+    assert_eq!(of_second.len(), 2);
     assert_eq!(swarm.tick(), []);
     swarm.now += Duration::from_millis(1);
     let effects = swarm.tick();
@@ -37,7 +37,7 @@ fn a_link_that_stalls_too_often_in_a_row_ends() {
         assert!(effects.contains(&Effect::Stalled(id)));
         assert_eq!(closed(&effects), []);
     }
-    // A wanted block ends the row of stalls.
+    // A wanted block arrives: the stalls are counted from 0 again.
     swarm.deliver(id, &requested[..1]);
     for stalls in 1..=3 {
         swarm.wait(6);
@@ -112,7 +112,7 @@ fn a_download_that_gets_nothing_gives_up_its_active_pieces() {
 }
 
 #[test]
-fn the_first_requests_are_not_given_up_at_once_after_a_long_time_without_peers() {
+fn after_a_long_time_without_peers_the_first_requests_are_not_given_up_at_once() {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     swarm.wait(100);
     let (_, requested) = swarm.source(1, &[0]);

@@ -1,4 +1,4 @@
-//! Web seeds: used beside peers, doubted, proven to lie, left.
+//! Web seeds: used beside peers, doubted, proven to lie, no longer used.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -63,7 +63,7 @@ fn a_web_seed_has_every_piece_and_requests_its_blocks_itself() {
 }
 
 #[test]
-fn a_web_seed_gets_requests_for_its_pieces_only_and_is_no_source_after_them() {
+fn a_web_seed_gets_requests_for_its_pieces_only_and_is_no_source_once_they_are_fetched() {
     let mut swarm = Swarm::fetching();
     let some = swarm.pieces(&[1, 3]);
     swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, some, 64));
@@ -74,7 +74,7 @@ fn a_web_seed_gets_requests_for_its_pieces_only_and_is_no_source_after_them() {
         .collect();
     assert_eq!(pieces, BTreeSet::from([1, 3]));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
-    // The first block ends the trouble from before.
+    // The web seed fails. It is a source again as soon as a block comes from it.
     swarm.step(|core, _| core.on_web_seed_failed(WEB_SEED, "gone".to_owned()));
     let mut effects = deliver_from(&mut swarm, WEB_SEED, &requested[..1]);
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
@@ -106,7 +106,7 @@ fn a_block_is_awaited_from_a_web_seed_until_it_arrives() {
 }
 
 #[test]
-fn the_blocks_of_a_web_seed_that_is_left_are_requested_from_others() {
+fn the_blocks_of_a_web_seed_that_is_no_longer_used_are_requested_from_others() {
     let mut swarm = with_web_seed(8);
     let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     let (peer, none) = swarm.source(1, &[0, 1, 2, 3]);
@@ -137,7 +137,7 @@ fn no_cancel_is_sent_to_a_web_seed() {
 }
 
 #[test]
-fn a_web_seed_that_stalls_loses_its_requests_without_effects() {
+fn a_stalled_web_seed_loses_its_requests_to_a_peer_without_other_effects() {
     let mut swarm = with_web_seed(8);
     next_requests(&mut swarm, WEB_SEED);
     let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
@@ -162,7 +162,7 @@ fn a_web_seed_is_not_late_while_we_do_not_read_it() {
 }
 
 #[test]
-fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_left_for_good() {
+fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_never_used_again() {
     let mut swarm = with_web_seed(2);
     let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Full);

@@ -158,7 +158,7 @@ fn hello(client: u32) -> RunRequest {
 }
 
 #[test]
-fn all_are_held_until_the_last_has_reported_and_end_when_the_last_has_finished() {
+fn all_clients_wait_until_the_last_has_reported_and_end_when_the_last_has_finished() {
     let f = file("f", "a");
     let mut run = Run::of(2);
     run.hello(1);

@@ -129,7 +129,7 @@ fn every_kind_of_row_is_written_and_read_back() {
 }
 
 #[test]
-fn the_bytes_of_a_row_are_these() {
+fn the_encoding_of_a_row_does_not_change() {
     let row = Row::Group(Group {
         id: RowId(*b"abcdefghijklmnop"),
         created: at(1, 2),

@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
     let mut tracker = TestTracker::new(1);
-    let olga = tracker.user("olga").unwrap();
-    tracker.group(olga, "lab").unwrap();
-    let nik = tracker.member(olga, "lab", "nik");
-    let may = tracker.member(olga, "lab", "may");
-    let stranger = tracker.user("eve").unwrap();
+    let olga = tracker.create_user("olga").unwrap();
+    tracker.create_group(olga, "lab").unwrap();
+    let nik = tracker.add_member(olga, "lab", "nik");
+    let may = tracker.add_member(olga, "lab", "may");
+    let stranger = tracker.create_user("eve").unwrap();
     for name in ["b", "a~1", "c d"] {
         tracker.publish(nik, "lab", name).unwrap();
     }
@@ -54,9 +54,9 @@ fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
 #[test]
 fn only_members_of_a_group_that_has_not_ended_may_enter_its_swarm() {
     let mut tracker = TestTracker::new(1);
-    let olga = tracker.user("olga").unwrap();
-    let lab_id = tracker.group(olga, "lab").unwrap();
-    let nik = tracker.member(olga, "lab", "nik");
+    let olga = tracker.create_user("olga").unwrap();
+    let lab_id = tracker.create_group(olga, "lab").unwrap();
+    let nik = tracker.add_member(olga, "lab", "nik");
     tracker.publish(olga, "lab", "f").unwrap();
     let lab = label("lab");
     let info_hash = tracker.registry.share(nik, &lab, "f").unwrap().info_hash;
@@ -64,7 +64,7 @@ fn only_members_of_a_group_that_has_not_ended_may_enter_its_swarm() {
         tracker.registry.group_for_swarm(nik, info_hash),
         Some(lab_id)
     );
-    let eve = tracker.user("eve").unwrap();
+    let eve = tracker.create_user("eve").unwrap();
     tracker.request(eve, "lab").unwrap();
     assert_eq!(tracker.registry.group_for_swarm(eve, info_hash), None);
     tracker.remove(olga, "lab", "nik").unwrap();
@@ -100,7 +100,7 @@ fn of_two_shares_with_one_name_the_earlier_holds_it_and_both_are_kept() {
 #[test]
 fn a_share_is_not_listed_if_its_group_ended_at_the_other_tracker() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
-    let nik = a.member(olga, "lab", "nik");
+    let nik = a.add_member(olga, "lab", "nik");
     sync(&mut a, &mut b);
     a.publish(nik, "lab", "f").unwrap();
     let lab = label("lab");
@@ -118,7 +118,7 @@ fn a_share_is_not_listed_if_its_group_ended_at_the_other_tracker() {
 fn a_share_is_listed_again_if_a_member_was_accepted_into_the_ended_group() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     a.publish(olga, "lab", "f").unwrap();
-    let eve = a.user("eve").unwrap();
+    let eve = a.create_user("eve").unwrap();
     a.request(eve, "lab").unwrap();
     sync(&mut a, &mut b);
     a.leave(olga, "lab").unwrap();

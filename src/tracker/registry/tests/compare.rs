@@ -11,8 +11,8 @@ fn difference_lines(a: &TestTracker, b: &TestTracker, now: Duration) -> Vec<Stri
 fn each_kind_of_difference_is_reported_once() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     assert_eq!(difference_lines(&a, &b, Duration::ZERO), [""; 0]);
-    let nik = a.user("nik").unwrap();
-    let eve = b.user("eve").unwrap();
+    let nik = a.create_user("nik").unwrap();
+    let eve = b.create_user("eve").unwrap();
     let lines = difference_lines(&a, &b, Duration::ZERO);
     let only = |name, id, place| format!("account {name} ({id}): in the {place} only");
     let mut expected = [only("nik", nik, "first"), only("eve", eve, "second")];
@@ -43,9 +43,9 @@ fn each_kind_of_difference_is_reported_once() {
 }
 
 #[test]
-fn an_expired_row_that_one_lacks_is_no_difference() {
+fn an_expired_row_that_only_one_registry_has_is_not_reported() {
     let (mut a, b, olga, _) = two_trackers_with_group();
-    let (login, now) = (a.id(), a.time());
+    let (login, now) = (a.id(), a.next_time());
     let expires = now * 2;
     a.apply(a.registry.log_out(olga, login, expires, now))
         .unwrap();
@@ -57,7 +57,7 @@ fn an_expired_row_that_one_lacks_is_no_difference() {
 #[test]
 fn a_different_secret_is_reported_but_not_shown() {
     let mut a = TestTracker::new(1);
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     let mut rows: Vec<Row> = a.registry.rows().cloned().collect();
     let Some(Row::Account(account)) = rows.first_mut() else {
         panic!("no account")

@@ -12,8 +12,11 @@ fn advance_past(tracker: &mut TestTracker, other: &TestTracker) {
 #[test]
 fn the_earlier_claim_holds_a_user_name_and_the_other_user_can_be_renamed() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let second = b.user("x").and_then(|_| b.user("nik")).unwrap();
-    let first = a.user("nik").unwrap();
+    let second = b
+        .create_user("x")
+        .and_then(|_| b.create_user("nik"))
+        .unwrap();
+    let first = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
     let name = "nik".parse().unwrap();
     let named: Vec<_> = a
@@ -27,7 +30,7 @@ fn the_earlier_claim_holds_a_user_name_and_the_other_user_can_be_renamed() {
     let tagged = a.registry.account_label(second).unwrap();
     assert_eq!(a.registry.account_id(&tagged), Ok(second));
     assert_eq!(a.registry.account_id(&label("nik")), Ok(first));
-    let now = b.time();
+    let now = b.next_time();
     let taken = b.registry.rename_account(second, "x".parse().unwrap(), now);
     assert_eq!(kind_of(taken), "name-taken");
     b.apply(
@@ -37,24 +40,24 @@ fn the_earlier_claim_holds_a_user_name_and_the_other_user_can_be_renamed() {
     .unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.registry.account_label(second), Some(label("neo")));
-    assert_eq!(kind_of(a.user("neo")), "name-taken");
+    assert_eq!(kind_of(a.create_user("neo")), "name-taken");
 }
 
 #[test]
 fn the_earlier_claim_holds_a_group_name_and_both_groups_are_kept() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
-    let first = a.group(olga, "club").unwrap();
+    let first = a.create_group(olga, "club").unwrap();
     advance_past(&mut b, &a);
-    let second = b.group(olga, "club").unwrap();
+    let second = b.create_group(olga, "club").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(b.registry.group_id(&label("club")), Ok(first));
     let tagged = b.registry.group_label(second).unwrap().to_string();
     assert_ne!(tagged, "club");
-    let nik = b.user("nik").unwrap();
+    let nik = b.create_user("nik").unwrap();
     b.request(nik, &tagged).unwrap();
     b.accept(olga, &tagged, "nik").unwrap();
     assert_eq!(b.role(second, nik), GroupRole::Member);
-    let now = b.time();
+    let now = b.next_time();
     let renamed = b
         .registry
         .rename_group(olga, &label(&tagged), "team".parse().unwrap(), now);
@@ -70,9 +73,12 @@ fn the_earlier_claim_holds_a_group_name_and_both_groups_are_kept() {
 #[test]
 fn names_that_differ_only_in_case_are_both_kept_and_no_third_one_is_taken() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let one = a.user("bob").unwrap();
-    let other = b.user("Bob").unwrap();
-    let groups = [a.group(one, "lab").unwrap(), b.group(other, "LAB").unwrap()];
+    let one = a.create_user("bob").unwrap();
+    let other = b.create_user("Bob").unwrap();
+    let groups = [
+        a.create_group(one, "lab").unwrap(),
+        b.create_group(other, "LAB").unwrap(),
+    ];
     sync(&mut a, &mut b);
     for tracker in [&mut a, &mut b] {
         for (name, id, group, group_id) in [
@@ -84,19 +90,19 @@ fn names_that_differ_only_in_case_are_both_kept_and_no_third_one_is_taken() {
             assert_eq!(tracker.registry.group_id(&label(group)), Ok(group_id));
             assert_eq!(tracker.registry.group_label(group_id), Some(label(group)));
         }
-        assert_eq!(kind_of(tracker.user("BOB")), "name-taken");
-        assert_eq!(kind_of(tracker.group(one, "Lab")), "name-taken");
+        assert_eq!(kind_of(tracker.create_user("BOB")), "name-taken");
+        assert_eq!(kind_of(tracker.create_group(one, "Lab")), "name-taken");
     }
 }
 
 #[test]
 fn the_later_of_two_name_changes_wins() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    a.user("nik").unwrap();
+    a.create_user("nik").unwrap();
     advance_past(&mut b, &a);
-    let nik = b.user("nik").unwrap();
+    let nik = b.create_user("nik").unwrap();
     sync(&mut a, &mut b);
-    let (now, even_later) = (a.time(), b.time() * 2);
+    let (now, even_later) = (a.next_time(), b.next_time() * 2);
     a.apply(a.registry.rename_account(nik, "one".parse().unwrap(), now))
         .unwrap();
     b.apply(
@@ -115,13 +121,13 @@ fn the_later_of_two_name_changes_wins() {
 #[test]
 fn the_later_of_two_passwords_wins_and_ends_logins_under_the_other() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
-    let now = a.time();
+    let now = a.next_time();
     a.apply(a.registry.change_password(nik, password("one"), now))
         .unwrap();
     advance_past(&mut b, &a);
-    let now = b.time();
+    let now = b.next_time();
     b.apply(b.registry.change_password(nik, password("two"), now))
         .unwrap();
     let credential = |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
@@ -142,11 +148,11 @@ fn the_later_of_two_passwords_wins_and_ends_logins_under_the_other() {
 #[test]
 fn a_login_at_another_tracker_ends_when_all_logins_end_or_the_password_changes() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
     let credential = |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
     for is_password in [false, true] {
-        let now = a.time();
+        let now = a.next_time();
         let ended = match is_password {
             false => a.registry.end_all_logins(nik, now),
             true => a.registry.change_password(nik, password("new"), now),
@@ -165,9 +171,9 @@ fn a_login_at_another_tracker_ends_when_all_logins_end_or_the_password_changes()
 #[test]
 fn a_log_out_ends_the_login_at_the_tracker_that_renewed_its_token() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
-    let (login, now) = (a.id(), a.time());
+    let (login, now) = (a.id(), a.next_time());
     let credential = a.registry.account(nik).unwrap().credential();
     a.apply(a.registry.log_out(nik, login, now * 2, now))
         .unwrap();
@@ -183,7 +189,10 @@ fn a_log_out_ends_the_login_at_the_tracker_that_renewed_its_token() {
 #[test]
 fn the_earlier_of_two_acceptances_counts_for_seniority() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let (nik, mayank) = (a.user("nik").unwrap(), a.user("mayank").unwrap());
+    let (nik, mayank) = (
+        a.create_user("nik").unwrap(),
+        a.create_user("mayank").unwrap(),
+    );
     a.request(nik, "lab").unwrap();
     a.request(mayank, "lab").unwrap();
     sync(&mut a, &mut b);
@@ -201,7 +210,7 @@ fn the_earlier_of_two_acceptances_counts_for_seniority() {
 fn a_rejection_overrules_an_acceptance_whichever_is_later() {
     for accepted_later in [false, true] {
         let (mut a, mut b, olga, lab) = two_trackers_with_group();
-        let nik = a.user("nik").unwrap();
+        let nik = a.create_user("nik").unwrap();
         a.request(nik, "lab").unwrap();
         sync(&mut a, &mut b);
         if accepted_later {
@@ -217,10 +226,10 @@ fn a_rejection_overrules_an_acceptance_whichever_is_later() {
 }
 
 #[test]
-fn what_a_member_wrote_before_a_removal_arrived_is_kept() {
+fn writes_of_a_member_before_its_removal_arrives_are_kept() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let nik = a.member(olga, "lab", "nik");
-    let mayank = a.user("mayank").unwrap();
+    let nik = a.add_member(olga, "lab", "nik");
+    let mayank = a.create_user("mayank").unwrap();
     a.request(mayank, "lab").unwrap();
     sync(&mut a, &mut b);
     a.remove(olga, "lab", "nik").unwrap();
@@ -235,7 +244,7 @@ fn what_a_member_wrote_before_a_removal_arrived_is_kept() {
 #[test]
 fn an_end_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracker() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
     b.request(nik, "lab").unwrap();
     a.request(nik, "lab").unwrap();
@@ -251,7 +260,7 @@ fn an_end_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracke
 #[test]
 fn a_request_made_after_a_removal_counts_even_if_the_clock_is_behind() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let nik = a.member(olga, "lab", "nik");
+    let nik = a.add_member(olga, "lab", "nik");
     a.now += 7_200_000;
     a.remove(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
@@ -266,7 +275,7 @@ fn a_request_made_after_a_removal_counts_even_if_the_clock_is_behind() {
 #[test]
 fn two_requests_make_one_membership_and_one_end_ends_both() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
     a.request(nik, "lab").unwrap();
     b.request(nik, "lab").unwrap();
@@ -289,7 +298,7 @@ fn two_requests_make_one_membership_and_one_end_ends_both() {
 #[test]
 fn a_member_who_leaves_and_is_removed_is_out_and_the_later_reason_is_reported() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let nik = a.member(olga, "lab", "nik");
+    let nik = a.add_member(olga, "lab", "nik");
     sync(&mut a, &mut b);
     a.leave(nik, "lab").unwrap();
     advance_past(&mut b, &a);
@@ -306,8 +315,8 @@ fn a_member_who_leaves_and_is_removed_is_out_and_the_later_reason_is_reported() 
 #[test]
 fn if_the_owner_and_the_next_in_line_leave_the_third_owns_the_group() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let second = a.member(olga, "lab", "second");
-    let third = a.member(olga, "lab", "third");
+    let second = a.add_member(olga, "lab", "second");
+    let third = a.add_member(olga, "lab", "third");
     sync(&mut a, &mut b);
     a.leave(olga, "lab").unwrap();
     b.leave(second, "lab").unwrap();
@@ -322,9 +331,9 @@ fn if_the_owner_and_the_next_in_line_leave_the_third_owns_the_group() {
 #[test]
 fn decisions_of_the_old_owner_after_a_change_of_owner_are_kept() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let second = a.member(olga, "lab", "second");
-    let third = a.member(olga, "lab", "third");
-    let nik = a.user("nik").unwrap();
+    let second = a.add_member(olga, "lab", "second");
+    let third = a.add_member(olga, "lab", "third");
+    let nik = a.create_user("nik").unwrap();
     a.request(nik, "lab").unwrap();
     sync(&mut a, &mut b);
     a.leave(olga, "lab").unwrap();
@@ -339,11 +348,11 @@ fn decisions_of_the_old_owner_after_a_change_of_owner_are_kept() {
 #[test]
 fn an_ended_group_goes_on_for_an_accepted_member_and_holds_its_name() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     a.request(nik, "lab").unwrap();
     sync(&mut a, &mut b);
     a.leave(olga, "lab").unwrap();
-    let new_lab = a.group(olga, "lab").unwrap();
+    let new_lab = a.create_group(olga, "lab").unwrap();
     b.accept(olga, "lab", "nik").unwrap();
     sync(&mut a, &mut b);
     assert_eq!(a.role(lab, nik), GroupRole::Owner);
@@ -355,7 +364,7 @@ fn an_ended_group_goes_on_for_an_accepted_member_and_holds_its_name() {
 #[test]
 fn an_invite_redeemed_twice_keeps_both_accounts_and_records_the_earlier() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let (id, code, now) = (a.id(), CodeHash([3; 32]), a.time());
+    let (id, code, now) = (a.id(), CodeHash([3; 32]), a.next_time());
     a.apply(a.registry.create_invite(id, code, now * 100, now))
         .unwrap();
     sync(&mut a, &mut b);
@@ -375,7 +384,7 @@ fn an_invite_redeemed_twice_keeps_both_accounts_and_records_the_earlier() {
 #[test]
 fn a_gap_is_reported_and_filled_and_a_wrong_clock_is_reported() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let now = a.time();
+    let now = a.next_time();
     let (one, two) = (a.new_account("one"), a.new_account("two"));
     let first = a.registry.create_account(one, now).unwrap();
     a.registry.apply(first).unwrap();
@@ -400,7 +409,7 @@ fn a_gap_is_reported_and_filled_and_a_wrong_clock_is_reported() {
 #[test]
 fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    a.user("nik").unwrap();
+    a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
     let old = Registry::new(a.registry.origin());
     let change = b.registry.since(old.version_vector(), 9999).unwrap();
@@ -414,7 +423,7 @@ fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
     );
     let mut c = TestTracker::new(3);
     let used_id = a.registry.accounts(None, 9).items[0].0;
-    let now = c.time();
+    let now = c.next_time();
     c.apply(
         c.registry
             .create_invite(used_id, CodeHash([7; 32]), now * 2, now),
@@ -428,9 +437,9 @@ fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
 #[test]
 fn an_expired_row_is_dropped_once_all_have_it_and_does_not_return() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let nik = a.user("nik").unwrap();
+    let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
-    let (login, now) = (a.id(), a.time());
+    let (login, now) = (a.id(), a.next_time());
     let expires = now + Duration::from_secs(60);
     a.apply(a.registry.log_out(nik, login, expires, now))
         .unwrap();
@@ -451,7 +460,7 @@ fn an_expired_row_is_dropped_once_all_have_it_and_does_not_return() {
 #[test]
 fn restoring_an_old_backup_does_not_bring_back_a_removed_member() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
-    let nik = a.member(olga, "lab", "nik");
+    let nik = a.add_member(olga, "lab", "nik");
     sync(&mut a, &mut b);
     let backup: Vec<Row> = a.registry.rows().cloned().collect();
     let versions = a.registry.version_vector().clone();
@@ -467,7 +476,7 @@ fn restoring_an_old_backup_does_not_bring_back_a_removed_member() {
     sync(&mut empty, &mut restored);
     assert_eq!(empty.role(lab, nik), GroupRole::Stranger);
     // Later writes of the restored tracker are new to all others.
-    restored.user("mayank").unwrap();
+    restored.create_user("mayank").unwrap();
     sync(&mut b, &mut restored);
     assert!(b.registry.account_id(&label("mayank")).is_ok());
 }

@@ -12,7 +12,7 @@ impl TestTracker {
         receipt: RowId,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<(), Refusal> {
-        let now = self.time();
+        let now = self.next_time();
         let registry = &self.registry;
         registry.check_not_yet_written(receipt)?;
         let update = operation(registry, now)?;
@@ -44,7 +44,7 @@ fn a_write_is_sent_with_its_receipt_and_is_not_made_again() {
     let again = |it: &Registry, now| it.create_group(olga, new_group("other", "k"), now);
     assert_eq!(kind_of(a.write_once(RowId([0xef; 16]), again)), "id-in-use");
     // A row of another kind is not a receipt.
-    let now = a.time();
+    let now = a.next_time();
     assert!(a.registry.receipt(olga).is_none());
     assert_eq!(
         kind_of(a.registry.renew_receipt(olga, now, now)),
@@ -58,7 +58,7 @@ fn a_tracker_that_has_a_renewed_receipt_has_the_write() {
     let make = |it: &Registry, now| it.create_group(olga, new_group("club", "k"), now);
     a.write_once(RECEIPT, make).unwrap();
     let before = a.registry.receipt(RECEIPT).unwrap().clone();
-    let now = a.time();
+    let now = a.next_time();
     a.apply(
         a.registry
             .renew_receipt(RECEIPT, now + RECEIPT_LIFETIME, now),
@@ -79,7 +79,7 @@ fn a_group_created_at_both_trackers_is_one_row_with_the_later_key() {
     a.write_once(RECEIPT, make("first")).unwrap();
     b.now = a.now;
     b.write_once(RECEIPT, make("second")).unwrap();
-    let nik = b.member(olga, "club", "nik");
+    let nik = b.add_member(olga, "club", "nik");
     sync(&mut a, &mut b);
     for tracker in [&a, &b] {
         let club = tracker.registry.group_id(&label("club")).unwrap();
@@ -100,7 +100,7 @@ fn a_group_created_at_both_trackers_is_one_row_with_the_later_key() {
 fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let id = |number| RowId([number; 16]);
-    let (invite, code, now) = (a.id(), CodeHash([3; 32]), a.time());
+    let (invite, code, now) = (a.id(), CodeHash([3; 32]), a.next_time());
     a.apply(a.registry.create_invite(invite, code, now * 100, now))
         .unwrap();
     sync(&mut a, &mut b);
@@ -152,7 +152,7 @@ fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
     assert_eq!(counts, [2, 2, 1, 1, 5]);
     assert_eq!(a.role(lab, id(20)), GroupRole::Member);
     assert_eq!(a.shares(olga, "lab").unwrap(), ["f"]);
-    let now = a.time();
+    let now = a.next_time();
     assert_eq!(
         kind_of(a.registry.check_invite(&code, now)),
         "invite-used",
@@ -165,7 +165,7 @@ fn expired_receipts_are_dropped_once_all_trackers_have_them() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let make = |it: &Registry, now| it.create_group(olga, new_group("club", "k"), now);
     a.write_once(RECEIPT, make).unwrap();
-    let later = a.time() + RECEIPT_LIFETIME;
+    let later = a.next_time() + RECEIPT_LIFETIME;
     let known = |tracker: &TestTracker| [tracker.registry.version_vector().clone()];
     assert_eq!(a.registry.droppable(later, &known(&b)), []);
     let only = format!("receipt {RECEIPT}: in the first only");

@@ -103,13 +103,13 @@ fn each_group_operation_in_each_role_has_the_result_in_the_table() {
     for (operation, expected) in table {
         for (role, expected) in expected.into_iter().enumerate() {
             let mut tracker = TestTracker::new(1);
-            let owner = tracker.user("owner").unwrap();
-            tracker.group(owner, "lab").unwrap();
-            let stranger = tracker.user("stranger").unwrap();
-            let requester = tracker.user("requester").unwrap();
+            let owner = tracker.create_user("owner").unwrap();
+            tracker.create_group(owner, "lab").unwrap();
+            let stranger = tracker.create_user("stranger").unwrap();
+            let requester = tracker.create_user("requester").unwrap();
             tracker.request(requester, "lab").unwrap();
-            let member = tracker.member(owner, "lab", "member");
-            let removed = tracker.member(owner, "lab", "removed");
+            let member = tracker.add_member(owner, "lab", "member");
+            let removed = tracker.add_member(owner, "lab", "removed");
             tracker.remove(owner, "lab", "removed").unwrap();
             let actor = [stranger, requester, member, removed, owner][role];
             let before = tracker.registry.dump();
@@ -123,7 +123,7 @@ fn each_group_operation_in_each_role_has_the_result_in_the_table() {
                 "members" => kind_of(tracker.registry.members(actor, lab, None, 9)),
                 "requests" => kind_of(tracker.registry.requests(actor, lab, None, 9)),
                 _ => {
-                    let now = tracker.time();
+                    let now = tracker.next_time();
                     let name = "other".parse().unwrap();
                     kind_of(tracker.registry.rename_group(actor, lab, name, now))
                 }
@@ -143,13 +143,16 @@ fn each_group_operation_in_each_role_has_the_result_in_the_table() {
 #[test]
 fn unknown_names_have_their_own_refusals_and_only_the_owner_learns_who_exists() {
     let mut tracker = TestTracker::new(1);
-    let owner = tracker.user("owner").unwrap();
-    tracker.group(owner, "lab").unwrap();
-    let member = tracker.member(owner, "lab", "member");
+    let owner = tracker.create_user("owner").unwrap();
+    tracker.create_group(owner, "lab").unwrap();
+    let member = tracker.add_member(owner, "lab", "member");
     let nobody = RowId([9; 16]);
     assert_eq!(kind_of(tracker.request(owner, "club")), "unknown-group");
     assert_eq!(kind_of(tracker.request(nobody, "lab")), "account-gone");
-    assert_eq!(kind_of(tracker.group(nobody, "club")), "account-gone");
+    assert_eq!(
+        kind_of(tracker.create_group(nobody, "club")),
+        "account-gone"
+    );
     assert_eq!(kind_of(tracker.accept(owner, "lab", "who")), "unknown-user");
     assert_eq!(
         kind_of(tracker.accept(member, "lab", "who")),
@@ -167,7 +170,7 @@ fn unknown_names_have_their_own_refusals_and_only_the_owner_learns_who_exists() 
         kind_of(tracker.remove(owner, "lab", "owner")),
         "own-removal"
     );
-    let stranger = tracker.user("stranger").unwrap();
+    let stranger = tracker.create_user("stranger").unwrap();
     assert_eq!(
         kind_of(tracker.remove(owner, "lab", "stranger")),
         "unknown-member"
@@ -178,21 +181,21 @@ fn unknown_names_have_their_own_refusals_and_only_the_owner_learns_who_exists() 
 #[test]
 fn a_name_cannot_be_taken_twice() {
     let mut tracker = TestTracker::new(1);
-    let nik = tracker.user("nik").unwrap();
-    assert_eq!(kind_of(tracker.user("nik")), "name-taken");
-    tracker.group(nik, "lab").unwrap();
-    assert_eq!(kind_of(tracker.group(nik, "lab")), "name-taken");
+    let nik = tracker.create_user("nik").unwrap();
+    assert_eq!(kind_of(tracker.create_user("nik")), "name-taken");
+    tracker.create_group(nik, "lab").unwrap();
+    assert_eq!(kind_of(tracker.create_group(nik, "lab")), "name-taken");
     // Names that differ only in case are not two names.
     for name in ["Nik", "NIK", "niK"] {
-        let refused = tracker.user(name).unwrap_err();
+        let refused = tracker.create_user(name).unwrap_err();
         assert_eq!(refused, Refusal::NameTaken(label("nik")), "{name}");
     }
-    assert_eq!(kind_of(tracker.group(nik, "Lab")), "name-taken");
+    assert_eq!(kind_of(tracker.create_group(nik, "Lab")), "name-taken");
     for name in ["ni", "nik-", "nikk", "_nik"] {
-        tracker.user(name).unwrap();
-        tracker.group(nik, name).unwrap();
+        tracker.create_user(name).unwrap();
+        tracker.create_group(nik, name).unwrap();
     }
-    let now = tracker.time();
+    let now = tracker.next_time();
     let renamed = tracker
         .registry
         .rename_account(nik, "neo".parse().unwrap(), now);
@@ -203,8 +206,8 @@ fn a_name_cannot_be_taken_twice() {
 fn an_owner_gets_each_request_once_and_a_new_owner_gets_the_open_requests() {
     let mut tracker = TestTracker::new(1);
     let [owner, member, nik, uma] =
-        ["owner", "member", "nik", "uma"].map(|name| tracker.user(name).unwrap());
-    tracker.group(owner, "lab").unwrap();
+        ["owner", "member", "nik", "uma"].map(|name| tracker.create_user(name).unwrap());
+    tracker.create_group(owner, "lab").unwrap();
     tracker.request(member, "lab").unwrap();
     tracker.accept(owner, "lab", "member").unwrap();
     let mut seen = [VersionVector::new(), VersionVector::new()];
@@ -246,10 +249,10 @@ fn an_owner_gets_each_request_once_and_a_new_owner_gets_the_open_requests() {
 #[test]
 fn an_id_cannot_be_used_twice() {
     let mut tracker = TestTracker::new(1);
-    let nik = tracker.user("nik").unwrap();
+    let nik = tracker.create_user("nik").unwrap();
     let mut new = tracker.new_account("mayank");
     new.id = nik;
-    let now = tracker.time();
+    let now = tracker.next_time();
     assert_eq!(
         kind_of(tracker.registry.create_account(new, now)),
         "id-in-use"
@@ -269,12 +272,12 @@ fn an_id_cannot_be_used_twice() {
 #[test]
 fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group() {
     let mut tracker = TestTracker::new(1);
-    let first = tracker.user("first").unwrap();
-    let lab = tracker.group(first, "lab").unwrap();
+    let first = tracker.create_user("first").unwrap();
+    let lab = tracker.create_group(first, "lab").unwrap();
     // The third user asks first and is accepted last.
-    let third = tracker.user("third").unwrap();
+    let third = tracker.create_user("third").unwrap();
     tracker.request(third, "lab").unwrap();
-    let second = tracker.member(first, "lab", "second");
+    let second = tracker.add_member(first, "lab", "second");
     tracker.accept(first, "lab", "third").unwrap();
     tracker.leave(first, "lab").unwrap();
     assert_eq!(tracker.registry.owner(lab), Some(second));
@@ -283,7 +286,7 @@ fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group()
     tracker.leave(second, "lab").unwrap();
     assert_eq!(tracker.registry.owner(lab), Some(third));
     tracker.remove(third, "lab", "first").unwrap();
-    let now = tracker.time();
+    let now = tracker.next_time();
     let refused = tracker
         .registry
         .leave(third, &label("lab"), IfLastMember::Refuse, now);
@@ -291,7 +294,7 @@ fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group()
     tracker.leave(third, "lab").unwrap();
     assert_eq!(kind_of(tracker.request(first, "lab")), "unknown-group");
     // The name is free again, and another group takes it.
-    let new_lab = tracker.group(third, "lab").unwrap();
+    let new_lab = tracker.create_group(third, "lab").unwrap();
     assert_ne!(new_lab, lab);
     assert_eq!(tracker.registry.group_id(&label("lab")), Ok(new_lab));
 }
@@ -299,9 +302,9 @@ fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group()
 #[test]
 fn a_rejected_or_removed_user_may_ask_again() {
     let mut tracker = TestTracker::new(1);
-    let owner = tracker.user("owner").unwrap();
-    let lab = tracker.group(owner, "lab").unwrap();
-    let nik = tracker.user("nik").unwrap();
+    let owner = tracker.create_user("owner").unwrap();
+    let lab = tracker.create_group(owner, "lab").unwrap();
+    let nik = tracker.create_user("nik").unwrap();
     tracker.request(nik, "lab").unwrap();
     tracker.reject(owner, "lab", "nik").unwrap();
     assert_eq!(tracker.role(lab, nik), GroupRole::Stranger);
@@ -315,15 +318,15 @@ fn a_rejected_or_removed_user_may_ask_again() {
 }
 
 #[test]
-fn a_login_ends_by_log_out_by_a_new_password_and_when_all_logins_end() {
+fn a_log_out_a_new_password_and_the_end_of_all_logins_each_end_a_login() {
     let mut tracker = TestTracker::new(1);
-    let nik = tracker.user("nik").unwrap();
+    let nik = tracker.create_user("nik").unwrap();
     let (one, two) = (tracker.id(), tracker.id());
     let credential = |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
     let first = credential(&tracker);
     let check =
         |tracker: &TestTracker, login, at| kind_of(tracker.registry.check_login(nik, login, at));
-    let (now, later) = (tracker.time(), Duration::from_secs(99));
+    let (now, later) = (tracker.next_time(), Duration::from_secs(99));
     tracker
         .apply(tracker.registry.log_out(nik, one, later, now))
         .unwrap();
@@ -349,7 +352,7 @@ fn a_login_ends_by_log_out_by_a_new_password_and_when_all_logins_end() {
 fn an_invite_makes_one_account_before_it_expires() {
     let mut tracker = TestTracker::new(1);
     let (id, code) = (tracker.id(), CodeHash([4; 32]));
-    let now = tracker.time();
+    let now = tracker.next_time();
     let expires = now + Duration::from_secs(60);
     tracker
         .apply(tracker.registry.create_invite(id, code, expires, now))
@@ -359,7 +362,7 @@ fn an_invite_makes_one_account_before_it_expires() {
         kind_of(tracker.registry.create_invite(other, code, expires, now)),
         "id-in-use"
     );
-    let nik = tracker.user("nik").unwrap();
+    let nik = tracker.create_user("nik").unwrap();
     let new = tracker.new_account("mayank");
     let unknown = tracker
         .registry
@@ -392,10 +395,10 @@ fn an_invite_makes_one_account_before_it_expires() {
 #[test]
 fn each_decision_is_reported_to_the_requester_once() {
     let mut tracker = TestTracker::new(1);
-    let owner = tracker.user("owner").unwrap();
-    let nik = tracker.user("nik").unwrap();
+    let owner = tracker.create_user("owner").unwrap();
+    let nik = tracker.create_user("nik").unwrap();
     for group in ["a", "b", "c", "d"] {
-        tracker.group(owner, group).unwrap();
+        tracker.create_group(owner, group).unwrap();
         tracker.request(nik, group).unwrap();
     }
     let mut seen = VersionVector::new();
@@ -438,7 +441,7 @@ fn each_decision_is_reported_to_the_requester_once() {
 #[test]
 fn an_update_applies_only_to_the_revision_it_was_made_from() {
     let mut tracker = TestTracker::new(1);
-    let now = tracker.time();
+    let now = tracker.next_time();
     let (one, two) = (tracker.new_account("one"), tracker.new_account("one"));
     let first = tracker.registry.create_account(one, now).unwrap();
     let second = tracker.registry.create_account(two, now).unwrap();
@@ -451,8 +454,8 @@ fn an_update_applies_only_to_the_revision_it_was_made_from() {
 #[test]
 fn the_dump_shows_no_secret_and_refusals_have_known_kinds() {
     let mut tracker = TestTracker::new(1);
-    tracker.user("nik").unwrap();
-    let (id, now) = (tracker.id(), tracker.time());
+    tracker.create_user("nik").unwrap();
+    let (id, now) = (tracker.id(), tracker.next_time());
     let invite = tracker
         .registry
         .create_invite(id, CodeHash([0xc7; 32]), now * 2, now);

@@ -8,10 +8,12 @@ use super::*;
 fn tracker_with_many_rows() -> TestTracker {
     let mut tracker = TestTracker::new(1);
     let users: Vec<RowId> = (0..2_000)
-        .map(|number| tracker.user(&format!("user{number:04}")).unwrap())
+        .map(|number| tracker.create_user(&format!("user{number:04}")).unwrap())
         .collect();
     for (number, user) in users.iter().take(200).enumerate() {
-        tracker.group(*user, &format!("group{number:03}")).unwrap();
+        tracker
+            .create_group(*user, &format!("group{number:03}"))
+            .unwrap();
     }
     for (number, user) in users.iter().enumerate() {
         for step in 1..=10 {
@@ -85,7 +87,7 @@ fn pages_of_a_large_registry_are_sorted_and_complete_and_loading_keeps_them() {
 fn a_catch_up_comes_in_batches_of_the_requested_length() {
     let mut a = TestTracker::new(1);
     for number in 0..500 {
-        a.user(&format!("user{number}")).unwrap();
+        a.create_user(&format!("user{number}")).unwrap();
     }
     let mut known = VersionVector::new();
     let mut rows = 0;

@@ -52,7 +52,7 @@ fn the_pause_after_a_failure_doubles_up_to_a_minute_or_to_the_interval_without_p
 }
 
 #[test]
-fn a_change_at_a_tracker_is_noticed_once() {
+fn a_change_at_a_tracker_is_reported_once() {
     let trouble = || AnnounceNotice::Trouble("silent".to_owned());
     let ended = || AnnounceNotice::Ended("withdrawn".to_owned());
     for (steps, notices) in [

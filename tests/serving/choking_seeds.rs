@@ -1,4 +1,4 @@
-//! Owners that choke: some never serve, some stop in the middle.
+//! Seeds that serve badly: one never unchokes, one delivers nothing, one chokes after each block.
 
 use crate::common::fake_peer::*;
 use crate::common::open_swarm::{TORRENT, leech, serve_to};
@@ -17,7 +17,7 @@ fn answer(link: &mut FakePeer, body: &[u8]) {
 }
 
 #[test]
-fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
+fn a_seed_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut choking = FakePeer::connect(
@@ -48,7 +48,7 @@ fn an_owner_that_never_unchokes_is_asked_only_for_its_allowed_pieces() {
 }
 
 #[test]
-fn an_owner_that_delivers_nothing_does_not_hold_up_a_download() {
+fn a_seed_that_delivers_nothing_does_not_hold_up_a_download() {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut stalling = FakePeer::connect(
@@ -65,9 +65,9 @@ fn an_owner_that_delivers_nothing_does_not_hold_up_a_download() {
     honest.join().unwrap();
 }
 
-/// Asserts that a leech completes from an owner that chokes after each block, drops all waiting
+/// Asserts that a leech completes from a seed that chokes after each block, drops all waiting
 /// requests and then unchokes.
-fn assert_completes_from_an_owner_that_chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
+fn assert_completes_from_a_seed_that_chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);
     let mut link = FakePeer::connect(leech.process.address, &TORRENT, reserved, "unsteady");
@@ -106,11 +106,11 @@ fn assert_completes_from_an_owner_that_chokes_after_each_block(reserved: [u8; 8]
 }
 
 #[test]
-fn an_owner_that_chokes_after_each_block_is_asked_again() {
-    assert_completes_from_an_owner_that_chokes_after_each_block(EXTENDED_AND_FAST, true);
+fn a_seed_that_chokes_after_each_block_is_asked_again() {
+    assert_completes_from_a_seed_that_chokes_after_each_block(EXTENDED_AND_FAST, true);
 }
 
 #[test]
-fn an_owner_that_chokes_after_each_block_without_bep_6_is_asked_again() {
-    assert_completes_from_an_owner_that_chokes_after_each_block(BEP_3_ONLY, false);
+fn a_seed_that_chokes_after_each_block_without_bep_6_is_asked_again() {
+    assert_completes_from_a_seed_that_chokes_after_each_block(BEP_3_ONLY, false);
 }

@@ -1,20 +1,20 @@
-//! Shares and downloads of a closed run. They are not announced and not recorded; the run names the
-//! owners.
+//! Shares and downloads of a closed run. They are not announced and not recorded. The tracker of
+//! the run names the owners of each file: the clients that have it or a part of it.
 
 use crate::peer::{
     DownloadState, OpenFiles, Peer, PeerError, RecordedPlace, TransferPlan, check_unused,
     download_state,
 };
-use crate::storage::{Destination, DownloadMode, FileLayout, RecordKind, Store};
+use crate::storage::{Destination, Download, DownloadMode, FileLayout, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Progress of an unlisted download.
+/// Progress of a download in a closed run.
 #[derive(Clone, Debug)]
-pub struct UnlistedProgress {
+pub struct ClosedRunProgress {
     /// Its state.
     pub state: DownloadState,
     /// Pieces verified so far.
@@ -23,14 +23,14 @@ pub struct UnlistedProgress {
     pub missing: MissingPieces,
 }
 
-/// What prevents an unlisted download from completing, given all living owners.
+/// What prevents a download in a closed run from completing, given all living owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MissingPieces {
     /// Nothing: it is complete, or the owners can still send the missing pieces.
     Nothing,
     /// No link to these owners exists.
     Links(Vec<SocketAddr>),
-    /// All owners are linked, and none of them has this number of pieces.
+    /// There is a link to each owner. This number of missing pieces is at none of them.
     Owners(u32),
 }
 
@@ -39,11 +39,11 @@ impl Peer {
     ///
     /// # Errors
     /// When the file cannot be opened or is served already.
-    pub fn offer_unlisted(&self, info: Info, path: &Path) -> Result<(), PeerError> {
+    pub fn offer_in_closed_run(&self, info: Info, path: &Path) -> Result<(), PeerError> {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         store.stamps()?;
         let kind = RecordKind::Share(path.to_owned());
-        let plan = TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind);
+        let plan = TransferPlan::in_closed_run(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
         self.start_transfer(transfer, OpenFiles::Whole(Arc::new(store)), |_| Ok(()))
     }
@@ -52,20 +52,32 @@ impl Peer {
     ///
     /// # Errors
     /// When the place cannot be used or the file is here already.
-    pub fn fetch_unlisted(&self, info: Info, place: Destination) -> Result<(), PeerError> {
+    pub fn fetch_in_closed_run(&self, info: Info, place: Destination) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
         check_unused(&self.transfers, info.info_hash(), &place, false)?;
-        let recorded = RecordedPlace::unlisted(info.info_hash(), &place);
-        let mode = DownloadMode::New;
-        let download = recorded.open(&self.transfers, &layout, &place, &mode)?;
-        download.make_files()?;
+        let (recorded, mode) = (RecordedPlace::in_closed_run(), DownloadMode::New);
+        let download = Arc::new(recorded.open(&self.transfers, &layout, &place, &mode)?);
+        let started = self.start_in_closed_run(info, place, Arc::clone(&download));
+        if started.is_err() {
+            download.undo();
+        }
+        started
+    }
+
+    fn start_in_closed_run(
+        &self,
+        info: Info,
+        place: Destination,
+        download: Arc<Download>,
+    ) -> Result<(), PeerError> {
         let kind = RecordKind::Download(place);
+        download.make_files()?;
         let plan = TransferPlan {
             partial: Some(download.partial_name().to_owned()),
-            ..TransferPlan::unlisted(Metainfo::new(info, Vec::new()), kind)
+            ..TransferPlan::in_closed_run(Metainfo::new(info, Vec::new()), kind)
         };
         let transfer = self.new_transfer(plan)?;
-        self.start_transfer(transfer, OpenFiles::Partial(Arc::new(download)), |_| Ok(()))
+        self.start_transfer(transfer, OpenFiles::Partial(download), |_| Ok(()))
     }
 
     /// Adds owners of a share.
@@ -80,7 +92,11 @@ impl Peer {
     }
 
     /// The progress of a download. `owners` lists all living owners, without this peer.
-    pub fn unlisted(&self, info_hash: InfoHash, owners: &[SocketAddr]) -> Option<UnlistedProgress> {
+    pub fn closed_run_progress(
+        &self,
+        info_hash: InfoHash,
+        owners: &[SocketAddr],
+    ) -> Option<ClosedRunProgress> {
         let transfer = self.transfers.transfer(info_hash)?;
         let (state, verified, missing) = transfer.inspect(|core| {
             let linked: HashSet<SocketAddr> = core
@@ -90,14 +106,14 @@ impl Peer {
             let unlinked = owners.iter().copied();
             let unlinked: Vec<SocketAddr> =
                 unlinked.filter(|owner| !linked.contains(owner)).collect();
-            let without_owner = core.picker().without_owner().count() as u32;
+            let unavailable = core.picker().unavailable().count() as u32;
             let mut links = core.links();
             let all_have_announced = links.all(|(id, _)| core.picker().has_announced(id));
             let is_waiting =
-                core.phase().fetches() && core.with_workers() == 0 && without_owner > 0;
+                core.phase().fetches() && core.blocks_at_workers() == 0 && unavailable > 0;
             let missing = match (is_waiting, unlinked.is_empty()) {
                 (true, false) => MissingPieces::Links(unlinked),
-                (true, true) if all_have_announced => MissingPieces::Owners(without_owner),
+                (true, true) if all_have_announced => MissingPieces::Owners(unavailable),
                 _ => MissingPieces::Nothing,
             };
             (
@@ -106,7 +122,7 @@ impl Peer {
                 missing,
             )
         });
-        Some(UnlistedProgress {
+        Some(ClosedRunProgress {
             state,
             verified,
             missing,
