@@ -121,7 +121,7 @@ impl Registrar {
 
     /// The token of a login.
     #[cfg(test)]
-    pub(super) fn sign(&self, login: &Login) -> Token {
+    pub(super) fn sign(&self, login: &super::Login) -> Token {
         self.logins.sign(login).unwrap()
     }
 
