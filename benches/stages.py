@@ -28,7 +28,7 @@ FUNCTIONS = [
     ("hash", ["sha1::", "sha1_smol::"]),
     ("encrypt, decrypt", ["ring_core_", "ring::", "gcm", "ghash"]),
     ("copy, clear", ["memmove", "memcpy", "memset"]),
-    ("TLS besides", ["rustls::", "::net::tls::"]),
+    ("other work of TLS", ["rustls::", "::net::tls::"]),
     ("allocate", ["malloc", "free", "realloc", "calloc", "malloc_consolidate", "unlink_chunk"]),
 ]
 # Stages by system call. The frame of a call is `__x64_sys_NAME`, or, where that is inlined, the
@@ -45,8 +45,8 @@ CALL_STAGE = {f"{way}_{name}": stage for stage, names in CALLS.items() for name 
 REST, KERNEL = "rest", "rest of the system"
 # A thread of this name works after the last piece, when nothing else has work.
 LAST, AT_THE_END = "finish", "of that after the last piece"
-STAGES = ["read file", "receive", "encrypt, decrypt", "copy, clear", "TLS besides", "hash", "write file", "send",
-          "wait, wake", "set time-outs", "allocate", REST, KERNEL]
+STAGES = ["read file", "receive", "encrypt, decrypt", "copy, clear", "other work of TLS", "hash", "write file",
+          "send", "wait, wake", "set time-outs", "allocate", REST, KERNEL]
 ROWS = [*STAGES, "all", AT_THE_END]
 
 

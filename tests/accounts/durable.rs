@@ -131,8 +131,8 @@ impl UserPair {
                 }
             }
         }
-        let pairs = listed.into_iter();
-        pairs
+        let groups = listed.into_iter();
+        groups
             .map(|(name, roles)| (name, roles.try_into().unwrap()))
             .collect()
     }

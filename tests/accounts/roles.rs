@@ -128,7 +128,7 @@ const TABLE: &[(&str, [&str; 5])] = &[
 /// Allowed for members.
 const MEMBERS: [&str; 5] = members_get("+");
 
-/// Members get `kind`, others are not members.
+/// Members get `kind`. Others get `not-a-member`.
 const fn members_get(kind: &'static str) -> [&'static str; 5] {
     ["not-a-member", "not-a-member", kind, "not-a-member", kind]
 }
@@ -136,7 +136,7 @@ const fn members_get(kind: &'static str) -> [&'static str; 5] {
 /// Allowed for the owner alone.
 const OWNER: [&str; 5] = owner_gets("+");
 
-/// The owner gets `kind`, others are not the owner or not members.
+/// The owner gets `kind`. Another member gets `not-the-owner`, and others get `not-a-member`.
 const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
     [
         "not-a-member",

@@ -254,7 +254,7 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
         assert_eq!(object["user"], user);
         lines.insert(0, format!("logged in as {user}"));
     }
-    // The objects of these commands have nothing beyond `ok`.
+    // For these commands and for empty lists, the text form prints a line that the object lacks.
     let done = match first_line.split(' ').collect::<Vec<_>>()[..] {
         ["create_user", user] => format!("user {user} created; to log in, type: login {user}"),
         ["create_group", group] => format!("group {group} created; you own it"),

@@ -35,7 +35,7 @@ fn connections_stay_open_or_close_as_http_demands() {
     assert!(head_client.head().contains("Content-Length: "));
     assert!(
         head_client.response().has_status("200"),
-        "no body came before the next response"
+        "the answer to HEAD has a body"
     );
 }
 

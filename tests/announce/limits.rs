@@ -103,7 +103,7 @@ fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
         let tracker = start_with_limits(limits);
         let mut http = HttpClient::new(tracker.address());
         let mut udp = UdpClient::new(tracker.address());
-        // The first peer is accepted where a swarm may have one.
+        // The first peer is accepted only with the limit of one peer per swarm.
         let first = refusal_over_udp(&mut udp, b'a');
         assert_eq!(
             first.is_none(),

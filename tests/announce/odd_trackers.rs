@@ -132,16 +132,19 @@ fn a_peer_is_found_in_an_odd_answer() {
     let (sandbox, seed) = sandbox_with_seed();
     let port = seed.process.address.port();
     let peers = compact(&[seed.process.address]);
-    let compact = |rest: &str| {
+    let answer_with_peers = |rest: &str| {
         let head = format!("5:peers{}:", peers.len());
         [b"d", head.as_bytes(), &peers, rest.as_bytes()].concat()
     };
     for (name, body) in [
         (
             "text",
-            compact("8:interval4:18008:complete1:x10:incompletele6:peers6lee"),
+            answer_with_peers("8:interval4:18008:complete1:x10:incompletele6:peers6lee"),
         ),
-        ("after", compact("14:failure reason0:8:pieceful3:yese\r\n")),
+        (
+            "after",
+            answer_with_peers("14:failure reason0:8:pieceful3:yese\r\n"),
+        ),
         (
             "name",
             format!("d5:peersld2:ip9:localhost4:porti{port}eeee").into_bytes(),

@@ -1,5 +1,7 @@
 //! Private torrents (BEP 27): a peer announces to one of the torrent's own trackers at a time, and
 //! links only to peers that this tracker names.
+//!
+//! The tracker `listed` is in TRACKER_INFO. The torrent or magnet link names the tracker `own`.
 
 use super::tiers::{announce_count, other_tracker, write_torrent_with_tiers};
 use crate::common::extensions::{magnet_link, peer_parameter, serve_metadata_of};
@@ -145,7 +147,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
 }
 
 /// A peer that serves the metadata after the tracker has received an announce. `calls` counts the
-/// calls of this peer.
+/// calls that this peer receives.
 fn metadata_source_after_announce(
     calls: &Arc<AtomicUsize>,
     tracker: &Arc<FakeTracker>,
@@ -187,7 +189,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
             .is_some_and(|line| line.contains("event=stopped"))
     });
     let (announced, before) = (listed.requests().len(), own.requests().len());
-    // Within three more announces, the leech would have called the peer again.
+    // If the leech still knew the peer, it would call the peer again within three more announces.
     own.wait_for_requests(|requests| requests.len() > before + 2);
     assert_eq!(
         calls.load(Ordering::SeqCst),
@@ -234,7 +236,8 @@ fn a_tracker_that_has_not_answered_yet_receives_stopped_when_the_metadata_is_pri
     own.wait_for_requests(|requests| !requests.is_empty());
     drop(release);
     leech.wait_for_state("secret", "downloading");
-    // The answer to an earlier announce does not bring the listed tracker back.
+    // The late answers of both trackers do not bring the listed tracker back: it receives `stopped`
+    // and nothing more.
     drop(own_held);
     own.wait_for_requests(|requests| requests.len() > 2);
     drop(listed_held);

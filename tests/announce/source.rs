@@ -62,7 +62,7 @@ fn a_tracker_names_a_peer_in_the_address_families_in_which_the_peer_listens() {
     }
     let (v4, v6) = ("127.0.0.1", "::1");
     for scheme in ["http", "udp"] {
-        for (listen, over_v4, over_v6) in [
+        for (listen, named_to_v4, named_to_v6) in [
             ("[::]:0", v4, v6),
             ("0.0.0.0:0", v4, v4),
             ("127.0.0.1:0", v4, v4),
@@ -76,7 +76,7 @@ fn a_tracker_names_a_peer_in_the_address_families_in_which_the_peer_listens() {
             let at = |ip: &str| SocketAddr::new(ip.parse().unwrap(), leech.process.address.port());
             // The client asks over IPv6 last: by then the tracker knows the peer's IPv6 address, if
             // it has one.
-            for (client, expected) in [(v4, over_v4), (v6, over_v6)] {
+            for (client, expected) in [(v4, named_to_v4), (v6, named_to_v6)] {
                 wait_for(
                     || (named_peers(&tracker, client) == [at(expected)]).then_some(()),
                     || {

@@ -1,12 +1,12 @@
 //! Announces and scrapes over UDP (BEP 15): well-formed ones, and what strangers may send.
 
-use super::trackers::{open_options, start_tracker, start_udp_tracker};
+use super::trackers::{start_tracker, start_udp_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};
 use crate::common::process::Process;
 use crate::common::sandbox::Sandbox;
 use crate::common::udp_client::UdpClient;
 use pieceful::torrent::InfoHash;
-use pieceful::tracker::{Tracker, bind_with_udp};
+use pieceful::tracker::bind_with_udp;
 use pieceful::wire::udp_tracker::{
     ConnectionId, NO_CONNECTION, TransactionId, UdpRequest, UdpResponse,
 };
@@ -77,7 +77,8 @@ fn datagrams_without_a_valid_connection_id_get_no_answer() {
     for forged in [NO_CONNECTION, ConnectionId([0; 8]), ConnectionId([0xff; 8])] {
         let datagram = UdpClient::announce_bytes(forged, b'b', 1001);
         for cut in 0..=datagram.len() {
-            // No cut is a valid connect request: 16 bytes with the magic number and action 0.
+            // A valid connect request has 16 bytes, with the magic number and action 0. The action
+            // here is 1.
             stranger.socket.send(&datagram[..cut]).unwrap();
         }
         stranger
@@ -195,9 +196,8 @@ fn udp_is_served_only_with_open() {
     UdpSocket::bind(not_open.address).expect("without --open nothing listens");
     let without_udp = start_tracker();
     UdpSocket::bind(without_udp.address()).unwrap();
-    let http_only = Tracker::start(open_options("127.0.0.1:0")).unwrap();
     assert!(
-        HttpClient::new(http_only.address())
+        HttpClient::new(without_udp.address())
             .get(&format!("/scrape?{INFO_HASH}"))
             .has_status("200")
     );

@@ -22,13 +22,13 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The files of this checkout.
+    /// The modules of this checkout.
     pub(crate) fn read() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         Self::from(&|file| fs::read_to_string(root.join(file)).ok())
     }
 
-    /// The files that `read` returns by their path below `src/`.
+    /// The modules in the files below `src/`. `read` returns the text of the file at a path.
     pub(crate) fn from(read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut source = Self {
             modules: BTreeMap::new(),

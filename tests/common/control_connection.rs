@@ -160,7 +160,7 @@ pub(crate) fn login_request(user: &str, password: &Password) -> AccessRequest {
     }
 }
 
-/// The request to create an account with the password of all tests.
+/// The request to create an account with the password that [`password_of`] returns.
 pub(crate) fn create_user_request(user: &str) -> AccessRequest {
     create_user_request_with_invite(user, None)
 }

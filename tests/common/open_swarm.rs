@@ -25,7 +25,7 @@ pub(crate) fn leech_with(
     let mut peer = sandbox.debug_peer(name, arguments);
     let file = torrent.write(sandbox, &format!("{name}.torrent"));
     peer.run(&format!("download {} copy", quoted(&file)));
-    // The download may be complete already, if the torrent names a seed.
+    // If the peer has found a seed, the download may be complete already.
     peer.wait_for_download(&torrent.name, |download| download["state"] != "checking");
     peer
 }

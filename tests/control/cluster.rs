@@ -101,7 +101,8 @@ fn a_tracker_that_has_a_registry_but_not_its_key_starts_only_with_new_cluster() 
         let all = [&arguments(&info, "1", &data), more].concat();
         run(&work, &all, "")
     };
-    // The operator started it without TRACKER_INFO before: the key is in the state folder.
+    // The key is now where it would be if the operator had started the tracker without
+    // TRACKER_INFO.
     let refused = again(&[]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let advice = format!("{}: copy it there", in_folder.display());

@@ -136,8 +136,8 @@ impl Typist {
         let folder = self.folder(machine);
         let home = self.sandbox.folder(&format!("home of {machine}"));
         let mut terminal = Terminal::shell(&folder, &home);
-        // README has the first line after `cargo build --release`. With the second line,
-        // run_local.sh does not build again.
+        // The first command is in README too, after `cargo build --release`. The second command
+        // keeps run_local.sh from building again.
         enter(&mut terminal, "export PATH=$PWD/target/release:$PATH");
         enter(
             &mut terminal,
@@ -212,11 +212,11 @@ impl Typist {
                 return line.replace(command, &address);
             }
         }
-        let is_task = ["--listen", "--backup", "--dump", "--check"]
+        let needs_no_address = ["--listen", "--backup", "--dump", "--check"]
             .iter()
             .any(|option| line.contains(option));
         if let Some(word) = word_after("pieceful tracker")
-            && !is_task
+            && !needs_no_address
             && (word.is_empty() || word.starts_with('-'))
         {
             let port = self.port(machine, 5000);

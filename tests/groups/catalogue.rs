@@ -49,12 +49,12 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
         share_in_status(&mut mayank, "gift").is_null(),
         "the refused share is in status"
     );
-    let copy = tracker.sandbox.path("again");
+    let copy = tracker.sandbox.path("copy");
     fs::copy(&file, &copy).unwrap();
     mayank.run(&format!("upload_file lab {}", quoted(&copy)));
-    assert_eq!(share_names(&mut nik), ["again", "gift"]);
-    // The same content under the same name: the peer becomes another seed. `again` means that the
-    // group already had this share.
+    assert_eq!(share_names(&mut nik), ["copy", "gift"]);
+    // The same content under the same name: the peer becomes another seed. The field `again` means
+    // that the group already had this share.
     let same = tracker.sandbox.file("same/gift", LENGTH, 1);
     let uploaded = mayank.run(&format!("upload_file lab {}", quoted(&same)));
     assert_eq!(uploaded["again"], true);
@@ -68,7 +68,7 @@ fn a_name_belongs_to_one_share_and_the_same_content_may_have_several_names() {
     // A second upload of the same share changes nothing.
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
     assert_eq!(uploaded["again"], true);
-    assert_eq!(share_names(&mut nik), ["again", "gift"]);
+    assert_eq!(share_names(&mut nik), ["copy", "gift"]);
 }
 
 #[test]

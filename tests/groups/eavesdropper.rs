@@ -8,7 +8,8 @@ use std::net::TcpListener;
 
 const LENGTH: usize = 300_000;
 
-/// A peer that listens at `address`, which the tracker does not name to others.
+/// A peer that listens at `address`. The tracker names the peer at 127.0.0.1, because the peer's
+/// control connection comes from there.
 fn peer_at(tracker: &AccountTracker, name: &str, address: &str) -> Peer {
     let mut peer = tracker.sandbox.peer_at(address, name, &[]);
     peer.run(&format!("create_user {name}\npw-of-{name}"));
@@ -16,8 +17,8 @@ fn peer_at(tracker: &AccountTracker, name: &str, address: &str) -> Peer {
     peer
 }
 
-/// A peer that listens at `ip`, while others connect to its port at 127.0.0.1, where their
-/// connections are recorded.
+/// A peer that listens at `ip`. Others connect to its port at 127.0.0.1, where their connections
+/// are recorded.
 fn recorded_peer(tracker: &AccountTracker, name: &str, ip: &str, recording: &Recording) -> Peer {
     // A port that is free at 127.0.0.1 is also free at `ip`: no other process listens there.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -1,4 +1,5 @@
-//! What a group's share keeps of its files beside their content, and what it leaves out.
+//! Shares of groups keep the modification times of their files and leave out empty folders. The
+//! name of a share is checked before its files are hashed.
 
 use super::team::team;
 use crate::common::account_tracker::AccountTracker;

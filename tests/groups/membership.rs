@@ -33,8 +33,8 @@ fn download(tracker: &AccountTracker, peer: &mut Peer, user: &str, name: &str, s
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
 
-/// Waits until `status` shows that the group shares the share, if `expected`, or else that it does
-/// not share it any more.
+/// If `expected`, waits until `status` shows no trouble of the share. Otherwise waits until the
+/// trouble is that the share is not shared any more.
 fn wait_until_shared_is(peer: &mut Peer, name: &str, expected: bool) {
     wait_until(&format!("{name} is shared: {expected}"), || {
         let trouble = share_in_status(peer, name)["trouble"].clone();
@@ -123,7 +123,7 @@ fn assert_served_after_login(tracker: &AccountTracker, mayank: &mut Peer) {
         let info_hash = share_in_status(mayank, "data")["info_hash"].clone();
         let info_hash = info_hash.as_str().unwrap();
         let connection = call_tls(mayank.process.address, info_hash, Some(&identity));
-        FakeLeech::greet(connection, info_hash, "eve").is_some()
+        FakeLeech::greet(connection, info_hash, "member").is_some()
     });
 }
 
@@ -145,7 +145,7 @@ fn a_logout_and_leaving_a_group_take_effect_at_once() {
     let address = mayank.process.address;
     let is_served = || {
         let connection = call_tls(address, &info_hash, Some(&identity));
-        FakeLeech::greet(connection, &info_hash, "eve").is_some()
+        FakeLeech::greet(connection, &info_hash, "member").is_some()
     };
     assert!(is_served());
     mayank.run("leave_group lab");

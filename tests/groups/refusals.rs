@@ -267,7 +267,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
         &log,
         &[&format!("{local}: refused: mayank is no member any more")],
     );
-    // mayank gets neither a certificate nor an address.
+    // The tracker does not show mayank the catalogue any more.
     let refused = scene.mayank.ask(AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
         after: None,

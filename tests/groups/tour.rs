@@ -43,7 +43,7 @@ fn log_in_at_terminal(sandbox: &Sandbox, user: &str) -> Terminal {
             .take(questions)
         {
             peer.wait_for_text(question);
-            peer.press("secret-of-mayank\r");
+            peer.press("long-secret\r");
         }
         peer.wait_for_text("\n");
         peer.wait_for_text("pieceful> ");
@@ -52,7 +52,7 @@ fn log_in_at_terminal(sandbox: &Sandbox, user: &str) -> Terminal {
 }
 
 #[test]
-fn the_story_runs_at_the_prompt() {
+fn the_steps_run_at_the_prompt() {
     let (tracker, file) = set_up();
     let [mut nik, mut mayank] =
         ["nik", "mayank"].map(|user| log_in_at_terminal(&tracker.sandbox, user));
@@ -109,10 +109,10 @@ fn start_nik(sandbox: &Sandbox, file: &Path) -> Process {
     let mut nik = Process::start(&sandbox.folder("nik"), &all);
     for (line, start_of_answer) in [
         (
-            "create_user nik\nsecret-of-mayank",
+            "create_user nik\nlong-secret",
             "user nik created; to log in, type: login nik",
         ),
-        ("login nik\nsecret-of-mayank", "logged in as nik"),
+        ("login nik\nlong-secret", "logged in as nik"),
         ("create_group lab", "group lab created; you own it"),
         (
             &format!("upload_file lab {}", quoted(file)),
@@ -158,13 +158,13 @@ fn wait_until_listed(nik: &mut Process) {
 }
 
 #[test]
-fn the_story_runs_from_scripts_on_standard_input() {
+fn the_steps_run_from_scripts_on_standard_input() {
     let (tracker, file) = set_up();
     let mut nik = start_nik(&tracker.sandbox, &file);
     run_mayank(
         &tracker.sandbox,
         &[],
-        "create_user mayank\nsecret-of-mayank\nlogin mayank\nsecret-of-mayank\njoin_group lab\n",
+        "create_user mayank\nlong-secret\nlogin mayank\nlong-secret\njoin_group lab\n",
     );
     accept(&mut nik);
     wait_until_listed(&mut nik);
@@ -174,18 +174,18 @@ fn the_story_runs_from_scripts_on_standard_input() {
 }
 
 #[test]
-fn the_story_runs_as_arguments() {
+fn the_steps_run_as_arguments() {
     let (tracker, file) = set_up();
     let mut nik = start_nik(&tracker.sandbox, &file);
     let arguments = [
         "-c",
-        "create_user mayank secret-of-mayank",
+        "create_user mayank long-secret",
         "-c",
         "login mayank",
         "-c",
         "join_group lab",
     ];
-    run_mayank(&tracker.sandbox, &arguments, "secret-of-mayank\n");
+    run_mayank(&tracker.sandbox, &arguments, "long-secret\n");
     accept(&mut nik);
     wait_until_listed(&mut nik);
     let arguments = [
@@ -203,7 +203,7 @@ fn the_story_runs_as_arguments() {
 }
 
 #[test]
-fn the_story_runs_in_json_and_downloaders_become_seeds() {
+fn the_steps_run_in_json_and_downloaders_become_seeds() {
     let (tracker, file) = set_up();
     let [mut nik, mut mayank, mut uma] = team(&tracker, ["nik", "mayank", "uma"]);
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));

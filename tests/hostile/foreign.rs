@@ -67,8 +67,8 @@ fn a_finished_share_survives_a_download_whose_partial_file_would_have_its_name()
     let tracker = sandbox.tracker(&[]);
     // Both shares have the same length.
     let [x, part] = ["x", "x.part"].map(|name| {
-        let seed = name.len() as u64;
-        sandbox.file(&format!("seed/{name}"), 300_000, seed)
+        let random_seed = name.len() as u64;
+        sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
     });
     let mut seed = sandbox.peer("seed");
     seed.run("send x");
@@ -238,13 +238,13 @@ fn a_download_cancelled_right_after_the_start_leaves_no_file() {
 }
 
 #[test]
-fn a_stopped_download_does_not_continue_into_a_share_that_has_its_partial_name_now() {
+fn a_stopped_download_does_not_write_to_a_share_that_now_has_the_name_of_its_partial_file() {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
     // Both shares have the same length.
     let [x, part] = ["x", "x.part"].map(|name| {
-        let seed = name.len() as u64;
-        sandbox.file(&format!("seed/{name}"), 300_000, seed)
+        let random_seed = name.len() as u64;
+        sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
     });
     let mut seed = sandbox.peer("seed");
     seed.run("send x");

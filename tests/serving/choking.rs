@@ -52,14 +52,16 @@ fn a_choke_rejects_waiting_requests_and_frees_the_slot() {
     first.read_until(UNCHOKE).unwrap();
     send_all_requests(&mut first);
     let mut second = connect_and_wait_for_slot(&seed, "second");
-    // The seed drops waiting requests when a peer gives up its slot and another waits for the slot.
+    // `first` gives up its slot while `second` waits for one. So the seed drops the waiting
+    // requests of `first`.
     let block = first.read_until(PIECE).unwrap();
     first.send(&frame(NOT_INTERESTED, &[]));
     let mut answered = HashSet::from([block[..8].to_vec()]);
     let mut choked = false;
     let is_allowed =
         |body: &[u8]| allowed.contains(&parse_request(&[&body[..8], &[0; 4]].concat()).0);
-    // Each request for another piece is rejected at once. Only allowed pieces may still be served.
+    // After the choke, only allowed pieces may still be served. The seed rejects each waiting
+    // request for a piece that is not allowed.
     let not_allowed = all_requests()
         .iter()
         .map(|request| numbers(request))

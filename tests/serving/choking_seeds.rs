@@ -1,4 +1,4 @@
-//! Seeds that choke: some never serve, some stop in the middle.
+//! Seeds that serve badly: one never unchokes, one delivers nothing, one chokes after each block.
 
 use crate::common::fake_peer::*;
 use crate::common::open_swarm::{TORRENT, leech, serve_to};

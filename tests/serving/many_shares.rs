@@ -65,7 +65,7 @@ fn a_peer_may_have_more_shares_and_downloads_than_descriptors() {
     let shared = sandbox.folder("shared");
     let mut seed = peer_with_few_descriptors(&sandbox, "seed");
     for number in 0..SHARES {
-        // Every other share is a folder.
+        // Every second share is a folder.
         sandbox.file(&format!("shared/{number}"), 20_000, number);
         if number % 2 == 1 {
             fs::remove_file(shared.join(number.to_string())).unwrap();

@@ -86,7 +86,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     assert_lines(&sandbox.path("nik"), "forced.txt", 5);
     assert_serves_a_new_member(sandbox, &mut nik);
 
-    let missing_of_started = [("part.txt", 30_000), ("extended", 40_960)].map(|(name, total)| {
+    let missing_bytes = [("part.txt", 30_000), ("extended", 40_960)].map(|(name, total)| {
         let done = nik.shown_download(name)["bytes_done"].as_u64().unwrap();
         (name, total - done)
     });
@@ -101,7 +101,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
         nik.wait_for_state(name, "complete");
     }
     let address = mayank.process.address.to_string();
-    for (name, missing) in missing_of_started {
+    for (name, missing) in missing_bytes {
         let from = nik.shown_download(name)["from"].clone();
         assert_eq!(from[&address], missing, "{name}: {from}");
     }

@@ -92,7 +92,7 @@ fn with_json_every_line_is_an_object() {
 }
 
 #[test]
-fn torrent_set_mode_commands_mean_the_same_as_the_short_ones() {
+fn commands_after_torrent_set_mode_mean_the_same_as_alone() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("f", 200_000, 1);
@@ -226,8 +226,8 @@ fn lines_pasted_at_the_prompt_all_run() {
         .stdout(slave.try_clone().unwrap())
         .stderr(slave);
     let mut child = command.spawn().unwrap();
-    // The command has the other end of the terminal open. The loop below ends when all copies are
-    // closed.
+    // The command holds copies of the other end of the terminal. The loop below ends when all
+    // copies are closed.
     drop(command);
     let mut screen = fs::File::from(screen);
     let mut output = Vec::new();

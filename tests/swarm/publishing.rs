@@ -22,12 +22,12 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
     let here = sandbox.path("peer");
     fs::create_dir(here.join("folder")).unwrap();
     let long = format!("{}.torrent", "l".repeat(250));
-    let mut messages = vec![
+    let messages = [
         ("nowhere/x.torrent", "its folder does not exist"),
         ("/proc/x.torrent", "/proc/x.torrent: "),
         ("folder", "folder"),
         ("folder/", "does not name a file"),
-        (&long, "name too long"),
+        (long.as_str(), "name too long"),
     ];
     let create = |output: &str| {
         let arguments = [
@@ -55,7 +55,6 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
     // Another torrent is in the way.
     sandbox.file("peer/other", 1_000, 1);
     peer.run("send other");
-    messages.push(("other.torrent", "another file with this name exists"));
     let (_, message) = peer.error_of(&format!("send {CANNOT_BE_HASHED} other.torrent"));
     assert!(
         message.contains("another file with this name exists"),
