@@ -1,11 +1,12 @@
 //! The real binary against other BitTorrent programs, each as seed and as leech.
 //!
-//! If a program is not installed, its tests report that on standard error and pass. They fail
-//! instead if `PIECEFUL_INTEROP` names the program (a list of `libtorrent`, `rqbit`, `aria2`,
-//! `transmission`, `opentracker`) or is `required`, which means all. `PIECEFUL_INTEROP_PYTHON`
-//! names a Python interpreter with libtorrent (`pip install libtorrent`), and
-//! `PIECEFUL_INTEROP_RQBIT` an rqbit (`cargo install rqbit`). The other programs are Debian's
-//! `aria2`, `transmission-cli` with `transmission-daemon`, and `opentracker`.
+//! If a program is not installed, its tests report that on standard error and pass. If the program
+//! is required, they fail instead. The variable `PIECEFUL_INTEROP` lists the required programs,
+//! separated by commas: `libtorrent`, `rqbit`, `aria2`, `transmission`, `opentracker`. Its value
+//! `required` means all of them. `PIECEFUL_INTEROP_PYTHON` names a Python interpreter with
+//! libtorrent (`pip install libtorrent`), and `PIECEFUL_INTEROP_RQBIT` an rqbit
+//! (`cargo install rqbit`). The other programs are Debian's `aria2`, `transmission-cli` with
+//! `transmission-daemon`, and `opentracker`.
 
 mod common;
 

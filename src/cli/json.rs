@@ -8,7 +8,8 @@ use super::command_error::CommandError;
 use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome};
 use crate::peer::{
-    DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus, ShareStatus, TrackerStatus,
+    DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus, NewShare, Sent, ShareStatus,
+    TrackerStatus, Uploaded,
 };
 use account::{file, group, member, news, request};
 use std::net::SocketAddr;
@@ -72,20 +73,21 @@ fn finding(finding: &Finding) -> JsonValue<'_> {
     ])
 }
 
+fn empty_folders(share: &NewShare) -> JsonValue<'_> {
+    list(&share.empty_folders, |folder| plain(folder.as_str()))
+}
+
 /// The fields after `ok` of a command that succeeded.
 fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
     match outcome {
-        CommandOutcome::Sent(sent) => vec![
-            ("name", plain(&*sent.name)),
-            ("info_hash", plain(sent.info_hash.to_string())),
-            ("torrent", plain(sent.torrent.to_string_lossy())),
-            ("length", plain(sent.length)),
-            ("pieces", plain(sent.pieces)),
-            ("pieces_total", plain(sent.pieces)),
-            (
-                "empty_folders",
-                list(&sent.empty_folders, |folder| plain(folder.as_str())),
-            ),
+        CommandOutcome::Sent(Sent { share, torrent }) => vec![
+            ("name", plain(&*share.name)),
+            ("info_hash", plain(share.info_hash.to_string())),
+            ("torrent", plain(torrent.to_string_lossy())),
+            ("length", plain(share.length)),
+            ("pieces", plain(share.pieces)),
+            ("pieces_total", plain(share.pieces)),
+            ("empty_folders", empty_folders(share)),
         ],
         CommandOutcome::Started(started) => vec![
             ("name", plain(&*started.name)),
@@ -112,18 +114,15 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
         CommandOutcome::Help(None) => vec![("commands", list(entries(), help))],
         CommandOutcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
         CommandOutcome::Account(outcome) => account_fields(outcome),
-        CommandOutcome::Uploaded(uploaded) => vec![
-            ("name", plain(&*uploaded.name)),
-            ("info_hash", plain(uploaded.info_hash.to_string())),
-            ("length", plain(uploaded.length)),
-            ("pieces", plain(uploaded.pieces)),
-            ("pieces_total", plain(uploaded.pieces)),
-            ("again", plain(uploaded.again)),
-            ("already", plain(uploaded.again)),
-            (
-                "empty_folders",
-                list(&uploaded.empty_folders, |folder| plain(folder.as_str())),
-            ),
+        CommandOutcome::Uploaded(Uploaded { share, again }) => vec![
+            ("name", plain(&*share.name)),
+            ("info_hash", plain(share.info_hash.to_string())),
+            ("length", plain(share.length)),
+            ("pieces", plain(share.pieces)),
+            ("pieces_total", plain(share.pieces)),
+            ("again", plain(*again)),
+            ("already", plain(*again)),
+            ("empty_folders", empty_folders(share)),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::StoppedShare(name, withdrawn) => {

@@ -64,11 +64,11 @@ impl ListedNames {
             }
             CommandOutcome::Uploaded(uploaded) => {
                 let shares = lists.shares.entry(group).or_default();
-                shares.insert(uploaded.name.clone());
+                shares.insert(uploaded.share.name.clone());
             }
             CommandOutcome::Sent(sent) => {
                 let shares = lists.shares.entry(group).or_default();
-                shares.insert(sent.name.clone());
+                shares.insert(sent.share.name.clone());
             }
             _ => {}
         }

@@ -25,10 +25,10 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
     match outcome {
         CommandOutcome::Sent(sent) => vec![format!(
             "sharing {}  {}  {}  info-hash {}  torrent {}",
-            escape(&sent.name),
-            size(sent.length),
-            counted(sent.pieces, "piece"),
-            sent.info_hash,
+            escape(&sent.share.name),
+            size(sent.share.length),
+            counted(sent.share.pieces, "piece"),
+            sent.share.info_hash,
             escape(&sent.torrent.to_string_lossy()),
         )],
         CommandOutcome::Started(started) => vec![format!(
@@ -55,10 +55,10 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
         CommandOutcome::Account(outcome) => account::outcome_lines(outcome),
         CommandOutcome::Uploaded(uploaded) => vec![format!(
             "sharing {}  {}  {}  info-hash {}{}",
-            escape(&uploaded.name),
-            size(uploaded.length),
-            counted(uploaded.pieces, "piece"),
-            uploaded.info_hash,
+            escape(&uploaded.share.name),
+            size(uploaded.share.length),
+            counted(uploaded.share.pieces, "piece"),
+            uploaded.share.info_hash,
             if uploaded.again {
                 "  (the group has this share already; this peer shares it too)"
             } else {
@@ -84,8 +84,8 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
 /// What a person should know besides the result of a command.
 pub(super) fn outcome_note(outcome: &CommandOutcome) -> Option<String> {
     match outcome {
-        CommandOutcome::Sent(sent) => empty_folders_note(&sent.empty_folders),
-        CommandOutcome::Uploaded(uploaded) => empty_folders_note(&uploaded.empty_folders),
+        CommandOutcome::Sent(sent) => empty_folders_note(&sent.share.empty_folders),
+        CommandOutcome::Uploaded(uploaded) => empty_folders_note(&uploaded.share.empty_folders),
         _ => None,
     }
 }

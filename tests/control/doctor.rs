@@ -109,7 +109,7 @@ fn a_port_of_another_process_and_a_port_that_trackers_cannot_reach_are_found() {
 fn a_tracker_info_that_is_missing_wrong_or_empty_is_an_error_that_says_what_to_write() {
     let sandbox = Sandbox::new();
     for (text, part) in [
-        (None, "cannot be read"),
+        (None, "does not exist"),
         (Some("x\n"), "line 1"),
         (Some("# later\n"), "names no tracker"),
     ] {

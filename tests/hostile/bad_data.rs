@@ -98,7 +98,7 @@ fn a_seed_that_hangs_up_after_a_bad_piece_is_barred_too() {
     });
     let mut peer = start_download(&sandbox, tracker_naming(&[liar]));
     wait_for_log_line(&peer.log, &["does not verify"]);
-    // The peer knows no seed: a liar that the peer may call again would count as a seed.
+    // A barred liar does not count as a seed. So the peer knows no seed, and shows the reason.
     let download = peer.wait_for_download("share", |download| {
         download["trouble"]
             .as_str()

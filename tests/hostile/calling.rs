@@ -44,7 +44,7 @@ fn odd_but_allowed_messages_do_not_end_the_link() {
             [bitfield.clone(), bitfield.clone()].concat(),
         ),
         (
-            "bitfields that add pieces, in the place of have",
+            "a second bitfield with more pieces, instead of `have`",
             [
                 frame(HAVE_NONE, &[]),
                 bitfield,
@@ -65,7 +65,7 @@ fn odd_but_allowed_messages_do_not_end_the_link() {
             frame(REJECT_REQUEST, &numbers(&[0, 0, BLOCK])),
         ),
         (
-            "choke, unchoke, interest and its end, twice",
+            "choke, unchoke, interested and not interested, twice",
             [0, 1, 2, 3, 0, 1, 2, 3]
                 .iter()
                 .flat_map(|id| frame(*id, &[]))

@@ -1,5 +1,5 @@
-//! `kill -9` and damaged state: what a peer does after a restart with its records and files as it
-//! finds them.
+//! Restarts of a peer after `kill -9`, or after its records or files were damaged, replaced or
+//! changed.
 
 use super::disk::leech_with_eight_pieces;
 use super::late;
@@ -99,7 +99,8 @@ fn a_killed_download_goes_on_from_its_partial_file_by_itself() {
         download["from"]["disk"].as_u64().unwrap() >= 8 * 32_768,
         "{download}"
     );
-    // There are 40 blocks. Those of incomplete pieces may be sent twice.
+    // The killed peer got at most 20 of the 40 blocks. At least 16 of these are on its disk, in
+    // eight whole pieces, and the restarted peer does not fetch them again.
     let served = served.load(Ordering::SeqCst);
     assert!(served <= 20 + 40 - 16, "{served} blocks were sent");
 }

@@ -27,17 +27,17 @@ fn connections_without_a_handshake_for_a_served_swarm_are_closed_without_an_answ
     let for_another_swarm = handshake([9; 20], EXTENDED_AND_FAST, "stranger");
     let table = [
         (
-            "a name of 18 bytes",
+            "a protocol name of 18 bytes",
             changed(0, 18),
             "not a BitTorrent handshake (first byte 0x12)",
         ),
         (
-            "a name of 255 bytes",
+            "a protocol name of 255 bytes",
             changed(0, 255),
             "not a BitTorrent handshake (first byte 0xff)",
         ),
         (
-            "another name",
+            "another protocol name",
             changed(19, b'L'),
             "not a BitTorrent handshake",
         ),
@@ -161,7 +161,7 @@ fn a_handshake_that_trickles_is_ended_at_its_deadline() {
 
 /// The seed behaves like a program that accepts only obfuscated handshakes.
 #[test]
-fn the_download_names_a_seed_that_hangs_up_at_the_handshake_and_the_likely_reason() {
+fn a_seed_that_hangs_up_at_the_handshake_is_named_with_the_likely_reason() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
@@ -197,7 +197,7 @@ fn the_download_names_a_seed_that_hangs_up_at_the_handshake_and_the_likely_reaso
 }
 
 #[test]
-fn the_download_names_a_seed_that_never_answers_the_handshake() {
+fn a_seed_that_never_answers_the_handshake_is_named() {
     let sandbox = Sandbox::new();
     let seed = listen_tcp(|mut link, _| while link.read_message().is_some() {});
     set_only_tracker(&sandbox, tracker_naming(&[seed]));

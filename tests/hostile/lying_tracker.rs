@@ -129,7 +129,7 @@ fn redirects_in_a_circle_end_as_a_failed_announce() {
 }
 
 #[test]
-fn no_interval_makes_a_peer_announce_without_a_pause() {
+fn a_peer_pauses_between_announces_whatever_the_interval() {
     for interval in [
         "i0e",
         "i-1e",

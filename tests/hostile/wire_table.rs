@@ -47,7 +47,7 @@ fn wrong_lengths() -> Vec<Breach> {
     ];
     let rows = wrong.map(|(id, length, rule)| {
         (
-            "a length that its id cannot have",
+            "a length that no message with this id has",
             EXTENDED_AND_FAST,
             message_header(length, id),
             rule,
@@ -103,7 +103,7 @@ fn wrong_pieces() -> Vec<Breach> {
             "a later bitfield lacks pieces that were announced before",
         ),
         (
-            "a bitfield that lacks a piece which an earlier have announced",
+            "a bitfield without the piece of an earlier `have`",
             EXTENDED_AND_FAST,
             [message_of(4, &[1]), one.clone()].concat(),
             "a later bitfield lacks pieces that were announced before",

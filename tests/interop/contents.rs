@@ -18,7 +18,7 @@ pub(crate) const NAMES: [&str; 4] = ["odd.bin", "many", "piece.bin", "byte.bin"]
 pub(crate) const EMPTY: &str = "many/d3/empty";
 
 /// Writes into `owned`: a file whose length is not a multiple of a block, a folder with a thousand
-/// small files and an empty one, a file of exactly one piece, and a file of one byte.
+/// small files and an empty file, a file of exactly one piece, and a file of one byte.
 pub(crate) fn write(sandbox: &Sandbox) -> PathBuf {
     sandbox.file("owned/odd.bin", 5_000_003, 1);
     for number in 0..1_000_u64 {

@@ -1,5 +1,5 @@
-//! Exchanges between peers, with a pieceful tracker, and another client: in both directions, by
-//! torrent and by magnet link.
+//! Downloads between a peer and another client: in both directions, by torrent and by magnet link.
+//! The tracker is a pieceful tracker.
 
 use super::contents::{self, EMPTY, NAMES, assert_same};
 use super::programs::wait_for_answer;

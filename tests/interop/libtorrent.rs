@@ -230,7 +230,7 @@ fn a_peer_finds_another_peer_that_libtorrent_names() {
             &swarm.sandbox.path("leech").join(name),
         );
     }
-    // libtorrent names the leech to the seed too, so that either may have called.
+    // libtorrent also names the leech to the seed. So either of the two may have called the other.
     let log = swarm.log("leech");
     assert!(log.contains("(pieceful "), "{log}");
     assert_no_warnings(&swarm, "leech");
@@ -271,8 +271,8 @@ fn libtorrent_fetches_from_a_peer_after_trying_utp() {
     run_exchange(client_fetches_from_peer, TrackerProtocol::Http, &settings);
 }
 
-/// The offsets of the marks in the large file, around those at which 32-bit arithmetic would
-/// overflow.
+/// The offsets of the marks in the large file: at its start and its end, and across 2 GiB and
+/// 4 GiB, where 32-bit arithmetic would overflow.
 const MARKS: [u64; 4] = [0, (2 << 30) - 3, (4 << 30) - 3, LARGE - 6];
 /// The length of the large file.
 const LARGE: u64 = (4 << 30) + 54_321;

@@ -633,7 +633,7 @@ fn wrong_hash_counts() -> Vec<Defect> {
     ]
 }
 
-/// Bytes that are not well-formed bencoding, or not the only form of a value.
+/// Bytes that are not well-formed bencoding, or not the canonical form of a value.
 fn bad_encoding() -> Vec<Defect> {
     let length = |length: &str| file().with("length", number(length)).torrent();
     let with = |key, value| file().with(key, value).torrent();
@@ -759,7 +759,7 @@ fn libtorrent_reads_the_same_info_hash_and_privacy_from_valid_torrents() {
 }
 
 #[test]
-fn each_defect_is_refused_with_its_name_and_libtorrent_reads_it_as_listed() {
+fn each_defect_is_refused_by_name_and_libtorrent_refuses_or_reads_it_as_listed() {
     let Some(mut corpus) = Corpus::new() else {
         return;
     };

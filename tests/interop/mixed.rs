@@ -68,7 +68,7 @@ fn run_swarm() -> u64 {
     let mut rqbit = Rqbit::new(&swarm);
     rqbit.fetch(&torrent, &swarm.sandbox.folder("of rqbit"));
     wait_for_leeches(&swarm, 6);
-    // The seed is slower than the leeches are among each other, on a busy machine too.
+    // Even on a busy machine, the seed is slower than the leeches among each other.
     let mut seed = swarm.peer("seed", &["--up", "256K"]);
     let owned = file.parent().unwrap();
     seed.run(&format!(

@@ -138,21 +138,21 @@ fn both_fetch(swarm: &Swarm, torrents: &[PathBuf]) {
 }
 
 #[test]
-fn a_peer_seeds_and_libtorrent_and_a_peer_fetch_with_an_http_tracker() {
+fn libtorrent_and_a_peer_fetch_from_another_peer_with_an_http_tracker() {
     peer_seeds(TrackerProtocol::Http);
 }
 
 #[test]
-fn a_peer_seeds_and_libtorrent_and_a_peer_fetch_with_a_udp_tracker() {
+fn libtorrent_and_a_peer_fetch_from_another_peer_with_a_udp_tracker() {
     peer_seeds(TrackerProtocol::Udp);
 }
 
 #[test]
-fn libtorrent_seeds_and_libtorrent_and_a_peer_fetch_with_an_http_tracker() {
+fn libtorrent_and_a_peer_fetch_from_another_libtorrent_with_an_http_tracker() {
     libtorrent_seeds(TrackerProtocol::Http);
 }
 
 #[test]
-fn libtorrent_seeds_and_libtorrent_and_a_peer_fetch_with_a_udp_tracker() {
+fn libtorrent_and_a_peer_fetch_from_another_libtorrent_with_a_udp_tracker() {
     libtorrent_seeds(TrackerProtocol::Udp);
 }

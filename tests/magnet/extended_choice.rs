@@ -347,7 +347,7 @@ fn each_extended_choice_and_its_completion_are_announced() {
 }
 
 #[test]
-fn a_seed_sends_no_byte_twice_to_a_choice_that_is_extended() {
+fn a_seed_sends_no_byte_twice_to_a_peer_that_extends_its_choice() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     for (name, length) in [("a", 3_000_000), ("b", 2_500_000), ("c/d", 700_000)] {
@@ -404,7 +404,7 @@ fn a_choice_is_extended_while_the_metadata_is_unknown() {
 }
 
 #[test]
-fn after_force_matching_pieces_of_existing_files_are_used_for_an_extended_choice() {
+fn a_forced_choice_that_is_extended_uses_matching_pieces_of_existing_files() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.folder("leech/set");

@@ -124,7 +124,7 @@ fn assert_serves_no_edge_pieces(leech: &Peer) {
     assert_eq!(bits, [0b1100_0000, 0b0100_0000]);
 }
 
-/// Removes the parts file, which keeps the rest of the pieces at the edges.
+/// Removes the parts file, which has those bytes of the edge pieces that belong to other files.
 fn remove_parts_file(sandbox: &Sandbox) {
     let all = files(&sandbox.path("leech"));
     let hidden: Vec<_> = all.iter().filter(|name| name.starts_with('.')).collect();

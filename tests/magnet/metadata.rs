@@ -513,7 +513,7 @@ fn a_cancelled_magnet_search_is_forgotten() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert_eq!(hash.len(), 40, "an unsafe name is not shown");
+    assert_eq!(hash.len(), 40, "the unsafe name is shown");
     leech.run(&format!("cancel {hash}"));
     leech.kill();
     let mut leech = sandbox.debug_peer("leech", &[]);

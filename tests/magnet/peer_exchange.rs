@@ -192,7 +192,7 @@ fn each_bad_message_ends_its_own_link_and_the_log_names_the_rule() {
 }
 
 #[test]
-fn impossible_contacts_are_skipped_and_too_many_are_not_read() {
+fn impossible_contacts_are_skipped_and_only_the_first_hundred_contacts_are_read() {
     let sandbox = Sandbox::new();
     let mut leech = leech_with(&sandbox, "leech", &TORRENT, &[]);
     let own = leech.process.address;
@@ -205,7 +205,7 @@ fn impossible_contacts_are_skipped_and_too_many_are_not_read() {
         contact(seed),
     ]
     .concat();
-    // 2,000 more contacts, of which the peer reads one hundred.
+    // 2,000 more contacts. The peer reads only the first hundred of the whole list.
     for number in 0..2_000u32 {
         contacts.extend([127, 1, (number >> 8) as u8, number as u8, 0, 9]);
     }

@@ -61,7 +61,7 @@ fn a_file_comes_from_a_web_seed_in_long_ranges() {
     assert_complete_from(&server, &sandbox, &mut leech, TORRENT.content.len());
     let requests = server.requests();
     assert!(requests.iter().all(|request| request.path == "/some/file"));
-    // There are 39 blocks in twenty pieces.
+    // There are 40 blocks in twenty pieces.
     assert!(requests.len() <= 10, "{requests:?}");
     let requested: usize = requests
         .iter()
@@ -208,7 +208,7 @@ fn requests_for(server: &WebServer, file: &str) -> usize {
 }
 
 #[test]
-fn a_file_that_is_missing_at_one_web_seed_is_left_out_there_only() {
+fn a_web_seed_that_lacks_a_file_is_not_asked_for_it_again_and_stays_in_use() {
     let sandbox = Sandbox::new();
     // Neither server has the whole piece at the border of the files 2 and 3.
     let (one, two) = (mirror_without(&["0", "3"]), mirror_without(&["2", "5"]));

@@ -82,7 +82,7 @@ fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empt
         refused.code == Some(1) && refused.stderr.contains("damaged"),
         "{refused:?}"
     );
-    // A stopped tracker makes no backup, and a folder with a registry takes none.
+    // A stopped tracker makes no backup. No backup is restored into a folder with a registry.
     pair.quit(1);
     let refused = take_backup(&pair, &[]);
     assert!(

@@ -1,4 +1,4 @@
-//! The time from the death of a tracker to the next write of a peer, and the number of writes a
+//! The time from the death of a tracker to the next write of a peer, and the number of writes per
 //! second. `benches/README.md` has figures.
 
 use super::pair::Pair;
@@ -22,8 +22,8 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
     peer.run("login nik pw-of-nik");
     let mut times = Vec::new();
     for death in 0..DEATHS {
-        // The peer asks the first tracker while it answers. For about a second after that tracker
-        // was killed, the peer still asks the second one first.
+        // Each kill hits the tracker that the peer asks first. This is the first tracker. But for
+        // about a second after a kill of that tracker, it is the second one.
         let number = 1 + death % 2;
         peer.run("list_groups");
         pair.kill(number);
@@ -42,7 +42,7 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
     assert!(percentile_95 < 1.5);
 }
 
-/// The number of writes a second.
+/// The number of writes per second.
 fn writes_per_second(pair: &Pair, name: &str) -> f64 {
     let users: Vec<User> = (0..WRITERS)
         .map(|writer| pair.user(1, &format!("{name}{writer}")))
@@ -75,7 +75,7 @@ fn writes_per_second(pair: &Pair, name: &str) -> f64 {
 
 #[test]
 #[ignore = "a measurement"]
-fn writes_a_second_alone_and_with_a_replica() {
+fn writes_per_second_alone_and_with_a_replica() {
     let mut pair = Pair::new();
     let up = writes_per_second(&pair, "up");
     pair.kill(2);
@@ -89,6 +89,6 @@ fn writes_a_second_alone_and_with_a_replica() {
         writes_per_second(&pair, "alone")
     };
     println!(
-        "writes a second, {WRITERS} at a time: alone {alone:.0}, other replica up {up:.0}, other replica down {down:.0}"
+        "writes per second, {WRITERS} at a time: alone {alone:.0}, other replica up {up:.0}, other replica down {down:.0}"
     );
 }

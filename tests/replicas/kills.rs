@@ -118,8 +118,8 @@ impl Team {
         peer.try_run(command)["ok"] == true
     }
 
-    /// Makes a write. `kind` is a number below 13. All kinds from 2 to 8 change a membership: with
-    /// them, the number only chooses which change, by weight.
+    /// Makes a write. `kind` is a number below 13. The kinds from 2 to 8 all change a membership.
+    /// The number chooses the change, and more of these numbers choose the more frequent changes.
     fn write(&mut self, kind: usize) {
         let group = match self.acknowledged.groups.len() {
             0 => String::new(),
@@ -221,9 +221,9 @@ impl Team {
             }
         };
         let count = counts.entry(group.to_owned()).or_default();
-        // If the role before was unknown, an earlier command may have had this effect already, and
-        // may be counted. So this command only raises a count of 0 to 1: the count stays a lower
-        // bound. After a known role each command adds 1, and each request to join always does.
+        // If the role before was unknown, this command may repeat the effect of an earlier command
+        // that was counted already. So it only raises a count of 0 to 1: the count stays a lower
+        // bound. If the role was known, the command adds 1. A request to join adds 1 in both cases.
         if role_before.is_some() || role_after == Role::Requester {
             *count += 1;
         } else {

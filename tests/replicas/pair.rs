@@ -208,7 +208,7 @@ impl Pair {
         (peer_proxy, nik, olga)
     }
 
-    /// Creates an account at a tracker and logs in to it there.
+    /// Creates an account at a tracker and logs in there.
     pub(crate) fn user(&self, number: usize, name: &str) -> User {
         let mut connection = self.connect(number);
         connection.ask(None, create_user_request(name)).unwrap();

@@ -1,4 +1,4 @@
-//! A proxy between trackers whose connections a test can cut, hold or slow down.
+//! A proxy in front of a tracker. A test can cut, hold or slow down the connections through it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -132,7 +132,8 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
     for part in &parts {
         nik.first.perform(part.clone());
     }
-    // The second tracker gets only the last part.
+    // The second tracker did not get the parts above. It reports success because it knows that the
+    // write was done.
     nik.perform_three_times(parts.last().unwrap());
     nik.perform_three_times(&parts[0]);
     let other_parts = nik.publish_in_parts("lab", new_write());

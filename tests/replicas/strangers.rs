@@ -1,5 +1,5 @@
-//! Replica connections of strangers, of trackers that break the protocol, and of one with a wrong
-//! clock: they learn and change nothing that they must not, and the tracker goes on serving.
+//! Replica connections of strangers, of trackers that break the protocol, and of a tracker with a
+//! wrong clock. Strangers learn nothing. No connection does harm, and the tracker goes on serving.
 
 use super::pair::Pair;
 use crate::common::control_connection::{User, create_user_request, group_request};

@@ -153,8 +153,8 @@ fn pieces_of_4_mib_arrive_from_two_seeds() {
     );
     assert_eq!(created.code, Some(0), "{}", created.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
-    // The files under the names of the partial files are complete, so the peers copy all pieces
-    // from them. This makes two seeds without `send`.
+    // Each seed finds a complete file under the name of its partial file, and copies all pieces
+    // from that file. So there are two seeds without `send`.
     let mut seeds: Vec<Peer> = (0..2)
         .map(|number| sandbox.peer(&format!("seed{number}")))
         .collect();

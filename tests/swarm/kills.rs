@@ -61,7 +61,7 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download '{torrent}'"));
     wait_for_first_bytes(&mut leech, "big.bin");
-    // A stopped seed keeps its links and sends nothing, so that the leech is killed with a partial
+    // A paused seed keeps its links and sends nothing, so that the leech is killed with a partial
     // file.
     seed.process.signal("-STOP");
     let bytes_before_kill = leech.shown_download("big.bin")["bytes_done"]

@@ -92,7 +92,7 @@ fn with_json_every_line_is_an_object() {
 }
 
 #[test]
-fn torrent_set_mode_commands_mean_the_same_as_the_short_ones() {
+fn commands_after_torrent_set_mode_mean_the_same_as_alone() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("f", 200_000, 1);
@@ -226,8 +226,8 @@ fn lines_pasted_at_the_prompt_all_run() {
         .stdout(slave.try_clone().unwrap())
         .stderr(slave);
     let mut child = command.spawn().unwrap();
-    // The command has the other end of the terminal open. The loop below ends when all copies are
-    // closed.
+    // The command holds copies of the other end of the terminal. The loop below ends when all
+    // copies are closed.
     drop(command);
     let mut screen = fs::File::from(screen);
     let mut output = Vec::new();
@@ -251,5 +251,55 @@ fn lines_pasted_at_the_prompt_all_run() {
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
     for expected in ["wait [SECONDS]: ", "cancel NAME: ", "frobnicate"] {
         assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn peers_with_temporary_state_folders_continue_the_same_partial_file() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    sandbox.file("seed/f", 300_000, 1);
+    for (name, length) in [("set/a", 100_000), ("set/b", 300_000)] {
+        sandbox.file(&format!("seed/{name}"), length, 2);
+    }
+    let mut seed = sandbox.peer("seed");
+    seed.run("send f");
+    seed.run("send set");
+    seed.kill();
+    let folder = sandbox.folder("leech");
+    let info = sandbox.tracker_info();
+    let download = |patience: &str| {
+        let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+        arguments.extend(["-c", "download ../seed/f.torrent"]);
+        arguments.extend(["-c", "download ../seed/set.torrent --only b"]);
+        arguments.extend(["-c", patience]);
+        run(&folder, &arguments, "")
+    };
+    let names = || {
+        let entries = fs::read_dir(&folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let mut before = Vec::new();
+    for start in 0..3 {
+        let output = download("wait 0.1");
+        assert!(output.stderr.contains("not complete"), "{output:?}");
+        if start == 0 {
+            before = names();
+            assert_eq!(before.len(), 3, "{before:?}");
+        }
+        assert_eq!(names(), before);
+    }
+    let _seed = sandbox.peer("seed");
+    let output = download("wait 60");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let complete = names();
+    assert_eq!(complete.len(), 3, "{complete:?}");
+    assert_eq!(complete[1..], ["f", "set"]);
+    for name in ["f", "set/b"] {
+        let original = sandbox.path("seed").join(name);
+        assert!(fs::read(folder.join(name)).unwrap() == fs::read(original).unwrap());
     }
 }

@@ -22,12 +22,12 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
     let here = sandbox.path("peer");
     fs::create_dir(here.join("folder")).unwrap();
     let long = format!("{}.torrent", "l".repeat(250));
-    let mut messages = vec![
+    let messages = [
         ("nowhere/x.torrent", "its folder does not exist"),
         ("/proc/x.torrent", "/proc/x.torrent: "),
         ("folder", "folder"),
         ("folder/", "does not name a file"),
-        (&long, "name too long"),
+        (long.as_str(), "name too long"),
     ];
     let create = |output: &str| {
         let arguments = [
@@ -55,7 +55,6 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
     // Another torrent is in the way.
     sandbox.file("peer/other", 1_000, 1);
     peer.run("send other");
-    messages.push(("other.torrent", "another file with this name exists"));
     let (_, message) = peer.error_of(&format!("send {CANNOT_BE_HASHED} other.torrent"));
     assert!(
         message.contains("another file with this name exists"),
@@ -232,6 +231,14 @@ fn a_copy_has_the_times_of_the_original_and_they_do_not_count_as_a_change() {
     assert_eq!(status["shares"][0]["trouble"], Value::Null, "{status}");
     let log = fs::read_to_string(&leech.log).unwrap();
     assert!(!log.contains("checking it"), "{log}");
+    // A magnet link does not have the times. The peers that have them send them.
+    let mut other = sandbox.peer("other");
+    let hash = sent["info_hash"].as_str().unwrap();
+    other.run(&format!("download 'magnet:?xt=urn:btih:{hash}'"));
+    other.run("wait 60");
+    for ((name, _), time) in files.iter().zip(times) {
+        assert_eq!(time_of(&sandbox.path("other").join(name)), time, "{name}");
+    }
     // The times are not part of the content.
     set_time(&sandbox.path("seed/set/a"), 5);
     let again = sandbox

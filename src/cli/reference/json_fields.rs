@@ -11,7 +11,8 @@ use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
     Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus,
-    ListedFile, Sent, ShareStatus, Started, Status, TrackerState, TrackerStatus, Uploaded, Verdict,
+    ListedFile, NewShare, Sent, ShareStatus, Started, Status, TrackerState, TrackerStatus,
+    Uploaded, Verdict,
 };
 use crate::torrent::InfoHash;
 use crate::wire::access::{
@@ -64,12 +65,8 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
 fn samples() -> Vec<CommandOutcome> {
     let mut samples = vec![
         CommandOutcome::Sent(Sent {
-            name: "x".into(),
-            info_hash: HASH,
+            share: new_share(),
             torrent: "x.torrent".into(),
-            length: 1,
-            pieces: 1,
-            empty_folders: vec!["logs".into()],
         }),
         CommandOutcome::Started(Started {
             name: "x".into(),
@@ -85,12 +82,8 @@ fn samples() -> Vec<CommandOutcome> {
         CommandOutcome::Status(status(Some("nik".into()))),
         CommandOutcome::Help(None),
         CommandOutcome::Uploaded(Uploaded {
-            name: "x".into(),
-            info_hash: HASH,
-            length: 1,
-            pieces: 1,
+            share: new_share(),
             again: false,
-            empty_folders: vec!["logs".into()],
         }),
         CommandOutcome::Files(files()),
         CommandOutcome::StoppedShare("x".into(), true),
@@ -98,6 +91,16 @@ fn samples() -> Vec<CommandOutcome> {
     ];
     samples.extend(account_samples().into_iter().map(CommandOutcome::Account));
     samples
+}
+
+fn new_share() -> NewShare {
+    NewShare {
+        name: "x".into(),
+        info_hash: HASH,
+        length: 1,
+        pieces: 1,
+        empty_folders: vec!["logs".into()],
+    }
 }
 
 fn account_samples() -> Vec<AccountOutcome> {

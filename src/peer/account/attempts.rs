@@ -6,16 +6,17 @@
 //! goes on asking under the same [`WriteId`](crate::wire::access::WriteId). A tracker that has
 //! carried out the write answers "done".
 
+use super::connection::TimeLimits;
+use super::open_attempts::{OpenAttempts, unknown};
 use super::{AccountError, Round, RoundReply, cannot_answer_now, ends_login};
 use crate::wire::HostPort;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage, AccessRequest};
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
 /// How long the peer goes on asking about a write that may have been carried out, after each
-/// tracker was asked with long limits.
+/// tracker was asked with long limits. The last request ends with this time.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -26,10 +27,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 pub(super) struct Attempts<'a> {
     ask: &'a AccessRequest,
     begun: Instant,
-    /// The trackers that received the write, and have not said since whether they carried it out.
-    unanswered: HashSet<HostPort>,
-    /// The refusal of a tracker that cannot write its database: the write may be saved or not.
-    unsaved: Option<AccessReplyMessage>,
+    open: OpenAttempts,
     /// Whether the trackers are asked with the longer limits from now on.
     has_long_limits: bool,
     /// Whether all trackers were asked with the longer limits.
@@ -48,12 +46,12 @@ pub(super) enum NextRound {
 }
 
 impl<'a> Attempts<'a> {
-    pub(super) fn begin(ask: &'a AccessRequest, now: Instant) -> Self {
+    /// Begins a request. `open` are the open attempts of earlier requests of the same write.
+    pub(super) fn begin(ask: &'a AccessRequest, open: OpenAttempts, now: Instant) -> Self {
         Self {
             ask,
             begun: now,
-            unanswered: HashSet::new(),
-            unsaved: None,
+            open,
             has_long_limits: false,
             had_long_limits: false,
             outcome_due: None,
@@ -61,15 +59,24 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Whether trackers are asked with the longer limits now.
-    pub(super) fn has_long_limits(&self) -> bool {
-        self.has_long_limits
+    /// The time limits for asking the next tracker of a round. `None` if the time for the request
+    /// is over.
+    pub(super) fn limits(&self, is_only: bool, now: Instant) -> Option<TimeLimits> {
+        let limits = match self.has_long_limits {
+            true => TimeLimits::LONG,
+            false => TimeLimits::of(self.ask, is_only),
+        };
+        match self.outcome_due {
+            Some(due) if now >= due => None,
+            Some(due) => Some(limits.until(due)),
+            None => Some(limits),
+        }
     }
 
     /// A tracker received the request and did not answer.
     pub(super) fn on_unanswered(&mut self, tracker: &HostPort) {
         if self.ask.is_write() {
-            self.unanswered.insert(tracker.clone());
+            self.open.on_unanswered(tracker);
         }
     }
 
@@ -81,17 +88,16 @@ impl<'a> Attempts<'a> {
         };
         let kind = refused.kind;
         if kind == AccessErrorKind::NotSaved && self.ask.is_write() {
-            self.unanswered.remove(tracker);
-            self.unsaved.get_or_insert_with(|| reply.clone());
+            self.open.on_unsaved(tracker, reply);
         } else if !is_about_now(kind) {
             // A tracker looks for the receipt of a write first. So this tracker has not made the
             // write.
-            self.unanswered.remove(tracker);
+            self.open.on_refused(tracker);
         }
         // The tracker lacks the earlier parts of an upload. The caller sends them again.
         let lacks_parts = kind == AccessErrorKind::BadRequest && self.ask.is_later_part();
         let another_may_answer = cannot_answer_now(kind) || ends_login(kind);
-        lacks_parts || !self.may_be_done() && !another_may_answer
+        lacks_parts || !self.open.may_be_done() && !another_may_answer
     }
 
     /// What follows from a round without a final reply.
@@ -100,7 +106,9 @@ impl<'a> Attempts<'a> {
             return NextRound::After(PAUSES.0);
         }
         let is_only = round.tracker_count == 1;
-        if round.late && round.refused.is_none() && !self.had_long_limits && !is_only {
+        let is_due = self.outcome_due.is_some_and(|due| now >= due);
+        let may_be_long = !self.had_long_limits && !is_only && !is_due;
+        if round.late && round.refused.is_none() && may_be_long {
             (self.has_long_limits, self.had_long_limits) = (true, true);
             return NextRound::After(Duration::ZERO);
         }
@@ -111,10 +119,10 @@ impl<'a> Attempts<'a> {
     /// Whether to go on asking about a write that may have been carried out.
     pub(super) fn next_about_outcome(&mut self, now: Instant) -> NextRound {
         let due = *self.outcome_due.get_or_insert(now + OUTCOME_WAIT);
-        if self.unanswered.is_empty() || now >= due {
+        let pause = self.pause;
+        if !self.open.is_answer_missing() || now + pause >= due {
             return NextRound::Never;
         }
-        let pause = self.pause;
         self.pause = (pause * 2).min(PAUSES.1);
         NextRound::After(pause)
     }
@@ -125,35 +133,23 @@ impl<'a> Attempts<'a> {
     /// [`AccountError::UnknownOutcome`] if the write may have been carried out; otherwise see
     /// [`Round::end`].
     pub(super) fn end(self, round: Round) -> Result<RoundReply, AccountError> {
-        if !self.unanswered.is_empty() {
-            return Err(self.unknown(round.summary()));
+        if self.open.is_answer_missing() {
+            return Err(unknown(self.ask, round.summary()));
         }
-        match self.unsaved {
-            Some(reply) => Ok(RoundReply {
-                reply,
-                unanimous: false,
-            }),
+        match self.open.into_unsaved() {
+            Some(reply) => Ok(RoundReply::of(reply)),
             None => round.end(),
         }
     }
 
     /// The error if the write may have been carried out, otherwise `error`.
     pub(super) fn fail(self, error: AccountError) -> AccountError {
-        match self.may_be_done() {
-            true => self.unknown(error.to_string()),
-            false => error,
-        }
+        self.open.fail(self.ask, error)
     }
 
-    fn unknown(self, troubles: String) -> AccountError {
-        AccountError::UnknownOutcome {
-            troubles,
-            advice: advice(self.ask),
-        }
-    }
-
-    fn may_be_done(&self) -> bool {
-        !self.unanswered.is_empty() || self.unsaved.is_some()
+    /// The attempts that are open after the reply that is the outcome.
+    pub(super) fn into_open(self) -> OpenAttempts {
+        self.open
     }
 }
 
@@ -163,50 +159,23 @@ fn is_about_now(kind: AccessErrorKind) -> bool {
     cannot_answer_now(kind) || kind == AccessErrorKind::SlowDown
 }
 
-/// How a person finds out whether the write was made.
-pub(super) fn advice(ask: &AccessRequest) -> &'static str {
-    match ask {
-        AccessRequest::CreateUser { .. } => "if login succeeds, the account was created",
-        AccessRequest::ChangePassword { .. } => {
-            "if login succeeds with the new password, it was changed"
-        }
-        AccessRequest::Publish { .. } => {
-            "list_files shows whether it was published; upload_file again serves it here"
-        }
-        AccessRequest::Withdraw { .. } => "list_files shows whether it was done",
-        AccessRequest::AcceptRequest { .. }
-        | AccessRequest::RejectRequest { .. }
-        | AccessRequest::RemoveMember { .. } => {
-            "list_members and list_requests show whether it was done"
-        }
-        _ => "list_groups shows whether it was done",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::access::{AccessAnswer, AccessRefusal, WriteId};
-    use crate::wire::control::TextLine;
+    use crate::peer::account::round::tests::refusal;
+    use crate::wire::access::{AccessAnswer, WriteId};
+    use crate::wire::control::InfoPart;
 
     const WRITE: AccessRequest = AccessRequest::Logout {
         write: WriteId([1; 16]),
     };
 
-    fn trackers() -> [HostPort; 2] {
-        ["a:1", "b:2"].map(|tracker| tracker.parse().unwrap())
+    fn begin(ask: &AccessRequest, now: Instant) -> Attempts<'_> {
+        Attempts::begin(ask, OpenAttempts::default(), now)
     }
 
-    fn refusal(kind: &str) -> AccessReplyMessage {
-        AccessReplyMessage {
-            id: 1,
-            renewed: None,
-            only_here: false,
-            result: Err(AccessRefusal {
-                kind: AccessErrorKind::parse(kind).unwrap(),
-                message: TextLine::new("why"),
-            }),
-        }
+    fn trackers() -> [HostPort; 2] {
+        ["a:1", "b:2"].map(|tracker| tracker.parse().unwrap())
     }
 
     /// A round in which the trackers answered with these refusals.
@@ -223,7 +192,7 @@ mod tests {
     fn a_refusal_is_the_outcome_only_if_no_tracker_owes_an_answer() {
         let [one, two] = trackers();
         let now = Instant::now();
-        let mut attempts = Attempts::begin(&WRITE, now);
+        let mut attempts = begin(&WRITE, now);
         assert!(attempts.on_reply(&two, &refusal("unknown-group")));
         attempts.on_unanswered(&one);
         for kind in ["starting", "busy", "slow-down", "unknown-group"] {
@@ -244,15 +213,15 @@ mod tests {
             "busy",
             "session-ended",
         ] {
-            let mut attempts = Attempts::begin(&WRITE, now);
+            let mut attempts = begin(&WRITE, now);
             assert!(!attempts.on_reply(&two, &refusal(kind)), "{kind}");
         }
         for kind in ["name-taken", "login-refused", "slow-down"] {
-            let mut attempts = Attempts::begin(&WRITE, now);
+            let mut attempts = begin(&WRITE, now);
             assert!(attempts.on_reply(&two, &refusal(kind)), "{kind}");
         }
         // A read changes nothing, so no tracker owes an answer to it.
-        let mut attempts = Attempts::begin(&AccessRequest::Cluster, now);
+        let mut attempts = begin(&AccessRequest::Cluster, now);
         attempts.on_unanswered(&one);
         assert!(attempts.on_reply(&two, &refusal("unknown-group")));
     }
@@ -261,7 +230,7 @@ mod tests {
     fn an_unanswered_write_is_asked_about_for_a_while_and_then_its_outcome_is_unknown() {
         let [one, two] = trackers();
         let begun = Instant::now();
-        let mut attempts = Attempts::begin(&WRITE, begun);
+        let mut attempts = begin(&WRITE, begun);
         attempts.on_unanswered(&one);
         let late = begun + START_WAIT;
         for kind in ["starting", "unknown-group"] {
@@ -276,16 +245,43 @@ mod tests {
         assert_eq!(error.kind(), "unknown-outcome");
         assert!(error.to_string().contains("list_groups"), "{error}");
         // If every attempt was answered, the refusal of a starting tracker is the outcome.
-        let mut attempts = Attempts::begin(&WRITE, begun);
+        let mut attempts = begin(&WRITE, begun);
         let last = round(&mut attempts, &[(&two, "starting")]);
         assert_eq!(attempts.next_round(&last, late), NextRound::Never);
         assert!(attempts.end(last).is_ok());
     }
 
     #[test]
+    fn no_request_about_the_outcome_takes_longer_than_the_wait_for_it() {
+        let [one, _] = trackers();
+        let begun = Instant::now();
+        let mut attempts = begin(&WRITE, begun);
+        assert_eq!(attempts.limits(true, begun), Some(TimeLimits::LONG));
+        // The only tracker received the write and was silent for as long as it may be.
+        attempts.on_unanswered(&one);
+        let mut round = Round::new(1);
+        round.on_silence("it is silent".to_owned(), true);
+        let late = begun + Duration::from_secs(45);
+        let next = attempts.next_round(&round, late);
+        assert!(matches!(next, NextRound::After(_)), "{next:?}");
+        let due = late + OUTCOME_WAIT;
+        let expected = TimeLimits::LONG.until(due);
+        assert_eq!(attempts.limits(true, late), Some(expected));
+        assert_eq!(attempts.limits(true, due), None);
+        // With two trackers, no longer round begins when the time is over.
+        let mut attempts = begin(&WRITE, begun);
+        attempts.on_unanswered(&one);
+        let next = attempts.next_round(&Round::new(2), late);
+        assert!(matches!(next, NextRound::After(_)), "{next:?}");
+        let mut round = Round::new(2);
+        round.on_silence("it is silent".to_owned(), true);
+        assert_eq!(attempts.next_round(&round, due), NextRound::Never);
+    }
+
+    #[test]
     fn a_write_that_may_be_saved_is_never_reported_as_refused() {
         let [one, two] = trackers();
-        let mut attempts = Attempts::begin(&WRITE, Instant::now());
+        let mut attempts = begin(&WRITE, Instant::now());
         let last = round(
             &mut attempts,
             &[(&one, "not-saved"), (&two, "unknown-group")],
@@ -293,5 +289,41 @@ mod tests {
         let reply = attempts.end(last).unwrap().reply;
         let refused = reply.result.unwrap_err();
         assert_eq!(refused.kind, AccessErrorKind::NotSaved);
+    }
+
+    #[test]
+    fn an_upload_that_begins_again_remembers_who_may_have_carried_it_out() {
+        let [one, two] = trackers();
+        let now = Instant::now();
+        let part = |offset| AccessRequest::Publish {
+            write: WriteId([1; 16]),
+            group: "lab".parse().unwrap(),
+            part: InfoPart::new(offset, 2, vec![0]).unwrap(),
+        };
+        let (first, last) = (part(0), part(1));
+        // The first tracker got the last part and is silent. The second one lacks the first part.
+        let mut attempts = begin(&last, now);
+        attempts.on_unanswered(&one);
+        assert!(attempts.on_reply(&two, &refusal("bad-request")));
+        // So the upload begins again, at the second tracker.
+        let mut attempts = Attempts::begin(&first, attempts.into_open(), now);
+        let accepted = AccessReplyMessage {
+            result: Ok(AccessAnswer::Done),
+            ..refusal("busy")
+        };
+        assert!(attempts.on_reply(&two, &accepted));
+        let mut attempts = Attempts::begin(&last, attempts.into_open(), now);
+        for kind in ["share-exists", "not-a-member"] {
+            round(&mut attempts, &[(&two, kind)]);
+        }
+        // No further attempt is possible: its error leaves the outcome unknown.
+        let open = attempts.into_open();
+        let error = open.fail(&last, AccountError::NotLoggedIn);
+        assert_eq!(error.kind(), "unknown-outcome");
+        // The first tracker says that it has not made the write.
+        let mut attempts = Attempts::begin(&last, open, now);
+        assert!(attempts.on_reply(&one, &refusal("not-a-member")));
+        let error = attempts.into_open().fail(&last, AccountError::NotLoggedIn);
+        assert_eq!(error.kind(), "not-logged-in");
     }
 }

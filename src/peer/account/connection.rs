@@ -14,15 +14,20 @@ const FRAME: Duration = Duration::from_secs(10);
 /// A connection that was idle for longer is not used again: trackers close it at about that time.
 const REUSE: Duration = Duration::from_secs(20);
 
+/// The shortest time limit of a step when the time for a request ends.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// How long a tracker may take to answer a write if other trackers are listed.
 const WRITE: Duration = Duration::from_secs(4);
 
 /// The time limits of one request to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeLimits {
-    pub(super) connection: Duration,
-    pub(super) handshake: Duration,
-    pub(super) answer: Duration,
+    connection: Duration,
+    handshake: Duration,
+    answer: Duration,
+    /// When the request ends in any case.
+    end: Option<Instant>,
 }
 
 impl TimeLimits {
@@ -32,13 +37,54 @@ impl TimeLimits {
         connection: Duration::from_secs(5),
         handshake: Duration::from_secs(10),
         answer: Duration::from_secs(30),
+        end: None,
     };
     /// For a probe, which shows whether a tracker answers at all.
     pub(super) const PROBE: Self = Self {
         connection: Duration::from_secs(1),
         handshake: Duration::from_millis(1_500),
         answer: Duration::from_secs(1),
+        end: None,
     };
+
+    /// For a request to the only tracker, or to one of several. An exchange of changed shares is
+    /// repeated soon, and must not keep announces waiting.
+    pub(super) fn of(ask: &AccessRequest, is_only: bool) -> Self {
+        match is_only && !matches!(ask, AccessRequest::ChangedShares { .. }) {
+            true => Self::LONG,
+            false => Self::short(ask),
+        }
+    }
+
+    /// These limits for a request that ends at `end` in any case.
+    pub(super) fn until(self, end: Instant) -> Self {
+        let end = Some(end);
+        Self { end, ..self }
+    }
+
+    /// How long the connection may take, from now on.
+    pub(super) fn connection(self) -> Duration {
+        self.left(self.connection)
+    }
+
+    /// How long the TLS handshake may take, from now on.
+    pub(super) fn handshake(self) -> Duration {
+        self.left(self.handshake)
+    }
+
+    /// How long the answer may take, from now on.
+    pub(super) fn answer(self) -> Duration {
+        self.left(self.answer)
+    }
+
+    /// How long a step may take from now on whose own limit is `limit`.
+    pub(super) fn left(self, limit: Duration) -> Duration {
+        let now = Instant::now();
+        self.end.map_or(limit, |end| {
+            let left = end.saturating_duration_since(now);
+            limit.min(left.max(SHORTEST))
+        })
+    }
 
     /// Whether the tracker is probed before the request: other trackers are listed, and the answer
     /// may take long.
@@ -47,7 +93,7 @@ impl TimeLimits {
     }
 
     /// Used if other trackers are listed. A write may wait two seconds for another replica.
-    pub(super) fn short(ask: &AccessRequest) -> Self {
+    fn short(ask: &AccessRequest) -> Self {
         let answer = match ask {
             AccessRequest::CreateUser { .. }
             | AccessRequest::Login { .. }
@@ -78,7 +124,7 @@ impl ControlConnection {
         address: SocketAddr,
         limits: TimeLimits,
     ) -> Result<Self, TrustError> {
-        let stream = trust.connect_within(address, limits.connection, limits.handshake)?;
+        let stream = trust.connect_within(address, limits.connection(), limits.handshake())?;
         Ok(Self::over(stream))
     }
 
@@ -135,5 +181,22 @@ impl ControlConnection {
 impl Drop for ControlConnection {
     fn drop(&mut self) {
         self.stream.hang_up();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_of_a_request_takes_longer_than_the_request_may() {
+        let limits = TimeLimits::LONG;
+        assert_eq!(limits.answer(), Duration::from_secs(30));
+        let ending = limits.until(Instant::now() + Duration::from_secs(8));
+        assert_eq!(ending.connection(), limits.connection());
+        for step in [ending.handshake(), ending.answer()] {
+            assert!(step <= Duration::from_secs(8), "{step:?}");
+        }
+        assert_eq!(limits.until(Instant::now()).answer(), SHORTEST);
     }
 }

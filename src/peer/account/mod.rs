@@ -12,6 +12,7 @@ mod connection;
 mod error;
 mod groups;
 mod inspection;
+mod open_attempts;
 mod round;
 mod shares;
 mod trackers;
@@ -28,6 +29,7 @@ use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use attempts::{Attempts, NextRound};
 use error::ConnectionError;
+use open_attempts::OpenAttempts;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
@@ -166,7 +168,7 @@ impl Account {
         if let Ok(former) = former {
             let ended = new_write_id().and_then(|write| {
                 let ask = AccessRequest::Logout { write };
-                self.ask_trackers(&ask, Some(&former.token))
+                self.ask_trackers(&ask, Some(&former.token), OpenAttempts::default())
             });
             if let Err(error) = ended {
                 log::warn!("cannot end the former login: {error}; it expires by itself");
@@ -271,18 +273,31 @@ impl Account {
         ask: &AccessRequest,
         login: Option<&Login>,
     ) -> Result<AccessAnswer, AccountError> {
+        let answered = self.ask_about(ask, login, OpenAttempts::default())?;
+        Ok(answered.reply.result?)
+    }
+
+    /// Like [`Account::ask`], for a write of several requests: `open` are the open attempts of the
+    /// earlier ones. A refusal is not an error here.
+    fn ask_about(
+        &self,
+        ask: &AccessRequest,
+        login: Option<&Login>,
+        open: OpenAttempts,
+    ) -> Result<RoundReply, AccountError> {
         let token = login.map(|login| &login.token);
-        let RoundReply { reply, unanimous } = self.ask_trackers(ask, token)?;
+        let answered = self.ask_trackers(ask, token, open)?;
+        let reply = &answered.reply;
         if reply.only_here {
             self.one_tracker_only.store(true, Ordering::Relaxed);
         }
         let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token
-            && (reply.renewed.is_some() || is_over && unanimous)
+            && (reply.renewed.is_some() || is_over && answered.unanimous)
         {
             self.replace_token(token, reply.renewed.as_ref())?;
         }
-        Ok(reply.result?)
+        Ok(answered)
     }
 
     /// Asks the trackers. An interruption of the running command ends the wait for the reply.
@@ -290,18 +305,16 @@ impl Account {
         &self,
         ask: &AccessRequest,
         token: Option<&Token>,
+        open: OpenAttempts,
     ) -> Result<RoundReply, AccountError> {
         let trackers = Arc::clone(&self.trackers);
         let (request, token) = (ask.clone(), token.cloned());
         let reply = self
             .command
-            .wait_for(move || trackers.ask(&request, token.as_ref()));
+            .wait_for(move || trackers.ask(&request, token.as_ref(), open));
         reply.map_err(AccountError::Thread)?.unwrap_or_else(|| {
             Err(match ask.is_write() {
-                true => AccountError::UnknownOutcome {
-                    troubles: AccountError::Interrupted.to_string(),
-                    advice: attempts::advice(ask),
-                },
+                true => open_attempts::unknown(ask, AccountError::Interrupted.to_string()),
                 false => AccountError::Interrupted,
             })
         })

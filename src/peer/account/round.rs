@@ -1,6 +1,7 @@
 //! One round of requests to the trackers: what each answered, and which answer counts.
 
 use super::AccountError;
+use super::open_attempts::OpenAttempts;
 use crate::peer::TrustError;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage};
 
@@ -10,6 +11,19 @@ pub(super) struct RoundReply {
     pub(super) reply: AccessReplyMessage,
     /// Whether all listed trackers agree, if the reply says that the login is over.
     pub(super) unanimous: bool,
+    /// The attempts of the write that may have carried it out, whatever the reply says.
+    pub(super) open: OpenAttempts,
+}
+
+impl RoundReply {
+    /// A reply of one tracker.
+    pub(super) fn of(reply: AccessReplyMessage) -> Self {
+        Self {
+            reply,
+            unanimous: false,
+            open: OpenAttempts::default(),
+        }
+    }
 }
 
 /// The answers of one round.
@@ -75,7 +89,10 @@ impl Round {
         let unanimous = self.ended == self.tracker_count;
         match self.refused {
             Some(reply) if unanimous || !is_about_login(&reply) => {
-                return Ok(RoundReply { reply, unanimous });
+                return Ok(RoundReply {
+                    unanimous,
+                    ..RoundReply::of(reply)
+                });
             }
             _ => {}
         }
@@ -103,24 +120,29 @@ fn is_about_login(reply: &AccessReplyMessage) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::wire::access::AccessRefusal;
     use crate::wire::control::TextLine;
+
+    /// A reply that refuses.
+    pub(in crate::peer::account) fn refusal(kind: &str) -> AccessReplyMessage {
+        AccessReplyMessage {
+            id: 1,
+            renewed: None,
+            only_here: false,
+            result: Err(AccessRefusal {
+                kind: AccessErrorKind::parse(kind).unwrap(),
+                message: TextLine::new("why"),
+            }),
+        }
+    }
 
     /// A round in which trackers refused with these kinds.
     fn round(tracker_count: usize, kinds: &[&str]) -> Round {
         let mut round = Round::new(tracker_count);
         for kind in kinds {
-            round.on_refusal(AccessReplyMessage {
-                id: 1,
-                renewed: None,
-                only_here: false,
-                result: Err(AccessRefusal {
-                    kind: AccessErrorKind::parse(kind).unwrap(),
-                    message: TextLine::new("why"),
-                }),
-            });
+            round.on_refusal(refusal(kind));
         }
         round
     }

@@ -1,6 +1,8 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
-use super::{Account, AccountError, cannot_answer_now, ends_login, new_write_id};
+use super::{
+    Account, AccountError, OpenAttempts, cannot_answer_now, ends_login, expect_done, new_write_id,
+};
 use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
@@ -40,14 +42,23 @@ impl Account {
     pub(crate) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
         let write = new_write_id()?;
         let (mut offset, mut attempts) = (0, 1);
+        let mut open = OpenAttempts::default();
         loop {
             let part = InfoPart::of(info.raw(), offset);
             let part = part.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
-            match self.ask_done(&AccessRequest::Publish { write, group, part }) {
-                // This tracker does not have the earlier parts: another tracker received them.
-                Err(AccountError::Refused(refused))
+            let ask = AccessRequest::Publish { write, group, part };
+            let answered = self
+                .current_login()
+                .and_then(|login| self.ask_about(&ask, Some(&login), open.clone()));
+            let answered = answered.map_err(|error| open.fail(&ask, error))?;
+            open = answered.open;
+            match answered.reply.result {
+                Ok(answer) => expect_done(&ask, answer).map_err(|error| open.fail(&ask, error))?,
+                // This tracker does not have the earlier parts: another tracker received them, and
+                // may have carried out the write.
+                Err(refused)
                     if refused.kind == AccessErrorKind::BadRequest
                         && offset > 0
                         && attempts < MAX_ATTEMPTS =>
@@ -55,7 +66,7 @@ impl Account {
                     (offset, attempts) = (0, attempts + 1);
                     continue;
                 }
-                result => result?,
+                Err(refused) => return Err(open.fail(&ask, refused.into())),
             }
             if end >= total {
                 return Ok(());
@@ -159,30 +170,39 @@ impl Account {
     /// Reports to every tracker the shares of a group that the user published and whose files have
     /// changed (`changed`). Returns the shares with changed files that trackers know of, of all
     /// publishers.
+    ///
+    /// # Errors
+    /// [`AccountError::NoTracker`] if no tracker answers; otherwise see [`AccountError`].
     pub(crate) fn changed_shares(
         &self,
         group: &Label,
         changed: Vec<InfoHash>,
     ) -> Result<HashSet<InfoHash>, AccountError> {
-        let mut reported = HashSet::new();
         if self.knows_old_tracker() {
-            return Ok(reported);
+            return Ok(HashSet::new());
         }
+        let (mut reported, mut is_answered, mut troubles) = (HashSet::new(), false, Vec::new());
         let login = self.current_login()?;
         let group = group.clone();
         let ask = AccessRequest::ChangedShares { group, changed };
         self.trackers
             .ask_all(&ask, Some(&login.token), |answered| match answered {
-                Ok(reply) => match reply.result {
-                    Ok(AccessAnswer::ChangedShares(some)) => reported.extend(some),
-                    Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
-                        self.on_old_tracker();
+                Ok(reply) => {
+                    is_answered = true;
+                    match reply.result {
+                        Ok(AccessAnswer::ChangedShares(some)) => reported.extend(some),
+                        Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
+                            self.on_old_tracker();
+                        }
+                        _ => {}
                     }
-                    _ => {}
-                },
-                Err(trouble) => log::debug!("cannot exchange changed shares: {trouble}"),
+                }
+                Err(trouble) => troubles.push(trouble),
             })?;
-        Ok(reported)
+        match is_answered {
+            true => Ok(reported),
+            false => Err(AccountError::NoTracker(troubles.join("; "))),
+        }
     }
 
     /// The catalogue of a group, sorted by name.

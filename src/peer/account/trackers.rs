@@ -12,7 +12,7 @@
 //! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
 use super::{
-    AccountError, Attempts, ConnectionError, NextRound, Round, RoundReply,
+    AccountError, Attempts, ConnectionError, NextRound, OpenAttempts, Round, RoundReply,
     connection::{ControlConnection, TimeLimits},
 };
 use crate::net::{FrameIoError, HostNames};
@@ -96,7 +96,8 @@ impl ClusterTrackers {
         }
     }
 
-    /// Asks the first tracker that answers.
+    /// Asks the first tracker that answers. `open` are the open attempts of earlier requests of the
+    /// same write.
     ///
     /// # Errors
     /// When none answers, or one cannot be trusted and none of the others answers.
@@ -104,8 +105,9 @@ impl ClusterTrackers {
         &self,
         ask: &AccessRequest,
         token: Option<&Token>,
+        open: OpenAttempts,
     ) -> Result<RoundReply, AccountError> {
-        let mut attempts = Attempts::begin(ask, Instant::now());
+        let mut attempts = Attempts::begin(ask, open, Instant::now());
         loop {
             let info = match self.info() {
                 Ok(info) => info,
@@ -115,14 +117,16 @@ impl ClusterTrackers {
             let is_only = info.addresses.len() == 1;
             let trust = self.trust(&info);
             for tracker in self.in_order(&info) {
-                let limits = match attempts.has_long_limits() || is_only {
-                    true => TimeLimits::LONG,
-                    false => TimeLimits::short(ask),
+                let Some(limits) = attempts.limits(is_only, Instant::now()) else {
+                    break;
                 };
                 match self.ask_at(tracker, &trust, ask, token, limits) {
                     Ok(reply) if attempts.on_reply(tracker, &reply) => {
-                        let unanimous = true;
-                        return Ok(RoundReply { reply, unanimous });
+                        return Ok(RoundReply {
+                            reply,
+                            unanimous: true,
+                            open: attempts.into_open(),
+                        });
                     }
                     Ok(reply) => round.on_refusal(reply),
                     Err(Trouble::Untrusted(error)) => round.on_untrusted(error),
@@ -151,10 +155,7 @@ impl ClusterTrackers {
     ) -> Result<(), AccountError> {
         let info = self.info()?;
         let trust = self.trust(&info);
-        let limits = match info.addresses.len() {
-            1 => TimeLimits::LONG,
-            _ => TimeLimits::short(ask),
-        };
+        let limits = TimeLimits::of(ask, info.addresses.len() == 1);
         let mut untrusted = None;
         for tracker in self.in_order(&info) {
             if info.addresses.len() > 1 && self.is_avoided(tracker) {
@@ -268,13 +269,16 @@ impl ClusterTrackers {
         if let Some(mut connection) = idle.filter(ControlConnection::is_usable) {
             // If the machine is gone, the request would wait for the whole time of an answer.
             if limits.is_worth_a_probe()
-                && let Err(error) =
-                    connection.ask(&AccessRequest::Cluster, None, TimeLimits::PROBE.answer)
+                && let Err(error) = connection.ask(
+                    &AccessRequest::Cluster,
+                    None,
+                    limits.left(TimeLimits::PROBE.answer()),
+                )
                 && let ConnectionError::Frame(FrameIoError::TooSlow(_)) = error
             {
                 return late(error, false);
             }
-            match connection.ask(ask, token, limits.answer) {
+            match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok(self.on_answered(tracker, connection, reply)),
                 // A tracker that is silent on an open connection would be silent on a new one.
                 Err(error @ ConnectionError::Frame(FrameIoError::TooSlow(_))) => {
@@ -307,7 +311,7 @@ impl ClusterTrackers {
         token: Option<&Token>,
         limits: TimeLimits,
     ) -> Result<(ControlConnection, AccessReplyMessage), Trouble> {
-        let found = self.names.addresses(tracker, LOOK_UP);
+        let found = self.names.addresses(tracker, limits.left(LOOK_UP));
         let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
         let mut trouble = Trouble::silent(format!("{tracker} has no address"));
         for address in found {
@@ -323,7 +327,7 @@ impl ClusterTrackers {
                 }
                 Err(error) => return Err(Trouble::Untrusted(error)),
             };
-            match connection.ask(ask, token, limits.answer) {
+            match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok((connection, reply)),
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
@@ -381,7 +385,8 @@ impl ClusterTrackers {
 
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     pub(super) fn info(&self) -> Result<TrackerInfo, AccountError> {
-        read_tracker_info(&self.tracker_info).map_err(AccountError::TrackerInfo)
+        let info = read_tracker_info(&self.tracker_info);
+        info.map_err(|error| AccountError::TrackerInfo(error.to_string()))
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn call(swarm: Arc<dyn Announced>, peers: &[String]) {
         }
         return;
     }
-    look_up(swarm, peers.to_vec(), || {});
+    look_up(swarm, peers.to_vec(), ());
 }
 
 /// Looks up the host names that trackers return, one answer at a time. So a tracker cannot start
@@ -36,29 +36,107 @@ impl TrackerNames {
         if peers.is_empty() || self.is_running.swap(true, Ordering::Relaxed) {
             return;
         }
-        let is_running = Arc::clone(&self.is_running);
+        let running = Running(Arc::clone(&self.is_running));
         let peers = peers.iter().map(HostPort::to_string).collect();
-        look_up(swarm, peers, move || {
-            is_running.store(false, Ordering::Relaxed)
-        });
+        look_up(swarm, peers, running);
     }
 }
 
-/// Looks up names on another thread, adds the peers, and calls `done`.
-fn look_up(swarm: Arc<dyn Announced>, peers: Vec<String>, done: impl FnOnce() + Send + 'static) {
+/// A look-up of the names in one answer, until this value is dropped: also if no thread can be
+/// started, or the thread panics.
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Looks up names on another thread, and adds the peers. Drops `running` at the end.
+fn look_up(swarm: Arc<dyn Announced>, peers: Vec<String>, running: impl Send + 'static) {
     let swarm_of_thread = Arc::clone(&swarm);
     // Not joined: a look-up may take long, and the thread holds nothing.
     let thread = std::thread::Builder::new().name("look-up".to_owned());
     let spawned = thread.spawn(move || {
+        let _running = running;
         for peer in peers {
             match peer.to_socket_addrs() {
                 Ok(addresses) => swarm_of_thread.add_peers(addresses.take(ADDRESSES).collect()),
                 Err(error) => log::info!("{}: {peer}: {error}", swarm_of_thread.name()),
             }
         }
-        done();
     });
     if let Err(error) = spawned {
         log::warn!("{}: peers are not called: {error}", swarm.name());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::announce::TierPolicy;
+    use crate::peer::announce::announced::AnnounceContents;
+    use crate::torrent::InfoHash;
+    use crate::wire::AnnounceEvent;
+    use std::sync::mpsc::{Sender, channel};
+    use std::time::{Duration, Instant};
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A swarm that reports that peers are added, and panics.
+    #[derive(Debug)]
+    struct Panicking(Sender<()>);
+
+    impl Announced for Panicking {
+        fn info_hash(&self) -> InfoHash {
+            InfoHash([1; 20])
+        }
+
+        fn name(&self) -> &str {
+            "panicking"
+        }
+
+        fn tiers(&self) -> &[Vec<String>] {
+            &[]
+        }
+
+        fn tier_policy(&self) -> TierPolicy {
+            unreachable!()
+        }
+
+        fn contents(&self, _: Option<AnnounceEvent>) -> AnnounceContents {
+            unreachable!()
+        }
+
+        fn lacks_peers(&self) -> bool {
+            false
+        }
+
+        fn is_starved(&self, _: Duration) -> bool {
+            false
+        }
+
+        fn add_peers(&self, _: Vec<SocketAddr>) {
+            self.0.send(()).unwrap();
+            panic!("as the test wants");
+        }
+
+        fn give_up_peers(&self, _: &str) {}
+    }
+
+    #[test]
+    fn a_look_up_that_panics_does_not_end_all_further_look_ups() {
+        let (sender, added) = channel();
+        let swarm: Arc<dyn Announced> = Arc::new(Panicking(sender));
+        let names = TrackerNames::default();
+        for _ in 0..2 {
+            names.call(Arc::clone(&swarm), &["127.0.0.1:1".parse().unwrap()]);
+            added.recv_timeout(PATIENCE).unwrap();
+            let begun = Instant::now();
+            while names.is_running.load(Ordering::Relaxed) {
+                assert!(begun.elapsed() < PATIENCE, "the look-up never ends");
+                std::thread::yield_now();
+            }
+        }
     }
 }

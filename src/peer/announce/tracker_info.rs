@@ -86,24 +86,36 @@ impl Version {
     }
 }
 
+/// Why no tracker is known, and what a person can do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no tracker is known: {what}; {advice}")]
+pub(crate) struct NoTrackerInfo {
+    /// What is wrong with the file.
+    pub(crate) what: String,
+    /// What to write into it, or to change.
+    pub(crate) advice: &'static str,
+}
+
 /// The contents of a TRACKER_INFO file that lists at least one tracker.
 ///
 /// # Errors
-/// A text that says what is wrong with the file and what to write.
-pub(crate) fn read_tracker_info(path: &Path) -> Result<TrackerInfo, String> {
-    const ADVICE: &str = "write the address of each tracker into it, one HOST:PORT per line";
+/// See [`NoTrackerInfo`].
+pub(crate) fn read_tracker_info(path: &Path) -> Result<TrackerInfo, NoTrackerInfo> {
+    const WRITE: &str = "write the address of each tracker into it, one HOST:PORT per line";
     let shown = path.display();
+    let no_tracker = |what: String, advice| NoTrackerInfo { what, advice };
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => {
-            format!("no tracker is known: {shown} does not exist; {ADVICE}")
-        }
-        _ => format!("no tracker is known: {shown}: {}", cause(&error)),
+        ErrorKind::NotFound => no_tracker(format!("{shown} does not exist"), WRITE),
+        _ => no_tracker(
+            format!("{shown} cannot be read: {}", cause(&error)),
+            "name another file, or make this one readable",
+        ),
     })?;
     let info: TrackerInfo = text
         .parse()
-        .map_err(|error| format!("no tracker is known: {shown}: {error}"))?;
+        .map_err(|error| no_tracker(format!("{shown}: {error}"), "correct this line"))?;
     if info.addresses.is_empty() {
-        return Err(format!("no tracker is known: {shown} lists none; {ADVICE}"));
+        return Err(no_tracker(format!("{shown} names no tracker"), WRITE));
     }
     Ok(info)
 }

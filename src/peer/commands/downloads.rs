@@ -2,11 +2,12 @@
 
 use crate::peer::{
     DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry, Transfer,
-    already_error, magnet::start_search, now_ms, or_already, place_of, read_torrent,
+    absolute_destination, already_error, magnet::start_search, now_ms, or_already, place_of,
+    read_torrent,
 };
 use crate::storage::MagnetRecord;
-use crate::torrent::{InfoHash, Magnet};
-use std::path::{Path, PathBuf};
+use crate::torrent::Magnet;
+use std::path::Path;
 use std::sync::Arc;
 
 impl Peer {
@@ -38,7 +39,8 @@ impl Peer {
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, progress).map(|()| started);
-        self.or_already(info_hash, options.destination.as_deref(), started)
+        let destination = options.destination.as_deref();
+        or_already(&self.transfers, info_hash, destination, started)
     }
 
     /// Starts the download of a magnet link. The metadata is fetched first, from peers. The link
@@ -149,30 +151,8 @@ impl Peer {
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);
-        self.or_already(info_hash, options.destination.as_deref(), started)
-    }
-
-    /// Turns the error for a share that is here already into a success, if the share is at the
-    /// destination or no destination was named.
-    fn or_already(
-        &self,
-        info_hash: InfoHash,
-        destination: Option<&Path>,
-        started: Result<Started, PeerError>,
-    ) -> Result<Started, PeerError> {
-        if !matches!(started, Err(PeerError::Already { .. })) {
-            return started;
-        }
-        let place = self.transfers.transfer(info_hash);
-        let named = match (destination, place) {
-            (None, _) => None,
-            (Some(named), None) => Some(absolute_destination(Some(named))?),
-            (Some(named), Some(transfer)) => {
-                let metainfo = &transfer.plan.metainfo;
-                Some(place_of(&self.transfers, metainfo, Some(named))?.path())
-            }
-        };
-        or_already(&self.transfers, info_hash, named.as_deref(), started)
+        let destination = options.destination.as_deref();
+        or_already(&self.transfers, info_hash, destination, started)
     }
 }
 
@@ -182,46 +162,5 @@ fn started(search: &MagnetSearch) -> Started {
         info_hash: search.info_hash(),
         path: search.record.destination.clone(),
         already: false,
-    }
-}
-
-/// The absolute path of the destination, because the peer may be started in another working
-/// directory next time. Fails if the folder does not exist.
-fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
-    let destination = destination.unwrap_or(Path::new("."));
-    let file_error = PeerError::file(destination);
-    let absolute = std::path::absolute(destination).map_err(file_error)?;
-    // The slash shows that the destination is a folder, even if its disk is not mounted at a later
-    // start.
-    let absolute = match absolute.is_dir() {
-        true => absolute.join(""),
-        false => absolute,
-    };
-    let folder = match absolute.parent() {
-        Some(parent) if !absolute.is_dir() => parent,
-        _ => &absolute,
-    };
-    if !folder.metadata().map_err(file_error)?.is_dir() {
-        return Err(file_error(std::io::ErrorKind::NotADirectory.into()));
-    }
-    Ok(absolute)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_existing_folder_as_destination_gets_a_final_slash() {
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = temporary.path().join("mnt");
-        std::fs::create_dir(&folder).unwrap();
-        let ends_as_folder = |path: &Path| {
-            let destination = absolute_destination(Some(path)).unwrap();
-            destination.as_os_str().as_encoded_bytes().ends_with(b"/")
-        };
-        assert!(ends_as_folder(&folder) && !ends_as_folder(&folder.join("new")));
-        let missing = absolute_destination(Some(&temporary.path().join("gone/new")));
-        assert!(matches!(missing, Err(PeerError::File { .. })));
     }
 }

@@ -1,5 +1,6 @@
 //! The commands for groups: log-in, and the shares of groups.
 
+use super::new_share::{HashedShare, NewShare};
 use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
@@ -7,10 +8,10 @@ use crate::peer::{
     check_nothing_inside, check_same_kind, check_unused, enter, or_already, place_of, whole_at,
 };
 use crate::storage::{
-    CreateOptions, CreatedShare, Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind,
-    ShareDraft, Store, StoreError,
+    CreateOptions, Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, ShareDraft,
+    StoreError,
 };
-use crate::torrent::{Info, InfoHash, Metainfo, Selection};
+use crate::torrent::{Info, Metainfo, Selection};
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, DecisionEntry, DecisionOutcome, FileEntry,
 };
@@ -23,18 +24,10 @@ use std::sync::Arc;
 /// A share that was added to a group's catalogue.
 #[derive(Clone, Debug)]
 pub struct Uploaded {
-    /// Its name in the catalogue.
-    pub name: String,
-    /// Its swarm.
-    pub info_hash: InfoHash,
-    /// Its length in bytes.
-    pub length: u64,
-    /// Its number of pieces.
-    pub pieces: u32,
+    /// The share.
+    pub share: NewShare,
     /// Whether the catalogue had the same content already. It is shared from here too.
     pub again: bool,
-    /// The empty folders that were left out.
-    pub empty_folders: Vec<String>,
 }
 
 /// A share in a group's catalogue.
@@ -148,24 +141,17 @@ impl Peer {
         // Finds now the errors that would come after the hashing, because hashing may take long.
         self.context.records.check_writable()?;
         self.check_name_is_free(&membership.group, draft.info())?;
-        let CreatedShare {
+        let stop = self.services.command.flag();
+        let HashedShare {
+            share,
             metainfo,
-            stamps,
-            empty_folders,
-        } = draft.hash(progress, self.services.command.flag())?;
+            store,
+        } = HashedShare::hash(draft, &path, progress, stop)?;
         let info = metainfo.info();
         let mut uploaded = Uploaded {
-            name: info.name().to_string(),
-            info_hash: info.info_hash(),
-            length: info.lengths().total(),
-            pieces: info.lengths().pieces(),
+            share,
             again: false,
-            empty_folders,
         };
-        // The files must be open before others learn of the share.
-        let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
-        store.stamps()?;
-        store.seal(&stamps);
         match account.publish(&membership.group, info) {
             Ok(()) => {}
             Err(AccountError::Refused(refused)) if refused.kind == AccessErrorKind::ShareExists => {
@@ -180,7 +166,7 @@ impl Peer {
             group: Some(membership),
             ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
         })?;
-        match self.start_transfer(transfer, OpenFiles::Whole(Arc::new(store)), save) {
+        match self.start_transfer(transfer, OpenFiles::Whole(store), save) {
             // The same path is shared already: that transfer goes on unchanged.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
             started => started?,
@@ -230,14 +216,13 @@ impl Peer {
         let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
             if !entry.is_replaceable() {
-                let named = destination.is_some().then_some(&*started.path);
                 return match &entry {
                     SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
                         Err(here_for_another_user(other))
                     }
                     _ => {
                         let already = Err(already_error(&entry));
-                        or_already(&self.transfers, started.info_hash, named, already)
+                        or_already(&self.transfers, started.info_hash, destination, already)
                     }
                 };
             }
@@ -362,17 +347,14 @@ impl Peer {
 
     fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
         let is_complete = transfer.wait_until_finished().was_complete();
-        if is_complete {
-            stop_complete(transfer);
-        } else {
+        if !is_complete {
             transfer.fail(DOWNLOAD_ENDED);
+            return self.forget_unfinished(transfer);
         }
+        stop_complete(transfer);
         self.transfers
             .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
-        match is_complete {
-            true => Ok(self.context.records.remove(transfer.info_hash())?),
-            false => Ok(transfer.record_as_stopped()?),
-        }
+        Ok(self.context.records.remove(transfer.info_hash())?)
     }
 
     /// The membership of the user who is logged in.

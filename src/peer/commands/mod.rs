@@ -3,6 +3,7 @@
 pub(super) mod closed_run;
 mod downloads;
 pub(super) mod groups;
+pub(super) mod new_share;
 pub(super) mod sending;
 mod starting;
 mod stopping;

@@ -1,31 +1,20 @@
 //! The command `send`: it hashes a file or folder, writes its `.torrent` file and shares it in an
 //! open swarm.
 
+use super::new_share::{HashedShare, NewShare};
 use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
-use crate::storage::{
-    CreateOptions, CreatedShare, FileLayout, RecordKind, ShareDraft, Store, check_output,
-    write_output,
-};
-use crate::torrent::{Info, InfoHash, Metainfo};
+use crate::storage::{CreateOptions, RecordKind, ShareDraft, check_output, write_output};
+use crate::torrent::{Info, Metainfo};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The result of `send`.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// The name of the share.
-    pub name: String,
-    /// Its swarm.
-    pub info_hash: InfoHash,
+    /// The share.
+    pub share: NewShare,
     /// The `.torrent` file that was written.
     pub torrent: PathBuf,
-    /// The length of the share in bytes.
-    pub length: u64,
-    /// The number of pieces of the share.
-    pub pieces: u32,
-    /// The empty folders that were left out.
-    pub empty_folders: Vec<String>,
 }
 
 impl Peer {
@@ -43,7 +32,9 @@ impl Peer {
     ) -> Result<Sent, PeerError> {
         let announcer = &self.services.announcer;
         let trackers = announce::read_tracker_info(announcer.tracker_info.path());
-        let trackers = trackers.map_err(PeerError::NoTracker)?.addresses;
+        let trackers = trackers
+            .map_err(|error| PeerError::NoTracker(error.to_string()))?
+            .addresses;
         // Checks now that the torrent and the record can be written, because hashing may take long.
         check_output(torrent).map_err(PeerError::file(torrent))?;
         self.context.records.check_writable()?;
@@ -59,33 +50,27 @@ impl Peer {
         };
         let draft = ShareDraft::new(&path, &options)?;
         check_replaceable(torrent, |other| other.has_same_files(draft.info()))?;
-        let CreatedShare {
+        let stop = self.services.command.flag();
+        let HashedShare {
+            share,
             metainfo,
-            stamps,
-            empty_folders,
-        } = draft.hash(progress, self.services.command.flag())?;
-        let info = metainfo.info();
+            store,
+        } = HashedShare::hash(draft, &path, progress, stop)?;
         let sent = Sent {
-            name: info.name().to_string(),
-            info_hash: info.info_hash(),
+            share,
             torrent: torrent.to_owned(),
-            length: info.lengths().total(),
-            pieces: info.lengths().pieces(),
-            empty_folders,
         };
-        let store = Store::open(FileLayout::all(Arc::new(info.clone())), &path)?;
-        store.seal(&stamps);
         let plan = TransferPlan::new(metainfo, RecordKind::Share(path.clone()));
         let transfer = self.new_transfer(plan)?;
         let save = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;
             Ok(transfer.create_record()?)
         };
-        let started = self.start_transfer(transfer, OpenFiles::Whole(Arc::new(store)), save);
+        let started = self.start_transfer(transfer, OpenFiles::Whole(store), save);
         // The same path is shared already: that transfer goes on unchanged.
         if let Err(PeerError::Already { path: other, .. }) = &started
             && *other == path
-            && let Some(other) = self.transfers.transfer(sent.info_hash)
+            && let Some(other) = self.transfers.transfer(sent.share.info_hash)
         {
             write_torrent(torrent, &other.plan.metainfo)?;
             return Ok(sent);

@@ -5,8 +5,8 @@ use super::finding::{Check, DoctorOptions, Finding};
 use crate::certificate::Fingerprint;
 use crate::net::HostNames;
 use crate::peer::account::{Inspection, inspect};
-use crate::peer::{Trust, TrustError};
-use crate::system::{cause, since_1970};
+use crate::peer::{Trust, TrustError, announce};
+use crate::system::since_1970;
 use crate::wire::access::{ClusterView, PortCheck, PortState};
 use crate::wire::{HostPort, TrackerInfo};
 use std::num::NonZeroU16;
@@ -37,37 +37,20 @@ pub(super) fn read_tracker_info(
     path: &Path,
     found: &mut impl FnMut(Finding),
 ) -> Option<TrackerInfo> {
-    let (check, shown) = (Check::TrackerInfo, path.display());
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            let advice = "write the HOST:PORT of each tracker into this file, one per line";
-            let text = format!("{shown} cannot be read: {}", cause(&error));
-            found(Finding::fault(check, text, Some(advice)));
-            return None;
+    let check = Check::TrackerInfo;
+    match announce::read_tracker_info(path) {
+        Ok(info) => {
+            let (shown, count) = (path.display(), info.addresses.len());
+            let plural = if count == 1 { "" } else { "s" };
+            let text = format!("{shown} names {count} tracker{plural}");
+            found(Finding::good(check, text));
+            Some(info)
         }
-    };
-    let info: TrackerInfo = match text.parse() {
-        Ok(info) => info,
         Err(error) => {
-            let text = format!("{shown}: {error}");
-            found(Finding::fault(check, text, Some("correct this line")));
-            return None;
+            found(Finding::fault(check, error.what, Some(error.advice)));
+            None
         }
-    };
-    let count = info.addresses.len();
-    if count == 0 {
-        let advice = "write the HOST:PORT of each tracker into it, one per line";
-        let text = format!("{shown} names no tracker");
-        found(Finding::fault(check, text, Some(advice)));
-        return None;
     }
-    let plural = if count == 1 { "" } else { "s" };
-    found(Finding::good(
-        check,
-        format!("{shown} names {count} tracker{plural}"),
-    ));
-    Some(info)
 }
 
 impl TrackerExaminer<'_> {

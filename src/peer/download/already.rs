@@ -1,38 +1,38 @@
 //! The answers for a share that this peer has already.
 
+use super::place::{absolute_destination, place_of};
 use crate::peer::{PeerError, Started, SwarmEntry, Transfer, Transfers};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
 use std::path::Path;
 
-/// Turns the error for a share that is here already into a success, if the share is at the place
-/// `named` or no place was named. `result` is the result of starting the download.
+/// Turns the error for a share that is here already into a success, if the share is at the
+/// destination or no destination was named. `result` is the result of starting the download.
 pub(crate) fn or_already(
     transfers: &Transfers,
     info_hash: InfoHash,
-    named: Option<&Path>,
+    destination: Option<&Path>,
     result: Result<Started, PeerError>,
 ) -> Result<Started, PeerError> {
-    let (path, error) = match result {
-        Err(PeerError::Already {
-            name,
-            what,
-            path,
-            advice,
-        }) if advice.is_empty() => {
-            let error = PeerError::already(&name, &what, path.clone());
-            (path, error)
+    let path = match &result {
+        Err(PeerError::Already { path, advice, .. }) if advice.is_empty() => path.clone(),
+        _ => return result,
+    };
+    let is_there = match (destination, transfers.transfer(info_hash)) {
+        (None, _) => true,
+        (Some(_), None) => absolute_destination(destination)? == path,
+        (Some(_), Some(transfer)) => {
+            place_of(transfers, &transfer.plan.metainfo, destination)?.path() == path
         }
-        other => return other,
     };
     match transfers.entry(info_hash) {
-        Some(entry) if named.is_none_or(|named| named == path) => Ok(Started {
+        Some(entry) if is_there => Ok(Started {
             name: entry.name().to_owned(),
             info_hash,
             path,
             already: true,
         }),
-        _ => Err(error),
+        _ => result,
     }
 }
 

@@ -122,3 +122,44 @@ pub(crate) fn check_same_kind(info: &Info, path: &Path) -> Result<(), PeerError>
         share,
     })
 }
+
+/// The absolute path of the destination, because the peer may be started in another working
+/// directory next time. Fails if the folder does not exist.
+pub(crate) fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
+    let destination = destination.unwrap_or(Path::new("."));
+    let file_error = PeerError::file(destination);
+    let absolute = std::path::absolute(destination).map_err(file_error)?;
+    // The slash shows that the destination is a folder, even if its disk is not mounted at a later
+    // start.
+    let absolute = match absolute.is_dir() {
+        true => absolute.join(""),
+        false => absolute,
+    };
+    let folder = match absolute.parent() {
+        Some(parent) if !absolute.is_dir() => parent,
+        _ => &absolute,
+    };
+    if !folder.metadata().map_err(file_error)?.is_dir() {
+        return Err(file_error(std::io::ErrorKind::NotADirectory.into()));
+    }
+    Ok(absolute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_existing_folder_as_destination_gets_a_final_slash() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("mnt");
+        std::fs::create_dir(&folder).unwrap();
+        let ends_as_folder = |path: &Path| {
+            let destination = absolute_destination(Some(path)).unwrap();
+            destination.as_os_str().as_encoded_bytes().ends_with(b"/")
+        };
+        assert!(ends_as_folder(&folder) && !ends_as_folder(&folder.join("new")));
+        let missing = absolute_destination(Some(&temporary.path().join("gone/new")));
+        assert!(matches!(missing, Err(PeerError::File { .. })));
+    }
+}

@@ -1,7 +1,7 @@
 //! Exchanges lists of shares with the trackers: the shares that are not served because the files of
 //! their publisher have changed.
 
-use crate::peer::{Account, Membership, Transfers};
+use crate::peer::{Account, AccountError, Membership, Transfers};
 use crate::swarm::Phase;
 use crate::system::lock;
 use crate::torrent::InfoHash;
@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Interval of the exchanges. No exchange is made while no share has changed and nothing is
 /// fetched.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How long one exchange may take. Then the announces go on, which the same thread makes. The
+/// groups that remain come first in the next exchange.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// The swarms whose publishers have reported that their files have changed.
 #[derive(Debug, Default)]
@@ -20,34 +23,67 @@ pub(crate) struct ChangedFiles {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
-    reported: HashSet<InfoHash>,
+    /// By group, as the trackers last answered.
+    reported: BTreeMap<Membership, HashSet<InfoHash>>,
     next: Option<Instant>,
+    /// The group that was asked for last.
+    last: Option<Membership>,
 }
 
 impl ChangedFiles {
     /// Whether the publisher of the share has reported that its files have changed.
     pub(super) fn has(&self, info_hash: InfoHash) -> bool {
-        lock(&self.state).reported.contains(&info_hash)
+        let state = lock(&self.state);
+        let mut reported = state.reported.values();
+        reported.any(|some| some.contains(&info_hash))
     }
 
     /// If an exchange is due: sends the shares that have changed here, and receives those that have
     /// changed elsewhere.
     pub(crate) fn exchange_if_due(&self, account: &Account, transfers: &Transfers) {
-        let now = Instant::now();
-        if lock(&self.state).next.is_some_and(|next| now < next) {
+        let begun = Instant::now();
+        let mut state = lock(&self.state).clone();
+        if state.next.is_some_and(|next| begun < next) {
             return;
         }
-        let mut reported = HashSet::new();
-        for (membership, changed) in concerned_groups(account, transfers) {
-            match account.changed_shares(&membership.group, changed) {
-                Ok(some) => reported.extend(some),
-                Err(error) => log::debug!("{}: {error}", membership.group),
+        state.exchange(
+            concerned_groups(account, transfers),
+            |membership, changed| account.changed_shares(&membership.group, changed),
+            || begun.elapsed() >= TIME_LIMIT,
+        );
+        state.next = Some(Instant::now() + INTERVAL);
+        *lock(&self.state) = state;
+    }
+}
+
+impl State {
+    /// Asks for one group after the other, beginning after the last one that was asked for. Ends
+    /// when the time is over, or when no tracker answers: none would answer for the next group.
+    fn exchange(
+        &mut self,
+        mut groups: BTreeMap<Membership, Vec<InfoHash>>,
+        mut ask: impl FnMut(&Membership, Vec<InfoHash>) -> Result<HashSet<InfoHash>, AccountError>,
+        is_over: impl Fn() -> bool,
+    ) {
+        self.reported.retain(|group, _| groups.contains_key(group));
+        let (mut first, mut last) = (BTreeMap::new(), None);
+        if let Some(before) = &self.last {
+            first = groups.split_off(before);
+            last = first.remove_entry(before);
+        }
+        for (membership, changed) in first.into_iter().chain(groups).chain(last) {
+            if is_over() {
+                return;
+            }
+            let answered = ask(&membership, changed);
+            self.last = Some(membership.clone());
+            match answered {
+                Ok(some) => drop(self.reported.insert(membership, some)),
+                Err(error) => return log::debug!("{}: {error}", membership.group),
             }
         }
-        let next = Some(Instant::now() + INTERVAL);
-        *lock(&self.state) = State { reported, next };
     }
 }
 
@@ -77,4 +113,61 @@ fn concerned_groups(
         }
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+
+    fn groups(names: &[&str]) -> BTreeMap<Membership, Vec<InfoHash>> {
+        let membership = |name: &&str| Membership {
+            group: name.parse().unwrap(),
+            user: "nik".parse().unwrap(),
+        };
+        names
+            .iter()
+            .map(|name| (membership(name), Vec::new()))
+            .collect()
+    }
+
+    /// The groups that an exchange asks for. `is_over` gets the number of groups asked for so far.
+    fn asked(state: &mut State, fails_at: Option<&str>, is_over: impl Fn(usize) -> bool) -> String {
+        let (names, count) = (RefCell::new(Vec::new()), Cell::new(0));
+        let ask = |membership: &Membership, _| {
+            let name = membership.group.to_string();
+            names.borrow_mut().push(name.clone());
+            count.set(count.get() + 1);
+            match fails_at {
+                Some(fails_at) if name == fails_at => {
+                    Err(AccountError::NoTracker("they are down".to_owned()))
+                }
+                _ => Ok(HashSet::from([InfoHash([count.get(); 20])])),
+            }
+        };
+        state.exchange(groups(&["a", "b", "c"]), ask, || {
+            is_over(count.get().into())
+        });
+        names.into_inner().concat()
+    }
+
+    #[test]
+    fn an_exchange_ends_at_the_first_group_for_which_no_tracker_answers() {
+        let mut state = State::default();
+        assert_eq!(asked(&mut state, None, |_| false), "abc");
+        assert_eq!(asked(&mut state, Some("b"), |_| false), "ab");
+        assert_eq!(state.reported.len(), 3, "what was reported before stays");
+        assert_eq!(asked(&mut state, None, |_| false), "cab");
+    }
+
+    #[test]
+    fn an_exchange_has_a_time_limit_and_the_next_one_goes_on() {
+        let mut state = State::default();
+        assert_eq!(asked(&mut state, None, |count| count == 2), "ab");
+        assert_eq!(asked(&mut state, None, |count| count == 2), "ca");
+        assert_eq!(asked(&mut state, None, |_| true), "");
+        assert_eq!(asked(&mut state, None, |_| false), "bca");
+        state.exchange(groups(&["b"]), |_, _| Ok(HashSet::new()), || true);
+        assert_eq!(state.reported.len(), 1, "the others are not of interest");
+    }
 }

@@ -37,12 +37,16 @@ pub(super) struct Mirrors {
     servers: Vec<MirrorServer>,
     /// The number of changes so far.
     changes: u64,
+    /// The number of temporary failures of all servers so far.
+    failures: u64,
 }
 
 #[derive(Debug)]
 struct MirrorServer {
     url: String,
     state: ServerState,
+    /// The number of its last temporary failure: the one with the lowest number failed longest ago.
+    last_failure: u64,
     /// Indexes of the files that the server lacks.
     missing: BTreeSet<usize>,
 }
@@ -53,12 +57,14 @@ impl Mirrors {
         let servers = urls.iter().map(|url| MirrorServer {
             url: url.clone(),
             state: ServerState::Works,
+            last_failure: 0,
             missing: BTreeSet::new(),
         });
         Self {
             info,
             servers: servers.collect(),
             changes: 0,
+            failures: 0,
         }
     }
 
@@ -79,7 +85,10 @@ impl Mirrors {
     ) -> Option<(usize, Result<String, WebError>)> {
         let server = match provider {
             Provider::One(server) => server,
-            Provider::Joint => self.usable().find(|at| self.has(*at, file))?,
+            Provider::Joint => {
+                let mut usable = self.usable().into_iter();
+                usable.find(|at| self.has(*at, file))?
+            }
         };
         let url = &self.servers.get(server)?.url;
         let url = web_seed_url(&self.info, url, file).ok_or(WebError::Url);
@@ -103,25 +112,36 @@ impl Mirrors {
         }
     }
 
-    /// Sets the state of a server. A dropped server stays dropped.
+    /// Sets the state of a server. A dropped server stays dropped. Called with
+    /// [`ServerState::Fails`] at each temporary failure.
     pub(super) fn set_state(&mut self, server: usize, state: ServerState) {
-        if let Some(server) = self.servers.get_mut(server)
-            && server.state != state
-            && server.state != ServerState::Dropped
-        {
+        let Some(server) = self.servers.get_mut(server) else {
+            return;
+        };
+        if state == ServerState::Fails {
+            self.failures += 1;
+            server.last_failure = self.failures;
+        }
+        if server.state != state && server.state != ServerState::Dropped {
             server.state = state;
             self.changes += 1;
         }
     }
 
     /// The servers that were not dropped, those that work first. A server that fails is used too:
-    /// only a delivery shows that it works again, and it may have nothing else left to deliver.
-    fn usable(&self) -> impl Iterator<Item = usize> {
-        let in_state = |state: ServerState| {
-            let servers = self.servers.iter().enumerate();
-            servers.filter_map(move |(at, server)| (server.state == state).then_some(at))
-        };
-        in_state(ServerState::Works).chain(in_state(ServerState::Fails))
+    /// only a delivery shows that it works again, and it may have nothing else left to deliver. Of
+    /// those that fail, the one that failed longest ago comes first, so that each gets its turn.
+    fn usable(&self) -> Vec<usize> {
+        let servers = self.servers.iter().enumerate();
+        let mut usable: Vec<_> = servers
+            .filter_map(|(at, server)| match server.state {
+                ServerState::Works => Some((0, at)),
+                ServerState::Fails => Some((server.last_failure, at)),
+                ServerState::Dropped => None,
+            })
+            .collect();
+        usable.sort_unstable();
+        usable.into_iter().map(|(_, at)| at).collect()
     }
 
     fn has(&self, server: usize, file: usize) -> bool {
@@ -142,7 +162,7 @@ impl Mirrors {
 
     fn joint_pieces(&self) -> PieceSet {
         let mut pieces = PieceSet::empty(self.info.lengths());
-        let usable: Vec<usize> = self.usable().collect();
+        let usable = self.usable();
         let works = |at: &usize| {
             let server = self.servers.get(*at);
             server.is_some_and(|server| server.state == ServerState::Works)
@@ -256,5 +276,20 @@ mod tests {
         mirrors.set_state(0, ServerState::Fails);
         assert_eq!(pieces(&mirrors, Provider::Joint), [4]);
         assert_eq!(mirrors.source_of(Provider::Joint, 3).unwrap().0, 0);
+    }
+
+    #[test]
+    fn of_failing_servers_the_one_that_failed_longest_ago_is_asked() {
+        let mut mirrors = mirrors(&["http://a/", "http://b/", "http://c/"]);
+        mirrors.on_missing(0, 3);
+        for server in [1, 2, 1] {
+            mirrors.set_state(server, ServerState::Fails);
+        }
+        let source = |mirrors: &Mirrors| mirrors.source_of(Provider::Joint, 3).unwrap().0;
+        assert_eq!(source(&mirrors), 2, "b failed once more");
+        mirrors.set_state(2, ServerState::Fails);
+        assert_eq!(source(&mirrors), 1);
+        mirrors.set_state(2, ServerState::Works);
+        assert_eq!(source(&mirrors), 2, "one that works comes first");
     }
 }

@@ -10,6 +10,27 @@ use crate::wire::access::{AccessAnswer, AccessRefusal};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Executes a request unless an earlier attempt of it was carried out: `previous` returns the
+/// answer to such an attempt.
+///
+/// The same request may have arrived over another connection and be carried out meanwhile. Then a
+/// refusal may be an effect of this very request: its name is taken, or its login has ended. So
+/// `previous` is called again after a refusal.
+pub(super) fn once<T>(
+    previous: impl Fn() -> Result<Option<T>, AccessRefusal>,
+    execute: impl FnOnce() -> Result<T, AccessRefusal>,
+) -> Result<T, AccessRefusal> {
+    if let Some(done) = previous()? {
+        return Ok(done);
+    }
+    execute().or_else(|refused| match previous() {
+        Ok(Some(done)) => Ok(done),
+        Ok(None) => Err(refused),
+        // The receipt is here, so the write may be saved.
+        Err(_) => Err(from_write_error(WriteError::NotSaved)),
+    })
+}
+
 /// Executes the writes of users, each of them once.
 #[derive(Clone, Debug)]
 pub(super) struct IdempotentWrites {
@@ -54,8 +75,8 @@ impl IdempotentWrites {
         Ok(AccessAnswer::Done)
     }
 
-    /// Executes an operation and stores a receipt of it. If the receipt already exists, the
-    /// operation is not executed again.
+    /// Executes an operation and stores a receipt of it. If the receipt already exists, this is
+    /// refused.
     pub(super) fn write_once(
         &self,
         key: &IdempotencyKey,
@@ -65,24 +86,15 @@ impl IdempotentWrites {
     ) -> Result<Durability, AccessRefusal> {
         let receipt = key.receipt();
         let result = self.store.write_with(info, |registry, now| {
-            // The caller has looked for the receipt. It is checked again in the same step as the
-            // write, because the same command may have arrived over another connection meanwhile.
+            // `once` has looked for the receipt. It is checked again in the same step as the write,
+            // because the same command may have arrived over another connection meanwhile.
             registry.check_not_yet_written(receipt)?;
             let update = operation(registry, now)?;
             registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now)
         });
-        match result {
-            Ok(durability) => {
-                log::info!("{what}");
-                Ok(durability)
-            }
-            Err(error) => match self.confirm_previous(key, || what.to_owned()) {
-                Ok(Some(durability)) => Ok(durability),
-                Ok(None) => Err(from_write_error(error)),
-                // The receipt is here, so the write may be saved.
-                Err(_) => Err(from_write_error(WriteError::NotSaved)),
-            },
-        }
+        let durability = result.map_err(from_write_error)?;
+        log::info!("{what}");
+        Ok(durability)
     }
 
     /// How durable the write is, if it was made before; otherwise `None`. If this tracker made the
@@ -113,5 +125,49 @@ impl IdempotentWrites {
             .store
             .write(|registry, now| registry.renew_receipt(receipt, now + RECEIPT_LIFETIME, now));
         renewed.map(Some).map_err(from_write_error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::access::refused;
+    use crate::wire::access::AccessErrorKind;
+    use std::cell::Cell;
+
+    fn refusal(kind: AccessErrorKind) -> AccessRefusal {
+        refused(kind, "why")
+    }
+
+    #[test]
+    fn a_refusal_that_the_first_attempt_of_the_same_write_caused_is_the_answer_done() {
+        // What the receipt says, and what the request then gets, if the first attempt is carried
+        // out just before this one is refused.
+        let busy = || Err(refusal(AccessErrorKind::Busy));
+        let not_saved = from_write_error(WriteError::NotSaved);
+        let cases = [
+            (Ok(Some("done")), Ok("done")),
+            (Ok(None), Err(refusal(AccessErrorKind::NameTaken))),
+            (busy(), Err(not_saved)),
+        ];
+        for (receipt, expected) in cases {
+            let is_crossed = Cell::new(false);
+            let previous = || match is_crossed.get() {
+                true => receipt.clone(),
+                false => Ok(None),
+            };
+            let execute = || {
+                is_crossed.set(true);
+                Err(refusal(AccessErrorKind::NameTaken))
+            };
+            assert_eq!(once(previous, execute), expected);
+        }
+    }
+
+    #[test]
+    fn a_request_that_was_carried_out_before_is_not_executed() {
+        let executed = || -> Result<&str, AccessRefusal> { panic!("executed twice") };
+        assert_eq!(once(|| Ok(Some("done")), executed), Ok("done"));
+        assert_eq!(once(|| Ok(None), || Ok("now")), Ok("now"));
     }
 }

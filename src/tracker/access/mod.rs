@@ -33,7 +33,7 @@ use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::serve_peer;
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
-use idempotent_writes::IdempotentWrites;
+use idempotent_writes::{IdempotentWrites, once};
 use info_cache::{InfoCache, InfoPartError};
 use logins::Logins;
 pub use operator::{OperatorAccess, RegistryCounts};

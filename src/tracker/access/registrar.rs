@@ -9,8 +9,8 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, IdempotencyKey, IdempotentWrites,
-    InviteCode, Login, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
-    TOKEN_LIFETIME, check_new_password, from_refusal, from_write_error, no_randomness, refused,
+    InviteCode, Logins, OperatorAccess, PortChecks, Registration, RequestContext, TOKEN_LIFETIME,
+    check_new_password, from_refusal, from_write_error, no_randomness, once, refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
@@ -143,13 +143,11 @@ impl Registrar {
                 invite,
             } => {
                 let key = IdempotencyKey::of_name(&user, write);
-                let before = self
-                    .writes
-                    .confirm_previous(&key, || format!("user {user} was created from {from}"))?;
-                let durability = match before {
-                    Some(durability) => durability,
-                    None => self.create_user(&key, user, &password, invite.as_ref(), from)?,
-                };
+                let what = || format!("user {user} was created from {from}");
+                let durability = once(
+                    || self.writes.confirm_previous(&key, what),
+                    || self.create_user(&key, user.clone(), &password, invite.as_ref(), from),
+                )?;
                 CompletedRequest {
                     durability,
                     ..CompletedRequest::from(AccessAnswer::Done)
@@ -185,21 +183,39 @@ impl Registrar {
                 "you are not logged in; use login USER",
             )
         })?;
-        let now = since_1970();
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
-        // A repeated command is answered before the login is checked, because its write may have
-        // ended the login.
-        if let Some(done) = self.answer_if_done(&login, &ask, from)? {
-            return Ok(done);
-        }
-        self.logins.check_login(&login)?;
         let context = RequestContext::new(&login, &token, from);
+        let Some(write) = ask.write_id() else {
+            return self.complete(&context, false, || self.answer_read(&context, ask));
+        };
+        let key = IdempotencyKey::of_account(login.account, write);
         let ends_login = matches!(
             ask,
             AccessRequest::Logout { .. } | AccessRequest::ChangePassword { .. }
         );
-        let answer = self.answer_with_login(&context, ask)?;
+        // A repeated command is answered before the login is checked, because its write may have
+        // ended the login.
+        once(
+            || self.answer_if_done(&context, &key, &ask),
+            || {
+                self.complete(&context, ends_login, || {
+                    self.answer_write(&context, &key, &ask)
+                })
+            },
+        )
+    }
+
+    /// Checks the login, answers, and renews the token if that is due.
+    fn complete(
+        &self,
+        context: &RequestContext<'_>,
+        ends_login: bool,
+        answer: impl FnOnce() -> Result<AccessAnswer, AccessRefusal>,
+    ) -> Result<CompletedRequest, AccessRefusal> {
+        let (login, now) = (context.login, since_1970());
+        self.logins.check_login(login)?;
+        let answer = answer()?;
         let renewed = (!ends_login && login.is_renewal_due(now))
             .then(|| self.logins.sign(&login.renewed(now)))
             .transpose()?;
@@ -216,25 +232,11 @@ impl Registrar {
         login.is_some_and(|login| self.logins.check_login(&login).is_ok())
     }
 
-    fn answer_with_login(
-        &self,
-        context: &RequestContext<'_>,
-        ask: AccessRequest,
-    ) -> Result<AccessAnswer, AccessRefusal> {
-        match ask.write_id() {
-            Some(write) => {
-                let key = IdempotencyKey::of_account(context.login.account, write);
-                self.answer_write(context, &key, ask)
-            }
-            None => self.answer_read(context, ask),
-        }
-    }
-
     fn answer_write(
         &self,
         context: &RequestContext<'_>,
         key: &IdempotencyKey,
-        ask: AccessRequest,
+        ask: &AccessRequest,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
         let writes = &self.writes;
@@ -245,52 +247,54 @@ impl Registrar {
                     registry.log_out(account, login, now + TOKEN_LIFETIME, now)
                 })
             }
-            AccessRequest::ChangePassword { old, new, .. } => self
-                .logins
-                .change_password(writes, context, key, &old, &new),
-            AccessRequest::CreateGroup { group, .. } => self.create_group(context, key, group),
+            AccessRequest::ChangePassword { old, new, .. } => {
+                self.logins.change_password(writes, context, key, old, new)
+            }
+            AccessRequest::CreateGroup { group, .. } => {
+                self.create_group(context, key, group.clone())
+            }
             AccessRequest::JoinGroup { group, .. } => {
                 let what = format!("asks to join {group}");
                 writes.write(context, key, &what, |registry, now| {
-                    let id = key.membership_request(registry.group_id(&group)?);
-                    registry.request_membership(account, &group, id, now)
+                    let id = key.membership_request(registry.group_id(group)?);
+                    registry.request_membership(account, group, id, now)
                 })
             }
             AccessRequest::LeaveGroup { group, end, .. } => {
-                let if_last_member = match end {
+                let if_last_member = match *end {
                     true => IfLastMember::EndGroup,
                     false => IfLastMember::Refuse,
                 };
                 let what = format!("leaves {group}");
                 writes.write(context, key, &what, |registry, now| {
-                    registry.leave(account, &group, if_last_member, now)
+                    registry.leave(account, group, if_last_member, now)
                 })
             }
             AccessRequest::AcceptRequest { group, user, .. } => {
                 let what = format!("accepts {user} into {group}");
                 writes.write(context, key, &what, |registry, now| {
-                    registry.accept(account, &group, &user, now)
+                    registry.accept(account, group, user, now)
                 })
             }
             AccessRequest::RejectRequest { group, user, .. } => {
                 let what = format!("rejects {user} for {group}");
                 writes.write(context, key, &what, |registry, now| {
-                    registry.reject(account, &group, &user, now)
+                    registry.reject(account, group, user, now)
                 })
             }
             AccessRequest::RemoveMember { group, user, .. } => {
                 let what = format!("removes {user} from {group}");
                 writes.write(context, key, &what, |registry, now| {
-                    registry.remove_member(account, &group, &user, now)
+                    registry.remove_member(account, group, user, now)
                 })
             }
             AccessRequest::Publish { group, part, .. } => {
-                self.shares.publish(context, key, &group, &part)
+                self.shares.publish(context, key, group, part)
             }
             AccessRequest::Withdraw { group, name, .. } => {
                 let what = format!("withdraws {} from {group}", name.as_str());
                 writes.write(context, key, &what, |registry, now| {
-                    registry.withdraw(account, &group, name.as_str(), now)
+                    registry.withdraw(account, group, name.as_str(), now)
                 })
             }
             _ => Err(token_not_allowed()),
@@ -423,16 +427,13 @@ impl Registrar {
     }
 
     /// The answer to a repeated command, if its write was already made.
-    pub(super) fn answer_if_done(
+    fn answer_if_done(
         &self,
-        login: &Login,
+        context: &RequestContext<'_>,
+        key: &IdempotencyKey,
         ask: &AccessRequest,
-        from: IpAddr,
     ) -> Result<Option<CompletedRequest>, AccessRefusal> {
-        let Some(write) = ask.write_id() else {
-            return Ok(None);
-        };
-        let key = IdempotencyKey::of_account(login.account, write);
+        let (login, from) = (context.login, context.from);
         let what = || {
             format!(
                 "{} of {} at {from}",
@@ -440,7 +441,7 @@ impl Registrar {
                 log_name(&self.store, login.account)
             )
         };
-        let Some(durability) = self.writes.confirm_previous(&key, what)? else {
+        let Some(durability) = self.writes.confirm_previous(key, what)? else {
             return Ok(None);
         };
         let answer = match ask {

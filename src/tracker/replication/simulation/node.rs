@@ -18,6 +18,8 @@ pub(super) struct Disk {
     pub(super) rows: BTreeMap<RowId, Row>,
     pub(super) versions: VersionVector,
     pub(super) blobs: BTreeSet<InfoHash>,
+    /// Whether it is an older copy: another disk may hold later writes of this origin.
+    pub(super) is_older_copy: bool,
 }
 
 impl Disk {
@@ -27,6 +29,7 @@ impl Disk {
             rows: BTreeMap::new(),
             versions: VersionVector::new(),
             blobs: BTreeSet::new(),
+            is_older_copy: false,
         }
     }
 
@@ -37,12 +40,20 @@ impl Disk {
         self.rows
             .extend(commit.rows.into_iter().map(|row| (row.id(), row)));
         self.versions = commit.versions;
-        self.origin = commit.origin.unwrap_or(self.origin);
+        if let Some(origin) = commit.origin {
+            self.change_origin(origin);
+        }
         for blob in commit.dropped {
             self.blobs.remove(&blob);
         }
         self.blobs
             .extend(commit.blobs.into_iter().map(|(hash, _)| hash));
+    }
+
+    /// No other disk holds writes of a new origin.
+    pub(super) fn change_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+        self.is_older_copy = false;
     }
 }
 
@@ -63,8 +74,6 @@ pub(super) struct Node {
     pub(super) stalled_until: u64,
     /// Whether it was last started from a backup.
     pub(super) restored: bool,
-    /// Whether its disk is an older copy of the one it had.
-    pub(super) has_older_copy: bool,
     pub(super) requests: BTreeMap<Sequence, Request>,
 }
 
@@ -80,7 +89,6 @@ impl Node {
             skew: 0,
             stalled_until: 0,
             restored: false,
-            has_older_copy: false,
             requests: BTreeMap::new(),
         }
     }
@@ -99,6 +107,7 @@ impl Node {
             rows,
             versions,
             blobs,
+            ..
         } = self.disk.clone();
         let start = match (self.restored, versions == VersionVector::new()) {
             (true, _) => StartData::Restored,

@@ -99,14 +99,14 @@ impl World {
         let Some(mut disk) = self.nodes[at].backup.clone() else {
             return Ok(());
         };
-        disk.origin = self.origin();
+        disk.change_origin(self.origin());
         self.replace_disk(at, disk, true).map(|_| ())
     }
 
     /// An older copy of a tracker's disk is put back with the same origin. Often the tracker then
     /// starts with no other tracker to report this.
     pub(super) fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
-        let disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
+        let mut disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
             (true, Some(backup)) => backup,
             _ => {
                 let disk = self.nodes[at].disk.clone();
@@ -120,10 +120,10 @@ impl World {
         };
         let disk_now = &self.nodes[at].disk;
         let is_older = disk.origin == disk_now.origin && disk.versions != disk_now.versions;
+        disk.is_older_copy = true;
         if !is_older || !self.replace_disk(at, disk, false)? {
             return Ok(());
         }
-        self.nodes[at].has_older_copy = true;
         self.oracle.counts.note("older copy put back");
         self.starts.insert(at, self.now);
         if self.rng.bool() {
@@ -142,8 +142,8 @@ impl World {
     /// restore does.
     pub(super) fn start_under_new_origin(&mut self, at: usize) {
         self.crash(at);
-        self.nodes[at].disk.origin = self.origin();
-        self.nodes[at].has_older_copy = false;
+        let origin = self.origin();
+        self.nodes[at].disk.change_origin(origin);
         self.oracle.counts.note("older copy refused");
     }
 
@@ -171,7 +171,6 @@ impl World {
         }
         self.crash(at);
         self.nodes[at].disk = disk;
-        self.nodes[at].has_older_copy = false;
         self.nodes[at].restored = restored;
         self.oracle.losses += 1;
         let counts = &mut self.oracle.counts;

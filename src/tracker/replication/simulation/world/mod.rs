@@ -410,14 +410,10 @@ impl World {
                 Effect::Report(report) => {
                     self.log_step(|| format!("{at}: {report}"));
                     if report == Report::Serves {
-                        self.nodes[at].restored = false;
-                    }
-                    if report == Report::Serves && self.nodes[at].has_older_copy {
-                        self.nodes[at].has_older_copy = false;
-                        self.oracle.counts.note("older copy serves");
+                        self.on_serves(at);
                     }
                     let rewound = matches!(report, Report::Halted(HaltReason::Rewound { .. }));
-                    if rewound && self.nodes[at].has_older_copy {
+                    if rewound && self.nodes[at].disk.is_older_copy {
                         self.start_under_new_origin(at);
                         return Ok(());
                     }
@@ -431,6 +427,19 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn on_serves(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.restored = false;
+        if !node.disk.is_older_copy {
+            return;
+        }
+        self.oracle.counts.note("older copy serves");
+        // Under its old origin it serves only if no other tracker knows later writes. A new origin
+        // counts only when it is on the disk: a crash before leaves the older copy.
+        let origin = node.replica.as_ref().map(|it| it.registry().origin());
+        node.disk.is_older_copy = origin != Some(node.disk.origin);
     }
 
     fn schedule(&mut self, when: u64, to: usize, generation: u32, event: Event) {
@@ -467,7 +476,7 @@ impl World {
 }
 
 fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
-    let name = ["nik", "mayank", "olga", "ada"][rng.usize(..4)];
+    let name = ["nik", "mayank", "olga", "ada", "Nik"][rng.usize(..5)];
     NewAccount {
         id,
         name: name.parse().unwrap(),

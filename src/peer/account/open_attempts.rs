@@ -1,0 +1,84 @@
+//! The attempts of a write that may have carried it out, and the error while there are some.
+
+use super::AccountError;
+use crate::wire::HostPort;
+use crate::wire::access::{AccessReplyMessage, AccessRequest};
+use std::collections::HashSet;
+
+/// The attempts of a write that may have carried it out. The requests that upload the parts of one
+/// share are one write, so each of them begins with those of the one before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenAttempts {
+    /// The trackers that received the write, and have not said since whether they carried it out.
+    unanswered: HashSet<HostPort>,
+    /// The refusal of a tracker that cannot write its database: the write may be saved or not.
+    unsaved: Option<AccessReplyMessage>,
+}
+
+impl OpenAttempts {
+    /// A tracker received the write and did not answer.
+    pub(super) fn on_unanswered(&mut self, tracker: &HostPort) {
+        self.unanswered.insert(tracker.clone());
+    }
+
+    /// A tracker says that it has not made the write.
+    pub(super) fn on_refused(&mut self, tracker: &HostPort) {
+        self.unanswered.remove(tracker);
+    }
+
+    /// A tracker cannot write its database.
+    pub(super) fn on_unsaved(&mut self, tracker: &HostPort, reply: &AccessReplyMessage) {
+        self.unanswered.remove(tracker);
+        self.unsaved.get_or_insert_with(|| reply.clone());
+    }
+
+    /// Whether a tracker owes an answer.
+    pub(super) fn is_answer_missing(&self) -> bool {
+        !self.unanswered.is_empty()
+    }
+
+    /// Whether the write may have been carried out.
+    pub(super) fn may_be_done(&self) -> bool {
+        self.is_answer_missing() || self.unsaved.is_some()
+    }
+
+    /// The refusal of a tracker that cannot write its database.
+    pub(super) fn into_unsaved(self) -> Option<AccessReplyMessage> {
+        self.unsaved
+    }
+
+    /// The error if the write may have been carried out, otherwise `error`.
+    pub(super) fn fail(&self, ask: &AccessRequest, error: AccountError) -> AccountError {
+        match error {
+            AccountError::UnknownOutcome { .. } => error,
+            error if self.may_be_done() => unknown(ask, error.to_string()),
+            error => error,
+        }
+    }
+}
+
+/// The error if it is not known whether the write was made.
+pub(super) fn unknown(ask: &AccessRequest, troubles: String) -> AccountError {
+    let advice = advice(ask);
+    AccountError::UnknownOutcome { troubles, advice }
+}
+
+/// How a person finds out whether the write was made.
+fn advice(ask: &AccessRequest) -> &'static str {
+    match ask {
+        AccessRequest::CreateUser { .. } => "if login succeeds, the account was created",
+        AccessRequest::ChangePassword { .. } => {
+            "if login succeeds with the new password, it was changed"
+        }
+        AccessRequest::Publish { .. } => {
+            "list_files shows whether it was published; upload_file again serves it here"
+        }
+        AccessRequest::Withdraw { .. } => "list_files shows whether it was done",
+        AccessRequest::AcceptRequest { .. }
+        | AccessRequest::RejectRequest { .. }
+        | AccessRequest::RemoveMember { .. } => {
+            "list_members and list_requests show whether it was done"
+        }
+        _ => "list_groups shows whether it was done",
+    }
+}
