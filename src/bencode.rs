@@ -79,7 +79,7 @@ pub enum Kind<'a> {
     Dictionary(Dictionary<'a>),
 }
 
-/// A dictionary. Its entries are sorted by key, in whatever order they arrived.
+/// A dictionary. Its entries are sorted by key, even if the input has them in another order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dictionary<'a> {
     entries: Vec<(&'a [u8], Value<'a>)>,

@@ -155,8 +155,14 @@ impl<'a> CommandRunner<'a> {
         });
         let result = self.ask_and_execute(name, command);
         if let Some(prompt) = self.prompt {
-            if let Ok(CommandOutcome::Waited(downloads)) = &result {
-                prompt.notices.on_reported(downloads);
+            match &result {
+                Ok(CommandOutcome::Waited(downloads)) => prompt.notices.on_reported(downloads),
+                Err(CommandError::DownloadFailed(_)) => {
+                    let mut failed = self.peer.downloads();
+                    failed.retain(|download| self.exclusions.has_reported_failure(download));
+                    prompt.notices.on_reported(&failed);
+                }
+                _ => {}
             }
             if let Ok(outcome) = &result {
                 prompt.listed.on_outcome(command, outcome);

@@ -38,6 +38,12 @@ impl WaitExclusions {
         self.left_out.remove(&info_hash);
     }
 
+    /// Whether the download failed, and a `wait` has reported that.
+    pub(super) fn has_reported_failure(&self, download: &DownloadStatus) -> bool {
+        let has_failed = matches!(download.state, DownloadState::Failed(_));
+        has_failed && self.left_out.contains(&download.info_hash)
+    }
+
     /// The downloads that a `wait` covers if it starts now.
     fn covered(&self, downloads: &[DownloadStatus]) -> HashSet<InfoHash> {
         let covered = downloads.iter().filter(|download| {

@@ -26,10 +26,12 @@ impl Destination {
         self.folder.join(&self.name)
     }
 
-    /// Opens the folder.
+    /// Opens the folder, and checks that it may be searched.
     pub(super) fn open_folder(&self) -> Result<Folder, StoreError> {
-        let folder = absolute(Path::new(".").join(&self.folder));
-        Folder::open(&folder.map_err(|error| StoreError::io("find", &self.folder, error))?)
+        let path = absolute(Path::new(".").join(&self.folder));
+        let path = path.map_err(|error| StoreError::io("find", &self.folder, error))?;
+        let opened = Folder::open(&path).and_then(|folder| folder.entry(".").map(|_| folder));
+        opened.map_err(StoreError::of_folder)
     }
 
     /// The first of `partial_names`. It is the name of the partial file in records that
@@ -54,7 +56,7 @@ impl Destination {
     }
 
     /// A name with the info-hash. If it is too long, the name of the share in it is cut.
-    pub fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
+    pub(super) fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
         let end = format!(".{info_hash}{PARTIAL_SUFFIX}");
         let room = MAX_NAME_LENGTH.saturating_sub(end.len());
         format!("{}{end}", longest_prefix(&self.name, room))

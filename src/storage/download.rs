@@ -14,7 +14,7 @@ use super::layout::{FileKind, FileLayout};
 use super::partial;
 use super::partial_root::{PartialRoot, RecordedFiles};
 use super::parts_file::PartsFile;
-use super::rename::{rename_over, take_name};
+use super::rename::{rename_new, rename_over};
 use super::replace::{ExtraFiles, remove_old_folder};
 use super::tree::{Access, Folder, has_layout, lock};
 use super::{Destination, Store, StoreError};
@@ -126,7 +126,9 @@ impl Download {
         let is_mixed = layout.is_mixed();
         let allowed = allows(&mode, &parent, &name, info.layout());
         let opened = allowed.and_then(|()| {
-            PartsFile::of_download(&info, &parent, &name, is_mixed, recorded.is_recorded)
+            // Its name has the info-hash too.
+            let is_ours = recorded.is_recorded || !recorded.are_kept;
+            PartsFile::of_download(&info, &parent, &name, is_mixed, is_ours)
         });
         // A new file must not be lost by a power failure after it was recorded.
         let opened = opened.and_then(|parts_file| match partial.is_new {
@@ -317,7 +319,7 @@ impl Download {
     /// Syncs a complete download, renames it to its final name and returns the final path. Its
     /// store stays usable throughout. The caller has verified every piece. The files get the
     /// `times` of the original. `note` is called before a rename that needs several steps; see
-    /// [`super::undo_steps`].
+    /// [`super::undo_steps`] and [`super::undo_moves`].
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file
@@ -345,7 +347,7 @@ impl Download {
         let path = parent.path().join(name);
         let replaced = match &self.mode {
             DownloadMode::Extend(in_place) => {
-                extend::move_files(store, in_place, parent, partial)?;
+                extend::move_files(store, in_place, (parent, partial), note)?;
                 store.set_finished(in_place.root().renamed_to(path.clone()));
                 return Ok(path);
             }
@@ -358,7 +360,7 @@ impl Download {
                 old.map(|old| (parent.path().join(old), *extra_files))
             }
             DownloadMode::New | DownloadMode::Replace(_) => {
-                take_name(parent, partial, name, layout, note)?;
+                rename_new((parent, partial), (parent, name), layout, note)?;
                 None
             }
         };

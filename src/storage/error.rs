@@ -48,6 +48,19 @@ pub enum StoreError {
         /// The error that the system returned.
         source: io::Error,
     },
+    /// The folder of a download, or one above it, may not be opened or searched. So nothing is known
+    /// of the files in it. An empty mount point is often closed like this.
+    #[error(
+        "cannot use the folder {}: {}: change its permissions or choose another folder",
+        .path.display(),
+        cause(.source)
+    )]
+    ClosedFolder {
+        /// The folder.
+        path: PathBuf,
+        /// The error that the system returned.
+        source: io::Error,
+    },
     /// The final name is taken by a file or folder that this download may not replace.
     #[error("{} exists already: move it away or choose another destination", .0.display())]
     Exists(PathBuf),
@@ -155,7 +168,7 @@ impl StoreError {
     /// Whether the file or its folder is not there, or its disk does not answer: it may come back.
     pub fn is_absence(&self) -> bool {
         let errno = match self {
-            Self::Missing(_) => return true,
+            Self::Missing(_) | Self::ClosedFolder { .. } => return true,
             Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw),
             _ => None,
         };
@@ -198,6 +211,18 @@ impl StoreError {
         }
     }
 
+    /// Turns the error that a folder may not be opened or searched into its own variant.
+    pub(super) fn of_folder(self) -> Self {
+        match self {
+            Self::Denied { path, source, .. }
+                if source.raw_os_error().map(Errno::from_raw) == Some(Errno::EACCES) =>
+            {
+                Self::ClosedFolder { path, source }
+            }
+            other => other,
+        }
+    }
+
     /// Whether the process or the system has no free descriptor.
     pub(super) fn lacks_descriptor(&self) -> bool {
         let errno = match self {
@@ -219,6 +244,10 @@ mod tests {
         assert!(matches!(of(Errno::EROFS), StoreError::Denied { .. }));
         assert!(matches!(of(Errno::ENOENT), StoreError::Missing(_)));
         assert!(matches!(of(Errno::EIO), StoreError::Io { .. }));
+        // A file that may not be opened is there. Of a folder's files, nothing is known.
+        assert!(!of(Errno::EACCES).is_absence());
+        assert!(of(Errno::EACCES).of_folder().is_absence());
+        assert!(!of(Errno::EROFS).of_folder().is_absence());
         let message = of(Errno::ENOSPC).to_string();
         assert!(
             message.starts_with("cannot write a/b: the disk"),

@@ -2,16 +2,19 @@
 //! written. The fetched files are moved next to them, one by one.
 //!
 //! After a crash at any step, a wanted file under the final name counts as in place, and any other
-//! wanted file is fetched.
+//! wanted file is fetched. If moving a file takes several steps, the record notes them first, and
+//! the next start undoes them.
 
 use super::in_place::InPlace;
 use super::parts_file::PartsFile;
-use super::rename::rename_new;
+use super::rename::{NoteSteps, rename_new};
+use super::replace::{folder_with, undo_file};
 use super::tree::{Access, Folder, ignore_missing};
 use super::verify::verify;
-use super::{Store, StoreError};
+use super::{Destination, FileLayout, Store, StoreError};
 use crate::system::processors;
 use crate::torrent::{Layout, PieceSet};
+use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 
 /// Copies the bytes of the new file `index` that the parts file has. If they are wrong, their piece
@@ -57,10 +60,16 @@ pub(super) fn check(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
 pub(super) fn move_files(
     store: &Store,
     in_place: &InPlace,
-    parent: &Folder,
-    partial: &str,
+    (parent, partial): (&Folder, &str),
+    note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
     check_edges(store)?;
+    // One note holds for all files.
+    let is_noted = Cell::new(false);
+    let note = |aside: Option<&str>| match is_noted.replace(true) {
+        true => Ok(()),
+        false => note(aside),
+    };
     let (Some(from), Some(to)) = (store.root().folder(), in_place.root().folder()) else {
         return Ok(());
     };
@@ -71,7 +80,7 @@ pub(super) fn move_files(
     {
         from.with_parent(path, false, |from, name| {
             to.with_parent(path, true, |to, new_name| {
-                rename_new((from, name), (to, new_name), Layout::File)
+                rename_new((from, name), (to, new_name), Layout::File, &note)
             })
         })?;
     }
@@ -83,6 +92,35 @@ pub(super) fn move_files(
     to.sync()?;
     parent.remove_empty_folder(partial)?;
     parent.sync()
+}
+
+/// Undoes the noted steps of [`move_files`] if a crash has interrupted them: no wanted file is left
+/// under both names, and no placeholder has a final name. Returns `false` if the partial folder is
+/// not there: all files were moved, or the disk is not mounted.
+///
+/// # Errors
+/// An error of the file system.
+pub fn undo_moves(
+    files: &FileLayout,
+    destination: &Destination,
+    partial: &str,
+) -> Result<bool, StoreError> {
+    let Some(parent) = folder_with(destination, partial)? else {
+        return Ok(false);
+    };
+    if parent.entry(&destination.name)?.is_none() {
+        return Ok(true);
+    }
+    let (from, to) = (parent.folder(partial)?, parent.folder(&destination.name)?);
+    let wanted = files.wanted_files().filter_map(|index| files.path(index));
+    for path in wanted {
+        ignore_missing(from.with_parent(path, false, |from, name| {
+            to.with_parent(path, false, |to, new_name| {
+                undo_file((from, name), (to, new_name))
+            })
+        }))?;
+    }
+    Ok(true)
 }
 
 /// Checks that the files in place have not changed since they were found, and that the pieces that

@@ -27,7 +27,7 @@ pub struct StateFolder {
     /// Locked while it is open.
     _lock: File,
     /// Removes the folder when dropped.
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 /// The kind of process that uses a state folder.
@@ -116,6 +116,11 @@ impl StateFolder {
         &self.path
     }
 
+    /// Whether it is removed when this is dropped.
+    pub fn is_temporary(&self) -> bool {
+        self.temporary.is_some()
+    }
+
     /// What the file system of the folder cannot do, one sentence each. The caller shows and logs
     /// them, because the log begins after the folder is open.
     pub fn warnings(&self) -> &[String] {
@@ -154,7 +159,7 @@ impl StateFolder {
             path,
             warnings,
             _lock: lock,
-            _temporary: temporary,
+            temporary,
         })
     }
 }

@@ -86,6 +86,7 @@ pub use destination::{Destination, is_same_entry};
 pub use download::{Download, DownloadMode};
 pub use error::StoreError;
 pub use examine::{check_writable, existing_ancestor, free_space};
+pub use extend::undo_moves;
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};

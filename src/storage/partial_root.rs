@@ -1,6 +1,10 @@
 //! Which partial file or folder a download uses. If a record of this peer names one, the download
 //! continues it. Otherwise a new one is made under a free name, so that the download never writes
 //! to files of others.
+//!
+//! A peer whose records end with it (a temporary state folder, or a closed run) prefers the name
+//! with the info-hash, and continues what has that name: it knows no better proof that it is ours.
+//! Otherwise each start would need a further name.
 
 use super::root::Root;
 use super::tree::{Access, Folder, has_layout, is_locked};
@@ -17,6 +21,8 @@ pub struct RecordedFiles<'a> {
     pub is_recorded: bool,
     /// Whether another transfer of this peer uses a path.
     pub is_used: &'a dyn Fn(&Path) -> bool,
+    /// Whether the records outlive this process.
+    pub are_kept: bool,
 }
 
 impl RecordedFiles<'_> {
@@ -25,6 +31,7 @@ impl RecordedFiles<'_> {
         partial: None,
         is_recorded: false,
         is_used: &|_| false,
+        are_kept: true,
     };
 }
 
@@ -61,26 +68,47 @@ impl PartialRoot {
                 others: Vec::new(),
             });
         }
-        let names = destination.partial_names(info.info_hash());
+        let mut names = destination.partial_names(info.info_hash());
+        names.retain(|name| is_unused(&name.as_str()));
+        for name in &names {
+            refuse_if_locked(parent, name, layout)?;
+        }
+        if !recorded.are_kept {
+            names.reverse();
+        }
+        let with_hash = destination.partial_name_with_hash(info.info_hash());
         let mut others = Vec::new();
         for name in &names {
-            if (recorded.is_used)(&parent.path().join(name)) {
-                continue;
-            }
-            if let Some(root) = Root::create_new(parent, name, layout)? {
+            let made = Root::create_new(parent, name, layout)?;
+            let is_new = made.is_some();
+            let may_continue = !is_new && !recorded.are_kept && *name == with_hash;
+            let left = match may_continue && has_form_of_partial(parent, name, info)? {
+                true => Root::open_to_write(parent, name, layout).ok(),
+                false => None,
+            };
+            if let Some(root) = made.or(left) {
                 return Ok(Self {
                     root,
                     name: name.clone(),
-                    is_new: true,
+                    is_new,
                     others,
                 });
             }
-            refuse_if_locked(parent, name, layout)?;
             others.push(name.clone());
         }
         let last = names.last().unwrap_or(&destination.name);
         Err(StoreError::Foreign(parent.path().join(last)))
     }
+}
+
+/// Whether an entry can be a partial file or folder of the share.
+fn has_form_of_partial(parent: &Folder, name: &str, info: &Info) -> Result<bool, StoreError> {
+    let Some(entry) = parent.entry(name)? else {
+        return Ok(false);
+    };
+    let length = u64::try_from(entry.st_size).unwrap_or_default();
+    let is_partial_file = entry.st_nlink == 1 && (length == 0 || length == info.lengths().total());
+    Ok(has_layout(&entry, info.layout()) && (info.layout() == Layout::Folder || is_partial_file))
 }
 
 /// Fails if another download has locked the entry. The entry is not changed.

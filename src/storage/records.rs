@@ -6,7 +6,10 @@
 //! written before it and removed after it.
 
 use super::whole_file::{self, TEMPORARY_PREFIX};
-use super::{FileError, MagnetRecord, Record, RecordError, StateFolder, sync_folder};
+use super::{
+    FileError, MagnetRecord, Record, RecordError, RecordKind, RecordState, StateFolder,
+    is_same_entry, sync_folder,
+};
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
 use std::collections::HashMap;
@@ -27,9 +30,38 @@ pub struct Records {
     records: PathBuf,
     torrents: PathBuf,
     magnets: PathBuf,
-    /// The SHA-1 of each recorded `.torrent`. Locked while a record is written, so that a record
-    /// that is being removed does not reappear.
-    torrent_hashes: Mutex<HashMap<InfoHash, Sha1>>,
+    are_kept: bool,
+    /// Locked while a record is written, so that a record that is being removed does not reappear.
+    saved: Mutex<HashMap<InfoHash, Saved>>,
+}
+
+/// What is known of a record without reading it.
+#[derive(Debug)]
+struct Saved {
+    /// The SHA-1 of its `.torrent`.
+    torrent: Sha1,
+    /// The partial file that a stopped download has left.
+    left: Option<PathBuf>,
+}
+
+impl Saved {
+    fn of(record: &Record, torrent: Sha1) -> Self {
+        let left = match (&record.kind, &record.state) {
+            (RecordKind::Download(place), RecordState::Stopped) => {
+                let partial = record.unfinished.partial.as_ref();
+                partial.map(|partial| place.folder.join(partial))
+            }
+            _ => None,
+        };
+        Self { torrent, left }
+    }
+
+    /// Whether one of these paths is the partial file that is left, or is inside of it.
+    fn has_left_one_of(&self, paths: &[PathBuf]) -> bool {
+        let mut ancestors = paths.iter().flat_map(|path| path.ancestors());
+        let left = self.left.as_ref();
+        left.is_some_and(|left| ancestors.any(|path| is_same_entry(path, left)))
+    }
 }
 
 impl Records {
@@ -57,7 +89,8 @@ impl Records {
             records,
             torrents,
             magnets,
-            torrent_hashes: Mutex::default(),
+            are_kept: !folder.is_temporary(),
+            saved: Mutex::default(),
         };
         for name in names(&opened.torrents)? {
             let hash = name
@@ -68,6 +101,11 @@ impl Records {
             }
         }
         Ok(opened)
+    }
+
+    /// Whether they outlive this process.
+    pub fn are_kept(&self) -> bool {
+        self.are_kept
     }
 
     /// Checks that a record can be written.
@@ -91,11 +129,11 @@ impl Records {
             return Err(RecordError::Mismatch(self.torrent_path(hash)));
         }
         let torrent = metainfo.encode();
-        let mut torrent_hashes = self.lock_hashes();
+        let mut saved = self.lock_saved();
         replace(&self.torrent_path(hash), &torrent)?;
         let torrent = Sha1::of(&torrent);
         replace(&self.record_path(hash), &record.encode(torrent))?;
-        torrent_hashes.insert(hash, torrent);
+        saved.insert(hash, Saved::of(record, torrent));
         Ok(())
     }
 
@@ -105,11 +143,30 @@ impl Records {
     /// When the share has no record, or writing fails. Then the old record still exists.
     pub fn update(&self, record: &Record) -> Result<(), RecordError> {
         let hash = record.info_hash;
-        let torrent_hashes = self.lock_hashes();
-        let torrent = *torrent_hashes
-            .get(&hash)
-            .ok_or(RecordError::Unknown(hash))?;
-        replace(&self.record_path(hash), &record.encode(torrent))
+        let mut saved = self.lock_saved();
+        let known = saved.get_mut(&hash).ok_or(RecordError::Unknown(hash))?;
+        replace(&self.record_path(hash), &record.encode(known.torrent))?;
+        *known = Saved::of(record, known.torrent);
+        Ok(())
+    }
+
+    /// Records that these paths belong to the share `hash` from now on: the records of other,
+    /// stopped downloads do not name them as their partial files any more. Survives a crash once
+    /// this returns.
+    ///
+    /// # Errors
+    /// When a record cannot be written.
+    pub fn claim(&self, hash: InfoHash, paths: &[PathBuf]) -> Result<(), RecordError> {
+        let mut saved = self.lock_saved();
+        let others = saved.iter_mut().filter(|(other, _)| **other != hash);
+        for (other, saved) in others.filter(|(_, saved)| saved.has_left_one_of(paths)) {
+            if let Some(mut record) = self.find(*other) {
+                record.unfinished.partial = None;
+                replace(&self.record_path(*other), &record.encode(saved.torrent))?;
+            }
+            saved.left = None;
+        }
+        Ok(())
     }
 
     /// Removes the record of a share, if there is one.
@@ -117,8 +174,8 @@ impl Records {
     /// # Errors
     /// When a file cannot be removed.
     pub fn remove(&self, hash: InfoHash) -> Result<(), RecordError> {
-        let mut torrent_hashes = self.lock_hashes();
-        torrent_hashes.remove(&hash);
+        let mut saved = self.lock_saved();
+        saved.remove(&hash);
         remove_file(&self.record_path(hash))?;
         sync(&self.records)?;
         remove_file(&self.torrent_path(hash))
@@ -155,7 +212,7 @@ impl Records {
         if Sha1::of(&bytes) != torrent || metainfo.info().info_hash() != hash {
             return Err(RecordError::Mismatch(torrent_path));
         }
-        self.lock_hashes().insert(hash, torrent);
+        self.lock_saved().insert(hash, Saved::of(&record, torrent));
         let metainfo = metainfo.with_trackers(record.trackers.clone());
         Ok((record, metainfo))
     }
@@ -165,7 +222,7 @@ impl Records {
     /// # Errors
     /// When writing fails.
     pub fn save_magnet(&self, record: &MagnetRecord) -> Result<(), RecordError> {
-        let _one_at_a_time = self.lock_hashes();
+        let _one_at_a_time = self.lock_saved();
         let path = self.magnet_path(record.magnet.info_hash);
         replace(&path, &record.encode())
     }
@@ -175,7 +232,7 @@ impl Records {
     /// # Errors
     /// When the file cannot be removed.
     pub fn remove_magnet(&self, hash: InfoHash) -> Result<(), RecordError> {
-        let _one_at_a_time = self.lock_hashes();
+        let _one_at_a_time = self.lock_saved();
         remove_file(&self.magnet_path(hash))?;
         sync(&self.magnets)
     }
@@ -204,8 +261,8 @@ impl Records {
         self.magnets.join(hash.to_string())
     }
 
-    fn lock_hashes(&self) -> MutexGuard<'_, HashMap<InfoHash, Sha1>> {
-        lock(&self.torrent_hashes)
+    fn lock_saved(&self) -> MutexGuard<'_, HashMap<InfoHash, Saved>> {
+        lock(&self.saved)
     }
 }
 
@@ -268,9 +325,9 @@ fn sync(folder: &Path) -> Result<(), RecordError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::FileStamp;
     use super::super::record::tests::records;
     use super::super::testing::info_of;
-    use super::super::{FileStamp, RecordState};
     use super::*;
 
     struct Fixture {
@@ -371,6 +428,49 @@ mod tests {
         assert!(matches!(&all[0], Err(RecordError::Mismatch(path)) if *path == other));
         assert!(all[1].is_ok());
         assert!(matches!(&all[2], Err(RecordError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_stopped_record_no_longer_names_a_path_that_another_share_has_claimed() {
+        let Fixture {
+            folder,
+            metainfo,
+            mut record,
+        } = fixture();
+        record.state = RecordState::Stopped;
+        let RecordKind::Download(place) = record.kind.clone() else {
+            panic!("not a download");
+        };
+        let left = place
+            .folder
+            .join(record.unfinished.partial.clone().unwrap());
+        let other = InfoHash([9; 20]);
+        let partial = |records: &Records| {
+            let record = records.find(record.info_hash).unwrap();
+            record.unfinished.partial
+        };
+        for (hash, path, is_kept) in [
+            (record.info_hash, left.clone(), true),
+            (other, place.path(), true),
+            (other, left.clone(), false),
+            (other, left.join("inside"), false),
+        ] {
+            Records::open(&folder)
+                .unwrap()
+                .save(&record, &metainfo)
+                .unwrap();
+            let records = Records::open(&folder).unwrap();
+            assert!(records.load_all().pop().unwrap().is_ok());
+            records.claim(hash, &[path]).unwrap();
+            assert_eq!(partial(&records).is_some(), is_kept);
+            assert!(records.load_all().pop().unwrap().is_ok());
+        }
+        // A download that is not stopped is protected otherwise.
+        record.state = RecordState::Partial;
+        let records = Records::open(&folder).unwrap();
+        records.save(&record, &metainfo).unwrap();
+        records.claim(other, &[left]).unwrap();
+        assert!(partial(&records).is_some());
     }
 
     #[test]

@@ -21,33 +21,18 @@ const ASIDE_SUFFIX: &str = ".replaced";
 /// How many names are tried for a replaced folder.
 const ASIDE_NAMES: u32 = 100;
 
-/// Renames a download to its final name. Fails if that name is taken.
-pub(super) fn take_name(
-    parent: &Folder,
-    from: &str,
-    to: &str,
-    layout: Layout,
-    note: NoteSteps<'_>,
-) -> Result<(), StoreError> {
-    let (from, to) = ((parent, from), (parent, to));
-    let renamed = match rename_flagged(from, to, false) {
-        Ok(false) => {
-            note(None)?;
-            rename_by_placeholder(from, to, layout)
-        }
-        renamed => renamed.map(|_| ()),
-    };
-    renamed.map_err(|errno| rename_error(parent, to.1, errno))
-}
-
 /// Renames. Fails if the new name is taken.
 pub(super) fn rename_new(
     from: (&Folder, &str),
     to: (&Folder, &str),
     layout: Layout,
+    note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
     let renamed = match rename_flagged(from, to, false) {
-        Ok(false) => rename_by_placeholder(from, to, layout),
+        Ok(false) => {
+            note(None)?;
+            rename_by_placeholder(from, to, layout)
+        }
         renamed => renamed.map(|_| ()),
     };
     renamed.map_err(|errno| rename_error(to.0, to.1, errno))

@@ -38,10 +38,10 @@ pub fn undo_steps(
     layout: Layout,
     steps: &RenameSteps,
 ) -> Result<bool, StoreError> {
-    let (parent, name) = (destination.open_folder()?, &*destination.name);
-    if parent.entry(partial)?.is_none() {
+    let Some(parent) = folder_with(destination, partial)? else {
         return Ok(false);
-    }
+    };
+    let name = &*destination.name;
     let Some(aside) = steps.aside.as_deref() else {
         undo_new(&parent, partial, name, layout)?;
         return Ok(true);
@@ -52,7 +52,9 @@ pub fn undo_steps(
         return Ok(true);
     }
     parent.remove_empty_folder(name)?;
-    let renamed = rename_new((&parent, aside), (&parent, name), Layout::Folder);
+    // An interruption is undone in the same way: the steps stay noted until all are undone.
+    let noted = |_: Option<&str>| Ok(());
+    let renamed = rename_new((&parent, aside), (&parent, name), Layout::Folder, &noted);
     renamed.map_err(|error| match error {
         StoreError::Exists(path) => StoreError::SetAside {
             path,
@@ -64,19 +66,42 @@ pub fn undo_steps(
     Ok(true)
 }
 
-/// Undoes the steps of a download that replaces nothing: a placeholder took the final name, or the
-/// file has both names.
+/// The folder of a download. `None` if it, or the partial file in it, is not there.
+pub(super) fn folder_with(
+    destination: &Destination,
+    partial: &str,
+) -> Result<Option<Folder>, StoreError> {
+    let parent = match destination.open_folder() {
+        Err(error) if error.is_absence() => return Ok(None),
+        opened => opened?,
+    };
+    let is_there = parent.entry(partial)?.is_some();
+    Ok(is_there.then_some(parent))
+}
+
+/// Undoes the steps of a download that replaces nothing.
 fn undo_new(parent: &Folder, partial: &str, name: &str, layout: Layout) -> Result<(), StoreError> {
     if layout == Layout::Folder {
         return parent.remove_empty_folder(name);
     }
-    let [old, new] = [parent.entry(partial)?, parent.entry(name)?];
-    match (old, new) {
-        (Some(old), Some(new)) if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) => {
-            parent.remove_file(partial)
-        }
-        (_, Some(new)) if has_layout(&new, layout) && new.st_size == 0 => parent.remove_file(name),
-        _ => Ok(()),
+    undo_file((parent, partial), (parent, name))
+}
+
+/// Undoes the steps that rename a file to a new name: a placeholder took the new name, or the file
+/// has both names. Then it keeps the new one.
+pub(super) fn undo_file(
+    (old, from): (&Folder, &str),
+    (new, to): (&Folder, &str),
+) -> Result<(), StoreError> {
+    let (Some(there), Some(taken)) = (old.entry(from)?, new.entry(to)?) else {
+        return Ok(());
+    };
+    if (there.st_dev, there.st_ino) == (taken.st_dev, taken.st_ino) {
+        return old.remove_file(from);
+    }
+    match has_layout(&taken, Layout::File) && taken.st_size == 0 {
+        true => new.remove_file(to),
+        false => Ok(()),
     }
 }
 

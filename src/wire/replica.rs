@@ -7,7 +7,8 @@
 //! [`ReplicaMessage::Hello`].
 //!
 //! Version vectors and changes are carried as opaque byte strings (see [`Encoded`]), which the
-//! registry reads. Blobs travel in parts (see [`InfoPart`]).
+//! registry reads. A blob is the info dictionary of a share, and its name is its info-hash. Blobs
+//! travel in parts (see [`InfoPart`]).
 //!
 //! Out of scope: the order of the messages and what follows from them (see `tracker::replication`),
 //! TLS, sockets and time.

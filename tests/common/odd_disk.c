@@ -1,10 +1,14 @@
 /* Below the folder ODD_DISK, system calls fail as on file systems that lack them. ODD_CALLS has an
-   entry CALL=ERRNO for each. The inode number of a file below ODD_DISK is the real one, plus the
-   length of the file ODD_INODES if there is one. */
+   entry CALL=ERRNO for each; with the number 0, the process is killed instead. A folder without any
+   rights of its owner cannot be opened, not even by root. The inode number of a file below ODD_DISK
+   is the real one, plus the length of the file ODD_INODES if there is one. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,10 +40,25 @@ static int fails(const char *call, int fd) {
     for (const char *at = calls; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : "") {
         if (strncmp(at, call, length) == 0 && at[length] == '=' && is_below(fd)) {
             errno = atoi(at + length + 1);
+            if (errno == 0) kill(getpid(), SIGKILL);
             return 1;
         }
     }
     return 0;
+}
+
+int open64(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    struct stat found;
+    if (starts_with_disk(path) && stat(path, &found) == 0 && S_ISDIR(found.st_mode)
+        && (found.st_mode & S_IRWXU) == 0) {
+        errno = EACCES;
+        return -1;
+    }
+    return REAL(open64)(path, flags, mode);
 }
 
 int fsync(int fd) {
@@ -52,6 +71,22 @@ int fsync(int fd) {
 int syncfs(int fd) { return fails("syncfs", fd) ? -1 : REAL(syncfs)(fd); }
 int fchmod(int fd, mode_t mode) { return fails("fchmod", fd) ? -1 : REAL(fchmod)(fd, mode); }
 int flock(int fd, int how) { return fails("flock", fd) ? -1 : REAL(flock)(fd, how); }
+
+int renameat(int old, const char *from, int new, const char *to) {
+    return fails("renameat", old) ? -1 : REAL(renameat)(old, from, new, to);
+}
+
+int renameat2(int old, const char *from, int new, const char *to, unsigned flags) {
+    return fails("renameat2", old) ? -1 : REAL(renameat2)(old, from, new, to, flags);
+}
+
+int linkat(int old, const char *from, int new, const char *to, int flags) {
+    return fails("linkat", old) ? -1 : REAL(linkat)(old, from, new, to, flags);
+}
+
+int unlinkat(int fd, const char *path, int flags) {
+    return fails("unlinkat", fd) ? -1 : REAL(unlinkat)(fd, path, flags);
+}
 
 int futimens(int fd, const struct timespec times[2]) {
     return fails("futimens", fd) ? -1 : REAL(futimens)(fd, times);

@@ -272,7 +272,7 @@ fn a_full_disk_fails_the_download_with_the_reason() {
 }
 
 /// A seed that serves eight pieces, and the others after a signal over `gate`.
-fn seed_in_two_parts(gate: Receiver<()>) -> SocketAddr {
+pub(crate) fn seed_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     let gate = Mutex::new(Some(gate));
     listen(&TORRENT, "seed", move |mut link, _| {
         let mut gate = gate.lock().unwrap().take();

@@ -3,13 +3,18 @@
 //! missing.
 
 use super::disk::leech_with_eight_pieces;
+use super::late::start_peer;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, serve_to};
 use crate::common::peer::{Peer, quoted};
+use crate::common::process::Process;
 use crate::common::sandbox::Sandbox;
+use pieceful::peer::{Deadlines, PeerError};
+use pieceful::storage::Destination;
+use pieceful::torrent::Metainfo;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file of the user that has the length of the share. Returns its content.
 fn write_own_file(path: &Path) -> Vec<u8> {
@@ -237,33 +242,86 @@ fn a_download_cancelled_right_after_the_start_leaves_no_file() {
     assert_eq!(names(&sandbox.path("leech")), left);
 }
 
+/// A seed with two shares of the same length: `x`, and another one that is called like the partial
+/// file of `x`. The leech has begun to download `x` and has stopped; then its partial file was
+/// removed.
+struct StoppedDownload {
+    sandbox: Sandbox,
+    files: [PathBuf; 2],
+    leech: Peer,
+    _running: (Process, Peer),
+}
+
+impl StoppedDownload {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let tracker = sandbox.tracker(&[]);
+        let files = ["x", "x.part"].map(|name| {
+            let random_seed = name.len() as u64;
+            sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
+        });
+        let mut seed = sandbox.peer("seed");
+        seed.run("send x");
+        seed.run("send x.part");
+        seed.kill();
+        let mut leech = sandbox.peer("leech");
+        leech.run("download ../seed/x.torrent");
+        leech.run("stop_share - x");
+        fs::remove_file(sandbox.path("leech/x.part")).unwrap();
+        let seed = sandbox.peer("seed");
+        Self {
+            sandbox,
+            files,
+            leech,
+            _running: (tracker, seed),
+        }
+    }
+
+    /// Downloads `x` and asserts that both files are whole.
+    fn assert_both_are_whole_after_the_next_download(mut self) {
+        self.leech.run("download ../seed/x.torrent");
+        self.leech.run("wait 30");
+        for file in &self.files {
+            let name = file.file_name().unwrap();
+            let copy = self.sandbox.path("leech").join(name);
+            assert!(
+                fs::read(copy).unwrap() == fs::read(file).unwrap(),
+                "{name:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_stopped_download_does_not_write_to_a_share_that_now_has_the_name_of_its_partial_file() {
-    let sandbox = Sandbox::new();
-    let tracker = sandbox.tracker(&[]);
-    // Both shares have the same length.
-    let [x, part] = ["x", "x.part"].map(|name| {
-        let random_seed = name.len() as u64;
-        sandbox.file(&format!("seed/{name}"), 300_000, random_seed)
-    });
-    let mut seed = sandbox.peer("seed");
-    seed.run("send x");
-    seed.run("send x.part");
-    seed.kill();
-    let mut leech = sandbox.peer("leech");
-    leech.run("download ../seed/x.torrent");
-    leech.run("stop_share - x");
-    fs::remove_file(sandbox.path("leech/x.part")).unwrap();
-    let seed = sandbox.peer("seed");
-    for torrent in ["x.part.torrent", "x.torrent"] {
-        leech.run(&format!("download ../seed/{torrent}"));
-        leech.run("wait 30");
-    }
-    for file in [&x, &part] {
-        let copy = sandbox.path("leech").join(file.file_name().unwrap());
-        assert!(fs::read(copy).unwrap() == fs::read(file).unwrap());
-    }
-    drop((tracker, seed));
+    let mut stopped = StoppedDownload::new();
+    stopped.leech.run("download ../seed/x.part.torrent");
+    stopped.leech.run("wait 30");
+    stopped.assert_both_are_whole_after_the_next_download();
+}
+
+#[test]
+fn a_stopped_download_does_not_write_to_a_former_share_with_the_name_of_its_partial_file() {
+    let mut stopped = StoppedDownload::new();
+    stopped.leech.run("download ../seed/x.part.torrent");
+    stopped.leech.run("wait 30");
+    stopped.leech.run("stop_share - x.part");
+    // The stopped download is known from its record alone.
+    stopped.leech.end();
+    stopped.leech = stopped.sandbox.peer("leech");
+    stopped.assert_both_are_whole_after_the_next_download();
+}
+
+#[test]
+fn a_stopped_download_does_not_write_to_a_file_that_its_user_has_shared() {
+    let mut stopped = StoppedDownload::new();
+    let mine = stopped.sandbox.path("leech/x.part");
+    fs::copy(&stopped.files[1], mine).unwrap();
+    stopped.leech.end();
+    stopped.leech = stopped.sandbox.peer("leech");
+    stopped.leech.run("send x.part");
+    stopped.leech.run("stop_share - x.part");
+    stopped.assert_both_are_whole_after_the_next_download();
 }
 
 #[test]
@@ -277,6 +335,45 @@ fn a_cancel_removes_the_partial_file_although_the_final_name_is_taken() {
     first.run("cancel share");
     assert_eq!(names(&sandbox.path("leech")), ["copy"]);
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == mine);
+}
+
+#[test]
+fn a_cancel_that_could_not_remove_the_files_can_be_repeated() {
+    let sandbox = Sandbox::new();
+    let mut first = leech(&sandbox, "leech", &TORRENT);
+    // The download ends with an error, so that it does not hold the lock of its partial file.
+    write_own_file(&sandbox.path("leech/copy"));
+    let serving = serve_to(&first, &TORRENT, "source");
+    first.wait_for_state("share", "failed");
+    serving.join().unwrap();
+    let part = fs::File::open(sandbox.path("leech/copy.part")).unwrap();
+    part.lock().unwrap();
+    for _ in 0..2 {
+        first.assert_refused("cancel share", "storage", "in use by another download");
+        assert_eq!(names(&sandbox.path("leech")), ["copy", "copy.part"]);
+    }
+    drop(part);
+    first.run("cancel share");
+    assert_eq!(names(&sandbox.path("leech")), ["copy"]);
+    assert_eq!(first.run("status")["shares"].as_array().unwrap().len(), 0);
+    first.assert_refused("cancel share", "no-such-download", "share");
+}
+
+#[test]
+fn a_download_of_a_closed_run_that_cannot_be_started_leaves_no_file() {
+    let sandbox = Sandbox::new();
+    let peer = start_peer(&sandbox, false, Deadlines::default());
+    let info = Metainfo::parse(&TORRENT.bytes).unwrap().info().clone();
+    let place = Destination {
+        folder: sandbox.folder("out"),
+        name: "f".into(),
+    };
+    let refused = peer.fetch_in_closed_run(info, place);
+    assert!(
+        matches!(refused, Err(PeerError::Already { .. })),
+        "{refused:?}"
+    );
+    assert!(names(&sandbox.path("out")).is_empty());
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! File systems that lack system calls, as CIFS, sshfs, gocryptfs, FAT and NFS do.
 
 use crate::common::fake_peer::*;
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
+use crate::common::handmade_torrent::Torrent;
 use crate::common::log::wait_for_log_line;
 use crate::common::odd_disk::OddDisk;
-use crate::common::open_swarm::{TORRENT, assert_serves};
+use crate::common::open_swarm::{TORRENT, assert_serves, serve_to};
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::Output;
 use crate::common::sandbox::{Sandbox, bytes};
 use nix::errno::Errno;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 
 /// An entry of the list of failing calls.
 fn failing(call: &str, errno: Errno) -> String {
@@ -241,4 +244,99 @@ fn a_download_completes_where_inode_numbers_change() {
     disk.renumber();
     let output = download(&sandbox, &disk, "");
     assert_eq!(output.code, Some(0), "{output:?}");
+}
+
+#[test]
+fn a_download_waits_for_a_disk_whose_mount_point_may_not_be_opened() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    set_only_tracker(&sandbox, tracker_naming(&[]));
+    let shares = ["first", "second"].map(|name| Torrent::new(name, 100_000, 32_768, 1));
+    let mount_point = |share: &Torrent| disk.folder.join(format!("of-{}", share.name));
+    let mut peer = disk.peer(&sandbox, "peer", "");
+    for share in &shares {
+        fs::create_dir(mount_point(share)).unwrap();
+        let torrent = share.write(&sandbox, &format!("{}.torrent", share.name));
+        let place = quoted(&mount_point(share));
+        peer.run(&format!("download {} {place}", quoted(&torrent)));
+        peer.wait_for_download(&share.name, |download| download["state"] == "downloading");
+    }
+    peer.kill();
+    let set_mode = |share: &Torrent, mode| {
+        fs::set_permissions(mount_point(share), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Without the right to search in it, and with it.
+    set_mode(&shares[0], 0o011);
+    set_mode(&shares[1], 0);
+    let mut peer = disk.peer(&sandbox, "peer", "");
+    for share in &shares {
+        let waiting = peer.wait_for_download(&share.name, |found| !found["trouble"].is_null());
+        assert_eq!(waiting["state"], "downloading", "{waiting}");
+        let trouble = waiting["trouble"].as_str().unwrap();
+        for part in [
+            "cannot use the folder",
+            "Permission denied",
+            "mount its disk",
+        ] {
+            assert!(trouble.contains(part), "{trouble}");
+        }
+    }
+    // The second one is found by a look at all that wait, so the first one was looked for too.
+    for share in shares.iter().rev() {
+        let started = format!("{}: its files are there again", share.name);
+        assert_eq!(count_in_log(&peer, &started), 0);
+        assert_eq!(count_in_log(&peer, &format!("{}: waits", share.name)), 1);
+        set_mode(share, 0o755);
+        wait_for_log_line(&peer.log, &[&started]);
+        serve_to(&peer, share, &share.name).join().unwrap();
+        peer.wait_for_state(&share.name, "complete");
+    }
+}
+
+#[test]
+fn an_extension_that_a_crash_interrupts_between_two_steps_of_a_move_goes_on() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let _tracker = sandbox.tracker(&[]);
+    let _seed = seed(&sandbox);
+    let no_rename = failing("renameat2", Errno::EINVAL);
+    let no_link = [no_rename.clone(), failing("linkat", Errno::EPERM)].join(",");
+    let torrent = quoted(&sandbox.path("seed/set.torrent"));
+    let place = quoted(&disk.folder);
+    for (number, (calls, killed_at)) in [(&no_link, "renameat=0"), (&no_rename, "unlinkat=0")]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("peer-{number}");
+        let _ = fs::remove_dir_all(disk.folder.join("set"));
+        let mut peer = disk.peer(&sandbox, &name, "");
+        peer.run(&format!("download {torrent} {place} --only plain"));
+        peer.run("wait 30");
+        peer.end();
+        let mut peer = disk.peer(&sandbox, &name, &format!("{calls},{killed_at}"));
+        peer.process
+            .write_line(&format!("download {torrent} {place} --only sub/tool"));
+        peer.process.write_line("wait 60");
+        let (status, _) = peer.process.wait();
+        assert_eq!(status.signal(), Some(9), "{killed_at}");
+        let mut peer = disk.peer(&sandbox, &name, calls);
+        peer.wait_for_state("set", "complete");
+        peer.kill();
+        assert_eq!(
+            fs::read_dir(&disk.folder).unwrap().count(),
+            1,
+            "{killed_at}"
+        );
+        for name in ["set/sub/tool", "set/plain"] {
+            let (copy, original) = (disk.folder.join(name), sandbox.path("seed").join(name));
+            assert!(
+                fs::read(copy).unwrap() == fs::read(original).unwrap(),
+                "{killed_at}: {name}"
+            );
+        }
+    }
 }

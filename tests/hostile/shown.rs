@@ -1,9 +1,16 @@
-//! What a person sees of damaged records, and of files that are being checked.
+//! What a person sees of damaged records, of files that are being checked, and of downloads that
+//! fail.
 
+use super::disk::seed_in_two_parts;
+use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
+use crate::common::open_swarm::TORRENT;
+use crate::common::peer::quoted;
 use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
+use crate::common::terminal::Terminal;
 use crate::common::waiting::wait_until;
 use std::fs;
+use std::sync::mpsc::channel;
 
 #[test]
 fn damaged_files_in_the_state_folder_are_named_at_the_start_and_in_status() {
@@ -122,4 +129,24 @@ fn the_progress_of_a_check_is_shown() {
     );
     assert!(seen.is_sorted(), "{seen:?}");
     drop((seed, tracker));
+}
+
+#[test]
+fn a_download_that_fails_during_wait_is_shown_once() {
+    let sandbox = Sandbox::new();
+    let (go, gate) = channel();
+    set_only_tracker(&sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
+    let torrent = TORRENT.write(&sandbox, "share.torrent");
+    let mut person = Terminal::peer(&sandbox, "leech");
+    person.type_line(&format!("download {} copy", quoted(&torrent)));
+    person.press("wait\r");
+    person.wait_for_text("%");
+    fs::write(sandbox.path("leech/copy"), "a file of the person").unwrap();
+    go.send(()).unwrap();
+    person.wait_for_text("error: ");
+    person.wait_for_text("pieceful> ");
+    // A notice would be shown above this prompt at the latest.
+    person.type_line("help wait");
+    let screen = person.all_text();
+    assert_eq!(screen.matches("exists already").count(), 1, "{screen}");
 }

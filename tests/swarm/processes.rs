@@ -253,3 +253,53 @@ fn lines_pasted_at_the_prompt_all_run() {
         assert!(text.contains(expected), "{text}");
     }
 }
+
+#[test]
+fn peers_with_temporary_state_folders_continue_the_same_partial_file() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    sandbox.file("seed/f", 300_000, 1);
+    for (name, length) in [("set/a", 100_000), ("set/b", 300_000)] {
+        sandbox.file(&format!("seed/{name}"), length, 2);
+    }
+    let mut seed = sandbox.peer("seed");
+    seed.run("send f");
+    seed.run("send set");
+    seed.kill();
+    let folder = sandbox.folder("leech");
+    let info = sandbox.tracker_info();
+    let download = |patience: &str| {
+        let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+        arguments.extend(["-c", "download ../seed/f.torrent"]);
+        arguments.extend(["-c", "download ../seed/set.torrent --only b"]);
+        arguments.extend(["-c", patience]);
+        run(&folder, &arguments, "")
+    };
+    let names = || {
+        let entries = fs::read_dir(&folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    let mut before = Vec::new();
+    for start in 0..3 {
+        let output = download("wait 0.1");
+        assert!(output.stderr.contains("not complete"), "{output:?}");
+        if start == 0 {
+            before = names();
+            assert_eq!(before.len(), 3, "{before:?}");
+        }
+        assert_eq!(names(), before);
+    }
+    let _seed = sandbox.peer("seed");
+    let output = download("wait 60");
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let complete = names();
+    assert_eq!(complete.len(), 3, "{complete:?}");
+    assert_eq!(complete[1..], ["f", "set"]);
+    for name in ["f", "set/b"] {
+        let original = sandbox.path("seed").join(name);
+        assert!(fs::read(folder.join(name)).unwrap() == fs::read(original).unwrap());
+    }
+}

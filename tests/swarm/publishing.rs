@@ -231,6 +231,14 @@ fn a_copy_has_the_times_of_the_original_and_they_do_not_count_as_a_change() {
     assert_eq!(status["shares"][0]["trouble"], Value::Null, "{status}");
     let log = fs::read_to_string(&leech.log).unwrap();
     assert!(!log.contains("checking it"), "{log}");
+    // A magnet link does not have the times. The peers that have them send them.
+    let mut other = sandbox.peer("other");
+    let hash = sent["info_hash"].as_str().unwrap();
+    other.run(&format!("download 'magnet:?xt=urn:btih:{hash}'"));
+    other.run("wait 60");
+    for ((name, _), time) in files.iter().zip(times) {
+        assert_eq!(time_of(&sandbox.path("other").join(name)), time, "{name}");
+    }
     // The times are not part of the content.
     set_time(&sandbox.path("seed/set/a"), 5);
     let again = sandbox

@@ -122,7 +122,7 @@ fn address_and_service() -> [Arg; 8] {
             .help("The address line of this tracker in TRACKER_INFO, counted from 1 [default: 1]"),
         option("listen", "ADDR")
             .value_parser(value_parser!(HostPort))
-            .help("HOST:PORT to listen on instead of the address in that line; port 0 means any free port"),
+            .help("HOST:PORT to listen on instead of this tracker's address in TRACKER_INFO; port 0 means any free port"),
         path_option("data", "DIR")
             .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary folder]"),
         path_option("cluster", "FILE")
@@ -152,7 +152,7 @@ fn data() -> [Arg; 6] {
             .help("Write a backup of the running tracker of --data to FILE, which contains secret keys, and exit"),
         path_option("restore", "FILE")
             .conflicts_with_all(["expect", "dump"])
-            .help("Start from a backup; the tracker serves once it has caught up with another one"),
+            .help("Start from a backup; before the tracker serves, it catches up with another tracker"),
         flag("alone")
             .conflicts_with_all(["expect", "dump", "backup"])
             .help("Serve at once; use it only if no other tracker has newer data"),

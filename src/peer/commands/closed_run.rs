@@ -5,7 +5,7 @@ use crate::peer::{
     DownloadState, OpenFiles, Peer, PeerError, RecordedPlace, TransferPlan, check_unused,
     download_state,
 };
-use crate::storage::{Destination, DownloadMode, FileLayout, RecordKind, Store};
+use crate::storage::{Destination, Download, DownloadMode, FileLayout, RecordKind, Store};
 use crate::torrent::{Info, InfoHash, Metainfo};
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -55,17 +55,29 @@ impl Peer {
     pub fn fetch_in_closed_run(&self, info: Info, place: Destination) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
         check_unused(&self.transfers, info.info_hash(), &place, false)?;
-        let recorded = RecordedPlace::in_closed_run(info.info_hash(), &place);
-        let mode = DownloadMode::New;
-        let download = recorded.open(&self.transfers, &layout, &place, &mode)?;
-        download.make_files()?;
+        let (recorded, mode) = (RecordedPlace::in_closed_run(), DownloadMode::New);
+        let download = Arc::new(recorded.open(&self.transfers, &layout, &place, &mode)?);
+        let started = self.start_in_closed_run(info, place, Arc::clone(&download));
+        if started.is_err() {
+            download.undo();
+        }
+        started
+    }
+
+    fn start_in_closed_run(
+        &self,
+        info: Info,
+        place: Destination,
+        download: Arc<Download>,
+    ) -> Result<(), PeerError> {
         let kind = RecordKind::Download(place);
+        download.make_files()?;
         let plan = TransferPlan {
             partial: Some(download.partial_name().to_owned()),
             ..TransferPlan::in_closed_run(Metainfo::new(info, Vec::new()), kind)
         };
         let transfer = self.new_transfer(plan)?;
-        self.start_transfer(transfer, OpenFiles::Partial(Arc::new(download)), |_| Ok(()))
+        self.start_transfer(transfer, OpenFiles::Partial(download), |_| Ok(()))
     }
 
     /// Adds owners of a share.

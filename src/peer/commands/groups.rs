@@ -347,17 +347,14 @@ impl Peer {
 
     fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
         let is_complete = transfer.wait_until_finished().was_complete();
-        if is_complete {
-            stop_complete(transfer);
-        } else {
+        if !is_complete {
             transfer.fail(DOWNLOAD_ENDED);
+            return self.forget_unfinished(transfer);
         }
+        stop_complete(transfer);
         self.transfers
             .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
-        match is_complete {
-            true => Ok(self.context.records.remove(transfer.info_hash())?),
-            false => Ok(transfer.record_as_stopped()?),
-        }
+        Ok(self.context.records.remove(transfer.info_hash())?)
     }
 
     /// The membership of the user who is logged in.

@@ -28,16 +28,18 @@ impl Peer {
         let whole = matches!(files, OpenFiles::Whole(_));
         let is_new = transfer.set_files(files);
         debug_assert!(is_new, "it is not a download that can be cancelled");
-        if let Err(error) = save(&transfer) {
-            self.transfers.forget(&entry);
-            return Err(error);
-        }
-        if !whole {
+        let begun = save(&transfer).and_then(|()| {
+            if whole {
+                transfer.begin(PieceSet::full(transfer.info().lengths()), true);
+                return Ok(());
+            }
             let nothing = PieceSet::empty(transfer.info().lengths());
-            let begun = transfer.check_and_begin(nothing, false);
-            return begun.map_err(PeerError::Thread);
+            let begun = Arc::clone(&transfer).check_and_begin(nothing, false);
+            begun.map_err(PeerError::Thread)
+        });
+        if begun.is_err() {
+            self.transfers.forget(&entry);
         }
-        transfer.begin(PieceSet::full(transfer.info().lengths()), true);
-        Ok(())
+        begun
     }
 }

@@ -4,8 +4,9 @@
 //! `groups` ends the shares of groups, because it also asks their catalogue.
 
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
-use crate::storage::{RecordKind, remove_parts_file};
+use crate::storage::{RecordError, RecordKind, remove_parts_file};
 use crate::swarm::Phase;
+use std::sync::Arc;
 
 /// The reason that links and status show.
 const SHARING_STOPPED: &str = "its sharing was stopped here";
@@ -78,19 +79,24 @@ impl Peer {
         // From now on nothing opens the files again.
         let download = transfer.cancel_files();
         transfer.fail(CANCELLED);
-        let was_there = self.transfers.forget(entry);
         // If the files cannot be removed now, the next start does not resume the download.
-        if let Err(error) = transfer.record_as_stopped() {
+        if let Err(error) = self.forget_unfinished(transfer) {
             log::warn!("{}: {error}", transfer.name());
+            self.transfers.forget(entry);
         }
         transfer.wait_for_workers();
-        match download {
-            Some(download) => download.discard()?,
-            None => transfer.discard_closed()?,
-        }
+        let discarded = match download {
+            Some(download) => download.discard(),
+            None => transfer.discard_closed(),
+        };
         // The records go last, so that files that cannot be removed stay recorded.
-        self.remove_records(entry)?;
-        Ok(was_there)
+        let removed = discarded.map_err(PeerError::from);
+        let removed = removed.and_then(|()| self.remove_records(entry));
+        if removed.is_err() {
+            // It can be cancelled again, unless another download of the share is here meanwhile.
+            let _ = self.transfers.enter(entry.clone());
+        }
+        removed.map(|()| true)
     }
 
     fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
@@ -106,9 +112,8 @@ impl Peer {
             transfer.wait_for_workers();
         }
         if !is_complete {
-            let was_there = self.transfers.forget(entry);
-            transfer.record_as_stopped()?;
-            return Ok(was_there);
+            self.forget_unfinished(transfer)?;
+            return Ok(true);
         }
         let was_there = self.forget(entry)?;
         if let RecordKind::Download(place) = &transfer.plan.kind
@@ -119,6 +124,26 @@ impl Peer {
         Ok(was_there)
     }
 
+    /// Removes an unfinished download from the map. Records it as stopped first, so that no other
+    /// download can take the name of its partial file in between.
+    pub(super) fn forget_unfinished(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
+        let is_known = match transfer.record_as_stopped() {
+            // The thread that starts it has not recorded it yet.
+            Err(RecordError::Unknown(_)) => false,
+            recorded => recorded.map(|()| true)?,
+        };
+        self.transfers
+            .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
+        if is_known {
+            return Ok(());
+        }
+        match transfer.record_as_stopped() {
+            // That thread sees that the download has ended, and records nothing.
+            Err(RecordError::Unknown(_)) => Ok(()),
+            recorded => Ok(recorded?),
+        }
+    }
+
     /// Removes an entry from the map and deletes its records. Returns whether it was in the map.
     fn forget(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let was_there = self.transfers.forget(entry);
@@ -126,7 +151,11 @@ impl Peer {
         Ok(was_there)
     }
 
+    /// Deletes the records of an entry, unless another entry of the share has replaced it.
     fn remove_records(&self, entry: &SwarmEntry) -> Result<(), PeerError> {
+        if self.transfers.entry(entry.info_hash()).is_some() {
+            return Ok(());
+        }
         let records = &self.context.records;
         records.remove(entry.info_hash())?;
         records.remove_magnet(entry.info_hash())?;

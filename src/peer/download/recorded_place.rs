@@ -10,12 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What the records say about a share at a place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RecordedPlace {
     /// The partial file of an unfinished download.
     partial: Option<String>,
     /// Whether a record has the share at this place.
     is_recorded: bool,
+    /// Whether the records outlive this process.
+    are_kept: bool,
 }
 
 impl RecordedPlace {
@@ -29,6 +31,7 @@ impl RecordedPlace {
         let record = transfers.context.records.find(info_hash);
         let record = record.filter(|record| record.kind == RecordKind::Download(place.clone()));
         Self {
+            are_kept: transfers.context.records.are_kept(),
             is_recorded: record.is_some(),
             partial: record
                 .filter(|record| !matches!(record.state, RecordState::Complete { .. }))
@@ -36,14 +39,12 @@ impl RecordedPlace {
         }
     }
 
-    /// For a closed run, which has no records: an earlier run may have left a partial file with the
-    /// info-hash in its name. It is continued.
-    pub(crate) fn in_closed_run(info_hash: InfoHash, place: &Destination) -> Self {
-        let name = place.partial_name_with_hash(info_hash);
-        let is_there = place.folder.join(&name).symlink_metadata().is_ok();
+    /// For a closed run, which has no records.
+    pub(crate) fn in_closed_run() -> Self {
         Self {
-            partial: is_there.then_some(name),
+            partial: None,
             is_recorded: false,
+            are_kept: false,
         }
     }
 
@@ -52,6 +53,7 @@ impl RecordedPlace {
         let is_recorded = transfer.plan.kind == RecordKind::Download(place.clone());
         let is_continued = is_recorded && !is_complete;
         Self {
+            are_kept: transfer.context.records.are_kept(),
             is_recorded,
             partial: transfer.plan.partial.clone().filter(|_| is_continued),
         }
@@ -73,6 +75,7 @@ impl RecordedPlace {
                 partial,
                 is_recorded: self.is_recorded,
                 is_used: &is_used,
+                are_kept: self.are_kept,
             };
             Download::open(layout.clone(), place, mode.clone(), recorded)
         };

@@ -41,8 +41,12 @@ struct State {
 enum KnownTimes {
     #[default]
     Unknown,
-    /// Some have arrived from other peers.
-    Partly(Vec<Option<i64>>),
+    /// Some have arrived from other peers. `missing` is the number of those that have not, so that
+    /// a message costs no more than its length, however many files there are.
+    Partly {
+        times: Vec<Option<i64>>,
+        missing: usize,
+    },
     Known(ModifiedTimes),
 }
 
@@ -94,7 +98,7 @@ impl TransferFiles {
     pub(super) fn times(&self) -> Option<ModifiedTimes> {
         match &lock(&self.state).times {
             KnownTimes::Known(times) => Some(times.clone()),
-            KnownTimes::Unknown | KnownTimes::Partly(_) => None,
+            KnownTimes::Unknown | KnownTimes::Partly { .. } => None,
         }
     }
 
@@ -102,21 +106,33 @@ impl TransferFiles {
     /// several times, the first one counts.
     pub(super) fn add_times(&self, info: &Info, first: usize, times: &[i64]) {
         let mut state = lock(&self.state);
-        let mut known = match std::mem::take(&mut state.times) {
-            KnownTimes::Unknown => vec![None; info.files().len()],
-            KnownTimes::Partly(known) => known,
+        let (mut known, mut missing) = match std::mem::take(&mut state.times) {
+            KnownTimes::Unknown => {
+                let files = info.files().len();
+                (vec![None; files], files)
+            }
+            KnownTimes::Partly { times, missing } => (times, missing),
             all @ KnownTimes::Known(_) => {
                 state.times = all;
                 return;
             }
         };
         for (place, time) in known.iter_mut().skip(first).zip(times) {
-            place.get_or_insert(*time);
+            if place.is_none() {
+                *place = Some(*time);
+                missing = missing.saturating_sub(1);
+            }
         }
-        let all: Option<Vec<i64>> = known.iter().copied().collect();
-        state.times = match all.and_then(|all| ModifiedTimes::new(all, info)) {
-            Some(times) => KnownTimes::Known(times),
-            None => KnownTimes::Partly(known),
+        if missing == 0 {
+            let all = known.iter().copied().flatten().collect();
+            if let Some(times) = ModifiedTimes::new(all, info) {
+                state.times = KnownTimes::Known(times);
+                return;
+            }
+        }
+        state.times = KnownTimes::Partly {
+            times: known,
+            missing,
         };
     }
 

@@ -5,9 +5,11 @@ use crate::storage::{Record, RecordError, RecordState, UnfinishedRecord};
 use crate::swarm::Phase;
 
 impl Transfer {
-    /// Writes the first record of a transfer.
+    /// Writes the first record of a transfer. Its paths were free, or its user has allowed to
+    /// replace what is there. So no stopped download continues into them any more.
     pub(crate) fn create_record(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
+        records.claim(self.info_hash(), &self.paths())?;
         records.save(&self.to_record(), &self.plan.metainfo)
     }
 

@@ -1,12 +1,16 @@
-//! The modification times of the files of a group's share.
+//! The modification times of the files of a share.
 //!
-//! They are not part of the info dictionary, so that equal content has one info-hash. A member that
-//! knows them sends them once on each link to a member that understands the message. A download
-//! sets them on its files when it is complete. In open swarms only the `.torrent` has the times:
-//! anybody may take part there.
+//! They are not part of the info dictionary, so that equal content has one info-hash. A peer that
+//! knows them sends them once on each link to a peer that names the message in its handshake. A
+//! download sets them on its files when it is complete.
+//!
+//! In groups, members exchange them. In public open swarms, only a peer that does not know them
+//! asks for them: its download comes from a magnet link, or from a `.torrent` without times.
+//! Anybody may answer there, so a time must be between 1970 and now. A private torrent has them in
+//! its `.torrent` or not at all.
 
 use super::transfer::Transfer;
-use crate::peer::TIMES_ID;
+use crate::peer::{TIMES_ID, now_ms};
 use crate::swarm::LinkId;
 use crate::wire::peer::PeerMessage;
 use crate::wire::times::TimesMessage;
@@ -14,7 +18,13 @@ use crate::wire::times::TimesMessage;
 impl Transfer {
     /// The id of the message in our extension handshake, if this transfer uses it.
     pub(super) fn own_times_id(&self) -> Option<u8> {
-        self.plan.group.is_some().then_some(TIMES_ID)
+        let is_of_group = self.plan.group.is_some();
+        let asks = is_of_group || self.exchanges_times() && self.files.times().is_none();
+        asks.then_some(TIMES_ID)
+    }
+
+    fn exchanges_times(&self) -> bool {
+        self.plan.group.is_some() || self.plan.exchanges_peers()
     }
 
     /// The id that the other side has given to the message, if it has given one.
@@ -24,7 +34,7 @@ impl Transfer {
 
     /// Sends all times, if this peer knows them.
     pub(super) fn send_times(&self, link: LinkId, id: u8) {
-        let times = self.files.times().filter(|_| self.plan.group.is_some());
+        let times = self.files.times().filter(|_| self.exchanges_times());
         let (Some(times), Some(link)) = (times, self.link(link)) else {
             return;
         };
@@ -35,13 +45,39 @@ impl Transfer {
         link.send(messages);
     }
 
-    /// Takes the times of some files from another member. A message that is not valid is ignored.
+    /// Takes the times of some files from another peer. A message that is not valid is ignored.
     pub(super) fn take_times(&self, payload: &[u8]) {
-        if self.plan.group.is_some()
+        if self.exchanges_times()
             && let Some(message) = TimesMessage::parse(payload)
             && let Ok(first) = usize::try_from(message.first)
+            && self.trusts(&message.times)
         {
             self.files.add_times(self.info(), first, &message.times);
+        }
+    }
+
+    /// Members of a group are trusted. In an open swarm, times count only for a download that is
+    /// not complete, and only if they are past.
+    fn trusts(&self, times: &[i64]) -> bool {
+        self.plan.group.is_some() || !self.phase().was_complete() && are_past(times, now_ms())
+    }
+}
+
+/// Whether all these times, in nanoseconds since 1970, are between 1970 and now.
+fn are_past(times: &[i64], now_ms: u64) -> bool {
+    let until = i64::try_from(now_ms.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
+    times.iter().all(|time| (0..=until).contains(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_past;
+
+    #[test]
+    fn a_stranger_cannot_send_times_before_1970_or_in_the_future() {
+        assert!(are_past(&[0, 5_000_000], 5));
+        for time in [-1, 5_000_001, i64::MIN, i64::MAX] {
+            assert!(!are_past(&[0, time], 5), "{time}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::transfer::Transfer;
 use crate::storage::{
     Destination, Download, Record, RecordKind, RecordState, RenameSteps, StoreError,
-    remove_parts_file, undo_steps,
+    remove_parts_file, undo_moves, undo_steps,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,10 +31,7 @@ impl Transfer {
         let RecordKind::Download(place) = &self.plan.kind else {
             return;
         };
-        let may_be_renamed = !self.plan.replaces && !self.plan.extends;
-        let is_there = self.has_partial_files(place)
-            || may_be_renamed && place.path().symlink_metadata().is_ok();
-        if !is_there || !self.decide(|core, now| core.on_files_found(now)) {
+        if !self.are_files_there(place) || !self.decide(|core, now| core.on_files_found(now)) {
             return;
         }
         log::info!("{}: its files are there again", self.name());
@@ -42,6 +39,16 @@ impl Transfer {
         if let Err(error) = self.resume(RecordState::Partial) {
             self.fail(&format!("cannot start a thread: {error}"));
         }
+    }
+
+    /// Whether it can be resumed without waiting again at once.
+    fn are_files_there(&self, place: &Destination) -> bool {
+        let may_be_renamed = !self.plan.replaces && !self.plan.extends;
+        if may_be_renamed && place.path().symlink_metadata().is_ok() {
+            return true;
+        }
+        let opened = self.plan.open_download(self.info(), place);
+        !opened.is_err_and(|error| error.is_absence())
     }
 
     /// Whether its partial file or folder exists.
@@ -75,7 +82,11 @@ impl Transfer {
         let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
             return Ok(());
         };
-        if undo_steps(place, partial, self.info().layout(), &steps)? {
+        let undone = match self.plan.extends {
+            true => undo_moves(&self.plan.layout(self.info()), place, partial)?,
+            false => undo_steps(place, partial, self.info().layout(), &steps)?,
+        };
+        if undone {
             self.forget_steps();
         }
         Ok(())

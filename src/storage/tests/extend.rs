@@ -2,12 +2,17 @@
 
 use crate::storage::destination::MAX_NAME_LENGTH;
 use crate::storage::parts_file;
-use crate::storage::testing::{Sample, destination, finish, open_recorded, paths_below, sample};
+use crate::storage::testing::{
+    Sample, destination, finish, open_recorded, paths_below, sample, share,
+};
 use crate::storage::verify::verify;
-use crate::storage::{Destination, Download, DownloadMode, FileLayout, Store, StoreError};
+use crate::storage::{
+    Destination, Download, DownloadMode, FileLayout, Store, StoreError, undo_moves,
+};
 use crate::torrent::{Info, PieceSet, Selection};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
@@ -181,6 +186,45 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
         assert_eq!(paths.len(), 7, "{paths:?}");
         assert!(paths.iter().all(|path| path.starts_with('x')), "{paths:?}");
     }
+}
+
+#[test]
+fn a_crash_between_two_steps_of_one_move_leaves_nothing_in_the_way() {
+    let sample = sample();
+    let layout = FileLayout::all(Arc::clone(&sample.info));
+    let make: [fn(&Path, &Path); 3] = [
+        |_, _| {},
+        |_, to| fs::write(to, "").unwrap(),
+        |from, to| fs::hard_link(from, to).unwrap(),
+    ];
+    for (number, interrupted) in make.into_iter().enumerate() {
+        let target = tempfile::tempdir().unwrap();
+        let destination = finished(&sample, &target);
+        let undo = || undo_moves(&layout, &destination, "x.part").unwrap();
+        assert!(!undo(), "there is no partial folder");
+        let download = extended(&sample, &destination).unwrap();
+        download.write(0, &[&sample.bytes]).unwrap();
+        drop(download);
+        for file in ["empty", "sub/big"] {
+            let to = destination.path().join(file);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            interrupted(&target.path().join("x.part").join(file), &to);
+        }
+        assert!(undo());
+        let download = extended(&sample, &destination).unwrap();
+        assert!(good(download.store()).is_full(), "{number}");
+        finish(download).unwrap();
+        assert_eq!(paths_below(target.path()).len(), 7, "{number}");
+        assert!(good(&share(&sample.info, &destination.path())).is_full());
+    }
+    // A file of others stays.
+    let target = tempfile::tempdir().unwrap();
+    let destination = finished(&sample, &target);
+    drop(extended(&sample, &destination).unwrap());
+    let mine = destination.path().join("empty");
+    fs::write(&mine, "mine").unwrap();
+    assert!(undo_moves(&layout, &destination, "x.part").unwrap());
+    assert_eq!(fs::read(&mine).unwrap(), b"mine");
 }
 
 #[test]

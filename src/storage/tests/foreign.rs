@@ -139,6 +139,91 @@ fn nothing_is_begun_if_all_names_are_taken_used_or_locked() {
     assert_eq!(paths_below(target.path()).len(), 2);
 }
 
+/// A download of a peer whose records end with it.
+fn without_records(layout: FileLayout, destination: &Destination) -> Result<Download, StoreError> {
+    let recorded = RecordedFiles {
+        are_kept: false,
+        ..RecordedFiles::NONE
+    };
+    Download::open(layout, destination, DownloadMode::New, recorded)
+}
+
+#[test]
+fn without_lasting_records_what_has_the_name_with_the_info_hash_is_continued() {
+    let info = file_of(b"content");
+    let with_hash = format!("x.{}.part", info.info_hash());
+    type Prepare<'a> = &'a dyn Fn(&Path);
+    let table: [(Prepare<'_>, &str, bool); 8] = [
+        (&|_| {}, &with_hash, true),
+        (&|part| fs::write(part, "").unwrap(), &with_hash, false),
+        (
+            &|part| fs::write(part, "CONTENT").unwrap(),
+            &with_hash,
+            false,
+        ),
+        (&|part| fs::write(part, "short").unwrap(), "x.part", true),
+        (&|part| fs::create_dir(part).unwrap(), "x.part", true),
+        (&|part| symlink("nowhere", part).unwrap(), "x.part", true),
+        (
+            &|part| symlink(part.with_file_name("other"), part).unwrap(),
+            "x.part",
+            true,
+        ),
+        (
+            &|part| fs::hard_link(part.with_file_name("other"), part).unwrap(),
+            "x.part",
+            true,
+        ),
+    ];
+    for (number, (prepare, expected, is_new)) in table.into_iter().enumerate() {
+        let target = tempfile::tempdir().unwrap();
+        fs::write(target.path().join("other"), "content").unwrap();
+        prepare(&target.path().join(&with_hash));
+        let before = paths_below(target.path());
+        let layout = || FileLayout::all(Arc::clone(&info));
+        let place = destination(&target, "x");
+        let open = || without_records(layout(), &place).unwrap();
+        let download = open();
+        assert_eq!(download.partial_name(), expected, "{number}");
+        download.undo();
+        assert_eq!(paths_below(target.path()), before, "{number}");
+        drop(download);
+        let download = open();
+        download.make_files().unwrap();
+        assert!(matches!(
+            without_records(layout(), &place),
+            Err(StoreError::InUse(_))
+        ));
+        let in_use = new(&info, &place);
+        assert!(matches!(in_use, Err(StoreError::InUse(_))), "{number}");
+        download.discard().unwrap();
+        assert_eq!(paths_below(target.path()) == before, is_new, "{number}");
+    }
+}
+
+#[test]
+fn without_lasting_records_a_folder_and_its_parts_file_are_continued() {
+    let Sample { info, bytes, .. } = sample();
+    let target = tempfile::tempdir().unwrap();
+    let place = destination(&target, "x");
+    let chosen = Selection::of(&info, &["sub/big".parse().unwrap()]).unwrap();
+    let chosen = Arc::new(chosen);
+    let open = || {
+        let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&chosen));
+        let download = without_records(layout, &place).unwrap();
+        download.make_files().unwrap();
+        download
+    };
+    open().write(0, &[&bytes]).unwrap();
+    let before = paths_below(target.path());
+    assert_eq!(before.len(), 4, "{before:?}");
+    let download = open();
+    assert_eq!(paths_below(target.path()), before);
+    let mut read = vec![0; 256 << 10];
+    download.store().read(0, &mut read).unwrap();
+    assert!(read == bytes[..256 << 10]);
+}
+
 #[test]
 fn a_parts_file_that_no_record_names_is_not_written() {
     let Sample { info, .. } = sample();

@@ -93,11 +93,14 @@ fn a_replaced_folder_is_not_put_back_over_something_else() {
         "{refused}"
     );
     assert_eq!(paths_below(target.path()), before);
-    // On a disk that is not mounted, there is nothing to undo.
+    // On a disk that is not mounted, there is nothing to undo, even if its folder is gone.
     let other = tempfile::tempdir().unwrap();
     let place = destination(&other, "x");
-    assert!(!undo_steps(&place, PARTIAL, Layout::Folder, &noted).unwrap());
+    let undo = || undo_steps(&place, PARTIAL, Layout::Folder, &noted).unwrap();
+    assert!(!undo());
     assert!(paths_below(other.path()).is_empty());
+    other.close().unwrap();
+    assert!(!undo());
 }
 
 #[test]

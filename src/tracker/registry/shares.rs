@@ -140,7 +140,7 @@ impl Registry {
         groups.find(|group| self.role(*group, account) >= GroupRole::Member)
     }
 
-    /// Whether `account` published a listed share of the swarm.
+    /// Whether `account` published a share of the swarm that is not withdrawn.
     pub fn is_publisher(&self, account: RowId, info_hash: InfoHash) -> bool {
         let shares = self.index.catalogue.of_swarm(&info_hash);
         let mut shares = shares.filter_map(|id| self.share_row(id));

@@ -74,9 +74,9 @@ pub enum AccessAnswer {
     Decisions {
         /// The decisions.
         page: ListPage<DecisionEntry>,
-        /// The decisions that the peer has received after it has read all pages. The peer stores
-        /// the value of the first page. It sends this value when it lists decisions the next time,
-        /// so that it does not receive the same decisions again.
+        /// The decisions in all pages of this list, and the earlier ones. After the peer has read
+        /// all pages, it stores the value of the first page. It sends this value when it lists
+        /// decisions the next time, so that it does not receive the same decisions again.
         seen: SeenDecisions,
     },
 }

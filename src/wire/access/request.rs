@@ -484,7 +484,8 @@ impl AccessRequest {
         }
     }
 
-    /// Whether it is a part of an upload that only a tracker with the earlier parts can use.
+    /// Whether the request carries a part of an info dictionary other than the first part. Only a
+    /// tracker that has the earlier parts can use it.
     pub fn is_later_part(&self) -> bool {
         matches!(self, Self::Publish { part, .. } if part.offset() > 0)
     }

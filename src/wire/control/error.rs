@@ -14,7 +14,7 @@ pub enum ControlError {
     /// Bencode, but not a dictionary.
     #[error("the control message is not a dictionary")]
     NoDictionary,
-    /// The other side sends no messages of this kind.
+    /// A kind of message that does not exist, or that this side never receives.
     #[error("unknown kind of control message: {0:?}")]
     UnknownType(String),
     /// A required key is missing.

@@ -24,12 +24,12 @@ enum Mutation {
 /// A command to a tracker. If it is repeated under the same row ids, even at another tracker, it is
 /// one write.
 pub(crate) struct Command {
-    run: Box<Run>,
+    operation: Box<Operation>,
     /// Whether a peer that receives no reply repeats the command.
     pub(crate) is_repeatable: bool,
 }
 
-type Run = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
+type Operation = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
 
 impl Command {
     /// Makes the update of the command, or renews its receipt if the command was already executed.
@@ -44,7 +44,7 @@ impl Command {
         if registry.receipt(receipt).is_some() {
             return registry.renew_receipt(receipt, expires, now);
         }
-        let update = (self.run)(registry, ids, now)?;
+        let update = (self.operation)(registry, ids, now)?;
         registry.with_receipt(update, receipt, expires, now)
     }
 }
@@ -232,16 +232,16 @@ impl World {
                 self.network.swap_remove(message);
             }
             15 | 38 | 39 if !self.unanswered.is_empty() => self.repeat_command(at)?,
-            _ => self.operate(at)?,
+            _ => self.execute_random_command(at)?,
         }
         Ok(())
     }
 
-    /// Executes a random operation. Most are refused by some rule. Sometimes the reply is lost.
-    fn operate(&mut self, at: usize) -> Result<(), String> {
+    /// Executes a random command. Most are refused by some rule. Sometimes the reply is lost.
+    fn execute_random_command(&mut self, at: usize) -> Result<(), String> {
         let (ids, receipt, now) = ((self.id(), self.id()), self.id(), self.clock(at));
         let registry = &self.trackers[at].registry;
-        let command = Self::operation(&mut self.rng, registry, ids.0);
+        let command = Self::random_command(&mut self.rng, registry, ids.0);
         let Ok(update) = command.run(registry, ids, receipt, now) else {
             return Ok(());
         };
@@ -281,8 +281,12 @@ impl World {
         self.acknowledge(at, receipt, update)
     }
 
-    /// A random operation on a registry. If there is no account, it acts for `unknown_account`.
-    pub(crate) fn operation(rng: &mut Rng, registry: &Registry, unknown_account: RowId) -> Command {
+    /// A random command to a registry. It is by `unknown_account` if there is no account.
+    pub(crate) fn random_command(
+        rng: &mut Rng,
+        registry: &Registry,
+        unknown_account: RowId,
+    ) -> Command {
         let accounts = registry.accounts(None, 99).items;
         let groups = registry.groups(None, None, 99).items;
         let (actor, user) = match (rng.choice(&accounts), rng.choice(&accounts)) {
@@ -291,7 +295,7 @@ impl World {
         };
         let group = rng.choice(&groups).map(|it| it.label.clone());
         let group = group.unwrap_or(label("none"));
-        // Most operations of owners are tried as the owner. Otherwise few of them would succeed.
+        // Operations that only owners may do are mostly done by the owner, so that some succeed.
         let owner = registry
             .group_id(&group)
             .ok()
@@ -314,7 +318,7 @@ impl World {
         let code = CodeHash([rng.u8(..6); 32]);
         let (name_number, group_name) = (rng.u8(..3), *rng.choice(&GROUPS).unwrap());
         let kind = rng.u8(..24);
-        let run: Box<Run> = match kind {
+        let operation: Box<Operation> = match kind {
             0 => Box::new(move |it, (id, _), now| it.create_account(new(id), now)),
             2 => Box::new(move |it, (id, _), now| {
                 it.change_password(actor, password(&format!("{id}")), now)
@@ -353,7 +357,7 @@ impl World {
             _ => Box::new(move |it, _, now| it.remove_member(acting_owner, &group, &member, now)),
         };
         Command {
-            run,
+            operation,
             is_repeatable: kind != 5,
         }
     }

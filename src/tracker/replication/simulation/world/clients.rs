@@ -45,7 +45,7 @@ impl World {
                 return Ok(());
             };
             let registry: &Registry = Replica::registry(replica);
-            let command = RegistryWorld::operation(&mut self.rng, registry, id);
+            let command = RegistryWorld::random_command(&mut self.rng, registry, id);
             if command.run(registry, ids, receipt, wall).is_err() {
                 continue;
             }
