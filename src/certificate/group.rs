@@ -31,8 +31,8 @@ use std::time::Duration;
 
 /// The DNS name of leaves that are valid for every torrent of their group.
 const ANY_TORRENT: &str = "*";
-/// How long before it is issued a leaf begins to be valid. This is for machines whose clocks are
-/// behind.
+/// A leaf is valid from this long before the moment at which it is issued. So machines whose clocks
+/// are behind accept it too.
 const BACKDATED: Duration = Duration::from_secs(3_600);
 /// Longest name, in characters (RFC 5280, appendix A.1, `ub-common-name`).
 const MAX_NAME_LENGTH: usize = 64;
@@ -51,7 +51,7 @@ pub struct GroupCertificate {
     der: CertificateDer<'static>,
     subject: Vec<u8>,
     roots: Arc<RootCertStore>,
-    clients: Arc<dyn ClientCertVerifier>,
+    client_verifier: Arc<dyn ClientCertVerifier>,
 }
 
 /// A member, as described by its certificate.
@@ -252,13 +252,14 @@ impl GroupCertificate {
         let added = roots.add(der.clone());
         added.map_err(|_| CertificateError::Certificate)?;
         let (roots, provider) = (Arc::new(roots), Arc::new(default_provider()));
-        let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider);
-        let clients = clients.build().map_err(|_| CertificateError::Certificate)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider);
+        let verifier = verifier.build();
+        let client_verifier = verifier.map_err(|_| CertificateError::Certificate)?;
         Ok(Self {
             der,
             subject,
             roots,
-            clients,
+            client_verifier,
         })
     }
 
@@ -284,7 +285,10 @@ impl GroupCertificate {
         let der = CertificateDer::from(leaf);
         let time = UnixTime::since_unix_epoch(now);
         let verified = match usage {
-            Use::Client => self.clients.verify_client_cert(&der, &[], time).map(|_| ()),
+            Use::Client => {
+                let verified = self.client_verifier.verify_client_cert(&der, &[], time);
+                verified.map(|_| ())
+            }
             Use::Server => {
                 let algorithms = default_provider().signature_verification_algorithms;
                 ParsedCertificate::try_from(&der).and_then(|leaf| {

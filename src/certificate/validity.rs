@@ -43,20 +43,25 @@ impl Date {
         let (era, day) = (days / 146_097, days % 146_097);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
-        let march = (5 * day + 2) / 153;
-        let month = if march < 10 { march + 3 } else { march - 9 };
+        let months_since_march = (5 * day + 2) / 153;
+        let month = match months_since_march {
+            0..10 => months_since_march + 3,
+            _ => months_since_march - 9,
+        };
         let year = era * 400 + year + u64::from(month <= 2);
-        (year, month, day - (153 * march + 2) / 5 + 1)
+        (year, month, day - (153 * months_since_march + 2) / 5 + 1)
     }
 
     fn from_civil(year: u64, month: u64, day: u64, second: u64) -> Option<Self> {
         let shifted = year.checked_sub(u64::from(month <= 2))?;
-        let march = (month + 9) % 12;
+        let months_since_march = (month + 9) % 12;
         let (era, in_era) = (shifted / 400, shifted % 400);
-        let days = in_era * 365 + in_era / 4 - in_era / 100 + (153 * march + 2) / 5 + day;
+        let days = in_era * 365 + in_era / 4 - in_era / 100;
+        let days = days + (153 * months_since_march + 2) / 5 + day;
         let days = (era * 146_097 + days).checked_sub(719_469)?;
         let date = Self(days * DAY + second);
-        // A day that the month does not have becomes a day of the next month.
+        // A day that the month does not have, such as 31 April, has become a day of the next month.
+        // It is refused.
         (date.civil() == (year, month, day)).then_some(date)
     }
 

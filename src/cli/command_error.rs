@@ -35,7 +35,10 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "several-shares",
         "several shares have that name; use the info-hash instead",
     ),
-    ("already", "this peer shares or downloads it already"),
+    (
+        "already",
+        "this peer shares or downloads the file or folder already, in another place or way",
+    ),
     ("bad-torrent", "the .torrent is malformed or unsafe"),
     ("nothing-chosen", "no file of the torrent matches --only"),
     (
@@ -144,7 +147,8 @@ pub(super) enum Prospect {
     Never,
     /// It can succeed: nothing was reachable, or the tracker cannot answer now.
     TryAgain,
-    /// It need not be tried again: what it asks for was done before, or goes on.
+    /// It need not be tried again: what it asks for goes on, or was done before, perhaps in another
+    /// place or way.
     NothingToDo,
 }
 

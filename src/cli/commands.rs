@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_read_anywhere_in_the_line() {
+    fn options_are_read_anywhere_in_the_line() {
         let leave = |end| {
             let group = "lab".parse().unwrap();
             Command::Account(AccountCommand::LeaveGroup { group, end })

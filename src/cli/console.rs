@@ -66,7 +66,7 @@ enum ConsoleError {
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error("{0}")]
-    NoPassword(String),
+    NoUsablePassword(String),
     #[error(transparent)]
     Refused(#[from] AccessRefusal),
 }
@@ -269,7 +269,7 @@ fn password(lines: &InputLines, user: &UserName) -> Result<Password, ConsoleErro
     let first = read_password(lines, &format!("password for {user}: "))?;
     first.check_new()?;
     if lines.can_ask() && read_password(lines, "the same password again: ")? != first {
-        return Err(ConsoleError::NoPassword(
+        return Err(ConsoleError::NoUsablePassword(
             CommandError::PasswordsDiffer.to_string(),
         ));
     }
@@ -279,7 +279,7 @@ fn password(lines: &InputLines, user: &UserName) -> Result<Password, ConsoleErro
 fn read_password(lines: &InputLines, question: &str) -> Result<Password, ConsoleError> {
     match lines.ask_hidden(question) {
         NextInput::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
-        _ => Err(ConsoleError::NoPassword(
+        _ => Err(ConsoleError::NoUsablePassword(
             CommandError::NoPassword.to_string(),
         )),
     }

@@ -44,7 +44,8 @@ pub(super) enum AccountOutcome {
     /// `login`.
     LoggedIn {
         user: Label,
-        /// Decisions about the user's requests that this peer has not shown yet.
+        /// What this peer has not shown yet: decisions about the user, and requests to join groups
+        /// of the user.
         news: Vec<DecisionEntry>,
     },
     /// `logout`. If `at_trackers` is `false`, the login has ended at this peer only.

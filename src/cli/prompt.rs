@@ -55,7 +55,7 @@ pub(super) struct InputLines {
 pub(super) struct Greeting {
     /// Shown once, when the process is in the foreground.
     pub(super) text: &'static str,
-    /// Shown above the prompt. Without it, no prompt is shown.
+    /// Shown above the prompt. `None`: there is no prompt, only the text.
     pub(super) notices: Option<Arc<Notices>>,
 }
 

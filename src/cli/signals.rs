@@ -1,10 +1,10 @@
 //! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully, a second one at once. At a
 //! prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
 //!
-//! A signal that the parent has ignored stays ignored: `nohup` ignores SIGHUP, and a shell without
-//! job control ignores SIGINT for what it starts in the background. In the second case, the process
-//! also ignores a SIGHUP that the system sends because of the terminal. Only a SIGHUP that another
-//! process has sent counts.
+//! A signal that is ignored when the process starts stays ignored. `nohup` starts a process that
+//! ignores SIGHUP. A shell without job control starts background processes that ignore SIGINT. A
+//! process that ignores SIGINT also ignores a SIGHUP that the system sends because of the terminal,
+//! but not a SIGHUP that another process sends.
 
 use super::exit::Exit;
 use crate::net::Stop;
@@ -184,7 +184,7 @@ fn is_of_terminal(signal: &siginfo) -> bool {
     is(signal, Signal::SIGHUP) && signal.ssi_code == SI_KERNEL
 }
 
-/// The signals handled here that the parent has ignored. `status` is the text of
+/// The signals handled here that are ignored at the start of the process. `status` is the text of
 /// `/proc/self/status`. If it has no usable mask, the result is empty.
 fn ignored(status: &str) -> SigSet {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_interrupt_ends_the_command_of_a_prompt_and_the_next_one_the_process() {
+    fn an_interrupt_ends_the_running_command_or_else_raises_the_stop_flag() {
         let signals = StopSignals::default();
         let interrupted = Arc::new(AtomicBool::new(false));
         let raised = Arc::clone(&interrupted);

@@ -223,12 +223,12 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
         ));
         return Ok(true);
     }
-    let good = match pieces {
+    let found = match pieces {
         1 => "its only piece is damaged".to_owned(),
         _ => format!("{} of {pieces} pieces are good", report.good.count()),
     };
     let path = path.display();
-    Err(format!("{path} does not match the torrent: {good}"))
+    Err(format!("{path} does not match the torrent: {found}"))
 }
 
 fn fault_line(file: &Path, fault: &FileFault) -> String {

@@ -39,8 +39,14 @@ struct Table {
     places: Places,
     /// When to look at which connection. Entries may be too early, and are then corrected.
     timers: BTreeSet<(Instant, u64)>,
-    /// Until when the event thread sleeps at most.
-    sleeps_until: Option<Instant>,
+    /// Whether a thread that sets an earlier deadline must wake the event thread.
+    event_thread: EventThread,
+}
+
+enum EventThread {
+    Awake,
+    /// Until this time at most. `None`: until it is woken.
+    Asleep(Option<Instant>),
 }
 
 struct Slot {
@@ -73,7 +79,7 @@ impl Connections {
                 slots: HashMap::new(),
                 places: Places::new(limits),
                 timers: BTreeSet::new(),
-                sleeps_until: None,
+                event_thread: EventThread::Awake,
             }),
             removed: Condvar::new(),
         })
@@ -187,12 +193,17 @@ impl Connections {
         overdue.into_iter().for_each(close);
     }
 
-    /// How long the event thread may sleep. `None`: until it is woken.
-    pub(super) fn time_left(&self) -> Option<Duration> {
+    /// How long the event thread, which calls this, may now sleep. `None`: until it is woken.
+    pub(super) fn fall_asleep(&self) -> Option<Duration> {
         let mut table = self.table();
         let first = table.timers.first().map(|(timer, _)| *timer);
-        table.sleeps_until = first;
+        table.event_thread = EventThread::Asleep(first);
         first.map(|first| first.saturating_duration_since(Instant::now()))
+    }
+
+    /// The event thread no longer sleeps. It looks at the deadlines before it sleeps again.
+    pub(super) fn wake_up(&self) {
+        self.table().event_thread = EventThread::Awake;
     }
 
     /// The session of a connection that was notified, if it waits. Otherwise it goes on once more
@@ -327,8 +338,10 @@ impl Connections {
         }
         if slot.timer.is_none_or(|timer| timer > until) {
             table.set_timer(number, until);
-            if table.sleeps_until.is_none_or(|wakes| wakes > until) {
-                table.sleeps_until = Some(until);
+            if let EventThread::Asleep(wakes) = &table.event_thread
+                && wakes.is_none_or(|wakes| wakes > until)
+            {
+                table.event_thread = EventThread::Awake;
                 self.waker.wake();
             }
         }

@@ -58,7 +58,9 @@ impl EventLoop {
         let connections = &dispatcher.connections;
         let (mut events, mut due) = ([EpollEvent::empty(); BATCH], Vec::new());
         while !connections.is_closed() {
-            let count = match connections.epoll.wait(&mut events, self.time_left()) {
+            let woken = connections.epoll.wait(&mut events, self.time_left());
+            connections.wake_up();
+            let count = match woken {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 // Only a wrong descriptor or address fails, and both are ours.
@@ -159,7 +161,7 @@ impl EventLoop {
         let pause = self
             .accepts_again
             .map(|at| at.saturating_duration_since(Instant::now()));
-        let left = self.dispatcher.connections.time_left();
+        let left = self.dispatcher.connections.fall_asleep();
         let left = [left, pause].into_iter().flatten().min();
         // Rounded up, so that the last millisecond is not a busy loop of zero waits.
         left.map_or(EpollTimeout::NONE, |left| {

@@ -98,7 +98,7 @@ impl Scenario {
     pub fn parse(text: &[u8]) -> Result<Self, ScenarioError> {
         let mut lines = ScenarioLines {
             rest: Some(text).filter(|text| !text.is_empty()),
-            number: 0,
+            line_number: 0,
         };
         let count = lines.count("owned files")?;
         let (mut owned, mut names) = (Vec::new(), HashSet::new());
@@ -128,11 +128,12 @@ impl Scenario {
     }
 }
 
-/// The lines of the file and the number of the current one.
+/// The lines of the file.
 struct ScenarioLines<'a> {
-    /// The text after the last line read; `None` at the end.
+    /// The text after the line that was read last; `None` at the end.
     rest: Option<&'a [u8]>,
-    number: usize,
+    /// The number of the line that was read last, from 1; 0 before the first line.
+    line_number: usize,
 }
 
 impl<'a> ScenarioLines<'a> {
@@ -144,21 +145,21 @@ impl<'a> ScenarioLines<'a> {
             None => (rest, None),
         };
         self.rest = after.filter(|after| !after.is_empty());
-        self.number += 1;
+        self.line_number += 1;
         Some(line.trim_ascii_end())
     }
 
     /// The next line; at the end of the file, an error that says what is `missing`.
     fn expect(&mut self, missing: impl FnOnce() -> String) -> Result<&'a [u8], ScenarioError> {
         self.next().ok_or_else(|| ScenarioError {
-            line: self.number + 1,
+            line: self.line_number + 1,
             defect: ScenarioDefect::Ends(missing()),
         })
     }
 
     fn error(&self, defect: ScenarioDefect) -> ScenarioError {
         ScenarioError {
-            line: self.number,
+            line: self.line_number,
             defect,
         }
     }

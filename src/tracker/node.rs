@@ -13,8 +13,9 @@
 use super::access::{AccessSettings, ControlSession, OperatorAccess, Registrar};
 use super::{
     AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedAddresses, NewKey,
-    NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, StoreOptions, TlsService,
-    TlsServing, Tracker, TrackerOptions, max_connections, numbers, serve_operator, serve_replica,
+    NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, StoreOptions, SwarmLimits,
+    TlsService, TlsServing, Tracker, TrackerOptions, max_connections, numbers, serve_operator,
+    serve_replica,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{ConnectionPurpose, Stop, TlsStream};
@@ -46,6 +47,8 @@ pub struct NodeOptions {
     pub access: AccessSettings,
     /// Whether it serves open swarms.
     pub open: bool,
+    /// The limits of open swarms.
+    pub limits: SwarmLimits,
     /// The most connections; `None` for as many as descriptors allow.
     pub max_connections: Option<usize>,
 }
@@ -70,7 +73,7 @@ impl Node {
         options: NodeOptions,
         introduce: impl FnOnce(SocketAddr, Fingerprint),
     ) -> Result<Self, NodeError> {
-        let (settings, open) = (options.access, options.open);
+        let (settings, open, limits) = (options.access, options.open, options.limits);
         let mut endpoint = options.endpoint;
         let backup = options.restore.map(|backup| {
             let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
@@ -115,6 +118,7 @@ impl Node {
             cluster: Some(Arc::clone(&store)),
             admission,
             stop: endpoint.stop.clone(),
+            limits,
             ..TrackerOptions::new(endpoint.listener)
         })?;
         let replicas = options.tracker_info.map(|info| {

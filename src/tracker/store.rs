@@ -29,7 +29,7 @@ use super::replication::{
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
-use crate::system::{recover, since_1970};
+use crate::system::{boot_clock, recover, since_1970};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::replica::{ReplicaMessage, TrackerNumber};
 use changes::ChangeQueue;
@@ -41,7 +41,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What is written to a replica connection.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl RegistryStore {
             },
             spare: fresh_origin(folder)?,
         };
-        let epoch = Instant::now();
+        let epoch = boot_clock();
         let registry = load(folder, stored)?;
         let replica = Replica::new(settings, registry, blobs, start, moment(epoch));
         let shared = Arc::new(SharedStore {
@@ -356,7 +356,8 @@ struct SharedStore {
     saves: Saves,
     changes: ChangeQueue,
     database: Database,
-    epoch: Instant,
+    /// The boot clock at the start.
+    epoch: Duration,
 }
 
 /// State behind the lock.
@@ -497,9 +498,9 @@ fn log_report(report: &Report) {
     }
 }
 
-fn moment(epoch: Instant) -> Moment {
+fn moment(epoch: Duration) -> Moment {
     Moment {
-        elapsed: epoch.elapsed(),
+        elapsed: boot_clock().saturating_sub(epoch),
         wall: since_1970(),
     }
 }

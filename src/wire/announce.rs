@@ -63,8 +63,8 @@ pub enum AnnounceEvent {
     Completed,
     /// The peer leaves the swarm.
     Stopped,
-    /// The peer has all that it wants, but not the whole torrent (BEP 21, "partial seeds"). This
-    /// program only sends this event. When it parses `paused`, the event is `None`.
+    /// The peer has all that it wants, but not the whole torrent (BEP 21, "partial seeds"). It is
+    /// encoded, but never parsed: `paused` in a query is read as `None`.
     Paused,
 }
 

@@ -24,7 +24,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-pub use error::ControlError;
+pub use error::{ControlError, SAME_VERSION};
 pub use limits::{MAX_FRAME, MAX_PAGE};
 pub use line::TextLine;
 pub use parts::{InfoAssembly, InfoPart, MAX_PART, PartError};
@@ -33,7 +33,7 @@ use super::compact::compact;
 use super::words::words;
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{MessageFields, parse, read_address, read_line, read_parsed, read_u63};
+pub(super) use fields::{MessageFields, parse, read_line, read_parsed, read_u63};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -135,10 +135,9 @@ pub enum RunAnswer {
     },
     /// The owners of a file.
     Owners {
-        /// The listening addresses of the other living clients that have the file, whole or in
-        /// part.
+        /// The listening addresses of the other living clients that have the file or download it.
         addresses: Vec<SocketAddr>,
-        /// The number of them that have the whole file.
+        /// The number of other living clients that have the whole file.
         whole: u32,
     },
     /// The tracker cannot carry out the request.
@@ -159,7 +158,7 @@ pub enum RunErrorKind {
     RunFull,
     /// The clients have been released. Reports are no longer accepted.
     RunStarted,
-    /// No living client has the file.
+    /// No living client has the file or downloads it.
     NoOwner,
     /// The tracker serves no closed run.
     NoRun,
@@ -315,24 +314,25 @@ impl RunNotice {
         let value = parse(body)?;
         let mut fields = MessageFields::new(&value)?;
         let kind = fields.text("type")?;
-        let mut answer = |answer: fn(&mut MessageFields<'_>) -> Result<RunAnswer, ControlError>| {
+        type ReadAnswer = fn(&mut MessageFields<'_>) -> Result<RunAnswer, ControlError>;
+        let mut answer_by = |read: ReadAnswer| {
             let id = fields.number("id")?;
-            let answer = answer(&mut fields)?;
+            let answer = read(&mut fields)?;
             Ok::<_, ControlError>(Self::Answer { id, answer })
         };
         let notice = match kind {
-            "ok" => answer(|_| Ok(RunAnswer::Ok))?,
-            "info" => answer(|fields| {
+            "ok" => answer_by(|_| Ok(RunAnswer::Ok))?,
+            "info" => answer_by(|fields| {
                 let part = fields.info_part()?;
                 Ok(RunAnswer::Info { part })
             })?,
-            "owners" => answer(|fields| {
+            "owners" => answer_by(|fields| {
                 Ok(RunAnswer::Owners {
                     addresses: fields.list("addresses", fields::read_address)?,
                     whole: fields.number("whole")?,
                 })
             })?,
-            "error" => answer(|fields| {
+            "error" => answer_by(|fields| {
                 Ok(RunAnswer::Error {
                     kind: fields.keyword("kind", RunErrorKind::parse)?,
                     message: fields.line("message")?,

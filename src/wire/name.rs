@@ -34,8 +34,8 @@ macro_rules! name {
                 &self.0
             }
 
-            /// Whether a new user or group may get this name. Earlier versions allowed names that
-            /// begin with `-`, so such a name is still valid elsewhere.
+            /// Checks that a new user or group may get this name. It must not begin with `-`.
+            /// Earlier versions allowed that, so users and groups with such names may exist.
             ///
             /// # Errors
             /// [`NameError::Dash`].
@@ -95,8 +95,8 @@ name! {
 }
 
 name! {
-    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. They are sorted like
-    /// values of [`UserName`].
+    /// The name of a group: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Case and sorting
+    /// are as for [`UserName`].
     GroupName
 }
 

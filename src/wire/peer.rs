@@ -259,7 +259,8 @@ impl PeerMessage<'_> {
 
 /// The header of a `piece` message. The block is sent after it.
 pub fn piece_header(ask: UncheckedBlock) -> [u8; PIECE_HEADER_LENGTH] {
-    let mut header = [id::PIECE; PIECE_HEADER_LENGTH];
+    let mut header = [0; PIECE_HEADER_LENGTH];
+    header[4] = id::PIECE;
     let numbers = [(0, 9 + ask.length), (5, ask.index), (9, ask.begin)];
     for (at, number) in numbers {
         header[at..at + 4].copy_from_slice(&number.to_be_bytes());

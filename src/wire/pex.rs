@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 
 /// The most contacts in each list of a sent message (BEP 11: 50 added and 50 dropped).
 pub const MAX_CONTACTS: usize = 50;
-/// The most contacts that are read from each list. The first message of a peer may have more than
-/// later ones. The rest is ignored.
+/// The most added contacts, and the most dropped contacts, that are read from a message. Further
+/// contacts are ignored. The limit is higher than [`MAX_CONTACTS`], because the first message of a
+/// peer may have more contacts than its later messages.
 const MAX_READ: usize = 100;
 
 /// The most bencode values in a message. The keys of BEP 11 are six strings; other clients may add

@@ -106,7 +106,7 @@ fn a_peer_that_lacks_others_hears_of_a_new_one() {
     let address: SocketAddr = "127.0.0.1:7002".parse().unwrap();
     let expected = NewPeers {
         info_hash,
-        addresses: vec![address],
+        addresses: [address].into_iter().collect(),
     };
     assert_eq!(hint.swarms, [expected]);
 }

@@ -6,7 +6,7 @@ use crate::wire::HostPort;
 use clap::{ArgMatches, Command};
 use std::path::PathBuf;
 
-/// The arguments of a check. They are those of the peer that is to work.
+/// The arguments of `doctor`: those of the peer that is checked, and `--json`.
 #[derive(Debug)]
 pub(in crate::cli) struct DoctorArguments {
     /// The address that the peer listens on.

@@ -32,7 +32,7 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) name: String,
     /// The number of worker threads.
     pub(in crate::cli) threads: usize,
-    /// The largest number of links of a download.
+    /// The largest number of links of one share.
     pub(in crate::cli) max_peers: usize,
     /// Limits of rate and memory.
     pub(in crate::cli) limits: Limits,
@@ -144,7 +144,7 @@ fn examples() -> String {
          Commands (blanks separate words; quotes and backslash as in sh; # begins a comment line):\n{commands}\n\n\
          With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
          {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
-         \"copies\":1 after ok means that only one of several trackers has stored it so far; the others copy it when they are back.\n\
+         \"copies\":1 after ok means that only one of several trackers has stored the change so far; the others copy it when they are back.\n\
          Ctrl-C ends the peer gracefully, a second Ctrl-C at once. Exit codes: 0 all commands succeeded; 1 a command \
          failed; 2 wrong usage; 130 ended by a second Ctrl-C."
     )

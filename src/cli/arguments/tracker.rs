@@ -2,7 +2,7 @@
 
 use super::options::{flag, log_level, log_option, option, path, path_option};
 use crate::cli::values;
-use crate::tracker::Registration;
+use crate::tracker::{Registration, SwarmLimits};
 use crate::wire::HostPort;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use log::LevelFilter;
@@ -57,6 +57,8 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) registration: Registration,
     /// The lifetime of a member's certificate.
     pub(in crate::cli) certificate_life: Duration,
+    /// The limits of open swarms.
+    pub(in crate::cli) limits: SwarmLimits,
     /// The most connections; `None` for as many as descriptors allow.
     pub(in crate::cli) max_connections: Option<usize>,
 }
@@ -87,6 +89,7 @@ pub(super) fn definition() -> Command {
         .after_help(HELP)
         .args(address_and_service())
         .args(data())
+        .args(open_swarms())
         .args(run())
         .arg(log_option())
 }
@@ -122,7 +125,7 @@ fn address_and_service() -> [Arg; 8] {
             .help("The address line of this tracker in TRACKER_INFO, counted from 1 [default: 1]"),
         option("listen", "ADDR")
             .value_parser(value_parser!(HostPort))
-            .help("HOST:PORT to listen on instead of the address in that line; port 0 means any free port"),
+            .help("HOST:PORT to listen on instead of this tracker's address in TRACKER_INFO; port 0 means any free port"),
         path_option("data", "DIR")
             .help("The state folder [default: $XDG_DATA_HOME/pieceful/tracker-PORT; with port 0 a temporary folder]"),
         path_option("cluster", "FILE")
@@ -152,7 +155,7 @@ fn data() -> [Arg; 6] {
             .help("Write a backup of the running tracker of --data to FILE, which contains secret keys, and exit"),
         path_option("restore", "FILE")
             .conflicts_with_all(["expect", "dump"])
-            .help("Start from a backup; the tracker serves once it has caught up with another one"),
+            .help("Start from a backup; before the tracker serves, it catches up with another tracker"),
         flag("alone")
             .conflicts_with_all(["expect", "dump", "backup"])
             .help("Serve at once; use it only if no other tracker has newer data"),
@@ -164,6 +167,60 @@ fn data() -> [Arg; 6] {
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
             .help("Compare the state folders of two stopped trackers, print each difference, and exit"),
     ]
+}
+
+/// The limits of open swarms.
+fn open_swarms() -> [Arg; 4] {
+    let limit = |name: &'static str, most, default: &'static str, help: &'static str| {
+        option(name, "N")
+            .default_value(default)
+            .value_parser(values::count(most))
+            .help(help)
+    };
+    [
+        limit(
+            "max-peers",
+            100_000_000,
+            "2000000",
+            "The most peers of all open swarms; each takes about 64 bytes of memory",
+        ),
+        limit(
+            "max-swarm-peers",
+            10_000_000,
+            "200000",
+            "The most peers of one open swarm; in a full one, those of the address with the most peers give way",
+        ),
+        limit(
+            "max-address-peers",
+            10_000_000,
+            "2000",
+            "The most peers of one address in one open swarm",
+        ),
+        limit(
+            "max-answer-peers",
+            200,
+            "4",
+            "The most peers of one address in one answer, except the address that asks",
+        ),
+    ]
+}
+
+fn limits(matches: &ArgMatches) -> SwarmLimits {
+    let default = SwarmLimits::default();
+    let limit = |name, default| matches.get_one(name).copied().unwrap_or(default);
+    SwarmLimits {
+        peers: limit("max-peers", default.peers),
+        peers_per_swarm: limit("max-swarm-peers", default.peers_per_swarm),
+        peers_per_swarm_and_address: limit(
+            "max-address-peers",
+            default.peers_per_swarm_and_address,
+        ),
+        peers_per_answer_and_address: limit(
+            "max-answer-peers",
+            default.peers_per_answer_and_address,
+        ),
+        ..default
+    }
 }
 
 /// The options about connections, announces and closed runs.
@@ -220,6 +277,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .get_one("certificate-life")
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
+            limits: limits(matches),
             max_connections: matches.get_one("max-connections").copied(),
         },
         maintenance: maintenance(matches),
@@ -274,6 +332,7 @@ mod tests {
             (false, Duration::from_secs(20), LevelFilter::Info)
         );
         assert_eq!(plain.closed_run, None);
+        assert_eq!(plain.service.limits, SwarmLimits::default());
         assert_eq!(
             (
                 plain.service.registration,
@@ -307,6 +366,16 @@ mod tests {
             (run.expect.get(), run.wait),
             (12, Duration::from_millis(2500))
         );
+        let limited =
+            "tracker --max-peers 9 --max-swarm-peers 7 --max-address-peers 5 --max-answer-peers 3";
+        let limits = SwarmLimits {
+            peers: 9,
+            peers_per_swarm: 7,
+            peers_per_swarm_and_address: 5,
+            peers_per_answer_and_address: 3,
+            ..SwarmLimits::default()
+        };
+        assert_eq!(tracker(limited).service.limits, limits);
         let closed = tracker("tracker --registration closed --data d --dump");
         assert_eq!(
             (closed.service.registration, closed.maintenance),

@@ -1,4 +1,4 @@
-//! The arguments and flags of one command, as typed.
+//! The arguments and options of one command, as typed.
 
 use super::command::{DownloadSource, OPEN_SWARMS};
 use crate::cli::command_error::CommandError;
@@ -11,36 +11,36 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The flags of a line, each with its value; the value of a flag without one is empty.
-pub(super) type GivenFlags = Vec<(&'static str, String)>;
+/// The options of a line, each with its value; the value of an option without one is empty.
+pub(super) type GivenOptions = Vec<(&'static str, String)>;
 
-/// The arguments and flags as typed. [`CommandEntry::read`](super::CommandEntry) checks their
+/// The arguments and options as typed. [`CommandEntry::read`](super::CommandEntry) checks their
 /// number.
 pub(super) struct CommandWords<'a> {
     words: &'a [String],
-    flags: &'a GivenFlags,
+    options: &'a GivenOptions,
     usage: String,
 }
 
 impl<'a> CommandWords<'a> {
     /// The words typed for a command with this usage.
-    pub(super) fn new(words: &'a [String], flags: &'a GivenFlags, usage: String) -> Self {
+    pub(super) fn new(words: &'a [String], options: &'a GivenOptions, usage: String) -> Self {
         Self {
             words,
-            flags,
+            options,
             usage,
         }
     }
 
-    /// The value of a flag; `None` if the flag was not typed.
-    pub(super) fn flag(&self, name: &str) -> Option<&str> {
-        let found = self.flags.iter().find(|(flag, _)| *flag == name);
+    /// The value of an option; `None` if the option was not typed.
+    pub(super) fn option(&self, name: &str) -> Option<&str> {
+        let found = self.options.iter().find(|(option, _)| *option == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Whether the flag was typed.
-    pub(super) fn has_flag(&self, flag: &str) -> bool {
-        self.flag(flag).is_some()
+    /// Whether the option was typed.
+    pub(super) fn has_option(&self, option: &str) -> bool {
+        self.option(option).is_some()
     }
 
     /// The argument at this position, if there is one; it may be empty.
@@ -80,15 +80,18 @@ impl<'a> CommandWords<'a> {
         })
     }
 
-    /// The flags of `download`.
+    /// The options of `download`.
     pub(super) fn file_choice(&self) -> Result<FileChoice, CommandError> {
-        let patterns = self.flags.iter().filter(|(flag, _)| *flag == "--only");
+        let patterns = self
+            .options
+            .iter()
+            .filter(|(option, _)| *option == "--only");
         let only = patterns.map(|(_, pattern)| pattern.parse().map(FilePattern::Path));
         let only = only.collect::<Result<_, GlobError>>();
         Ok(FileChoice {
             only: only.map_err(|error| self.error(error.to_string()))?,
-            sequential: self.has_flag("--sequential"),
-            force: self.has_flag("--force"),
+            sequential: self.has_option("--sequential"),
+            force: self.has_option("--force"),
         })
     }
 
@@ -127,7 +130,7 @@ impl<'a> CommandWords<'a> {
 
     /// The value of `--invite`, if it was typed.
     pub(super) fn invite(&self) -> Result<Option<ShortText>, CommandError> {
-        let code = self.flag("--invite");
+        let code = self.option("--invite");
         let invite = code.map(ShortText::new);
         match invite {
             Some(None) => Err(self.error(

@@ -1,7 +1,7 @@
 //! One command of the table: its name and arguments, its help, and how its arguments are read.
 
 use super::command::Command;
-use super::command_words::{CommandWords, GivenFlags};
+use super::command_words::{CommandWords, GivenOptions};
 use super::nearest::nearest;
 use crate::cli::command_error::CommandError;
 use crate::cli::escape::escape;
@@ -13,8 +13,8 @@ pub(in crate::cli) struct CommandEntry {
     pub(in crate::cli) name: &'static str,
     /// The arguments in their order: required ones first.
     pub(in crate::cli) arguments: &'static [Argument],
-    /// The flags, allowed anywhere after the name.
-    pub(in crate::cli) flags: &'static [Flag],
+    /// The options, allowed anywhere after the name.
+    pub(in crate::cli) options: &'static [CommandOption],
     /// One line of help.
     pub(in crate::cli) summary: &'static str,
     /// The rest of the help, with an example.
@@ -33,15 +33,15 @@ pub(in crate::cli) struct Argument {
 
 /// A word such as `--force` that changes what a command does.
 #[derive(Debug)]
-pub(in crate::cli) struct Flag {
+pub(in crate::cli) struct CommandOption {
     /// As it is typed.
     pub(in crate::cli) name: &'static str,
     /// The name of the value that must follow, if there is one.
     pub(in crate::cli) value: Option<&'static str>,
 }
 
-/// The flag of every command that shows its help. Usage lines leave it out.
-const HELP: Flag = flag("--help", None);
+/// The option of every command that shows its help. Usage lines leave it out.
+const HELP: CommandOption = option("--help", None);
 
 /// What an argument names; completion depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(in crate::cli) enum ArgumentKind {
 }
 
 impl CommandEntry {
-    /// The command with its arguments and flags, as help shows it.
+    /// The command with its arguments and options, as help shows it.
     pub(in crate::cli) fn usage(&self) -> String {
         let mut usage = self.name.to_owned();
         for Argument { name, required, .. } in self.arguments {
@@ -78,7 +78,7 @@ impl CommandEntry {
             };
             usage.push_str(&word);
         }
-        for Flag { name, value } in self.flags {
+        for CommandOption { name, value } in self.options {
             let value = value.map_or_else(String::new, |value| format!(" {value}"));
             usage.push_str(&format!(" [{name}{value}]"));
         }
@@ -87,8 +87,8 @@ impl CommandEntry {
 
     /// Reads the words after the command's name.
     pub(super) fn read(&self, words: &[String]) -> Result<Command, CommandError> {
-        let (words, flags) = self.split_flags(words)?;
-        if flags.iter().any(|(flag, _)| *flag == HELP.name) {
+        let (words, options) = self.split_options(words)?;
+        if options.iter().any(|(option, _)| *option == HELP.name) {
             return Ok(Command::Help(Some(self.name.to_owned())));
         }
         let required_count = self
@@ -100,7 +100,7 @@ impl CommandEntry {
             .arguments
             .get(words.len())
             .filter(|_| words.len() < required_count);
-        let words = CommandWords::new(&words, &flags, self.usage());
+        let words = CommandWords::new(&words, &options, self.usage());
         match (missing, words.get(self.arguments.len())) {
             (Some(missing), _) => Err(words.error(format!("{} is missing", missing.name))),
             // The message does not quote the word: it may be part of a password.
@@ -112,13 +112,13 @@ impl CommandEntry {
         }
     }
 
-    /// Splits the words into arguments and flags. A word that begins with `--` is a flag, up to the
-    /// word `--`.
-    pub(super) fn split_flags(
+    /// Splits the words into arguments and options. A word that begins with `--` is an option, if
+    /// there is no word `--` before it.
+    pub(super) fn split_options(
         &self,
         words: &[String],
-    ) -> Result<(Vec<String>, GivenFlags), CommandError> {
-        let (mut rest, mut flags) = (Vec::new(), GivenFlags::new());
+    ) -> Result<(Vec<String>, GivenOptions), CommandError> {
+        let (mut rest, mut options) = (Vec::new(), GivenOptions::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
             if word == "--" {
@@ -128,21 +128,21 @@ impl CommandEntry {
                     Some((name, value)) => (name, Some(value.to_owned())),
                     None => (word.as_str(), None),
                 };
-                let mut known = self.flags.iter().chain([&HELP]);
-                let flag = known.find(|flag| flag.name == name);
-                let flag = flag.ok_or_else(|| self.error(self.no_such_option(name)))?;
+                let mut known = self.options.iter().chain([&HELP]);
+                let option = known.find(|option| option.name == name);
+                let option = option.ok_or_else(|| self.error(self.no_such_option(name)))?;
                 let mut next = || words.next().filter(|next| !next.starts_with("--")).cloned();
-                let value = match flag.value {
+                let value = match option.value {
                     Some(_) => value.or_else(&mut next).ok_or("needs a value"),
                     None => value.map_or(Ok(String::new()), |_| Err("takes no value")),
                 };
-                let wrong = |what| self.error(format!("{} {what}", flag.name));
-                flags.push((flag.name, value.map_err(wrong)?));
+                let wrong = |what| self.error(format!("{} {what}", option.name));
+                options.push((option.name, value.map_err(wrong)?));
             } else {
                 rest.push(word.clone());
             }
         }
-        Ok((rest, flags))
+        Ok((rest, options))
     }
 
     /// The number of words that are arguments, even if some of the options are wrong.
@@ -153,12 +153,12 @@ impl CommandEntry {
             if word == "--" {
                 return count + words.len();
             }
-            let meant = nearest(word, self.flags.iter().map(|flag| flag.name));
-            let mut flags = self.flags.iter();
+            let meant = nearest(word, self.options.iter().map(|option| option.name));
+            let mut options = self.options.iter();
             if !word.starts_with("--") {
                 count += 1;
             } else if !word.contains('=')
-                && flags.any(|flag| Some(flag.name) == meant && flag.value.is_some())
+                && options.any(|option| Some(option.name) == meant && option.value.is_some())
             {
                 // The value of the option.
                 words.next();
@@ -178,7 +178,7 @@ impl CommandEntry {
                 (format!("option {}", escape(&word)), "a name")
             }
         };
-        let known = self.flags.iter().chain([&HELP]).map(|flag| flag.name);
+        let known = self.options.iter().chain([&HELP]).map(|option| option.name);
         match nearest(word, known) {
             Some(nearest) => format!("{name} has no {shown}, the nearest is {nearest}"),
             None => {
@@ -217,7 +217,7 @@ pub(super) const fn optional(name: &'static str, kind: ArgumentKind) -> Argument
     }
 }
 
-/// A flag, and the name of its value if it has one.
-pub(super) const fn flag(name: &'static str, value: Option<&'static str>) -> Flag {
-    Flag { name, value }
+/// An option, and the name of its value if it has one.
+pub(super) const fn option(name: &'static str, value: Option<&'static str>) -> CommandOption {
+    CommandOption { name, value }
 }

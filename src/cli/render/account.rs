@@ -24,7 +24,7 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
         AccountOutcome::LoggedOut { user, at_trackers } => vec![match at_trackers {
             true => format!("logged out {user}"),
             false => format!(
-                "logged out {user} at this peer; no tracker has confirmed it; without that the trackers end the login within 12 hours"
+                "logged out {user} at this peer; no tracker has confirmed it, so trackers accept the login for up to 12 more hours"
             ),
         }],
         AccountOutcome::Groups { groups, news } => {

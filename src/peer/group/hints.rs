@@ -62,7 +62,7 @@ impl<'a> HintReader<'a> {
             if let Some(transfer) = transfer
                 && transfer.plan.group.as_ref().is_some_and(is_of_user)
             {
-                transfer.add_peers(addresses);
+                transfer.add_peers(addresses.iter().collect());
             }
         }
         if hint.has_news {

@@ -19,9 +19,9 @@ use crate::system::cause;
 use crate::tracker::closed_run::no_run;
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest, AccessRequestMessage,
-    MAX_FIRST_FRAME, MAX_FRAME,
+    MAX_FIRST_FRAME, MAX_FRAME, PROTOCOL, SAME_VERSION,
 };
-use crate::wire::control::TextLine;
+use crate::wire::control::{ControlError, TextLine};
 use crate::wire::frame::{self, FrameError};
 use std::io;
 use std::net::SocketAddr;
@@ -170,7 +170,7 @@ impl ControlSession {
             }
             Err(error) => {
                 log::info!("bytes from {} are not a request: {error}", self.from);
-                let reply = bad_request_reply(body, &error.to_string());
+                let reply = bad_request_reply(body, &error);
                 self.reply(&reply, Stage::Last)?;
                 Ok(None)
             }
@@ -319,20 +319,29 @@ fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
 }
 
 /// The reply to bytes that are not a request. The connection is closed after it.
-fn bad_request_reply(body: &[u8], error: &str) -> Vec<u8> {
+fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
     if let Some(answer) = no_run(body) {
         return answer;
     }
-    let result = Err(AccessRefusal {
-        kind: AccessErrorKind::BadRequest,
-        message: TextLine::new(&format!("this is not a request: {error}")),
-        retry_seconds: None,
-    });
-    AccessReplyMessage {
+    let (theirs, message) = match error {
+        ControlError::OtherProtocol { theirs, ours } => {
+            let message = format!(
+                "this tracker speaks version {ours} of the protocol, and the peer version \
+                 {theirs}; {SAME_VERSION}"
+            );
+            (*theirs, message)
+        }
+        error => (PROTOCOL, format!("this is not a request: {error}")),
+    };
+    let reply = AccessReplyMessage {
         id: 0,
         renewed: None,
         only_here: false,
-        result,
-    }
-    .encode()
+        result: Err(AccessRefusal {
+            kind: AccessErrorKind::BadRequest,
+            message: TextLine::new(&message),
+            retry_seconds: None,
+        }),
+    };
+    reply.encode_for(theirs)
 }

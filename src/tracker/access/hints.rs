@@ -287,7 +287,7 @@ impl Watch {
             let swarms = swarms.filter(|(it, _)| registry.group_for_swarm(account, *it).is_some());
             let swarms = swarms.map(|(info_hash, addresses)| NewPeers {
                 info_hash,
-                addresses,
+                addresses: addresses.into_iter().collect(),
             });
             Hint {
                 groups,

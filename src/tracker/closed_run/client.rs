@@ -6,7 +6,7 @@ use crate::wire::control::{InfoAssembly, InfoPart, RunErrorKind};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-/// Maximum number of files that one client may own, and that it may want.
+/// Maximum number of files that one client may own. It may want the same number of files.
 const MAX_FILES: usize = 100_000;
 
 /// State of a client, living or dead.
@@ -55,8 +55,8 @@ impl Client {
         }
     }
 
-    /// Whether it is alive and has that file, whole or in part.
-    pub(super) fn has(&self, info_hash: &InfoHash) -> bool {
+    /// Whether it is alive and has the file or downloads it.
+    pub(super) fn shares(&self, info_hash: &InfoHash) -> bool {
         self.connection.is_some()
             && (self.owned.contains(info_hash) || self.fetching.contains(info_hash))
     }

@@ -32,6 +32,6 @@ pub(super) fn out_of_order(ask: &RunRequest) -> Refused {
 }
 
 pub(super) fn not_wanted(name: &FileName) -> Refused {
-    let message = format!("{name} is not wanted, or has already ended");
+    let message = format!("{name} is not wanted, or is already complete or failed");
     (RunErrorKind::OutOfOrder, message)
 }

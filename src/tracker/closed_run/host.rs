@@ -43,7 +43,7 @@ pub struct RunHost {
     tracker: Tracker,
     stop: Stop,
     aborting: JoinHandle<()>,
-    _running: RunningFile,
+    _running_file: RunningFile,
 }
 
 impl RunHost {
@@ -56,7 +56,7 @@ impl RunHost {
         introduce: impl FnOnce(SocketAddr, Fingerprint),
     ) -> Result<Self, NodeError> {
         let endpoint = Endpoint::open(options.endpoint)?;
-        let running = RunningFile::create(&endpoint);
+        let running_file = RunningFile::create(&endpoint);
         let run = RunningRun::start(options.expected, options.wait);
         let run = Arc::new(run.map_err(NodeError::Thread)?);
         let (served_run, run_to_abort) = (Arc::clone(&run), Arc::clone(&run));
@@ -84,7 +84,7 @@ impl RunHost {
             tracker,
             stop,
             aborting: aborting.map_err(NodeError::Thread)?,
-            _running: running,
+            _running_file: running_file,
         })
     }
 

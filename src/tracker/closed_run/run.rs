@@ -36,7 +36,7 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub const NO_LIVING_OWNER: &str = "no living owner";
 
 /// Maximum number of failures sent to the clients. The outcome contains all.
-const MAX_REPORTED: usize = 100;
+const MAX_SENT_FAILURES: usize = 100;
 
 /// State of a closed run.
 #[derive(Debug)]
@@ -306,7 +306,11 @@ impl ClosedRun {
     ) -> Result<RunAnswer, Refused> {
         let no_owner = || (RunErrorKind::NoOwner, NO_LIVING_OWNER.to_owned());
         let info_hash = self.files.info_hash(name).ok_or_else(no_owner)?;
-        if !self.clients.values().any(|client| client.has(&info_hash)) {
+        if !self
+            .clients
+            .values()
+            .any(|client| client.shares(&info_hash))
+        {
             return Err(no_owner());
         }
         let info = self.files.info(&info_hash).ok_or_else(no_owner)?;
@@ -316,15 +320,16 @@ impl ClosedRun {
         Ok(RunAnswer::Info { part })
     }
 
-    /// Addresses of clients that have the file. Those with the whole file come first. Each client's
-    /// list starts with the next higher number, so that not all clients ask the same owner first.
+    /// Addresses of the other clients that have the file or download it. Those with the whole file
+    /// come first. Otherwise the order is by number, starting after the number of the client that
+    /// asks, so that not all clients ask the same owner first.
     fn owners(&self, number: ClientNumber, info_hash: InfoHash) -> RunAnswer {
         use std::ops::Bound::{Excluded, Unbounded};
         let after = self.clients.range((Excluded(number), Unbounded));
         let others = after.chain(self.clients.range(..number));
         let living = others
             .map(|(_, client)| client)
-            .filter(|client| client.has(&info_hash));
+            .filter(|client| client.shares(&info_hash));
         let (whole, partial): (Vec<&Client>, Vec<&Client>) =
             living.partition(|client| client.owned.contains(&info_hash));
         let addresses = whole.iter().chain(&partial).take(MAX_PAGE);
@@ -384,7 +389,11 @@ impl ClosedRun {
         let numbers_are_certain = self.clients.keys().all(|number| number.get() <= expected);
         let absent = (1..=expected).filter_map(NonZeroU32::new);
         let absent = absent.filter(|number| !self.clients.contains_key(number));
-        let max_named = if numbers_are_certain { MAX_REPORTED } else { 0 };
+        let max_named = if numbers_are_certain {
+            MAX_SENT_FAILURES
+        } else {
+            0
+        };
         for number in absent.take(max_named) {
             self.failures
                 .push(TextLine::new(&format!("client {number} {late}")));
@@ -429,16 +438,16 @@ impl ClosedRun {
 
     fn end(&mut self, effects: &mut Vec<RunEffect>) {
         self.phase = Phase::Ended;
-        let mut reported: Vec<TextLine> =
-            self.failures.iter().take(MAX_REPORTED).cloned().collect();
-        if let Some(more) = self.failures.len().checked_sub(MAX_REPORTED + 1) {
-            reported.push(TextLine::new(&format!("and {} more", more + 1)));
+        let shown = self.failures.iter().take(MAX_SENT_FAILURES);
+        let mut lines: Vec<TextLine> = shown.cloned().collect();
+        if let Some(more) = self.failures.len().checked_sub(MAX_SENT_FAILURES + 1) {
+            lines.push(TextLine::new(&format!("and {} more", more + 1)));
         }
         let mut connections: Vec<_> = self.connections.drain().collect();
         connections.sort_unstable_by_key(|(connection, _)| *connection);
         for (connection, state) in connections {
             if state.client.is_some() {
-                let failures = reported.clone();
+                let failures = lines.clone();
                 effects.push(RunEffect::Send(connection, RunNotice::End { failures }));
             }
             effects.push(RunEffect::Close(connection));

@@ -1,10 +1,10 @@
 //! The catalogues: the shares of each group and their names.
 //!
-//! A share is listed from its publication until its publisher or the owner of the group withdraws
-//! it, and while its group has members. Two trackers that cannot reach each other may publish
-//! shares of the same name in one group. The share that was published first then holds the name.
-//! Every other share of the name is listed as `NAME~TAG`, where TAG is the first 8 hex digits of
-//! its id.
+//! A share is in the catalogue from its publication until its publisher or the owner of its group
+//! withdraws it. It is listed only if the group has members. Two trackers that cannot reach each
+//! other may publish shares of the same name in one group. The share that was published first then
+//! holds the name. Every other share of the name is listed as `NAME~TAG`, where TAG is the first 8
+//! hex digits of its id.
 
 use super::{IdError, NameClaims, RowId, Share};
 use crate::torrent::{FileName, InfoHash};
@@ -104,7 +104,7 @@ impl Catalogue {
         (keys.into_iter().map(|(_, id)| id).collect(), next)
     }
 
-    /// The listed shares of a swarm.
+    /// The shares of a swarm that are not withdrawn, also those of groups that have ended.
     pub(super) fn of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
         self.swarms.get(info_hash).into_iter().flatten().copied()
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 /// For each origin, the last write up to which a registry is complete.
 ///
-/// A registry is complete up to a write if it has all rows that still contain that write or an
-/// earlier one of the same origin.
+/// A registry is complete up to a write of an origin if it has every row that still contains this
+/// write or an earlier write of that origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionVector(BTreeMap<Origin, Sequence>);
 

@@ -78,8 +78,8 @@ impl Registry {
             };
             let (Some((_, first)), Some((_, second))) = (first, second) else {
                 let row = self.row_of_id_text(id).or_else(|| other.row_of_id_text(id));
-                let expired = row.and_then(Row::expires);
-                if expired.is_none_or(|expires| u128::from(expires) > now.as_millis()) {
+                let expiry = row.and_then(Row::expires);
+                if expiry.is_none_or(|expiry| u128::from(expiry) > now.as_millis()) {
                     add_difference(match first {
                         Some(_) => DifferenceDetail::OnlyFirst,
                         None => DifferenceDetail::OnlySecond,

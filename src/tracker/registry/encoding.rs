@@ -163,7 +163,7 @@ impl Row {
             }),
             other => return Err(DecodeError::UnknownKind(other.chars().take(60).collect())),
         };
-        fields.end(row.kind())?;
+        fields.check_all_read(row.kind())?;
         Ok(row)
     }
 }
@@ -220,7 +220,7 @@ impl Change {
             }
             rows.insert(row.id(), row);
         }
-        fields.end("change")?;
+        fields.check_all_read("change")?;
         Ok(Self { covers, rows })
     }
 }

@@ -1,5 +1,5 @@
 //! What is derived from the rows: holders of names, members and owners of groups, and for each
-//! write the rows that still contain its version.
+//! write the rows that still contain it.
 //!
 //! The index is updated row by row. It is a function of the set of rows, independent of their
 //! order.
@@ -20,8 +20,8 @@ pub(super) struct Index {
     pub(super) invites: HashMap<CodeHash, RowId>,
     /// The shares that are not withdrawn, also those of groups that have ended.
     pub(super) catalogue: Catalogue,
-    /// For each write, the rows that still contain its version: as their creation, or in a field
-    /// that no later write has replaced.
+    /// For each write, the rows that still contain it: those that it created, and those with a
+    /// field whose present value is from this write.
     writes: BTreeMap<(Origin, Sequence), BTreeSet<RowId>>,
     pub(super) members: HashMap<RowId, GroupMembers>,
     /// For each account, the groups in which it is a member or has an open request, by name.

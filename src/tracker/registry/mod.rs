@@ -26,10 +26,10 @@
 //! writer wins for the acceptance of a request and for the use of an invite; the last writer wins
 //! for all other fields. Merging is commutative, associative and idempotent.
 //!
-//! A peer that receives no answer sends its command again, with the same write id. If the tracker
-//! has the [`Receipt`] of that write, the write was already made. If it has no receipt, the tracker
-//! makes the write again, under the same row ids. Both trackers have then made the same row, and
-//! the rows merge.
+//! A peer that receives no answer sends its command again, perhaps to another tracker, with the
+//! same write id. If that tracker has the [`Receipt`] of the write, the write was already made. If
+//! it has no receipt, it makes the write again, under the same row ids. Both trackers have then
+//! made the same row, and the rows merge.
 //!
 //! The registry does not store who holds a name, who is a member, who owns a group and whether a
 //! group exists. It derives these facts from the set of rows, so two registries with the same rows
@@ -85,8 +85,9 @@
 //! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
 //!    acceptance.
 //! 7. A tracker refuses a new name that differs only in case from a name that it knows. If two such
-//!    names exist all the same, they name two rows, so neither row needs a tag. Earlier versions
-//!    took both names. Their trackers and registries agree with this rule.
+//!    names exist nevertheless, each of them is the name of one row, so neither row needs a tag.
+//!    Earlier versions accepted both names. In clusters with such trackers, and in registries from
+//!    them, the same rule holds.
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an

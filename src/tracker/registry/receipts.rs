@@ -49,9 +49,9 @@ impl Registry {
         }
     }
 
-    /// Writes the receipt again, as a new write. If the receipt is from this origin, another
-    /// tracker that knows the new write also knows the write that the receipt is for, because that
-    /// write is an earlier one of the same origin.
+    /// Writes the receipt again, as a new write. A tracker that knows this write knows all earlier
+    /// writes of this origin. If the receipt was made under this origin, the write that it confirms
+    /// is one of them.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if a row that is not a receipt has the id.

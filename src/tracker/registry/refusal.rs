@@ -18,7 +18,7 @@ pub enum Refusal {
     /// No group has this name, or the group has ended.
     #[error("there is no group {0}; list_groups shows all groups")]
     UnknownGroup(Label),
-    /// Another user or group holds this name. It may differ from the new one in case.
+    /// Another user or group has this name, perhaps in other letter case.
     #[error("the name {0} is taken; choose another")]
     NameTaken(Label),
     /// A new user or group cannot have this name.
@@ -26,7 +26,7 @@ pub enum Refusal {
     BadName(#[from] NameError),
     /// The account or group holds its name. Only an account or group that lost its name to an
     /// earlier claim can be renamed.
-    #[error("{0} cannot be renamed: a rename is possible only if another one holds the same name")]
+    #[error("{0} cannot be renamed: only users and groups that are shown as NAME~TAG can")]
     NameKept(Label),
     /// The account is not a member of the group.
     #[error("you are not a member of {0}; join_group asks its owner")]

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_later_than_a_foreign_one_witnessed_before_and_a_full_counter_carries() {
+    fn a_stamp_is_later_than_a_witnessed_one_even_if_the_counter_is_full() {
         let mut clock = Clock::new(A);
         clock.witness(&Stamp::new(5000, u32::MAX, B).unwrap());
         let next = clock.next(at(10));

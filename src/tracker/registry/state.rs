@@ -111,7 +111,8 @@ impl Registry {
     /// order and more than once.
     ///
     /// # Errors
-    /// [`MergeError::Rewound`] if this registry is an older copy of its own data;
+    /// [`MergeError::Rewound`] if the change has a later write of this registry's origin than this
+    /// registry knows, which means that this registry was loaded from an old copy of its data;
     /// [`MergeError::Contradiction`] if a row does not match the local row of the same id.
     pub fn merge(&self, change: &Change, now: Duration) -> Result<Update, MergeError> {
         let origin = self.origin();

@@ -57,7 +57,7 @@ pub enum MergeError {
     Contradiction(#[from] Contradiction),
     /// Another tracker knows a write of this origin that this registry does not know.
     #[error(
-        "another tracker knows write {known_elsewhere} of this one, which knows only {known}: these data are an older copy; start with --restore, which gives them a new origin"
+        "another tracker knows write {known_elsewhere} of this tracker, but this tracker itself knows only {known}: these data are an older copy; start with --restore, which gives them a new origin"
     )]
     Rewound {
         /// The last own write that this registry knows.

@@ -42,7 +42,7 @@ pub enum Serving {
 pub enum HaltReason {
     /// Other trackers know writes of its origin that it does not know itself.
     #[error(
-        "another tracker knows write {known_elsewhere} of this one, which knows only {known}: these data are an older copy; restore them with --restore, which gives them a new origin"
+        "another tracker knows write {known_elsewhere} of this tracker, but this tracker itself knows only {known}: these data are an older copy; restore them with --restore, which gives them a new origin"
     )]
     Rewound {
         /// Number of the last write of its origin known here.

@@ -81,24 +81,8 @@ mod tests {
     #[test]
     fn the_list_of_kinds_is_sorted_and_each_kind_is_parsed_from_its_word() {
         assert!(ERROR_KINDS.is_sorted_by(|a, b| a.0 < b.0));
-        for kind in [
-            AccessErrorKind::AccountGone,
-            AccessErrorKind::BadRequest,
-            AccessErrorKind::Busy,
-            AccessErrorKind::Full,
-            AccessErrorKind::InviteNeeded,
-            AccessErrorKind::LoginRefused,
-            AccessErrorKind::NotInCatalogue,
-            AccessErrorKind::NotLoggedIn,
-            AccessErrorKind::NotSaved,
-            AccessErrorKind::NotServing,
-            AccessErrorKind::Starting,
-            AccessErrorKind::NameTaken,
-            AccessErrorKind::SessionEnded,
-            AccessErrorKind::SlowDown,
-            AccessErrorKind::UnknownInvite,
-        ] {
-            assert_eq!(AccessErrorKind::parse(kind.as_str()), Some(kind));
+        for kind in AccessErrorKind::ALL {
+            assert_eq!(AccessErrorKind::parse(kind.as_str()), Some(*kind));
         }
         assert_eq!(AccessErrorKind::parse("no-such-kind"), None);
     }

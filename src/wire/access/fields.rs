@@ -50,13 +50,13 @@ impl fmt::Debug for WriteId {
     }
 }
 
-/// Records which decisions about its user a peer has received: at most [`MAX_SEEN_DECISIONS`] bytes
-/// that only trackers can read. Empty at first.
+/// The decisions that a peer has received about its user: at most [`MAX_SEEN_DECISIONS`] bytes that
+/// only trackers can read. Empty at first.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SeenDecisions(Vec<u8>);
 
 impl SeenDecisions {
-    /// A record of these bytes. `None` if there are more than [`MAX_SEEN_DECISIONS`].
+    /// The value with these bytes. `None` if there are more than [`MAX_SEEN_DECISIONS`].
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         (bytes.len() <= MAX_SEEN_DECISIONS).then_some(Self(bytes))
     }

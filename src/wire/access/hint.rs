@@ -3,12 +3,12 @@
 //! A hint says that something has changed. It proves nothing and replaces no request: a peer that
 //! gets one asks. A peer may miss hints, so a group has numbers that show whether it did.
 
+use super::announce::{address_entries, read_addresses};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
-use crate::wire::compact::compact;
+use crate::wire::CompactAddresses;
 use crate::wire::control::{self, ControlError, MAX_PAGE, MessageFields};
 use crate::wire::name::Label;
-use std::net::SocketAddr;
 
 /// The most groups, and the most swarms, in one hint.
 pub const MAX_HINTED: usize = 100;
@@ -42,7 +42,7 @@ pub struct NewPeers {
     /// The swarm.
     pub info_hash: InfoHash,
     /// The addresses that they listen on.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: CompactAddresses,
 }
 
 impl Hint {
@@ -116,19 +116,15 @@ impl GroupNumbers {
 
 impl NewPeers {
     fn item(&self) -> Item<'_> {
-        let addresses = self.addresses.iter().map(|address| compact(*address));
-        let addresses = addresses.map(Item::from).collect();
-        Item::dictionary([
-            ("addresses", Item::List(addresses)),
-            ("info hash", Item::from(&self.info_hash.0[..])),
-        ])
+        let info_hash = [("info hash", Item::from(&self.info_hash.0[..]))];
+        Item::dictionary(address_entries(&self.addresses).chain(info_hash))
     }
 
     fn read(value: &Value<'_>) -> Result<Self, ControlError> {
         let mut fields = MessageFields::new(value)?;
         let new = Self {
             info_hash: fields.info_hash("info hash")?,
-            addresses: fields.list("addresses", control::read_address)?,
+            addresses: read_addresses(&mut fields)?,
         };
         fields.check_all_read("swarm")?;
         Ok(new)

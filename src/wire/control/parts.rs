@@ -122,7 +122,7 @@ pub struct InfoAssembly {
 }
 
 impl InfoAssembly {
-    /// No parts yet.
+    /// An assembly without any part.
     pub fn new() -> Self {
         Self::default()
     }
@@ -158,12 +158,12 @@ mod tests {
     #[test]
     fn a_large_dictionary_is_split_into_parts_and_put_together_again() {
         let info: Vec<u8> = (0..3 * MAX_PART + 5).map(|at| (at % 251) as u8).collect();
-        let mut parts = InfoAssembly::new();
+        let mut assembly = InfoAssembly::new();
         for expected in [None, None, None, Some(&info)] {
-            let part = InfoPart::of(&info, parts.offset()).unwrap();
-            assert_eq!(parts.add(&part).unwrap().as_ref(), expected);
+            let part = InfoPart::of(&info, assembly.offset()).unwrap();
+            assert_eq!(assembly.add(&part).unwrap().as_ref(), expected);
         }
-        assert_eq!(parts.offset(), 0, "ready for the next");
+        assert_eq!(assembly.offset(), 0, "ready for the next dictionary");
         assert_eq!(
             InfoPart::of(&info, info.len() as u32),
             Err(PartError::Length(0))
@@ -193,14 +193,14 @@ mod tests {
     #[test]
     fn parts_out_of_order_are_refused() {
         let part = |offset, total| InfoPart::new(offset, total, vec![0; 2]).unwrap();
-        let mut parts = InfoAssembly::new();
+        let mut assembly = InfoAssembly::new();
         let error = |found, expected| Err(PartError::OutOfOrder { found, expected });
-        assert_eq!(parts.add(&part(2, 6)), error(2, 0));
-        assert_eq!(parts.add(&part(0, 6)), Ok(None));
-        assert_eq!(parts.add(&part(0, 6)), error(0, 2));
-        assert_eq!(parts.add(&part(4, 6)), error(4, 2));
-        assert_eq!(parts.add(&part(2, 8)), error(2, 2));
-        assert_eq!(parts.add(&part(2, 6)), Ok(None));
-        assert_eq!(parts.add(&part(4, 6)), Ok(Some(vec![0; 6])));
+        assert_eq!(assembly.add(&part(2, 6)), error(2, 0));
+        assert_eq!(assembly.add(&part(0, 6)), Ok(None));
+        assert_eq!(assembly.add(&part(0, 6)), error(0, 2));
+        assert_eq!(assembly.add(&part(4, 6)), error(4, 2));
+        assert_eq!(assembly.add(&part(2, 8)), error(2, 2));
+        assert_eq!(assembly.add(&part(2, 6)), Ok(None));
+        assert_eq!(assembly.add(&part(4, 6)), Ok(Some(vec![0; 6])));
     }
 }

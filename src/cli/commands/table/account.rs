@@ -2,7 +2,7 @@
 
 use crate::cli::commands::account::AccountCommand;
 use crate::cli::commands::command::{Command, FileCommand};
-use crate::cli::commands::entry::{ArgumentKind, CommandEntry, flag, optional, required};
+use crate::cli::commands::entry::{ArgumentKind, CommandEntry, option, optional, required};
 use crate::peer::StopScope;
 use crate::wire::name::{GroupName, UserName};
 
@@ -14,7 +14,7 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
             required("USER", ArgumentKind::Other),
             optional("PASSWORD", ArgumentKind::Secret),
         ],
-        flags: &[flag("--invite", Some("CODE"))],
+        options: &[option("--invite", Some("CODE"))],
         summary: "create an account",
         details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and does not begin with '-'. A password has at least 8 characters. Without PASSWORD the peer asks for it without \
                   echo; without a terminal it reads the next line of standard input. A tracker with closed registration \
@@ -33,7 +33,7 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
             required("USER", ArgumentKind::Other),
             optional("PASSWORD", ArgumentKind::Secret),
         ],
-        flags: &[],
+        options: &[],
         summary: "log in",
         details: "A peer has one user at a time. The user stays logged in after a restart with the same --dir. Without \
                   PASSWORD the peer asks for it without echo; without a terminal it reads the next line of standard \
@@ -48,7 +48,7 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
     CommandEntry {
         name: "logout",
         arguments: &[],
-        flags: &[],
+        options: &[],
         summary: "log out",
         details: "Ends the login at this peer and at the trackers. Shares and downloads of groups pause until the next \
                   login. Logins of the same user at other peers are not changed.",
@@ -60,7 +60,7 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
             optional("OLD", ArgumentKind::Secret),
             optional("NEW", ArgumentKind::Secret),
         ],
-        flags: &[],
+        options: &[],
         summary: "change the password of the user",
         details: "Ends all other logins of the user. Without OLD and NEW the peer asks for both.",
         read: |words| {
@@ -81,7 +81,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "create_group",
         arguments: &[required("G", ArgumentKind::Other)],
-        flags: &[],
+        options: &[],
         summary: "create a group, which you own",
         details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and does not begin with '-'. Every user sees the group; only its members see \
                   its members and its files.\nExample: create_group lab",
@@ -94,7 +94,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "join_group",
         arguments: &[required("G", ArgumentKind::Group)],
-        flags: &[],
+        options: &[],
         summary: "ask the owner of a group to accept you",
         details: "The owner sees the request at the prompt and in list_requests. The answer appears at the prompt, at your next login and in \
                   list_groups.",
@@ -103,21 +103,21 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "leave_group",
         arguments: &[required("G", ArgumentKind::Group)],
-        flags: &[flag("--yes", None)],
+        options: &[option("--yes", None)],
         summary: "leave a group",
         details: "If you own the group, the member who has been in it longest becomes its owner. If you are its last member, the group \
                   ends: a terminal asks you first, elsewhere --yes is needed.",
         read: |words| {
             Ok(Command::Account(AccountCommand::LeaveGroup {
                 group: words.name(0)?,
-                end: words.has_flag("--yes"),
+                end: words.has_option("--yes"),
             }))
         },
     },
     CommandEntry {
         name: "list_groups",
         arguments: &[],
-        flags: &[],
+        options: &[],
         summary: "list all groups and your role in each",
         details: "One line per group: name, owner, number of members, and whether you own it, are a member or have asked \
                   to join. Answers to your requests follow.",
@@ -126,7 +126,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "list_members",
         arguments: &[required("G", ArgumentKind::Group)],
-        flags: &[],
+        options: &[],
         summary: "list the members of a group",
         details: "For members of the group. One line per member: name, the time of joining, and whether the member owns the group.",
         read: |words| {
@@ -138,7 +138,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
     CommandEntry {
         name: "list_requests",
         arguments: &[required("G", ArgumentKind::Group)],
-        flags: &[],
+        options: &[],
         summary: "list the open requests to join a group",
         details: "For the owner of the group. One line per request: the user and the time of the request.",
         read: |words| {
@@ -153,7 +153,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
             required("G", ArgumentKind::Group),
             required("USER", ArgumentKind::Requester),
         ],
-        flags: &[],
+        options: &[],
         summary: "accept a user's request to join a group",
         details: "For the owner of the group.\nExample: accept_request lab mayank",
         read: |words| {
@@ -169,7 +169,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
             required("G", ArgumentKind::Group),
             required("USER", ArgumentKind::Requester),
         ],
-        flags: &[],
+        options: &[],
         summary: "reject a user's request to join a group",
         details: "For the owner of the group. The user can ask again.",
         read: |words| {
@@ -185,7 +185,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
             required("G", ArgumentKind::Group),
             required("USER", ArgumentKind::Member),
         ],
-        flags: &[],
+        options: &[],
         summary: "remove a member from a group",
         details: "For the owner of the group. The user keeps downloaded files and can ask to join again.",
         read: |words| {
@@ -205,7 +205,7 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("G", ArgumentKind::Group),
             required("PATH", ArgumentKind::Path),
         ],
-        flags: &[],
+        options: &[],
         summary: "share a file or folder with a group",
         details: "Hashes the file or folder, adds it to the group's catalogue under its own name, and serves it to members \
                   of the group, also after a restart.\nExample: upload_file lab disk.img",
@@ -219,7 +219,7 @@ pub(super) static FILES: &[CommandEntry] = &[
     CommandEntry {
         name: "list_files",
         arguments: &[required("G", ArgumentKind::Group)],
-        flags: &[],
+        options: &[],
         summary: "list the shares of a group",
         details: "For members of the group. One line per share: name, size, publisher, time, how many peers have all of \
                   it now, how many a part of it, and here if this peer has it.",
@@ -232,20 +232,20 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("NAME", ArgumentKind::Share),
             optional("DEST", ArgumentKind::Path),
         ],
-        flags: &[flag("--force", None)],
+        options: &[option("--force", None)],
         summary: "start a download from a group",
         details: "The download runs in the background. NAME is a name that list_files shows. The share goes to \
                   DEST, which is an existing folder or the path of \
                   the new file or folder; without DEST it goes into the current folder. A file that is there with the same \
-                  content is used as it is. With --force, another file there is replaced by the file, and another folder \
-                  with everything in it by the folder, once the download is complete. The peer serves each piece as soon \
+                  content is used as it is. With --force, the share replaces another file there, or another folder \
+                  with everything in it, when the download is complete. The peer serves each piece as soon \
                   as it has it.\nExample: download_file lab disk.img /srv/images",
         read: |words| {
             Ok(Command::File(FileCommand::Download {
                 group: words.name(0)?,
                 name: words.word(1)?.to_owned(),
                 destination: words.optional_path(2)?,
-                force: words.has_flag("--force"),
+                force: words.has_option("--force"),
             }))
         },
     },
@@ -255,7 +255,7 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("G", ArgumentKind::Group),
             required("NAME", ArgumentKind::Share),
         ],
-        flags: &[flag("--here", None)],
+        options: &[option("--here", None)],
         summary: "stop sharing a file or folder",
         details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
                   catalogue, and so from all peers. With --here only this peer stops, also after a restart; your peers on \
@@ -270,7 +270,7 @@ pub(super) static FILES: &[CommandEntry] = &[
                     false => Some(words.name(0)?),
                 },
                 name: words.word(1)?.to_owned(),
-                scope: match words.has_flag("--here") {
+                scope: match words.has_option("--here") {
                     true => StopScope::ThisPeer,
                     false => StopScope::Everywhere,
                 },

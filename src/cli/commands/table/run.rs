@@ -1,7 +1,7 @@
 //! The commands about open swarms, downloads and the peer itself.
 
 use crate::cli::commands::command::Command;
-use crate::cli::commands::entry::{ArgumentKind, CommandEntry, flag, optional, required};
+use crate::cli::commands::entry::{ArgumentKind, CommandEntry, option, optional, required};
 use crate::cli::values;
 use crate::peer::DownloadOptions;
 
@@ -13,7 +13,7 @@ pub(super) static OPEN: &[CommandEntry] = &[
             required("PATH", ArgumentKind::Path),
             optional("OUT.torrent", ArgumentKind::Path),
         ],
-        flags: &[],
+        options: &[],
         summary: "share a file or folder, write its .torrent",
         details: "Hashes the file or folder, writes NAME.torrent into the current folder (or OUT.torrent), and shares it, \
                   also after a restart. Everybody who has the .torrent can download it.\n\
@@ -31,10 +31,10 @@ pub(super) static OPEN: &[CommandEntry] = &[
             required("FILE.torrent|MAGNET", ArgumentKind::Path),
             optional("DEST", ArgumentKind::Path),
         ],
-        flags: &[
-            flag("--only", Some("GLOB")),
-            flag("--sequential", None),
-            flag("--force", None),
+        options: &[
+            option("--only", Some("GLOB")),
+            option("--sequential", None),
+            option("--force", None),
         ],
         summary: "start a download from an open swarm",
         details: "The download runs in the background. The share goes to DEST, which is an existing folder or \
@@ -43,7 +43,8 @@ pub(super) static OPEN: &[CommandEntry] = &[
                   serves each piece as soon as it has it.\n\
                   --only GLOB downloads only matching files of a folder; repeat it for more. * and ? match anything but /, \
                   ** matches everything. A pattern without / matches file names in any folder; FOLDER/ matches all files \
-                  below it. The same download with another choice, or with none, adds those files.\n\
+                  below it. If the same share is downloaded again with another choice, the files of that choice are added; \
+                  without a choice, all files.\n\
                   --sequential downloads from front to back.\n\
                   --force replaces another file or folder at the destination once the download is complete: matching pieces \
                   of it are not downloaded again, other files in a folder are kept, and nothing changes before the end.\n\
@@ -66,7 +67,7 @@ pub(super) static RUN: &[CommandEntry] = &[
     CommandEntry {
         name: "show_downloads",
         arguments: &[],
-        flags: &[],
+        options: &[],
         summary: "list the downloads and their progress",
         details: "One line per download: [D] running, [V] being checked, [C] complete or [F] failed; the group (- for an open swarm); the \
                   name; while it runs the percentage, rate, number of peers and time left, or the reason of a failure.",
@@ -75,7 +76,7 @@ pub(super) static RUN: &[CommandEntry] = &[
     CommandEntry {
         name: "show_peers",
         arguments: &[],
-        flags: &[],
+        options: &[],
         summary: "list the connected peers",
         details: "One line per connection: the share; the other peer's address, name and program; out if this peer has \
                   opened the connection, else in; its pieces; the bytes downloaded from it and uploaded to it.",
@@ -84,17 +85,17 @@ pub(super) static RUN: &[CommandEntry] = &[
     CommandEntry {
         name: "cancel",
         arguments: &[required("NAME", ArgumentKind::Download)],
-        flags: &[],
+        options: &[],
         summary: "end a download and remove its files",
-        details: "NAME is a name that show_downloads shows. Files that were complete before more files of the same share \
-                  were asked for are kept. A complete download cannot be cancelled; stop_share ends its sharing.\n\
+        details: "NAME is a name that show_downloads shows. If the download added files to an earlier one, the files \
+                  that were complete before are kept. A complete download cannot be cancelled; stop_share ends its sharing.\n\
                   Example: cancel disk.img",
         read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),
     },
     CommandEntry {
         name: "wait",
         arguments: &[optional("SECONDS", ArgumentKind::Other)],
-        flags: &[],
+        options: &[],
         summary: "wait until the downloads are complete",
         details: "Covers the downloads that run now and those that ended since the last wait. Fails if one of them failed, \
                   or was not complete after SECONDS; without SECONDS there is no limit.\nExample: wait 60",
@@ -108,7 +109,7 @@ pub(super) static RUN: &[CommandEntry] = &[
     CommandEntry {
         name: "status",
         arguments: &[],
-        flags: &[],
+        options: &[],
         summary: "show the state of this peer",
         details: "Shows its address, user, trackers, shares and downloads. Asks each tracker of TRACKER_INFO whether it serves accounts and groups, and how many writes it lacks \
                   that another tracker has.",
@@ -117,7 +118,7 @@ pub(super) static RUN: &[CommandEntry] = &[
     CommandEntry {
         name: "help",
         arguments: &[optional("COMMAND", ArgumentKind::Command)],
-        flags: &[],
+        options: &[],
         summary: "list all commands, or explain one",
         details: "Example: help wait",
         read: |words| Ok(Command::Help(words.get(0).map(str::to_owned))),
@@ -125,7 +126,7 @@ pub(super) static RUN: &[CommandEntry] = &[
     CommandEntry {
         name: "quit",
         arguments: &[],
-        flags: &[],
+        options: &[],
         summary: "end this peer",
         details: "exit means the same. Leaves the swarms and ends, even with --stay. Unfinished downloads continue at the next start with the \
                   same --dir.",
@@ -139,7 +140,7 @@ pub(super) static RUN: &[CommandEntry] = &[
             optional("FILE", ArgumentKind::Path),
             optional("DEST", ArgumentKind::Path),
         ],
-        flags: &[],
+        options: &[],
         summary: "other ways to type send, download, quit",
         details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE. torrent -setMode download \
                   FILE means download FILE. torrent -setMode exit and torrent exit mean quit.",

@@ -213,7 +213,7 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
     assert_eq!(
         owners(&mut run, 1),
         (vec![2, 3], 1),
-        "starting after its own number"
+        "starting after the number of the client that asks"
     );
     run.ask(4, lookup("f"));
     run.ok(3, complete("f"));
@@ -233,7 +233,7 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
 }
 
 #[test]
-fn a_file_without_an_owner_fails_its_client_and_the_others_finish() {
+fn a_wanted_file_without_an_owner_is_a_failure_and_all_clients_finish() {
     let f = file("f", "a");
     let mut run = Run::released(&[(1, &[&f], &[]), (4, &[], &["f", "file7"])]);
     assert_eq!(run.refused(4, lookup("file7")).0, RunErrorKind::NoOwner);
@@ -347,20 +347,20 @@ fn missing_clients_are_counted_if_their_numbers_are_not_certain() {
 }
 
 #[test]
-fn a_run_without_clients_ends_in_time() {
+fn a_run_without_clients_ends_when_the_time_to_report_is_over() {
     let mut run = Run::of(u32::MAX);
     assert_eq!(run.tick(WAIT), []);
     let failures = run.failures();
-    assert_eq!(failures.len(), MAX_REPORTED + 1);
+    assert_eq!(failures.len(), MAX_SENT_FAILURES + 1);
     assert_eq!(failures[0], "client 1 did not report within 60 s");
     assert_eq!(
-        failures[MAX_REPORTED],
+        failures[MAX_SENT_FAILURES],
         "4294967195 more clients did not report within 60 s"
     );
 }
 
 #[test]
-fn different_content_under_one_name_ends_the_run_naming_both_owners() {
+fn different_content_under_one_name_ends_the_run_and_both_owners_are_named() {
     let mut run = Run::of(3);
     for client in [2, 3, 1] {
         run.hello(client);
@@ -406,7 +406,7 @@ fn a_client_that_comes_after_a_conflict_gets_the_reason() {
 }
 
 #[test]
-fn a_duplicate_number_a_full_or_started_run_and_a_missing_hello_are_refused() {
+fn a_hello_with_a_used_number_or_in_a_full_run_and_a_missing_hello_are_refused() {
     let mut run = Run::of(2);
     run.hello(1);
     for (ask, expected) in [
@@ -436,7 +436,7 @@ fn a_duplicate_number_a_full_or_started_run_and_a_missing_hello_are_refused() {
 }
 
 #[test]
-fn reports_after_the_report_or_the_release_are_refused() {
+fn after_its_report_or_the_release_a_client_can_report_nothing_more() {
     let f = file("f", "a");
     let mut run = Run::of(2);
     run.hello(1);

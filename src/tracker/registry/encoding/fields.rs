@@ -24,7 +24,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Checks that every key was read. `kind` is the kind of the row, or `change`.
-    pub(super) fn end(self, kind: &'static str) -> Result<(), DecodeError> {
+    pub(super) fn check_all_read(self, kind: &'static str) -> Result<(), DecodeError> {
         if self.entries.entries().count() == self.keys_read {
             Ok(())
         } else {

@@ -81,13 +81,13 @@ impl Registry {
     fn new_requests(&self, group: RowId, owner: RowId, seen: &VersionVector) -> NewsByKey {
         let members = self.index.members.get(&group).into_iter();
         let requests = members.flat_map(|members| &members.requests);
-        let knew_as_owner = self
+        let ownership_was_seen = self
             .became_owner(group, owner)
             .is_none_or(|version| is_covered(seen, version));
         let news = requests.filter_map(|(_, user)| {
             let rows = self.memberships(group, *user);
             let first = live_rows(rows.clone()).min_by_key(|row| (row.created, row.id))?;
-            let was_seen = live_rows(rows).any(|row| is_covered(seen, row.created));
+            let request_was_seen = live_rows(rows).any(|row| is_covered(seen, row.created));
             let news = News {
                 group,
                 label: self.group_label(group)?,
@@ -95,7 +95,7 @@ impl Registry {
                 user: Some(self.account_label(*user)?),
                 at: first.created.stamp,
             };
-            let is_new = !(was_seen && knew_as_owner);
+            let is_new = !(request_was_seen && ownership_was_seen);
             is_new.then_some(((self.group_name(group)?.clone(), first.id), news))
         });
         news.collect()

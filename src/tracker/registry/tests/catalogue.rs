@@ -8,13 +8,13 @@ fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
     let olga = tracker.create_user("olga").unwrap();
     tracker.create_group(olga, "lab").unwrap();
     let nik = tracker.add_member(olga, "lab", "nik");
-    let may = tracker.add_member(olga, "lab", "may");
+    let uma = tracker.add_member(olga, "lab", "uma");
     let stranger = tracker.create_user("eve").unwrap();
     for name in ["b", "a~1", "c d"] {
         tracker.publish(nik, "lab", name).unwrap();
     }
-    assert_eq!(tracker.shares(may, "lab").unwrap(), ["a~1", "b", "c d"]);
-    assert_eq!(kind_of(tracker.publish(may, "lab", "b")), "share-exists");
+    assert_eq!(tracker.shares(uma, "lab").unwrap(), ["a~1", "b", "c d"]);
+    assert_eq!(kind_of(tracker.publish(uma, "lab", "b")), "share-exists");
     assert_eq!(
         kind_of(tracker.publish(stranger, "lab", "x")),
         "not-a-member"
@@ -30,9 +30,9 @@ fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
         kind_of(tracker.registry.group_key(stranger, &lab)),
         "not-a-member"
     );
-    assert!(tracker.registry.group_key(may, &lab).is_ok());
+    assert!(tracker.registry.group_key(uma, &lab).is_ok());
     assert_eq!(
-        kind_of(tracker.withdraw(may, "lab", "b")),
+        kind_of(tracker.withdraw(uma, "lab", "b")),
         "not-the-publisher"
     );
     assert_eq!(
@@ -40,15 +40,15 @@ fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
         "not-a-member"
     );
     assert_eq!(
-        kind_of(tracker.withdraw(may, "lab", "none")),
+        kind_of(tracker.withdraw(uma, "lab", "none")),
         "unknown-share"
     );
     tracker.withdraw(nik, "lab", "b").unwrap();
     tracker.withdraw(olga, "lab", "c d").unwrap();
-    assert_eq!(tracker.shares(may, "lab").unwrap(), ["a~1"]);
+    assert_eq!(tracker.shares(uma, "lab").unwrap(), ["a~1"]);
     // The name is free again.
-    tracker.publish(may, "lab", "b").unwrap();
-    assert_eq!(tracker.shares(may, "lab").unwrap(), ["a~1", "b"]);
+    tracker.publish(uma, "lab", "b").unwrap();
+    assert_eq!(tracker.shares(uma, "lab").unwrap(), ["a~1", "b"]);
 }
 
 #[test]
@@ -145,6 +145,6 @@ fn a_share_withdrawn_at_both_trackers_is_withdrawn() {
             panic!("the row is kept")
         };
         let by = row.withdrawn.as_ref().map(|it| it.version.stamp.origin());
-        assert_eq!(by, Some(Origin([2; 16])), "the later one stays");
+        assert_eq!(by, Some(Origin([2; 16])), "the later withdrawal is kept");
     }
 }

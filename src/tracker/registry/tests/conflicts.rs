@@ -71,7 +71,7 @@ fn the_earlier_claim_holds_a_group_name_and_both_groups_are_kept() {
 }
 
 #[test]
-fn names_that_differ_only_in_case_are_both_kept_and_no_third_one_is_taken() {
+fn names_that_differ_only_in_case_are_both_kept_and_a_third_one_is_refused() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let one = a.create_user("bob").unwrap();
     let other = b.create_user("Bob").unwrap();
@@ -119,7 +119,7 @@ fn the_later_of_two_name_changes_wins() {
 }
 
 #[test]
-fn the_later_of_two_passwords_wins_and_ends_logins_under_the_other() {
+fn the_later_of_two_passwords_wins_and_logins_with_the_earlier_one_end() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -169,7 +169,7 @@ fn a_login_at_another_tracker_ends_when_all_logins_end_or_the_password_changes()
 }
 
 #[test]
-fn a_log_out_ends_the_login_at_the_tracker_that_renewed_its_token() {
+fn a_log_out_at_one_tracker_ends_the_login_at_the_other() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -182,8 +182,8 @@ fn a_log_out_ends_the_login_at_the_tracker_that_renewed_its_token() {
         "ok"
     );
     sync(&mut a, &mut b);
-    let renewed = b.registry.check_login(nik, login, credential);
-    assert_eq!(kind_of(renewed), "session-ended");
+    let after_sync = b.registry.check_login(nik, login, credential);
+    assert_eq!(kind_of(after_sync), "session-ended");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn writes_of_a_member_before_its_removal_arrives_are_kept() {
 }
 
 #[test]
-fn an_end_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracker() {
+fn a_removal_cancels_an_earlier_request_that_was_accepted_later_at_the_other_tracker() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -273,7 +273,7 @@ fn a_request_made_after_a_removal_counts_even_if_the_clock_is_behind() {
 }
 
 #[test]
-fn two_requests_make_one_membership_and_one_end_ends_both() {
+fn two_requests_make_one_membership_which_one_removal_ends() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -346,7 +346,7 @@ fn decisions_of_the_old_owner_after_a_change_of_owner_are_kept() {
 }
 
 #[test]
-fn an_ended_group_goes_on_for_an_accepted_member_and_holds_its_name() {
+fn a_group_that_ended_at_one_tracker_goes_on_if_the_other_accepted_a_member() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.create_user("nik").unwrap();
     a.request(nik, "lab").unwrap();
@@ -407,7 +407,7 @@ fn a_gap_is_reported_and_filled_and_a_wrong_clock_is_reported() {
 }
 
 #[test]
-fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
+fn an_old_copy_refuses_its_own_later_writes_and_a_second_row_with_one_id_is_refused() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -435,7 +435,7 @@ fn an_older_copy_of_own_data_and_another_row_with_a_known_id_are_refused() {
 }
 
 #[test]
-fn an_expired_row_is_dropped_once_all_have_it_and_does_not_return() {
+fn an_expired_row_that_all_trackers_have_is_dropped_and_does_not_return() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);

@@ -161,7 +161,7 @@ fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
 }
 
 #[test]
-fn expired_receipts_are_dropped_once_all_trackers_have_them() {
+fn expired_receipts_that_all_trackers_have_are_dropped() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let make = |it: &Registry, now| it.create_group(olga, new_group("club", "k"), now);
     a.write_once(RECEIPT, make).unwrap();

@@ -3,10 +3,11 @@
 use super::*;
 
 /// All kinds that `Refusal::kind` returns, sorted.
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
     "account-gone",
     "already-a-member",
     "already-requested",
+    "bad-request",
     "id-in-use",
     "invite-expired",
     "invite-used",
@@ -185,7 +186,7 @@ fn a_name_cannot_be_taken_twice() {
     assert_eq!(kind_of(tracker.create_user("nik")), "name-taken");
     tracker.create_group(nik, "lab").unwrap();
     assert_eq!(kind_of(tracker.create_group(nik, "lab")), "name-taken");
-    // Names that differ only in case are not two names.
+    // A new name that differs only in case from a known name is taken, too.
     for name in ["Nik", "NIK", "niK"] {
         let refused = tracker.create_user(name).unwrap_err();
         assert_eq!(refused, Refusal::NameTaken(label("nik")), "{name}");
@@ -235,7 +236,7 @@ fn an_owner_gets_each_request_once_and_a_new_owner_gets_the_open_requests() {
     assert_eq!(news(&tracker, 0), [label("nik"), label("uma")]);
     assert_eq!(news(&tracker, 0), []);
     assert_eq!(news(&tracker, 1), [], "only the owner gets this news");
-    // An answered request is no news. A request that is made again is.
+    // An answered request is no news. A request that is made again is news.
     tracker.reject(owner, "lab", "nik").unwrap();
     assert_eq!(news(&tracker, 0), []);
     tracker.request(nik, "lab").unwrap();
@@ -318,7 +319,7 @@ fn a_rejected_or_removed_user_may_ask_again() {
 }
 
 #[test]
-fn a_log_out_a_new_password_and_the_end_of_all_logins_each_end_a_login() {
+fn a_login_is_ended_by_a_log_out_by_a_new_password_and_by_the_end_of_all_logins() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.create_user("nik").unwrap();
     let (one, two) = (tracker.id(), tracker.id());
