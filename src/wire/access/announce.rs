@@ -193,9 +193,9 @@ impl AnnounceBatchAnswer {
 }
 
 /// The entries with the addresses of one swarm. A family without an address has no key.
-pub(super) fn address_entries(
-    addresses: &CompactAddresses,
-) -> impl Iterator<Item = (&'static str, Item<'_>)> {
+pub(super) fn address_entries<'a>(
+    addresses: &'a CompactAddresses,
+) -> impl Iterator<Item = (&'a str, Item<'a>)> {
     let (v4, v6) = addresses.as_bytes();
     let families = [("addresses", v4), ("addresses6", v6)];
     let present = families.into_iter().filter(|(_, bytes)| !bytes.is_empty());
