@@ -92,6 +92,8 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
             certificate_lifetime: arguments.service.certificate_life,
         },
         open: arguments.open,
+        limits: arguments.service.limits,
+        max_connections: arguments.service.max_connections,
         endpoint,
     };
     serve_cluster(options, output)

@@ -9,6 +9,8 @@ mod attempts;
 mod changed_shares;
 mod code;
 mod control_connection;
+#[cfg(test)]
+mod cost;
 mod idempotency;
 mod idempotent_writes;
 mod info_cache;
@@ -31,7 +33,7 @@ mod views;
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
 use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
-pub(super) use control_connection::serve_peer;
+pub(super) use control_connection::ControlSession;
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};
 use info_cache::{InfoCache, InfoPartError};
