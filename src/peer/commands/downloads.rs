@@ -35,7 +35,7 @@ impl Peer {
             place,
             choice: options.choice,
             peers: Vec::new(),
-            replaces: None,
+            former: None,
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, progress).map(|()| started);
@@ -147,7 +147,7 @@ impl Peer {
             choice: options.choice,
             peers: magnet.peers,
             // `start` finds the running download and extends it.
-            replaces: None,
+            former: None,
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);

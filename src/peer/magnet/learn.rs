@@ -80,7 +80,7 @@ fn become_download(
         metainfo,
         choice: search.choice.clone(),
         peers: magnet.peers.clone(),
-        replaces: Some(SwarmEntry::Search(Arc::clone(search))),
+        former: Some(SwarmEntry::Search(Arc::clone(search))),
     };
     log::info!("{}: the metadata is complete", search.name());
     planned.start(services, &|_, _| {})?;
