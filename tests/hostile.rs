@@ -11,6 +11,7 @@ mod hostile {
     mod calling;
     mod crash;
     mod crowd;
+    mod crowded_tracker;
     mod disk;
     mod foreign;
     mod handshakes;
@@ -18,6 +19,7 @@ mod hostile {
     mod lying_tracker;
     mod metainfo;
     mod odd_disks;
+    mod places;
     mod shown;
     mod wire_table;
 }

@@ -7,6 +7,7 @@ mod common;
 mod replicas {
     mod backups;
     mod conflicts;
+    mod crowded;
     mod failover;
     mod figures;
     mod joining;

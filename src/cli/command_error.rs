@@ -208,6 +208,7 @@ impl CommandError {
             | AccountError::NoRandomness => Prospect::TryAgain,
             AccountError::Refused(refused) => match refused.kind {
                 AccessErrorKind::Busy
+                | AccessErrorKind::Full
                 | AccessErrorKind::IdInUse
                 | AccessErrorKind::NotServing
                 | AccessErrorKind::SlowDown

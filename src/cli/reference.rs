@@ -188,6 +188,7 @@ fn the_kinds_that_are_tried_again_are_documented() {
     let refused = ERROR_KINDS.iter().map(|(kind, _)| AccessRefusal {
         kind: AccessErrorKind::parse(kind).unwrap(),
         message: TextLine::new("no"),
+        retry_seconds: None,
     });
     let text = || "x".to_owned();
     let others = [

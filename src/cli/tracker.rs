@@ -93,6 +93,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         },
         open: arguments.open,
         limits: arguments.service.limits,
+        max_connections: arguments.service.max_connections,
         endpoint,
     };
     serve_cluster(options, output)

@@ -1,102 +1,428 @@
-//! The open connections of a server: counted, capped, and closed together.
+//! The open connections of a server: what each waits for, and which thread serves it.
+//!
+//! A session is in one hand at a time: this table holds it while it waits, a thread while it runs.
+//! The table is behind a lock that is held for a change only. Descriptors are armed in `epoll` under
+//! the lock, so that an event never finds a session that is still to be put back.
 
-use crate::base::AddressPrefix;
+use super::IncomingConnection;
+use super::places::{Full, Holder, PlaceLimits, Places};
+use super::session::{Interest, Lane, Session, Wait};
+use super::waker::Waker;
 use crate::system::{lock, recover};
-use std::collections::HashMap;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The most connections that a server holds open at the same time.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionCaps {
-    /// From all addresses together.
-    pub total: usize,
-    /// From one [`AddressPrefix`].
-    pub per_address: usize,
+/// A session that a thread runs next.
+pub(super) struct Run {
+    pub(super) number: u64,
+    pub(super) session: Box<dyn Session>,
+    pub(super) lane: Lane,
 }
 
-/// The connections that are open now.
-#[derive(Debug)]
+/// The open connections of a server.
 pub(super) struct Connections {
-    caps: ConnectionCaps,
-    open: Mutex<OpenSockets>,
+    pub(super) epoll: Epoll,
+    pub(super) waker: Waker,
+    table: Mutex<Table>,
     removed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct OpenSockets {
+struct Table {
+    /// The server stops: no session waits any longer.
+    is_closed: bool,
     last_number: u64,
-    sockets: HashMap<u64, Arc<TcpStream>>,
-    per_address: HashMap<AddressPrefix, usize>,
+    slots: HashMap<u64, Slot>,
+    places: Places,
+    /// When to look at which connection. Entries may be too early, and are then corrected.
+    timers: BTreeSet<(Instant, u64)>,
+    /// Whether a thread that sets an earlier deadline must wake the event thread.
+    event_thread: EventThread,
+}
+
+enum EventThread {
+    Awake,
+    /// Until this time at most. `None`: until it is woken.
+    Asleep(Option<Instant>),
+}
+
+struct Slot {
+    socket: Arc<TcpStream>,
+    state: State,
+    /// The time of its entry in `timers`.
+    timer: Option<Instant>,
+    /// What `epoll` reports of it: once for a worker, again and again for the event thread.
+    armed: Option<(Interest, Lane)>,
+    was_notified: bool,
+}
+
+enum State {
+    Waiting(Box<dyn Session>, Wait),
+    Running,
 }
 
 impl Connections {
     /// No connection yet.
-    pub(super) fn new(caps: ConnectionCaps) -> Self {
-        Self {
-            caps,
-            open: Mutex::default(),
+    ///
+    /// # Errors
+    /// The system has no free descriptor.
+    pub(super) fn new(limits: PlaceLimits) -> io::Result<Self> {
+        Ok(Self {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            waker: Waker::new()?,
+            table: Mutex::new(Table {
+                is_closed: false,
+                last_number: 0,
+                slots: HashMap::new(),
+                places: Places::new(limits),
+                timers: BTreeSet::new(),
+                event_thread: EventThread::Awake,
+            }),
             removed: Condvar::new(),
-        }
+        })
     }
 
-    /// Adds a connection. Returns its number, or `None` if a cap is reached. Numbers count up from
-    /// 1.
-    pub(super) fn add(&self, stream: &Arc<TcpStream>, ip: IpAddr) -> Option<u64> {
-        let mut open = self.lock_open();
-        let prefix = AddressPrefix::of(ip);
-        let from_prefix = open.per_address.get(&prefix).copied().unwrap_or(0);
-        if open.sockets.len() >= self.caps.total || from_prefix >= self.caps.per_address {
-            return None;
+    /// Gives a place to an accepted connection and waits for its first bytes. `begin` makes its
+    /// session and returns until when the first bytes must arrive.
+    ///
+    /// # Errors
+    /// All places are taken, the server stops, or the system cannot watch the socket.
+    pub(super) fn add(
+        &self,
+        incoming: IncomingConnection,
+        is_trusted: bool,
+        begin: impl FnOnce(u64, IncomingConnection) -> (Box<dyn Session>, Instant),
+    ) -> io::Result<()> {
+        let (socket, ip) = (Arc::clone(&incoming.stream), incoming.address.ip());
+        let now = incoming.accepted;
+        let mut table = self.table();
+        if table.is_closed {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        open.last_number += 1;
-        let number = open.last_number;
-        open.sockets.insert(number, Arc::clone(stream));
-        *open.per_address.entry(prefix).or_default() += 1;
-        Some(number)
+        table.last_number += 1;
+        let number = table.last_number;
+        let Table { places, slots, .. } = &mut *table;
+        let is_waiting = |number| is_waiting(slots, number);
+        let admitted = places.admit(number, ip, is_trusted, now, &is_waiting);
+        let gave_way = admitted.map_err(|_| io::Error::other("too many connections"))?;
+        let closed = gave_way.and_then(|other| table.take_out(other));
+        let (session, until) = begin(number, incoming);
+        let mut slot = Slot {
+            socket,
+            state: State::Running,
+            timer: None,
+            armed: None,
+            was_notified: false,
+        };
+        let wait = Wait {
+            interest: Interest::Read,
+            until,
+            lane: Lane::Event,
+        };
+        let watched = self.watch_new(&mut slot, number);
+        if watched.is_err() {
+            table.places.remove(number);
+        } else {
+            table.slots.insert(number, slot);
+            self.put_back(&mut table, number, session, wait);
+        }
+        drop(table);
+        close(closed);
+        watched
     }
 
-    /// Removes a connection that came from `ip`.
-    pub(super) fn remove(&self, number: u64, ip: IpAddr) {
-        let mut open = self.lock_open();
-        let socket = open.sockets.remove(&number);
-        let prefix = AddressPrefix::of(ip);
-        if let Some(count) = open.per_address.get_mut(&prefix) {
-            *count -= 1;
-            if *count == 0 {
-                open.per_address.remove(&prefix);
+    /// Closes the newcomer that has been silent longest, so that its descriptor is free. Returns
+    /// whether there was one.
+    pub(super) fn evict(&self) -> bool {
+        let mut table = self.table();
+        let Table { places, slots, .. } = &mut *table;
+        let found = places.evict(Instant::now(), &|number| is_waiting(slots, number));
+        let closed = found.and_then(|number| table.take_out(number));
+        drop(table);
+        let is_closed = closed.is_some();
+        close(closed);
+        is_closed
+    }
+
+    /// The session of a connection whose socket is ready.
+    pub(super) fn on_ready(&self, number: u64) -> Option<Run> {
+        let mut table = self.table();
+        if let Some(slot) = table.slots.get_mut(&number)
+            && slot.armed.is_some_and(|(_, lane)| lane != Lane::Event)
+        {
+            // It is reported once.
+            slot.armed = None;
+        }
+        let run = table.take(number)?;
+        table.places.on_heard(number, Instant::now());
+        Some(run)
+    }
+
+    /// The sessions whose deadlines have passed. Closes connections that have held a reserved place
+    /// for too long.
+    pub(super) fn on_time(&self, due: &mut Vec<Run>) {
+        let now = Instant::now();
+        let mut overdue = Vec::new();
+        let mut table = self.table();
+        while let Some((timer, number)) = table.timers.first().copied() {
+            if timer > now {
+                break;
+            }
+            table.timers.pop_first();
+            let is_overdue = table.places.is_overdue(number, now);
+            let Some(slot) = table.slots.get_mut(&number) else {
+                continue;
+            };
+            slot.timer = None;
+            if is_overdue {
+                overdue.push(table.take_out(number));
+            } else if let State::Waiting(_, wait) = &slot.state {
+                match wait.until > now {
+                    true => {
+                        let until = wait.until;
+                        table.set_timer(number, until);
+                    }
+                    false => due.extend(table.take(number)),
+                }
             }
         }
-        drop(open);
-        // This may be the last handle, so the socket closes here, outside the lock.
-        drop(socket);
+        drop(table);
+        overdue.into_iter().for_each(close);
+    }
+
+    /// How long the event thread, which calls this, may now sleep. `None`: until it is woken.
+    pub(super) fn fall_asleep(&self) -> Option<Duration> {
+        let mut table = self.table();
+        let first = table.timers.first().map(|(timer, _)| *timer);
+        table.event_thread = EventThread::Asleep(first);
+        first.map(|first| first.saturating_duration_since(Instant::now()))
+    }
+
+    /// The event thread no longer sleeps. It looks at the deadlines before it sleeps again.
+    pub(super) fn wake_up(&self) {
+        self.table().event_thread = EventThread::Awake;
+    }
+
+    /// The session of a connection that was notified, if it waits. Otherwise it goes on once more
+    /// when it would wait again.
+    pub(super) fn on_notified(&self, number: u64) -> Option<Run> {
+        let mut table = self.table();
+        if let Some(run) = table.take(number) {
+            self.disarm(&mut table, number);
+            return Some(Run {
+                lane: Lane::Worker,
+                ..run
+            });
+        }
+        if let Some(slot) = table.slots.get_mut(&number) {
+            slot.was_notified = true;
+        }
+        None
+    }
+
+    /// Puts a session back that waits. Returns the session if it was notified meanwhile: it goes on.
+    pub(super) fn wait(
+        &self,
+        number: u64,
+        session: Box<dyn Session>,
+        wait: Wait,
+    ) -> Option<Box<dyn Session>> {
+        let mut table = self.table();
+        if table.is_closed {
+            let closed = table.take_out(number);
+            drop(table);
+            close(closed);
+            self.removed.notify_all();
+            return None;
+        }
+        let slot = table.slots.get_mut(&number)?;
+        if std::mem::take(&mut slot.was_notified) {
+            return Some(session);
+        }
+        if wait.lane != Lane::Event {
+            // Until now the caller may have waited for us.
+            table.places.on_heard(number, Instant::now());
+        }
+        self.put_back(&mut table, number, session, wait);
+        None
+    }
+
+    /// A session leaves the event thread: its socket is not watched until it waits again.
+    pub(super) fn leave_event_thread(&self, number: u64) {
+        let mut table = self.table();
+        self.disarm(&mut table, number);
+    }
+
+    /// A connection gets a thread of its own: its socket is not watched any longer, and it does not
+    /// give way. Returns whether it is still open.
+    pub(super) fn keep(&self, number: u64) -> bool {
+        let mut table = self.table();
+        table.places.keep(number);
+        let Some(slot) = table.slots.get(&number) else {
+            return false;
+        };
+        let _ = self.epoll.delete(&*slot.socket);
+        true
+    }
+
+    /// See [`Places::authenticate`].
+    pub(super) fn authenticate(&self, number: u64, holder: Holder) -> Result<(), Full> {
+        self.table().places.authenticate(number, holder)
+    }
+
+    /// A connection has ended.
+    pub(super) fn remove(&self, number: u64) {
+        let mut table = self.table();
+        table.places.remove(number);
+        let closed = table.take_out(number);
+        drop(table);
+        close(closed);
         self.removed.notify_all();
     }
 
     /// The number of open connections.
     pub(super) fn count(&self) -> usize {
-        self.lock_open().sockets.len()
+        self.table().slots.len()
     }
 
-    /// Shuts all sockets down, then waits at most `limit` until the threads that serve them have
-    /// removed them.
-    pub(super) fn close_all(&self, limit: Duration) {
-        for socket in self.lock_open().sockets.values() {
-            let _ = socket.shutdown(Shutdown::Both);
+    /// No session waits any longer. Shuts all sockets down, and closes those that no thread serves.
+    pub(super) fn close_all(&self) {
+        let mut table = self.table();
+        table.is_closed = true;
+        let mut waiting = Vec::new();
+        for (number, slot) in &table.slots {
+            let _ = slot.socket.shutdown(Shutdown::Both);
+            if matches!(slot.state, State::Waiting(..)) {
+                waiting.push(*number);
+            }
         }
-        self.wait_until_none(limit);
+        let closed: Vec<_> = waiting
+            .into_iter()
+            .map(|number| table.take_out(number))
+            .collect();
+        drop(table);
+        closed.into_iter().for_each(close);
+        self.removed.notify_all();
+    }
+
+    /// Whether the server stops.
+    pub(super) fn is_closed(&self) -> bool {
+        self.table().is_closed
     }
 
     /// Waits at most `limit` until no connection is open. Returns whether none is.
     pub(super) fn wait_until_none(&self, limit: Duration) -> bool {
         let waited = self
             .removed
-            .wait_timeout_while(self.lock_open(), limit, |open| !open.sockets.is_empty());
+            .wait_timeout_while(self.table(), limit, |table| !table.slots.is_empty());
         !recover(waited).1.timed_out()
     }
 
-    fn lock_open(&self) -> MutexGuard<'_, OpenSockets> {
-        lock(&self.open)
+    fn put_back(&self, table: &mut Table, number: u64, session: Box<dyn Session>, wait: Wait) {
+        let until = match table.places.due(number) {
+            Some(due) => wait.until.min(due),
+            None => wait.until,
+        };
+        let Some(slot) = table.slots.get_mut(&number) else {
+            return;
+        };
+        slot.state = State::Waiting(session, wait);
+        let wanted = (wait.interest, wait.lane);
+        if slot.armed != Some(wanted) {
+            slot.armed = Some(wanted);
+            // The socket is open and watched, so this cannot fail.
+            let _ = self.epoll.modify(&*slot.socket, &mut event(number, wanted));
+        }
+        if slot.timer.is_none_or(|timer| timer > until) {
+            table.set_timer(number, until);
+            if let EventThread::Asleep(wakes) = &table.event_thread
+                && wakes.is_none_or(|wakes| wakes > until)
+            {
+                table.event_thread = EventThread::Awake;
+                self.waker.wake();
+            }
+        }
     }
+
+    fn watch_new(&self, slot: &mut Slot, number: u64) -> io::Result<()> {
+        let wanted = (Interest::Read, Lane::Event);
+        slot.armed = Some(wanted);
+        Ok(self.epoll.add(&*slot.socket, event(number, wanted))?)
+    }
+
+    fn disarm(&self, table: &mut Table, number: u64) {
+        if let Some(slot) = table.slots.get_mut(&number)
+            && slot.armed.take().is_some()
+        {
+            // Even nothing reports the end of a connection, but only once.
+            let mut nothing = EpollEvent::new(EpollFlags::EPOLLONESHOT, number);
+            let _ = self.epoll.modify(&*slot.socket, &mut nothing);
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.table)
+    }
+}
+
+impl Table {
+    /// Takes the session of a connection that waits.
+    fn take(&mut self, number: u64) -> Option<Run> {
+        let slot = self.slots.get_mut(&number)?;
+        match std::mem::replace(&mut slot.state, State::Running) {
+            State::Waiting(session, wait) => Some(Run {
+                number,
+                session,
+                lane: wait.lane,
+            }),
+            State::Running => None,
+        }
+    }
+
+    /// Takes a connection out of the table. The caller closes it after the lock is released.
+    fn take_out(&mut self, number: u64) -> Option<Slot> {
+        let slot = self.slots.remove(&number)?;
+        if let Some(timer) = slot.timer {
+            self.timers.remove(&(timer, number));
+        }
+        self.places.remove(number);
+        Some(slot)
+    }
+
+    fn set_timer(&mut self, number: u64, at: Instant) {
+        if let Some(slot) = self.slots.get_mut(&number) {
+            if let Some(before) = slot.timer.replace(at) {
+                self.timers.remove(&(before, number));
+            }
+            self.timers.insert((at, number));
+        }
+    }
+}
+
+fn is_waiting(slots: &HashMap<u64, Slot>, number: u64) -> bool {
+    let slot = slots.get(&number);
+    slot.is_some_and(|slot| matches!(slot.state, State::Waiting(..)))
+}
+
+/// Closes a connection that was taken out. A thread that still serves it finds its socket shut.
+fn close(slot: Option<Slot>) {
+    if let Some(slot) = slot
+        && let State::Running = slot.state
+    {
+        let _ = slot.socket.shutdown(Shutdown::Both);
+    }
+}
+
+fn event(number: u64, (interest, lane): (Interest, Lane)) -> EpollEvent {
+    let mut flags = match interest {
+        Interest::Read => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
+        Interest::Write => EpollFlags::EPOLLOUT,
+    };
+    if lane != Lane::Event {
+        flags |= EpollFlags::EPOLLONESHOT;
+    }
+    EpollEvent::new(flags, number)
 }

@@ -1,8 +1,11 @@
 //! Deadlines for a whole exchange. A remote peer that sends a byte now and then cannot keep a
 //! connection open for ever.
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// Reads from a socket. One deadline covers all reads together.
@@ -52,6 +55,38 @@ pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> 
 /// `TimedOut` after `limit`; otherwise the error of the socket.
 pub fn write_all_by(stream: &TcpStream, bytes: &[u8], limit: Duration) -> io::Result<()> {
     write_all_until(stream, bytes, Instant::now() + limit)
+}
+
+/// Receives bytes that have arrived already: `None` if there are none yet, 0 at the end of the
+/// connection.
+///
+/// # Errors
+/// The error of the socket.
+pub fn receive_now(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match recv(stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(received) => return Ok(Some(received)),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends as many of `bytes` as the socket takes at once, and returns their number.
+///
+/// # Errors
+/// The error of the socket.
+pub fn send_now(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match send(stream.as_raw_fd(), bytes, flags) {
+            Ok(sent) => return Ok(sent),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Writes all of `bytes` by `deadline`.

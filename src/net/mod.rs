@@ -8,27 +8,37 @@
 mod connections;
 mod deadline;
 mod descriptors;
+mod dispatcher;
+mod event_loop;
 mod frames;
 mod incoming;
 mod names;
-mod pending;
+mod on_threads;
+mod places;
 mod pool;
 mod server;
+mod session;
 mod stop;
 mod tls;
+mod waker;
+mod workers;
 
-pub use connections::ConnectionCaps;
-pub use deadline::{DeadlineReader, read_exact_by, write_all_by};
+pub use deadline::{DeadlineReader, read_exact_by, receive_now, send_now, write_all_by};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
+pub use dispatcher::{Place, Serve};
 pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use incoming::IncomingConnection;
 pub use names::HostNames;
+pub use on_threads::OnThreads;
+pub use places::{Full, Holder, PlaceLimits};
 pub use pool::WorkerPool;
-pub use server::{Serve, Server, reachable_address};
+pub use server::{Server, reachable_address};
+pub use session::{Interest, Job, Lane, Next, Session, Turn, Wait};
 pub use stop::Stop;
 #[cfg(test)]
 pub(crate) use tls::testing as tls_testing;
 pub use tls::{
-    ClusterTls, ConnectionPurpose, GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE,
-    TRACKER_NAME, TlsError, TlsRefusal, TlsServer, TlsStream, accept_group, connect_tls,
+    ClusterTls, ConnectionPurpose, GroupTls, GroupTlsError, HandshakeProgress, MemberConnection,
+    NonblockingTls, Received, TLS_FIRST_BYTE, TRACKER_NAME, TlsError, TlsHandshake, TlsRefusal,
+    TlsServer, TlsStream, accept_group, connect_tls,
 };

@@ -1,106 +1,71 @@
-//! A server for a listening socket. A connection gets its own thread when it has sent its first
-//! bytes. Caps bound the number of connections.
+//! A server for a listening socket. Connections are state machines
+//! ([`Session`](super::session::Session)): one that waits costs a descriptor and its memory, and no
+//! thread.
 //!
-//! The accept thread accepts connections and waits for their first bytes. It may serve a short
-//! request itself, because handing a connection to another thread costs more than such a request.
+//! | thread | what it does |
+//! |---|---|
+//! | `NAME-accept` | accepts, waits for all sockets at once, answers what memory can answer |
+//! | `NAME` | runs the sessions that may take longer, or serves one connection alone |
+//!
+//! Neither callers nor sessions can block the event thread.
 
-use super::Stop;
-use super::connections::{ConnectionCaps, Connections};
-use super::incoming::IncomingConnection;
-use super::pending::PendingConnections;
+use super::dispatcher::{Dispatcher, Serve};
+use super::event_loop::EventLoop;
+use super::places::PlaceLimits;
 use crate::system::lock;
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
-use nix::sys::socket::{self, Backlog, MsgFlags};
-use std::fmt;
+use nix::sys::socket::sockopt::{
+    KeepAlive, SendTimeout, TcpKeepCount, TcpKeepIdle, TcpKeepInterval,
+};
+use nix::sys::socket::{self, Backlog};
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Time that a connection thread waits for its next connection before the thread ends.
-const THREAD_IDLE_LIMIT: Duration = Duration::from_secs(10);
-/// Bytes of the first data of a connection that [`Serve::serve_inline`] sees.
-const PEEK_BYTES: usize = 8 << 10;
-/// Pause after accepting or waiting has failed, usually because the system has no free descriptor.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// Time that a stop waits for connection threads after their sockets are shut down.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-
-/// Serves connections that have sent their first bytes. A closure can be used as one: it is called
-/// for each connection, on a thread of that connection.
-pub trait Serve: Send + Sync + 'static {
-    /// Serves a connection on the accept thread, if it can do so without waiting. Returns whether
-    /// it did; the connection is then closed. `peeked` is the start of the bytes that have arrived.
-    /// They are still unread.
-    fn serve_inline(&self, _incoming: &IncomingConnection, _peeked: &[u8]) -> bool {
-        false
-    }
-
-    /// Serves a connection on its own thread. The connection ends when this returns.
-    fn serve(&self, incoming: IncomingConnection);
-}
-
-impl<F: Fn(IncomingConnection) + Send + Sync + 'static> Serve for F {
-    fn serve(&self, incoming: IncomingConnection) {
-        self(incoming);
-    }
-}
-
-/// A listening socket, its accept thread and its connection threads.
+/// The longest that a single write to a connection may block. Most writes have an earlier deadline
+/// of their own.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// Keep-alive of TCP: after this number of silent seconds the system asks whether the caller is
+/// still there, then at this interval, and ends the connection after this number of questions. So
+/// a dead machine is noticed within two minutes.
+const KEEP_ALIVE: (u32, u32, u32) = (60, 15, 4);
+/// A listening socket, its event thread and its connections.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     dispatcher: Arc<Dispatcher>,
-    accept_thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What the accept thread and the connection threads share.
-struct Dispatcher {
-    name: String,
-    connections: Connections,
-    stack_bytes: usize,
-    serve: Box<dyn Serve>,
-    stop: Stop,
+    event_thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Server {
-    /// Starts to accept connections. `serve` serves them, on threads with `stack_bytes` of stack. A
-    /// connection that sends nothing within `silence_limit` is closed. A connection counts against
-    /// `caps` until it has been served. Threads are named `NAME-accept` and `NAME`.
+    /// Starts to accept connections, as many as `limits` allow. Threads have `stack_bytes` of stack
+    /// and are named `NAME-accept` and `NAME`.
     ///
     /// # Errors
     /// The socket has no address, or the system cannot start a thread or has no free descriptor.
     pub fn start(
         name: &str,
         listener: TcpListener,
-        caps: ConnectionCaps,
+        limits: PlaceLimits,
         stack_bytes: usize,
-        silence_limit: Duration,
         serve: impl Serve,
     ) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        // `std` sets a backlog of 128. A caller that finds the backlog full retries after a second,
-        // so a burst of callers needs a larger one.
-        socket::listen(&listener, Backlog::MAXCONN)?;
-        let pending = PendingConnections::new(listener, silence_limit)?;
-        let dispatcher = Arc::new(Dispatcher {
-            name: name.to_owned(),
-            connections: Connections::new(caps),
-            stack_bytes,
-            serve: Box::new(serve),
-            stop: Stop::new(),
-        });
-        let accepting = Arc::clone(&dispatcher);
-        let accept_thread = thread::Builder::new()
+        prepare(&listener)?;
+        let dispatcher = Dispatcher::new(name, limits, stack_bytes, Box::new(serve))?;
+        let dispatcher = Arc::new(dispatcher);
+        let events = EventLoop::new(Arc::clone(&dispatcher), listener)?;
+        let event_thread = thread::Builder::new()
             .name(format!("{name}-accept"))
-            .spawn(move || accepting.accept_until_stopped(pending))?;
+            .spawn(move || events.run())?;
         Ok(Self {
             address,
             dispatcher,
-            accept_thread: Mutex::new(Some(accept_thread)),
+            event_thread: Mutex::new(Some(event_thread)),
         })
     }
 
@@ -114,19 +79,19 @@ impl Server {
         self.dispatcher.connections.count()
     }
 
-    /// Stops accepting, shuts the socket of every connection down and waits for the handlers to
-    /// return.
+    /// Stops accepting, shuts the socket of every connection down and waits for the threads that
+    /// serve connections. Needs neither a free descriptor nor the address that it listens on.
     pub fn stop(&self) {
-        let mut accept_thread = lock(&self.accept_thread);
-        let Some(accept_thread) = accept_thread.take() else {
+        let mut event_thread = lock(&self.event_thread);
+        let Some(event_thread) = event_thread.take() else {
             return;
         };
-        self.dispatcher.stop.stop();
-        // A connection to our own port wakes the accept thread.
-        let _ =
-            TcpStream::connect_timeout(&reachable_address(self.address), Duration::from_secs(1));
-        let _ = accept_thread.join();
-        self.dispatcher.connections.close_all(STOP_LIMIT);
+        let dispatcher = &self.dispatcher;
+        dispatcher.connections.close_all();
+        dispatcher.connections.waker.wake();
+        let _ = event_thread.join();
+        dispatcher.connections.wait_until_none(STOP_LIMIT);
+        dispatcher.close();
     }
 }
 
@@ -136,148 +101,22 @@ impl Drop for Server {
     }
 }
 
-impl fmt::Debug for Dispatcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dispatcher")
-            .field("name", &self.name)
-            .field("connections", &self.connections)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A channel without buffer to connection threads that wait for their next connection.
-struct IdleThreads {
-    sender: Sender<(u64, IncomingConnection)>,
-    receiver: Receiver<(u64, IncomingConnection)>,
-}
-
-impl Dispatcher {
-    fn accept_until_stopped(self: &Arc<Self>, mut pending: PendingConnections) {
-        let (sender, receiver) = bounded(0);
-        let threads = IdleThreads { sender, receiver };
-        while !self.stop.is_stopped() {
-            let events = match pending.wait() {
-                Ok(events) => events,
-                Err(error) => {
-                    log::warn!("{}: waiting for connections failed: {error}", self.name);
-                    self.stop.wait(EXHAUSTED_PAUSE);
-                    continue;
-                }
-            };
-            for (number, incoming) in events.readable {
-                self.on_readable(number, incoming, &pending, &threads);
-            }
-            for (number, incoming) in events.timed_out {
-                log::debug!(
-                    "{}: closed {}: it sent nothing",
-                    self.name,
-                    incoming.address
-                );
-                self.connections.remove(number, incoming.address.ip());
-            }
-            if events.may_accept {
-                self.accept(&mut pending);
-            }
-        }
-        for (number, incoming) in pending.close() {
-            self.connections.remove(number, incoming.address.ip());
-        }
-    }
-
-    fn accept(&self, pending: &mut PendingConnections) {
-        let (stream, address) = match pending.listener().accept() {
-            Ok(accepted) => accepted,
-            Err(error) if is_about_one_connection(&error) => return,
-            Err(error) => {
-                log::warn!("{}: accepting a connection failed: {error}", self.name);
-                self.stop.wait(EXHAUSTED_PAUSE);
-                return;
-            }
-        };
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let stream = Arc::new(stream);
-        let Some(number) = self.connections.add(&stream, address.ip()) else {
-            log::info!("{}: refused {address}: too many connections", self.name);
-            return;
-        };
-        let accepted = Instant::now();
-        let incoming = IncomingConnection {
-            stream,
-            address,
-            accepted,
-        };
-        if let Err(error) = pending.watch(number, incoming) {
-            log::warn!("{}: refused {address}: {error}", self.name);
-            self.connections.remove(number, address.ip());
-        }
-    }
-
-    fn on_readable(
-        self: &Arc<Self>,
-        number: u64,
-        incoming: IncomingConnection,
-        pending: &PendingConnections,
-        threads: &IdleThreads,
-    ) {
-        let address = incoming.address;
-        let mut buffer = [0; PEEK_BYTES];
-        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        let peeked = match socket::recv(incoming.stream.as_raw_fd(), &mut buffer, flags) {
-            Ok(0) | Err(_) => None,
-            Ok(length) => buffer.get(..length),
-        };
-        let Some(peeked) = peeked else {
-            return self.connections.remove(number, address.ip());
-        };
-        let served = catch_unwind(AssertUnwindSafe(|| {
-            self.serve.serve_inline(&incoming, peeked)
-        }));
-        let is_served = served.unwrap_or_else(|_| {
-            log::error!("{}: serving {address} failed", self.name);
-            true
-        });
-        if is_served {
-            drop(incoming);
-            return self.connections.remove(number, address.ip());
-        }
-        let handed_over = pending
-            .unwatch(&incoming)
-            .and_then(|()| self.hand_over(number, incoming, threads));
-        if let Err(error) = handed_over {
-            log::warn!("{}: refused {address}: {error}", self.name);
-            self.connections.remove(number, address.ip());
-        }
-    }
-
-    /// Passes a connection to an idle thread, or to a new thread if none is idle.
-    fn hand_over(
-        self: &Arc<Self>,
-        number: u64,
-        incoming: IncomingConnection,
-        threads: &IdleThreads,
-    ) -> io::Result<()> {
-        let first = match threads.sender.try_send((number, incoming)) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Full(first) | TrySendError::Disconnected(first)) => first,
-        };
-        let (dispatcher, receiver) = (Arc::clone(self), threads.receiver.clone());
-        let thread = thread::Builder::new()
-            .name(self.name.clone())
-            .stack_size(self.stack_bytes);
-        thread.spawn(move || {
-            let mut next = Some(first);
-            while let Some((number, incoming)) = next {
-                let address = incoming.address;
-                let served = catch_unwind(AssertUnwindSafe(|| dispatcher.serve.serve(incoming)));
-                if served.is_err() {
-                    log::error!("{}: serving {address} failed", dispatcher.name);
-                }
-                dispatcher.connections.remove(number, address.ip());
-                next = receiver.recv_timeout(THREAD_IDLE_LIMIT).ok();
-            }
-        })?;
-        Ok(())
-    }
+/// Sets the options of a listening socket. Accepted sockets inherit them, so that no connection is
+/// without them even for a moment.
+fn prepare(listener: &TcpListener) -> io::Result<()> {
+    // A caller that has gone before `accept` must not make it block.
+    listener.set_nonblocking(true)?;
+    // `std` sets a backlog of 128. A caller that finds the backlog full retries after a second, so
+    // a burst of callers needs a larger one.
+    socket::listen(listener, Backlog::MAXCONN)?;
+    let limit = TimeVal::seconds(WRITE_LIMIT.as_secs().cast_signed());
+    socket::setsockopt(listener, SendTimeout, &limit)?;
+    let (idle, interval, count) = KEEP_ALIVE;
+    socket::setsockopt(listener, KeepAlive, &true)?;
+    socket::setsockopt(listener, TcpKeepIdle, &idle)?;
+    socket::setsockopt(listener, TcpKeepInterval, &interval)?;
+    socket::setsockopt(listener, TcpKeepCount, &count)?;
+    Ok(())
 }
 
 /// The address by which this machine reaches a socket bound to `address`: loopback for the
@@ -291,158 +130,5 @@ pub fn reachable_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Whether an accept failed because of the connection, not because of the listening socket.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionReset | Interrupted | WouldBlock
-    )
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::net::Shutdown;
-
-    const LARGE_CAPS: ConnectionCaps = ConnectionCaps {
-        total: 10,
-        per_address: 10,
-    };
-
-    fn echo(caps: ConnectionCaps) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Server::start(
-            "echo",
-            listener,
-            caps,
-            64 << 10,
-            STOP_LIMIT,
-            |incoming: IncomingConnection| {
-                let (mut byte, mut stream) = ([0], &*incoming.stream);
-                while matches!(stream.read(&mut byte), Ok(1)) {
-                    stream.write_all(&byte).unwrap();
-                }
-            },
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn a_connection_beyond_the_cap_is_refused_and_a_stop_closes_open_connections() {
-        let server = echo(ConnectionCaps {
-            total: 2,
-            per_address: 2,
-        });
-        let connect = || TcpStream::connect(server.address()).unwrap();
-        let is_echoed = |mut stream: &TcpStream| {
-            let mut answer = [0];
-            stream
-                .write_all(b"x")
-                .and_then(|()| stream.read_exact(&mut answer))
-                .is_ok()
-        };
-        let (first, second) = (connect(), connect());
-        assert!(is_echoed(&first) && is_echoed(&second));
-        assert!(!is_echoed(&connect()), "the third is refused");
-        server.stop();
-        assert!(!is_echoed(&first) && server.connections() == 0);
-    }
-
-    /// Echoes a single byte inline. Serves everything else on a thread, by sending the thread's
-    /// name.
-    struct InlineEcho;
-
-    impl Serve for InlineEcho {
-        fn serve_inline(&self, incoming: &IncomingConnection, peeked: &[u8]) -> bool {
-            let mut stream = &*incoming.stream;
-            peeked.len() == 1
-                && stream.read_exact(&mut [0]).is_ok()
-                && stream.write_all(peeked).is_ok()
-        }
-
-        fn serve(&self, incoming: IncomingConnection) {
-            let mut stream = &*incoming.stream;
-            let _ = stream.write_all(thread::current().name().unwrap_or_default().as_bytes());
-        }
-    }
-
-    fn answer_to(server: &Server, sent: &[u8]) -> String {
-        let mut stream = TcpStream::connect(server.address()).unwrap();
-        stream.write_all(sent).unwrap();
-        // Bytes that the server leaves unread reset the connection after the answer.
-        let _ = stream.shutdown(Shutdown::Write);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8(answer).unwrap()
-    }
-
-    #[test]
-    fn a_connection_served_inline_gets_no_thread_and_others_do() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = Server::start(
-            "some",
-            listener,
-            LARGE_CAPS,
-            64 << 10,
-            STOP_LIMIT,
-            InlineEcho,
-        )
-        .unwrap();
-        assert_eq!(answer_to(&server, b"x"), "x");
-        assert_eq!(answer_to(&server, b"xy"), "some");
-        assert_eq!(answer_to(&server, b"z"), "z");
-        assert_eq!(answer_to(&server, b""), "");
-        server.stop();
-        assert_eq!(server.connections(), 0);
-    }
-
-    #[test]
-    fn a_silent_connection_is_closed_and_delays_no_other() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let silence_limit = Duration::from_millis(300);
-        let server = Server::start(
-            "some",
-            listener,
-            LARGE_CAPS,
-            64 << 10,
-            silence_limit,
-            InlineEcho,
-        )
-        .unwrap();
-        let started = Instant::now();
-        let mut silent = TcpStream::connect(server.address()).unwrap();
-        assert_eq!(answer_to(&server, b"x"), "x");
-        assert_eq!(silent.read(&mut [0]).unwrap(), 0);
-        assert!(started.elapsed() >= silence_limit);
-        let late = TcpStream::connect(server.address()).unwrap();
-        while server.connections() == 0 {
-            thread::yield_now();
-        }
-        server.stop();
-        assert_eq!(
-            (&late).read(&mut [0]).unwrap(),
-            0,
-            "a stop closes silent connections too"
-        );
-    }
-
-    #[test]
-    fn a_connection_that_has_ended_no_longer_counts_against_the_caps() {
-        let server = echo(ConnectionCaps {
-            total: 1,
-            per_address: 1,
-        });
-        for _ in 0..20 {
-            let mut stream = TcpStream::connect(server.address()).unwrap();
-            let mut answer = [0];
-            stream.write_all(b"x").unwrap();
-            stream.read_exact(&mut answer).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
-            assert_eq!(stream.read(&mut answer).unwrap(), 0);
-            let connections = &server.dispatcher.connections;
-            assert!(connections.wait_until_none(STOP_LIMIT));
-        }
-    }
-}
+mod tests;

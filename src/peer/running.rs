@@ -7,7 +7,7 @@ use super::{
     restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
-use crate::net::{ConnectionCaps, IncomingConnection, Server, WorkerPool};
+use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, WorkerPool};
 use crate::storage::{Records, StateFolder};
 use crate::wire::PeerId;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -19,11 +19,10 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-/// Limits on incoming connections, in all and per address.
-const CAPS: ConnectionCaps = ConnectionCaps {
-    total: 1_000,
-    per_address: 500,
-};
+/// The most incoming connections in all.
+const MAX_INCOMING: usize = 1_000;
+/// The most incoming connections of one address.
+const MAX_INCOMING_OF_ADDRESS: usize = 500;
 
 /// How long a stop waits for announces in progress.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(1);
@@ -83,7 +82,9 @@ impl Peer {
         let calls = Calls::new(Arc::clone(&services), Arc::clone(&sockets));
         let serving = Arc::clone(&services);
         let accept = move |caller: IncomingConnection| incoming::accept(&serving, &sockets, caller);
-        let server = Server::start("link", listener, CAPS, IO_STACK, handshake, accept);
+        let limits = PlaceLimits::fixed(MAX_INCOMING, MAX_INCOMING_OF_ADDRESS);
+        let accept = OnThreads::new(handshake, accept);
+        let server = Server::start("link", listener, limits, IO_STACK, accept);
         let server = server.map_err(PeerError::Thread)?;
         let (alive, announcers_ended) = bounded(0);
         let mut peer = Self {

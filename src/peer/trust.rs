@@ -229,29 +229,22 @@ fn cluster_file_error(error: KnownClusterError) -> TrustError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{ConnectionCaps, IncomingConnection, Server, tls_testing};
+    use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, tls_testing};
     use std::net::TcpListener;
     use std::sync::Mutex;
 
     /// A tracker of a new cluster. It only accepts the TLS handshake.
     fn tracker() -> Server {
-        let (tls, caps) = (
-            tls_testing::server(),
-            ConnectionCaps {
-                total: 10,
-                per_address: 10,
-            },
-        );
+        let tls = tls_testing::server();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::start(
             "test",
             listener,
-            caps,
+            PlaceLimits::fixed(10, 10),
             256 << 10,
-            HANDSHAKE_TIMEOUT,
-            move |incoming: IncomingConnection| {
+            OnThreads::new(HANDSHAKE_TIMEOUT, move |incoming: IncomingConnection| {
                 let _ = tls.accept(incoming.stream, HANDSHAKE_TIMEOUT);
-            },
+            }),
         );
         server.unwrap()
     }

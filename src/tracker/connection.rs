@@ -2,19 +2,20 @@
 //!
 //! In scope: deadlines, keep-alive, pipelined requests (RFC 9112, section 9.3.2), and closing so
 //! that a refusal arrives. Out of scope: the meaning of a request.
+//!
+//! The session never waits: it is answered from memory, on the event thread. A caller that does not
+//! read its response is not read either.
 
-use super::http::{self, HttpError, MAX_HEAD};
+use super::http::{self, HttpError};
 use super::service::Service;
-use crate::net::{DeadlineReader, write_all_by};
-use std::io::{self, Read, Write};
+use crate::net::{Interest, Lane, Next, Session, Turn, Wait, receive_now, send_now};
+use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Responses to pipelined requests are gathered up to this number of bytes before they are sent.
 const PIPELINE_BUFFER: usize = 16 << 10;
-/// A first response of at most this number of bytes is sent without a time limit: an empty socket
-/// buffer takes it at once.
-const UNLIMITED_RESPONSE: usize = 4 << 10;
 /// Maximum number of bytes read from the rest of a refused request, so that the refusal is not lost
 /// when the connection closes.
 const MAX_DRAINED: usize = 256 << 10;
@@ -39,161 +40,251 @@ impl Default for HttpDeadlines {
     }
 }
 
-/// Answers the connection's only announce, if the bytes `received` are exactly that request.
-/// Returns whether they were. Never blocks: the request is already here, and an empty socket buffer
-/// takes the response.
-///
-/// # Errors
-/// Errors of the socket. The connection cannot be used any longer.
-pub(super) fn serve_at_once(
-    mut stream: &TcpStream,
-    received: &[u8],
+/// Serves the requests of one connection.
+pub(super) struct HttpSession {
+    stream: Arc<TcpStream>,
     from: IpAddr,
-    service: &Service,
-    now: Duration,
-) -> io::Result<bool> {
-    let request = match http::parse(received) {
-        Ok(Some((request, length))) if length == received.len() => request,
-        _ => return Ok(false),
-    };
-    if request.keep_alive || request.path != "/announce" {
-        return Ok(false);
-    }
-    // With nothing unread, closing does not reset the connection.
-    let mut rest = [0; MAX_HEAD];
-    stream.read_exact(rest.get_mut(..received.len()).unwrap_or_default())?;
-    let mut out = Vec::with_capacity(UNLIMITED_RESPONSE);
-    service.respond(&request, from, now, &mut out);
-    stream.write_all(&out)?;
-    Ok(true)
+    service: Arc<Service>,
+    deadlines: HttpDeadlines,
+    /// The start of the tracker's time.
+    epoch: Instant,
+    /// The start of a request that has not arrived whole, or requests that wait until responses are
+    /// read.
+    unparsed: Vec<u8>,
+    /// Responses that the socket has not taken, from `sent` on.
+    out: Vec<u8>,
+    sent: usize,
+    until: Instant,
+    has_nodelay: bool,
+    stage: Stage,
 }
 
-/// Serves requests until the connection closes. Its first bytes have already arrived. `epoch` is
-/// the start of the tracker's time.
-///
-/// # Errors
-/// Errors of the socket. The connection cannot be used any longer.
-pub(super) fn serve(
-    stream: &TcpStream,
-    from: IpAddr,
-    service: &Service,
-    deadlines: HttpDeadlines,
-    epoch: Instant,
-) -> io::Result<()> {
-    let mut reader = DeadlineReader::new(stream, deadlines.head);
-    let mut buffer = vec![0; MAX_HEAD];
-    let (mut filled, mut idle, mut out) = (0, false, Vec::new());
-    let mut is_kept_alive = false;
-    loop {
-        let unread = buffer.get_mut(filled..).unwrap_or_default();
-        // The first bytes have already arrived, so the first read needs no deadline.
-        let is_first = filled == 0 && !is_kept_alive;
-        let read = match read(stream, &mut reader, is_first, unread) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut && !idle && filled > 0 => {
-                return refuse(stream, HttpError::TooSlow, &mut out, deadlines);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Waits for the next request. Nothing of it has arrived.
+    Idle,
+    /// Waits for the rest of a request.
+    Head,
+    /// Sends the last response, then closes.
+    Last,
+    /// Sends the last response, then closes so that it arrives although bytes are unread.
+    Refused,
+    /// Reads what the caller still sends.
+    Draining { drained: usize },
+}
+
+impl HttpSession {
+    /// A session on a connection of which no byte was read.
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        from: IpAddr,
+        service: Arc<Service>,
+        deadlines: HttpDeadlines,
+        epoch: Instant,
+    ) -> Self {
+        Self {
+            stream,
+            from,
+            service,
+            deadlines,
+            epoch,
+            unparsed: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            until: Instant::now() + deadlines.head,
+            has_nodelay: false,
+            stage: Stage::Head,
+        }
+    }
+
+    /// Goes on with bytes that were read from the socket.
+    pub(super) fn on_bytes(&mut self, bytes: &[u8]) -> Next {
+        self.parse(bytes).unwrap_or_else(|error| self.fail(&error))
+    }
+
+    /// Serves what is in `bytes` and was kept before, then waits.
+    fn parse(&mut self, bytes: &[u8]) -> io::Result<Next> {
+        if self.stage == Stage::Idle {
+            self.stage = Stage::Head;
+            self.until = Instant::now() + self.deadlines.head;
+        }
+        match self.unparsed.is_empty() {
+            true => self.respond_to(bytes),
+            false => {
+                let mut all = std::mem::take(&mut self.unparsed);
+                all.extend_from_slice(bytes);
+                self.respond_to(&all)
             }
-            Err(error) => return Err(error),
-        };
-        filled += read;
-        if idle {
-            reader.set_deadline(deadlines.head);
-            idle = false;
         }
-        if !buffer.first().is_some_and(|byte| is_http(*byte)) {
-            return Ok(());
+    }
+
+    fn respond_to(&mut self, bytes: &[u8]) -> io::Result<Next> {
+        if !bytes.first().is_some_and(|byte| is_http(*byte)) {
+            return Ok(Next::End);
         }
-        let mut start = 0;
+        let (mut rest, mut has_responded) = (bytes, false);
         loop {
-            match http::parse(buffer.get(start..filled).unwrap_or_default()) {
+            match http::parse(rest) {
                 Ok(Some((request, length))) => {
-                    service.respond(&request, from, epoch.elapsed(), &mut out);
-                    start += length;
-                    if !is_kept_alive && (request.keep_alive || out.len() > UNLIMITED_RESPONSE) {
-                        is_kept_alive = true;
+                    let now = self.epoch.elapsed();
+                    self.service
+                        .respond(&request, self.from, now, &mut self.out);
+                    rest = rest.get(length..).unwrap_or_default();
+                    has_responded = true;
+                    if !request.keep_alive {
+                        self.stage = match rest.is_empty() {
+                            // With nothing unread, closing does not reset the connection.
+                            true => Stage::Last,
+                            false => Stage::Refused,
+                        };
+                        break;
+                    }
+                    if !std::mem::replace(&mut self.has_nodelay, true) {
                         // Responses are written whole. Waiting to fill a packet would only delay
                         // them.
-                        stream.set_nodelay(true)?;
-                        stream.set_write_timeout(Some(deadlines.head))?;
+                        self.stream.set_nodelay(true)?;
                     }
-                    if !request.keep_alive {
-                        send(stream, &mut out, deadlines)?;
-                        // With nothing unread, closing does not reset the connection.
-                        return match start == filled {
-                            true => Ok(()),
-                            false => close(stream),
-                        };
-                    }
-                    if out.len() > PIPELINE_BUFFER {
-                        send(stream, &mut out, deadlines)?;
+                    if self.out.len() > PIPELINE_BUFFER && !self.flush()? {
+                        self.unparsed.extend_from_slice(rest);
+                        break;
                     }
                 }
-                Ok(None) => break,
-                Err(error) => return refuse(stream, error, &mut out, deadlines),
+                Ok(None) => {
+                    self.unparsed.extend_from_slice(rest);
+                    if has_responded {
+                        self.start_waiting();
+                    }
+                    break;
+                }
+                Err(error) => {
+                    self.refuse(error);
+                    break;
+                }
             }
         }
-        if start > 0 {
-            send(stream, &mut out, deadlines)?;
-            buffer.copy_within(start..filled, 0);
-            filled -= start;
-            idle = filled == 0;
-            reader.set_deadline(if idle { deadlines.idle } else { deadlines.head });
+        self.finish_turn()
+    }
+
+    /// Sends what the socket takes, and returns what the session waits for.
+    fn finish_turn(&mut self) -> io::Result<Next> {
+        let has_unsent = self.sent < self.out.len();
+        if has_unsent && !self.flush()? {
+            if self.stage == Stage::Idle {
+                self.stage = Stage::Head;
+            }
+            self.until = Instant::now() + self.deadlines.head;
+            return Ok(self.wait(Interest::Write));
         }
+        self.after_responses()
+    }
+
+    fn after_responses(&mut self) -> io::Result<Next> {
+        Ok(match self.stage {
+            Stage::Last => Next::End,
+            Stage::Refused => {
+                self.stream.shutdown(Shutdown::Write)?;
+                self.stage = Stage::Draining { drained: 0 };
+                self.until = Instant::now() + DRAIN_TIMEOUT;
+                self.wait(Interest::Read)
+            }
+            Stage::Idle | Stage::Head | Stage::Draining { .. } => self.wait(Interest::Read),
+        })
+    }
+
+    /// Sets the deadline for the next request, or for the rest of one.
+    fn start_waiting(&mut self) {
+        let is_idle = self.unparsed.is_empty();
+        let (stage, limit) = match is_idle {
+            true => (Stage::Idle, self.deadlines.idle),
+            false => (Stage::Head, self.deadlines.head),
+        };
+        self.stage = stage;
+        self.until = Instant::now() + limit;
+    }
+
+    fn refuse(&mut self, error: HttpError) {
+        log::debug!("refused an HTTP request: {error}");
+        error.write(&mut self.out);
+        self.stage = Stage::Refused;
+    }
+
+    /// Sends what the socket takes. Returns whether it took everything.
+    fn flush(&mut self) -> io::Result<bool> {
+        let rest = self.out.get(self.sent..).unwrap_or_default();
+        self.sent += send_now(&self.stream, rest)?;
+        if self.sent < self.out.len() {
+            return Ok(false);
+        }
+        // A connection that waits keeps no buffer.
+        self.out = Vec::new();
+        self.sent = 0;
+        Ok(true)
+    }
+
+    /// Goes on after the socket has become ready or a deadline has passed.
+    fn go_on(&mut self, scratch: &mut [u8]) -> io::Result<Next> {
+        let has_unsent = self.sent < self.out.len();
+        if Instant::now() >= self.until {
+            // The caller reads nothing, or nothing of a request has arrived.
+            if has_unsent || self.stage != Stage::Head || self.unparsed.is_empty() {
+                return Ok(Next::End);
+            }
+            self.refuse(HttpError::TooSlow);
+            return self.finish_turn();
+        }
+        if has_unsent {
+            if !self.flush()? {
+                // One deadline covers all of it.
+                return Ok(self.wait(Interest::Write));
+            }
+            if self.stage != Stage::Head {
+                return self.after_responses();
+            }
+            self.start_waiting();
+            return match self.stage {
+                Stage::Idle => Ok(self.wait(Interest::Read)),
+                _ => self.parse(&[]),
+            };
+        }
+        let Some(received) = receive_now(&self.stream, scratch)? else {
+            return Ok(self.wait(Interest::Read));
+        };
+        if received == 0 {
+            return Ok(Next::End);
+        }
+        if let Stage::Draining { drained } = self.stage {
+            let drained = drained + received;
+            self.stage = Stage::Draining { drained };
+            return Ok(match drained < MAX_DRAINED {
+                true => self.wait(Interest::Read),
+                false => Next::End,
+            });
+        }
+        self.parse(scratch.get(..received).unwrap_or_default())
+    }
+
+    fn wait(&self, interest: Interest) -> Next {
+        Next::Wait(Wait {
+            interest,
+            until: self.until,
+            lane: Lane::Event,
+        })
+    }
+
+    fn fail(&self, error: &io::Error) -> Next {
+        log::debug!("the HTTP connection of {} failed: {error}", self.from);
+        Next::End
     }
 }
 
-fn read(
-    mut stream: &TcpStream,
-    reader: &mut DeadlineReader<'_>,
-    is_first: bool,
-    unread: &mut [u8],
-) -> io::Result<usize> {
-    match is_first {
-        true => stream.read(unread),
-        false => reader.read(unread),
+impl Session for HttpSession {
+    fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
+        let next = self.go_on(turn.scratch);
+        next.unwrap_or_else(|error| self.fail(&error))
     }
 }
 
 /// Whether an HTTP request may begin with this byte.
 fn is_http(byte: u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b'\r' | b'\n')
-}
-
-fn send(mut stream: &TcpStream, out: &mut Vec<u8>, deadlines: HttpDeadlines) -> io::Result<()> {
-    // One call is nearly always enough. Only the rest needs a deadline.
-    let sent = stream.write(out)?;
-    if let Some(rest) = out.get(sent..).filter(|rest| !rest.is_empty()) {
-        write_all_by(stream, rest, deadlines.head)?;
-    }
-    out.clear();
-    Ok(())
-}
-
-fn refuse(
-    stream: &TcpStream,
-    error: HttpError,
-    out: &mut Vec<u8>,
-    deadlines: HttpDeadlines,
-) -> io::Result<()> {
-    error.write(out);
-    send(stream, out, deadlines)?;
-    log::debug!("refused an HTTP request: {error}");
-    close(stream)
-}
-
-/// Closes the connection so that the last response arrives. Reads what the client still sends,
-/// because the system resets a connection that is closed with unread bytes.
-fn close(stream: &TcpStream) -> io::Result<()> {
-    stream.shutdown(Shutdown::Write)?;
-    let mut reader = DeadlineReader::new(stream, DRAIN_TIMEOUT);
-    let (mut drained, mut waste) = (0, [0; 4 << 10]);
-    while drained < MAX_DRAINED {
-        match reader.read(&mut waste) {
-            Ok(0) | Err(_) => break,
-            Ok(read) => drained += read,
-        }
-    }
-    Ok(())
 }

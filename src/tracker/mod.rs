@@ -4,6 +4,7 @@
 //! In scope: everything that one tracker process serves on its port. Out of scope: arguments, and
 //! the encoding of messages (see [`crate::wire`]).
 
+mod accepting;
 mod access;
 mod announcing;
 mod closed_run;
@@ -14,6 +15,7 @@ mod monitoring;
 mod node;
 mod operator;
 mod outbox;
+mod place_limits;
 mod quotas;
 pub mod registry;
 mod replicas;
@@ -28,6 +30,7 @@ mod threads;
 mod totals;
 mod udp;
 
+pub use accepting::{AcceptedTls, ServeTls, TlsService, TlsServing};
 pub use access::{
     AccessSettings, INVITE_LIFETIME, InviteCode, OperatorAccess, Registration, RegistryCounts,
 };
@@ -43,16 +46,15 @@ pub use endpoint::{EndpointOptions, NewKey, NodeError};
 pub use node::{Node, NodeOptions};
 use operator::serve_operator;
 pub use operator::{OperatorError, fetch_backup};
+use place_limits::max_connections;
+pub use place_limits::{Admission, TrustsAddress};
 use quotas::Quotas;
 pub use quotas::SwarmLimits;
 pub use replicas::MAX_TRACKERS;
-use replicas::{ReplicaConnections, numbers, serve_replica};
+use replicas::{ListedAddresses, ReplicaConnections, numbers, serve_replica};
 pub use saved::SavedError;
 use saved::{MAX_SAVED, SavedSwarm, SavedSwarms};
-pub use server::{
-    DEFAULT_INTERVAL, ServeTls, TlsService, Tracker, TrackerError, TrackerOptions, bind,
-    bind_with_udp,
-};
+pub use server::{DEFAULT_INTERVAL, Tracker, TrackerError, TrackerOptions, bind, bind_with_udp};
 pub use service::AnnouncePolicy;
 use service::Service;
 pub(crate) use store::blob_named_by;

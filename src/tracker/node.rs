@@ -10,14 +10,15 @@
 //! 3. The port and all connections are closed, and the open swarms are saved.
 //! 4. The registry's threads end once everything is on the disk.
 
-use super::access::{AccessSettings, OperatorAccess, Registrar, serve_peer};
+use super::access::{AccessSettings, ControlSession, OperatorAccess, Registrar};
 use super::{
-    AnnouncePolicy, Endpoint, EndpointOptions, NewKey, NodeError, RegistryStore,
-    ReplicaConnections, RunningFile, ServeTls, StoreOptions, SwarmLimits, TlsService, Tracker,
-    TrackerOptions, numbers, serve_operator, serve_replica,
+    AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedAddresses, NewKey,
+    NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, StoreOptions, SwarmLimits,
+    TlsService, TlsServing, Tracker, TrackerOptions, max_connections, numbers, serve_operator,
+    serve_replica,
 };
 use crate::certificate::Fingerprint;
-use crate::net::{ConnectionPurpose, Stop};
+use crate::net::{ConnectionPurpose, Stop, TlsStream};
 use crate::storage::{Database, SwarmsFile, restore_cluster};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub struct NodeOptions {
     pub open: bool,
     /// The limits of open swarms.
     pub limits: SwarmLimits,
+    /// The most connections; `None` for as many as descriptors allow.
+    pub max_connections: Option<usize>,
 }
 
 /// A running tracker. Dropping it stops it.
@@ -97,6 +100,8 @@ impl Node {
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
+        let listed = Arc::new(ListedAddresses::default());
+        let admission = admission(options.max_connections, &listed);
         let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
             udp: endpoint.udp,
@@ -111,6 +116,7 @@ impl Node {
                 serve: serve_tls(&store, &registrar),
             }),
             cluster: Some(Arc::clone(&store)),
+            admission,
             stop: endpoint.stop.clone(),
             limits,
             ..TrackerOptions::new(endpoint.listener)
@@ -121,6 +127,7 @@ impl Node {
                 endpoint.replica_tls,
                 info,
                 endpoint.number,
+                listed,
             )
             .map_err(NodeError::Thread)
         });
@@ -173,12 +180,31 @@ impl Drop for Node {
     }
 }
 
+/// Who may connect to a tracker of the listed ones.
+fn admission(wanted: Option<usize>, listed: &Arc<ListedAddresses>) -> Admission {
+    let listed = Arc::clone(listed);
+    Admission::new(max_connections(wanted)).trusting(move |ip| listed.contains(ip))
+}
+
 /// Serves TLS connections, each by its purpose.
 fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
-    Box::new(move |connection, from, purpose| match purpose {
-        ConnectionPurpose::Peer => serve_peer(&registrar, connection, from),
-        ConnectionPurpose::Replica => serve_replica(&store, connection, from),
-        ConnectionPurpose::Operator => serve_operator(&store, connection, from),
+    Box::new(move |accepted| {
+        let AcceptedTls {
+            tls,
+            from,
+            purpose,
+            place,
+        } = accepted;
+        let serve: fn(&RegistryStore, &TlsStream, SocketAddr) = match purpose {
+            ConnectionPurpose::Peer => {
+                let session = ControlSession::new(&registrar, tls, from, place);
+                return TlsServing::Session(Box::new(session));
+            }
+            ConnectionPurpose::Replica => serve_replica,
+            ConnectionPurpose::Operator => serve_operator,
+        };
+        let (store, stream) = (Arc::clone(&store), tls.into_stream());
+        TlsServing::Thread(Box::new(move || serve(&store, &stream, from)))
     })
 }

@@ -3,17 +3,16 @@
 //! In scope: binding, distinguishing kinds of connections by their first byte, removing silent
 //! peers, keeping the swarms over a restart, stopping. Out of scope: arguments and signals.
 
-use super::connection::{self, HttpDeadlines};
+use super::accepting::{Acceptor, TlsService};
+use super::connection::HttpDeadlines;
+use super::place_limits::{Admission, max_connections};
 use super::{AnnouncePolicy, MAX_SAVED, RegistryStore, Service, SwarmLimits, Swarms, UdpServer};
-use crate::net::{
-    ConnectionCaps, ConnectionPurpose, IncomingConnection, Serve, Server, Stop, TlsServer,
-    TlsStream,
-};
+use crate::net::{Server, Stop};
 use crate::storage::SwarmsFile;
 use crate::system::{cause, lock, since_1970};
 use crate::wire::HostPort;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -30,20 +29,6 @@ const MAX_BIND_ATTEMPTS: usize = 100;
 /// How long a thread that waits for the stop flag sleeps at a time. Raising the flag wakes it at
 /// once.
 const LONG_SLEEP: Duration = Duration::from_secs(3600);
-
-/// Accepts and serves TLS connections.
-pub struct TlsService {
-    /// Performs the handshake of an incoming connection.
-    pub tls: TlsServer,
-    /// Serves one connection until it closes.
-    pub serve: ServeTls,
-}
-
-/// Serves a TLS connection according to its purpose.
-pub type ServeTls = Box<dyn Fn(&TlsStream, SocketAddr, ConnectionPurpose) + Send + Sync>;
-
-/// The first byte of a TLS handshake (RFC 8446, section 5.1).
-const TLS_FIRST_BYTE: u8 = 0x16;
 
 /// Options of a tracker.
 pub struct TrackerOptions {
@@ -70,8 +55,8 @@ pub struct TrackerOptions {
     pub stop: Stop,
     /// Limits of swarms and peers.
     pub limits: SwarmLimits,
-    /// Limits of connections.
-    pub caps: ConnectionCaps,
+    /// Who may connect.
+    pub admission: Admission,
     /// Deadlines of HTTP clients and TLS handshakes.
     pub deadlines: HttpDeadlines,
 }
@@ -90,10 +75,7 @@ impl TrackerOptions {
             cluster: None,
             stop: Stop::new(),
             limits: SwarmLimits::default(),
-            caps: ConnectionCaps {
-                total: 2_000,
-                per_address: 1_000,
-            },
+            admission: Admission::new(max_connections(None)),
             deadlines: HttpDeadlines::default(),
         }
     }
@@ -206,18 +188,18 @@ impl Tracker {
             access,
             cluster: options.cluster,
         });
-        let acceptor = Acceptor {
-            service: Arc::clone(&service),
+        let acceptor = Acceptor::new(
+            Arc::clone(&service),
             tls_service,
             deadlines,
             epoch,
-        };
+            options.admission.trusts,
+        );
         let server = Server::start(
             "tracker",
             listener,
-            options.caps,
+            options.admission.limits,
             STACK_BYTES,
-            deadlines.head,
             acceptor,
         );
         let server = server.map_err(TrackerError::Start)?;
@@ -320,56 +302,4 @@ fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
             log::info!("removed {dropped} silent peers");
         }
     }
-}
-
-/// Accepts HTTP and TLS connections.
-struct Acceptor {
-    service: Arc<Service>,
-    tls_service: Option<TlsService>,
-    deadlines: HttpDeadlines,
-    epoch: Instant,
-}
-
-impl Serve for Acceptor {
-    fn serve_inline(&self, incoming: &IncomingConnection, received: &[u8]) -> bool {
-        let (from, now) = (incoming.address.ip(), self.epoch.elapsed());
-        match connection::serve_at_once(&incoming.stream, received, from, &self.service, now) {
-            Ok(served) => served,
-            Err(error) => {
-                log::debug!(
-                    "the HTTP connection of {} failed: {error}",
-                    incoming.address
-                );
-                true
-            }
-        }
-    }
-
-    fn serve(&self, incoming: IncomingConnection) {
-        let address = incoming.address;
-        match &self.tls_service {
-            Some(service) if first_byte_is(&incoming.stream, TLS_FIRST_BYTE) => {
-                let head = self.deadlines.head;
-                let left = head.saturating_sub(incoming.accepted.elapsed());
-                match service.tls.accept_any(incoming.stream, left) {
-                    Ok((stream, purpose)) => (service.serve)(&stream, address, purpose),
-                    Err(error) => log::info!("the TLS handshake with {address} failed: {error}"),
-                }
-            }
-            _ => {
-                let (service, deadlines) = (&self.service, self.deadlines);
-                let (stream, from) = (&incoming.stream, address.ip());
-                if let Err(error) = connection::serve(stream, from, service, deadlines, self.epoch)
-                {
-                    log::debug!("the HTTP connection of {address} failed: {error}");
-                }
-            }
-        }
-    }
-}
-
-/// Whether the next byte of the stream is `byte`. The byte stays unread.
-fn first_byte_is(stream: &TcpStream, byte: u8) -> bool {
-    let mut first = [0];
-    matches!(stream.peek(&mut first), Ok(1)) && first == [byte]
 }

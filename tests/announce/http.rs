@@ -213,10 +213,10 @@ fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
     };
     let closed = Tracker::start(TrackerOptions {
         access: CLOSED_RUN_ONLY,
-        tls_service: Some(TlsService {
-            tls: TlsServer::new(identity).unwrap(),
-            serve: Box::new(echo),
-        }),
+        tls_service: Some(TlsService::on_threads(
+            TlsServer::new(identity).unwrap(),
+            echo,
+        )),
         ..open_options("127.0.0.1:0")
     });
     let closed = closed.unwrap();

@@ -93,10 +93,10 @@ fn a_tls_handshake_that_stalls_or_trickles_is_ended() {
         .issue(TRACKER_NAME)
         .unwrap();
     let tracker = Tracker::start(TrackerOptions {
-        tls_service: Some(TlsService {
-            tls: TlsServer::new(identity).unwrap(),
-            serve: Box::new(|connection, _, _| connection.hang_up()),
-        }),
+        tls_service: Some(TlsService::on_threads(
+            TlsServer::new(identity).unwrap(),
+            |connection, _, _| connection.hang_up(),
+        )),
         deadlines: HttpDeadlines {
             head: Duration::from_millis(300),
             ..HttpDeadlines::default()

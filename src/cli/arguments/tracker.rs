@@ -59,6 +59,8 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) certificate_life: Duration,
     /// The limits of open swarms.
     pub(in crate::cli) limits: SwarmLimits,
+    /// The most connections; `None` for as many as descriptors allow.
+    pub(in crate::cli) max_connections: Option<usize>,
 }
 
 /// A task on a tracker's data, done instead of running a tracker.
@@ -221,9 +223,12 @@ fn limits(matches: &ArgMatches) -> SwarmLimits {
     }
 }
 
-/// The options about announces and closed runs.
-fn run() -> [Arg; 3] {
+/// The options about connections, announces and closed runs.
+fn run() -> [Arg; 4] {
     [
+        option("max-connections", "N")
+            .value_parser(values::count(1_000_000))
+            .help("The most connections at a time [default: as many as descriptors allow, at most 65536]"),
         option("interval", "SECONDS")
             .default_value("20")
             .value_parser(values::whole_seconds)
@@ -273,6 +278,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
             limits: limits(matches),
+            max_connections: matches.get_one("max-connections").copied(),
         },
         maintenance: maintenance(matches),
         restore: matches.get_one("restore").cloned(),

@@ -18,7 +18,8 @@ use rustls::server::{
 };
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, RootCertStore, ServerConfig, version,
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig,
+    version,
 };
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -137,8 +138,7 @@ pub(super) fn needs_key(hello: &ClientHello<'_>) -> bool {
 }
 
 /// The purpose of a connection whose handshake needed the key of the cluster.
-pub(super) fn purpose(stream: &TlsStream) -> Result<ConnectionPurpose, TlsError> {
-    let connection = stream.connection();
+pub(super) fn purpose(connection: &Connection) -> Result<ConnectionPurpose, TlsError> {
     let unnamed = || TlsError::Certificate(CertificateError::NotValidForName.into());
     let leaf = connection
         .peer_certificates()
@@ -160,8 +160,8 @@ fn tracker_name() -> Result<ServerName<'static>, TlsError> {
 mod tests {
     use super::*;
     use crate::certificate::{Authority, CLUSTER_AUTHORITY};
-    use crate::net::TlsServer;
-    use crate::net::connect_tls;
+    use crate::net::tls_testing::accept_any;
+    use crate::net::{TlsServer, connect_tls};
     use std::net::TcpListener;
     use std::time::Instant;
 
@@ -189,7 +189,7 @@ mod tests {
         std::thread::scope(|scope| {
             let calling = scope.spawn(|| call(Arc::new(TcpStream::connect(address).unwrap())));
             let socket = Arc::new(listener.accept().unwrap().0);
-            let accepted = server.accept_any(socket, LONG);
+            let accepted = accept_any(server, socket);
             if let Ok((stream, _)) = &accepted {
                 stream.write_all_until(b"!", Instant::now() + LONG).unwrap();
             }

@@ -10,6 +10,7 @@ mod cluster;
 mod error;
 mod group;
 mod inbound;
+mod nonblocking;
 mod server;
 mod stream;
 #[cfg(test)]
@@ -21,5 +22,6 @@ pub use error::TlsError;
 pub use group::{
     GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE, TlsRefusal, accept_group,
 };
+pub use nonblocking::{HandshakeProgress, NonblockingTls, Received, TlsHandshake};
 pub use server::TlsServer;
 pub use stream::TlsStream;

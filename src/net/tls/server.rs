@@ -1,18 +1,17 @@
 //! The server side of a tracker's TLS connections. It shows a certificate. It requires one only
 //! from callers that name a purpose for which they need the key of the cluster.
 
-use super::cluster::{self, ClusterTls, ConnectionPurpose};
+use super::cluster::{self, ClusterTls};
 use super::error::TlsError;
 use super::inbound::Inbound;
-use super::stream::{CLOSE_LIMIT, TlsStream};
+use super::stream::TlsStream;
 use crate::certificate::Identity;
-use crate::net::write_all_by;
-use rustls::server::{Accepted, AcceptedAlert, Acceptor, NoServerSessionStorage};
+use rustls::server::{ClientHello, NoServerSessionStorage};
 use rustls::{ServerConfig, ServerConnection, version};
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The configuration of a server's handshakes. Clones share it.
 #[derive(Clone, Debug)]
@@ -66,76 +65,19 @@ impl TlsServer {
             .map_err(handshake_error)
     }
 
-    /// Does the handshake with any caller within `limit` and returns the purpose of the connection.
-    /// A caller whose purpose is not [`ConnectionPurpose::Peer`] has proved that it holds the key
-    /// of the cluster.
-    ///
-    /// # Errors
-    /// See [`TlsError`]. A refused caller has received a TLS alert.
-    pub fn accept_any(
-        &self,
-        socket: Arc<TcpStream>,
-        limit: Duration,
-    ) -> Result<(TlsStream, ConnectionPurpose), TlsError> {
-        let Some(cluster) = &self.cluster else {
-            let stream = self.accept(socket, limit)?;
-            return Ok((stream, ConnectionPurpose::Peer));
-        };
-        let deadline = Instant::now() + limit;
-        let mut inbound = Inbound::default();
-        let accepted =
-            read_client_hello(&socket, &mut inbound, deadline).map_err(handshake_error)?;
-        let needs_key = cluster::needs_key(&accepted.client_hello());
-        let config = if needs_key { cluster } else { &self.peers };
-        let connection =
-            accepted
-                .into_connection(Arc::clone(config))
-                .map_err(|(error, mut alert)| {
-                    handshake_error(send_alert(&socket, error, &mut alert))
-                })?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let stream = TlsStream::handshake(socket, connection.into(), inbound, left);
-        let stream = stream.map_err(handshake_error)?;
-        let purpose = match needs_key {
-            true => cluster::purpose(&stream).inspect_err(|_| stream.hang_up())?,
-            false => ConnectionPurpose::Peer,
-        };
-        Ok((stream, purpose))
-    }
-}
-
-fn read_client_hello(
-    socket: &TcpStream,
-    inbound: &mut Inbound,
-    deadline: Instant,
-) -> io::Result<Accepted> {
-    let mut acceptor = Acceptor::default();
-    loop {
-        if inbound.is_empty() && inbound.fill(socket, deadline)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let consumed = acceptor.read_tls(&mut inbound.unread())?;
-        inbound.consume(consumed);
-        match acceptor.accept() {
-            Ok(Some(accepted)) => return Ok(accepted),
-            Ok(None) => {}
-            Err((error, mut alert)) => return Err(send_alert(socket, error, &mut alert)),
+    /// The configuration for a caller, and whether the caller must prove that it holds the key of
+    /// the cluster.
+    pub(super) fn config_for(&self, hello: &ClientHello<'_>) -> (Arc<ServerConfig>, bool) {
+        match &self.cluster {
+            Some(cluster) if cluster::needs_key(hello) => (Arc::clone(cluster), true),
+            _ => (Arc::clone(&self.peers), false),
         }
     }
-}
-
-/// Sends the alert that refuses a client hello, if that is possible within [`CLOSE_LIMIT`]. Returns
-/// the reason as an I/O error.
-fn send_alert(socket: &TcpStream, error: rustls::Error, alert: &mut AcceptedAlert) -> io::Error {
-    let mut bytes = Vec::new();
-    let written = alert.write_all(&mut bytes);
-    let _ = written.and_then(|()| write_all_by(socket, &bytes, CLOSE_LIMIT));
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// Makes a [`TlsError::Handshake`]. If client and server are incompatible, its message also says
 /// that the client must speak TLS 1.3.
-fn handshake_error(error: io::Error) -> TlsError {
+pub(super) fn handshake_error(error: io::Error) -> TlsError {
     TlsError::Handshake(match error.get_ref().and_then(|why| why.downcast_ref()) {
         Some(rustls::Error::PeerIncompatible(_)) => io::Error::new(
             error.kind(),

@@ -157,6 +157,21 @@ impl TlsStream {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
+    /// A connection whose handshake is done. `inbound` holds bytes that were read from the socket
+    /// before.
+    pub(super) fn from_parts(
+        socket: Arc<TcpStream>,
+        connection: Connection,
+        inbound: Inbound,
+    ) -> Self {
+        Self {
+            socket,
+            connection: Mutex::new(connection),
+            inbound: Mutex::new(inbound),
+            outbound: Mutex::default(),
+        }
+    }
+
     /// Does the handshake within `limit`. `inbound` holds bytes that were read from the socket
     /// before.
     pub(super) fn handshake(
@@ -168,12 +183,7 @@ impl TlsStream {
         let deadline = Instant::now() + limit;
         // TLS records are written whole. Waiting to fill a packet (Nagle) would only delay them.
         socket.set_nodelay(true)?;
-        let stream = Self {
-            socket,
-            connection: Mutex::new(connection),
-            inbound: Mutex::new(inbound),
-            outbound: Mutex::default(),
-        };
+        let stream = Self::from_parts(socket, connection, inbound);
         let mut inbound = lock(&stream.inbound);
         loop {
             stream.write_all_until(&[], deadline)?;

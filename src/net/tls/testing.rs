@@ -1,8 +1,14 @@
 //! TLS connections and servers for tests.
 
-use super::{TRACKER_NAME, TlsServer, TlsStream, connect_tls};
+use super::{
+    ConnectionPurpose, HandshakeProgress, TRACKER_NAME, TlsError, TlsHandshake, TlsServer,
+    TlsStream, connect_tls,
+};
 use crate::certificate::Authority;
+use crate::net::Interest;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -31,4 +37,22 @@ pub(crate) fn pair() -> (TlsStream, TlsStream, Arc<TcpStream>) {
         let far = server().accept(Arc::clone(&socket), LONG).unwrap();
         (near.join().unwrap(), far, socket)
     })
+}
+
+/// Does the handshake with any caller and returns the purpose of the connection.
+pub(crate) fn accept_any(
+    server: TlsServer,
+    socket: Arc<TcpStream>,
+) -> Result<(TlsStream, ConnectionPurpose), TlsError> {
+    let mut handshake = TlsHandshake::new(Arc::new(server), Arc::clone(&socket));
+    let mut scratch = [0; 1000];
+    loop {
+        let flags = match handshake.advance(&[], &mut scratch)? {
+            HandshakeProgress::Done(tls, purpose) => return Ok((tls.into_stream(), purpose)),
+            HandshakeProgress::Waits(Interest::Read) => PollFlags::POLLIN,
+            HandshakeProgress::Waits(Interest::Write) => PollFlags::POLLOUT,
+        };
+        let mut watched = [PollFd::new(socket.as_fd(), flags)];
+        assert_eq!(poll(&mut watched, PollTimeout::from(60_000u16)), Ok(1));
+    }
 }

@@ -134,6 +134,7 @@ pub(super) mod tests {
             result: Err(AccessRefusal {
                 kind: AccessErrorKind::parse(kind).unwrap(),
                 message: TextLine::new("why"),
+                retry_seconds: None,
             }),
         }
     }

@@ -19,7 +19,9 @@ use crate::net::{FrameIoError, HostNames};
 use crate::peer::announce::read_tracker_info;
 use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
 use crate::system::lock;
-use crate::wire::access::{AccessAnswer, AccessReplyMessage, AccessRequest, ClusterView, Token};
+use crate::wire::access::{
+    AccessAnswer, AccessErrorKind, AccessReplyMessage, AccessRequest, ClusterView, Token,
+};
 use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
@@ -33,6 +35,9 @@ const LOOK_UP: Duration = Duration::from_secs(2);
 /// How long a tracker that failed is asked last: at first, and at most. The time doubles with each
 /// failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// The longest time in seconds that a tracker without places can send a peer away.
+const MAX_FULL_SECONDS: u32 = 300;
 
 /// A function that is called when a cluster is met for the first time.
 #[derive(Clone)]
@@ -69,6 +74,9 @@ struct Known {
     failures: u32,
     /// Until then, others are asked first.
     avoided_until: Option<Instant>,
+    /// It has no place for another connection. Until then it is not asked, and this counts as its
+    /// answer.
+    full: Option<(Instant, AccessReplyMessage)>,
 }
 
 /// Why a request to one tracker has no answer.
@@ -256,6 +264,9 @@ impl ClusterTrackers {
         token: Option<&Token>,
         limits: TimeLimits,
     ) -> Result<AccessReplyMessage, Trouble> {
+        if let Some(reply) = self.full_reply(tracker) {
+            return Ok(reply);
+        }
         let mut sent_before = false;
         let late = |error: ConnectionError, sent| {
             self.on_failed(tracker);
@@ -347,6 +358,13 @@ impl ClusterTrackers {
         order
     }
 
+    /// The answer of a tracker that has no place, until it may be asked again.
+    fn full_reply(&self, tracker: &HostPort) -> Option<AccessReplyMessage> {
+        let known = lock(&self.known);
+        let (until, reply) = known.get(tracker)?.full.as_ref()?;
+        (Instant::now() < *until).then(|| reply.clone())
+    }
+
     fn is_avoided(&self, tracker: &HostPort) -> bool {
         let known = lock(&self.known);
         let until = known.get(tracker).and_then(|known| known.avoided_until);
@@ -370,6 +388,16 @@ impl ClusterTrackers {
         } else {
             known.avoided_until = Some(Instant::now() + AVOIDED.0);
         }
+        if let Err(refused) = &reply.result
+            && refused.kind == AccessErrorKind::Full
+        {
+            let until = Instant::now() + pause_of_full(refused.retry_seconds);
+            known.avoided_until = Some(until);
+            known.full = Some((until, reply.clone()));
+            // The tracker closes the connection.
+            return reply;
+        }
+        known.full = None;
         known.idle = Some(connection);
         reply
     }
@@ -388,6 +416,14 @@ impl ClusterTrackers {
         let info = read_tracker_info(&self.tracker_info);
         info.map_err(|error| AccountError::TrackerInfo(error.to_string()))
     }
+}
+
+/// How long a tracker without places is left alone: as long as it says, and up to half as long
+/// again, so that not all peers come back together.
+fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
+    let seconds = retry_seconds.unwrap_or_default().clamp(1, MAX_FULL_SECONDS);
+    let pause = Duration::from_secs(seconds.into());
+    pause.mul_f64(1.0 + fastrand::f64() / 2.0)
 }
 
 impl Trouble {

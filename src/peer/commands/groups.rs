@@ -393,6 +393,7 @@ impl Peer {
                 Err(AccountError::Refused(AccessRefusal {
                     kind: AccessErrorKind::ShareExists,
                     message: TextLine::new(&message),
+                    retry_seconds: None,
                 }))
             }
             _ => Ok(()),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::net::{ConnectionCaps, IncomingConnection, Server, tls_testing};
+use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, tls_testing};
 use crate::peer::{FirstUse, TrustError};
 use crate::scenario::Scenario;
 use crate::tracker::RunningRun;
@@ -22,22 +22,18 @@ impl Tracker {
         let run = RunningRun::start(NonZeroU32::new(clients).unwrap(), wait).unwrap();
         let run = Arc::new(run);
         let serving = Arc::clone(&run);
-        let caps = ConnectionCaps {
-            total: 100,
-            per_address: 100,
-        };
+        let limits = PlaceLimits::fixed(100, 100);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tls = tls_testing::server();
         let server = Server::start(
             "test",
             listener,
-            caps,
+            limits,
             256 << 10,
-            LONG,
-            move |incoming: IncomingConnection| {
+            OnThreads::new(LONG, move |incoming: IncomingConnection| {
                 let connection = tls.accept(incoming.stream, LONG).unwrap();
                 serving.serve(&connection, incoming.address);
-            },
+            }),
         );
         let server = server.unwrap();
         Self { run, server }

@@ -1,75 +1,286 @@
 //! A control connection of a peer: requests are read and answered in order.
 //!
 //! In scope: deadlines, the reply to bytes that are not a request, and the limit on the length of
-//! frames. Only a peer that has shown a valid token may send long frames. A write is not executed
-//! if the peer has closed the connection before the turn of the write. Out of scope: what a request
-//! means.
+//! frames. Only a peer that has shown a valid token may send long frames, and it holds a place of
+//! its account. A write is not executed if the peer has closed the connection before the turn of
+//! the write. Out of scope: what a request means.
 //!
-//! The thread of the connection reads a request, passes it to the registrar and writes the reply.
-//! Then it reads the next request.
+//! The session reads a request, passes it to the registrar and sends the reply. Then it reads the
+//! next request. While it waits for a request it keeps no buffer.
 
+use super::refused;
 use super::registrar::Registrar;
-use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
+use crate::net::{
+    Full, Holder, Interest, Lane, Next, NonblockingTls, Place, Received, Session, Turn, Wait,
+};
+use crate::system::cause;
 use crate::tracker::closed_run::no_run;
 use crate::wire::access::{
-    AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequestMessage, MAX_FIRST_FRAME,
-    MAX_FRAME, PROTOCOL, SAME_VERSION,
+    AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest, AccessRequestMessage,
+    MAX_FIRST_FRAME, MAX_FRAME, PROTOCOL, SAME_VERSION,
 };
 use crate::wire::control::{ControlError, TextLine};
+use crate::wire::frame::{self, FrameError};
+use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// How long a connection may be silent. A peer opens a new one for its next request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may be silent before it has shown a valid token.
+const STRANGER_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection with a valid token may be silent. A machine that is gone is noticed sooner,
+/// by the keep-alive of TCP.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a frame may take to arrive once it has begun, and how long a reply may take to be
-/// written.
+/// read.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most requests in a row, before the connections that wait for a worker get their turn.
+const MAX_IN_A_ROW: usize = 16;
 
-/// Serves a connection until it ends.
-pub(in crate::tracker) fn serve_peer(registrar: &Registrar, stream: &TlsStream, from: SocketAddr) {
-    match answer_requests(registrar, stream, from) {
-        Ok(()) | Err(FrameIoError::Closed) => log::debug!("the control connection of {from} ended"),
-        Err(error) => log::info!("the control connection of {from} ended: {error}"),
-    }
-    stream.finish(FRAME_TIMEOUT);
-    stream.hang_up();
+/// Serves one control connection.
+pub(in crate::tracker) struct ControlSession {
+    registrar: Arc<Registrar>,
+    tls: NonblockingTls,
+    from: SocketAddr,
+    place: Place,
+    /// Bytes of frames that have arrived.
+    arrived: Vec<u8>,
+    /// A request that waits for its turn.
+    request: Option<AccessRequestMessage>,
+    has_login: bool,
+    stage: Stage,
+    until: Instant,
 }
 
-fn answer_requests(
-    registrar: &Registrar,
-    stream: &TlsStream,
-    from: SocketAddr,
-) -> Result<(), FrameIoError> {
-    let mut reader = FrameReader::new(stream, MAX_FIRST_FRAME);
-    let mut has_login = false;
-    loop {
-        let body = match reader.next(IDLE_TIMEOUT, FRAME_TIMEOUT) {
-            Err(FrameIoError::TooSlow(IDLE_TIMEOUT)) => return Ok(()),
-            body => body?,
-        };
-        let request = match AccessRequestMessage::decode(body) {
-            Ok(request) => request,
-            Err(error) => {
-                log::info!("bytes from {from} are not a request: {error}");
-                let reply = bad_request_reply(body, &error);
-                return write_frame(stream, &reply, MAX_FRAME, FRAME_TIMEOUT);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No byte of the next request has arrived.
+    Idle,
+    /// A part of a request has arrived.
+    Frame,
+    /// A reply is being sent.
+    Reply,
+    /// The last reply is being sent.
+    Last,
+}
+
+/// Why a control connection ends before the peer closes it.
+#[derive(Debug, thiserror::Error)]
+enum ControlConnectionError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("{}", cause(.0))]
+    Io(#[from] io::Error),
+    #[error("no whole frame within {} s", FRAME_TIMEOUT.as_secs())]
+    TooSlow,
+}
+
+impl ControlSession {
+    /// Serves a connection on which nothing was read.
+    pub(in crate::tracker) fn new(
+        registrar: &Arc<Registrar>,
+        tls: NonblockingTls,
+        from: SocketAddr,
+        place: Place,
+    ) -> Self {
+        Self {
+            registrar: Arc::clone(registrar),
+            tls,
+            from,
+            place,
+            arrived: Vec::new(),
+            request: None,
+            has_login: false,
+            stage: Stage::Idle,
+            until: Instant::now() + STRANGER_IDLE_TIMEOUT,
+        }
+    }
+
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Result<Next, ControlConnectionError> {
+        for _ in 0..MAX_IN_A_ROW {
+            if matches!(self.stage, Stage::Reply | Stage::Last) {
+                if !self.tls.flush()? {
+                    return self.wait_or_give_up(Interest::Write);
+                }
+                if self.stage == Stage::Last {
+                    return Ok(Next::End);
+                }
+                self.start_waiting();
             }
+            let request = match self.request.take() {
+                Some(request) => Some(request),
+                None => self.next_request()?,
+            };
+            match request {
+                Some(request) if turn.lane != Lane::Patient && may_wait(&request.ask) => {
+                    self.request = Some(request);
+                    return Ok(Next::Move(Lane::Patient));
+                }
+                Some(request) => {
+                    if self.answer(request, turn.scratch)?.is_none() {
+                        return Ok(Next::End);
+                    }
+                }
+                // A reply to bytes that are not a request is on its way.
+                None if self.stage == Stage::Last => {}
+                None => match self.tls.receive(turn.scratch, &mut self.arrived)? {
+                    Received::Bytes => self.on_bytes(),
+                    Received::Nothing => return self.wait_or_give_up(Interest::Read),
+                    Received::End => {
+                        log::debug!("the control connection of {} ended", self.from);
+                        return Ok(Next::End);
+                    }
+                },
+            }
+        }
+        Ok(Next::Move(Lane::Worker))
+    }
+
+    fn on_bytes(&mut self) {
+        if self.stage == Stage::Idle {
+            self.stage = Stage::Frame;
+            self.until = Instant::now() + FRAME_TIMEOUT;
+        }
+    }
+
+    /// The next request, if it has arrived whole.
+    fn next_request(&mut self) -> Result<Option<AccessRequestMessage>, ControlConnectionError> {
+        let cap = match self.has_login {
+            true => MAX_FRAME,
+            false => MAX_FIRST_FRAME,
         };
-        if !has_login && registrar.is_logged_in(request.token.as_ref()) {
-            has_login = true;
-            reader.set_cap(MAX_FRAME);
+        let Some((body, rest)) = frame::decode(&self.arrived, cap)? else {
+            return Ok(None);
+        };
+        let (request, length) = (AccessRequestMessage::decode(body), self.arrived.len());
+        let consumed = length - rest.len();
+        match request {
+            Ok(request) => {
+                self.arrived.drain(..consumed);
+                Ok(Some(request))
+            }
+            Err(error) => {
+                log::info!("bytes from {} are not a request: {error}", self.from);
+                let reply = bad_request_reply(body, &error);
+                self.reply(&reply, Stage::Last)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Answers a request. Returns `None` if the peer has given the request up.
+    fn answer(
+        &mut self,
+        request: AccessRequestMessage,
+        scratch: &mut [u8],
+    ) -> Result<Option<()>, ControlConnectionError> {
+        if !self.has_login
+            && let Some(account) = self.registrar.logged_in(request.token.as_ref())
+        {
+            if let Err(full) = self.place.authenticate(Holder::Account(account.0)) {
+                log::info!("refused {}: {full}", self.from);
+                let reply = full_reply(request.id, full);
+                return self.reply(&reply.encode(), Stage::Last).map(Some);
+            }
+            self.has_login = true;
         }
         // A peer that has closed the connection repeats the command at another tracker, and may
         // have sent more commands since. A write made now would be later than those.
-        if request.ask.is_write() && stream.has_ended() {
-            let kind = request.ask.kind();
+        if request.ask.is_write() && self.has_ended(scratch) {
+            let (kind, from) = (request.ask.kind(), self.from);
             log::info!(
                 "{from} has given up {kind} and closed its connection; the command is not executed"
             );
-            return Ok(());
+            return Ok(None);
         }
-        let reply = registrar.answer(request, from.ip()).encode();
-        write_frame(stream, &reply, MAX_FRAME, FRAME_TIMEOUT)?;
+        let reply = self.registrar.answer(request, self.from.ip()).encode();
+        self.reply(&reply, Stage::Reply).map(Some)
+    }
+
+    /// Whether the peer has closed the connection, as far as is known without waiting. A close that
+    /// arrived after other requests is not detected before they are read.
+    fn has_ended(&mut self, scratch: &mut [u8]) -> bool {
+        if !self.arrived.is_empty() {
+            return false;
+        }
+        let received = self.tls.receive(scratch, &mut self.arrived);
+        matches!(received, Ok(Received::End) | Err(_))
+    }
+
+    fn reply(&mut self, body: &[u8], stage: Stage) -> Result<(), ControlConnectionError> {
+        let mut frame = Vec::with_capacity(frame::HEADER_LENGTH + body.len());
+        frame::encode(body, MAX_FRAME, &mut frame)?;
+        self.tls.write(&frame)?;
+        if stage == Stage::Last {
+            self.tls.finish()?;
+        }
+        self.stage = stage;
+        self.until = Instant::now() + FRAME_TIMEOUT;
+        Ok(())
+    }
+
+    /// A reply has been sent.
+    fn start_waiting(&mut self) {
+        let (stage, limit) = match (self.arrived.is_empty(), self.has_login) {
+            (true, true) => (Stage::Idle, IDLE_TIMEOUT),
+            (true, false) => (Stage::Idle, STRANGER_IDLE_TIMEOUT),
+            (false, _) => (Stage::Frame, FRAME_TIMEOUT),
+        };
+        self.stage = stage;
+        self.until = Instant::now() + limit;
+    }
+
+    fn wait_or_give_up(&mut self, interest: Interest) -> Result<Next, ControlConnectionError> {
+        if Instant::now() >= self.until {
+            return match self.stage {
+                Stage::Idle => Ok(Next::End),
+                _ => Err(ControlConnectionError::TooSlow),
+            };
+        }
+        if self.arrived.is_empty() {
+            self.arrived = Vec::new();
+        }
+        self.tls.release_buffers();
+        Ok(Next::Wait(Wait {
+            interest,
+            until: self.until,
+            lane: Lane::Worker,
+        }))
+    }
+}
+
+impl Session for ControlSession {
+    fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
+        self.go_on(turn).unwrap_or_else(|error| {
+            log::info!("the control connection of {} ended: {error}", self.from);
+            Next::End
+        })
+    }
+}
+
+impl Drop for ControlSession {
+    /// The peer notices the end without an error, if the socket takes it now.
+    fn drop(&mut self) {
+        let _ = self.tls.finish().and_then(|()| self.tls.flush());
+    }
+}
+
+/// Whether the answer may wait for the disk, another tracker, the hash of a password or the port of
+/// the peer. Announces and the state of the cluster are answered from memory.
+fn may_wait(ask: &AccessRequest) -> bool {
+    !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster)
+}
+
+/// The reply to a valid login for which there is no place.
+fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
+    AccessReplyMessage {
+        id,
+        renewed: None,
+        only_here: false,
+        result: Err(AccessRefusal {
+            retry_seconds: Some(full.retry_seconds),
+            ..refused(AccessErrorKind::Full, full)
+        }),
     }
 }
 
@@ -95,6 +306,7 @@ fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
         result: Err(AccessRefusal {
             kind: AccessErrorKind::BadRequest,
             message: TextLine::new(&message),
+            retry_seconds: None,
         }),
     };
     reply.encode_for(theirs)

@@ -33,7 +33,7 @@ mod views;
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
 use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
-pub(super) use control_connection::serve_peer;
+pub(super) use control_connection::ControlSession;
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};
 use info_cache::{InfoCache, InfoPartError};

@@ -13,6 +13,7 @@ pub(super) fn refused(kind: AccessErrorKind, message: impl Display) -> AccessRef
     AccessRefusal {
         kind,
         message: TextLine::new(&message.to_string()),
+        retry_seconds: None,
     }
 }
 

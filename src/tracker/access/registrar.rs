@@ -15,7 +15,7 @@ use super::{
 use crate::certificate::{Authority, GroupAuthority};
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry,
+    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry, RowId,
 };
 use crate::tracker::store::{Durability, RegistryStore};
 use crate::wire::access::{
@@ -232,10 +232,11 @@ impl Registrar {
         })
     }
 
-    /// Whether the token is valid and its login has not ended.
-    pub(super) fn is_logged_in(&self, token: Option<&Token>) -> bool {
-        let login = token.and_then(|token| self.logins.read_token(token).ok());
-        login.is_some_and(|login| self.logins.check_login(&login).is_ok())
+    /// The account of a token that is valid, and whose login has not ended.
+    pub(super) fn logged_in(&self, token: Option<&Token>) -> Option<RowId> {
+        let login = self.logins.read_token(token?).ok()?;
+        self.logins.check_login(&login).ok()?;
+        Some(login.account)
     }
 
     fn answer_write(

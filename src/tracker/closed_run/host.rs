@@ -5,8 +5,10 @@
 use super::{RunOutcome, RunningRun};
 use crate::certificate::Fingerprint;
 use crate::net::{ConnectionPurpose, Stop, TlsStream};
+use crate::tracker::accepting::TlsService;
 use crate::tracker::endpoint::{Endpoint, EndpointOptions, NodeError, RunningFile};
-use crate::tracker::server::{TlsService, Tracker, TrackerOptions};
+use crate::tracker::place_limits::Admission;
+use crate::tracker::server::{Tracker, TrackerOptions};
 use crate::tracker::service::AnnouncePolicy;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -18,6 +20,8 @@ use std::time::Duration;
 pub const CLOSED_RUN_ONLY: AnnouncePolicy =
     AnnouncePolicy::Nothing("this tracker serves a closed run and nothing else");
 
+/// The most connections of a run. Each has two threads.
+const MAX_CLIENTS: usize = 2_000;
 /// How long a thread that waits for the stop flag sleeps at a time. Raising the flag wakes it at
 /// once.
 const LONG_SLEEP: Duration = Duration::from_secs(3600);
@@ -64,10 +68,9 @@ impl RunHost {
         let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
             access: CLOSED_RUN_ONLY,
-            tls_service: Some(TlsService {
-                tls: endpoint.tls,
-                serve: Box::new(serve),
-            }),
+            tls_service: Some(TlsService::on_threads(endpoint.tls, serve)),
+            // The clients of a run often share one address, and have no accounts.
+            admission: Admission::new(MAX_CLIENTS).without_accounts(),
             stop: endpoint.stop.clone(),
             ..TrackerOptions::new(endpoint.listener)
         })?;

@@ -8,12 +8,15 @@
 //! the thread `replicas` reads the list.
 
 mod connection;
+mod listed;
+
+pub(super) use listed::ListedAddresses;
 
 use super::{RegistryStore, Threads};
 use crate::net::{ClusterTls, ConnectionPurpose, HostNames, Stop, TlsError, TlsStream};
 use crate::system::lock;
-use crate::wire::TrackerInfo;
 use crate::wire::replica::TrackerNumber;
+use crate::wire::{HostPort, TrackerInfo};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
@@ -28,6 +31,8 @@ pub const MAX_TRACKERS: usize = 5;
 
 /// Interval between two readings of the list of trackers.
 const LISTING_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between two look-ups of the addresses of the listed trackers.
+const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a name lookup may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long connecting may take.
@@ -55,6 +60,7 @@ struct CallContext {
     tls: ClusterTls,
     tracker_info: PathBuf,
     number: TrackerNumber,
+    listed: Arc<ListedAddresses>,
     /// Sockets of outgoing connections, so that `stop` can close them.
     outgoing: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
     names: HostNames,
@@ -75,7 +81,7 @@ enum CallError {
 
 impl ReplicaConnections {
     /// Starts to call the trackers that TRACKER_INFO lists before `number`, and to follow changes
-    /// of the list.
+    /// of the list. `listed` receives the addresses of the listed trackers.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -84,12 +90,14 @@ impl ReplicaConnections {
         tls: ClusterTls,
         tracker_info: PathBuf,
         number: TrackerNumber,
+        listed: Arc<ListedAddresses>,
     ) -> io::Result<Self> {
         let context = Arc::new(CallContext {
             store,
             tls,
             tracker_info,
             number,
+            listed,
             outgoing: Mutex::default(),
             names: HostNames::default(),
         });
@@ -137,11 +145,15 @@ pub(super) fn numbers(count: usize) -> Vec<TrackerNumber> {
 /// thread `replicas`.
 fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
-    let mut count = None;
+    let (mut count, mut looked_up) = (None, None);
     loop {
         // If the list cannot be read, nothing is logged here. Perhaps it is just being written.
         // Otherwise the calling threads log the problem.
-        let listed = context.info().ok().map(|info| info.addresses.len());
+        let info = context.info().ok();
+        if let Some(info) = &info {
+            context.look_up_addresses(&info.addresses, &mut looked_up);
+        }
+        let listed = info.map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
         if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {
             context.store.set_listed(numbers(listed));
@@ -249,6 +261,25 @@ impl CallContext {
             self.outgoing().remove(&number);
         }
         Err(last)
+    }
+
+    /// Looks the addresses of the listed trackers up if the list has changed, and now and then.
+    fn look_up_addresses(
+        &self,
+        trackers: &[HostPort],
+        last: &mut Option<(Vec<HostPort>, Instant)>,
+    ) {
+        let is_known = last.as_ref().is_some_and(|(before, at)| {
+            before.as_slice() == trackers && at.elapsed() < LOOK_UP_INTERVAL
+        });
+        if is_known {
+            return;
+        }
+        let found = trackers
+            .iter()
+            .filter_map(|tracker| self.names.addresses(tracker, LOOKUP_TIMEOUT).ok());
+        self.listed.set(found.flatten().map(|address| address.ip()));
+        *last = Some((trackers.to_vec(), Instant::now()));
     }
 
     fn info(&self) -> Result<TrackerInfo, CallError> {

@@ -32,6 +32,7 @@ error_kinds! {
     AlreadyRequested "already-requested" "the user has an open request to join already",
     BadRequest "bad-request" "the tracker cannot read the request",
     Busy "busy" "the tracker is overloaded; try again shortly",
+    Full "full" "the tracker has no place for another connection; try again later",
     IdInUse "id-in-use" "a random number was drawn twice; try again",
     InviteExpired "invite-expired" "the invite code is too old",
     InviteNeeded "invite-needed" "a new account needs an invite code",
@@ -66,10 +67,10 @@ impl AccessErrorKind {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether the tracker serves no requests at all, now or permanently. The request was not
-    /// carried out.
+    /// Whether the tracker serves no requests of this peer at all, now or permanently. The request
+    /// was not carried out.
     pub fn is_unserved(self) -> bool {
-        matches!(self, Self::NotServing | Self::Starting)
+        matches!(self, Self::Full | Self::NotServing | Self::Starting)
     }
 }
 

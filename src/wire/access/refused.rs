@@ -13,15 +13,19 @@ pub struct AccessRefusal {
     pub kind: AccessErrorKind,
     /// The reason, for a person.
     pub message: TextLine,
+    /// After how many seconds the peer may ask again, if the tracker says so.
+    pub retry_seconds: Option<u32>,
 }
 
 impl AccessRefusal {
-    /// The entries of the dictionary that carries the refusal: kind and message.
-    pub(super) fn entries(&self) -> [(&'static str, Item<'_>); 2] {
-        [
+    /// The entries of the dictionary that carries the refusal: kind, message and time to wait.
+    pub(super) fn entries(&self) -> Vec<(&'static str, Item<'_>)> {
+        let mut entries = vec![
             ("kind", self.kind.as_str().into()),
             ("message", self.message.as_str().into()),
-        ]
+        ];
+        entries.extend(self.retry_seconds.map(|seconds| ("retry", seconds.into())));
+        entries
     }
 
     /// Reads a refusal whose `kind` has been read already.
@@ -33,6 +37,14 @@ impl AccessRefusal {
         Ok(Self {
             kind: kind.ok_or(ControlError::WrongValue("kind"))?,
             message: fields.line("message")?,
+            retry_seconds: fields.optional("retry", read_seconds)?,
         })
     }
+}
+
+fn read_seconds(value: &Value<'_>, key: &'static str) -> Result<u32, ControlError> {
+    let seconds = value
+        .integer()
+        .and_then(|number| u32::try_from(number).ok());
+    seconds.ok_or(ControlError::WrongValue(key))
 }

@@ -291,6 +291,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                     Err(AccessRefusal {
                         kind: AccessErrorKind::NotInCatalogue,
                         message: TextLine::new("no"),
+                        retry_seconds: None,
                     }),
                 ],
                 interval: 20,
@@ -354,8 +355,17 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
             Err(AccessRefusal {
                 kind: AccessErrorKind::Busy,
                 message: TextLine::new("later"),
+                retry_seconds: None,
             }),
             b"d2:idi7e4:kind4:busy7:message5:later8:protocoli2e4:type5:errore",
+        ),
+        (
+            Err(AccessRefusal {
+                kind: AccessErrorKind::Full,
+                message: TextLine::new("full"),
+                retry_seconds: Some(9),
+            }),
+            b"d2:idi7e4:kind4:full7:message4:full5:retryi9e4:type5:errore",
         ),
     ]
 }

@@ -1,0 +1,203 @@
+//! Runs the sessions of a server on its threads.
+
+use super::connections::{Connections, Run};
+use super::incoming::IncomingConnection;
+use super::places::{Full, Holder, PlaceLimits};
+use super::session::{Job, Lane, Next, SCRATCH_BYTES, Session, Turn};
+use super::workers::Workers;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// The most threads that run sessions without waiting. More than cores, because the system may
+/// delay one of them.
+const MAX_WORKERS: usize = 16;
+/// The most threads with sessions that wait: for a commit, another tracker or a password.
+const MAX_PATIENT: usize = 256;
+
+/// Makes the sessions of a server.
+pub trait Serve: Send + Sync + 'static {
+    /// The session of an accepted connection, and until when its first bytes must arrive. Called on
+    /// the event thread. The session first runs there too.
+    fn begin(&self, incoming: IncomingConnection, place: Place) -> (Box<dyn Session>, Instant);
+
+    /// Whether connections from this address may use the reserved places.
+    fn trusts(&self, _ip: IpAddr) -> bool {
+        false
+    }
+}
+
+/// Runs the sessions of a server.
+pub(super) struct Dispatcher {
+    pub(super) name: String,
+    pub(super) connections: Connections,
+    pub(super) serve: Box<dyn Serve>,
+    workers: Arc<Workers<Run>>,
+    patient: Arc<Workers<Run>>,
+    own_threads: Arc<Workers<(u64, Job)>>,
+}
+
+/// The place of a connection at its server. The connection may have ended.
+#[derive(Clone)]
+pub struct Place {
+    number: u64,
+    dispatcher: Weak<Dispatcher>,
+}
+
+impl Place {
+    /// Wakes the session of the connection: [`Session::advance`] is called soon, on a worker. Never
+    /// blocks.
+    pub fn notify(&self) {
+        if let Some(dispatcher) = self.dispatcher.upgrade()
+            && let Some(run) = dispatcher.connections.on_notified(self.number)
+        {
+            dispatcher.submit(run);
+        }
+    }
+
+    /// The connection has proved whose it is, and gets a place of its holder.
+    ///
+    /// # Errors
+    /// There is none. The connection should say so and end.
+    pub fn authenticate(&self, holder: Holder) -> Result<(), Full> {
+        match self.dispatcher.upgrade() {
+            Some(dispatcher) => dispatcher.connections.authenticate(self.number, holder),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.number).finish()
+    }
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher")
+            .field("name", &self.name)
+            .field("connections", &self.connections.count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Dispatcher {
+    /// No thread and no connection yet.
+    ///
+    /// # Errors
+    /// The system has no free descriptor.
+    pub(super) fn new(
+        name: &str,
+        limits: PlaceLimits,
+        stack_bytes: usize,
+        serve: Box<dyn Serve>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            connections: Connections::new(limits)?,
+            serve,
+            workers: Arc::new(Workers::new(name, stack_bytes, MAX_WORKERS)),
+            patient: Arc::new(Workers::new(name, stack_bytes, MAX_PATIENT)),
+            own_threads: Arc::new(Workers::new(name, stack_bytes, usize::MAX)),
+        })
+    }
+
+    /// Ends the threads when their tasks are done.
+    pub(super) fn close(&self) {
+        self.workers.close();
+        self.patient.close();
+        self.own_threads.close();
+    }
+
+    pub(super) fn place(self: &Arc<Self>, number: u64) -> Place {
+        Place {
+            number,
+            dispatcher: Arc::downgrade(self),
+        }
+    }
+
+    /// Runs a session on this thread, until it waits, ends or goes on elsewhere.
+    pub(super) fn run(self: &Arc<Self>, run: Run, scratch: &mut [u8]) {
+        let Run {
+            number,
+            mut session,
+            lane,
+        } = run;
+        loop {
+            let mut turn = Turn { lane, scratch };
+            let advanced = catch_unwind(AssertUnwindSafe(|| session.advance(&mut turn)));
+            let next = advanced.unwrap_or_else(|_| {
+                log::error!("{}: serving a connection failed", self.name);
+                Next::End
+            });
+            match next {
+                Next::Wait(wait) => match self.connections.wait(number, session, wait) {
+                    Some(notified) => session = notified,
+                    None => return,
+                },
+                Next::Move(lane) => {
+                    if turn.lane == Lane::Event {
+                        self.connections.leave_event_thread(number);
+                    }
+                    return self.submit(Run {
+                        number,
+                        session,
+                        lane,
+                    });
+                }
+                Next::Thread(job) => {
+                    drop(session);
+                    return self.give_thread(number, job);
+                }
+                Next::End => {
+                    drop(session);
+                    return self.connections.remove(number);
+                }
+            }
+        }
+    }
+
+    /// Queues a session for a worker.
+    pub(super) fn submit(self: &Arc<Self>, run: Run) {
+        let workers = match run.lane {
+            Lane::Patient => &self.patient,
+            Lane::Event | Lane::Worker => &self.workers,
+        };
+        let dispatcher = Arc::clone(self);
+        let submitted = workers.submit(run, || {
+            let mut scratch = vec![0; SCRATCH_BYTES];
+            move |run| dispatcher.run(run, &mut scratch)
+        });
+        if let Err((error, runs)) = submitted {
+            log::warn!("{}: closed {} connections: {error}", self.name, runs.len());
+            for run in runs {
+                self.connections.remove(run.number);
+            }
+        }
+    }
+
+    fn give_thread(self: &Arc<Self>, number: u64, job: Job) {
+        if !self.connections.keep(number) {
+            return;
+        }
+        let dispatcher = Arc::clone(self);
+        let submitted = self.own_threads.submit((number, job), || {
+            move |(number, job): (u64, Job)| {
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    log::error!("{}: serving a connection failed", dispatcher.name);
+                }
+                dispatcher.connections.remove(number);
+            }
+        });
+        if let Err((error, jobs)) = submitted {
+            log::warn!("{}: closed {} connections: {error}", self.name, jobs.len());
+            for (number, _) in jobs {
+                self.connections.remove(number);
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The event thread of a server. It accepts connections, waits for all sockets at once, and runs the
+//! sessions that memory can answer. Nothing on it blocks.
+
+use super::connections::Run;
+use super::dispatcher::Dispatcher;
+use super::incoming::IncomingConnection;
+use super::session::{Lane, SCRATCH_BYTES};
+use nix::errno::Errno;
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The number of the listening socket. The numbers of connections start at 1.
+const LISTENER: u64 = 0;
+/// The number of the waker.
+const WAKER: u64 = u64::MAX;
+/// The most sockets that one system call reports.
+const BATCH: usize = 64;
+/// The most connections that are accepted before the others get their turn.
+const MAX_ACCEPTED: usize = 256;
+/// Pause in accepting after a failure, usually because the system has no free descriptor.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// The shortest time between two warnings that accepting fails.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The event thread's own state.
+pub(super) struct EventLoop {
+    dispatcher: Arc<Dispatcher>,
+    listener: TcpListener,
+    scratch: Vec<u8>,
+    /// When accepting goes on after a failure.
+    accepts_again: Option<Instant>,
+    last_warning: Option<Instant>,
+}
+
+impl EventLoop {
+    /// # Errors
+    /// The system cannot watch the listening socket.
+    pub(super) fn new(dispatcher: Arc<Dispatcher>, listener: TcpListener) -> io::Result<Self> {
+        let connections = &dispatcher.connections;
+        let readable = |number| EpollEvent::new(EpollFlags::EPOLLIN, number);
+        connections.epoll.add(&listener, readable(LISTENER))?;
+        connections.epoll.add(&connections.waker, readable(WAKER))?;
+        Ok(Self {
+            dispatcher,
+            listener,
+            scratch: vec![0; SCRATCH_BYTES],
+            accepts_again: None,
+            last_warning: None,
+        })
+    }
+
+    /// Runs until the server stops.
+    pub(super) fn run(mut self) {
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let connections = &dispatcher.connections;
+        let (mut events, mut due) = ([EpollEvent::empty(); BATCH], Vec::new());
+        while !connections.is_closed() {
+            let woken = connections.epoll.wait(&mut events, self.time_left());
+            connections.wake_up();
+            let count = match woken {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                // Only a wrong descriptor or address fails, and both are ours.
+                Err(error) => {
+                    log::error!(
+                        "{}: waiting for connections failed: {error}",
+                        dispatcher.name
+                    );
+                    return;
+                }
+            };
+            let mut may_accept = false;
+            for event in events.get(..count).unwrap_or_default() {
+                match event.data() {
+                    LISTENER => may_accept = true,
+                    WAKER => connections.waker.reset(),
+                    number => {
+                        if let Some(run) = connections.on_ready(number) {
+                            self.run_or_submit(run);
+                        }
+                    }
+                }
+            }
+            connections.on_time(&mut due);
+            for run in due.drain(..) {
+                self.run_or_submit(run);
+            }
+            let is_pause_over = self.accepts_again.is_some_and(|at| Instant::now() >= at);
+            if is_pause_over {
+                self.accepts_again = None;
+                self.watch_listener(EpollFlags::EPOLLIN);
+            }
+            if may_accept || is_pause_over {
+                self.accept();
+            }
+        }
+    }
+
+    fn run_or_submit(&mut self, run: Run) {
+        match run.lane {
+            Lane::Event => self.dispatcher.run(run, &mut self.scratch),
+            _ => self.dispatcher.submit(run),
+        }
+    }
+
+    /// Accepts all connections that wait.
+    fn accept(&mut self) {
+        for _ in 0..MAX_ACCEPTED {
+            match self.listener.accept() {
+                Ok((stream, address)) => self.admit(stream, address),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_about_one_connection(&error) => {}
+                // A silent newcomer has the descriptor that is needed.
+                Err(_) if self.dispatcher.connections.evict() => {}
+                Err(error) => return self.pause(&error),
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, address: SocketAddr) {
+        let dispatcher = &self.dispatcher;
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let is_trusted = dispatcher.serve.trusts(address.ip());
+        let incoming = IncomingConnection {
+            stream: Arc::new(stream),
+            address,
+            accepted: Instant::now(),
+        };
+        let begin = |number, incoming| dispatcher.serve.begin(incoming, dispatcher.place(number));
+        let added = dispatcher.connections.add(incoming, is_trusted, begin);
+        if let Err(error) = added {
+            log::info!("{}: refused {address}: {error}", dispatcher.name);
+        }
+    }
+
+    /// Stops accepting for a moment. Connections are served meanwhile.
+    fn pause(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        let warned = self.last_warning.map(|at| now.duration_since(at));
+        if warned.is_none_or(|before| before >= WARNING_INTERVAL) {
+            self.last_warning = Some(now);
+            let name = &self.dispatcher.name;
+            log::warn!("{name}: accepting a connection failed: {error}");
+        }
+        self.accepts_again = Some(now + EXHAUSTED_PAUSE);
+        self.watch_listener(EpollFlags::empty());
+    }
+
+    fn watch_listener(&self, flags: EpollFlags) {
+        let mut event = EpollEvent::new(flags, LISTENER);
+        let epoll = &self.dispatcher.connections.epoll;
+        // The listening socket is open and watched, so this cannot fail.
+        let _ = epoll.modify(&self.listener, &mut event);
+    }
+
+    /// Time until the first deadline.
+    fn time_left(&self) -> EpollTimeout {
+        let pause = self
+            .accepts_again
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let left = self.dispatcher.connections.fall_asleep();
+        let left = [left, pause].into_iter().flatten().min();
+        // Rounded up, so that the last millisecond is not a busy loop of zero waits.
+        left.map_or(EpollTimeout::NONE, |left| {
+            EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
+        })
+    }
+}
+
+/// Whether an accept failed because of the connection, not because of the listening socket.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
+}

@@ -1,0 +1,349 @@
+//! Who may hold a connection of a server. A newcomer always gets a place if some connection that
+//! has proved nothing is silent: the one that has been silent longest gives its place up.
+//!
+//! In scope: the decisions. Out of scope: sockets, threads, and what an account is.
+//!
+//! | class | counts against | gives way |
+//! |---|---|---|
+//! | newcomer | all places, its address | to newcomers, longest silence first |
+//! | kept (has a thread) | all places, its address | never |
+//! | authenticated | all places less those for newcomers, its account | never |
+//! | reserved | the reserved places | never, but it must authenticate in time |
+
+use crate::base::AddressPrefix;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Time in which a connection in a reserved place must authenticate.
+const RESERVED_LIMIT: Duration = Duration::from_secs(3);
+/// The shortest and the longest time after which a caller that found no place tries again. Callers
+/// draw different times, so that they do not come back together.
+const RETRY_SECONDS: (u32, u32) = (5, 15);
+
+/// The most connections that a server holds open at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceLimits {
+    /// All connections, except those in reserved places.
+    pub total: usize,
+    /// Connections from one [`AddressPrefix`] that have not authenticated.
+    pub per_address: usize,
+    /// Places among `total` that authenticated connections cannot take.
+    pub for_newcomers: usize,
+    /// Authenticated connections of one account.
+    pub per_account: usize,
+    /// Places on top, for trusted addresses.
+    pub reserved: usize,
+    /// Whether a silent newcomer gives way to a new one. Otherwise the new one is refused.
+    pub replaces_silent: bool,
+}
+
+impl PlaceLimits {
+    /// Nobody authenticates, and nobody gives way.
+    pub fn fixed(total: usize, per_address: usize) -> Self {
+        Self {
+            total,
+            per_address,
+            for_newcomers: 0,
+            per_account: 0,
+            reserved: 0,
+            replaces_silent: false,
+        }
+    }
+}
+
+/// Whose connection an authenticated connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// The account with this id.
+    Account([u8; 16]),
+    /// Somebody who holds the key of the cluster.
+    Cluster,
+}
+
+/// All places that this connection could have are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("full, try again in {retry_seconds} s")]
+pub struct Full {
+    /// When to try again.
+    pub retry_seconds: u32,
+}
+
+/// The connections of a server by their numbers.
+#[derive(Debug)]
+pub(super) struct Places {
+    limits: PlaceLimits,
+    members: HashMap<u64, Member>,
+    /// Newcomers by the time at which they were heard last. Entries may be too early: they are
+    /// corrected when they come first.
+    silence: BTreeSet<(Instant, u64)>,
+    addresses: HashMap<AddressPrefix, Address>,
+    accounts: HashMap<Holder, usize>,
+    authenticated: usize,
+    reserved: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    prefix: AddressPrefix,
+    is_trusted: bool,
+    class: Class,
+    heard: Instant,
+    /// The time in the entries of `silence`.
+    listed: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Newcomer,
+    Kept,
+    Authenticated(Holder),
+    /// In a reserved place. The holder is `None` until the connection authenticates.
+    Reserved(Option<Holder>),
+}
+
+/// The connections of one address that have not authenticated.
+#[derive(Debug, Default)]
+struct Address {
+    count: usize,
+    silence: BTreeSet<(Instant, u64)>,
+}
+
+impl Places {
+    pub(super) fn new(limits: PlaceLimits) -> Self {
+        Self {
+            limits,
+            members: HashMap::new(),
+            silence: BTreeSet::new(),
+            addresses: HashMap::new(),
+            accounts: HashMap::new(),
+            authenticated: 0,
+            reserved: 0,
+        }
+    }
+
+    /// Gives a place to a new connection. Returns the connection that must be closed for it.
+    /// `is_waiting` returns whether a connection waits for its caller: others do not give way.
+    ///
+    /// # Errors
+    /// No connection can give way.
+    pub(super) fn admit(
+        &mut self,
+        number: u64,
+        ip: IpAddr,
+        is_trusted: bool,
+        now: Instant,
+        is_waiting: &dyn Fn(u64) -> bool,
+    ) -> Result<Option<u64>, Full> {
+        let prefix = AddressPrefix::of(ip);
+        let of_address = self.addresses.get(&prefix).map_or(0, |it| it.count);
+        let is_crowded = of_address >= self.limits.per_address;
+        let is_full = self.members.len() - self.reserved >= self.limits.total;
+        let (mut class, mut gives_way) = (Class::Newcomer, None);
+        if is_crowded || is_full {
+            if is_trusted && self.reserved < self.limits.reserved {
+                class = Class::Reserved(None);
+            } else {
+                let scope = is_crowded.then_some(prefix);
+                let found = self.longest_silent(scope, now, is_waiting);
+                gives_way = Some(found.ok_or_else(full)?);
+            }
+        }
+        if let Some(other) = gives_way {
+            self.remove(other);
+        }
+        let member = Member {
+            prefix,
+            is_trusted,
+            class,
+            heard: now,
+            listed: now,
+        };
+        match class {
+            Class::Newcomer => {
+                let address = self.addresses.entry(prefix).or_default();
+                address.count += 1;
+                address.silence.insert((now, number));
+                self.silence.insert((now, number));
+            }
+            _ => self.reserved += 1,
+        }
+        self.members.insert(number, member);
+        Ok(gives_way)
+    }
+
+    /// Takes the place of the newcomer that has been silent longest, and returns its number.
+    pub(super) fn evict(&mut self, now: Instant, is_waiting: &dyn Fn(u64) -> bool) -> Option<u64> {
+        let found = self.longest_silent(None, now, is_waiting)?;
+        self.remove(found);
+        Some(found)
+    }
+
+    /// A connection has sent something.
+    pub(super) fn on_heard(&mut self, number: u64, now: Instant) {
+        if let Some(member) = self.members.get_mut(&number) {
+            member.heard = now;
+        }
+    }
+
+    /// A connection gets a thread of its own, so it no longer gives way.
+    pub(super) fn keep(&mut self, number: u64) {
+        if let Some(member) = self.members.get_mut(&number)
+            && member.class == Class::Newcomer
+        {
+            member.class = Class::Kept;
+            unlist(&mut self.silence, &mut self.addresses, number, member);
+        }
+    }
+
+    /// A connection has proved whose it is.
+    ///
+    /// # Errors
+    /// The places for authenticated connections, or those of the account, are taken.
+    pub(super) fn authenticate(&mut self, number: u64, holder: Holder) -> Result<(), Full> {
+        let Some(member) = self.members.get_mut(&number) else {
+            return Err(full());
+        };
+        if let Class::Authenticated(_) | Class::Reserved(Some(_)) = member.class {
+            return Ok(());
+        }
+        let of_account = self.accounts.get(&holder).copied().unwrap_or_default();
+        if holder != Holder::Cluster && of_account >= self.limits.per_account {
+            return Err(full());
+        }
+        let open_to_all = self.limits.total.saturating_sub(self.limits.for_newcomers);
+        let may_reserve = member.is_trusted || holder == Holder::Cluster;
+        if member.class == Class::Reserved(None) {
+            member.class = Class::Reserved(Some(holder));
+        } else if self.authenticated < open_to_all {
+            leave_address(&mut self.silence, &mut self.addresses, number, member);
+            member.class = Class::Authenticated(holder);
+            self.authenticated += 1;
+        } else if may_reserve && self.reserved < self.limits.reserved {
+            leave_address(&mut self.silence, &mut self.addresses, number, member);
+            member.class = Class::Reserved(Some(holder));
+            self.reserved += 1;
+        } else {
+            return Err(full());
+        }
+        *self.accounts.entry(holder).or_default() += 1;
+        Ok(())
+    }
+
+    /// A connection has ended.
+    pub(super) fn remove(&mut self, number: u64) {
+        let Some(member) = self.members.remove(&number) else {
+            return;
+        };
+        let holder = match member.class {
+            Class::Newcomer | Class::Kept => {
+                leave_address(&mut self.silence, &mut self.addresses, number, &member);
+                None
+            }
+            Class::Authenticated(holder) => {
+                self.authenticated -= 1;
+                Some(holder)
+            }
+            Class::Reserved(holder) => {
+                self.reserved -= 1;
+                holder
+            }
+        };
+        if let Some(holder) = holder
+            && let Some(count) = self.accounts.get_mut(&holder)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.accounts.remove(&holder);
+            }
+        }
+    }
+
+    /// Whether a connection holds a reserved place and has not authenticated in time.
+    pub(super) fn is_overdue(&self, number: u64, now: Instant) -> bool {
+        self.members.get(&number).is_some_and(|member| {
+            member.class == Class::Reserved(None) && now >= member.listed + RESERVED_LIMIT
+        })
+    }
+
+    /// When a connection in a reserved place must have authenticated. `None` for all others.
+    pub(super) fn due(&self, number: u64) -> Option<Instant> {
+        let member = self.members.get(&number)?;
+        let is_waited_for = member.class == Class::Reserved(None);
+        is_waited_for.then(|| member.listed + RESERVED_LIMIT)
+    }
+
+    /// The newcomer that has been silent longest, of one address or of all.
+    fn longest_silent(
+        &mut self,
+        scope: Option<AddressPrefix>,
+        now: Instant,
+        is_waiting: &dyn Fn(u64) -> bool,
+    ) -> Option<u64> {
+        if !self.limits.replaces_silent {
+            return None;
+        }
+        loop {
+            let first = match scope {
+                None => self.silence.first(),
+                Some(prefix) => self.addresses.get(&prefix)?.silence.first(),
+            };
+            let (listed, number) = *first?;
+            let member = self.members.get_mut(&number)?;
+            let silent_since = if is_waiting(number) {
+                member.heard
+            } else {
+                now
+            };
+            if silent_since <= listed {
+                return is_waiting(number).then_some(number);
+            }
+            // It was heard since, or we owe it an answer: it goes to its right position.
+            member.listed = silent_since;
+            if let Some(address) = self.addresses.get_mut(&member.prefix) {
+                address.silence.remove(&(listed, number));
+                address.silence.insert((silent_since, number));
+            }
+            self.silence.remove(&(listed, number));
+            self.silence.insert((silent_since, number));
+        }
+    }
+}
+
+/// A connection no longer counts for its address.
+fn leave_address(
+    silence: &mut BTreeSet<(Instant, u64)>,
+    addresses: &mut HashMap<AddressPrefix, Address>,
+    number: u64,
+    member: &Member,
+) {
+    unlist(silence, addresses, number, member);
+    if let Some(address) = addresses.get_mut(&member.prefix) {
+        address.count -= 1;
+        if address.count == 0 {
+            addresses.remove(&member.prefix);
+        }
+    }
+}
+
+/// A connection no longer gives way.
+fn unlist(
+    silence: &mut BTreeSet<(Instant, u64)>,
+    addresses: &mut HashMap<AddressPrefix, Address>,
+    number: u64,
+    member: &Member,
+) {
+    silence.remove(&(member.listed, number));
+    if let Some(address) = addresses.get_mut(&member.prefix) {
+        address.silence.remove(&(member.listed, number));
+    }
+}
+
+fn full() -> Full {
+    Full {
+        retry_seconds: fastrand::u32(RETRY_SECONDS.0..=RETRY_SECONDS.1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

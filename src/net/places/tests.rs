@@ -1,0 +1,144 @@
+use super::*;
+
+const LIMITS: PlaceLimits = PlaceLimits {
+    total: 8,
+    per_address: 3,
+    for_newcomers: 2,
+    per_account: 4,
+    reserved: 2,
+    replaces_silent: true,
+};
+const ALICE: Holder = Holder::Account([1; 16]);
+const BOB: Holder = Holder::Account([2; 16]);
+
+struct Test {
+    places: Places,
+    start: Instant,
+    last: u64,
+    busy: Vec<u64>,
+}
+
+impl Test {
+    fn new(limits: PlaceLimits) -> Self {
+        Self {
+            places: Places::new(limits),
+            start: Instant::now(),
+            last: 0,
+            busy: Vec::new(),
+        }
+    }
+
+    /// The time of the connection with this number: one second each.
+    fn at(&self, number: u64) -> Instant {
+        self.start + Duration::from_secs(number)
+    }
+
+    /// A new connection from 10.0.0.`host`, one second after the last one.
+    fn admit(&mut self, host: u8) -> Result<Option<u64>, Full> {
+        self.admit_from(IpAddr::from([10, 0, 0, host]), false)
+    }
+
+    fn admit_from(&mut self, ip: IpAddr, is_trusted: bool) -> Result<Option<u64>, Full> {
+        self.last += 1;
+        let now = self.at(self.last);
+        let is_waiting = |number| !self.busy.contains(&number);
+        self.places
+            .admit(self.last, ip, is_trusted, now, &is_waiting)
+    }
+}
+
+#[test]
+fn the_newcomer_that_has_been_silent_longest_gives_way() {
+    let mut test = Test::new(LIMITS);
+    for host in 1..=8 {
+        assert_eq!(test.admit(host), Ok(None));
+    }
+    let now = test.at(8);
+    test.places.on_heard(1, now);
+    test.places.keep(2);
+    test.places.authenticate(3, ALICE).unwrap();
+    test.busy = vec![4];
+    for gives_way in [5, 6, 7] {
+        assert_eq!(test.admit(50), Ok(Some(gives_way)));
+    }
+    // 1 and 8 were heard at the same time. The tracker owes 4 an answer.
+    assert_eq!(test.admit(60), Ok(Some(1)));
+    assert_eq!(test.admit(61), Ok(Some(8)));
+    test.busy.clear();
+    assert_eq!(test.admit(62), Ok(Some(4)));
+}
+
+#[test]
+fn nobody_gives_way_if_the_limits_say_so_or_nobody_is_silent() {
+    let mut test = Test::new(PlaceLimits::fixed(2, 2));
+    assert_eq!((test.admit(1), test.admit(2)), (Ok(None), Ok(None)));
+    assert!(test.admit(3).is_err());
+    let mut test = Test::new(PlaceLimits { total: 2, ..LIMITS });
+    assert_eq!((test.admit(1), test.admit(2)), (Ok(None), Ok(None)));
+    test.busy = vec![1, 2];
+    assert!(test.admit(3).is_err());
+}
+
+#[test]
+fn an_address_at_its_limit_replaces_its_own() {
+    let mut test = Test::new(LIMITS);
+    assert_eq!(test.admit(9), Ok(None));
+    for _ in 0..3 {
+        assert_eq!(test.admit(1), Ok(None));
+    }
+    assert_eq!(test.admit(1), Ok(Some(2)));
+    // All addresses of one IPv6 subscriber count as one, and other ones do not.
+    let mut ip = |text: &str| test.admit_from(text.parse().unwrap(), false);
+    assert_eq!(ip("2001:db8::1"), Ok(None));
+    assert_eq!(ip("2001:db8::2"), Ok(None));
+    assert_eq!(ip("2001:db8::ffff:0:0:3"), Ok(None));
+    assert_eq!(ip("2001:db8::4"), Ok(Some(6)));
+    assert_eq!(ip("2001:db8:0:1::1"), Ok(None));
+}
+
+#[test]
+fn authenticated_connections_count_for_their_account_and_not_for_their_address() {
+    let mut test = Test::new(LIMITS);
+    for number in 1..=4 {
+        assert_eq!(test.admit(1), Ok(None), "{number}");
+        test.places.authenticate(number, ALICE).unwrap();
+    }
+    assert_eq!(test.admit(1), Ok(None));
+    assert!(test.places.authenticate(5, ALICE).is_err(), "four of hers");
+    test.places.authenticate(5, BOB).unwrap();
+    assert_eq!(test.admit(1), Ok(None));
+    test.places.authenticate(6, BOB).unwrap();
+    // The last two places are for newcomers.
+    assert_eq!(test.admit(1), Ok(None));
+    let full = test.places.authenticate(7, BOB).unwrap_err();
+    assert!((5..=15).contains(&full.retry_seconds));
+    assert_eq!((test.admit(2), test.admit(3)), (Ok(None), Ok(Some(7))));
+    // An end makes room.
+    test.places.remove(1);
+    test.places.authenticate(8, BOB).unwrap();
+}
+
+#[test]
+fn trusted_addresses_have_reserved_places_and_must_authenticate_there() {
+    let mut test = Test::new(LIMITS);
+    let near = IpAddr::from([127, 0, 0, 1]);
+    for host in 1..=8 {
+        assert_eq!(test.admit(host), Ok(None));
+    }
+    assert_eq!(test.admit_from(near, true), Ok(None));
+    assert_eq!(test.admit_from(near, true), Ok(None));
+    assert_eq!(test.admit_from(near, true), Ok(Some(1)), "both are taken");
+    test.places.authenticate(10, Holder::Cluster).unwrap();
+    let due = test.places.due(9).unwrap();
+    assert_eq!(due, test.at(9) + Duration::from_secs(3));
+    assert!(test.places.is_overdue(9, due));
+    assert!(!test.places.is_overdue(9, due - Duration::from_millis(1)));
+    assert!(!test.places.is_overdue(10, due) && test.places.due(10).is_none());
+    assert!(!test.places.is_overdue(11, due) && test.places.due(11).is_none());
+    test.places.remove(9);
+    // Six places for all, then the reserved one.
+    for number in 2..=8 {
+        assert_eq!(test.places.authenticate(number, Holder::Cluster), Ok(()));
+    }
+    assert!(test.places.authenticate(11, Holder::Cluster).is_err());
+}

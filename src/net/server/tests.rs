@@ -1,0 +1,248 @@
+use super::super::{
+    IncomingConnection, Interest, Job, Lane, Next, OnThreads, Place, Session, Turn, Wait,
+    receive_now, send_now,
+};
+use super::*;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
+
+const LONG: Duration = Duration::from_secs(60);
+const LARGE: PlaceLimits = PlaceLimits {
+    total: 10,
+    per_address: 10,
+    for_newcomers: 0,
+    per_account: 0,
+    reserved: 0,
+    replaces_silent: true,
+};
+
+fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+fn echo(limits: PlaceLimits, silence_limit: Duration) -> Server {
+    let serve = |incoming: IncomingConnection| {
+        let (mut byte, mut stream) = ([0], &*incoming.stream);
+        while matches!(stream.read(&mut byte), Ok(1)) {
+            stream.write_all(&byte).unwrap();
+        }
+    };
+    let serve = OnThreads::new(silence_limit, serve);
+    Server::start("echo", listener(), limits, 64 << 10, serve).unwrap()
+}
+
+fn is_echoed(mut stream: &TcpStream) -> bool {
+    let mut answer = [0];
+    stream
+        .write_all(b"x")
+        .and_then(|()| stream.read_exact(&mut answer))
+        .is_ok()
+}
+
+fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.address()).unwrap()
+}
+
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < LONG);
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_connection_beyond_the_cap_is_refused_and_a_stop_closes_open_connections() {
+    let server = echo(PlaceLimits::fixed(2, 2), LONG);
+    let (first, second) = (connect(&server), connect(&server));
+    assert!(is_echoed(&first) && is_echoed(&second));
+    assert!(!is_echoed(&connect(&server)), "the third is refused");
+    server.stop();
+    assert!(!is_echoed(&first) && server.connections() == 0);
+}
+
+#[test]
+fn a_silent_connection_gives_way_and_one_with_a_thread_does_not() {
+    let server = echo(PlaceLimits { total: 2, ..LARGE }, LONG);
+    let served = connect(&server);
+    assert!(is_echoed(&served));
+    let mut silent = connect(&server);
+    wait_until(|| server.connections() == 2);
+    let next = connect(&server);
+    assert!(is_echoed(&next) && is_echoed(&served));
+    assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0);
+    assert!(!is_echoed(&connect(&server)), "both are served");
+    server.stop();
+}
+
+#[test]
+fn a_silent_connection_is_closed_and_delays_no_other() {
+    let silence_limit = Duration::from_millis(300);
+    let server = echo(LARGE, silence_limit);
+    let started = Instant::now();
+    let mut silent = connect(&server);
+    let other = connect(&server);
+    assert!(is_echoed(&other));
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0);
+    assert!(started.elapsed() >= silence_limit);
+    let late = connect(&server);
+    wait_until(|| server.connections() == 2);
+    server.stop();
+    let read = (&late).read(&mut [0]).unwrap();
+    assert_eq!(read, 0, "a stop closes silent connections too");
+}
+
+#[test]
+fn a_connection_that_has_ended_no_longer_counts_against_the_limits() {
+    let server = echo(PlaceLimits::fixed(1, 1), LONG);
+    for _ in 0..20 {
+        let mut stream = connect(&server);
+        assert!(is_echoed(&stream));
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        wait_until(|| server.connections() == 0);
+    }
+}
+
+/// Sends each byte back, after these steps: `w` on a worker, `p` on a patient one, `t` on a thread
+/// of its own. `q` ends it.
+struct Stepping {
+    stream: Arc<TcpStream>,
+    place: Place,
+    /// Receives each place, and the bytes of notifications.
+    places: Sender<Place>,
+    notified: Arc<Mutex<Vec<u8>>>,
+    pending: Option<u8>,
+}
+
+impl Stepping {
+    fn thread(&self) -> Job {
+        let stream = Arc::clone(&self.stream);
+        Box::new(move || {
+            let _ = (&*stream).write_all(b"t");
+        })
+    }
+}
+
+impl Session for Stepping {
+    fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
+        let sent = send_now(&self.stream, &std::mem::take(&mut *lock(&self.notified)));
+        assert!(sent.is_ok());
+        let byte = match self.pending.take() {
+            Some(byte) => Some(byte),
+            None => match receive_now(&self.stream, &mut turn.scratch[..1]) {
+                Ok(Some(1)) => Some(turn.scratch[0]),
+                Ok(None) => None,
+                _ => return Next::End,
+            },
+        };
+        let wanted = match byte {
+            Some(b'w') => Lane::Worker,
+            Some(b'p') => Lane::Patient,
+            _ => turn.lane,
+        };
+        if turn.lane != wanted {
+            self.pending = byte;
+            return Next::Move(wanted);
+        }
+        match byte {
+            Some(b't') => return Next::Thread(self.thread()),
+            Some(b'q') => return Next::End,
+            Some(b'n') => self.places.send(self.place.clone()).unwrap(),
+            Some(byte) => drop(send_now(&self.stream, &[byte])),
+            None => {}
+        }
+        Next::Wait(Wait {
+            interest: Interest::Read,
+            until: Instant::now() + LONG,
+            lane: Lane::Event,
+        })
+    }
+}
+
+struct Steps {
+    places: Sender<Place>,
+    notified: Arc<Mutex<Vec<u8>>>,
+}
+
+impl super::Serve for Steps {
+    fn begin(&self, incoming: IncomingConnection, place: Place) -> (Box<dyn Session>, Instant) {
+        let session = Stepping {
+            stream: incoming.stream,
+            place,
+            places: self.places.clone(),
+            notified: Arc::clone(&self.notified),
+            pending: None,
+        };
+        (Box::new(session), Instant::now() + LONG)
+    }
+}
+
+fn stepping() -> (Server, Receiver<Place>, Arc<Mutex<Vec<u8>>>) {
+    let (sender, places) = channel();
+    let notified = Arc::default();
+    let serve = Steps {
+        places: sender,
+        notified: Arc::clone(&notified),
+    };
+    let server = Server::start("steps", listener(), LARGE, 64 << 10, serve).unwrap();
+    (server, places, notified)
+}
+
+#[test]
+fn a_session_moves_between_threads_and_goes_on() {
+    let (server, ..) = stepping();
+    let mut stream = connect(&server);
+    for step in [b"x", b"w", b"x", b"p", b"w", b"x", b"t"] {
+        stream.write_all(step).unwrap();
+        let mut answer = [0];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, step);
+    }
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "its thread has ended");
+    let mut other = connect(&server);
+    other.write_all(b"q").unwrap();
+    assert_eq!(other.read(&mut [0]).unwrap(), 0);
+    server.stop();
+}
+
+#[test]
+fn any_thread_can_notify_a_session_that_waits() {
+    let (server, places, notified) = stepping();
+    let mut stream = connect(&server);
+    stream.write_all(b"n").unwrap();
+    let place = places.recv_timeout(LONG).unwrap();
+    let mut answer = [0];
+    for byte in [b'1', b'2', b'3'] {
+        lock(&notified).push(byte);
+        place.notify();
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, [byte]);
+    }
+    // A notification does not lose what the socket reports.
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *b"x");
+    drop(stream);
+    wait_until(|| server.connections() == 0);
+    place.notify();
+    server.stop();
+}
+
+#[test]
+fn accepted_sockets_have_a_write_timeout_and_keep_alive_from_the_first_moment() {
+    let listener = listener();
+    prepare(&listener).unwrap();
+    let _near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut far = None;
+    wait_until(|| {
+        far = listener.accept().ok();
+        far.is_some()
+    });
+    let far = far.unwrap().0;
+    assert_eq!(far.write_timeout().unwrap(), Some(WRITE_LIMIT));
+    assert!(socket::getsockopt(&far, KeepAlive).unwrap());
+    assert_eq!(socket::getsockopt(&far, TcpKeepIdle).unwrap(), KEEP_ALIVE.0);
+}

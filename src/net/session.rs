@@ -1,0 +1,82 @@
+//! Connections as state machines. A connection that waits costs no thread.
+
+use std::fmt;
+use std::time::Instant;
+
+/// Bytes of the scratch buffer of a [`Turn`].
+pub(super) const SCRATCH_BYTES: usize = 16 << 10;
+
+/// Serves one connection as a state machine.
+pub trait Session: Send {
+    /// Goes on as far as possible without waiting for the socket. It is called when the socket is
+    /// ready, when the deadline of the last [`Wait`] has passed, and when the connection was
+    /// notified. It finds out for itself which of these happened.
+    fn advance(&mut self, turn: &mut Turn<'_>) -> Next;
+}
+
+/// One call of [`Session::advance`].
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// Where the call is made.
+    pub lane: Lane,
+    /// A buffer for received bytes, with any content. It belongs to the thread, so that a
+    /// connection that waits needs none.
+    pub scratch: &'a mut [u8],
+}
+
+/// The threads on which a session may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The event thread, which must not wait: for answers from memory.
+    Event,
+    /// A worker that does not wait for anything else than the processor and short locks.
+    Worker,
+    /// A worker that may wait for the disk, for another tracker or for the hash of a password.
+    Patient,
+}
+
+/// What becomes of a session after [`Session::advance`].
+pub enum Next {
+    /// It goes on when something has happened.
+    Wait(Wait),
+    /// It goes on at once, on this lane.
+    Move(Lane),
+    /// The rest of the connection is served on a thread of its own, which may wait.
+    Thread(Job),
+    /// The connection closes.
+    End,
+}
+
+/// Serves the rest of a connection on its own thread. The connection ends when it returns.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wait(wait) => wait.fmt(f),
+            Self::Move(lane) => lane.fmt(f),
+            Self::Thread(_) => f.write_str("Thread"),
+            Self::End => f.write_str("End"),
+        }
+    }
+}
+
+/// What a session waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// What the socket must be ready for.
+    pub interest: Interest,
+    /// When the wait ends in any case.
+    pub until: Instant,
+    /// Where the session then goes on.
+    pub lane: Lane,
+}
+
+/// What a socket must be ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Reading, or the end of the connection.
+    Read,
+    /// Writing.
+    Write,
+}

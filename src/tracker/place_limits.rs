@@ -1,0 +1,103 @@
+//! How many connections a tracker holds open, and for whom. The table of limits with their reasons
+//! is in `docs/tracker.md`.
+
+use crate::net::{PlaceLimits, descriptor_limit};
+use std::net::IpAddr;
+
+/// Places on top of the others, for the addresses of the trackers and for this machine: so that
+/// replicas and the operator always find one.
+const RESERVED_PLACES: usize = 64;
+/// Descriptors that are no connections of callers: files, the database, calls to other trackers,
+/// reserved places.
+const OTHER_DESCRIPTORS: usize = 256;
+/// The most connections by default: each may take 16 KiB of memory.
+const MAX_BY_DEFAULT: usize = 65_536;
+/// The fewest connections by default, however few descriptors there are.
+const MIN_BY_DEFAULT: usize = 16;
+
+/// The most connections of a tracker. By default seven eighths of the descriptors that are left
+/// for connections: the rest is for connections that are being closed.
+pub(super) fn max_connections(wanted: Option<usize>) -> usize {
+    let limit = descriptor_limit().unwrap_or(u64::MAX);
+    let by_default = by_default(usize::try_from(limit).unwrap_or(usize::MAX));
+    let Some(wanted) = wanted else {
+        return by_default;
+    };
+    let possible = limit.saturating_sub(OTHER_DESCRIPTORS as u64);
+    if wanted as u64 > possible {
+        log::warn!(
+            "there may be {wanted} connections, but the system allows {limit} open files: raise the \
+             limit (ulimit -n)"
+        );
+    }
+    wanted
+}
+
+fn by_default(descriptors: usize) -> usize {
+    let left = descriptors.saturating_sub(OTHER_DESCRIPTORS);
+    (left - left / 8).clamp(MIN_BY_DEFAULT, MAX_BY_DEFAULT)
+}
+
+/// Who may connect to a tracker.
+pub struct Admission {
+    /// Limits of connections.
+    pub limits: PlaceLimits,
+    /// Which addresses may use the reserved places.
+    pub trusts: TrustsAddress,
+}
+
+/// Decides whether an address may use the reserved places.
+pub type TrustsAddress = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+impl Admission {
+    /// Places for this number of connections. Reserved places are for this machine.
+    pub fn new(total: usize) -> Self {
+        Self {
+            limits: PlaceLimits {
+                total,
+                per_address: (total / 4).max(1),
+                for_newcomers: (total / 8).max(1),
+                per_account: (total / 2).max(1),
+                reserved: RESERVED_PLACES,
+                replaces_silent: true,
+            },
+            trusts: Box::new(|ip| ip.is_loopback()),
+        }
+    }
+
+    /// Addresses without accounts, such as the clients of a closed run, may have all places.
+    #[must_use]
+    pub fn without_accounts(mut self) -> Self {
+        self.limits.per_address = self.limits.total;
+        self
+    }
+
+    /// Reserved places are also for these addresses.
+    #[must_use]
+    pub(super) fn trusting(
+        mut self,
+        trusts: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.trusts = Box::new(move |ip| ip.is_loopback() || trusts(ip));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_leaves_descriptors_for_everything_else() {
+        for (descriptors, places) in [
+            (0, 16),
+            (300, 39),
+            (4_096, 3_360),
+            (20_000, 17_276),
+            (1 << 20, 65_536),
+        ] {
+            assert_eq!(by_default(descriptors), places, "{descriptors}");
+        }
+        assert_eq!(max_connections(Some(40)), 40);
+    }
+}

@@ -1,0 +1,23 @@
+//! The addresses of the trackers in TRACKER_INFO. Connections from them may use reserved places.
+
+use crate::system::lock;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+/// The addresses of the listed trackers, as they were found last.
+#[derive(Debug, Default)]
+pub(in crate::tracker) struct ListedAddresses(Mutex<HashSet<IpAddr>>);
+
+impl ListedAddresses {
+    /// Replaces the addresses.
+    pub(super) fn set(&self, addresses: impl Iterator<Item = IpAddr>) {
+        let addresses = addresses.map(|ip| ip.to_canonical()).collect();
+        *lock(&self.0) = addresses;
+    }
+
+    /// Whether a listed tracker has this address.
+    pub(in crate::tracker) fn contains(&self, ip: IpAddr) -> bool {
+        lock(&self.0).contains(&ip.to_canonical())
+    }
+}

@@ -1,0 +1,134 @@
+//! Callers that keep a tracker busy without speaking to it, and a tracker that must stop meanwhile.
+
+use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
+use crate::common::odd_disk::report_skipped;
+use crate::common::process::{
+    BINARY, KilledOnDrop, Process, command_with_descriptor_limit, prepared,
+};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::{PATIENCE, wait_until};
+use nix::sys::socket::sockopt::RcvBuf;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A connection whose window for received bytes is as small as the system allows.
+fn connect_with_small_window(to: SocketAddr) -> TcpStream {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+    socket::setsockopt(&socket, RcvBuf, &1).unwrap();
+    let SocketAddr::V4(to) = to else {
+        panic!("{to} is not an IPv4 address")
+    };
+    socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+    TcpStream::from(socket)
+}
+
+/// Asserts that the tracker answers an announce on a new connection within a second. The quickest
+/// of five attempts counts: a busy machine may delay one.
+fn assert_answers_at_once(tracker: SocketAddr) {
+    let times = [(); 5].map(|()| {
+        let begun = Instant::now();
+        let mut client = HttpClient::new(tracker);
+        let target = announce_target('z', 1, "&event=stopped");
+        assert!(client.get(&target).has_status("200"));
+        begun.elapsed()
+    });
+    let is_quick = times.iter().any(|time| *time < Duration::from_secs(1));
+    assert!(is_quick, "{times:?}");
+}
+
+#[test]
+fn a_caller_that_reads_nothing_delays_no_other() {
+    let sandbox = Sandbox::new();
+    let tracker = sandbox.tracker(&[]);
+    let mut announcer = HttpClient::new(tracker.address);
+    let target = |port: u16| format!("/announce?{INFO_HASH}&peer_id={port:020}&port={port}&left=1");
+    for port in 1..=200 {
+        assert!(announcer.get(&target(port)).has_status("200"));
+    }
+    // An answer names 200 peers with their ids. So many answers are more than any socket takes.
+    let target = target(999) + "&numwant=200&compact=0";
+    let request = format!("GET {target} HTTP/1.1\r\n\r\n").repeat(500);
+    let silent: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = connect_with_small_window(tracker.address);
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    assert_answers_at_once(tracker.address);
+    drop(silent);
+    // A caller that is only slow gets its whole answer.
+    let mut slow = connect_with_small_window(tracker.address);
+    let request = format!("GET {target} HTTP/1.0\r\n\r\n");
+    slow.write_all(request.as_bytes()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).unwrap();
+    assert!(answer.len() > 10_000 && answer.ends_with(b"e"));
+}
+
+/// Asserts that a signal ends the tracker soon.
+fn assert_stops(tracker: Process) {
+    tracker.signal("-TERM");
+    let begun = Instant::now();
+    let (status, errors) = tracker.wait();
+    assert!(status.success(), "{errors}");
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(8), "{waited:?}");
+}
+
+#[test]
+fn a_tracker_without_a_free_descriptor_stops() {
+    let sandbox = Sandbox::new();
+    let data = sandbox.folder("data");
+    let arguments = ["tracker", "--listen", "127.0.0.1:0", "--open", "--data"];
+    let arguments = [&arguments[..], &[data.to_str().unwrap()]].concat();
+    let tracker = Process::spawn(command_with_descriptor_limit(
+        &sandbox.folder("home"),
+        &arguments,
+        64,
+    ));
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", tracker.id())).unwrap();
+    let crowd: Vec<TcpStream> = (0..200)
+        .map(|_| TcpStream::connect(tracker.address).unwrap())
+        .collect();
+    wait_until("the tracker has no descriptor left", || {
+        open().count() >= 60
+    });
+    assert_stops(tracker);
+    drop(crowd);
+}
+
+#[test]
+fn a_tracker_whose_address_is_gone_stops() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("home");
+    let mut shell = Command::new("unshare");
+    // The address exists in a network of its own, which only this process has.
+    let script = "ip link set lo up && ip address add 10.9.8.7/32 dev lo || exit 9; \
+        \"$0\" tracker --listen 10.9.8.7:0 --open </dev/null & \
+        read go; ip address delete 10.9.8.7/32 dev lo; kill -TERM $!; wait $!; echo ended $?";
+    shell.args(["-rn", "sh", "-c", script, BINARY]);
+    let mut command = prepared(shell, &folder, &[]);
+    command.stdin(std::process::Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        return report_skipped("no unshare here");
+    };
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let _child = KilledOnDrop(child);
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    if !lines.next().is_some_and(|line| line.contains("10.9.8.7:")) {
+        return report_skipped("no network of its own here");
+    }
+    assert!(lines.next().unwrap().starts_with("fingerprint "));
+    stdin.write_all(b"go\n").unwrap();
+    let begun = Instant::now();
+    assert_eq!(lines.next().as_deref(), Some("ended 0"));
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(8), "{waited:?}");
+}

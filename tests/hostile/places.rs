@@ -1,0 +1,275 @@
+//! Who holds a connection of a crowded tracker, and who gives way.
+
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{ControlConnection, User, connect_from, group_request};
+use crate::common::http_client::HttpClient;
+use crate::common::process::resident_kib;
+use crate::common::waiting::{PATIENCE, wait_until};
+use pieceful::wire::access::{AccessErrorKind, AccessRefusal, AccessRequest, Token};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// The limits of a tracker with `--max-connections 16`.
+const PLACES: usize = 16;
+const PER_ADDRESS: usize = 4;
+const PER_ACCOUNT: usize = 8;
+
+fn small_tracker() -> AccountTracker {
+    AccountTracker::with(&["--max-connections", "16"])
+}
+
+/// A control connection from another loopback address that has shown this token.
+fn connection_of(
+    tracker: SocketAddr,
+    host: u16,
+    token: &Token,
+) -> Result<ControlConnection, AccessRefusal> {
+    let mut connection = ControlConnection::over(connect_from(host, tracker)).unwrap();
+    let groups = group_request("list_groups");
+    connection.ask(Some(token), groups).map(|_| connection)
+}
+
+/// Waits until the tracker closes a connection. Returns how long that took.
+fn time_to_close(mut stream: &TcpStream) -> Duration {
+    let begun = Instant::now();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    begun.elapsed()
+}
+
+fn is_open(mut stream: &TcpStream) -> bool {
+    stream
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    matches!(stream.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+fn threads(id: u32) -> usize {
+    fs::read_dir(format!("/proc/{id}/task")).unwrap().count()
+}
+
+/// Opens connections that have shown a login and then wait. Asserts that they cost no thread and
+/// at most 16 KiB each, and that they still answer. Returns the KiB of each.
+fn assert_waiting_is_cheap(count: u16) -> u64 {
+    let tracker = AccountTracker::new();
+    let tokens = ["nik", "olga"].map(|name| tracker.user(name).token);
+    let token = |number: u16| &tokens[usize::from(number % 2)];
+    let (id, address) = (tracker.process.id(), tracker.address());
+    let before = (threads(id), resident_kib(id));
+    let mut connections: Vec<ControlConnection> = (0..count)
+        .map(|number| connection_of(address, number, token(number)).unwrap())
+        .collect();
+    // Idle workers end after a while.
+    wait_until("workers are few", || threads(id) <= before.0 + 20);
+    let each = resident_kib(id).saturating_sub(before.1) / u64::from(count);
+    assert!(each < 16, "{each} KiB for each of {count} connections");
+    for (number, connection) in (0..).zip(&mut connections) {
+        let groups = group_request("list_groups");
+        assert!(connection.ask(Some(token(number)), groups).is_ok());
+    }
+    each
+}
+
+#[test]
+fn a_control_connection_that_waits_costs_no_thread_and_little_memory() {
+    assert_waiting_is_cheap(500);
+}
+
+#[test]
+#[ignore = "needs 25,000 descriptors"]
+fn ten_thousand_control_connections_wait_in_little_memory() {
+    let each = assert_waiting_is_cheap(10_000);
+    println!("{each} KiB for each connection");
+}
+
+#[test]
+fn the_connection_that_has_been_silent_longest_gives_way() {
+    let tracker = small_tracker();
+    let mut nik = tracker.user("nik");
+    assert!(nik.ask(group_request("list_groups")).is_ok());
+    let silent: Vec<TcpStream> = (0..100)
+        .map(|host| connect_from(100 + host, tracker.address()))
+        .collect();
+    // Reserved places are taken from loopback addresses, too.
+    assert!(time_to_close(&silent[0]) < Duration::from_secs(9));
+    let mut http = HttpClient::new(tracker.address());
+    assert!(http.get("/").has_status("200"));
+    assert!(nik.ask(group_request("list_groups")).is_ok());
+}
+
+#[test]
+fn an_address_at_its_limit_replaces_its_own_connections() {
+    let tracker = small_tracker();
+    let other = connect_from(1, tracker.address());
+    let mut own: Vec<TcpStream> = Vec::new();
+    // The reserved places come first.
+    for _ in 0..PER_ADDRESS + 64 + 1 {
+        own.push(connect_from(2, tracker.address()));
+    }
+    assert!(time_to_close(&own[0]) < Duration::from_secs(2));
+    assert!(is_open(&other), "another address has its place");
+}
+
+#[test]
+fn a_reserved_place_is_lost_without_authentication() {
+    let tracker = small_tracker();
+    let connections: Vec<TcpStream> = (0..PER_ADDRESS + 1)
+        .map(|_| connect_from(2, tracker.address()))
+        .collect();
+    let waited = time_to_close(&connections[PER_ADDRESS]);
+    assert!(waited > Duration::from_millis(2_500), "{waited:?}");
+    assert!(waited < Duration::from_secs(6), "{waited:?}");
+    assert!(is_open(&connections[0]), "the others have ten seconds");
+    // One that authenticates there stays.
+    let nik = tracker.user("nik");
+    let crowd: Vec<TcpStream> = (0..PLACES as u16)
+        .map(|host| connect_from(100 + host, tracker.address()))
+        .collect();
+    let mut olga = tracker.connect();
+    assert!(olga.ask(None, AccessRequest::Cluster).is_ok());
+    let mut kept = connection_of(tracker.address(), 1, &nik.token).unwrap();
+    // The last ones of the crowd are in reserved places, too.
+    time_to_close(&crowd[PLACES - 1]);
+    assert!(
+        kept.ask(Some(&nik.token), group_request("list_groups"))
+            .is_ok()
+    );
+}
+
+#[test]
+fn logins_count_for_their_account_and_not_for_their_address() {
+    let tracker = small_tracker();
+    let [nik, olga] = ["nik", "olga"].map(|name| tracker.user(name));
+    // More than the limit of an address, all from one.
+    let mut own: Vec<ControlConnection> = (1..PER_ACCOUNT)
+        .map(|_| connection_of(tracker.address(), 7, &nik.token).unwrap())
+        .collect();
+    // The connection over which nik logged in has shown no token yet.
+    own.push(connection_of(tracker.address(), 7, &nik.token).unwrap());
+    let refused = connection_of(tracker.address(), 8, &nik.token)
+        .err()
+        .unwrap();
+    assert_eq!(refused.kind, AccessErrorKind::Full);
+    let seconds = refused.retry_seconds.unwrap();
+    assert!((5..=15).contains(&seconds));
+    let message = refused.message.as_str();
+    assert_eq!(message, format!("full, try again in {seconds} s"));
+    let mut others = connection_of(tracker.address(), 7, &olga.token).unwrap();
+    // A connection that ends makes room.
+    drop(own.pop());
+    wait_until("nik has a place again", || {
+        connection_of(tracker.address(), 8, &nik.token).is_ok()
+    });
+    assert!(
+        others
+            .ask(Some(&olga.token), group_request("list_groups"))
+            .is_ok()
+    );
+}
+
+/// Fills all places with logins. Returns their connections.
+fn fill(tracker: &AccountTracker, tokens: &[Token]) -> Vec<ControlConnection> {
+    let mut all = Vec::new();
+    for token in tokens {
+        for host in 0..PER_ACCOUNT as u16 {
+            match connection_of(tracker.address(), host, token) {
+                Ok(connection) => all.push(connection),
+                Err(refused) => {
+                    assert_eq!(refused.kind, AccessErrorKind::Full);
+                    return all;
+                }
+            }
+        }
+    }
+    panic!("{} logins have places", all.len());
+}
+
+#[test]
+fn a_tracker_full_of_logins_says_so_and_still_answers_newcomers() {
+    let tracker = small_tracker();
+    let tokens: Vec<Token> = ('a'..='k')
+        .map(|name| tracker.user(&format!("user-{name}")).token)
+        .collect();
+    let mut all = fill(&tracker, &tokens);
+    // 14 places for all, and 64 reserved ones for loopback addresses.
+    assert_eq!(all.len(), PLACES - PLACES / 8 + 64);
+    let mut http = HttpClient::new(tracker.address());
+    assert!(http.get("/metrics").has_status("200"));
+    let refused = connection_of(tracker.address(), 1, &tokens[10]).err();
+    assert_eq!(refused.unwrap().kind, AccessErrorKind::Full);
+    assert!(
+        all[0]
+            .ask(Some(&tokens[0]), group_request("list_groups"))
+            .is_ok()
+    );
+}
+
+/// The beginning of a TLS handshake that never goes on.
+const HALF_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+
+/// Silent connections, half handshakes and callers that read nothing, each a third.
+fn crowd(tracker: SocketAddr, size: u16) -> Vec<TcpStream> {
+    let open = |number: u16| {
+        let mut stream = connect_from(number, tracker);
+        let sent: &[u8] = match number % 3 {
+            0 => b"",
+            1 => HALF_HELLO,
+            _ => b"GET /metrics HTTP/1.1\r\n\r\n",
+        };
+        let _ = stream.write_all(sent);
+        stream
+    };
+    (0..size).map(open).collect()
+}
+
+/// Asserts that everybody who matters is served within a second.
+fn assert_served_at_once(tracker: &AccountTracker, nik: &mut User) {
+    assert_takes_a_second_at_most("an open connection", || {
+        assert!(nik.ask(group_request("list_groups")).is_ok());
+    });
+    assert_takes_a_second_at_most("a new connection", || {
+        let again = connection_of(tracker.address(), 60_000, &nik.token);
+        assert!(again.is_ok());
+    });
+    assert_takes_a_second_at_most("the metrics", || {
+        let mut http = HttpClient::new(tracker.address());
+        assert!(http.get("/metrics").has_status("200"));
+    });
+}
+
+/// The quickest of three attempts counts: a busy machine may delay one.
+fn assert_takes_a_second_at_most(what: &str, mut attempt: impl FnMut()) {
+    let times = [(); 3].map(|()| {
+        let begun = Instant::now();
+        attempt();
+        begun.elapsed()
+    });
+    let is_quick = times.iter().any(|time| *time < Duration::from_secs(1));
+    assert!(is_quick, "{what}: {times:?}");
+}
+
+#[test]
+fn a_crowd_of_silent_and_slow_callers_delays_nobody() {
+    let tracker = AccountTracker::with(&["--max-connections", "1000"]);
+    let mut nik = tracker.user("nik");
+    assert!(nik.ask(group_request("list_groups")).is_ok());
+    for _ in 0..3 {
+        let crowd = crowd(tracker.address(), 3_000);
+        assert_served_at_once(&tracker, &mut nik);
+        drop(crowd);
+    }
+}
+
+#[test]
+#[ignore = "needs 45,000 descriptors"]
+fn twenty_thousand_silent_callers_delay_nobody() {
+    let tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    assert!(nik.ask(group_request("list_groups")).is_ok());
+    let _crowd = crowd(tracker.address(), 20_000);
+    for _ in 0..5 {
+        assert_served_at_once(&tracker, &mut nik);
+    }
+}
