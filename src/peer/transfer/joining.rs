@@ -30,7 +30,7 @@ pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
     log::info!("{name}: {way} {address} ({client})");
     let ended = match send_opening_messages(transfer, &link) {
         Some(journal_position) => {
-            link::serve(transfer, &link, &transfer.resources(), journal_position)
+            link::run(transfer, &link, &transfer.resources(), journal_position)
         }
         None => EndReason::ClosedHere,
     };
