@@ -12,15 +12,14 @@
 //! With the arguments `ADDRESS PROCESS [SECONDS]` it measures only UDP, at a running tracker that
 //! serves these swarms (see `benches/opentracker.sh`).
 
+mod common;
+
+use common::{Udp, end_tracker, processor_time, start_tracker};
 use pieceful::torrent::InfoHash;
-use pieceful::wire::udp_tracker::{
-    AddressFamily, ConnectionId, TransactionId, UdpRequest, UdpResponse,
-};
 use pieceful::wire::{AnnounceRequest, PeerId};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SWARMS: u32 = 1_000;
@@ -43,22 +42,22 @@ fn main() {
 }
 
 fn measure_udp(address: SocketAddr, process: u32, run: Duration) {
-    let mut udp = Udp::new(address);
+    let mut udp = new_udp(address);
     for number in 0..SWARMS * PEERS {
-        udp.announce(number, 1);
+        announce_over_udp(&mut udp, number, 1);
     }
     for at_once in [1, 16] {
         let name = format!("UDP, {at_once} at a time");
         measure(&name, process, run, at_once, |number| {
-            let length = udp.announce(number, at_once);
+            let peers = announce_over_udp(&mut udp, number, at_once);
             // Some trackers also send the peer its own address.
-            assert!((49..=50).contains(&((length - 20) / 6)), "{length} bytes");
+            assert!((49..=50).contains(&peers), "{peers} peers");
         });
     }
 }
 
 fn measure_ours(run: Duration) {
-    let (mut tracker, address) = start_tracker();
+    let (tracker, address) = start_tracker(&[]);
     let mut http = Http::new(address);
     let all = SWARMS * PEERS;
     for number in 0..all {
@@ -70,33 +69,27 @@ fn measure_ours(run: Duration) {
             http.announce(number, ahead)
         });
     }
-    let mut udp = Udp::new(address);
+    let mut udp = new_udp(address);
     for at_once in [1, 16] {
         let name = format!("UDP, {at_once} at a time");
         measure(&name, tracker.id(), run, at_once, |number| {
-            let length = udp.announce(number, at_once);
-            assert_eq!(length, 20 + 49 * 6, "a refusal, or few peers");
+            assert_eq!(announce_over_udp(&mut udp, number, at_once), 49);
         });
     }
-    // A graceful end, so that the tracker removes its temporary folder.
-    let id = tracker.id().to_string();
-    assert!(Command::new("kill").arg(id).status().unwrap().success());
-    tracker.wait().unwrap();
+    end_tracker(tracker);
 }
 
-fn start_tracker() -> (Child, SocketAddr) {
-    let ours = env!("CARGO_BIN_EXE_pieceful");
-    let binary = std::env::var("PIECEFUL").unwrap_or_else(|_| ours.to_owned());
-    let mut tracker = Command::new(binary)
-        .args(["tracker", "--open", "--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    let mut lines = BufReader::new(tracker.stdout.take().unwrap());
-    lines.read_line(&mut first).unwrap();
-    let address = first.trim().rsplit(' ').next().unwrap().parse().unwrap();
-    (tracker, address)
+fn new_udp(address: SocketAddr) -> Udp {
+    Udp::new(([127, 0, 0, 1], 0).into(), address)
+}
+
+/// Returns the number of peers in the last answer.
+fn announce_over_udp(udp: &mut Udp, number: u32, at_once: u32) -> usize {
+    for number in number..number + at_once {
+        udp.send(announce(number));
+    }
+    let answers = (0..at_once).map(|_| udp.receive());
+    answers.last().unwrap_or_default()
 }
 
 /// Calls `act` until the time `run` is over. Each call makes `count` announces, beginning with the
@@ -111,18 +104,6 @@ fn measure(name: &str, tracker: u32, run: Duration, count: u32, mut act: impl Fn
     let busy = processor_time(tracker).saturating_sub(busy);
     let each = busy.as_secs_f64() * 1e6 / f64::from(done);
     println!("{name}: {rate:.0} announces/s, {each:.1} us of the tracker's processor time each");
-}
-
-/// The processor time that a process has used so far (proc(5), fields 14 and 15 of `stat`, in
-/// hundredths of a second).
-fn processor_time(process: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let fields = stat.rsplit(')').next().unwrap().split_whitespace().skip(11);
-    let ticks: u64 = fields
-        .take(2)
-        .map(|ticks| ticks.parse::<u64>().unwrap())
-        .sum();
-    Duration::from_millis(ticks * 10)
 }
 
 fn announce(number: u32) -> AnnounceRequest {
@@ -194,60 +175,5 @@ impl Http {
             assert_ne!(read, 0);
             self.unread.extend(&bytes[..read]);
         }
-    }
-}
-
-struct Udp {
-    socket: UdpSocket,
-    connection: ConnectionId,
-    connected: Instant,
-}
-
-impl Udp {
-    fn new(address: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(address).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
-        let connection = connect(&socket);
-        Self {
-            socket,
-            connection,
-            connected: Instant::now(),
-        }
-    }
-
-    /// Returns the length of the last answer.
-    fn announce(&mut self, number: u32, at_once: u32) -> usize {
-        // Like other clients, which may use a connection id for a minute.
-        if self.connected.elapsed() > Duration::from_secs(60) {
-            (self.connection, self.connected) = (connect(&self.socket), Instant::now());
-        }
-        for number in number..number + at_once {
-            let request = UdpRequest::Announce {
-                connection: self.connection,
-                transaction: TransactionId(number.to_be_bytes()),
-                announce: announce(number),
-                url_data: Vec::new(),
-            };
-            self.socket.send(&request.encode()).unwrap();
-        }
-        let mut datagram = [0; 2_000];
-        let answers = (0..at_once).map(|_| self.socket.recv(&mut datagram).unwrap());
-        answers.last().unwrap_or_default()
-    }
-}
-
-fn connect(socket: &UdpSocket) -> ConnectionId {
-    let transaction = TransactionId(*b"conn");
-    socket
-        .send(&UdpRequest::Connect { transaction }.encode())
-        .unwrap();
-    let mut datagram = [0; 2_000];
-    let length = socket.recv(&mut datagram).unwrap();
-    match UdpResponse::parse(&datagram[..length], AddressFamily::V4) {
-        Ok(UdpResponse::Connect { connection, .. }) => connection,
-        other => panic!("{other:?}"),
     }
 }

@@ -373,7 +373,11 @@ impl<'a> Item<'a> {
     /// Appends the canonical encoding to `out`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Integer(number) => out.extend_from_slice(format!("i{number}e").as_bytes()),
+            Self::Integer(number) => {
+                out.push(b'i');
+                encode_number(*number, out);
+                out.push(b'e');
+            }
             Self::Bytes(bytes) => encode_bytes(bytes, out),
             Self::List(items) => {
                 out.push(b'l');
@@ -393,8 +397,15 @@ impl<'a> Item<'a> {
     }
 }
 
+fn encode_number(number: impl std::fmt::Display, out: &mut Vec<u8>) {
+    use std::io::Write;
+    // Writing to a `Vec` never fails.
+    let _ = write!(out, "{number}");
+}
+
 fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("{}:", bytes.len()).as_bytes());
+    encode_number(bytes.len(), out);
+    out.push(b':');
     out.extend_from_slice(bytes);
 }
 

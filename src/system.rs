@@ -1,8 +1,9 @@
-//! Locks, the wall clock, the number of processors, the size of memory and errors of the system, as
-//! this program uses them.
+//! Locks, the clocks of the machine, the number of processors, the size of memory and errors of the
+//! system, as this program uses them.
 //!
 //! Not for the pure layers: they get the time as an argument and hold no lock.
 
+use nix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -27,6 +28,13 @@ pub fn since_1970() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// The time since the machine was started, with the time in which it slept. Never jumps.
+pub fn boot_clock() -> Duration {
+    let read = clock_gettime(ClockId::CLOCK_BOOTTIME);
+    // Linux has had this clock since 2.6.39.
+    read.map_or(Duration::ZERO, Duration::from)
 }
 
 /// What went wrong, for people: without the number of the error.

@@ -19,4 +19,5 @@ mod accounts {
     mod secrets;
     mod story;
     mod terminals;
+    mod versions;
 }

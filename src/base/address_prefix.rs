@@ -19,6 +19,16 @@ impl AddressPrefix {
         })
     }
 
+    /// The prefix as a number: the bits of an IPv4 address, or the first 64 bits of an IPv6
+    /// address. It is below 2^32 only for IPv4 and for the IPv6 loopback address.
+    pub fn number(self) -> u64 {
+        match self.0 {
+            IpAddr::V4(ip) => ip.to_bits().into(),
+            IpAddr::V6(ip) if ip.is_loopback() => 1,
+            IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+        }
+    }
+
     /// The first address with the prefix.
     pub fn ip(self) -> IpAddr {
         self.0
@@ -36,6 +46,8 @@ mod tests {
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.2"), of("192.0.2.1"));
+        let numbers = ["192.0.2.1", "::1", "2001:db8:0:1::1"].map(|text| of(text).number());
+        assert_eq!(numbers, [0xc000_0201, 1, 0x2001_0db8_0000_0001]);
         assert!(of("::1").ip().is_loopback() && of("127.0.0.1").ip().is_loopback());
         assert_eq!(of("2001:db8::1").ip().to_string(), "2001:db8::");
     }

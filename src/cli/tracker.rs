@@ -92,6 +92,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
             certificate_lifetime: arguments.service.certificate_life,
         },
         open: arguments.open,
+        limits: arguments.service.limits,
         endpoint,
     };
     serve_cluster(options, output)

@@ -3,6 +3,7 @@
 use crate::wire::{AnnounceEvent, AnnounceRequest, PeerId};
 use ring::digest::{SHA256, digest};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Address families that an answer may contain.
@@ -34,12 +35,17 @@ pub enum AnnounceRefusal {
     AddressFull,
 }
 
+/// A keyed hash of a peer id, by which a swarm knows the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct IdHash(pub(super) u64);
+
 /// An announce in the form that a swarm handles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerAnnounce {
     pub(super) id: PeerId,
+    pub(super) id_hash: IdHash,
     /// A hash of the peer's `key`. The key itself is not kept.
-    pub(super) key: Option<u64>,
+    pub(super) key: Option<NonZeroU32>,
     /// Where the peer listens: the source address of the announce with the announced port.
     pub(super) address: SocketAddr,
     pub(super) is_seed: bool,
@@ -57,6 +63,7 @@ pub(super) struct PeerAnnounce {
 impl PeerAnnounce {
     pub(super) fn new(
         request: &AnnounceRequest,
+        id_hash: IdHash,
         from: IpAddr,
         own_family_only: bool,
         now: Duration,
@@ -64,6 +71,7 @@ impl PeerAnnounce {
     ) -> Self {
         Self {
             id: request.peer_id,
+            id_hash,
             key: request.key.as_deref().map(hash),
             address: SocketAddr::new(from.to_canonical(), request.port.get()),
             is_seed: request.left == 0 && !may_seek_metadata(request),
@@ -90,11 +98,17 @@ fn may_seek_metadata(request: &AnnounceRequest) -> bool {
     first && METADATA_SEEKERS.iter().any(|prefix| id.starts_with(prefix))
 }
 
-/// The first 8 bytes of the key's SHA-256. The hash stays the same over restarts.
-fn hash(key: &[u8]) -> u64 {
+/// The first 4 bytes of the key's SHA-256. The hash stays the same over restarts. Over UDP the key
+/// itself has no more bytes.
+fn hash(key: &[u8]) -> NonZeroU32 {
     let digest = digest(&SHA256, key);
     let start = digest.as_ref().first_chunk().copied();
-    start.map_or(0, u64::from_be_bytes)
+    key_hash(start.map_or(0, u32::from_be_bytes))
+}
+
+/// The hash with this number. 0 counts as 1, because a peer without a key takes no more bytes.
+pub(super) fn key_hash(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]
@@ -122,7 +136,8 @@ mod tests {
                 pieceful: false,
             };
             let from = [10, 0, 0, 1].into();
-            PeerAnnounce::new(&request, from, false, Duration::ZERO, Duration::ZERO).is_seed
+            let (hash, now) = (IdHash(0), Duration::ZERO);
+            PeerAnnounce::new(&request, hash, from, false, now, now).is_seed
         };
         assert!(!is_seed(
             b"A2-1-36-0-0123456789",

@@ -31,8 +31,8 @@ mod udp;
 pub use access::{
     AccessSettings, INVITE_LIFETIME, InviteCode, OperatorAccess, Registration, RegistryCounts,
 };
-use announcing::PeerAnnounce;
 pub use announcing::{AnnounceRefusal, AnswerFamilies};
+use announcing::{IdHash, PeerAnnounce};
 pub use closed_run::{
     CLIENT_TIMEOUT, CLOSED_RUN_ONLY, ClosedRun, DEFAULT_WAIT, HELLO_TIMEOUT, NO_LIVING_OWNER,
     RunConnectionId, RunEffect, RunHost, RunOptions, RunOutcome, RunningRun,
@@ -57,8 +57,8 @@ pub use service::AnnouncePolicy;
 use service::Service;
 pub(crate) use store::blob_named_by;
 pub use store::{Durability, OpenError, RegistryStore, StoreOptions, WriteError};
-use swarm::{Renewal, Swarm, Traffic};
-pub use swarms::Swarms;
+use swarm::{AnswerSize, MAX_PEERS, Renewal, SavedId, Swarm, SwarmSettings, Traffic};
+pub use swarms::{Announced, Swarms};
 use threads::Threads;
 pub use totals::Stats;
 use totals::Totals;

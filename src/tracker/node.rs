@@ -13,8 +13,8 @@
 use super::access::{AccessSettings, OperatorAccess, Registrar, serve_peer};
 use super::{
     AnnouncePolicy, Endpoint, EndpointOptions, NewKey, NodeError, RegistryStore,
-    ReplicaConnections, RunningFile, ServeTls, StoreOptions, TlsService, Tracker, TrackerOptions,
-    numbers, serve_operator, serve_replica,
+    ReplicaConnections, RunningFile, ServeTls, StoreOptions, SwarmLimits, TlsService, Tracker,
+    TrackerOptions, numbers, serve_operator, serve_replica,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{ConnectionPurpose, Stop};
@@ -46,6 +46,8 @@ pub struct NodeOptions {
     pub access: AccessSettings,
     /// Whether it serves open swarms.
     pub open: bool,
+    /// The limits of open swarms.
+    pub limits: SwarmLimits,
 }
 
 /// A running tracker. Dropping it stops it.
@@ -68,7 +70,7 @@ impl Node {
         options: NodeOptions,
         introduce: impl FnOnce(SocketAddr, Fingerprint),
     ) -> Result<Self, NodeError> {
-        let (settings, open) = (options.access, options.open);
+        let (settings, open, limits) = (options.access, options.open, options.limits);
         let mut endpoint = options.endpoint;
         let backup = options.restore.map(|backup| {
             let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
@@ -110,6 +112,7 @@ impl Node {
             }),
             cluster: Some(Arc::clone(&store)),
             stop: endpoint.stop.clone(),
+            limits,
             ..TrackerOptions::new(endpoint.listener)
         })?;
         let replicas = options.tracker_info.map(|info| {

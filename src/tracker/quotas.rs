@@ -1,55 +1,68 @@
-//! Quotas: limits on the memory that swarms and peers use, in total, for each swarm and for each
-//! address.
+//! Quotas: limits on the memory that swarms and peers use, in total and for each address.
 
 use super::announcing::AnnounceRefusal;
-use crate::base::AddressPrefix;
+use crate::base::{AddressPrefix, SipKey};
 use crate::system::lock;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-/// The limits of a tracker. A peer takes about 300 bytes, a swarm about 500 more. An address is an
-/// IPv4 address, or the first 64 bits of an IPv6 address.
+/// The limits of a tracker. A peer over IPv4 takes about 50 bytes, a swarm about 1,000 more. An
+/// address is an IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SwarmLimits {
     /// All swarms.
     pub swarms: usize,
     /// Peers in all swarms.
     pub peers: usize,
-    /// Peers of one swarm.
+    /// Peers of one swarm. At most 2^24 - 1 in any case.
     pub peers_per_swarm: usize,
     /// Swarms to which one address announced first.
     pub swarms_per_address: usize,
-    /// Peers that announced from one address, in all swarms.
+    /// Peers that announced from one address, in all swarms. They are counted by estimate: with a
+    /// million peers, up to about 50 too many.
     pub peers_per_address: usize,
+    /// Peers of one address in one swarm.
+    pub peers_per_swarm_and_address: usize,
+    /// Peers of one address in one answer, and among the best uploaders of a swarm. The address of
+    /// the asking peer has half of the answer, or more if no others are there.
+    pub peers_per_answer_and_address: usize,
     /// Announces per second that the `pieceful` peers of one address should make together. If the
     /// address has more peers in all swarms, their interval is longer.
     pub announces_per_address: usize,
+    /// Whether answers may contain peer ids.
+    pub has_ids: bool,
 }
 
 impl Default for SwarmLimits {
     fn default() -> Self {
         Self {
             swarms: 50_000,
-            peers: 500_000,
-            peers_per_swarm: 50_000,
+            peers: 2_000_000,
+            peers_per_swarm: 200_000,
             swarms_per_address: 10_000,
             peers_per_address: 100_000,
+            peers_per_swarm_and_address: 2_000,
+            peers_per_answer_and_address: 4,
             announces_per_address: 50,
+            has_ids: true,
         }
     }
 }
 
 impl SwarmLimits {
     /// The limits for swarms of groups. Their number has no limit, because each belongs to a share
-    /// that a member published. One request announces many of them.
+    /// that a member published. One request announces many of them. Their peers are members, so any
+    /// number of them may have one address.
     pub fn for_groups() -> Self {
         Self {
             swarms: usize::MAX,
             swarms_per_address: usize::MAX,
+            peers_per_swarm_and_address: usize::MAX,
+            peers_per_answer_and_address: usize::MAX,
             announces_per_address: usize::MAX,
+            has_ids: false,
             ..Self::default()
         }
     }
@@ -62,22 +75,22 @@ pub(super) struct Quotas {
     limits: SwarmLimits,
     swarms: AtomicUsize,
     peers: AtomicUsize,
-    by_address: Mutex<HashMap<AddressPrefix, AddressUsage>>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct AddressUsage {
-    swarms: usize,
-    peers: usize,
+    swarms_by_address: Mutex<HashMap<AddressPrefix, usize>>,
+    peers_by_address: PeerEstimate,
 }
 
 impl Quotas {
-    pub(super) fn new(limits: SwarmLimits) -> Self {
+    /// Nothing is counted yet. `key` is that of the hashes of addresses.
+    pub(super) fn new(limits: SwarmLimits, key: SipKey) -> Self {
         Self {
             limits,
             swarms: AtomicUsize::new(0),
             peers: AtomicUsize::new(0),
-            by_address: Mutex::default(),
+            swarms_by_address: Mutex::default(),
+            peers_by_address: PeerEstimate {
+                key,
+                counts: OnceLock::new(),
+            },
         }
     }
 
@@ -91,22 +104,23 @@ impl Quotas {
 
     /// The shortest interval in which all peers of `address` may announce.
     pub(super) fn shortest_interval(&self, address: AddressPrefix) -> Duration {
-        let usage = self.by_address().get(&address).copied();
-        let peers = usage.map_or(0, |usage| usage.peers);
-        let seconds = peers / self.limits.announces_per_address.max(1);
+        let most = self.limits.announces_per_address.max(1);
+        let seconds = self.peers_by_address.count(address) / most;
         Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
     }
 
-    /// Counts a new peer of `address` in a swarm that has `size` peers.
-    pub(super) fn add_peer(
-        &self,
-        address: AddressPrefix,
-        size: usize,
-    ) -> Result<(), AnnounceRefusal> {
-        if size >= self.limits.peers_per_swarm {
-            return Err(AnnounceRefusal::SwarmFull);
+    /// Counts a new peer of `address`.
+    pub(super) fn add_peer(&self, address: AddressPrefix) -> Result<(), AnnounceRefusal> {
+        // Counted first, so that two threads do not both take the last place.
+        if self.peers.fetch_add(1, Ordering::Relaxed) >= self.limits.peers {
+            self.peers.fetch_sub(1, Ordering::Relaxed);
+            return Err(AnnounceRefusal::TrackerFull);
         }
-        self.reserve(address, address, 0)
+        if self.peers_by_address.add(address) > self.limits.peers_per_address {
+            self.remove_peer(address);
+            return Err(AnnounceRefusal::AddressFull);
+        }
+        Ok(())
     }
 
     /// Counts a new swarm towards the quota of `founder`, and its first peer towards that of
@@ -116,59 +130,119 @@ impl Quotas {
         founder: AddressPrefix,
         address: AddressPrefix,
     ) -> Result<(), AnnounceRefusal> {
-        self.reserve(founder, address, 1)
-    }
-
-    pub(super) fn remove_peer(&self, address: AddressPrefix) {
-        self.release(address, 0, 1);
-    }
-
-    pub(super) fn remove_swarm(&self, founder: AddressPrefix) {
-        self.release(founder, 1, 0);
-    }
-
-    fn reserve(
-        &self,
-        founder: AddressPrefix,
-        address: AddressPrefix,
-        swarms: usize,
-    ) -> Result<(), AnnounceRefusal> {
-        let mut by_address = self.by_address();
-        // The totals change only under this lock. They are atomic so that they can be read without
-        // it.
-        if self.peers() >= self.limits.peers
-            || self.swarms().saturating_add(swarms) > self.limits.swarms
-        {
+        let mut by_address = lock(&self.swarms_by_address);
+        // The total changes only under this lock. It is atomic so that it can be read without it.
+        if self.swarms() >= self.limits.swarms {
             return Err(AnnounceRefusal::TrackerFull);
         }
-        let usage_of = |address| by_address.get(&address).copied().unwrap_or_default();
-        if usage_of(address).peers >= self.limits.peers_per_address
-            || usage_of(founder).swarms.saturating_add(swarms) > self.limits.swarms_per_address
-        {
+        let founded = by_address.get(&founder).copied().unwrap_or(0);
+        if founded >= self.limits.swarms_per_address {
             return Err(AnnounceRefusal::AddressFull);
         }
-        by_address.entry(address).or_default().peers += 1;
-        by_address.entry(founder).or_default().swarms += swarms;
-        self.peers.fetch_add(1, Ordering::Relaxed);
-        self.swarms.fetch_add(swarms, Ordering::Relaxed);
+        self.add_peer(address)?;
+        by_address.insert(founder, founded + 1);
+        self.swarms.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn release(&self, address: AddressPrefix, swarms: usize, peers: usize) {
-        let mut by_address = self.by_address();
-        if let Entry::Occupied(mut entry) = by_address.entry(address) {
-            let usage = entry.get_mut();
-            usage.swarms = usage.swarms.saturating_sub(swarms);
-            usage.peers = usage.peers.saturating_sub(peers);
-            if usage.swarms + usage.peers == 0 {
-                entry.remove();
-            }
-            self.peers.fetch_sub(peers, Ordering::Relaxed);
-            self.swarms.fetch_sub(swarms, Ordering::Relaxed);
-        }
+    pub(super) fn remove_peer(&self, address: AddressPrefix) {
+        self.peers_by_address.remove(address);
+        self.peers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn by_address(&self) -> MutexGuard<'_, HashMap<AddressPrefix, AddressUsage>> {
-        lock(&self.by_address)
+    /// A peer counts towards another address now.
+    pub(super) fn move_peer(&self, from: AddressPrefix, to: AddressPrefix) {
+        self.peers_by_address.add(to);
+        self.peers_by_address.remove(from);
+    }
+
+    pub(super) fn remove_swarm(&self, founder: AddressPrefix) {
+        let mut by_address = lock(&self.swarms_by_address);
+        if let Some(founded) = by_address.get_mut(&founder) {
+            *founded -= 1;
+            if *founded == 0 {
+                by_address.remove(&founder);
+            }
+            self.swarms.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Number of counts that each address is counted in.
+const ROWS: usize = 4;
+/// Number of counts in each row.
+const ROW_LENGTH: usize = 1 << 15;
+
+/// Estimates the number of peers of each address in a fixed amount of memory (a count-min sketch).
+/// An address is counted once in each row, in a place that its hash chooses. The smallest of these
+/// counts is never too small. It is too large by about the number of all peers divided by the
+/// length of a row.
+#[derive(Debug)]
+struct PeerEstimate {
+    key: SipKey,
+    /// All rows. They are made when they are first needed.
+    counts: OnceLock<Box<[AtomicU32]>>,
+}
+
+impl PeerEstimate {
+    fn count(&self, address: AddressPrefix) -> usize {
+        self.smallest(address, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Returns the new number.
+    fn add(&self, address: AddressPrefix) -> usize {
+        self.smallest(address, |count| count.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn remove(&self, address: AddressPrefix) {
+        self.smallest(address, |count| count.fetch_sub(1, Ordering::Relaxed));
+    }
+
+    /// The smallest result of `read` for the counts of this address.
+    fn smallest(&self, address: AddressPrefix, read: impl Fn(&AtomicU32) -> u32) -> usize {
+        let counts = self.counts.get_or_init(|| {
+            let counts = (0..ROWS * ROW_LENGTH).map(|_| AtomicU32::new(0));
+            counts.collect()
+        });
+        let hash = self.key.hash(&address.number().to_be_bytes());
+        let rows = counts.chunks_exact(ROW_LENGTH).enumerate();
+        let read = rows.filter_map(|(row, counts)| {
+            let place = (hash >> (16 * row)) as usize % ROW_LENGTH;
+            counts.get(place).map(&read)
+        });
+        let smallest = read.min().unwrap_or(0);
+        usize::try_from(smallest).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(number: u32) -> AddressPrefix {
+        AddressPrefix::of(number.to_be_bytes().into())
+    }
+
+    #[test]
+    fn the_estimate_is_never_too_small_and_rarely_much_too_large() {
+        let estimate = PeerEstimate {
+            key: SipKey::from_bytes([7; 16]),
+            counts: OnceLock::new(),
+        };
+        for number in 0..100_000 {
+            estimate.add(prefix(number));
+        }
+        for _ in 0..1_000 {
+            estimate.add(prefix(5));
+        }
+        assert!((1_001..1_020).contains(&estimate.count(prefix(5))));
+        let counts = (0..10_000).map(|number| estimate.count(prefix(number)));
+        let counts: Vec<_> = counts.filter(|count| *count < 1_000).collect();
+        assert!(counts.iter().all(|count| (1..20).contains(count)));
+        for number in 0..100_000 {
+            estimate.remove(prefix(number));
+        }
+        assert_eq!(estimate.count(prefix(5)), 1_000);
+        assert_eq!(estimate.count(prefix(6)), 0);
     }
 }

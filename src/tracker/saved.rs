@@ -2,10 +2,13 @@
 //!
 //! In scope: the format of the file. Out of scope: the file itself, and which peers have expired.
 //!
-//! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); each swarm with its peers; SHA-256
-//! of everything before. Numbers are big-endian.
+//! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); the key of the hashes of ids (16
+//! bytes); each swarm with its peers; SHA-256 of everything before. Numbers are big-endian. The
+//! version before ([`MAGIC_1`]) has no key of hashes, only whole ids, and longer hashes of keys.
 
-use super::swarm::{SavedPeer, TimedAddress, Traffic};
+use super::announcing::{IdHash, key_hash};
+use super::swarm::{SavedId, SavedPeer, TimedAddress, Traffic};
+use crate::base::SipKey;
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
@@ -14,10 +17,12 @@ use std::time::Duration;
 
 /// Maximum length of the file in bytes: about the size of the maximum number of peers. Further
 /// swarms are left out.
-pub(super) const MAX_SAVED: usize = 64 << 20;
+pub(super) const MAX_SAVED: usize = 128 << 20;
 
 /// The start of the file. Its number is the version of the layout.
-const MAGIC: &[u8; 18] = b"pieceful swarms 1\n";
+const MAGIC: &[u8; 18] = b"pieceful swarms 2\n";
+/// The start of a file of the version before, which is read too.
+const MAGIC_1: &[u8; 18] = b"pieceful swarms 1\n";
 
 /// Flags of a saved peer.
 mod flag {
@@ -25,6 +30,8 @@ mod flag {
     pub(super) const KEY: u8 = 2;
     pub(super) const V4: u8 = 4;
     pub(super) const V6: u8 = 8;
+    /// The whole id is there, not only its hash.
+    pub(super) const WHOLE_ID: u8 = 16;
 }
 
 /// All swarms of a tracker at one time.
@@ -32,6 +39,8 @@ mod flag {
 pub(super) struct SavedSwarms {
     /// Time of saving, since the Unix epoch.
     pub(super) wall_clock: Duration,
+    /// The key of the hashes of ids. The version before saved none.
+    pub(super) id_key: Option<SipKey>,
     pub(super) swarms: Vec<SavedSwarm>,
 }
 
@@ -61,11 +70,13 @@ impl SavedSwarms {
     /// Encodes these swarms. Swarms that exceed [`MAX_SAVED`] are left out.
     pub(super) fn encode(
         wall_clock: Duration,
+        id_key: SipKey,
         swarms: impl Iterator<Item = SavedSwarm>,
     ) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         let milliseconds = u64::try_from(wall_clock.as_millis()).unwrap_or(u64::MAX);
         out.extend(milliseconds.to_be_bytes());
+        out.extend(id_key.to_bytes());
         for swarm in swarms {
             let before = out.len();
             encode_swarm(&swarm, &mut out);
@@ -80,9 +91,11 @@ impl SavedSwarms {
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, SavedError> {
-        if !bytes.starts_with(MAGIC) {
-            return Err(SavedError::Foreign);
-        }
+        let version = match bytes.first_chunk() {
+            Some(MAGIC) => Version::Present,
+            Some(MAGIC_1) => Version::Before,
+            _ => return Err(SavedError::Foreign),
+        };
         let (content, sum) = bytes
             .split_last_chunk::<SHA256_OUTPUT_LEN>()
             .ok_or(SavedError::Damaged)?;
@@ -90,8 +103,15 @@ impl SavedSwarms {
             return Err(SavedError::Damaged);
         }
         let content = content.get(MAGIC.len()..).unwrap_or_default();
-        read_swarms(Reader(content)).ok_or(SavedError::Damaged)
+        read_swarms(Reader(content), version).ok_or(SavedError::Damaged)
     }
+}
+
+/// A version of the layout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Before,
+    Present,
 }
 
 fn encode_swarm(swarm: &SavedSwarm, out: &mut Vec<u8>) {
@@ -113,30 +133,32 @@ fn encode_swarm(swarm: &SavedSwarm, out: &mut Vec<u8>) {
 fn encode_peer(peer: &SavedPeer, out: &mut Vec<u8>) {
     let [v4, v6] = &peer.addresses;
     let bit = |has: bool, bit: u8| if has { bit } else { 0 };
-    out.extend(peer.id.0);
     out.push(
         bit(peer.is_seed, flag::SEED)
+            | bit(matches!(peer.id, SavedId::Whole(_)), flag::WHOLE_ID)
             | bit(peer.key.is_some(), flag::KEY)
             | bit(v4.is_some(), flag::V4)
             | bit(v6.is_some(), flag::V6),
     );
+    match peer.id {
+        SavedId::Whole(id) => out.extend(id.0),
+        SavedId::Hash(IdHash(hash)) => out.extend(hash.to_be_bytes()),
+    }
     let Traffic {
         uploaded,
         downloaded,
     } = peer.reported;
-    for number in [uploaded, downloaded, peer.recent]
-        .into_iter()
-        .chain(peer.key)
-    {
+    for number in [uploaded, downloaded, peer.recent] {
         out.extend(number.to_be_bytes());
     }
+    out.extend(peer.key.iter().flat_map(|key| key.get().to_be_bytes()));
     for timed in peer.addresses.iter().flatten() {
         match timed.address.ip() {
             IpAddr::V4(ip) => out.extend(ip.octets()),
             IpAddr::V6(ip) => out.extend(ip.octets()),
         }
         out.extend(timed.address.port().to_be_bytes());
-        let left = u32::try_from(timed.until.as_millis()).unwrap_or(u32::MAX);
+        let left = u32::try_from(timed.left.as_millis()).unwrap_or(u32::MAX);
         out.extend(left.to_be_bytes());
     }
 }
@@ -158,23 +180,35 @@ impl Reader<'_> {
     fn u32(&mut self) -> Option<u32> {
         self.bytes().map(u32::from_be_bytes)
     }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.bytes().map(u8::from_be_bytes)
+    }
 }
 
-fn read_swarms(mut reader: Reader<'_>) -> Option<SavedSwarms> {
+fn read_swarms(mut reader: Reader<'_>, version: Version) -> Option<SavedSwarms> {
     let wall_clock = Duration::from_millis(reader.u64()?);
+    let id_key = match version {
+        Version::Before => None,
+        Version::Present => Some(SipKey::from_bytes(reader.bytes()?)),
+    };
     let mut swarms = Vec::new();
     while !reader.0.is_empty() {
-        swarms.push(read_swarm(&mut reader)?);
+        swarms.push(read_swarm(&mut reader, version)?);
     }
-    Some(SavedSwarms { wall_clock, swarms })
+    Some(SavedSwarms {
+        wall_clock,
+        id_key,
+        swarms,
+    })
 }
 
-fn read_swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
+fn read_swarm(reader: &mut Reader<'_>, version: Version) -> Option<SavedSwarm> {
     let info_hash = InfoHash(reader.bytes()?);
     let downloaded = reader.u32()?;
     let founder = IpAddr::from(reader.bytes::<16>()?).to_canonical();
     let count = reader.u32()?;
-    let peers: Option<Vec<_>> = (0..count).map(|_| read_peer(reader)).collect();
+    let peers: Option<Vec<_>> = (0..count).map(|_| read_peer(reader, version)).collect();
     Some(SavedSwarm {
         info_hash,
         downloaded,
@@ -183,17 +217,28 @@ fn read_swarm(reader: &mut Reader<'_>) -> Option<SavedSwarm> {
     })
 }
 
-fn read_peer(reader: &mut Reader<'_>) -> Option<SavedPeer> {
-    let id = PeerId(reader.bytes()?);
-    let [flags] = reader.bytes()?;
+fn read_peer(reader: &mut Reader<'_>, version: Version) -> Option<SavedPeer> {
+    let (id, flags) = match version {
+        Version::Before => (SavedId::Whole(PeerId(reader.bytes()?)), reader.u8()?),
+        Version::Present => {
+            let flags = reader.u8()?;
+            let id = match flags & flag::WHOLE_ID {
+                0 => SavedId::Hash(IdHash(reader.u64()?)),
+                _ => SavedId::Whole(PeerId(reader.bytes()?)),
+            };
+            (id, flags)
+        }
+    };
     let reported = Traffic {
         uploaded: reader.u64()?,
         downloaded: reader.u64()?,
     };
     let recent = reader.u64()?;
-    let key = match flags & flag::KEY {
-        0 => None,
-        _ => Some(reader.u64()?),
+    let key = match (flags & flag::KEY, version) {
+        (0, _) => None,
+        // The present hash is the start of the former one.
+        (_, Version::Before) => Some(key_hash((reader.u64()? >> 32) as u32)),
+        (_, Version::Present) => Some(key_hash(reader.u32()?)),
     };
     let v4 = match flags & flag::V4 {
         0 => None,
@@ -218,7 +263,7 @@ fn read_address(ip: IpAddr, reader: &mut Reader<'_>) -> Option<TimedAddress> {
     let left = Duration::from_millis(reader.u32()?.into());
     Some(TimedAddress {
         address: SocketAddr::new(ip, port),
-        until: left,
+        left,
     })
 }
 
@@ -227,17 +272,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The id of a saved peer.
+    fn whole(id: u8) -> SavedId {
+        SavedId::Whole(PeerId([id; 20]))
+    }
+
     fn timed_address(address: &str, seconds: u64) -> Option<TimedAddress> {
         Some(TimedAddress {
             address: address.parse().unwrap(),
-            until: Duration::from_secs(seconds),
+            left: Duration::from_secs(seconds),
         })
     }
 
     fn saved() -> SavedSwarms {
-        let peer = |id, is_seed, key, addresses| SavedPeer {
-            id: PeerId([id; 20]),
-            key,
+        let peer = |id: u8, is_seed, key: Option<u32>, addresses| SavedPeer {
+            id: whole(id),
+            key: key.map(key_hash),
             is_seed,
             addresses,
             reported: Traffic {
@@ -248,6 +298,10 @@ mod tests {
         };
         let v4 = timed_address("10.0.0.1:6881", 50);
         let v6 = timed_address("[2001:db8::1]:1", 900);
+        let hashed = SavedPeer {
+            id: SavedId::Hash(IdHash(1 << 60 | 5)),
+            ..peer(4, false, Some(9), [v4, None])
+        };
         let swarm = |info_hash, founder: &str, peers| SavedSwarm {
             info_hash: InfoHash([info_hash; 20]),
             downloaded: 3,
@@ -256,6 +310,7 @@ mod tests {
         };
         SavedSwarms {
             wall_clock: Duration::from_millis(1_790_000_000_123),
+            id_key: Some(SipKey::from_bytes([9; 16])),
             swarms: vec![
                 swarm(1, "10.0.0.1", vec![peer(1, true, Some(5), [v4, None])]),
                 swarm(
@@ -263,7 +318,8 @@ mod tests {
                     "2001:db8::",
                     vec![
                         peer(2, false, None, [None, v6]),
-                        peer(3, false, Some(u64::MAX), [v4, v6]),
+                        peer(3, false, Some(u32::MAX), [v4, v6]),
+                        hashed,
                     ],
                 ),
                 swarm(3, "10.0.0.2", vec![]),
@@ -272,7 +328,8 @@ mod tests {
     }
 
     fn encode(saved: &SavedSwarms) -> Vec<u8> {
-        SavedSwarms::encode(saved.wall_clock, saved.swarms.iter().cloned())
+        let key = saved.id_key.unwrap();
+        SavedSwarms::encode(saved.wall_clock, key, saved.swarms.iter().cloned())
     }
 
     #[test]
@@ -298,15 +355,43 @@ mod tests {
         let long = [whole.as_slice(), b"x"].concat();
         assert_eq!(SavedSwarms::parse(&long), Err(SavedError::Damaged));
         assert_eq!(
-            SavedSwarms::parse(b"pieceful swarms 2\n"),
+            SavedSwarms::parse(b"pieceful swarms 3\n"),
             Err(SavedError::Foreign)
         );
     }
 
+    #[test]
+    fn a_file_of_the_version_before_is_read() {
+        let mut bytes = MAGIC_1.to_vec();
+        bytes.extend(1_790_000_000_123u64.to_be_bytes());
+        bytes.extend([[1; 20].as_slice(), &[0, 0, 0, 3]].concat());
+        bytes.extend(
+            std::net::Ipv4Addr::new(10, 0, 0, 1)
+                .to_ipv6_mapped()
+                .octets(),
+        );
+        bytes.extend([0, 0, 0, 1]);
+        bytes.extend([1; 20]);
+        bytes.push(flag::SEED | flag::KEY | flag::V4);
+        for number in [1 << 40, 7, 1, 5 << 32 | 77] {
+            bytes.extend(u64::to_be_bytes(number));
+        }
+        bytes.extend([10, 0, 0, 1, 0x1a, 0xe1, 0, 0, 0xc3, 0x50]);
+        let sum = digest(&SHA256, &bytes);
+        bytes.extend_from_slice(sum.as_ref());
+        let expected = SavedSwarms {
+            id_key: None,
+            swarms: saved().swarms.into_iter().take(1).collect(),
+            ..saved()
+        };
+        assert_eq!(SavedSwarms::parse(&bytes), Ok(expected));
+    }
+
     proptest! {
         #[test]
-        fn no_content_causes_a_panic(content: Vec<u8>) {
-            let mut bytes = [MAGIC.as_slice(), &content].concat();
+        fn no_content_causes_a_panic(content: Vec<u8>, magic: bool) {
+            let magic = if magic { MAGIC } else { MAGIC_1 };
+            let mut bytes = [magic.as_slice(), &content].concat();
             let _ = SavedSwarms::parse(&bytes);
             let sum = digest(&SHA256, &bytes);
             bytes.extend_from_slice(sum.as_ref());

@@ -5,12 +5,12 @@
 
 use super::http::{self, Request};
 use super::monitoring;
-use super::{AnswerFamilies, RegistryStore, Swarms};
+use super::{Announced, AnswerFamilies, RegistryStore, Swarms};
 use crate::wire::{
     AnnounceEvent, AnnounceRequest, AnnounceResponse, PeerListFormat, ScrapeRequest,
-    ScrapeResponse, encode_failure,
+    ScrapeResponse, SwarmPeer, encode_failure,
 };
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,32 +79,46 @@ impl Service {
         http::respond(request, "200 OK", &body, out);
     }
 
-    /// Handles an announce from any transport.
-    pub(super) fn announce(
+    /// Handles an announce over UDP. Passes the peers of the answer to `chosen`, one by one.
+    pub(super) fn announce_to(
         &self,
         request: &AnnounceRequest,
         from: IpAddr,
         now: Duration,
-        families: AnswerFamilies,
+        mut chosen: impl FnMut(SocketAddr),
+    ) -> Result<Announced, String> {
+        self.admit_announce(request)?;
+        let families = AnswerFamilies::OwnFamily;
+        let chosen = |peer: SwarmPeer| chosen(peer.address);
+        let announced = self
+            .swarms
+            .announce_to(now, request, from, families, chosen);
+        let announced = announced.map_err(|refusal| refusal.to_string())?;
+        log_event(request, from);
+        Ok(announced)
+    }
+
+    fn announce(
+        &self,
+        request: &AnnounceRequest,
+        from: IpAddr,
+        now: Duration,
     ) -> Result<AnnounceResponse, String> {
+        self.admit_announce(request)?;
+        let families = AnswerFamilies::Both;
+        let response = self.swarms.announce(now, request, from, families);
+        let response = response.map_err(|refusal| refusal.to_string())?;
+        log_event(request, from);
+        Ok(response)
+    }
+
+    fn admit_announce(&self, request: &AnnounceRequest) -> Result<(), String> {
         self.admit()?;
         let cluster = self.cluster.as_ref();
         if cluster.is_some_and(|store| store.read(|it| it.is_shared(request.info_hash))) {
             return Err("this torrent is not served here".into());
         }
-        let response = self.swarms.announce(now, request, from, families);
-        let response = response.map_err(|refusal| refusal.to_string())?;
-        if let Some(event) = request.event {
-            let what = match event {
-                AnnounceEvent::Started => "joins",
-                AnnounceEvent::Completed => "has all of",
-                AnnounceEvent::Stopped => "leaves",
-                AnnounceEvent::Paused => "has what it wants of",
-            };
-            let (id, swarm, port) = (request.peer_id, request.info_hash, request.port);
-            log::debug!("peer {id} at {from} port {port} {what} {swarm}");
-        }
-        Ok(response)
+        Ok(())
     }
 
     /// Answers a scrape from any transport.
@@ -116,7 +130,7 @@ impl Service {
     fn announce_query(&self, query: &str, from: IpAddr, now: Duration) -> Result<Vec<u8>, String> {
         self.admit()?;
         let request = AnnounceRequest::parse(query).map_err(|error| error.to_string())?;
-        let response = self.announce(&request, from, now, AnswerFamilies::Both)?;
+        let response = self.announce(&request, from, now)?;
         Ok(response.encode(if request.compact {
             PeerListFormat::Compact
         } else {
@@ -143,4 +157,18 @@ impl Service {
     fn shows_counts(&self) -> bool {
         !matches!(self.access, AnnouncePolicy::Nothing(_))
     }
+}
+
+fn log_event(request: &AnnounceRequest, from: IpAddr) {
+    let Some(event) = request.event else {
+        return;
+    };
+    let what = match event {
+        AnnounceEvent::Started => "joins",
+        AnnounceEvent::Completed => "has all of",
+        AnnounceEvent::Stopped => "leaves",
+        AnnounceEvent::Paused => "has what it wants of",
+    };
+    let (id, swarm, port) = (request.peer_id, request.info_hash, request.port);
+    log::debug!("peer {id} at {from} port {port} {what} {swarm}");
 }

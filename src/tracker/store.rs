@@ -28,7 +28,7 @@ use super::replication::{
 };
 use crate::net::Stop;
 use crate::storage::{Database, DatabaseError};
-use crate::system::{recover, since_1970};
+use crate::system::{boot_clock, recover, since_1970};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::replica::{ReplicaMessage, TrackerNumber};
 use opening::{fresh_origin, load};
@@ -39,7 +39,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What is written to a replica connection.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl RegistryStore {
             },
             spare: fresh_origin(folder)?,
         };
-        let epoch = Instant::now();
+        let epoch = boot_clock();
         let registry = load(folder, stored)?;
         let replica = Replica::new(settings, registry, blobs, start, moment(epoch));
         let shared = Arc::new(SharedStore {
@@ -339,7 +339,8 @@ struct SharedStore {
     state: RwLock<State>,
     saves: Saves,
     database: Database,
-    epoch: Instant,
+    /// The boot clock at the start.
+    epoch: Duration,
 }
 
 /// State behind the lock.
@@ -479,9 +480,9 @@ fn log_report(report: &Report) {
     }
 }
 
-fn moment(epoch: Instant) -> Moment {
+fn moment(epoch: Duration) -> Moment {
     Moment {
-        elapsed: epoch.elapsed(),
+        elapsed: boot_clock().saturating_sub(epoch),
         wall: since_1970(),
     }
 }

@@ -3,116 +3,152 @@
 //! In scope: the peers of one info-hash. Out of scope: other swarms, limits over all swarms, and
 //! locks.
 
+mod address_counts;
+mod answer;
 mod best;
+mod index;
+mod lists;
 mod peer;
+mod record;
+mod room;
 
-use super::announcing::PeerAnnounce;
-use crate::base::AddressPrefix;
-use crate::wire::{AnnounceEvent, PeerId, SwarmCounts, SwarmPeer};
+use super::announcing::{IdHash, PeerAnnounce};
+use crate::base::{AddressPrefix, SipKey};
+use crate::wire::{AnnounceEvent, SwarmCounts};
+use address_counts::{AddressCounts, AddressHash};
 use best::BestUploaders;
+use index::{IdIndex, MAX_WITHOUT_TABLE};
+use lists::{Lists, Slot};
 use peer::Peer;
-use std::collections::HashMap;
 use std::time::Duration;
 
-pub(super) use peer::{SavedPeer, TimedAddress, Traffic};
+pub(super) use lists::MAX_PEERS;
+pub(super) use peer::{SavedId, SavedPeer, TimedAddress, Traffic};
 
-/// One of this number of peers in an answer is chosen at random, so that new peers are listed too.
-const RANDOM_SHARE: usize = 4;
+/// A swarm of more peers keeps only hashes of their ids.
+const MAX_WITH_IDS: usize = 50;
 
 /// An announce uses the id of a peer that has another address and another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdTaken;
+
+/// What an announce asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerSize {
+    /// Number of peers.
+    pub(super) peers: usize,
+    /// The most peers of one address other than the asking one.
+    pub(super) of_one_address: usize,
+}
+
+/// What a swarm is made with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SwarmSettings {
+    /// The key of the hashes of addresses.
+    pub(super) key: SipKey,
+    /// Whether answers may contain peer ids.
+    pub(super) has_ids: bool,
+    /// The most peers of one address among the best uploaders and in an answer.
+    pub(super) peers_per_answer_and_address: usize,
+}
 
 /// The peers of one info-hash.
 #[derive(Debug)]
 pub(super) struct Swarm {
     /// The address that announced to it first. The swarm counts towards its quota.
     pub(super) founder: AddressPrefix,
+    settings: SwarmSettings,
     /// Number of completed downloads.
     downloaded: u32,
-    index: HashMap<PeerId, Slot>,
-    leeches: RankedPeers,
-    seeds: RankedPeers,
+    lists: Lists,
+    index: IdIndex,
+    /// Not used while the swarm has few peers.
+    addresses: AddressCounts,
+    best_leeches: BestUploaders,
+    best_seeds: BestUploaders,
     traffic: Traffic,
-}
-
-/// All seeds or all leeches of a swarm.
-#[derive(Debug, Default)]
-struct RankedPeers {
-    peers: Vec<Peer>,
-    best: BestUploaders,
-}
-
-/// Index of a peer in the list of seeds or of leeches.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    is_seed: bool,
-    at: usize,
+    /// Until then no room is made for newcomers.
+    room_due: Duration,
 }
 
 impl Swarm {
-    pub(super) fn new(founder: AddressPrefix) -> Self {
+    pub(super) fn new(founder: AddressPrefix, settings: SwarmSettings) -> Self {
         Self {
             founder,
+            settings,
             downloaded: 0,
-            index: HashMap::new(),
-            leeches: RankedPeers::default(),
-            seeds: RankedPeers::default(),
+            lists: Lists::new(settings.has_ids),
+            index: IdIndex::default(),
+            addresses: AddressCounts::default(),
+            best_leeches: BestUploaders::default(),
+            best_seeds: BestUploaders::default(),
             traffic: Traffic::default(),
+            room_due: Duration::ZERO,
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.lists.len()
     }
 
     /// Number of seeds.
     pub(super) fn seeds(&self) -> usize {
-        self.seeds.peers.len()
+        self.lists.seeds()
     }
 
     pub(super) fn counts(&self) -> SwarmCounts {
-        let count = |ranked: &RankedPeers| u32::try_from(ranked.peers.len()).unwrap_or(u32::MAX);
+        let count = |peers| u32::try_from(peers).unwrap_or(u32::MAX);
         SwarmCounts {
-            complete: count(&self.seeds),
+            complete: count(self.lists.seeds()),
             downloaded: self.downloaded,
-            incomplete: count(&self.leeches),
+            incomplete: count(self.lists.leeches()),
         }
     }
 
     /// Updates a known peer. Returns `Ok(None)` if the peer is not known. A peer that stops is
     /// removed at once, and [`Renewal::Left`] is returned.
-    pub(super) fn renew(&mut self, peer: &PeerAnnounce) -> Result<Option<Renewal>, IdTaken> {
-        let Some(&slot) = self.index.get(&peer.id) else {
+    pub(super) fn renew(&mut self, announce: &PeerAnnounce) -> Result<Option<Renewal>, IdTaken> {
+        let slot = self.index.find(announce.id_hash, &self.lists);
+        let Some((slot, before)) = slot.and_then(|slot| Some((slot, self.lists.get(slot)?))) else {
             return Ok(None);
         };
-        let Some(known) = self.ranked(slot.is_seed).peers.get_mut(slot.at) else {
-            return Ok(None);
-        };
-        if !known.is_same_peer(peer) {
+        if !before.is_same_peer(announce) {
             return Err(IdTaken);
         }
-        let (traffic, rank) = (known.update(peer), known.rank());
+        let mut peer = before;
+        let traffic = peer.update(announce);
         self.traffic += traffic;
-        if peer.event == Some(AnnounceEvent::Stopped) {
-            return Ok(self.remove(&peer.id).map(Renewal::Left));
+        let (from, to) = (before.prefix(), peer.prefix());
+        if announce.event == Some(AnnounceEvent::Stopped) {
+            self.remove(slot);
+            return Ok(Some(Renewal::Left(from)));
         }
-        if let Some(rank) = rank.filter(|_| traffic.uploaded > 0) {
-            self.ranked(slot.is_seed).best.put(slot.at, rank);
-        }
-        if slot.is_seed != peer.is_seed {
-            if let Some(moved) = self.remove_slot(slot) {
-                self.push(peer.is_seed, moved);
+        let stays = self.lists.replace(slot, announce.is_seed, &peer);
+        if stays {
+            if from != to {
+                self.count_address(from, to);
             }
-            self.count_completion(peer);
+            if let Some(rank) = peer.state.rank.filter(|_| traffic.uploaded > 0) {
+                self.put_best(slot, rank, to);
+            }
+        } else {
+            self.remove(slot);
+            self.push(announce.is_seed, &peer);
         }
-        Ok(Some(Renewal::Stays))
+        if slot.is_seed() != announce.is_seed {
+            self.count_completion(announce);
+        }
+        Ok(Some(if from == to {
+            Renewal::Stays
+        } else {
+            Renewal::Moved { from, to }
+        }))
     }
 
     /// Adds a peer that is not known yet.
-    pub(super) fn join(&mut self, peer: &PeerAnnounce) {
-        self.push(peer.is_seed, Peer::new(peer));
-        self.count_completion(peer);
+    pub(super) fn join(&mut self, announce: &PeerAnnounce) {
+        self.push(announce.is_seed, &Peer::new(announce));
+        self.count_completion(announce);
     }
 
     /// Traffic reported since the last call.
@@ -120,102 +156,75 @@ impl Swarm {
         std::mem::take(&mut self.traffic)
     }
 
-    /// Up to `amount` other peers. A seed gets only leeches. First come the peers that recently
-    /// uploaded the most, up to three quarters of the answer. The rest is chosen at random with
-    /// about equal chances: the list is cut into as many strata as peers are wanted, and one peer
-    /// is drawn from each. Only chosen peers are copied.
-    pub(super) fn choose(
-        &self,
-        asking: &PeerAnnounce,
-        amount: usize,
-        now: Duration,
-    ) -> Vec<SwarmPeer> {
-        let ranked = amount - amount.div_ceil(RANDOM_SHARE);
-        let (mut chosen, mut taken) = (Vec::with_capacity(amount.min(self.len())), Vec::new());
-        for position in self.best(asking.is_seed) {
-            if chosen.len() == ranked {
-                break;
-            }
-            if let Some(peer) = self
-                .at(position)
-                .and_then(|peer| peer.as_seen_by(asking, now))
-            {
-                chosen.push(peer);
-                taken.push(position);
-            }
+    /// Number of peers with this address prefix.
+    pub(super) fn count_of(&self, prefix: AddressPrefix) -> usize {
+        if self.addresses.is_used() {
+            let count = self.addresses.count(self.address_hash(prefix));
+            return usize::try_from(count).unwrap_or(usize::MAX);
         }
-        taken.sort_unstable();
-        let seeds = if asking.is_seed {
-            0
-        } else {
-            self.seeds.peers.len()
-        };
-        let candidates = self.leeches.peers.len() + seeds;
-        // One more than wanted, because a drawn peer may be the announcing one.
-        let strata = candidates.min(amount + 1);
-        if strata == 0 || amount == 0 {
-            return Vec::new();
-        }
-        let first = fastrand::usize(..strata);
-        for stratum in (first..strata).chain(0..first) {
-            if chosen.len() == amount {
-                break;
-            }
-            let (start, end) = (
-                stratum * candidates / strata,
-                (stratum + 1) * candidates / strata,
-            );
-            let drawn = fastrand::usize(start..end);
-            if taken.binary_search(&drawn).is_err() {
-                let peer = self.at(drawn);
-                chosen.extend(peer.and_then(|peer| peer.as_seen_by(asking, now)));
-            }
-        }
-        chosen
+        let prefixes = self.lists.slots().map(|slot| self.lists.prefix(slot));
+        prefixes.filter(|known| *known == Some(prefix)).count()
     }
 
-    /// Removes every peer that has been silent for too long, and calls `gone` with its address
-    /// prefix.
-    pub(super) fn expire(&mut self, now: Duration, mut gone: impl FnMut(AddressPrefix)) {
-        for is_seed in [false, true] {
-            // From the back: a peer that moves into a gap has been checked already.
-            for at in (0..self.ranked(is_seed).peers.len()).rev() {
-                let Some(peer) = self.ranked(is_seed).peers.get_mut(at) else {
-                    continue;
-                };
-                if !peer.expire_addresses(now) {
-                    let id = peer.id;
-                    self.remove(&id).into_iter().for_each(&mut gone);
-                }
+    /// Removes every peer that has been silent for too long, and calls `left` with its address
+    /// prefix. If only one of its addresses has expired, and it counts towards another prefix from
+    /// now on, `left` gets that one too.
+    pub(super) fn expire(
+        &mut self,
+        now: Duration,
+        mut left: impl FnMut(AddressPrefix, Option<AddressPrefix>),
+    ) {
+        let mut returned = Vec::new();
+        for slot in self.lists.slots() {
+            if self.lists.is_live(slot, now) {
+                continue;
             }
-            let list = &mut self.ranked(is_seed).peers;
-            if list.len() < list.capacity() / 4 {
-                list.shrink_to_fit();
+            let Some(mut peer) = self.remove(slot) else {
+                continue;
+            };
+            let prefix = peer.prefix();
+            if !peer.expire_addresses(now) {
+                left(prefix, None);
+                continue;
             }
+            if peer.prefix() != prefix {
+                left(prefix, Some(peer.prefix()));
+            }
+            // It is put back at the end, so that the other slots stay what they are.
+            returned.push((slot.is_seed(), peer));
         }
-        if self.index.len() < self.index.capacity() / 4 {
-            self.index.shrink_to_fit();
+        for (is_seed, peer) in returned {
+            self.push(is_seed, &peer);
+        }
+        self.lists.shrink();
+        self.index.shrink(&self.lists);
+        if self.len() <= MAX_WITHOUT_TABLE / 2 {
+            self.addresses = AddressCounts::default();
+        } else {
+            self.addresses.shrink();
+        }
+        if self.settings.has_ids && !self.lists.has_ids() && self.len() <= MAX_WITH_IDS / 2 {
+            self.lists.keep_ids(true);
         }
     }
 
     /// State that outlives a restart: the number of completed downloads, and the living peers.
     pub(super) fn save(&self, now: Duration) -> (u32, Vec<SavedPeer>) {
-        let kinds = [(false, &self.leeches), (true, &self.seeds)];
-        let peers = kinds.into_iter().flat_map(|(is_seed, ranked)| {
-            let saved = move |peer: &Peer| peer.save(is_seed, now);
-            ranked.peers.iter().filter_map(saved)
-        });
-        (self.downloaded, peers.collect())
+        let saved = |slot: Slot| self.lists.get(slot)?.save(slot.is_seed(), now);
+        (
+            self.downloaded,
+            self.lists.slots().filter_map(saved).collect(),
+        )
     }
 
     /// Restores a saved peer that is not known yet.
-    pub(super) fn restore(&mut self, peer: &SavedPeer, prefix: AddressPrefix, now: Duration) {
-        self.push(peer.is_seed, Peer::restore(peer, prefix, now));
+    pub(super) fn restore(&mut self, peer: &SavedPeer, id_hash: IdHash, now: Duration) {
+        self.push(peer.is_seed, &Peer::restore(peer, id_hash, now));
     }
 
     /// Whether a peer with this id is in the swarm.
-    pub(super) fn knows(&self, id: &PeerId) -> bool {
-        self.index.contains_key(id)
+    pub(super) fn knows(&self, id: IdHash) -> bool {
+        self.index.find(id, &self.lists).is_some()
     }
 
     /// Restores the number of completed downloads.
@@ -223,76 +232,105 @@ impl Swarm {
         self.downloaded = downloaded;
     }
 
-    fn count_completion(&mut self, peer: &PeerAnnounce) {
-        if peer.is_seed && peer.event == Some(AnnounceEvent::Completed) {
+    fn count_completion(&mut self, announce: &PeerAnnounce) {
+        if announce.is_seed && announce.event == Some(AnnounceEvent::Completed) {
             self.downloaded = self.downloaded.saturating_add(1);
         }
     }
 
-    /// Positions of the best uploaders, best first, in the list of leeches followed by seeds.
-    /// Without the seeds if `for_seed`.
-    fn best(&self, for_seed: bool) -> impl Iterator<Item = usize> {
-        let offset = self.leeches.peers.len();
-        let mut leeches = self.leeches.best.iter().peekable();
-        let seeds = self.seeds.best.iter().filter(move |_| !for_seed);
-        let mut seeds = seeds.map(move |(rank, at)| (rank, offset + at)).peekable();
+    /// The best uploaders, best first. Without seeds if `for_seed`.
+    fn best(&self, for_seed: bool) -> impl Iterator<Item = Slot> {
+        let mut leeches = self.best_leeches.iter().peekable();
+        let mut seeds = self.best_seeds.iter().filter(move |_| !for_seed).peekable();
         std::iter::from_fn(move || {
             let next = match (leeches.peek(), seeds.peek()) {
-                (Some((leech, _)), Some((seed, _))) if leech < seed => seeds.next(),
+                (Some(leech), Some(seed)) if leech.rank < seed.rank => seeds.next(),
                 (None, Some(_)) => seeds.next(),
                 _ => leeches.next(),
             };
-            next.map(|(_, position)| position)
+            next.map(|best| best.slot)
         })
     }
 
-    /// The peer at a position in the list of leeches followed by seeds.
-    fn at(&self, position: usize) -> Option<&Peer> {
-        match position.checked_sub(self.leeches.peers.len()) {
-            None => self.leeches.peers.get(position),
-            Some(position) => self.seeds.peers.get(position),
-        }
-    }
-
-    fn ranked(&mut self, is_seed: bool) -> &mut RankedPeers {
-        if is_seed {
-            &mut self.seeds
+    fn best_mut(&mut self, slot: Slot) -> &mut BestUploaders {
+        if slot.is_seed() {
+            &mut self.best_seeds
         } else {
-            &mut self.leeches
+            &mut self.best_leeches
         }
     }
 
-    fn push(&mut self, is_seed: bool, peer: Peer) {
-        let ranked = self.ranked(is_seed);
-        let (id, at) = (peer.id, ranked.peers.len());
-        if let Some(rank) = peer.rank() {
-            ranked.best.put(at, rank);
-        }
-        ranked.peers.push(peer);
-        self.index.insert(id, Slot { is_seed, at });
+    fn put_best(&mut self, slot: Slot, rank: record::Rank, prefix: AddressPrefix) {
+        let (hash, most) = (
+            self.address_hash(prefix),
+            self.settings.peers_per_answer_and_address,
+        );
+        self.best_mut(slot).put(slot, rank, hash, most);
     }
 
-    fn remove(&mut self, id: &PeerId) -> Option<AddressPrefix> {
-        let slot = self.index.remove(id)?;
-        self.remove_slot(slot).map(|peer| peer.prefix)
+    fn push(&mut self, is_seed: bool, peer: &Peer) {
+        if self.lists.has_ids() && self.len() >= MAX_WITH_IDS {
+            self.lists.keep_ids(false);
+        }
+        let slot = self.lists.push(is_seed, peer);
+        self.index.added(peer.state.id(), slot, &self.lists);
+        let prefix = peer.prefix();
+        if self.addresses.is_used() {
+            self.addresses.add(self.address_hash(prefix));
+        } else if self.len() > MAX_WITHOUT_TABLE {
+            self.count_addresses();
+        }
+        if let Some(rank) = peer.state.rank {
+            self.put_best(slot, rank, prefix);
+        }
     }
 
-    /// Removes a peer from its list. The last one fills the gap.
-    fn remove_slot(&mut self, slot: Slot) -> Option<Peer> {
-        let ranked = self.ranked(slot.is_seed);
-        if slot.at >= ranked.peers.len() {
-            return None;
+    /// Removes a peer from its list. The last one of the list fills the gap.
+    fn remove(&mut self, slot: Slot) -> Option<Peer> {
+        let peer = self.lists.get(slot)?;
+        self.index.remove(peer.state.id(), slot, &self.lists);
+        if self.addresses.is_used() {
+            let hash = self.address_hash(peer.prefix());
+            self.addresses.remove(hash);
         }
-        let peer = ranked.peers.swap_remove(slot.at);
-        if peer.rank().is_some() {
-            ranked.best.remove(slot.at);
+        if peer.state.rank.is_some() {
+            self.best_mut(slot).remove(slot);
         }
-        let last = ranked.peers.len();
-        if let Some(moved) = ranked.peers.get(slot.at).map(|moved| moved.id) {
-            ranked.best.moved(last, slot.at);
-            self.index.insert(moved, slot);
+        let last = self.lists.remove(slot);
+        if last != slot
+            && let Some(moved) = self.lists.get(slot)
+        {
+            self.index.moved(moved.state.id(), last, slot);
+            if moved.state.rank.is_some() {
+                self.best_mut(slot).moved(last, slot);
+            }
         }
         Some(peer)
+    }
+
+    /// A peer has moved from one address to another.
+    fn count_address(&mut self, from: AddressPrefix, to: AddressPrefix) {
+        if self.addresses.is_used() {
+            let (from, to) = (self.address_hash(from), self.address_hash(to));
+            self.addresses.remove(from);
+            self.addresses.add(to);
+        }
+    }
+
+    fn count_addresses(&mut self) {
+        let few = self.settings.peers_per_answer_and_address;
+        let few = u32::try_from(few).unwrap_or(u32::MAX);
+        self.addresses = AddressCounts::new(self.len(), few);
+        for slot in self.lists.slots() {
+            if let Some(prefix) = self.lists.prefix(slot) {
+                self.addresses.add(self.address_hash(prefix));
+            }
+        }
+    }
+
+    fn address_hash(&self, prefix: AddressPrefix) -> AddressHash {
+        let hash = self.settings.key.hash(&prefix.number().to_le_bytes());
+        AddressHash(hash as u32)
     }
 }
 
@@ -301,6 +339,13 @@ impl Swarm {
 pub(super) enum Renewal {
     /// It is still in the swarm.
     Stays,
+    /// It is still in the swarm, and counts towards another address prefix.
+    Moved {
+        /// The former prefix.
+        from: AddressPrefix,
+        /// The present one.
+        to: AddressPrefix,
+    },
     /// It stopped. This is its address prefix.
     Left(AddressPrefix),
 }

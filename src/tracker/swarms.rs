@@ -7,21 +7,22 @@
 //! Locks: a shard's, then that of the quotas. Never two shards at once.
 
 use super::{
-    AnnounceRefusal, AnswerFamilies, PeerAnnounce, Quotas, Renewal, SavedError, SavedSwarm,
-    SavedSwarms, Stats, Swarm, SwarmLimits, Totals, Traffic,
+    AnnounceRefusal, AnswerFamilies, AnswerSize, IdHash, MAX_PEERS, PeerAnnounce, Quotas, Renewal,
+    SavedError, SavedId, SavedSwarm, SavedSwarms, Stats, Swarm, SwarmLimits, SwarmSettings, Totals,
+    Traffic,
 };
-use crate::base::AddressPrefix;
+use crate::base::{AddressPrefix, SipKey};
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::wire::{
     AnnounceEvent, AnnounceRequest, AnnounceResponse, MAX_NUM_WANT, ScrapeRequest, ScrapeResponse,
-    SwarmCounts,
+    SwarmCounts, SwarmPeer,
 };
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 /// Number of shards: many times the number of threads that can run at once.
@@ -38,21 +39,44 @@ const OTHER_CLIENT_LIFETIME: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug)]
 pub struct Swarms {
     interval: Duration,
-    shards: Box<[Mutex<HashMap<InfoHash, Swarm>>; SHARDS]>,
+    shards: Box<[Mutex<Shard>; SHARDS]>,
+    limits: SwarmLimits,
     quotas: Quotas,
     totals: Totals,
     shard_hasher: RandomState,
+    /// The key of the hashes of addresses.
+    address_key: SipKey,
+    /// The key of the hashes of peer ids. Restored swarms bring theirs.
+    id_key: OnceLock<SipKey>,
+}
+
+type Shard = HashMap<InfoHash, Box<Swarm>>;
+
+/// The answer to an announce, except the peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Time until the next announce.
+    pub interval: Duration,
+    /// The size of the swarm.
+    pub counts: SwarmCounts,
 }
 
 impl Swarms {
     /// Creates a set without swarms. `interval` is the announce interval for `pieceful` peers.
     pub fn new(interval: Duration, limits: SwarmLimits) -> Self {
+        let address_key = random_key();
         Self {
             interval,
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
-            quotas: Quotas::new(limits),
+            limits: SwarmLimits {
+                peers_per_swarm: limits.peers_per_swarm.min(MAX_PEERS),
+                ..limits
+            },
+            quotas: Quotas::new(limits, address_key),
             totals: Totals::default(),
             shard_hasher: RandomState::new(),
+            address_key,
+            id_key: OnceLock::new(),
         }
     }
 
@@ -67,9 +91,47 @@ impl Swarms {
         from: IpAddr,
         families: AnswerFamilies,
     ) -> Result<AnnounceResponse, AnnounceRefusal> {
+        let mut peers = Vec::new();
+        let announced = self.announce_to(now, request, from, families, |mut peer| {
+            peer.id = peer.id.filter(|_| !request.no_peer_id);
+            peers.push(peer);
+        })?;
+        Ok(AnnounceResponse {
+            interval: announced.interval,
+            min_interval: request
+                .pieceful
+                .then_some(self.interval / 2)
+                .filter(|min| min.as_secs() > 0),
+            complete: Some(announced.counts.complete),
+            incomplete: Some(announced.counts.incomplete),
+            peers,
+            named_peers: Vec::new(),
+            external_ip: Some(from.to_canonical()),
+            pieceful: request.pieceful,
+            tracker_id: None,
+            warning: None,
+        })
+    }
+
+    /// Like [`Swarms::announce`], but passes the peers to `chosen`, one by one.
+    ///
+    /// # Errors
+    /// Any [`AnnounceRefusal`]. Nothing has changed then.
+    pub fn announce_to(
+        &self,
+        now: Duration,
+        request: &AnnounceRequest,
+        from: IpAddr,
+        families: AnswerFamilies,
+        chosen: impl FnMut(SwarmPeer),
+    ) -> Result<Announced, AnnounceRefusal> {
         let (interval, lifetime) = self.interval_and_lifetime(request.pieceful, from);
         let own_family_only = families == AnswerFamilies::OwnFamily;
-        let peer = PeerAnnounce::new(request, from, own_family_only, now, now + lifetime);
+        let (id_hash, until) = (
+            IdHash(self.id_key().hash(&request.peer_id.0)),
+            now + lifetime,
+        );
+        let peer = PeerAnnounce::new(request, id_hash, from, own_family_only, now, until);
         let amount = match request.event {
             Some(AnnounceEvent::Stopped) => 0,
             _ => request
@@ -77,32 +139,20 @@ impl Swarms {
                 .unwrap_or(DEFAULT_NUM_WANT)
                 .min(MAX_NUM_WANT),
         };
+        let size = AnswerSize {
+            peers: usize::try_from(amount).unwrap_or(0),
+            of_one_address: self.limits.peers_per_answer_and_address,
+        };
         let mut shard = self.shard(&request.info_hash);
         self.apply_announce(&mut shard, &request.info_hash, &peer)?;
-        let swarm = shard.get(&request.info_hash);
-        let counts = swarm.map(Swarm::counts).unwrap_or_default();
-        let amount = usize::try_from(amount).unwrap_or(0);
-        let mut peers = swarm.map_or_else(Vec::new, |swarm| swarm.choose(&peer, amount, now));
+        let mut counts = SwarmCounts::default();
+        if let Some(swarm) = shard.get(&request.info_hash) {
+            counts = swarm.counts();
+            swarm.choose(&peer, size, now, chosen);
+        }
         drop(shard);
         self.totals.count_announce();
-        if request.no_peer_id {
-            peers.iter_mut().for_each(|peer| peer.id = None);
-        }
-        Ok(AnnounceResponse {
-            interval,
-            min_interval: request
-                .pieceful
-                .then_some(self.interval / 2)
-                .filter(|min| min.as_secs() > 0),
-            complete: Some(counts.complete),
-            incomplete: Some(counts.incomplete),
-            peers,
-            named_peers: Vec::new(),
-            external_ip: Some(peer.address.ip()),
-            pieceful: request.pieceful,
-            tracker_id: None,
-            warning: None,
-        })
+        Ok(Announced { interval, counts })
     }
 
     /// The counts of the requested swarms that exist.
@@ -120,7 +170,8 @@ impl Swarms {
     /// The counts of one swarm, zero if it does not exist.
     pub(super) fn counts(&self, info_hash: &InfoHash) -> SwarmCounts {
         let shard = self.shard(info_hash);
-        shard.get(info_hash).map(Swarm::counts).unwrap_or_default()
+        let swarm = shard.get(info_hash);
+        swarm.map(|swarm| swarm.counts()).unwrap_or_default()
     }
 
     /// Removes silent peers and empty swarms. Returns the number of removed peers.
@@ -130,9 +181,12 @@ impl Swarms {
             let mut shard = lock(shard);
             shard.retain(|_, swarm| {
                 let seeds = swarm.seeds();
-                swarm.expire(now, |prefix| {
-                    dropped += 1;
-                    self.quotas.remove_peer(prefix);
+                swarm.expire(now, |prefix, present| match present {
+                    None => {
+                        dropped += 1;
+                        self.quotas.remove_peer(prefix);
+                    }
+                    Some(present) => self.quotas.move_peer(prefix, present),
                 });
                 self.totals.seeds_changed(seeds, swarm.seeds());
                 if swarm.len() == 0 {
@@ -178,7 +232,7 @@ impl Swarms {
             });
             saved.collect::<Vec<_>>()
         });
-        SavedSwarms::encode(wall_clock, swarms)
+        SavedSwarms::encode(wall_clock, self.id_key(), swarms)
     }
 
     /// Restores the swarms that [`Swarms::save`] encoded, except peers that have expired since
@@ -196,25 +250,35 @@ impl Swarms {
         let saved = SavedSwarms::parse(bytes)?;
         // If the clock was set back, the age is zero.
         let age = wall_clock.saturating_sub(saved.wall_clock);
+        if let Some(key) = saved.id_key {
+            // If ids have been hashed already, ids of which only a hash was saved are unknown.
+            let _ = self.id_key.set(key);
+        }
+        let hashes_are_known = saved.id_key == Some(self.id_key());
         let mut restored = 0;
         for swarm in saved.swarms {
             let mut shard = self.shard(&swarm.info_hash);
             let founder = AddressPrefix::of(swarm.founder);
             for mut peer in swarm.peers {
                 peer.age_by(age, OTHER_CLIENT_LIFETIME);
+                let id_hash = match peer.id {
+                    SavedId::Whole(id) => IdHash(self.id_key().hash(&id.0)),
+                    SavedId::Hash(hash) if hashes_are_known => hash,
+                    SavedId::Hash(_) => continue,
+                };
                 let Some(prefix) = peer.prefix() else {
                     continue;
                 };
                 let admitted = match shard.entry(swarm.info_hash) {
-                    Entry::Occupied(known) if known.get().knows(&peer.id) => continue,
-                    Entry::Occupied(known) => self
-                        .quotas
-                        .add_peer(prefix, known.get().len())
-                        .map(|()| known.into_mut()),
+                    Entry::Occupied(known) if known.get().knows(id_hash) => continue,
+                    Entry::Occupied(known) => {
+                        let admitted = self.admit(known.get(), prefix);
+                        admitted.map(|()| known.into_mut())
+                    }
                     Entry::Vacant(vacant) => {
                         let started = self.quotas.add_swarm_and_peer(founder, prefix);
                         started.map(|()| {
-                            let known = vacant.insert(Swarm::new(founder));
+                            let known = vacant.insert(self.new_swarm(founder));
                             known.set_downloaded(swarm.downloaded);
                             known
                         })
@@ -222,7 +286,7 @@ impl Swarms {
                 };
                 if let Ok(known) = admitted {
                     let seeds = known.seeds();
-                    known.restore(&peer, prefix, now);
+                    known.restore(&peer, id_hash, now);
                     self.totals.seeds_changed(seeds, known.seeds());
                     restored += 1;
                 }
@@ -246,7 +310,7 @@ impl Swarms {
 
     fn apply_announce(
         &self,
-        shard: &mut HashMap<InfoHash, Swarm>,
+        shard: &mut Shard,
         info_hash: &InfoHash,
         peer: &PeerAnnounce,
     ) -> Result<(), AnnounceRefusal> {
@@ -266,6 +330,7 @@ impl Swarms {
         };
         match renewed {
             Some(Renewal::Stays) => {}
+            Some(Renewal::Moved { from, to }) => self.quotas.move_peer(from, to),
             Some(Renewal::Left(prefix)) => {
                 self.quotas.remove_peer(prefix);
                 if let Entry::Occupied(swarm) = shard.entry(*info_hash)
@@ -275,31 +340,90 @@ impl Swarms {
                 }
             }
             None if peer.event == Some(AnnounceEvent::Stopped) => {}
-            None => {
-                let prefix = AddressPrefix::of(peer.address.ip());
-                match shard.entry(*info_hash) {
-                    Entry::Occupied(mut swarm) => {
-                        let size = swarm.get().len();
-                        self.quotas.add_peer(prefix, size)?;
-                        swarm.get_mut().join(peer);
+            None => self.join(shard, info_hash, peer)?,
+        }
+        Ok(())
+    }
+
+    /// Adds a peer that is not known yet.
+    fn join(
+        &self,
+        shard: &mut Shard,
+        info_hash: &InfoHash,
+        peer: &PeerAnnounce,
+    ) -> Result<(), AnnounceRefusal> {
+        let prefix = AddressPrefix::of(peer.address.ip());
+        match shard.entry(*info_hash) {
+            Entry::Occupied(mut swarm) => {
+                let swarm = swarm.get_mut();
+                let seeds = swarm.seeds();
+                match self.admit(swarm, prefix) {
+                    Ok(()) => swarm.join(peer),
+                    Err(AnnounceRefusal::SwarmFull) => {
+                        self.quotas.add_peer(prefix)?;
+                        let gone = |prefix| self.quotas.remove_peer(prefix);
+                        if !swarm.make_room(prefix, peer.now, gone) {
+                            self.quotas.remove_peer(prefix);
+                            return Err(AnnounceRefusal::SwarmFull);
+                        }
+                        swarm.join(peer);
                     }
-                    Entry::Vacant(vacant) => {
-                        self.quotas.add_swarm_and_peer(prefix, prefix)?;
-                        vacant.insert(Swarm::new(prefix)).join(peer);
-                    }
+                    Err(refusal) => return Err(refusal),
                 }
+                self.totals.seeds_changed(seeds, swarm.seeds());
+            }
+            Entry::Vacant(vacant) => {
+                self.quotas.add_swarm_and_peer(prefix, prefix)?;
+                vacant.insert(self.new_swarm(prefix)).join(peer);
                 self.totals.seeds_changed(0, usize::from(peer.is_seed));
             }
         }
         Ok(())
     }
 
-    fn shard(&self, info_hash: &InfoHash) -> MutexGuard<'_, HashMap<InfoHash, Swarm>> {
+    /// Counts a new peer with this address prefix in a swarm that has a free place.
+    fn admit(&self, swarm: &Swarm, prefix: AddressPrefix) -> Result<(), AnnounceRefusal> {
+        let most = self.limits.peers_per_swarm_and_address;
+        if swarm.len() >= most && swarm.count_of(prefix) >= most {
+            return Err(AnnounceRefusal::AddressFull);
+        }
+        if swarm.len() >= self.limits.peers_per_swarm {
+            return Err(AnnounceRefusal::SwarmFull);
+        }
+        self.quotas.add_peer(prefix)
+    }
+
+    fn new_swarm(&self, founder: AddressPrefix) -> Box<Swarm> {
+        let settings = SwarmSettings {
+            key: self.address_key,
+            has_ids: self.limits.has_ids,
+            peers_per_answer_and_address: self.limits.peers_per_answer_and_address,
+        };
+        Box::new(Swarm::new(founder, settings))
+    }
+
+    fn id_key(&self) -> SipKey {
+        *self.id_key.get_or_init(random_key)
+    }
+
+    fn shard(&self, info_hash: &InfoHash) -> MutexGuard<'_, Shard> {
         // The hash is keyed, so that clients cannot choose info-hashes that all fall into one
         // shard.
         let number = self.shard_hasher.hash_one(info_hash) % SHARDS as u64;
         lock(&self.shards[number as usize])
     }
+}
+
+/// A key that nobody knows. The system's random numbers are behind each [`RandomState`].
+fn random_key() -> SipKey {
+    let half = || RandomState::new().hash_one(0u64).to_le_bytes();
+    let mut bytes = [0; 16];
+    let random = half().into_iter().chain(half());
+    bytes
+        .iter_mut()
+        .zip(random)
+        .for_each(|(to, from)| *to = from);
+    SipKey::from_bytes(bytes)
 }
 
 #[cfg(test)]

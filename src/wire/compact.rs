@@ -3,6 +3,69 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// Bytes of a compact address over IPv4 and over IPv6.
+const LENGTHS: (usize, usize) = (6, 18);
+
+/// A list of addresses, kept in compact form: one allocation for each address family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CompactAddresses {
+    v4: Vec<u8>,
+    v6: Vec<u8>,
+}
+
+impl CompactAddresses {
+    /// The addresses, those over IPv4 first.
+    pub fn iter(&self) -> impl Iterator<Item = SocketAddr> {
+        let (v4, v6) = (
+            self.v4.chunks_exact(LENGTHS.0),
+            self.v6.chunks_exact(LENGTHS.1),
+        );
+        v4.chain(v6).filter_map(read_address)
+    }
+
+    /// The number of addresses.
+    pub fn len(&self) -> usize {
+        self.v4.len() / LENGTHS.0 + self.v6.len() / LENGTHS.1
+    }
+
+    /// Whether there is no address.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The addresses over IPv4 and those over IPv6, as bytes.
+    pub(super) fn as_bytes(&self) -> (&[u8], &[u8]) {
+        (&self.v4, &self.v6)
+    }
+
+    /// Reads the bytes of both families. `None` if an address is cut off or has port 0.
+    pub(super) fn read(v4: &[u8], v6: &[u8]) -> Option<Self> {
+        let is_whole = v4.len().is_multiple_of(LENGTHS.0) && v6.len().is_multiple_of(LENGTHS.1);
+        let addresses = Self {
+            v4: v4.to_vec(),
+            v6: v6.to_vec(),
+        };
+        let have_ports = addresses.iter().all(|address| address.port() != 0);
+        (is_whole && have_ports).then_some(addresses)
+    }
+}
+
+impl FromIterator<SocketAddr> for CompactAddresses {
+    fn from_iter<T: IntoIterator<Item = SocketAddr>>(addresses: T) -> Self {
+        let addresses = addresses.into_iter();
+        let mut compact = Self::default();
+        compact.v4.reserve(addresses.size_hint().0 * LENGTHS.0);
+        for address in addresses {
+            let family = match address.is_ipv4() {
+                true => &mut compact.v4,
+                false => &mut compact.v6,
+            };
+            write_compact(address, family);
+        }
+        compact
+    }
+}
+
 pub(super) fn octets(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),

@@ -24,7 +24,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-pub use error::ControlError;
+pub use error::{ControlError, SAME_VERSION};
 pub use limits::{MAX_FRAME, MAX_PAGE};
 pub use line::TextLine;
 pub use parts::{InfoAssembly, InfoPart, MAX_PART, PartError};
@@ -33,7 +33,7 @@ use super::compact::compact;
 use super::words::words;
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{MessageFields, parse, read_address, read_line, read_parsed, read_u63};
+pub(super) use fields::{MessageFields, parse, read_line, read_parsed, read_u63};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 

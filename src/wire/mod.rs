@@ -16,6 +16,7 @@ pub use announce_response::{
     AnnounceResponse, MAX_PEERS, MAX_RESPONSE, PeerListFormat, Refusal, ResponseError, SwarmPeer,
     bounded_interval, encode_failure, printable,
 };
+pub use compact::CompactAddresses;
 pub use peer_id::PeerId;
 pub use query::QueryError;
 pub use scrape::{MAX_SCRAPE, ScrapeError, ScrapeRequest, ScrapeResponse, SwarmCounts};

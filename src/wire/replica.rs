@@ -23,6 +23,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 /// Version of these messages and their meaning. Trackers of different versions do not replicate.
+/// The hello of every version has the keys `type`, `protocol` and `number`.
 pub const PROTOCOL: u32 = 1;
 /// The most bytes of an [`Encoded`], so that it fits into a frame with the other fields.
 pub const MAX_ENCODED: usize = MAX_FRAME as usize - 1024;
@@ -37,10 +38,9 @@ pub type TrackerNumber = NonZeroU32;
 /// A message from one tracker to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplicaMessage {
-    /// The first message of each side: names the sender and the writes that it has.
+    /// The first message of each side: names the sender and the writes that it has. It carries
+    /// [`PROTOCOL`].
     Hello {
-        /// The protocol version of the sender.
-        protocol: u32,
         /// The number of the sender.
         number: TrackerNumber,
         /// The origin of the sender, 128 random bits.
@@ -49,6 +49,14 @@ pub enum ReplicaMessage {
         versions: Encoded,
         /// Whether the sender serves clients.
         serving: bool,
+    },
+    /// The first message of a tracker that speaks another version of the protocol. Nothing else of
+    /// it can be read.
+    OtherHello {
+        /// The protocol version of the sender.
+        protocol: u32,
+        /// The number of the sender.
+        number: TrackerNumber,
     },
     /// Keeps the connection alive and reports the writes that the sender has by now. The answer is
     /// [`ReplicaMessage::Pong`].
@@ -164,7 +172,6 @@ impl ReplicaMessage {
         let mut entries = vec![("type", Item::from(self.kind()))];
         match self {
             Self::Hello {
-                protocol,
                 number,
                 origin,
                 versions,
@@ -172,9 +179,13 @@ impl ReplicaMessage {
             } => entries.extend([
                 ("number", number.get().into()),
                 ("origin", Item::from(&origin[..])),
-                ("protocol", (*protocol).into()),
+                ("protocol", PROTOCOL.into()),
                 ("serving", flag(*serving)),
                 ("versions", versions.item()),
+            ]),
+            Self::OtherHello { protocol, number } => entries.extend([
+                ("number", number.get().into()),
+                ("protocol", (*protocol).into()),
             ]),
             Self::Ping {
                 clock,
@@ -222,12 +233,17 @@ impl ReplicaMessage {
         let value = control::parse(body)?;
         let mut fields = MessageFields::new(&value)?;
         let message = match fields.text("type")? {
-            "hello" => Self::Hello {
-                protocol: fields.number("protocol")?,
-                number: fields.number("number")?,
-                origin: fields.array("origin")?,
-                versions: fields.read_by("versions", encoded)?,
-                serving: fields.flag("serving")?,
+            "hello" => match fields.check_protocol(PROTOCOL) {
+                Err(ControlError::OtherProtocol { theirs, .. }) => {
+                    return Ok(Self::OtherHello {
+                        protocol: theirs,
+                        number: fields.number("number")?,
+                    });
+                }
+                checked => {
+                    checked?;
+                    Self::read_hello(&mut fields)?
+                }
             },
             "ping" => Self::Ping {
                 clock: fields.u63("clock")?,
@@ -271,10 +287,19 @@ impl ReplicaMessage {
         Ok(message)
     }
 
+    fn read_hello(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
+        Ok(Self::Hello {
+            number: fields.number("number")?,
+            origin: fields.array("origin")?,
+            versions: fields.read_by("versions", encoded)?,
+            serving: fields.flag("serving")?,
+        })
+    }
+
     /// The name of the kind on the wire.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Hello { .. } => "hello",
+            Self::Hello { .. } | Self::OtherHello { .. } => "hello",
             Self::Ping { .. } => "ping",
             Self::Pong { .. } => "pong",
             Self::Pull { .. } => "pull",

@@ -6,7 +6,7 @@ use crate::common::control_connection::{ControlConnection, User, connect_from, g
 use crate::common::waiting::PATIENCE;
 use pieceful::bencode::Item;
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, raise_descriptor_limit};
-use pieceful::wire::access::{AccessAnswer, AccessReplyMessage, MAX_FRAME};
+use pieceful::wire::access::{AccessAnswer, AccessReplyMessage, MAX_FRAME, PROTOCOL};
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -22,7 +22,11 @@ fn framed(body: &[u8]) -> Vec<u8> {
 
 /// A valid request with entries added or replaced.
 fn request_with(kind: &str, entries: Vec<(&'static str, Item<'_>)>) -> Vec<u8> {
-    let mut all = vec![("id", Item::from(7u32)), ("type", kind.to_owned().into())];
+    let mut all = vec![
+        ("id", Item::from(7u32)),
+        ("protocol", PROTOCOL.into()),
+        ("type", kind.to_owned().into()),
+    ];
     for (key, item) in entries {
         all.retain(|(other, _)| *other != key);
         all.push((key, item));
@@ -52,26 +56,41 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("zeros", framed(&[0; 100])),
         ("a list", framed(b"le")),
         ("a number", framed(b"i7e")),
-        ("an empty dictionary", framed(b"de")),
-        ("a dictionary without end", framed(b"d2:idi7e")),
+        ("nothing but the version", framed(b"d8:protocoli2ee")),
+        ("a dictionary without end", framed(b"d2:idi7e8:protocoli2e")),
         ("a string longer than the frame", framed(b"99999999999:")),
         ("depth", framed(&deep)),
         ("a great many values", framed(&many)),
-        ("bytes after the end", framed(b"d2:idi7e4:type6:logoutex")),
-        ("unsorted keys", framed(b"d4:type6:logout2:idi7ee")),
-        ("a key twice", framed(b"d2:idi7e2:idi7e4:type6:logoute")),
-        ("no id", framed(b"d4:type6:logoute")),
-        ("no type", framed(b"d2:idi7ee")),
-        ("a negative id", framed(b"d2:idi-1e4:type6:logoute")),
+        (
+            "bytes after the end",
+            framed(b"d2:idi7e8:protocoli2e4:type6:logoutex"),
+        ),
+        (
+            "unsorted keys",
+            framed(b"d4:type6:logout2:idi7e8:protocoli2ee"),
+        ),
+        (
+            "a key twice",
+            framed(b"d2:idi7e2:idi7e8:protocoli2e4:type6:logoute"),
+        ),
+        ("no id", framed(b"d8:protocoli2e4:type6:logoute")),
+        ("no type", framed(b"d2:idi7e8:protocoli2ee")),
+        (
+            "a negative id",
+            framed(b"d2:idi-1e8:protocoli2e4:type6:logoute"),
+        ),
         (
             "an id too large",
-            framed(b"d2:idi4294967296e4:type6:logoute"),
+            framed(b"d2:idi4294967296e8:protocoli2e4:type6:logoute"),
         ),
         (
             "an id that is text",
             request_with("logout", vec![("id", text("7"))]),
         ),
-        ("a type that is a number", framed(b"d2:idi7e4:typei7ee")),
+        (
+            "a type that is a number",
+            framed(b"d2:idi7e8:protocoli2e4:typei7ee"),
+        ),
         ("an unknown request", request_with("become_owner", vec![])),
         ("an answer", request_with("done", vec![])),
         (
@@ -105,7 +124,7 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "a name that is no UTF-8",
-            framed(b"d5:group2:\xff\xfe2:idi7e4:type10:join_groupe"),
+            framed(b"d5:group2:\xff\xfe2:idi7e8:protocoli2e4:type10:join_groupe"),
         ),
         (
             "an empty name",

@@ -8,6 +8,7 @@ use crate::common::udp_client::UdpClient;
 use pieceful::tracker::{AnnouncePolicy, SwarmLimits, Tracker, TrackerOptions, bind_with_udp};
 use pieceful::wire::AnnounceResponse;
 use pieceful::wire::udp_tracker::{UdpRequest, UdpResponse};
+use std::net::{IpAddr, SocketAddr};
 
 /// The request target that announces a leech in swarm `number`.
 fn announce_in_swarm(number: u32) -> String {
@@ -114,4 +115,64 @@ fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
         assert_eq!(http.get(&announce_target('c', 1003, "")).refusal(), reason);
         tracker.stop();
     }
+}
+
+/// Announces a peer from `from`. Returns the peers in the answer, or the refusal.
+fn announce_from(from: &str, tracker: SocketAddr, number: u16) -> Result<Vec<SocketAddr>, String> {
+    let mut udp = UdpClient::bound_to(&format!("{from}:0"), tracker);
+    let connection = udp.connect();
+    let (id, port) = ((number % 256) as u8, 1_000 + number);
+    let request = |transaction| {
+        let datagram = UdpClient::announce_bytes(connection, id, port);
+        match UdpRequest::parse(&datagram).unwrap() {
+            UdpRequest::Announce { mut announce, .. } => {
+                announce.peer_id.0[..2].copy_from_slice(&number.to_be_bytes());
+                UdpRequest::Announce {
+                    connection,
+                    transaction,
+                    announce,
+                    url_data: Vec::new(),
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    match udp.ask(request) {
+        UdpResponse::Announce { announced, .. } => Ok(announced.peers),
+        UdpResponse::Error { message, .. } => Err(message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn one_address_fills_neither_a_swarm_nor_its_answers() {
+    let sandbox = Sandbox::new();
+    let data = sandbox.folder("data");
+    let options = ["--max-swarm-peers", "60", "--max-address-peers", "50"];
+    let options = [&["--data", data.to_str().unwrap()], &options[..]].concat();
+    let tracker = sandbox.tracker(&options);
+    let address = tracker.address;
+    for number in 0..50 {
+        assert!(announce_from("127.0.0.2", address, number).is_ok());
+    }
+    let refused = "too many swarms or peers from your address; try again later";
+    let refusal = announce_from("127.0.0.2", address, 50).unwrap_err();
+    assert_eq!(refusal, refused);
+    let behind_it = announce_from("127.0.0.2", address, 49).unwrap();
+    assert_eq!(
+        behind_it.len(),
+        49,
+        "peers behind one address see each other"
+    );
+    // Every newcomer of another address gets in, although the swarm is full after ten of them.
+    for number in 100..130 {
+        let from = format!("127.0.1.{}", number - 99);
+        let peers = announce_from(&from, address, number).unwrap();
+        let of_the_crowd = |peer: &&SocketAddr| peer.ip() == IpAddr::from([127, 0, 0, 2]);
+        let crowd = peers.iter().filter(of_the_crowd).count();
+        assert_eq!(crowd, 4, "{peers:?}");
+        assert_eq!(peers.len(), 4 + usize::from(number - 100), "all others");
+    }
+    let stats = stats(address);
+    assert!(stats["peers"].as_u64().unwrap() <= 60, "{stats}");
 }

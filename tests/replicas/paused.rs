@@ -2,7 +2,7 @@
 //! connection meanwhile. If it notices the pause, it serves only after it has caught up with the
 //! other tracker.
 
-use super::pair::Pair;
+use super::pair::{Pair, create_and_log_in};
 use crate::common::control_connection::{User, group_request};
 use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::net::{FrameReader, write_frame};
@@ -10,6 +10,8 @@ use pieceful::wire::access::{
     AccessReplyMessage, AccessRequest, AccessRequestMessage, GroupRole, MAX_FRAME,
 };
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -113,6 +115,49 @@ fn a_write_whose_connection_is_closed_is_not_executed() {
         pair.view(1).is_some_and(|view| view.serving)
     });
     assert!(nik.groups().is_empty());
+}
+
+#[test]
+fn trackers_that_are_starved_by_turns_go_on_serving() {
+    let mut pair = Pair::new();
+    let mut nik = pair.peer("nik", 1);
+    create_and_log_in(&mut nik, "nik");
+    pair.wait_until_in_sync();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopping = Arc::clone(&stop);
+    let writing = thread::spawn(move || {
+        let (mut written, mut slowest) = (0, Duration::ZERO);
+        while !stopping.load(Ordering::Relaxed) {
+            let begun = Instant::now();
+            nik.run(&format!("create_group group{written}"));
+            slowest = slowest.max(begun.elapsed());
+            written += 1;
+        }
+        (written, slowest)
+    });
+    for pause_millis in [2_000, 2_500, 3_000] {
+        for number in [1, 2] {
+            pause(&mut pair, number);
+            thread::sleep(Duration::from_millis(pause_millis));
+            pair.tracker(number).signal("-CONT");
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (written, slowest) = writing.join().unwrap();
+    assert!(slowest < Duration::from_secs(12), "{slowest:?} for a write");
+    pair.wait_until_in_sync();
+    let groups = pair.assert_same()["groups"].as_array().unwrap().len();
+    assert_eq!(groups, written, "each write is done, once");
+    for number in [1, 2] {
+        pair.wait_for_log(number, "got no processor for");
+        // Only on a machine that starves it longer does a tracker start again.
+        let log = pair.log(number);
+        for line in log.lines().filter(|line| line.contains("stalled for")) {
+            let seconds = line.split("stalled for ").nth(1).unwrap();
+            let seconds: u64 = seconds.split(' ').next().unwrap().parse().unwrap();
+            assert!(seconds >= 4, "{line}");
+        }
+    }
 }
 
 #[test]

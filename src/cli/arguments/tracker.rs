@@ -2,7 +2,7 @@
 
 use super::options::{flag, log_level, log_option, option, path, path_option};
 use crate::cli::values;
-use crate::tracker::Registration;
+use crate::tracker::{Registration, SwarmLimits};
 use crate::wire::HostPort;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use log::LevelFilter;
@@ -57,6 +57,8 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) registration: Registration,
     /// The lifetime of a member's certificate.
     pub(in crate::cli) certificate_life: Duration,
+    /// The limits of open swarms.
+    pub(in crate::cli) limits: SwarmLimits,
 }
 
 /// A task on a tracker's data, done instead of running a tracker.
@@ -85,6 +87,7 @@ pub(super) fn definition() -> Command {
         .after_help(HELP)
         .args(address_and_service())
         .args(data())
+        .args(open_swarms())
         .args(run())
         .arg(log_option())
 }
@@ -164,6 +167,60 @@ fn data() -> [Arg; 6] {
     ]
 }
 
+/// The limits of open swarms.
+fn open_swarms() -> [Arg; 4] {
+    let limit = |name: &'static str, most, default: &'static str, help: &'static str| {
+        option(name, "N")
+            .default_value(default)
+            .value_parser(values::count(most))
+            .help(help)
+    };
+    [
+        limit(
+            "max-peers",
+            100_000_000,
+            "2000000",
+            "The most peers of all open swarms; each takes about 64 bytes of memory",
+        ),
+        limit(
+            "max-swarm-peers",
+            10_000_000,
+            "200000",
+            "The most peers of one open swarm; in a full one, those of the address with the most peers give way",
+        ),
+        limit(
+            "max-address-peers",
+            10_000_000,
+            "2000",
+            "The most peers of one address in one open swarm",
+        ),
+        limit(
+            "max-answer-peers",
+            200,
+            "4",
+            "The most peers of one address in one answer, except the address that asks",
+        ),
+    ]
+}
+
+fn limits(matches: &ArgMatches) -> SwarmLimits {
+    let default = SwarmLimits::default();
+    let limit = |name, default| matches.get_one(name).copied().unwrap_or(default);
+    SwarmLimits {
+        peers: limit("max-peers", default.peers),
+        peers_per_swarm: limit("max-swarm-peers", default.peers_per_swarm),
+        peers_per_swarm_and_address: limit(
+            "max-address-peers",
+            default.peers_per_swarm_and_address,
+        ),
+        peers_per_answer_and_address: limit(
+            "max-answer-peers",
+            default.peers_per_answer_and_address,
+        ),
+        ..default
+    }
+}
+
 /// The options about announces and closed runs.
 fn run() -> [Arg; 3] {
     [
@@ -215,6 +272,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .get_one("certificate-life")
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
+            limits: limits(matches),
         },
         maintenance: maintenance(matches),
         restore: matches.get_one("restore").cloned(),
@@ -268,6 +326,7 @@ mod tests {
             (false, Duration::from_secs(20), LevelFilter::Info)
         );
         assert_eq!(plain.closed_run, None);
+        assert_eq!(plain.service.limits, SwarmLimits::default());
         assert_eq!(
             (
                 plain.service.registration,
@@ -301,6 +360,16 @@ mod tests {
             (run.expect.get(), run.wait),
             (12, Duration::from_millis(2500))
         );
+        let limited =
+            "tracker --max-peers 9 --max-swarm-peers 7 --max-address-peers 5 --max-answer-peers 3";
+        let limits = SwarmLimits {
+            peers: 9,
+            peers_per_swarm: 7,
+            peers_per_swarm_and_address: 5,
+            peers_per_answer_and_address: 3,
+            ..SwarmLimits::default()
+        };
+        assert_eq!(tracker(limited).service.limits, limits);
         let closed = tracker("tracker --registration closed --data d --dump");
         assert_eq!(
             (closed.service.registration, closed.maintenance),

@@ -77,9 +77,28 @@ pub(super) enum ConnectionError {
     /// The connection broke.
     #[error(transparent)]
     Frame(#[from] FrameIoError),
+    /// The tracker has not read the request, because it speaks another version of the protocol.
+    #[error(transparent)]
+    OtherProtocol(ControlError),
     /// The frame holds no message.
     #[error("it sent something that is no message: {0}")]
-    Message(#[from] ControlError),
+    Message(ControlError),
+}
+
+impl ConnectionError {
+    /// Whether the tracker may have carried out the request that was sent.
+    pub(super) fn may_be_executed(&self) -> bool {
+        !matches!(self, Self::OtherProtocol(_))
+    }
+}
+
+impl From<ControlError> for ConnectionError {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::OtherProtocol { .. } => Self::OtherProtocol(error),
+            error => Self::Message(error),
+        }
+    }
 }
 
 impl AccountError {

@@ -286,7 +286,7 @@ impl ClusterTrackers {
                 }
                 Err(error) => {
                     log::debug!("the open connection to {tracker} broke: {error}");
-                    sent_before = true;
+                    sent_before = error.may_be_executed();
                 }
             }
         }
@@ -332,7 +332,7 @@ impl ClusterTrackers {
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
                     let late = matches!(error, ConnectionError::Frame(FrameIoError::TooSlow(_)));
-                    let sent = true;
+                    let sent = error.may_be_executed();
                     return Err(Trouble::Silent { what, sent, late });
                 }
             }

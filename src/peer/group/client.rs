@@ -13,7 +13,7 @@ use crate::wire::access::{
     SwarmAnnounce,
 };
 use crate::wire::name::Label;
-use crate::wire::{AnnounceEvent, PeerId};
+use crate::wire::{AnnounceEvent, CompactAddresses, PeerId};
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -158,11 +158,11 @@ impl GroupClient {
                     // Use the addresses of one tracker before the next one answers.
                     Ok(addresses) if certified && !is_stopped(due) => {
                         swarm.is_listed = true;
-                        due.payload.transfer.add_peers(addresses);
+                        due.payload.transfer.add_peers(addresses.iter().collect());
                     }
                     Ok(addresses) => {
                         swarm.is_listed = true;
-                        swarm.addresses.extend(addresses);
+                        swarm.addresses.extend(addresses.iter());
                     }
                 }
             }
@@ -219,7 +219,9 @@ impl GroupClient {
             Some(announces) => self.account.announce(announces, on_peers),
             None => {
                 on_peers(AnnounceBatchAnswer {
-                    swarms: (0..count).map(|_| Ok(Vec::new())).collect(),
+                    swarms: (0..count)
+                        .map(|_| Ok(CompactAddresses::default()))
+                        .collect(),
                     interval: NOT_LISTENING,
                     barred: Vec::new(),
                 });

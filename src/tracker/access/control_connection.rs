@@ -13,9 +13,9 @@ use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::tracker::closed_run::no_run;
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequestMessage, MAX_FIRST_FRAME,
-    MAX_FRAME,
+    MAX_FRAME, PROTOCOL, SAME_VERSION,
 };
-use crate::wire::control::TextLine;
+use crate::wire::control::{ControlError, TextLine};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn answer_requests(
             Ok(request) => request,
             Err(error) => {
                 log::info!("bytes from {from} are not a request: {error}");
-                let reply = bad_request_reply(body, &error.to_string());
+                let reply = bad_request_reply(body, &error);
                 return write_frame(stream, &reply, MAX_FRAME, FRAME_TIMEOUT);
             }
         };
@@ -74,19 +74,28 @@ fn answer_requests(
 }
 
 /// The reply to bytes that are not a request. The connection is closed after it.
-fn bad_request_reply(body: &[u8], error: &str) -> Vec<u8> {
+fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
     if let Some(answer) = no_run(body) {
         return answer;
     }
-    let result = Err(AccessRefusal {
-        kind: AccessErrorKind::BadRequest,
-        message: TextLine::new(&format!("this is not a request: {error}")),
-    });
-    AccessReplyMessage {
+    let (theirs, message) = match error {
+        ControlError::OtherProtocol { theirs, ours } => {
+            let message = format!(
+                "this tracker speaks version {ours} of the protocol, and the peer version \
+                 {theirs}; {SAME_VERSION}"
+            );
+            (*theirs, message)
+        }
+        error => (PROTOCOL, format!("this is not a request: {error}")),
+    };
+    let reply = AccessReplyMessage {
         id: 0,
         renewed: None,
         only_here: false,
-        result,
-    }
-    .encode()
+        result: Err(AccessRefusal {
+            kind: AccessErrorKind::BadRequest,
+            message: TextLine::new(&message),
+        }),
+    };
+    reply.encode_for(theirs)
 }

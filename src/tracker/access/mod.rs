@@ -9,6 +9,8 @@ mod attempts;
 mod changed_shares;
 mod code;
 mod control_connection;
+#[cfg(test)]
+mod cost;
 mod idempotency;
 mod idempotent_writes;
 mod info_cache;

@@ -119,6 +119,12 @@ impl Registrar {
         }
     }
 
+    /// The token of a login.
+    #[cfg(test)]
+    pub(super) fn sign(&self, login: &super::Login) -> Token {
+        self.logins.sign(login).unwrap()
+    }
+
     fn dispatch(
         &self,
         token: Option<Token>,

@@ -203,9 +203,17 @@ impl GroupShares {
         context: &RequestContext<'_>,
         announces: &AnnounceBatch,
     ) -> Result<AccessAnswer, AccessRefusal> {
+        let account = context.login.account;
+        let groups: Vec<Option<RowId>> = self.store.read(|registry| {
+            let swarms = announces.swarms().iter();
+            let groups = swarms.map(|it| registry.group_for_swarm(account, it.info_hash));
+            groups.collect()
+        });
         let (mut group, mut interval) = (None, 0);
-        let swarms = announces.swarms().iter().map(|announce| {
-            let (share_group, response) = self.announce_one(context, announces, announce, group)?;
+        let swarms = announces.swarms().iter().zip(groups);
+        let swarms = swarms.map(|(announce, share_group)| {
+            let share_group = check_share_group(share_group, group)?;
+            let response = self.announce_one(context, announces, announce)?;
             group = Some(share_group);
             interval = u32::try_from(response.interval.as_secs()).unwrap_or(u32::MAX);
             Ok(response.peers.iter().map(|peer| peer.address).collect())
@@ -223,31 +231,12 @@ impl GroupShares {
         }))
     }
 
-    /// Answers one announce. If `group` is given, the share must be of that group. Returns the
-    /// group of the share.
     fn announce_one(
         &self,
         context: &RequestContext<'_>,
         announces: &AnnounceBatch,
         announce: &SwarmAnnounce,
-        group: Option<RowId>,
-    ) -> Result<(RowId, AnnounceResponse), AccessRefusal> {
-        let account = context.login.account;
-        let share_group = self
-            .store
-            .read(|registry| registry.group_for_swarm(account, announce.info_hash));
-        let share_group = share_group.ok_or_else(|| {
-            refused(
-                AccessErrorKind::NotInCatalogue,
-                "no group of yours has this share any more",
-            )
-        })?;
-        if group.is_some_and(|group| group != share_group) {
-            return Err(refused(
-                AccessErrorKind::BadRequest,
-                "one request can announce shares of one group only",
-            ));
-        }
+    ) -> Result<AnnounceResponse, AccessRefusal> {
         let request = AnnounceRequest {
             info_hash: announce.info_hash,
             peer_id: announces.peer_id(),
@@ -270,8 +259,7 @@ impl GroupShares {
         let response = self
             .swarms
             .announce(now, &request, context.from, AnswerFamilies::Both);
-        let response = response.map_err(|refusal| refused(AccessErrorKind::Busy, refusal))?;
-        Ok((share_group, response))
+        response.map_err(|refusal| refused(AccessErrorKind::Busy, refusal))
     }
 
     /// Drops peers from the swarms of groups if they have been silent for too long.
@@ -289,6 +277,27 @@ impl GroupShares {
         })?;
         GroupAuthority::from_pem(key.expose().as_bytes())
             .map_err(|error| no_certificate(&format!("of {group} itself"), &error))
+    }
+}
+
+/// The group of a share, if the user is in one that has it. All shares of one request must be of
+/// the group of the first, if `first` is known.
+fn check_share_group(
+    share_group: Option<RowId>,
+    first: Option<RowId>,
+) -> Result<RowId, AccessRefusal> {
+    let share_group = share_group.ok_or_else(|| {
+        refused(
+            AccessErrorKind::NotInCatalogue,
+            "no group of yours has this share any more",
+        )
+    })?;
+    match first.is_some_and(|first| first != share_group) {
+        true => Err(refused(
+            AccessErrorKind::BadRequest,
+            "one request can announce shares of one group only",
+        )),
+        false => Ok(share_group),
     }
 }
 

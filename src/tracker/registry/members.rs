@@ -13,6 +13,9 @@ pub(super) struct GroupMembers {
     pub(super) members: BTreeSet<(UserName, RowId)>,
     /// Users with an open request, by name. A user is missing here until the account is known.
     pub(super) requests: BTreeSet<(UserName, RowId)>,
+    /// Accounts that were members and are not members now, by the time of their last end as a
+    /// member, in milliseconds since 1970.
+    former: BTreeSet<(u64, RowId)>,
 }
 
 /// All membership rows of one account in one group.
@@ -20,6 +23,8 @@ pub(super) struct GroupMembers {
 struct AccountRows {
     rows: BTreeSet<RowId>,
     state: Option<MembershipState>,
+    /// For a former member, the time of its last end as a member.
+    ended: Option<u64>,
 }
 
 /// The state of an account in a group. A stranger has none.
@@ -67,6 +72,13 @@ impl GroupMembers {
             .flat_map(|account_rows| &account_rows.rows)
     }
 
+    /// The former members whose membership ended at `since` (in milliseconds since 1970) or later,
+    /// those that ended last first. The time this takes does not depend on the size of the group.
+    pub(super) fn former_since(&self, since: u64) -> impl Iterator<Item = RowId> {
+        let ended = self.former.range((since, RowId([0; 16]))..);
+        ended.rev().map(|(_, account)| *account)
+    }
+
     /// Adds a row of an account. The caller must call [`GroupMembers::recompute`] afterwards.
     pub(super) fn add_row(&mut self, account: RowId, row: RowId) {
         self.accounts.entry(account).or_default().rows.insert(row);
@@ -83,12 +95,14 @@ impl GroupMembers {
     /// Computes the state of an account from its rows.
     pub(super) fn recompute(&mut self, rows: &Rows, account: RowId) -> Option<MembershipState> {
         let account_rows = self.accounts.get_mut(&account)?;
-        let state = membership_state(
-            account_rows
-                .rows
-                .iter()
-                .filter_map(|id| membership(rows, id)),
-        );
+        let memberships = account_rows.rows.iter();
+        let memberships = memberships.filter_map(|id| membership(rows, id));
+        let state = membership_state(memberships.clone());
+        let ended = last_end_as_member(memberships).filter(|_| !is_member(state));
+        if let Some(before) = std::mem::replace(&mut account_rows.ended, ended) {
+            self.former.remove(&(before, account));
+        }
+        self.former.extend(ended.map(|ended| (ended, account)));
         if let Some(MembershipState::Member(since)) = account_rows.state {
             self.seniority.remove(&(since, account));
         }
@@ -122,6 +136,19 @@ fn membership_state<'a>(
     since
         .map(MembershipState::Member)
         .or(requested.map(MembershipState::Requested))
+}
+
+fn is_member(state: Option<MembershipState>) -> bool {
+    matches!(state, Some(MembershipState::Member(_)))
+}
+
+/// When the account was last put out, in milliseconds since 1970: its last end, if any of its rows
+/// was ever accepted. That end may be in another row than the acceptance, which it cancels.
+fn last_end_as_member<'a>(rows: impl Iterator<Item = &'a Membership> + Clone) -> Option<u64> {
+    let was_accepted = rows.clone().any(|row| row.accepted.is_some());
+    let ends = rows.filter_map(|row| row.ended.as_ref());
+    let last = ends.map(|end| end.version.stamp.wall()).max();
+    last.filter(|_| was_accepted)
 }
 
 /// The rows of one account in one group that no end has cancelled. An end cancels its own row and

@@ -5,7 +5,6 @@ use super::{
     ShareCursor, Stamp, Update, millis,
 };
 use crate::torrent::{FileName, InfoHash};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The arguments of [`Registry::publish`].
@@ -157,19 +156,11 @@ impl Registry {
     }
 
     /// The accounts that were members of a group and are not members now. They left or were removed
-    /// at `since` (since 1970) or later. Returns at most `limit` of them.
+    /// at `since` (since 1970) or later. Returns at most `limit` of them, those that left last.
     pub fn former_members_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
-        let since = millis(since);
-        let rows = self.memberships_of_group(group);
-        let gone = rows.filter(|row| {
-            let ended = row.ended.as_ref();
-            row.accepted.is_some() && ended.is_some_and(|end| end.version.stamp.wall() >= since)
-        });
-        let gone: BTreeSet<RowId> = gone.map(|row| row.account).collect();
-        let gone = gone
-            .into_iter()
-            .filter(|account| self.role(group, *account) < GroupRole::Member);
-        let labels = gone.filter_map(|account| self.account_label(account));
+        let members = self.index.members.get(&group).into_iter();
+        let former = members.flat_map(|members| members.former_since(millis(since)));
+        let labels = former.filter_map(|account| self.account_label(account));
         labels.take(limit).collect()
     }
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// The time of an event, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Time since an epoch that the caller chose. It never jumps.
+    /// Time since an epoch that the caller chose. It counts the sleep of a machine and never jumps
+    /// otherwise.
     pub elapsed: Duration,
     /// The wall clock: time since 1970. It may be wrong and may jump.
     pub wall: Duration,

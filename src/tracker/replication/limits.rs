@@ -6,14 +6,15 @@ use std::time::Duration;
 pub const PUSH_WAIT: Duration = Duration::from_secs(2);
 /// How long a starting tracker waits to be in sync with another one.
 pub const START_WAIT: Duration = Duration::from_secs(2);
-/// Time without a tick after which a tracker counts as stalled. The monotonic clock does not count
-/// a machine's sleep, so the wall clock is checked too. A wall clock that is set forward by as much
-/// looks like a stall, which costs one short restart.
-pub const STALL_LIMIT: Duration = Duration::from_secs(2);
 /// Interval between two reports of the version vector to another tracker.
 pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has been silent this long is closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A pause of a tracker, in which it did not run, after which it starts again. The other trackers
+/// last heard of it up to [`PING_INTERVAL`] before the pause, so they keep its connection during a
+/// shorter one. A wall clock that is set forward by as much looks like such a pause, which costs
+/// one short restart.
+pub const STALL_LIMIT: Duration = IDLE_TIMEOUT.saturating_sub(PING_INTERVAL);
 /// How long the answer to a pull, or the next part of a blob, may take.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause before a tracker that did not answer is asked again.

@@ -46,10 +46,12 @@
 //!      it has an older copy. It takes a new origin, durable before its first write, and catches up
 //!      with later writes of its old origin as with those of any other origin. A single tracker
 //!      keeps its origin.
-//!    - **A stalled tracker starts again.** If no [`Replica::tick`] came for [`STALL_LIMIT`] by
-//!      either clock, other trackers have gone on without this one, and clients may have repeated
-//!      its pending requests elsewhere. It closes its connections and serves again under the rules
-//!      for a start.
+//!    - **A stalled tracker starts again**, if others may have gone on without it: no event came
+//!      for [`STALL_LIMIT`] by either clock, or a replica gave up its connection while no event
+//!      came for a shorter time. Clients may have repeated its pending requests elsewhere. It
+//!      closes its connections and serves again under the rules for a start. After a shorter pause
+//!      it goes on serving: every replica still has the connection, and what was written meanwhile
+//!      waits in it. All time limits count only the time in which the tracker ran.
 //! 7. **Tombstones** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every listed
 //!    tracker has reported in this run that it has them, and no clock is known to be wrong. Blobs
 //!    that no row has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker still
@@ -92,6 +94,7 @@ mod limits;
 mod other_replicas;
 mod replica;
 mod report;
+mod running_clock;
 mod serving;
 #[cfg(test)]
 mod simulation;
@@ -113,6 +116,7 @@ pub use limits::{
 use other_replicas::{Hello, OtherReplicas};
 pub use replica::{Replica, ReplicaSettings};
 pub use report::Report;
+use running_clock::RunningClock;
 pub use serving::{HaltReason, Serving, StartData};
 pub use status::{ClusterStatus, ReplicaStatus};
 use writes::PendingWrites;

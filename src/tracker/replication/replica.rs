@@ -10,8 +10,8 @@
 use super::{
     BlobFetcher, BlobRules, CatchUp, ClusterStatus, Commit, EXPIRED_ROW_GRACE, Effect, Effects,
     GC_INTERVAL, HaltReason, Hello, IDLE_TIMEOUT, Lifecycle, Moment, OtherReplicas, PartOutcome,
-    PendingWrites, RETRY_PAUSE, ReplicaConnectionId, ReplicaError, Report, STALL_LIMIT, Serving,
-    StartData,
+    PendingWrites, RETRY_PAUSE, ReplicaConnectionId, ReplicaError, Report, RunningClock,
+    STALL_LIMIT, Serving, StartData,
 };
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
@@ -52,8 +52,7 @@ pub struct Replica {
     lifecycle: Lifecycle,
     origin: OriginState,
     pub(super) batch: usize,
-    /// Time of the last tick.
-    last_tick: Moment,
+    clock: RunningClock,
     next_gc: Duration,
     /// Origins whose stamps were reported as far ahead, with the time of the last report.
     drift_reports: BTreeMap<Origin, Duration>,
@@ -89,7 +88,7 @@ impl Replica {
                 is_new: false,
             },
             batch: settings.batch,
-            last_tick: now,
+            clock: RunningClock::new(now),
             next_gc: now.elapsed + IDLE_TIMEOUT,
             drift_reports: BTreeMap::new(),
             registry,
@@ -115,6 +114,7 @@ impl Replica {
 
     /// State of this tracker and of its replication with each other tracker.
     pub fn status(&self, now: Moment) -> ClusterStatus {
+        let now = self.clock.running(now);
         ClusterStatus {
             number: self.others.own,
             origin: self.registry.origin(),
@@ -125,13 +125,11 @@ impl Replica {
         }
     }
 
-    /// Time since the last tick, if it reaches [`STALL_LIMIT`]. `None` if this tracker has halted
-    /// or no other tracker is listed.
+    /// Time since the last event, if it reaches [`STALL_LIMIT`]: this tracker starts again at the
+    /// next event. `None` if it has halted or no other tracker is listed.
     pub fn stalled_for(&self, now: Moment) -> Option<Duration> {
-        let elapsed = now.elapsed.saturating_sub(self.last_tick.elapsed);
-        let passed = elapsed.max(now.wall.saturating_sub(self.last_tick.wall));
-        let is_exempt = self.lifecycle.is_halted() || self.is_single();
-        (passed >= STALL_LIMIT && !is_exempt).then_some(passed)
+        let away = self.clock.away(now);
+        (away >= STALL_LIMIT && !self.is_exempt_from_restarts()).then_some(away)
     }
 
     /// Replaces the list of tracker numbers. It does not matter whether this tracker's own is among
@@ -141,6 +139,7 @@ impl Replica {
         listed: impl IntoIterator<Item = TrackerNumber>,
         now: Moment,
     ) -> Vec<Effect> {
+        let now = self.begin_event(now);
         let listed: BTreeSet<TrackerNumber> = listed.into_iter().collect();
         for connection in self.others.connections_of_unlisted(&listed) {
             self.close(connection);
@@ -153,14 +152,13 @@ impl Replica {
     /// A connection to another tracker is open. Both ends have proved that they belong to the
     /// cluster.
     pub fn on_connected(&mut self, connection: ReplicaConnectionId, now: Moment) -> Vec<Effect> {
-        self.restart_if_stalled(now);
+        let now = self.begin_event(now);
         if self.lifecycle.is_halted() {
             return vec![Effect::Close(connection)];
         }
         self.others.on_connected(connection, now);
         if let Some(versions) = self.encoded_versions() {
             let hello = ReplicaMessage::Hello {
-                protocol: PROTOCOL,
                 number: self.others.own,
                 origin: self.registry.origin().0,
                 versions,
@@ -173,14 +171,21 @@ impl Replica {
 
     /// A connection has closed.
     pub fn on_disconnected(&mut self, connection: ReplicaConnectionId, now: Moment) -> Vec<Effect> {
-        self.drop_connection(connection);
+        let now = self.begin_event(now);
+        let is_lost = self.drop_connection(connection);
+        if let Some(passed) = self.clock.pause_just_ended(now).filter(|_| is_lost)
+            && !self.is_exempt_from_restarts()
+        {
+            // The other tracker gave up the connection during the pause.
+            self.restart(passed, now);
+        }
         self.finish(now)
     }
 
     /// A part of a message has arrived. The connection is slow, not silent, and what was requested
     /// over it is on its way.
     pub fn on_bytes(&mut self, connection: ReplicaConnectionId, now: Moment) -> Vec<Effect> {
-        self.restart_if_stalled(now);
+        let now = self.begin_event(now);
         if self.others.note_received(connection, now) {
             self.catch_up.note_progress(Some(connection), now);
             self.blobs.note_progress(connection, now);
@@ -195,7 +200,7 @@ impl Replica {
         message: ReplicaMessage,
         now: Moment,
     ) -> Vec<Effect> {
-        self.restart_if_stalled(now);
+        let now = self.begin_event(now);
         // A message from a closed connection may be out of date.
         if !self.others.note_received(connection, now) {
             return self.finish(now);
@@ -203,6 +208,12 @@ impl Replica {
         match (self.others.owner(connection), message) {
             (None, message @ ReplicaMessage::Hello { .. }) => {
                 self.on_hello(connection, message, now)
+            }
+            (None, ReplicaMessage::OtherHello { protocol, number }) => {
+                let reason = format!(
+                    "it speaks version {protocol} of the replication protocol, this tracker speaks {PROTOCOL}; run the same version on all trackers"
+                );
+                self.reject(connection, Some(number), reason);
             }
             // A message before the hello, or a second hello.
             (None, _) | (_, ReplicaMessage::Hello { .. }) => {}
@@ -218,6 +229,7 @@ impl Replica {
 
     /// The commit `number` and all commits before it are durable.
     pub fn on_committed(&mut self, number: u64, now: Moment) -> Vec<Effect> {
+        let now = self.begin_event(now);
         self.effects.on_committed(number);
         self.writes.on_committed(&self.effects, now);
         self.acknowledge_unless_replicating();
@@ -236,7 +248,7 @@ impl Replica {
         now: Moment,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<(Sequence, Vec<Effect>), ReplicaError> {
-        self.restart_if_stalled(now);
+        let now = self.begin_event(now);
         if !self.lifecycle.serves() {
             return Err(ReplicaError::NotServing(self.serving()));
         }
@@ -261,8 +273,7 @@ impl Replica {
 
     /// Time has passed. The caller calls this about every 100 ms.
     pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
-        self.restart_if_stalled(now);
-        self.last_tick = now;
+        let now = self.begin_event(now);
         for connection in self.others.idle_connections(now) {
             self.close(connection);
         }
@@ -306,7 +317,7 @@ impl Replica {
         now: Moment,
     ) {
         match message {
-            ReplicaMessage::Hello { .. } => {}
+            ReplicaMessage::Hello { .. } | ReplicaMessage::OtherHello { .. } => {}
             ReplicaMessage::Ping {
                 clock,
                 versions,
@@ -366,7 +377,6 @@ impl Replica {
     /// Another tracker introduces itself.
     fn on_hello(&mut self, connection: ReplicaConnectionId, hello: ReplicaMessage, now: Moment) {
         let ReplicaMessage::Hello {
-            protocol,
             number,
             origin,
             versions,
@@ -376,12 +386,6 @@ impl Replica {
             return;
         };
         let origin = Origin(origin);
-        if protocol != PROTOCOL {
-            let reason = format!(
-                "it speaks version {protocol} of the replication protocol, this tracker speaks {PROTOCOL}; run the same version on all trackers"
-            );
-            return self.reject(connection, Some(number), reason);
-        }
         if number == self.others.own {
             let reason = format!(
                 "it has number {number}, as this tracker does; give each tracker its own number"
@@ -579,12 +583,15 @@ impl Replica {
         }
     }
 
-    fn drop_connection(&mut self, connection: ReplicaConnectionId) {
-        if self.others.on_disconnected(connection, &mut self.effects) {
+    /// Returns whether a connected tracker was lost with the connection.
+    fn drop_connection(&mut self, connection: ReplicaConnectionId) -> bool {
+        let is_lost = self.others.on_disconnected(connection, &mut self.effects);
+        if is_lost {
             self.catch_up.on_disconnected(connection);
             self.blobs.on_disconnected(connection);
             self.acknowledge_unless_replicating();
         }
+        is_lost
     }
 
     /// Acknowledges all durable writes if no other tracker is current.
@@ -790,13 +797,26 @@ impl Replica {
         self.effects.report(Report::Serves);
     }
 
+    /// Begins an event at `now`: notices a pause of this tracker before it. Returns the running
+    /// time, by which all time limits count.
+    fn begin_event(&mut self, now: Moment) -> Moment {
+        let (now, pause) = self.clock.note(now);
+        match pause.filter(|_| !self.is_exempt_from_restarts()) {
+            Some(passed) if passed >= STALL_LIMIT => self.restart(passed, now),
+            Some(passed) => self.effects.report(Report::Paused { passed }),
+            None => {}
+        }
+        now
+    }
+
+    /// Whether a pause of this tracker concerns nobody.
+    fn is_exempt_from_restarts(&self) -> bool {
+        self.lifecycle.is_halted() || self.is_single()
+    }
+
     /// Starts again after a stall. Closes all connections, because messages in them date from
     /// before the stall.
-    fn restart_if_stalled(&mut self, now: Moment) {
-        let Some(passed) = self.stalled_for(now) else {
-            return;
-        };
-        self.last_tick = now;
+    fn restart(&mut self, passed: Duration, now: Moment) {
         self.effects.report(Report::Stalled { passed });
         self.close_all_connections();
         self.others.forget_versions();

@@ -21,6 +21,12 @@ pub enum Report {
         /// Duration of the stall: the larger value of the two clocks.
         passed: Duration,
     },
+    /// This tracker has not run for a time in which no other tracker gave up its connection.
+    #[error("this tracker got no processor for {:.1} s; it goes on serving, because no other tracker has gone on without it", .passed.as_secs_f64())]
+    Paused {
+        /// Duration of the pause: the larger value of the two clocks.
+        passed: Duration,
+    },
     /// The connection to another tracker is lost.
     #[error("lost tracker {other}; it receives new writes when it is back")]
     Lost {

@@ -2,10 +2,11 @@
 //!
 //! Two to five trackers run on a network that loses, delays, repeats and reorders messages and is
 //! cut in one or both directions. Disks lose what was not synced, or everything. Clocks are wrong
-//! and jump. Backups are restored, older copies of a disk are put back, and processes stall and
-//! crash, while clients request operations of every kind. When all faults have ended, every tracker
-//! must hold the same rows and blobs, every acknowledged write must be present or overruled by a
-//! rule of the registry's table, and no removed user may be a member again.
+//! and jump. Backups are restored, older copies of a disk are put back, and processes are starved
+//! and crash, while clients request operations of every kind. A starved tracker gets no processor
+//! for up to half a minute; often all trackers are starved by turns. When all faults have ended,
+//! every tracker must hold the same rows and blobs, every acknowledged write must be present or
+//! overruled by a rule of the registry's table, and no removed user may be a member again.
 //!
 //! One seed makes one schedule. A failing schedule prints its seed; `PIECEFUL_SEED=N cargo test
 //! --lib replication::simulation::schedules -- --nocapture` replays it and prints each step. The
@@ -35,6 +36,10 @@ enum Mutation {
     NewIdsOnRepeat,
     /// A tracker that serves alone keeps its stored origin.
     KeepOriginOfOlderCopy,
+    /// A tracker does not notice its pauses, so it never starts again.
+    NeverRestart,
+    /// A tracker takes every pause for a long one, so it always starts again.
+    AlwaysRestart,
 }
 
 /// Why a schedule failed.
@@ -130,6 +135,18 @@ fn the_simulation_detects_an_origin_kept_after_a_lost_disk() {
 #[test]
 fn the_simulation_detects_writes_on_an_older_copy() {
     let caught = count_caught(Mutation::KeepOriginOfOlderCopy, 300);
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
+}
+
+#[test]
+fn the_simulation_detects_a_tracker_that_serves_old_data_after_a_long_pause() {
+    let caught = count_caught(Mutation::NeverRestart, 300);
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
+}
+
+#[test]
+fn the_simulation_detects_a_tracker_that_leaves_service_after_a_short_pause() {
+    let caught = count_caught(Mutation::AlwaysRestart, 300);
     assert!(caught > 10, "caught in {caught} of 300 schedules");
 }
 

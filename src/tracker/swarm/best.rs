@@ -1,44 +1,79 @@
-//! The best uploaders in a list of peers.
+//! The best uploaders of a swarm.
+
+use super::address_counts::AddressHash;
+use super::lists::Slot;
+use super::record::Rank;
 
 /// Number of peers kept: the most ranked peers that an answer contains.
 const MAX_BEST: usize = 150;
 
-/// Ranks and positions of the best uploaders, best first. When one leaves, no other peer takes its
-/// place: a peer enters only when it uploads.
+/// The best uploaders, best first. When one leaves, no other peer takes its place: a peer enters
+/// only when it uploads.
 #[derive(Debug, Default)]
-pub(super) struct BestUploaders(Vec<(f64, usize)>);
+pub(super) struct BestUploaders(Vec<BestUploader>);
+
+/// One of the best uploaders.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BestUploader {
+    pub(super) rank: Rank,
+    pub(super) slot: Slot,
+    address: AddressHash,
+}
 
 impl BestUploaders {
-    /// Adds or moves the peer at this position.
-    pub(super) fn put(&mut self, position: usize, rank: f64) {
-        self.remove(position);
-        let at = self.0.partition_point(|(better, _)| *better >= rank);
+    /// Adds or moves the peer in this slot. At most `most` peers of one address stay, so that ids
+    /// behind one address do not push out all others by their claims.
+    pub(super) fn put(&mut self, slot: Slot, rank: Rank, address: AddressHash, most: usize) {
+        self.remove(slot);
+        let mut same = self.0.iter().enumerate();
+        let of_address = same.by_ref().filter(|(_, known)| known.address == address);
+        let (mut count, mut worst) = (0, None);
+        for (at, known) in of_address {
+            (count, worst) = (count + 1, Some((at, known.rank)));
+        }
+        if count >= most {
+            match worst {
+                Some((at, worst)) if worst < rank => {
+                    self.0.remove(at);
+                }
+                _ => return,
+            }
+        }
+        let at = self.0.partition_point(|better| better.rank >= rank);
         if at < MAX_BEST {
             self.0.truncate(MAX_BEST - 1);
-            self.0.insert(at, (rank, position));
+            if self.0.len() == self.0.capacity() {
+                self.0.reserve_exact((self.0.len() / 4).clamp(2, 10));
+            }
+            let best = BestUploader {
+                rank,
+                slot,
+                address,
+            };
+            self.0.insert(at, best);
         }
     }
 
-    /// Removes the peer at this position, if it is in the list.
-    pub(super) fn remove(&mut self, position: usize) {
-        if let Some(at) = self.find(position) {
+    /// Removes the peer in this slot, if it is in the list.
+    pub(super) fn remove(&mut self, slot: Slot) {
+        if let Some(at) = self.find(slot) {
             self.0.remove(at);
         }
     }
 
-    /// A peer has moved to another position. No peer in this list was at that position.
-    pub(super) fn moved(&mut self, from: usize, to: usize) {
-        if let Some((_, position)) = self.find(from).and_then(|at| self.0.get_mut(at)) {
-            *position = to;
+    /// A peer has moved to another slot. No peer in this list was in that slot.
+    pub(super) fn moved(&mut self, from: Slot, to: Slot) {
+        if let Some(known) = self.find(from).and_then(|at| self.0.get_mut(at)) {
+            known.slot = to;
         }
     }
 
-    /// Ranks and positions, best first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (f64, usize)> {
-        self.0.iter().copied()
+    /// Best first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &BestUploader> {
+        self.0.iter()
     }
 
-    fn find(&self, position: usize) -> Option<usize> {
-        self.0.iter().position(|(_, known)| *known == position)
+    fn find(&self, slot: Slot) -> Option<usize> {
+        self.0.iter().position(|known| known.slot == slot)
     }
 }

@@ -1,38 +1,26 @@
 //! One peer of a swarm: where it listens, and what it uploaded recently.
 
-use super::super::announcing::PeerAnnounce;
+use super::super::announcing::{IdHash, PeerAnnounce};
+use super::record::{Place, Place4, Place6, Rank, State, Total, decay};
 use crate::base::AddressPrefix;
-use crate::wire::{AnnounceEvent, PeerId, SwarmPeer};
-use std::net::SocketAddr;
+use crate::wire::{AnnounceEvent, PeerId};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// After this time an upload counts for half as much.
-const HALF_LIFE: Duration = Duration::from_secs(600);
 /// Maximum credible upload or download rate in bytes per second.
 const MAX_RATE: u64 = 1 << 30;
 
-/// State of a peer in its swarm.
-#[derive(Debug)]
+/// A peer, as it is read from the lists of its swarm and written back. It has at least one place.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
-    pub(super) id: PeerId,
-    key: Option<u64>,
-    /// Prefix of its first address. The peer counts towards the quota of this prefix.
-    pub(super) prefix: AddressPrefix,
+    pub(super) state: State,
     /// Where it listens over IPv4 and over IPv6. A peer may announce over both.
-    addresses: [Option<TimedAddress>; 2],
-    /// Its last reported totals.
-    reported: Traffic,
-    last_announce: Duration,
-    rank: Option<f64>,
-}
-
-/// Where a peer listens, with an expiry time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::tracker) struct TimedAddress {
-    pub(in crate::tracker) address: SocketAddr,
-    /// When the address expires unless the peer announces again. For a saved peer: the time left.
-    pub(in crate::tracker) until: Duration,
+    pub(super) v4: Option<Place4>,
+    pub(super) v6: Option<Place6>,
+    /// Its whole id, if that is known.
+    pub(super) id: Option<PeerId>,
 }
 
 /// Bytes uploaded and downloaded.
@@ -52,13 +40,30 @@ impl AddAssign for Traffic {
 /// State of a peer that outlives a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::tracker) struct SavedPeer {
-    pub(in crate::tracker) id: PeerId,
-    pub(in crate::tracker) key: Option<u64>,
+    pub(in crate::tracker) id: SavedId,
+    /// A hash of the peer's `key`.
+    pub(in crate::tracker) key: Option<NonZeroU32>,
     pub(in crate::tracker) is_seed: bool,
     pub(in crate::tracker) addresses: [Option<TimedAddress>; 2],
     pub(in crate::tracker) reported: Traffic,
     /// Weight of its uploads in bytes.
     pub(in crate::tracker) recent: u64,
+}
+
+/// The id of a saved peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tracker) enum SavedId {
+    Whole(PeerId),
+    /// Its hash under the key that is saved with the swarms.
+    Hash(IdHash),
+}
+
+/// Where a saved peer listens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::tracker) struct TimedAddress {
+    pub(in crate::tracker) address: SocketAddr,
+    /// The time left until the address expires.
+    pub(in crate::tracker) left: Duration,
 }
 
 impl SavedPeer {
@@ -67,12 +72,11 @@ impl SavedPeer {
     pub(in crate::tracker) fn age_by(&mut self, age: Duration, max_left: Duration) {
         for timed in &mut self.addresses {
             *timed = timed.and_then(|timed| {
-                let until = timed.until.min(max_left).checked_sub(age)?;
-                (!until.is_zero()).then_some(TimedAddress { until, ..timed })
+                let left = timed.left.min(max_left).checked_sub(age)?;
+                (!left.is_zero()).then_some(TimedAddress { left, ..timed })
             });
         }
-        let half_lives = age.as_secs_f64() / HALF_LIFE.as_secs_f64();
-        self.recent = (self.recent as f64 * (-half_lives).exp2()) as u64;
+        self.recent = (self.recent as f64 * decay(age)) as u64;
     }
 
     /// Prefix of its first address. The peer counts towards the quota of this prefix.
@@ -85,41 +89,51 @@ impl SavedPeer {
 impl Peer {
     pub(super) fn new(announce: &PeerAnnounce) -> Self {
         let mut peer = Self {
-            id: announce.id,
-            key: announce.key,
-            prefix: AddressPrefix::of(announce.address.ip()),
-            addresses: [None; 2],
-            reported: Traffic::default(),
-            last_announce: announce.now,
-            rank: None,
+            state: State::new(announce.id_hash),
+            v4: None,
+            v6: None,
+            id: Some(announce.id),
         };
-        peer.reported = traffic(announce);
+        peer.state.key = announce.key;
+        peer.set_reported(traffic(announce));
         peer.set_address(announce);
         peer
+    }
+
+    /// The prefix of its IPv4 address, or else of its IPv6 address. The peer counts towards the
+    /// quota of this prefix.
+    pub(super) fn prefix(&self) -> AddressPrefix {
+        let v4 = self.v4.map(|place| place.ip());
+        let ip = v4.or_else(|| self.v6.map(|place| place.ip()));
+        // A peer without any place is in no list.
+        AddressPrefix::of(ip.unwrap_or([0; 4].into()))
     }
 
     /// Whether the announce comes from this peer. Ids are known to the whole swarm, so it must come
     /// from an address of the peer or show its key (BEP 7 defines the key for this).
     pub(super) fn is_same_peer(&self, announce: &PeerAnnounce) -> bool {
         let ip = announce.address.ip();
-        let mut addresses = self.addresses.iter().flatten();
-        addresses.any(|timed| timed.address.ip() == ip)
-            || (announce.key.is_some() && announce.key == self.key)
+        self.v4.is_some_and(|place| place.ip() == ip)
+            || self.v6.is_some_and(|place| place.ip() == ip)
+            || (announce.key.is_some() && announce.key == self.state.key)
     }
 
     /// Updates the peer. Returns its traffic since the last announce, limited to what a fast
     /// network can carry: otherwise a peer with false reports would be first in every answer.
     pub(super) fn update(&mut self, announce: &PeerAnnounce) -> Traffic {
-        self.key = announce.key.or(self.key);
-        self.set_address(announce);
         let now = announce.now;
-        let passed = now.saturating_sub(self.last_announce).as_secs().max(1);
-        let max_bytes = MAX_RATE.saturating_mul(passed);
-        let (before, reported) = (self.reported, traffic(announce));
-        (self.reported, self.last_announce) = (reported, now);
+        let last = self.v4.map(|place| place.seen());
+        let last = last.max(self.v6.map(|place| place.seen()));
+        let passed = now.saturating_sub(last.unwrap_or(now)).as_secs().max(1);
+        self.state.key = announce.key.or(self.state.key);
+        self.id = Some(announce.id);
+        self.set_address(announce);
+        let (before, reported) = (self.reported(), traffic(announce));
+        self.set_reported(reported);
         if announce.event == Some(AnnounceEvent::Started) {
             return Traffic::default();
         }
+        let max_bytes = MAX_RATE.saturating_mul(passed);
         let transferred = Traffic {
             uploaded: reported
                 .uploaded
@@ -131,94 +145,77 @@ impl Peer {
                 .min(max_bytes),
         };
         if transferred.uploaded > 0 {
-            self.rank = Some(rank(self.recent(now) + transferred.uploaded as f64, now));
+            let recent = self.state.rank.map_or(0.0, |rank| rank.weight(now));
+            self.state.rank = Some(Rank::of(recent + transferred.uploaded as f64, now));
         }
         transferred
     }
 
-    /// Rank by recent uploads; higher is better. The weight of all uploads decays equally. So a
-    /// stored rank stays right while its peer is silent, and ranks of different times can be
-    /// compared.
-    pub(super) fn rank(&self) -> Option<f64> {
-        self.rank
-    }
-
-    /// Present weight of its uploads in bytes.
-    fn recent(&self, now: Duration) -> f64 {
-        let bytes = |rank: f64| (rank - half_lives(now)).exp2();
-        self.rank.map_or(0.0, bytes)
-    }
-
-    fn set_address(&mut self, announce: &PeerAnnounce) {
-        let [v4, v6] = &mut self.addresses;
-        let timed = if announce.address.is_ipv4() { v4 } else { v6 };
-        *timed = Some(TimedAddress {
-            address: announce.address,
-            until: announce.until,
-        });
-    }
-
     /// Removes expired addresses. Returns whether any is left.
     pub(super) fn expire_addresses(&mut self, now: Duration) -> bool {
-        for timed in &mut self.addresses {
-            *timed = timed.filter(|timed| timed.until > now);
-        }
-        self.addresses.iter().any(Option::is_some)
-    }
-
-    /// The peer as it appears in an answer: by an address of the asking peer's family if it has
-    /// one.
-    pub(super) fn as_seen_by(&self, asking: &PeerAnnounce, now: Duration) -> Option<SwarmPeer> {
-        let is_live = |timed: &Option<TimedAddress>| timed.filter(|timed| timed.until > now);
-        let [v4, v6] = &self.addresses;
-        let (near, far) = if asking.address.is_ipv4() {
-            (v4, v6)
-        } else {
-            (v6, v4)
-        };
-        let far = far.filter(|_| !asking.own_family_only);
-        let address = is_live(near).or_else(|| is_live(&far))?.address;
-        (self.id != asking.id && address != asking.address).then_some(SwarmPeer {
-            address,
-            id: Some(self.id),
-        })
+        self.v4 = self.v4.filter(|place| place.is_live(now));
+        self.v6 = self.v6.filter(|place| place.is_live(now));
+        self.v4.is_some() || self.v6.is_some()
     }
 
     pub(super) fn save(&self, is_seed: bool, now: Duration) -> Option<SavedPeer> {
-        let left = |timed: TimedAddress| {
-            let until = timed
-                .until
-                .checked_sub(now)
-                .filter(|left| !left.is_zero())?;
-            Some(TimedAddress { until, ..timed })
-        };
-        let addresses = self.addresses.map(|timed| timed.and_then(left));
-        addresses.iter().any(Option::is_some).then(|| SavedPeer {
-            id: self.id,
-            key: self.key,
+        let v4 = self.v4.and_then(|place| timed(&place, now));
+        let v6 = self.v6.and_then(|place| timed(&place, now));
+        let weight = self.state.rank.map_or(0.0, |rank| rank.weight(now));
+        let hash = SavedId::Hash(self.state.id());
+        (v4.is_some() || v6.is_some()).then(|| SavedPeer {
+            id: self.id.map_or(hash, SavedId::Whole),
+            key: self.state.key,
             is_seed,
-            addresses,
-            reported: self.reported,
-            recent: self.recent(now) as u64,
+            addresses: [v4, v6],
+            reported: self.reported(),
+            recent: weight.round() as u64,
         })
     }
 
-    pub(super) fn restore(saved: &SavedPeer, prefix: AddressPrefix, now: Duration) -> Self {
-        let addresses = saved.addresses.map(|timed| {
-            timed.map(|timed| TimedAddress {
-                until: now + timed.until,
-                ..timed
-            })
-        });
-        Self {
-            id: saved.id,
-            key: saved.key,
-            prefix,
-            addresses,
-            reported: saved.reported,
-            last_announce: now,
-            rank: (saved.recent > 0).then(|| rank(saved.recent as f64, now)),
+    /// The peer that was saved. `id_hash` is the hash of its id.
+    pub(super) fn restore(saved: &SavedPeer, id_hash: IdHash, now: Duration) -> Self {
+        let mut peer = Self {
+            state: State::new(id_hash),
+            v4: None,
+            v6: None,
+            id: match saved.id {
+                SavedId::Whole(id) => Some(id),
+                SavedId::Hash(_) => None,
+            },
+        };
+        for TimedAddress { address, left } in saved.addresses.into_iter().flatten() {
+            peer.set_place(address, now, now + left);
         }
+        peer.state.key = saved.key;
+        peer.set_reported(saved.reported);
+        let recent = (saved.recent > 0).then_some(saved.recent as f64);
+        peer.state.rank = recent.map(|recent| Rank::of(recent, now));
+        peer
+    }
+
+    fn set_address(&mut self, announce: &PeerAnnounce) {
+        self.set_place(announce.address, announce.now, announce.until);
+    }
+
+    fn set_place(&mut self, address: SocketAddr, now: Duration, until: Duration) {
+        let port = address.port();
+        match address.ip() {
+            IpAddr::V4(ip) => self.v4 = Some(Place::new(ip.octets(), port, now, until)),
+            IpAddr::V6(ip) => self.v6 = Some(Place::new(ip.octets(), port, now, until)),
+        }
+    }
+
+    fn reported(&self) -> Traffic {
+        Traffic {
+            uploaded: self.state.uploaded.bytes(),
+            downloaded: self.state.downloaded.bytes(),
+        }
+    }
+
+    fn set_reported(&mut self, traffic: Traffic) {
+        self.state.uploaded = Total::of(traffic.uploaded);
+        self.state.downloaded = Total::of(traffic.downloaded);
     }
 }
 
@@ -229,11 +226,13 @@ fn traffic(announce: &PeerAnnounce) -> Traffic {
     }
 }
 
-/// The rank of `bytes` with full weight at `now`. Ranks of different times are comparable.
-fn rank(bytes: f64, now: Duration) -> f64 {
-    bytes.max(1.0).log2() + half_lives(now)
-}
-
-fn half_lives(now: Duration) -> f64 {
-    now.as_secs_f64() / HALF_LIFE.as_secs_f64()
+fn timed<const N: usize>(place: &Place<N>, now: Duration) -> Option<TimedAddress>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let left = place.until().checked_sub(now)?;
+    (!left.is_zero()).then(|| TimedAddress {
+        address: place.address(),
+        left,
+    })
 }

@@ -1,11 +1,15 @@
 //! Which peers an answer contains.
 
+mod one_address;
+
 use super::*;
-use crate::base::AddressPrefix;
-use std::collections::HashSet;
+use crate::wire::{PeerId, SwarmPeer};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 const LATER: Duration = Duration::from_secs(50);
+const FEW: usize = 4;
 
 fn announcing(number: u32, is_seed: bool) -> PeerAnnounce {
     let mut id = [0; 20];
@@ -13,6 +17,7 @@ fn announcing(number: u32, is_seed: bool) -> PeerAnnounce {
     let ip = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
     PeerAnnounce {
         id: PeerId(id),
+        id_hash: hash_of(PeerId(id)),
         key: None,
         address: SocketAddr::new(ip, 6881),
         is_seed,
@@ -25,8 +30,36 @@ fn announcing(number: u32, is_seed: bool) -> PeerAnnounce {
     }
 }
 
+fn hash_of(PeerId(id): PeerId) -> IdHash {
+    IdHash(SipKey::from_bytes([3; 16]).hash(&id))
+}
+
+fn key(number: u32) -> Option<NonZeroU32> {
+    NonZeroU32::new(number)
+}
+
+fn empty() -> Swarm {
+    let settings = SwarmSettings {
+        key: SipKey::from_bytes([7; 16]),
+        has_ids: true,
+        peers_per_answer_and_address: FEW,
+    };
+    Swarm::new(AddressPrefix::of([127, 0, 0, 1].into()), settings)
+}
+
+/// The peers in an answer.
+fn choose(swarm: &Swarm, asking: &PeerAnnounce, peers: usize, now: Duration) -> Vec<SwarmPeer> {
+    let size = AnswerSize {
+        peers,
+        of_one_address: FEW,
+    };
+    let mut chosen = Vec::new();
+    swarm.choose(asking, size, now, |peer| chosen.push(peer));
+    chosen
+}
+
 fn swarm(leeches: u32, seeds: u32) -> Swarm {
-    let mut swarm = Swarm::new(AddressPrefix::of([127, 0, 0, 1].into()));
+    let mut swarm = empty();
     for number in 0..leeches + seeds {
         swarm.join(&announcing(number, number >= leeches));
     }
@@ -43,7 +76,7 @@ fn an_answer_contains_the_wanted_number_of_distinct_other_peers() {
             } else {
                 100
             };
-            let chosen = swarm.choose(&asking, amount, Duration::ZERO);
+            let chosen = choose(&swarm, &asking, amount, Duration::ZERO);
             let distinct: HashSet<_> = chosen.iter().map(|peer| peer.address).collect();
             assert_eq!(
                 (chosen.len(), distinct.len()),
@@ -59,7 +92,7 @@ fn random_peers_have_equal_chances() {
     let swarm = swarm(70, 30);
     let mut drawn: HashMap<SocketAddr, u32> = HashMap::new();
     for _ in 0..4_000 {
-        for peer in swarm.choose(&announcing(500, false), 10, Duration::ZERO) {
+        for peer in choose(&swarm, &announcing(500, false), 10, Duration::ZERO) {
             *drawn.entry(peer.address).or_default() += 1;
         }
     }
@@ -75,15 +108,11 @@ fn random_peers_have_equal_chances() {
 fn a_seed_receives_no_addresses_of_seeds() {
     let swarm = swarm(2, 50);
     assert_eq!(
-        swarm
-            .choose(&announcing(10, true), 50, Duration::ZERO)
-            .len(),
+        choose(&swarm, &announcing(10, true), 50, Duration::ZERO).len(),
         2
     );
     assert_eq!(
-        swarm
-            .choose(&announcing(0, false), 50, Duration::ZERO)
-            .len(),
+        choose(&swarm, &announcing(0, false), 50, Duration::ZERO).len(),
         50
     );
 }
@@ -92,12 +121,13 @@ fn a_seed_receives_no_addresses_of_seeds() {
 fn a_restarted_peer_does_not_get_its_own_address() {
     let mut restarted = announcing(7, false);
     restarted.id = PeerId([0xff; 20]);
-    let chosen = swarm(10, 0).choose(&restarted, 50, Duration::ZERO);
+    restarted.id_hash = hash_of(restarted.id);
+    let chosen = choose(&swarm(10, 0), &restarted, 50, Duration::ZERO);
     assert_eq!(chosen.len(), 9);
     assert!(chosen.iter().all(|peer| peer.address != restarted.address));
     let mut moved = announcing(7, false);
     moved.address = announcing(500, false).address;
-    let chosen = swarm(10, 0).choose(&moved, 50, Duration::ZERO);
+    let chosen = choose(&swarm(10, 0), &moved, 50, Duration::ZERO);
     assert!(chosen.iter().all(|peer| peer.id != Some(moved.id)));
 }
 
@@ -132,9 +162,9 @@ fn only_a_completed_download_is_counted() {
 
 #[test]
 fn an_id_belongs_to_its_address_and_key() {
-    let mut swarm = swarm(0, 0);
+    let mut swarm = empty();
     let owner = PeerAnnounce {
-        key: Some(1),
+        key: key(1),
         ..announcing(1, false)
     };
     swarm.join(&owner);
@@ -142,36 +172,38 @@ fn an_id_belongs_to_its_address_and_key() {
         key,
         event,
         id: owner.id,
+        id_hash: owner.id_hash,
         ..announcing(2, false)
     };
-    for key in [None, Some(2)] {
+    for key in [None, key(2)] {
         assert_eq!(swarm.renew(&elsewhere(key, None)), Err(IdTaken));
         assert_eq!(
             swarm.renew(&elsewhere(key, Some(AnnounceEvent::Stopped))),
             Err(IdTaken)
         );
     }
+    let [from, to] =
+        [owner.address, announcing(2, false).address].map(|it| AddressPrefix::of(it.ip()));
     assert_eq!(
-        swarm.renew(&elsewhere(Some(1), None)),
-        Ok(Some(Renewal::Stays))
+        swarm.renew(&elsewhere(key(1), None)),
+        Ok(Some(Renewal::Moved { from, to }))
     );
-    let chosen = swarm.choose(&announcing(3, false), 50, Duration::ZERO);
+    let chosen = choose(&swarm, &announcing(3, false), 50, Duration::ZERO);
     assert_eq!(
         chosen[0].address,
         announcing(2, false).address,
         "it has moved"
     );
     let stopped = elsewhere(None, Some(AnnounceEvent::Stopped));
-    let prefix = AddressPrefix::of(owner.address.ip());
-    assert_eq!(swarm.renew(&stopped), Ok(Some(Renewal::Left(prefix))));
+    assert_eq!(swarm.renew(&stopped), Ok(Some(Renewal::Left(to))));
     assert_eq!(swarm.len(), 0);
 }
 
 #[test]
 fn a_peer_with_two_families_is_one_peer_and_appears_by_the_family_of_the_asking_peer() {
-    let mut swarm = swarm(0, 0);
+    let mut swarm = empty();
     let v4 = PeerAnnounce {
-        key: Some(1),
+        key: key(1),
         ..announcing(1, false)
     };
     let v6 = PeerAnnounce {
@@ -187,7 +219,7 @@ fn a_peer_with_two_families_is_one_peer_and_appears_by_the_family_of_the_asking_
             address: address.parse().unwrap(),
             ..announcing(9, false)
         };
-        let chosen = swarm.choose(&asking, 50, now);
+        let chosen = choose(&swarm, &asking, 50, now);
         chosen.iter().map(|peer| peer.address).collect::<Vec<_>>()
     };
     assert_eq!(ask("10.9.9.9:1", Duration::ZERO), [v4.address]);
@@ -211,14 +243,32 @@ fn silent_peers_are_removed_and_the_index_stays_correct() {
         assert_eq!(swarm.renew(&repeated), Ok(Some(Renewal::Stays)));
     }
     let mut gone = 0;
-    swarm.expire(LATER, |_| gone += 1);
+    swarm.expire(LATER, |_, present| gone += u32::from(present.is_none()));
     assert_eq!((gone, swarm.len()), (66, 34));
-    for (id, slot) in swarm.index.clone() {
-        assert_eq!(swarm.ranked(slot.is_seed).peers[slot.at].id, id);
-    }
-    assert_eq!(swarm.leeches.peers.len() + swarm.seeds.peers.len(), 34);
-    swarm.expire(LATER * 2, |_| gone += 1);
+    check(&swarm);
+    swarm.expire(LATER * 2, |_, present| gone += u32::from(present.is_none()));
     assert_eq!((gone, swarm.len()), (100, 0));
+}
+
+/// Checks the invariants of a swarm.
+fn check(swarm: &Swarm) {
+    let mut of_address: HashMap<AddressPrefix, usize> = HashMap::new();
+    for slot in swarm.lists.slots() {
+        let id = swarm.lists.id(slot).unwrap();
+        assert_eq!(swarm.index.find(id, &swarm.lists), Some(slot));
+        *of_address
+            .entry(swarm.lists.prefix(slot).unwrap())
+            .or_default() += 1;
+    }
+    for (prefix, count) in of_address {
+        assert_eq!(swarm.count_of(prefix), count, "{prefix:?}");
+    }
+    for best in [&swarm.best_leeches, &swarm.best_seeds] {
+        for best in best.iter() {
+            let peer = swarm.lists.get(best.slot).unwrap();
+            assert_eq!(peer.state.rank, Some(best.rank));
+        }
+    }
 }
 
 /// An announce of a peer that has uploaded this number of bytes in total.
@@ -232,12 +282,12 @@ fn uploaded(number: u32, is_seed: bool, uploaded: u64, seconds: u64) -> PeerAnno
 
 /// The numbers of the peers in an answer, in order.
 fn chosen_numbers(swarm: &Swarm, asking: &PeerAnnounce, amount: usize) -> Vec<u32> {
-    let chosen = swarm.choose(asking, amount, Duration::ZERO);
-    let number = |peer: &SwarmPeer| peer.id.and_then(|id| id.0.first_chunk().copied());
-    chosen
-        .iter()
-        .map(|peer| u32::from_be_bytes(number(peer).unwrap()))
-        .collect()
+    let chosen = choose(swarm, asking, amount, Duration::ZERO);
+    let number = |peer: &SwarmPeer| match peer.address.ip() {
+        IpAddr::V4(ip) => ip.to_bits() - 0x0a00_0000,
+        ip => panic!("{ip}"),
+    };
+    chosen.iter().map(number).collect()
 }
 
 #[test]
@@ -365,12 +415,12 @@ fn an_answer_limited_to_one_family_contains_no_other() {
         own_family_only: true,
         ..announcing(500, false)
     };
-    assert_eq!(swarm.choose(&asking, 50, Duration::ZERO).len(), 5);
+    assert_eq!(choose(&swarm, &asking, 50, Duration::ZERO).len(), 5);
     let asking = PeerAnnounce {
         address: "[2001:db8::2]:7000".parse().unwrap(),
         ..asking
     };
-    let chosen = swarm.choose(&asking, 50, Duration::ZERO);
+    let chosen = choose(&swarm, &asking, 50, Duration::ZERO);
     assert_eq!(
         chosen.iter().map(|peer| peer.address).collect::<Vec<_>>(),
         [v6.address]
@@ -384,21 +434,24 @@ fn saved_peers_are_restored() {
     swarm.renew(&uploaded(4, true, 2 << 20, 1)).unwrap();
     let (downloaded, peers) = swarm.save(Duration::from_secs(10));
     assert_eq!((downloaded, peers.len()), (0, 5));
-    let mut again = Swarm::new(swarm.founder);
+    let mut again = empty();
     let start = Duration::from_secs(1_000);
     for peer in &peers {
-        again.restore(peer, peer.prefix().unwrap(), start);
+        let SavedId::Whole(id) = peer.id else {
+            panic!("{peer:?}");
+        };
+        again.restore(peer, hash_of(id), start);
     }
     assert_eq!(again.counts(), swarm.counts());
     let asking = announcing(500, false);
-    let count_chosen = |now| again.choose(&asking, 50, now).len();
+    let count_chosen = |now| choose(&again, &asking, 50, now).len();
     assert_eq!(count_chosen(start + Duration::from_secs(39)), 5);
     assert_eq!(
         count_chosen(start + Duration::from_secs(40)),
         0,
         "the time left is kept"
     );
-    let first = again.choose(&asking, 50, start);
+    let first = choose(&again, &asking, 50, start);
     assert_eq!(first[0].address, announcing(4, true).address);
     assert_eq!(first[1].address, announcing(1, false).address);
     assert!(swarm.save(LATER).1.is_empty(), "silent peers are not saved");

@@ -192,7 +192,8 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
         peers_per_swarm: 3,
         swarms_per_address: 2,
         peers_per_address: 4,
-        announces_per_address: 50,
+        peers_per_swarm_and_address: 3,
+        ..SwarmLimits::default()
     };
     let swarms = Swarms::new(INTERVAL, limits);
     let announce_from = |swarm, peer, from| {
@@ -216,7 +217,11 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
         Err(AnnounceRefusal::AddressFull),
         "a fifth peer of one address"
     );
-    assert_eq!(announce_from(1, 4, 2), Err(AnnounceRefusal::SwarmFull));
+    assert_eq!(
+        announce_from(1, 4, 1),
+        Err(AnnounceRefusal::AddressFull),
+        "a fourth peer of one address in one swarm"
+    );
     assert_eq!(
         [announce_from(3, 1, 2), announce_from(4, 1, 2)],
         [Ok(()); 2]
@@ -247,6 +252,96 @@ fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
         [announce_from(6, 1, 1), announce_from(7, 1, 1)],
         [Ok(()); 2]
     );
+}
+
+#[test]
+fn an_address_that_fills_a_swarm_gives_way_to_others() {
+    let limits = SwarmLimits {
+        peers_per_swarm: 6,
+        ..SwarmLimits::default()
+    };
+    let swarms = Swarms::new(INTERVAL, limits);
+    let join = |peer: u8, from| {
+        let now = Duration::from_secs(peer.into());
+        announce(&swarms, now, &request(1, peer), ip(from)).map(drop)
+    };
+    for peer in 1..=6 {
+        assert_eq!(join(peer, 1), Ok(()));
+    }
+    assert_eq!(
+        join(7, 1),
+        Err(AnnounceRefusal::SwarmFull),
+        "its own address"
+    );
+    // Each newcomer takes the place of the peer that has been silent for the longest.
+    for peer in 7..=10 {
+        assert_eq!(join(peer, peer), Ok(()));
+        let known = swarms.save(Duration::from_secs(10), Duration::ZERO);
+        let known = SavedSwarms::parse(&known).unwrap();
+        let ids = known.swarms[0].peers.iter().map(|peer| peer.id);
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort_by_key(|id| format!("{id:?}"));
+        let stays = (peer - 5..=peer).map(|id| SavedId::Whole(PeerId([id; 20])));
+        let mut stays: Vec<_> = stays.collect();
+        stays.sort_by_key(|id| format!("{id:?}"));
+        assert_eq!(ids, stays);
+        assert_eq!((swarms.peers(), swarms.stats().leeches), (6, 6));
+    }
+    assert_eq!(join(11, 11), Ok(()));
+    assert_eq!(join(12, 12), Err(AnnounceRefusal::SwarmFull), "one of each");
+    assert_eq!(join(7, 7), Ok(()), "a known peer may stay");
+}
+
+#[test]
+fn a_peer_that_changes_its_address_counts_for_the_present_one() {
+    let limits = SwarmLimits {
+        peers_per_address: 1,
+        ..SwarmLimits::default()
+    };
+    let swarms = Swarms::new(INTERVAL, limits);
+    let v6: IpAddr = "2001:db8::1".parse().unwrap();
+    let announce = |swarm, peer, from, seconds| {
+        let key = Some(b"key".to_vec());
+        let request = AnnounceRequest {
+            key,
+            ..request(swarm, peer)
+        };
+        announce(&swarms, Duration::from_secs(seconds), &request, from).map(drop)
+    };
+    assert_eq!(announce(1, 1, ip(1), 0), Ok(()));
+    assert_eq!(announce(2, 2, ip(1), 0), Err(AnnounceRefusal::AddressFull));
+    assert_eq!(announce(1, 1, ip(2), 0), Ok(()), "it moves");
+    assert_eq!(announce(2, 2, ip(1), 0), Ok(()));
+    assert_eq!(announce(2, 3, ip(2), 0), Err(AnnounceRefusal::AddressFull));
+    // It has two addresses, then only the one over IPv6.
+    assert_eq!(announce(1, 1, v6, 10), Ok(()));
+    assert_eq!(
+        announce(2, 4, v6, 10),
+        Ok(()),
+        "it counts for the other one"
+    );
+    assert_eq!(swarms.expire(Duration::from_secs(55)), 1);
+    assert_eq!(announce(2, 3, ip(2), 55), Ok(()));
+    swarms.expire(Duration::from_secs(1_000));
+    assert_eq!((swarms.peers(), swarms.swarms()), (0, 0));
+    for (swarm, from) in [(1, ip(1)), (2, ip(2)), (3, v6)] {
+        assert_eq!(announce(swarm, 1, from, 1_000), Ok(()));
+    }
+}
+
+#[test]
+fn large_swarms_answer_without_peer_ids() {
+    let swarms = swarms();
+    let ids = |peers: std::ops::Range<u8>| {
+        for number in peers {
+            announce(&swarms, Duration::ZERO, &request(1, number), ip(number)).unwrap();
+        }
+        let answer = announce(&swarms, Duration::ZERO, &request(1, 0), ip(0)).unwrap();
+        let ids = answer.peers.iter().map(|peer| peer.id.is_some());
+        ids.filter(|is_there| *is_there).count()
+    };
+    assert_eq!(ids(0..50), 49);
+    assert_eq!(ids(50..51), 0);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Answers to UDP datagrams.
 
 use super::connection_ids::ConnectionIds;
-use crate::tracker::announcing::AnswerFamilies;
 use crate::tracker::service::Service;
 use crate::wire::ScrapeResponse;
 use crate::wire::udp_tracker::{UdpAnnounceResponse, UdpRequest, UdpRequestHeader, UdpResponse};
@@ -9,6 +8,9 @@ use ring::hmac;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Room for this number of peers is made for an answer.
+const USUAL_PEERS: usize = 50;
 
 /// Answers datagrams.
 pub(super) struct UdpService {
@@ -48,18 +50,20 @@ impl UdpService {
             }
             // A malformed connect request shows no valid connection id.
             Err(_) if head.is_connect() => return None,
-            Ok(UdpRequest::Announce { announce, .. }) => self
-                .service
-                .announce(&announce, from, now, AnswerFamilies::OwnFamily)
-                .map(|response| UdpResponse::Announce {
+            Ok(UdpRequest::Announce { announce, .. }) => {
+                let mut peers = Vec::with_capacity(USUAL_PEERS);
+                let add = |peer| peers.push(peer);
+                let announced = self.service.announce_to(&announce, from, now, add);
+                announced.map(|announced| UdpResponse::Announce {
                     transaction,
                     announced: UdpAnnounceResponse {
-                        interval: u32::try_from(response.interval.as_secs()).unwrap_or(u32::MAX),
-                        leechers: response.incomplete.unwrap_or(0),
-                        seeders: response.complete.unwrap_or(0),
-                        peers: response.peers.iter().map(|peer| peer.address).collect(),
+                        interval: u32::try_from(announced.interval.as_secs()).unwrap_or(u32::MAX),
+                        leechers: announced.counts.incomplete,
+                        seeders: announced.counts.complete,
+                        peers,
                     },
-                }),
+                })
+            }
             Ok(UdpRequest::Scrape { scrape, .. }) => {
                 let info_hashes = scrape.info_hashes();
                 let response = self.service.scrape(&scrape);

@@ -2,18 +2,18 @@
 //! sent with the token of a login.
 
 use super::refused::AccessRefusal;
-use crate::bencode::{Item, Value};
+use crate::bencode::Item;
 use crate::torrent::InfoHash;
-use crate::wire::PeerId;
-use crate::wire::compact::compact;
-use crate::wire::control::{ControlError, MessageFields, read_address, read_parsed};
+use crate::wire::control::{ControlError, MAX_PAGE, MessageFields, read_parsed};
 use crate::wire::name::Label;
-use crate::wire::words::words;
-use std::net::SocketAddr;
+use crate::wire::{CompactAddresses, PeerId};
 use std::num::NonZeroU16;
 
 /// The most announces in one request.
 pub const MAX_ANNOUNCES: usize = 100;
+/// Bytes of one announce in a request: the info-hash, then uploaded, downloaded and left in 8 bytes
+/// each, big-endian, then the event.
+const ANNOUNCE_LENGTH: usize = 45;
 
 /// The announces of one peer to the swarms of shares of one group: at least one announce, at most
 /// [`MAX_ANNOUNCES`]. One request for all of them saves round trips.
@@ -55,14 +55,12 @@ pub enum GroupAnnounceEvent {
 pub struct AnnounceBatchAnswer {
     /// For each announce, in the order of the request: the listening addresses of the other peers,
     /// or why the tracker refused the announce.
-    pub swarms: Vec<Result<Vec<SocketAddr>, AccessRefusal>>,
+    pub swarms: Vec<Result<CompactAddresses, AccessRefusal>>,
     /// Seconds until the next announce. 0 if every announce was refused.
     pub interval: u32,
     /// Former members whose certificates may still be valid. A peer must not have links with them.
     pub barred: Vec<Label>,
 }
-
-words!(GroupAnnounceEvent { Started => "started", Completed => "completed", Stopped => "stopped" });
 
 impl AnnounceBatch {
     /// The announces of the peer `peer_id`, which listens on `port` at the address of its control
@@ -92,48 +90,75 @@ impl AnnounceBatch {
     }
 
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
-        let swarms = self.swarms.iter().map(SwarmAnnounce::item).collect();
+        let swarms = self.swarms.iter().flat_map(SwarmAnnounce::to_bytes);
         entries.extend([
             ("peer id", Item::from(&self.peer_id.0[..])),
             ("port", u32::from(self.port.get()).into()),
-            ("swarms", Item::List(swarms)),
+            ("swarms", swarms.collect::<Vec<u8>>().into()),
         ]);
     }
 
     pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         let peer_id = PeerId(fields.array("peer id")?);
         let port = fields.port("port")?;
-        let swarms = fields.list("swarms", SwarmAnnounce::read)?;
-        Self::new(peer_id, port, swarms).ok_or(ControlError::WrongValue("swarms"))
+        let wrong = ControlError::WrongValue("swarms");
+        let (records, rest) = match fields.value("swarms")?.bytes() {
+            Some(bytes) => bytes.as_chunks::<ANNOUNCE_LENGTH>(),
+            None => return Err(wrong),
+        };
+        let swarms: Option<Vec<_>> = records.iter().map(SwarmAnnounce::read).collect();
+        let swarms = swarms.filter(|_| rest.is_empty());
+        let batch = swarms.and_then(|swarms| Self::new(peer_id, port, swarms));
+        batch.ok_or(wrong)
     }
 }
 
 impl SwarmAnnounce {
-    fn item(&self) -> Item<'_> {
-        let mut entries = vec![
-            ("downloaded", Item::from(self.downloaded)),
-            ("info hash", Item::from(&self.info_hash.0[..])),
-            ("left", self.left.into()),
-            ("uploaded", self.uploaded.into()),
-        ];
-        entries.extend(self.event.map(|event| ("event", event.as_str().into())));
-        Item::dictionary(entries)
+    fn to_bytes(&self) -> [u8; ANNOUNCE_LENGTH] {
+        let mut bytes = [0; ANNOUNCE_LENGTH];
+        let amounts = [self.uploaded, self.downloaded, self.left].map(u64::to_be_bytes);
+        let event = [self.event.map_or(0, GroupAnnounceEvent::to_byte)];
+        let fields = self.info_hash.0.iter().chain(amounts.as_flattened());
+        for (to, from) in bytes.iter_mut().zip(fields.chain(&event)) {
+            *to = *from;
+        }
+        bytes
     }
 
-    fn read(value: &Value<'_>) -> Result<Self, ControlError> {
-        let mut fields = MessageFields::new(value)?;
-        let announce = Self {
-            info_hash: fields.info_hash("info hash")?,
-            uploaded: fields.u63("uploaded")?,
-            downloaded: fields.u63("downloaded")?,
-            left: fields.u63("left")?,
-            event: fields.optional("event", |value, key| {
-                let event = value.text().and_then(GroupAnnounceEvent::parse);
-                event.ok_or(ControlError::WrongValue(key))
-            })?,
+    /// Amounts have 63 bits, as everywhere on control connections.
+    fn read(bytes: &[u8; ANNOUNCE_LENGTH]) -> Option<Self> {
+        let (info_hash, rest) = bytes.split_first_chunk()?;
+        let (amounts, event) = rest.as_chunks();
+        let &[uploaded, downloaded, left] = amounts else {
+            return None;
         };
-        fields.check_all_read("announce")?;
-        Ok(announce)
+        let amount = |bytes| Some(u64::from_be_bytes(bytes)).filter(|it| *it < 1 << 63);
+        Some(Self {
+            info_hash: InfoHash(*info_hash),
+            uploaded: amount(uploaded)?,
+            downloaded: amount(downloaded)?,
+            left: amount(left)?,
+            event: match event {
+                [0] => None,
+                [byte] => Some(GroupAnnounceEvent::from_byte(*byte)?),
+                _ => return None,
+            },
+        })
+    }
+}
+
+impl GroupAnnounceEvent {
+    fn to_byte(self) -> u8 {
+        match self {
+            Self::Started => 1,
+            Self::Completed => 2,
+            Self::Stopped => 3,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        let mut all = [Self::Started, Self::Completed, Self::Stopped].into_iter();
+        all.find(|event| event.to_byte() == byte)
     }
 }
 
@@ -144,9 +169,10 @@ impl AnnounceBatchAnswer {
         entries.push(("interval", self.interval.into()));
         let swarms = self.swarms.iter().map(|swarm| match swarm {
             Ok(addresses) => {
-                let addresses = addresses.iter().map(|address| compact(*address));
-                let addresses = addresses.map(Item::from).collect();
-                Item::dictionary([("addresses", Item::List(addresses))])
+                let (v4, v6) = addresses.as_bytes();
+                let families = [("addresses", v4), ("addresses6", v6)];
+                let present = families.into_iter().filter(|(_, bytes)| !bytes.is_empty());
+                Item::dictionary(present.map(|(key, bytes)| (key, bytes.into())))
             }
             Err(refused) => Item::dictionary(refused.entries()),
         });
@@ -160,7 +186,7 @@ impl AnnounceBatchAnswer {
                 let kind = fields.optional("kind", |kind, _| Ok(kind))?;
                 let swarm = match kind {
                     Some(kind) => Err(AccessRefusal::read(kind, &mut fields)?),
-                    None => Ok(fields.list("addresses", read_address)?),
+                    None => Ok(read_addresses(&mut fields)?),
                 };
                 fields.check_all_read("peers")?;
                 Ok(swarm)
@@ -169,4 +195,19 @@ impl AnnounceBatchAnswer {
             barred: fields.list("barred", |user| read_parsed(user, "barred"))?,
         })
     }
+}
+
+/// The addresses of one swarm. A family without an address has no key.
+fn read_addresses(fields: &mut MessageFields<'_>) -> Result<CompactAddresses, ControlError> {
+    let mut family = |key| {
+        let bytes = fields.optional(key, |value, key| {
+            value.bytes().ok_or(ControlError::WrongValue(key))
+        });
+        bytes.map(Option::unwrap_or_default)
+    };
+    let (v4, v6) = (family("addresses")?, family("addresses6")?);
+    let addresses = CompactAddresses::read(v4, v6);
+    addresses
+        .filter(|addresses| addresses.len() <= MAX_PAGE)
+        .ok_or(ControlError::WrongValue("addresses"))
 }

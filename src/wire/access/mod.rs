@@ -4,7 +4,7 @@
 //! In scope: the messages and their exact encoding. Each message is the body of one frame (see
 //! [`crate::wire::frame`]) of at most [`MAX_FRAME`] bytes. It is one bencoded dictionary in
 //! canonical form: the key `type` names its kind, and the other keys are exactly those of that
-//! kind.
+//! kind, and `protocol` ([`PROTOCOL`]).
 //!
 //! An [`AccessRequestMessage`] carries a number that the peer chooses, and its
 //! [`AccessReplyMessage`] repeats the number. A request that needs a login carries its token. A
@@ -28,7 +28,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use super::control::{MAX_FRAME, MAX_PAGE};
+pub use super::control::{MAX_FRAME, MAX_PAGE, SAME_VERSION};
 pub use announce::{
     AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, SwarmAnnounce,
 };
@@ -44,4 +44,4 @@ pub use fields::{
 pub use port_check::{PortCheck, PortState};
 pub use refused::AccessRefusal;
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
-pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME};
+pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME, PROTOCOL};

@@ -6,6 +6,7 @@ use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry,
 use super::fields::{self, SeenDecisions, ShortText, Token};
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
+use super::request::PROTOCOL;
 use crate::bencode::Item;
 use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_line};
@@ -94,6 +95,23 @@ pub struct ListPage<T> {
 impl AccessReplyMessage {
     /// Encodes the message as the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
+        let mut entries = self.entries();
+        entries.push(("protocol", PROTOCOL.into()));
+        Item::dictionary(entries).encode()
+    }
+
+    /// Encodes a refusal for a peer that speaks version `theirs` of the protocol. A peer of the
+    /// first version knows no key `protocol`, and shows the person the message of the refusal.
+    /// Later ones read the version first.
+    pub fn encode_for(&self, theirs: u32) -> Vec<u8> {
+        match theirs {
+            1 => Item::dictionary(self.entries()).encode(),
+            _ => self.encode(),
+        }
+    }
+
+    /// All entries except the version of the protocol.
+    fn entries(&self) -> Vec<(&'static str, Item<'_>)> {
         let mut entries = vec![("id", Item::from(self.id)), ("type", self.kind().into())];
         let renewed = self.renewed.as_ref();
         entries.extend(renewed.map(|token| ("renewed", Item::from(token.as_bytes()))));
@@ -130,7 +148,7 @@ impl AccessReplyMessage {
                 put_page(page, &mut entries);
             }
         }
-        Item::dictionary(entries).encode()
+        entries
     }
 
     /// Reads the body of a frame from a tracker.
@@ -140,6 +158,7 @@ impl AccessReplyMessage {
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = control::parse(body)?;
         let mut fields = MessageFields::new(&value)?;
+        fields.check_protocol(PROTOCOL)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let renewed = fields.optional("renewed", fields::read_token)?;
         let only_here = fields.optional("copies", |value, _| match value.integer() {

@@ -14,6 +14,11 @@ use std::num::NonZeroU16;
 /// small one first.
 pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 
+/// The version of the requests, the replies and their meaning. Every message carries it. A peer and
+/// a tracker of different versions refuse each other. Messages of any version are bencoded
+/// dictionaries; from version 2 on they have the key `protocol`.
+pub const PROTOCOL: u32 = 2;
+
 /// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRequestMessage {
@@ -216,6 +221,7 @@ impl AccessRequestMessage {
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![
             ("id", Item::from(self.id)),
+            ("protocol", PROTOCOL.into()),
             ("type", self.ask.kind().into()),
         ];
         if let Some(token) = &self.token {
@@ -290,6 +296,7 @@ impl AccessRequestMessage {
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
         let value = control::parse(body)?;
         let mut fields = MessageFields::new(&value)?;
+        fields.check_protocol(PROTOCOL)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", fields::read_token)?;
         let ask = match AccessRequest::read_account(kind, &mut fields)? {

@@ -5,6 +5,9 @@ use super::parts::PartError;
 use crate::bencode;
 use crate::torrent::NameError;
 
+/// What to do about two versions of the protocol.
+pub const SAME_VERSION: &str = "install the same version of pieceful on both machines";
+
 /// Why bytes are not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
@@ -17,6 +20,16 @@ pub enum ControlError {
     /// A kind of message that does not exist, or that this side never receives.
     #[error("unknown kind of control message: {0:?}")]
     UnknownType(String),
+    /// A message of another version of the protocol.
+    #[error(
+        "it speaks version {theirs} of the protocol, and this program version {ours}; {SAME_VERSION}"
+    )]
+    OtherProtocol {
+        /// The version of the sender.
+        theirs: u32,
+        /// The version of this program.
+        ours: u32,
+    },
     /// A required key is missing.
     #[error("the control message lacks the key \"{0}\"")]
     Missing(&'static str),

@@ -122,6 +122,22 @@ impl<'a> MessageFields<'a> {
         value.map(|value| read(value, key)).transpose()
     }
 
+    /// Reads the key `protocol`, which must have the value `ours`. The version of a message comes
+    /// before its other entries, which another version may not have. The first version had no such
+    /// key.
+    pub(crate) fn check_protocol(&mut self, ours: u32) -> Result<(), ControlError> {
+        let theirs = self.optional("protocol", |value, key| {
+            let theirs = value
+                .integer()
+                .and_then(|theirs| u32::try_from(theirs).ok());
+            theirs.ok_or(ControlError::WrongValue(key))
+        })?;
+        match theirs.unwrap_or(1) {
+            theirs if theirs == ours => Ok(()),
+            theirs => Err(ControlError::OtherProtocol { theirs, ours }),
+        }
+    }
+
     /// A value that `read` accepts. `read` also gets the key.
     pub(crate) fn read_by<T>(
         &mut self,

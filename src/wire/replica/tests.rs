@@ -14,13 +14,19 @@ fn messages() -> Vec<(ReplicaMessage, &'static [u8])> {
     vec![
         (
             ReplicaMessage::Hello {
-                protocol: 1,
                 number: TrackerNumber::new(2).unwrap(),
                 origin: [b'o'; 16],
                 versions: encoded(b"le"),
                 serving: true,
             },
             b"d6:numberi2e6:origin16:oooooooooooooooo8:protocoli1e7:servingi1e4:type5:hello8:versions2:lee",
+        ),
+        (
+            ReplicaMessage::OtherHello {
+                protocol: 7,
+                number: TrackerNumber::new(2).unwrap(),
+            },
+            b"d6:numberi2e8:protocoli7e4:type5:helloe",
         ),
         (
             ReplicaMessage::Ping {
@@ -167,7 +173,6 @@ fn the_longest_messages_fit_into_a_frame_and_longer_ones_cannot_be_made() {
     let longest = Encoded::new(vec![0xff; MAX_ENCODED]).unwrap();
     let messages = [
         ReplicaMessage::Hello {
-            protocol: u32::MAX,
             number: TrackerNumber::MAX,
             origin: [0xff; 16],
             versions: longest.clone(),

@@ -8,6 +8,7 @@ use super::*;
 use fastrand::Rng;
 use proptest::prelude::{ProptestConfig, any, proptest};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// A deliberate bug. The test must detect it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,8 +24,9 @@ enum Mutation {
 
 /// A command to a tracker. If it is repeated under the same row ids, even at another tracker, it is
 /// one write.
+#[derive(Clone)]
 pub(crate) struct Command {
-    operation: Box<Operation>,
+    operation: Rc<Operation>,
     /// Whether a peer that receives no reply repeats the command.
     pub(crate) is_repeatable: bool,
 }
@@ -318,24 +320,24 @@ impl World {
         let code = CodeHash([rng.u8(..6); 32]);
         let (name_number, group_name) = (rng.u8(..3), *rng.choice(&GROUPS).unwrap());
         let kind = rng.u8(..24);
-        let operation: Box<Operation> = match kind {
-            0 => Box::new(move |it, (id, _), now| it.create_account(new(id), now)),
-            2 => Box::new(move |it, (id, _), now| {
+        let operation: Rc<Operation> = match kind {
+            0 => Rc::new(move |it, (id, _), now| it.create_account(new(id), now)),
+            2 => Rc::new(move |it, (id, _), now| {
                 it.change_password(actor, password(&format!("{id}")), now)
             }),
-            3 => Box::new(move |it, _, now| it.end_all_logins(actor, now)),
-            4 => Box::new(move |it, (id, _), now| it.log_out(actor, id, now * 2, now)),
-            5 => Box::new(move |it, (id, _), now| it.create_invite(id, code, now * 2, now)),
-            6 => Box::new(move |it, (id, _), now| it.redeem_invite(code, new(id), now)),
-            7 => Box::new(move |it, _, now| {
+            3 => Rc::new(move |it, _, now| it.end_all_logins(actor, now)),
+            4 => Rc::new(move |it, (id, _), now| it.log_out(actor, id, now * 2, now)),
+            5 => Rc::new(move |it, (id, _), now| it.create_invite(id, code, now * 2, now)),
+            6 => Rc::new(move |it, (id, _), now| it.redeem_invite(code, new(id), now)),
+            7 => Rc::new(move |it, _, now| {
                 let name = format!("a{name_number}").parse().unwrap();
                 it.rename_account(actor, name, now)
             }),
-            8 => Box::new(move |it, _, now| {
+            8 => Rc::new(move |it, _, now| {
                 let name = format!("g{name_number}").parse().unwrap();
                 it.rename_group(acting_owner, &group, name, now)
             }),
-            9 => Box::new(move |it, (id, membership), now| {
+            9 => Rc::new(move |it, (id, membership), now| {
                 let new = NewGroup {
                     id,
                     membership,
@@ -344,17 +346,17 @@ impl World {
                 };
                 it.create_group(actor, new, now)
             }),
-            10..=13 => Box::new(move |it, (id, _), now| {
+            10..=13 => Rc::new(move |it, (id, _), now| {
                 // The label may mean another group at another tracker.
                 let RowId(group_id) = it.group_id(&group)?;
                 let id = u128::from_be_bytes(id.0) ^ u128::from_be_bytes(group_id);
                 it.request_membership(actor, &group, RowId(id.to_be_bytes()), now)
             }),
-            14..=17 => Box::new(move |it, _, now| it.accept(acting_owner, &group, &requester, now)),
-            18 => Box::new(move |it, _, now| it.reject(acting_owner, &group, &requester, now)),
-            19 => Box::new(move |it, _, now| it.leave(actor, &group, IfLastMember::EndGroup, now)),
-            20 => Box::new(move |it, _, now| it.leave(actor, &group, IfLastMember::Refuse, now)),
-            _ => Box::new(move |it, _, now| it.remove_member(acting_owner, &group, &member, now)),
+            14..=17 => Rc::new(move |it, _, now| it.accept(acting_owner, &group, &requester, now)),
+            18 => Rc::new(move |it, _, now| it.reject(acting_owner, &group, &requester, now)),
+            19 => Rc::new(move |it, _, now| it.leave(actor, &group, IfLastMember::EndGroup, now)),
+            20 => Rc::new(move |it, _, now| it.leave(actor, &group, IfLastMember::Refuse, now)),
+            _ => Rc::new(move |it, _, now| it.remove_member(acting_owner, &group, &member, now)),
         };
         Command {
             operation,
@@ -455,6 +457,7 @@ impl World {
         if loaded.dump() != tracker.registry.dump() {
             return Err("a restart changed the registry".to_owned());
         }
+        check_former_members(&tracker.registry)?;
         tracker.registry = loaded;
         Ok(())
     }
@@ -494,6 +497,7 @@ impl World {
         }
         self.ends.iter().try_for_each(|end| check_end(first, end))?;
         self.created.check_unique(first)?;
+        check_former_members(first)?;
         check_name_holders(first)
     }
 }
@@ -580,6 +584,41 @@ pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     for (name, (_, id)) in earliest {
         if registry.account_id(&Label::from(name)) != Ok(id) {
             return Err(format!("{name} is not held by the earliest claim"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the former members of all groups, at each time from which on they may be requested,
+/// against the rows.
+pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
+    let mut ended: BTreeMap<(RowId, RowId), (bool, u64)> = BTreeMap::new();
+    for row in registry.rows() {
+        if let Row::Membership(row) = row {
+            let (was_accepted, last_end) = ended.entry((row.group, row.account)).or_default();
+            *was_accepted |= row.accepted.is_some();
+            let end = row.ended.as_ref().map(|end| end.version.stamp.wall());
+            *last_end = (*last_end).max(end.unwrap_or_default());
+        }
+    }
+    ended.retain(|(group, account), (was_accepted, last_end)| {
+        let is_member = registry.role(*group, *account) >= GroupRole::Member;
+        *was_accepted && *last_end > 0 && !is_member
+    });
+    for ((group, _), (_, since)) in &ended {
+        let former = ended.iter().filter(|((other, _), _)| other == group);
+        let former = former.filter(|(_, (_, end))| end >= since);
+        let expected: BTreeSet<_> = former
+            .filter_map(|((_, account), _)| registry.account_label(*account))
+            .map(|label| label.to_string())
+            .collect();
+        let since = Duration::from_millis(*since);
+        let found = registry.former_members_since(*group, since, usize::MAX);
+        let found: BTreeSet<_> = found.iter().map(ToString::to_string).collect();
+        if found != expected {
+            return Err(format!(
+                "former members of {group}: {found:?}, not {expected:?}"
+            ));
         }
     }
     Ok(())

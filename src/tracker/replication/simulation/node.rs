@@ -70,8 +70,12 @@ pub(super) struct Node {
     pub(super) connections: BTreeMap<ReplicaConnectionId, usize>,
     /// Error of its wall clock in milliseconds.
     pub(super) skew: i64,
-    /// It is stalled until this time.
+    /// It gets no processor until this time.
     pub(super) stalled_until: u64,
+    /// Time of its last event, and its wall clock then.
+    pub(super) last_event: (u64, i64),
+    /// Milliseconds that its clocks count less than the true ones. Only mutations change it.
+    pub(super) uncounted: i64,
     /// Whether it was last started from a backup.
     pub(super) restored: bool,
     pub(super) requests: BTreeMap<Sequence, Request>,
@@ -88,6 +92,8 @@ impl Node {
             connections: BTreeMap::new(),
             skew: 0,
             stalled_until: 0,
+            last_event: (0, 0),
+            uncounted: 0,
             restored: false,
             requests: BTreeMap::new(),
         }
@@ -138,6 +144,7 @@ impl Node {
         }
         self.replica = None;
         self.generation += 1;
+        self.uncounted = 0;
         self.connections.clear();
         self.requests.clear();
     }

@@ -1,10 +1,11 @@
 //! The oracle: what trackers promised to clients, and whether they kept it.
 
-use super::super::Copies;
+use super::super::{Copies, Replica};
 use super::Failure;
 use super::node::{Disk, Node, named_by};
 use crate::tracker::registry::tests::convergence::{
-    AcknowledgedEnd, CreatedRows, check_end, check_name_holders, is_kept_or_overruled,
+    AcknowledgedEnd, CreatedRows, check_end, check_former_members, check_name_holders,
+    is_kept_or_overruled,
 };
 use crate::tracker::registry::{Change, Registry, Row, Version};
 
@@ -65,7 +66,10 @@ impl Counts {
             "older copy refused",
             "older copy serves",
             "one-way partition",
+            "pause without a restart",
+            "request waited for a paused tracker",
             "stall",
+            "starved by turns",
             "stop",
             "write refused while not serving",
         ];
@@ -169,6 +173,13 @@ impl Oracle {
         }
     }
 
+    /// Whether a tracker with the state `replica` lacks a write that was acknowledged.
+    pub(super) fn lacks_an_acknowledged_write(&self, replica: &Replica) -> bool {
+        let versions = replica.registry().version_vector();
+        let lacks = |version: Version| versions.of(version.stamp.origin()) < version.sequence;
+        self.acknowledged.iter().any(|it| lacks(it.request.version))
+    }
+
     /// Checks that all trackers have the same data, and that every promise was kept.
     pub(super) fn check(&self, nodes: &[Node]) -> Result<(), Failure> {
         let fail = |text: String| Err(Failure(text));
@@ -214,6 +225,7 @@ impl Oracle {
             }
         }
         self.made.check_unique(first).map_err(Failure)?;
+        check_former_members(first).map_err(Failure)?;
         check_name_holders(first).map_err(Failure)
     }
 }

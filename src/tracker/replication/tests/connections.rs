@@ -18,12 +18,17 @@ fn a_silent_connection_is_closed_and_later_messages_on_it_are_ignored() {
 #[test]
 fn unlisted_trackers_and_other_versions_are_rejected_and_reported_once() {
     let mut a = TestTracker::new(1, StartData::Alone);
-    let hello = |protocol, of: u32| ReplicaMessage::Hello {
-        protocol,
-        number: number(of),
-        origin: [77; 16],
-        versions: crate::wire::replica::Encoded::new(b"le".to_vec()).unwrap(),
-        serving: true,
+    let hello = |protocol, of: u32| match protocol {
+        PROTOCOL => ReplicaMessage::Hello {
+            number: number(of),
+            origin: [77; 16],
+            versions: crate::wire::replica::Encoded::new(b"le".to_vec()).unwrap(),
+            serving: true,
+        },
+        protocol => ReplicaMessage::OtherHello {
+            protocol,
+            number: number(of),
+        },
     };
     for (connection, (protocol, of)) in [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)].iter().enumerate()
     {

@@ -181,6 +181,59 @@ fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
     );
 }
 
+/// Lets time pass in which the tracker gets no processor.
+fn starve(tracker: &mut TestTracker, passed: Duration) {
+    tracker.now.elapsed += passed;
+    tracker.now.wall += passed;
+}
+
+#[test]
+fn a_tracker_goes_on_serving_after_a_pause_in_which_no_other_tracker_gave_up_on_it() {
+    let (mut a, mut b) = pair();
+    a.create_account("olga").unwrap();
+    exchange_messages(&mut a, &mut b);
+    a.create_account("ada").unwrap();
+    b.create_account("nik").unwrap();
+    let late = std::mem::take(&mut b.sent);
+    let passed = STALL_LIMIT - Duration::from_millis(1);
+    for _ in 0..3 {
+        starve(&mut a, passed);
+        assert_eq!(a.replica.stalled_for(a.now), None);
+        a.tick();
+    }
+    assert!(a.serves() && a.closed.is_empty());
+    assert_eq!(a.reports.last(), Some(&Report::Paused { passed }));
+    assert_eq!(
+        a.acknowledged,
+        [(1, Copies::Two)],
+        "the answer to the second push may wait in the connection"
+    );
+    for (connection, message) in late {
+        a.receive(connection, message);
+    }
+    exchange_messages(&mut a, &mut b);
+    assert_eq!(a.acknowledged, [(1, Copies::Two), (2, Copies::Two)]);
+    assert_eq!(a.replica.registry().rows().count(), 3);
+    // Time limits still end: they count the time in which it runs.
+    a.advance(IDLE_TIMEOUT);
+    assert_eq!(a.closed, [ReplicaConnectionId(1)]);
+}
+
+#[test]
+fn a_tracker_starts_again_if_another_one_gave_up_its_connection_during_a_short_pause() {
+    let (mut a, _) = pair();
+    a.close(1);
+    assert!(a.serves(), "a connection is lost without a pause");
+    let (mut a, _) = pair();
+    starve(&mut a, STALL_LIMIT / 2);
+    a.tick();
+    assert!(a.serves());
+    a.close(1);
+    assert!(!a.serves());
+    a.advance(START_WAIT);
+    assert!(a.serves());
+}
+
 #[test]
 fn pending_writes_are_abandoned_when_a_tracker_halts() {
     let (mut a, mut b) = pair();
@@ -229,7 +282,6 @@ fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
     let effects = a.replica.set_listed([1, 2, 3].map(number), a.now);
     a.perform(effects);
     let hello = ReplicaMessage::Hello {
-        protocol: PROTOCOL,
         number: number(3),
         origin: b.replica.registry().origin().0,
         versions: Encoded::new(VersionVector::new().encode()).unwrap(),

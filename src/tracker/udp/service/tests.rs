@@ -167,7 +167,7 @@ fn a_bad_request_with_a_valid_connection_id_is_answered_with_an_error() {
 fn an_answer_contains_as_many_peers_as_fit_into_a_datagram() {
     let udp = udp(AnnouncePolicy::Open);
     for peer in 0..=255 {
-        let from = format!("2001:db8::{peer:x}");
+        let from = format!("2001:db8:{peer:x}::1");
         send_announce(&udp, &from, peer, 5);
     }
     let connection = connect(&udp, "::1");

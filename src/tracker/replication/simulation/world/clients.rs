@@ -49,6 +49,10 @@ impl World {
             if command.run(registry, ids, receipt, wall).is_err() {
                 continue;
             }
+            if self.nodes[at].stalled_until > self.now {
+                self.leave_request(at, command, ids, receipt);
+                return Ok(());
+            }
             let first = self.command(at, &command, ids, receipt, |request| request)?;
             let is_lost = command.is_repeatable && self.rng.u8(..4) == 0;
             if let Some((write, first)) = first.filter(|_| is_lost) {
@@ -60,7 +64,7 @@ impl World {
                     command,
                     ids,
                     receipt,
-                    first,
+                    first: Some(first),
                 });
                 if self.rng.bool() {
                     self.crash(at);
@@ -91,9 +95,9 @@ impl World {
             true => "repeated and done before",
             false => "repeated and done anew",
         });
-        let expected = |request: Request| match is_done {
-            true => request.confirming(first),
-            false => request,
+        let expected = |request: Request| match first.filter(|_| is_done) {
+            Some(first) => request.confirming(first),
+            None => request,
         };
         self.command(at, &command, ids, receipt, expected).map(drop)
     }
@@ -129,13 +133,25 @@ impl World {
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
         expected: impl FnOnce(Request) -> Request,
     ) -> Result<Option<(Sequence, Request)>, Failure> {
+        if self.nodes[at].stalled_until > self.now {
+            return Ok(None);
+        }
+        let before = self.before_event(at);
+        let written = self.write_now(at, receipt, operation, expected)?;
+        self.after_event(at, before)?;
+        Ok(written)
+    }
+
+    fn write_now(
+        &mut self,
+        at: usize,
+        receipt: Option<RowId>,
+        operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
+        expected: impl FnOnce(Request) -> Request,
+    ) -> Result<Option<(Sequence, Request)>, Failure> {
         let now = self.clock_of(at);
         let node = &mut self.nodes[at];
-        let Some(replica) = node
-            .replica
-            .as_mut()
-            .filter(|_| node.stalled_until <= self.now)
-        else {
+        let Some(replica) = node.replica.as_mut() else {
             return Ok(None);
         };
         let registry: &Registry = Replica::registry(replica);

@@ -25,6 +25,7 @@ impl World {
             _ => self.origin(),
         };
         self.nodes[at].start(at, count, batch, spare, now)?;
+        self.nodes[at].last_event = (self.now, self.wall + self.nodes[at].skew);
         let generation = self.nodes[at].generation;
         let first = self.now + self.rng.u64(1..TICK_MILLIS);
         self.schedule(first, at, generation, Event::Tick);

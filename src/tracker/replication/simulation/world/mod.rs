@@ -3,6 +3,7 @@
 mod clients;
 mod disasters;
 mod network;
+mod starvation;
 
 use super::super::{
     EXPIRED_ROW_GRACE, Effect, HaltReason, IDLE_TIMEOUT, Moment, ReplicaConnectionId, Report,
@@ -28,6 +29,12 @@ const SETTLE_MILLIS: u64 = 60_000;
 
 /// An event for one generation of a tracker.
 enum Event {
+    /// A request that waited for a starved tracker.
+    Request {
+        command: Command,
+        ids: (RowId, RowId),
+        receipt: RowId,
+    },
     Message(ReplicaConnectionId, ReplicaMessage),
     Disconnected(ReplicaConnectionId),
     Disk,
@@ -39,7 +46,8 @@ struct Unanswered {
     command: Command,
     ids: (RowId, RowId),
     receipt: RowId,
-    first: Request,
+    /// The promise of the write, if it was made.
+    first: Option<Request>,
 }
 
 pub(crate) struct World {
@@ -142,10 +150,10 @@ impl World {
                 }
                 11..=12 => self.cut_connection(at),
                 13 => {
-                    self.nodes[at].stalled_until = self.now + self.rng.u64(..7_000);
-                    self.oracle.counts.note("stop");
-                    self.log_step(|| format!("{at} stalls"));
+                    let millis = self.rng.u64(..7_000);
+                    self.starve(at, millis);
                 }
+                25 => self.starve_by_turns()?,
                 14 if self.rng.u8(..6) == 0 => {
                     self.wall += 30 * HOUR_MILLIS;
                     self.days += 1;
@@ -309,12 +317,28 @@ impl World {
             self.schedule(then, to, generation, event);
             return Ok(());
         }
+        // A tracker may restart when a connection that it lost was given up during a pause.
+        let may_restart = matches!(event, Event::Disconnected(_));
+        let before = self.before_event(to).filter(|_| !may_restart);
+        self.perform_event(to, event)?;
+        self.after_event(to, before)
+    }
+
+    fn perform_event(&mut self, to: usize, event: Event) -> Result<(), Failure> {
         let now = self.clock_of(to);
         let node = &mut self.nodes[to];
         let Some(replica) = &mut node.replica else {
             return Ok(());
         };
         let effects = match event {
+            Event::Request {
+                command,
+                ids,
+                receipt,
+            } => {
+                let made = self.command(to, &command, ids, receipt, |request| request);
+                return made.map(drop);
+            }
             Event::Message(connection, message) => {
                 if self.trace {
                     eprintln!("{:>7} {to} <- {} {message:?}", self.now, connection.0);
@@ -346,6 +370,7 @@ impl World {
             }
             Event::Tick => {
                 let effects = replica.tick(now);
+                let generation = node.generation;
                 self.schedule(self.now + TICK_MILLIS, to, generation, Event::Tick);
                 effects
             }
@@ -450,9 +475,13 @@ impl World {
 
     /// The time by the clock of a tracker.
     fn clock_of(&self, at: usize) -> Moment {
-        let wall = self.wall + self.nodes[at].skew;
+        let Node {
+            skew, uncounted, ..
+        } = &self.nodes[at];
+        let wall = self.wall + skew - uncounted;
+        let elapsed = i64::try_from(self.now).unwrap() - uncounted;
         Moment {
-            elapsed: Duration::from_millis(self.now),
+            elapsed: Duration::from_millis(u64::try_from(elapsed).unwrap()),
             wall: Duration::from_millis(u64::try_from(wall).unwrap()),
         }
     }

@@ -121,11 +121,13 @@ impl World {
                     self.nodes[at].connections.insert(connection, other);
                 }
                 for at in [from, to] {
+                    let before = self.before_event(at);
                     let now = self.clock_of(at);
                     if let Some(replica) = &mut self.nodes[at].replica {
                         let effects = replica.on_connected(connection, now);
                         self.perform(at, effects)?;
                     }
+                    self.after_event(at, before)?;
                 }
             }
         }

@@ -1,0 +1,68 @@
+//! The time that this tracker has run, and the pauses in which it got no processor.
+//!
+//! All time limits of replication count the time that this tracker has run. So after a pause, it
+//! first reads what other trackers have sent meanwhile, and does not take them for silent.
+
+use super::{Moment, PING_INTERVAL};
+use std::time::Duration;
+
+/// Time between two events after which this tracker counts as paused. It is ten ticks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long after a pause a lost connection counts as given up during the pause.
+const AFTERMATH: Duration = PING_INTERVAL;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunningClock {
+    /// Time of the last event, by the clocks of the caller.
+    last: Moment,
+    /// Length of all pauses together.
+    paused: Duration,
+    /// The last pause: its length, and the running time at its end.
+    last_pause: Option<(Duration, Duration)>,
+}
+
+impl RunningClock {
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            last: now,
+            paused: Duration::ZERO,
+            last_pause: None,
+        }
+    }
+
+    /// Time since the last event, by the clock that shows more. A machine that slept may show it by
+    /// one of them only.
+    pub(super) fn away(&self, now: Moment) -> Duration {
+        let elapsed = now.elapsed.saturating_sub(self.last.elapsed);
+        elapsed.max(now.wall.saturating_sub(self.last.wall))
+    }
+
+    /// Notes an event. Returns its running time, and the length of the pause before it, if there
+    /// was one.
+    pub(super) fn note(&mut self, now: Moment) -> (Moment, Option<Duration>) {
+        let away = self.away(now);
+        let elapsed = now.elapsed.saturating_sub(self.last.elapsed);
+        if elapsed > PAUSE {
+            self.paused += elapsed;
+        }
+        self.last = now;
+        let running = self.running(now);
+        if away <= PAUSE {
+            return (running, None);
+        }
+        self.last_pause = Some((away, running.elapsed));
+        (running, Some(away))
+    }
+
+    /// The running time at `now`.
+    pub(super) fn running(&self, now: Moment) -> Moment {
+        let elapsed = now.elapsed.saturating_sub(self.paused);
+        Moment { elapsed, ..now }
+    }
+
+    /// The length of the last pause, if it has just ended. `running` is the running time.
+    pub(super) fn pause_just_ended(&self, running: Moment) -> Option<Duration> {
+        let (length, end) = self.last_pause?;
+        (running.elapsed < end + AFTERMATH).then_some(length)
+    }
+}

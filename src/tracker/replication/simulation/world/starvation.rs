@@ -1,0 +1,151 @@
+//! Trackers that get no processor for a while, the requests that wait for them, and what they must
+//! do afterwards.
+
+use super::super::super::{STALL_LIMIT, Serving};
+use super::super::{Failure, Mutation};
+use super::{Event, Unanswered, World};
+use crate::tracker::registry::RowId;
+use crate::tracker::registry::tests::convergence::Command;
+
+/// Milliseconds after which a client repeats its request at another tracker.
+const CLIENT_MILLIS: u64 = 4_000;
+/// Milliseconds without an event that a tracker counts as a pause.
+const PAUSE_MILLIS: u64 = 1_000;
+
+/// A tracker before an event.
+pub(super) struct BeforeEvent {
+    /// Milliseconds since its last event.
+    away: u64,
+    /// Whether its wall clock jumped meanwhile.
+    is_clock_wrong: bool,
+    was_serving: bool,
+}
+
+impl World {
+    /// A tracker gets no processor for some time.
+    pub(super) fn starve(&mut self, at: usize, millis: u64) {
+        let node = &mut self.nodes[at];
+        if node.replica.is_some() && node.stalled_until <= self.now {
+            node.stalled_until = self.now + millis;
+            self.oracle.counts.note("stop");
+            self.log_step(|| format!("{at} gets no processor for {millis} ms"));
+        }
+    }
+
+    /// All trackers get no processor by turns, and clients make requests meanwhile.
+    pub(super) fn starve_by_turns(&mut self) -> Result<(), Failure> {
+        self.oracle.counts.note("starved by turns");
+        for _ in 0..self.rng.u8(1..4) {
+            for at in 0..self.nodes.len() {
+                let millis = match self.rng.u8(..4) {
+                    0 => self.rng.u64(500..30_000),
+                    _ => self.rng.u64(500..4_000),
+                };
+                self.starve(at, millis);
+                for _ in 0..self.rng.u8(1..4) {
+                    let at = self.rng.usize(..self.nodes.len());
+                    self.request_operation(at)?;
+                    let pause = self.rng.u64(..millis);
+                    self.pass(pause)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A client sends a request to a starved tracker. If it gets no answer in time, it closes the
+    /// connection and repeats the request elsewhere. The starved tracker then finds the connection
+    /// closed, unless the network loses that too.
+    pub(super) fn leave_request(
+        &mut self,
+        at: usize,
+        command: Command,
+        ids: (RowId, RowId),
+        receipt: RowId,
+    ) {
+        self.oracle
+            .counts
+            .note("request waited for a paused tracker");
+        let (now, generation) = (self.now, self.nodes[at].generation);
+        let gives_up = self.nodes[at].stalled_until - now >= CLIENT_MILLIS;
+        if gives_up && command.is_repeatable {
+            self.unanswered.push(Unanswered {
+                command: command.clone(),
+                ids,
+                receipt,
+                first: None,
+            });
+        }
+        if !gives_up || self.rng.u8(..4) == 0 {
+            let request = Event::Request {
+                command,
+                ids,
+                receipt,
+            };
+            self.schedule(now, at, generation, request);
+        }
+    }
+
+    /// A tracker is about to handle an event. `None` if it is down.
+    pub(super) fn before_event(&mut self, at: usize) -> Option<BeforeEvent> {
+        let node = &mut self.nodes[at];
+        let was_serving = node.replica.as_ref()?.serving() == Serving::Yes;
+        let wall = self.wall + node.skew;
+        let (last, last_wall) = std::mem::replace(&mut node.last_event, (self.now, wall));
+        let away = self.now - last;
+        let counted = i64::try_from(away).unwrap();
+        if away > PAUSE_MILLIS {
+            match self.mutation {
+                Mutation::NeverRestart => node.uncounted += counted,
+                Mutation::AlwaysRestart => node.uncounted -= stall_millis(),
+                _ => {}
+            }
+        }
+        Some(BeforeEvent {
+            away,
+            is_clock_wrong: wall - last_wall != counted,
+            was_serving,
+        })
+    }
+
+    /// A tracker has handled an event. After a pause in which others may have gone on without it,
+    /// it does not serve before it knows what they have acknowledged. After a shorter one it goes
+    /// on serving.
+    pub(super) fn after_event(
+        &mut self,
+        at: usize,
+        before: Option<BeforeEvent>,
+    ) -> Result<(), Failure> {
+        let (Some(before), Some(replica)) = (before, &self.nodes[at].replica) else {
+            return Ok(());
+        };
+        let BeforeEvent {
+            away,
+            is_clock_wrong,
+            was_serving,
+        } = before;
+        if away <= PAUSE_MILLIS || !was_serving {
+            return Ok(());
+        }
+        let is_serving = replica.serving() == Serving::Yes;
+        let is_long = i64::try_from(away).unwrap() >= stall_millis();
+        if is_long && is_serving && self.oracle.lacks_an_acknowledged_write(replica) {
+            return Err(Failure(format!(
+                "tracker {at} serves old data after {away} ms without a processor"
+            )));
+        }
+        if !is_long && !is_serving && !is_clock_wrong {
+            return Err(Failure(format!(
+                "tracker {at} leaves service after {away} ms without a processor"
+            )));
+        }
+        if is_serving {
+            self.oracle.counts.note("pause without a restart");
+        }
+        Ok(())
+    }
+}
+
+fn stall_millis() -> i64 {
+    i64::try_from(STALL_LIMIT.as_millis()).unwrap()
+}

@@ -1,0 +1,223 @@
+//! Which peers of a swarm an answer contains.
+
+use super::super::announcing::PeerAnnounce;
+use super::lists::{Slot, Wanted};
+use super::{AnswerSize, Swarm};
+use crate::base::AddressPrefix;
+use crate::wire::SwarmPeer;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One of this number of peers in an answer is chosen at random, so that new peers are listed too.
+const RANDOM_SHARE: usize = 4;
+/// Number of candidates that are looked at, at most, to fill an answer with peers of addresses that
+/// are not in it yet.
+const MAX_LOOKED_AT: usize = 2_000;
+
+impl Swarm {
+    /// Passes up to `size.peers` other peers to `chosen`. A seed gets only leeches. First come the
+    /// peers that recently uploaded the most, up to three quarters of the answer. The rest is chosen
+    /// at random with about equal chances: the list is cut into as many strata as peers are wanted,
+    /// and one peer is drawn from each.
+    ///
+    /// An address has a few places at most. If others wait, the address of the asking peer has half
+    /// of the places at most.
+    pub(in crate::tracker) fn choose(
+        &self,
+        asking: &PeerAnnounce,
+        size: AnswerSize,
+        now: Duration,
+        chosen: impl FnMut(SwarmPeer),
+    ) {
+        let wanted = Wanted {
+            over_v4: asking.address.is_ipv4(),
+            own_family_only: asking.own_family_only,
+            leeches_only: asking.is_seed,
+        };
+        let mut answer = Answer {
+            swarm: self,
+            wanted,
+            asking: asking.address,
+            own: self.index.find(asking.id_hash, &self.lists),
+            now,
+            size,
+            places: self.places_of(asking, size),
+            left: size.peers,
+            chosen,
+        };
+        let ranked = size.peers - size.peers.div_ceil(RANDOM_SHARE);
+        let mut taken = Vec::new();
+        for slot in self.best(asking.is_seed) {
+            if taken.len() == ranked {
+                break;
+            }
+            if answer.take(slot) {
+                taken.push(slot.number());
+            }
+        }
+        taken.sort_unstable();
+        answer.draw(&mut taken);
+        answer.fill(&taken);
+    }
+
+    /// The places of each address in an answer, if the swarm has so many peers of one address that
+    /// they must be counted.
+    fn places_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<Places> {
+        let crowded = if self.addresses.is_used() {
+            self.addresses.is_crowded()
+        } else {
+            self.lists.len() > size.of_one_address
+        };
+        let own = AddressPrefix::of(asking.address.ip());
+        let others = || self.len() > self.count_of(own);
+        (crowded && others()).then(|| Places {
+            own,
+            own_places: size.peers / 2,
+            waiting: Vec::new(),
+            others: Vec::new(),
+        })
+    }
+}
+
+/// An answer that is being made.
+struct Answer<'a, C> {
+    swarm: &'a Swarm,
+    wanted: Wanted,
+    asking: SocketAddr,
+    /// Slot of the asking peer.
+    own: Option<Slot>,
+    now: Duration,
+    size: AnswerSize,
+    places: Option<Places>,
+    /// Number of peers that may still be chosen.
+    left: usize,
+    chosen: C,
+}
+
+/// The places of addresses in one answer.
+struct Places {
+    own: AddressPrefix,
+    /// Places left for the address of the asking peer, while peers of others may come.
+    own_places: usize,
+    /// Peers of that address that have no place yet.
+    waiting: Vec<(Slot, SocketAddr)>,
+    /// Number of peers of each other address.
+    others: Vec<(u64, usize)>,
+}
+
+impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
+    /// Draws a peer from each stratum that is not in the answer yet. `taken` has the numbers of the
+    /// slots in the answer, sorted.
+    fn draw(&mut self, taken: &mut Vec<u32>) {
+        let candidates = self.swarm.lists.candidates(self.wanted);
+        // One more than wanted, because a drawn peer may be the announcing one.
+        let strata = candidates.len().min(self.size.peers + 1);
+        if strata == 0 || self.left == 0 {
+            return;
+        }
+        let ranked = taken.len();
+        let mut random = fastrand::Rng::new();
+        // The length of a stratum, with 32 bits behind the point.
+        let length = ((candidates.len() as u64) << 32) / strata as u64;
+        let start_of = |stratum: usize| ((stratum as u64 * length) >> 32) as usize;
+        let first = random.usize(..strata);
+        for stratum in (first..strata).chain(0..first) {
+            if self.left == 0 {
+                break;
+            }
+            let end = if stratum + 1 == strata {
+                candidates.len()
+            } else {
+                start_of(stratum + 1)
+            };
+            let Some(slot) = candidates.slot(random.usize(start_of(stratum)..end)) else {
+                continue;
+            };
+            let ranked = taken.get(..ranked).unwrap_or_default();
+            if ranked.binary_search(&slot.number()).is_err()
+                && self.take(slot)
+                && self.places.is_some()
+            {
+                taken.push(slot.number());
+            }
+        }
+        if self.places.is_some() {
+            taken.sort_unstable();
+        }
+    }
+
+    /// Fills the rest of an answer in which some address had no place left: with peers of other
+    /// addresses, then with waiting ones.
+    fn fill(&mut self, taken: &[u32]) {
+        if self.left == 0 || self.places.is_none() {
+            return;
+        }
+        let candidates = self.swarm.lists.candidates(self.wanted);
+        let total = candidates.len();
+        if total > self.size.peers + 1 {
+            let first = fastrand::usize(..total);
+            let numbers = (first..total).chain(0..first).take(MAX_LOOKED_AT);
+            for slot in numbers.filter_map(|number| candidates.slot(number)) {
+                if self.left == 0 {
+                    return;
+                }
+                if taken.binary_search(&slot.number()).is_err() {
+                    self.take(slot);
+                }
+            }
+        }
+        let waiting = self.places.take().map_or(Vec::new(), |it| it.waiting);
+        for (slot, address) in waiting.into_iter().take(self.left) {
+            self.push(slot, address);
+        }
+    }
+
+    /// Adds a peer to the answer unless it is the asking one, has no live address of a wanted
+    /// family, or its address has no place left.
+    fn take(&mut self, slot: Slot) -> bool {
+        let address = self.swarm.lists.address(slot, self.wanted, self.now);
+        let own = self.own;
+        let Some(address) = address.filter(|it| *it != self.asking && own != Some(slot)) else {
+            return false;
+        };
+        if let Some(places) = &mut self.places
+            && !places.take(slot, address, self.size.of_one_address, self.left)
+        {
+            return false;
+        }
+        self.push(slot, address);
+        true
+    }
+
+    fn push(&mut self, slot: Slot, address: SocketAddr) {
+        let id = self.swarm.lists.whole_id(slot);
+        (self.chosen)(SwarmPeer { address, id });
+        self.left = self.left.saturating_sub(1);
+    }
+}
+
+impl Places {
+    /// Takes a place for a peer if its address has one. At most `waiting` peers of the asking
+    /// peer's address wait.
+    fn take(&mut self, slot: Slot, address: SocketAddr, most: usize, waiting: usize) -> bool {
+        let prefix = AddressPrefix::of(address.ip());
+        if prefix == self.own {
+            if self.own_places == 0 {
+                if self.waiting.len() < waiting && !self.waiting.contains(&(slot, address)) {
+                    self.waiting.push((slot, address));
+                }
+                return false;
+            }
+            self.own_places -= 1;
+            return true;
+        }
+        let number = prefix.number();
+        match self.others.iter_mut().find(|(known, _)| *known == number) {
+            Some((_, count)) if *count >= most => return false,
+            Some((_, count)) => *count += 1,
+            None if most == 0 => return false,
+            None => self.others.push((number, 1)),
+        }
+        true
+    }
+}

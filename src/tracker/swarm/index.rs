@@ -1,0 +1,158 @@
+//! Finds a peer of a swarm by the hash of its id.
+//!
+//! A table with open addressing and linear probing. Each entry has 4 bytes: the peer's slot, and
+//! five bits of its hash, so that few other peers are looked at. A swarm of few peers has no table:
+//! its peers are looked at one by one.
+
+use super::super::announcing::IdHash;
+use super::lists::{Lists, Slot};
+
+/// A swarm of more peers has a table.
+pub(super) const MAX_WITHOUT_TABLE: usize = 32;
+
+/// Bits of an entry that contain the slot.
+const SLOT_BITS: u32 = 27;
+/// No slot has this entry, because no list is that long.
+const EMPTY: u32 = u32::MAX;
+
+/// The table. Invariants: it has no entries or one for each peer, and then at least a twelfth of
+/// them is free. From the position that an entry's hash demands to the entry itself, none is free.
+#[derive(Debug, Default)]
+pub(super) struct IdIndex {
+    entries: Vec<u32>,
+    used: usize,
+}
+
+impl IdIndex {
+    pub(super) fn find(&self, id: IdHash, lists: &Lists) -> Option<Slot> {
+        let is_peer = |slot: &Slot| lists.id(*slot) == Some(id);
+        if self.entries.is_empty() {
+            return lists.slots().find(is_peer);
+        }
+        let at = self.position(id, |slot| is_peer(&slot))?;
+        self.entries.get(at).map(|entry| slot_of(*entry))
+    }
+
+    /// A peer has been added at `slot`.
+    pub(super) fn added(&mut self, id: IdHash, slot: Slot, lists: &Lists) {
+        if self.entries.is_empty() {
+            if lists.len() > MAX_WITHOUT_TABLE {
+                self.rebuild(lists);
+            }
+        } else if (self.used + 1) * 12 > self.entries.len() * 11 {
+            self.rebuild(lists);
+        } else {
+            self.insert(id, slot);
+        }
+    }
+
+    /// A peer has moved from one slot to another.
+    pub(super) fn moved(&mut self, id: IdHash, from: Slot, to: Slot) {
+        let at = self.position(id, |slot| slot == from);
+        if let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) {
+            *entry = entry_of(id, to);
+        }
+    }
+
+    /// The peer at `slot` is about to be removed from `lists`.
+    pub(super) fn remove(&mut self, id: IdHash, slot: Slot, lists: &Lists) {
+        let Some(mut gap) = self.position(id, |known| known == slot) else {
+            return;
+        };
+        self.used -= 1;
+        self.put(gap, EMPTY);
+        let length = self.entries.len();
+        let mut at = gap;
+        loop {
+            at = (at + 1) % length;
+            let entry = self.entries.get(at).copied().unwrap_or(EMPTY);
+            if entry == EMPTY {
+                return;
+            }
+            let Some(id) = lists.id(slot_of(entry)) else {
+                continue;
+            };
+            // An entry fills the gap unless its search begins behind the gap.
+            let distance = |from: usize| (at + length - from) % length;
+            if distance(home(id, length)) >= distance(gap) {
+                self.put(gap, entry);
+                self.put(at, EMPTY);
+                gap = at;
+            }
+        }
+    }
+
+    /// Returns memory that is not needed any more.
+    pub(super) fn shrink(&mut self, lists: &Lists) {
+        if lists.len() <= MAX_WITHOUT_TABLE / 2 {
+            *self = Self::default();
+        } else if !self.entries.is_empty() && lists.len() < self.entries.len() / 2 {
+            self.rebuild(lists);
+        }
+    }
+
+    /// Makes the table anew, with one free entry for each six used ones.
+    fn rebuild(&mut self, lists: &Lists) {
+        // The old table goes first, so that there are never two.
+        self.entries = Vec::new();
+        self.entries = vec![EMPTY; lists.len() * 7 / 6 + 1];
+        self.used = 0;
+        for slot in lists.slots() {
+            if let Some(id) = lists.id(slot) {
+                self.insert(id, slot);
+            }
+        }
+    }
+
+    fn insert(&mut self, id: IdHash, slot: Slot) {
+        let length = self.entries.len();
+        let mut at = home(id, length);
+        while self.entries.get(at).is_some_and(|entry| *entry != EMPTY) {
+            at = (at + 1) % length;
+        }
+        self.put(at, entry_of(id, slot));
+        self.used += 1;
+    }
+
+    /// Position of the entry with this hash whose slot fits.
+    fn position(&self, id: IdHash, fits: impl Fn(Slot) -> bool) -> Option<usize> {
+        let (tag, length) = (tag_of(id), self.entries.len());
+        let start = home(id, length);
+        for at in (start..length).chain(0..start) {
+            let entry = *self.entries.get(at)?;
+            if entry == EMPTY {
+                return None;
+            }
+            if entry & !SLOT_MASK == tag && fits(slot_of(entry)) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    fn put(&mut self, at: usize, entry: u32) {
+        if let Some(place) = self.entries.get_mut(at) {
+            *place = entry;
+        }
+    }
+}
+
+const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
+
+/// Where the search for an id begins, by the high bits of its hash.
+fn home(id: IdHash, length: usize) -> usize {
+    ((u128::from(id.0) * length as u128) >> 64) as usize
+}
+
+/// The low bits of the hash, where the entry has them.
+fn tag_of(id: IdHash) -> u32 {
+    (id.0 as u32) << SLOT_BITS
+}
+
+fn entry_of(id: IdHash, slot: Slot) -> u32 {
+    tag_of(id) | slot.number()
+}
+
+fn slot_of(entry: u32) -> Slot {
+    Slot::from_number(entry & SLOT_MASK)
+}

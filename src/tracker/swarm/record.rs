@@ -1,0 +1,217 @@
+//! What a swarm keeps of a peer, in few bytes: a place of 12 or 24 bytes for each address family,
+//! and 28 bytes for everything else. Places are apart, because answers read nothing else.
+
+use super::super::announcing::IdHash;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// After this time an upload counts for half as much.
+const HALF_LIFE: Duration = Duration::from_secs(600);
+/// Steps of a rank for each doubling of the upload.
+const RANK_STEPS: f64 = 4096.0;
+
+/// Everything of a peer but its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// An [`IdHash`] in two halves, so that a state needs no padding.
+    id: [u32; 2],
+    /// A hash of the peer's `key`.
+    pub(super) key: Option<NonZeroU32>,
+    pub(super) rank: Option<Rank>,
+    /// The totals that the peer reported last.
+    pub(super) uploaded: Total,
+    pub(super) downloaded: Total,
+}
+
+/// Where a peer listens, and how long that is valid. `N` is the length of the IP address in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place<const N: usize> {
+    ip: [u8; N],
+    port: u16,
+    /// How long the peer may be silent after `seen`.
+    lifetime: Lifetime,
+    /// The last announce from here, in seconds since the tracker's start.
+    seen: u32,
+}
+
+/// A place over IPv4.
+pub(super) type Place4 = Place<4>;
+/// A place over IPv6.
+pub(super) type Place6 = Place<16>;
+
+/// A number of seconds up to three days, in 16 bits: from 2^15 on in steps of eight, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lifetime(u16);
+
+/// A number of bytes below 2^48; more is kept as the largest such number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Total([u16; 3]);
+
+/// Rank by recent uploads; higher is better. The weight of all uploads decays equally. So a stored
+/// rank stays right while its peer is silent, and ranks of different times can be compared. It is
+/// the logarithm of the bytes plus the half-lives since the tracker's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank(NonZeroU32);
+
+impl State {
+    pub(super) fn new(id: IdHash) -> Self {
+        Self {
+            id: [id.0 as u32, (id.0 >> 32) as u32],
+            key: None,
+            rank: None,
+            uploaded: Total::of(0),
+            downloaded: Total::of(0),
+        }
+    }
+
+    pub(super) fn id(&self) -> IdHash {
+        let [low, high] = self.id;
+        IdHash(u64::from(low) | u64::from(high) << 32)
+    }
+}
+
+impl<const N: usize> Place<N>
+where
+    IpAddr: From<[u8; N]>,
+{
+    /// A place that is valid from `now` until `until`, rounded up to a second.
+    pub(super) fn new(ip: [u8; N], port: u16, now: Duration, until: Duration) -> Self {
+        let seen = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        let until = until.as_secs() + u64::from(until.subsec_nanos() > 0);
+        let lifetime = until.saturating_sub(seen.into());
+        Self {
+            ip,
+            port,
+            lifetime: Lifetime::of(lifetime),
+            seen,
+        }
+    }
+
+    pub(super) fn ip(&self) -> IpAddr {
+        self.ip.into()
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip(), self.port)
+    }
+
+    pub(super) fn seen(&self) -> Duration {
+        Duration::from_secs(self.seen.into())
+    }
+
+    /// When the place expires.
+    pub(super) fn until(&self) -> Duration {
+        Duration::from_secs(self.until_seconds())
+    }
+
+    pub(super) fn is_live(&self, now: Duration) -> bool {
+        self.until_seconds() > now.as_secs()
+    }
+
+    fn until_seconds(&self) -> u64 {
+        u64::from(self.seen) + self.lifetime.seconds()
+    }
+}
+
+impl Lifetime {
+    /// Lifetimes with this bit are in steps.
+    const LONG: u16 = 1 << 15;
+    const STEP: u64 = 8;
+
+    fn of(seconds: u64) -> Self {
+        let long = || {
+            let steps = seconds.div_ceil(Self::STEP).min((Self::LONG - 1).into());
+            Self::LONG | steps as u16
+        };
+        let short = u16::try_from(seconds).ok().filter(|it| *it < Self::LONG);
+        Self(short.unwrap_or_else(long))
+    }
+
+    fn seconds(self) -> u64 {
+        match self.0 {
+            short if short < Self::LONG => short.into(),
+            long => u64::from(long - Self::LONG) * Self::STEP,
+        }
+    }
+}
+
+impl Total {
+    pub(super) fn of(bytes: u64) -> Self {
+        let bytes = bytes.min((1 << 48) - 1);
+        Self([bytes as u16, (bytes >> 16) as u16, (bytes >> 32) as u16])
+    }
+
+    pub(super) fn bytes(self) -> u64 {
+        let [low, middle, high] = self.0.map(u64::from);
+        low | middle << 16 | high << 32
+    }
+}
+
+impl Rank {
+    /// The rank of `bytes` with full weight at `now`.
+    pub(super) fn of(bytes: f64, now: Duration) -> Self {
+        let steps = (bytes.max(1.0).log2() + half_lives(now)) * RANK_STEPS;
+        Self(NonZeroU32::new(steps as u32).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// The weight at `now` of the uploads, in bytes.
+    pub(super) fn weight(self, now: Duration) -> f64 {
+        (f64::from(self.0.get()) / RANK_STEPS - half_lives(now)).exp2()
+    }
+}
+
+/// What is left of the weight of an upload after `age`.
+pub(super) fn decay(age: Duration) -> f64 {
+    (-half_lives(age)).exp2()
+}
+
+fn half_lives(time: Duration) -> f64 {
+    time.as_secs_f64() / HALF_LIFE.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_takes_forty_bytes_over_ipv4() {
+        assert_eq!(size_of::<State>() + size_of::<Place4>(), 40);
+        assert_eq!(size_of::<State>() + size_of::<Place6>(), 52);
+    }
+
+    #[test]
+    fn small_forms_keep_what_they_are_made_of() {
+        for bytes in [0, 1, 0xffff, 0x1_0000, 0x1234_5678_9abc, (1 << 48) - 1] {
+            assert_eq!(Total::of(bytes).bytes(), bytes);
+        }
+        assert_eq!(Total::of(u64::MAX).bytes(), (1 << 48) - 1);
+        for id in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
+            assert_eq!(State::new(IdHash(id)).id(), IdHash(id));
+        }
+        for (seconds, kept) in [
+            (0, 0),
+            (32_767, 32_767),
+            (32_769, 32_776),
+            (216_000, 216_000),
+        ] {
+            assert_eq!(Lifetime::of(seconds).seconds(), kept);
+        }
+        assert_eq!(Lifetime::of(u64::MAX).seconds(), 262_136);
+        let at = Duration::from_millis(5_700);
+        let place = Place::new([10, 0, 0, 1], 7, at, at + Duration::from_millis(2_500));
+        assert_eq!(place.address(), "10.0.0.1:7".parse().unwrap());
+        assert_eq!(place.until(), Duration::from_secs(9), "never too early");
+        assert!(place.is_live(Duration::from_millis(8_999)));
+        assert!(!place.is_live(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn ranks_of_fifteen_years_can_be_told_apart() {
+        let late = Duration::from_secs(15 * 365 * 86_400);
+        let (less, more) = (Rank::of(1e9, late), Rank::of(1.001e9, late));
+        assert!(less < more);
+        assert!((less.weight(late) / 1e9 - 1.0).abs() < 0.001);
+        assert!(Rank::of(8e6, Duration::ZERO) < Rank::of(1.1e6, HALF_LIFE * 3));
+    }
+}

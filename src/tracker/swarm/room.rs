@@ -1,0 +1,71 @@
+//! Room for newcomers in a full swarm.
+
+use super::Swarm;
+use crate::base::AddressPrefix;
+use std::time::Duration;
+
+/// At most one of this number of an address's peers gives way at a time.
+const SHARE_THAT_GOES: usize = 16;
+/// A search looks at all peers. After one, the next waits for this time for each peer, so that
+/// newcomers do not keep a core busy.
+const PAUSE_PER_PEER: Duration = Duration::from_micros(1);
+/// Smaller swarms need no pause.
+const MIN_PAUSED: usize = 1_000;
+
+impl Swarm {
+    /// Makes room for a peer with this address prefix: of the address with the most peers, those go
+    /// that have been silent for the longest. Calls `gone` with the prefix of each. An address gives
+    /// way only if it still has as many peers as the newcomer's after that. So an address can only
+    /// fill what others do not use. Returns whether there is room now.
+    pub(in crate::tracker) fn make_room(
+        &mut self,
+        newcomer: AddressPrefix,
+        now: Duration,
+        mut gone: impl FnMut(AddressPrefix),
+    ) -> bool {
+        let own = self.count_of(newcomer);
+        if now < self.room_due || self.largest_count() < own + 2 {
+            return false;
+        }
+        if self.len() >= MIN_PAUSED {
+            let peers = u32::try_from(self.len()).unwrap_or(u32::MAX);
+            self.room_due = now + PAUSE_PER_PEER.saturating_mul(peers);
+        }
+        let Some(largest) = self.largest() else {
+            return false;
+        };
+        let mut peers: Vec<_> = self.lists.slots().collect();
+        peers.retain(|slot| self.lists.prefix(*slot) == Some(largest));
+        if peers.len() < own + 2 {
+            return false;
+        }
+        let amount = (peers.len() / SHARE_THAT_GOES).max(1);
+        peers.select_nth_unstable_by_key(amount - 1, |slot| self.lists.seen(*slot));
+        peers.truncate(amount);
+        // From the back: the peer that fills a gap then has no slot of those that follow.
+        peers.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.number()));
+        for slot in peers {
+            if self.remove(slot).is_some() {
+                gone(largest);
+            }
+        }
+        true
+    }
+
+    fn largest_count(&self) -> usize {
+        if self.addresses.is_used() {
+            usize::try_from(self.addresses.largest()).unwrap_or(usize::MAX)
+        } else {
+            self.largest().map_or(0, |largest| self.count_of(largest))
+        }
+    }
+
+    /// The address prefix with the most peers.
+    fn largest(&self) -> Option<AddressPrefix> {
+        let prefixes = self
+            .lists
+            .slots()
+            .filter_map(|slot| self.lists.prefix(slot));
+        prefixes.max_by_key(|prefix| self.count_of(*prefix))
+    }
+}
