@@ -14,7 +14,7 @@ const FRAME: Duration = Duration::from_secs(10);
 /// A connection that was idle for longer is not used again: trackers close it at about that time.
 const REUSE: Duration = Duration::from_secs(20);
 
-/// The shortest time limit of a step when the time for a request ends.
+/// A step may take at least this long, even if the time for its request is over.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How long a tracker may take to answer a write if other trackers are listed.
@@ -77,7 +77,7 @@ impl TimeLimits {
         self.left(self.answer)
     }
 
-    /// How long a step may take from now on whose own limit is `limit`.
+    /// How long a step may take from now on. `limit` is the time limit of the step itself.
     pub(super) fn left(self, limit: Duration) -> Duration {
         let now = Instant::now();
         self.end.map_or(limit, |end| {
