@@ -94,7 +94,7 @@ pub(super) fn move_files(
     parent.sync()
 }
 
-/// Cleans up after [`move_files`] if a crash has interrupted its noted steps: no wanted file is
+/// Cleans up after `move_files` if a crash has interrupted its noted steps: no wanted file is
 /// left under both names, and no empty placeholder has a final name. Returns `false` if the partial
 /// folder is not there: all files were moved, or the disk is not mounted.
 ///
