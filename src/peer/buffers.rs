@@ -105,7 +105,8 @@ impl BufferPool {
         is_reserved
     }
 
-    /// Returns `count` of the blocks that a download has reserved, at most all of them.
+    /// Cancels the reservation of `count` of the `held` blocks of a download, or of all of them if
+    /// these are fewer.
     pub(super) fn release(&self, held: &mut u32, count: u32) {
         let count = count.min(*held);
         if count > 0 {
@@ -193,7 +194,7 @@ impl FreeBuffers {
     }
 }
 
-/// The blocks that one download has reserved. Dropping it returns them.
+/// The blocks that one download has reserved. Dropping it cancels the reservation.
 #[derive(Debug)]
 pub(super) struct Reservation {
     pool: Arc<BufferPool>,
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn holders_share_the_pool_evenly_and_one_run_is_always_possible() {
+    fn two_holders_share_the_pool_evenly_and_one_alone_may_take_all_of_it() {
         for blocks in [BASE_BLOCKS, 16 * BASE_BLOCKS] {
             let pool = pool(blocks);
             let (mut first, mut second) = (0, 0);
@@ -332,7 +333,7 @@ mod tests {
         let mut other = 0;
         assert!(
             pool.reserve(&mut other, 32),
-            "a first run is always possible"
+            "a first run needs only free blocks"
         );
         assert!(!pool.reserve(&mut other, 32));
         in_memory.truncate(100);
@@ -386,16 +387,16 @@ mod tests {
             fewest: 10,
             since: begun,
         };
-        // Takes four buffers and returns them, at this half of an `IDLE_TIME`.
-        let mut turn = |number: u32| {
+        // Takes four buffers and returns them, `halves` times half an `IDLE_TIME` after the start.
+        let mut take_four = |halves: u32| {
             let taken: Vec<_> = iter::repeat_with(|| free.take().unwrap()).take(4).collect();
-            let now = begun + IDLE_TIME * number / 2;
+            let now = begun + IDLE_TIME * halves / 2;
             let freed = taken.into_iter().map(|buffer| free.put(buffer, now).len());
             (freed.sum::<usize>(), free.buffers.len())
         };
-        assert_eq!(turn(1), (0, 10));
-        assert_eq!(turn(2), (6, 4));
-        assert_eq!(turn(4), (0, 4));
-        assert_eq!(turn(6), (0, 4));
+        assert_eq!(take_four(1), (0, 10));
+        assert_eq!(take_four(2), (6, 4));
+        assert_eq!(take_four(4), (0, 4));
+        assert_eq!(take_four(6), (0, 4));
     }
 }

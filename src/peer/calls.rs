@@ -60,8 +60,8 @@ impl Calls {
     /// Aborts calls and joins all threads. The links must be closed already.
     pub(super) fn join(&self) {
         self.sockets.shut();
-        let ended = std::mem::take(&mut *lock(&self.threads));
-        for thread in ended {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
             let _ = thread.join();
         }
     }
@@ -89,7 +89,7 @@ impl Call {
             }
             Ok(connection) => {
                 self.entry.contacts(Contacts::on_answer);
-                self.run_connection(connection);
+                self.run_link_or_fetch(connection);
             }
             Err(error) => {
                 let failure = CallFailure {
@@ -108,7 +108,7 @@ impl Call {
         }
     }
 
-    fn run_connection(&self, connection: PeerConnection) {
+    fn run_link_or_fetch(&self, connection: PeerConnection) {
         match (&self.entry, &connection.stream) {
             (SwarmEntry::Transfer(transfer), _) => run_link(transfer, connection),
             (SwarmEntry::Search(search), LinkStream::Plain(stream)) => {
@@ -139,12 +139,12 @@ impl Call {
         };
         let group = self.services.groups.of(membership);
         let tls = group.tls(transfer.authority());
-        let member = GroupAccess {
+        let access = GroupAccess {
             tls: tls.ok_or(CallError::Suspended)?,
             is_barred: &|user| group.is_barred(user),
         };
         let called =
-            link::initiate_handshake(context, socket, self.address, info_hash, Some(member));
+            link::initiate_handshake(context, socket, self.address, info_hash, Some(access));
         if let Err(CallError::Group(GroupTlsError::Refused(TlsRefusal::Group))) = &called {
             group.renew_certificate_soon();
         }

@@ -51,7 +51,10 @@ impl FileChoice {
         let mut only = Vec::new();
         if !self.only.is_empty() && !more.only.is_empty() {
             only.clone_from(&self.only);
-            let new = more.only.iter().filter(|glob| !self.only.contains(glob));
+            let new = more
+                .only
+                .iter()
+                .filter(|pattern| !self.only.contains(pattern));
             only.extend(new.cloned());
         }
         Self {

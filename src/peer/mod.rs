@@ -5,7 +5,7 @@
 //! (`cli`), and the decisions of a swarm (`swarm`), which this module feeds with events.
 //!
 //! Layers, from the top:
-//! - `doctor`, which checks what a peer needs, without one;
+//! - `doctor`, which checks what a peer needs, and itself needs no running peer;
 //! - `commands`, and `running`, which starts and stops the peer;
 //! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: events that start links and
 //!   transfers, and the clock;
@@ -13,7 +13,8 @@
 //! - `account`, `announce`, `group`, `web_seed`, `watch`: work on behalf of transfers;
 //! - `transfers`: the map of transfers and magnet searches;
 //! - `transfer`: one `swarm::Core` behind a lock, with its files; `search`: a magnet link while its
-//!   metadata is being fetched. Both know their trackers only as the trait in `trackers`;
+//!   metadata is being fetched. Both reach their trackers only through the trait in
+//!   `trackers`;
 //! - `link`: the input and output of one connection;
 //! - `context`, `buffers`, `owned` and other leaves.
 

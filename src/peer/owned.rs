@@ -19,8 +19,8 @@ pub(super) struct OwnedMap {
 #[derive(Debug)]
 struct OwnedPieces {
     pieces: PieceSet,
-    /// The pieces verified since the share was inserted, in that order. Links send their `have`
-    /// messages from it.
+    /// The pieces verified since the share was inserted, the earliest first. Links send their
+    /// `have` messages from this list.
     journal: Vec<PieceIndex>,
 }
 

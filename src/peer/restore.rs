@@ -5,8 +5,9 @@ use crate::storage::{Record, RecordError, RecordState};
 use crate::torrent::Metainfo;
 use std::sync::Arc;
 
-/// Resumes everything that is recorded. Complete and unchanged shares are served at once. The
-/// others are checked in the background. Returns the records that cannot be used.
+/// Resumes everything that is recorded, except stopped downloads. Complete and unchanged shares are
+/// served at once. The others are checked in the background. Returns the records that cannot be
+/// used.
 ///
 /// # Errors
 /// When a record cannot be removed, or the system cannot start a thread.

@@ -6,7 +6,7 @@
 //! fetched, and retries.
 //!
 //! One thread reads, one sends pings. The thread that makes a request also writes it. No thread
-//! holds two locks: `writing` is held while the socket is written to, `state` never over I/O.
+//! holds two locks: `can_write` is held while the socket is written to, `state` never over I/O.
 
 mod error;
 mod pages;
@@ -51,13 +51,12 @@ pub struct RunConnection {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The other clients that have a file.
+/// The other clients that have a file or download it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners {
-    /// The addresses of the living owners: first those that have all of the file, then those that
-    /// have a part.
+    /// The addresses of the living clients: first those that have all of the file, then the others.
     pub addresses: Vec<SocketAddr>,
-    /// The number of owners that have all of it.
+    /// The number of living clients that have all of the file.
     pub whole: u32,
 }
 
@@ -65,7 +64,7 @@ pub struct Owners {
 struct ConnectionShared {
     stream: TlsStream,
     /// Whether frames may still be written: `false` once a frame was cut short.
-    writing: Mutex<bool>,
+    can_write: Mutex<bool>,
     state: Mutex<State>,
     changed: Condvar,
     stop: Stop,
@@ -98,7 +97,7 @@ impl RunConnection {
         let failed = |source: io::Error| RunConnectionError::Thread(Arc::new(source));
         let shared = Arc::new(ConnectionShared {
             stream,
-            writing: Mutex::new(true),
+            can_write: Mutex::new(true),
             state: Mutex::default(),
             changed: Condvar::new(),
             stop: Stop::new(),
@@ -160,9 +159,9 @@ impl RunConnection {
     /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has the file; otherwise
     /// see [`RunConnectionError`].
     pub fn lookup(&self, name: &FileName) -> Result<Info, RunConnectionError> {
-        let mut parts = InfoAssembly::new();
+        let mut assembly = InfoAssembly::new();
         loop {
-            let (name, offset) = (name.clone(), parts.offset());
+            let (name, offset) = (name.clone(), assembly.offset());
             let ask = RunRequest::Lookup {
                 name: name.clone(),
                 offset,
@@ -170,7 +169,7 @@ impl RunConnection {
             let RunAnswer::Info { part } = self.ask(ask)? else {
                 return Err(RunConnectionError::OtherAnswer("lookup"));
             };
-            if let Some(raw) = parts.add(&part)? {
+            if let Some(raw) = assembly.add(&part)? {
                 let info = Info::parse(&raw)?;
                 if *info.name() != name {
                     return Err(RunConnectionError::OtherAnswer("lookup"));
@@ -180,7 +179,7 @@ impl RunConnection {
         }
     }
 
-    /// The other clients that have the file with that info-hash.
+    /// The other clients that have the file with that info-hash, or download it.
     ///
     /// # Errors
     /// See [`RunConnectionError`].
@@ -316,16 +315,16 @@ impl ConnectionShared {
 
     fn send(&self, request: &RunRequestMessage) {
         let body = request.encode();
-        let writing = self.writing.lock();
-        let mut writing = recover(writing);
-        if !*writing {
+        let can_write = self.can_write.lock();
+        let mut can_write = recover(can_write);
+        if !*can_write {
             return;
         }
         if let Err(error) = write_frame(&self.stream, &body, MAX_FRAME, FRAME) {
             // The reading thread may still receive the end of the run, so only that thread ends the
             // connection.
             log::debug!("cannot write to the control connection: {error}");
-            *writing = false;
+            *can_write = false;
             self.stream.finish(FRAME);
         }
     }

@@ -104,7 +104,7 @@ mod tests {
         let ended = command.wait_for(move || blocked.recv().is_ok());
         assert_eq!(ended.unwrap(), None);
         drop(guard);
-        // Work for others goes on, and the next command is not interrupted.
+        // Neither work outside a command nor the next command is interrupted.
         assert_eq!(command.wait_for(|| 1).unwrap(), Some(1));
         let guard = command.begin();
         assert_eq!(command.wait_for(|| 2).unwrap(), Some(2));

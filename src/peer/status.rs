@@ -49,7 +49,7 @@ pub struct DownloadStatus {
     pub trouble: Option<String>,
 }
 
-/// A share that this peer serves: its own, or a complete download.
+/// A share of this peer: one of its own, or a complete download.
 #[derive(Clone, Debug)]
 pub struct ShareStatus {
     /// Its swarm.
@@ -62,7 +62,7 @@ pub struct ShareStatus {
     pub uploaded: u64,
     /// The number of open links.
     pub peers: usize,
-    /// Why it is not served, if so.
+    /// Why it is not served, if it is not.
     pub trouble: Option<String>,
 }
 
@@ -157,7 +157,7 @@ pub struct Status {
     pub name: String,
     /// The logged-in user.
     pub user: Option<String>,
-    /// The shares that it serves.
+    /// Its own shares and complete downloads.
     pub shares: Vec<ShareStatus>,
     /// Its downloads, finished ones too.
     pub downloads: Vec<DownloadStatus>,

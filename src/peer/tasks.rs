@@ -41,8 +41,8 @@ impl Tasks {
 
     /// Waits for all threads. The caller has already asked the long tasks to stop.
     pub(super) fn join(&self) {
-        let ended = std::mem::take(&mut *lock(&self.threads));
-        for thread in ended {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
             let _ = thread.join();
         }
         self.pool.stop();

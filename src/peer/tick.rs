@@ -115,7 +115,11 @@ mod tests {
         assert_eq!(schedule.take_due(at(4)), [other]);
         assert_eq!(schedule.take_due(at(4)), [], "once");
         schedule.set(one, Some(at(7)));
-        assert_eq!(schedule.take_due(at(6)), [], "the later time counts");
+        assert_eq!(
+            schedule.take_due(at(6)),
+            [],
+            "the time that was set last counts"
+        );
         assert_eq!(schedule.take_due(at(7)), [one]);
         assert!(schedule.due.is_empty() && schedule.queue.is_empty());
     }

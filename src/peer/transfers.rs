@@ -223,7 +223,7 @@ impl Transfers {
     ) -> Option<SwarmEntry> {
         let info_hash = entry.info_hash();
         let former = map.insert(info_hash, entry);
-        // Until now the thread `tick` could not find it.
+        // The thread `tick` ignored earlier wakes, because the entry was not in the map.
         self.context.ticks.wake(info_hash);
         former
     }

@@ -4,8 +4,9 @@
 //! quiet check), one share at a time. A download that waits for its files goes on when they are
 //! back.
 //!
-//! `transfer::lost` decides what happens to such a share. Downloads in progress are not checked:
-//! this peer writes their files itself, and pieces that do not verify never count.
+//! `transfer::lost` decides what happens to a share with changed or missing files. Downloads in
+//! progress are not checked: this peer writes their files itself, and pieces that do not verify
+//! never count.
 
 use super::{Transfer, Transfers};
 use crate::swarm::Phase;

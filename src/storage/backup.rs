@@ -230,8 +230,8 @@ impl<'a> BackupReader<'a> {
 mod tests {
     use super::*;
 
-    /// A backup of the previous version.
-    fn database() -> Vec<u8> {
+    /// The part with the database. A backup of the previous version is only this part.
+    fn database_part() -> Vec<u8> {
         let mut out = Vec::new();
         let mut writer = BackupWriter::begin(&mut out).unwrap();
         writer.write_versions(b"v1").unwrap();
@@ -245,7 +245,7 @@ mod tests {
     fn backup() -> Vec<u8> {
         let mut out = Vec::new();
         write_cluster(&mut out, "key").unwrap();
-        [out, database()].concat()
+        [out, database_part()].concat()
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         expected.put_row([1; 16], b"one".to_vec());
         expected.put_row([2; 16], Vec::new());
         expected.put_blob([3; 20], vec![7; 1000]);
-        for (bytes, key) in [(backup(), Some(b"key".to_vec())), (database(), None)] {
+        for (bytes, key) in [(backup(), Some(b"key".to_vec())), (database_part(), None)] {
             let read = read(&mut bytes.as_slice()).unwrap().unwrap();
             assert!(read.batch == expected);
             assert_eq!(read.cluster, key);
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn every_cut_and_every_changed_byte_is_detected() {
-        for whole in [backup(), database()] {
+        for whole in [backup(), database_part()] {
             for at in 0..whole.len() {
                 assert!(
                     !matches!(read(&mut &whole[..at]), Ok(Some(_))),

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Bytes that are copied at once.
 const COPIED_AT_ONCE: usize = 1 << 20;
 
-/// Passes each of `pieces` that verifies to `write`, with its offset in the share. See [`verify`]
-/// for `progress`.
+/// Verifies `pieces`. Calls `write` with the bytes of each good piece, up to [`COPIED_AT_ONCE`] at
+/// a time, and with their offset in the share. See [`verify`] for `progress`.
 ///
 /// # Errors
 /// The first error of `write`, or [`StoreError::Stopped`].

@@ -162,7 +162,7 @@ fn hash_all(
 ) -> Result<ShareHashes, CreateError> {
     let (info, lengths) = (store.info(), store.info().lengths());
     let before = store.stamps().map_err(changed_error)?;
-    // Every byte is hashed twice if files have their own SHA-1. People see the size of the share.
+    // Every byte is hashed twice if files have their own SHA-1. `progress` counts each byte once.
     let passes = if file_sha1 { 2 } else { 1 };
     let hashes = Mutex::new(ShareHashes {
         pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_piece_length_depends_on_the_number_of_pieces() {
+    fn the_default_piece_length_grows_with_the_share_and_another_one_can_be_given() {
         for (total, expected) in [
             (0, 512 << 10),
             (16_384 * (512 << 10), 512 << 10),
@@ -360,7 +360,8 @@ mod tests {
         for name in ["set.torrent", "own", "run/other.torrent"] {
             fs::write(top.join(name), &torrent).unwrap();
         }
-        // Any file that is not its own torrent is part of the share.
+        // `own` is left out if it is the output, and `set.torrent` if it is a torrent of this
+        // folder. Any other file is part of the share.
         assert_eq!(draft(Some(&own)).0, ["a", "run/other.torrent"]);
         let detour = top.join("run/../own");
         assert_eq!(draft(Some(&detour)).0, ["a", "run/other.torrent"]);
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_files_and_too_many_pieces_have_their_own_errors() {
+    fn too_many_files_have_their_own_error() {
         let temporary = tempfile::tempdir().unwrap();
         let top = temporary.path().join("set");
         let deep = top.join(vec!["d"; 60].join("/"));

@@ -34,8 +34,8 @@ impl Destination {
         opened.map_err(StoreError::of_folder)
     }
 
-    /// The first of `partial_names`. It is the name of the partial file in records that
-    /// do not name one, because an earlier version wrote them.
+    /// The first of `partial_names`. Records of an earlier version do not contain the name of the
+    /// partial file; it is this one.
     pub fn partial_name(&self, info_hash: InfoHash) -> String {
         let plain = format!("{}{PARTIAL_SUFFIX}", self.name);
         match plain.len() <= MAX_NAME_LENGTH {

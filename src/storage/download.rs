@@ -126,7 +126,8 @@ impl Download {
         let is_mixed = layout.is_mixed();
         let allowed = allows(&mode, &parent, &name, info.layout());
         let opened = allowed.and_then(|()| {
-            // Its name has the info-hash too.
+            // If the records are not kept, an existing parts file counts as ours, because its name
+            // has the info-hash (see `partial_root`).
             let is_ours = recorded.is_recorded || !recorded.are_kept;
             PartsFile::of_download(&info, &parent, &name, is_mixed, is_ours)
         });
@@ -255,7 +256,7 @@ impl Download {
         self.copy_from(&self.open_entry(&self.name)?, stop, progress)
     }
 
-    /// The partial file has one of several possible names. Copies pieces that verify from the
+    /// The partial file has one of several possible names. This copies the good pieces of the
     /// entries with the other names. No record names these entries, so they stay as they are.
     ///
     /// # Errors
@@ -283,7 +284,7 @@ impl Download {
     }
 
     /// The number of files or folders that [`Download::copy_others`] may read.
-    pub fn others(&self) -> u64 {
+    pub fn others_count(&self) -> u64 {
         self.others.len() as u64
     }
 
@@ -383,8 +384,8 @@ impl Download {
 
     /// Undoes [`Download::open`]. What existed before it stays.
     pub fn undo(&self) {
-        // The parts file of an extended download stays: pieces of the files in place are served
-        // with its bytes.
+        // The parts file of an extended download stays. Pieces that the files in place contain only
+        // in part are served with its bytes.
         let is_extended = matches!(self.mode, DownloadMode::Extend(_));
         let parts_file = self.needed_parts_file().filter(|_| !is_extended);
         if self.is_new

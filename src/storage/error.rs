@@ -244,7 +244,8 @@ mod tests {
         assert!(matches!(of(Errno::EROFS), StoreError::Denied { .. }));
         assert!(matches!(of(Errno::ENOENT), StoreError::Missing(_)));
         assert!(matches!(of(Errno::EIO), StoreError::Io { .. }));
-        // A file that may not be opened is there. Of a folder's files, nothing is known.
+        // A file that may not be opened exists. If a folder may not be opened, nothing is known of
+        // its files.
         assert!(!of(Errno::EACCES).is_absence());
         assert!(of(Errno::EACCES).of_folder().is_absence());
         assert!(!of(Errno::EROFS).of_folder().is_absence());

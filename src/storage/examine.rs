@@ -1,4 +1,4 @@
-//! Looks at folders for `doctor`, without changing anything that stays.
+//! Looks at folders for `doctor`. Leaves nothing behind.
 
 use nix::sys::statvfs::statvfs;
 use std::io;

@@ -17,8 +17,8 @@ use crate::torrent::{Layout, PieceSet};
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 
-/// Copies the bytes of the new file `index` that the parts file has. If they are wrong, their piece
-/// does not verify, like any other bytes of a partial file.
+/// The parts file may have bytes of the new file `index`. Copies them into this file. If they are
+/// wrong, their piece does not verify, like any other bytes of a partial file.
 pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Resul
     Ok(())
 }
 
-/// Checks that every piece that is completely in files in place verifies.
+/// Checks that `good` contains every needed piece whose bytes are all in files in place.
 pub(super) fn check(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
     let layout = store.layout();
     for piece in layout
@@ -94,9 +94,9 @@ pub(super) fn move_files(
     parent.sync()
 }
 
-/// Undoes the noted steps of [`move_files`] if a crash has interrupted them: no wanted file is left
-/// under both names, and no placeholder has a final name. Returns `false` if the partial folder is
-/// not there: all files were moved, or the disk is not mounted.
+/// Cleans up after `move_files` if a crash has interrupted its noted steps: no wanted file is
+/// left under both names, and no empty placeholder has a final name. Returns `false` if the partial
+/// folder is not there: all files were moved, or the disk is not mounted.
 ///
 /// # Errors
 /// An error of the file system.

@@ -151,7 +151,7 @@ impl StateFolder {
             let missing = find_missing(call, &path, result);
             if let Some(missing) = missing.map_err(FileError::at(USE_FOLDER, &path))? {
                 // The caller logs this warning. So later calls must not log it again.
-                let _ = missing.is_first();
+                let _ = missing.note_warning();
                 warnings.push(missing.to_string());
             }
         }

@@ -1,4 +1,4 @@
-//! Writes blocks from several buffers as one run of bytes (`pwritev`).
+//! Writes blocks from several buffers to adjacent bytes of a file (`pwritev`).
 
 use nix::sys::uio::pwritev;
 use std::fs::File;
@@ -39,15 +39,15 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// The length of the next run, at most `length`. A run is adjacent blocks that are all zeros,
-    /// or adjacent blocks that are not. Also returns whether the run is zeros.
-    pub(super) fn next_run(&self, length: u64) -> (u64, bool) {
+    /// Counts the next bytes, at most `length`, that are in blocks of one kind. Returns their
+    /// number and the kind: `true` for blocks that contain only zeros, `false` for other blocks.
+    pub(super) fn next_of_one_kind(&self, length: u64) -> (u64, bool) {
         let mut within = self.within;
-        let (mut run, mut is_zeros) = (0, None);
+        let (mut count, mut is_zeros) = (0, None);
         for block in self.blocks {
             let block = block.get(within..).unwrap_or_default();
             within = 0;
-            if run >= length {
+            if count >= length {
                 break;
             }
             if block.is_empty() {
@@ -58,10 +58,10 @@ impl<'a> Gather<'a> {
                 break;
             }
             is_zeros = Some(zeros);
-            run += block.len() as u64;
+            count += block.len() as u64;
         }
         // At least one byte, so that the caller makes progress.
-        (run.min(length).max(1), is_zeros.unwrap_or_default())
+        (count.min(length).max(1), is_zeros.unwrap_or_default())
     }
 
     /// Writes the next `length` bytes to `file` from `offset` on. Continues after a short write.
@@ -133,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_zeros_and_of_other_bytes_alternate() {
+    fn blocks_of_zeros_are_separated_from_other_blocks() {
         let blocks: [&[u8]; 5] = [&[], &[0, 0], &[0], &[], &[0, 1]];
         let mut gather = Gather::new(&blocks);
-        assert_eq!(gather.next_run(5), (3, true));
-        assert_eq!(gather.next_run(1), (1, true));
+        assert_eq!(gather.next_of_one_kind(5), (3, true));
+        assert_eq!(gather.next_of_one_kind(1), (1, true));
         gather.skip(1);
-        assert_eq!(gather.next_run(4), (2, true));
+        assert_eq!(gather.next_of_one_kind(4), (2, true));
         gather.skip(2);
-        assert_eq!(gather.next_run(9), (2, false));
-        assert_eq!(gather.next_run(1), (1, false));
+        assert_eq!(gather.next_of_one_kind(9), (2, false));
+        assert_eq!(gather.next_of_one_kind(1), (1, false));
     }
 
     #[test]

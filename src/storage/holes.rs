@@ -20,20 +20,21 @@ pub(super) fn write_sparse(
     mut length: u64,
 ) -> io::Result<()> {
     while length > 0 {
-        let (run, is_zeros) = blocks.next_run(length);
-        if is_zeros && make_hole(file, offset, run) {
-            blocks.skip(run);
+        let (count, is_zeros) = blocks.next_of_one_kind(length);
+        if is_zeros && make_hole(file, offset, count) {
+            blocks.skip(count);
         } else {
-            blocks.write(file, offset, run)?;
+            blocks.write(file, offset, count)?;
         }
-        offset += run;
-        length -= run;
+        offset += count;
+        length -= count;
     }
     Ok(())
 }
 
-/// Frees the space that was reserved for the holes of a complete file. Pieces of zeros are never
-/// written if the file had holes there from the start.
+/// Frees the space that was reserved for the holes of a complete file. A hole of a new file
+/// verifies as zeros, so a piece of zeros there is never written, and [`write_sparse`] has not
+/// freed its space.
 pub(super) fn release_holes(file: &File, length: u64) {
     let mut at = 0;
     // Stops at the first error: then the file takes more space than it needs.

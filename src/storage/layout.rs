@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_in_their_file_in_the_parts_file_or_padding() {
+    fn each_byte_is_in_a_wanted_file_or_in_the_parts_file_or_is_padding() {
         let sample = sample();
         let chosen = Selection::of(&sample.info, &["sub/big".parse().unwrap()]).unwrap();
         let layout = FileLayout::chosen(sample.info.clone(), Arc::new(chosen));

@@ -27,8 +27,8 @@ pub struct StoredLogin {
 }
 
 impl StoredLogin {
-    /// Starts a login. The decisions that each user has seen are taken over from the `previous`
-    /// login.
+    /// Starts a login. Copies from the `previous` login which decisions about each user the peer
+    /// has seen.
     pub fn begin(user: Label, token: Token, previous: Option<Self>) -> Self {
         let mut earlier_users = Vec::new();
         if let Some(previous) = previous {
@@ -179,12 +179,13 @@ mod tests {
         login.seen = SeenDecisions::new(vec![1]).unwrap();
         let uma = StoredLogin::begin(label("uma"), token(), Some(login));
         assert_eq!(uma.seen, SeenDecisions::default());
-        let mut nik = StoredLogin::begin(label("nik"), token(), Some(uma));
+        let nik = StoredLogin::begin(label("nik"), token(), Some(uma));
         assert_eq!(nik.seen, SeenDecisions::new(vec![1]).unwrap());
+        let mut latest = nik;
         for number in 0..2 * MAX_EARLIER_USERS {
-            nik = StoredLogin::begin(label(&format!("user{number}")), token(), Some(nik));
+            latest = StoredLogin::begin(label(&format!("user{number}")), token(), Some(latest));
         }
-        assert_eq!(nik.earlier_users.len(), MAX_EARLIER_USERS);
+        assert_eq!(latest.earlier_users.len(), MAX_EARLIER_USERS);
     }
 
     #[test]

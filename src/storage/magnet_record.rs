@@ -6,7 +6,7 @@
 //! exist, the new one is used.
 
 use super::RecordError;
-use super::record_codec::{open, path_item, read_path, read_texts, seal, texts};
+use super::record_codec::{decode_record, encode_record, path_item, read_path, read_texts, texts};
 use crate::bencode::Dictionary;
 use crate::torrent::Magnet;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub struct MagnetRecord {
 
 impl MagnetRecord {
     pub(super) fn encode(&self) -> Vec<u8> {
-        seal([
+        encode_record([
             ("magnet", self.link.as_str().into()),
             ("destination", path_item(&self.destination)),
             ("only", texts(&self.only)),
@@ -44,7 +44,7 @@ impl MagnetRecord {
 
     /// Reads the bytes that [`MagnetRecord::encode`] wrote. `path` is for errors.
     pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Self, RecordError> {
-        open(bytes, path, read)
+        decode_record(bytes, path, read)
     }
 }
 
@@ -119,13 +119,13 @@ mod tests {
             assert!(matches!(load(), Err(RecordError::Damaged { .. })), "{bit}");
             flipped[bit / 8] ^= 1 << (bit % 8);
         }
-        let seal = |body: &[u8]| [body, &Sha1::of(body).0].concat();
-        fs::write(&path, seal(b"d7:versioni2ee")).unwrap();
+        let with_checksum = |body: &[u8]| [body, &Sha1::of(body).0].concat();
+        fs::write(&path, with_checksum(b"d7:versioni2ee")).unwrap();
         assert!(matches!(
             load(),
             Err(RecordError::Version { version: 2, .. })
         ));
-        fs::write(&path, seal(b"d7:versioni1ee")).unwrap();
+        fs::write(&path, with_checksum(b"d7:versioni1ee")).unwrap();
         assert!(matches!(load(), Err(RecordError::Damaged { .. })));
         fs::remove_file(&path).unwrap();
         fs::write(magnets.join("00".repeat(20)), &sound).unwrap();

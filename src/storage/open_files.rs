@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 /// The maximum number of files that are kept open, in all stores together: a quarter of the
-/// descriptors that the process may have, within these bounds. The other descriptors are for
-/// connections.
+/// descriptors that the process may have, but at least 8 and at most 256. The other descriptors are
+/// for connections.
 static MAX_OPEN_FILES: LazyLock<usize> = LazyLock::new(|| {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
     usize::try_from(limit / 4).map_or(256, |quarter| quarter.clamp(8, 256))

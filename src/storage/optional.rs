@@ -71,8 +71,9 @@ impl OptionalCall {
 }
 
 impl MissingCall {
-    /// Remembers the call and the file system. Returns whether no warning has named them yet.
-    pub(super) fn is_first(&self) -> bool {
+    /// Notes that a warning names this call and this file system. Returns `false` if an earlier
+    /// warning has named them.
+    pub(super) fn note_warning(&self) -> bool {
         let place = self.path.metadata().ok().map(|found| found.dev());
         lock(&WARNED).insert((self.call, place))
     }
@@ -104,7 +105,7 @@ pub(super) fn carried_out(
     result: io::Result<()>,
 ) -> io::Result<bool> {
     let missing = find_missing(call, path, result)?;
-    if let Some(missing) = missing.as_ref().filter(|missing| missing.is_first()) {
+    if let Some(missing) = missing.as_ref().filter(|missing| missing.note_warning()) {
         log::warn!("{missing}");
     }
     Ok(missing.is_none())
@@ -164,9 +165,9 @@ mod tests {
                 .unwrap()
         };
         let first = missing(OptionalCall::MeasureSpace);
-        assert!(first.is_first());
-        assert!(!missing(OptionalCall::MeasureSpace).is_first());
-        assert!(missing(OptionalCall::ChangeMode).is_first());
+        assert!(first.note_warning());
+        assert!(!missing(OptionalCall::MeasureSpace).note_warning());
+        assert!(missing(OptionalCall::ChangeMode).note_warning());
         let text = first.to_string();
         assert!(text.starts_with("the file system of /proc/self cannot say how"));
     }

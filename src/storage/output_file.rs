@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 /// Checks that [`write_output`] can write the file, before hours of work.
 ///
 /// # Errors
-/// When the path names no file or a folder, its name is too long, or its folder is missing or
-/// cannot be written.
+/// When the path has no file name or is that of a folder, the name is too long, or the folder that
+/// would contain the file is missing or cannot be written.
 pub fn check_output(path: &Path) -> io::Result<()> {
     let ends_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     if path.file_name().is_none() || ends_as_folder {

@@ -2,9 +2,10 @@
 //! continues it. Otherwise a new one is made under a free name, so that the download never writes
 //! to files of others.
 //!
-//! A peer whose records end with it (a temporary state folder, or a closed run) prefers the name
-//! with the info-hash, and continues what has that name: it knows no better proof that it is ours.
-//! Otherwise each start would need a further name.
+//! Some peers lose their records when they end: those with a temporary state folder, and those of a
+//! closed run. Such a peer prefers the name with the info-hash. If a file or folder has that name
+//! already, the peer continues it, because there is no better proof that it is ours. Otherwise each
+//! start would need a further name.
 
 use super::root::Root;
 use super::tree::{Access, Folder, has_layout, is_locked};
@@ -82,11 +83,11 @@ impl PartialRoot {
             let made = Root::create_new(parent, name, layout)?;
             let is_new = made.is_some();
             let may_continue = !is_new && !recorded.are_kept && *name == with_hash;
-            let left = match may_continue && has_form_of_partial(parent, name, info)? {
+            let continued = match may_continue && has_form_of_partial(parent, name, info)? {
                 true => Root::open_to_write(parent, name, layout).ok(),
                 false => None,
             };
-            if let Some(root) = made.or(left) {
+            if let Some(root) = made.or(continued) {
                 return Ok(Self {
                     root,
                     name: name.clone(),

@@ -2,7 +2,7 @@
 //!
 //! The encoding also contains the SHA-1 of the `.torrent` file that belongs to the record.
 
-use super::record_codec::{open, path_item, read_path, read_texts, seal, texts};
+use super::record_codec::{decode_record, encode_record, path_item, read_path, read_texts, texts};
 use super::unfinished_record::{UnfinishedRecord, read_flag};
 use super::{Destination, FileStamp, RecordError};
 use crate::bencode::{Dictionary, Item, Value};
@@ -113,12 +113,12 @@ impl Record {
             RecordState::Failed { reason } => entries.push(("failed", reason.as_str().into())),
             RecordState::Stopped => entries.push(("stopped", 1u32.into())),
         }
-        seal(entries)
+        encode_record(entries)
     }
 
     /// Reads the bytes that [`Record::encode`] wrote. `path` is for errors.
     pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<(Self, Sha1), RecordError> {
-        open(bytes, path, read)
+        decode_record(bytes, path, read)
     }
 }
 
@@ -323,7 +323,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_right_checksum_alone_does_not_make_a_record() {
-        let seal = |body: &[u8]| [body, &Sha1::of(body).0].concat();
+        let with_checksum = |body: &[u8]| [body, &Sha1::of(body).0].concat();
         for body in [
             &b""[..],
             b"le",
@@ -332,10 +332,10 @@ pub(super) mod tests {
             b"d7:versioni1ee",
             b"d7:version1:1e",
         ] {
-            let read = Record::decode(&seal(body), Path::new("x"));
+            let read = Record::decode(&with_checksum(body), Path::new("x"));
             assert!(matches!(read, Err(RecordError::Damaged { .. })), "{body:?}");
         }
-        let newer = Record::decode(&seal(b"d7:versioni2ee"), Path::new("x"));
+        let newer = Record::decode(&with_checksum(b"d7:versioni2ee"), Path::new("x"));
         assert!(matches!(
             newer,
             Err(RecordError::Version { version: 2, .. })
@@ -355,7 +355,7 @@ pub(super) mod tests {
                         (true, false) => None,
                     }
                 });
-                let bytes = seal(&Item::dictionary(entries).encode());
+                let bytes = with_checksum(&Item::dictionary(entries).encode());
                 // A record without stamps is that of a partial share.
                 let is_valid = broken == b"complete" && !replaced;
                 assert_eq!(

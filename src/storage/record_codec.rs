@@ -65,7 +65,7 @@ impl RecordError {
 }
 
 /// Encodes a record with these entries.
-pub(super) fn seal<'a>(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -> Vec<u8> {
+pub(super) fn encode_record<'a>(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -> Vec<u8> {
     let version = ("version", Item::Integer(VERSION));
     let mut bytes = Item::dictionary(entries.into_iter().chain([version])).encode();
     let trailer = Sha1::of(&bytes);
@@ -73,9 +73,9 @@ pub(super) fn seal<'a>(entries: impl IntoIterator<Item = (&'a str, Item<'a>)>) -
     bytes
 }
 
-/// Decodes the bytes that [`seal`] returned, and passes the entries to `read`. `path` is for
-/// errors.
-pub(super) fn open<T>(
+/// Decodes the bytes that [`encode_record`] returned, and passes the entries to `read`. `path` is
+/// for errors.
+pub(super) fn decode_record<T>(
     bytes: &[u8],
     path: &Path,
     read: impl FnOnce(&Dictionary<'_>) -> Option<T>,

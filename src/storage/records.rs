@@ -465,7 +465,7 @@ mod tests {
             assert_eq!(partial(&records).is_some(), is_kept);
             assert!(records.load_all().pop().unwrap().is_ok());
         }
-        // A download that is not stopped is protected otherwise.
+        // A download that is not stopped is protected in another way.
         record.state = RecordState::Partial;
         let records = Records::open(&folder).unwrap();
         records.save(&record, &metainfo).unwrap();

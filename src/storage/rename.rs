@@ -12,8 +12,9 @@ use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::linkat;
 
-/// Records that a final name is about to be taken in several steps. The argument is the name that
-/// the replaced folder gets meanwhile, if one is replaced.
+/// A function that notes in the record of a download that its final name is about to be taken in
+/// several steps. The argument is the name that the replaced folder gets meanwhile, if one is
+/// replaced.
 pub(super) type NoteSteps<'a> = &'a dyn Fn(Option<&str>) -> Result<(), StoreError>;
 
 /// The end of the name of a replaced folder until it is removed.

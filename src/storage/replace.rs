@@ -52,7 +52,8 @@ pub fn undo_steps(
         return Ok(true);
     }
     parent.remove_empty_folder(name)?;
-    // An interruption is undone in the same way: the steps stay noted until all are undone.
+    // If a crash interrupts this rename, the next start undoes its steps in the same way: they stay
+    // noted until all are undone.
     let noted = |_: Option<&str>| Ok(());
     let renamed = rename_new((&parent, aside), (&parent, name), Layout::Folder, &noted);
     renamed.map_err(|error| match error {
@@ -87,8 +88,8 @@ fn undo_new(parent: &Folder, partial: &str, name: &str, layout: Layout) -> Resul
     undo_file((parent, partial), (parent, name))
 }
 
-/// Undoes the steps that rename a file to a new name: a placeholder took the new name, or the file
-/// has both names. Then it keeps the new one.
+/// Cleans up after an interrupted rename of a file. If an empty placeholder has the new name,
+/// removes the placeholder. If the file has both names, removes the old name.
 pub(super) fn undo_file(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),

@@ -54,7 +54,8 @@ const MIN_BYTES_PER_SLOT: u64 = 16 << 10;
 pub enum UploadSlots {
     /// This number, but at least one.
     Fixed(usize),
-    /// As many as the upload rate allows: at least eight, or fewer with a low upload limit.
+    /// As many as the upload rate allows, at least eight. With an upload limit below 128 KiB/s, fewer
+    /// than eight.
     ByRate {
         /// The limit in bytes a second, if there is one.
         limit: Option<u64>,

@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -38,7 +39,8 @@ const OTHER_CLIENT_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// The swarms of a tracker.
 #[derive(Debug)]
 pub struct Swarms {
-    interval: Duration,
+    /// The announce interval for `pieceful` peers, in milliseconds.
+    interval_ms: AtomicU64,
     shards: Box<[Mutex<Shard>; SHARDS]>,
     limits: SwarmLimits,
     quotas: Quotas,
@@ -66,7 +68,7 @@ impl Swarms {
     pub fn new(interval: Duration, limits: SwarmLimits) -> Self {
         let address_key = random_key();
         Self {
-            interval,
+            interval_ms: AtomicU64::new(millis(interval)),
             shards: Box::new(std::array::from_fn(|_| Mutex::default())),
             limits: SwarmLimits {
                 peers_per_swarm: limits.peers_per_swarm.min(MAX_PEERS),
@@ -100,7 +102,7 @@ impl Swarms {
             interval: announced.interval,
             min_interval: request
                 .pieceful
-                .then_some(self.interval / 2)
+                .then_some(self.interval() / 2)
                 .filter(|min| min.as_secs() > 0),
             complete: Some(announced.counts.complete),
             incomplete: Some(announced.counts.incomplete),
@@ -295,13 +297,23 @@ impl Swarms {
         Ok(restored)
     }
 
+    /// Sets the announce interval for `pieceful` peers from now on. A peer expires by the interval
+    /// that it was told.
+    pub(super) fn set_interval(&self, interval: Duration) {
+        self.interval_ms.store(millis(interval), Ordering::Relaxed);
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms.load(Ordering::Relaxed))
+    }
+
     /// The announce interval of a peer at `from`, and how long it may be silent. A `pieceful` peer
     /// keeps to the interval: it expires after two and a half intervals, so that two announces may
     /// be missed and the third may be late.
     fn interval_and_lifetime(&self, pieceful: bool, from: IpAddr) -> (Duration, Duration) {
         if pieceful {
             let shortest = self.quotas.shortest_interval(AddressPrefix::of(from));
-            let interval = self.interval.max(shortest.min(OTHER_CLIENT_INTERVAL));
+            let interval = self.interval().max(shortest.min(OTHER_CLIENT_INTERVAL));
             (interval, interval * 5 / 2)
         } else {
             (OTHER_CLIENT_INTERVAL, OTHER_CLIENT_LIFETIME)
@@ -424,6 +436,10 @@ fn random_key() -> SipKey {
         .zip(random)
         .for_each(|(to, from)| *to = from);
     SipKey::from_bytes(bytes)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

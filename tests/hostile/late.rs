@@ -227,7 +227,10 @@ fn a_link_that_does_not_read_its_blocks_ends() {
     // 16 MiB are more than the buffers of the sockets.
     deaf.send(&request(0, 0, BLOCK).repeat(1_000));
     let line = wait_for_end_of(&deaf);
-    assert!(line.contains("it does not read what it is sent"), "{line}");
+    assert!(
+        line.contains("it does not read what this peer sends"),
+        "{line}"
+    );
     assert!(bystander.fetch(0, 0, 16).is_some() && is_open(&bystander));
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
 /// How long the peer goes on asking about a write that may have been carried out, after each
-/// tracker was asked with long limits. The last request ends with this time.
+/// tracker was asked with long limits. No request goes on after this time.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -28,10 +28,10 @@ pub(super) struct Attempts<'a> {
     ask: &'a AccessRequest,
     begun: Instant,
     open: OpenAttempts,
-    /// Whether the trackers are asked with the longer limits from now on.
-    has_long_limits: bool,
-    /// Whether all trackers were asked with the longer limits.
-    had_long_limits: bool,
+    /// Whether the present round has the longer time limits.
+    is_long_round: bool,
+    /// Whether a round with the longer time limits has begun. There is at most one.
+    had_long_round: bool,
     outcome_due: Option<Instant>,
     pause: Duration,
 }
@@ -52,8 +52,8 @@ impl<'a> Attempts<'a> {
             ask,
             begun: now,
             open,
-            has_long_limits: false,
-            had_long_limits: false,
+            is_long_round: false,
+            had_long_round: false,
             outcome_due: None,
             pause: PAUSES.0,
         }
@@ -62,7 +62,7 @@ impl<'a> Attempts<'a> {
     /// The time limits for asking the next tracker of a round. `None` if the time for the request
     /// is over.
     pub(super) fn limits(&self, is_only: bool, now: Instant) -> Option<TimeLimits> {
-        let limits = match self.has_long_limits {
+        let limits = match self.is_long_round {
             true => TimeLimits::LONG,
             false => TimeLimits::of(self.ask, is_only),
         };
@@ -107,12 +107,12 @@ impl<'a> Attempts<'a> {
         }
         let is_only = round.tracker_count == 1;
         let is_due = self.outcome_due.is_some_and(|due| now >= due);
-        let may_be_long = !self.had_long_limits && !is_only && !is_due;
+        let may_be_long = !self.had_long_round && !is_only && !is_due;
         if round.late && round.refused.is_none() && may_be_long {
-            (self.has_long_limits, self.had_long_limits) = (true, true);
+            (self.is_long_round, self.had_long_round) = (true, true);
             return NextRound::After(Duration::ZERO);
         }
-        self.has_long_limits = false;
+        self.is_long_round = false;
         self.next_about_outcome(now)
     }
 
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn no_request_about_the_outcome_takes_longer_than_the_wait_for_it() {
+    fn no_request_about_the_outcome_goes_on_when_the_time_for_it_is_over() {
         let [one, _] = trackers();
         let begun = Instant::now();
         let mut attempts = begin(&WRITE, begun);
@@ -268,7 +268,7 @@ mod tests {
         let expected = TimeLimits::LONG.until(due);
         assert_eq!(attempts.limits(true, late), Some(expected));
         assert_eq!(attempts.limits(true, due), None);
-        // With two trackers, no longer round begins when the time is over.
+        // With two trackers, no round with longer time limits begins when the time is over.
         let mut attempts = begin(&WRITE, begun);
         attempts.on_unanswered(&one);
         let next = attempts.next_round(&Round::new(2), late);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_that_begins_again_remembers_who_may_have_carried_it_out() {
+    fn an_upload_that_begins_again_remembers_which_tracker_may_have_carried_it_out() {
         let [one, two] = trackers();
         let now = Instant::now();
         let part = |offset| AccessRequest::Publish {

@@ -20,7 +20,7 @@ const REUSE: Duration = Duration::from_secs(14 * 60);
 /// the groups show that they were.
 const MAX_HINTS: usize = 100;
 
-/// The shortest time limit of a step when the time for a request ends.
+/// A step may take at least this long, even if the time for its request is over.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How long a tracker may take to answer a write if other trackers are listed.
@@ -92,7 +92,7 @@ impl TimeLimits {
         self.left(self.answer)
     }
 
-    /// How long a step may take from now on whose own limit is `limit`.
+    /// How long a step may take from now on. `limit` is the time limit of the step itself.
     pub(super) fn left(self, limit: Duration) -> Duration {
         let now = Instant::now();
         self.end.map_or(limit, |end| {

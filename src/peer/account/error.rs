@@ -66,7 +66,7 @@ pub enum AccountError {
     #[error(transparent)]
     Login(#[from] LoginFileError),
     /// The user is logged in, but the login cannot be stored.
-    #[error("{0}: you are logged in all the same, but not after a restart of this peer")]
+    #[error("{0}: you are logged in nevertheless, but not after a restart of this peer")]
     Unstored(#[source] LoginFileError),
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// How long a tracker may take to answer. A check of a port takes two seconds of it.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How a tracker was found.
+/// What was found out about a tracker.
 #[derive(Debug)]
 pub(in crate::peer) struct Inspection {
     /// The fingerprint of its cluster.
@@ -38,8 +38,8 @@ pub(in crate::peer) fn inspect(
     let begun = Instant::now();
     let (stream, fingerprint) = trust.inspect(address, limits.connection(), limits.handshake())?;
     let mut connection = ControlConnection::over(stream);
-    let mut ask = |ask| -> Result<AccessAnswer, String> {
-        let reply = connection.ask(&ask, None, ANSWER);
+    let mut ask = |request| -> Result<AccessAnswer, String> {
+        let reply = connection.ask(&request, None, ANSWER);
         let result = reply.map_err(|error| error.to_string())?.result;
         result.map_err(|refused| match refused.kind {
             AccessErrorKind::BadRequest => "it is of another version".to_owned(),

@@ -291,7 +291,8 @@ impl Account {
         let mut stored = lock(&self.login);
         let login = StoredLogin::begin(user.clone(), token, stored.take());
         let stored_in_file = self.file.store(&login);
-        // Also if storing failed: the former login may have ended, for example by a new password.
+        // The new login counts even if storing it failed: the former login may have ended, for
+        // example by a new password.
         *stored = Some(login);
         drop(stored);
         self.wake_watching();

@@ -1,12 +1,13 @@
-//! The attempts of a write that may have carried it out, and the error while there are some.
+//! The open attempts of a write, and the error while there are some. An attempt is open if it may
+//! have carried out the write, but no tracker has said so.
 
 use super::AccountError;
 use crate::wire::HostPort;
 use crate::wire::access::{AccessReplyMessage, AccessRequest};
 use std::collections::HashSet;
 
-/// The attempts of a write that may have carried it out. The requests that upload the parts of one
-/// share are one write, so each of them begins with those of the one before.
+/// The open attempts of a write. The requests that upload the parts of one share are one write. So
+/// the open attempts of each of these requests are passed on to the next request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenAttempts {
     /// The trackers that received the write, and have not said since whether they carried it out.

@@ -11,7 +11,7 @@ pub(super) struct RoundReply {
     pub(super) reply: AccessReplyMessage,
     /// Whether all listed trackers agree, if the reply says that the login is over.
     pub(super) unanimous: bool,
-    /// The attempts of the write that may have carried it out, whatever the reply says.
+    /// The attempts that may have carried out the write, whatever the reply says.
     pub(super) open: OpenAttempts,
 }
 
@@ -29,7 +29,7 @@ impl RoundReply {
 /// The answers of one round.
 #[derive(Default)]
 pub(super) struct Round {
-    /// A refusal that another tracker may not repeat.
+    /// The refusal that counts so far. Another tracker may answer otherwise.
     pub(super) refused: Option<AccessReplyMessage>,
     /// Whether a tracker has just started and is about to serve.
     pub(super) is_starting: bool,

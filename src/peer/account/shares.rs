@@ -85,17 +85,17 @@ impl Account {
 
     fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
         let login = self.current_login()?;
-        let mut parts = InfoAssembly::new();
+        let mut assembly = InfoAssembly::new();
         loop {
             let ask = AccessRequest::Metainfo {
                 group: group.clone(),
                 name: sent_name(name)?,
-                offset: parts.offset(),
+                offset: assembly.offset(),
             };
             let AccessAnswer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
-            let whole = parts.add(&part);
+            let whole = assembly.add(&part);
             let whole = whole.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             if let Some(whole) = whole {
                 return Ok(whole);
@@ -112,12 +112,12 @@ impl Account {
         })
     }
 
-    /// Announces to a group's swarms at every tracker, and passes on each answer. One tracker that
-    /// accepts is enough. Returns the trouble with the others, if there is any.
+    /// Announces to a group's swarms at every tracker, and calls `on_answer` with each answer. One
+    /// tracker that accepts is enough. Returns the trouble with the others, if there is any.
     pub(crate) fn announce(
         &self,
         announces: AnnounceBatch,
-        mut found: impl FnMut(AnnounceBatchAnswer),
+        mut on_answer: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
         let login = self.current_login()?;
         let swarm_count = announces.swarms().len();
@@ -134,7 +134,7 @@ impl Account {
                     match reply.result {
                         Ok(AccessAnswer::Peers(peers)) if peers.swarms.len() == swarm_count => {
                             is_accepted = true;
-                            found(peers);
+                            on_answer(peers);
                         }
                         Ok(_) => {
                             troubles.push(AccountError::OtherAnswer(ask.kind()).to_string());
@@ -168,8 +168,8 @@ impl Account {
     }
 
     /// Reports to every tracker the shares of a group that the user published and whose files have
-    /// changed (`changed`). Returns the shares with changed files that trackers know of, of all
-    /// publishers.
+    /// changed (`changed`). Returns all shares of the group whose files have changed, as far as the
+    /// trackers know, whoever published them.
     ///
     /// # Errors
     /// [`AccountError::NoTracker`] if no tracker answers; otherwise see [`AccountError`].

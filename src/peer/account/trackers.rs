@@ -35,8 +35,8 @@ use std::time::{Duration, Instant};
 
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
-/// How long a tracker that failed is asked last: at first, and at most. The time doubles with each
-/// failure.
+/// The time for which a tracker that failed is asked after all others: after the first failure, and
+/// the longest one. The time doubles with each failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// The first and the longest pause after a tracker could not be watched. The pause doubles.
@@ -297,7 +297,7 @@ impl ClusterTrackers {
             return Ok(reply);
         }
         let mut sent_before = false;
-        let late = |error: ConnectionError, sent| {
+        let too_slow = |error: ConnectionError, sent| {
             self.on_failed(tracker);
             let what = format!("the tracker at {tracker}: {error}");
             let late = true;
@@ -316,13 +316,13 @@ impl ClusterTrackers {
                 )
                 && let ConnectionError::Frame(FrameIoError::TooSlow(_)) = error
             {
-                return late(error, false);
+                return too_slow(error, false);
             }
             match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok(self.on_answered(tracker, connection, reply)),
                 // A tracker that is silent on an open connection would be silent on a new one.
                 Err(error @ ConnectionError::Frame(FrameIoError::TooSlow(_))) => {
-                    return late(error, true);
+                    return too_slow(error, true);
                 }
                 Err(error) => {
                     log::debug!("the open connection to {tracker} broke: {error}");

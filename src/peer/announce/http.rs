@@ -125,7 +125,8 @@ fn exchange(
 }
 
 /// The failure for an HTTP status that is not a success. The body may have a reason, as a
-/// dictionary or as plain text. After a server error, a gateway may work again soon.
+/// dictionary or as plain text. A server error without a reason and without a time is not a refusal
+/// by the tracker: a gateway may have sent it, and may work again soon.
 fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());

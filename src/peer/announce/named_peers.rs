@@ -42,8 +42,8 @@ impl TrackerNames {
     }
 }
 
-/// A look-up of the names in one answer, until this value is dropped: also if no thread can be
-/// started, or the thread panics.
+/// A look-up of the names in one answer. It counts as running until this value is dropped, which
+/// also happens if no thread can be started or the thread panics.
 struct Running(Arc<AtomicBool>);
 
 impl Drop for Running {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_that_panics_does_not_end_all_further_look_ups() {
+    fn after_a_look_up_that_panics_the_next_one_runs() {
         let (sender, added) = channel();
         let swarm: Arc<dyn Announced> = Arc::new(Panicking(sender));
         let names = TrackerNames::default();

@@ -278,7 +278,7 @@ impl AnnouncePlan {
                     *warning = at
                         .warning
                         .clone()
-                        .filter(|now| Some(now) != former.as_ref());
+                        .filter(|latest| Some(latest) != former.as_ref());
                 });
                 AnnounceOutcome::Answered(answer)
             }
@@ -323,12 +323,12 @@ impl AnnouncePlan {
     pub(super) fn status(&self) -> Vec<TrackerStatus> {
         let mut trackers: BTreeMap<&str, TrackerStatus> = BTreeMap::new();
         for (url, task) in self.schedule.tasks() {
-            let former = trackers.remove(url.as_str()).unwrap_or_default();
+            let so_far = trackers.remove(url.as_str()).unwrap_or_default();
             let trouble = || shown_trouble(task);
             let status = TrackerStatus {
                 url: without_user(url),
-                reachable: former.reachable.max(task.reached()),
-                trouble: former.trouble.or_else(trouble),
+                reachable: so_far.reachable.max(task.reached()),
+                trouble: so_far.trouble.or_else(trouble),
                 control: None,
             };
             trackers.insert(url, status);

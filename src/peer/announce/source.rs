@@ -1,7 +1,7 @@
 //! The local address that announces leave from. Trackers record the address that an announce comes
 //! from. So announces leave from an address on which this peer listens: if `--listen` names a
-//! single address, from that one; otherwise from one of the same family. A peer that listens in
-//! both families announces over both, if the tracker has addresses of both (BEP 7).
+//! single address, from that one; otherwise from one of a family in which the peer listens. A peer
+//! that listens in both families announces over both, if the tracker has addresses of both (BEP 7).
 //!
 //! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 
@@ -63,11 +63,11 @@ impl AnnounceSource {
         let tracker = tracker.to_canonical();
         // Other machines cannot be reached from a loopback address, nor from a link-local address
         // without its interface.
-        let is_bound_to_link =
+        let is_link_local =
             matches!(self.listen, IpAddr::V6(listen) if listen.is_unicast_link_local());
-        let leads_there = !self.listen.is_loopback() || tracker.is_loopback();
+        let reaches_tracker = !self.listen.is_loopback() || tracker.is_loopback();
         let is_same_family = AddressFamily::of(self.listen) == AddressFamily::of(tracker);
-        if is_same_family && leads_there && !is_bound_to_link {
+        if is_same_family && reaches_tracker && !is_link_local {
             return self.listen;
         }
         match tracker {
@@ -111,13 +111,14 @@ impl AnnounceSource {
                 (Err(failure), _) => failures.push(failure),
             }
         }
-        let least_informative = |failure: &AnnounceFailure| match failure {
+        // The most informative failure comes first.
+        let rank = |failure: &AnnounceFailure| match failure {
             AnnounceFailure::Final(_) | AnnounceFailure::Refused(_) => 0,
             AnnounceFailure::NoAnswer(_) => 1,
             AnnounceFailure::NoAddress(_) => 2,
         };
         answer.ok_or_else(|| {
-            let failure = failures.into_iter().min_by_key(least_informative);
+            let failure = failures.into_iter().min_by_key(rank);
             failure.unwrap_or_else(|| AnnounceFailure::NoAddress(String::new()))
         })
     }

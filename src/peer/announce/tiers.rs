@@ -14,9 +14,9 @@
 //!   trackers of TRACKER_INFO are always announced to. Once a tracker of a torrent reports that it
 //!   is such a tracker, all trackers of the torrent are announced to.
 //!
-//! A private torrent (BEP 27) is announced to one tracker only, even to one of this product. If
-//! this tracker fails, another one takes its place, and the peers that the former returned are
-//! dropped.
+//! A private torrent (BEP 27) is announced to one tracker only, even if that is a tracker of this
+//! product. If it fails, another tracker takes its place, and the peers that the failed tracker
+//! returned are dropped.
 //!
 //! In scope: the choice. The caller passes in the time and the results. Out of scope: when an
 //! announce is made (`schedule`).
@@ -197,12 +197,12 @@ fn is_supported(url: &str) -> bool {
 /// What an answer does to the known peers of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerUpdate {
-    /// Its peers are added.
+    /// The peers in the answer are added.
     Add,
-    /// It is ignored: a private torrent is announced to another tracker by now.
+    /// The answer is ignored: a private torrent is announced to another tracker by now.
     Ignore,
-    /// Its peers replace the known ones: they came from the failed tracker of a private torrent
-    /// (BEP 27).
+    /// The peers in the answer replace the known ones, which came from the failed tracker of a
+    /// private torrent (BEP 27).
     Replace,
 }
 
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(wanted(&tiers, &[]), "c");
         assert_eq!(tiers.on_answer("a", false), PeerUpdate::Ignore);
         assert_eq!(tiers.on_answer("c", false), PeerUpdate::Replace);
-        assert_eq!(wanted(&tiers, &[]), "c", "the first that failed is left");
+        assert_eq!(wanted(&tiers, &[]), "c", "not the first one again");
         assert_eq!(tiers.on_answer("c", false), PeerUpdate::Add);
         for url in ["c", "a", "b"] {
             assert!(wanted(&tiers, &[]) == url);

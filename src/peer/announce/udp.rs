@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 const STOP_CHECK: Duration = Duration::from_millis(250);
 /// The maximum number of addresses of a host that are tried, per family.
 const MAX_ADDRESSES: usize = 4;
-/// Size of the receive buffer. No tracker returns more peers.
+/// Size of the receive buffer: longer than the answer of any tracker.
 const RECEIVE_BUFFER: usize = 16 << 10;
 
 /// The UDP client. It remembers which tracker addresses are silent.
@@ -42,7 +42,8 @@ pub(super) struct UdpTrackers {
 #[derive(Clone, Copy, Debug)]
 struct SilentPeriod {
     until: Instant,
-    times: u32,
+    /// The number of unanswered attempts in a row.
+    unanswered: u32,
 }
 
 impl UdpTrackers {
@@ -107,10 +108,10 @@ impl UdpTrackers {
         let mut silent = lock(&self.silent);
         match &answered {
             Err(AnnounceFailure::NoAnswer(_)) => {
-                let times = silence.map_or(0, |silence| silence.times);
-                let until = begun + pause_after(times);
-                let times = times.saturating_add(1);
-                silent.insert(address, SilentPeriod { until, times });
+                let before = silence.map_or(0, |silence| silence.unanswered);
+                let until = begun + pause_after(before);
+                let unanswered = before.saturating_add(1);
+                silent.insert(address, SilentPeriod { until, unanswered });
             }
             _ => {
                 silent.remove(&address);
@@ -120,9 +121,10 @@ impl UdpTrackers {
     }
 }
 
-/// The pause after this number of unanswered attempts (BEP 15, "time outs": 15 x 2^n).
-fn pause_after(times: u32) -> Duration {
-    WAIT.saturating_mul(1 << times.min(8)).min(LONGEST_PAUSE)
+/// The pause after an unanswered attempt. `before` is the number of unanswered attempts before it
+/// (BEP 15, "time outs": 15 x 2^n).
+fn pause_after(before: u32) -> Duration {
+    WAIT.saturating_mul(1 << before.min(8)).min(LONGEST_PAUSE)
 }
 
 /// The tracker's host and port, and the URL data of BEP 41: path and query.
@@ -164,7 +166,7 @@ impl Exchange<'_> {
         let socket = socket.map_err(|error| self.failed(&error))?;
         let transaction = new_transaction_id()?;
         let connected =
-            self.exchange(
+            self.answer_to(
                 &socket,
                 &UdpRequest::Connect { transaction },
                 |response| match response {
@@ -179,19 +181,20 @@ impl Exchange<'_> {
             announce: announce.clone(),
             url_data: url_data.as_bytes().to_vec(),
         };
-        let announced = self.exchange(&socket, &request, |response| match response {
+        let announced = self.answer_to(&socket, &request, |response| match response {
             UdpResponse::Announce { announced, .. } => Some(announced),
             _ => None,
         });
         Ok(announced?.into_response())
     }
 
-    /// Sends a request and waits for its answer. Other datagrams are ignored.
-    fn exchange<T>(
+    /// Sends a request and waits for its answer, which `expected` takes out of a response. Other
+    /// datagrams are ignored.
+    fn answer_to<T>(
         &self,
         socket: &UdpSocket,
         request: &UdpRequest,
-        answer: impl Fn(UdpResponse) -> Option<T>,
+        expected: impl Fn(UdpResponse) -> Option<T>,
     ) -> Result<T, AnnounceFailure> {
         let family = AddressFamily::of(self.address.ip());
         let until = self.deadline.min(Instant::now() + WAIT);
@@ -219,7 +222,7 @@ impl Exchange<'_> {
                     return Err(AnnounceFailure::useless(reason));
                 }
                 Ok(response) => {
-                    if let Some(answer) = answer(response) {
+                    if let Some(answer) = expected(response) {
                         return Ok(answer);
                     }
                 }

@@ -30,7 +30,7 @@ pub enum MissingPieces {
     Nothing,
     /// No link to these owners exists.
     Links(Vec<SocketAddr>),
-    /// There is a link to each owner. This number of missing pieces is at none of them.
+    /// The number of missing pieces that no owner has. There is a link to each owner.
     Owners(u32),
 }
 
@@ -108,12 +108,12 @@ impl Peer {
                 unlinked.filter(|owner| !linked.contains(owner)).collect();
             let unavailable = core.picker().unavailable().count() as u32;
             let mut links = core.links();
-            let all_have_announced = links.all(|(id, _)| core.picker().has_announced(id));
+            let pieces_are_known = links.all(|(id, _)| core.picker().has_announced(id));
             let is_waiting =
                 core.phase().fetches() && core.blocks_at_workers() == 0 && unavailable > 0;
             let missing = match (is_waiting, unlinked.is_empty()) {
                 (true, false) => MissingPieces::Links(unlinked),
-                (true, true) if all_have_announced => MissingPieces::Owners(unavailable),
+                (true, true) if pieces_are_known => MissingPieces::Owners(unavailable),
                 _ => MissingPieces::Nothing,
             };
             (

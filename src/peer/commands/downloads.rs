@@ -35,7 +35,7 @@ impl Peer {
             place,
             choice: options.choice,
             peers: Vec::new(),
-            replaces: None,
+            former: None,
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, progress).map(|()| started);
@@ -102,14 +102,14 @@ impl Peer {
         let destination = absolute_destination(options.destination.as_deref())?;
         let choice = known.choice.union(&options.choice);
         let former = SwarmEntry::Search(Arc::clone(known));
-        let is_there = destination == known.record.destination;
-        if choice == known.choice && (is_there || options.destination.is_none()) {
+        let is_same_place = destination == known.record.destination;
+        if choice == known.choice && (is_same_place || options.destination.is_none()) {
             return Ok(Started {
                 already: true,
                 ..started(known)
             });
         }
-        if !is_there || choice == known.choice {
+        if !is_same_place || choice == known.choice {
             return Err(already_error(&former));
         }
         let record = MagnetRecord {
@@ -147,7 +147,7 @@ impl Peer {
             choice: options.choice,
             peers: magnet.peers,
             // `start` finds the running download and extends it.
-            replaces: None,
+            former: None,
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);

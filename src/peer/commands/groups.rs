@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub struct Uploaded {
     /// The share.
     pub share: NewShare,
-    /// Whether the catalogue had the same content already. It is shared from here too.
+    /// Whether the catalogue listed the same content already. This peer then shares it too.
     pub again: bool,
 }
 
@@ -49,7 +49,7 @@ pub enum StopScope {
 }
 
 impl Peer {
-    /// Logs in. The user's transfers in groups go on.
+    /// Logs in. The user's transfers in groups are resumed.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -88,7 +88,7 @@ impl Peer {
     /// Runs `end`, which ends a login or a membership. The trackers receive `stopped` first,
     /// because nothing can be announced for the user afterwards. The links of the affected groups
     /// end with `reason`. Afterwards the groups that are not suspended are announced again. If
-    /// `end` fails, these are all groups.
+    /// `end` fails, no group is suspended.
     fn end_login<T>(
         &self,
         reason: &str,
@@ -305,8 +305,8 @@ impl Peer {
         // This peer may have a share of this name that the catalogue does not list any more. Then
         // that share is ended.
         let to_end = if same.is_empty() {
-            let called = others.into_iter().filter(|other| other.name() == name);
-            called.collect()
+            let with_this_name = others.into_iter().filter(|other| other.name() == name);
+            with_this_name.collect()
         } else {
             same
         };

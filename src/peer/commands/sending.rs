@@ -19,8 +19,8 @@ pub struct Sent {
 
 impl Peer {
     /// Hashes a file or folder, writes its `.torrent` file, records it and shares it. `progress` is
-    /// called with the bytes done and all bytes. An existing file that is not the same torrent is
-    /// left unchanged.
+    /// called with the bytes done and all bytes. If another file exists at `torrent`, it stays
+    /// unchanged and the command fails.
     ///
     /// # Errors
     /// When no tracker is known, something cannot be read or written, or the peer is stopping.

@@ -27,7 +27,7 @@ impl Peer {
         entered.map_err(|other| already_error(&other))?;
         let whole = matches!(files, OpenFiles::Whole(_));
         let is_new = transfer.set_files(files);
-        debug_assert!(is_new, "it is not a download that can be cancelled");
+        debug_assert!(is_new, "nobody can cancel this transfer");
         let begun = save(&transfer).and_then(|()| {
             if whole {
                 transfer.begin(PieceSet::full(transfer.info().lengths()), true);

@@ -22,8 +22,8 @@ impl Peer {
     /// # Errors
     /// When no unfinished download has that name.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
-        let mut called = self.transfers.entries().into_iter();
-        let found = called.find(|entry| entry.is_called(name) && is_unfinished(entry));
+        let mut entries = self.transfers.entries().into_iter();
+        let found = entries.find(|entry| entry.is_called(name) && is_unfinished(entry));
         let found = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
         self.end_with_successor(found, |entry| self.cancel_one(entry))
     }
@@ -42,10 +42,11 @@ impl Peer {
             }
         };
         let open = self.transfers.entries().into_iter().filter(is_open);
-        let mut called = open.filter(|entry| entry.is_called(name));
-        let found = called.next();
+        let mut with_this_name = open.filter(|entry| entry.is_called(name));
+        let found = with_this_name.next();
         let found = found.ok_or_else(|| PeerError::NoSuchShare(name.to_owned()))?;
-        let others: Vec<_> = called.map(|other| other.info_hash().to_string()).collect();
+        let others = with_this_name.map(|other| other.info_hash().to_string());
+        let others: Vec<_> = others.collect();
         if !others.is_empty() {
             let hashes = [vec![found.info_hash().to_string()], others].concat();
             return Err(PeerError::SeveralShares(name.to_owned(), hashes.join(", ")));

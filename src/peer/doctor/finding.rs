@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What is checked: the arguments of the peer that is to work.
+/// What is checked: the arguments with which the peer is to be started.
 #[derive(Clone, Debug)]
 pub struct DoctorOptions {
     /// The address that the peer listens on.

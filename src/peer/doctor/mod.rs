@@ -1,5 +1,5 @@
-//! Checks what most often keeps a peer from working: `pieceful doctor`. It needs no running peer,
-//! and changes nothing.
+//! Checks for the usual reasons why a peer does not work: `pieceful doctor`. It needs no running
+//! peer, and changes nothing.
 //!
 //! In scope: what is checked, what counts as a fault, and the advice. Out of scope: how findings
 //! are printed.

@@ -90,12 +90,12 @@ impl TrackerExaminer<'_> {
             );
             Finding::warning(Check::Tracker, why, &advice)
         };
-        let found = self.names.addresses(tracker, LOOK_UP);
-        let found = found.map_err(|error| unreachable(format!("{tracker}: {error}")))?;
+        let addresses = self.names.addresses(tracker, LOOK_UP);
+        let addresses = addresses.map_err(|error| unreachable(format!("{tracker}: {error}")))?;
         let folder = self.options.folder.as_deref().unwrap_or(Path::new("/"));
         let trust = Trust::new(self.info.fingerprint, folder, &|_| {});
         let mut last = unreachable(format!("{tracker} has no address"));
-        for address in found {
+        for address in addresses {
             // If the peer has no port, any number will do: the check of the port is not reported.
             match inspect(&trust, address, self.port.unwrap_or(NonZeroU16::MIN)) {
                 Ok(inspection) => return Ok(inspection),
@@ -110,7 +110,7 @@ impl TrackerExaminer<'_> {
         Err(last)
     }
 
-    fn fingerprint(&self, tracker: &HostPort, found: Fingerprint) -> Finding {
+    fn fingerprint(&self, tracker: &HostPort, presented: Fingerprint) -> Finding {
         let file = self.options.tracker_info.display();
         let text = match (self.info.fingerprint, self.stored) {
             (Some(_), _) => format!("{tracker} has the fingerprint that {file} pins"),
@@ -118,7 +118,7 @@ impl TrackerExaminer<'_> {
                 format!("{tracker} has the fingerprint that was stored at first use")
             }
             (None, None) => format!(
-                "{tracker} is new to this peer, which will trust it: compare {found} with the \
+                "{tracker} is new to this peer, which will trust it: compare {presented} with the \
                  second line that the tracker prints"
             ),
         };

@@ -66,7 +66,7 @@ impl PlannedDownload {
         }
         let (recorded, known) = stop_for_extension(former, &services.command)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
-        let in_place = former.plan.extends || complete;
+        let has_files_in_place = former.plan.extends || complete;
         let known_peers = former.plan.peers.iter();
         let new_peers = self.peers.iter();
         let new_peers = new_peers.filter(|peer| !former.plan.peers.contains(peer));
@@ -78,10 +78,10 @@ impl PlannedDownload {
                 ..choice
             },
             peers: known_peers.chain(new_peers).cloned().collect(),
-            replaces: Some(SwarmEntry::Transfer(Arc::clone(former))),
+            former: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let place = RecordedPlace::of_transfer(former, &extended.place, complete);
-        let begun = extended.begin(services, progress, (in_place, place), Some(known));
+        let begun = extended.begin(services, progress, (has_files_in_place, place), Some(known));
         if begun.is_err() {
             resume_former(former, &services.transfers, recorded)?;
         }

@@ -24,7 +24,7 @@ pub(crate) struct PlannedDownload {
     /// The peers that a magnet link names.
     pub(crate) peers: Vec<String>,
     /// The entry that this download replaces: a magnet search, or a download of fewer files.
-    pub(crate) replaces: Option<SwarmEntry>,
+    pub(crate) former: Option<SwarmEntry>,
 }
 
 impl PlannedDownload {
@@ -40,15 +40,15 @@ impl PlannedDownload {
         }
         let info_hash = self.metainfo.info().info_hash();
         let known = services.transfers.entry(info_hash);
-        let in_place = match known.filter(|_| self.replaces.is_none()) {
+        let has_files_in_place = match known.filter(|_| self.former.is_none()) {
             Some(SwarmEntry::Transfer(known)) if !known.is_replaceable() => {
                 return self.extend(services, &known, progress);
             }
             Some(SwarmEntry::Transfer(known)) => {
                 known.undo_steps()?;
-                let in_place;
-                (self, in_place) = self.inherit_choice(&known);
-                in_place
+                let has_files_in_place;
+                (self, has_files_in_place) = self.inherit_choice(&known);
+                has_files_in_place
             }
             Some(search @ SwarmEntry::Search(_)) if !search.is_replaceable() => {
                 // Patterns that choose no file are an error, even if the share is here.
@@ -58,20 +58,20 @@ impl PlannedDownload {
             Some(SwarmEntry::Search(_)) | None => false,
         };
         let recorded = RecordedPlace::of(&services.transfers, info_hash, &self.place);
-        self.begin(services, progress, (in_place, recorded), None)
+        self.begin(services, progress, (has_files_in_place, recorded), None)
     }
 
-    /// Starts the download. `in_place`: the files under the final name are known to be a part of
-    /// this download. `recorded`: what the records say about its place. `known`: pieces that are
-    /// known to be good.
+    /// Starts the download. `has_files_in_place`: the files under the final name are known to be a
+    /// part of this download. `recorded`: what the records say about its place. `known`: pieces
+    /// that are known to be good.
     pub(crate) fn begin(
         mut self,
         services: &Services,
         progress: &(dyn Fn(u64, u64) + Sync),
-        (in_place, recorded): (bool, RecordedPlace),
+        (has_files_in_place, recorded): (bool, RecordedPlace),
         known: Option<PieceSet>,
     ) -> Result<(), PeerError> {
-        let former = self.replaces.clone();
+        let former = self.former.clone();
         let interrupt = match &former {
             Some(SwarmEntry::Search(search)) => &search.interrupt,
             Some(SwarmEntry::Transfer(_)) | None => services.command.flag(),
@@ -86,7 +86,7 @@ impl PlannedDownload {
         let open = |layout: &FileLayout, place: &Destination, mode: DownloadMode| {
             recorded.open(transfers, layout, place, &mode)
         };
-        let mut opened = self.open(&open, in_place, progress, interrupt)?;
+        let mut opened = self.open(&open, has_files_in_place, progress, interrupt)?;
         if let Some(known) = known {
             opened.known = known;
         }
@@ -106,13 +106,13 @@ impl PlannedDownload {
             choice: self.choice,
             peers: if is_private { Vec::new() } else { self.peers },
             added_ms: self
-                .replaces
+                .former
                 .as_ref()
                 .map_or(plan.added_ms, SwarmEntry::added_ms),
             ..plan
         };
         let transfer = services.new_transfer(plan);
-        if let Some(former) = &self.replaces {
+        if let Some(former) = &self.former {
             inherit(&transfer, former);
         }
         transfer
@@ -147,8 +147,8 @@ pub(crate) fn enter(
         SwarmEntry::Transfer(Arc::clone(transfer)),
     );
     // Set before the transfer enters the map, so that a cancel finds its files.
-    let is_new = transfer.set_files(opened.files.clone());
-    debug_assert!(is_new, "nobody can cancel it yet");
+    let is_taken = transfer.set_files(opened.files.clone());
+    debug_assert!(is_taken, "nobody can cancel it yet");
     let replaced = transfers.entry(info_hash);
     let entered = match &former {
         None => transfers.enter(entry.clone()),
@@ -232,13 +232,13 @@ type OpenDownload<'a> =
 
 impl PlannedDownload {
     /// Opens the files under the final name, if some wanted files are there and all of these belong
-    /// to the share. `in_place`: the caller knows that they do.
+    /// to the share. `has_files_in_place`: the caller knows that they belong to it.
     fn open_in_place(
         &self,
         open: OpenDownload<'_>,
         layout: &FileLayout,
         selection: &Arc<Selection>,
-        in_place: bool,
+        has_files_in_place: bool,
         interrupt: &AtomicBool,
     ) -> Result<Option<OpenedFiles>, StoreError> {
         let mode = DownloadMode::extend_or_new(layout, &self.place);
@@ -246,10 +246,10 @@ impl PlannedDownload {
         let download = match opened {
             Ok(download) => download,
             Err(error @ (StoreError::Foreign(_) | StoreError::InUse(_))) => return Err(error),
-            Err(error) if in_place => return Err(error),
+            Err(error) if has_files_in_place => return Err(error),
             Err(_) => return Ok(None),
         };
-        let good = match in_place {
+        let good = match has_files_in_place {
             true => Ok(PieceSet::empty(download.store().info().lengths())),
             false => verify_needed(download.store(), selection, interrupt),
         };
@@ -257,7 +257,7 @@ impl PlannedDownload {
         let is_its_own =
             |good: &PieceSet| good.count() > 0 && download.check_in_place(good).is_ok();
         match good {
-            Ok(known) if in_place || is_its_own(&known) => Ok(Some(OpenedFiles {
+            Ok(known) if has_files_in_place || is_its_own(&known) => Ok(Some(OpenedFiles {
                 extends: true,
                 known,
                 ..OpenedFiles::partial(download, selection)
@@ -270,12 +270,12 @@ impl PlannedDownload {
     }
 
     /// Opens the files of a new download, or those of a partial one, or those that are under the
-    /// final name. `in_place`: the files under the final name are known to be a part of this
-    /// download.
+    /// final name. `has_files_in_place`: the files under the final name are known to be a part of
+    /// this download.
     fn open(
         &mut self,
         open: OpenDownload<'_>,
-        in_place: bool,
+        has_files_in_place: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
     ) -> Result<OpenedFiles, PeerError> {
@@ -297,7 +297,8 @@ impl PlannedDownload {
                 &selection,
             ));
         }
-        let opened = self.open_in_place(open, &layout, &selection, in_place, interrupt)?;
+        let opened =
+            self.open_in_place(open, &layout, &selection, has_files_in_place, interrupt)?;
         if let Some(opened) = opened {
             return Ok(opened);
         }

@@ -69,7 +69,7 @@ impl RecordedPlace {
         mode: &DownloadMode,
     ) -> Result<Download, StoreError> {
         let info_hash = layout.info().info_hash();
-        let is_used = |path: &Path| user_of(transfers, info_hash, path).is_some();
+        let is_used = |path: &Path| other_transfer_at(transfers, info_hash, path).is_some();
         let open = |partial| {
             let recorded = RecordedFiles {
                 partial,
@@ -87,7 +87,11 @@ impl RecordedPlace {
 }
 
 /// Another transfer that uses a path.
-fn user_of(transfers: &Transfers, info_hash: InfoHash, path: &Path) -> Option<Arc<Transfer>> {
+fn other_transfer_at(
+    transfers: &Transfers,
+    info_hash: InfoHash,
+    path: &Path,
+) -> Option<Arc<Transfer>> {
     let uses = |transfer: &Arc<Transfer>| {
         let mut paths = transfer.paths().into_iter();
         transfer.info_hash() != info_hash && paths.any(|used| is_same_entry(&used, path))
@@ -96,7 +100,7 @@ fn user_of(transfers: &Transfers, info_hash: InfoHash, path: &Path) -> Option<Ar
 }
 
 /// Refuses a destination that belongs to another transfer. With `force`, the files of a complete
-/// one may be replaced.
+/// transfer may be replaced.
 pub(crate) fn check_unused(
     transfers: &Transfers,
     info_hash: InfoHash,
@@ -104,18 +108,18 @@ pub(crate) fn check_unused(
     force: bool,
 ) -> Result<(), PeerError> {
     let path = place.path();
-    let Some(user) = user_of(transfers, info_hash, &path) else {
+    let Some(other) = other_transfer_at(transfers, info_hash, &path) else {
         return Ok(());
     };
     // If a complete share has its files here, the caller compares them with the new share, like any
     // other files.
-    let is_complete = !user.plan.is_download() || user.phase().was_complete();
+    let is_complete = !other.plan.is_download() || other.phase().was_complete();
     if is_complete && (force || path.symlink_metadata().is_ok()) {
         return Ok(());
     }
     Err(PeerError::PlaceInUse {
         path,
-        name: user.name().to_owned(),
+        name: other.name().to_owned(),
     })
 }
 

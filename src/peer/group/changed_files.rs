@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 /// Interval of the exchanges. No exchange is made while no share has changed and nothing is
 /// fetched.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long one exchange may take. Then the announces go on, which the same thread makes. The
-/// groups that remain come first in the next exchange.
+/// How long one exchange may take, because the same thread also makes the announces. The groups
+/// that remain come first in the next exchange.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// The swarms whose publishers have reported that their files have changed.

@@ -116,7 +116,8 @@ impl Groups {
         groups.values().cloned().collect()
     }
 
-    /// Fetches a certificate for this peer's key. Returns the certificate of the group's authority.
+    /// Fetches a certificate for this peer's key, and stores it in `group`. Returns another
+    /// certificate: that of the group's authority.
     pub(crate) fn certify(
         &self,
         account: &Account,

@@ -32,7 +32,7 @@ pub(crate) enum EndReason {
     Metadata(#[from] MetadataError),
     #[error("{0}")]
     Violation(#[from] ProtocolViolation),
-    #[error("more requests than are kept")]
+    #[error("more open requests than this peer keeps")]
     TooManyRequests,
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),

@@ -69,12 +69,12 @@ pub(crate) fn initiate_handshake(
     socket: Arc<TcpStream>,
     address: SocketAddr,
     info_hash: InfoHash,
-    member: Option<GroupAccess<'_>>,
+    access: Option<GroupAccess<'_>>,
 ) -> Result<PeerConnection, CallError> {
     let limit = context.link_limits.deadlines.handshake;
     let our_handshake = context.handshake(info_hash).encode();
     let mut answer = [0; HANDSHAKE_LENGTH];
-    let (stream, member) = match member {
+    let (stream, member) = match access {
         Some(GroupAccess { tls, is_barred }) => {
             let member_connection = tls.connect(Arc::clone(&socket), info_hash, limit)?;
             if is_barred(&member_connection.member.user) {

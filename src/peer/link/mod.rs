@@ -31,7 +31,7 @@ pub(super) use handshake::{
 };
 pub(super) use message_reader::{MessageReader, ReadError, ReadTimeouts, Upcoming};
 use outbox::{NextOutput, Outbox};
-pub(super) use reader::{LinkResources, serve};
+pub(super) use reader::{LinkResources, run};
 pub(super) use sink::{MessageSink, UploadSource};
 pub(super) use state::Link;
 pub(super) use stream::LinkStream;

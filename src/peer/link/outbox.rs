@@ -293,22 +293,22 @@ mod tests {
     #[test]
     fn a_choke_drops_requests_and_rejects_them_under_the_fast_extension() {
         let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
-        let pieces: Vec<BlockRange> = (0..4).map(|piece| block(&lengths, piece)).collect();
-        let allowed = [pieces[2].piece()];
+        let blocks: Vec<BlockRange> = (0..4).map(|piece| block(&lengths, piece)).collect();
+        let allowed = [blocks[2].piece()];
         for (fast, kept) in [(true, 1), (false, 0)] {
             let outbox = Outbox::default();
             outbox.unchoke();
-            for piece in &pieces {
-                outbox.push_block(*piece);
+            for block in &blocks {
+                outbox.push_block(*block);
             }
             outbox.choke(fast, &allowed);
             let next = outbox.next(Vec::new(), None, LONG).unwrap();
             let mut expected = vec![PeerMessage::Unchoke, PeerMessage::Choke];
             if fast {
-                expected.extend([0, 1, 3].map(|at: usize| PeerMessage::Reject(pieces[at].into())));
+                expected.extend([0, 1, 3].map(|at: usize| PeerMessage::Reject(blocks[at].into())));
             }
             assert_eq!(next.bytes, messages(&expected));
-            assert_eq!(next.block, (kept == 1).then_some(pieces[2]));
+            assert_eq!(next.block, (kept == 1).then_some(blocks[2]));
         }
     }
 

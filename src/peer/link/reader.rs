@@ -23,7 +23,7 @@ pub(crate) struct LinkResources {
 
 /// Runs a link until it ends. Joins the writing thread before it returns. `journal_position` is the
 /// position in the journal of owned pieces up to which the remote peer knows them.
-pub(crate) fn serve<S: MessageSink + UploadSource + 'static>(
+pub(crate) fn run<S: MessageSink + UploadSource + 'static>(
     swarm: &Arc<S>,
     link: &Arc<Link>,
     resources: &LinkResources,

@@ -30,7 +30,8 @@ pub(crate) struct Link {
 /// What was sent and received over a link.
 #[derive(Debug)]
 struct Traffic {
-    since: Instant,
+    /// The start of the link.
+    begun: Instant,
     /// Whether the reading thread is waiting for the rate limit.
     paused: AtomicBool,
     /// Bytes of blocks sent.
@@ -56,7 +57,7 @@ impl Link {
             outbox: Outbox::default(),
             allowed_fast,
             traffic: Traffic {
-                since: Instant::now(),
+                begun: Instant::now(),
                 paused: AtomicBool::new(false),
                 sent: AtomicU64::new(0),
                 last_sent: AtomicU64::new(0),
@@ -139,7 +140,7 @@ impl Link {
         let traffic = &self.traffic;
         let sent = traffic.sent.load(Ordering::Relaxed);
         let last_sent = Duration::from_millis(traffic.last_sent.load(Ordering::Relaxed));
-        let ago = traffic.since.elapsed().saturating_sub(last_sent);
+        let ago = traffic.begun.elapsed().saturating_sub(last_sent);
         LinkActivity {
             sent,
             last_sent: match sent {
@@ -166,9 +167,9 @@ impl Link {
 
     /// Counts a block that was sent.
     pub(super) fn on_sent(&self, length: u32) {
-        let since = self.traffic.since.elapsed().as_millis();
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
-        self.traffic.last_sent.store(since, Ordering::Relaxed);
+        let now = self.traffic.begun.elapsed().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        self.traffic.last_sent.store(now, Ordering::Relaxed);
         self.traffic
             .sent
             .fetch_add(length.into(), Ordering::Relaxed);

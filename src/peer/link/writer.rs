@@ -35,7 +35,7 @@ pub(super) fn write(
         };
     }
     // This reason counts only if the outbox was closed without a reason, because it overflowed.
-    link.close("it does not read what it is sent");
+    link.close("it does not read what this peer sends");
 }
 
 fn send(

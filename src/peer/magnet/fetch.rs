@@ -219,7 +219,8 @@ impl MetadataFetch<'_> {
         }
     }
 
-    /// Handles the first extension handshake: decides whether this peer is asked for metadata.
+    /// Handles the first extension handshake. Fails if the remote peer is not to be asked for the
+    /// metadata.
     fn begin_fetch(&mut self) -> Result<(), FetchError> {
         let size = match (self.remote.metadata, self.remote.metadata_size) {
             (Some(1..), Some(size @ 1..)) => size,

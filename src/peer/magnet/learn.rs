@@ -80,11 +80,11 @@ fn become_download(
         metainfo,
         choice: search.choice.clone(),
         peers: magnet.peers.clone(),
-        replaces: Some(SwarmEntry::Search(Arc::clone(search))),
+        former: Some(SwarmEntry::Search(Arc::clone(search))),
     };
     log::info!("{}: the metadata is complete", search.name());
     planned.start(services, &|_, _| {})?;
-    // The download runs. The next start removes a magnet record that is left.
+    // The download runs. If its magnet record cannot be removed now, the next start removes it.
     if let Err(error) = search.context.records.remove_magnet(search.info_hash()) {
         log::warn!(
             "{}: cannot remove the record of its magnet link: {error}",

@@ -63,10 +63,10 @@ mod tests {
         let scenario = Scenario::parse(text.as_bytes()).unwrap();
         let infos = scenario.owned.iter().map(|file| file.info().unwrap());
         let infos: Vec<Info> = infos.collect();
-        let (mut parts, mut found, mut pages) = (InfoAssembly::new(), Vec::new(), 0);
+        let (mut assembly, mut found, mut pages) = (InfoAssembly::new(), Vec::new(), 0);
         for page in of_infos(&infos) {
             let page = page.unwrap();
-            found.extend(page.iter().filter_map(|part| parts.add(part).unwrap()));
+            found.extend(page.iter().filter_map(|part| assembly.add(part).unwrap()));
             assert!(!page.is_empty());
             let (id, ask) = (u32::MAX, RunRequest::Own { parts: page });
             let body = RunRequestMessage { id, ask }.encode();

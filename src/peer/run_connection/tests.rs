@@ -10,15 +10,16 @@ use std::time::Instant;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A tracker of a run with this number of clients.
+/// The tracker of a run.
 struct Tracker {
     run: Arc<RunningRun>,
     server: Server,
 }
 
 impl Tracker {
-    fn of(expected: u32, wait: Duration) -> Self {
-        let run = RunningRun::start(NonZeroU32::new(expected).unwrap(), wait).unwrap();
+    /// The tracker of a run with `clients` clients, which must report within `wait`.
+    fn of(clients: u32, wait: Duration) -> Self {
+        let run = RunningRun::start(NonZeroU32::new(clients).unwrap(), wait).unwrap();
         let run = Arc::new(run);
         let serving = Arc::clone(&run);
         let limits = PlaceLimits::fixed(100, 100);

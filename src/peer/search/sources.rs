@@ -1,6 +1,7 @@
-//! Which links may deliver the metadata of a magnet link. The number of links is limited in all,
-//! per host, and for callers. Peers on this machine differ only by port. So loopback is exempt from
-//! the limits per host, except from the one on callers.
+//! Which links may deliver the metadata of a magnet link. There are limits on the links that
+//! deliver: in all, one per host, and for callers. There are also limits on all links to callers:
+//! in all, and per host. Peers on this machine differ only by port. So a loopback host may deliver
+//! over several links at a time, and its calls are not barred.
 //!
 //! In scope: counting, and ending all these links at once. Out of scope: the messages on them
 //! (`magnet/fetch.rs`).
@@ -12,8 +13,8 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The maximum number of links that deliver metadata of one share at a time, one per host. It
-/// bounds the memory for partial metadata.
+/// The maximum number of links that deliver metadata of one share at a time. It bounds the memory
+/// for partial metadata.
 const MAX_DELIVERING: usize = 4;
 /// The maximum number of callers among those links, so that callers leave room for peers that we
 /// call.

@@ -31,8 +31,8 @@ impl Transfer {
         is_open && self.inspect(|core| core.phase().serves())
     }
 
-    /// Serves a withdrawn share again, because its user may share it again. Returns whether it was
-    /// withdrawn.
+    /// Serves a withdrawn share again, because its user is allowed to share it again. Returns
+    /// whether it was withdrawn.
     pub(crate) fn restore(&self) -> bool {
         let is_back = self.decide(|core, now| core.restore(now));
         if is_back {
@@ -47,7 +47,7 @@ impl Transfer {
     /// that it can be restored. A complete share stays, because the files belong to the user.
     pub(crate) fn withdraw(&self, reason: &str) -> bool {
         match self.phase() {
-            // These phases are not announced and have their own reason.
+            // In these phases nothing is announced, and the phase has a reason of its own.
             Phase::Lost { .. } | Phase::Failed { .. } | Phase::Withdrawn { .. } => return true,
             Phase::Complete => {}
             _ => return false,

@@ -215,7 +215,7 @@ impl Transfer {
         };
         let (check, interrupt) = (&self.files.check, &self.context.interrupt);
         let all = self.bytes_of(self.unknown_pieces(&PieceSet::empty(self.info().lengths())));
-        let copied = all.saturating_mul(u64::from(copies_replaced) + download.others());
+        let copied = all.saturating_mul(u64::from(copies_replaced) + download.others_count());
         let unknown = self.bytes_of(self.unknown_pieces(&known));
         check.begin(copied.saturating_add(unknown));
         let progress = |done| check.advance(done);
@@ -223,9 +223,9 @@ impl Transfer {
             download.copy_replaced(interrupt, &progress)?;
             check.end_pass(all);
         }
-        if download.others() > 0 {
+        if download.others_count() > 0 {
             download.copy_others(interrupt, &progress)?;
-            check.end_pass(all.saturating_mul(download.others()));
+            check.end_pass(all.saturating_mul(download.others_count()));
         }
         let owned = self.verify_unknown(download.store(), known)?;
         download.check_in_place(&owned)?;

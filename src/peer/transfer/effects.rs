@@ -18,7 +18,8 @@ pub(super) struct SwarmState {
     pub(super) core: Core<BlockBuffer>,
     /// The open links. A link is removed after its threads have ended.
     pub(super) links: HashMap<LinkId, Arc<Link>>,
-    /// The time at which the thread `tick` does the timed work next. `None` if there is none.
+    /// The time at which the thread `tick` does the timed work next. `None` if there is none. Zero
+    /// from the moment at which the thread is woken until it runs.
     next_tick: Option<Duration>,
 }
 

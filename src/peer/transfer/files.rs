@@ -41,8 +41,8 @@ struct State {
 enum KnownTimes {
     #[default]
     Unknown,
-    /// Some have arrived from other peers. `missing` is the number of those that have not, so that
-    /// a message costs no more than its length, however many files there are.
+    /// Some have arrived from other peers. `missing` is the number of those that have not. Counting
+    /// them again for each message would be slow if the share has many files.
     Partly {
         times: Vec<Option<i64>>,
         missing: usize,
@@ -274,17 +274,18 @@ impl TransferFiles {
             _ => {}
         }
         let before = lost.last_scan.replace(stamps.to_vec());
-        let seen = before.map(|before| FileStamp::compare_all(&before, stamps));
-        let is_stable = seen.is_some_and(|seen| seen < StampMatch::Changed);
-        let known = lost
+        let since_last_scan = before.map(|before| FileStamp::compare_all(&before, stamps));
+        let is_stable = since_last_scan.is_some_and(|found| found < StampMatch::Changed);
+        let since_mismatch = lost
             .mismatch
             .as_ref()
-            .map(|known| FileStamp::compare_all(known, stamps));
-        let is_known_to_differ = match known {
+            .map(|mismatch| FileStamp::compare_all(mismatch, stamps));
+        let is_known_to_differ = match since_mismatch {
             Some(StampMatch::Same) => true,
-            // If two scans found the same inode number, such numbers last here, and this is another
-            // file than the one that was hashed. Otherwise it counts as that one.
-            Some(StampMatch::OtherInode) => seen != Some(StampMatch::Same),
+            // If the last two scans found the same inode number, such numbers last here, and this
+            // is another file than the one that was hashed. Otherwise the file counts as the one
+            // that was hashed.
+            Some(StampMatch::OtherInode) => since_last_scan != Some(StampMatch::Same),
             Some(StampMatch::Changed) | None => false,
         };
         if !is_stable || is_known_to_differ {

@@ -58,7 +58,7 @@ fn complete(transfer: &Transfer) {
             false => AnnounceEvent::Paused,
         }));
     }
-    // Recorded before the phase changes too.
+    // The record is also written before the phase changes.
     transfer.files.set_sealed(store.sealed());
     transfer.update_record();
     transfer.decide(|core, now| core.on_finished(now));

@@ -30,7 +30,7 @@ pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
     log::info!("{name}: {way} {address} ({client})");
     let ended = match send_opening_messages(transfer, &link) {
         Some(journal_position) => {
-            link::serve(transfer, &link, &transfer.resources(), journal_position)
+            link::run(transfer, &link, &transfer.resources(), journal_position)
         }
         None => EndReason::ClosedHere,
     };
@@ -141,13 +141,13 @@ impl MessageSink for Transfer {
         message: ReceivedMessage<'_>,
     ) -> Result<(), ProtocolViolation> {
         let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
-        let asks_for_times =
+        let may_ask_for_times =
             matches!(message, ReceivedMessage::Handshake(_)) && self.times_id(link).is_none();
         self.decide(|core, now| core.on_message(link, message, now))?;
         if names_peers && self.plan.exchanges_peers() {
             self.context.ticks.trigger();
         }
-        if asks_for_times && let Some(id @ 1..) = self.times_id(link) {
+        if may_ask_for_times && let Some(id @ 1..) = self.times_id(link) {
             self.send_times(link, id);
         }
         Ok(())

@@ -6,9 +6,11 @@
 //! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
 //! - `checking` opens and verifies files on disk; `unfinished` handles the files of a download that
 //!   is not complete: missing files, an interrupted rename, a cancel; `lost` handles files that
-//!   change; `quiet_check` handles files whose inode number alone changes.
+//!   change; `quiet_check` handles files whose inode number alone changes; `check_progress` counts
+//!   checked bytes.
 //! - `times` passes on the modification times of a group's files.
-//! - `announcing`, `metadata` and `report` are what trackers, peers and people see.
+//! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
+//!   `metadata_quota` limits how much metadata each host fetches.
 //! - `record` is what the state folder keeps.
 
 mod announcing;

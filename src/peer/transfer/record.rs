@@ -6,7 +6,7 @@ use crate::swarm::Phase;
 
 impl Transfer {
     /// Writes the first record of a transfer. Its paths were free, or its user has allowed to
-    /// replace what is there. So no stopped download continues into them any more.
+    /// replace what is there. So from now on no stopped download continues a file at these paths.
     pub(crate) fn create_record(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
         records.claim(self.info_hash(), &self.paths())?;

@@ -43,8 +43,8 @@ impl Transfer {
 
     /// Whether it can be resumed without waiting again at once.
     fn are_files_there(&self, place: &Destination) -> bool {
-        let may_be_renamed = !self.plan.replaces && !self.plan.extends;
-        if may_be_renamed && place.path().symlink_metadata().is_ok() {
+        let final_path_was_free = !self.plan.replaces && !self.plan.extends;
+        if final_path_was_free && place.path().symlink_metadata().is_ok() {
             return true;
         }
         let opened = self.plan.open_download(self.info(), place);

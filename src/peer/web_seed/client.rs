@@ -1,5 +1,5 @@
-//! Reads a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that support
-//! neither or lie.
+//! Reads a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that ignore
+//! ranges or lie.
 //!
 //! In scope: requests and their bodies. Out of scope: what a response contains (`response`), which
 //! bytes are requested, and whether they verify.
@@ -39,7 +39,7 @@ pub(super) struct Body {
     reader: ureq::BodyReader<'static>,
     /// The offset of the next byte in the file.
     position: u64,
-    /// The offset in the file at which it ends.
+    /// The offset in the file at which the response ends.
     end: u64,
 }
 
@@ -96,8 +96,8 @@ impl WebClient {
         }
     }
 
-    /// Sends a request. Refuses a server that is nearer than `nearest`, or that is not on the
-    /// Internet if the URL has a query. Returns the zone of the server too.
+    /// Sends a request. Refuses a server that is nearer than `nearest`. If the URL has a query,
+    /// refuses every server that is not on the Internet. Returns the zone of the server too.
     fn call(
         &self,
         url: &str,
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn on_this_machine_only_urls_without_a_query_are_requested_in_any_spelling() {
+    fn on_this_machine_a_url_with_a_query_is_refused_however_its_host_is_written() {
         let (port, requested) = server(&[
             ("/to", "/file"),
             ("/query", "/x?order"),
@@ -292,9 +292,9 @@ mod tests {
             let order = open(&format!("http://{host}:PORT/file?order"));
             assert!(matches!(order, Err(WebError::Near { .. })), "{host}");
         }
-        for nothing in ["0.0.0.0", "0", "169.254.1.1", "[::]", "[fe80::1]"] {
-            let file = open(&format!("http://{nothing}:PORT/file"));
-            assert!(matches!(file, Err(WebError::Near { .. })), "{nothing}");
+        for host in ["0.0.0.0", "0", "169.254.1.1", "[::]", "[fe80::1]"] {
+            let file = open(&format!("http://{host}:PORT/file"));
+            assert!(matches!(file, Err(WebError::Near { .. })), "{host}");
         }
         assert!(open("http://127.0.0.1:PORT/to").is_ok());
         for path in ["query", "other", "link", "cloud"] {

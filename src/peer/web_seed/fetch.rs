@@ -151,16 +151,16 @@ impl<'a> WebSeedFetch<'a> {
             return Some(FetchEnd::Changed);
         }
         let id = self.seed.id;
-        let has_missing =
+        let has_wanted =
             |transfer: &Transfer| transfer.inspect(|core| core.picker().is_interesting(id));
         let gives_way = self.seed.provider != Provider::Joint
             && self.seeds.any_waits()
-            && !has_missing(self.transfer);
+            && !has_wanted(self.transfer);
         gives_way.then_some(FetchEnd::NothingLeft)
     }
 
-    /// Fetches a block, which begins at byte `start` of the share, with a request that ends at byte
-    /// `end`.
+    /// Fetches a block, which begins at byte `start` of the share, with a request for the bytes
+    /// before `end`.
     fn fetch(
         &mut self,
         range: BlockRange,
@@ -190,8 +190,8 @@ impl<'a> WebSeedFetch<'a> {
                 room.fill(0);
                 continue;
             }
-            let last = end.min(file.offset + file.length) - file.offset;
-            let mut open = self.open_at(part, last, file.length)?;
+            let end_in_file = end.min(file.offset + file.length) - file.offset;
+            let mut open = self.open_at(part, end_in_file, file.length)?;
             let at = Some((open.server, open.file));
             let failed = |error| FetchFailure { at, error };
             let is_reached = self.skip_to(&mut open.body, part.offset, range);
@@ -222,12 +222,12 @@ impl<'a> WebSeedFetch<'a> {
         Ok(FetchStep::Next)
     }
 
-    /// The response that contains the start of `part`: the open one, or a new one, which is to end
-    /// at byte `last` of the file.
+    /// The response that contains the start of `part`: the open one, or a new one for the bytes of
+    /// the file from there to `end_in_file` (exclusive).
     fn open_at(
         &mut self,
         part: FilePart,
-        last: u64,
+        end_in_file: u64,
         length: u64,
     ) -> Result<OpenFile, FetchFailure> {
         let reaches = |open: &OpenFile| open.file == part.index && open.body.reaches(part.offset);
@@ -245,7 +245,7 @@ impl<'a> WebSeedFetch<'a> {
             return Err(FetchFailure { at: None, error });
         };
         let client = &self.seeds.client;
-        let body = url.and_then(|url| client.open(&url, part.offset, last, length));
+        let body = url.and_then(|url| client.open(&url, part.offset, end_in_file, length));
         let file = part.index;
         match body {
             Ok(body) => Ok(OpenFile { server, file, body }),

@@ -129,8 +129,9 @@ impl Mirrors {
     }
 
     /// The servers that were not dropped, those that work first. A server that fails is used too:
-    /// only a delivery shows that it works again, and it may have nothing else left to deliver. Of
-    /// those that fail, the one that failed longest ago comes first, so that each gets its turn.
+    /// only a delivery shows that it works again, and the joint pieces may be all that is left to
+    /// fetch from it. Of the servers that fail, the one that failed longest ago comes first, so
+    /// that each gets its turn.
     fn usable(&self) -> Vec<usize> {
         let servers = self.servers.iter().enumerate();
         let mut usable: Vec<_> = servers
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     /// Files of 20, 20, 5 and 15 bytes in six pieces of 10 bytes. Piece 4 has bytes of the last two
-    /// files. The others have one file each.
+    /// files. Each other piece has bytes of one file.
     fn mirrors(urls: &[&str]) -> Mirrors {
         let file = |length: u32, name: &str| format!("d6:lengthi{length}e4:pathl1:{name}ee");
         let files = [file(20, "a"), file(20, "b"), file(5, "c"), file(15, "d")].concat();
@@ -259,7 +260,11 @@ mod tests {
             (0, "http://a/set/d".into())
         );
         mirrors.set_state(1, ServerState::Dropped);
-        assert_eq!(pieces(&mirrors, Provider::Joint), NONE, "nobody has a file");
+        assert_eq!(
+            pieces(&mirrors, Provider::Joint),
+            NONE,
+            "the third has all, the first too little"
+        );
         mirrors.set_state(1, ServerState::Works);
         mirrors.set_state(2, ServerState::Dropped);
         assert!(

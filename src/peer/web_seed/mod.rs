@@ -167,8 +167,8 @@ fn use_until_end(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>, seed: &mut Web
         if !is_temporary {
             continue;
         }
-        // A web seed that is suspected of bad data cannot reset the count by closing the
-        // connection.
+        // Blocks from a web seed that is suspected of bad data do not reset the count. Otherwise it
+        // could send a few blocks and close the connection, again and again.
         let is_of_use = seed.delivered() > delivered && trust == WebSeedTrust::Full;
         failures = if is_of_use { 1 } else { failures + 1 };
         if failures >= MAX_FAILURES {

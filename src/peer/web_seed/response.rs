@@ -61,7 +61,7 @@ fn without_dots(path: &str) -> String {
 }
 
 /// The end of a response that holds the whole file. A coding is ignored if the length is that of
-/// the file: some servers label a compressed file with its own format.
+/// the file: some servers send a file `x.gz` as it is, but with `Content-Encoding: gzip`.
 pub(super) fn full_body_end(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
     let found = text(headers, "content-length").map(str::parse);
     match found {

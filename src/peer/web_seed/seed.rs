@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A server without ranges may be read through once. In addition this number of bytes may be
 /// skipped for each wanted byte that arrived: 4 MiB for each block.
 const SKIPPED_PER_WANTED: u64 = 256;
-/// A web seed at which this number of files is missing, while nothing comes from it, is dropped.
+/// A web seed is dropped when this number of files in a row turned out to be missing there.
 const MAX_MISSES: u32 = 100;
 
 /// The state that is shared by all threads that use web seeds of one share.
@@ -83,7 +83,7 @@ pub(super) struct WebSeed {
 }
 
 impl WebSeed {
-    /// A web seed that is shown to people by this text.
+    /// A web seed. `shown` is what people see of it.
     pub(super) fn new(provider: Provider, shown: &str, id: LinkId) -> Self {
         Self {
             provider,
@@ -106,7 +106,7 @@ impl WebSeed {
         self.misses = 0;
     }
 
-    /// Bytes are to be skipped of a share with `total` bytes.
+    /// Counts bytes that are about to be skipped. `total` is the length of the share.
     ///
     /// # Errors
     /// Too many bytes have been skipped.

@@ -57,10 +57,10 @@ fn committed_data_is_there_after_the_next_opening() {
     database.commit(second).unwrap();
     assert_eq!(database.blob(&[9; 20]).unwrap(), Some(vec![5; 1 << 20]));
     assert_eq!(database.blob(&[8; 20]).unwrap(), None);
-    let second = Database::open(folder.path()).unwrap_err();
-    assert!(matches!(second, DatabaseError::InUse(_)), "{second}");
-    let second = Database::read(folder.path()).unwrap_err();
-    assert!(matches!(second, DatabaseError::InUse(_)), "{second}");
+    let error = Database::open(folder.path()).unwrap_err();
+    assert!(matches!(error, DatabaseError::InUse(_)), "{error}");
+    let error = Database::read(folder.path()).unwrap_err();
+    assert!(matches!(error, DatabaseError::InUse(_)), "{error}");
     drop(database);
 
     let expected = DatabaseContents {
@@ -255,7 +255,7 @@ fn a_damaged_last_commit_does_not_restore_the_older_state() {
 }
 
 #[test]
-fn no_bytes_cause_a_panic() {
+fn damaged_bytes_never_cause_a_panic() {
     let (folder, _) = filled();
     let path = folder.path().join(DATABASE_FILE);
     let whole = fs::read(&path).unwrap();
@@ -386,7 +386,7 @@ fn database_on(disk: &Disk) -> Database {
 type Rows = HashMap<[u8; 16], Vec<u8>>;
 
 #[test]
-fn after_a_crash_acknowledged_commits_are_there_and_no_commit_is_partial() {
+fn all_acknowledged_commits_survive_a_crash_and_no_commit_is_partial() {
     let disk = Disk::default();
     initialize(&open_backend(disk.clone(), true).unwrap(), [1; 16]).unwrap();
     let start = disk.state().synced.clone();

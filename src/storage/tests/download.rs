@@ -25,17 +25,17 @@ fn existing_entries_are_refused_and_not_changed() {
     let info = one_file();
     let target = tempfile::tempdir().unwrap();
     let open = || download(&info, &destination(&target, "x"));
-    let (full, part) = (target.path().join("x"), target.path().join("x.part"));
+    let (final_path, part) = (target.path().join("x"), target.path().join("x.part"));
     let victim = target.path().join("victim");
     type Prepare = fn(&Path, &Path, &Path);
     type Matches = fn(&StoreError) -> bool;
     let table: [(Prepare, Matches); 7] = [
         (
-            |full, _, _| fs::write(full, "mine").unwrap(),
+            |final_path, _, _| fs::write(final_path, "mine").unwrap(),
             |error| matches!(error, StoreError::Exists(_)),
         ),
         (
-            |full, _, _| symlink("nowhere", full).unwrap(),
+            |final_path, _, _| symlink("nowhere", final_path).unwrap(),
             |error| matches!(error, StoreError::Exists(_)),
         ),
         (
@@ -51,7 +51,7 @@ fn existing_entries_are_refused_and_not_changed() {
             |error| matches!(error, StoreError::Foreign(_)),
         ),
         (
-            |_, part, _| fs::write(part, "a browser's").unwrap(),
+            |_, part, _| fs::write(part, "a browser's download").unwrap(),
             |error| matches!(error, StoreError::Foreign(_)),
         ),
         (
@@ -61,13 +61,13 @@ fn existing_entries_are_refused_and_not_changed() {
     ];
     for (number, (prepare, expected)) in table.into_iter().enumerate() {
         fs::write(&victim, vec![1; 1 << 20]).unwrap();
-        prepare(&full, &part, &victim);
+        prepare(&final_path, &part, &victim);
         let before = paths_below(target.path());
         let error = open().unwrap_err();
         assert!(expected(&error), "{number}: {error}");
         assert_eq!(paths_below(target.path()), before, "{number}");
         assert_eq!(fs::read(&victim).unwrap(), vec![1; 1 << 20]);
-        for path in [&full, &part] {
+        for path in [&final_path, &part] {
             let _ = fs::remove_file(path);
         }
     }
@@ -90,7 +90,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let destination = destination(&target, "x");
-    let (full, part) = (target.path().join("x"), target.path().join("x.part"));
+    let (final_path, part) = (target.path().join("x"), target.path().join("x.part"));
     let open = || {
         let layout = FileLayout::all(info.clone());
         open_recorded(
@@ -101,14 +101,14 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
         .unwrap()
     };
     let stop = AtomicBool::new(false);
-    fs::create_dir_all(full.join("sub/own")).unwrap();
-    fs::write(full.join("a"), &bytes[..100_000]).unwrap();
+    fs::create_dir_all(final_path.join("sub/own")).unwrap();
+    fs::write(final_path.join("a"), &bytes[..100_000]).unwrap();
     // Too short, but its first two pieces of 256 KiB are good.
-    fs::write(full.join("sub/big"), &bytes[100_000..700_000]).unwrap();
+    fs::write(final_path.join("sub/big"), &bytes[100_000..700_000]).unwrap();
     for own in ["mine", "sub/own/mine"] {
-        fs::write(full.join(own), own).unwrap();
+        fs::write(final_path.join(own), own).unwrap();
     }
-    let before = paths_below(&full);
+    let before = paths_below(&final_path);
     let download = open();
     download.check_replaced().unwrap();
     download.copy_replaced(&stop, &|_| {}).unwrap();
@@ -122,25 +122,28 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     // A cancelled replacement does not change the existing folder.
     download.discard().unwrap();
     drop(download);
-    assert!(paths_below(&full) == before && !part.exists());
-    assert_eq!(fs::metadata(full.join("sub/big")).unwrap().len(), 600_000);
+    assert!(paths_below(&final_path) == before && !part.exists());
+    assert_eq!(
+        fs::metadata(final_path.join("sub/big")).unwrap().len(),
+        600_000
+    );
     let download = open();
     download.write(0, &[&bytes]).unwrap();
     finish(download).unwrap();
     assert_eq!(
-        fs::read(full.join("sub/own/mine")).unwrap(),
+        fs::read(final_path.join("sub/own/mine")).unwrap(),
         b"sub/own/mine"
     );
-    assert!(fs::read(full.join("sub/big")).unwrap() == bytes[100_000..1_600_000]);
-    assert!(full.join("mine").exists() && !part.exists());
+    assert!(fs::read(final_path.join("sub/big")).unwrap() == bytes[100_000..1_600_000]);
+    assert!(final_path.join("mine").exists() && !part.exists());
     // If there is a folder instead of a file of the share, the replacement is not started.
-    fs::remove_file(full.join("a")).unwrap();
-    fs::create_dir(full.join("a")).unwrap();
+    fs::remove_file(final_path.join("a")).unwrap();
+    fs::create_dir(final_path.join("a")).unwrap();
     let download = open();
     let refused = download.check_replaced().unwrap_err();
     assert!(matches!(refused, StoreError::NotAFile(_)), "{refused}");
     download.undo();
-    assert!(!part.exists() && full.join("a").exists());
+    assert!(!part.exists() && final_path.join("a").exists());
 }
 
 #[test]

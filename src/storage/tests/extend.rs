@@ -26,7 +26,7 @@ fn chosen(info: &Info) -> Arc<Selection> {
 }
 
 #[test]
-fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
+fn only_wanted_files_are_made_and_pieces_with_bytes_of_other_files_can_be_read() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let destination = destination(&target, "x");
@@ -56,22 +56,22 @@ fn only_wanted_files_are_made_and_pieces_at_their_edges_are_complete() {
     assert!(!store.is_mixed(info.lengths().piece(2).unwrap()));
     finish(download).unwrap();
     let path = destination.path();
-    let open = || {
+    let open_share = || {
         let layout = FileLayout::chosen(info.clone(), chosen(&info));
         Store::open(layout, &path).unwrap()
     };
-    let store = open();
+    let store = open_share();
     assert!(read(&store) == bytes[..256 << 10]);
     let stamps = store.stamps().unwrap();
-    assert!(open().are_all_unchanged(&stamps));
+    assert!(open_share().are_all_unchanged(&stamps));
     fs::remove_file(target.path().join(&parts_name)).unwrap();
     assert!(
-        !open().are_all_unchanged(&stamps),
+        !open_share().are_all_unchanged(&stamps),
         "a missing parts file counts as a change"
     );
-    let gone = open().read(0, &mut [0; 16]).unwrap_err();
+    let gone = open_share().read(0, &mut [0; 16]).unwrap_err();
     assert!(matches!(gone, StoreError::Missing(_)));
-    assert!(open().read(150_000, &mut [0; 16]).is_ok());
+    assert!(open_share().read(150_000, &mut [0; 16]).is_ok());
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn good(store: &Store) -> PieceSet {
 #[test]
 fn finishing_continues_after_a_crash_between_any_two_moves() {
     let sample = sample();
-    let steps = ["empty", "sub/big", "sub/deep/z"];
-    for moved in 0..=steps.len() {
+    let files = ["empty", "sub/big", "sub/deep/z"];
+    for moved in 0..=files.len() {
         let target = tempfile::tempdir().unwrap();
         let destination = finished(&sample, &target);
         {
@@ -172,7 +172,7 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
             assert!(good(download.store()).is_full());
         }
         let (part, whole) = (target.path().join("x.part"), destination.path());
-        for file in &steps[..moved] {
+        for file in &files[..moved] {
             let to = whole.join(file);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::rename(part.join(file), to).unwrap();
@@ -258,7 +258,8 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
     let file = destination.path().join("a");
     let names_the_file =
         |error: StoreError| matches!(error, StoreError::Changed(path) if path == file);
-    // The file changes while the download is open, and before it is opened.
+    // In each round, the file changes while the download is open, and is still changed when the
+    // download is opened again. The second round continues the download of the first one.
     for _ in 0..2 {
         let download = extended(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();

@@ -17,7 +17,7 @@ fn a_folder_gets_its_final_name_only_when_it_is_complete() {
     let target = tempfile::tempdir().unwrap();
     let download = download(&sample.info, &destination(&target, "done")).unwrap();
     let store = Arc::clone(download.store());
-    let empty = paths_below(target.path());
+    let made = paths_below(target.path());
     let expected = [
         "",
         "/a",
@@ -27,7 +27,7 @@ fn a_folder_gets_its_final_name_only_when_it_is_complete() {
         "/sub/deep",
         "/sub/deep/z",
     ];
-    assert_eq!(empty, expected.map(|path| format!("done.part{path}")));
+    assert_eq!(made, expected.map(|path| format!("done.part{path}")));
     let big = target.path().join("done.part/sub/big");
     assert_eq!(big.metadata().unwrap().len(), 1_500_000);
     let blocks: Vec<&[u8]> = sample.bytes.chunks(16 << 10).collect();
@@ -147,7 +147,7 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
 }
 
 #[test]
-fn discarding_removes_only_the_download_s_own_files() {
+fn discarding_removes_only_the_files_of_the_download() {
     let sample = sample();
     let target = tempfile::tempdir().unwrap();
     let open = || download(&sample.info, &destination(&target, "done")).unwrap();

@@ -26,7 +26,7 @@ fn file_of(bytes: &[u8]) -> Arc<Info> {
     info_of(&path)
 }
 
-/// The number of good pieces after the pieces of others were copied.
+/// The number of good pieces after those of foreign files were copied.
 fn copied(download: &Download) -> u32 {
     let never = AtomicBool::new(false);
     download.make_files().unwrap();
@@ -50,7 +50,7 @@ fn a_file_of_others_is_only_read_and_the_download_takes_the_name_with_the_info_h
     let table: [(Prepare<'_>, u32); 7] = [
         (&|part| fs::write(part, &half).unwrap(), 2),
         (&|part| fs::write(part, &bytes).unwrap(), 4),
-        (&|part| fs::write(part, "a browser's").unwrap(), 0),
+        (&|part| fs::write(part, "a browser's download").unwrap(), 0),
         (&|part| fs::write(part, "").unwrap(), 0),
         (&|part| fs::create_dir(part).unwrap(), 0),
         (&|part| symlink("nowhere", part).unwrap(), 0),
@@ -107,7 +107,7 @@ fn a_folder_of_others_is_only_read() {
 }
 
 #[test]
-fn nothing_is_begun_if_all_names_are_taken_used_or_locked() {
+fn a_used_name_is_skipped_and_a_locked_name_or_no_free_name_is_an_error() {
     let info = file_of(b"content");
     let target = tempfile::tempdir().unwrap();
     let place = destination(&target, "x");
@@ -139,8 +139,11 @@ fn nothing_is_begun_if_all_names_are_taken_used_or_locked() {
     assert_eq!(paths_below(target.path()).len(), 2);
 }
 
-/// A download of a peer whose records end with it.
-fn without_records(layout: FileLayout, destination: &Destination) -> Result<Download, StoreError> {
+/// A download of a peer that loses its records when it ends.
+fn without_kept_records(
+    layout: FileLayout,
+    destination: &Destination,
+) -> Result<Download, StoreError> {
     let recorded = RecordedFiles {
         are_kept: false,
         ..RecordedFiles::NONE
@@ -149,7 +152,7 @@ fn without_records(layout: FileLayout, destination: &Destination) -> Result<Down
 }
 
 #[test]
-fn without_lasting_records_what_has_the_name_with_the_info_hash_is_continued() {
+fn without_kept_records_a_file_with_the_info_hash_in_its_name_is_continued() {
     let info = file_of(b"content");
     let with_hash = format!("x.{}.part", info.info_hash());
     type Prepare<'a> = &'a dyn Fn(&Path);
@@ -182,7 +185,7 @@ fn without_lasting_records_what_has_the_name_with_the_info_hash_is_continued() {
         let before = paths_below(target.path());
         let layout = || FileLayout::all(Arc::clone(&info));
         let place = destination(&target, "x");
-        let open = || without_records(layout(), &place).unwrap();
+        let open = || without_kept_records(layout(), &place).unwrap();
         let download = open();
         assert_eq!(download.partial_name(), expected, "{number}");
         download.undo();
@@ -191,7 +194,7 @@ fn without_lasting_records_what_has_the_name_with_the_info_hash_is_continued() {
         let download = open();
         download.make_files().unwrap();
         assert!(matches!(
-            without_records(layout(), &place),
+            without_kept_records(layout(), &place),
             Err(StoreError::InUse(_))
         ));
         let in_use = new(&info, &place);
@@ -202,7 +205,7 @@ fn without_lasting_records_what_has_the_name_with_the_info_hash_is_continued() {
 }
 
 #[test]
-fn without_lasting_records_a_folder_and_its_parts_file_are_continued() {
+fn without_kept_records_a_folder_and_its_parts_file_are_continued() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let place = destination(&target, "x");
@@ -210,7 +213,7 @@ fn without_lasting_records_a_folder_and_its_parts_file_are_continued() {
     let chosen = Arc::new(chosen);
     let open = || {
         let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&chosen));
-        let download = without_records(layout, &place).unwrap();
+        let download = without_kept_records(layout, &place).unwrap();
         download.make_files().unwrap();
         download
     };
@@ -236,7 +239,7 @@ fn a_parts_file_that_no_record_names_is_not_written() {
     let layout = FileLayout::chosen(Arc::clone(&info), Arc::new(chosen));
     let refused = Download::open(layout, &place, DownloadMode::New, RecordedFiles::NONE);
     assert!(matches!(refused, Err(StoreError::Foreign(named)) if named == path));
-    // A download of all files needs none.
+    // A download of all files needs no parts file.
     let download = new(&info, &place).unwrap();
     download.make_files().unwrap();
     finish(download).unwrap();

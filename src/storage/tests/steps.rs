@@ -104,7 +104,7 @@ fn a_replaced_folder_is_not_put_back_over_something_else() {
 }
 
 #[test]
-fn a_placeholder_under_a_final_name_is_removed_and_nothing_else() {
+fn a_placeholder_or_a_second_name_of_the_file_is_removed_and_other_files_stay() {
     let undo = |place: &Destination, layout| undo_steps(place, PARTIAL, layout, &steps(None));
     let target = tempfile::tempdir().unwrap();
     let (place, part) = (destination(&target, "x"), target.path().join(PARTIAL));

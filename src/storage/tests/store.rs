@@ -67,7 +67,7 @@ fn a_share_that_differs_from_its_torrent_is_refused_and_the_error_names_the_file
     }
     assert!(in_steps == stamps && store.are_files_unchanged(&in_steps));
     assert!(!store.are_files_unchanged(&stamps[1..]));
-    let open = || {
+    let open_error = || {
         let opened = Store::open(FileLayout::all(info.clone()), &top);
         opened.and_then(|store| store.stamps()).unwrap_err()
     };
@@ -77,7 +77,7 @@ fn a_share_that_differs_from_its_torrent_is_refused_and_the_error_names_the_file
         .unwrap();
     big.set_len(1_499_999).unwrap();
     assert!(!store.are_all_unchanged(&stamps));
-    let error = open();
+    let error = open_error();
     assert!(matches!(
         error,
         StoreError::Length {
@@ -92,13 +92,13 @@ fn a_share_that_differs_from_its_torrent_is_refused_and_the_error_names_the_file
     assert!(matches!(cut, StoreError::Cut(path) if path == top.join("sub/big")));
     fs::rename(top.join("sub"), folder.path().join("elsewhere")).unwrap();
     symlink(folder.path().join("elsewhere"), top.join("sub")).unwrap();
-    assert!(matches!(open(), StoreError::Symlink(path) if path == top.join("sub")));
+    assert!(matches!(open_error(), StoreError::Symlink(path) if path == top.join("sub")));
     fs::remove_file(top.join("sub")).unwrap();
-    assert!(matches!(open(), StoreError::Missing(path) if path == top.join("sub")));
+    assert!(matches!(open_error(), StoreError::Missing(path) if path == top.join("sub")));
     fs::write(top.join("sub"), "").unwrap();
-    assert!(matches!(open(), StoreError::NotAFolder(_)));
+    assert!(matches!(open_error(), StoreError::NotAFolder(_)));
     fs::remove_dir_all(&top).unwrap();
-    assert!(matches!(open(), StoreError::Missing(path) if path == top));
+    assert!(matches!(open_error(), StoreError::Missing(path) if path == top));
 }
 
 #[test]

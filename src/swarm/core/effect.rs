@@ -105,7 +105,7 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             Self::NothingToFetch => "neither side fetches anything",
             Self::DeliversNothing => "it delivers nothing",
-            Self::DoesNotRead => "it does not read what it is sent",
+            Self::DoesNotRead => "it does not read what this peer sends",
             Self::BadPiece(piece) => {
                 return write!(f, "piece {} from it does not verify", piece.number());
             }

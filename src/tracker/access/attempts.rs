@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The maximum number of attempts under way from one address. No tracker hashes many more passwords
-/// at the same time.
+/// The maximum number of attempts under way from one address. A tracker hashes one password at a
+/// time on each core, so most trackers cannot do many more at once.
 const MAX_PER_ADDRESS: u32 = 8;
 /// The maximum time to wait for admission.
 const MAX_WAIT: Duration = Duration::from_secs(10);

@@ -53,7 +53,7 @@ impl IdempotentWrites {
         self.write_with_info(context, key, what, None, operation)
     }
 
-    /// The same for an operation whose rows refer to an info dictionary.
+    /// Like [`IdempotentWrites::write`], but the new rows may refer to the info dictionary `info`.
     pub(super) fn write_with_info(
         &self,
         context: &RequestContext<'_>,
@@ -140,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_the_first_attempt_of_the_same_write_caused_is_the_answer_done() {
-        // What the receipt says, and what the request then gets, if the first attempt is carried
-        // out just before this one is refused.
+    fn if_the_first_attempt_of_a_write_caused_the_refusal_of_the_second_the_answer_is_done() {
+        // The first attempt is carried out just before the second one is refused. A case is what
+        // `previous` then returns, and the answer to the second attempt.
         let busy = || Err(refusal(AccessErrorKind::Busy));
         let not_saved = from_write_error(WriteError::NotSaved);
         let cases = [
@@ -151,13 +151,13 @@ mod tests {
             (busy(), Err(not_saved)),
         ];
         for (receipt, expected) in cases {
-            let is_crossed = Cell::new(false);
-            let previous = || match is_crossed.get() {
+            let is_first_done = Cell::new(false);
+            let previous = || match is_first_done.get() {
                 true => receipt.clone(),
                 false => Ok(None),
             };
             let execute = || {
-                is_crossed.set(true);
+                is_first_done.set(true);
                 Err(refusal(AccessErrorKind::NameTaken))
             };
             assert_eq!(once(previous, execute), expected);

@@ -119,17 +119,17 @@ impl PasswordHasher {
         password: Password,
         task: impl FnOnce(Sender<Result<T, HashingError>>) -> Task,
     ) -> Result<T, HashingError> {
-        let (answer, answers) = bounded(1);
+        let (sender, receiver) = bounded(1);
         let job = Job {
             password,
-            task: task(answer),
+            task: task(sender),
         };
         let sent = match lock(&self.queue).as_ref() {
             Some(queue) => queue.try_send(job),
             None => return Err(HashingError::Stopped),
         };
         sent.map_err(|_| HashingError::Busy)?;
-        let answer = answers.recv_timeout(self.max_wait);
+        let answer = receiver.recv_timeout(self.max_wait);
         answer.unwrap_or(Err(HashingError::Busy))
     }
 }

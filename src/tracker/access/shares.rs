@@ -30,6 +30,11 @@ use std::time::{Duration, Instant};
 /// Former members are reported to the others until their last certificate has expired, and for this
 /// time longer, because clocks differ.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
+/// The interval grows by this time with each machine that is connected. So a tracker gets at most
+/// 100 requests with announces a second from machines that only serve.
+const ANNOUNCE_COST: Duration = Duration::from_millis(10);
+/// The longest interval. Connections without a request for longer are closed.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
 /// A download that knows fewer other peers is told of each new one.
 const FEW_PEERS: usize = 3;
 
@@ -43,6 +48,8 @@ pub(super) struct GroupShares {
     /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Swarms,
     hints: Arc<Hints>,
+    /// The interval of announces of a small team.
+    shortest_interval: Duration,
     /// How long the certificate of a member is valid.
     certificate_lifetime: Duration,
     epoch: Instant,
@@ -61,6 +68,7 @@ impl GroupShares {
             info_cache: InfoCache::default(),
             swarms: Swarms::new(announce_interval, SwarmLimits::for_groups()),
             hints,
+            shortest_interval: announce_interval,
             certificate_lifetime,
             epoch: Instant::now(),
             store,
@@ -291,8 +299,13 @@ impl GroupShares {
         }
     }
 
-    /// Drops peers from the swarms of groups if they have been silent for too long.
+    /// Drops peers from the swarms of groups if they have been silent for too long. Adapts the
+    /// interval of announces to the number of machines.
     pub(super) fn expire(&self) {
+        let machines = u32::try_from(self.hints.connections()).unwrap_or(u32::MAX);
+        let interval = ANNOUNCE_COST.saturating_mul(machines);
+        self.swarms
+            .set_interval(interval.min(LONGEST_INTERVAL).max(self.shortest_interval));
         let dropped = self.swarms.expire(self.epoch.elapsed());
         if dropped > 0 {
             log::info!("dropped {dropped} silent peers of groups");

@@ -23,7 +23,8 @@ use std::time::Duration;
 
 /// The number of failures from which on a pair or an address must wait.
 const FAILURES_BEFORE_WAIT: u32 = 5;
-/// The number of failures of one user from which on other addresses must wait.
+/// The number of failures of one user, at all addresses together, from which on the user must wait
+/// at every address without an earlier log-in.
 const USER_FAILURES_BEFORE_WAIT: u32 = 50;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_up_to_five_minutes_and_ends_after_fifteen() {
+    fn the_wait_doubles_up_to_five_minutes_and_failures_are_forgotten_after_fifteen() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
         for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {

@@ -50,7 +50,7 @@ pub(super) enum TokenError {
 }
 
 impl Login {
-    /// A new login with a random id.
+    /// A login for [`TOKEN_LIFETIME`] from `now` on. A new login needs a random id.
     pub(super) fn begin(account: RowId, id: RowId, credential: Stamp, now: Duration) -> Self {
         Self {
             account,

@@ -27,7 +27,7 @@ pub(super) struct InfoUploads(Mutex<HashMap<RowId, Upload>>);
 #[derive(Debug)]
 struct Upload {
     group: Label,
-    parts: InfoAssembly,
+    assembly: InfoAssembly,
     last_part: Duration,
 }
 
@@ -61,11 +61,11 @@ impl InfoUploads {
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);
         let mut upload = continued.unwrap_or_else(|| Upload {
             group: group.clone(),
-            parts: InfoAssembly::new(),
+            assembly: InfoAssembly::new(),
             last_part: now,
         });
         upload.last_part = now;
-        let whole = upload.parts.add(part)?;
+        let whole = upload.assembly.add(part)?;
         if whole.is_none() {
             if uploads.len() >= MAX_UPLOADS {
                 make_room(&mut uploads, now)?;

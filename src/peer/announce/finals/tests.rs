@@ -12,7 +12,7 @@ fn announces(tracker: &str, count: u32) -> impl Iterator<Item = FinalAnnounce<u3
 }
 
 #[test]
-fn every_tracker_gets_each_announce_once_and_a_silent_one_holds_up_no_other() {
+fn trackers_that_answer_get_each_announce_once_and_do_not_wait_for_a_silent_one() {
     let all = announces("a", 1_000)
         .chain(announces("silent", 100))
         .chain(announces("b", 3));
@@ -40,16 +40,16 @@ fn every_tracker_gets_each_announce_once_and_a_silent_one_holds_up_no_other() {
 
 #[test]
 fn many_announces_to_one_tracker_are_sent_over_several_connections_at_once() {
-    let (at_once, changed) = (Mutex::new(0), Condvar::new());
+    let (begun, changed) = (Mutex::new(0), Condvar::new());
     send_all(announces("a", 320).collect(), |_, _| {
-        let mut count = lock(&at_once);
+        let mut count = lock(&begun);
         *count += 1;
         changed.notify_all();
-        // The first ones wait for each other.
+        // The first announce on each connection waits until every connection has begun one.
         let waited = changed.wait_timeout_while(count, LIMIT * 3, |count| *count < CONNECTIONS);
         !recover(waited).1.timed_out()
     });
-    assert_eq!(*lock(&at_once), 320);
+    assert_eq!(*lock(&begun), 320);
 }
 
 #[test]

@@ -273,9 +273,10 @@ fn a_tracker_that_refuses_is_asked_at_the_time_it_names_or_after_growing_pauses(
     test.announce(COMPLETED);
     assert_eq!(test.pause(), 7_200);
     test.at(at + 7_200).answered("a", STARTED);
-    // After a refusal, an announce with an event waits as long as one without.
+    // If an announce with an event is refused, it is repeated after the whole pause.
     test.at(at + 7_201).refused("a", COMPLETED, Some(600));
     assert_eq!(test.pause(), 600);
+    // An event that comes up after the refusal is sent at once.
     test.announce(COMPLETED);
     test.take();
     // `stopped` does not wait for the pause after a refusal: it is sent after 1 s.

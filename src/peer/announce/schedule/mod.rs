@@ -23,9 +23,9 @@
 //! | `New` | an answer to `started` | `Listed`, with the event that came up meanwhile pending |
 //! | `New` | a failure | `New`, after a pause that doubles |
 //! | `New` | `announce_soon` | `New`, with the event pending |
-//! | `Listed` | `announce_soon` | `Listed`, due now |
+//! | `Listed` | `announce_soon` | `Listed`, due now; without an event not before `min_interval` |
 //! | `Listed` | `announce_by` | `Listed`, due then or earlier; after an announce in progress too |
-//! | `Listed` | an answer | `Listed`, due at the interval; at once if an event is pending |
+//! | `Listed` | an answer | `Listed`, due at the interval, or after `event_delay` with an event |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
 //! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
 //! | `New`, `Listed` | the outcome `Unlisted` | `New`, after the pause in the outcome |
@@ -44,13 +44,13 @@
 //! An announce in progress is not a state: a task may change in any way meanwhile. The ticket of an
 //! announce shows whether it belongs to the current task or to a former one at the same tracker. A
 //! new task waits for the announce of the former task, so that its `started` cannot overtake the
-//! `stopped` of the former. An outcome contains what the tracker knows from now on, whatever came
-//! before. Peers are not handled here.
+//! `stopped` of the former. The outcome of an announce decides what the tracker knows of the swarm
+//! from then on, whatever came before. Peers are not handled here.
 //!
 //! # Invariants
 //! | | |
 //! |---|---|
-//! | 1 | A task with a time when it is next due is in the queue at that time; no other task is. |
+//! | 1 | The queue contains exactly the tasks that will be due, each at its time. |
 //! | 2 | A task with an announce in progress is not due, so its announces never overlap. |
 //! | 3 | No two announces in progress have the same ticket. |
 //! | 4 | A swarm without a task is removed. |
@@ -123,7 +123,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         tasks.insert(tracker.clone(), task);
     }
 
-    /// Makes an announce due now at all trackers of a swarm, with `event` if there is one.
+    /// Makes an announce due now at all trackers of a swarm, with `event` if there is one. An
+    /// announce without an event still waits for the shortest interval that the tracker accepts.
     pub(crate) fn announce_soon(
         &mut self,
         info_hash: InfoHash,
@@ -164,8 +165,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.leave_unless(info_hash, |_| false, now);
     }
 
-    /// Suspends these tasks: `stopped` is sent where the tracker lists the swarm, and nothing else
-    /// until [`Schedule::resume`].
+    /// Suspends the tasks whose payload `is_affected`: `stopped` is sent where the tracker lists
+    /// the swarm, and nothing else until [`Schedule::resume`].
     pub(crate) fn suspend(&mut self, is_affected: impl Fn(&P) -> bool, now: Instant) {
         self.change_all(None, |_, task| {
             if is_affected(&task.payload) {
@@ -180,7 +181,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.tasks().any(|(_, task)| task.is_stopping())
     }
 
-    /// Makes all tasks due now. Suspended ones start with `started`.
+    /// Makes all tasks due now, or at the shortest interval that their tracker accepts. Suspended
+    /// tasks start with `started`.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.change_all(None, |_, task| {
             task.resume(now);

@@ -142,7 +142,8 @@ impl<P> AnnounceTask<P> {
         self.state != State::Leaving { is_listed: false }
     }
 
-    /// Makes an announce due now, with `event` if there is one.
+    /// Makes an announce due now, with `event` if there is one. Without one it is due at
+    /// `not_before`, if that is later.
     pub(super) fn announce_soon(&mut self, event: Option<AnnounceEvent>, now: Instant) {
         match &mut self.state {
             // `started` is sent first, and then the pending event.
@@ -171,7 +172,7 @@ impl<P> AnnounceTask<P> {
         }
     }
 
-    /// Ends the announces of the swarm there. Returns whether `stopped` is still to be sent.
+    /// Ends the announces to this tracker. Returns whether `stopped` is still to be sent.
     pub(super) fn leave(&mut self, now: Instant) -> bool {
         let is_listed = match self.state {
             State::Listed { .. } | State::Stopping => true,
@@ -194,7 +195,8 @@ impl<P> AnnounceTask<P> {
         self.make_due(now);
     }
 
-    /// Makes an announce due now. A suspended task starts again as `New`.
+    /// Makes an announce due now, or at `not_before` if that is later. A suspended task starts
+    /// again as `New`.
     pub(super) fn resume(&mut self, now: Instant) {
         if matches!(self.state, State::Stopping | State::Suspended) {
             self.state = State::New { pending: None };

@@ -150,7 +150,7 @@ fn a_silent_tracker_is_left_alone_for_longer_each_time() {
         silent.recv(&mut datagram).is_err(),
         "nothing was sent the second time"
     );
-    let pauses: Vec<u64> = (0..6).map(|times| pause_after(times).as_secs()).collect();
+    let pauses: Vec<u64> = (0..6).map(|before| pause_after(before).as_secs()).collect();
     assert_eq!(pauses, [15, 30, 60, 120, 120, 120]);
     assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
 }

@@ -277,7 +277,10 @@ fn each_reason_to_end_a_link_has_its_text() {
     for (reason, text) in [
         (CloseReason::NothingToFetch, "neither side fetches anything"),
         (CloseReason::DeliversNothing, "it delivers nothing"),
-        (CloseReason::DoesNotRead, "it does not read what it is sent"),
+        (
+            CloseReason::DoesNotRead,
+            "it does not read what this peer sends",
+        ),
         (
             CloseReason::BadPiece(swarm.piece(3)),
             "piece 3 from it does not verify",
