@@ -64,8 +64,8 @@ impl Authority {
         })
     }
 
-    /// Reads the text that [`Authority::to_pem`] wrote. It detects every change except changes of
-    /// white space.
+    /// Reads the text that [`Authority::to_pem`] wrote. It detects every change of the two PEM
+    /// sections except changes of white space. Text outside of them is ignored.
     ///
     /// # Errors
     /// See [`CertificateError`].

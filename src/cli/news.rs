@@ -1,5 +1,5 @@
-//! Shows news at the prompt: decisions of others about the user, such as an accepted request,
-//! requests to join groups of the user, and downloads that have ended.
+//! Shows news at the prompt: decisions of others about the user (for example, that a request was
+//! accepted); requests to join groups of the user; downloads that have ended.
 
 use super::notices::Notices;
 use super::render;

@@ -1,8 +1,8 @@
 //! The open connections of a server: what each waits for, and which thread serves it.
 //!
-//! A session is in one hand at a time: this table holds it while it waits, a thread while it runs.
-//! The table is behind a lock that is held for a change only. Descriptors are armed in `epoll` under
-//! the lock, so that an event never finds a session that is still to be put back.
+//! A session has one owner at a time: this table while it waits, a thread while it runs. The table
+//! is behind a lock that is held for a change only. Descriptors are armed in `epoll` under the
+//! lock, so that an event never arrives before its session is back in the table.
 
 use super::IncomingConnection;
 use super::places::{Full, Holder, PlaceLimits, Places};
@@ -85,8 +85,8 @@ impl Connections {
         })
     }
 
-    /// Gives a place to an accepted connection and waits for its first bytes. `begin` makes its
-    /// session and returns until when the first bytes must arrive.
+    /// Gives a place to an accepted connection and waits for its first bytes. `begin` returns its
+    /// session and the deadline for the first bytes.
     ///
     /// # Errors
     /// All places are taken, the server stops, or the system cannot watch the socket.
@@ -134,8 +134,8 @@ impl Connections {
         watched
     }
 
-    /// Closes the newcomer that has been silent longest, so that its descriptor is free. Returns
-    /// whether there was one.
+    /// Closes the newcomer that has been silent longest, to free its descriptor. Returns whether
+    /// there was one.
     pub(super) fn evict(&self) -> bool {
         let mut table = self.table();
         let Table { places, slots, .. } = &mut *table;
@@ -153,7 +153,7 @@ impl Connections {
         if let Some(slot) = table.slots.get_mut(&number)
             && slot.armed.is_some_and(|(_, lane)| lane != Lane::Event)
         {
-            // It is reported once.
+            // `epoll` reports it only once.
             slot.armed = None;
         }
         let run = table.take(number)?;
@@ -206,8 +206,8 @@ impl Connections {
         self.table().event_thread = EventThread::Awake;
     }
 
-    /// The session of a connection that was notified, if it waits. Otherwise it goes on once more
-    /// when it would wait again.
+    /// The session of a connection that was notified, if it waits. If it runs, it is called once
+    /// more before it waits again.
     pub(super) fn on_notified(&self, number: u64) -> Option<Run> {
         let mut table = self.table();
         if let Some(run) = table.take(number) {
@@ -223,7 +223,8 @@ impl Connections {
         None
     }
 
-    /// Puts a session back that waits. Returns the session if it was notified meanwhile: it goes on.
+    /// Puts a session back into the table, where it waits. If it was notified meanwhile, returns
+    /// it: it goes on.
     pub(super) fn wait(
         &self,
         number: u64,
@@ -243,7 +244,7 @@ impl Connections {
             return Some(session);
         }
         if wait.lane != Lane::Event {
-            // Until now the caller may have waited for us.
+            // Until now the caller may have waited for an answer. That does not count as silence.
             table.places.on_heard(number, Instant::now());
         }
         self.put_back(&mut table, number, session, wait);
@@ -288,7 +289,7 @@ impl Connections {
         self.table().slots.len()
     }
 
-    /// No session waits any longer. Shuts all sockets down, and closes those that no thread serves.
+    /// Ends all waiting. Shuts all sockets down, and closes those that no thread serves.
     pub(super) fn close_all(&self) {
         let mut table = self.table();
         table.is_closed = true;
@@ -357,7 +358,8 @@ impl Connections {
         if let Some(slot) = table.slots.get_mut(&number)
             && slot.armed.take().is_some()
         {
-            // Even nothing reports the end of a connection, but only once.
+            // Even without any interest, `epoll` reports the end of a connection; this flag makes
+            // it report that only once.
             let mut nothing = EpollEvent::new(EpollFlags::EPOLLONESHOT, number);
             let _ = self.epoll.modify(&*slot.socket, &mut nothing);
         }

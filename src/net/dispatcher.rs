@@ -12,16 +12,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-/// The most threads that run sessions without waiting. More than cores, because the system may
-/// delay one of them.
+/// The most threads that run sessions without waiting. Usually more than there are cores, because
+/// the system may delay one of them.
 const MAX_WORKERS: usize = 16;
 /// The most threads with sessions that wait: for a commit, another tracker or a password.
 const MAX_PATIENT: usize = 256;
 
 /// Makes the sessions of a server.
 pub trait Serve: Send + Sync + 'static {
-    /// The session of an accepted connection, and until when its first bytes must arrive. Called on
-    /// the event thread. The session first runs there too.
+    /// The session of an accepted connection, and the deadline for its first bytes. Called on the
+    /// event thread. The session first runs there too.
     fn begin(&self, incoming: IncomingConnection, place: Place) -> (Box<dyn Session>, Instant);
 
     /// Whether connections from this address may use the reserved places.
@@ -58,10 +58,10 @@ impl Place {
         }
     }
 
-    /// The connection has proved whose it is, and gets a place of its holder.
+    /// The connection has proved that it belongs to `holder`, and gets one of the places for it.
     ///
     /// # Errors
-    /// There is none. The connection should say so and end.
+    /// All these places are taken. The caller should report this to the other side and end.
     pub fn authenticate(&self, holder: Holder) -> Result<(), Full> {
         match self.dispatcher.upgrade() {
             Some(dispatcher) => dispatcher.connections.authenticate(self.number, holder),

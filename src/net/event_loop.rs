@@ -1,5 +1,5 @@
-//! The event thread of a server. It accepts connections, waits for all sockets at once, and runs the
-//! sessions that memory can answer. Nothing on it blocks.
+//! The event thread of a server. It accepts connections, waits for all sockets at once, and runs
+//! the sessions that memory can answer. Nothing on it blocks.
 
 use super::connections::Run;
 use super::dispatcher::Dispatcher;
@@ -18,7 +18,7 @@ const LISTENER: u64 = 0;
 const WAKER: u64 = u64::MAX;
 /// The most sockets that one system call reports.
 const BATCH: usize = 64;
-/// The most connections that are accepted before the others get their turn.
+/// The most connections that are accepted in a row, before the open ones get their turn.
 const MAX_ACCEPTED: usize = 256;
 /// Pause in accepting after a failure, usually because the system has no free descriptor.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -63,7 +63,7 @@ impl EventLoop {
             let count = match woken {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
-                // Only a wrong descriptor or address fails, and both are ours.
+                // Only a wrong descriptor or buffer causes other errors, and both are ours.
                 Err(error) => {
                     log::error!(
                         "{}: waiting for connections failed: {error}",
@@ -113,7 +113,7 @@ impl EventLoop {
                 Ok((stream, address)) => self.admit(stream, address),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_about_one_connection(&error) => {}
-                // A silent newcomer has the descriptor that is needed.
+                // A silent newcomer was closed. The next attempt gets its descriptor.
                 Err(_) if self.dispatcher.connections.evict() => {}
                 Err(error) => return self.pause(&error),
             }

@@ -1,5 +1,6 @@
-//! Who may hold a connection of a server. A newcomer always gets a place if some connection that
-//! has proved nothing is silent: the one that has been silent longest gives its place up.
+//! Who may hold a connection of a server. A newcomer is a connection that has not authenticated. A
+//! new one always gets a place while another newcomer is silent: the one that has been silent
+//! longest gives its place up.
 //!
 //! In scope: the decisions. Out of scope: sockets, threads, and what an account is.
 //!
@@ -89,7 +90,7 @@ struct Member {
     is_trusted: bool,
     class: Class,
     heard: Instant,
-    /// The time in the entries of `silence`.
+    /// The time in its entries of both `silence` lists; in a reserved place, when it got the place.
     listed: Instant,
 }
 
@@ -123,7 +124,8 @@ impl Places {
     }
 
     /// Gives a place to a new connection. Returns the connection that must be closed for it.
-    /// `is_waiting` returns whether a connection waits for its caller: others do not give way.
+    /// `is_waiting` returns whether a connection waits for its caller. One that does not wait does
+    /// not give way.
     ///
     /// # Errors
     /// No connection can give way.
@@ -172,7 +174,8 @@ impl Places {
         Ok(gives_way)
     }
 
-    /// Takes the place of the newcomer that has been silent longest, and returns its number.
+    /// Frees the place of the newcomer that has been silent longest. Returns the number of this
+    /// newcomer.
     pub(super) fn evict(&mut self, now: Instant, is_waiting: &dyn Fn(u64) -> bool) -> Option<u64> {
         let found = self.longest_silent(None, now, is_waiting)?;
         self.remove(found);
@@ -196,7 +199,7 @@ impl Places {
         }
     }
 
-    /// A connection has proved whose it is.
+    /// A connection has proved that it belongs to `holder`.
     ///
     /// # Errors
     /// The places for authenticated connections, or those of the account, are taken.
@@ -298,7 +301,7 @@ impl Places {
             if silent_since <= listed {
                 return is_waiting(number).then_some(number);
             }
-            // It was heard since, or we owe it an answer: it goes to its right position.
+            // It has sent something since, or we owe it an answer: it goes to its right position.
             member.listed = silent_since;
             if let Some(address) = self.addresses.get_mut(&member.prefix) {
                 address.silence.remove(&(listed, number));

@@ -10,14 +10,14 @@ pub(super) const SCRATCH_BYTES: usize = 16 << 10;
 pub trait Session: Send {
     /// Goes on as far as possible without waiting for the socket. It is called when the socket is
     /// ready, when the deadline of the last [`Wait`] has passed, and when the connection was
-    /// notified. It finds out for itself which of these happened.
+    /// notified. The session finds out for itself which of these happened.
     fn advance(&mut self, turn: &mut Turn<'_>) -> Next;
 }
 
 /// One call of [`Session::advance`].
 #[derive(Debug)]
 pub struct Turn<'a> {
-    /// Where the call is made.
+    /// The lane of the thread that makes the call.
     pub lane: Lane,
     /// A buffer for received bytes, with any content. It belongs to the thread, so that a
     /// connection that waits needs none.

@@ -4,8 +4,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A counter of the system that a thread can wait for together with its sockets. It is made at the
-/// start, so waking needs no free descriptor and no address that still exists.
+/// A counter of the system (`eventfd`) that a thread can wait for together with its sockets. It is
+/// made at the start, so waking needs no free descriptor. Nor does it need a connection to the
+/// server's own address, which may no longer exist.
 #[derive(Debug)]
 pub struct Waker(EventFd);
 

@@ -49,7 +49,7 @@ impl<T: Send + 'static> Workers<T> {
     /// and runs its tasks with it.
     ///
     /// # Errors
-    /// The system starts no thread, and there is none. The tasks that wait come back.
+    /// The system cannot start a thread, and none is running. Returns the tasks that wait.
     pub(super) fn submit<R: FnMut(T) + 'static>(
         self: &Arc<Self>,
         task: T,
@@ -85,7 +85,7 @@ impl<T: Send + 'static> Workers<T> {
         }
     }
 
-    /// Ends idle threads now, and the others after the tasks that wait.
+    /// Ends idle threads now, and the others when no task is left.
     pub(super) fn close(&self) {
         self.queue().is_closed = true;
         self.changed.notify_all();

@@ -2,7 +2,7 @@
 //!
 //! A download reserves the buffers of a run of blocks here before it begins the run. So every run
 //! that was begun can end. A buffer is filled from the socket, hashed, written to the file and
-//! returned to the pool; blocks need no allocation.
+//! returned to the pool, for a later block.
 //!
 //! The pool grows on demand. A link with a large bandwidth-delay product has many blocks reserved,
 //! but few of them have arrived and are in memory at a time. If many are in memory, the disk or the
@@ -387,7 +387,7 @@ mod tests {
             fewest: 10,
             since: begun,
         };
-        // Takes four buffers and returns them, `halves` times half an `IDLE_TIME` after the start.
+        // Takes four buffers, and returns them at the time `begun + halves * IDLE_TIME / 2`.
         let mut take_four = |halves: u32| {
             let taken: Vec<_> = iter::repeat_with(|| free.take().unwrap()).take(4).collect();
             let now = begun + IDLE_TIME * halves / 2;

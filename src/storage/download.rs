@@ -45,7 +45,8 @@ pub struct Download {
     partial: String,
     /// The final name.
     name: String,
-    /// The parts file, even if it is no longer needed. Then finishing removes it.
+    /// The parts file, which contains the bytes of needed pieces that belong to unwanted files (see
+    /// `parts_file`). It is here even if it is no longer needed; then finishing removes it.
     parts_file: Option<Arc<PartsFile>>,
     /// Whether opening made the partial file or folder.
     is_new: bool,
@@ -308,8 +309,8 @@ impl Download {
         copy_good_pieces(other, needed, write, stop, progress)
     }
 
-    /// Checks the files in place against the pieces that verify. Fetching cannot repair a file in
-    /// place, because these files are not written.
+    /// Checks that each file in place is right; `good` are the pieces that have been verified.
+    /// Fetching cannot repair a file in place, because these files are not written.
     ///
     /// # Errors
     /// [`StoreError::Changed`] names a file that differs from the torrent.
@@ -384,8 +385,8 @@ impl Download {
 
     /// Undoes [`Download::open`]. What existed before it stays.
     pub fn undo(&self) {
-        // The parts file of an extended download stays. Pieces that the files in place contain only
-        // in part are served with its bytes.
+        // The parts file of an extended download stays. The files in place contain some pieces only
+        // in part; the other bytes of these pieces are served from the parts file.
         let is_extended = matches!(self.mode, DownloadMode::Extend(_));
         let parts_file = self.needed_parts_file().filter(|_| !is_extended);
         if self.is_new

@@ -40,7 +40,7 @@ pub enum RecordError {
     /// An undamaged file with the wrong name, or one that does not match the `.torrent` file of its
     /// share.
     #[error(
-        "{} does not belong to the torrent that its name says and is not used: remove it, and add \
+        "{} is not used, because it does not belong to the torrent in its name: remove it, and add \
          the share or download again",
         .0.display()
     )]

@@ -3,8 +3,8 @@
 //! In scope: deadlines, keep-alive, pipelined requests (RFC 9112, section 9.3.2), and closing so
 //! that a refusal arrives. Out of scope: the meaning of a request.
 //!
-//! The session never waits: it is answered from memory, on the event thread. A caller that does not
-//! read its response is not read either.
+//! The session never blocks: requests are answered from memory, on the event thread. While a caller
+//! does not read its responses, no further request is read from it.
 
 use super::http::{self, HttpError};
 use super::service::Service;
@@ -48,8 +48,8 @@ pub(super) struct HttpSession {
     deadlines: HttpDeadlines,
     /// The start of the tracker's time.
     epoch: Instant,
-    /// The start of a request that has not arrived whole, or requests that wait until responses are
-    /// read.
+    /// The first bytes of a request that has not arrived whole, or requests that wait until the
+    /// caller reads its responses.
     unparsed: Vec<u8>,
     /// Responses that the socket has not taken, from `sent` on.
     out: Vec<u8>,
@@ -67,7 +67,8 @@ enum Stage {
     Head,
     /// Sends the last response, then closes.
     Last,
-    /// Sends the last response, then closes so that it arrives although bytes are unread.
+    /// Sends the last response although bytes are unread. Then closes in a way that does not lose
+    /// the response.
     Refused,
     /// Reads what the caller still sends.
     Draining { drained: usize },
@@ -102,7 +103,7 @@ impl HttpSession {
         self.parse(bytes).unwrap_or_else(|error| self.fail(&error))
     }
 
-    /// Serves what is in `bytes` and was kept before, then waits.
+    /// Serves the requests in `bytes`, together with the bytes kept before, then waits.
     fn parse(&mut self, bytes: &[u8]) -> io::Result<Next> {
         if self.stage == Stage::Idle {
             self.stage = Stage::Head;
@@ -234,7 +235,7 @@ impl HttpSession {
         }
         if has_unsent {
             if !self.flush()? {
-                // One deadline covers all of it.
+                // One deadline covers all unsent responses.
                 return Ok(self.wait(Interest::Write));
             }
             if self.stage != Stage::Head {

@@ -107,10 +107,7 @@ impl Node {
             udp: endpoint.udp,
             swarms: Some(SwarmsFile::new(&endpoint.folder)),
             interval: settings.announce_interval,
-            access: match open {
-                true => AnnouncePolicy::Open,
-                false => AnnouncePolicy::NotOpen,
-            },
+            access: policy(open),
             tls_service: Some(TlsService {
                 tls: endpoint.tls,
                 serve: serve_tls(&store, &registrar),
@@ -185,6 +182,14 @@ impl Drop for Node {
 fn admission(wanted: Option<usize>, listed: &Arc<ListedAddresses>) -> Admission {
     let listed = Arc::clone(listed);
     Admission::new(max_connections(wanted)).trusting(move |ip| listed.contains(ip))
+}
+
+/// Which peers may announce in open swarms.
+fn policy(is_open: bool) -> AnnouncePolicy {
+    match is_open {
+        true => AnnouncePolicy::Open,
+        false => AnnouncePolicy::NotOpen,
+    }
 }
 
 /// Serves TLS connections, each by its purpose.

@@ -15,8 +15,8 @@ const MAX_BY_DEFAULT: usize = 65_536;
 /// The fewest connections by default, however few descriptors there are.
 const MIN_BY_DEFAULT: usize = 16;
 
-/// The most connections of a tracker. By default seven eighths of the descriptors that are left
-/// for connections: the rest is for connections that are being closed.
+/// The most connections of a tracker, without the reserved places. By default seven eighths of the
+/// descriptors that are left for connections: the rest is for connections that are being closed.
 pub(super) fn max_connections(wanted: Option<usize>) -> usize {
     let limit = descriptor_limit().unwrap_or(u64::MAX);
     let by_default = by_default(usize::try_from(limit).unwrap_or(usize::MAX));

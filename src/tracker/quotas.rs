@@ -102,7 +102,8 @@ impl Quotas {
         self.peers.load(Ordering::Relaxed)
     }
 
-    /// The shortest interval in which all peers of `address` may announce.
+    /// The shortest interval with which the peers of `address` together keep to the limit
+    /// [`SwarmLimits::announces_per_address`].
     pub(super) fn shortest_interval(&self, address: AddressPrefix) -> Duration {
         let most = self.limits.announces_per_address.max(1);
         let seconds = self.peers_by_address.count(address) / most;
@@ -131,7 +132,7 @@ impl Quotas {
         address: AddressPrefix,
     ) -> Result<(), AnnounceRefusal> {
         let mut by_address = lock(&self.swarms_by_address);
-        // The total changes only under this lock. It is atomic so that it can be read without it.
+        // The total changes only under this lock. It is atomic, so that reading needs no lock.
         if self.swarms() >= self.limits.swarms {
             return Err(AnnounceRefusal::TrackerFull);
         }
@@ -168,13 +169,13 @@ impl Quotas {
     }
 }
 
-/// Number of counts that each address is counted in.
+/// Number of rows of counts. Each address is counted once in each row.
 const ROWS: usize = 4;
 /// Number of counts in each row.
 const ROW_LENGTH: usize = 1 << 15;
 
 /// Estimates the number of peers of each address in a fixed amount of memory (a count-min sketch).
-/// An address is counted once in each row, in a place that its hash chooses. The smallest of these
+/// An address is counted once in each row, at a position that its hash chooses. The smallest of its
 /// counts is never too small. It is too large by about the number of all peers divided by the
 /// length of a row.
 #[derive(Debug)]

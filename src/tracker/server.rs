@@ -1,7 +1,7 @@
 //! The port of a tracker, its threads and its end.
 //!
-//! In scope: binding, distinguishing kinds of connections by their first byte, removing silent
-//! peers, keeping the swarms over a restart, stopping. Out of scope: arguments and signals.
+//! In scope: binding, removing silent peers, keeping the swarms over a restart, stopping. Out of
+//! scope: what happens on a connection (`accepting`), arguments and signals.
 
 use super::accepting::{Acceptor, TlsService};
 use super::connection::HttpDeadlines;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// Default interval between two announces of a `pieceful` peer.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Stack size of a connection's thread in bytes.
+/// Stack size in bytes of a thread that serves connections.
 const STACK_BYTES: usize = 256 << 10;
 /// The longest time between two searches for silent peers.
 const MAX_EXPIRY_PAUSE: Duration = Duration::from_secs(5);

@@ -55,7 +55,8 @@ pub(super) struct SwarmSettings {
 /// The peers of one info-hash.
 #[derive(Debug)]
 pub(super) struct Swarm {
-    /// The address that announced to it first. The swarm counts towards its quota.
+    /// The address that announced to the swarm first. The swarm counts towards the quota of this
+    /// address.
     pub(super) founder: AddressPrefix,
     settings: SwarmSettings,
     /// Number of completed downloads.
@@ -167,8 +168,8 @@ impl Swarm {
     }
 
     /// Removes every peer that has been silent for too long, and calls `left` with its address
-    /// prefix. If only one of its addresses has expired, and it counts towards another prefix from
-    /// now on, `left` gets that one too.
+    /// prefix and `None`. If only one of its addresses has expired, the peer stays. If it counts
+    /// towards another prefix then, calls `left` with the former and the present prefix.
     pub(super) fn expire(
         &mut self,
         now: Duration,

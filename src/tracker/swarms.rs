@@ -30,7 +30,8 @@ use std::time::Duration;
 const SHARDS: usize = 64;
 /// Number of peers in an answer if the announce asks for no number.
 const DEFAULT_NUM_WANT: u32 = 50;
-/// Announce interval for other clients, and the longest one for `pieceful` peers with many swarms.
+/// Announce interval for other clients, and the longest one for `pieceful` peers of an address that
+/// has many of them.
 const OTHER_CLIENT_INTERVAL: Duration = Duration::from_secs(120);
 /// How long other clients may be silent. They raise short intervals by themselves, to 300 s and
 /// more.
@@ -48,7 +49,7 @@ pub struct Swarms {
     shard_hasher: RandomState,
     /// The key of the hashes of addresses.
     address_key: SipKey,
-    /// The key of the hashes of peer ids. Restored swarms bring theirs.
+    /// The key of the hashes of peer ids. It is saved and restored with the swarms.
     id_key: OnceLock<SipKey>,
 }
 
@@ -253,7 +254,8 @@ impl Swarms {
         // If the clock was set back, the age is zero.
         let age = wall_clock.saturating_sub(saved.wall_clock);
         if let Some(key) = saved.id_key {
-            // If ids have been hashed already, ids of which only a hash was saved are unknown.
+            // If ids have been hashed under another key already, this fails. Then peers of which
+            // only the hash of the id was saved are left out.
             let _ = self.id_key.set(key);
         }
         let hashes_are_known = saved.id_key == Some(self.id_key());
@@ -393,7 +395,7 @@ impl Swarms {
         Ok(())
     }
 
-    /// Counts a new peer with this address prefix in a swarm that has a free place.
+    /// Counts a new peer with this address prefix, if the limits admit it to the swarm.
     fn admit(&self, swarm: &Swarm, prefix: AddressPrefix) -> Result<(), AnnounceRefusal> {
         let most = self.limits.peers_per_swarm_and_address;
         if swarm.len() >= most && swarm.count_of(prefix) >= most {
@@ -426,7 +428,7 @@ impl Swarms {
     }
 }
 
-/// A key that nobody knows. The system's random numbers are behind each [`RandomState`].
+/// A key that nobody knows. A [`RandomState`] is made from random numbers of the system.
 fn random_key() -> SipKey {
     let half = || RandomState::new().hash_one(0u64).to_le_bytes();
     let mut bytes = [0; 16];

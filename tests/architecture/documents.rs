@@ -13,7 +13,7 @@ use syn::{Expr, ExprCall, ExprLit, ExprMethodCall, Lit};
 const WIDTH: usize = 100;
 /// The document and the heading with the table of threads.
 const THREADS: (&str, &str) = ("docs/overview.md", "## Threads");
-/// Folders and files at the top that a path may begin with.
+/// Folders at the top of the repository that a path in a document may begin with.
 const TOP: [&str; 6] = ["src", "tests", "docs", "benches", "testdata", ".ci"];
 
 /// One document.

@@ -44,15 +44,15 @@ fn assert_answers_at_once(tracker: SocketAddr) {
 #[test]
 fn a_caller_that_reads_nothing_delays_no_other() {
     let sandbox = Sandbox::new();
-    let tracker = sandbox.tracker(&[]);
+    let tracker = sandbox.tracker(&["--max-answer-peers", "200"]);
     let mut announcer = HttpClient::new(tracker.address);
     let target = |port: u16| format!("/announce?{INFO_HASH}&peer_id={port:020}&port={port}&left=1");
     for port in 1..=200 {
         assert!(announcer.get(&target(port)).has_status("200"));
     }
-    // An answer names 200 peers with their ids. So many answers are more than any socket takes.
+    // An answer names 200 peers. So many answers are more than any socket takes.
     let target = target(999) + "&numwant=200&compact=0";
-    let request = format!("GET {target} HTTP/1.1\r\n\r\n").repeat(500);
+    let request = format!("GET {target} HTTP/1.1\r\n\r\n").repeat(700);
     let silent: Vec<TcpStream> = (0..4)
         .map(|_| {
             let mut stream = connect_with_small_window(tracker.address);
@@ -69,7 +69,7 @@ fn a_caller_that_reads_nothing_delays_no_other() {
     slow.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = Vec::new();
     slow.read_to_end(&mut answer).unwrap();
-    assert!(answer.len() > 10_000 && answer.ends_with(b"e"));
+    assert!(answer.len() > 5_000 && answer.ends_with(b"e"));
 }
 
 /// Asserts that a signal ends the tracker soon.

@@ -290,6 +290,11 @@ fn a_download_waits_for_a_disk_whose_mount_point_may_not_be_opened() {
         assert_eq!(count_in_log(&peer, &format!("{}: waits", share.name)), 1);
         set_mode(share, 0o755);
         wait_for_log_line(&peer.log, &[&started]);
+        // The files are checked first. A download that is checked has no links.
+        peer.wait_for_download(&share.name, |found| {
+            let trouble = found["trouble"].as_str().unwrap_or_default();
+            found["state"] == "downloading" && !trouble.contains("mount its disk")
+        });
         serve_to(&peer, share, &share.name).join().unwrap();
         peer.wait_for_state(&share.name, "complete");
     }

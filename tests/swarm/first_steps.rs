@@ -18,7 +18,7 @@ fn a_missing_tracker_info_is_reported_at_the_start_with_what_to_write() {
          into it, one HOST:PORT per line\n"
     );
     for (text, part) in [
-        ("# none yet\n", "tracker_info.txt lists none; write"),
+        ("# none yet\n", "tracker_info.txt names no tracker; write"),
         (
             "localhost\n",
             "tracker_info.txt: line 1: \"localhost\" lacks a port",

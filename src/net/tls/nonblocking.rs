@@ -49,8 +49,8 @@ impl NonblockingTls {
         }
     }
 
-    /// Appends the bytes that have arrived to `plaintext`, about one buffer at most. `scratch` may
-    /// have any content.
+    /// Appends the bytes that have arrived to `plaintext`, at most about as many as fit into
+    /// `scratch`, whose content does not matter.
     ///
     /// # Errors
     /// `UnexpectedEof` if the connection ended without `close_notify`; `InvalidData` if the bytes
@@ -122,8 +122,8 @@ impl NonblockingTls {
 
     /// Frees the memory that a connection does not need while it waits.
     pub fn release_buffers(&mut self) {
-        // A connection with an empty buffer shrinks it when it begins to read, although nothing
-        // comes (see `DeframerVecBuffer::prepare_read` in rustls).
+        // rustls shrinks an empty buffer when a read begins, even if no byte comes (see
+        // `DeframerVecBuffer::prepare_read`).
         let _ = self.connection.read_tls(&mut NothingYet);
     }
 
@@ -133,8 +133,8 @@ impl NonblockingTls {
         TlsStream::from_parts(self.socket, self.connection, inbound)
     }
 
-    /// Passes bytes of the socket to the TLS connection. Plaintext is appended to `plaintext`;
-    /// without it, the connection keeps its plaintext, and the handshake ends the loop.
+    /// Passes bytes of the socket to the TLS connection. Plaintext is appended to `plaintext`.
+    /// Without it, this stops at the end of the handshake, and keeps the bytes that follow.
     fn feed(&mut self, mut bytes: &[u8], mut plaintext: Option<&mut Vec<u8>>) -> io::Result<()> {
         while !bytes.is_empty() && !self.has_ended {
             if plaintext.is_none() && !self.connection.is_handshaking() {

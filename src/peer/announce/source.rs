@@ -1,7 +1,8 @@
-//! The local address that announces leave from. Trackers record the address that an announce comes
-//! from. So announces leave from an address on which this peer listens: if `--listen` names a
-//! single address, from that one; otherwise from one of a family in which the peer listens. A peer
-//! that listens in both families announces over both, if the tracker has addresses of both (BEP 7).
+//! The local address from which announces are sent. Trackers record the address that an announce
+//! comes from. So announces are sent from an address on which this peer listens: if `--listen`
+//! names a single address, from that one; otherwise from one of a family in which the peer listens.
+//! A peer that listens in both families announces over both, if the tracker has addresses of both
+//! (BEP 7).
 //!
 //! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 
@@ -24,16 +25,17 @@ pub(super) enum AnnounceFailure {
     /// No answer arrived.
     #[error("{0}")]
     NoAnswer(String),
-    /// The tracker refused, or its answer is of no use: nothing else is tried.
+    /// The tracker refused, or its answer is of no use.
     #[error("{0}")]
     Refused(Refusal),
-    /// The peer stops, or this tracker cannot be asked: nothing else is tried.
+    /// The peer stops, or this tracker cannot be asked.
     #[error("{0}")]
     Final(String),
 }
 
 impl AnnounceFailure {
-    /// Whether nothing else is tried.
+    /// Whether another address of the tracker would not help. A peer that can be reached in both
+    /// families still announces over the other family.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Final(_))
     }
@@ -77,8 +79,9 @@ impl AnnounceSource {
     }
 
     /// Announces over each family in which the peer can be reached. The other family is used only
-    /// if none of these answers: then this peer at least receives the addresses of others. The
-    /// peers of two answers are merged; the rest is taken from the first answer.
+    /// if no answer and no final failure came over these. Then this peer at least receives the
+    /// addresses of others. The peers of two answers are merged; the rest is taken from the first
+    /// answer.
     ///
     /// # Errors
     /// The most informative reason, if no answer arrived.

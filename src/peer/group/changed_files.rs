@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Interval of the exchanges. No exchange is made while no share has changed and nothing is
-/// fetched.
+/// Interval of the exchanges. They are made only while this peer fetches something or has a share
+/// with changed files.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How long one exchange may take, because the same thread also makes the announces. The groups
 /// that remain come first in the next exchange.
@@ -28,8 +28,8 @@ struct State {
     /// By group, as the trackers last answered.
     reported: BTreeMap<Membership, HashSet<InfoHash>>,
     next: Option<Instant>,
-    /// The group that was asked for last.
-    last: Option<Membership>,
+    /// The group that was asked for most recently.
+    last_asked: Option<Membership>,
 }
 
 impl ChangedFiles {
@@ -59,8 +59,9 @@ impl ChangedFiles {
 }
 
 impl State {
-    /// Asks for one group after the other, beginning after the last one that was asked for. Ends
-    /// when the time is over, or when no tracker answers: none would answer for the next group.
+    /// Asks for one group after the other, beginning after the one that was asked for most
+    /// recently. Ends when the time is over, or when asking fails. Usually no tracker answers then,
+    /// and none would answer for the next group.
     fn exchange(
         &mut self,
         mut groups: BTreeMap<Membership, Vec<InfoHash>>,
@@ -68,17 +69,17 @@ impl State {
         is_over: impl Fn() -> bool,
     ) {
         self.reported.retain(|group, _| groups.contains_key(group));
-        let (mut first, mut last) = (BTreeMap::new(), None);
-        if let Some(before) = &self.last {
-            first = groups.split_off(before);
-            last = first.remove_entry(before);
+        let (mut first, mut at_the_end) = (BTreeMap::new(), None);
+        if let Some(last_asked) = &self.last_asked {
+            first = groups.split_off(last_asked);
+            at_the_end = first.remove_entry(last_asked);
         }
-        for (membership, changed) in first.into_iter().chain(groups).chain(last) {
+        for (membership, changed) in first.into_iter().chain(groups).chain(at_the_end) {
             if is_over() {
                 return;
             }
             let answered = ask(&membership, changed);
-            self.last = Some(membership.clone());
+            self.last_asked = Some(membership.clone());
             match answered {
                 Ok(some) => drop(self.reported.insert(membership, some)),
                 Err(error) => return log::debug!("{}: {error}", membership.group),

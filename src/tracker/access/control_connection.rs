@@ -1,9 +1,9 @@
 //! A control connection of a peer: requests are read and answered in order.
 //!
 //! In scope: deadlines, the reply to bytes that are not a request, and the limit on the length of
-//! frames. Only a peer that has shown a valid token may send long frames, and it holds a place of
-//! its account. A write is not executed if the peer has closed the connection before the turn of
-//! the write. Out of scope: what a request means.
+//! frames. Only a peer that has shown a valid token may send long frames. From then on, its
+//! connection counts against the limit of its account. A write is not executed if the peer has
+//! closed the connection before the turn of the write. Out of scope: what a request means.
 //!
 //! The session reads a request, passes it to the registrar and sends the reply. Then it reads the
 //! next request. While it waits for a request it keeps no buffer, and sends hints if the peer
@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 
 /// How long a connection may be silent before it has shown a valid token.
 const STRANGER_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a connection with a valid token may be silent. A machine that is gone is noticed sooner,
-/// by the keep-alive of TCP.
+/// How long a connection with a valid token may be silent. A machine that is gone is noticed
+/// sooner, by the keep-alive of TCP.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a frame may take to arrive once it has begun, and how long a reply may take to be
 /// read.
@@ -228,8 +228,8 @@ impl ControlSession {
         }
     }
 
-    /// Whether the peer has closed the connection, as far as is known without waiting. A close that
-    /// arrived after other requests is not detected before they are read.
+    /// Whether the peer has closed the connection, as far as is known without waiting. If other
+    /// requests arrived before the close, it is detected only after they have been read.
     fn has_ended(&mut self, scratch: &mut [u8]) -> bool {
         if !self.arrived.is_empty() {
             return false;
@@ -290,7 +290,8 @@ impl Session for ControlSession {
 }
 
 impl Drop for ControlSession {
-    /// The peer notices the end without an error, if the socket takes it now.
+    /// Sends the `close_notify` of TLS, if the socket takes it without waiting. Then the peer sees
+    /// no error.
     fn drop(&mut self) {
         let _ = self.tls.finish().and_then(|()| self.tls.flush());
     }

@@ -26,7 +26,7 @@ pub(super) fn once<T>(
     execute().or_else(|refused| match previous() {
         Ok(Some(done)) => Ok(done),
         Ok(None) => Err(refused),
-        // The receipt is here, so the write may be saved.
+        // `previous` has found the receipt and failed after that, so the write may be saved.
         Err(_) => Err(from_write_error(WriteError::NotSaved)),
     })
 }
@@ -75,8 +75,7 @@ impl IdempotentWrites {
         Ok(AccessAnswer::Done)
     }
 
-    /// Executes an operation and stores a receipt of it. If the receipt already exists, this is
-    /// refused.
+    /// Executes an operation and stores a receipt of it. Refuses if the receipt already exists.
     pub(super) fn write_once(
         &self,
         key: &IdempotencyKey,

@@ -212,9 +212,10 @@ impl Registry {
         self.revision += 1;
     }
 
-    /// The next batch of writes that a registry which knows `known` lacks; `None` if it lacks none.
-    /// The encoded batch has about `max_bytes`. It is longer only if a single write is longer.
-    /// Apply [`Change::advance`] to `known` before asking for the next batch.
+    /// The next batch of writes for a registry with the version vector `known`: writes that it
+    /// lacks. `None` if it lacks none. The encoded batch has about `max_bytes`. It is longer only
+    /// if a single write is longer. Apply [`Change::advance`] to `known` before asking for the next
+    /// batch.
     pub fn since(&self, known: &VersionVector, max_bytes: usize) -> Option<Change> {
         let mut change = Change::default();
         let mut bytes = 0;

@@ -1,8 +1,8 @@
 //! Counts the peers of each address in one swarm.
 //!
 //! A table with open addressing and linear probing. Each entry has 4 bytes: 24 bits of a keyed hash
-//! of the address, and the count. Two addresses with the same bits count as one: in a swarm of
-//! 200,000 addresses one in a hundred. A swarm of few peers has no table.
+//! of the address, and the count. Two addresses with the same 24 bits count as one. In a swarm of
+//! 200,000 addresses, this concerns one address in a hundred. A swarm of few peers has no table.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ const EMPTY: u32 = 0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AddressHash(pub(super) u32);
 
-/// The table. Invariants: at least a twelfth of its entries is free. From the position that an
-/// entry's hash demands to the entry itself, none is free.
+/// The table. Invariants: at least a twelfth of its entries is free. No entry is free between the
+/// position where the search for an address begins ([`home`]) and the entry of that address.
 #[derive(Debug, Default)]
 pub(super) struct AddressCounts {
     entries: Vec<u32>,
@@ -30,7 +30,7 @@ pub(super) struct AddressCounts {
 }
 
 impl AddressCounts {
-    /// A table for about `peers` peers. An address with more than `few` of them counts as crowded.
+    /// An empty table for about `peers` peers. An address with more than `few` of them is crowded.
     pub(super) fn new(peers: usize, few: u32) -> Self {
         Self {
             entries: vec![EMPTY; peers * 7 / 6 + 1],
@@ -44,7 +44,7 @@ impl AddressCounts {
         !self.entries.is_empty()
     }
 
-    /// Whether an address has more than a few peers.
+    /// Whether some address is crowded.
     pub(super) fn is_crowded(&self) -> bool {
         self.crowded > 0
     }
@@ -121,7 +121,7 @@ impl AddressCounts {
             if entry == EMPTY {
                 return;
             }
-            // An entry fills the gap unless its search begins behind the gap.
+            // An entry fills the gap unless the search for it begins behind the gap.
             let distance = |from: usize| (at + length - from) % length;
             if distance(home(entry >> COUNT_BITS, length)) >= distance(gap) {
                 self.put(gap, entry);

@@ -8,20 +8,20 @@ use crate::wire::SwarmPeer;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// One of this number of peers in an answer is chosen at random, so that new peers are listed too.
+/// One in this number of peers of an answer is chosen at random, so that new peers are listed too.
 const RANDOM_SHARE: usize = 4;
-/// Number of candidates that are looked at, at most, to fill an answer with peers of addresses that
-/// are not in it yet.
+/// At most this number of candidates is looked at to fill an answer with peers of addresses that
+/// still have a place in it.
 const MAX_LOOKED_AT: usize = 2_000;
 
 impl Swarm {
     /// Passes up to `size.peers` other peers to `chosen`. A seed gets only leeches. First come the
-    /// peers that recently uploaded the most, up to three quarters of the answer. The rest is chosen
-    /// at random with about equal chances: the list is cut into as many strata as peers are wanted,
-    /// and one peer is drawn from each.
+    /// peers that recently uploaded the most, up to three quarters of the answer. The rest is
+    /// chosen at random with about equal chances: the candidates are divided into about as many
+    /// strata as peers are wanted, and one peer is drawn from each.
     ///
-    /// An address has a few places at most. If others wait, the address of the asking peer has half
-    /// of the places at most.
+    /// An address has at most `size.of_one_address` places in the answer. The address of the asking
+    /// peer has half of the places, or more if the peers of other addresses do not fill theirs.
     pub(in crate::tracker) fn choose(
         &self,
         asking: &PeerAnnounce,
@@ -60,8 +60,8 @@ impl Swarm {
         answer.fill(&taken);
     }
 
-    /// The places of each address in an answer, if the swarm has so many peers of one address that
-    /// they must be counted.
+    /// Counts the places of each address in an answer. `None` if no address has so many peers that
+    /// its places must be counted.
     fn places_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<Places> {
         let crowded = if self.addresses.is_used() {
             self.addresses.is_crowded()
@@ -99,18 +99,18 @@ struct Places {
     own: AddressPrefix,
     /// Places left for the address of the asking peer, while peers of others may come.
     own_places: usize,
-    /// Peers of that address that have no place yet.
+    /// Peers of the asking peer's address that have no place yet.
     waiting: Vec<(Slot, SocketAddr)>,
-    /// Number of peers of each other address.
+    /// Number of peers of each other address in the answer.
     others: Vec<(u64, usize)>,
 }
 
 impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
-    /// Draws a peer from each stratum that is not in the answer yet. `taken` has the numbers of the
-    /// slots in the answer, sorted.
+    /// Draws one peer from each stratum, and adds it unless it is already in the answer. `taken`
+    /// has the numbers of the slots in the answer, sorted.
     fn draw(&mut self, taken: &mut Vec<u32>) {
         let candidates = self.swarm.lists.candidates(self.wanted);
-        // One more than wanted, because a drawn peer may be the announcing one.
+        // One more than wanted, because a drawn peer may be the asking one.
         let strata = candidates.len().min(self.size.peers + 1);
         if strata == 0 || self.left == 0 {
             return;
@@ -154,6 +154,7 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         }
         let candidates = self.swarm.lists.candidates(self.wanted);
         let total = candidates.len();
+        // Otherwise each candidate has been drawn already.
         if total > self.size.peers + 1 {
             let first = fastrand::usize(..total);
             let numbers = (first..total).chain(0..first).take(MAX_LOOKED_AT);
@@ -197,13 +198,13 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
 }
 
 impl Places {
-    /// Takes a place for a peer if its address has one. At most `waiting` peers of the asking
-    /// peer's address wait.
-    fn take(&mut self, slot: Slot, address: SocketAddr, most: usize, waiting: usize) -> bool {
+    /// Takes a place for a peer if its address has one left. At most `max_waiting` peers of the
+    /// asking peer's address wait for a place.
+    fn take(&mut self, slot: Slot, address: SocketAddr, most: usize, max_waiting: usize) -> bool {
         let prefix = AddressPrefix::of(address.ip());
         if prefix == self.own {
             if self.own_places == 0 {
-                if self.waiting.len() < waiting && !self.waiting.contains(&(slot, address)) {
+                if self.waiting.len() < max_waiting && !self.waiting.contains(&(slot, address)) {
                     self.waiting.push((slot, address));
                 }
                 return false;

@@ -4,7 +4,7 @@ use super::address_counts::AddressHash;
 use super::lists::Slot;
 use super::record::Rank;
 
-/// Number of peers kept: the most ranked peers that an answer contains.
+/// Number of peers kept. No answer contains more ranked peers: three quarters of 200.
 const MAX_BEST: usize = 150;
 
 /// The best uploaders, best first. When one leaves, no other peer takes its place: a peer enters
@@ -21,8 +21,8 @@ pub(super) struct BestUploader {
 }
 
 impl BestUploaders {
-    /// Adds or moves the peer in this slot. At most `most` peers of one address stay, so that ids
-    /// behind one address do not push out all others by their claims.
+    /// Puts the peer in this slot at the position of its rank. At most `most` peers of one address
+    /// stay, so that ids behind one address do not push out all others by their claims.
     pub(super) fn put(&mut self, slot: Slot, rank: Rank, address: AddressHash, most: usize) {
         self.remove(slot);
         let mut same = self.0.iter().enumerate();

@@ -15,8 +15,9 @@ const SLOT_BITS: u32 = 27;
 /// No slot has this entry, because no list is that long.
 const EMPTY: u32 = u32::MAX;
 
-/// The table. Invariants: it has no entries or one for each peer, and then at least a twelfth of
-/// them is free. From the position that an entry's hash demands to the entry itself, none is free.
+/// The table. Invariants: there is no table, or it has a used entry for each peer, and at least a
+/// twelfth of all its entries is free. No entry is free between the position where the search for a
+/// peer begins ([`home`]) and the entry of that peer.
 #[derive(Debug, Default)]
 pub(super) struct IdIndex {
     entries: Vec<u32>,
@@ -72,7 +73,7 @@ impl IdIndex {
             let Some(id) = lists.id(slot_of(entry)) else {
                 continue;
             };
-            // An entry fills the gap unless its search begins behind the gap.
+            // An entry fills the gap unless the search for it begins behind the gap.
             let distance = |from: usize| (at + length - from) % length;
             if distance(home(id, length)) >= distance(gap) {
                 self.put(gap, entry);
@@ -93,7 +94,7 @@ impl IdIndex {
 
     /// Makes the table anew, with one free entry for each six used ones.
     fn rebuild(&mut self, lists: &Lists) {
-        // The old table goes first, so that there are never two.
+        // The old table is freed first, so that there are never two in memory.
         self.entries = Vec::new();
         self.entries = vec![EMPTY; lists.len() * 7 / 6 + 1];
         self.used = 0;
@@ -114,7 +115,7 @@ impl IdIndex {
         self.used += 1;
     }
 
-    /// Position of the entry with this hash whose slot fits.
+    /// Position of the entry for this hash whose slot passes `fits`.
     fn position(&self, id: IdHash, fits: impl Fn(Slot) -> bool) -> Option<usize> {
         let (tag, length) = (tag_of(id), self.entries.len());
         let start = home(id, length);
@@ -144,7 +145,7 @@ fn home(id: IdHash, length: usize) -> usize {
     ((u128::from(id.0) * length as u128) >> 64) as usize
 }
 
-/// The low bits of the hash, where the entry has them.
+/// The low five bits of the hash, shifted to their place in an entry.
 fn tag_of(id: IdHash) -> u32 {
     (id.0 as u32) << SLOT_BITS
 }

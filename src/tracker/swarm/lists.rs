@@ -1,5 +1,6 @@
-//! The peers of a swarm in dense lists, one for each kind of peer, so that an answer can draw any
-//! of them and reads only places.
+//! The peers of a swarm, in six lists without gaps: leeches and seeds, each with IPv4 addresses,
+//! with both, or with IPv6 addresses. So an answer can choose peers by random positions, and it
+//! reads only their addresses ([`Place`]).
 
 use super::super::announcing::IdHash;
 use super::peer::Peer;
@@ -9,12 +10,12 @@ use crate::wire::PeerId;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The most peers of one kind: a [`Slot`] has 24 bits for the position.
+/// The most peers of one list: a [`Slot`] has 24 bits for the position.
 pub(in crate::tracker) const MAX_PEERS: usize = (1 << 24) - 1;
 
-/// Number of kinds: three of leeches, then the same three of seeds.
-const KINDS: usize = 6;
-/// The first kind of seed.
+/// Number of lists: three of leeches, one for each of [`Families`], then the same three of seeds.
+const LISTS: usize = 6;
+/// The first list of seeds.
 const FIRST_SEED: usize = 3;
 /// Bits of a slot that contain the position.
 const POSITION_BITS: u32 = 24;
@@ -23,7 +24,7 @@ const POSITION_BITS: u32 = 24;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u32);
 
-/// Addresses of a peer: which families a list has. The order is that of the lists.
+/// The families in which the peers of a list have addresses, in the order of the lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Families {
     V4,
@@ -34,12 +35,12 @@ enum Families {
 /// All peers of a swarm.
 #[derive(Debug)]
 pub(super) struct Lists {
-    lists: [List; KINDS],
+    lists: [List; LISTS],
     /// Whether whole peer ids are kept.
     has_ids: bool,
 }
 
-/// Peers of one kind. Invariant: each of the vectors is empty or has an entry for each peer.
+/// One of the lists. Invariant: each of the vectors is empty or has an entry for each peer.
 #[derive(Debug, Default)]
 struct List {
     states: Vec<State>,
@@ -118,8 +119,8 @@ impl Lists {
         self.lists.iter().skip(FIRST_SEED).map(List::len).sum()
     }
 
-    /// The slots of all peers. In each list the last one comes first, so that a peer may be removed
-    /// on the way: the one that fills its gap has been returned before.
+    /// The slots of all peers, those of each list in reverse order. So the caller may remove a peer
+    /// on the way: the peer that fills its gap has been returned before.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         let lengths = self.lists.each_ref().map(List::len);
         let lists = lengths.into_iter().enumerate();
@@ -146,7 +147,7 @@ impl Lists {
         })
     }
 
-    /// Address prefix of the peer that its quota counts for.
+    /// The address prefix whose quota counts the peer.
     pub(super) fn prefix(&self, slot: Slot) -> Option<AddressPrefix> {
         let list = self.list(slot)?;
         let v4 = list.v4.get(slot.at()).map(Place4::ip);
@@ -170,7 +171,7 @@ impl Lists {
         })
     }
 
-    /// The address of the peer that an answer contains.
+    /// The address under which an answer names the peer.
     pub(super) fn address(&self, slot: Slot, wanted: Wanted, now: Duration) -> Option<SocketAddr> {
         let (list, at) = (self.list(slot)?, slot.at());
         let v4 = || live(list.v4.get(at)?, now);
@@ -188,7 +189,7 @@ impl Lists {
         let lists = if wanted.leeches_only {
             FIRST_SEED
         } else {
-            KINDS
+            LISTS
         };
         let mut candidates = Candidates::default();
         for (number, list) in self.lists.iter().take(lists).enumerate() {
@@ -204,7 +205,8 @@ impl Lists {
         candidates
     }
 
-    /// Whether the peer stays in its list after it has become `peer`. Then its entry is replaced.
+    /// Replaces the entry of a peer by `peer`, if that belongs into the same list. Returns whether
+    /// it does.
     pub(super) fn replace(&mut self, slot: Slot, is_seed: bool, peer: &Peer) -> bool {
         let stays = slot.list() == list_of(is_seed, peer);
         if stays && let Some(list) = self.lists.get_mut(slot.list()) {
@@ -236,7 +238,8 @@ impl Lists {
         slot
     }
 
-    /// Removes a peer. The last one of its list fills the gap; the slot that it had is returned.
+    /// Removes a peer. The last one of its list fills the gap. Returns the slot that this last one
+    /// had. If there is no peer at `slot`, returns `slot`.
     pub(super) fn remove(&mut self, slot: Slot) -> Slot {
         let (number, at) = (slot.list(), slot.at());
         let Some(list) = self.lists.get_mut(number).filter(|it| at < it.len()) else {
@@ -281,10 +284,10 @@ impl Lists {
     }
 }
 
-/// Numbers of the peers that an answer may contain.
+/// How many peers of each list an answer may contain.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    lengths: [usize; KINDS],
+    lengths: [usize; LISTS],
     total: usize,
 }
 
@@ -293,7 +296,7 @@ impl Candidates {
         self.total
     }
 
-    /// The slot of the candidate with this number.
+    /// The slot of a candidate. Candidates are numbered from 0, over all lists.
     pub(super) fn slot(&self, mut number: usize) -> Option<Slot> {
         for (list, length) in self.lengths.iter().enumerate() {
             if number < *length {
@@ -327,7 +330,8 @@ where
     place.is_live(now).then(|| place.address())
 }
 
-/// Adds an element. The capacity grows by a thirty-second, not twofold, so that little memory is unused.
+/// Adds an element. The capacity grows by 1/32 instead of doubling, so that little memory is
+/// unused.
 fn push_tight<T>(list: &mut Vec<T>, element: T) {
     if list.len() == list.capacity() {
         list.reserve_exact((list.len() / 32).max(4));

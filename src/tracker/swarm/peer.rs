@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Maximum credible upload or download rate in bytes per second.
 const MAX_RATE: u64 = 1 << 30;
 
-/// A peer, as it is read from the lists of its swarm and written back. It has at least one place.
+/// A peer, as it is read from the lists of its swarm and written back. It has at least one address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     pub(super) state: State,
@@ -46,7 +46,7 @@ pub(in crate::tracker) struct SavedPeer {
     pub(in crate::tracker) is_seed: bool,
     pub(in crate::tracker) addresses: [Option<TimedAddress>; 2],
     pub(in crate::tracker) reported: Traffic,
-    /// Weight of its uploads in bytes.
+    /// The weight of its recent uploads, in bytes.
     pub(in crate::tracker) recent: u64,
 }
 
@@ -105,7 +105,7 @@ impl Peer {
     pub(super) fn prefix(&self) -> AddressPrefix {
         let v4 = self.v4.map(|place| place.ip());
         let ip = v4.or_else(|| self.v6.map(|place| place.ip()));
-        // A peer without any place is in no list.
+        // A peer without any address is in no list.
         AddressPrefix::of(ip.unwrap_or([0; 4].into()))
     }
 

@@ -1,5 +1,6 @@
-//! What a swarm keeps of a peer, in few bytes: a place of 12 or 24 bytes for each address family,
-//! and 28 bytes for everything else. Places are apart, because answers read nothing else.
+//! What a swarm keeps of a peer, in few bytes: a [`Place`] for each address, with 12 bytes over
+//! IPv4 and 24 over IPv6, and a [`State`] of 28 bytes for everything else. Places and states are in
+//! separate lists, because an answer reads only places.
 
 use super::super::announcing::IdHash;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,7 @@ const HALF_LIFE: Duration = Duration::from_secs(600);
 /// Steps of a rank for each doubling of the upload.
 const RANK_STEPS: f64 = 4096.0;
 
-/// Everything of a peer but its addresses.
+/// Everything that is kept of a peer, except its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
     /// An [`IdHash`] in two halves, so that a state needs no padding.
@@ -24,7 +25,7 @@ pub(super) struct State {
     pub(super) downloaded: Total,
 }
 
-/// Where a peer listens, and how long that is valid. `N` is the length of the IP address in bytes.
+/// An address of a peer, and how long it is valid. `N` is the length of the IP address in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place<const N: usize> {
     ip: [u8; N],
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn small_forms_keep_what_they_are_made_of() {
+    fn values_in_few_bytes_are_read_as_they_were_written() {
         for bytes in [0, 1, 0xffff, 0x1_0000, 0x1234_5678_9abc, (1 << 48) - 1] {
             assert_eq!(Total::of(bytes).bytes(), bytes);
         }
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn ranks_of_fifteen_years_can_be_told_apart() {
+    fn after_fifteen_years_ranks_still_differ() {
         let late = Duration::from_secs(15 * 365 * 86_400);
         let (less, more) = (Rank::of(1e9, late), Rank::of(1.001e9, late));
         assert!(less < more);

@@ -4,19 +4,19 @@ use super::Swarm;
 use crate::base::AddressPrefix;
 use std::time::Duration;
 
-/// At most one of this number of an address's peers gives way at a time.
+/// At most one in this number of an address's peers gives way at a time.
 const SHARE_THAT_GOES: usize = 16;
-/// A search looks at all peers. After one, the next waits for this time for each peer, so that
-/// newcomers do not keep a core busy.
+/// A search looks at all peers. In a swarm of N peers, the next search begins at the earliest N
+/// times this pause later, so that newcomers do not keep a core busy.
 const PAUSE_PER_PEER: Duration = Duration::from_micros(1);
 /// Smaller swarms need no pause.
 const MIN_PAUSED: usize = 1_000;
 
 impl Swarm {
-    /// Makes room for a peer with this address prefix: of the address with the most peers, those go
-    /// that have been silent for the longest. Calls `gone` with the prefix of each. An address gives
-    /// way only if it still has as many peers as the newcomer's after that. So an address can only
-    /// fill what others do not use. Returns whether there is room now.
+    /// Makes room for a peer with this address prefix. Removes peers of the address with the most
+    /// peers: those that have been silent for the longest. Calls `gone` with the prefix of each. An
+    /// address gives way only if it has at least two peers more than the newcomer's address. So an
+    /// address can only fill what others do not use. Returns whether there is room now.
     pub(in crate::tracker) fn make_room(
         &mut self,
         newcomer: AddressPrefix,
@@ -42,7 +42,7 @@ impl Swarm {
         let amount = (peers.len() / SHARE_THAT_GOES).max(1);
         peers.select_nth_unstable_by_key(amount - 1, |slot| self.lists.seen(*slot));
         peers.truncate(amount);
-        // From the back: the peer that fills a gap then has no slot of those that follow.
+        // The last slots come first. So the peer that fills a gap is never one that goes later.
         peers.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.number()));
         for slot in peers {
             if self.remove(slot).is_some() {

@@ -46,7 +46,7 @@ fn announce_and_count(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
 }
 
 #[test]
-fn pieceful_peers_are_gone_after_two_missed_announces_even_before_the_expiry() {
+fn pieceful_peers_are_not_listed_after_two_missed_announces_even_before_they_are_removed() {
     let swarms = swarms();
     assert_eq!(announce_and_count(&swarms, 0, 1), 0);
     assert_eq!(announce_and_count(&swarms, 49, 2), 1);

@@ -365,7 +365,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 message: TextLine::new("full"),
                 retry_seconds: Some(9),
             }),
-            b"d2:idi7e4:kind4:full7:message4:full5:retryi9e4:type5:errore",
+            b"d2:idi7e4:kind4:full7:message4:full8:protocoli2e5:retryi9e4:type5:errore",
         ),
     ]
 }

@@ -1,4 +1,4 @@
-//! Private torrents have one tracker of their own at a time (BEP 27).
+//! A private torrent uses only trackers that it names itself, one at a time (BEP 27).
 
 use super::*;
 
@@ -58,7 +58,7 @@ fn private_magnet(tiers: &[&str], failed: &[&str]) -> PlanTest {
 }
 
 #[test]
-fn earlier_announces_of_a_private_magnet_link_bring_no_other_tracker_back() {
+fn late_answers_to_a_private_magnet_link_do_not_keep_trackers_that_it_does_not_name() {
     let mut test = private_magnet(&["a"], &[]);
     assert_eq!(test.tasks(), "aO");
     test.settle("a", STARTED, Ok(answer(100, None)), false);
