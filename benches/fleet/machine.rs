@@ -12,7 +12,7 @@ use pieceful::wire::frame;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ impl Machine {
         let name = pieceful::net::TRACKER_NAME.try_into().unwrap();
         let tls = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         self.arrived.clear();
-        let stream = TcpStream::from(OwnedFd::from(socket));
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
         self.connection = Some((stream, tls));
         self.due = Instant::now() + Duration::from_secs(60);

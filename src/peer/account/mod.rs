@@ -11,6 +11,7 @@ mod attempts;
 mod connection;
 mod error;
 mod groups;
+mod hint_inbox;
 mod inspection;
 mod open_attempts;
 mod round;

@@ -14,7 +14,7 @@
 use super::{
     AccountError, Attempts, ConnectionError, NextRound, OpenAttempts, Round, RoundReply,
     connection::{ControlConnection, TimeLimits},
-    watching::HintInbox,
+    hint_inbox::HintInbox,
 };
 use crate::net::{FrameIoError, HostNames};
 use crate::peer::announce::read_tracker_info;

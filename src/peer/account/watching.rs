@@ -3,58 +3,18 @@
 //! The connections that watch are those that are open anyway, because requests and announces go
 //! over them: one to each tracker. While no request uses a connection, the thread waits for its
 //! socket. A request reads the hints that arrive before its reply, and leaves them in the inbox.
-//!
-//! Locks: `inbox`, for a look-up or a change.
 
 use super::ClusterTrackers;
 use super::connection::TimeLimits;
 use super::trackers::WatchState;
-use crate::net::{Stop, Waker};
-use crate::system::lock;
+use crate::net::Stop;
 use crate::wire::access::{AccessRequest, Hint, Token};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::io;
 use std::os::fd::AsFd;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The longest wait for a socket. The thread then looks whether somebody is logged in.
 const LONG_WAIT: Duration = Duration::from_secs(60);
-
-/// Hints that have arrived, and the waker of the thread that handles them.
-#[derive(Debug)]
-pub(super) struct HintInbox {
-    hints: Mutex<Vec<Hint>>,
-    waker: Waker,
-}
-
-impl HintInbox {
-    /// An empty inbox.
-    ///
-    /// # Errors
-    /// The system has no free descriptor.
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            hints: Mutex::default(),
-            waker: Waker::new()?,
-        })
-    }
-
-    /// Adds hints that a request has read, and makes the thread look at all connections again.
-    pub(super) fn add(&self, hints: Vec<Hint>) {
-        lock(&self.hints).extend(hints);
-        self.waker.wake();
-    }
-
-    /// Makes the thread look at everything again.
-    pub(super) fn wake(&self) {
-        self.waker.wake();
-    }
-
-    fn take(&self) -> Vec<Hint> {
-        std::mem::take(&mut *lock(&self.hints))
-    }
-}
 
 impl ClusterTrackers {
     /// Watches the trackers to which this peer has a connection, or the first one that answers,
@@ -66,7 +26,7 @@ impl ClusterTrackers {
         mut on_hint: impl FnMut(Hint),
     ) {
         while !stop.is_stopped() {
-            self.inbox.waker.reset();
+            self.inbox.reset();
             self.inbox.take().into_iter().for_each(&mut on_hint);
             let next_attempt = token().and_then(|token| self.watch_more(&token));
             let limit = next_attempt.map_or(LONG_WAIT, |next| {
@@ -110,7 +70,7 @@ impl ClusterTrackers {
     /// Waits until a hint arrives, the inbox is woken, or `limit` is over. Reads the hints.
     fn wait_for_hints(&self, limit: Duration) {
         let sockets = self.watched_sockets();
-        let mut events = vec![PollFd::new(self.inbox.waker.as_fd(), PollFlags::POLLIN)];
+        let mut events = vec![PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN)];
         let sockets = sockets.iter();
         events.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         // Rounded up, so that the last millisecond is not a busy loop.

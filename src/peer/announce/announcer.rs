@@ -252,12 +252,13 @@ impl Announcer {
     fn settle(
         &self,
         due: &OpenAnnounce,
-        mut outcome: Result<AnnounceResponse, AnnounceFailure>,
+        outcome: Result<AnnounceResponse, AnnounceFailure>,
     ) -> AnnounceResult {
         let lacks_peers = due.payload.swarm.lacks_peers();
-        if let Ok(response) = &mut outcome {
-            response.interval = drifting(response.interval);
-        }
+        let outcome = outcome.map(|response| AnnounceResponse {
+            interval: drifting(response.interval),
+            ..response
+        });
         let longer_by = random_part();
         let result =
             self.change(|plan, now| plan.settle(due, outcome, lacks_peers, longer_by, now));

@@ -223,9 +223,9 @@ impl Registrar {
         })?;
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
-        let context = RequestContext::new(&login, &token, from, watch);
+        let context = RequestContext::new(&login, &token, from);
         let Some(write) = ask.write_id() else {
-            return self.complete(&context, false, || self.answer_read(&context, ask));
+            return self.complete(&context, false, || self.answer_read(&context, ask, watch));
         };
         let key = IdempotencyKey::of_account(login.account, write);
         let ends_login = matches!(
@@ -344,6 +344,7 @@ impl Registrar {
         &self,
         context: &RequestContext<'_>,
         ask: AccessRequest,
+        watch: Option<&Watch>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let (store, account) = (&self.store, context.login.account);
         match ask {
@@ -379,7 +380,7 @@ impl Registrar {
             AccessRequest::Watch => Ok(AccessAnswer::Watching(
                 store.read(|registry| numbers_of_groups(registry, account)),
             )),
-            AccessRequest::Announce(announce) => self.shares.announce(context, &announce),
+            AccessRequest::Announce(announces) => self.shares.announce(context, &announces, watch),
             AccessRequest::ChangedShares { group, changed } => {
                 self.changed_shares.exchange(context, &group, &changed)
             }

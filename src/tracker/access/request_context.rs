@@ -1,6 +1,5 @@
 //! The context of a request, and its result.
 
-use super::Watch;
 use super::token::Login;
 use crate::tracker::store::Durability;
 use crate::wire::access::{AccessAnswer, Token};
@@ -12,24 +11,16 @@ pub(super) struct RequestContext<'a> {
     pub(super) login: &'a Login,
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
-    /// The watch of the connection, if the peer watches on it.
-    pub(super) watch: Option<&'a Watch>,
     /// Whether a write of this request is not yet stored at another tracker.
     only_here: Cell<bool>,
 }
 
 impl<'a> RequestContext<'a> {
-    pub(super) fn new(
-        login: &'a Login,
-        token: &'a Token,
-        from: IpAddr,
-        watch: Option<&'a Watch>,
-    ) -> Self {
+    pub(super) fn new(login: &'a Login, token: &'a Token, from: IpAddr) -> Self {
         Self {
             login,
             token,
             from,
-            watch,
             only_here: Cell::new(false),
         }
     }

@@ -5,7 +5,7 @@
 
 use super::{
     Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
-    RequestContext, UploadError, account_label, from_refusal, no_randomness, refused,
+    RequestContext, UploadError, Watch, account_label, from_refusal, no_randomness, refused,
     views::parse_cursor,
 };
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
@@ -23,7 +23,6 @@ use crate::wire::access::{
 use crate::wire::control::{InfoPart, MAX_PAGE};
 use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -217,8 +216,10 @@ impl GroupShares {
         &self,
         context: &RequestContext<'_>,
         announces: &AnnounceBatch,
+        watch: Option<&Watch>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
+        let address = SocketAddr::new(context.from, announces.port().get());
         let groups: Vec<Option<RowId>> = self.store.read(|registry| {
             let swarms = announces.swarms().iter();
             let groups = swarms.map(|it| registry.group_for_swarm(account, it.info_hash));
@@ -229,6 +230,7 @@ impl GroupShares {
         let swarms = swarms.map(|(announce, share_group)| {
             let share_group = check_share_group(share_group, group)?;
             let response = self.announce_one(context, announces, announce)?;
+            self.hint_about(address, watch, announce, response.peers.len());
             group = Some(share_group);
             interval = u32::try_from(response.interval.as_secs()).unwrap_or(u32::MAX);
             Ok(response.peers.iter().map(|peer| peer.address).collect())
@@ -275,27 +277,25 @@ impl GroupShares {
             .swarms
             .announce(now, &request, context.from, AnswerFamilies::Both);
         let response = response.map_err(|refusal| refused(AccessErrorKind::Busy, refusal))?;
-        self.hint_about(context, announces.port(), announce, response.peers.len());
         Ok(response)
     }
 
     /// Tells peers that lack others of this one, and notes whether this one lacks others.
     fn hint_about(
         &self,
-        context: &RequestContext<'_>,
-        port: NonZeroU16,
+        address: SocketAddr,
+        watch: Option<&Watch>,
         announce: &SwarmAnnounce,
         other_peers: usize,
     ) {
         let (info_hash, event) = (announce.info_hash, announce.event);
         let is_stopped = event == Some(GroupAnnounceEvent::Stopped);
-        if let Some(watch) = context.watch {
+        if let Some(watch) = watch {
             let lacks = !is_stopped && announce.left > 0 && other_peers < FEW_PEERS;
             self.hints.set_lacking(watch, info_hash, lacks);
         }
         if event.is_some() && !is_stopped {
-            let address = SocketAddr::new(context.from, port.get());
-            self.hints.on_new_peer(info_hash, address, context.watch);
+            self.hints.on_new_peer(info_hash, address, watch);
         }
     }
 

@@ -227,9 +227,8 @@ impl AccessRequestMessage {
             ("protocol", PROTOCOL.into()),
             ("type", self.ask.kind().into()),
         ];
-        if let Some(token) = &self.token {
-            entries.push(("token", Item::from(token.as_bytes())));
-        }
+        let token = self.token.as_ref();
+        entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
         let write = self.ask.write_id();
         entries.extend(write.map(|write| ("write", write.0.to_vec().into())));
         let (group, user) = self.ask.group_and_user();

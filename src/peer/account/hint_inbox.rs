@@ -1,0 +1,58 @@
+//! Hints of trackers that have arrived, for the thread that handles them.
+//!
+//! Locks: `hints`, for a look-up or a change.
+
+use crate::net::Waker;
+use crate::system::lock;
+use crate::wire::access::Hint;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+
+/// Hints that have arrived, and the waker of the thread that handles them.
+#[derive(Debug)]
+pub(super) struct HintInbox {
+    hints: Mutex<Vec<Hint>>,
+    waker: Waker,
+}
+
+impl HintInbox {
+    /// An empty inbox.
+    ///
+    /// # Errors
+    /// The system has no free descriptor.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            hints: Mutex::default(),
+            waker: Waker::new()?,
+        })
+    }
+
+    /// Adds hints that a request has read, and makes the thread look at all connections again.
+    pub(super) fn add(&self, hints: Vec<Hint>) {
+        lock(&self.hints).extend(hints);
+        self.waker.wake();
+    }
+
+    /// Makes the thread look at everything again.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Takes the hints.
+    pub(super) fn take(&self) -> Vec<Hint> {
+        std::mem::take(&mut *lock(&self.hints))
+    }
+
+    /// What happens from now on wakes the thread again.
+    pub(super) fn reset(&self) {
+        self.waker.reset();
+    }
+}
+
+impl AsFd for HintInbox {
+    /// Readable when the thread should look.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waker.as_fd()
+    }
+}
