@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 /// How long the transfer of a frame may take: sending a request, or receiving the rest of a reply.
 const FRAME: Duration = Duration::from_secs(10);
-/// A connection that was idle for longer is not used again. Trackers close it a minute later.
-const REUSE: Duration = Duration::from_secs(14 * 60);
+/// A connection that was idle for longer is not used again: without a token on it, and with one.
+/// Trackers close such connections 40 s and a minute later.
+const REUSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(14 * 60));
 /// The most hints that are kept while a reply is awaited. Further ones are dropped: the numbers of
 /// the groups show that they were.
 const MAX_HINTS: usize = 100;
@@ -196,7 +197,11 @@ impl ControlConnection {
     /// Whether the connection is probably still open at the tracker. A request on a connection that
     /// the tracker has closed would count as sent.
     pub(super) fn is_usable(&self) -> bool {
-        self.last_used.elapsed() < REUSE && !self.stream.has_ended()
+        let reuse = match self.has_sent_token {
+            true => REUSE.1,
+            false => REUSE.0,
+        };
+        self.last_used.elapsed() < reuse && !self.stream.has_ended()
     }
 
     pub(super) fn ask(

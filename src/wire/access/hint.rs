@@ -72,7 +72,9 @@ impl Hint {
     pub fn decode(body: &[u8]) -> Result<Option<Self>, ControlError> {
         let value = control::parse(body)?;
         let mut fields = MessageFields::new(&value)?;
-        if fields.text("type")? != Self::KIND {
+        // A tracker of another version may send messages without a type.
+        let kind = fields.optional("type", |value, _| Ok(value.text()))?;
+        if kind.flatten() != Some(Self::KIND) {
             return Ok(None);
         }
         let groups = fields.optional("groups", |value, key| {
