@@ -9,6 +9,7 @@ mod best;
 mod index;
 mod lists;
 mod peer;
+mod probing;
 mod record;
 mod room;
 

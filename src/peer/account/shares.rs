@@ -169,7 +169,7 @@ impl Account {
 
     /// Reports to every tracker the shares of a group that the user published and whose files have
     /// changed (`changed`). Returns all shares of the group whose files have changed, as far as the
-    /// trackers know, whoever published them.
+    /// trackers know, also those of other publishers.
     ///
     /// # Errors
     /// [`AccountError::NoTracker`] if no tracker answers; otherwise see [`AccountError`].

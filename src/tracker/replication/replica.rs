@@ -309,8 +309,8 @@ impl Replica {
         std::mem::take(&mut self.effects.due)
     }
 
-    /// Encoded version vector of this tracker. `None` if it is too long to send. That needs more
-    /// than twenty thousand origins: so many disks would have to be lost first.
+    /// Encoded version vector of this tracker. `None` if it is too long to send: with more
+    /// than twenty thousand origins, each from another lost disk.
     fn encoded_versions(&self) -> Option<Encoded> {
         Encoded::new(self.registry.version_vector().encode())
     }

@@ -4,6 +4,7 @@
 //! of the address, and the count. Two addresses with the same 24 bits count as one. In a swarm of
 //! 200,000 addresses, this concerns one address in a hundred. A swarm of few peers has no table.
 
+use super::probing;
 use std::collections::HashMap;
 
 /// The largest count in an entry. Larger ones are in a map.
@@ -108,34 +109,20 @@ impl AddressCounts {
     }
 
     fn remove_entry(&mut self, tag: u32) {
-        let Some(mut gap) = self.position(tag) else {
+        let Some(position) = self.position(tag) else {
             return;
         };
         self.used -= 1;
-        self.put(gap, EMPTY);
         let length = self.entries.len();
-        let mut at = gap;
-        loop {
-            at = (at + 1) % length;
-            let entry = self.entries.get(at).copied().unwrap_or(EMPTY);
-            if entry == EMPTY {
-                return;
-            }
-            // An entry fills the gap unless the search for it begins behind the gap.
-            let distance = |from: usize| (at + length - from) % length;
-            if distance(home(entry >> COUNT_BITS, length)) >= distance(gap) {
-                self.put(gap, entry);
-                self.put(at, EMPTY);
-                gap = at;
-            }
-        }
+        let home = |entry: u32| Some(home(entry >> COUNT_BITS, length));
+        probing::free(&mut self.entries, EMPTY, position, home);
     }
 
     fn resize(&mut self, length: usize) {
         let old = std::mem::replace(&mut self.entries, vec![EMPTY; length]);
         for entry in old.into_iter().filter(|entry| *entry != EMPTY) {
             if let Some(at) = self.free_position(entry >> COUNT_BITS) {
-                self.put(at, entry);
+                probing::put(&mut self.entries, at, entry);
             }
         }
     }
@@ -160,24 +147,8 @@ impl AddressCounts {
 
     /// The first position that fits. Ends at a free one.
     fn search(&self, tag: u32, fits: impl Fn(u32) -> bool) -> Option<usize> {
-        let length = self.entries.len();
-        let start = home(tag, length);
-        for at in (start..length).chain(0..start) {
-            let entry = *self.entries.get(at)?;
-            if fits(entry) {
-                return Some(at);
-            }
-            if entry == EMPTY {
-                return None;
-            }
-        }
-        None
-    }
-
-    fn put(&mut self, at: usize, entry: u32) {
-        if let Some(place) = self.entries.get_mut(at) {
-            *place = entry;
-        }
+        let start = home(tag, self.entries.len());
+        probing::search(&self.entries, EMPTY, start, fits)
     }
 }
 

@@ -60,8 +60,8 @@ impl Swarm {
         answer.fill(&taken);
     }
 
-    /// Counts the places of each address in an answer. `None` if no address has so many peers that
-    /// its places must be counted.
+    /// Counts the places of each address in an answer. `None` if each address has few peers, so
+    /// that no places must be counted.
     fn places_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<Places> {
         let crowded = if self.addresses.is_used() {
             self.addresses.is_crowded()

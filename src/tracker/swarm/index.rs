@@ -6,6 +6,7 @@
 
 use super::super::announcing::IdHash;
 use super::lists::{Lists, Slot};
+use super::probing;
 
 /// A swarm of more peers has a table.
 pub(super) const MAX_WITHOUT_TABLE: usize = 32;
@@ -57,30 +58,13 @@ impl IdIndex {
 
     /// The peer at `slot` is about to be removed from `lists`.
     pub(super) fn remove(&mut self, id: IdHash, slot: Slot, lists: &Lists) {
-        let Some(mut gap) = self.position(id, |known| known == slot) else {
+        let Some(position) = self.position(id, |known| known == slot) else {
             return;
         };
         self.used -= 1;
-        self.put(gap, EMPTY);
         let length = self.entries.len();
-        let mut at = gap;
-        loop {
-            at = (at + 1) % length;
-            let entry = self.entries.get(at).copied().unwrap_or(EMPTY);
-            if entry == EMPTY {
-                return;
-            }
-            let Some(id) = lists.id(slot_of(entry)) else {
-                continue;
-            };
-            // An entry fills the gap unless the search for it begins behind the gap.
-            let distance = |from: usize| (at + length - from) % length;
-            if distance(home(id, length)) >= distance(gap) {
-                self.put(gap, entry);
-                self.put(at, EMPTY);
-                gap = at;
-            }
-        }
+        let home = |entry: u32| Some(home(lists.id(slot_of(entry))?, length));
+        probing::free(&mut self.entries, EMPTY, position, home);
     }
 
     /// Returns memory that is not needed any more.
@@ -111,30 +95,16 @@ impl IdIndex {
         while self.entries.get(at).is_some_and(|entry| *entry != EMPTY) {
             at = (at + 1) % length;
         }
-        self.put(at, entry_of(id, slot));
+        probing::put(&mut self.entries, at, entry_of(id, slot));
         self.used += 1;
     }
 
     /// Position of the entry for this hash whose slot passes `fits`.
     fn position(&self, id: IdHash, fits: impl Fn(Slot) -> bool) -> Option<usize> {
-        let (tag, length) = (tag_of(id), self.entries.len());
-        let start = home(id, length);
-        for at in (start..length).chain(0..start) {
-            let entry = *self.entries.get(at)?;
-            if entry == EMPTY {
-                return None;
-            }
-            if entry & !SLOT_MASK == tag && fits(slot_of(entry)) {
-                return Some(at);
-            }
-        }
-        None
-    }
-
-    fn put(&mut self, at: usize, entry: u32) {
-        if let Some(place) = self.entries.get_mut(at) {
-            *place = entry;
-        }
+        let (tag, start) = (tag_of(id), home(id, self.entries.len()));
+        probing::search(&self.entries, EMPTY, start, |entry| {
+            entry != EMPTY && entry & !SLOT_MASK == tag && fits(slot_of(entry))
+        })
     }
 }
 
