@@ -194,14 +194,14 @@ class Libtorrent:
             self.seeding.end()
 
 
-def measure(programs, asked, work, tracker, mib):
+def measure(programs, options, work, tracker, mib):
     """Returns rates in MB/s and peaks in MiB by program and round trip, for a file of `mib` MiB."""
     file, torrent = f"{work}/file", f"{work}/torrent"
     with open(file, "wb") as out:
         for _ in range(mib):
             out.write(random.randbytes(1 << 20))
     subprocess.run(
-        [os.path.abspath(asked.new), "torrent", "create", file, "-o", torrent, "-t", tracker.url, "--private", "--force"],
+        [os.path.abspath(options.new), "torrent", "create", file, "-o", torrent, "-t", tracker.url, "--private", "--force"],
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
     found = {}
@@ -210,15 +210,15 @@ def measure(programs, asked, work, tracker, mib):
         ports = {}
         for program in programs:
             program.seed(torrent, file)
-            for ms in asked.ms:
+            for ms in options.ms:
                 ports[program.name, ms] = program.port
                 if ms:
                     ports[program.name, ms] = free_port()
                     to, through = f"127.0.0.1:{program.port}", f"127.0.0.1:{ports[program.name, ms]}"
-                    proxies.append(subprocess.Popen([asked.delay, through, to, str(ms / 2), str(asked.rate)]))
+                    proxies.append(subprocess.Popen([options.delay, through, to, str(ms / 2), str(options.rate)]))
         time.sleep(0.5)
-        for number in range(asked.rounds):
-            for ms in asked.ms:
+        for number in range(options.rounds):
+            for ms in options.ms:
                 for program in programs:
                     folder = tempfile.mkdtemp(dir=work)
                     took, most = program.fetch(torrent, folder, ports[program.name, ms])
@@ -237,8 +237,8 @@ def measure(programs, asked, work, tracker, mib):
     return found
 
 
-def print_table(found, programs, mib, asked):
-    for ms in asked.ms:
+def print_table(found, programs, mib, options):
+    for ms in options.ms:
         cells = []
         for program in programs:
             rates, peaks = zip(*found[ms, program.name])
@@ -260,25 +260,25 @@ def arguments():
     parser.add_argument("--ms", type=numbers, default=[100, 200])
     parser.add_argument("--mib", type=numbers, default=[256, 1024])
     parser.add_argument("--rate", type=int, default=125_000_000)
-    asked = parser.parse_args()
-    asked.delay = os.environ["DELAY"] if asked.delay == "-" else asked.delay
-    return asked
+    options = parser.parse_args()
+    options.delay = os.environ["DELAY"] if options.delay == "-" else options.delay
+    return options
 
 
 def main():
-    asked = arguments()
+    options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     work = tempfile.mkdtemp(dir="/dev/shm")
     try:
         tracker = Tracker()
-        programs = [Pieceful(asked.old, "old", work, tracker)] if asked.old else []
-        programs.append(Pieceful(asked.new, "new", work, tracker))
-        if asked.python:
-            programs.append(Libtorrent(asked.python))
+        programs = [Pieceful(options.old, "old", work, tracker)] if options.old else []
+        programs.append(Pieceful(options.new, "new", work, tracker))
+        if options.python:
+            programs.append(Libtorrent(options.python))
         print(f"| file | round trip | {' | '.join(f'{program.name}, MB/s; leech' for program in programs)} |")
         print(f"|---|---|{'---|' * len(programs)}", flush=True)
-        for mib in asked.mib:
-            print_table(measure(programs, asked, work, tracker, mib), programs, mib, asked)
+        for mib in options.mib:
+            print_table(measure(programs, options, work, tracker, mib), programs, mib, options)
     finally:
         shutil.rmtree(work)
 

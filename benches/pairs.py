@@ -147,8 +147,8 @@ def main():
             sides.append(Side(binary, work, name, file))
         for what, group in [("open swarm", False), ("group", True)]:
             runs = [[side.fetch(group) for side in sides] for _ in range(pairs)]
-            times, rates = ([[run[side][at] for run in runs] for side in (0, 1)] for at in (0, 1))
-            times, rates = ([[value * by for value in side] for side in both] for both, by in [(times, 1024 / mib), (rates, 1e-6)])
+            times = [[run[side][0] * 1024 / mib for run in runs] for side in (0, 1)]
+            rates = [[run[side][1] * 1e-6 for run in runs] for side in (0, 1)]
             print_ratios(f"{what}, processor time", "s for a GiB", *times)
             print_ratios(f"{what}, rate", "MB/s", *rates)
         runs = [[side.announces(bench) for side in sides] for _ in range(pairs)]

@@ -5,9 +5,9 @@
 //!
 //! Without arguments: all of 10,000, 100,000 and 1,000,000 peers in 10 and in 1,000 swarms, 5
 //! rounds of 2 s. Each swarm has the same number of peers, each from another address 127.x.y.z. If
-//! ADDRESSES is `each`, every peer of all swarms has its own address; otherwise the peers of an
-//! address are in all swarms. In a measurement, 500 of these addresses send announces; each
-//! announce reports an upload and asks for 50 peers.
+//! ADDRESSES is `each`, every peer of all swarms has its own address; otherwise each address has
+//! one peer in every swarm. In a measurement, 500 of these addresses send announces; each announce
+//! reports an upload and asks for 50 peers.
 
 mod common;
 

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 pub struct Fleet {
     machines: Vec<Machine>,
     epoll: Epoll,
-    /// When each machine is due, as far as it was when this was noted.
+    /// When each machine is due. An entry may be too early, because a machine that is served is due
+    /// later. It is then corrected.
     queue: BinaryHeap<Reverse<(Instant, usize)>>,
     served: HashMap<usize, Instant>,
     hinted: HashMap<usize, Instant>,
@@ -42,7 +43,7 @@ impl Fleet {
     }
 
     /// Starts all machines within `time`, and waits at most `limit` until all are served. Returns
-    /// after what time each was, sorted.
+    /// the time from this call to the first answer of each machine, sorted.
     pub fn start(&mut self, time: Duration, limit: Duration) -> Vec<Duration> {
         let begun = Instant::now();
         for (number, machine) in self.machines.iter_mut().enumerate() {
@@ -58,8 +59,8 @@ impl Fleet {
         self.run(Instant::now() + time, |_| false);
     }
 
-    /// Waits at most `limit` until all machines have got a hint. Returns after what time each has,
-    /// sorted.
+    /// Waits at most `limit` until all machines have got a hint. Returns the time from `since` to
+    /// the first hint of each machine, sorted.
     pub fn wait_for_hints(&mut self, since: Instant, limit: Duration) -> Vec<Duration> {
         self.hinted.clear();
         let count = self.machines.len();
@@ -100,7 +101,7 @@ impl Fleet {
             self.queue.pop();
             let machine = &mut self.machines[number];
             if machine.due > now {
-                // It has been served since this was noted.
+                // It has been served since this entry was made.
                 self.queue.push(Reverse((machine.due, number)));
                 continue;
             }

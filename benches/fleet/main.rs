@@ -102,8 +102,8 @@ fn main() {
     });
 }
 
-/// Commands of one user, each over a connection of its own: the catalogue of the group. Returns how
-/// long each took, sorted, and how many failed.
+/// Lists the catalogue of the group again and again for one user, each time over a new connection.
+/// Returns how long each list took, sorted, and how many failed.
 fn commands(team: &Team, address: SocketAddr, stop: &AtomicBool) -> (Vec<Duration>, usize) {
     let (mut times, mut failures) = (Vec::new(), 0);
     while !stop.load(Ordering::Relaxed) {

@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Raises the soft limit on open files of this process to the hard limit. A failure is ignored: the
-/// system then refuses connections before the caps do.
+/// system then refuses connections before this program's own limits do.
 pub fn raise_descriptor_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard

@@ -74,7 +74,7 @@ pub struct Full {
 #[derive(Debug)]
 pub(super) struct Places {
     limits: PlaceLimits,
-    members: HashMap<u64, Member>,
+    connections: HashMap<u64, Connection>,
     /// Newcomers by the time at which they were heard last. Entries may be too early: they are
     /// corrected when they come first.
     silence: BTreeSet<(Instant, u64)>,
@@ -85,7 +85,7 @@ pub(super) struct Places {
 }
 
 #[derive(Debug)]
-struct Member {
+struct Connection {
     prefix: AddressPrefix,
     is_trusted: bool,
     class: Class,
@@ -114,7 +114,7 @@ impl Places {
     pub(super) fn new(limits: PlaceLimits) -> Self {
         Self {
             limits,
-            members: HashMap::new(),
+            connections: HashMap::new(),
             silence: BTreeSet::new(),
             addresses: HashMap::new(),
             accounts: HashMap::new(),
@@ -140,7 +140,7 @@ impl Places {
         let prefix = AddressPrefix::of(ip);
         let of_address = self.addresses.get(&prefix).map_or(0, |it| it.count);
         let is_crowded = of_address >= self.limits.per_address;
-        let is_full = self.members.len() - self.reserved >= self.limits.total;
+        let is_full = self.connections.len() - self.reserved >= self.limits.total;
         let (mut class, mut gives_way) = (Class::Newcomer, None);
         if is_crowded || is_full {
             if is_trusted && self.reserved < self.limits.reserved {
@@ -154,7 +154,7 @@ impl Places {
         if let Some(other) = gives_way {
             self.remove(other);
         }
-        let member = Member {
+        let connection = Connection {
             prefix,
             is_trusted,
             class,
@@ -170,7 +170,7 @@ impl Places {
             }
             _ => self.reserved += 1,
         }
-        self.members.insert(number, member);
+        self.connections.insert(number, connection);
         Ok(gives_way)
     }
 
@@ -184,18 +184,18 @@ impl Places {
 
     /// A connection has sent something.
     pub(super) fn on_heard(&mut self, number: u64, now: Instant) {
-        if let Some(member) = self.members.get_mut(&number) {
-            member.heard = now;
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.heard = now;
         }
     }
 
     /// A connection gets a thread of its own, so it no longer gives way.
     pub(super) fn keep(&mut self, number: u64) {
-        if let Some(member) = self.members.get_mut(&number)
-            && member.class == Class::Newcomer
+        if let Some(connection) = self.connections.get_mut(&number)
+            && connection.class == Class::Newcomer
         {
-            member.class = Class::Kept;
-            unlist(&mut self.silence, &mut self.addresses, number, member);
+            connection.class = Class::Kept;
+            unlist(&mut self.silence, &mut self.addresses, number, connection);
         }
     }
 
@@ -204,27 +204,27 @@ impl Places {
     /// # Errors
     /// The places for authenticated connections, or those of the account, are taken.
     pub(super) fn authenticate(&mut self, number: u64, holder: Holder) -> Result<(), Full> {
-        let Some(member) = self.members.get_mut(&number) else {
+        let Some(connection) = self.connections.get_mut(&number) else {
             return Err(full());
         };
-        if let Class::Authenticated(_) | Class::Reserved(Some(_)) = member.class {
+        if let Class::Authenticated(_) | Class::Reserved(Some(_)) = connection.class {
             return Ok(());
         }
         let of_account = self.accounts.get(&holder).copied().unwrap_or_default();
         if holder != Holder::Cluster && of_account >= self.limits.per_account {
             return Err(full());
         }
-        let open_to_all = self.limits.total.saturating_sub(self.limits.for_newcomers);
-        let may_reserve = member.is_trusted || holder == Holder::Cluster;
-        if member.class == Class::Reserved(None) {
-            member.class = Class::Reserved(Some(holder));
-        } else if self.authenticated < open_to_all {
-            leave_address(&mut self.silence, &mut self.addresses, number, member);
-            member.class = Class::Authenticated(holder);
+        let for_authenticated = self.limits.total.saturating_sub(self.limits.for_newcomers);
+        let may_reserve = connection.is_trusted || holder == Holder::Cluster;
+        if connection.class == Class::Reserved(None) {
+            connection.class = Class::Reserved(Some(holder));
+        } else if self.authenticated < for_authenticated {
+            leave_address(&mut self.silence, &mut self.addresses, number, connection);
+            connection.class = Class::Authenticated(holder);
             self.authenticated += 1;
         } else if may_reserve && self.reserved < self.limits.reserved {
-            leave_address(&mut self.silence, &mut self.addresses, number, member);
-            member.class = Class::Reserved(Some(holder));
+            leave_address(&mut self.silence, &mut self.addresses, number, connection);
+            connection.class = Class::Reserved(Some(holder));
             self.reserved += 1;
         } else {
             return Err(full());
@@ -235,12 +235,12 @@ impl Places {
 
     /// A connection has ended.
     pub(super) fn remove(&mut self, number: u64) {
-        let Some(member) = self.members.remove(&number) else {
+        let Some(connection) = self.connections.remove(&number) else {
             return;
         };
-        let holder = match member.class {
+        let holder = match connection.class {
             Class::Newcomer | Class::Kept => {
-                leave_address(&mut self.silence, &mut self.addresses, number, &member);
+                leave_address(&mut self.silence, &mut self.addresses, number, &connection);
                 None
             }
             Class::Authenticated(holder) => {
@@ -264,16 +264,16 @@ impl Places {
 
     /// Whether a connection holds a reserved place and has not authenticated in time.
     pub(super) fn is_overdue(&self, number: u64, now: Instant) -> bool {
-        self.members.get(&number).is_some_and(|member| {
-            member.class == Class::Reserved(None) && now >= member.listed + RESERVED_LIMIT
+        self.connections.get(&number).is_some_and(|connection| {
+            connection.class == Class::Reserved(None) && now >= connection.listed + RESERVED_LIMIT
         })
     }
 
     /// When a connection in a reserved place must have authenticated. `None` for all others.
     pub(super) fn due(&self, number: u64) -> Option<Instant> {
-        let member = self.members.get(&number)?;
-        let is_waited_for = member.class == Class::Reserved(None);
-        is_waited_for.then(|| member.listed + RESERVED_LIMIT)
+        let connection = self.connections.get(&number)?;
+        let is_waited_for = connection.class == Class::Reserved(None);
+        is_waited_for.then(|| connection.listed + RESERVED_LIMIT)
     }
 
     /// The newcomer that has been silent longest, of one address or of all.
@@ -292,9 +292,9 @@ impl Places {
                 Some(prefix) => self.addresses.get(&prefix)?.silence.first(),
             };
             let (listed, number) = *first?;
-            let member = self.members.get_mut(&number)?;
+            let connection = self.connections.get_mut(&number)?;
             let silent_since = if is_waiting(number) {
-                member.heard
+                connection.heard
             } else {
                 now
             };
@@ -302,8 +302,8 @@ impl Places {
                 return is_waiting(number).then_some(number);
             }
             // It has sent something since, or we owe it an answer: it goes to its right position.
-            member.listed = silent_since;
-            if let Some(address) = self.addresses.get_mut(&member.prefix) {
+            connection.listed = silent_since;
+            if let Some(address) = self.addresses.get_mut(&connection.prefix) {
                 address.silence.remove(&(listed, number));
                 address.silence.insert((silent_since, number));
             }
@@ -318,13 +318,13 @@ fn leave_address(
     silence: &mut BTreeSet<(Instant, u64)>,
     addresses: &mut HashMap<AddressPrefix, Address>,
     number: u64,
-    member: &Member,
+    connection: &Connection,
 ) {
-    unlist(silence, addresses, number, member);
-    if let Some(address) = addresses.get_mut(&member.prefix) {
+    unlist(silence, addresses, number, connection);
+    if let Some(address) = addresses.get_mut(&connection.prefix) {
         address.count -= 1;
         if address.count == 0 {
-            addresses.remove(&member.prefix);
+            addresses.remove(&connection.prefix);
         }
     }
 }
@@ -334,11 +334,11 @@ fn unlist(
     silence: &mut BTreeSet<(Instant, u64)>,
     addresses: &mut HashMap<AddressPrefix, Address>,
     number: u64,
-    member: &Member,
+    connection: &Connection,
 ) {
-    silence.remove(&(member.listed, number));
-    if let Some(address) = addresses.get_mut(&member.prefix) {
-        address.silence.remove(&(member.listed, number));
+    silence.remove(&(connection.listed, number));
+    if let Some(address) = addresses.get_mut(&connection.prefix) {
+        address.silence.remove(&(connection.listed, number));
     }
 }
 

@@ -33,6 +33,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// still there, then at this interval, and ends the connection after this number of questions. So
 /// a dead machine is noticed within two minutes.
 const KEEP_ALIVE: (u32, u32, u32) = (60, 15, 4);
+
 /// A listening socket, its event thread and its connections.
 #[derive(Debug)]
 pub struct Server {

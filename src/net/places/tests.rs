@@ -28,7 +28,7 @@ impl Test {
         }
     }
 
-    /// The time of the connection with this number: one second each.
+    /// When the connection with this number is admitted: `number` seconds after the start.
     fn at(&self, number: u64) -> Instant {
         self.start + Duration::from_secs(number)
     }
@@ -80,14 +80,15 @@ fn nobody_gives_way_if_the_limits_say_so_or_nobody_is_silent() {
 }
 
 #[test]
-fn an_address_at_its_limit_replaces_its_own() {
+fn an_address_at_its_limit_replaces_one_of_its_own_connections() {
     let mut test = Test::new(LIMITS);
     assert_eq!(test.admit(9), Ok(None));
     for _ in 0..3 {
         assert_eq!(test.admit(1), Ok(None));
     }
     assert_eq!(test.admit(1), Ok(Some(2)));
-    // All addresses of one IPv6 subscriber count as one, and other ones do not.
+    // All addresses of one IPv6 subscriber count as one. That of another subscriber does not count
+    // with them.
     let mut ip = |text: &str| test.admit_from(text.parse().unwrap(), false);
     assert_eq!(ip("2001:db8::1"), Ok(None));
     assert_eq!(ip("2001:db8::2"), Ok(None));
@@ -136,7 +137,7 @@ fn trusted_addresses_have_reserved_places_and_must_authenticate_there() {
     assert!(!test.places.is_overdue(10, due) && test.places.due(10).is_none());
     assert!(!test.places.is_overdue(11, due) && test.places.due(11).is_none());
     test.places.remove(9);
-    // Six places for all, then the reserved one.
+    // Six places for authenticated connections, then the reserved one.
     for number in 2..=8 {
         assert_eq!(test.places.authenticate(number, Holder::Cluster), Ok(()));
     }

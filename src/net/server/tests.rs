@@ -106,12 +106,12 @@ fn a_connection_that_has_ended_no_longer_counts_against_the_limits() {
     }
 }
 
-/// Sends each byte back, after these steps: `w` on a worker, `p` on a patient one, `t` on a thread
-/// of its own. `q` ends it.
+/// Sends each byte back: `w` from a worker, `p` from a patient worker, `t` from a thread of its own.
+/// At `n` it sends its place to the test instead, and at `q` it ends. When it runs, it first sends
+/// the bytes in `notified`.
 struct Stepping {
     stream: Arc<TcpStream>,
     place: Place,
-    /// Receives each place, and the bytes of notifications.
     places: Sender<Place>,
     notified: Arc<Mutex<Vec<u8>>>,
     pending: Option<u8>,
