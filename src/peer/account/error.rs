@@ -76,9 +76,9 @@ pub(super) enum ConnectionError {
     /// The tracker closed the connection before it answered.
     #[error("it closed the connection without an answer")]
     NoAnswer,
-    /// The answer has the id of another request.
+    /// The message is neither a hint nor the reply to the request.
     #[error("it answered to another request")]
-    OtherAnswer,
+    UnrelatedMessage,
     /// The connection broke.
     #[error(transparent)]
     Frame(#[from] FrameIoError),
