@@ -33,6 +33,7 @@ impl Client {
         let request = AccessRequestMessage {
             id: self.last_id,
             token: token.cloned(),
+            watch: false,
             ask,
         };
         let written = write_frame(&self.stream, &request.encode(), MAX_FRAME, LIMIT);

@@ -87,7 +87,6 @@ impl Machine {
         stream.set_nodelay(true)?;
         self.connection = Some((stream, tls));
         self.due = Instant::now() + Duration::from_secs(60);
-        self.queue(AccessRequest::Watch);
         self.announce();
         Ok(&self.connection.as_ref().unwrap().0)
     }
@@ -115,6 +114,7 @@ impl Machine {
         let request = AccessRequestMessage {
             id: self.last_id,
             token: Some(self.token.clone()),
+            watch: true,
             ask,
         };
         let mut out = Vec::new();

@@ -5,10 +5,11 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, connect_tls, write_frame};
 use pieceful::wire::access::{
     AccessAnswer, AccessRefusal, AccessReplyMessage, AccessRequest, AccessRequestMessage,
-    GroupEntry, MAX_FRAME, ShortText, Token, WriteId,
+    GroupEntry, Hint, MAX_FRAME, ShortText, Token, WriteId,
 };
 use pieceful::wire::password::Password;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -18,6 +19,11 @@ use std::time::Duration;
 pub(crate) struct ControlConnection {
     pub(crate) stream: TlsStream,
     last_id: u32,
+    /// Whether requests ask for hints.
+    watches: bool,
+    hints: VecDeque<Hint>,
+    /// Bytes of frames that have arrived after the last reply.
+    unread: Vec<u8>,
 }
 
 impl ControlConnection {
@@ -30,7 +36,13 @@ impl ControlConnection {
     pub(crate) fn over(socket: TcpStream) -> Option<Self> {
         socket.set_nodelay(true).ok()?;
         let (stream, _) = connect_tls(Arc::new(socket), None, PATIENCE).ok()?;
-        Some(Self { stream, last_id: 0 })
+        Some(Self {
+            stream,
+            last_id: 0,
+            watches: false,
+            hints: VecDeque::new(),
+            unread: Vec::new(),
+        })
     }
 
     /// Sends a request and returns the answer, or an error if the connection ends first.
@@ -43,6 +55,7 @@ impl ControlConnection {
         let request = AccessRequestMessage {
             id: self.last_id,
             token: token.cloned(),
+            watch: self.watches,
             ask,
         };
         let reply = self.exchange(&request.encode())?;
@@ -53,9 +66,35 @@ impl ControlConnection {
     /// Sends a frame with this body and returns the reply.
     pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<AccessReplyMessage, FrameIoError> {
         write_frame(&self.stream, body, MAX_FRAME, PATIENCE)?;
-        let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
-        let body = reader.next(PATIENCE, PATIENCE)?;
-        Ok(AccessReplyMessage::decode(body).expect("a reply"))
+        loop {
+            let body = self.next_frame()?;
+            match Hint::decode(&body).expect("a message") {
+                Some(hint) => self.hints.push_back(hint),
+                None => return Ok(AccessReplyMessage::decode(&body).expect("a reply")),
+            }
+        }
+    }
+
+    /// Asks for hints from the next request on.
+    pub(crate) fn ask_for_hints(&mut self) {
+        self.watches = true;
+    }
+
+    /// The next hint, or an error if the connection ends first.
+    pub(crate) fn next_hint(&mut self) -> Result<Hint, FrameIoError> {
+        if let Some(hint) = self.hints.pop_front() {
+            return Ok(hint);
+        }
+        let body = self.next_frame()?;
+        Ok(Hint::decode(&body).expect("a message").expect("a hint"))
+    }
+
+    fn next_frame(&mut self) -> Result<Vec<u8>, FrameIoError> {
+        let unread = std::mem::take(&mut self.unread);
+        let mut reader = FrameReader::resume(&self.stream, MAX_FRAME, unread);
+        let body = reader.next(PATIENCE, PATIENCE)?.to_vec();
+        self.unread = reader.into_unread();
+        Ok(body)
     }
 
     /// Sends a request and returns the answer, which must come.

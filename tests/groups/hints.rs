@@ -5,36 +5,27 @@ use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request};
 use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
-use pieceful::net::{FrameIoError, FrameReader};
+use pieceful::net::FrameIoError;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
-    AccessAnswer, AccessRequest, AnnounceBatch, GroupAnnounceEvent, GroupNumbers, Hint, MAX_FRAME,
-    NewPeers, SwarmAnnounce,
+    AccessAnswer, AccessRequest, AnnounceBatch, GroupAnnounceEvent, GroupNumbers, NewPeers,
+    SwarmAnnounce,
 };
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::time::Duration;
 
-/// The time within which a hint must arrive. Far below the interval of announces in these tests.
-const HINT_LIMIT: Duration = Duration::from_secs(60);
 /// No announce is made at its interval during a test.
 const LONG_INTERVAL: [&str; 2] = ["--interval", "3600"];
 
-/// A user whose connection watches. The tracker has answered with the numbers of its groups.
+/// A user whose connection watches, and the numbers of the user's groups.
 fn watching(tracker: &AccountTracker, name: &str) -> (User, Vec<GroupNumbers>) {
     let mut user = second_login(tracker, name);
-    match user.ask(AccessRequest::Watch) {
-        Ok(AccessAnswer::Watching(groups)) => (user, groups),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// The next hint on a connection.
-fn next_hint(user: &User) -> Result<Hint, FrameIoError> {
-    let mut reader = FrameReader::new(&user.connection.stream, MAX_FRAME);
-    let body = reader.next(HINT_LIMIT, HINT_LIMIT)?;
-    Ok(Hint::decode(body).unwrap().expect("a hint"))
+    user.connection.ask_for_hints();
+    user.groups();
+    let first = user.connection.next_hint().unwrap();
+    assert!(first.has_news, "{first:?}");
+    (user, first.groups)
 }
 
 fn upload(tracker: &AccountTracker, peer: &mut Peer, name: &str) -> InfoHash {
@@ -68,12 +59,12 @@ fn announce(user: &mut User, info_hash: InfoHash, port: u16, left: u64) {
 fn members_hear_of_shares_and_former_members_and_a_former_member_hears_nothing() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-    let (user, numbers) = watching(&tracker, "mayank");
+    let (mut user, numbers) = watching(&tracker, "mayank");
     let [before] = &numbers[..] else {
         panic!("{numbers:?}")
     };
     upload(&tracker, &mut nik, "data");
-    let published = next_hint(&user).unwrap();
+    let published = user.connection.next_hint().unwrap();
     let [group] = &published.groups[..] else {
         panic!("{published:?}")
     };
@@ -81,15 +72,15 @@ fn members_hear_of_shares_and_former_members_and_a_former_member_hears_nothing()
     assert_ne!(group.added, before.added);
     assert_eq!(group.ended, before.ended);
     nik.run("stop_share lab data");
-    let withdrawn = next_hint(&user).unwrap();
+    let withdrawn = user.connection.next_hint().unwrap();
     assert_eq!(withdrawn.groups[0].added, group.added);
     assert_ne!(withdrawn.groups[0].ended, group.ended);
     nik.run("remove_member lab mayank");
-    let removed = next_hint(&user).unwrap();
+    let removed = user.connection.next_hint().unwrap();
     assert!(removed.has_news && removed.groups.is_empty(), "{removed:?}");
     upload(&tracker, &mut nik, "more");
     mayank.run("join_group lab");
-    let asked = next_hint(&user).unwrap();
+    let asked = user.connection.next_hint().unwrap();
     assert!(asked.groups.is_empty(), "a former member hears of a share");
 }
 
@@ -102,7 +93,7 @@ fn a_peer_that_lacks_others_hears_of_a_new_one() {
     announce(&mut leech, info_hash, 7001, 1);
     let mut seed = second_login(&tracker, "nik");
     announce(&mut seed, info_hash, 7002, 0);
-    let hint = next_hint(&leech).unwrap();
+    let hint = leech.connection.next_hint().unwrap();
     let address: SocketAddr = "127.0.0.1:7002".parse().unwrap();
     let expected = NewPeers {
         info_hash,
@@ -115,13 +106,16 @@ fn a_peer_that_lacks_others_hears_of_a_new_one() {
 fn a_connection_whose_login_has_ended_gets_no_hint_and_closes() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
-    let (user, _) = watching(&tracker, "mayank");
+    let (mut user, _) = watching(&tracker, "mayank");
     let mut other = second_login(&tracker, "mayank");
     other.connection = tracker.connect();
     other.token = user.token.clone();
     other.perform(group_request("logout"));
     upload(&tracker, &mut nik, "data");
-    assert!(matches!(next_hint(&user), Err(FrameIoError::Closed)));
+    assert!(matches!(
+        user.connection.next_hint(),
+        Err(FrameIoError::Closed)
+    ));
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn send(user: &User, ask: AccessRequest) {
     let request = AccessRequestMessage {
         id: 7,
         token: Some(user.token.clone()),
+        watch: false,
         ask,
     };
     write_frame(

@@ -46,6 +46,7 @@ fn a_tracker_answers_others_while_a_write_waits_for_the_other_replica() {
     let request = AccessRequestMessage {
         id: 7,
         token: Some(nik.token.clone()),
+        watch: false,
         ask: group_request("create_group lab"),
     };
     write_frame(
@@ -81,6 +82,7 @@ fn ask(user: &mut User, ask: AccessRequest) -> AccessReplyMessage {
     let request = AccessRequestMessage {
         id: 9,
         token: Some(user.token.clone()),
+        watch: false,
         ask,
     };
     user.connection.exchange(&request.encode()).unwrap()

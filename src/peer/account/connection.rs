@@ -5,8 +5,8 @@ use super::ConnectionError;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::peer::{Trust, TrustError};
 use crate::wire::access::{
-    AccessAnswer, AccessReplyMessage, AccessRequest, AccessRequestMessage, Hint, MAX_FIRST_FRAME,
-    MAX_FRAME, Token,
+    AccessReplyMessage, AccessRequest, AccessRequestMessage, Hint, MAX_FIRST_FRAME, MAX_FRAME,
+    Token,
 };
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl TimeLimits {
     };
     /// For announces, which nobody waits for: many peers may announce at the same moment, and one
     /// that gives up its handshake makes the tracker do another one.
-    const PATIENT: Self = Self {
+    pub(super) const PATIENT: Self = Self {
         connection: Duration::from_secs(2),
         handshake: Duration::from_secs(10),
         answer: Duration::from_secs(10),
@@ -110,7 +110,7 @@ impl TimeLimits {
 
     /// Used if other trackers are listed. A write may wait two seconds for another replica.
     fn short(ask: &AccessRequest) -> Self {
-        if matches!(ask, AccessRequest::Announce(_) | AccessRequest::Watch) {
+        if matches!(ask, AccessRequest::Announce(_)) {
             return Self::PATIENT;
         }
         let answer = match ask {
@@ -137,7 +137,10 @@ pub(super) struct ControlConnection {
     has_sent_token: bool,
     /// Bytes of a frame that has not arrived whole.
     unread: Vec<u8>,
-    is_watching: bool,
+    /// Whether requests ask for hints.
+    pub(super) wants_hints: bool,
+    /// The token for whose login the tracker sends hints.
+    watched_with: Option<Token>,
     hints: Vec<Hint>,
 }
 
@@ -159,14 +162,15 @@ impl ControlConnection {
             last_used: Instant::now(),
             has_sent_token: false,
             unread: Vec::new(),
-            is_watching: false,
+            wants_hints: false,
+            watched_with: None,
             hints: Vec::new(),
         }
     }
 
     /// Whether the tracker sends hints on it.
     pub(super) fn is_watching(&self) -> bool {
-        self.is_watching
+        self.watched_with.is_some()
     }
 
     /// Takes the hints that have arrived.
@@ -204,6 +208,8 @@ impl ControlConnection {
         self.last_used.elapsed() < reuse && !self.stream.has_ended()
     }
 
+    /// Makes a request and waits for the reply. The request also asks for hints, if the peer wants
+    /// them and the tracker does not send them for this token already.
     pub(super) fn ask(
         &mut self,
         ask: &AccessRequest,
@@ -214,6 +220,7 @@ impl ControlConnection {
         let request = AccessRequestMessage {
             id: self.last_id,
             token: token.cloned(),
+            watch: self.wants_hints && token.is_some() && self.watched_with.as_ref() != token,
             ask: ask.clone(),
         };
         let body = request.encode();
@@ -223,32 +230,27 @@ impl ControlConnection {
         }
         self.has_sent_token |= token.is_some();
         write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer))?;
-        let reply = self.read_reply(answer)?;
+        let (reply, is_hinted) = self.read_reply(answer)?;
         if reply.id != request.id && reply.result.is_ok() {
             return Err(ConnectionError::OtherAnswer);
         }
-        // What happened before is a hint too.
-        if let Ok(AccessAnswer::Watching(groups)) = &reply.result {
-            self.is_watching = true;
-            let groups = groups.clone();
-            add(
-                Hint {
-                    groups,
-                    has_news: true,
-                    ..Hint::default()
-                },
-                &mut self.hints,
-            );
+        if request.watch && is_hinted {
+            self.watched_with = request.token;
         }
         self.last_used = Instant::now();
         Ok(reply)
     }
 
-    /// Reads frames until one is a reply, which must begin to arrive within `limit`.
-    fn read_reply(&mut self, limit: Duration) -> Result<AccessReplyMessage, ConnectionError> {
+    /// Reads frames until one is a reply, which must begin to arrive within `limit`. Returns whether
+    /// a hint came before it.
+    fn read_reply(
+        &mut self,
+        limit: Duration,
+    ) -> Result<(AccessReplyMessage, bool), ConnectionError> {
         let deadline = Instant::now() + limit;
         let unread = std::mem::take(&mut self.unread);
         let mut reader = FrameReader::resume(&self.stream, MAX_FRAME, unread);
+        let mut is_hinted = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let body = match reader.next(left, FRAME) {
@@ -256,11 +258,14 @@ impl ControlConnection {
                 body => body?,
             };
             match Hint::decode(body)? {
-                Some(hint) => add(hint, &mut self.hints),
+                Some(hint) => {
+                    is_hinted = true;
+                    add(hint, &mut self.hints);
+                }
                 None => {
                     let reply = AccessReplyMessage::decode(body)?;
                     self.unread = reader.into_unread();
-                    return Ok(reply);
+                    return Ok((reply, is_hinted));
                 }
             }
         }

@@ -17,7 +17,6 @@ mod open_attempts;
 mod round;
 mod shares;
 mod trackers;
-mod watching;
 
 use super::{ControlStatus, RunningCommand};
 pub use error::AccountError;

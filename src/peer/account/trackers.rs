@@ -11,6 +11,8 @@
 //!
 //! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
+mod watching;
+
 use super::{
     AccountError, Attempts, ConnectionError, NextRound, OpenAttempts, Round, RoundReply,
     connection::{ControlConnection, TimeLimits},
@@ -27,11 +29,12 @@ use crate::wire::{HostPort, TrackerInfo};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use watching::WatchAttempts;
 
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
@@ -39,8 +42,6 @@ const LOOK_UP: Duration = Duration::from_secs(2);
 /// the longest one. The time doubles with each failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// The first and the longest pause after a tracker could not be watched. The pause doubles.
-const WATCH_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// The longest time in seconds that a tracker without places can send a peer away.
 const MAX_FULL_SECONDS: u32 = 300;
 
@@ -70,6 +71,8 @@ pub(super) struct ClusterTrackers {
     known: Mutex<HashMap<HostPort, Known>>,
     names: HostNames,
     pub(super) inbox: HintInbox,
+    /// Whether requests ask for hints: a thread receives them.
+    wants_hints: AtomicBool,
 }
 
 /// What this peer remembers of a tracker.
@@ -79,24 +82,14 @@ struct Known {
     idle: Option<ControlConnection>,
     /// Whether the tracker sends hints, on the idle connection or on one that a request uses.
     is_watched: bool,
-    /// How many times in a row the tracker could not be watched, and when the next attempt is due.
-    watch_failures: u32,
-    watch_due: Option<Instant>,
+    /// When a request is made only to ask for hints.
+    watch_attempts: WatchAttempts,
     failures: u32,
     /// Until then, others are asked first.
     avoided_until: Option<Instant>,
     /// It has no place for another connection. Until then it is not asked, and this counts as its
     /// answer.
     full: Option<(Instant, AccessReplyMessage)>,
-}
-
-/// Whether this peer should ask a tracker for hints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WatchState {
-    /// It sends hints, or there is no connection to it and another tracker sends hints.
-    NotNeeded,
-    /// An attempt is due then.
-    DueAt(Instant),
 }
 
 /// Why a request to one tracker has no answer.
@@ -130,6 +123,7 @@ impl ClusterTrackers {
             known: Mutex::default(),
             names: HostNames::default(),
             inbox: HintInbox::new()?,
+            wants_hints: AtomicBool::new(false),
         })
     }
 
@@ -307,6 +301,7 @@ impl ClusterTrackers {
             .get_mut(tracker)
             .and_then(|known| known.idle.take());
         if let Some(mut connection) = idle.filter(ControlConnection::is_usable) {
+            connection.wants_hints = self.wants_hints();
             // If the machine is gone, the request would wait for the whole time of an answer.
             if limits.is_worth_a_probe()
                 && let Err(error) = connection.ask(
@@ -367,6 +362,7 @@ impl ClusterTrackers {
                 }
                 Err(error) => return Err(Trouble::Untrusted(error)),
             };
+            connection.wants_hints = self.wants_hints();
             match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok((connection, reply)),
                 Err(error) => {
@@ -454,91 +450,6 @@ impl ClusterTrackers {
         }
     }
 
-    /// Whether a tracker sends hints.
-    pub(super) fn is_watching(&self) -> bool {
-        lock(&self.known).values().any(|known| known.is_watched)
-    }
-
-    /// Whether this tracker sends hints.
-    pub(super) fn is_watched(&self, tracker: &HostPort) -> bool {
-        let known = lock(&self.known);
-        known.get(tracker).is_some_and(|known| known.is_watched)
-    }
-
-    /// Whether this peer should ask this tracker for hints, and when.
-    pub(super) fn watching_of(&self, tracker: &HostPort) -> WatchState {
-        let all = lock(&self.known);
-        let any_is_watched = all.values().any(|known| known.is_watched);
-        let Some(known) = all.get(tracker) else {
-            return match any_is_watched {
-                true => WatchState::NotNeeded,
-                false => WatchState::DueAt(Instant::now()),
-            };
-        };
-        if known.is_watched || known.idle.is_none() && any_is_watched {
-            return WatchState::NotNeeded;
-        }
-        WatchState::DueAt(known.watch_due.unwrap_or_else(Instant::now))
-    }
-
-    /// The tracker sends no hints. Returns when the next attempt is due. A tracker that refuses is
-    /// asked less often.
-    pub(super) fn on_not_watched(&self, tracker: &HostPort, is_refused: bool) -> Instant {
-        let mut all = lock(&self.known);
-        let known = all.entry(tracker.clone()).or_default();
-        if is_refused {
-            known.watch_failures = known.watch_failures.max(3);
-        }
-        let pause = WATCH_RETRY
-            .0
-            .saturating_mul(1 << known.watch_failures.min(8));
-        let pause = pause
-            .min(WATCH_RETRY.1)
-            .mul_f64(0.75 + fastrand::f64() / 4.0);
-        known.watch_failures = known.watch_failures.saturating_add(1);
-        let due = Instant::now() + pause;
-        known.watch_due = Some(due);
-        due
-    }
-
-    /// Makes the thread that watches look at everything again.
-    pub(super) fn wake_watching(&self) {
-        self.inbox.wake();
-    }
-
-    /// The sockets of the idle connections on which hints may arrive.
-    pub(super) fn watched_sockets(&self) -> Vec<Arc<TcpStream>> {
-        let known = lock(&self.known);
-        let idle = known.values().filter_map(|known| known.idle.as_ref());
-        let watched = idle.filter(|connection| connection.is_watching());
-        watched
-            .map(|connection| Arc::clone(connection.socket()))
-            .collect()
-    }
-
-    /// Reads the hints that have arrived on idle connections.
-    pub(super) fn read_hints(&self) {
-        let mut hints = Vec::new();
-        let mut broken = Vec::new();
-        // Reading never waits, so the lock is held meanwhile: no request opens a second connection.
-        for (tracker, known) in lock(&self.known).iter_mut() {
-            let Some(idle) = known.idle.as_mut().filter(|idle| idle.is_watching()) else {
-                continue;
-            };
-            let read = idle.read_hints();
-            hints.extend(idle.take_hints());
-            if let Err(error) = read {
-                log::debug!("the tracker at {tracker} sends no more hints: {error}");
-                known.is_watched = false;
-                broken.extend(known.idle.take());
-            }
-        }
-        drop(broken);
-        if !hints.is_empty() {
-            self.inbox.add(hints);
-        }
-    }
-
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     pub(super) fn info(&self) -> Result<TrackerInfo, AccountError> {
         let info = read_tracker_info(&self.tracker_info);
@@ -559,7 +470,7 @@ impl Known {
         }
         self.is_watched = connection.is_watching();
         if self.is_watched {
-            (self.watch_failures, self.watch_due) = (0, None);
+            self.watch_attempts = WatchAttempts::default();
         }
         self.idle.replace(connection)
     }

@@ -202,9 +202,14 @@ impl ControlSession {
             );
             return Ok(None);
         }
-        if request.ask == AccessRequest::Watch && self.watch.is_none() {
-            let (token, place) = (request.token.as_ref(), self.place.clone());
-            self.watch = self.registrar.watch(token, place);
+        if request.watch {
+            let (token, former) = (request.token.as_ref(), self.watch.as_ref());
+            if let Some(watch) = self.registrar.watch(token, former, &self.place) {
+                if let Waiting::Hint(hint) = watch.take() {
+                    self.send(&hint.encode())?;
+                }
+                self.watch = Some(watch);
+            }
         }
         let (from, watch) = (self.from.ip(), self.watch.as_ref());
         let reply = self.registrar.answer(request, from, watch).encode();
@@ -239,14 +244,20 @@ impl ControlSession {
     }
 
     fn reply(&mut self, body: &[u8], stage: Stage) -> Result<(), ControlConnectionError> {
-        let mut frame = Vec::with_capacity(frame::HEADER_LENGTH + body.len());
-        frame::encode(body, MAX_FRAME, &mut frame)?;
-        self.tls.write(&frame)?;
+        self.send(body)?;
         if stage == Stage::Last {
             self.tls.finish()?;
         }
         self.stage = stage;
         self.until = Instant::now() + FRAME_TIMEOUT;
+        Ok(())
+    }
+
+    /// Passes a frame to TLS, which keeps what the socket does not take at once.
+    fn send(&mut self, body: &[u8]) -> Result<(), ControlConnectionError> {
+        let mut frame = Vec::with_capacity(frame::HEADER_LENGTH + body.len());
+        frame::encode(body, MAX_FRAME, &mut frame)?;
+        self.tls.write(&frame)?;
         Ok(())
     }
 
@@ -300,10 +311,7 @@ impl Drop for ControlSession {
 /// Whether the answer may wait for the disk, another tracker, the hash of a password or the port of
 /// the peer. Announces and the state of the cluster are answered from memory.
 fn may_wait(ask: &AccessRequest) -> bool {
-    !matches!(
-        ask,
-        AccessRequest::Announce(_) | AccessRequest::Watch | AccessRequest::Cluster
-    )
+    !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster)
 }
 
 /// The reply to a valid login for which there is no place.

@@ -92,6 +92,7 @@ impl Tracker {
         let message = AccessRequestMessage {
             id: 1,
             token: Some(self.tokens[member as usize].clone()),
+            watch: false,
             ask: AccessRequest::Announce(announces.unwrap()),
         };
         message.encode()

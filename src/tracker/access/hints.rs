@@ -120,8 +120,13 @@ impl Hints {
         self.threads.wait();
     }
 
-    /// Hints for this login go to the connection at this place from now on.
+    /// Hints for this login go to the connection at this place from now on. The first hint, which
+    /// waits already, names all groups of the account, at most [`MAX_PAGE`].
     pub(super) fn watch(self: &Arc<Self>, login: Login, place: Place) -> Watch {
+        let groups = self.store.read(|registry| {
+            let groups = registry.groups_of(login.account, None, MAX_PAGE).items;
+            groups.into_iter().map(|group| group.id).collect()
+        });
         let mut state = lock(&self.state);
         state.last_id += 1;
         let id = WatchId(state.last_id);
@@ -129,9 +134,9 @@ impl Hints {
         let watching = Watching {
             account,
             place,
-            groups: BTreeSet::new(),
+            groups,
             swarms: BTreeMap::new(),
-            has_news: false,
+            has_news: true,
             lacks: BTreeSet::new(),
         };
         state.watching.insert(id, watching);
@@ -259,6 +264,11 @@ impl State {
 }
 
 impl Watch {
+    /// Whether hints are sent for this login, as this token has it.
+    pub(super) fn is_for(&self, login: &Login) -> bool {
+        self.login == *login
+    }
+
     /// Takes what waits for the connection. Of groups in which the user is a member no more,
     /// nothing is left.
     pub(in crate::tracker) fn take(&self) -> Waiting {
@@ -324,14 +334,6 @@ impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Watch").field(&self.id).finish()
     }
-}
-
-/// The numbers of all groups of an account, at most [`MAX_PAGE`] groups.
-pub(super) fn numbers_of_groups(registry: &Registry, account: RowId) -> Vec<GroupNumbers> {
-    let groups = registry.groups_of(account, None, MAX_PAGE).items;
-    let groups = groups.into_iter().map(|group| group.id);
-    let numbers = groups.filter_map(|group| group_numbers(registry, group, account));
-    numbers.collect()
 }
 
 /// The numbers of a group, if the account is a member.

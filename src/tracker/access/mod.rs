@@ -35,7 +35,7 @@ use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
 use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::ControlSession;
-use hints::{Hints, Waiting, Watch, numbers_of_groups};
+use hints::{Hints, Waiting, Watch};
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};
 use info_cache::{InfoCache, InfoPartError};

@@ -10,8 +10,8 @@ use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
     IdempotentWrites, InviteCode, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
-    TOKEN_LIFETIME, Watch, check_new_password, from_refusal, from_write_error, no_randomness,
-    numbers_of_groups, once, refused,
+    TOKEN_LIFETIME, Watch, check_new_password, from_refusal, from_write_error, no_randomness, once,
+    refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
 use crate::net::Place;
@@ -104,11 +104,19 @@ impl Registrar {
         self.hints.wait();
     }
 
-    /// Begins to send hints for the login of this token, if it is valid.
-    pub(super) fn watch(&self, token: Option<&Token>, place: Place) -> Option<Watch> {
+    /// Begins to send hints for the login of this token, if it is valid and `former` does not do
+    /// that already.
+    pub(super) fn watch(
+        &self,
+        token: Option<&Token>,
+        former: Option<&Watch>,
+        place: &Place,
+    ) -> Option<Watch> {
+        self.store.check_serving().ok()?;
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
-        Some(self.hints.watch(login, place))
+        let is_new = former.is_none_or(|former| !former.is_for(&login));
+        is_new.then(|| self.hints.watch(login, place.clone()))
     }
 
     /// Answers one request. `from` is the address of the peer. `watch` belongs to the connection, if
@@ -119,7 +127,7 @@ impl Registrar {
         from: IpAddr,
         watch: Option<&Watch>,
     ) -> AccessReplyMessage {
-        let AccessRequestMessage { id, token, ask } = request;
+        let AccessRequestMessage { id, token, ask, .. } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
         let must_be_durable = !matches!(
@@ -377,9 +385,6 @@ impl Registrar {
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
-            AccessRequest::Watch => Ok(AccessAnswer::Watching(
-                store.read(|registry| numbers_of_groups(registry, account)),
-            )),
             AccessRequest::Announce(announces) => self.shares.announce(context, &announces, watch),
             AccessRequest::ChangedShares { group, changed } => {
                 self.changed_shares.exchange(context, &group, &changed)

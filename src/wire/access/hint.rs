@@ -53,7 +53,8 @@ impl Hint {
     pub fn encode(&self) -> Vec<u8> {
         let mut entries = vec![("type", Item::from(Self::KIND))];
         if !self.groups.is_empty() {
-            entries.push(("groups", groups_item(&self.groups)));
+            let groups = self.groups.iter().map(GroupNumbers::item);
+            entries.push(("groups", Item::List(groups.collect())));
         }
         if !self.swarms.is_empty() {
             let swarms = self.swarms.iter().map(NewPeers::item);
@@ -82,15 +83,12 @@ impl Hint {
         })?;
         let swarms =
             fields.optional("swarms", |value, key| read_list(value, key, NewPeers::read))?;
-        let has_news = fields.optional("news", |value, key| match value.integer() {
-            Some(1) => Ok(()),
-            _ => Err(ControlError::WrongValue(key)),
-        })?;
+        let has_news = fields.mark("news")?;
         fields.check_all_read(Self::KIND)?;
         Ok(Some(Self {
             groups: groups.unwrap_or_default(),
             swarms: swarms.unwrap_or_default(),
-            has_news: has_news.is_some(),
+            has_news,
         }))
     }
 }
@@ -104,7 +102,7 @@ impl GroupNumbers {
         ])
     }
 
-    pub(super) fn read(value: &Value<'_>) -> Result<Self, ControlError> {
+    fn read(value: &Value<'_>) -> Result<Self, ControlError> {
         let mut fields = MessageFields::new(value)?;
         let numbers = Self {
             group: fields.parsed("group")?,
@@ -131,10 +129,6 @@ impl NewPeers {
         fields.check_all_read("swarm")?;
         Ok(new)
     }
-}
-
-pub(super) fn groups_item(groups: &[GroupNumbers]) -> Item<'_> {
-    Item::List(groups.iter().map(GroupNumbers::item).collect())
 }
 
 fn read_list<T>(

@@ -4,7 +4,6 @@ use super::announce::AnnounceBatchAnswer;
 use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
 use super::fields::{self, SeenDecisions, ShortText, Token};
-use super::hint::{self, GroupNumbers};
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
 use super::request::PROTOCOL;
@@ -68,9 +67,6 @@ pub enum AccessAnswer {
     /// The swarms of those shares of the group whose files have changed, as their publishers have
     /// reported. At most [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
     ChangedShares(Vec<InfoHash>),
-    /// Hints are sent on this connection from now on. The numbers of the user's groups, at most
-    /// [`MAX_PAGE`](crate::wire::control::MAX_PAGE) groups.
-    Watching(Vec<GroupNumbers>),
     /// The cluster as the tracker sees it.
     Cluster(ClusterView),
     /// How the tracker sees the peer.
@@ -145,9 +141,6 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::ChangedShares(changed)) => {
                 entries.push(("changed", fields::info_hashes_item(changed)))
             }
-            Ok(AccessAnswer::Watching(groups)) => {
-                entries.push(("groups", hint::groups_item(groups)))
-            }
             Ok(AccessAnswer::Cluster(view)) => view.put(&mut entries),
             Ok(AccessAnswer::Port(check)) => check.put(&mut entries),
             Ok(AccessAnswer::Decisions { page, seen }) => {
@@ -197,9 +190,6 @@ impl AccessReplyMessage {
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
                 fields.list("changed", fields::read_info_hash)?,
             )),
-            "watching" => Ok(AccessAnswer::Watching(
-                fields.list("groups", GroupNumbers::read)?,
-            )),
             "cluster" => Ok(AccessAnswer::Cluster(ClusterView::read(&mut fields)?)),
             "port" => Ok(AccessAnswer::Port(PortCheck::read(&mut fields)?)),
             DecisionEntry::KIND => Ok(AccessAnswer::Decisions {
@@ -231,7 +221,6 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
             Ok(AccessAnswer::Peers(_)) => "peers",
             Ok(AccessAnswer::ChangedShares(_)) => "changed-shares",
-            Ok(AccessAnswer::Watching(_)) => "watching",
             Ok(AccessAnswer::Cluster(_)) => "cluster",
             Ok(AccessAnswer::Port(_)) => "port",
             Ok(AccessAnswer::Decisions { .. }) => DecisionEntry::KIND,

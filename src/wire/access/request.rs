@@ -26,6 +26,9 @@ pub struct AccessRequestMessage {
     pub id: u32,
     /// The token of the login. `None` if the user is not logged in.
     pub token: Option<Token>,
+    /// Whether the peer asks for hints on this connection from now on: see [`super::Hint`]. If the
+    /// token is valid, the tracker sends the first hint before the reply.
+    pub watch: bool,
     /// The kind of request and its parameters.
     pub ask: AccessRequest,
 }
@@ -184,9 +187,6 @@ pub enum AccessRequest {
     /// Announces to swarms of a group. The answer is [`super::AccessAnswer::Peers`], which has a
     /// result for each announce.
     Announce(AnnounceBatch),
-    /// Asks for hints on this connection from now on: see [`super::Hint`]. The answer is
-    /// [`super::AccessAnswer::Watching`], with the groups as they are now.
-    Watch,
     /// Requests the state of the cluster. The answer is [`super::AccessAnswer::Cluster`], even if
     /// the tracker does not serve other requests.
     Cluster,
@@ -229,6 +229,7 @@ impl AccessRequestMessage {
         ];
         let token = self.token.as_ref();
         entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
+        entries.extend(self.watch.then_some(("watch", 1u32.into())));
         let write = self.ask.write_id();
         entries.extend(write.map(|write| ("write", write.0.to_vec().into())));
         let (group, user) = self.ask.group_and_user();
@@ -282,7 +283,6 @@ impl AccessRequestMessage {
             }
             AccessRequest::Logout { .. }
             | AccessRequest::Cluster
-            | AccessRequest::Watch
             | AccessRequest::CreateGroup { .. }
             | AccessRequest::JoinGroup { .. }
             | AccessRequest::AcceptRequest { .. }
@@ -302,12 +302,18 @@ impl AccessRequestMessage {
         fields.check_protocol(PROTOCOL)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", fields::read_token)?;
+        let watch = fields.mark("watch")?;
         let ask = match AccessRequest::read_account(kind, &mut fields)? {
             Some(ask) => ask,
             None => AccessRequest::read_share(kind, &mut fields)?,
         };
         fields.check_all_read(ask.kind())?;
-        Ok(Self { id, token, ask })
+        Ok(Self {
+            id,
+            token,
+            watch,
+            ask,
+        })
     }
 }
 
@@ -335,7 +341,6 @@ impl AccessRequest {
             Self::Withdraw { .. } => "withdraw",
             Self::Announce(_) => "announce",
             Self::ChangedShares { .. } => "changed_shares",
-            Self::Watch => "watch",
             Self::Cluster => "cluster",
             Self::CheckPort { .. } => "check_port",
             Self::ListDecisions { .. } => "news",
@@ -440,19 +445,13 @@ impl AccessRequest {
                 group: fields.parsed("group")?,
                 changed: fields.list("changed", fields::read_info_hash)?,
             },
-            "watch" => Self::Watch,
             "cluster" => Self::Cluster,
             "check_port" => Self::CheckPort {
                 port: fields.port("port")?,
             },
             "news" => Self::ListDecisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
-                with_requests: fields
-                    .optional("requests", |value, key| {
-                        let is_one = value.integer() == Some(1);
-                        is_one.then_some(true).ok_or(ControlError::WrongValue(key))
-                    })?
-                    .unwrap_or(false),
+                with_requests: fields.mark("requests")?,
                 after: fields::read_after(fields)?,
             },
             other => return Err(ControlError::unknown(other)),
@@ -490,7 +489,6 @@ impl AccessRequest {
             | Self::Metainfo { .. }
             | Self::Announce(_)
             | Self::ChangedShares { .. }
-            | Self::Watch
             | Self::Cluster
             | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => None,
@@ -533,7 +531,6 @@ impl AccessRequest {
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
             | Self::Announce(_)
-            | Self::Watch
             | Self::Cluster
             | Self::CheckPort { .. }
             | Self::ListDecisions { .. } => (None, None),

@@ -374,7 +374,12 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
 fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
     for (ask, bytes) in requests() {
         let token = Some(token());
-        let request = AccessRequestMessage { id: 7, token, ask };
+        let request = AccessRequestMessage {
+            id: 7,
+            token,
+            watch: false,
+            ask,
+        };
         let bytes_text = String::from_utf8_lossy(bytes);
         assert_eq!(
             String::from_utf8_lossy(&request.encode()),
@@ -504,6 +509,7 @@ fn the_largest_announce_request_and_its_answer_fit_into_a_frame() {
     let request = AccessRequestMessage {
         id: 7,
         token: Some(token()),
+        watch: false,
         ask: AccessRequest::Announce(announces(MAX_ANNOUNCES)),
     };
     assert_eq!(AccessRequestMessage::decode(&request.encode()), Ok(request));
@@ -594,6 +600,7 @@ fn debug_output_shows_no_secrets() {
         let request = AccessRequestMessage {
             id: 7,
             token: Some(token()),
+            watch: false,
             ask,
         };
         let debug_text = format!("{request:?}");

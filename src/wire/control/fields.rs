@@ -173,6 +173,15 @@ impl<'a> MessageFields<'a> {
         }
     }
 
+    /// A mark that is 1 if it is there.
+    pub(crate) fn mark(&mut self, key: &'static str) -> Result<bool, ControlError> {
+        let mark = self.optional(key, |value, key| match value.integer() {
+            Some(1) => Ok(()),
+            _ => Err(ControlError::WrongValue(key)),
+        })?;
+        Ok(mark.is_some())
+    }
+
     /// A number of up to 63 bits: a time in milliseconds since 1970, or a count of bytes.
     pub(crate) fn u63(&mut self, key: &'static str) -> Result<u64, ControlError> {
         self.read_by(key, read_u63)
