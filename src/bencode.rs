@@ -94,9 +94,9 @@ impl<'a> Value<'a> {
         Self::parse_bounded(input, order, MAX_VALUES)
     }
 
-    /// Does the same as [`Value::parse`], with at most `max_values` values. Each value takes a
-    /// multiple of its bytes in memory. So an input that is short enough for the caller could still
-    /// take more memory than the caller wants.
+    /// Does the same as [`Value::parse`], with at most `max_values` values. A value takes several
+    /// times as many bytes in memory as in the input. So without this limit, even a short input
+    /// could take more memory than the caller wants.
     ///
     /// # Errors
     /// The input is not one value in strict bencode, or has too many values.
@@ -113,8 +113,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads one value of at most `max_values` values from the front of `input`. Returns it with
-    /// the bytes after it: BEP 9 sends data after a dictionary.
+    /// Reads one value from the front of `input`, with at most `max_values` values in all. Returns
+    /// it with the bytes after it: BEP 9 sends data after a dictionary.
     ///
     /// # Errors
     /// The input does not begin with a value in strict bencode, or the value has too many values.

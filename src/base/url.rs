@@ -40,16 +40,10 @@ fn last_dot_of_host(url: &str) -> Option<usize> {
     let start = url.find("://")? + 3;
     let rest = url.get(start..)?;
     let authority = rest.split(['/', '?']).next()?;
-    let port = authority
-        .bytes()
-        .rev()
-        .take_while(u8::is_ascii_digit)
-        .count();
-    let host = authority.len() - port;
-    let host = authority
-        .get(..host)?
-        .strip_suffix(':')
-        .unwrap_or(authority);
+    let without_port = authority
+        .trim_end_matches(|end: char| end.is_ascii_digit())
+        .strip_suffix(':');
+    let host = without_port.unwrap_or(authority);
     let dot = host.strip_suffix('.')?.len();
     (dot > 0).then_some(start + dot)
 }

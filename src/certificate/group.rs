@@ -31,8 +31,8 @@ use std::time::Duration;
 
 /// The DNS name of leaves that are valid for every torrent of their group.
 const ANY_TORRENT: &str = "*";
-/// A leaf is valid from this long before the moment at which it is issued. So machines whose clocks
-/// are behind accept it too.
+/// The validity of a leaf begins this long before the leaf is issued. So machines whose clocks are
+/// behind accept it too.
 const BACKDATED: Duration = Duration::from_secs(3_600);
 /// Longest name, in characters (RFC 5280, appendix A.1, `ub-common-name`).
 const MAX_NAME_LENGTH: usize = 64;
@@ -160,8 +160,8 @@ impl GroupAuthority {
         Authority::generate(name).map(Self)
     }
 
-    /// Reads the text that [`GroupAuthority::to_pem`] wrote. It detects every change except changes
-    /// of white space.
+    /// Reads the text that [`GroupAuthority::to_pem`] wrote. Detects the same changes as
+    /// [`Authority::from_pem`].
     ///
     /// # Errors
     /// See [`CertificateError`].

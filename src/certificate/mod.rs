@@ -7,8 +7,9 @@
 //! stored. Functions receive bytes and the time as arguments. Random numbers come from the system.
 //!
 //! The cluster has one authority and each group has its own. No authority is below another, so a
-//! certificate of one is not accepted by another. rustls decides whether a chain, its dates and its
-//! use are valid. The parser here only finds the member's name, or the reason for a refusal.
+//! certificate is valid only under the authority that issued it. rustls decides whether a chain,
+//! its dates and its use are valid. The parser here only finds the member's name, or the reason for
+//! a refusal.
 
 mod authority;
 mod der;

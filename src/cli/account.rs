@@ -65,7 +65,7 @@ impl AccountRunner<'_> {
         }
     }
 
-    /// Runs a command that has its passwords.
+    /// Runs a command, after [`Self::ask_passwords`] has asked for its passwords.
     ///
     /// # Errors
     /// No tracker answers, the tracker refuses, or a password is missing.

@@ -164,7 +164,7 @@ impl CommandError {
     }
 
     /// Whether this is an [`AccountError`]. Its message says whether the command may have been
-    /// carried out all the same.
+    /// carried out.
     pub(super) fn is_account_error(&self) -> bool {
         matches!(self, Self::Account(_) | Self::Peer(PeerError::Account(_)))
     }

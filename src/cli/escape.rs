@@ -1,7 +1,7 @@
 //! Makes text from outside safe for a terminal.
 //!
-//! In scope: characters that move the cursor, change colours, reorder the text or are invisible are
-//! written as `\u{...}`. Out of scope: JSON, which keeps names unchanged.
+//! In scope: `\u{...}` in the place of each character that moves the cursor, changes colours,
+//! reorders the text or is invisible. Out of scope: JSON, which keeps names unchanged.
 
 use std::borrow::Cow;
 

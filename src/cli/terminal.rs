@@ -84,7 +84,8 @@ impl Question {
         self.is_interrupted.load(Ordering::SeqCst)
     }
 
-    /// Shows the text. A person who returns to it from a shell sees it again.
+    /// Shows the text. [`StandardInput`] shows it again when the process comes back to the
+    /// foreground.
     pub(super) fn show(&self, text: &str) {
         text.clone_into(&mut lock(&self.text));
         show(text);

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_line_is_broken_at_blanks_below_its_text() {
+    fn a_long_line_is_broken_at_blanks_and_continues_below_its_text() {
         for (line, columns, broken) in [
             ("fits", 4, &["fits"][..]),
             ("one two three", 7, &["one two", "three"]),

@@ -20,8 +20,8 @@ pub struct FileChoice {
     pub only: Vec<FilePattern>,
     /// Fetches pieces in ascending order instead of rarest first.
     pub sequential: bool,
-    /// Replaces other content at the destination once the download is complete. Pieces of that
-    /// content that verify are copied. In a folder, files that do not belong to the share are kept.
+    /// Replaces other content at the destination once the download is complete. The good pieces of
+    /// the old content are copied. In a folder, files that do not belong to the share are kept.
     pub force: bool,
 }
 
@@ -35,8 +35,8 @@ impl FileChoice {
         }
     }
 
-    /// The choice for the download of a magnet link: without patterns, the files that the link
-    /// selects (BEP 53).
+    /// The choice for the download of a magnet link. If this choice has no patterns, the wanted
+    /// files are those that the link selects (BEP 53).
     pub(super) fn or_selected_by(mut self, magnet: &Magnet) -> Self {
         if self.only.is_empty() {
             let numbers = magnet.select_only.iter().cloned();

@@ -139,7 +139,7 @@ impl Peer {
         self.services.command.is_interrupted()
     }
 
-    /// Ends the running command and the hashing of magnet searches early. Called when a person asks
+    /// Ends the running command and all hashing of files on disk early. Called when a person asks
     /// the peer to stop.
     pub fn interrupt(&self) {
         self.services.command.close();
@@ -151,8 +151,7 @@ impl Peer {
         }
     }
 
-    /// Sends `stopped` to the trackers, ends all links and threads, and writes the records for the
-    /// next start.
+    /// Sends `stopped` to the trackers, and ends all links and threads.
     pub fn stop(&self) {
         self.interrupt();
         let (context, services) = (&self.context, &self.services);

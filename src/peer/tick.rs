@@ -57,7 +57,7 @@ fn tick(services: &Services, calls: &Calls, entry: &SwarmEntry) -> Option<Durati
 }
 
 /// Looks for trackers: TRACKER_INFO may name one for swarms that have none, and a starved download
-/// may need more of its own.
+/// may need more of the trackers that its torrent names.
 fn check_trackers(services: &Services) {
     let (announcer, now) = (&services.announcer, services.context.now());
     announcer.look_for_trackers();

@@ -200,7 +200,8 @@ impl Transfers {
     /// Replaces the entry `former`.
     ///
     /// # Errors
-    /// The entry that is in the map instead of `former`, or `former` itself if it was cancelled.
+    /// The entry that is in the map instead of `former`, or `former` itself if it was cancelled or
+    /// has failed.
     pub(super) fn replace(&self, former: &SwarmEntry, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&former.info_hash()) {

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::NextTimeout;
 /// How near an address is, from far to near.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Zone {
-    /// Any other address.
+    /// An address in none of the other zones.
     Internet,
     /// In a private network (RFC 1918, 4193, 6598).
     PrivateNetwork,
@@ -108,7 +108,7 @@ pub(super) struct ZoneResolver {
 }
 
 impl ZoneResolver {
-    /// Returns only addresses for which `allows` returns `true`.
+    /// A resolver that returns only addresses for which `allows` returns `true`.
     pub(super) fn new(allows: fn(&Uri, Zone) -> bool) -> Self {
         Self {
             allows,

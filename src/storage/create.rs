@@ -100,6 +100,7 @@ impl ShareDraft {
         let times = ModifiedTimes::new(vec![0; info.files().len()], &info);
         let draft = Metainfo::new(info.clone(), trackers.clone()).with_times(times);
         Metainfo::parse(&draft.encode()).map_err(|error| match error {
+            // The hashes, with 20 bytes each, are more than half of the torrent.
             MetainfoError::TooLarge(length) if length < 40 * new.pieces.len() => {
                 CreateError::TooManyPieces(path.to_owned())
             }

@@ -64,7 +64,7 @@ pub(super) fn move_files(
     note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
     check_edges(store)?;
-    // One note holds for all files.
+    // The steps are noted once, before the first file that needs them.
     let is_noted = Cell::new(false);
     let note = |aside: Option<&str>| match is_noted.replace(true) {
         true => Ok(()),

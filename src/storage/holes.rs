@@ -32,9 +32,9 @@ pub(super) fn write_sparse(
     Ok(())
 }
 
-/// Frees the space that was reserved for the holes of a complete file. A hole of a new file
-/// verifies as zeros, so a piece of zeros there is never written, and [`write_sparse`] has not
-/// freed its space.
+/// Frees the space that was reserved for the holes of a complete file. A new file is one hole,
+/// which reads as zeros. So a piece of zeros verifies before anything is fetched. It is never
+/// written, and [`write_sparse`] does not free its space.
 pub(super) fn release_holes(file: &File, length: u64) {
     let mut at = 0;
     // Stops at the first error: then the file takes more space than it needs.

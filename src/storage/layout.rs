@@ -19,7 +19,7 @@ pub(super) enum FileKind {
     /// In the file itself.
     Wanted,
     /// In the parts file, and only the bytes of needed pieces.
-    LeftOut,
+    Unwanted,
     /// Nowhere: they are zeros (BEP 47 `p`).
     Padding,
 }
@@ -65,7 +65,7 @@ impl FileLayout {
     /// Whether a piece contains bytes of files that are not wanted.
     pub(super) fn is_mixed_piece(&self, piece: PieceIndex) -> bool {
         let mut segments = self.segments_of(piece);
-        segments.any(|segment| segment.kind == FileKind::LeftOut)
+        segments.any(|segment| segment.kind == FileKind::Unwanted)
     }
 
     /// The pieces that contain bytes of wanted files.
@@ -83,7 +83,7 @@ impl FileLayout {
         } else if self.selection.has_file(index) {
             FileKind::Wanted
         } else {
-            FileKind::LeftOut
+            FileKind::Unwanted
         }
     }
 
@@ -155,7 +155,7 @@ impl FileLayout {
             let kind = self.kind(part.index);
             let file = self.info.files().get(part.index);
             // The parts file uses offsets in the share.
-            let in_parts_file = file.filter(|_| kind == FileKind::LeftOut);
+            let in_parts_file = file.filter(|_| kind == FileKind::Unwanted);
             Segment {
                 index: part.index,
                 kind,
@@ -184,9 +184,9 @@ mod tests {
         };
         let segments: Vec<Segment> = layout.segments(99_990, 1_500_020).unwrap().collect();
         let expected = [
-            segment(0, FileKind::LeftOut, 99_990, 10),
+            segment(0, FileKind::Unwanted, 99_990, 10),
             segment(2, FileKind::Wanted, 0, 1_500_000),
-            segment(3, FileKind::LeftOut, 1_600_000, 10),
+            segment(3, FileKind::Unwanted, 1_600_000, 10),
         ];
         assert_eq!(segments, expected);
         assert!(layout.segments(1_700_000, 0).unwrap().next().is_none());

@@ -53,8 +53,8 @@ impl OpenFiles {
         }
     }
 
-    /// File `index` of the store. Calls `open` if it is not open yet. If the process has no free
-    /// descriptor, closes the other files and calls it again.
+    /// File `index` of the store. If the file is not open yet, calls `open`. If the process has no
+    /// free descriptor, closes the other files and calls `open` again.
     pub(super) fn file(
         &self,
         index: usize,

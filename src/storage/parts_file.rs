@@ -132,8 +132,7 @@ impl PartsFile {
     }
 }
 
-/// Removes the parts file of a complete download of some files of a share, when it is no longer
-/// served.
+/// Removes the parts file of a download, if there is one. The download must not be open.
 ///
 /// # Errors
 /// When it cannot be removed.

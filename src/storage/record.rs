@@ -61,7 +61,7 @@ pub enum RecordState {
         /// The message for the user.
         reason: String,
     },
-    /// Its user ended it. The record only says which partial file it has left.
+    /// Its user ended it. The record only says which partial file the download has left on disk.
     Stopped,
 }
 

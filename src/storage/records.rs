@@ -40,7 +40,7 @@ pub struct Records {
 struct Saved {
     /// The SHA-1 of its `.torrent`.
     torrent: Sha1,
-    /// The partial file that a stopped download has left.
+    /// The partial file that a stopped download has left on disk.
     left: Option<PathBuf>,
 }
 

@@ -1,7 +1,8 @@
 //! Renames that never replace anything, and renames that replace an entry of the same kind.
 //!
-//! Most file systems do both in one call. On others it takes several steps. They are noted in the
-//! record of the download first, so that the next start can undo them after a crash (`replace`).
+//! On most file systems, each such rename is one call. On others it takes several steps. They are
+//! noted in the record of the download first, so that the next start can undo them after a crash
+//! (`replace`).
 
 use super::StoreError;
 use super::destination::{MAX_NAME_LENGTH, longest_prefix};

@@ -25,9 +25,9 @@ pub struct RenameSteps {
 }
 
 /// Undoes the noted steps if a crash has interrupted them: the replaced folder gets its name back.
-/// The download can then be finished again. Returns `false` if there is nothing to undo. Either all
-/// steps were done: then the old folder may still have the name `aside`, and [`remove_replaced`]
-/// removes it. Or the disk is not mounted.
+/// The download can then be finished again. Returns `false` if the partial file or folder is not
+/// there: all steps were done, or the disk is not mounted. After all steps, the old folder may
+/// still have the name `aside`; [`remove_replaced`] removes it.
 ///
 /// # Errors
 /// [`StoreError::SetAside`] if something else has the final name meanwhile. Any other error of the

@@ -61,8 +61,8 @@ pub(super) fn list_source_files(
         files: Vec::new(),
         empty_folders: Vec::new(),
     };
-    while let Some((folder, above)) = list.folders.pop() {
-        list.add(&folder, &above)?;
+    while let Some((folder, below_share)) = list.folders.pop() {
+        list.add(&folder, &below_share)?;
     }
     let FolderList {
         mut files,
@@ -107,15 +107,16 @@ fn is_torrent_called(path: &Path, name: &FileName) -> bool {
 struct FolderList {
     /// Paths that are left out.
     own_torrents: Vec<PathBuf>,
-    /// The folders that are not listed yet, with their names below the share.
+    /// The folders that are not listed yet: the path of each, and its components below the share.
     folders: Vec<(PathBuf, Vec<FileName>)>,
     files: Vec<SourceFile>,
     empty_folders: Vec<String>,
 }
 
 impl FolderList {
-    /// Adds what is in a folder. `above` has the names of the folder and those above it.
-    fn add(&mut self, folder: &Path, above: &[FileName]) -> Result<(), CreateError> {
+    /// Adds what is in a folder. `below_share` has the components of the folder's path below the
+    /// share.
+    fn add(&mut self, folder: &Path, below_share: &[FileName]) -> Result<(), CreateError> {
         let mut is_empty = true;
         for entry in fs::read_dir(folder).map_err(|source| read_error(folder, source))? {
             let entry = entry.map_err(|source| read_error(folder, source))?;
@@ -128,7 +129,7 @@ impl FolderList {
             let metadata = entry
                 .metadata()
                 .map_err(|source| read_error(&path, source))?;
-            let mut components = above.to_vec();
+            let mut components = below_share.to_vec();
             components.push(name);
             if metadata.is_symlink() {
                 return Err(CreateError::Symlink(path));
@@ -143,8 +144,8 @@ impl FolderList {
                 return Err(CreateError::Special(path));
             }
         }
-        if is_empty && !above.is_empty() {
-            let folder = file_path(folder, above.to_vec())?;
+        if is_empty && !below_share.is_empty() {
+            let folder = file_path(folder, below_share.to_vec())?;
             self.empty_folders.push(folder.to_string());
         }
         Ok(())

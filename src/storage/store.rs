@@ -137,7 +137,7 @@ impl Store {
     /// parts file.
     pub fn file_path(&self, index: usize) -> PathBuf {
         match &self.parts_file {
-            Some(parts_file) if self.layout.kind(index) == FileKind::LeftOut => {
+            Some(parts_file) if self.layout.kind(index) == FileKind::Unwanted => {
                 parts_file.path().to_owned()
             }
             _ => self.root_of(index).file_path(self.layout.path(index)),
@@ -286,7 +286,7 @@ impl Store {
         let StoredSpan::File { file, index, .. } = span else {
             return Ok(());
         };
-        let Some(sealed) = self.sealed_file(*index) else {
+        let Some(sealed) = self.sealed_stamp(*index) else {
             return Ok(());
         };
         let path = || self.file_path(*index);
@@ -307,7 +307,7 @@ impl Store {
         let end = start.saturating_add(count).min(files);
         let mut has_other_inode = false;
         for index in (start..end).filter(|index| self.layout.is_wanted(*index)) {
-            let Some(sealed) = self.sealed_file(index) else {
+            let Some(sealed) = self.sealed_stamp(index) else {
                 continue;
             };
             let path = self.file_path(index);
@@ -373,7 +373,7 @@ impl Store {
         let index = segment.index;
         match segment.kind {
             FileKind::Padding => Ok(None),
-            FileKind::LeftOut => match &self.parts_file {
+            FileKind::Unwanted => match &self.parts_file {
                 Some(parts_file) => {
                     let open = || parts_file.handle();
                     let index = self.layout.count();
@@ -421,9 +421,11 @@ impl Store {
         self.finished.get().is_none().then_some(stamp)
     }
 
-    fn sealed_file(&self, index: usize) -> Option<FileStamp> {
+    /// The sealed stamp of file `index`. Before [`Store::seal`], the stamp with which a file in
+    /// place was found.
+    fn sealed_stamp(&self, index: usize) -> Option<FileStamp> {
         let place = match self.layout.kind(index) {
-            FileKind::LeftOut => self.layout.count(),
+            FileKind::Unwanted => self.layout.count(),
             FileKind::Wanted | FileKind::Padding => index,
         };
         match self.sealed.get() {

@@ -84,7 +84,7 @@ pub(super) fn open_recorded(
     Ok(download)
 }
 
-/// Finishes a download without a record.
+/// Finishes a download without setting times, and without noting steps in a record.
 pub(super) fn finish(download: Download) -> Result<PathBuf, StoreError> {
     download.finish(None, &|_| Ok(()))
 }

@@ -9,11 +9,12 @@ use crate::torrent::FileName;
 pub struct UnfinishedRecord {
     /// Whether the download may replace a file or folder under its final name.
     pub replaces: bool,
-    /// Whether the download adds files to a complete download of some files of the share. Then the
-    /// files under the final name are part of it.
+    /// Whether the download adds files to an earlier download, which completed some files of the
+    /// share. Then the files under the final name are also files of this download.
     pub extends: bool,
     /// The name of its partial file or folder, in the folder of its destination. The file or folder
-    /// was made before its name was recorded. `None` in records of earlier versions.
+    /// was made before its name was recorded. `None` in records of earlier versions, and after
+    /// another share has claimed the path (see [`super::Records::claim`]).
     pub partial: Option<String>,
     /// The steps in which the download takes its final name, noted before the first one. `None` if
     /// none were noted.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The largest number of addresses kept for one swarm. A further one replaces an address that has
-/// failed. If there is none, it is ignored.
+/// The largest number of addresses kept for one swarm. A further address replaces one that has
+/// failed. If no address has failed, the further one is ignored.
 pub const MAX_CANDIDATES: usize = 1_000;
 /// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -42,7 +42,7 @@ impl Contacts {
         self.candidates.add(address);
     }
 
-    /// The same for several addresses.
+    /// A tracker or a user names several addresses.
     pub fn add_all(&mut self, addresses: impl IntoIterator<Item = SocketAddr>) {
         addresses.into_iter().for_each(|address| self.add(address));
     }
@@ -112,7 +112,7 @@ impl Contacts {
         self.candidates.release(address, now + CALL_AGAIN_AFTER);
     }
 
-    /// The same, but the address may be called again from `until` on.
+    /// Like [`Contacts::release`], but the address may be called again from `until` on.
     pub fn release_until(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.release(address, until);
     }

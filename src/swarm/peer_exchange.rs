@@ -139,11 +139,11 @@ mod tests {
             );
         }
         // 60 to 69 were never sent, so they are not reported as dropped.
-        let second = exchange
+        let later = exchange
             .next_message(at(62), &contacts(10..60), None, 50)
             .unwrap();
-        assert_eq!(second.added.len(), 10);
-        assert_eq!(second.dropped.len(), 10);
+        assert_eq!(later.added.len(), 10);
+        assert_eq!(later.dropped.len(), 10);
         assert_eq!(
             exchange.next_message(at(122), &contacts(10..60), None, 50),
             None

@@ -10,8 +10,9 @@
 //!   each block adds seven. The pace of the blocks inside one burst shows whether a link is idle
 //!   for so long.
 //!
-//! The window is never fixed. So a long fat link is filled, a slow link holds few blocks that
-//! others could fetch, and on a near link the slack bounds the window.
+//! The window is never fixed. So a long fat link is filled, and a slow link holds few blocks that
+//! others could fetch. On a near link the delay is almost zero: the window follows the slack, and
+//! `NEAR_ALLOWANCE` bounds it.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const SLACK: Duration = Duration::from_millis(5);
 /// By what factor a window may grow in one round trip.
 const GROWTH: u32 = 8;
 /// The blocks that a window may hold in addition to [`GROWTH`] times rate x delay: 8 MiB. On a near
-/// link this is nearly all of the window.
+/// link rate x delay is small, so the largest window there is little more than this.
 const NEAR_ALLOWANCE: u32 = 512;
 /// A rate is measured over at least this long.
 const MIN_ROUND: Duration = Duration::from_millis(10);

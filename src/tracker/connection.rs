@@ -75,7 +75,7 @@ enum Stage {
 }
 
 impl HttpSession {
-    /// A session on a connection of which no byte was read.
+    /// A session without any bytes of a request yet. See [`HttpSession::on_bytes`].
     pub(super) fn new(
         stream: Arc<TcpStream>,
         from: IpAddr,

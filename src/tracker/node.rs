@@ -178,7 +178,7 @@ impl Drop for Node {
     }
 }
 
-/// Who may connect to a tracker of the listed ones.
+/// The limits on connections. Addresses in `listed` may use the reserved places.
 fn admission(wanted: Option<usize>, listed: &Arc<ListedAddresses>) -> Admission {
     let listed = Arc::clone(listed);
     Admission::new(max_connections(wanted)).trusting(move |ip| listed.contains(ip))

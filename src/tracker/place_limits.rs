@@ -1,14 +1,14 @@
-//! How many connections a tracker holds open, and for whom. The table of limits with their reasons
-//! is in `docs/tracker.md`.
+//! How many connections a tracker holds open, and for whom. Each connection takes one place. The
+//! table of limits with their reasons is in `docs/tracker.md`.
 
 use crate::net::{PlaceLimits, descriptor_limit};
 use std::net::IpAddr;
 
-/// Places on top of the others, for the addresses of the trackers and for this machine: so that
-/// replicas and the operator always find one.
+/// Places in addition to the others, for the addresses of the trackers and for this machine, so
+/// that replicas and the operator always find one.
 const RESERVED_PLACES: usize = 64;
-/// Descriptors that are no connections of callers: files, the database, calls to other trackers,
-/// reserved places.
+/// Descriptors for everything except the places that are not reserved: files, the database, calls
+/// to other trackers, reserved places.
 const OTHER_DESCRIPTORS: usize = 256;
 /// The most connections by default: each may take 16 KiB of memory.
 const MAX_BY_DEFAULT: usize = 65_536;
@@ -65,7 +65,8 @@ impl Admission {
         }
     }
 
-    /// Addresses without accounts, such as the clients of a closed run, may have all places.
+    /// Lets one address take all places: the clients of a closed run have no accounts, and may all
+    /// have the same address.
     #[must_use]
     pub fn without_accounts(mut self) -> Self {
         self.limits.per_address = self.limits.total;

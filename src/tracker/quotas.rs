@@ -26,7 +26,7 @@ pub struct SwarmLimits {
     /// Peers of one address in one swarm.
     pub peers_per_swarm_and_address: usize,
     /// Peers of one address in one answer, and among the best uploaders of a swarm. The address of
-    /// the asking peer has half of the answer, or more if no others are there.
+    /// the asking peer has half of the answer, or more if other addresses do not fill theirs.
     pub peers_per_answer_and_address: usize,
     /// Announces per second that the `pieceful` peers of one address should make together. If the
     /// address has more peers in all swarms, their interval is longer.
@@ -53,8 +53,8 @@ impl Default for SwarmLimits {
 
 impl SwarmLimits {
     /// The limits for swarms of groups. Their number has no limit, because each belongs to a share
-    /// that a member published. One request announces many of them. Their peers are members, so any
-    /// number of them may have one address.
+    /// that a member published. Their announces have no limit, because one request announces to
+    /// many swarms. Their peers are members, so any number of peers may have one address.
     pub fn for_groups() -> Self {
         Self {
             swarms: usize::MAX,

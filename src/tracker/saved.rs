@@ -3,8 +3,9 @@
 //! In scope: the format of the file. Out of scope: the file itself, and which peers have expired.
 //!
 //! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); the key of the hashes of ids (16
-//! bytes); each swarm with its peers; SHA-256 of everything before. Numbers are big-endian. The
-//! version before ([`MAGIC_1`]) has no key of hashes, only whole ids, and longer hashes of keys.
+//! bytes); each swarm with its peers; SHA-256 of everything before. Numbers are big-endian. This is
+//! layout 2. In layout 1 ([`MAGIC_1`]) all ids are whole, so there is no key to hash them, and the
+//! hash of a peer's `key` has 8 bytes instead of 4.
 
 use super::announcing::{IdHash, key_hash};
 use super::swarm::{SavedId, SavedPeer, TimedAddress, Traffic};
@@ -15,13 +16,13 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Maximum length of the file in bytes: about the size of the maximum number of peers. Further
+/// Maximum length of the file in bytes: about what the maximum number of peers takes. Further
 /// swarms are left out.
 pub(super) const MAX_SAVED: usize = 128 << 20;
 
-/// The start of the file. Its number is the version of the layout.
+/// The start of a file with layout 2.
 const MAGIC: &[u8; 18] = b"pieceful swarms 2\n";
-/// The start of a file of the version before, which is read too.
+/// The start of a file with layout 1. It is read too.
 const MAGIC_1: &[u8; 18] = b"pieceful swarms 1\n";
 
 /// Flags of a saved peer.
@@ -39,7 +40,7 @@ mod flag {
 pub(super) struct SavedSwarms {
     /// Time of saving, since the Unix epoch.
     pub(super) wall_clock: Duration,
-    /// The key of the hashes of ids. The version before saved none.
+    /// The key of the hashes of ids. A file with layout 1 has none.
     pub(super) id_key: Option<SipKey>,
     pub(super) swarms: Vec<SavedSwarm>,
 }
@@ -91,9 +92,9 @@ impl SavedSwarms {
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, SavedError> {
-        let version = match bytes.first_chunk() {
-            Some(MAGIC) => Version::Present,
-            Some(MAGIC_1) => Version::Before,
+        let layout = match bytes.first_chunk() {
+            Some(MAGIC) => Layout::Two,
+            Some(MAGIC_1) => Layout::One,
             _ => return Err(SavedError::Foreign),
         };
         let (content, sum) = bytes
@@ -103,15 +104,15 @@ impl SavedSwarms {
             return Err(SavedError::Damaged);
         }
         let content = content.get(MAGIC.len()..).unwrap_or_default();
-        read_swarms(Reader(content), version).ok_or(SavedError::Damaged)
+        read_swarms(Reader(content), layout).ok_or(SavedError::Damaged)
     }
 }
 
-/// A version of the layout.
+/// The layout of a file, by its number.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
-    Before,
-    Present,
+enum Layout {
+    One,
+    Two,
 }
 
 fn encode_swarm(swarm: &SavedSwarm, out: &mut Vec<u8>) {
@@ -186,15 +187,15 @@ impl Reader<'_> {
     }
 }
 
-fn read_swarms(mut reader: Reader<'_>, version: Version) -> Option<SavedSwarms> {
+fn read_swarms(mut reader: Reader<'_>, layout: Layout) -> Option<SavedSwarms> {
     let wall_clock = Duration::from_millis(reader.u64()?);
-    let id_key = match version {
-        Version::Before => None,
-        Version::Present => Some(SipKey::from_bytes(reader.bytes()?)),
+    let id_key = match layout {
+        Layout::One => None,
+        Layout::Two => Some(SipKey::from_bytes(reader.bytes()?)),
     };
     let mut swarms = Vec::new();
     while !reader.0.is_empty() {
-        swarms.push(read_swarm(&mut reader, version)?);
+        swarms.push(read_swarm(&mut reader, layout)?);
     }
     Some(SavedSwarms {
         wall_clock,
@@ -203,12 +204,12 @@ fn read_swarms(mut reader: Reader<'_>, version: Version) -> Option<SavedSwarms> 
     })
 }
 
-fn read_swarm(reader: &mut Reader<'_>, version: Version) -> Option<SavedSwarm> {
+fn read_swarm(reader: &mut Reader<'_>, layout: Layout) -> Option<SavedSwarm> {
     let info_hash = InfoHash(reader.bytes()?);
     let downloaded = reader.u32()?;
     let founder = IpAddr::from(reader.bytes::<16>()?).to_canonical();
     let count = reader.u32()?;
-    let peers: Option<Vec<_>> = (0..count).map(|_| read_peer(reader, version)).collect();
+    let peers: Option<Vec<_>> = (0..count).map(|_| read_peer(reader, layout)).collect();
     Some(SavedSwarm {
         info_hash,
         downloaded,
@@ -217,10 +218,10 @@ fn read_swarm(reader: &mut Reader<'_>, version: Version) -> Option<SavedSwarm> {
     })
 }
 
-fn read_peer(reader: &mut Reader<'_>, version: Version) -> Option<SavedPeer> {
-    let (id, flags) = match version {
-        Version::Before => (SavedId::Whole(PeerId(reader.bytes()?)), reader.u8()?),
-        Version::Present => {
+fn read_peer(reader: &mut Reader<'_>, layout: Layout) -> Option<SavedPeer> {
+    let (id, flags) = match layout {
+        Layout::One => (SavedId::Whole(PeerId(reader.bytes()?)), reader.u8()?),
+        Layout::Two => {
             let flags = reader.u8()?;
             let id = match flags & flag::WHOLE_ID {
                 0 => SavedId::Hash(IdHash(reader.u64()?)),
@@ -234,11 +235,11 @@ fn read_peer(reader: &mut Reader<'_>, version: Version) -> Option<SavedPeer> {
         downloaded: reader.u64()?,
     };
     let recent = reader.u64()?;
-    let key = match (flags & flag::KEY, version) {
+    let key = match (flags & flag::KEY, layout) {
         (0, _) => None,
-        // The present hash is the start of the former one.
-        (_, Version::Before) => Some(key_hash((reader.u64()? >> 32) as u32)),
-        (_, Version::Present) => Some(key_hash(reader.u32()?)),
+        // The hash in layout 2 is the start of the one in layout 1.
+        (_, Layout::One) => Some(key_hash((reader.u64()? >> 32) as u32)),
+        (_, Layout::Two) => Some(key_hash(reader.u32()?)),
     };
     let v4 = match flags & flag::V4 {
         0 => None,
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_version_before_is_read() {
+    fn a_file_with_layout_1_is_read() {
         let mut bytes = MAGIC_1.to_vec();
         bytes.extend(1_790_000_000_123u64.to_be_bytes());
         bytes.extend([[1; 20].as_slice(), &[0, 0, 0, 3]].concat());

@@ -25,7 +25,7 @@ pub enum AnnouncePolicy {
     Nothing(&'static str),
 }
 
-/// Answers requests from the swarms.
+/// Answers requests with what the swarms contain.
 pub(super) struct Service {
     pub(super) swarms: Swarms,
     pub(super) access: AnnouncePolicy,

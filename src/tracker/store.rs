@@ -11,8 +11,8 @@
 //! meanwhile. After a failed commit, memory is ahead of the disk: from then on nothing is read,
 //! written or sent.
 //!
-//! Locks: `state`, then the queue of `saves`, the `changes` or an outbox. `state` is never held over I/O or a
-//! wait.
+//! Locks: `state`, then the queue of `saves`, the `changes` or an outbox. `state` is never held
+//! over I/O or a wait.
 
 mod changes;
 mod opening;

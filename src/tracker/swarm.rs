@@ -38,7 +38,7 @@ pub(super) struct IdTaken;
 pub(super) struct AnswerSize {
     /// Number of peers.
     pub(super) peers: usize,
-    /// The most peers of one address other than the asking one.
+    /// The most peers of one address. The address of the asking peer has another limit.
     pub(super) of_one_address: usize,
 }
 
@@ -128,7 +128,7 @@ impl Swarm {
         let stays = self.lists.replace(slot, announce.is_seed, &peer);
         if stays {
             if from != to {
-                self.count_address(from, to);
+                self.count_move(from, to);
             }
             if let Some(rank) = peer.state.rank.filter(|_| traffic.uploaded > 0) {
                 self.put_best(slot, rank, to);
@@ -311,7 +311,7 @@ impl Swarm {
     }
 
     /// A peer has moved from one address to another.
-    fn count_address(&mut self, from: AddressPrefix, to: AddressPrefix) {
+    fn count_move(&mut self, from: AddressPrefix, to: AddressPrefix) {
         if self.addresses.is_used() {
             let (from, to) = (self.address_hash(from), self.address_hash(to));
             self.addresses.remove(from);

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
-/// How long the peer goes on asking about a write that may have been carried out, after each
-/// tracker was asked with long limits. No request goes on after this time.
+/// How long the peer goes on asking about a write that may have been carried out. Counted from
+/// the first round after which it neither waits for a starting tracker nor repeats the round with
+/// longer time limits. No request goes on after this time.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -142,7 +143,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The error if the write may have been carried out, otherwise `error`.
+    /// [`AccountError::UnknownOutcome`] if the write may have been carried out, otherwise `error`.
     pub(super) fn fail(self, error: AccountError) -> AccountError {
         self.open.fail(self.ask, error)
     }

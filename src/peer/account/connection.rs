@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 /// How long the transfer of a frame may take: sending a request, or receiving the rest of a reply.
 const FRAME: Duration = Duration::from_secs(10);
-/// A connection that was idle for longer is not used again: without a token on it, and with one.
-/// Trackers close such connections 40 s and a minute later.
+/// The longest idle time after which a connection is used again: one on which no token was sent, and
+/// one with a token. Trackers close them after 60 s and after 15 minutes.
 const REUSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(14 * 60));
-/// The most hints that are kept while a reply is awaited. Further ones are dropped: the numbers of
-/// the groups show that they were.
+/// The most hints that are kept while a reply is awaited. Further ones are dropped. What they said,
+/// the next announce finds out.
 const MAX_HINTS: usize = 100;
 
 /// A step may take at least this long, even if the time for its request is over.
@@ -191,7 +191,7 @@ impl ControlConnection {
         let unread = std::mem::take(&mut self.unread);
         let mut reader = FrameReader::resume(&self.stream, MAX_FRAME, unread);
         while let Some(body) = reader.next_now()? {
-            let hint = Hint::decode(body)?.ok_or(ConnectionError::OtherAnswer)?;
+            let hint = Hint::decode(body)?.ok_or(ConnectionError::UnrelatedMessage)?;
             add(hint, &mut self.hints);
         }
         self.unread = reader.into_unread();
@@ -232,7 +232,7 @@ impl ControlConnection {
         write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer))?;
         let (reply, is_hinted) = self.read_reply(answer)?;
         if reply.id != request.id && reply.result.is_ok() {
-            return Err(ConnectionError::OtherAnswer);
+            return Err(ConnectionError::UnrelatedMessage);
         }
         if request.watch && is_hinted {
             self.watched_with = request.token;

@@ -19,13 +19,14 @@ pub enum AccountError {
     /// TRACKER_INFO cannot be read, or names no tracker.
     #[error("{0}")]
     TrackerInfo(String),
-    /// No tracker answers: what each answered, or why it could not be asked.
+    /// No tracker answers the request. The text says what each one replied instead, or why it could
+    /// not be asked.
     #[error("no tracker answers: {0}")]
     NoTracker(String),
     /// A tracker received the write and did not answer.
     #[error("it is not known whether this was done; {advice}: {troubles}")]
     UnknownOutcome {
-        /// What each tracker answered, or why it could not be asked.
+        /// What each tracker replied, or why it could not be asked.
         troubles: String,
         /// How a person finds out whether the write was made.
         advice: &'static str,
@@ -76,9 +77,9 @@ pub(super) enum ConnectionError {
     /// The tracker closed the connection before it answered.
     #[error("it closed the connection without an answer")]
     NoAnswer,
-    /// The answer has the id of another request.
+    /// The message is neither a hint nor the reply to the request.
     #[error("it answered to another request")]
-    OtherAnswer,
+    UnrelatedMessage,
     /// The connection broke.
     #[error(transparent)]
     Frame(#[from] FrameIoError),

@@ -28,13 +28,13 @@ impl HintInbox {
         })
     }
 
-    /// Adds hints that a request has read, and makes the thread look at all connections again.
+    /// Adds hints that a request has read, and wakes the thread.
     pub(super) fn add(&self, hints: Vec<Hint>) {
         lock(&self.hints).extend(hints);
         self.waker.wake();
     }
 
-    /// Makes the thread look at everything again.
+    /// Wakes the thread.
     pub(super) fn wake(&self) {
         self.waker.wake();
     }
@@ -44,7 +44,7 @@ impl HintInbox {
         std::mem::take(&mut *lock(&self.hints))
     }
 
-    /// What happens from now on wakes the thread again.
+    /// Forgets that the thread was woken. Later calls of `add` and `wake` wake it again.
     pub(super) fn reset(&self) {
         self.waker.reset();
     }

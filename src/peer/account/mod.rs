@@ -310,13 +310,13 @@ impl Account {
         ask: &AccessRequest,
         login: Option<&Login>,
     ) -> Result<AccessAnswer, AccountError> {
-        let answered = self.ask_about(ask, login, OpenAttempts::default())?;
+        let answered = self.ask_with_attempts(ask, login, OpenAttempts::default())?;
         Ok(answered.reply.result?)
     }
 
     /// Like [`Account::ask`], for a write of several requests: `open` are the open attempts of the
     /// earlier ones. A refusal is not an error here.
-    fn ask_about(
+    fn ask_with_attempts(
         &self,
         ask: &AccessRequest,
         login: Option<&Login>,

@@ -48,7 +48,7 @@ impl OpenAttempts {
         self.unsaved
     }
 
-    /// The error if the write may have been carried out, otherwise `error`.
+    /// [`AccountError::UnknownOutcome`] if the write may have been carried out, otherwise `error`.
     pub(super) fn fail(&self, ask: &AccessRequest, error: AccountError) -> AccountError {
         match error {
             AccountError::UnknownOutcome { .. } => error,
@@ -58,7 +58,7 @@ impl OpenAttempts {
     }
 }
 
-/// The error if it is not known whether the write was made.
+/// Makes the error for a write of which it is not known whether it was made.
 pub(super) fn unknown(ask: &AccessRequest, troubles: String) -> AccountError {
     let advice = advice(ask);
     AccountError::UnknownOutcome { troubles, advice }

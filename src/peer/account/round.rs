@@ -103,7 +103,7 @@ impl Round {
         }
     }
 
-    /// What each tracker answered, or why it could not be asked.
+    /// What each tracker replied, or why it could not be asked.
     pub(super) fn summary(&self) -> String {
         let untrusted = self.untrusted.as_ref().map(ToString::to_string);
         let refused = self.refused.as_ref();

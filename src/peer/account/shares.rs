@@ -51,7 +51,7 @@ impl Account {
             let ask = AccessRequest::Publish { write, group, part };
             let answered = self
                 .current_login()
-                .and_then(|login| self.ask_about(&ask, Some(&login), open.clone()));
+                .and_then(|login| self.ask_with_attempts(&ask, Some(&login), open.clone()));
             let answered = answered.map_err(|error| open.fail(&ask, error))?;
             open = answered.open;
             match answered.reply.result {

@@ -87,8 +87,8 @@ struct Known {
     failures: u32,
     /// Until then, others are asked first.
     avoided_until: Option<Instant>,
-    /// It has no place for another connection. Until then it is not asked, and this counts as its
-    /// answer.
+    /// The tracker has no place for another connection. Until this time it is not asked, and this
+    /// reply counts as its answer.
     full: Option<(Instant, AccessReplyMessage)>,
 }
 

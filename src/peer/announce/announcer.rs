@@ -119,7 +119,7 @@ impl Announcer {
         };
         finals::send_all(announces, |announce, limit| {
             // `completed` is sent before `stopped` if the tracker has not received it.
-            let completed = announce.is_completed.then_some(AnnounceEvent::Completed);
+            let completed = announce.sends_completed.then_some(AnnounceEvent::Completed);
             let mut events = completed.into_iter().chain([AnnounceEvent::Stopped]);
             events.all(|event| {
                 let (url, at) = (&announce.tracker, &announce.payload);

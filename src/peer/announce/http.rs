@@ -125,8 +125,8 @@ fn exchange(
 }
 
 /// The failure for an HTTP status that is not a success. The body may have a reason, as a
-/// dictionary or as plain text. A server error without a reason and without a time is not a refusal
-/// by the tracker: a gateway may have sent it, and may work again soon.
+/// dictionary or as plain text. A server error without a reason and without a time to ask again is
+/// not a refusal by the tracker: a gateway may have sent it, and may work again soon.
 fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn on_this_machine_only_announces_are_requested() {
+    fn a_url_on_this_machine_is_requested_only_if_its_path_is_that_of_a_tracker() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         // Without a chosen local address, and with one.

@@ -1,4 +1,4 @@
-//! How often announces are made, and how one can end.
+//! How often announces are made, and how an announce can end.
 
 use std::time::{Duration, Instant};
 
@@ -40,16 +40,17 @@ pub(crate) enum AnnounceOutcome {
         trouble: String,
         /// The download has no peer to request from.
         lacks_peers: bool,
-        /// The pause is longer by this part of itself, see [`random_part`].
+        /// The fraction by which the pause is extended, see [`random_part`].
         longer_by: f64,
     },
-    /// The tracker answered that it does not list the swarm.
+    /// The tracker refused the announce. If it has listed the swarm before, it may still do so.
     Refused {
         trouble: String,
         /// The pause that the tracker asks for. Without one, the pause grows with each refusal.
         retry: Option<Duration>,
     },
-    /// The tracker does not list the swarm at present. `started` is sent after this pause.
+    /// The tracker no longer lists the swarm, for example because the user is not logged in.
+    /// `started` is sent after this pause.
     Unlisted {
         pause: Duration,
         /// What to report to a person, if there is anything new.
@@ -66,20 +67,20 @@ pub(crate) enum AnnounceNotice {
     Answers,
     /// There is new trouble with the tracker.
     Trouble(String),
-    /// The task has ended, for the reason in the outcome.
+    /// The swarm is no longer announced there, for this reason.
     Ended(String),
 }
 
 /// The pause after the first refusal, and the longest one. The pause doubles with each refusal.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
-/// A random part of a pause, from 0 to 1. A failure of a tracker hits all its peers at the same
-/// moment, and their next attempts must not meet.
+/// A random fraction by which to extend a pause, from 0 to 1. A failure of a tracker hits all its
+/// peers at the same moment, and their next attempts must not meet.
 pub(crate) fn random_part() -> f64 {
     fastrand::f64()
 }
 
-/// An interval that is longer by a random part, up to a tenth. Peers that announce at the same
+/// An interval that is longer by a random fraction, up to a tenth. Peers that announce at the same
 /// moment drift apart.
 pub(crate) fn drifting(interval: Duration) -> Duration {
     interval.saturating_add(interval.mul_f64(random_part() / 10.0))

@@ -232,7 +232,8 @@ impl AnnouncePlan {
         stays
     }
 
-    /// Handles the outcome of an announce. A pause after a failure is longer by this part of itself.
+    /// Handles the outcome of an announce. `longer_by` is the fraction by which the pause after a
+    /// failure is extended.
     pub(super) fn settle(
         &mut self,
         due: &OpenAnnounce,

@@ -28,7 +28,8 @@ pub(super) enum AnnounceFailure {
     /// The tracker refused, or its answer is of no use.
     #[error("{0}")]
     Refused(Refusal),
-    /// The peer stops, or this tracker cannot be asked.
+    /// No other address of the tracker is worth an attempt now: the peer stops, the tracker cannot
+    /// be asked, or its gateway reports an error.
     #[error("{0}")]
     Final(String),
 }

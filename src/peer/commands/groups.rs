@@ -197,7 +197,7 @@ impl Peer {
     /// that path; without a destination, into the current folder. An existing file with the same
     /// content is kept. With `force`, other content is replaced once the download is complete;
     /// until then, and if the download fails, it stays unchanged. `progress` is called with the
-    /// bytes of existing files that are hashed, and all bytes.
+    /// number of bytes of existing files hashed so far and the number of all bytes.
     ///
     /// # Errors
     /// When the user lacks the right, the destination cannot be used, or the share is here already.
@@ -281,9 +281,9 @@ impl Peer {
         Ok(OpenedFiles::replacement(download, &selection, false))
     }
 
-    /// Ends a share or download of a group at this peer, also after a restart. Withdraws it from
-    /// the catalogue if the user published it or owns the group, unless `scope` is this peer only.
-    /// Returns whether it was withdrawn.
+    /// Ends a share or download of a group at this peer; a restart does not resume it. Withdraws it
+    /// from the catalogue if the user published it or owns the group, unless `scope` is this peer
+    /// only. Returns whether it was withdrawn.
     ///
     /// # Errors
     /// When this peer neither has the share nor withdraws it.

@@ -26,8 +26,8 @@ impl Peer {
         let entered = self.transfers.enter(entry.clone());
         entered.map_err(|other| already_error(&other))?;
         let whole = matches!(files, OpenFiles::Whole(_));
-        let is_new = transfer.set_files(files);
-        debug_assert!(is_new, "nobody can cancel this transfer");
+        let are_set = transfer.set_files(files);
+        debug_assert!(are_set, "nobody can cancel this transfer");
         let begun = save(&transfer).and_then(|()| {
             if whole {
                 transfer.begin(PieceSet::full(transfer.info().lengths()), true);

@@ -80,7 +80,8 @@ impl Peer {
         // From now on nothing opens the files again.
         let download = transfer.cancel_files();
         transfer.fail(CANCELLED);
-        // If the files cannot be removed now, the next start does not resume the download.
+        // Recorded as stopped before its files are removed. So the next start does not resume it,
+        // even if they cannot be removed now.
         if let Err(error) = self.forget_unfinished(transfer) {
             log::warn!("{}: {error}", transfer.name());
             self.transfers.forget(entry);

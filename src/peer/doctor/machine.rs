@@ -9,11 +9,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 use std::path::Path;
 
-/// Less free space, in bytes, is a fault: records cannot be written reliably.
+/// Less free space than this, in bytes, is a fault: records cannot be written reliably.
 const NO_SPACE: u64 = 16 << 20;
-/// Less free space, in bytes, is worth a warning.
+/// Less free space than this, in bytes, is worth a warning.
 const LITTLE_SPACE: u64 = 1 << 30;
-/// Fewer descriptors are worth a warning: each link and each open file needs one.
+/// Fewer descriptors than this are worth a warning: each link and each open file needs one.
 const FEW_DESCRIPTORS: u64 = 1_024;
 
 pub(super) fn state_folder(folder: &Path, is_running: bool) -> Finding {

@@ -31,9 +31,9 @@ impl Started {
     }
 }
 
-/// The place for a share. A destination that is a folder is usually the parent folder of the place.
-/// But if a download of this share has exactly this path, the path is the place itself. So a
-/// command that named a new folder can be repeated.
+/// The place for a share. If the destination is a folder, the share is usually put into it. But if
+/// a download of this share has exactly this path, the destination is the path of the share. So a
+/// command can be repeated, although its first run has made a folder at the destination.
 pub(crate) fn place_of(
     transfers: &Transfers,
     metainfo: &Metainfo,

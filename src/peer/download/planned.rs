@@ -147,8 +147,8 @@ pub(crate) fn enter(
         SwarmEntry::Transfer(Arc::clone(transfer)),
     );
     // Set before the transfer enters the map, so that a cancel finds its files.
-    let is_taken = transfer.set_files(opened.files.clone());
-    debug_assert!(is_taken, "nobody can cancel it yet");
+    let are_set = transfer.set_files(opened.files.clone());
+    debug_assert!(are_set, "nobody can cancel it yet");
     let replaced = transfers.entry(info_hash);
     let entered = match &former {
         None => transfers.enter(entry.clone()),

@@ -78,7 +78,8 @@ impl GroupAnnouncer {
         self.changed.notify_all();
     }
 
-    /// Announces all transfers of these memberships at this time, if they are not announced earlier.
+    /// Announces the transfers of the memberships that `is_affected` at `at`, or earlier if they are
+    /// due earlier.
     pub(super) fn announce_by(&self, is_affected: impl Fn(&Membership) -> bool, at: Instant) {
         let is_affected = |task: &GroupTransfer| is_affected(&task.group.membership);
         lock(&self.schedule).announce_by(is_affected, at);
@@ -141,8 +142,8 @@ impl GroupAnnouncer {
             .name("final-announces".to_owned())
             .spawn(move || {
                 let done = done;
-                let groups = announces.chunk_by(|one, next| one.tracker == next.tracker);
-                for batch in groups.flat_map(|group| group.chunks(MAX_ANNOUNCES)) {
+                let by_trackers = announces.chunk_by(|one, next| one.tracker == next.tracker);
+                for batch in by_trackers.flat_map(|announces| announces.chunks(MAX_ANNOUNCES)) {
                     let stopped = batch.iter().map(|announce| {
                         (&*announce.payload.transfer, Some(AnnounceEvent::Stopped))
                     });

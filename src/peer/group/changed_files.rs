@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_has_a_time_limit_and_the_next_one_goes_on() {
+    fn an_exchange_has_a_time_limit_and_the_next_one_begins_with_the_remaining_groups() {
         let mut state = State::default();
         assert_eq!(asked(&mut state, None, |count| count == 2), "ab");
         assert_eq!(asked(&mut state, None, |count| count == 2), "ca");

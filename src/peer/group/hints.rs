@@ -20,7 +20,8 @@ pub(crate) struct HintReader<'a> {
     account: &'a Account,
     transfers: &'a Transfers,
     announcer: &'a GroupAnnouncer,
-    /// For each membership, the number `ended` that was received last.
+    /// For each membership, the last number `ended` of its group. It changes when a share is
+    /// withdrawn or a member leaves.
     ended: HashMap<Membership, u64>,
 }
 

@@ -148,7 +148,8 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// Moves the bytes of a block that were read ahead into `block`. Returns their number.
+    /// Moves the part of a block that is already buffered to the start of `block`. Returns its
+    /// length.
     pub(crate) fn take_ahead(&mut self, block: &mut [u8]) -> usize {
         let got = self.bytes.len().min(block.len());
         if let (Some(start), Some(here)) = (block.get_mut(..got), self.bytes.get(..got)) {

@@ -30,7 +30,7 @@ const PER_PIECE: Duration = Duration::from_secs(1);
 const BAR_WRONG_HASH: Duration = Duration::from_secs(600);
 /// How long the host of a caller is barred, if the caller was to deliver metadata and did not.
 const BAR_NO_METADATA: Duration = Duration::from_secs(60);
-/// Pause before calling again a peer that was refused because others were delivering.
+/// Pause before a peer is called again whose link was refused because others were delivering.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a link delivered no metadata.

@@ -29,7 +29,7 @@ pub(crate) struct MagnetSearch {
     /// A magnet link does not order its trackers: they are one tier.
     tiers: Vec<Vec<String>>,
     pub(crate) sources: MetadataSources,
-    /// Set to end the hashing of existing files for this download only.
+    /// Set to end the hashing of existing files. Other downloads go on.
     pub(crate) interrupt: AtomicBool,
     state: Mutex<State>,
 }

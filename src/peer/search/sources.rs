@@ -189,14 +189,14 @@ mod tests {
     const NOW: Duration = Duration::from_secs(100);
 
     #[test]
-    fn one_host_delivers_once_and_callers_leave_room_for_peers_that_we_call() {
+    fn a_host_delivers_over_one_link_at_a_time_and_callers_leave_room_for_peers_that_we_call() {
         let (stream, _other) = pair();
         let sources = MetadataSources::default();
         let enter = |address, outgoing| sources.enter(&stream, ip(address), outgoing, NOW).unwrap();
-        let stranger = ["192.0.2.1"; 4].map(|address| enter(address, false));
-        assert_eq!(stranger[0].begin(), Ok(()));
-        assert!(stranger[0].has_begun() && !stranger[1].has_begun());
-        for link in &stranger[1..] {
+        let of_one_host = ["192.0.2.1"; 4].map(|address| enter(address, false));
+        assert_eq!(of_one_host[0].begin(), Ok(()));
+        assert!(of_one_host[0].has_begun() && !of_one_host[1].has_begun());
+        for link in &of_one_host[1..] {
             assert_eq!(link.begin(), Err(SlotRefused::Busy));
         }
         let (second, third) = (enter("192.0.2.2", false), enter("192.0.2.3", false));
@@ -216,7 +216,7 @@ mod tests {
                 Err(SlotRefused::Busy)
             ]
         );
-        drop(stranger);
+        drop(of_one_host);
         assert_eq!(third.begin(), Ok(()), "a slot is free again");
         assert_eq!(called[3].begin(), Err(SlotRefused::Busy));
     }

@@ -59,10 +59,10 @@ impl Transfer {
         owned
     }
 
-    /// Prepares an opened download in the background, then begins it. First copies good pieces of
-    /// other files: of files under other names of the partial file (`Download::copy_others`), and
-    /// if `copies_replaced` is set, of the files that the download will replace. Then verifies the
-    /// pieces that are not in `known`. The missing pieces are fetched.
+    /// Prepares an opened download in the background, then begins it. First copies good pieces: if
+    /// `copies_replaced` is set, from the files that the download will replace; and from files with
+    /// one of the other possible names of a partial file (`Download::copy_others`). Then verifies
+    /// the pieces that are not in `known`. The missing pieces are fetched.
     pub(crate) fn check_and_begin(
         self: Arc<Self>,
         known: PieceSet,

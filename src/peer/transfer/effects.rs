@@ -28,7 +28,7 @@ pub(super) trait EffectHandler {
     /// Hashes and writes a run. `blocks` are all its blocks.
     fn hash(&self, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>);
 
-    /// Sends on a link that this peer only uploads from now on (BEP 21).
+    /// Reports to the other side of a link that this peer only uploads from now on (BEP 21).
     fn send_upload_only(&self, link: &Link);
 
     /// Announces the share.

@@ -102,8 +102,8 @@ impl TransferFiles {
         }
     }
 
-    /// Adds times that another peer has sent, from the file with index `first` on. If a file gets
-    /// several times, the first one counts.
+    /// Adds times that another peer has sent, from the file with index `first` on. If the time of a
+    /// file is known already, the new one is ignored.
     pub(super) fn add_times(&self, info: &Info, first: usize, times: &[i64]) {
         let mut state = lock(&self.state);
         let (mut known, mut missing) = match std::mem::take(&mut state.times) {
@@ -282,9 +282,10 @@ impl TransferFiles {
             .map(|mismatch| FileStamp::compare_all(mismatch, stamps));
         let is_known_to_differ = match since_mismatch {
             Some(StampMatch::Same) => true,
-            // If the last two scans found the same inode number, such numbers last here, and this
-            // is another file than the one that was hashed. Otherwise the file counts as the one
-            // that was hashed.
+            // Only inode numbers differ from those of the files that were hashed. If the last two
+            // scans found the same numbers, inode numbers are permanent on this file system, so
+            // these are other files. Otherwise the numbers change by themselves, and the files
+            // count as the same.
             Some(StampMatch::OtherInode) => since_last_scan != Some(StampMatch::Same),
             Some(StampMatch::Changed) | None => false,
         };

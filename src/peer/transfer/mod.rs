@@ -8,7 +8,7 @@
 //!   is not complete: missing files, an interrupted rename, a cancel; `lost` handles files that
 //!   change; `quiet_check` handles files whose inode number alone changes; `check_progress` counts
 //!   checked bytes.
-//! - `times` passes on the modification times of a group's files.
+//! - `times` exchanges the modification times of files with other peers.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
 //!   `metadata_quota` limits how much metadata each host fetches.
 //! - `record` is what the state folder keeps.

@@ -37,8 +37,8 @@ pub(crate) struct TransferPlan {
     pub(crate) is_of_closed_run: bool,
     /// Whether the complete download replaces other content at its destination (`--force`).
     pub(crate) replaces: bool,
-    /// Whether it adds files to a complete download of some files of the share. Then the files at
-    /// the destination are part of it.
+    /// Whether it adds files to a complete download of some files of the share. Then the files that
+    /// are already at the destination belong to this download.
     pub(crate) extends: bool,
     /// The group of the share and its member here; `None` in an open swarm.
     pub(crate) group: Option<Membership>,

@@ -31,7 +31,7 @@ impl Transfer {
             let sources = progress.sources();
             let sources = sources.map(|(source, bytes)| (source.to_owned(), bytes));
             let mut from: Vec<(String, u64)> = sources.collect();
-            from.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
+            from.sort_by(|(a, a_bytes), (b, b_bytes)| b_bytes.cmp(a_bytes).then_with(|| a.cmp(b)));
             let rate = match core.phase() {
                 Phase::Fetching { .. } | Phase::Finishing => progress.rate(now),
                 _ if elapsed.is_zero() => 0,

@@ -247,7 +247,8 @@ impl Transfer {
         self.decide(|core, _| core.take_over(Candidates::default(), sources, 0));
     }
 
-    /// Asks the thread `tick` to start the threads of its web seeds, after it has begun to fetch.
+    /// The transfer has begun to fetch: asks the thread `tick` to start the threads of its web
+    /// seeds.
     pub(super) fn set_web_seeds_due(&self) {
         self.web_seeds_due.store(true, Ordering::Relaxed);
         self.context.ticks.wake(self.info_hash());

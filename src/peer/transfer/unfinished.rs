@@ -41,7 +41,7 @@ impl Transfer {
         }
     }
 
-    /// Whether it can be resumed without waiting again at once.
+    /// Whether it can be resumed. Otherwise an attempt would only wait for its files again.
     fn are_files_there(&self, place: &Destination) -> bool {
         let final_path_was_free = !self.plan.replaces && !self.plan.extends;
         if final_path_was_free && place.path().symlink_metadata().is_ok() {

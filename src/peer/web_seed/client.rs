@@ -212,7 +212,8 @@ impl Body {
         Ok(())
     }
 
-    /// Reads the end of the body if it is reached, so that the connection can be reused.
+    /// If the whole response was read, reads once more: the client then sees the end of the body,
+    /// and can reuse the connection.
     pub(super) fn finish(&mut self) {
         if self.position >= self.end {
             let _ = self.reader.read(&mut [0]);

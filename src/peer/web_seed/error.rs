@@ -9,7 +9,7 @@ pub(super) const MAX_REDIRECTS: usize = 5;
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
-    /// No response, or it broke off: another attempt may succeed.
+    // Temporary: no response, or it broke off.
     #[error("{0}")]
     Transport(String),
     #[error("HTTP status {0}")]
@@ -18,7 +18,7 @@ pub(super) enum WebError {
     Slow,
     #[error("it broke off after {0} bytes")]
     Short(u64),
-    /// This file is not there. Other files may be.
+    // About the requested file: it is not there.
     #[error("HTTP status {0}")]
     Status(u16),
     #[error("the file has {found} bytes there, but {expected} in the torrent")]
@@ -31,7 +31,7 @@ pub(super) enum WebError {
     Redirect(String),
     #[error("more than {MAX_REDIRECTS} redirects")]
     Redirects,
-    /// The server is of no use for this share.
+    // About the server: it is of no use for this share.
     #[error("the URL is not a valid http:// or https:// URL")]
     Url,
     #[error(

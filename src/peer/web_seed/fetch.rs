@@ -159,8 +159,8 @@ impl<'a> WebSeedFetch<'a> {
         gives_way.then_some(FetchEnd::NothingLeft)
     }
 
-    /// Fetches a block, which begins at byte `start` of the share, with a request for the bytes
-    /// before `end`.
+    /// Fetches the block that begins at byte `start` of the share. A new request, if one is needed,
+    /// is for all bytes from there up to byte `end` (exclusive), or up to the end of the file.
     fn fetch(
         &mut self,
         range: BlockRange,
@@ -267,7 +267,8 @@ impl<'a> WebSeedFetch<'a> {
     }
 
     /// Skips to byte `offset` of a file. Returns `false` if the block is no longer wanted then.
-    /// Skipped bytes count in the rate limit, and show that the server still sends.
+    /// Skipped bytes count in the rate limit. After each [`MIN_SKIPPED`] bytes, the time limit
+    /// starts again.
     fn skip_to(
         &mut self,
         body: &mut Body,

@@ -45,7 +45,8 @@ pub(super) struct Mirrors {
 struct MirrorServer {
     url: String,
     state: ServerState,
-    /// The number of its last temporary failure: the one with the lowest number failed longest ago.
+    /// The value of [`Mirrors::failures`] at its last temporary failure. The server with the lowest
+    /// value failed longest ago.
     last_failure: u64,
     /// Indexes of the files that the server lacks.
     missing: BTreeSet<usize>,

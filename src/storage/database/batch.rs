@@ -55,7 +55,8 @@ impl Batch {
     }
 }
 
-/// Shows only the number of rows, because rows contain secrets that do not belong in a log.
+/// Shows how many rows and blobs there are, but not their bytes: rows contain secrets that do not
+/// belong in a log.
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")

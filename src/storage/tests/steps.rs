@@ -93,7 +93,8 @@ fn a_replaced_folder_is_not_put_back_over_something_else() {
         "{refused}"
     );
     assert_eq!(paths_below(target.path()), before);
-    // On a disk that is not mounted, there is nothing to undo, even if its folder is gone.
+    // If the disk is not mounted, the folder of the download is empty or does not exist. Then
+    // nothing is undone.
     let other = tempfile::tempdir().unwrap();
     let place = destination(&other, "x");
     let undo = || undo_steps(&place, PARTIAL, Layout::Folder, &noted).unwrap();

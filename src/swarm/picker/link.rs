@@ -9,7 +9,7 @@ use crate::torrent::{Lengths, PieceIndex, PieceSet};
 
 /// The largest number of allowed pieces kept for a link, and of suggested ones. In BEP 6 ten pieces
 /// are allowed.
-const MAX_HINTS: usize = 32;
+const MAX_KEPT_PIECES: usize = 32;
 
 /// One link.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl PickerLink {
 
     /// The peer serves requests for this piece even while it chokes us.
     pub(super) fn add_allowed(&mut self, piece: PieceIndex) {
-        if self.allowed.len() < MAX_HINTS && !self.allowed.contains(&piece) {
+        if self.allowed.len() < MAX_KEPT_PIECES && !self.allowed.contains(&piece) {
             self.allowed.push(piece);
         }
     }
@@ -127,7 +127,7 @@ impl PickerLink {
     /// The peer suggests to request this piece before others.
     pub(super) fn add_suggested(&mut self, piece: PieceIndex) {
         self.suggested.retain(|other| *other != piece);
-        if self.suggested.len() >= MAX_HINTS {
+        if self.suggested.len() >= MAX_KEPT_PIECES {
             self.suggested.remove(0);
         }
         self.suggested.push(piece);

@@ -138,8 +138,8 @@ impl Pieces {
         }
         let had_free = active.has_free();
         let arrived = active.on_block(link, range.number());
-        // The block was the last free one. Its request to this link was given up, and the block
-        // arrives late all the same.
+        // The block was the last free one. Its request to this link was given up, but the block
+        // still arrives.
         if had_free && !active.has_free() && active.next_run().is_none() {
             self.open_pieces.retain(|piece| *piece != range.piece());
         }

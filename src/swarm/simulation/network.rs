@@ -1,9 +1,9 @@
 //! The network: connections with two directions. Each direction has a rate and a delay, and keeps
 //! the order.
 //!
-//! A write works as in `peer/link/writer.rs`: all queued messages, then one block. Its length and
-//! the rate determine how long it takes. Nothing else is written during this time. The bytes arrive
-//! after the delay.
+//! A write works as in `peer/link/writer.rs`: all queued messages, then one block. The number of
+//! bytes and the rate determine how long the write takes. Nothing else is written during this time.
+//! The bytes arrive after the delay.
 
 use super::content::Content;
 use super::direction::Direction;

@@ -194,7 +194,7 @@ impl ControlSession {
             self.has_login = true;
         }
         // A peer that has closed the connection repeats the command at another tracker, and may
-        // have sent more commands since. A write made now would be later than those.
+        // have sent more commands since. A write made now would come after those.
         if request.ask.is_write() && self.has_ended(scratch) {
             let (kind, from) = (request.ask.kind(), self.from);
             log::info!(

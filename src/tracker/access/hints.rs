@@ -5,8 +5,8 @@
 //! (`control_connection`), and what a peer does with a hint.
 //!
 //! A hint that waits names groups and swarms only. Its contents are read from the registry when it
-//! is sent, and so is the membership. So what waits for one connection is bounded, and a slow
-//! connection misses nothing that it would not learn from the next hint.
+//! is sent, and so is the membership. So what waits for one connection is bounded, and a peer that
+//! reads slowly learns the same from one later hint.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
@@ -34,8 +34,8 @@ const LONG_WAIT: Duration = Duration::from_secs(3600);
 const PAUSE_PER_CONNECTION: Duration = Duration::from_micros(100);
 /// The longest time for which the thread gathers changes.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
-/// The most connections that are told of new peers of one swarm. A swarm with more peers that lack
-/// others has enough peers.
+/// The most connections that get hints about new peers of one swarm. If more peers of a swarm know
+/// few others, they are many, and find each other by their announces.
 const MAX_LACKING: usize = 50;
 /// The most addresses of one swarm in a hint.
 const MAX_NEW_PEERS: usize = 20;
@@ -170,7 +170,7 @@ impl Hints {
     }
 
     /// A peer at this address has joined a swarm, or has become a seed of it. Those who lack peers
-    /// get a hint. `from` watches on the connection of that peer.
+    /// get a hint. `from` is the watch of the connection of the new peer, which gets none.
     pub(super) fn on_new_peer(
         &self,
         info_hash: InfoHash,
@@ -269,8 +269,8 @@ impl Watch {
         self.login == *login
     }
 
-    /// Takes what waits for the connection. Of groups in which the user is a member no more,
-    /// nothing is left.
+    /// Takes what waits for the connection, without the groups in which the user is not a member
+    /// any more.
     pub(in crate::tracker) fn take(&self) -> Waiting {
         if self.hints.logins.check_login(&self.login).is_err() {
             return Waiting::LoginEnded;

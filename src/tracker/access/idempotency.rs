@@ -3,7 +3,7 @@
 //! All trackers derive the same ids, so a write that two trackers make is one write. The ids depend
 //! on the user, so that no user can use the write id of another. They also depend on the object of
 //! the row, such as a group or an info-hash. Our peer never uses one write id for two different
-//! commands. If another peer did, the result would be two rows and not a contradiction.
+//! commands. If another program did, the result would be two rows and not a contradiction.
 
 use crate::tracker::registry::{RowId, UserName};
 use crate::wire::access::WriteId;

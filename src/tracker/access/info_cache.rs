@@ -1,8 +1,8 @@
 //! Info dictionaries that peers download in parts.
 //!
 //! Only one dictionary is in memory: the one that was read last. Peers request its parts one after
-//! the other. Only one is read from the disk at a time. So the memory does not grow with the number
-//! of peers.
+//! the other. Only one dictionary is read from the disk at a time. So the memory does not grow with
+//! the number of peers.
 
 use crate::system::lock;
 use crate::torrent::InfoHash;

@@ -46,10 +46,10 @@ pub(in crate::tracker) struct Registrar {
 }
 
 impl Registrar {
-    /// Starts the threads for hashing. Tokens are valid at all trackers of `cluster`.
+    /// Starts the threads for hashing and for hints. Tokens are valid at all trackers of `cluster`.
     ///
     /// # Errors
-    /// The system cannot start the threads for hashing.
+    /// The system cannot start the threads.
     pub(in crate::tracker) fn start(
         store: Arc<RegistryStore>,
         cluster: &Authority,
@@ -119,8 +119,8 @@ impl Registrar {
         is_new.then(|| self.hints.watch(login, place.clone()))
     }
 
-    /// Answers one request. `from` is the address of the peer. `watch` belongs to the connection, if
-    /// the peer watches on it.
+    /// Answers one request. `from` is the address of the peer. `watch` is the watch of the
+    /// connection, if there is one.
     pub(super) fn answer(
         &self,
         request: AccessRequestMessage,

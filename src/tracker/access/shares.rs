@@ -29,10 +29,10 @@ use std::time::{Duration, Instant};
 /// Former members are reported to the others until their last certificate has expired, and for this
 /// time longer, because clocks differ.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
-/// The interval grows by this time with each machine that is connected. So a tracker gets at most
-/// 100 requests with announces a second from machines that only serve.
+/// The announce interval is at least this time for each connected machine. So a tracker gets at
+/// most 100 requests with announces a second from machines that only serve.
 const ANNOUNCE_COST: Duration = Duration::from_millis(10);
-/// The longest interval. Connections without a request for longer are closed.
+/// The longest announce interval. A connection may be silent for longer before it is closed.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
 /// A download that knows fewer other peers is told of each new one.
 const FEW_PEERS: usize = 3;
@@ -280,7 +280,8 @@ impl GroupShares {
         Ok(response)
     }
 
-    /// Tells peers that lack others of this one, and notes whether this one lacks others.
+    /// Sends hints about this peer to the peers that know few others. Records whether this peer
+    /// itself knows few others.
     fn hint_about(
         &self,
         address: SocketAddr,
@@ -322,8 +323,8 @@ impl GroupShares {
     }
 }
 
-/// The group of a share, if the user is in one that has it. All shares of one request must be of
-/// the group of the first, if `first` is known.
+/// Returns `share_group`, a group of the user that has the share. Refuses if there is none, or if
+/// it is not `first`, the group of the first share in the request.
 fn check_share_group(
     share_group: Option<RowId>,
     first: Option<RowId>,

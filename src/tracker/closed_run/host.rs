@@ -47,7 +47,8 @@ pub struct RunHost {
 }
 
 impl RunHost {
-    /// Starts the run. Raising the stop flag aborts it.
+    /// Starts the run. Raising the stop flag aborts it. Calls `introduce` with the address of the
+    /// tracker and the fingerprint of its cluster before it accepts connections.
     ///
     /// # Errors
     /// See [`NodeError`].

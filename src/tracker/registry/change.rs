@@ -99,8 +99,8 @@ impl Change {
         }
     }
 
-    /// Whether a registry that knows `known` is complete after it has merged this change: it then
-    /// knows each covered write, and each write that the rows contain.
+    /// Whether a registry with the version vector `known` is complete after it has merged this
+    /// change: it then knows each covered write, and each write that the rows contain.
     pub fn complete_for(&self, known: &VersionVector) -> bool {
         let mut after = known.clone();
         self.advance(&mut after);

@@ -1,8 +1,8 @@
-//! What has changed since somebody last asked: for hints to members.
+//! What has changed since the last call of `take`: for hints to members.
 //!
-//! Each group has two numbers, which change with what they count. They are functions of the set of
-//! rows, so trackers with the same rows have the same numbers. Each row adds a number of its own to
-//! the sum, by exclusive or.
+//! Each group has two numbers. One changes when a share is published, the other one when a share is
+//! withdrawn or a membership ends. They count nothing: each is the exclusive or of one hash for
+//! each such write. So trackers with the same rows have the same numbers.
 
 use super::{Row, RowId, Version};
 use std::collections::{BTreeSet, HashMap};
@@ -16,7 +16,7 @@ pub struct ChangeNumbers {
     pub ended: u64,
 }
 
-/// Groups and accounts that a member or user may want to ask about.
+/// Groups and accounts about which their members and users may want to ask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
     /// Groups with other numbers than before.
@@ -64,15 +64,15 @@ impl Changes {
         owner: Option<RowId>,
     ) {
         for row in [before, after].into_iter().flatten() {
-            if let Some((group, counted)) = counted(row) {
+            if let Some((group, part)) = contribution(row) {
                 let numbers = self.numbers.entry(group).or_default();
-                numbers.added ^= counted.added;
-                numbers.ended ^= counted.ended;
+                numbers.added ^= part.added;
+                numbers.ended ^= part.ended;
             }
         }
-        let numbers_of = |row: Option<&Row>| row.and_then(counted).map(|(_, numbers)| numbers);
-        if let Some((group, now)) = after.and_then(counted)
-            && numbers_of(before).unwrap_or_default() != now
+        let part_of = |row: Option<&Row>| row.and_then(contribution).map(|(_, part)| part);
+        if let Some((group, now)) = after.and_then(contribution)
+            && part_of(before).unwrap_or_default() != now
         {
             self.changed.groups.insert(group);
         }
@@ -85,8 +85,8 @@ impl Changes {
     }
 }
 
-/// The group of a row, and what the row adds to the numbers of the group.
-fn counted(row: &Row) -> Option<(RowId, ChangeNumbers)> {
+/// The group of a row, and what the row contributes to the numbers of the group.
+fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
     match row {
         Row::Share(share) => {
             let ended = share.withdrawn.as_ref();

@@ -284,7 +284,7 @@ fn field<'a, T, const N: usize>(field: &Register<T>, values: [Item<'a>; N]) -> I
     Item::List(list)
 }
 
-/// A field whose value is a row id, such as the account that wrote it.
+/// A field whose value is the id of an account.
 fn account_field(register: &Register<RowId>) -> Item<'_> {
     field(register, [Item::from(&register.value.0[..])])
 }

@@ -13,8 +13,8 @@ pub(super) struct GroupMembers {
     pub(super) members: BTreeSet<(UserName, RowId)>,
     /// Users with an open request, by name. A user is missing here until the account is known.
     pub(super) requests: BTreeSet<(UserName, RowId)>,
-    /// Accounts that were members and are not members now, by the time of their last end as a
-    /// member, in milliseconds since 1970.
+    /// Accounts that were members and are not members now, by the time at which their last
+    /// membership or request ended, in milliseconds since 1970.
     former: BTreeSet<(u64, RowId)>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct GroupMembers {
 struct AccountRows {
     rows: BTreeSet<RowId>,
     state: Option<MembershipState>,
-    /// For a former member, the time of its last end as a member.
+    /// For a former member, the time at which its last membership or request ended.
     ended: Option<u64>,
 }
 
@@ -77,8 +77,9 @@ impl GroupMembers {
             .flat_map(|account_rows| &account_rows.rows)
     }
 
-    /// The former members whose membership ended at `since` (in milliseconds since 1970) or later,
-    /// those that ended last first. The time this takes does not depend on the size of the group.
+    /// The former members whose last membership or request ended at `since` (in milliseconds since
+    /// 1970) or later. The latest end comes first. The time this takes does not depend on the size
+    /// of the group.
     pub(super) fn former_since(&self, since: u64) -> impl Iterator<Item = RowId> {
         let ended = self.former.range((since, RowId([0; 16]))..);
         ended.rev().map(|(_, account)| *account)
@@ -103,7 +104,7 @@ impl GroupMembers {
         let memberships = account_rows.rows.iter();
         let memberships = memberships.filter_map(|id| membership(rows, id));
         let state = membership_state(memberships.clone());
-        let ended = last_end_as_member(memberships).filter(|_| !is_member(state));
+        let ended = last_end_if_ever_accepted(memberships).filter(|_| !is_member(state));
         if let Some(before) = std::mem::replace(&mut account_rows.ended, ended) {
             self.former.remove(&(before, account));
         }
@@ -147,9 +148,12 @@ fn is_member(state: Option<MembershipState>) -> bool {
     matches!(state, Some(MembershipState::Member(_)))
 }
 
-/// When the account was last put out, in milliseconds since 1970: its last end, if any of its rows
-/// was ever accepted. That end may be in another row than the acceptance, which it cancels.
-fn last_end_as_member<'a>(rows: impl Iterator<Item = &'a Membership> + Clone) -> Option<u64> {
+/// When the last membership or request of the account ended, in milliseconds since 1970; `None` if
+/// the account was never accepted. The end may be in another row than the acceptance that it
+/// cancels.
+fn last_end_if_ever_accepted<'a>(
+    rows: impl Iterator<Item = &'a Membership> + Clone,
+) -> Option<u64> {
     let was_accepted = rows.clone().any(|row| row.accepted.is_some());
     let ends = rows.filter_map(|row| row.ended.as_ref());
     let last = ends.map(|end| end.version.stamp.wall()).max();

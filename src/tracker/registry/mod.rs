@@ -68,7 +68,7 @@
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
 //! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
 //! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
-//! | a field is written, the reply is lost | it is written again | one, by the rule of the field |
+//! | a field is written, the reply is lost | it is written again | the rule of the field decides |
 //!
 //! Notes:
 //!
@@ -84,10 +84,9 @@
 //! 5. The invite records the earlier account as its user.
 //! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
 //!    acceptance.
-//! 7. A tracker refuses a new name that differs only in case from a name that it knows. If two such
-//!    names exist nevertheless, each of them is the name of one row, so neither row needs a tag.
-//!    Earlier versions accepted both names. In clusters with such trackers, and in registries from
-//!    them, the same rule holds.
+//! 7. A tracker refuses a new name that differs only in case from a name that it knows. Two such
+//!    names can exist nevertheless: disconnected trackers may accept them, and earlier versions
+//!    accepted both. Each of them is then the name of one row, so neither row needs a tag.
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an

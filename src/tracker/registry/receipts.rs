@@ -49,9 +49,9 @@ impl Registry {
         }
     }
 
-    /// Writes the receipt again, as a new write. A tracker that knows this write knows all earlier
-    /// writes of this origin. If the receipt was made under this origin, the write that it confirms
-    /// is one of them.
+    /// Writes the receipt again, as a new write. A tracker that has the new write has all earlier
+    /// writes of the same origin too. So it also has the write that the receipt confirms, if that
+    /// was made under this origin.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if a row that is not a receipt has the id.

@@ -102,7 +102,7 @@ impl Registry {
             registry.insert(row);
         }
         registry.versions = versions;
-        // What was stored is no change.
+        // Loaded rows do not count as changed.
         registry.take_changed();
         Ok(registry)
     }

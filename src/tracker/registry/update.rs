@@ -55,7 +55,7 @@ pub enum MergeError {
     /// Two different rows have the same id.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
-    /// Another tracker knows a write of this origin that this registry does not know.
+    /// Another tracker knows a write of this registry's origin that this registry does not know.
     #[error(
         "another tracker knows write {known_elsewhere} of this tracker, but this tracker itself knows only {known}: these data are an older copy; start with --restore, which gives them a new origin"
     )]

@@ -90,7 +90,8 @@ impl BlobFetcher {
         named.find(|blob| !self.stored.contains(blob) && !is_given(blob))
     }
 
-    /// Adds rows and new blobs that are stored here now.
+    /// Notes that the blobs `new` are stored here now, and that other blobs that `rows` name are
+    /// missing.
     pub(super) fn add<'a>(
         &mut self,
         rows: impl IntoIterator<Item = &'a Row>,

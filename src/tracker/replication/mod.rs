@@ -29,10 +29,11 @@
 //!    other mechanism. On a slow connection the parts of a batch count as signs of life
 //!    ([`Replica::on_bytes`]). If a catch-up is given up, a later one over the same connection
 //!    continues with the staged batches.
-//! 5. **Blobs first.** Rows that name a blob are merged only when the blob is stored here; it is
-//!    fetched before them. So [`ReplicaMessage::Pushed`](crate::wire::replica::ReplicaMessage)
-//!    confirms both. If the sender has no such blob either, the rows are merged without it. The
-//!    missing blob is reported, and every tracker that connects is asked for it.
+//! 5. **Blobs first.** A blob is the info dictionary of a share. Rows that name a blob are merged
+//!    only when the blob is stored here; it is fetched before them. So
+//!    [`ReplicaMessage::Pushed`](crate::wire::replica::ReplicaMessage) confirms both. If the sender
+//!    has no such blob either, the rows are merged without it. The missing blob is reported, and
+//!    every tracker that connects is asked for it.
 //! 6. **No write number is used twice.** If another tracker knows a write of this origin that is
 //!    not known here, the data of this tracker are an older copy. Going on would give two writes
 //!    one number, so the replica halts ([`HaltReason`]).
@@ -47,15 +48,15 @@
 //!      with later writes of its old origin as with those of any other origin. A single tracker
 //!      keeps its origin.
 //!    - **A stalled tracker starts again**, if others may have gone on without it: no event came
-//!      for [`STALL_LIMIT`] by either clock, or a replica gave up its connection while no event
-//!      came for a shorter time. Clients may have repeated its pending requests elsewhere. It
-//!      closes its connections and serves again under the rules for a start. After a shorter pause
-//!      it goes on serving: every replica still has the connection, and what was written meanwhile
-//!      waits in it. All time limits count only the time in which the tracker ran.
-//! 7. **Tombstones** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every listed
-//!    tracker has reported in this run that it has them, and no clock is known to be wrong. Blobs
-//!    that no row has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker still
-//!    name such a blob, that tracker has the blob itself.
+//!      for [`STALL_LIMIT`] by either clock, or another tracker gave up the connection to it during
+//!      a shorter pause. Clients may have repeated its pending requests elsewhere. It closes its
+//!      connections and serves again under the rules for a start. After any other pause it goes on
+//!      serving: every other tracker still has the connection, and what was written meanwhile waits
+//!      in it. All time limits count only the time in which the tracker ran.
+//! 7. **Expired rows** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every
+//!    listed tracker has reported in this run that it has them, and no clock is known to be wrong.
+//!    Blobs that no row has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker
+//!    still name such a blob, that tracker has the blob itself.
 //!
 //! # How it is driven
 //! One lock guards the replica. The caller makes each call, and hands on the returned effects in
@@ -82,7 +83,8 @@
 //! | a write | [`MAX_ENCODED`](crate::wire::replica::MAX_ENCODED), checked when it is made |
 //! | staged rows | the registry of one other tracker: one catch-up runs or is kept at a time |
 //! | blobs in memory | one of at most 16 MiB, requested in parts of at most 128 KiB |
-//! | messages to a tracker that reads nothing | pushes: [`PUSH_WAIT`]; all: [`IDLE_TIMEOUT`] |
+//! | pushes to a tracker that does not confirm them | [`PUSH_WAIT`]; then it gets no more |
+//! | messages to a silent tracker | [`IDLE_TIMEOUT`]; then the connection is closed |
 //! | time a write waits for other trackers | [`PUSH_WAIT`] |
 //! | time an unanswered request blocks others | [`ANSWER_TIMEOUT`]; then another tracker is asked |
 

@@ -815,7 +815,8 @@ impl Replica {
         now
     }
 
-    /// Whether a pause of this tracker concerns nobody.
+    /// Whether no pause makes this tracker start again, because it has halted or no other tracker
+    /// is listed.
     fn is_exempt_from_restarts(&self) -> bool {
         self.lifecycle.is_halted() || self.is_single()
     }

@@ -21,7 +21,8 @@ pub enum Report {
         /// Duration of the stall: the larger value of the two clocks.
         passed: Duration,
     },
-    /// This tracker has not run for a time in which no other tracker gave up its connection.
+    /// This tracker got no processor for a short time, less than
+    /// [`STALL_LIMIT`](super::STALL_LIMIT), and goes on.
     #[error("this tracker got no processor for {:.1} s; it goes on serving, because no other tracker has gone on without it", .passed.as_secs_f64())]
     Paused {
         /// Duration of the pause: the larger value of the two clocks.

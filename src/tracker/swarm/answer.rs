@@ -10,8 +10,7 @@ use std::time::Duration;
 
 /// One in this number of peers of an answer is chosen at random, so that new peers are listed too.
 const RANDOM_SHARE: usize = 4;
-/// At most this number of candidates is looked at to fill an answer with peers of addresses that
-/// still have a place in it.
+/// The most candidates that [`Answer::fill`] looks at.
 const MAX_LOOKED_AT: usize = 2_000;
 
 impl Swarm {
@@ -38,7 +37,7 @@ impl Swarm {
             swarm: self,
             wanted,
             asking: asking.address,
-            own: self.index.find(asking.id_hash, &self.lists),
+            own_slot: self.index.find(asking.id_hash, &self.lists),
             now,
             size,
             places: self.places_of(asking, size),
@@ -60,8 +59,8 @@ impl Swarm {
         answer.fill(&taken);
     }
 
-    /// Counts the places of each address in an answer. `None` if each address has few peers, so
-    /// that no places must be counted.
+    /// The places of the addresses in a new answer. `None` if places need not be counted: each
+    /// address has few peers, or all peers have the address of the asking peer.
     fn places_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<Places> {
         let crowded = if self.addresses.is_used() {
             self.addresses.is_crowded()
@@ -85,7 +84,7 @@ struct Answer<'a, C> {
     wanted: Wanted,
     asking: SocketAddr,
     /// Slot of the asking peer.
-    own: Option<Slot>,
+    own_slot: Option<Slot>,
     now: Duration,
     size: AnswerSize,
     places: Option<Places>,
@@ -97,7 +96,7 @@ struct Answer<'a, C> {
 /// The places of addresses in one answer.
 struct Places {
     own: AddressPrefix,
-    /// Places left for the address of the asking peer, while peers of others may come.
+    /// Places left for the address of the asking peer, while other addresses may need the rest.
     own_places: usize,
     /// Peers of the asking peer's address that have no place yet.
     waiting: Vec<(Slot, SocketAddr)>,
@@ -177,8 +176,9 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
     /// family, or its address has no place left.
     fn take(&mut self, slot: Slot) -> bool {
         let address = self.swarm.lists.address(slot, self.wanted, self.now);
-        let own = self.own;
-        let Some(address) = address.filter(|it| *it != self.asking && own != Some(slot)) else {
+        let own_slot = self.own_slot;
+        let Some(address) = address.filter(|it| *it != self.asking && own_slot != Some(slot))
+        else {
             return false;
         };
         if let Some(places) = &mut self.places

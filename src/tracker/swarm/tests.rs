@@ -384,8 +384,8 @@ fn the_best_list_stays_correct_when_peers_finish_and_leave() {
         chosen_numbers(&swarm, &announcing(5_000, true), 200)[0],
         998
     );
-    // The last of the list; a peer that is not one of the best, whose gap one of the best fills;
-    // one of the best, whose gap another one fills.
+    // 998 is the last of the list of leeches. 5 is not one of the best, but one of the best fills
+    // its gap. 900 is one of the best, and another one of the best fills its gap.
     for gone in [998, 5, 900] {
         let stopped = PeerAnnounce {
             event: Some(AnnounceEvent::Stopped),

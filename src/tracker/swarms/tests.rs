@@ -77,13 +77,17 @@ fn an_address_with_many_swarms_announces_less_often_and_may_be_silent_for_longer
     ] {
         assert_eq!(intervals[swarm], expected, "swarm {swarm}");
     }
-    assert_eq!(interval(0, 1), 120, "now that there are others");
+    assert_eq!(
+        interval(0, 1),
+        120,
+        "the first swarm again, now that the address has 8,000 peers"
+    );
     assert_eq!(interval(0, 2), 20, "another address");
     let answer = announce(0, 0, 1);
     assert_eq!(
         answer.min_interval,
         Some(INTERVAL / 2),
-        "a download may ask"
+        "a download may announce sooner"
     );
     swarms.expire(Duration::from_secs(299));
     assert_eq!(announce(0, 299, 3).peers.len(), 1);
@@ -288,7 +292,11 @@ fn an_address_that_fills_a_swarm_gives_way_to_others() {
         assert_eq!((swarms.peers(), swarms.stats().leeches), (6, 6));
     }
     assert_eq!(join(11, 11), Ok(()));
-    assert_eq!(join(12, 12), Err(AnnounceRefusal::SwarmFull), "one of each");
+    assert_eq!(
+        join(12, 12),
+        Err(AnnounceRefusal::SwarmFull),
+        "each address has one peer"
+    );
     assert_eq!(join(7, 7), Ok(()), "a known peer may stay");
 }
 
@@ -313,12 +321,12 @@ fn a_peer_that_changes_its_address_counts_for_the_present_one() {
     assert_eq!(announce(1, 1, ip(2), 0), Ok(()), "it moves");
     assert_eq!(announce(2, 2, ip(1), 0), Ok(()));
     assert_eq!(announce(2, 3, ip(2), 0), Err(AnnounceRefusal::AddressFull));
-    // It has two addresses, then only the one over IPv6.
+    // Peer 1 has two addresses, and counts for the one over IPv4. Later it has only the other one.
     assert_eq!(announce(1, 1, v6, 10), Ok(()));
     assert_eq!(
         announce(2, 4, v6, 10),
         Ok(()),
-        "it counts for the other one"
+        "peer 1 does not count for this address"
     );
     assert_eq!(swarms.expire(Duration::from_secs(55)), 1);
     assert_eq!(announce(2, 3, ip(2), 55), Ok(()));

@@ -28,8 +28,8 @@ impl ConnectionIds {
     /// Whether this id was issued to `ip` within the last two minutes.
     pub(super) fn is_valid(&self, id: ConnectionId, ip: IpAddr, now: Duration) -> bool {
         let ConnectionId([high, low, ..]) = id;
-        // The id contains the low 16 bits of the seconds. The other bits follow, because a valid id
-        // is recent.
+        // The id contains only the low 16 bits of the time in seconds. They are enough to find the
+        // time, because a valid id is recent.
         let age = u64::from(low_bits(now.as_secs()).wrapping_sub(u16::from_be_bytes([high, low])));
         match now.as_secs().checked_sub(age) {
             Some(issued) if age <= LIFETIME_SECONDS => {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// Number of threads that read the socket. One thread can keep a core busy with the protocol; this
-/// is one more.
+/// Number of threads that read the socket. One thread can fill a core with the work of the
+/// protocol. This is one more.
 const THREADS: usize = 2;
 /// Stack size of each thread in bytes.
 const STACK_BYTES: usize = 256 << 10;
@@ -37,8 +37,9 @@ pub(in crate::tracker) struct UdpServer {
 }
 
 impl UdpServer {
-    /// Starts answering from `service`. `epoch` is the start of the tracker's time. Raising `stop`
-    /// alone ends the threads within a second; [`UdpServer::stop`] ends them at once.
+    /// Starts the threads. `service` handles the requests. `epoch` is the start of the tracker's
+    /// time. Raising `stop` alone ends the threads within a second; [`UdpServer::stop`] ends them
+    /// at once.
     pub(in crate::tracker) fn start(
         socket: UdpSocket,
         service: Arc<Service>,
@@ -71,8 +72,8 @@ impl UdpServer {
     pub(in crate::tracker) fn stop(&self) {
         self.stop.stop();
         // Linux wakes all threads that read the socket, although it reports that the socket is not
-        // connected. That needs no descriptor, no address that still exists, and, unlike waiting for
-        // a second descriptor, no system call for each datagram.
+        // connected. A second descriptor to wait for would cost more system calls for each
+        // datagram. A datagram to its own address gets lost if that address is gone.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
         self.threads.wait();
     }

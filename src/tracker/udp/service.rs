@@ -19,7 +19,7 @@ pub(super) struct UdpService {
 }
 
 impl UdpService {
-    /// Answers from `service`. `key` signs the connection ids.
+    /// `service` handles the requests. `key` signs the connection ids.
     pub(super) fn new(service: Arc<Service>, key: hmac::Key) -> Self {
         let connection_ids = ConnectionIds::new(key);
         Self {

@@ -24,8 +24,8 @@ pub struct Hint {
     pub has_news: bool,
 }
 
-/// Two numbers of a group. Each changes whenever what it counts changes, and trackers with the same
-/// data have the same numbers. Numbers of up to 63 bits, without an order.
+/// Two numbers of a group, of up to 63 bits. A number that has changed means that something has
+/// happened; which one is larger means nothing. Trackers with the same data have the same numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupNumbers {
     /// The group.

@@ -57,8 +57,8 @@ fn compact_peers(bytes: &[u8], length: usize, peers: &mut Vec<SwarmPeer>) {
     }));
 }
 
-/// Reads a peer of the list of dictionaries (BEP 3). Its `ip` may be a host name. The caller looks
-/// it up, because this module does no I/O. Other peers are ignored.
+/// Reads a peer of the list of dictionaries (BEP 3), unless it is malformed. Its `ip` may be a host
+/// name. The caller looks the name up, because this module does no I/O.
 fn dictionary_peer(value: &Value<'_>, peers: &mut Vec<SwarmPeer>, named: &mut Vec<HostPort>) {
     let Some(entries) = value.dictionary() else {
         return;

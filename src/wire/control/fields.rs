@@ -122,9 +122,9 @@ impl<'a> MessageFields<'a> {
         value.map(|value| read(value, key)).transpose()
     }
 
-    /// Reads the key `protocol`, which must have the value `ours`. The version of a message comes
-    /// before its other entries, which another version may not have. The first version had no such
-    /// key.
+    /// Reads the key `protocol`, which must have the value `ours`. To be called before other keys
+    /// are read, because a message of another version may lack them. The first version had no key
+    /// `protocol`.
     pub(crate) fn check_protocol(&mut self, ours: u32) -> Result<(), ControlError> {
         let theirs = self.optional("protocol", |value, key| {
             let theirs = value

@@ -58,7 +58,7 @@ impl ClusterTrackers {
         }
     }
 
-    /// Makes [`ClusterTrackers::watch`] look at everything again.
+    /// Makes [`ClusterTrackers::watch`] look at the stop, the token and all connections again.
     pub(in crate::peer::account) fn wake_watching(&self) {
         self.inbox.wake();
     }

@@ -7,7 +7,7 @@ fn announces(tracker: &str, count: u32) -> impl Iterator<Item = FinalAnnounce<u3
     (0..count).map(move |payload| FinalAnnounce {
         tracker: tracker.to_owned(),
         payload,
-        is_completed: false,
+        sends_completed: false,
     })
 }
 

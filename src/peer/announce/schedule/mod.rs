@@ -24,7 +24,7 @@
 //! | `New` | a failure | `New`, after a pause that doubles |
 //! | `New` | `announce_soon` | `New`, with the event pending |
 //! | `Listed` | `announce_soon` | `Listed`, due now; without an event not before `min_interval` |
-//! | `Listed` | `announce_by` | `Listed`, due then or earlier; after an announce in progress too |
+//! | `Listed` | `announce_by` | `Listed`, due by that time, even if an announce is in progress |
 //! | `Listed` | an answer | `Listed`, due at the interval, or after `event_delay` with an event |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
 //! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
@@ -93,8 +93,8 @@ pub(crate) struct DueAnnounce<T, P> {
 pub(crate) struct FinalAnnounce<T, P> {
     pub(crate) tracker: T,
     pub(crate) payload: P,
-    /// `completed` is to be sent first: the tracker has not received it.
-    pub(crate) is_completed: bool,
+    /// Whether `completed` is sent before `stopped`, because the tracker has not received it.
+    pub(crate) sends_completed: bool,
 }
 
 impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
@@ -137,7 +137,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         });
     }
 
-    /// Makes an announce of these tasks due at `at`, unless one is due earlier.
+    /// For each task whose payload `is_affected`: makes an announce due at `at`, unless one is due
+    /// earlier.
     pub(crate) fn announce_by(&mut self, is_affected: impl Fn(&P) -> bool, at: Instant) {
         self.change_all(None, |_, task| {
             if is_affected(&task.payload) {
@@ -292,11 +293,11 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.queue.clear();
         let tasks = self.swarms.drain().flat_map(|(_, tasks)| tasks);
         let announces = tasks.filter_map(|(tracker, task)| {
-            let is_completed = task.final_announce()?;
+            let sends_completed = task.final_announce()?;
             Some(FinalAnnounce {
                 tracker,
                 payload: task.payload,
-                is_completed,
+                sends_completed,
             })
         });
         announces.collect()

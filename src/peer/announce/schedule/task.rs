@@ -67,7 +67,8 @@ impl<P> AnnounceTask<P> {
         }
     }
 
-    /// Whether the latest announce got an answer. `None` before the first one has ended.
+    /// Whether the latest announce was answered and not refused. `None` before the first one has
+    /// ended.
     pub(crate) fn reached(&self) -> Option<bool> {
         self.reached
     }
@@ -309,7 +310,8 @@ impl<P> AnnounceTask<P> {
         is_new.then_some(AnnounceNotice::Answers)
     }
 
-    /// Sets when the next announce is due after a refusal. `stopped` does not wait for that.
+    /// Sets when the next announce is due after a refusal. `stopped` does not wait as long as other
+    /// announces.
     fn wait_after_refusal(&mut self, retry: Option<Duration>, pace: &Pace, now: Instant) {
         let pause = match self.state {
             State::Leaving { .. } => pace.event_retry,

@@ -97,10 +97,10 @@ fn called_after(swarm: &mut Swarm) -> u64 {
 fn a_useless_address_is_called_later_each_time_and_a_useful_one_soon() {
     let mut swarm = Swarm::complete();
     learn(&mut swarm, 1..=1);
-    let called_again_after = |swarm: &mut Swarm, lives: u64| {
+    let called_again_after = |swarm: &mut Swarm, link_seconds: u64| {
         assert_eq!(connects(&swarm.tick()), []);
         let id = swarm.link_up_as(outgoing(1));
-        swarm.wait(lives);
+        swarm.wait(link_seconds);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
         called_after(swarm)

@@ -364,7 +364,7 @@ pub(super) fn incoming(number: u8) -> RemotePeer {
     }
 }
 
-/// The same, when we call it.
+/// The peer of that number, when we call it.
 pub(super) fn outgoing(number: u8) -> RemotePeer {
     RemotePeer {
         address: address(number),
@@ -373,7 +373,7 @@ pub(super) fn outgoing(number: u8) -> RemotePeer {
     }
 }
 
-/// The same, without BEP 6 and BEP 10.
+/// The peer of that number, when it calls us and supports neither BEP 6 nor BEP 10.
 pub(super) fn plain(number: u8) -> RemotePeer {
     RemotePeer {
         fast: false,

@@ -131,7 +131,7 @@ fn the_end_of_a_download_returns_its_buffers() {
 }
 
 #[test]
-fn a_share_that_begins_again_has_no_links_and_calls_their_addresses_again() {
+fn a_share_that_begins_again_drops_its_links_and_calls_their_addresses_again() {
     let mut swarm = Swarm::complete();
     let id = swarm.link_up(1);
     swarm.announce_port(id);

@@ -175,7 +175,7 @@ fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
 }
 
 #[test]
-fn the_run_ends_when_all_clients_were_notified_and_have_left() {
+fn wait_until_ended_returns_when_all_clients_were_notified_and_have_left() {
     let tracker = Tracker::of(20);
     let connections: Vec<TlsStream> = (1..=20).map(|client| tracker.client(client)).collect();
     let (ended, outcome) = mpsc::channel();

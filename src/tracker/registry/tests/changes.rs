@@ -4,7 +4,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 #[test]
-fn every_change_that_members_want_to_know_of_changes_a_number() {
+fn each_operation_changes_the_expected_numbers_and_reports_the_expected_accounts() {
     let (mut a, _, olga, lab) = two_trackers_with_group();
     let nina = a.add_member(olga, "lab", "nina");
     let omar = a.create_user("omar").unwrap();
@@ -64,6 +64,6 @@ fn registries_with_the_same_rows_have_the_same_numbers() {
     assert_eq!(loaded.change_numbers(lab), a.registry.change_numbers(lab));
     assert!(
         loaded.take_changed().is_empty(),
-        "what was stored is no change"
+        "loaded rows do not count as changed"
     );
 }

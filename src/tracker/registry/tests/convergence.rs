@@ -589,8 +589,8 @@ pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the former members of all groups, at each time from which on they may be requested,
-/// against the rows.
+/// Checks the lists of former members against the rows: for each group, the list since each time at
+/// which a former member's last membership or request ended.
 pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
     let mut ended: BTreeMap<(RowId, RowId), (bool, u64)> = BTreeMap::new();
     for row in registry.rows() {

@@ -40,7 +40,7 @@ fn a_write_is_sent_with_its_receipt_and_is_not_made_again() {
     assert_eq!(b.registry.receipt(RECEIPT), a.registry.receipt(RECEIPT));
     assert!(b.registry.group_id(&label("club")).is_ok());
     assert_eq!(kind_of(b.write_once(RECEIPT, make)), "id-in-use");
-    // A row id that exists under another receipt is in use, too.
+    // A write with a new receipt, but with the row id of the first write, is refused, too.
     let again = |it: &Registry, now| it.create_group(olga, new_group("other", "k"), now);
     assert_eq!(kind_of(a.write_once(RowId([0xef; 16]), again)), "id-in-use");
     // A row of another kind is not a receipt.

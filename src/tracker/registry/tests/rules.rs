@@ -271,7 +271,7 @@ fn an_id_cannot_be_used_twice() {
 }
 
 #[test]
-fn the_member_accepted_first_becomes_the_owner_and_the_last_one_ends_the_group() {
+fn the_member_accepted_first_becomes_the_owner_and_the_group_ends_with_its_last_member() {
     let mut tracker = TestTracker::new(1);
     let first = tracker.create_user("first").unwrap();
     let lab = tracker.create_group(first, "lab").unwrap();
@@ -319,7 +319,7 @@ fn a_rejected_or_removed_user_may_ask_again() {
 }
 
 #[test]
-fn a_login_is_ended_by_a_log_out_by_a_new_password_and_by_the_end_of_all_logins() {
+fn a_log_out_a_new_password_and_the_end_of_all_logins_end_a_login() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.create_user("nik").unwrap();
     let (one, two) = (tracker.id(), tracker.id());

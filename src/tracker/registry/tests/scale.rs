@@ -4,7 +4,7 @@
 use super::*;
 
 /// A tracker with 2,000 users and 200 groups, which the first 200 users own. Each user has joined
-/// nine other groups and has an open request in a tenth. Rows: 2,000 accounts, 200 groups, 200
+/// nine groups of other users and has asked to join one more. Rows: 2,000 accounts, 200 groups, 200
 /// memberships of owners, and 20,000 other memberships and requests.
 fn tracker_with_many_rows() -> TestTracker {
     let mut tracker = TestTracker::new(1);

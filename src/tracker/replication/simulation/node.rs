@@ -76,7 +76,7 @@ pub(super) struct Node {
     pub(super) last_event: (u64, i64),
     /// Milliseconds that its clocks count less than the true ones. Only mutations change it.
     pub(super) uncounted: i64,
-    /// Whether it was last started from a backup.
+    /// Whether it was restored from a backup and has not served since.
     pub(super) restored: bool,
     pub(super) requests: BTreeMap<Sequence, Request>,
 }

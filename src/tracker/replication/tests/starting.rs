@@ -76,30 +76,31 @@ fn a_restored_tracker_serves_only_when_it_has_caught_up_with_one_that_serves() {
 }
 
 #[test]
-fn an_older_copy_of_the_data_does_not_serve() {
+fn an_older_copy_of_the_data_halts_when_another_tracker_knows_later_writes() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     b.close(1);
-    let mut older = TestTracker::new(1, StartData::Alone);
-    older.create_account("nik").unwrap();
-    older.create_account("ada").unwrap();
-    assert_eq!(older.acknowledged.len(), 2);
-    let mut oldest = TestTracker::new(1, StartData::Resumed);
-    connect(&mut oldest, &mut b, 2);
+    // A copy that is started alone serves: the operator guarantees that no other tracker is newer.
+    let mut alone = TestTracker::new(1, StartData::Alone);
+    alone.create_account("nik").unwrap();
+    alone.create_account("ada").unwrap();
+    assert_eq!(alone.acknowledged.len(), 2);
+    let mut older = TestTracker::new(1, StartData::Resumed);
+    connect(&mut older, &mut b, 2);
     let halt = HaltReason::Rewound {
         known: 0,
         known_elsewhere: 1,
     };
-    assert_eq!(oldest.replica.serving(), Serving::Halted(halt));
-    assert!(oldest.reports.contains(&Report::Halted(halt)));
-    assert!(oldest.closed.contains(&ReplicaConnectionId(2)));
+    assert_eq!(older.replica.serving(), Serving::Halted(halt));
+    assert!(older.reports.contains(&Report::Halted(halt)));
+    assert!(older.closed.contains(&ReplicaConnectionId(2)));
     assert!(matches!(
-        oldest.create_account("x"),
+        older.create_account("x"),
         Err(ReplicaError::NotServing(_))
     ));
-    oldest.open(3);
-    assert_eq!(oldest.closed.last(), Some(&ReplicaConnectionId(3)));
+    older.open(3);
+    assert_eq!(older.closed.last(), Some(&ReplicaConnectionId(3)));
 }
 
 #[test]

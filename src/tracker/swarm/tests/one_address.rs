@@ -132,7 +132,7 @@ fn upload_claims_of_many_ids_behind_one_address_do_not_fill_answers() {
 }
 
 #[test]
-fn in_a_full_swarm_the_oldest_of_the_largest_address_give_way() {
+fn in_a_full_swarm_silent_peers_of_the_address_with_the_most_peers_give_way() {
     let mut swarm = swarm(20, 0);
     for number in 0..40 {
         let now = Duration::from_secs(if number == 17 { 5 } else { 10 });
@@ -144,11 +144,11 @@ fn in_a_full_swarm_the_oldest_of_the_largest_address_give_way() {
     let mut gone = Vec::new();
     assert!(swarm.make_room(prefix(2), LATER, |prefix| gone.push(prefix)));
     check(&swarm);
-    // One of 16 goes.
+    // One in 16 of its 40 peers, rounded down.
     assert_eq!(gone, [prefix(1); 2]);
     assert_eq!((swarm.len(), swarm.count_of(prefix(1))), (58, 38));
-    assert!(!swarm.knows(at(1, 17).id_hash), "the oldest one");
-    // The newcomers of an address get room until they are as many.
+    assert!(!swarm.knows(at(1, 17).id_hash), "silent for the longest");
+    // Newcomers of another address get room until it has about as many peers as 192.0.2.1.
     let mut joined = 0;
     while swarm.make_room(prefix(2), LATER, |_| ()) {
         swarm.join(&at(2, joined));
@@ -162,7 +162,7 @@ fn in_a_full_swarm_the_oldest_of_the_largest_address_give_way() {
 }
 
 #[test]
-fn single_peers_give_way_to_nobody_and_searches_have_a_pause() {
+fn single_peers_give_way_to_nobody_and_searches_for_room_have_a_pause_between_them() {
     let mut singles = swarm(50, 0);
     assert!(!singles.make_room(prefix(2), LATER, |_| ()));
     let mut large = crowded(1_000, 1_000);

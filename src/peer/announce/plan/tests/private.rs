@@ -73,10 +73,10 @@ fn late_answers_to_a_private_magnet_link_do_not_keep_trackers_that_it_does_not_n
 
 #[test]
 fn a_private_torrent_never_uses_a_tracker_that_it_does_not_name() {
-    for (own, left) in [(&["a"][..], "aO"), (&[], "O")] {
+    for (own, tasks) in [(&["a"][..], "aO"), (&[], "O")] {
         let mut test = private_magnet(own, own);
         let result = test.settle("o", STARTED, Ok(answer(100, None)), false);
         assert_eq!((result.peers.len(), result.replaces_peers), (0, false));
-        assert_eq!(test.tasks(), left);
+        assert_eq!(test.tasks(), tasks);
     }
 }

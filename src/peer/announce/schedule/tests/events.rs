@@ -90,7 +90,7 @@ fn a_change_at_a_tracker_is_reported_once() {
 
 #[test]
 fn final_announces_go_to_trackers_that_list_the_swarm() {
-    for (steps, is_completed) in [
+    for (steps, sends_completed) in [
         ("begin", None),
         ("begin take", None),
         ("begin suspend", None),
@@ -112,12 +112,12 @@ fn final_announces_go_to_trackers_that_list_the_swarm() {
         );
         let announces = test.schedule.take_final_announces();
         test.schedule.check();
-        let final_announce = |is_completed| FinalAnnounce {
+        let final_announce = |sends_completed| FinalAnnounce {
             tracker: "t",
             payload: "payload",
-            is_completed,
+            sends_completed,
         };
-        let expected: Vec<_> = is_completed.map(final_announce).into_iter().collect();
+        let expected: Vec<_> = sends_completed.map(final_announce).into_iter().collect();
         assert_eq!(announces, expected, "{steps}");
         assert!(test.schedule.has_ended() && test.schedule.tasks().count() == 0);
         // Announces in progress may end after that.
@@ -170,7 +170,7 @@ fn a_change_to_one_tracker_or_swarm_affects_no_other() {
 }
 
 #[test]
-fn one_request_has_the_due_announces_at_one_tracker_the_oldest_first() {
+fn a_request_has_only_due_announces_to_one_tracker_and_the_oldest_come_first() {
     let mut test = Steps::new();
     let swarm = |number| InfoHash([number; 20]);
     let places = [(1, "t"), (2, "u"), (3, "t"), (4, "t"), (5, "u")];

@@ -50,7 +50,7 @@ impl World {
                 continue;
             }
             if self.nodes[at].stalled_until > self.now {
-                self.leave_request(at, command, ids, receipt);
+                self.send_to_starved(at, command, ids, receipt);
                 return Ok(());
             }
             let first = self.command(at, &command, ids, receipt, |request| request)?;

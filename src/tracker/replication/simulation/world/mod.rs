@@ -317,9 +317,10 @@ impl World {
             self.schedule(then, to, generation, event);
             return Ok(());
         }
-        // A tracker may restart when a connection that it lost was given up during a pause.
-        let may_restart = matches!(event, Event::Disconnected(_));
-        let before = self.before_event(to).filter(|_| !may_restart);
+        // A disconnection may make a tracker start again: the other tracker may have given up the
+        // connection during a pause.
+        let may_start_again = matches!(event, Event::Disconnected(_));
+        let before = self.before_event(to).filter(|_| !may_start_again);
         self.perform_event(to, event)?;
         self.after_event(to, before)
     }
@@ -462,7 +463,7 @@ impl World {
         }
         self.oracle.counts.note("older copy serves");
         // Under its old origin it serves only if no other tracker knows later writes. A new origin
-        // counts only when it is on the disk: a crash before leaves the older copy.
+        // counts only when it is on the disk: a crash before that leaves the older copy.
         let origin = node.replica.as_ref().map(|it| it.registry().origin());
         node.disk.is_older_copy = origin != Some(node.disk.origin);
     }

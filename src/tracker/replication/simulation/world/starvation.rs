@@ -54,9 +54,9 @@ impl World {
     }
 
     /// A client sends a request to a starved tracker. If it gets no answer in time, it closes the
-    /// connection and repeats the request elsewhere. The starved tracker then finds the connection
-    /// closed, unless the network loses that too.
-    pub(super) fn leave_request(
+    /// connection and repeats the request elsewhere. The starved tracker then does not execute the
+    /// request, unless the network loses the closing of the connection.
+    pub(super) fn send_to_starved(
         &mut self,
         at: usize,
         command: Command,
@@ -134,7 +134,8 @@ impl World {
                 "tracker {at} serves old data after {away} ms without a processor"
             )));
         }
-        // Some events here, such as a read, are none for the replica: its pause began earlier.
+        // Some events of the simulation, such as a refused operation, do not reach the replica. So
+        // the pause that the replica measures may have begun one tick earlier.
         let is_short = i64::try_from(away + TICK_MILLIS).unwrap() < stall_millis();
         if is_short && !is_serving && !is_clock_wrong {
             return Err(Failure(format!(
