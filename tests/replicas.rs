@@ -16,6 +16,7 @@ mod replicas {
     mod outcome;
     mod pair;
     mod paused;
+    mod placement;
     mod proxy;
     mod repeats;
     mod strangers;

@@ -112,10 +112,12 @@ impl Account {
         })
     }
 
-    /// Announces to a group's swarms at every tracker, and calls `on_answer` with each answer. One
-    /// tracker that accepts is enough. Returns the trouble with the others, if there is any.
+    /// Announces to a group's swarms at the trackers of the group, and calls `on_answer` with each
+    /// answer. One tracker that accepts is enough. Returns the trouble with the others, if there is
+    /// any.
     pub(crate) fn announce(
         &self,
+        group: &Label,
         announces: AnnounceBatch,
         mut on_answer: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
@@ -124,7 +126,7 @@ impl Account {
         let ask = AccessRequest::Announce(announces);
         let (mut is_accepted, mut refused, mut troubles) = (false, None, Vec::new());
         self.trackers
-            .ask_all(&ask, Some(&login.token), |answered| match answered {
+            .ask_trackers_of_group(group, &ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     if let Some(renewed) = &reply.renewed
                         && let Err(error) = self.replace_token(&login.token, Some(renewed))
@@ -167,7 +169,7 @@ impl Account {
         }
     }
 
-    /// Reports to every tracker the shares of a group that the user published and whose files have
+    /// Reports to the trackers of a group its shares that the user published and whose files have
     /// changed (`changed`). Returns all shares of the group whose files have changed, as far as the
     /// trackers know, also those of other publishers.
     ///
@@ -183,10 +185,12 @@ impl Account {
         }
         let (mut reported, mut is_answered, mut troubles) = (HashSet::new(), false, Vec::new());
         let login = self.current_login()?;
-        let group = group.clone();
-        let ask = AccessRequest::ChangedShares { group, changed };
+        let ask = AccessRequest::ChangedShares {
+            group: group.clone(),
+            changed,
+        };
         self.trackers
-            .ask_all(&ask, Some(&login.token), |answered| match answered {
+            .ask_trackers_of_group(group, &ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     is_answered = true;
                     match reply.result {

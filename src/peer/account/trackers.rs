@@ -11,6 +11,8 @@
 //!
 //! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
+mod known;
+mod tour;
 mod watching;
 
 use super::{
@@ -26,6 +28,7 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessReplyMessage, AccessRequest, ClusterView, Token,
 };
 use crate::wire::{HostPort, TrackerInfo};
+use known::Known;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -34,17 +37,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use watching::WatchAttempts;
 
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
-/// The time for which a tracker that failed is asked after all others: after the first failure, and
-/// the longest one. The time doubles with each failure.
-const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-
-/// The longest time in seconds that a tracker without places can send a peer away.
-const MAX_FULL_SECONDS: u32 = 300;
-
 /// A function that is called when a cluster is met for the first time.
 #[derive(Clone)]
 pub struct FirstUseNotice(Arc<dyn Fn(FirstUse<'_>) + Send + Sync>);
@@ -73,23 +68,6 @@ pub(super) struct ClusterTrackers {
     pub(super) inbox: HintInbox,
     /// Whether requests ask for hints: a thread receives them.
     wants_hints: AtomicBool,
-}
-
-/// What this peer remembers of a tracker.
-#[derive(Debug, Default)]
-struct Known {
-    /// A connection that no request uses at the moment.
-    idle: Option<ControlConnection>,
-    /// Whether the tracker sends hints, on the idle connection or on one that a request uses.
-    is_watched: bool,
-    /// When a request is made only to ask for hints.
-    watch_attempts: WatchAttempts,
-    failures: u32,
-    /// Until then, others are asked first.
-    avoided_until: Option<Instant>,
-    /// The tracker has no place for another connection. Until this time it is not asked, and this
-    /// reply counts as its answer.
-    full: Option<(Instant, AccessReplyMessage)>,
 }
 
 /// Why a request to one tracker has no answer.
@@ -147,7 +125,11 @@ impl ClusterTrackers {
             let mut round = Round::new(info.addresses.len());
             let is_only = info.addresses.len() == 1;
             let trust = self.trust(&info);
-            for tracker in self.in_order(&info) {
+            let order = match ask.swarms_of() {
+                Some(group) => self.in_order_of(group, &info),
+                None => self.in_order(&info),
+            };
+            for tracker in order {
                 let Some(limits) = attempts.limits(is_only, Instant::now()) else {
                     break;
                 };
@@ -173,40 +155,6 @@ impl ClusterTrackers {
                 NextRound::After(pause) => thread::sleep(pause),
                 NextRound::Never => return attempts.end(round),
             }
-        }
-    }
-
-    /// Asks all trackers, one after the other, and passes each reply to `each`. A tracker that
-    /// failed lately is not asked for a while.
-    pub(super) fn ask_all(
-        &self,
-        ask: &AccessRequest,
-        token: Option<&Token>,
-        mut each: impl FnMut(Result<AccessReplyMessage, String>),
-    ) -> Result<(), AccountError> {
-        let info = self.info()?;
-        let trust = self.trust(&info);
-        let limits = TimeLimits::of(ask, info.addresses.len() == 1);
-        let mut untrusted = None;
-        for tracker in self.in_order(&info) {
-            if info.addresses.len() > 1 && self.is_avoided(tracker) {
-                each(Err(format!(
-                    "the tracker at {tracker} did not answer lately"
-                )));
-                continue;
-            }
-            match self.ask_at(tracker, &trust, ask, token, limits) {
-                Ok(reply) => each(Ok(reply)),
-                Err(Trouble::Untrusted(error)) => {
-                    each(Err(error.to_string()));
-                    untrusted = Some(error);
-                }
-                Err(Trouble::Silent { what, .. }) => each(Err(what)),
-            }
-        }
-        match untrusted {
-            Some(error) if info.addresses.len() == 1 => Err(AccountError::Untrusted(error)),
-            _ => Ok(()),
         }
     }
 
@@ -297,9 +245,10 @@ impl ClusterTrackers {
             let late = true;
             Err(Trouble::Silent { what, sent, late })
         };
-        let idle = lock(&self.known)
-            .get_mut(tracker)
-            .and_then(|known| known.idle.take());
+        let idle = {
+            let mut known = lock(&self.known);
+            known.get_mut(tracker).and_then(Known::take_idle)
+        };
         if let Some(mut connection) = idle.filter(ControlConnection::is_usable) {
             connection.wants_hints = self.wants_hints();
             // If the machine is gone, the request would wait for the whole time of an answer.
@@ -385,15 +334,12 @@ impl ClusterTrackers {
 
     /// The answer of a tracker that has no place, until it may be asked again.
     fn full_reply(&self, tracker: &HostPort) -> Option<AccessReplyMessage> {
-        let known = lock(&self.known);
-        let (until, reply) = known.get(tracker)?.full.as_ref()?;
-        (Instant::now() < *until).then(|| reply.clone())
+        lock(&self.known).get(tracker)?.full_reply()
     }
 
     fn is_avoided(&self, tracker: &HostPort) -> bool {
         let known = lock(&self.known);
-        let until = known.get(tracker).and_then(|known| known.avoided_until);
-        until.is_some_and(|until| Instant::now() < until)
+        known.get(tracker).is_some_and(Known::is_avoided)
     }
 
     fn on_answered(
@@ -405,28 +351,20 @@ impl ClusterTrackers {
         let hints = connection.take_hints();
         let mut all = lock(&self.known);
         let known = all.entry(tracker.clone()).or_default();
-        let serves = !matches!(&reply.result, Err(refused) if refused.kind.is_unserved());
-        if serves {
-            if known.failures > 0 {
-                log::info!("the tracker at {tracker} answers again");
-            }
-            (known.failures, known.avoided_until) = (0, None);
-        } else {
-            known.avoided_until = Some(Instant::now() + AVOIDED.0);
-        }
         if let Err(refused) = &reply.result
             && refused.kind == AccessErrorKind::Full
         {
-            let until = Instant::now() + pause_of_full(refused.retry_seconds);
-            known.avoided_until = Some(until);
-            known.full = Some((until, reply.clone()));
-            known.is_watched &= known.idle.is_some();
+            known.on_full(&reply, refused.retry_seconds);
             drop(all);
             // The tracker closes the connection.
             drop(connection);
             return reply;
         }
-        known.full = None;
+        if matches!(&reply.result, Err(refused) if refused.kind.is_unserved()) {
+            known.on_unserved();
+        } else if known.on_served() {
+            log::info!("the tracker at {tracker} answers again");
+        }
         let surplus = known.keep(connection);
         drop(all);
         // Closing a connection writes to its socket.
@@ -437,12 +375,7 @@ impl ClusterTrackers {
 
     fn on_failed(&self, tracker: &HostPort) {
         let mut all = lock(&self.known);
-        let known = all.entry(tracker.clone()).or_default();
-        let pause = AVOIDED.0 * (1 << known.failures.min(8));
-        known.failures = known.failures.saturating_add(1);
-        known.avoided_until = Some(Instant::now() + pause.min(AVOIDED.1));
-        let idle = known.idle.take();
-        let was_watched = std::mem::take(&mut known.is_watched);
+        let (idle, was_watched) = all.entry(tracker.clone()).or_default().on_failed();
         drop(all);
         drop(idle);
         if was_watched {
@@ -455,33 +388,6 @@ impl ClusterTrackers {
         let info = read_tracker_info(&self.tracker_info);
         info.map_err(|error| AccountError::TrackerInfo(error.to_string()))
     }
-}
-
-impl Known {
-    /// Keeps a connection for the next request. Returns the one that is not needed. A connection
-    /// that watches is kept rather than another one.
-    fn keep(&mut self, connection: ControlConnection) -> Option<ControlConnection> {
-        if self
-            .idle
-            .as_ref()
-            .is_some_and(ControlConnection::is_watching)
-        {
-            return Some(connection);
-        }
-        self.is_watched = connection.is_watching();
-        if self.is_watched {
-            self.watch_attempts = WatchAttempts::default();
-        }
-        self.idle.replace(connection)
-    }
-}
-
-/// How long a tracker without places is left alone: as long as it says, and up to half as long
-/// again, so that not all peers come back together.
-fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
-    let seconds = retry_seconds.unwrap_or_default().clamp(1, MAX_FULL_SECONDS);
-    let pause = Duration::from_secs(seconds.into());
-    pause.mul_f64(1.0 + fastrand::f64() / 2.0)
 }
 
 impl Trouble {

@@ -144,10 +144,12 @@ impl GroupAnnouncer {
                 let done = done;
                 let by_trackers = announces.chunk_by(|one, next| one.tracker == next.tracker);
                 for batch in by_trackers.flat_map(|announces| announces.chunks(MAX_ANNOUNCES)) {
+                    let Some(first) = batch.first() else { continue };
+                    let group = &first.payload.group.membership.group;
                     let stopped = batch.iter().map(|announce| {
                         (&*announce.payload.transfer, Some(AnnounceEvent::Stopped))
                     });
-                    if group_client.announce(stopped, drop).is_err() {
+                    if group_client.announce(group, stopped, drop).is_err() {
                         break;
                     }
                 }

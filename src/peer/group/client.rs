@@ -167,7 +167,7 @@ impl GroupClient {
         let (mut interval, mut barred) = (u32::MAX, Vec::new());
         let mut swarms: Vec<SwarmAnswer> = due.iter().map(|_| SwarmAnswer::default()).collect();
         let announces = due.iter().map(|due| (&*due.payload.transfer, due.event));
-        let trouble = self.announce(announces, |peers| {
+        let trouble = self.announce(&group.membership.group, announces, |peers| {
             if peers.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(peers.interval.max(1));
             }
@@ -215,10 +215,11 @@ impl GroupClient {
         })
     }
 
-    /// Sends announces of one group to all trackers, and calls `on_peers` with each answer. Returns
+    /// Sends announces of one group to its trackers, and calls `on_peers` with each answer. Returns
     /// why some did not answer, if any.
     pub(super) fn announce<'a>(
         &self,
+        group: &Label,
         announces: impl Iterator<Item = (&'a Transfer, Option<AnnounceEvent>)>,
         mut on_peers: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
@@ -237,7 +238,7 @@ impl GroupClient {
         let announces = NonZeroU16::new(self.address.port())
             .and_then(|port| AnnounceBatch::new(self.peer_id, port, swarms));
         match announces {
-            Some(announces) => self.account.announce(announces, on_peers),
+            Some(announces) => self.account.announce(group, announces, on_peers),
             None => {
                 on_peers(AnnounceBatchAnswer {
                     swarms: (0..count)
@@ -245,6 +246,7 @@ impl GroupClient {
                         .collect(),
                     interval: NOT_LISTENING,
                     barred: Vec::new(),
+                    placement: None,
                 });
                 Ok(None)
             }

@@ -18,7 +18,8 @@ use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    GroupAnnounceEvent, KeyRequest, ListPage, ShortText, SwarmAnnounce,
+    GroupAnnounceEvent, KeyRequest, ListPage, Placement, ShortText, SwarmAnnounce,
+    TRACKERS_OF_GROUP, preferred_trackers,
 };
 use crate::wire::control::{InfoPart, MAX_PAGE};
 use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
@@ -245,7 +246,27 @@ impl GroupShares {
             swarms,
             interval,
             barred,
+            placement: group.and_then(|group| self.placement(group)),
         }))
+    }
+
+    /// Where a group is announced, if that is not at every tracker.
+    fn placement(&self, group: RowId) -> Option<Placement> {
+        let status = self.store.status();
+        if status.others.len() < TRACKERS_OF_GROUP {
+            return None;
+        }
+        let label = self.store.read(|registry| registry.group_label(group))?;
+        let tracker = status.number.get();
+        let others = status.others.iter();
+        let others = others.filter(|other| other.is_up() && other.serving);
+        let live = others.map(|other| other.number.get());
+        let mut trackers_of_group = preferred_trackers(&label, live.chain([tracker]));
+        trackers_of_group.truncate(TRACKERS_OF_GROUP);
+        Some(Placement {
+            tracker,
+            trackers_of_group,
+        })
     }
 
     fn announce_one(

@@ -2,7 +2,7 @@
 //! sent with the token of a login.
 
 use super::refused::AccessRefusal;
-use crate::bencode::Item;
+use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, MAX_PAGE, MessageFields, read_parsed};
 use crate::wire::name::Label;
@@ -60,6 +60,19 @@ pub struct AnnounceBatchAnswer {
     pub interval: u32,
     /// Former members whose certificates may still be valid. A peer must not have links with them.
     pub barred: Vec<Label>,
+    /// Where the group is announced. `None` if that is at every tracker, because there are at most
+    /// [`TRACKERS_OF_GROUP`](super::TRACKERS_OF_GROUP).
+    pub placement: Option<Placement>,
+}
+
+/// Where a group is announced, as one tracker sees it. Trackers are counted from 1 in their own
+/// TRACKER_INFO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The number of the tracker that answers.
+    pub tracker: u32,
+    /// The numbers of the trackers of the group.
+    pub trackers_of_group: Vec<u32>,
 }
 
 impl AnnounceBatch {
@@ -172,10 +185,19 @@ impl AnnounceBatchAnswer {
             Err(refused) => Item::dictionary(refused.entries()),
         });
         entries.push(("swarms", Item::List(swarms.collect())));
+        if let Some(placement) = &self.placement {
+            let trackers = placement.trackers_of_group.iter();
+            entries.push(("tracker", placement.tracker.into()));
+            entries.push((
+                "trackers",
+                Item::List(trackers.map(|it| Item::from(*it)).collect()),
+            ));
+        }
     }
 
     pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
+            placement: Placement::read(fields)?,
             swarms: fields.list("swarms", |swarm| {
                 let mut fields = MessageFields::new(swarm)?;
                 let kind = fields.optional("kind", |kind, _| Ok(kind))?;
@@ -190,6 +212,25 @@ impl AnnounceBatchAnswer {
             barred: fields.list("barred", |user| read_parsed(user, "barred"))?,
         })
     }
+}
+
+impl Placement {
+    fn read(fields: &mut MessageFields<'_>) -> Result<Option<Self>, ControlError> {
+        let Some(tracker) = fields.optional("tracker", read_number)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            tracker,
+            trackers_of_group: fields.list("trackers", |number| read_number(number, "trackers"))?,
+        }))
+    }
+}
+
+fn read_number(value: &Value<'_>, key: &'static str) -> Result<u32, ControlError> {
+    let number = value
+        .integer()
+        .and_then(|number| u32::try_from(number).ok());
+    number.ok_or(ControlError::WrongValue(key))
 }
 
 /// The entries with the addresses of one swarm. A family without an address has no key.

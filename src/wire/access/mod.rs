@@ -32,7 +32,7 @@ mod tests;
 
 pub use super::control::{MAX_FRAME, MAX_PAGE, SAME_VERSION};
 pub use announce::{
-    AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, SwarmAnnounce,
+    AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, Placement, SwarmAnnounce,
 };
 pub use cluster::{ClusterView, ReplicaView};
 pub use entry::{

@@ -318,6 +318,14 @@ impl AccessRequestMessage {
 }
 
 impl AccessRequest {
+    /// The group whose swarms the answer counts.
+    pub fn swarms_of(&self) -> Option<&Label> {
+        match self {
+            Self::ListFiles { group, .. } => Some(group),
+            _ => None,
+        }
+    }
+
     /// The name of the kind on the wire. It is the name of the user's command, if there is one.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -296,8 +296,21 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 ],
                 interval: 20,
                 barred: vec![label("eve")],
+                placement: None,
             })),
             b"d6:barredl3:evee2:idi7e8:intervali20e8:protocoli2e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
+        ),
+        (
+            Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
+                swarms: vec![Ok(CompactAddresses::default())],
+                interval: 20,
+                barred: Vec::new(),
+                placement: Some(Placement {
+                    tracker: 2,
+                    trackers_of_group: vec![3, 1],
+                }),
+            })),
+            b"d6:barredle2:idi7e8:intervali20e8:protocoli2e6:swarmsldee7:trackeri2e8:trackersli3ei1ee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Cluster(ClusterView {
@@ -526,6 +539,7 @@ fn the_largest_announce_request_and_its_answer_fit_into_a_frame() {
             swarms: vec![Ok(vec![address; 50].into_iter().collect()); MAX_ANNOUNCES],
             interval: 20,
             barred: vec![label(&user); MAX_PAGE],
+            placement: None,
         })),
     };
     let bytes = reply.encode();

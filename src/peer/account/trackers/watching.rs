@@ -5,7 +5,8 @@
 //! for its socket. A request reads the hints that arrive before its reply, and leaves them in the
 //! inbox. Only if no request is made for a moment, the thread makes one.
 
-use super::{ClusterTrackers, ConnectionError, Known, TimeLimits};
+use super::known::Known;
+use super::{ClusterTrackers, TimeLimits};
 use crate::net::Stop;
 use crate::system::lock;
 use crate::wire::HostPort;
@@ -19,24 +20,6 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for a socket. The thread then looks whether somebody is logged in.
 const LONG_WAIT: Duration = Duration::from_secs(60);
-/// How long the thread leaves it to other requests to ask for hints. A pause is up to twice as long,
-/// so that not all peers of a tracker that was restarted come together.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The pause after the first failure. It doubles with each failure.
-const RETRY: Duration = Duration::from_secs(1);
-/// The pause after a tracker answered and sent no hint: it does not serve, or the login has ended.
-const REFUSED: Duration = Duration::from_secs(8);
-/// The longest pause, before it is made longer at random.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// The requests to a tracker that only ask for hints.
-#[derive(Debug, Default)]
-pub(super) struct WatchAttempts {
-    failures: u32,
-    /// None while the thread has not seen that the tracker sends no hints.
-    next: Option<Instant>,
-}
-
 impl ClusterTrackers {
     /// Watches the trackers to which this peer has a connection, or the first one that answers,
     /// while `token` returns a token. Passes hints to `on_hint`, until the stop.
@@ -65,7 +48,7 @@ impl ClusterTrackers {
 
     /// Whether a tracker sends hints.
     pub(in crate::peer::account) fn is_watching(&self) -> bool {
-        lock(&self.known).values().any(|known| known.is_watched)
+        lock(&self.known).values().any(Known::is_watched)
     }
 
     pub(super) fn wants_hints(&self) -> bool {
@@ -98,32 +81,17 @@ impl ClusterTrackers {
     /// there is no connection to this one.
     fn next_attempt(&self, tracker: &HostPort) -> Option<Instant> {
         let mut all = lock(&self.known);
-        let any_is_watched = all.values().any(|known| known.is_watched);
+        let any_is_watched = all.values().any(Known::is_watched);
         let known = all.entry(tracker.clone()).or_default();
-        if known.is_watched || known.idle.is_none() && any_is_watched {
-            return None;
-        }
-        let first = || Instant::now() + longer(FIRST_PAUSE);
-        Some(*known.watch_attempts.next.get_or_insert_with(first))
+        let is_needed = !known.is_watched() && (known.has_idle() || !any_is_watched);
+        is_needed.then(|| known.next_hint_request())
     }
 
     /// An attempt was made. Returns when the next one is due, if the tracker sends no hints.
     fn after_attempt(&self, tracker: &HostPort, has_answered: bool) -> Option<Instant> {
         let mut all = lock(&self.known);
         let known = all.entry(tracker.clone()).or_default();
-        if known.is_watched {
-            return None;
-        }
-        let attempts = &mut known.watch_attempts;
-        let pause = match has_answered {
-            true => REFUSED,
-            false => RETRY,
-        };
-        let pause = pause.saturating_mul(1 << attempts.failures.min(8));
-        attempts.failures = attempts.failures.saturating_add(1);
-        let next = Instant::now() + longer(pause.min(LONGEST_PAUSE));
-        attempts.next = Some(next);
-        Some(next)
+        (!known.is_watched()).then(|| known.on_hint_failure(has_answered))
     }
 
     /// Waits until a hint arrives, the inbox is woken, or `limit` is over. Reads the hints.
@@ -141,11 +109,7 @@ impl ClusterTrackers {
     /// The sockets of the idle connections on which hints may arrive.
     fn watched_sockets(&self) -> Vec<Arc<TcpStream>> {
         let known = lock(&self.known);
-        let idle = known.values().filter_map(|known| known.idle.as_ref());
-        let watched = idle.filter(|connection| connection.is_watching());
-        watched
-            .map(|connection| Arc::clone(connection.socket()))
-            .collect()
+        known.values().filter_map(Known::watched_socket).collect()
     }
 
     /// Reads the hints that have arrived on idle connections.
@@ -156,8 +120,7 @@ impl ClusterTrackers {
         for (tracker, known) in lock(&self.known).iter_mut() {
             if let Err(error) = known.read_hints(&mut hints) {
                 log::debug!("the tracker at {tracker} sends no more hints: {error}");
-                known.is_watched = false;
-                broken.extend(known.idle.take());
+                broken.extend(known.take_idle());
             }
         }
         drop(broken);
@@ -165,21 +128,4 @@ impl ClusterTrackers {
             self.inbox.add(hints);
         }
     }
-}
-
-impl Known {
-    /// Reads the hints that have arrived on the idle connection.
-    fn read_hints(&mut self, hints: &mut Vec<Hint>) -> Result<(), ConnectionError> {
-        let Some(idle) = self.idle.as_mut().filter(|idle| idle.is_watching()) else {
-            return Ok(());
-        };
-        let read = idle.read_hints();
-        hints.extend(idle.take_hints());
-        read
-    }
-}
-
-/// A pause, made longer at random, up to twice as long.
-fn longer(pause: Duration) -> Duration {
-    pause.mul_f64(1.0 + fastrand::f64())
 }

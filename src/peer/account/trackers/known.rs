@@ -1,0 +1,178 @@
+//! What this peer remembers of one tracker: its idle connection, its failures, and whether it sends
+//! hints.
+
+use super::super::ConnectionError;
+use super::super::connection::ControlConnection;
+use crate::wire::access::{AccessReplyMessage, Hint};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The time for which a tracker that failed is asked after all others: after the first failure, and
+/// the longest one. The time doubles with each failure.
+const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The longest time in seconds that a tracker without places can send a peer away.
+const MAX_FULL_SECONDS: u32 = 300;
+
+/// How long it is left to other requests to ask for hints. A pause is up to twice as long, so that
+/// not all peers of a tracker that was restarted come together.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The pause after the first failure to ask for hints. It doubles with each failure.
+const RETRY: Duration = Duration::from_secs(1);
+/// The pause after a tracker answered and sent no hint: it does not serve, or the login has ended.
+const REFUSED: Duration = Duration::from_secs(8);
+/// The longest pause, before it is made longer at random.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What this peer remembers of a tracker.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Its number, as it has said.
+    number: Option<u32>,
+    /// A connection that no request uses at the moment.
+    idle: Option<ControlConnection>,
+    /// Whether the tracker sends hints, on the idle connection or on one that a request uses.
+    is_watched: bool,
+    /// The number of requests in a row that only asked for hints, without success.
+    hint_failures: u32,
+    /// When the next such request is due. None while nobody has found out that the tracker sends no
+    /// hints.
+    next_hint_request: Option<Instant>,
+    failures: u32,
+    /// Until then, others are asked first.
+    avoided_until: Option<Instant>,
+    /// The tracker has no place for another connection. Until this time it is not asked, and this
+    /// reply counts as its answer.
+    full: Option<(Instant, AccessReplyMessage)>,
+}
+
+impl Known {
+    pub(super) fn number(&self) -> Option<u32> {
+        self.number
+    }
+
+    pub(super) fn set_number(&mut self, number: u32) {
+        self.number = Some(number);
+    }
+
+    /// Whether others are asked first.
+    pub(super) fn is_avoided(&self) -> bool {
+        let until = self.avoided_until;
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The answer of a tracker that has no place, until it may be asked again.
+    pub(super) fn full_reply(&self) -> Option<AccessReplyMessage> {
+        let (until, reply) = self.full.as_ref()?;
+        (Instant::now() < *until).then(|| reply.clone())
+    }
+
+    /// Takes the idle connection, to use it.
+    pub(super) fn take_idle(&mut self) -> Option<ControlConnection> {
+        self.idle.take()
+    }
+
+    /// The tracker has answered as one that serves. Returns whether it had failed before.
+    pub(super) fn on_served(&mut self) -> bool {
+        (self.full, self.avoided_until) = (None, None);
+        std::mem::take(&mut self.failures) > 0
+    }
+
+    /// The tracker has answered that it does not serve.
+    pub(super) fn on_unserved(&mut self) {
+        self.full = None;
+        self.avoided_until = Some(Instant::now() + AVOIDED.0);
+    }
+
+    /// The tracker has no place, and closes the connection.
+    pub(super) fn on_full(&mut self, reply: &AccessReplyMessage, retry_seconds: Option<u32>) {
+        let until = Instant::now() + pause_of_full(retry_seconds);
+        self.avoided_until = Some(until);
+        self.full = Some((until, reply.clone()));
+        self.is_watched &= self.idle.is_some();
+    }
+
+    /// The tracker has not answered. Returns the idle connection, which is of no use, and whether
+    /// the tracker sent hints.
+    pub(super) fn on_failed(&mut self) -> (Option<ControlConnection>, bool) {
+        let pause = AVOIDED.0 * (1 << self.failures.min(8));
+        self.failures = self.failures.saturating_add(1);
+        self.avoided_until = Some(Instant::now() + pause.min(AVOIDED.1));
+        (self.idle.take(), std::mem::take(&mut self.is_watched))
+    }
+
+    /// Keeps a connection for the next request. Returns the one that is not needed. A connection
+    /// that watches is kept rather than another one.
+    pub(super) fn keep(&mut self, connection: ControlConnection) -> Option<ControlConnection> {
+        let idle = self.idle.as_ref();
+        if idle.is_some_and(ControlConnection::is_watching) {
+            return Some(connection);
+        }
+        self.is_watched = connection.is_watching();
+        if self.is_watched {
+            (self.hint_failures, self.next_hint_request) = (0, None);
+        }
+        self.idle.replace(connection)
+    }
+
+    /// Whether the tracker sends hints.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched
+    }
+
+    pub(super) fn has_idle(&self) -> bool {
+        self.idle.is_some()
+    }
+
+    /// When a request should ask this tracker for hints that it does not send.
+    pub(super) fn next_hint_request(&mut self) -> Instant {
+        let first = || Instant::now() + longer(FIRST_PAUSE);
+        *self.next_hint_request.get_or_insert_with(first)
+    }
+
+    /// A request that asked for hints was made without success. Returns when the next one is due.
+    pub(super) fn on_hint_failure(&mut self, has_answered: bool) -> Instant {
+        let pause = match has_answered {
+            true => REFUSED,
+            false => RETRY,
+        };
+        let pause = pause.saturating_mul(1 << self.hint_failures.min(8));
+        self.hint_failures = self.hint_failures.saturating_add(1);
+        let next = Instant::now() + longer(pause.min(LONGEST_PAUSE));
+        self.next_hint_request = Some(next);
+        next
+    }
+
+    /// The socket of the idle connection, if hints may arrive on it.
+    pub(super) fn watched_socket(&self) -> Option<Arc<TcpStream>> {
+        let watched = self.idle.as_ref().filter(|idle| idle.is_watching())?;
+        Some(Arc::clone(watched.socket()))
+    }
+
+    /// Reads the hints that have arrived on the idle connection. Never waits.
+    ///
+    /// # Errors
+    /// The connection has broken: it is of no use.
+    pub(super) fn read_hints(&mut self, hints: &mut Vec<Hint>) -> Result<(), ConnectionError> {
+        let Some(idle) = self.idle.as_mut().filter(|idle| idle.is_watching()) else {
+            return Ok(());
+        };
+        let read = idle.read_hints();
+        hints.extend(idle.take_hints());
+        self.is_watched = read.is_ok();
+        read
+    }
+}
+
+/// How long a tracker without places is left alone: as long as it says, and up to half as long
+/// again, so that not all peers come back together.
+fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
+    let seconds = retry_seconds.unwrap_or_default().clamp(1, MAX_FULL_SECONDS);
+    let pause = Duration::from_secs(seconds.into());
+    pause.mul_f64(1.0 + fastrand::f64() / 2.0)
+}
+
+/// A pause, made longer at random, up to twice as long.
+fn longer(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + fastrand::f64())
+}
