@@ -40,6 +40,8 @@ pub(super) struct AnswerSize {
     pub(super) peers: usize,
     /// The most peers of one address. The address of the asking peer has another limit.
     pub(super) of_one_address: usize,
+    /// Whether the answer names whole ids, where they are kept.
+    pub(super) with_ids: bool,
 }
 
 /// What a swarm is made with.

@@ -95,10 +95,7 @@ impl Swarms {
         families: AnswerFamilies,
     ) -> Result<AnnounceResponse, AnnounceRefusal> {
         let mut peers = Vec::new();
-        let announced = self.announce_to(now, request, from, families, |mut peer| {
-            peer.id = peer.id.filter(|_| !request.no_peer_id);
-            peers.push(peer);
-        })?;
+        let announced = self.announce_to(now, request, from, families, |peer| peers.push(peer))?;
         Ok(AnnounceResponse {
             interval: announced.interval,
             min_interval: request
@@ -145,6 +142,7 @@ impl Swarms {
         let size = AnswerSize {
             peers: usize::try_from(amount).unwrap_or(0),
             of_one_address: self.limits.peers_per_answer_and_address,
+            with_ids: !request.compact && !request.no_peer_id,
         };
         let mut shard = self.shard(&request.info_hash);
         self.apply_announce(&mut shard, &request.info_hash, &peer)?;

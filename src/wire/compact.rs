@@ -23,6 +23,15 @@ impl CompactAddresses {
         v4.chain(v6).filter_map(read_address)
     }
 
+    /// Adds an address.
+    pub fn push(&mut self, address: SocketAddr) {
+        let family = match address.is_ipv4() {
+            true => &mut self.v4,
+            false => &mut self.v6,
+        };
+        write_compact(address, family);
+    }
+
     /// The number of addresses.
     pub fn len(&self) -> usize {
         self.v4.len() / LENGTHS.0 + self.v6.len() / LENGTHS.1
@@ -55,13 +64,7 @@ impl FromIterator<SocketAddr> for CompactAddresses {
         let addresses = addresses.into_iter();
         let mut compact = Self::default();
         compact.v4.reserve(addresses.size_hint().0 * LENGTHS.0);
-        for address in addresses {
-            let family = match address.is_ipv4() {
-                true => &mut compact.v4,
-                false => &mut compact.v6,
-            };
-            write_compact(address, family);
-        }
+        addresses.for_each(|address| compact.push(address));
         compact
     }
 }

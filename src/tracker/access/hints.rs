@@ -17,7 +17,7 @@ use crate::torrent::InfoHash;
 use crate::tracker::Threads;
 use crate::tracker::registry::{Changed, GroupRole, Registry, RowId};
 use crate::tracker::store::RegistryStore;
-use crate::wire::access::{GroupNumbers, Hint, MAX_HINTED, NewPeers};
+use crate::wire::access::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
 use crate::wire::control::MAX_PAGE;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -37,8 +37,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// The most connections that get hints about new peers of one swarm. If more peers of a swarm know
 /// few others, they are many, and find each other by their announces.
 const MAX_LACKING: usize = 50;
-/// The most addresses of one swarm in a hint.
-const MAX_NEW_PEERS: usize = 20;
 
 /// The connections that watch, and what waits for each of them.
 pub(super) struct Hints {

@@ -15,14 +15,14 @@ use crate::tracker::announcing::AnswerFamilies;
 use crate::tracker::quotas::SwarmLimits;
 use crate::tracker::registry::{Label, NewShare, RowId, ShareCursor, ShareView};
 use crate::tracker::store::RegistryStore;
-use crate::tracker::swarms::Swarms;
+use crate::tracker::swarms::{Announced, Swarms};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
     GroupAnnounceEvent, KeyRequest, ListPage, Placement, ShortText, SwarmAnnounce,
     TRACKERS_OF_GROUP, preferred_trackers,
 };
 use crate::wire::control::{InfoPart, MAX_PAGE};
-use crate::wire::{AnnounceEvent, AnnounceRequest, AnnounceResponse};
+use crate::wire::{AnnounceEvent, AnnounceRequest, CompactAddresses};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -223,18 +223,17 @@ impl GroupShares {
         let address = SocketAddr::new(context.from, announces.port().get());
         let groups: Vec<Option<RowId>> = self.store.read(|registry| {
             let swarms = announces.swarms().iter();
-            let groups = swarms.map(|it| registry.group_for_swarm(account, it.info_hash));
-            groups.collect()
+            registry.groups_for_swarms(account, swarms.map(|it| it.info_hash))
         });
         let (mut group, mut interval) = (None, 0);
         let swarms = announces.swarms().iter().zip(groups);
         let swarms = swarms.map(|(announce, share_group)| {
             let share_group = check_share_group(share_group, group)?;
-            let response = self.announce_one(context, announces, announce)?;
-            self.hint_about(address, watch, announce, response.peers.len());
+            let (announced, addresses) = self.announce_one(context, announces, announce)?;
+            self.hint_about(address, watch, announce, addresses.len());
             group = Some(share_group);
-            interval = u32::try_from(response.interval.as_secs()).unwrap_or(u32::MAX);
-            Ok(response.peers.iter().map(|peer| peer.address).collect())
+            interval = u32::try_from(announced.interval.as_secs()).unwrap_or(u32::MAX);
+            Ok(addresses)
         });
         let swarms = swarms.collect();
         let left_since = since_1970().saturating_sub(self.certificate_lifetime + CLOCK_MARGIN);
@@ -274,7 +273,7 @@ impl GroupShares {
         context: &RequestContext<'_>,
         announces: &AnnounceBatch,
         announce: &SwarmAnnounce,
-    ) -> Result<AnnounceResponse, AccessRefusal> {
+    ) -> Result<(Announced, CompactAddresses), AccessRefusal> {
         let request = AnnounceRequest {
             info_hash: announce.info_hash,
             peer_id: announces.peer_id(),
@@ -294,11 +293,15 @@ impl GroupShares {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let response = self
+        let mut addresses = CompactAddresses::default();
+        let families = AnswerFamilies::Both;
+        let announced = self
             .swarms
-            .announce(now, &request, context.from, AnswerFamilies::Both);
-        let response = response.map_err(|refusal| refused(AccessErrorKind::Busy, refusal))?;
-        Ok(response)
+            .announce_to(now, &request, context.from, families, |peer| {
+                addresses.push(peer.address);
+            })
+            .map_err(|refusal| refused(AccessErrorKind::Busy, refusal))?;
+        Ok((announced, addresses))
     }
 
     /// Sends hints about this peer to the peers that know few others. Records whether this peer

@@ -134,9 +134,36 @@ impl Registry {
     /// A group that lists the swarm and has `account` as a member. Without such a group the account
     /// may not take part in the swarm.
     pub fn group_for_swarm(&self, account: RowId, info_hash: InfoHash) -> Option<RowId> {
-        let shares = self.index.catalogue.of_swarm(&info_hash);
-        let mut groups = shares.filter_map(|id| Some(self.share_row(id)?.group));
-        groups.find(|group| self.role(*group, account) >= GroupRole::Member)
+        let is_member = |group| self.role(group, account) >= GroupRole::Member;
+        self.groups_of_swarm(&info_hash)
+            .find(|group| is_member(*group))
+    }
+
+    /// [`Registry::group_for_swarm`] for several swarms, which are mostly of one group.
+    pub fn groups_for_swarms(
+        &self,
+        account: RowId,
+        info_hashes: impl Iterator<Item = InfoHash>,
+    ) -> Vec<Option<RowId>> {
+        let mut last: Option<(RowId, bool)> = None;
+        let mut is_member = |group| match last {
+            Some((known, is_member)) if known == group => is_member,
+            _ => {
+                let is_member = self.role(group, account) >= GroupRole::Member;
+                last = Some((group, is_member));
+                is_member
+            }
+        };
+        let groups = info_hashes.map(|info_hash| {
+            let mut groups = self.groups_of_swarm(&info_hash);
+            groups.find(|group| is_member(*group))
+        });
+        groups.collect()
+    }
+
+    fn groups_of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
+        let shares = self.index.catalogue.of_swarm(info_hash);
+        shares.filter_map(|id| Some(self.share_row(id)?.group))
     }
 
     /// Whether `account` published a share of the swarm that is not withdrawn.

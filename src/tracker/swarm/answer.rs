@@ -44,6 +44,9 @@ impl Swarm {
             left: size.peers,
             chosen,
         };
+        if answer.take_all() {
+            return;
+        }
         let ranked = size.peers - size.peers.div_ceil(RANDOM_SHARE);
         let mut taken = Vec::new();
         for slot in self.best(asking.is_seed) {
@@ -105,6 +108,20 @@ struct Places {
 }
 
 impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
+    /// Adds all candidates, if there is a place for each. Otherwise returns false and adds none.
+    fn take_all(&mut self) -> bool {
+        let candidates = self.swarm.lists.candidates(self.wanted);
+        let is_own = self.own_slot.is_some_and(|own| candidates.contain(own));
+        let most = self.left + usize::from(is_own);
+        let is_possible = self.places.is_none() && candidates.len() <= most;
+        if is_possible {
+            for slot in candidates.slots() {
+                self.take(slot);
+            }
+        }
+        is_possible
+    }
+
     /// Draws one peer from each stratum, and adds it unless it is already in the answer. `taken`
     /// has the numbers of the slots in the answer, sorted.
     fn draw(&mut self, taken: &mut Vec<u32>) {
@@ -191,7 +208,11 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
     }
 
     fn push(&mut self, slot: Slot, address: SocketAddr) {
-        let id = self.swarm.lists.whole_id(slot);
+        let lists = &self.swarm.lists;
+        let id = match self.size.with_ids {
+            true => lists.whole_id(slot),
+            false => None,
+        };
         (self.chosen)(SwarmPeer { address, id });
         self.left = self.left.saturating_sub(1);
     }

@@ -296,6 +296,18 @@ impl Candidates {
         self.total
     }
 
+    /// Whether the peer in this slot is a candidate.
+    pub(super) fn contain(&self, slot: Slot) -> bool {
+        let length = self.lengths.get(slot.list());
+        length.is_some_and(|length| slot.at() < *length)
+    }
+
+    /// The slots of all candidates.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let lists = self.lengths.into_iter().enumerate();
+        lists.flat_map(|(list, length)| (0..length).map(move |at| Slot::new(list, at)))
+    }
+
     /// The slot of a candidate. Candidates are numbered from 0, over all lists.
     pub(super) fn slot(&self, mut number: usize) -> Option<Slot> {
         for (list, length) in self.lengths.iter().enumerate() {

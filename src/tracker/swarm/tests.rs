@@ -52,6 +52,7 @@ fn choose(swarm: &Swarm, asking: &PeerAnnounce, peers: usize, now: Duration) -> 
     let size = AnswerSize {
         peers,
         of_one_address: FEW,
+        with_ids: true,
     };
     let mut chosen = Vec::new();
     swarm.choose(asking, size, now, |peer| chosen.push(peer));

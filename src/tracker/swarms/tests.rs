@@ -175,16 +175,17 @@ fn an_ipv4_peer_over_an_ipv6_socket_is_an_ipv4_peer() {
 }
 
 #[test]
-fn an_answer_contains_peer_ids_unless_they_are_not_wanted() {
+fn an_answer_contains_peer_ids_only_if_it_is_not_compact_and_they_are_wanted() {
     let swarms = swarms();
     announce_and_count(&swarms, 0, 1);
-    for no_peer_id in [false, true] {
+    for (compact, no_peer_id) in [(false, false), (false, true), (true, false)] {
         let request = AnnounceRequest {
+            compact,
             no_peer_id,
             ..request(1, 2)
         };
         let response = announce(&swarms, Duration::ZERO, &request, ip(2)).unwrap();
-        assert_eq!(response.peers[0].id.is_none(), no_peer_id);
+        assert_eq!(response.peers[0].id.is_none(), compact || no_peer_id);
     }
 }
 
@@ -344,7 +345,11 @@ fn large_swarms_answer_without_peer_ids() {
         for number in peers {
             announce(&swarms, Duration::ZERO, &request(1, number), ip(number)).unwrap();
         }
-        let answer = announce(&swarms, Duration::ZERO, &request(1, 0), ip(0)).unwrap();
+        let asking = AnnounceRequest {
+            compact: false,
+            ..request(1, 0)
+        };
+        let answer = announce(&swarms, Duration::ZERO, &asking, ip(0)).unwrap();
         let ids = answer.peers.iter().map(|peer| peer.id.is_some());
         ids.filter(|is_there| *is_there).count()
     };
