@@ -71,8 +71,8 @@ fn the_examples_of_a_tracker_work() {
     let two = "printf '127.0.0.1:5001\\n127.0.0.1:5002\\n' > tracker_info.txt";
     typist.type_lines("tracker", [two]);
     for example in examples(&["tracker"]).concat() {
-        // The backup is made while a tracker runs, so it has a terminal of its own. An example that
-        // is typed into the terminal of the tracker first ends that tracker.
+        // The backup is made while a tracker runs, so it has a terminal of its own. Typing an
+        // example into the terminal of the tracker ends the tracker that runs there.
         let terminal = match example.contains("--backup") {
             true => "backup",
             false => "tracker",

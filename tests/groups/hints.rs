@@ -56,7 +56,7 @@ fn announce(user: &mut User, info_hash: InfoHash, port: u16, left: u64) {
 }
 
 #[test]
-fn members_hear_of_shares_and_former_members_and_a_former_member_hears_nothing() {
+fn members_get_hints_of_shares_and_removals_and_a_removed_member_gets_none() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let (mut user, numbers) = watching(&tracker, "mayank");
@@ -85,7 +85,7 @@ fn members_hear_of_shares_and_former_members_and_a_former_member_hears_nothing()
 }
 
 #[test]
-fn a_peer_that_lacks_others_hears_of_a_new_one() {
+fn a_peer_that_knows_few_others_gets_a_hint_of_a_new_one() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
     let info_hash = upload(&tracker, &mut nik, "data");
@@ -107,10 +107,10 @@ fn a_connection_whose_login_has_ended_gets_no_hint_and_closes() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
     let (mut user, _) = watching(&tracker, "mayank");
-    let mut other = second_login(&tracker, "mayank");
-    other.connection = tracker.connect();
-    other.token = user.token.clone();
-    other.perform(group_request("logout"));
+    // The same login on another connection.
+    let mut same_login = second_login(&tracker, "mayank");
+    same_login.token = user.token.clone();
+    same_login.perform(group_request("logout"));
     upload(&tracker, &mut nik, "data");
     assert!(matches!(
         user.connection.next_hint(),
@@ -119,7 +119,7 @@ fn a_connection_whose_login_has_ended_gets_no_hint_and_closes() {
 }
 
 #[test]
-fn a_withdrawn_share_and_a_removed_member_end_at_others_before_their_next_announce() {
+fn a_share_ends_at_members_and_at_a_removed_member_before_their_next_announces() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let mut kim = logged_in_peer(&tracker, "kim", &[]);

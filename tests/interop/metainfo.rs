@@ -759,7 +759,7 @@ fn libtorrent_reads_the_same_info_hash_and_privacy_from_valid_torrents() {
 }
 
 #[test]
-fn each_defect_is_refused_by_name_and_libtorrent_refuses_or_reads_it_as_listed() {
+fn each_defect_is_refused_with_its_reason_and_libtorrent_refuses_or_reads_it_as_listed() {
     let Some(mut corpus) = Corpus::new() else {
         return;
     };

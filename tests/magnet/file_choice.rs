@@ -140,7 +140,7 @@ fn damage_a_txt(sandbox: &Sandbox) {
 }
 
 #[test]
-fn chosen_files_arrive_alone_with_the_pieces_at_their_edges_and_survive_restarts() {
+fn only_chosen_files_and_the_pieces_at_their_edges_arrive_and_they_survive_restarts() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     download(&mut leech, &sandbox, &SET, "--only '*.txt'");

@@ -12,6 +12,8 @@ use crate::wire::name::Label;
 
 /// The most groups, and the most swarms, in one hint.
 pub const MAX_HINTED: usize = 100;
+/// The most new peers of one swarm in one hint.
+pub const MAX_NEW_PEERS: usize = 20;
 
 /// What a peer should ask about, because it has changed at the tracker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,4 +143,91 @@ fn read_list<T>(
         return Err(ControlError::LongList(items.len()));
     }
     items.iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    fn numbers(group: &str) -> GroupNumbers {
+        GroupNumbers {
+            group: group.parse().unwrap(),
+            added: 1,
+            ended: 2,
+        }
+    }
+
+    fn new_peers(address: &str, count: usize) -> NewPeers {
+        let address: SocketAddr = address.parse().unwrap();
+        NewPeers {
+            info_hash: InfoHash([b'h'; 20]),
+            addresses: vec![address; count].into_iter().collect(),
+        }
+    }
+
+    #[test]
+    fn a_hint_is_encoded_to_its_bytes_and_decoded_again() {
+        let with_news = Hint {
+            has_news: true,
+            ..Hint::default()
+        };
+        let with_all = Hint {
+            groups: vec![numbers("lab")],
+            swarms: vec![new_peers("1.2.3.4:258", 1)],
+            has_news: true,
+        };
+        let cases: [(Hint, &[u8]); 3] = [
+            (Hint::default(), b"d4:type4:hinte"),
+            (with_news, b"d4:newsi1e4:type4:hinte"),
+            (
+                with_all,
+                b"d6:groupsld5:addedi1e5:endedi2e5:group3:labee4:newsi1e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x029:info hash20:hhhhhhhhhhhhhhhhhhhhee4:type4:hinte",
+            ),
+        ];
+        for (hint, bytes) in cases {
+            let text = String::from_utf8_lossy(bytes);
+            assert_eq!(String::from_utf8_lossy(&hint.encode()), text);
+            assert_eq!(Hint::decode(bytes), Ok(Some(hint)), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_messages_are_no_hints_and_malformed_hints_are_refused() {
+        for other in [&b"de"[..], b"d4:type5:peerse", b"d4:typei1ee"] {
+            assert_eq!(Hint::decode(other), Ok(None));
+        }
+        let malformed = [
+            &b"d4:newsi2e4:type4:hinte"[..],
+            b"d6:groupsi1e4:type4:hinte",
+            b"d6:groupsld5:addedi1e5:group3:labee4:type4:hinte",
+            b"d6:swarmsld9:addresses5:abcde9:info hash20:hhhhhhhhhhhhhhhhhhhhee4:type4:hinte",
+            b"d5:otheri1e4:type4:hinte",
+            b"d4:type4:hint",
+        ];
+        for bytes in malformed {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(Hint::decode(bytes).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_largest_hint_has_at_most_64_kib() {
+        let group = format!("{}~00ab12ff", "x".repeat(64));
+        let largest = Hint {
+            groups: vec![
+                GroupNumbers {
+                    added: (1 << 63) - 1,
+                    ended: (1 << 63) - 1,
+                    ..numbers(&group)
+                };
+                MAX_HINTED
+            ],
+            swarms: vec![new_peers("[2001:db8::1]:6881", MAX_NEW_PEERS); MAX_HINTED],
+            has_news: true,
+        };
+        let bytes = largest.encode();
+        assert!(bytes.len() <= 64 << 10, "{}", bytes.len());
+        assert_eq!(Hint::decode(&bytes), Ok(Some(largest)));
+    }
 }

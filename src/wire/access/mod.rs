@@ -43,7 +43,7 @@ pub use fields::{
     KEY_REQUEST, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions, ShortText, Token,
     WriteId,
 };
-pub use hint::{GroupNumbers, Hint, MAX_HINTED, NewPeers};
+pub use hint::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
 pub use port_check::{PortCheck, PortState};
 pub use refused::AccessRefusal;
 pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};

@@ -406,6 +406,7 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
         );
         let bare = AccessRequestMessage {
             token: None,
+            watch: true,
             ..request
         };
         assert_eq!(AccessRequestMessage::decode(&bare.encode()), Ok(bare));
