@@ -41,6 +41,11 @@ enum State {
 impl Candidates {
     /// A tracker or a user names an address. An address that waits after failures keeps waiting.
     pub fn add(&mut self, address: SocketAddr) {
+        self.add_from(address, Duration::ZERO);
+    }
+
+    /// Like [`Candidates::add`], but a new address is called from `from` on.
+    pub fn add_from(&mut self, address: SocketAddr, from: Duration) {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return;
         }
@@ -48,7 +53,7 @@ impl Candidates {
             return;
         }
         let fresh = Candidate {
-            state: State::Waiting(Duration::ZERO),
+            state: State::Waiting(from),
             failures: 0,
         };
         self.addresses.insert(address, fresh);

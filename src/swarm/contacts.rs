@@ -47,6 +47,11 @@ impl Contacts {
         addresses.into_iter().for_each(|address| self.add(address));
     }
 
+    /// A tracker names peers that have just joined the swarm. They are called from `from` on.
+    pub fn add_newcomers(&mut self, addresses: impl Iterator<Item = SocketAddr>, from: Duration) {
+        addresses.for_each(|address| self.candidates.add_from(address, from));
+    }
+
     /// Another peer names an address.
     pub fn add_from_peer(&mut self, address: SocketAddr) {
         self.candidates.add_from_peer(address);

@@ -4,7 +4,6 @@
 //! and who has left, as they would without hints.
 
 use super::GroupAnnouncer;
-use crate::peer::announce::Announced;
 use crate::peer::{Account, Membership, Transfers};
 use crate::wire::access::{GroupNumbers, Hint, NewPeers};
 use std::collections::HashMap;
@@ -63,7 +62,7 @@ impl<'a> HintReader<'a> {
             if let Some(transfer) = transfer
                 && transfer.plan.group.as_ref().is_some_and(is_of_user)
             {
-                transfer.add_peers(addresses.iter().collect());
+                transfer.add_newcomers(addresses.iter());
             }
         }
         if hint.has_news {

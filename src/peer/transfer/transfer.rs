@@ -15,6 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+/// How long this peer waits for the call of a peer that has just joined a swarm.
+const NEWCOMERS_CALL: Duration = Duration::from_secs(2);
+
 /// A share or download.
 #[derive(Debug)]
 pub(crate) struct Transfer {
@@ -178,6 +181,16 @@ impl Transfer {
             self.contacts(|contacts| contacts.add_all(addresses));
             self.context.ticks.trigger();
         }
+    }
+
+    /// Adds addresses of peers that have just joined the swarm. They call this peer themselves. So
+    /// they are called only after a moment: of two links at the same time one ends, and the blocks
+    /// that are on the way over it are lost.
+    pub(crate) fn add_newcomers(&self, addresses: impl Iterator<Item = SocketAddr>) {
+        self.decide(|core, now| {
+            let from = now + NEWCOMERS_CALL;
+            core.contacts_mut().add_newcomers(addresses, from);
+        });
     }
 
     /// Closes all links.
