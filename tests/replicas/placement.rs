@@ -158,8 +158,11 @@ fn a_peer_whose_tracker_info_has_another_order_finds_the_trackers_of_the_group()
     let (first_line, rest) = four.addresses.split_first().unwrap();
     let lines = rest.iter().chain([first_line]);
     let lines = lines.map(|address| format!("{address}\n"));
-    fs::write(four.sandbox.tracker_info(), lines.collect::<String>()).unwrap();
-    let mut olga = four.sandbox.peer("olga");
+    let rotated = four.sandbox.path("rotated.txt");
+    fs::write(&rotated, lines.collect::<String>()).unwrap();
+    let (folder, state) = (four.sandbox.folder("olga"), four.sandbox.state("olga"));
+    let arguments = ["--name", "olga"];
+    let mut olga = Peer::start(&folder, "127.0.0.1:0", &rotated, &state, &arguments);
     create_and_log_in(&mut olga, "olga");
     olga.run("join_group lab");
     nik.run("accept_request lab olga");

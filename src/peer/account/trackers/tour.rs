@@ -12,46 +12,112 @@ use crate::wire::access::{
 };
 use crate::wire::name::Label;
 use crate::wire::{HostPort, TrackerInfo};
-use std::collections::BTreeSet;
 
-/// One request to the trackers of a group.
+/// One request to the trackers of a group. Trackers have their places in TRACKER_INFO here, from 0.
 #[derive(Debug)]
 struct Tour {
-    /// All trackers, by their numbers: those that are asked first come first.
-    order: Vec<u32>,
-    asked: BTreeSet<u32>,
-    /// Trackers that an answer has named.
+    trackers: Vec<Tracker>,
+    /// The places in the order in which the trackers are asked.
+    order: Vec<usize>,
+    /// The numbers of trackers that an answer has named.
     named: Vec<u32>,
     /// The number of trackers that have carried out the request.
     accepted: usize,
 }
 
+/// A tracker of a tour.
+#[derive(Clone, Copy, Debug)]
+struct Tracker {
+    number: Number,
+    is_asked: bool,
+}
+
+/// The number that a tracker has in its own TRACKER_INFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    /// The tracker has said it.
+    Told(u32),
+    /// The place in our TRACKER_INFO: the two files probably have the same order.
+    Guessed(u32),
+    /// The two files have another order.
+    Unknown,
+}
+
+impl Number {
+    fn get(self) -> Option<u32> {
+        match self {
+            Self::Told(number) | Self::Guessed(number) => Some(number),
+            Self::Unknown => None,
+        }
+    }
+}
+
 impl Tour {
-    fn new(order: Vec<u32>) -> Self {
+    fn new(numbers: &[Number], order: Vec<usize>) -> Self {
+        let trackers = numbers.iter().map(|number| Tracker {
+            number: *number,
+            is_asked: false,
+        });
         Self {
+            trackers: trackers.collect(),
             order,
-            asked: BTreeSet::new(),
             named: Vec::new(),
             accepted: 0,
         }
     }
 
-    /// The tracker that is asked next.
-    fn next(&mut self) -> Option<u32> {
-        let is_new = |number: &u32| !self.asked.contains(number);
-        let named = self.named.iter().copied().find(is_new);
-        let in_order = || self.order.iter().copied().find(is_new);
+    /// The place of the tracker that is asked next.
+    fn next(&mut self) -> Option<usize> {
+        let in_order = || {
+            let is_new = |place: &usize| self.trackers.get(*place).is_some_and(|it| !it.is_asked);
+            self.order.iter().copied().find(is_new)
+        };
+        let named = self
+            .named
+            .iter()
+            .find_map(|number| self.named_place(*number));
         let next = named.or_else(|| in_order().filter(|_| self.accepted < TRACKERS_OF_GROUP))?;
-        self.asked.insert(next);
+        self.trackers.get_mut(next)?.is_asked = true;
         Some(next)
     }
 
-    /// A tracker has carried out the request.
-    fn on_accepted(&mut self, placement: Option<&Placement>) {
+    /// The tracker with this number, if it was not asked. If no tracker is known to have the number,
+    /// one that may have it.
+    fn named_place(&self, number: u32) -> Option<usize> {
+        let place_of = |number| {
+            self.trackers
+                .iter()
+                .position(|it| it.number.get() == number)
+        };
+        let new_place_of = |number| {
+            let mut trackers = self.trackers.iter();
+            trackers.position(|it| it.number.get() == number && !it.is_asked)
+        };
+        match place_of(Some(number)) {
+            Some(_) => new_place_of(Some(number)),
+            None => new_place_of(None),
+        }
+    }
+
+    /// The tracker at `place` has carried out the request.
+    fn on_accepted(&mut self, place: usize, placement: Option<&Placement>) {
         self.accepted += 1;
-        let named = placement.map_or(&[][..], |placement| &placement.trackers_of_group);
-        let is_listed = |number: &&u32| self.order.contains(number);
-        self.named.extend(named.iter().filter(is_listed));
+        let (Some(placement), Some(tracker)) = (placement, self.trackers.get_mut(place)) else {
+            return;
+        };
+        let has_other_order = tracker
+            .number
+            .get()
+            .is_some_and(|it| it != placement.tracker);
+        tracker.number = Number::Told(placement.tracker);
+        if has_other_order {
+            for tracker in &mut self.trackers {
+                if matches!(tracker.number, Number::Guessed(_)) {
+                    tracker.number = Number::Unknown;
+                }
+            }
+        }
+        self.named.extend(&placement.trackers_of_group);
     }
 }
 
@@ -72,11 +138,12 @@ impl ClusterTrackers {
         let trust = self.trust(&info);
         let is_only = info.addresses.len() == 1;
         let limits = TimeLimits::of(ask, is_only);
-        let numbered = self.numbered(&info);
-        let mut tour = Tour::new(self.numbers_in_order(group, &numbered));
-        while let Some(number) = tour.next() {
-            let found = numbered.iter().find(|(known, _)| *known == number);
-            let Some((_, tracker)) = found else { continue };
+        let numbers = self.numbers(&info);
+        let mut tour = Tour::new(&numbers, self.places_in_order(group, &info, &numbers));
+        while let Some(place) = tour.next() {
+            let Some(tracker) = info.addresses.get(place) else {
+                continue;
+            };
             if !is_only && self.is_avoided(tracker) {
                 each(Err(format!(
                     "the tracker at {tracker} did not answer lately"
@@ -88,7 +155,7 @@ impl ClusterTrackers {
                     if let Ok(answer) = &reply.result {
                         let placement = placement_of(answer);
                         self.learn_number(tracker, placement);
-                        tour.on_accepted(placement);
+                        tour.on_accepted(place, placement);
                     }
                     each(Ok(reply));
                 }
@@ -108,36 +175,49 @@ impl ClusterTrackers {
         group: &Label,
         info: &'a TrackerInfo,
     ) -> Vec<&'a HostPort> {
-        let numbered = self.numbered(info);
-        let order = self.numbers_in_order(group, &numbered).into_iter();
-        let find = |number| numbered.iter().find(|(known, _)| *known == number);
-        order
-            .filter_map(find)
-            .map(|(_, tracker)| *tracker)
+        let order = self.places_in_order(group, info, &self.numbers(info));
+        let trackers = order.into_iter();
+        trackers
+            .filter_map(|place| info.addresses.get(place))
             .collect()
     }
 
-    fn numbers_in_order(&self, group: &Label, numbered: &[(u32, &HostPort)]) -> Vec<u32> {
-        let (live, avoided): (Vec<_>, Vec<_>) = numbered
-            .iter()
-            .partition(|(_, tracker)| !self.is_avoided(tracker));
-        let in_order = |trackers: Vec<(u32, &HostPort)>| {
-            preferred_trackers(group, trackers.into_iter().map(|(number, _)| number))
+    /// The places of the trackers in the order in which a group prefers them: first those that live,
+    /// then those that failed lately. Trackers whose number is unknown come after the others.
+    fn places_in_order(&self, group: &Label, info: &TrackerInfo, numbers: &[Number]) -> Vec<usize> {
+        let preferred = preferred_trackers(group, numbers.iter().filter_map(|it| it.get()));
+        let preference = |number: Option<u32>| {
+            let place = preferred.iter().position(|known| Some(*known) == number);
+            place.unwrap_or(preferred.len())
         };
-        let mut order = in_order(live);
-        order.extend(in_order(avoided));
+        let mut order: Vec<usize> = (0..numbers.len()).collect();
+        order.sort_by_cached_key(|place| {
+            let is_avoided = info
+                .addresses
+                .get(*place)
+                .is_none_or(|it| self.is_avoided(it));
+            (
+                is_avoided,
+                preference(numbers.get(*place).and_then(|it| it.get())),
+            )
+        });
         order
     }
 
-    /// The listed trackers with their numbers: the place in this TRACKER_INFO, until a tracker has
-    /// said its number. The file may list the trackers in another order than theirs.
-    fn numbered<'a>(&self, info: &'a TrackerInfo) -> Vec<(u32, &'a HostPort)> {
+    /// The numbers of the listed trackers.
+    fn numbers(&self, info: &TrackerInfo) -> Vec<Number> {
         let known = lock(&self.known);
         let told = |tracker| known.get(tracker)?.number();
-        let trackers = info.addresses.iter().zip(1..);
-        trackers
-            .map(|(tracker, place)| (told(tracker).unwrap_or(place), tracker))
-            .collect()
+        let told: Vec<Option<u32>> = info.addresses.iter().map(told).collect();
+        let same_order = (1..)
+            .zip(&told)
+            .all(|(place, it)| it.is_none_or(|it| it == place));
+        let numbers = (1..).zip(told).map(|(place, it)| match it {
+            Some(number) => Number::Told(number),
+            None if same_order => Number::Guessed(place),
+            None => Number::Unknown,
+        });
+        numbers.collect()
     }
 
     fn learn_number(&self, tracker: &HostPort, placement: Option<&Placement>) {
@@ -161,18 +241,34 @@ fn placement_of(answer: &AccessAnswer) -> Option<&Placement> {
 mod tests {
     use super::*;
 
-    /// The trackers that are asked, in their order. `answer` is the answer of each: the trackers
-    /// that it names, or None if it does not answer.
+    /// The numbers of the trackers that are asked, in their order. Tracker 1 is listed first, and
+    /// so on. `answer` is the answer of each: the trackers that it names, or None if it does not
+    /// answer.
     fn asked(order: &[u32], answer: impl Fn(u32) -> Option<Vec<u32>>) -> Vec<u32> {
-        let mut tour = Tour::new(order.to_vec());
+        let count = u32::try_from(order.len()).unwrap();
+        let numbers: Vec<Number> = (1..=count).map(Number::Guessed).collect();
+        asked_at(&numbers, order, |number| number, answer)
+    }
+
+    /// Like [`asked`], for a TRACKER_INFO in another order: `at` is the tracker that is listed there.
+    fn asked_at(
+        numbers: &[Number],
+        order: &[u32],
+        at: impl Fn(u32) -> u32,
+        answer: impl Fn(u32) -> Option<Vec<u32>>,
+    ) -> Vec<u32> {
+        let places = order.iter().map(|number| *number as usize - 1).collect();
+        let mut tour = Tour::new(numbers, places);
         let mut asked = Vec::new();
-        while let Some(tracker) = tour.next() {
+        while let Some(place) = tour.next() {
+            let tracker = at(u32::try_from(place).unwrap() + 1);
             asked.push(tracker);
             if let Some(trackers_of_group) = answer(tracker) {
-                tour.on_accepted(Some(&Placement {
+                let placement = Placement {
                     tracker,
                     trackers_of_group,
-                }));
+                };
+                tour.on_accepted(place, Some(&placement));
             }
         }
         asked
@@ -184,7 +280,7 @@ mod tests {
         let without_four = |tracker| (tracker != 4).then(|| vec![2, 1]);
         assert_eq!(asked(&[4, 2, 1, 3], without_four), [4, 2, 1]);
         assert_eq!(asked(&[1, 2], |_| None), [1, 2]);
-        assert_eq!(asked(&[7], |_| Some(Vec::new())), [7]);
+        assert_eq!(asked(&[1], |_| Some(Vec::new())), [1]);
     }
 
     #[test]
@@ -192,5 +288,17 @@ mod tests {
         assert_eq!(asked(&[4, 2, 1, 3], |_| Some(vec![3, 9])), [4, 3]);
         let silent_three = |tracker| (tracker != 3).then(|| vec![3, 1]);
         assert_eq!(asked(&[4, 2, 1, 3], silent_three), [4, 3, 1]);
+    }
+
+    #[test]
+    fn in_another_order_trackers_are_asked_until_the_named_ones_are_found() {
+        let rotated = |place: u32| place % 4 + 1;
+        let numbers = [1, 2, 3, 4].map(Number::Guessed);
+        let order = [4, 1, 2, 3];
+        let all = asked_at(&numbers, &order, rotated, |_| Some(vec![4, 1]));
+        assert_eq!(all, [1, 2, 3, 4]);
+        let told = [2, 3, 4, 1].map(Number::Told);
+        let two = asked_at(&told, &[3, 4, 1, 2], rotated, |_| Some(vec![4, 1]));
+        assert_eq!(two, [4, 1]);
     }
 }
