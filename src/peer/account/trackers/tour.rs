@@ -1,8 +1,9 @@
 //! Announces of a group: which trackers get them.
 //!
-//! Up to two trackers get all announces. With more trackers, a group is announced at two of them:
-//! those that live and that the group prefers ([`preferred_trackers`]). An answer names the trackers
-//! of the group as that tracker sees them. If it names others, they get the announces too.
+//! If there are at most two trackers, each gets all announces. If there are more, a group is
+//! announced at two of them: those that live and that the group prefers ([`preferred_trackers`]).
+//! An answer names the trackers of the group as that tracker sees them. If it names others, they
+//! get the announces too.
 
 use super::{AccountError, ClusterTrackers, TimeLimits, Trouble};
 use crate::system::lock;
@@ -17,7 +18,7 @@ use std::collections::BTreeSet;
 /// One request to the trackers of a group.
 #[derive(Debug)]
 struct Tour {
-    /// All trackers, by their numbers: those that are asked first come first.
+    /// The numbers of all trackers, in the order in which they are asked.
     order: Vec<u32>,
     asked: BTreeSet<u32>,
     /// Trackers that an answer has named.
@@ -56,8 +57,8 @@ impl Tour {
 }
 
 impl ClusterTrackers {
-    /// Asks the trackers of a group, one after the other, and passes each reply to `each`. A tracker
-    /// that failed lately is not asked for a while.
+    /// Asks the trackers of a group, one after the other, and passes each reply to `each`. A
+    /// tracker that failed lately is not asked for a while.
     ///
     /// # Errors
     /// TRACKER_INFO is not readable, or its only tracker cannot be trusted.
@@ -129,14 +130,15 @@ impl ClusterTrackers {
         order
     }
 
-    /// The listed trackers with their numbers: the place in this TRACKER_INFO, until a tracker has
-    /// said its number. The file may list the trackers in another order than theirs.
+    /// The listed trackers with their numbers. The number of a tracker is its position in its own
+    /// TRACKER_INFO, if it has reported that; otherwise its position in the file of this peer,
+    /// which may have another order.
     fn numbered<'a>(&self, info: &'a TrackerInfo) -> Vec<(u32, &'a HostPort)> {
         let known = lock(&self.known);
         let told = |tracker| known.get(tracker)?.number();
         let trackers = info.addresses.iter().zip(1..);
         trackers
-            .map(|(tracker, place)| (told(tracker).unwrap_or(place), tracker))
+            .map(|(tracker, position)| (told(tracker).unwrap_or(position), tracker))
             .collect()
     }
 
